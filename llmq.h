@@ -1,0 +1,2537 @@
+/* llmq.h - v0.1.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+
+   DO THIS ONCE, in one C or C++ file of the project, before the include:
+       #define LLMQ_IMPLEMENTATION
+       #include "llmq.h"
+   Every other file includes llmq.h without the define. There is nothing else to build or to link.
+
+   A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits a weight and multiplies by it):
+
+       #define LLMQ_IMPLEMENTATION
+       #include "llmq.h"
+       #include <stdio.h>
+
+       static float w[8][256], x[256], y[8];                    // y = W x, row-major, as everywhere
+       static unsigned char data[8 * 160];                      // where the quantized rows go
+       static float work[2048], mem[1024];                      // memory for one call, and for the prepared x
+
+       int main(void)
+       {
+           llmq_format format;
+           llmq_tensor t;
+           llmq_activation a;
+           for (int i = 0; i < 8 * 256; i++) w[i / 256][i % 256] = (float)(i * 7919 % 2003 - 1001) / 1001;
+           for (int i = 0; i < 256; i++) x[i] = (float)(i * 104729 % 997 - 498) / 498;
+           llmq_transform rotate = llmq_transform_hadamard(1, 0);                     // seed 1, default block
+           if (llmq_format_find(&format, "g4", 128) || llmq_tensor_init(&t, &format, &rotate, 8, 256, data, sizeof data)
+               || llmq_encode(&t, data, 0, 8, w[0], 256, NULL, work, sizeof work, NULL)
+               || llmq_activation_prepare(&a, &t, 8, x, mem, sizeof mem) || llmq_matvec(&t, &a, 0, 8, y))
+               return 1;
+           printf("%zu bytes, y[0] = %f\n", 8 * t.row_size, (double)y[0]);
+           return 0;
+       }
+
+   CONTENTS (the same banners stand before the declarations and before the code)
+       0. Configuration
+       1. Utilities: status codes, half floats, random numbers
+       2. Hadamard
+       3. Transform
+       4. Format
+       5. Tensor
+       6. Activation and products
+       7. Encoder
+       8. Bundle
+
+   WHAT IT IS
+       The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
+       like N(0,1) whatever they looked like before; they are cut into groups with one scale each; and within a group
+       every p consecutive numbers are replaced by the nearest of n points of a grid that is optimal for N(0,1)^p.
+       Because the rotation is orthogonal, y = W x = (W H)(H x): the activation is rotated at run time (n log n), the
+       weights never are again. Products run on the codes: an int8 activation times an int8 grid entry, summed exactly.
+
+   WHAT IT IS NOT
+       No file format of others is read here (examples/ does that), no model is run (examples/llama.h does), no thread
+       is started (row ranges let the caller do it), no memory is allocated.
+
+   LIMITS
+       cols <= 2^24, rows < 2^32, group 32 ... 1024 in steps of 32 or the whole row, p <= 8, n <= 65536, Hadamard blocks
+       <= 32768 (default 1024), a bundle's total size must fit size_t.
+
+   COST
+       What               bytes of workspace                                  time (multiply-adds a weight or entry)
+       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 2)
+       activation         llmq_activation_size: 4 cols, + 1.03 cols for int8  transform, and about 3
+       product            0                                                   1, and the decoding of a code
+       encoder            llmq_encode_work_size: about 4 cols + 4 n p + 4 group  a nearest point for each trial scale
+       Stack: no frame is over 256 bytes, nothing recurs. `make size` prints the code size of each half.
+
+   ERRORS
+       Functions that can fail return llmq_status, LLMQ_OK = 0 or a negative code; on failure outputs hold what they
+       held, unless the function says otherwise. Bad data is a code, never an assertion. Pointers must be valid; a
+       NULL that is not allowed is LLMQ_E_ARG. Every call is reentrant: there is no state outside the arguments.
+
+   THE SAME BITS EVERYWHERE
+       Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
+       single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
+       rows of a call changes nothing. Exceptions: NaN payloads, and environments that change float arithmetic, which
+       llmq_selftest() detects: x87 (32-bit x86 without -msse2 -mfpmath=sse), -ffast-math (refused by #error unless
+       LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast, flush-to-zero, another rounding mode.
+
+   TRUST
+       Only llmq_bundle_open sees bytes that nobody vouches for. It checks, once, all that memory safety depends on;
+       after it every payload is safe to use whatever bits it holds: each code indexes a full table, a scale may be NaN
+       and then so is the result. Views, workspaces and lengths passed by the program are trusted.
+
+   REFERENCES
+       [R1] Malinovskii, Panferov, Ilin, Guo, Richtarik, Alistarh: Pushing the Limits of Large Language Model
+            Quantization via the Linearity Theorem, arXiv 2411.17525 (HIGGS).
+       [R2] Lloyd: Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982).
+       [R3] Paley: On orthogonal matrices, J. Math. Phys. 12 (1933).
+       [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28 (1982).
+       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
+
+   RELEASES
+       0.1.0  first: Hadamard, grids, bundle. See CHANGELOG.md.
+
+   The licence is at the end of the file. */
+
+#ifndef LLMQ_H
+#define LLMQ_H
+
+#define LLMQ_VERSION_MAJOR 0
+#define LLMQ_VERSION_MINOR 1
+#define LLMQ_VERSION_PATCH 0
+
+/* ---- 0. Configuration ---------------------------------------------------------------------------------------------
+
+   Define before including, each 0 or 1 unless it says otherwise. The default is right for a desktop program.
+
+   LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
+   LLMQ_STATIC           1: all functions are static, for use inside one file
+   LLMQ_NO_ENCODER       1: leave out section 7, the grid trainer and the bundle writer: the run-time half
+   LLMQ_NO_BUNDLE        1: leave out section 8
+   LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (4.3 KB of tables)
+   LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
+   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
+   LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
+   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included */
+#ifndef LLMQ_STATIC
+#define LLMQ_STATIC 0
+#endif
+#ifndef LLMQ_NO_ENCODER
+#define LLMQ_NO_ENCODER 0
+#endif
+#ifndef LLMQ_NO_BUNDLE
+#define LLMQ_NO_BUNDLE 0
+#endif
+#ifndef LLMQ_NO_VECTOR_GRIDS
+#define LLMQ_NO_VECTOR_GRIDS 0
+#endif
+#ifndef LLMQ_NO_STRINGS
+#define LLMQ_NO_STRINGS 0
+#endif
+#ifndef LLMQ_ALLOW_INEXACT
+#define LLMQ_ALLOW_INEXACT 0
+#endif
+#ifndef LLMQ_MAX_STEPS
+#define LLMQ_MAX_STEPS 8
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if LLMQ_STATIC && (defined(__GNUC__) || defined(__clang__))
+#define LLMQ_API static __attribute__((unused))
+#elif LLMQ_STATIC
+#define LLMQ_API static
+#else
+#define LLMQ_API extern
+#endif
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
+#define LLMQ_NODISCARD __attribute__((warn_unused_result))
+#else
+#define LLMQ_NODISCARD
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
+
+typedef int llmq_status;
+#define LLMQ_OK              0
+#define LLMQ_E_ARG         (-1)  /* an argument is out of its stated range, NULL, misaligned, or does not fit another */
+#define LLMQ_E_LIMIT       (-2)  /* a size is over a limit of this library or does not fit size_t */
+#define LLMQ_E_WORKSPACE   (-3)  /* the memory given is smaller than the size query says */
+#define LLMQ_E_NOT_FINITE  (-4)  /* a weight is NaN or infinite; llmq_error names row and column */
+#define LLMQ_E_BASIS       (-5)  /* tensor and activation have different transforms, or kinds that do not multiply */
+#define LLMQ_E_FULL        (-6)  /* no room for another row */
+#define LLMQ_E_STOPPED     (-7)  /* the caller's callback asked to stop */
+#define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, of that name and kind */
+#define LLMQ_E_TRUNCATED   (-9)  /* the bytes end before the bundle does */
+#define LLMQ_E_MAGIC      (-10)  /* not a bundle */
+#define LLMQ_E_VERSION    (-11)  /* a bundle of a major version this code does not know */
+#define LLMQ_E_CHECKSUM   (-12)  /* the bytes were changed after they were written */
+#define LLMQ_E_CORRUPT    (-13)  /* the bundle contradicts itself; llmq_error gives the offset */
+#define LLMQ_E_UNSUPPORTED (-14) /* the bundle needs a kind, format or step that this code does not know */
+#define LLMQ_E_INEXACT    (-15)  /* this program's float arithmetic is not that of section THE SAME BITS EVERYWHERE */
+
+/* Where an error is. row and col are set with LLMQ_E_NOT_FINITE, offset (bytes from the start) by bundle calls. */
+typedef struct llmq_error {
+    llmq_status status;
+    uint32_t row, col;
+    size_t offset;
+} llmq_error;
+
+/* A short English text for a status; "unknown status" for others, "" when built with LLMQ_NO_STRINGS. */
+LLMQ_API const char *llmq_status_text(llmq_status status);
+
+/* LLMQ_OK if float arithmetic in this program is what the promise of equal bits needs, else LLMQ_E_INEXACT: probes
+   contraction of a*b+c, excess precision, subnormal numbers and the rounding mode. Cost: nanoseconds. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
+
+/* Conversions between binary32 and binary16 / bfloat16 bits. Widening is exact. Narrowing rounds to nearest, ties to
+   even; overflow gives infinity; subnormals and signed zeros are kept; NaN stays NaN (quiet, upper payload kept). */
+LLMQ_API float    llmq_f16_to_f32(uint16_t bits);
+LLMQ_API uint16_t llmq_f32_to_f16(float x);
+LLMQ_API float    llmq_bf16_to_f32(uint16_t bits);
+LLMQ_API uint16_t llmq_f32_to_bf16(float x);
+
+/* 32 random bits as a function of seed and counter: the same everywhere, in any order, no state. */
+LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
+
+/* ---- 2. Hadamard ----------------------------------------------------------------------------------------------------
+
+   x <- H x in place, H orthonormal and symmetric, so that H H = I: applying it twice returns x to rounding.
+
+   Any length n >= 1 is cut into blocks, H is block-diagonal:
+     while numbers remain: if the remaining count r <= max_block is an order, it is one block; else the block is the
+     largest power of two <= min(r, max_block).
+   An order is m 2^k with m = 1, or the smallest m = 4 odd 2^a <= 128 that Paley's construction gives over a prime
+   field [R3]: m - 1 prime (type I), or m/2 - 1 a prime = 1 mod 4 (type II). These m are 12 20 24 28 36 44 60 68 76 84
+   104 108 120 124 and a few products. So 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
+
+   Order of operations (part of the specification): a block of m 2^k is m runs of 2^k numbers; each run gets butterflies
+   (a + b, a - b) at distance 1, 2, 4 ...; then for each position j of a run, the m numbers at j are multiplied by the
+   Paley matrix, terms added in ascending order; at last everything is multiplied by 1 / sqrt(m 2^k).
+   A NaN or infinity makes its whole block NaN or infinite. */
+#define LLMQ_DEFAULT_BLOCK 1024
+
+/* Length of the first block that n numbers are cut into; max_block a power of two <= 32768, 0 for the default.
+   0 if n is 0 or max_block is not allowed. */
+LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
+
+/* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
+LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
+
+/* Apply it. work: NULL or aligned for float. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a
+   multiplication a number. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size);
+
+/* ---- 3. Transform ---------------------------------------------------------------------------------------------------
+
+   A list of steps, T = T_k ... T_1, that changes the basis of a layer's input. Tensors that read the same input (q, k
+   and v; gate and up) share it. y = W x = (W T^-1)(T x): activations are stored as T x, rows of W as T^-T w.
+   Steps so far, all orthogonal:
+     LLMQ_STEP_HADAMARD   x_j <- s_j x_j with s_j = -1 where bit j % 32 of llmq_random(seed, j / 32) is set; then the
+                          Hadamard transform with blocks up to `block`. The signs matter: without them a row with a
+                          mean of 1 sigma piles sqrt(n) sigma on one coefficient, and its error grows fivefold. */
+#define LLMQ_STEP_HADAMARD 1
+
+typedef struct llmq_step {
+    uint16_t kind;   /* LLMQ_STEP_... */
+    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768 */
+    uint32_t arg;    /* HADAMARD: seed of the signs */
+} llmq_step;
+
+typedef struct llmq_transform {
+    uint32_t count;  /* steps in use; 0: the identity */
+    llmq_step step[LLMQ_MAX_STEPS];
+} llmq_transform;
+
+/* One LLMQ_STEP_HADAMARD; max_block 0 for the default. An impossible max_block is reported by the first use. */
+LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block);
+
+/* What llmq_transform_apply computes from a vector v of cols numbers. */
+#define LLMQ_TO_ACTIVATION 0  /* T v:    an activation into the basis of the tensor */
+#define LLMQ_TO_WEIGHT     1  /* T^-T v: a row of W into the basis of the tensor */
+#define LLMQ_FROM_WEIGHT   2  /* T^T v:  a stored row, or a sum of stored rows, back into the basis of W */
+
+/* Bytes of workspace for llmq_transform_apply at this length. */
+LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols);
+
+/* v <- one of the above, in place. t may be NULL (identity). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
+                                                         void *work, size_t work_size);
+
+/* ---- 4. Format ------------------------------------------------------------------------------------------------------
+
+   How a row of numbers becomes bytes. A grid format replaces p consecutive numbers of a group by the index of a point:
+       number = scale * point coordinate,   point coordinates int8, scale bfloat16, one per group.
+   Points are sorted by their first coordinate; all built-in grids are made by tests/gen/grids.py.
+
+   name     bits a weight   p    n     relative MSE on N(0,1), published or computed elsewhere
+   f32 f16 bf16  32 16 16   raw numbers, no groups
+   g2 g3 g4      2 3 4      1    2^b   0.1175 0.03455 0.00950   Lloyd-Max [R2]
+   g5 g6         5 6        1    2^b   0.00251 0.00064          Lloyd-Max on int8 points
+   g8            8          1    256   8.8e-5                   uniform: the int8 numbers themselves
+   v2n16         2          2    16    0.1075                   vector grids [R1]
+   v2n64         3          2    64    0.0296
+   v2n256        4          2    256   0.00775
+   v3n64         2          3    64    0.1011
+   v3n512        3          3    512   0.0271
+   v4n256        2          4    256   0.0959
+   `make distortion` measures them. Any other (p, n) comes from llmq_grid_train.
+
+   Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
+   no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
+   cost nothing, because the codes are chosen for the scale as stored, and the error of a grid is flat at its optimum.
+
+   ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes, one after the other, no padding.
+     raw      cols numbers, little-endian.
+     grid     first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
+              Then the codes, b = ceil(log2 n) bits each. Each group starts a new vector of p numbers: a group of L
+              columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. Codes are numbered
+              through the row, N in all, and stored as planes: b is cut into widths 8, 8, ..., 4, 2, 1, widest first;
+              the first plane holds the lowest bits. A plane of width f is ceil(N f / 8) bytes, in units of 32 bytes
+              or 256 / f codes; the last unit may be shorter: u bytes for its M codes, u = ceil(M f / 8). In a unit of
+              u bytes code k is in byte k mod u, at bit f (k div u), counted from the least significant.
+     So byte loads are enough, a whole unit is 32 neighbouring codes in each bit field, and a row is read front to back.
+   A record needs no alignment, and any bits in it are safe to decode. */
+typedef struct llmq_format {
+    const char *name;       /* built-in name, or "custom" */
+    const int8_t *points;   /* 2^bits points of p coordinates, the first n sorted; NULL: raw */
+    float unit;             /* point coordinates of a standard deviation of 1 */
+    uint32_t id;            /* what a bundle stores */
+    uint32_t bits;          /* of a code, or of a raw number */
+    uint32_t p, n;
+    uint32_t group;         /* columns a scale; 0: the row */
+} llmq_format;
+
+#define LLMQ_FORMAT_CUSTOM 256u  /* id of a grid that is not built in */
+#define LLMQ_MAX_COLS ((uint32_t)1 << 24)
+
+/* Built-in format number i with group 128, for menus; LLMQ_E_NOT_FOUND past the end. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
+
+/* Built-in format by name; group as above (ignored by raw formats). Errors: LLMQ_E_NOT_FOUND, LLMQ_E_ARG (group). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group);
+
+/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first, followed by
+   copies of any of them up to 2^ceil(log2 n) points (so that every code has a point). Errors: LLMQ_E_ARG. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
+                                                       uint32_t group);
+
+/* Bytes of one row record; 0 if the format is not valid or cols is 0 or over LLMQ_MAX_COLS. */
+LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols);
+
+#if !LLMQ_NO_ENCODER
+/* Called now and then by long jobs with work done and work in all; not 0 stops the job with LLMQ_E_STOPPED. */
+typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
+
+/* Bytes for the points of a trained grid, and of workspace to train it; 0 if p or n is out of range. */
+LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
+LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
+
+/* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
+   with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
+   samples: a step, 0 for 256 n, at least 65,536; steps: 0 for 40. points: llmq_grid_size bytes, the caller's, referred to by *f.
+   The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
+                                                    uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
+                                                    llmq_progress progress, void *context, void *work, size_t work_size);
+#endif
+
+/* ---- 5. Tensor ------------------------------------------------------------------------------------------------------
+
+   A view: it owns nothing and may be copied. Row r is the record at data + r * row_size. */
+typedef struct llmq_tensor {
+    llmq_format format;
+    llmq_transform transform;  /* of the input that the rows are multiplied with */
+    uint32_t rows, cols;
+    size_t row_size;
+    const uint8_t *data;
+} llmq_tensor;
+
+/* Describe rows x cols numbers at data. transform NULL: none. rows may be 0 (to be appended to). size >= rows * row_size
+   bytes is checked. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT (cols), LLMQ_E_WORKSPACE (size). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform,
+                                                     uint32_t rows, uint32_t cols, const void *data, size_t size);
+
+/* Bytes that rows x cols take; 0 on an invalid format or shape or overflow. */
+LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols);
+
+/* out[cols] = row r of W, in the basis of W. work: llmq_transform_work_size. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work,
+                                                       size_t work_size);
+
+/* ---- 6. Activation and products -------------------------------------------------------------------------------------
+
+   A vector made ready for products: transformed, and either kept in float or quantized to int8:
+       in each group: scale = max|x'| / 127,  q = x' * (127 / max|x'|) rounded to nearest, ties to even.
+   A group whose max|x'| is below 2^-100 is zero; one that holds a NaN or infinity has scale NaN, and so are all products.
+   All tensors with the same transform and cols can use one activation, whatever their formats. */
+typedef struct llmq_activation {
+    uint32_t cols, group;      /* group: columns that share a scale */
+    llmq_transform transform;  /* that was applied */
+    const float *x;            /* transformed numbers; valid for bits = 32 */
+    const int8_t *q;           /* bits = 8: codes -127 ... 127; else NULL */
+    const float *scale;        /* bits = 8: ceil(cols / group) scales */
+} llmq_activation;
+
+/* Bytes of memory for an activation of t; 0 if bits is neither 8 nor 32. */
+LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
+
+/* Make x[cols] ready for t and all tensors that share its transform. bits: 8, or 32 for the float path. mem, aligned for
+   float, must live as long as *a. Groups are those of t, 128 where t has none or longer than 1024 (so that the integer
+   sum of a group stays below 2^24: 127 * 128 * 1024 = 16,646,144). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE.
+   Cost: the transform, and about three operations a number. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
+                                                            void *mem, size_t mem_size);
+
+/* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations. Each row is decoded
+   once for up to eight activations. Raw tensors need float activations.
+     int8:   y = sum over runs, in order, of  float(S) * (scale_x * scale_w),  S = sum of q * point, exact; a run is a
+             longest stretch of columns in which neither scale changes.
+     float:  y = sum over groups of the tensor, in order, of  D * scale_w,  D = sum of x' * point in 16 interleaved
+             partial sums (column j of the group goes to sum j mod 16), added pairwise: i and i + 8, then 4, 2, 1.
+   Errors: LLMQ_E_ARG (range, cols), LLMQ_E_BASIS. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
+                                                uint32_t r1, float *y, size_t y_stride);
+
+/* The same for one activation: y[r] for r in [r0, r1). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y);
+
+/* Transposed product: out[cols] = sum over r in [r0, r1) of weight[r] * row r of W, rows in order, in the basis of W.
+   For V caches: weight are the attention probabilities. work: llmq_transform_work_size.
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
+                                                           float *out, void *work, size_t work_size);
+
+/* ---- 7. Encoder -----------------------------------------------------------------------------------------------------
+
+   Rows of W into records: exact scaling of the row by a power of two (so that no sum overflows, and 2^k W has the codes
+   of W), the transform, then group by group: for trial scales down and up from rms / unit, nearest points c and the fit
+       gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>      (least squares: |x - scale c|^2 = |x|^2 - gain)
+   the best of which is rounded to bfloat16, after which the codes are chosen once more for the scale as stored.
+   An all-zero group has scale 0. Scales below 2^-126 become 0, those over the largest bfloat16 become that.
+   Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
+   group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far. */
+#if !LLMQ_NO_ENCODER
+#define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 % */
+#define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches */
+#define LLMQ_EFFORT_BEST    2  /* all 41 from half to one and a half, in steps of 2.5 % */
+
+typedef struct llmq_encode_options {
+    int effort;              /* LLMQ_EFFORT_... */
+    llmq_progress progress;  /* NULL: none; called once a row with rows done and rows of the call */
+    void *context;
+} llmq_encode_options;
+
+/* Bytes of workspace for llmq_encode and llmq_tensor_append. */
+LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
+
+/* Encode rows [r0, r1): row r of W is w[r * stride ... + cols). data is t's memory, writable. options NULL: defaults.
+   work: aligned for float. Rows in different ranges may be encoded at the same time, with a workspace each.
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (error, which may be NULL, names row and column) and
+   LLMQ_E_STOPPED: earlier rows of the range are written, the others untouched. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
+                                                size_t stride, const llmq_encode_options *options, void *work, size_t work_size,
+                                                llmq_error *error);
+
+/* Append one row to a tensor whose memory has room for more, as in a KV cache: encode it behind the last row, then count
+   it. data, data_size: t's memory. Errors as llmq_encode, and LLMQ_E_FULL. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
+                                                       const llmq_encode_options *options, void *work, size_t work_size);
+#endif
+
+/* ---- 8. Bundle ------------------------------------------------------------------------------------------------------
+
+   A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
+   a pass over the directory; nothing is copied, no alignment is needed.
+
+   offset  bytes  HEADER
+        0      8  "LLMQ" 0D 0A 1A 0A (damaged by any text-mode transfer)
+        8      2  major version, 1
+       10      2  minor version, 0; readers accept higher ones
+       12      4  CRC-32 of the bytes from 16 to the end of the names
+       16      8  total size in bytes; what follows in the file is not the bundle's
+       24      4  CRC-32 of the bytes from the first multiple of 64 after the names to the total size
+       28      4  number of entries, E
+       32      4  bytes of names
+       36     28  0
+       64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
+                  0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
+                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry
+                  4   4  offset of the name in the names
+                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
+                 12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
+                 16   8  offset of the payload from the start of the bundle, a multiple of 64
+                 24   8  bytes of the payload; payloads follow each other in the order of the directory
+                 32   4  tensor: rows             36  4  tensor: cols
+                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
+                 48   4  tensor: index of its grid's entry + 1, or 0
+                 52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
+                 56   8  0
+       ...        NAMES, then zeros to a multiple of 64, then PAYLOADS, zeros between them:
+                  tensor: rows records (section 4).  value: its bytes.
+                  transform: u32 steps; each step u16 kind, u16 block, u32 arg.
+                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8. */
+#if !LLMQ_NO_BUNDLE
+#define LLMQ_KIND_TENSOR    1u
+#define LLMQ_KIND_TRANSFORM 2u
+#define LLMQ_KIND_GRID      3u
+#define LLMQ_KIND_VALUE     4u
+
+#define LLMQ_VALUE_BYTES 0u
+#define LLMQ_VALUE_TEXT  1u
+#define LLMQ_VALUE_U32   2u
+#define LLMQ_VALUE_F32   3u
+
+/* What a bundle says of an entry, and what its writer is told. Members that a kind does not have are 0 or NULL. */
+typedef struct llmq_entry {
+    const char *name;
+    uint32_t kind;          /* LLMQ_KIND_... ; others only where a newer file holds them */
+    uint32_t type;          /* value: LLMQ_VALUE_... */
+    const void *data;       /* payload */
+    size_t size;            /* bytes of payload */
+    llmq_format format;     /* tensor */
+    uint32_t rows, cols;    /* tensor */
+    float t2;               /* tensor: negative if not measured */
+    const char *transform;  /* tensor: name of its transform's entry, NULL for none */
+    const char *grid;       /* tensor: name of its grid's entry, NULL if built in */
+} llmq_entry;
+
+typedef struct llmq_bundle {
+    const uint8_t *bytes;
+    size_t size;            /* total size, as the header says */
+    uint32_t count;         /* entries */
+} llmq_bundle;
+
+/* Check bytes[0, size) and make a view of them, which must outlive *b and all that is taken from it. After LLMQ_OK every
+   call below is safe on these bytes. error may be NULL. Errors: LLMQ_E_TRUNCATED, _MAGIC, _VERSION, _CHECKSUM (of header
+   and directory), _CORRUPT, _UNSUPPORTED, _LIMIT. Cost: linear in the directory, transforms and grids. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void *bytes, size_t size, llmq_error *error);
+
+/* Check the integrity of the payloads: their checksum, and that every scale of every tensor is finite and not negative.
+   Not needed for safety. Errors: LLMQ_E_CHECKSUM, LLMQ_E_CORRUPT. Cost: linear in the bundle. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error);
+
+/* Entry i of b->count, in the order of names. Errors: LLMQ_E_ARG. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *e);
+
+/* Index of the entry of that name. Errors: LLMQ_E_NOT_FOUND. Cost: a binary search. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index);
+
+/* The tensor of that name, ready for use. Errors: LLMQ_E_NOT_FOUND (also if it is of another kind). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
+
+/* The value of that name and type: a pointer into the bundle (no alignment) and its bytes; or as a number.
+   Errors: LLMQ_E_NOT_FOUND. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
+                                                      size_t *size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value);
+
+#if !LLMQ_NO_ENCODER
+/* Receives the bytes of a bundle in order; not 0 stops with LLMQ_E_STOPPED. */
+typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
+
+/* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
+
+/* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
+LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
+
+/* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
+   (for the checksum, then to be sent). Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
+   transform or grid that is not among the entries, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
+
+/* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size);
+#endif
+#endif /* LLMQ_NO_BUNDLE */
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* LLMQ_H */
+
+#if defined(LLMQ_IMPLEMENTATION) && !defined(LLMQ_IMPLEMENTED)
+#define LLMQ_IMPLEMENTED
+
+/* ---- 0. Configuration --------------------------------------------------------------------------------------------- */
+
+#include <limits.h>
+#if CHAR_BIT != 8
+#error "llmq: bytes of 8 bits are needed"
+#endif
+#if defined(LLMQ_MEMCPY) != defined(LLMQ_MEMSET)
+#error "llmq: define both LLMQ_MEMCPY and LLMQ_MEMSET, or neither"
+#endif
+#if LLMQ_MAX_STEPS < 1 || LLMQ_MAX_STEPS > 8
+#error "llmq: LLMQ_MAX_STEPS is 1 to 8"
+#endif
+#if defined(__FAST_MATH__) && !LLMQ_ALLOW_INEXACT
+#error "llmq: -ffast-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#endif
+#ifndef LLMQ_MEMCPY
+#include <string.h>
+#define LLMQ_MEMCPY memcpy
+#define LLMQ_MEMSET memset
+#endif
+
+/* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
+   LLMQ__EXACT puts at the head of each function that adds products. */
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#define LLMQ__EXACT
+#elif defined(__clang__)
+#define LLMQ__EXACT _Pragma("STDC FP_CONTRACT OFF")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#define LLMQ__EXACT
+#else
+#define LLMQ__EXACT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
+
+LLMQ_API const char *llmq_status_text(llmq_status status)
+{
+#if LLMQ_NO_STRINGS
+    (void)status;
+    return "";
+#else
+    static const char *const text[] = {
+        "ok", "an argument is out of range or does not fit the others", "a size is over a limit", "the memory given is too small",
+        "a weight is NaN or infinite", "tensor and activation do not go together", "no room for another row",
+        "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
+        "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
+        "this program's float arithmetic is not IEEE single precision"
+    };
+    return status <= 0 && status >= LLMQ_E_INEXACT ? text[-status] : "unknown status";
+#endif
+}
+
+static uint32_t llmq__float_bits(float x) { uint32_t u; LLMQ_MEMCPY(&u, &x, 4); return u; }
+static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); return x; }
+
+static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
+static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
+static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
+static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
+
+/* Checked sizes: 0 stands for "does not fit", and is kept by both. No size that is asked for here can be 0 itself. */
+static size_t llmq__size_mul(size_t a, size_t b) { return a == 0 || b == 0 || a > SIZE_MAX / b ? 0 : a * b; }
+static size_t llmq__size_add(size_t a, size_t b) { return a == 0 || a > SIZE_MAX - b ? 0 : a + b; }
+
+/* A count as a size; 0 if size_t is too small for it (16-bit machines). */
+static size_t llmq__size(uint32_t v) { return (uint32_t)(size_t)v == v ? (size_t)v : 0; }
+
+static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
+static int llmq__is_power_of_2(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
+static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
+
+LLMQ_API llmq_status llmq_selftest(void)
+{
+    LLMQ__EXACT
+    /* volatile keeps the compiler from computing these itself, with better arithmetic than the program has */
+    volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f; /* 1 +- 2^-23 */
+    volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;      /* 2^-126, 2^24 */
+    volatile float fused = above * below - one;              /* 1 - 2^-46 rounds to 1: 0; fused: -2^-46 */
+    volatile float wide = (even + one) - even;               /* 2^24 + 1 rounds to even, 2^24: 0; wider: 1 */
+    volatile float half = tiny * 0.5f;                       /* subnormal: not 0 unless flushed */
+    volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f; /* + 1.5 * 2^-24, + 0.5 * 2^-24 */
+    if (fused != 0.0f || wide != 0.0f || !(half > 0.0f) || !(half + half >= tiny)) return LLMQ_E_INEXACT;
+    if (up != above || down != one) return LLMQ_E_INEXACT;
+    return LLMQ_OK;
+}
+
+LLMQ_API float llmq_f16_to_f32(uint16_t bits)
+{
+    uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, rest = bits & 0x7fffu;
+    if (rest >= 0x7c00u) return llmq__bits_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13 | (rest > 0x7c00u ? 0x400000u : 0));
+    if (rest < 0x400u) { /* subnormal: a whole number of 2^-24, exact in float */
+        float x = (float)rest * (1.0f / 16777216.0f);
+        return sign ? -x : x;
+    }
+    return llmq__bits_float(sign | (rest + ((127u - 15u) << 10)) << 13);
+}
+
+/* value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31 */
+static uint32_t llmq__shift_even(uint32_t value, uint32_t shift)
+{
+    uint32_t kept = value >> shift, half = (uint32_t)1 << (shift - 1), rest = value & (half * 2 - 1);
+    return kept + (rest > half || (rest == half && (kept & 1)));
+}
+
+LLMQ_API uint16_t llmq_f32_to_f16(float x)
+{
+    uint32_t u = llmq__float_bits(x), sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu;
+    if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (a >> 13 & 0x3ffu));
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* from 65520 = half-way to 2^16 on */
+    if (a < 0x33000000u) return (uint16_t)sign;              /* below 2^-25, half the least subnormal */
+    if (a < 0x38800000u)                                     /* below 2^-14: (1.m) 2^(e-127) in units of 2^-24 */
+        return (uint16_t)(sign | llmq__shift_even((a & 0x7fffffu) | 0x800000u, 126u - (a >> 23)));
+    return (uint16_t)(sign | llmq__shift_even(a - ((127u - 15u) << 23), 13));
+}
+
+LLMQ_API float llmq_bf16_to_f32(uint16_t bits) { return llmq__bits_float((uint32_t)bits << 16); }
+
+LLMQ_API uint16_t llmq_f32_to_bf16(float x)
+{
+    uint32_t u = llmq__float_bits(x);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40u);
+    return (uint16_t)llmq__shift_even(u, 16);
+}
+
+/* A finaliser in the manner of Appleby's MurmurHash3: xor-shifts and odd multiplications, a bijection of 32 bits. */
+static uint32_t llmq__mix(uint32_t h)
+{
+    h = (h ^ h >> 16) * 0x85ebca6bu;
+    h = (h ^ h >> 13) * 0xc2b2ae35u;
+    return h ^ h >> 16;
+}
+
+LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
+{
+    return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u); /* 2^32 / golden ratio, odd */
+}
+
+/* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
+static float llmq__sqrt(float x)
+{
+    uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, bit;
+    uint64_t m;
+    if (e == 0 || e >= 255) return 0.0f;
+    m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26); /* [2^48, 2^50), x = m 2^(even) */
+    for (bit = (uint32_t)1 << 24; bit; bit >>= 1)
+        if ((uint64_t)(root | bit) * (root | bit) <= m) root |= bit;  /* 25 bits: 24 and one to round by; */
+    root = (root + 1) >> 1;                                           /* a root is never half-way */
+    return llmq__bits_float(((e + 125) / 2 << 23) + root);            /* the leading bit of root adds 1 to the exponent */
+}
+
+/* ---- 2. Hadamard -------------------------------------------------------------------------------------------------- */
+
+#define LLMQ__MAX_BASE 128  /* largest Paley base: its dense step costs as many additions a number */
+#define LLMQ__LANES 16      /* positions that the dense step handles together, and partial sums of a float dot product */
+
+static int llmq__is_prime(uint32_t v)
+{
+    uint32_t d;
+    for (d = 2; d * d <= v; d++)
+        if (v % d == 0) return 0;
+    return v > 1;
+}
+
+/* The m of an order n = m 2^k: 1, or a Paley base; 0 if n is not an order of the kind described. */
+static uint32_t llmq__base(uint32_t n)
+{
+    uint32_t m = n;
+    if (llmq__is_power_of_2(n)) return 1;
+    while (m % 2 == 0) m /= 2;
+    for (m *= 4; m <= LLMQ__MAX_BASE && n % m == 0; m *= 2)
+        if (llmq__is_prime(m - 1) || (m / 2 % 4 == 2 && llmq__is_prime(m / 2 - 1))) return m;
+    return 0;
+}
+
+static uint32_t llmq__block(uint32_t n, uint32_t max_block)
+{
+    uint32_t b = 1;
+    if (n <= max_block && llmq__base(n)) return n;
+    while (b <= n / 2 && b <= max_block / 2) b *= 2;
+    return b;
+}
+
+static int llmq__max_block_ok(size_t b) { return b <= 32768u && llmq__is_power_of_2((uint32_t)b); }
+
+LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block)
+{
+    if (max_block == 0) max_block = LLMQ_DEFAULT_BLOCK;
+    if (n == 0 || !llmq__max_block_ok(max_block)) return 0;
+    return llmq__block(n > max_block ? (uint32_t)max_block * 2 : (uint32_t)n, (uint32_t)max_block);
+}
+
+LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block)
+{
+    size_t need = 0, b;
+    for (; (b = llmq_hadamard_block(n, max_block)) != 0; n -= b) {
+        uint32_t m = llmq__base((uint32_t)b);
+        if (n > 2 * b) n = b + n % b; /* equal blocks first: skip all but one of them */
+        if (m > 1) need = m * (b / m < LLMQ__LANES ? b / m : LLMQ__LANES) * sizeof(float); /* only the last block can be one */
+    }
+    return need;
+}
+
+/* Paley's symmetric Hadamard matrix of order m: is entry (i, j) negative? squares: bit a is set if a is a non-zero
+   square mod q. Type I, q = m - 1 = 3 mod 4: first row and column +, else chi(i + j), and - where i + j = 0 mod q. It is
+   the textbook matrix I + S with rows and columns put in an order that makes it symmetric.
+   Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]], C the symmetric conference matrix chi(i - j). */
+static int llmq__paley_negative(uint32_t m, const uint8_t *squares, uint32_t i, uint32_t j)
+{
+    uint32_t q = m - 1, a, r = i & 1, c = j & 1;
+    if (llmq__is_prime(q)) {
+        if (i == 0 || j == 0) return 0;
+        a = (i - 1 + j - 1) % q;
+        return !(squares[a >> 3] >> (a & 7) & 1);
+    }
+    q = m / 2 - 1, i /= 2, j /= 2;
+    if (i == j) return (int)(r | c);
+    if (i == 0 || j == 0) return (int)(r & c);
+    a = (i + q - j) % q;
+    return (int)((r & c) ^ (1 ^ (squares[a >> 3] >> (a & 7) & 1u)));
+}
+
+/* x[i * run + j] for i < m and lanes positions j becomes its product with the Paley matrix. */
+static void llmq__paley(float *x, uint32_t m, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i, l, t;
+    for (l = 0; l < m; l++)
+        LLMQ_MEMCPY(work + l * lanes, x + l * run, lanes * sizeof(float));
+    for (i = 0; i < m; i++) {
+        float *y = x + i * run;
+        LLMQ_MEMCPY(y, work, lanes * sizeof(float)); /* column 0 is + in every row but, in type II, odd row 1 */
+        if (llmq__paley_negative(m, squares, i, 0))
+            for (t = 0; t < lanes; t++) y[t] = -y[t];
+        for (l = 1; l < m; l++) {
+            const float *v = work + l * lanes;
+            if (llmq__paley_negative(m, squares, i, l))
+                for (t = 0; t < lanes; t++) y[t] -= v[t];
+            else
+                for (t = 0; t < lanes; t++) y[t] += v[t];
+        }
+    }
+}
+
+/* Butterflies at distance 1, 2, 4 ... over n = 2^k numbers. */
+static void llmq__butterflies(float *x, uint32_t n)
+{
+    uint32_t h, i, j;
+    for (h = 1; h < n; h *= 2)
+        for (i = 0; i < n; i += 2 * h)
+            for (j = i; j < i + h; j++) {
+                float a = x[j], b = x[j + h];
+                x[j] = a + b;
+                x[j + h] = a - b;
+            }
+}
+
+/* One block, n an order. */
+static void llmq__hadamard_block(float *x, uint32_t n, float *work)
+{
+    uint32_t m = llmq__base(n), run = n / m, i, j;
+    float norm = 1.0f / llmq__sqrt((float)n);
+    for (i = 0; i < m; i++) llmq__butterflies(x + i * run, run);
+    if (m > 1) {
+        uint8_t squares[LLMQ__MAX_BASE / 8];
+        uint32_t q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
+        LLMQ_MEMSET(squares, 0, sizeof squares);
+        for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
+        for (j = 0; j < run; j += LLMQ__LANES) llmq__paley(x + j, m, run, llmq__min(run - j, LLMQ__LANES), squares, work);
+    }
+    for (i = 0; i < n; i++) x[i] *= norm;
+}
+
+LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size)
+{
+    size_t b;
+    if (!x || n == 0 || llmq_hadamard_block(n, max_block) == 0) return LLMQ_E_ARG;
+    b = llmq_hadamard_work_size(n, max_block);
+    if (b && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
+    if (work_size < b) return LLMQ_E_WORKSPACE;
+    for (; n; n -= b, x += b) {
+        b = llmq_hadamard_block(n, max_block);
+        llmq__hadamard_block(x, (uint32_t)b, (float *)work);
+    }
+    return LLMQ_OK;
+}
+
+/* ---- 3. Transform ------------------------------------------------------------------------------------------------- */
+
+LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block)
+{
+    llmq_transform t;
+    LLMQ_MEMSET(&t, 0, sizeof t);
+    t.count = 1;
+    t.step[0].kind = LLMQ_STEP_HADAMARD;
+    t.step[0].block = (uint16_t)(max_block == 0 ? LLMQ_DEFAULT_BLOCK : max_block <= 32768u ? max_block : 0);
+    t.step[0].arg = seed;
+    return t;
+}
+
+static llmq_status llmq__transform_check(const llmq_transform *t)
+{
+    uint32_t i;
+    if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_LIMIT;
+    for (i = 0; i < t->count; i++) {
+        if (t->step[i].kind != LLMQ_STEP_HADAMARD) return LLMQ_E_UNSUPPORTED;
+        if (!llmq__max_block_ok(t->step[i].block)) return LLMQ_E_ARG;
+    }
+    return LLMQ_OK;
+}
+
+static int llmq__transform_same(const llmq_transform *a, const llmq_transform *b)
+{
+    uint32_t i;
+    if (a->count != b->count) return 0;
+    for (i = 0; i < a->count; i++)
+        if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block || a->step[i].arg != b->step[i].arg) return 0;
+    return 1;
+}
+
+LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
+{
+    size_t need = 0;
+    uint32_t i;
+    for (i = 0; t && i < t->count && i < LLMQ_MAX_STEPS; i++) {
+        size_t one = llmq_hadamard_work_size(cols, t->step[i].block);
+        if (one > need) need = one;
+    }
+    return need;
+}
+
+static void llmq__signs(uint32_t seed, float *v, uint32_t cols)
+{
+    uint32_t j, bits = 0;
+    for (j = 0; j < cols; j++) {
+        if (j % 32 == 0) bits = llmq_random(seed, j / 32);
+        if (bits >> j % 32 & 1) v[j] = -v[j];
+    }
+}
+
+LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols, void *work, size_t work_size)
+{
+    llmq_status status;
+    uint32_t i;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    if (!t) return LLMQ_OK;
+    if ((status = llmq__transform_check(t)) != LLMQ_OK) return status;
+    if (work_size < llmq_transform_work_size(t, cols)) return LLMQ_E_WORKSPACE;
+    for (i = 0; i < t->count && status == LLMQ_OK; i++) { /* orthogonal steps: both ways in are T, the way back reverses it */
+        const llmq_step *step = &t->step[direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i];
+        if (direction != LLMQ_FROM_WEIGHT) llmq__signs(step->arg, v, cols);
+        status = llmq_hadamard(v, cols, step->block, work, work_size);
+        if (direction == LLMQ_FROM_WEIGHT) llmq__signs(step->arg, v, cols);
+    }
+    return status;
+}
+
+/* ---- 4. Format ---------------------------------------------------------------------------------------------------- */
+
+/* ---- tables: made by tests/gen/grids.py ---- */
+/* grid g2: p=1 n=4, MSE 0.11748 */
+#define LLMQ__UNIT_G2 46.344799f
+static const int8_t llmq__g2[4] = {
+    -70,-21,21,70
+};
+
+/* grid g3: p=1 n=8, MSE 0.034549 */
+#define LLMQ__UNIT_G3 40.905211f
+static const int8_t llmq__g3[8] = {
+    -88,-55,-31,-10,10,31,55,88
+};
+
+/* grid g4: p=1 n=16, MSE 0.0095062 */
+#define LLMQ__UNIT_G4 38.135293f
+static const int8_t llmq__g4[16] = {
+    -104,-79,-62,-48,-36,-25,-15,-5,5,15,25,36,48,62,79,104
+};
+
+/* grid g5: p=1 n=32, MSE 0.0025192 */
+#define LLMQ__UNIT_G5 29.718139f
+static const int8_t llmq__g5[32] = {
+    -97,-80,-69,-60,-53,-47,-41,-36,-31,-26,-22,-18,-14,-10,-6,-2,2,6,10,14,18,22,26,31,36,41,47,
+    53,60,69,80,97
+};
+
+/* grid g6: p=1 n=64, MSE 0.00065736 */
+#define LLMQ__UNIT_G6 28.816499f
+static const int8_t llmq__g6[64] = {
+    -108,-93,-84,-77,-71,-66,-62,-58,-54,-51,-48,-45,-42,-39,-36,-33,-31,-29,-27,-25,-23,-21,-19,-17,
+    -15,-13,-11,-9,-7,-5,-3,-1,1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31,33,36,39,42,45,48,
+    51,54,58,62,66,71,77,84,93,108
+};
+
+/* grid g8: p=1 n=256, MSE 8.8308e-05 */
+#define LLMQ__UNIT_G8 32.390000f
+static const int8_t llmq__g8[256] = {
+    -127,-127,-126,-125,-124,-123,-122,-121,-120,-119,-118,-117,-116,-115,-114,-113,-112,-111,-110,-109,
+    -108,-107,-106,-105,-104,-103,-102,-101,-100,-99,-98,-97,-96,-95,-94,-93,-92,-91,-90,-89,-88,-87,
+    -86,-85,-84,-83,-82,-81,-80,-79,-78,-77,-76,-75,-74,-73,-72,-71,-70,-69,-68,-67,-66,-65,-64,-63,
+    -62,-61,-60,-59,-58,-57,-56,-55,-54,-53,-52,-51,-50,-49,-48,-47,-46,-45,-44,-43,-42,-41,-40,-39,
+    -38,-37,-36,-35,-34,-33,-32,-31,-30,-29,-28,-27,-26,-25,-24,-23,-22,-21,-20,-19,-18,-17,-16,-15,
+    -14,-13,-12,-11,-10,-9,-8,-7,-6,-5,-4,-3,-2,-1,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,
+    17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,
+    47,48,49,50,51,52,53,54,55,56,57,58,59,60,61,62,63,64,65,66,67,68,69,70,71,72,73,74,75,76,
+    77,78,79,80,81,82,83,84,85,86,87,88,89,90,91,92,93,94,95,96,97,98,99,100,101,102,103,104,
+    105,106,107,108,109,110,111,112,113,114,115,116,117,118,119,120,121,122,123,124,125,126,127
+};
+
+#if !LLMQ_NO_VECTOR_GRIDS
+
+/* grid v2n16: p=2 n=16, MSE 0.10758 */
+#define LLMQ__UNIT_V2N16 63.424928f
+static const int8_t llmq__v2n16[32] = {
+    -127,3,-93,-73,-90,77,-61,1,-29,-48,-27,50,-22,-116,-16,117,0,0,29,-53,32,52,56,-1,61,-111,66,
+    109,110,-44,112,39
+};
+
+/* grid v2n64: p=2 n=64, MSE 0.029773 */
+#define LLMQ__UNIT_V2N64 46.933175f
+static const int8_t llmq__v2n64[128] = {
+    -121,-4,-114,40,-112,-51,-89,77,-85,-21,-83,-92,-83,12,-73,43,-71,-55,-59,110,-58,-30,-58,-6,
+    -53,18,-48,68,-46,40,-44,-77,-41,-116,-39,-47,-35,-21,-33,1,-28,22,-25,91,-24,46,-18,-62,-18,
+    -35,-13,-13,-12,68,-11,-90,-9,7,-8,127,-6,27,-1,47,1,-47,6,-27,8,-127,9,-7,11,90,12,-68,13,
+    13,18,35,18,62,24,-46,25,-91,28,-22,33,-1,35,21,39,47,41,116,44,77,46,-40,48,-68,53,-18,58,
+    6,58,30,59,-110,71,55,73,-43,83,-12,83,92,85,21,89,-77,112,51,114,-40,121,4
+};
+
+/* grid v2n256: p=2 n=256, MSE 0.007803 */
+#define LLMQ__UNIT_V2N256 38.329037f
+static const int8_t llmq__v2n256[512] = {
+    -127,32,-126,-9,-117,-44,-109,63,-108,12,-104,-79,-102,-23,-99,33,-97,-3,-92,-55,-88,14,-87,-36,
+    -85,-16,-85,47,-83,69,-80,0,-80,28,-80,96,-76,-103,-76,-73,-75,-25,-73,-53,-72,14,-71,-11,-69,
+    -37,-69,39,-69,56,-65,2,-64,25,-62,-21,-62,75,-59,-64,-59,-47,-59,12,-58,-9,-58,46,-57,-32,-56,
+    -84,-55,34,-53,1,-53,59,-52,21,-52,116,-51,-19,-49,90,-48,-41,-47,-55,-47,-8,-47,11,-46,44,-45,
+    -111,-45,-28,-45,29,-44,-71,-44,72,-42,1,-41,-18,-40,19,-39,56,-38,-36,-38,35,-37,-88,-37,-47,
+    -37,-8,-36,10,-35,-59,-34,-26,-33,26,-33,45,-31,1,-30,-17,-30,66,-30,82,-29,-73,-29,-7,-29,16,
+    -28,-38,-28,34,-27,53,-27,101,-26,-50,-25,-27,-24,8,-23,24,-22,-62,-22,-11,-22,43,-21,-1,-20,
+    -101,-20,-19,-19,-83,-19,-34,-19,15,-19,61,-18,33,-18,126,-17,-127,-17,-43,-16,73,-15,-55,-14,
+    -26,-14,-10,-14,6,-14,23,-14,51,-13,87,-12,-70,-12,-2,-11,41,-10,-18,-9,-36,-9,15,-9,31,-7,
+    -47,-7,61,-6,-9,-5,-25,-5,23,-4,-85,-4,-59,-4,-1,-4,8,-3,50,-2,72,-2,104,-1,-16,-1,40,0,-32,
+    0,32,1,-40,1,16,2,-104,2,-72,3,-50,4,-8,4,1,4,59,4,85,5,-23,5,25,6,9,7,-61,7,47,9,-31,9,
+    -15,9,36,10,18,11,-41,12,2,12,70,13,-87,14,-51,14,-23,14,-6,14,10,14,26,15,55,16,-73,17,43,
+    17,127,18,-126,18,-33,19,-61,19,-15,19,34,19,83,20,19,20,101,21,1,22,-43,22,11,22,62,23,-24,
+    24,-8,25,27,26,50,27,-101,27,-53,28,-34,28,38,29,-16,29,7,29,73,30,-82,30,-66,30,17,31,-1,
+    33,-45,33,-26,34,26,35,59,36,-10,37,8,37,47,37,88,38,-35,38,36,39,-56,40,-19,41,18,42,-1,44,
+    -72,44,71,45,-29,45,28,45,111,46,-44,47,-11,47,8,47,55,48,41,49,-90,51,19,52,-116,52,-21,53,
+    -59,53,-1,55,-34,56,84,57,32,58,-46,58,9,59,-12,59,47,59,64,62,-75,62,21,64,-25,65,-2,69,
+    -56,69,-39,69,37,71,11,72,-14,73,53,75,25,76,73,76,103,80,-96,80,-28,80,0,83,-69,85,-47,85,
+    16,87,36,88,-14,92,55,97,3,99,-33,102,23,104,79,108,-12,109,-63,117,44,126,9,127,-32
+};
+
+/* grid v3n64: p=3 n=64, MSE 0.10148 */
+#define LLMQ__UNIT_V3N64 56.236421f
+static const int8_t llmq__v3n64[192] = {
+    -125,-26,30,-124,47,-18,-110,-24,-61,-96,73,64,-93,-84,-11,-84,16,23,-80,-3,102,-77,-82,68,-74,
+    71,-77,-67,17,-39,-65,-28,-5,-59,60,-1,-59,120,-6,-52,-87,-86,-52,9,-114,-51,-21,49,-46,37,60,
+    -42,-28,-67,-35,-65,-24,-32,18,10,-31,-65,35,-29,-127,-3,-22,44,-52,-21,-5,-28,-20,100,61,-14,
+    -49,112,-12,43,118,-12,72,-3,-11,-25,13,-7,-4,70,-6,107,-67,-4,44,42,4,-44,-42,6,-107,67,7,4,
+    -70,11,25,-13,12,-72,3,12,-43,-118,14,49,-112,20,-100,-61,21,5,28,22,-44,52,29,127,3,31,65,
+    -35,32,-18,-10,35,65,24,42,28,67,46,-37,-60,51,21,-49,52,-9,114,52,87,86,59,-120,6,59,-60,1,
+    65,28,5,67,-17,39,74,-71,77,77,82,-68,80,3,-102,84,-16,-23,93,84,11,96,-73,-64,110,24,61,124,
+    -47,18,125,26,-30
+};
+
+/* grid v3n512: p=3 n=512, MSE 0.027066 */
+#define LLMQ__UNIT_V3N512 40.268520f
+static const int8_t llmq__v3n512[1536] = {
+    -121,-21,-29,-118,15,34,-118,23,-10,-115,-32,43,-111,-61,-1,-111,66,10,-109,-14,8,-106,16,-56,
+    -100,49,65,-100,56,-36,-97,-22,-78,-96,-55,-43,-95,3,75,-92,-1,-19,-90,42,28,-89,-73,45,-88,-9,
+    34,-87,-39,15,-87,16,10,-87,49,-83,-86,-29,-12,-85,-40,78,-85,-21,-43,-85,24,-25,-85,44,-2,-81,
+    18,46,-78,-7,6,-77,-60,-18,-77,-38,42,-77,87,32,-77,103,-22,-76,6,-50,-75,-97,5,-73,-65,-79,
+    -73,72,-7,-72,-99,-37,-71,-64,15,-71,36,-50,-70,-14,61,-68,-24,16,-68,-5,-27,-68,10,-102,-68,
+    54,45,-68,75,-50,-67,7,28,-67,49,-26,-66,7,-10,-66,27,110,-66,29,-5,-66,31,70,-66,33,21,-65,
+    -33,-27,-64,-17,-74,-64,58,18,-63,-43,-53,-62,-42,-3,-62,76,73,-61,-18,-7,-61,-13,37,-60,17,
+    -70,-60,22,-28,-59,13,9,-58,-28,106,-58,-18,-47,-57,-55,63,-56,-41,24,-56,29,45,-56,49,-4,-55,
+    -71,-41,-55,3,83,-55,6,53,-54,-7,11,-53,-96,45,-53,-69,-9,-53,5,-44,-52,-81,89,-52,-34,46,-52,
+    51,-74,-51,-62,38,-50,-35,-113,-49,-51,-26,-49,-15,-25,-48,22,-9,-48,103,10,-47,-26,71,-47,21,
+    27,-47,50,-44,-46,-31,7,-46,-20,26,-46,0,-6,-46,1,30,-46,6,-24,-46,26,-44,-46,73,-22,-45,-57,
+    13,-45,35,10,-45,39,-23,-45,45,34,-44,74,5,-43,-83,16,-43,-45,-80,-43,-31,-15,-42,-5,-63,-42,
+    53,58,-42,76,34,-41,-36,-39,-41,45,88,-39,-92,-15,-39,-86,-70,-39,-28,-61,-39,-18,50,-39,13,9,
+    -39,93,-81,-38,-50,-6,-38,-16,-3,-38,25,67,-38,55,15,-37,-13,-41,-37,108,51,-36,-9,-88,-36,14,
+    -62,-36,49,-7,-36,105,-36,-35,-56,-53,-35,4,46,-35,23,-87,-35,50,-110,-35,72,-51,-34,-5,14,-34,
+    -2,68,-34,23,44,-33,-118,13,-33,-35,31,-33,-9,-21,-33,22,-26,-33,38,-63,-32,-50,80,-32,7,-39,
+    -31,-45,52,-31,-23,15,-31,30,-5,-30,-66,-25,-30,-45,13,-30,13,-8,-30,55,-28,-29,-60,30,-29,-11,
+    33,-29,11,27,-29,34,28,-27,-74,56,-27,-32,-3,-27,-29,-27,-26,-17,91,-26,-3,-5,-26,27,12,-26,
+    36,-42,-25,-69,2,-25,-48,-21,-25,16,89,-24,0,120,-23,3,-122,-23,40,52,-23,56,33,-23,64,-7,-23,
+    78,90,-22,-119,-35,-22,-84,-41,-22,-6,-53,-22,6,-23,-22,8,8,-22,90,-4,-21,-29,-48,-21,-19,-12,
+    -21,47,12,-21,71,55,-20,37,-24,-19,-28,66,-19,-9,53,-19,18,-52,-19,57,-77,-18,-84,28,-18,-13,
+    -33,-18,-13,7,-18,15,59,-17,-68,-96,-17,-49,-40,-17,-43,-69,-17,-28,44,-17,-17,-70,-17,42,-6,
+    -17,71,15,-17,76,-29,-16,-21,25,-16,-3,23,-16,6,40,-16,55,-49,-15,-34,13,-15,7,-72,-15,23,-15,
+    -15,127,3,-14,-49,-3,-14,21,-34,-13,-45,117,-13,-44,32,-13,-32,-94,-13,17,21,-13,25,40,-13,47,
+    76,-12,-113,58,-12,-36,-18,-12,-5,-18,-12,41,117,-12,94,28,-11,-57,15,-11,3,-40,-11,7,-6,-11,
+    22,3,-10,-95,-5,-10,32,-67,-10,36,25,-9,-71,-14,-9,-6,74,-8,-51,58,-8,-28,-2,-8,53,-24,-7,
+    -64,-62,-7,24,-94,-6,-79,88,-6,-64,38,-6,-43,83,-6,-30,-35,-6,-11,38,-6,1,11,-6,48,43,-6,81,
+    -56,-5,-10,-3,-5,21,74,-5,38,8,-4,-5,-94,-4,38,-43,-4,57,1,-3,-16,-49,-3,9,-23,-3,102,-25,
+    -2,-21,-18,-2,-19,12,-1,-98,-65,-1,-53,-22,-1,8,31,-1,38,-11,0,-75,10,0,-70,-37,0,-35,-56,0,
+    -29,28,0,-20,53,0,-1,-56,0,1,56,0,20,-53,0,29,-28,0,35,56,0,70,37,0,75,-10,1,-38,11,1,-8,
+    -31,1,53,22,1,98,65,2,19,-12,2,21,18,3,-102,25,3,-9,23,3,16,49,4,-57,-1,4,-38,43,4,5,94,
+    5,-38,-8,5,-21,-74,5,10,3,6,-81,56,6,-48,-43,6,-1,-11,6,11,-38,6,30,35,6,43,-83,6,64,-38,
+    6,79,-88,7,-24,94,7,64,62,8,-53,24,8,28,2,8,51,-58,9,6,-74,9,71,14,10,-36,-25,10,-32,67,
+    10,95,5,11,-22,-3,11,-7,6,11,-3,40,11,57,-15,12,-94,-28,12,-41,-117,12,5,18,12,36,18,12,113,
+    -58,13,-47,-76,13,-25,-40,13,-17,-21,13,32,94,13,44,-32,13,45,-117,14,-21,34,14,49,3,15,-127,
+    -3,15,-23,15,15,-7,72,15,34,-13,16,-55,49,16,-6,-40,16,3,-23,16,21,-25,17,-76,29,17,-71,-15,
+    17,-42,6,17,17,70,17,28,-44,17,43,69,17,49,40,17,68,96,18,-15,-59,18,13,-7,18,13,33,18,84,
+    -28,19,-57,77,19,-18,52,19,9,-53,19,28,-66,20,-37,24,21,-71,-55,21,-47,-12,21,19,12,21,29,48,
+    22,-90,4,22,-8,-8,22,-6,23,22,6,53,22,84,41,22,119,35,23,-78,-90,23,-64,7,23,-56,-33,23,-40,
+    -52,23,-3,122,24,0,-120,25,-16,-89,25,48,21,25,69,-2,26,-36,42,26,-27,-12,26,3,5,26,17,-91,
+    27,29,27,27,32,3,27,74,-56,29,-34,-28,29,-11,-27,29,11,-33,29,60,-30,30,-55,28,30,-13,8,30,
+    45,-13,30,66,25,31,-30,5,31,23,-15,31,45,-52,32,-7,39,32,50,-80,33,-38,63,33,-22,26,33,9,21,
+    33,35,-31,33,118,-13,34,-23,-44,34,2,-68,34,5,-14,35,-72,51,35,-50,110,35,-23,87,35,-4,-46,
+    35,56,53,36,-105,36,36,-49,7,36,-14,62,36,9,88,37,-108,-51,37,13,41,38,-55,-15,38,-25,-67,38,
+    16,3,38,50,6,39,-93,81,39,-13,-9,39,18,-50,39,28,61,39,86,70,39,92,15,41,-45,-88,41,36,39,
+    42,-76,-34,42,-53,-58,42,5,63,43,31,15,43,45,80,43,83,-16,44,-74,-5,45,-45,-34,45,-39,23,45,
+    -35,-10,45,57,-13,46,-73,22,46,-26,44,46,-6,24,46,-1,-30,46,0,6,46,20,-26,46,31,-7,47,-50,
+    44,47,-21,-27,47,26,-71,48,-103,-10,48,-22,9,49,15,25,49,51,26,50,35,113,51,62,-38,52,-51,74,
+    52,34,-46,52,81,-89,53,-5,44,53,69,9,53,96,-45,54,7,-11,55,-6,-53,55,-3,-83,55,71,41,56,-49,
+    4,56,-29,-45,56,41,-24,57,55,-63,58,18,47,58,28,-106,59,-13,-9,60,-22,28,60,-17,70,61,13,-37,
+    61,18,7,62,-76,-73,62,42,3,63,43,53,64,-58,-18,64,17,74,65,33,27,66,-33,-21,66,-31,-70,66,
+    -29,5,66,-27,-110,66,-7,10,67,-49,26,67,-7,-28,68,-75,50,68,-54,-45,68,-10,102,68,5,27,68,24,
+    -16,70,14,-61,71,-36,50,71,64,-15,72,99,37,73,-72,7,73,65,79,75,97,-5,76,-6,50,77,-103,22,
+    77,-87,-32,77,38,-42,77,60,18,78,7,-6,81,-18,-46,85,-44,2,85,-24,25,85,21,43,85,40,-78,86,
+    29,12,87,-49,83,87,-16,-10,87,39,-15,88,9,-34,89,73,-45,90,-42,-28,92,1,19,95,-3,-75,96,55,
+    43,97,22,78,100,-56,36,100,-49,-65,106,-16,56,109,14,-8,111,-66,-10,111,61,1,115,32,-43,118,
+    -23,10,118,-15,-34,121,21,29
+};
+
+/* grid v4n256: p=4 n=256, MSE 0.096697 */
+#define LLMQ__UNIT_V4N256 48.829579f
+static const int8_t llmq__v4n256[1024] = {
+    -119,7,-31,17,-118,-11,43,14,-112,-40,-18,-37,-112,19,26,-44,-103,40,28,58,-102,23,-50,-53,-102,
+    60,-4,-1,-98,-25,-21,71,-91,62,66,-6,-88,-74,20,47,-88,-67,39,-20,-88,-47,-60,16,-86,-34,48,
+    -77,-85,47,-50,62,-84,-34,-4,10,-81,9,-85,5,-79,-5,90,-26,-78,-99,-25,-9,-78,8,-11,-24,-78,86,
+    -58,-5,-77,-16,47,70,-77,78,0,-63,-76,-51,-84,-42,-75,11,-3,-102,-71,10,10,22,-69,-53,90,24,
+    -67,-55,-27,-87,-67,98,-5,54,-66,42,62,-75,-64,-7,31,-25,-63,18,61,16,-63,29,-31,7,-61,-74,
+    -56,71,-60,10,-8,65,-59,-31,-1,-48,-59,-29,42,10,-57,56,23,24,-56,-11,-47,-34,-56,-2,-83,71,
+    -56,43,24,-21,-54,22,99,59,-53,-9,-43,32,-53,46,-87,-42,-51,46,27,99,-51,110,19,-8,-50,43,-33,
+    -42,-49,-7,-77,-91,-49,21,8,-59,-47,-61,-22,20,-45,-30,12,42,-45,-17,-15,-1,-44,-40,12,110,-42,
+    -118,31,12,-42,-91,16,-58,-42,81,70,45,-41,-52,11,-14,-41,11,-35,115,-40,-86,86,-39,-40,-66,
+    -34,-32,-40,47,-17,48,-39,51,-63,21,-38,68,-15,-4,-37,-42,56,-42,-36,-40,-110,29,-35,2,53,-56,
+    -34,11,27,3,-34,25,36,49,-34,90,72,-38,-32,-67,39,16,-32,-38,24,-87,-32,-34,-64,-3,-32,54,-46,
+    -98,-31,35,-120,15,-30,-70,59,73,-30,-32,-29,67,-30,-4,-27,-69,-30,17,-9,-20,-30,31,65,-24,-29,
+    -79,3,61,-29,-21,55,41,-29,50,112,-2,-28,12,-64,-10,-25,-8,99,4,-24,-8,114,-53,-24,3,-5,32,
+    -23,-89,-83,-11,-23,-19,-113,-35,-22,64,19,-46,-21,102,-28,-49,-20,-16,50,-9,-20,-15,73,-109,
+    -19,-16,13,-40,-19,-1,65,97,-18,23,-33,16,-18,39,5,12,-18,60,-80,67,-17,-1,11,74,-17,108,-42,
+    26,-15,-114,-36,39,-15,-54,-52,32,-15,-34,-24,-27,-15,18,21,-92,-15,62,44,4,-13,17,-64,-52,-13,
+    19,-40,64,-13,75,16,44,-13,75,22,-105,-13,79,-26,95,-12,-17,10,-1,-12,-15,-16,-127,-11,-1,-73,
+    34,-10,-80,-51,-92,-10,-37,112,55,-10,21,65,20,-9,-48,78,-5,-9,-45,-3,23,-9,50,-40,-21,-8,-41,
+    -65,-57,-8,-16,-32,7,-8,20,26,-42,-8,92,-83,-23,-7,-84,-3,2,-6,-125,-27,-33,-4,-59,29,-31,-3,
+    -41,-9,-68,-3,40,-18,-63,-1,4,-28,-32,0,-44,-77,78,0,44,77,-78,1,-4,28,32,3,-40,18,63,3,41,
+    9,68,4,59,-29,31,6,125,27,33,7,84,3,-2,8,-92,83,23,8,-20,-26,42,8,16,32,-7,8,41,65,57,9,
+    -50,40,21,9,45,3,-23,9,48,-78,5,10,-21,-65,-20,10,37,-112,-55,10,80,51,92,11,1,73,-34,12,15,
+    16,127,12,17,-10,1,13,-79,26,-95,13,-75,-22,105,13,-75,-16,-44,13,-19,40,-64,13,-17,64,52,15,
+    -62,-44,-4,15,-18,-21,92,15,34,24,27,15,54,52,-32,15,114,36,-39,17,-108,42,-26,17,1,-11,-74,
+    18,-60,80,-67,18,-39,-5,-12,18,-23,33,-16,19,1,-65,-97,19,16,-13,40,20,15,-73,109,20,16,-50,
+    9,21,-102,28,49,22,-64,-19,46,23,19,113,35,23,89,83,11,24,-3,5,-32,24,8,-114,53,25,8,-99,-4,
+    28,-12,64,10,29,-50,-112,2,29,21,-55,-41,29,79,-3,-61,30,-31,-65,24,30,-17,9,20,30,4,27,69,
+    30,32,29,-67,30,70,-59,-73,31,-35,120,-15,32,-54,46,98,32,34,64,3,32,38,-24,87,32,67,-39,-16,
+    34,-90,-72,38,34,-25,-36,-49,34,-11,-27,-3,35,-2,-53,56,36,40,110,-29,37,42,-56,42,38,-68,15,
+    4,39,-51,63,-21,40,-47,17,-48,40,66,34,32,40,86,-86,39,41,-11,35,-115,41,52,-11,14,42,-81,
+    -70,-45,42,91,-16,58,42,118,-31,-12,44,40,-12,-110,45,17,15,1,45,30,-12,-42,47,61,22,-20,49,
+    -21,-8,59,49,7,77,91,50,-43,33,42,51,-110,-19,8,51,-46,-27,-99,53,-46,87,42,53,9,43,-32,54,
+    -22,-99,-59,56,-43,-24,21,56,2,83,-71,56,11,47,34,57,-56,-23,-24,59,29,-42,-10,59,31,1,48,60,
+    -10,8,-65,61,74,56,-71,63,-29,31,-7,63,-18,-61,-16,64,7,-31,25,66,-42,-62,75,67,-98,5,-54,67,
+    55,27,87,69,53,-90,-24,71,-10,-10,-22,75,-11,3,102,76,51,84,42,77,-78,0,63,77,16,-47,-70,78,
+    -86,58,5,78,-8,11,24,78,99,25,9,79,5,-90,26,81,-9,85,-5,84,34,4,-10,85,-47,50,-62,86,34,
+    -48,77,88,47,60,-16,88,67,-39,20,88,74,-20,-47,91,-62,-66,6,98,25,21,-71,102,-60,4,1,102,-23,
+    50,53,103,-40,-28,-58,112,-19,-26,44,112,40,18,37,118,11,-43,-14,119,-7,31,-17
+};
+
+#endif
+/* The built-in formats; their order is that of menus. */
+typedef struct llmq__builtin {
+    const char *name;
+    const int8_t *points;
+    float unit;
+    uint16_t id;
+    uint8_t bits, p;
+} llmq__builtin;
+
+static const llmq__builtin llmq__builtins[] = {
+    { "f32",    0,             0.0f,               1,  32, 1 },
+    { "f16",    0,             0.0f,               2,  16, 1 },
+    { "bf16",   0,             0.0f,               3,  16, 1 },
+    { "g2",     llmq__g2,      LLMQ__UNIT_G2,      16, 2,  1 },
+    { "g3",     llmq__g3,      LLMQ__UNIT_G3,      17, 3,  1 },
+    { "g4",     llmq__g4,      LLMQ__UNIT_G4,      18, 4,  1 },
+    { "g5",     llmq__g5,      LLMQ__UNIT_G5,      19, 5,  1 },
+    { "g6",     llmq__g6,      LLMQ__UNIT_G6,      20, 6,  1 },
+    { "g8",     llmq__g8,      LLMQ__UNIT_G8,      21, 8,  1 },
+#if !LLMQ_NO_VECTOR_GRIDS
+    { "v2n16",  llmq__v2n16,   LLMQ__UNIT_V2N16,   32, 4,  2 },
+    { "v2n64",  llmq__v2n64,   LLMQ__UNIT_V2N64,   33, 6,  2 },
+    { "v2n256", llmq__v2n256,  LLMQ__UNIT_V2N256,  34, 8,  2 },
+    { "v3n64",  llmq__v3n64,   LLMQ__UNIT_V3N64,   35, 6,  3 },
+    { "v3n512", llmq__v3n512,  LLMQ__UNIT_V3N512,  36, 9,  3 },
+    { "v4n256", llmq__v4n256,  LLMQ__UNIT_V4N256,  37, 8,  4 },
+#endif
+};
+
+static uint32_t llmq__ceil_log2(uint32_t n)
+{
+    uint32_t b = 0;
+    while (((uint32_t)1 << b) < n) b++;
+    return b;
+}
+
+static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 1024); }
+
+static int llmq__format_ok(const llmq_format *f)
+{
+    if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
+    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32);
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->unit > 0.0f && llmq__group_ok(f->group);
+}
+
+LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
+{
+    const llmq__builtin *row = llmq__builtins + i;
+    if (!f) return LLMQ_E_ARG;
+    if (i >= sizeof llmq__builtins / sizeof *llmq__builtins) return LLMQ_E_NOT_FOUND;
+    f->name = row->name;
+    f->points = row->points;
+    f->unit = row->unit;
+    f->id = row->id;
+    f->bits = row->bits;
+    f->p = row->p;
+    f->n = row->points ? (uint32_t)1 << row->bits : 0;
+    f->group = row->points ? 128 : 0;
+    return LLMQ_OK;
+}
+
+/* < 0, 0, > 0 as the bytes of a come before, are, come after those of b */
+static int llmq__compare(const char *a, const char *b)
+{
+    while (*a && *a == *b) a++, b++;
+    return (int)(unsigned char)*a - (int)(unsigned char)*b;
+}
+
+LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group)
+{
+    llmq_format found;
+    uint32_t i;
+    if (!f || !name || !llmq__group_ok(group)) return LLMQ_E_ARG;
+    for (i = 0; llmq_format_at(&found, i) == LLMQ_OK; i++)
+        if (llmq__compare(found.name, name) == 0) {
+            if (found.points) found.group = group;
+            *f = found;
+            return LLMQ_OK;
+        }
+    return LLMQ_E_NOT_FOUND;
+}
+
+LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+{
+    llmq_format g;
+    if (!f || !points || n < 2 || n > 65536u) return LLMQ_E_ARG;
+    g.name = "custom";
+    g.points = points;
+    g.unit = unit;
+    g.id = LLMQ_FORMAT_CUSTOM;
+    g.bits = llmq__ceil_log2(n);
+    g.p = p;
+    g.n = n;
+    g.group = group;
+    if (!llmq__format_ok(&g)) return LLMQ_E_ARG;
+    *f = g;
+    return LLMQ_OK;
+}
+
+/* How a row is laid out: everything that follows from format and cols. */
+typedef struct llmq__layout {
+    uint32_t group;    /* columns a scale, never 0 */
+    uint32_t vectors;  /* codes of a whole group */
+    uint32_t codes;    /* codes of the row */
+    uint32_t scales;   /* bytes of scales before the codes */
+} llmq__layout;
+
+static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
+{
+    llmq__layout l;
+    l.group = f->group ? f->group : cols;
+    l.vectors = llmq__ceil_div(l.group, f->p);
+    l.codes = cols / l.group * l.vectors + llmq__ceil_div(cols % l.group, f->p);
+    l.scales = 2 * llmq__ceil_div(cols, l.group);
+    return l;
+}
+
+static uint32_t llmq__plane_width(uint32_t bits) { return bits >= 8 ? 8 : bits >= 4 ? 4 : bits >= 2 ? 2 : 1; }
+static uint32_t llmq__plane_bytes(uint32_t codes, uint32_t width) { return llmq__ceil_div(codes, 8 / width); }
+
+LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
+{
+    uint32_t size, bits;
+    if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
+    if (!f->points) {
+        size = cols * (f->bits / 8); /* <= 2^26, as below: 16 bits a code */
+    } else {
+        llmq__layout l = llmq__row_layout(f, cols);
+        for (size = l.scales, bits = f->bits; bits; bits -= llmq__plane_width(bits))
+            size += llmq__plane_bytes(l.codes, llmq__plane_width(bits));
+    }
+    return llmq__size(size);
+}
+
+/* Where code k of a plane is: the byte, and the bit in it; *run is how many codes follow in following bytes, with k. */
+static uint32_t llmq__plane_at(uint32_t width, uint32_t codes, uint32_t k, uint32_t *shift, uint32_t *run)
+{
+    uint32_t unit = 256 / width, start = k & ~(unit - 1), lane = k & (unit - 1), bytes = 32, field;
+    if (codes - start >= unit) {
+        field = lane >> 5;
+        lane &= 31;
+    } else { /* the short unit at the end */
+        bytes = llmq__plane_bytes(codes - start, width);
+        field = lane / bytes;
+        lane %= bytes;
+    }
+    *shift = field * width;
+    *run = bytes - lane;
+    return start / (8 / width) + lane;
+}
+
+/* code[0, count) = codes first, first + 1 ... of a row's planes */
+static void llmq__unpack(const uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t first, uint32_t count, uint16_t *code)
+{
+    uint32_t done = 0, width, i, k, run, shift;
+    for (; bits; bits -= width) {
+        uint32_t mask;
+        width = llmq__plane_width(bits);
+        mask = ((uint32_t)1 << width) - 1;
+        for (i = 0; i < count; i += run) {
+            const uint8_t *b = plane + llmq__plane_at(width, codes, first + i, &shift, &run);
+            run = llmq__min(run, count - i);
+            if (done == 0)
+                for (k = 0; k < run; k++) code[i + k] = (uint16_t)(b[k] >> shift & mask);
+            else
+                for (k = 0; k < run; k++) code[i + k] = (uint16_t)(code[i + k] | (b[k] >> shift & mask) << done);
+        }
+        plane += llmq__plane_bytes(codes, width);
+        done += width;
+    }
+}
+
+/* ---- 5. Tensor ---------------------------------------------------------------------------------------------------- */
+
+#define LLMQ__CHUNK 32  /* columns that are decoded together */
+
+LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols)
+{
+    return llmq__size_mul(llmq_row_size(f, cols), llmq__size(rows));
+}
+
+LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform, uint32_t rows,
+                                      uint32_t cols, const void *data, size_t size)
+{
+    llmq_status status;
+    size_t row = f ? llmq_row_size(f, cols) : 0;
+    if (!t || !f || !data || cols == 0 || !llmq__format_ok(f)) return LLMQ_E_ARG;
+    if (row == 0) return LLMQ_E_LIMIT;
+    if (transform && (status = llmq__transform_check(transform)) != LLMQ_OK) return status;
+    if (size / row < rows) return LLMQ_E_WORKSPACE;
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    t->format = *f;
+    if (transform) t->transform = *transform;
+    t->rows = rows;
+    t->cols = cols;
+    t->row_size = row;
+    t->data = (const uint8_t *)data;
+    return LLMQ_OK;
+}
+
+/* e[0, count) = the points' coordinates at columns [j, j + count), which lie in one group; count <= LLMQ__CHUNK */
+static void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, int8_t *e)
+{
+    uint16_t code[LLMQ__CHUNK];
+    const int8_t *points = t->format.points;
+    uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
+    if (p == 1) {
+        llmq__unpack(row + l->scales, t->format.bits, l->codes, first + in, count, code);
+        for (i = 0; i < count; i++) e[i] = points[code[i]];
+    } else {
+        uint32_t skip = in % p; /* of the first vector, when p does not divide the chunk */
+        llmq__unpack(row + l->scales, t->format.bits, l->codes, first + in / p, llmq__ceil_div(skip + count, p), code);
+        for (v = 0; i < count; v++, skip = 0)
+            for (; skip < p && i < count; skip++, i++) e[i] = points[code[v] * (uint32_t)p + skip];
+    }
+}
+
+static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
+
+/* v[0, count) = what the products multiply with at columns [j, j + count), before the scale */
+static void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
+{
+    uint32_t i;
+    if (t->format.points) {
+        int8_t e[LLMQ__CHUNK];
+        llmq__points(t, l, row, j, count, e);
+        for (i = 0; i < count; i++) v[i] = (float)e[i];
+    } else if (t->format.bits == 32) {
+        for (row += 4 * (size_t)j, i = 0; i < count; i++) v[i] = llmq__bits_float(llmq__load32(row + 4 * i));
+    } else {
+        int half = t->format.id == llmq__builtins[1].id;
+        for (row += 2 * (size_t)j, i = 0; i < count; i++) {
+            uint16_t bits = (uint16_t)llmq__load16(row + 2 * i);
+            v[i] = half ? llmq_f16_to_f32(bits) : llmq_bf16_to_f32(bits);
+        }
+    }
+}
+
+/* Raw rows are one group of scale 1. */
+static llmq__layout llmq__layout_of(const llmq_tensor *t) { return llmq__row_layout(&t->format, t->cols); }
+
+/* out = sum over [r0, r1) of weight[r] * stored row r; or, weight NULL, row r0 itself */
+static void llmq__sum_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t r, j, end, i;
+    float v[LLMQ__CHUNK];
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (j = 0; j < t->cols; j = end) {
+            uint32_t g = j / l.group;
+            float scale = t->format.points ? llmq__scale(row, g) : 1.0f;
+            end = llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (g + 1) * l.group);
+            llmq__numbers(t, &l, row, j, end - j, v);
+            if (weight) {
+                scale = weight[r] * scale;
+                for (i = j; i < end; i++) out[i] += scale * v[i - j];
+            } else {
+                for (i = j; i < end; i++) out[i] = scale * v[i - j];
+            }
+        }
+    }
+}
+
+LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work, size_t work_size)
+{
+    if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
+    if (work_size < llmq_transform_work_size(&t->transform, t->cols)) return LLMQ_E_WORKSPACE;
+    llmq__sum_rows(t, 0, row, row + 1, out);
+    return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size);
+}
+
+/* ---- 6. Activation and products ----------------------------------------------------------------------------------- */
+
+#define LLMQ__BATCH 8  /* activations that share one decoding of a row */
+
+static uint32_t llmq__activation_group(const llmq_tensor *t)
+{
+    uint32_t g = t->format.points ? t->format.group : 0;
+    return g ? g : 128;
+}
+
+LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits)
+{
+    size_t rest, codes;
+    if (!t || t->cols == 0 || (bits != 8 && bits != 32)) return 0;
+    rest = llmq_transform_work_size(&t->transform, t->cols); /* done with before the codes are written: they share memory */
+    codes = bits == 8 ? llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float) + t->cols : 0;
+    return llmq__size_add(llmq__size_mul(t->cols, sizeof(float)), rest > codes ? rest : codes);
+}
+
+/* q[0, n) and the scale of one group */
+static float llmq__quantize_group(const float *x, uint32_t n, int8_t *q)
+{
+    uint32_t i, most = 0, bits;
+    float inverse, y;
+    for (i = 0; i < n; i++) { /* magnitudes compare as integers, NaN above infinity */
+        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
+        if (bits > most) most = bits;
+    }
+    if (most < (uint32_t)(127 - 100) << 23 || most >= 0x7f800000u) {
+        LLMQ_MEMSET(q, 0, n);
+        return most >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f;
+    }
+    inverse = 127.0f / llmq__bits_float(most);
+    for (i = 0; i < n; i++) { /* adding 1.5 * 2^23 rounds to a whole number, ties to even, and leaves it in the low bits */
+        y = x[i] * inverse;
+        q[i] = (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000);
+    }
+    return llmq__bits_float(most) / 127.0f;
+}
+
+LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x, void *mem,
+                                             size_t mem_size)
+{
+    llmq_status status;
+    size_t need = llmq_activation_size(t, bits);
+    float *y = (float *)mem;
+    uint32_t group, j, cols;
+    if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
+    if (mem_size < need) return LLMQ_E_WORKSPACE;
+    cols = t->cols;
+    LLMQ_MEMCPY(y, x, cols * sizeof(float));
+    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, cols, y + cols, mem_size - cols * sizeof(float));
+    if (status != LLMQ_OK) return status;
+    group = llmq__activation_group(t);
+    a->cols = cols;
+    a->group = group;
+    a->transform = t->transform;
+    a->x = y;
+    a->q = 0;
+    a->scale = 0;
+    if (bits == 8) {
+        float *scale = y + cols;
+        int8_t *q = (int8_t *)(scale + llmq__ceil_div(cols, group));
+        for (j = 0; j < cols; j += group) scale[j / group] = llmq__quantize_group(y + j, llmq__min(group, cols - j), q + j);
+        a->q = q;
+        a->scale = scale;
+    }
+    return LLMQ_OK;
+}
+
+static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
+{
+    int32_t sum = 0;
+    uint32_t i;
+    for (i = 0; i < n; i++) sum += (int32_t)((int16_t)a[i] * (int16_t)b[i]);
+    return sum;
+}
+
+/* One row times up to LLMQ__BATCH int8 activations of the same groups; y[i * stride]. */
+static void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const llmq_activation *x, uint32_t count,
+                         float *y, size_t stride)
+{
+    LLMQ__EXACT
+    float total[LLMQ__BATCH];
+    int32_t sum[LLMQ__BATCH];
+    int8_t e[LLMQ__CHUNK];
+    uint32_t j, k, end, i, n, xgroup = x->group;
+    for (i = 0; i < count; i++) total[i] = 0.0f;
+    for (j = 0; j < t->cols; j = end) {
+        uint32_t wg = j / l->group, xg = j / xgroup;
+        float scale = llmq__scale(row, wg);
+        end = llmq__min(t->cols, llmq__min((wg + 1) * l->group, (xg + 1) * xgroup));
+        for (i = 0; i < count; i++) sum[i] = 0;
+        for (k = j; k < end; k += n) {
+            n = llmq__min(LLMQ__CHUNK, end - k);
+            llmq__points(t, l, row, k, n, e);
+            for (i = 0; i < count; i++) sum[i] += llmq__dot_i8(e, x[i].q + k, n);
+        }
+        for (i = 0; i < count; i++) total[i] += (float)sum[i] * (x[i].scale[xg] * scale);
+    }
+    for (i = 0; i < count; i++) y[i * stride] = total[i];
+}
+
+/* The sum of LLMQ__LANES partial sums, pairwise. */
+static float llmq__lane_sum(float *lane)
+{
+    uint32_t h, i;
+    for (h = LLMQ__LANES / 2; h; h /= 2)
+        for (i = 0; i < h; i++) lane[i] += lane[i + h];
+    return lane[0];
+}
+
+static float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float total = 0.0f, v[LLMQ__CHUNK], lane[LLMQ__LANES];
+    uint32_t j, k, end, i, n;
+    for (j = 0; j < t->cols; j = end) {
+        end = llmq__min(t->cols, j + l->group);
+        for (i = 0; i < LLMQ__LANES; i++) lane[i] = 0.0f;
+        for (k = j; k < end; k += n) {
+            n = llmq__min(LLMQ__CHUNK, end - k);
+            llmq__numbers(t, l, row, k, n, v);
+            for (i = 0; i + LLMQ__LANES <= n; i += LLMQ__LANES) {
+                uint32_t u;
+                for (u = 0; u < LLMQ__LANES; u++) lane[u] += x[k + i + u] * v[i + u];
+            }
+            for (; i < n; i++) lane[i % LLMQ__LANES] += x[k + i] * v[i];
+        }
+        total += llmq__lane_sum(lane) * (t->format.points ? llmq__scale(row, j / l->group) : 1.0f);
+    }
+    return total;
+}
+
+LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                 size_t y_stride)
+{
+    llmq__layout l;
+    uint32_t i, r, n;
+    if (!t || !x || !y || r0 > r1 || r1 > t->rows || count == 0) return LLMQ_E_ARG;
+    for (i = 0; i < count; i++) {
+        if (x[i].cols != t->cols) return LLMQ_E_ARG;
+        if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_BASIS;
+        if ((x[i].q != 0) != (x[0].q != 0) || x[i].group != x[0].group || (x[i].q && !t->format.points)) return LLMQ_E_BASIS;
+    }
+    l = llmq__layout_of(t);
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (i = 0; i < count; i += n) {
+            n = x->q ? llmq__min(LLMQ__BATCH, count - i) : 1;
+            if (x->q) llmq__row_i8(t, &l, row, x + i, n, y + i * y_stride + r, y_stride);
+            else y[i * y_stride + r] = llmq__row_f32(t, &l, row, x[i].x);
+        }
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+{
+    return llmq_matmul(t, x, 1, r0, r1, y, 0);
+}
+
+LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out,
+                                            void *work, size_t work_size)
+{
+    uint32_t j;
+    if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
+    if (work_size < llmq_transform_work_size(&t->transform, t->cols)) return LLMQ_E_WORKSPACE;
+    for (j = 0; j < t->cols; j++) out[j] = 0.0f;
+    llmq__sum_rows(t, weight, r0, r1, out);
+    return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size);
+}
+
+/* ---- 7. Encoder --------------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER
+
+#define LLMQ__FAR 1e19f  /* farther than any point, and its square is finite */
+
+/* The nearest of n points (p coordinates each, sorted by the first) to x in its first dims coordinates, dims <= p. Points
+   are visited in order of their distance in the first coordinate, so the first that is too far by it ends the search:
+   adding squares cannot make a float sum smaller, hence this finds what trying all points would find. */
+static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x)
+{
+    LLMQ__EXACT
+    const float *left, *right = points, *end = points + (size_t)n * p, *best = points;
+    float least = LLMQ__FAR, x0 = x[0], dl, dr, d, sum;
+    uint32_t half, k;
+    for (half = n; half > 0;) { /* right becomes the first point not below x0 */
+        uint32_t step = half / 2;
+        const float *mid = right + (size_t)step * p;
+        if (*mid < x0) right = mid + p, half -= step + 1;
+        else half = step;
+    }
+    left = right;
+    dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
+    dr = right == end ? LLMQ__FAR : *right - x0;
+    for (;;) {
+        const float *at;
+        if (dl <= dr) {
+            if (dl * dl > least) break;
+            sum = dl * dl;
+            at = left -= p;
+            dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
+        } else {
+            if (dr * dr > least) break;
+            sum = dr * dr;
+            at = right;
+            right += p;
+            dr = right == end ? LLMQ__FAR : *right - x0;
+        }
+        for (k = 1; k < dims; k++) {
+            d = x[k] - at[k];
+            sum += d * d;
+        }
+        if (sum < least || (sum <= least && at < best)) least = sum, best = at;
+    }
+    return (uint32_t)((size_t)(best - points) / p);
+}
+
+/* The workspace of one encoder call. */
+typedef struct llmq__encoder {
+    const llmq_format *format;
+    llmq__layout layout;
+    float *row;        /* cols: the row, transformed */
+    float *points;     /* 2^bits points as floats */
+    uint16_t *code;    /* of a group: the best so far */
+    uint16_t *trial;   /* and those being tried */
+} llmq__encoder;
+
+/* Nearest points at this scale for the n numbers x of a group, and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
+   is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
+static float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, uint16_t *code, float *fit)
+{
+    LLMQ__EXACT
+    const llmq_format *f = e->format;
+    float lane[LLMQ__LANES], y[8], inverse = 1.0f / scale, num, den = 0.0f;
+    int32_t squares = 0;
+    uint32_t i, k, dims;
+    for (i = 0; i < LLMQ__LANES; i++) lane[i] = 0.0f;
+    for (i = 0; i < n; i += dims) {
+        uint32_t c;
+        dims = llmq__min(f->p, n - i);
+        for (k = 0; k < dims; k++) y[k] = x[i + k] * inverse;
+        c = llmq__nearest(e->points, f->n, f->p, dims, y);
+        *code++ = (uint16_t)c;
+        for (k = 0; k < dims; k++) {
+            int32_t v = f->points[c * f->p + k];
+            lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
+            squares += v * v;
+        }
+        if (squares >> 30) den += (float)squares, squares = 0; /* long groups only: before 8 * 128^2 more could overflow */
+    }
+    num = llmq__lane_sum(lane);
+    den += (float)squares;
+    if (!(num > 0.0f) || !(den > 0.0f)) return 0.0f;
+    *fit = num / den;
+    return num * *fit;
+}
+
+/* x = w / 2^exponent with largest magnitude in [1, 2) (or 0, or as near as normal factors get); returns the exponent.
+   Exact, but for numbers 2^126 times smaller than the largest. w may be x. */
+static int32_t llmq__normalise(const float *w, uint32_t n, float *x)
+{
+    uint32_t i, most = 0, bits, e;
+    float down;
+    for (i = 0; i < n; i++) {
+        bits = llmq__float_bits(w[i]) & 0x7fffffffu;
+        if (bits > most) most = bits;
+    }
+    e = most >> 23;
+    if (e < 1) e = 1;
+    if (e > 253) e = 253; /* so that 2^-exponent is normal */
+    down = llmq__bits_float((254 - e) << 23);
+    for (i = 0; i < n; i++) x[i] = w[i] * down;
+    return (int32_t)e - 127;
+}
+
+/* bits * 2^exponent for a scale that is 0 or positive and normal, within the range of normal bfloat16. */
+static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
+{
+    int32_t e = (int32_t)(bits >> 7) + exponent;
+    if (bits == 0 || e < 1) return 0;
+    return e > 254 ? 0x7f7fu : (uint16_t)((uint32_t)e << 7 | (bits & 127u));
+}
+
+/* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
+static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
+{
+    LLMQ__EXACT
+    /* Trial scales go down, then up from rms / unit in these steps, until so many in a row were no better. More patience on
+       the way down: fine grids and short groups have a second optimum there, at which the largest number is just reached.
+       Found by trying: at group 64, g4, 0.00691 against 0.00713 with patience 2 both ways and 0.00868 with no search. */
+    static const struct { float step; int8_t trials, down, up; } plan[3] = {
+        { 0.05f, 10, 4, 2 }, { 0.0f, 0, 0, 0 }, { 0.025f, 20, 20, 20 }
+    };
+    float lane[LLMQ__LANES], unit, fit = 0.0f, best_fit, best;
+    uint16_t bits;
+    int32_t i, side, worse;
+    uint32_t k;
+    exponent += llmq__normalise(x, n, x);
+    for (k = 0; k < LLMQ__LANES; k++) lane[k] = 0.0f;
+    for (k = 0; k < n; k++) lane[k % LLMQ__LANES] += x[k] * x[k];
+    unit = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / e->format->unit;
+    if (!(unit > 0.0f)) {
+        LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
+        return 0;
+    }
+    best_fit = unit;
+    best = llmq__assign(e, x, n, unit, e->code, &best_fit);
+    for (side = -1; side <= 1; side += 2) {
+        int32_t patience = side < 0 ? plan[effort].down : plan[effort].up;
+        for (i = 1, worse = 0; i <= plan[effort].trials && worse < patience; i++) {
+            float gain = llmq__assign(e, x, n, unit * (1.0f + (float)(side * i) * plan[effort].step), e->code, &fit);
+            if (gain > best) best = gain, best_fit = fit, worse = 0;
+            else worse++;
+        }
+    }
+    bits = llmq_f32_to_bf16(best_fit);
+    (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), e->code, &fit);
+    return llmq__raise_scale(bits, exponent);
+}
+
+/* OR code k into the planes of a zeroed row. */
+static void llmq__pack(uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t k, uint32_t code)
+{
+    uint32_t width, shift, run;
+    for (; bits; bits -= width, code >>= width) {
+        width = llmq__plane_width(bits);
+        plane[llmq__plane_at(width, codes, k, &shift, &run)] |= (uint8_t)((code & (((uint32_t)1 << width) - 1)) << shift);
+        plane += llmq__plane_bytes(codes, width);
+    }
+}
+
+static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
+{
+    uint32_t i, half = f->id == llmq__builtins[1].id;
+    for (i = 0; i < n; i++) {
+        if (f->bits == 32) llmq__store32(row + 4 * (size_t)i, llmq__float_bits(x[i]));
+        else llmq__store16(row + 2 * (size_t)i, half ? llmq_f32_to_f16(x[i]) : llmq_f32_to_bf16(x[i]));
+    }
+}
+
+static llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, const float *w, int effort, uint8_t *row, void *work,
+                                    size_t work_size)
+{
+    const llmq_format *f = e->format;
+    uint32_t j, n, k, first = 0;
+    int32_t exponent = 0;
+    llmq_status status;
+    if (f->points) exponent = llmq__normalise(w, t->cols, e->row);
+    else LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
+    status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size);
+    if (status != LLMQ_OK) return status;
+    if (!f->points) {
+        llmq__store_raw(f, e->row, t->cols, row);
+        return LLMQ_OK;
+    }
+    LLMQ_MEMSET(row, 0, t->row_size);
+    for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
+        n = llmq__min(e->layout.group, t->cols - j);
+        llmq__store16(row + 2 * (j / e->layout.group), llmq__encode_group(e, e->row + j, n, exponent, effort));
+        for (k = 0; k < llmq__ceil_div(n, f->p); k++)
+            llmq__pack(row + e->layout.scales, f->bits, e->layout.codes, first + k, e->code[k]);
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
+{
+    size_t row, codes, points = 0, work;
+    if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
+    row = llmq__size_mul(t->cols, sizeof(float));
+    if (!t->format.points) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
+    points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
+    codes = llmq__size_mul(llmq__layout_of(t).vectors, 2 * sizeof(uint16_t));
+    work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
+    return llmq__size_add(llmq__size_add(row, points), codes > work ? codes : work);
+}
+
+static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
+{
+    uint32_t j;
+    for (j = 0; j < cols; j++)
+        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) {
+            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = j;
+            return LLMQ_E_NOT_FINITE;
+        }
+    return LLMQ_OK;
+}
+
+/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
+static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+{
+    llmq__encoder e;
+    llmq_status status;
+    uint32_t r, i = t->format.points ? t->format.p << t->format.bits : 0;
+    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t need = llmq_encode_work_size(t), used = (t->cols + (size_t)i) * sizeof(float);
+    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    e.format = &t->format;
+    e.layout = llmq__layout_of(t);
+    e.row = (float *)work;
+    e.points = e.row + t->cols;
+    e.code = (uint16_t *)(void *)(e.points + i);
+    e.trial = e.code + e.layout.vectors;
+    while (i-- > 0) e.points[i] = (float)t->format.points[i];
+    for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
+        if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
+        if ((status = llmq__encode_row(&e, t, w, effort, out, e.code, work_size - used)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                 const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+{
+    if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
+    return llmq__encode_rows(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w + r0 * stride, stride, options, work, work_size, error);
+}
+
+LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
+                                        const llmq_encode_options *options, void *work, size_t work_size)
+{
+    llmq_status status;
+    if (!t || !data || data != t->data || !row) return LLMQ_E_ARG;
+    if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
+    status = llmq__encode_rows(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, 0);
+    if (status == LLMQ_OK) t->rows++;
+    return status;
+}
+
+/* ---- 4. Format (the trainer, which needs the nearest point) ---- */
+
+/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
+   the first term left out, t^11 2/11, is below 1e-9. */
+static float llmq__ln(float x)
+{
+    LLMQ__EXACT
+    uint32_t u = llmq__float_bits(x);
+    int32_t e = (int32_t)(u >> 23) - 127;
+    float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
+    if (m > 1.41421356f) m *= 0.5f, e++;
+    t = (m - 1.0f) / (m + 1.0f);
+    s = t * t;
+    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
+}
+
+/* Two independent N(0,1) numbers by the polar method [R5]. */
+static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
+{
+    LLMQ__EXACT
+    float u, v, s;
+    do {
+        u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
+        v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
+        s = u * u + v * v;
+    } while (s >= 1.0f || s < 1e-30f);
+    s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
+    out[0] = u * s;
+    out[1] = v * s;
+}
+
+/* out[0, p), p <= 8; out has room for an even number */
+static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
+{
+    uint32_t i;
+    for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
+}
+
+/* Shell's sort of n points by their first coordinate. */
+static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
+{
+    uint32_t gap, i, j, k;
+    for (gap = n / 2; gap; gap /= 2)
+        for (i = gap; i < n; i++)
+            for (j = i; j >= gap && points[(j - gap) * p] > points[j * p]; j -= gap)
+                for (k = 0; k < p; k++) {
+                    float swap = points[j * p + k];
+                    points[j * p + k] = points[(j - gap) * p + k];
+                    points[(j - gap) * p + k] = swap;
+                }
+}
+
+LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
+{
+    if (p < 1 || p > 8 || n < 2 || n > 65536u) return 0;
+    return llmq__size_mul((size_t)1 << llmq__ceil_log2(n), p);
+}
+
+LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
+{
+    size_t points = llmq_grid_size(p, n) ? llmq__size_mul((size_t)n, p * sizeof(float)) : 0;
+    return llmq__size_add(llmq__size_mul(points, 2), (size_t)n * sizeof(uint32_t));
+}
+
+/* One step of Lloyd's iteration: points go that part of the way to the mean of their samples. */
+static void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, float move)
+{
+    LLMQ__EXACT
+    float x[8];
+    uint32_t counter = 0, i, k, c;
+    LLMQ_MEMSET(sum, 0, (size_t)n * p * sizeof *sum);
+    LLMQ_MEMSET(hits, 0, (size_t)n * sizeof *hits);
+    for (i = 0; i < samples; i++) {
+        llmq__normals(seed, &counter, p, x);
+        c = llmq__nearest(points, n, p, p, x);
+        hits[c]++;
+        for (k = 0; k < p; k++) sum[c * p + k] += x[k];
+    }
+    for (c = 0; c < n; c++)
+        for (k = 0; k < p && hits[c]; k++)
+            points[c * p + k] += (sum[c * p + k] / (float)hits[c] - points[c * p + k]) * move;
+    llmq__sort_points(points, n, p);
+}
+
+LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples,
+                                     uint32_t steps, int8_t *points, size_t points_size, llmq_progress progress, void *context,
+                                     void *work, size_t work_size)
+{
+    LLMQ__EXACT
+    size_t need = llmq_grid_train_work_size(p, n), size = llmq_grid_size(p, n);
+    float *at = (float *)work, x[8], wide, most = 0.0f, unit;
+    uint32_t i, k, counter = 0;
+    if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
+    if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
+    if (samples == 0) samples = n > 256 ? n * 256 : 65536;
+    if (steps == 0) steps = 40;
+    wide = llmq__sqrt((float)(p + 2) / (float)p);
+    for (i = 0; i < n; i++) {
+        llmq__normals(seed, &counter, p, x);
+        for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
+    }
+    llmq__sort_points(at, n, p);
+    for (i = 0; i < steps; i++) { /* whole moves first; in the second half 1/2, 1/3 ...: the mean of what follows */
+        float move = i < steps / 2 ? 1.0f : 1.0f / (float)(i - steps / 2 + 1);
+        llmq__lloyd(at, at + (size_t)n * p, (uint32_t *)(void *)(at + (size_t)2 * n * p), p, n, seed + 1 + i, samples, move);
+        if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
+    }
+    for (i = 0; i < n * p; i++)
+        if (at[i] > most || -at[i] > most) most = at[i] > 0.0f ? at[i] : -at[i];
+    unit = 127.0f / most;
+    for (i = 0; i < size; i++) { /* rounded as activations are; the spare codes repeat the last point */
+        float y = at[i < n * p ? i : (n - 1) * p + i % p] * unit;
+        points[i] = (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000);
+    }
+    return llmq_format_custom(f, p, n, points, unit, group);
+}
+#endif /* !LLMQ_NO_ENCODER */
+
+/* ---- 8. Bundle ---------------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_BUNDLE
+
+#define LLMQ__ALIGN 64
+#define LLMQ__MAJOR 1
+static const uint8_t llmq__magic[8] = { 'L', 'L', 'M', 'Q', 0x0d, 0x0a, 0x1a, 0x0a };
+
+/* CRC-32 (IEEE 802.3, reflected polynomial edb88320), four bits at a time: 64 bytes of table for flash. Begin with 0. */
+static uint32_t llmq__crc(uint32_t crc, const uint8_t *b, size_t n)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
+        0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu
+    };
+    crc = ~crc;
+    for (; n; n--) {
+        crc ^= *b++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* A stored 64-bit size; SIZE_MAX, which nothing can have, if it does not fit. */
+static size_t llmq__load_size(const uint8_t *b)
+{
+    uint32_t low = llmq__load32(b), high = llmq__load32(b + 4);
+#if SIZE_MAX > 0xffffffffu
+    return (size_t)high << 32 | low;
+#else
+    return high == 0 && low <= SIZE_MAX ? (size_t)low : SIZE_MAX;
+#endif
+}
+
+static const uint8_t *llmq__entry(const llmq_bundle *b, uint32_t i) { return b->bytes + 64 + (size_t)i * 64; }
+
+static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offset)
+{
+    if (error) error->status = status, error->row = 0, error->col = 0, error->offset = offset;
+    return status;
+}
+
+/* The transform of a payload: u32 steps, then 8 bytes each. */
+static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
+{
+    uint32_t i;
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (size < 4) return LLMQ_E_CORRUPT;
+    t->count = llmq__load32(b);
+    if (t->count > 8 || size != 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
+    if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
+    for (i = 0; i < t->count; i++) {
+        t->step[i].kind = (uint16_t)llmq__load16(b + 4 + 8 * i);
+        t->step[i].block = (uint16_t)llmq__load16(b + 6 + 8 * i);
+        t->step[i].arg = llmq__load32(b + 8 + 8 * i);
+    }
+    return llmq__transform_check(t);
+}
+
+/* The grid of a payload: u32 p, u32 n, f32 unit, points. */
+static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
+{
+    uint32_t p, n;
+    if (size < 12) return LLMQ_E_CORRUPT;
+    p = llmq__load32(b);
+    n = llmq__load32(b + 4);
+    if (llmq_format_custom(f, p, n, (const int8_t *)b + 12, llmq__bits_float(llmq__load32(b + 8)), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
+    return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
+}
+
+static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) { return b->bytes + llmq__load_size(entry + 16); }
+
+/* The entry that a tensor refers to by index + 1, if it is there and of that kind; else NULL. */
+static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind)
+{
+    if (index == 0 || index > b->count || llmq__load16(llmq__entry(b, index - 1)) != kind) return 0;
+    return llmq__entry(b, index - 1);
+}
+
+/* Format and transform of a tensor's entry; the payloads they come from may not have been checked yet. */
+static llmq_status llmq__tensor_format(const llmq_bundle *b, const uint8_t *entry, llmq_format *f)
+{
+    uint32_t id = llmq__load32(entry + 12), grid = llmq__load32(entry + 48), group = llmq__load32(entry + 40), i;
+    llmq_status status = LLMQ_E_CORRUPT;
+    if (!llmq__group_ok(group)) return LLMQ_E_CORRUPT;
+    if (id == LLMQ_FORMAT_CUSTOM) {
+        const uint8_t *g = llmq__referred(b, grid, LLMQ_KIND_GRID);
+        if (g) status = llmq__grid_load(llmq__payload(b, g), llmq__load_size(g + 24), f);
+    } else {
+        for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != id; i++) {}
+        if (status == LLMQ_OK && grid != 0) status = LLMQ_E_CORRUPT;
+        if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
+    }
+    if (status == LLMQ_OK && f->points) f->group = group;
+    else if (status == LLMQ_OK && group != 0) status = LLMQ_E_CORRUPT;
+    return status;
+}
+
+static llmq_status llmq__tensor_transform(const llmq_bundle *b, const uint8_t *entry, llmq_transform *t)
+{
+    uint32_t index = llmq__load32(entry + 44);
+    const uint8_t *e = llmq__referred(b, index, LLMQ_KIND_TRANSFORM);
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (index == 0) return LLMQ_OK;
+    return e ? llmq__transform_load(llmq__payload(b, e), llmq__load_size(e + 24), t) : LLMQ_E_CORRUPT;
+}
+
+/* What is particular to the kind of an entry whose place and size are known to be good. */
+static llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
+{
+    const uint8_t *data = llmq__payload(b, entry);
+    size_t size = llmq__load_size(entry + 24);
+    uint32_t kind = llmq__load16(entry), type = llmq__load32(entry + 12);
+    llmq_transform t;
+    llmq_format f;
+    llmq_status status;
+    switch (kind) {
+    case LLMQ_KIND_TENSOR:
+        if ((status = llmq__tensor_format(b, entry, &f)) != LLMQ_OK) return status;
+        if ((status = llmq__tensor_transform(b, entry, &t)) != LLMQ_OK) return status;
+        return size != 0 && size == llmq_tensor_size(&f, llmq__load32(entry + 32), llmq__load32(entry + 36)) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_TRANSFORM:
+        status = llmq__transform_load(data, size, &t);
+        return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
+    case LLMQ_KIND_GRID:
+        return llmq__grid_load(data, size, &f);
+    case LLMQ_KIND_VALUE:
+        return type <= LLMQ_VALUE_TEXT || (type <= LLMQ_VALUE_F32 && size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    default:
+        return llmq__load16(entry + 2) & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
+    }
+}
+
+/* Name and place of entry i; *end is where the payload before it ended, and becomes where this one does. */
+static int llmq__entry_ok(const llmq_bundle *b, uint32_t i, uint32_t names, size_t *end)
+{
+    const uint8_t *e = llmq__entry(b, i);
+    const char *name = (const char *)llmq__entry(b, b->count);
+    uint32_t at = llmq__load32(e + 4), length = llmq__load32(e + 8), k;
+    size_t offset = llmq__load_size(e + 16), size = llmq__load_size(e + 24);
+    if (length < 1 || length > 255 || names < length + 1 || at > names - length - 1 || name[at + length] != 0) return 0;
+    for (k = 0; k < length; k++)
+        if ((unsigned char)name[at + k] < 32 || name[at + k] == 127) return 0;
+    if (i > 0 && llmq__compare(name + llmq__load32(e - 64 + 4), name + at) >= 0) return 0;
+    if (offset % LLMQ__ALIGN || offset < *end || offset > b->size || size > b->size - offset) return 0;
+    if (llmq__load32(e + 56) || llmq__load32(e + 60)) return 0;
+    *end = offset + size;
+    return 1;
+}
+
+LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, size_t size, llmq_error *error)
+{
+    llmq_bundle b;
+    uint32_t i, names;
+    size_t end;
+    if (!bundle || !bytes) return llmq__fail(error, LLMQ_E_ARG, 0);
+    b.bytes = (const uint8_t *)bytes;
+    for (i = 0; i < sizeof llmq__magic && i < size; i++)
+        if (b.bytes[i] != llmq__magic[i]) return llmq__fail(error, LLMQ_E_MAGIC, i);
+    if (size < 64) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
+    if (llmq__load16(b.bytes + 8) != LLMQ__MAJOR) return llmq__fail(error, LLMQ_E_VERSION, 8);
+    b.size = llmq__load_size(b.bytes + 16);
+    if (b.size == SIZE_MAX) return llmq__fail(error, LLMQ_E_LIMIT, 16);
+    if (b.size > size) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
+    b.count = llmq__load32(b.bytes + 28);
+    names = llmq__load32(b.bytes + 32);
+    if (b.size < 64 || b.count > (b.size - 64) / 64 || names > b.size - 64 - (size_t)b.count * 64) return llmq__fail(error, LLMQ_E_CORRUPT, 28);
+    end = 64 + (size_t)b.count * 64 + names;
+    if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16)) return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
+    for (i = 36; i < 64; i++)
+        if (b.bytes[i]) return llmq__fail(error, LLMQ_E_CORRUPT, i);
+    for (i = 0; i < b.count; i++)
+        if (!llmq__entry_ok(&b, i, names, &end)) return llmq__fail(error, LLMQ_E_CORRUPT, 64 + (size_t)i * 64);
+    for (i = 0; i < b.count; i++) { /* second, because tensors look into other entries */
+        llmq_status status = llmq__check_kind(&b, llmq__entry(&b, i));
+        if (status != LLMQ_OK) return llmq__fail(error, status, 64 + (size_t)i * 64);
+    }
+    *bundle = b;
+    return LLMQ_OK;
+}
+
+/* Where the part begins that the second checksum covers. */
+static size_t llmq__data_start(size_t names_end, size_t total)
+{
+    size_t rest = names_end % LLMQ__ALIGN ? LLMQ__ALIGN - names_end % LLMQ__ALIGN : 0;
+    return rest > total - names_end ? total : names_end + rest;
+}
+
+LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
+{
+    size_t start;
+    uint32_t i, r, g;
+    llmq_tensor t;
+    if (!b) return llmq__fail(error, LLMQ_E_ARG, 0);
+    start = llmq__data_start(64 + (size_t)b->count * 64 + llmq__load32(b->bytes + 32), b->size);
+    if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start)) return llmq__fail(error, LLMQ_E_CHECKSUM, start);
+    for (i = 0; i < b->count; i++) {
+        const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
+        if (llmq_bundle_tensor(b, name, &t) != LLMQ_OK || !t.format.points) continue;
+        for (r = 0; r < t.rows; r++)
+            for (g = 0; 2 * g < llmq__layout_of(&t).scales; g++) {
+                const uint8_t *scale = t.data + r * t.row_size + 2 * g;
+                if (llmq__load16(scale) > 0x7f7fu) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(scale - b->bytes));
+            }
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *out)
+{
+    const uint8_t *e, *names;
+    uint32_t transform, grid;
+    if (!b || !out || i >= b->count) return LLMQ_E_ARG;
+    e = llmq__entry(b, i);
+    names = llmq__entry(b, b->count);
+    LLMQ_MEMSET(out, 0, sizeof *out);
+    out->name = (const char *)names + llmq__load32(e + 4);
+    out->kind = llmq__load16(e);
+    out->data = llmq__payload(b, e);
+    out->size = llmq__load_size(e + 24);
+    if (out->kind == LLMQ_KIND_VALUE) out->type = llmq__load32(e + 12);
+    if (out->kind != LLMQ_KIND_TENSOR) return LLMQ_OK;
+    out->rows = llmq__load32(e + 32);
+    out->cols = llmq__load32(e + 36);
+    out->t2 = llmq__bits_float(llmq__load32(e + 52));
+    transform = llmq__load32(e + 44);
+    grid = llmq__load32(e + 48);
+    if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
+    if (grid) out->grid = (const char *)names + llmq__load32(llmq__entry(b, grid - 1) + 4);
+    return llmq__tensor_format(b, e, &out->format);
+}
+
+LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index)
+{
+    uint32_t lo = 0, hi;
+    if (!b || !name || !index) return LLMQ_E_ARG;
+    for (hi = b->count; lo < hi;) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        int order = llmq__compare(name, (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, mid) + 4));
+        if (order == 0) {
+            *index = mid;
+            return LLMQ_OK;
+        }
+        if (order < 0) hi = mid;
+        else lo = mid + 1;
+    }
+    return LLMQ_E_NOT_FOUND;
+}
+
+LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
+{
+    const uint8_t *e;
+    uint32_t i;
+    if (!t) return LLMQ_E_ARG;
+    if (llmq_bundle_find(b, name, &i) != LLMQ_OK || llmq__load16(llmq__entry(b, i)) != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
+    e = llmq__entry(b, i);
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    t->rows = llmq__load32(e + 32);
+    t->cols = llmq__load32(e + 36);
+    t->data = llmq__payload(b, e);
+    if (llmq__tensor_format(b, e, &t->format) != LLMQ_OK) return LLMQ_E_CORRUPT; /* open has seen that these do not fail */
+    t->row_size = llmq_row_size(&t->format, t->cols);
+    return llmq__tensor_transform(b, e, &t->transform);
+}
+
+LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
+{
+    const uint8_t *e;
+    uint32_t i;
+    if (!data || !size) return LLMQ_E_ARG;
+    if (llmq_bundle_find(b, name, &i) != LLMQ_OK) return LLMQ_E_NOT_FOUND;
+    e = llmq__entry(b, i);
+    if (llmq__load16(e) != LLMQ_KIND_VALUE || llmq__load32(e + 12) != type) return LLMQ_E_NOT_FOUND;
+    *data = llmq__payload(b, e);
+    *size = llmq__load_size(e + 24);
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value)
+{
+    const void *data;
+    size_t size;
+    llmq_status status = llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size);
+    if (!value) return LLMQ_E_ARG;
+    if (status == LLMQ_OK) *value = llmq__load32((const uint8_t *)data);
+    return status;
+}
+
+#if !LLMQ_NO_ENCODER
+
+LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
+{
+    uint8_t *b = (uint8_t *)out;
+    uint32_t i;
+    llmq_status status;
+    if (!t || !out || !size) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t)) != LLMQ_OK) return status;
+    if (*size < 4 + 8 * (size_t)t->count) return LLMQ_E_WORKSPACE;
+    *size = 4 + 8 * (size_t)t->count;
+    llmq__store32(b, t->count);
+    for (i = 0, b += 4; i < t->count; i++, b += 8) {
+        llmq__store16(b, t->step[i].kind);
+        llmq__store16(b + 2, t->step[i].block);
+        llmq__store32(b + 4, t->step[i].arg);
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size)
+{
+    uint8_t *b = (uint8_t *)out;
+    size_t need;
+    if (!f || !out || !size || !llmq__format_ok(f) || !f->points) return LLMQ_E_ARG;
+    need = 12 + ((size_t)f->p << f->bits);
+    if (*size < need) return LLMQ_E_WORKSPACE;
+    *size = need;
+    llmq__store32(b, f->p);
+    llmq__store32(b + 4, f->n);
+    llmq__store32(b + 8, llmq__float_bits(f->unit));
+    LLMQ_MEMCPY(b + 12, f->points, need - 12);
+    return LLMQ_OK;
+}
+
+/* Bytes before the 0, up to 256, which is too long for a name. (Bounded, or compilers make it a call of strlen.) */
+static size_t llmq__length(const char *s)
+{
+    size_t n = 0;
+    while (n < 256 && s[n]) n++;
+    return n;
+}
+
+static size_t llmq__align_up(size_t n) { return n == 0 ? 0 : llmq__size_add(n, (LLMQ__ALIGN - n % LLMQ__ALIGN) % LLMQ__ALIGN); }
+
+/* End of the names; 0 if too large. */
+static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
+{
+    size_t end = llmq__size_add(64, count ? llmq__size_mul(count, 64) : 0);
+    uint32_t i;
+    if (count && end == 64) return 0;
+    for (i = 0; i < count && end; i++) end = llmq__size_add(end, llmq__length(entries[i].name) + 1);
+    return end;
+}
+
+LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
+{
+    size_t end;
+    uint32_t i;
+    if (!entries && count) return 0;
+    for (i = 0; i < count; i++)
+        if (!entries[i].name) return 0;
+    end = llmq__names_end(entries, count);
+    for (i = 0; i < count && end; i++) end = llmq__size_add(llmq__align_up(end), entries[i].size);
+    return end;
+}
+
+/* Index + 1 of the entry of that name among sorted entries; 0 for NULL or none. */
+static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, const char *name)
+{
+    uint32_t i;
+    for (i = 0; name && i < count; i++)
+        if (llmq__compare(entries[i].name, name) == 0) return i + 1;
+    return 0;
+}
+
+/* Is entry i fit to be written? */
+static int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
+{
+    const llmq_entry *e = &entries[i];
+    uint32_t r, k;
+    size_t n = llmq__length(e->name);
+    if (n < 1 || n > 255 || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
+    for (k = 0; k < n; k++)
+        if ((unsigned char)e->name[k] < 32 || e->name[k] == 127) return 0;
+    if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
+    if (e->kind == LLMQ_KIND_VALUE) return e->type <= LLMQ_VALUE_TEXT || (e->type <= LLMQ_VALUE_F32 && e->size == 4);
+    if (e->kind != LLMQ_KIND_TENSOR) return e->size >= 4;
+    if (e->size == 0 || e->size != llmq_tensor_size(&e->format, e->rows, e->cols)) return 0;
+    r = llmq__entry_index(entries, count, e->transform);
+    if (e->transform && (r == 0 || entries[r - 1].kind != LLMQ_KIND_TRANSFORM)) return 0;
+    r = llmq__entry_index(entries, count, e->grid);
+    return (e->format.id == LLMQ_FORMAT_CUSTOM) == (e->grid != 0) && (!e->grid || (r && entries[r - 1].kind == LLMQ_KIND_GRID));
+}
+
+/* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
+static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset, uint8_t *b)
+{
+    const llmq_entry *e = &entries[i];
+    LLMQ_MEMSET(b, 0, 64);
+    llmq__store16(b, e->kind);
+    llmq__store16(b + 2, 1);
+    llmq__store32(b + 4, (uint32_t)name_at);
+    llmq__store32(b + 8, (uint32_t)llmq__length(e->name));
+    llmq__store32(b + 16, (uint32_t)(offset & 0xffffffffu));
+    llmq__store32(b + 20, (uint32_t)((uint64_t)offset >> 32));
+    llmq__store32(b + 24, (uint32_t)(e->size & 0xffffffffu));
+    llmq__store32(b + 28, (uint32_t)((uint64_t)e->size >> 32));
+    if (e->kind == LLMQ_KIND_VALUE) llmq__store32(b + 12, e->type);
+    if (e->kind != LLMQ_KIND_TENSOR) return;
+    llmq__store32(b + 12, e->format.id);
+    llmq__store32(b + 32, e->rows);
+    llmq__store32(b + 36, e->cols);
+    llmq__store32(b + 40, e->format.points ? e->format.group : 0);
+    llmq__store32(b + 44, llmq__entry_index(entries, count, e->transform));
+    llmq__store32(b + 48, llmq__entry_index(entries, count, e->grid));
+    llmq__store32(b + 52, llmq__float_bits(e->t2));
+}
+
+/* Bytes on their way out: into a checksum, and to the sink if there is one. */
+typedef struct llmq__out {
+    llmq_sink sink;
+    void *context;
+    uint32_t crc;
+    int stopped;
+} llmq__out;
+
+static void llmq__put(llmq__out *o, const void *bytes, size_t n)
+{
+    if (o->stopped || n == 0) return;
+    if (o->sink) o->stopped = o->sink(o->context, bytes, n) != 0;
+    else o->crc = llmq__crc(o->crc, (const uint8_t *)bytes, n);
+}
+
+static void llmq__put_zeros(llmq__out *o, size_t n)
+{
+    uint8_t zeros[LLMQ__ALIGN];
+    LLMQ_MEMSET(zeros, 0, sizeof zeros);
+    llmq__put(o, zeros, n);
+}
+
+static void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
+{
+    size_t name_at = 0, offset = llmq__names_end(entries, count);
+    uint8_t b[64];
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        offset = llmq__align_up(offset);
+        llmq__entry_bytes(entries, count, i, name_at, offset, b);
+        llmq__put(o, b, sizeof b);
+        name_at += llmq__length(entries[i].name) + 1;
+        offset += entries[i].size;
+    }
+    for (i = 0; i < count; i++) llmq__put(o, entries[i].name, llmq__length(entries[i].name) + 1);
+}
+
+static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t count)
+{
+    size_t at = llmq__align_up(llmq__names_end(entries, count));
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        llmq__put_zeros(o, llmq__align_up(at) - at);
+        llmq__put(o, entries[i].data, entries[i].size);
+        at = llmq__align_up(at) + entries[i].size;
+    }
+}
+
+/* Shell's sort by name. */
+static void llmq__sort_entries(llmq_entry *e, uint32_t n)
+{
+    uint32_t gap, i, j;
+    for (gap = n / 2; gap; gap /= 2)
+        for (i = gap; i < n; i++)
+            for (j = i; j >= gap && llmq__compare(e[j - gap].name, e[j].name) > 0; j -= gap) {
+                llmq_entry swap = e[j];
+                e[j] = e[j - gap];
+                e[j - gap] = swap;
+            }
+}
+
+LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
+{
+    size_t total = llmq_bundle_size(entries, count), names_end;
+    uint8_t head[64];
+    llmq__out o;
+    uint32_t i;
+    if (!sink || (!entries && count)) return LLMQ_E_ARG;
+    for (i = 0; i < count; i++)
+        if (!entries[i].name) return LLMQ_E_ARG;
+    if (total == 0) return LLMQ_E_LIMIT;
+    llmq__sort_entries(entries, count);
+    for (i = 0; i < count; i++)
+        if (!llmq__writable(entries, count, i)) return LLMQ_E_ARG;
+    names_end = llmq__names_end(entries, count);
+    if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
+    o.sink = 0;
+    o.context = context;
+    o.crc = 0;
+    o.stopped = 0;
+    LLMQ_MEMSET(head, 0, sizeof head);
+    LLMQ_MEMCPY(head, llmq__magic, 8);
+    llmq__store16(head + 8, LLMQ__MAJOR);
+    llmq__store32(head + 16, (uint32_t)(total & 0xffffffffu));
+    llmq__store32(head + 20, (uint32_t)((uint64_t)total >> 32));
+    llmq__put_payloads(&o, entries, count);
+    llmq__store32(head + 24, o.crc);
+    llmq__store32(head + 28, count);
+    llmq__store32(head + 32, (uint32_t)(names_end - 64 - (size_t)count * 64));
+    o.crc = llmq__crc(0, head + 16, 48);
+    llmq__put_directory(&o, entries, count);
+    llmq__store32(head + 12, o.crc);
+    o.sink = sink;
+    llmq__put(&o, head, sizeof head);
+    llmq__put_directory(&o, entries, count);
+    if (count) llmq__put_zeros(&o, llmq__align_up(names_end) - names_end);
+    llmq__put_payloads(&o, entries, count);
+    return o.stopped ? LLMQ_E_STOPPED : LLMQ_OK;
+}
+
+static int llmq__memory_sink(void *context, const void *bytes, size_t n)
+{
+    uint8_t **at = (uint8_t **)context;
+    LLMQ_MEMCPY(*at, bytes, n);
+    *at += n;
+    return 0;
+}
+
+LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size)
+{
+    uint8_t *at = (uint8_t *)out;
+    if (!out) return LLMQ_E_ARG;
+    if (size < llmq_bundle_size(entries, count)) return LLMQ_E_WORKSPACE;
+    return llmq_bundle_write(entries, count, llmq__memory_sink, &at);
+}
+#endif /* !LLMQ_NO_ENCODER */
+#endif /* !LLMQ_NO_BUNDLE */
+
+#ifdef __cplusplus
+}
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
+#pragma GCC pop_options
+#endif
+#undef LLMQ__EXACT
+#undef LLMQ__MAX_BASE
+#undef LLMQ__LANES
+#undef LLMQ__CHUNK
+#undef LLMQ__BATCH
+#undef LLMQ__FAR
+#undef LLMQ__ALIGN
+#undef LLMQ__MAJOR
+#undef LLMQ__UNIT_G2
+#undef LLMQ__UNIT_G3
+#undef LLMQ__UNIT_G4
+#undef LLMQ__UNIT_G5
+#undef LLMQ__UNIT_G6
+#undef LLMQ__UNIT_G8
+#undef LLMQ__UNIT_V2N16
+#undef LLMQ__UNIT_V2N64
+#undef LLMQ__UNIT_V2N256
+#undef LLMQ__UNIT_V3N64
+#undef LLMQ__UNIT_V3N512
+#undef LLMQ__UNIT_V4N256
+#endif /* LLMQ_IMPLEMENTATION */
+
+/* ---- Licence --------------------------------------------------------------------------------------------------------
+
+   This software is available under two licences; choose the one you like.
+
+   A. MIT. Copyright (c) 2026 the llmq authors.
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
+   this permission notice shall be included in all copies or substantial portions of the Software.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   B. Public domain (www.unlicense.org). This is free and unencumbered software released into the public domain. Anyone is
+   free to copy, modify, publish, use, compile, sell, or distribute this software, either in source code form or as a
+   compiled binary, for any purpose, commercial or non-commercial, and by any means. */
