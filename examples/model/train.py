@@ -229,7 +229,7 @@ def main():
     say("text sha256", digest, "chapters", len(chapters), "train tokens", len(train), "held-out tokens", test[:, 1:].numel(),
         "bytes per token %.3f" % (held_bytes / len(encode(held))))
     model = Model(o)
-    say("parameters", sum(p.numel() for p in model.parameters()), "options", vars(o))
+    say("parameters", sum(p.numel() for p in model.parameters()), "options", {k: v for k, v in vars(o).items() if k != "out"})
     matrices = [p for p in model.parameters() if p.dim() == 2]
     vectors = [p for p in model.parameters() if p.dim() == 1]
     opt = torch.optim.AdamW([{"params": matrices, "weight_decay": o.decay}, {"params": vectors, "weight_decay": 0.0}],

@@ -1,0 +1,962 @@
+/* llmq - one tool: quantize a model, run it, measure it, look into it.
+
+       cc -O2 examples/llmq.c -o llmq -lm -lpthread         (-DLLMQ_NO_THREADS without POSIX threads)
+       llmq COMMAND --help
+
+   Models are llama2.c checkpoints or .llmq bundles; text is tokenized with a llama2.c tokenizer, which a bundle carries
+   with it as the value "tokenizer". */
+#define LLMQ_IMPLEMENTATION
+#include "../llmq.h"
+#define LLAMA_IMPLEMENTATION
+#include "llama.h"
+#define LLAMA2C_IMPLEMENTATION
+#include "llama2c.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#ifndef LLMQ_NO_THREADS
+#include <pthread.h>
+#endif
+
+/* ---- trouble, memory, files ---------------------------------------------------------------------------------------- */
+
+static void fail(const char *format, ...)
+{
+    va_list a;
+    va_start(a, format);
+    fputs("llmq: ", stderr);
+    vfprintf(stderr, format, a);
+    fputc('\n', stderr);
+    va_end(a);
+    exit(1);
+}
+
+static void check(llmq_status status, const char *what)
+{
+    if (status != LLMQ_OK) fail("%s: %s", what, llmq_status_text(status));
+}
+
+static void *allocate(size_t n)
+{
+    void *p = malloc(n ? n : 1);
+    if (!p) fail("no memory for %zu bytes", n);
+    return p;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static unsigned char *read_file(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    unsigned char *bytes = NULL;
+    size_t room = 0, n = 0, got;
+    if (!f) fail("cannot open %s: %s", path, strerror(errno));
+    do {
+        if (n == room) {
+            room = room ? 2 * room : 1 << 16;
+            bytes = (unsigned char *)realloc(bytes, room);
+            if (!bytes) fail("no memory for %s", path);
+        }
+        got = fread(bytes + n, 1, room - n, f);
+        n += got;
+    } while (got);
+    if (ferror(f)) fail("cannot read %s: %s", path, strerror(errno));
+    fclose(f);
+    *size = n;
+    return bytes;
+}
+
+/* Into a new file beside the old one, which is replaced only when everything has been written. */
+static void write_file(const char *path, const void *bytes, size_t size)
+{
+    char *part = (char *)allocate(strlen(path) + 6);
+    FILE *f;
+    sprintf(part, "%s.part", path);
+    f = fopen(part, "wb");
+    if (!f) fail("cannot write %s: %s", part, strerror(errno));
+    if (fwrite(bytes, 1, size, f) != size || fclose(f)) fail("cannot write %s: %s (%s is as it was)", part, strerror(errno), path);
+    if (rename(part, path)) fail("cannot rename %s to %s: %s", part, path, strerror(errno));
+    free(part);
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------- */
+
+typedef struct option {
+    const char *name, *argument, *help;
+    const char **text;   /* where the argument goes: one of these three */
+    int *number;
+    double *real;
+} option;
+
+static void print_options(const char *usage, const option *o)
+{
+    printf("usage: llmq %s\n\n", usage);
+    for (; o->name; o++) {
+        printf("  --%s %s%*s %s", o->name, o->argument, (int)(22 - strlen(o->name) - strlen(o->argument)), "", o->help);
+        if (o->text && *o->text) printf(" [%s]", *o->text);
+        if (o->number) printf(" [%d]", *o->number);
+        if (o->real) printf(" [%g]", *o->real);
+        printf("\n");
+    }
+}
+
+/* Sets options; what is not one goes to rest, which has room for `most`; returns how many. */
+static int parse(int argc, char **argv, const char *usage, const option *options, const char **rest, int least, int most)
+{
+    int n = 0;
+    for (int i = 0; i < argc; i++) {
+        const option *o = options;
+        char *end;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_options(usage, options);
+            exit(0);
+        }
+        if (strncmp(argv[i], "--", 2) != 0) {
+            if (n == most) fail("one argument too many: %s\nusage: llmq %s", argv[i], usage);
+            rest[n++] = argv[i];
+            continue;
+        }
+        while (o->name && strcmp(o->name, argv[i] + 2) != 0) o++;
+        if (!o->name) fail("unknown option %s; --help lists them", argv[i]);
+        if (++i == argc) fail("--%s needs an argument: %s", o->name, o->argument);
+        if (o->text) *o->text = argv[i];
+        else {
+            double v = strtod(argv[i], &end);
+            if (*end || end == argv[i]) fail("--%s needs a number, not '%s'", o->name, argv[i]);
+            if (o->real) *o->real = v;
+            else if (v != (double)(int)v || v < 0) fail("--%s needs a whole number that is not negative, not '%s'", o->name, argv[i]);
+            else *o->number = (int)v;
+        }
+    }
+    if (n < least) {
+        print_options(usage, options);
+        fail("%s is missing", n == 0 ? "the model" : "the output file");
+    }
+    return n;
+}
+
+/* ---- models -------------------------------------------------------------------------------------------------------- */
+
+typedef struct loaded {
+    unsigned char *bytes;      /* of the bundle */
+    size_t size;
+    llmq_bundle bundle;
+    llama_model model;
+    llama_state state;
+    int has_tokenizer;
+    llama2c_tokenizer tokenizer;
+    uint32_t prefix;           /* does a space go before a text? */
+} loaded;
+
+static void add_value(llmq_entry *e, const char *name, uint32_t type, const void *data, size_t size)
+{
+    memset(e, 0, sizeof *e);
+    e->name = name;
+    e->kind = LLMQ_KIND_VALUE;
+    e->type = type;
+    e->data = data;
+    e->size = size;
+}
+
+static unsigned char *write_bundle(llmq_entry *e, uint32_t count, size_t *size)
+{
+    unsigned char *bytes;
+    *size = llmq_bundle_size(e, count);
+    bytes = (unsigned char *)allocate(*size);
+    check(llmq_bundle_write_memory(e, count, bytes, *size), "making the bundle");
+    return bytes;
+}
+
+/* A checkpoint as the bytes of a bundle. */
+static unsigned char *from_checkpoint(const char *path, const unsigned char *bytes, size_t size, const char *tokenizer, int prefix, size_t *out)
+{
+    static unsigned char prefix_value[4];
+    llama2c_checkpoint c;
+    llmq_status status = llama2c_open(&c, bytes, size);
+    unsigned char *bundle, *tok = NULL;
+    llmq_entry *e;
+    char *names;
+    size_t tok_size = 0;
+    uint32_t n;
+    if (status != LLMQ_OK) fail("%s is neither a .llmq bundle nor a llama2.c checkpoint (%s)", path, llmq_status_text(status));
+    n = llama2c_entry_count(&c);
+    e = (llmq_entry *)allocate((n + 2) * sizeof *e);
+    names = (char *)allocate((size_t)n * 32);
+    llama2c_entries(&c, e, names);
+    if (tokenizer) {
+        tok = read_file(tokenizer, &tok_size);
+        add_value(&e[n++], "tokenizer", LLMQ_VALUE_BYTES, tok, tok_size);
+        prefix_value[0] = (unsigned char)(prefix != 0);
+        add_value(&e[n++], "tokenizer.prefix", LLMQ_VALUE_U32, prefix_value, 4);
+    }
+    bundle = write_bundle(e, n, out);
+    free(e);
+    free(names);
+    free(tok);
+    return bundle;
+}
+
+/* Make a model of bundle bytes, which it owns from now on. */
+static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch, int float_activations)
+{
+    llmq_error error;
+    const void *tok;
+    size_t need, tok_size;
+    void *mem;
+    memset(m, 0, sizeof *m);
+    m->bytes = bytes;
+    m->size = size;
+    if (llmq_bundle_open(&m->bundle, bytes, size, &error)) fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    if (llmq_bundle_verify(&m->bundle, &error)) fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    if ((need = llama_model_size(&m->bundle)) == 0) fail("%s holds no llama model; 'llmq inspect' shows what it holds", path);
+    mem = allocate(need);
+    if (llama_model_init(&m->model, &m->bundle, mem, need)) fail("%s: a tensor of the model is missing or has the wrong shape", path);
+    m->model.float_activations = float_activations;
+    if (batch) {
+        if ((need = llama_state_size(&m->model, batch)) == 0) fail("%s: the model is too large for this machine", path);
+        mem = allocate(need);
+        check(llama_state_init(&m->state, &m->model, batch, mem, need), path);
+    }
+    m->prefix = 1;
+    (void)!llmq_bundle_u32(&m->bundle, "tokenizer.prefix", &m->prefix); /* absent: as llama2.c does */
+    if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) == LLMQ_OK) {
+        uint32_t *index = (uint32_t *)allocate(m->model.vocab * 2 * sizeof *index);
+        check(llama2c_tokenizer_init(&m->tokenizer, tok, tok_size, m->model.vocab, index), "the tokenizer");
+        m->has_tokenizer = 1;
+    }
+}
+
+static unsigned char *read_model(const char *path, const char *tokenizer, int prefix, size_t *size)
+{
+    size_t raw_size;
+    unsigned char *raw = read_file(path, &raw_size), *bytes;
+    if (raw_size >= 4 && memcmp(raw, "LLMQ", 4) == 0) {
+        *size = raw_size;
+        return raw;
+    }
+    bytes = from_checkpoint(path, raw, raw_size, tokenizer, prefix, size);
+    free(raw);
+    return bytes;
+}
+
+static uint32_t *encode_text(const loaded *m, const char *path, const char *text, size_t size, uint32_t *count)
+{
+    uint32_t *ids = (uint32_t *)allocate((size + 2) * sizeof *ids);
+    void *work = allocate(llama2c_encode_work_size(size));
+    if (!m->has_tokenizer) fail("%s has no tokenizer; give one with --tokenizer FILE", path);
+    *count = llama2c_encode(&m->tokenizer, text, size, (int)m->prefix, ids, work);
+    free(work);
+    return ids;
+}
+
+/* ---- quantizing ---------------------------------------------------------------------------------------------------- */
+
+typedef struct recipe {
+    const char *format, *embed, *transform, *effort;
+    int group, block, seed, quiet;
+} recipe;
+
+static const recipe default_recipe = { "g4", NULL, "hadamard", "default", 64, 0, 1, 0 };
+
+static int is_linear(const char *name) { return strncmp(name, "layers.", 7) == 0 && strstr(name, ".w") != NULL; }
+static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
+
+/* rtn4: round-to-nearest as most tools do it, for comparison: per group a minimum and a maximum (both including 0), an
+   integer zero point, 2^bits levels. The result is stored as floats; it counts as bits + 32 / group. */
+static void round_to_nearest(float *w, size_t n, int bits, size_t group)
+{
+    size_t j, k;
+    for (j = 0; j < n; j += group) {
+        size_t end = j + group < n ? j + group : n;
+        float low = 0, high = 0, step, zero, top = (float)((1 << bits) - 1);
+        for (k = j; k < end; k++) low = w[k] < low ? w[k] : low, high = w[k] > high ? w[k] : high;
+        step = (high - low) / top;
+        if (!(step > 0)) continue;
+        zero = rintf(-low / step);
+        for (k = j; k < end; k++) {
+            float q = rintf(w[k] / step) + zero;
+            w[k] = ((q < 0 ? 0 : q > top ? top : q) - zero) * step;
+        }
+    }
+}
+
+static float *decode_all(const llmq_tensor *t)
+{
+    float *w = (float *)allocate((size_t)t->rows * t->cols * sizeof *w);
+    size_t work_size = llmq_transform_work_size(&t->transform, t->cols);
+    void *work = allocate(work_size);
+    for (uint32_t r = 0; r < t->rows; r++) check(llmq_tensor_decode(t, r, w + (size_t)r * t->cols, work, work_size), "decoding");
+    free(work);
+    return w;
+}
+
+static double relative_error(const float *w, const float *v, size_t n)
+{
+    double error = 0, power = 0;
+    for (size_t i = 0; i < n; i++) error += ((double)w[i] - v[i]) * ((double)w[i] - v[i]), power += (double)w[i] * w[i];
+    return power > 0 ? error / power : 0;
+}
+
+/* Replace an entry's tensor by its quantized form, in the basis of the entry e->transform if that is not NULL; its data is
+   then malloc'ed. */
+static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r, const llmq_transform *rotate)
+{
+    llmq_encode_options options = { LLMQ_EFFORT_DEFAULT, NULL, NULL };
+    llmq_error error;
+    llmq_tensor t;
+    size_t n = (size_t)from->rows * from->cols, work_size;
+    float *w = decode_all(from), *back;
+    int rtn = strncmp(format, "rtn", 3) == 0;
+    void *data, *work;
+    if (strcmp(r->effort, "fast") == 0) options.effort = LLMQ_EFFORT_FAST;
+    else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
+    else if (strcmp(r->effort, "default") != 0) fail("--effort is fast, default or best");
+    if (rtn)
+        for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, atoi(format + 3), (size_t)r->group);
+    if (llmq_format_find(&e->format, rtn ? "f32" : format, (uint32_t)r->group))
+        fail("no format '%s' with group %d: formats are listed by 'llmq inspect --formats 1', groups are 32 to 1024 in steps of 32, or 0 for a row",
+             format, r->group);
+    e->size = llmq_tensor_size(&e->format, e->rows, e->cols);
+    e->data = data = allocate(e->size);
+    e->grid = NULL;
+    if (!e->format.points) e->transform = NULL;
+    check(llmq_tensor_init(&t, &e->format, e->transform ? rotate : NULL, e->rows, e->cols, data, e->size), e->name);
+    work = allocate(work_size = llmq_encode_work_size(&t));
+    if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error))
+        fail("%s: %s (row %u, column %u)", e->name, llmq_status_text(error.status), error.row, error.col);
+    free(work);
+    back = rtn ? decode_all(from) : decode_all(&t);
+    e->t2 = (float)relative_error(w, back, n);
+    free(w);
+    free(back);
+}
+
+/* The layer inputs of a model, each with a transform of its own seed, so that the errors of different layers have nothing
+   to do with each other: transform N.attention for wq wk wv, N.output for wo, N.feed for w1 w3, N.down for w2. */
+typedef struct rotation {
+    char name[32];
+    unsigned char stored[16];
+    llmq_transform transform;
+} rotation;
+
+static const char *input_of(const char *linear)
+{
+    return strcmp(linear, "wo") == 0 ? "output" : strcmp(linear, "w2") == 0 ? "down" : linear[1] < 'a' ? "feed" : "attention";
+}
+
+/* The rotation for the tensor of this name, made if it is new. */
+static rotation *rotation_for(rotation *list, uint32_t *count, const char *tensor, const recipe *r)
+{
+    const char *linear = strrchr(tensor, '.') + 1;
+    char name[32];
+    uint32_t i;
+    snprintf(name, sizeof name, "transform.%.*s%s", (int)(linear - tensor - 7 < 10 ? linear - tensor - 7 : 10), tensor + 7, input_of(linear));
+    for (i = 0; i < *count; i++)
+        if (strcmp(list[i].name, name) == 0) return &list[i];
+    memcpy(list[i].name, name, sizeof name);
+    list[i].transform = llmq_transform_hadamard((uint32_t)r->seed + i, (uint32_t)r->block);
+    ++*count;
+    return &list[i];
+}
+
+typedef struct sizes { double weights, bytes, error; } sizes;  /* of the linear layers; error is the sum of t^2 * weights */
+
+static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
+{
+    double count = (double)e->rows * e->cols;
+    total->weights += count;
+    total->bytes += strncmp(r->format, "rtn", 3) == 0 ? count * (atoi(r->format + 3) + 32.0 / r->group) / 8 : (double)e->size;
+    total->error += (double)e->t2 * count;
+}
+
+/* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
+static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
+{
+    llmq_entry *e = (llmq_entry *)allocate(2 * b->count * sizeof *e);
+    rotation *rotations = (rotation *)allocate(b->count * sizeof *rotations);
+    void **data = (void **)allocate(b->count * sizeof *data);
+    uint32_t n = 0, made = 0, rotation_count = 0;
+    int rotated = strcmp(r->transform, "hadamard") == 0;
+    unsigned char *bytes;
+    if (!rotated && strcmp(r->transform, "none") != 0) fail("--transform is hadamard or none");
+    memset(total, 0, sizeof *total);
+    for (uint32_t i = 0; i < b->count; i++) {
+        llmq_tensor t;
+        const char *format;
+        check(llmq_bundle_at(b, i, &e[n]), "reading an entry");
+        if (e[n].kind == LLMQ_KIND_TRANSFORM || e[n].kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
+        format = is_linear(e[n].name) ? r->format : is_table(e[n].name) ? r->embed : NULL;
+        if (e[n].kind == LLMQ_KIND_TENSOR && format) {
+            rotation *rotate = rotated && is_linear(e[n].name) ? rotation_for(rotations, &rotation_count, e[n].name, r) : NULL;
+            check(llmq_bundle_tensor(b, e[n].name, &t), e[n].name);
+            e[n].transform = rotate ? rotate->name : NULL;
+            quantize_entry(&e[n], &t, format, r, rotate ? &rotate->transform : NULL);
+            data[made++] = (void *)(uintptr_t)e[n].data;
+            if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
+            if (!r->quiet)
+                fprintf(stderr, "\r%3u/%u  %-20s %5u x %-5u %-7s t2 %.5f ", i + 1, b->count, e[n].name, e[n].rows, e[n].cols, format, (double)e[n].t2);
+        } else if (e[n].kind == LLMQ_KIND_TENSOR && (e[n].transform || e[n].grid)) {
+            fail("%s is already quantized; start from the original model", e[n].name);
+        }
+        n++;
+    }
+    if (!r->quiet) fprintf(stderr, "\n");
+    for (uint32_t i = 0; i < rotation_count; i++, n++) {
+        size_t stored_size = sizeof rotations[i].stored;
+        check(llmq_transform_store(&rotations[i].transform, rotations[i].stored, &stored_size), "the transform (--block is a power of two up to 32768)");
+        add_value(&e[n], rotations[i].name, 0, rotations[i].stored, stored_size);
+        e[n].kind = LLMQ_KIND_TRANSFORM;
+    }
+    bytes = write_bundle(e, n, size);
+    while (made) free(data[--made]);
+    free(data);
+    free(rotations);
+    free(e);
+    return bytes;
+}
+
+static int command_quantize(int argc, char **argv)
+{
+    recipe r = default_recipe;
+    const char *rest[2], *tokenizer = NULL;
+    int prefix = 1;
+    const option options[] = {
+        { "format", "NAME", "of the linear layers: g2 g3 g4 g5 g6 g8, v2n16 ..., f16", &r.format, NULL, NULL },
+        { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
+        { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
+        { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
+        { "block", "N", "largest Hadamard block, 0: 1024", NULL, &r.block, NULL },
+        { "seed", "N", "of the first transform's signs; each layer input has its own", NULL, &r.seed, NULL },
+        { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer to carry along (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    loaded m;
+    unsigned char *bytes;
+    size_t size;
+    sizes total;
+    double start = seconds();
+    parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2);
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&m, rest[0], bytes, size, 0, 0);
+    bytes = quantize_bundle(&m.bundle, &r, &total, &size);
+    write_file(rest[1], bytes, size);
+    printf("%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; %.2f s\n", rest[1], size, total.weights, r.format,
+           8 * total.bytes / total.weights, total.error / total.weights, seconds() - start);
+    return 0;
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------- */
+
+/* The next token: the likeliest at temperature 0, else drawn from the least set of probability top_p. */
+static uint32_t sample(const float *logits, uint32_t n, double temperature, double top_p, uint32_t seed, uint32_t counter)
+{
+    float *p = (float *)allocate(n * sizeof *p), most = logits[0];
+    double sum = 0, coin, mass = 0;
+    uint32_t best = 0, i;
+    for (i = 1; i < n; i++)
+        if (logits[i] > most) most = logits[i], best = i;
+    if (temperature > 0) {
+        for (i = 0; i < n; i++) sum += p[i] = (float)exp((logits[i] - most) / temperature);
+        coin = (llmq_random(seed, counter) + 0.5) / 4294967296.0;
+        coin *= top_p < 1 ? top_p : 1;
+        while (1) { /* take them from the likeliest down until the coin is used up */
+            for (best = 0, i = 1; i < n; i++)
+                if (p[i] > p[best]) best = i;
+            mass += p[best] / sum;
+            if (mass >= coin || p[best] <= 0) break;
+            p[best] = -1;
+        }
+    }
+    free(p);
+    return best;
+}
+
+/* Feed ids (BOS first) and go on for `tokens` in all; text goes to out; returns tokens per second of the single steps. */
+static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t tokens, double temperature, double top_p, uint32_t seed, FILE *out)
+{
+    float *logits = (float *)allocate(m->model.vocab * sizeof *logits);
+    uint32_t previous = LLAMA2C_BOS, position, token = ids[0];
+    double start = seconds();
+    if (tokens > m->model.context) tokens = m->model.context;
+    for (position = 0; position < tokens; position++) {
+        const char *piece;
+        uint32_t length;
+        char byte;
+        check(llama_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
+        previous = token;
+        token = position + 1 < count ? ids[position + 1] : sample(logits, m->model.vocab, temperature, top_p, seed, position);
+        if (token == LLAMA2C_BOS || token == LLAMA2C_EOS) break;
+        piece = llama2c_decode(&m->tokenizer, previous, token, &byte, &length);
+        fwrite(piece, 1, length, out);
+        fflush(out);
+    }
+    free(logits);
+    return position / (seconds() - start);
+}
+
+static uint32_t *prompt_ids(const loaded *m, const char *path, const char *prompt, uint32_t *count)
+{
+    uint32_t *ids = encode_text(m, path, prompt, strlen(prompt), count);
+    memmove(ids + 1, ids, *count * sizeof *ids);
+    ids[0] = LLAMA2C_BOS;
+    ++*count;
+    return ids;
+}
+
+static int command_run(int argc, char **argv)
+{
+    const char *rest[1], *prompt = "", *tokenizer = NULL;
+    int tokens = 200, abits = 8, seed = 1, prefix = 1;
+    double temperature = 0, top_p = 0.9, speed;
+    const option options[] = {
+        { "prompt", "TEXT", "what to continue", &prompt, NULL, NULL },
+        { "tokens", "N", "how far, prompt included", NULL, &tokens, NULL },
+        { "temperature", "T", "0: the likeliest token each time", NULL, NULL, &temperature },
+        { "top-p", "P", "draw from the likeliest tokens of this probability", NULL, NULL, &top_p },
+        { "seed", "N", "of the draws", NULL, &seed, NULL },
+        { "abits", "8|32", "activations of quantized layers: int8 or float", NULL, &abits, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    loaded m;
+    unsigned char *bytes;
+    uint32_t *ids, count;
+    size_t size;
+    parse(argc, argv, "run MODEL [options]", options, rest, 1, 1);
+    if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&m, rest[0], bytes, size, 1, abits == 32);
+    ids = prompt_ids(&m, rest[0], prompt, &count);
+    speed = generate(&m, ids, count, (uint32_t)tokens, temperature, top_p, (uint32_t)seed, stdout);
+    printf("\n");
+    fflush(stdout);
+    fprintf(stderr, "%.1f tokens/s\n", speed);
+    return 0;
+}
+
+/* ---- measuring ----------------------------------------------------------------------------------------------------- */
+
+/* One model of a comparison and what is measured of it against models[0]. */
+typedef struct contestant {
+    const char *label;
+    loaded m;
+    double bits, bytes, t2;     /* of the linear layers a weight; of the whole bundle; mean */
+    double nll, kl, agree;      /* sums over tokens */
+    double speed;
+    float *logits;              /* window x vocab */
+    const uint32_t *window;
+    uint32_t length;
+} contestant;
+
+static void run_window(contestant *c)
+{
+    uint32_t i, n;
+    for (i = 0; i < c->length; i += n) {
+        n = c->length - i < c->m.state.batch ? c->length - i : c->m.state.batch;
+        check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab), "running the model");
+    }
+}
+
+/* Jobs for the threads: contestant i of n is taken by whoever comes first. */
+typedef struct job_list {
+    contestant *c;
+    int n, next;
+#ifndef LLMQ_NO_THREADS
+    pthread_mutex_t lock;
+#endif
+} job_list;
+
+static void *work_off(void *context)
+{
+    job_list *l = (job_list *)context;
+    while (1) {
+        int i;
+#ifndef LLMQ_NO_THREADS
+        pthread_mutex_lock(&l->lock);
+#endif
+        i = l->next++;
+#ifndef LLMQ_NO_THREADS
+        pthread_mutex_unlock(&l->lock);
+#endif
+        if (i >= l->n) return NULL;
+        run_window(&l->c[i]);
+    }
+}
+
+static void run_all(contestant *c, int n, int threads)
+{
+    job_list l;
+    l.c = c, l.n = n, l.next = 0;
+#ifndef LLMQ_NO_THREADS
+    {
+        pthread_t thread[16];
+        int started = 0;
+        pthread_mutex_init(&l.lock, NULL);
+        while (started < threads - 1 && started < 16 && pthread_create(&thread[started], NULL, work_off, &l) == 0) started++;
+        work_off(&l);
+        while (started) pthread_join(thread[--started], NULL);
+        pthread_mutex_destroy(&l.lock);
+    }
+#else
+    (void)threads;
+    work_off(&l);
+#endif
+}
+
+/* log-softmax in place, in double; returns the index of the likeliest. */
+static uint32_t log_softmax(const float *logits, uint32_t n, double *out)
+{
+    double sum = 0;
+    uint32_t best = 0, i;
+    for (i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    for (i = 0; i < n; i++) sum += exp((double)logits[i] - logits[best]);
+    sum = log(sum) + logits[best];
+    for (i = 0; i < n; i++) out[i] = logits[i] - sum;
+    return best;
+}
+
+/* Score the window's tokens: targets[i] follows position i. */
+static void score_window(contestant *c, int n, const uint32_t *targets, double *reference, double *own)
+{
+    uint32_t vocab = c->m.model.vocab, i, v;
+    for (i = 0; i < c->length; i++) {
+        uint32_t best = log_softmax(c[0].logits + (size_t)i * vocab, vocab, reference);
+        for (int k = 0; k < n; k++) {
+            uint32_t mine = log_softmax(c[k].logits + (size_t)i * vocab, vocab, own);
+            c[k].nll -= own[targets[i]];
+            c[k].agree += mine == best;
+            for (v = 0; v < vocab; v++) c[k].kl += exp(reference[v]) * (reference[v] - own[v]);
+        }
+    }
+}
+
+/* Windows of `window` tokens, each from BOS at position 0; every token is scored. Returns the number of tokens. */
+static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t count, uint32_t window, int threads)
+{
+    uint32_t vocab = c->m.model.vocab, done, *input = (uint32_t *)allocate(window * sizeof *input);
+    double *reference = (double *)allocate(2 * vocab * sizeof *reference);
+    for (int k = 0; k < n; k++) c[k].logits = (float *)allocate((size_t)window * vocab * sizeof(float));
+    for (done = 0; done < count; done += c->length) {
+        uint32_t length = count - done < window ? count - done : window;
+        input[0] = LLAMA2C_BOS;
+        memcpy(input + 1, ids + done, (length - 1) * sizeof *input);
+        for (int k = 0; k < n; k++) c[k].window = input, c[k].length = length;
+        run_all(c, n, threads);
+        score_window(c, n, ids + done, reference, reference + vocab);
+        fprintf(stderr, "\r%u/%u tokens ", done + length, count);
+    }
+    fprintf(stderr, "\r                    \r");
+    for (int k = 0; k < n; k++) free(c[k].logits);
+    free(input);
+    free(reference);
+    return count;
+}
+
+/* Ids of a text file, at most `tokens` of them (0: all). */
+static uint32_t *text_ids(const loaded *m, const char *model_path, const char *path, int tokens, uint32_t *count)
+{
+    size_t size;
+    unsigned char *text = read_file(path, &size);
+    uint32_t *ids = encode_text(m, model_path, (const char *)text, size, count);
+    free(text);
+    if (tokens && *count > (uint32_t)tokens) *count = (uint32_t)tokens;
+    if (*count == 0) fail("%s is empty", path);
+    return ids;
+}
+
+static uint32_t window_of(const loaded *m, int window)
+{
+    if (window == 0) return m->model.context;
+    if ((uint32_t)window > m->model.context) fail("--window is at most the context of the model, %u", m->model.context);
+    return (uint32_t)window;
+}
+
+static int command_ppl(int argc, char **argv)
+{
+    const char *rest[1], *text = NULL, *reference = NULL, *tokenizer = NULL;
+    int tokens = 0, window = 0, abits = 8, prefix = 1, threads = 2, n = 1;
+    const option options[] = {
+        { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
+        { "reference", "MODEL", "also print the KL divergence from this model", &reference, NULL, NULL },
+        { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
+        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
+        { "abits", "8|32", "activations of quantized layers: int8 or float", NULL, &abits, NULL },
+        { "threads", "N", "how many", NULL, &threads, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    static contestant c[2];
+    uint32_t *ids, count;
+    size_t size;
+    unsigned char *bytes;
+    parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1);
+    if (!text) fail("--text FILE is missing");
+    if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
+    if (reference) {
+        bytes = read_model(reference, tokenizer, prefix, &size);
+        open_model(&c[0].m, reference, bytes, size, 16, abits == 32);
+        n = 2;
+    }
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&c[n - 1].m, rest[0], bytes, size, 16, abits == 32);
+    if (c[0].m.model.vocab != c[n - 1].m.model.vocab || c[0].m.model.context != c[n - 1].m.model.context)
+        fail("%s and %s are not the same model", rest[0], reference);
+    ids = text_ids(&c[n - 1].m, rest[0], text, tokens, &count);
+    count = measure(c, n, ids, count, window_of(&c[0].m, window), threads);
+    printf("%u tokens, loss %.5f nats, perplexity %.4f", count, c[n - 1].nll / count, exp(c[n - 1].nll / count));
+    if (reference) printf(", KL from the reference %.5f nats, same likeliest token %.1f %%", c[1].kl / count, 100 * c[1].agree / count);
+    printf("\n");
+    return 0;
+}
+
+static double linear_bytes(const llmq_bundle *b, double *weights)
+{
+    double bytes = 0;
+    *weights = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        llmq_entry e;
+        check(llmq_bundle_at(b, i, &e), "reading an entry");
+        if (e.kind != LLMQ_KIND_TENSOR || !is_linear(e.name)) continue;
+        bytes += (double)e.size;
+        *weights += (double)e.rows * e.cols;
+    }
+    return bytes;
+}
+
+/* The next item of a comma list into item[32]; 0 at its end. */
+static int next_item(const char **list, char *item)
+{
+    size_t n = strcspn(*list, ",");
+    if (**list == 0) return 0;
+    if (n == 0 || n > 31) fail("a list is names with commas between them, not '%s'", *list);
+    memcpy(item, *list, n);
+    item[n] = 0;
+    *list += n + ((*list)[n] == ',');
+    return 1;
+}
+
+#define MOST 16
+
+/* "g4", "g4:128" or "g4:128:none": format, group, transform. The label is the format, and the transform if it is given. */
+static void add_contestant(contestant *c, int n, const char *path, recipe r, char *item, int abits)
+{
+    char *group = strchr(item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *label = (char *)allocate(48);
+    unsigned char *bytes;
+    size_t size;
+    sizes total;
+    if (transform) {
+        *transform = 0;
+        r.transform = transform + 1;
+    }
+    if (group) {
+        *group = 0;
+        r.group = atoi(group + 1);
+    }
+    r.format = item;
+    r.quiet = 1;
+    snprintf(label, 48, "%s%s%s", item, transform ? "." : "", transform ? r.transform : "");
+    bytes = quantize_bundle(&c[0].m.bundle, &r, &total, &size);
+    open_model(&c[n].m, path, bytes, size, 16, abits == 32);
+    c[n].label = label;
+    c[n].bits = 8 * total.bytes / total.weights;
+    c[n].bytes = (double)size - (strncmp(item, "rtn", 3) == 0 ? 4 * total.weights - total.bytes : 0);
+    c[n].t2 = total.error / total.weights;
+}
+
+static void print_table(const contestant *c, int n, uint32_t count, const char *key)
+{
+    int tsv = getenv("TSV") != NULL;
+    if (!tsv) printf("%-12s %10s %10s %9s %11s %10s %8s %10s\n", "linear", "bytes", "bits/w", "t2", "perplexity", "KL", "same %", "tokens/s");
+    for (int k = 0; k < n; k++) {
+        double ppl = exp(c[k].nll / count), kl = c[k].kl / count;
+        if (tsv) {
+            printf("eval.%s.%s.ppl\t%.6g\n", key, c[k].label, ppl);
+            printf("eval.%s.%s.bpw\t%.6g\n", key, c[k].label, c[k].bits);
+            if (k) printf("eval.%s.%s.kl\t%.6g\n", key, c[k].label, kl);
+        } else {
+            printf("%-12s %10.0f %10.3f %9.5f %11.4f %10.5f %8.1f", c[k].label, c[k].bytes, c[k].bits, c[k].t2, ppl, kl, 100 * c[k].agree / count);
+            if (c[k].speed > 0) printf(" %10.1f", c[k].speed);
+            printf("\n");
+        }
+    }
+}
+
+static int command_compare(int argc, char **argv)
+{
+    recipe r = default_recipe;
+    const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model", *list;
+    int tokens = 0, window = 0, abits = 8, prefix = 1, threads = 2, length = 60, n = 1;
+    const option options[] = {
+        { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
+        { "formats", "LIST", "of the linear layers, as FORMAT[:GROUP[:TRANSFORM]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
+        { "group", "N", "where a format has none", NULL, &r.group, NULL },
+        { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
+        { "embed", "NAME", "format of embedding and classifier", &r.embed, NULL, NULL },
+        { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
+        { "prompt", "TEXT", "print how each continues this", &prompt, NULL, NULL },
+        { "length", "N", "tokens of that, prompt included", NULL, &length, NULL },
+        { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
+        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
+        { "abits", "8|32", "activations of quantized layers: int8 or float", NULL, &abits, NULL },
+        { "threads", "N", "how many", NULL, &threads, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { "key", "NAME", "with TSV=1 in the environment: lines eval.NAME...", &key, NULL, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    static contestant c[MOST];
+    static char item[MOST][32];
+    uint32_t *ids, count;
+    unsigned char *bytes;
+    size_t size;
+    double weights;
+    parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1);
+    if (!text) fail("--text FILE is missing");
+    if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&c[0].m, rest[0], bytes, size, 16, 1);
+    c[0].label = "original";
+    c[0].bytes = (double)size;
+    c[0].bits = 8 * linear_bytes(&c[0].m.bundle, &weights) / (weights > 0 ? weights : 1);
+    for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, rest[0], r, item[n], abits);
+    for (int k = 0; prompt && k < n; k++) {
+        ids = prompt_ids(&c[k].m, rest[0], prompt, &count);
+        printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
+        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1, stdout);
+        printf("\n");
+        free(ids);
+    }
+    if (prompt) printf("\n");
+    ids = text_ids(&c[0].m, rest[0], text, tokens, &count);
+    count = measure(c, n, ids, count, window_of(&c[0].m, window), threads);
+    print_table(c, n, count, key);
+    return 0;
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------------------- */
+
+static void print_formats(void)
+{
+    llmq_format f;
+    printf("%-8s %4s %6s %14s\n", "format", "p", "n", "code bits/w");
+    for (uint32_t i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) printf("%-8s %4u %6u %14.3f\n", f.name, f.p, f.n, (double)f.bits / f.p);
+}
+
+static void print_value(const llmq_entry *e)
+{
+    const unsigned char *b = (const unsigned char *)e->data;
+    uint32_t u = 0;
+    float x;
+    printf("value      %-24s ", e->name);
+    if (e->type == LLMQ_VALUE_TEXT) {
+        for (size_t i = 0; i < e->size && i < 60; i++) putchar(b[i] < 32 || b[i] == 127 ? '.' : b[i]);
+        printf("\n");
+        return;
+    }
+    if (e->type == LLMQ_VALUE_BYTES) {
+        printf("%zu bytes\n", e->size);
+        return;
+    }
+    for (int i = 4; i-- > 0;) u = u << 8 | b[i];
+    memcpy(&x, &u, 4);
+    if (e->type == LLMQ_VALUE_U32) printf("%u\n", u);
+    else printf("%g\n", (double)x);
+}
+
+static void print_entry(const llmq_bundle *b, const llmq_entry *e)
+{
+    llmq_tensor t;
+    if (e->kind == LLMQ_KIND_VALUE) {
+        print_value(e);
+    } else if (e->kind == LLMQ_KIND_TENSOR) {
+        check(llmq_bundle_tensor(b, e->name, &t), e->name);
+        printf("tensor     %-24s %6u x %-6u %-7s", e->name, e->rows, e->cols, e->format.name);
+        if (e->format.points) printf(" group %-5u", e->format.group);
+        else printf("            ");
+        printf(" %7.3f bpw %10zu bytes", 8.0 * (double)e->size / ((double)e->rows * e->cols), e->size);
+        if (e->t2 >= 0) printf("  t2 %.6f", (double)e->t2);
+        if (e->transform) printf("  %s", e->transform);
+        if (e->grid) printf("  %s", e->grid);
+        printf("\n");
+    } else if (e->kind == LLMQ_KIND_TRANSFORM) {
+        const unsigned char *s = (const unsigned char *)e->data;
+        printf("transform  %-24s", e->name);
+        for (size_t i = 4; i + 8 <= e->size; i += 8)
+            printf(" %s (blocks up to %u, seed %u)", s[i] == LLMQ_STEP_HADAMARD ? "signed Hadamard" : "unknown step", s[i + 2] | s[i + 3] << 8,
+                   (unsigned)s[i + 4] | (unsigned)s[i + 5] << 8 | (unsigned)s[i + 6] << 16 | (unsigned)s[i + 7] << 24);
+        printf("\n");
+    } else {
+        printf("%-10s %-24s %zu bytes\n", e->kind == LLMQ_KIND_GRID ? "grid" : "unknown", e->name, e->size);
+    }
+}
+
+static int command_inspect(int argc, char **argv)
+{
+    const char *rest[1];
+    int formats = 0, n;
+    const option options[] = {
+        { "formats", "1", "list the built-in formats instead", NULL, &formats, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    llmq_bundle b;
+    llmq_error error;
+    llmq_entry e;
+    size_t size, tensors = 0;
+    unsigned char *bytes;
+    double weights = 0, stored = 0;
+    n = parse(argc, argv, "inspect BUNDLE [options]", options, rest, 0, 1);
+    if (formats) {
+        print_formats();
+        return 0;
+    }
+    if (n == 0) fail("the bundle is missing\nusage: llmq inspect BUNDLE");
+    bytes = read_file(rest[0], &size);
+    if (llmq_bundle_open(&b, bytes, size, &error)) fail("%s: %s (at byte %zu)", rest[0], llmq_status_text(error.status), error.offset);
+    for (uint32_t i = 0; i < b.count; i++) {
+        check(llmq_bundle_at(&b, i, &e), "reading an entry");
+        print_entry(&b, &e);
+        if (e.kind != LLMQ_KIND_TENSOR) continue;
+        tensors++;
+        weights += (double)e.rows * e.cols;
+        stored += (double)e.size;
+    }
+    printf("%zu bytes, %u entries, %zu tensors of %.0f numbers in all, %.3f bits each; ", b.size, b.count, tensors, weights, weights > 0 ? 8 * stored / weights : 0);
+    if (llmq_bundle_verify(&b, &error)) {
+        printf("DAMAGED: %s (at byte %zu)\n", llmq_status_text(error.status), error.offset);
+        return 1;
+    }
+    printf("checksums are right\n");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct { const char *name, *help; int (*run)(int, char **); } command[] = {
+        { "quantize", "store a model's linear layers in fewer bits", command_quantize },
+        { "run", "continue a text", command_run },
+        { "ppl", "perplexity of a text, and divergence from another model", command_ppl },
+        { "compare", "one model in several formats, side by side", command_compare },
+        { "inspect", "what is in a bundle", command_inspect }
+    };
+    const size_t n = sizeof command / sizeof *command;
+    if (llmq_selftest() != LLMQ_OK) fprintf(stderr, "llmq: warning: %s; results will differ from other machines\n", llmq_status_text(LLMQ_E_INEXACT));
+    for (size_t i = 0; argc > 1 && i < n; i++)
+        if (strcmp(argv[1], command[i].name) == 0) return command[i].run(argc - 2, argv + 2);
+    if (argc > 1 && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0) fprintf(stderr, "llmq: no command '%s'\n", argv[1]);
+    printf("usage: llmq COMMAND [arguments]; llmq COMMAND --help\n\n");
+    for (size_t i = 0; i < n; i++) printf("  %-10s %s\n", command[i].name, command[i].help);
+    return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) ? 0 : 1;
+}
