@@ -1238,6 +1238,8 @@ LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, 
     return LLMQ_OK;
 }
 
+#define LLMQ__CHUNK 32  /* columns that are decoded together: a bit field of a unit, and a divisor of every group */
+
 /* How a row is laid out: everything that follows from format and cols. */
 typedef struct llmq__layout {
     uint32_t group;    /* columns a scale, never 0 */
@@ -1290,19 +1292,21 @@ static uint32_t llmq__plane_at(uint32_t width, uint32_t codes, uint32_t k, uint3
     return start / (8 / width) + lane;
 }
 
-/* code[0, count) = codes first, first + 1 ... of a row's planes */
+/* code[0, count) = codes first, first + 1 ... of a row's planes; count <= LLMQ__CHUNK */
 static void llmq__unpack(const uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t first, uint32_t count, uint16_t *code)
 {
-    uint32_t done = 0, width, i, k, run, shift;
+    uint32_t done = 0, width, i, k, run, shift, mask;
+    uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code: this and the constant count let compilers use vectors */
+    LLMQ_MEMSET(code, 0, count * sizeof *code);
     for (; bits; bits -= width) {
-        uint32_t mask;
         width = llmq__plane_width(bits);
         mask = ((uint32_t)1 << width) - 1;
         for (i = 0; i < count; i += run) {
-            const uint8_t *b = plane + llmq__plane_at(width, codes, first + i, &shift, &run);
+            const uint8_t *at = plane + llmq__plane_at(width, codes, first + i, &shift, &run);
             run = llmq__min(run, count - i);
-            if (done == 0)
-                for (k = 0; k < run; k++) code[i + k] = (uint16_t)(b[k] >> shift & mask);
+            LLMQ_MEMCPY(b, at, run);
+            if (run == LLMQ__CHUNK)
+                for (k = 0; k < LLMQ__CHUNK; k++) code[k] = (uint16_t)(code[k] | (b[k] >> shift & mask) << done);
             else
                 for (k = 0; k < run; k++) code[i + k] = (uint16_t)(code[i + k] | (b[k] >> shift & mask) << done);
         }
@@ -1312,8 +1316,6 @@ static void llmq__unpack(const uint8_t *plane, uint32_t bits, uint32_t codes, ui
 }
 
 /* ---- 5. Tensor ---------------------------------------------------------------------------------------------------- */
-
-#define LLMQ__CHUNK 32  /* columns that are decoded together */
 
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols)
 {

@@ -87,6 +87,19 @@ static void write_file(const char *path, const void *bytes, size_t size)
     free(part);
 }
 
+/* At most twice a second, and nothing if the job is short. */
+static void progress(uint32_t done, uint32_t total, const char *what)
+{
+    static double last;
+    double now = seconds();
+    if (last == 0) last = now;
+    if (done == total) fprintf(stderr, "\r%40s\r", "");
+    else if (now - last > 0.5) {
+        fprintf(stderr, "\r%u/%u %-30s", done, total, what);
+        last = now;
+    }
+}
+
 /* ---- options ------------------------------------------------------------------------------------------------------- */
 
 typedef struct option {
@@ -316,6 +329,7 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     float *w = decode_all(from), *back;
     int rtn = strncmp(format, "rtn", 3) == 0;
     void *data, *work;
+    if (from->format.points && strcmp(format, "f32") != 0) fail("%s is already quantized; start from the original model", e->name);
     if (strcmp(r->effort, "fast") == 0) options.effort = LLMQ_EFFORT_FAST;
     else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
     else if (strcmp(r->effort, "default") != 0) fail("--effort is fast, default or best");
@@ -387,6 +401,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     int rotated = strcmp(r->transform, "hadamard") == 0;
     unsigned char *bytes;
     if (!rotated && strcmp(r->transform, "none") != 0) fail("--transform is hadamard or none");
+    if (r->block && llmq_hadamard_block(1, (size_t)r->block) == 0) fail("--block is a power of two up to 32768");
     memset(total, 0, sizeof *total);
     for (uint32_t i = 0; i < b->count; i++) {
         llmq_tensor t;
@@ -401,17 +416,16 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
             quantize_entry(&e[n], &t, format, r, rotate ? &rotate->transform : NULL);
             data[made++] = (void *)(uintptr_t)e[n].data;
             if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
-            if (!r->quiet)
-                fprintf(stderr, "\r%3u/%u  %-20s %5u x %-5u %-7s t2 %.5f ", i + 1, b->count, e[n].name, e[n].rows, e[n].cols, format, (double)e[n].t2);
+            if (!r->quiet) progress(i, b->count, e[n].name);
         } else if (e[n].kind == LLMQ_KIND_TENSOR && (e[n].transform || e[n].grid)) {
-            fail("%s is already quantized; start from the original model", e[n].name);
+            fail("%s has a transform or grid that would be lost; start from the original model", e[n].name);
         }
         n++;
     }
-    if (!r->quiet) fprintf(stderr, "\n");
+    if (!r->quiet) progress(b->count, b->count, "");
     for (uint32_t i = 0; i < rotation_count; i++, n++) {
         size_t stored_size = sizeof rotations[i].stored;
-        check(llmq_transform_store(&rotations[i].transform, rotations[i].stored, &stored_size), "the transform (--block is a power of two up to 32768)");
+        check(llmq_transform_store(&rotations[i].transform, rotations[i].stored, &stored_size), "the transform");
         add_value(&e[n], rotations[i].name, 0, rotations[i].stored, stored_size);
         e[n].kind = LLMQ_KIND_TRANSFORM;
     }
@@ -655,9 +669,8 @@ static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t coun
         for (int k = 0; k < n; k++) c[k].window = input, c[k].length = length;
         run_all(c, n, threads);
         score_window(c, n, ids + done, reference, reference + vocab);
-        fprintf(stderr, "\r%u/%u tokens ", done + length, count);
+        progress(done + length, count, "tokens");
     }
-    fprintf(stderr, "\r                    \r");
     for (int k = 0; k < n; k++) free(c[k].logits);
     free(input);
     free(reference);
@@ -751,7 +764,7 @@ static int next_item(const char **list, char *item)
 #define MOST 16
 
 /* "g4", "g4:128" or "g4:128:none": format, group, transform. The label is the format, and the transform if it is given. */
-static void add_contestant(contestant *c, int n, const char *path, recipe r, char *item, int abits)
+static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, int abits)
 {
     char *group = strchr(item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *label = (char *)allocate(48);
     unsigned char *bytes;
@@ -768,7 +781,7 @@ static void add_contestant(contestant *c, int n, const char *path, recipe r, cha
     r.format = item;
     r.quiet = 1;
     snprintf(label, 48, "%s%s%s", item, transform ? "." : "", transform ? r.transform : "");
-    bytes = quantize_bundle(&c[0].m.bundle, &r, &total, &size);
+    bytes = quantize_bundle(from, &r, &total, &size);
     open_model(&c[n].m, path, bytes, size, 16, abits == 32);
     c[n].label = label;
     c[n].bits = 8 * total.bytes / total.weights;
@@ -796,7 +809,8 @@ static void print_table(const contestant *c, int n, uint32_t count, const char *
 
 static int command_compare(int argc, char **argv)
 {
-    recipe r = default_recipe;
+    recipe r = default_recipe, wide = default_recipe;
+    sizes total;
     const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model", *list;
     int tokens = 0, window = 0, abits = 8, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
@@ -818,6 +832,7 @@ static int command_compare(int argc, char **argv)
         { NULL, NULL, NULL, NULL, NULL, NULL }
     };
     static contestant c[MOST];
+    loaded original;
     static char item[MOST][32];
     uint32_t *ids, count;
     unsigned char *bytes;
@@ -827,11 +842,16 @@ static int command_compare(int argc, char **argv)
     if (!text) fail("--text FILE is missing");
     if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&c[0].m, rest[0], bytes, size, 16, 1);
+    open_model(&original, rest[0], bytes, size, 0, 1);
     c[0].label = "original";
     c[0].bytes = (double)size;
-    c[0].bits = 8 * linear_bytes(&c[0].m.bundle, &weights) / (weights > 0 ? weights : 1);
-    for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, rest[0], r, item[n], abits);
+    c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
+    wide.format = wide.embed = "f32"; /* the same numbers, whatever they are stored as, without converting them for each token */
+    wide.transform = "none";
+    wide.quiet = 1;
+    bytes = quantize_bundle(&original.bundle, &wide, &total, &size);
+    open_model(&c[0].m, rest[0], bytes, size, 16, 1);
+    for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, &original.bundle, rest[0], r, item[n], abits);
     for (int k = 0; prompt && k < n; k++) {
         ids = prompt_ids(&c[k].m, rest[0], prompt, &count);
         printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);

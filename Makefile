@@ -1,0 +1,80 @@
+# llmq: nothing needs building to use the header; these targets show, test and measure it.
+#
+#   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network, under 20 s)
+#   make test        the gate: all suites with gcc and clang, C and C++, sanitizers, hygiene of the header
+#   make check       test, and the fuzzers' mutation loop, and the tool's own tests
+#   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
+#   make eval        quality on the shipped model, and on stories260K where it is found
+#   make size        code size of the header's halves
+#   make bench       speed of the products
+#   make plots       pictures of the distortion and evaluation figures (needs gnuplot)
+#   make grids       find the built-in grids again           (needs python3-numpy; an hour)
+#   make vectors     make the known answers of the tests again
+#   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
+#   make clean
+
+CC ?= cc
+CFLAGS ?= -O3
+PYTHON ?= /usr/bin/python3
+FUZZ_SECONDS ?= 600
+STORIES ?= ../shared/models
+B := build
+MODEL := examples/model/kjv.llmq
+HELDOUT := examples/model/heldout.txt
+HEADERS := llmq.h examples/llama.h examples/llama2c.h
+
+.PHONY: demo test check distortion eval size bench plots grids vectors fuzz-long clean
+
+$(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
+	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
+
+$(B)/hello: examples/hello.c llmq.h | $(B)
+	$(CC) -O2 -I. -o $@ examples/hello.c
+
+$(B)/distortion: bench/distortion.c llmq.h | $(B)
+	$(CC) $(CFLAGS) -o $@ bench/distortion.c -lm
+
+$(B)/bench: bench/bench.c llmq.h | $(B)
+	$(CC) $(CFLAGS) -o $@ bench/bench.c -lm
+
+$(B):
+	mkdir -p $(B)
+
+demo: $(B)/llmq $(B)/hello
+	@$(B)/llmq compare $(MODEL) --text $(HELDOUT) --tokens 2048 --formats g4,g3,g2 --prompt "In the beginning God created" --length 60
+	@echo && echo "examples/hello.c:" && $(B)/hello
+
+test:
+	@tests/run.sh quick
+
+check:
+	@tests/run.sh all
+
+distortion: $(B)/distortion
+	@$(B)/distortion
+
+eval: $(B)/llmq
+	@tests/eval.sh $(B)/llmq $(STORIES)
+
+size:
+	@tests/size.sh
+
+bench: $(B)/bench
+	@$(B)/bench
+
+plots: $(B)/distortion $(B)/llmq
+	@bench/plots.sh $(B)
+
+grids:
+	$(PYTHON) tests/gen/grids.py
+
+vectors:
+	$(PYTHON) tests/gen/vectors.py
+	$(PYTHON) tests/gen/bundle.py golden
+
+fuzz-long: | $(B)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(B)/fuzz_bundle fuzz/fuzz_bundle.c
+	mkdir -p $(B)/corpus && $(B)/fuzz_bundle -max_total_time=$(FUZZ_SECONDS) -max_len=8192 $(B)/corpus
+
+clean:
+	rm -rf $(B)

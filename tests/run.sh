@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# run.sh quick|all - build and run the suites; the last line is "N passed, M failed".
+#   quick  every suite: gcc as C99, clang as C11, g++ as C++11 at -O2; gcc with ASan and UBSan; the header's hygiene; the tool
+#   all    also the fuzzer's mutation loop under sanitizers
+# A compiler that is not installed is skipped and said so. Two jobs run at a time.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+mode=${1:-quick}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+warn="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wundef -Wshadow -Wcast-qual -Wdouble-promotion -Wvla -Wwrite-strings -Werror"
+c_only="-Wstrict-prototypes -Wmissing-prototypes"
+suites="test_core test_tensor test_bundle"
+
+# suite NAME COMMAND...: its output goes to a file; a command that ends without its closing line is one failure.
+suite() {
+    local name=$1 start=$SECONDS; shift
+    "$@" > "$out/$name.log" 2>&1
+    local code=$?
+    if ! grep -qE '^[a-z_]+: [0-9]+ passed, [0-9]+ failed$' "$out/$name.log"; then
+        echo "$name: 0 passed, 1 failed" >> "$out/$name.log"
+    elif [ $code -ne 0 ] && grep -qE ': [0-9]+ passed, 0 failed$' "$out/$name.log"; then
+        echo "$name exited with $code: 0 passed, 1 failed" >> "$out/$name.log"
+    fi
+    grep -E '(^FAIL|: [0-9]+ passed, [1-9][0-9]* failed$|error:|ERROR:|runtime error:)' "$out/$name.log" | head -20
+    grep -E ': [0-9]+ passed, [0-9]+ failed$' "$out/$name.log" | sed "s/^[^:]*:/$name:/" | sed "s/\$/ ($((SECONDS - start)) s)/"
+}
+
+build_and_run() { # program compiler flags...
+    local name=$1; shift
+    "$@" -I. "tests/$name.c" -o "$out/$name-$$-$BASHPID" -lm && "$out/$name-$$-$BASHPID"
+}
+
+jobs_file=$out/jobs
+add() { printf '%s\n' "$*" >> "$jobs_file"; }
+have() { command -v "$1" > /dev/null || { echo "skipped: $1 is not installed"; return 1; }; }
+
+sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -g"
+for s in test_tensor test_bundle test_core; do # the slowest first
+    have gcc && add suite "$s.sanitized" build_and_run $s gcc -std=c11 -O1 -D_GNU_SOURCE $sanitize
+    have clang && add suite "$s.clang" build_and_run $s clang -std=c11 -O2 -D_GNU_SOURCE $warn $c_only
+    have gcc && add suite "$s.gcc" build_and_run $s gcc -std=c99 -O2 -D_GNU_SOURCE $warn $c_only
+    have g++ && add suite "$s.c++" build_and_run $s g++ -x c++ -std=c++11 -O2 $warn
+done
+add suite hygiene tests/hygiene.sh
+add suite tool tests/tool.sh
+if [ "$mode" = all ]; then
+    add suite fuzz tests/fuzz.sh
+fi
+
+export out
+export -f suite build_and_run
+xargs -P 2 -I{} bash -c '{}' < "$jobs_file" | tee "$out/summary"
+awk '/: [0-9]+ passed, [0-9]+ failed \(/ { sub(/.*: /, ""); p += $1; f += $3 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$out/summary"

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# size.sh - bytes of code and tables of the header's halves at -Os, for the host and for a Cortex-M4 if its gcc is there.
+# With TSV=1: lines size.TARGET.CONFIG.text (code and constants together, as `size` counts text).
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+printf '#define LLMQ_IMPLEMENTATION\n#include "llmq.h"\n' > "$work/all.c"
+[ -n "${TSV:-}" ] || printf '%-8s %-34s %8s %8s %8s\n' target configuration text data bss
+
+measure() { # target name compiler flags...
+    local target=$1 name=$2; shift 2
+    "$@" -Os -I"$root" -c "$work/all.c" -o "$work/all.o"
+    local size=${1%gcc}size; command -v "$size" > /dev/null || size=size
+    read -r text data bss _ < <("$size" "$work/all.o" | tail -1)
+    if [ -n "${TSV:-}" ]; then printf 'size.%s.%s.text\t%s\n' "$target" "$name" "$text"
+    else printf '%-8s %-34s %8s %8s %8s\n' "$target" "$name" "$text" "$data" "$bss"; fi
+}
+
+targets() { # target compiler flags...
+    local target=$1; shift
+    measure "$target" all "$@"
+    measure "$target" runtime "$@" -DLLMQ_NO_ENCODER=1
+    measure "$target" runtime-scalar-grids "$@" -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1
+    measure "$target" runtime-no-bundle "$@" -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_NO_BUNDLE=1
+}
+targets host "${CC:-gcc}"
+if command -v arm-none-eabi-gcc > /dev/null; then targets m4 arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16
+elif [ -z "${TSV:-}" ]; then echo "m4: arm-none-eabi-gcc (Debian: gcc-arm-none-eabi, libnewlib-arm-none-eabi) is not installed"; fi

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# tool.sh - the example tool: its main job on the shipped model, its errors, and agreement with llama2.c where its model is
+# found in STORIES (default ../shared/models).
+cd "$(dirname "$0")/.." || exit 1
+stories=${STORIES:-../shared/models}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tool=$work/llmq model=examples/model/kjv.llmq text=examples/model/heldout.txt
+passed=0 failed=0
+check() { # name condition-command...
+    local name=$1; shift
+    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $name"; fi
+}
+says() { # pattern command...: fails, with this on stderr
+    local pattern=$1; shift
+    local got; got=$("$@" 2>&1 > /dev/null)
+    local code=$?
+    [ $code -ne 0 ] && grep -qE -- "$pattern" <<< "$got" || { echo "  expected /$pattern/, exit code $code, got: $got"; return 1; }
+}
+less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
+
+gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O3 -Wall -Wextra -Werror -o "$tool" examples/llmq.c -lm -lpthread || { echo "tool: 0 passed, 1 failed"; exit 1; }
+gcc -std=c11 -O3 -DLLMQ_NO_THREADS -Wall -Wextra -Werror -o "$work/single" examples/llmq.c -lm || { echo "tool: 0 passed, 1 failed"; exit 1; }
+python=/usr/bin/python3; [ -x $python ] || python=python3
+
+# the main job
+for f in g4 g3 g2 v2n16; do
+    check "quantize $f" "$tool" quantize $model "$work/$f.llmq" --format $f > "$work/$f.out" 2> /dev/null
+    check "inspect $f" grep -q 'checksums are right' <("$tool" inspect "$work/$f.llmq")
+    check "python reads $f" grep -q 'layers.3.wv' <($python tests/gen/bundle.py dump "$work/$f.llmq")
+done
+"$tool" quantize $model "$work/again.llmq" --format g3 > /dev/null 2>&1
+check "same input, same bytes" cmp -s "$work/g3.llmq" "$work/again.llmq"
+check "no file is left over" test ! -e "$work/again.llmq.part"
+check "bits a weight" grep -q '3.250 bits a weight' "$work/g3.out"
+"$tool" ppl "$work/g4.llmq" --text $text --tokens 512 --reference $model 2> /dev/null > "$work/ppl4"
+"$tool" ppl "$work/g2.llmq" --text $text --tokens 512 --reference $model 2> /dev/null > "$work/ppl2"
+"$work/single" ppl "$work/g4.llmq" --text $text --tokens 512 --reference $model 2> /dev/null > "$work/ppl4single"
+check "threads do not change results" cmp -s "$work/ppl4" "$work/ppl4single"
+kl4=$(sed 's/.*reference \([0-9.]*\).*/\1/' "$work/ppl4") kl2=$(sed 's/.*reference \([0-9.]*\).*/\1/' "$work/ppl2")
+check "4 bits: KL $kl4 below 0.07" less "$kl4" 0.07
+check "more bits are better ($kl4, $kl2)" less "$kl4" "$kl2"
+"$tool" run "$work/g4.llmq" --prompt "And the LORD said unto Moses," --tokens 40 2> /dev/null > "$work/said"
+check "continues the prompt" grep -q '^And the LORD said unto Moses, [A-Za-z]' "$work/said"
+"$tool" run "$work/g4.llmq" --tokens 20 --temperature 0.9 --seed 3 2> /dev/null > "$work/a"
+"$tool" run "$work/g4.llmq" --tokens 20 --temperature 0.9 --seed 3 2> /dev/null > "$work/b"
+check "seeded sampling repeats" cmp -s "$work/a" "$work/b"
+TSV=1 "$tool" compare $model --text $text --tokens 256 --formats g4:128:none,rtn4:32 --key x 2> /dev/null > "$work/tsv"
+check "compare prints keys" test "$(grep -cE $'^eval\\.x\\.(original|g4\\.none|rtn4)\\.(kl|ppl|bpw)\t[0-9.e-]+$' "$work/tsv")" = 8
+
+# help and errors
+for c in quantize run ppl compare inspect; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
+check "no command" says "^$|no command" "$tool"
+check "unknown command" says "no command 'fly'" "$tool" fly
+check "unknown option" says "unknown option --fly" "$tool" run $model --fly 1
+check "missing argument" says "needs an argument" "$tool" run $model --tokens
+check "bad number" says "needs a whole number" "$tool" run $model --tokens -3
+check "missing output" says "output file is missing" "$tool" quantize $model
+check "no such file" says "cannot open" "$tool" run "$work/none"
+check "not a model" says "neither a .llmq bundle nor" "$tool" run $text
+head -c 100000 $model > "$work/cut"
+check "cut bundle" says "cut off" "$tool" run "$work/cut"
+cp $model "$work/flip"; printf x | dd of="$work/flip" bs=1 seek=2000000 conv=notrunc 2> /dev/null
+check "changed bundle" says "checksum" "$tool" run "$work/flip"
+check "inspect tells" grep -q DAMAGED <("$tool" inspect "$work/flip")
+check "unknown format" says "no format 'g7'" "$tool" quantize $model "$work/x" --format g7
+check "bad group" says "no format 'g4' with group 33" "$tool" quantize $model "$work/x" --group 33
+check "bad block" says "power of two" "$tool" quantize $model "$work/x" --block 100
+check "bad transform" says "hadamard or none" "$tool" quantize $model "$work/x" --transform fly
+check "quantized twice" says "already quantized" "$tool" quantize "$work/g4.llmq" "$work/x" --format g3
+check "window too long" says "at most the context" "$tool" ppl $model --text $text --window 257
+check "unwritable" says "cannot write" "$tool" quantize $model "$work/no/such/dir"
+: > "$work/empty"
+check "empty text" says "is empty" "$tool" ppl $model --text "$work/empty"
+
+if [ -f "$stories/stories260K.bin" ]; then
+    tok="--tokenizer $stories/tok512.bin"
+    "$tool" run "$stories/stories260K.bin" $tok --tokens 200 2> /dev/null > "$work/story"
+    # the SHA-256 of expected_stdout in llama2.c's own test_all.py, with the newline that ends it
+    check "llama2.c's greedy text, 200 tokens" test "$(sha256sum < "$work/story" | cut -c1-16)" = f5a0e67db7424051
+    tr -s '\n' < "$stories/ts_eval_120k.txt" > "$work/ts.txt"
+    check "perplexity of 20,000 tokens is 3.940" grep -qE 'perplexity 3\.(9395|9396|9397|9398|9399|940[0-4])' \
+        <("$tool" ppl "$stories/stories260K.bin" $tok --text "$work/ts.txt" --tokens 20000 2> /dev/null)
+    check "no tokenizer" says "give one with --tokenizer" "$tool" run "$stories/stories260K.bin"
+    head -c 500000 "$stories/stories260K.bin" > "$work/cut.bin"
+    check "cut checkpoint" says "cut off" "$tool" run "$work/cut.bin" $tok
+else
+    echo "skipped: stories260K.bin is not in $stories"
+fi
+echo "tool: $passed passed, $failed failed"
+[ $failed -eq 0 ]
