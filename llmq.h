@@ -63,7 +63,8 @@
        activation         llmq_activation_size: 4 cols, + 1.03 cols for int8  transform, and about 3
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 4 group  a nearest point for each trial scale
-       Stack: no frame is over 256 bytes, nothing recurs. `make size` prints the code size of each half.
+       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344).
+   `make size` prints the code size of each half.
 
    ERRORS
        Functions that can fail return llmq_status, LLMQ_OK = 0 or a negative code; on failure outputs hold what they
@@ -198,7 +199,9 @@ LLMQ_API uint16_t llmq_f32_to_f16(float x);
 LLMQ_API float    llmq_bf16_to_f32(uint16_t bits);
 LLMQ_API uint16_t llmq_f32_to_bf16(float x);
 
-/* 32 random bits as a function of seed and counter: the same everywhere, in any order, no state. */
+/* 32 random bits as a function of seed and counter: the same everywhere, in any order, no state.
+       mix(h):  h = (h ^ h >> 16) * 85ebca6b;  h = (h ^ h >> 13) * c2b2ae35;  h ^ h >> 16       (hexadecimal, mod 2^32)
+       random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1) */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
 
 /* ---- 2. Hadamard ----------------------------------------------------------------------------------------------------
@@ -261,7 +264,8 @@ LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_bloc
 /* Bytes of workspace for llmq_transform_apply at this length. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols);
 
-/* v <- one of the above, in place. t may be NULL (identity). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+/* v <- one of the above, in place. t may be NULL (identity). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more
+   than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
                                                          void *work, size_t work_size);
 
@@ -355,7 +359,7 @@ typedef struct llmq_tensor {
 } llmq_tensor;
 
 /* Describe rows x cols numbers at data. transform NULL: none. rows may be 0 (to be appended to). size >= rows * row_size
-   bytes is checked. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT (cols), LLMQ_E_WORKSPACE (size). */
+   bytes is checked. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT (cols), LLMQ_E_WORKSPACE (size), and those of the transform's steps. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform,
                                                      uint32_t rows, uint32_t cols, const void *data, size_t size);
 
@@ -457,24 +461,25 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
        10      2  minor version, 0; readers accept higher ones
        12      4  CRC-32 of the bytes from 16 to the end of the names
        16      8  total size in bytes; what follows in the file is not the bundle's
-       24      4  CRC-32 of the bytes from the first multiple of 64 after the names to the total size
+       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names to the total size
        28      4  number of entries, E
        32      4  bytes of names
        36     28  0
        64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
                   0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
-                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry
+                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry.
+                         This writer sets it on all entries; the other bits are 0, and ignored
                   4   4  offset of the name in the names
                   8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
                  12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
                  16   8  offset of the payload from the start of the bundle, a multiple of 64
-                 24   8  bytes of the payload; payloads follow each other in the order of the directory
+                 24   8  bytes of the payload; payloads stand in the order of the directory and do not overlap
                  32   4  tensor: rows             36  4  tensor: cols
                  40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
                  48   4  tensor: index of its grid's entry + 1, or 0
                  52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
                  56   8  0
-       ...        NAMES, then zeros to a multiple of 64, then PAYLOADS, zeros between them:
+       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
                   tensor: rows records (section 4).  value: its bytes.
                   transform: u32 steps; each step u16 kind, u16 block, u32 arg.
                   grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8. */
@@ -538,7 +543,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const 
 typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
 
 /* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, and those of the transform's steps. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
 
@@ -599,6 +604,15 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 #define LLMQ__EXACT
 #endif
 
+/* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
+#define LLMQ__APART static __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define LLMQ__APART static __declspec(noinline)
+#else
+#define LLMQ__APART static
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -627,8 +641,10 @@ static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); ret
 
 static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
+#if !LLMQ_NO_ENCODER
 static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
+#endif
 
 /* Checked sizes: 0 stands for "does not fit", and is kept by both. No size that is asked for here can be 0 itself. */
 static size_t llmq__size_mul(size_t a, size_t b) { return a == 0 || b == 0 || a > SIZE_MAX / b ? 0 : a * b; }
@@ -793,7 +809,7 @@ static int llmq__paley_negative(uint32_t m, const uint8_t *squares, uint32_t i, 
 }
 
 /* x[i * run + j] for i < m and lanes positions j becomes its product with the Paley matrix. */
-static void llmq__paley(float *x, uint32_t m, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+LLMQ__APART void llmq__paley(float *x, uint32_t m, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
 {
     uint32_t i, l, t;
     for (l = 0; l < m; l++)
@@ -827,7 +843,7 @@ static void llmq__butterflies(float *x, uint32_t n)
 }
 
 /* One block, n an order. */
-static void llmq__hadamard_block(float *x, uint32_t n, float *work)
+LLMQ__APART void llmq__hadamard_block(float *x, uint32_t n, float *work)
 {
     uint32_t m = llmq__base(n), run = n / m, i, j;
     float norm = 1.0f / llmq__sqrt((float)n);
@@ -900,6 +916,14 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     return need;
 }
 
+/* Before anything is written: is this workspace fit for the transform? */
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+{
+    size_t need = llmq_transform_work_size(t, cols);
+    if (need && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
+    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
 static void llmq__signs(uint32_t seed, float *v, uint32_t cols)
 {
     uint32_t j, bits = 0;
@@ -916,7 +940,7 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
     if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
     if (!t) return LLMQ_OK;
     if ((status = llmq__transform_check(t)) != LLMQ_OK) return status;
-    if (work_size < llmq_transform_work_size(t, cols)) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__transform_work_check(t, cols, work, work_size)) != LLMQ_OK) return status;
     for (i = 0; i < t->count && status == LLMQ_OK; i++) { /* orthogonal steps: both ways in are T, the way back reverses it */
         const llmq_step *step = &t->step[direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i];
         if (direction != LLMQ_FROM_WEIGHT) llmq__signs(step->arg, v, cols);
@@ -1181,7 +1205,8 @@ static int llmq__format_ok(const llmq_format *f)
 {
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
     if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32);
-    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->unit > 0.0f && llmq__group_ok(f->group);
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->unit > 0.0f && f->unit <= 3.4e38f
+           && llmq__group_ok(f->group);
 }
 
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
@@ -1342,7 +1367,7 @@ LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, cons
 }
 
 /* e[0, count) = the points' coordinates at columns [j, j + count), which lie in one group; count <= LLMQ__CHUNK */
-static void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, int8_t *e)
+LLMQ__APART void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, int8_t *e)
 {
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
@@ -1361,7 +1386,7 @@ static void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint
 static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
 
 /* v[0, count) = what the products multiply with at columns [j, j + count), before the scale */
-static void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
+LLMQ__APART void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
 {
     uint32_t i;
     if (t->format.points) {
@@ -1382,35 +1407,38 @@ static void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, const uin
 /* Raw rows are one group of scale 1. */
 static llmq__layout llmq__layout_of(const llmq_tensor *t) { return llmq__row_layout(&t->format, t->cols); }
 
-/* out = sum over [r0, r1) of weight[r] * stored row r; or, weight NULL, row r0 itself */
-static void llmq__sum_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+/* out[0, n) += scale * v[0, n) */
+LLMQ__APART void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n)
 {
     LLMQ__EXACT
-    llmq__layout l = llmq__layout_of(t);
-    uint32_t r, j, end, i;
+    uint32_t i;
+    for (i = 0; i < n; i++) out[i] += scale * v[i];
+}
+
+/* out += weight * stored row r */
+LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, uint32_t r, float weight, float *out)
+{
+    LLMQ__EXACT
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
     float v[LLMQ__CHUNK];
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (j = 0; j < t->cols; j = end) {
-            uint32_t g = j / l.group;
-            float scale = t->format.points ? llmq__scale(row, g) : 1.0f;
-            end = llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (g + 1) * l.group);
-            llmq__numbers(t, &l, row, j, end - j, v);
-            if (weight) {
-                scale = weight[r] * scale;
-                for (i = j; i < end; i++) out[i] += scale * v[i - j];
-            } else {
-                for (i = j; i < end; i++) out[i] = scale * v[i - j];
-            }
-        }
+    uint32_t j, end;
+    for (j = 0; j < t->cols; j = end) {
+        uint32_t g = j / l->group;
+        end = llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (g + 1) * l->group);
+        llmq__numbers(t, l, row, j, end - j, v);
+        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, g) : weight, v, end - j);
     }
 }
 
 LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work, size_t work_size)
 {
+    llmq__layout l;
+    llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
-    if (work_size < llmq_transform_work_size(&t->transform, t->cols)) return LLMQ_E_WORKSPACE;
-    llmq__sum_rows(t, 0, row, row + 1, out);
+    if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
+    l = llmq__layout_of(t);
+    LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
+    llmq__add_row(t, &l, row, 1.0f, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size);
 }
 
@@ -1433,11 +1461,14 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits)
     return llmq__size_add(llmq__size_mul(t->cols, sizeof(float)), rest > codes ? rest : codes);
 }
 
+/* y in [-127.5, 127.5] to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
+static int8_t llmq__round_i8(float y) { return (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000); }
+
 /* q[0, n) and the scale of one group */
 static float llmq__quantize_group(const float *x, uint32_t n, int8_t *q)
 {
     uint32_t i, most = 0, bits;
-    float inverse, y;
+    float inverse;
     for (i = 0; i < n; i++) { /* magnitudes compare as integers, NaN above infinity */
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
         if (bits > most) most = bits;
@@ -1447,10 +1478,7 @@ static float llmq__quantize_group(const float *x, uint32_t n, int8_t *q)
         return most >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f;
     }
     inverse = 127.0f / llmq__bits_float(most);
-    for (i = 0; i < n; i++) { /* adding 1.5 * 2^23 rounds to a whole number, ties to even, and leaves it in the low bits */
-        y = x[i] * inverse;
-        q[i] = (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000);
-    }
+    for (i = 0; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(most) / 127.0f;
 }
 
@@ -1492,26 +1520,34 @@ static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
     return sum;
 }
 
+/* sum[i] = <points, codes of activation i> over columns [j, end), which lie in one group of the row */
+LLMQ__APART void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end,
+                              const llmq_activation *x, uint32_t count, int32_t *sum)
+{
+    int8_t e[LLMQ__CHUNK];
+    uint32_t i, n;
+    for (i = 0; i < count; i++) sum[i] = 0;
+    for (; j < end; j += n) {
+        n = llmq__min(LLMQ__CHUNK, end - j);
+        llmq__points(t, l, row, j, n, e);
+        for (i = 0; i < count; i++) sum[i] += llmq__dot_i8(e, x[i].q + j, n);
+    }
+}
+
 /* One row times up to LLMQ__BATCH int8 activations of the same groups; y[i * stride]. */
-static void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const llmq_activation *x, uint32_t count,
+LLMQ__APART void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const llmq_activation *x, uint32_t count,
                          float *y, size_t stride)
 {
     LLMQ__EXACT
     float total[LLMQ__BATCH];
     int32_t sum[LLMQ__BATCH];
-    int8_t e[LLMQ__CHUNK];
-    uint32_t j, k, end, i, n, xgroup = x->group;
+    uint32_t j, end, i, xgroup = x->group;
     for (i = 0; i < count; i++) total[i] = 0.0f;
     for (j = 0; j < t->cols; j = end) {
         uint32_t wg = j / l->group, xg = j / xgroup;
         float scale = llmq__scale(row, wg);
         end = llmq__min(t->cols, llmq__min((wg + 1) * l->group, (xg + 1) * xgroup));
-        for (i = 0; i < count; i++) sum[i] = 0;
-        for (k = j; k < end; k += n) {
-            n = llmq__min(LLMQ__CHUNK, end - k);
-            llmq__points(t, l, row, k, n, e);
-            for (i = 0; i < count; i++) sum[i] += llmq__dot_i8(e, x[i].q + k, n);
-        }
+        llmq__run_i8(t, l, row, j, end, x, count, sum);
         for (i = 0; i < count; i++) total[i] += (float)sum[i] * (x[i].scale[xg] * scale);
     }
     for (i = 0; i < count; i++) y[i * stride] = total[i];
@@ -1526,23 +1562,38 @@ static float llmq__lane_sum(float *lane)
     return lane[0];
 }
 
-static float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+/* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n */
+LLMQ__APART void llmq__add_lanes(const float *x, const float *v, uint32_t n, float *lane)
 {
     LLMQ__EXACT
-    float total = 0.0f, v[LLMQ__CHUNK], lane[LLMQ__LANES];
-    uint32_t j, k, end, i, n;
+    uint32_t i, u;
+    for (i = 0; i + LLMQ__LANES <= n; i += LLMQ__LANES)
+        for (u = 0; u < LLMQ__LANES; u++) lane[u] += x[i + u] * v[i + u];
+    for (u = 0; i < n; i++, u++) lane[u] += x[i] * v[i];
+}
+
+/* lane[] += the products of columns [j, end), which lie in one group of the row */
+LLMQ__APART void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end, const float *x,
+                               float *lane)
+{
+    float v[LLMQ__CHUNK];
+    uint32_t n;
+    for (; j < end; j += n) {
+        n = llmq__min(LLMQ__CHUNK, end - j);
+        llmq__numbers(t, l, row, j, n, v);
+        llmq__add_lanes(x + j, v, n, lane);
+    }
+}
+
+LLMQ__APART float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float total = 0.0f, lane[LLMQ__LANES];
+    uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
         end = llmq__min(t->cols, j + l->group);
-        for (i = 0; i < LLMQ__LANES; i++) lane[i] = 0.0f;
-        for (k = j; k < end; k += n) {
-            n = llmq__min(LLMQ__CHUNK, end - k);
-            llmq__numbers(t, l, row, k, n, v);
-            for (i = 0; i + LLMQ__LANES <= n; i += LLMQ__LANES) {
-                uint32_t u;
-                for (u = 0; u < LLMQ__LANES; u++) lane[u] += x[k + i + u] * v[i + u];
-            }
-            for (; i < n; i++) lane[i % LLMQ__LANES] += x[k + i] * v[i];
-        }
+        LLMQ_MEMSET(lane, 0, sizeof lane);
+        llmq__run_f32(t, l, row, j, end, x, lane);
         total += llmq__lane_sum(lane) * (t->format.points ? llmq__scale(row, j / l->group) : 1.0f);
     }
     return total;
@@ -1579,11 +1630,14 @@ LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x,
 LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out,
                                             void *work, size_t work_size)
 {
-    uint32_t j;
+    llmq__layout l;
+    llmq_status status;
+    uint32_t r;
     if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
-    if (work_size < llmq_transform_work_size(&t->transform, t->cols)) return LLMQ_E_WORKSPACE;
-    for (j = 0; j < t->cols; j++) out[j] = 0.0f;
-    llmq__sum_rows(t, weight, r0, r1, out);
+    if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
+    l = llmq__layout_of(t);
+    LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
+    for (r = r0; r < r1; r++) llmq__add_row(t, &l, r, weight[r], out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size);
 }
 
@@ -1645,7 +1699,7 @@ typedef struct llmq__encoder {
 
 /* Nearest points at this scale for the n numbers x of a group, and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
    is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
-static float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, uint16_t *code, float *fit)
+LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, uint16_t *code, float *fit)
 {
     LLMQ__EXACT
     const llmq_format *f = e->format;
@@ -1700,7 +1754,7 @@ static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
 }
 
 /* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
-static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
+LLMQ__APART uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
 {
     LLMQ__EXACT
     /* Trial scales go down, then up from rms / unit in these steps, until so many in a row were no better. More patience on
@@ -1712,18 +1766,14 @@ static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n,
     float lane[LLMQ__LANES], unit, fit = 0.0f, best_fit, best;
     uint16_t bits;
     int32_t i, side, worse;
-    uint32_t k;
+    uint32_t codes = llmq__ceil_div(n, e->format->p);
     exponent += llmq__normalise(x, n, x);
-    for (k = 0; k < LLMQ__LANES; k++) lane[k] = 0.0f;
-    for (k = 0; k < n; k++) lane[k % LLMQ__LANES] += x[k] * x[k];
+    LLMQ_MEMSET(lane, 0, sizeof lane);
+    llmq__add_lanes(x, x, n, lane);
     unit = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / e->format->unit;
-    if (!(unit > 0.0f)) {
-        LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
-        return 0;
-    }
     best_fit = unit;
-    best = llmq__assign(e, x, n, unit, e->code, &best_fit);
-    for (side = -1; side <= 1; side += 2) {
+    best = unit > 0.0f ? llmq__assign(e, x, n, unit, e->code, &best_fit) : 0.0f;
+    for (side = -1; side <= 1 && unit > 0.0f; side += 2) {
         int32_t patience = side < 0 ? plan[effort].down : plan[effort].up;
         for (i = 1, worse = 0; i <= plan[effort].trials && worse < patience; i++) {
             float gain = llmq__assign(e, x, n, unit * (1.0f + (float)(side * i) * plan[effort].step), e->code, &fit);
@@ -1731,7 +1781,11 @@ static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n,
             else worse++;
         }
     }
-    bits = llmq_f32_to_bf16(best_fit);
+    bits = best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0; /* no gain: a grid on one side of 0, the group on the other */
+    if (bits == 0) {
+        LLMQ_MEMSET(e->code, 0, codes * sizeof *e->code);
+        return 0;
+    }
     (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), e->code, &fit);
     return llmq__raise_scale(bits, exponent);
 }
@@ -1741,8 +1795,8 @@ static void llmq__pack(uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t k
 {
     uint32_t width, shift, run;
     for (; bits; bits -= width, code >>= width) {
-        width = llmq__plane_width(bits);
-        plane[llmq__plane_at(width, codes, k, &shift, &run)] |= (uint8_t)((code & (((uint32_t)1 << width) - 1)) << shift);
+        uint8_t *b = plane + llmq__plane_at(width = llmq__plane_width(bits), codes, k, &shift, &run);
+        *b |= (uint8_t)((code & (((uint32_t)1 << width) - 1)) << shift);
         plane += llmq__plane_bytes(codes, width);
     }
 }
@@ -1756,7 +1810,7 @@ static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, ui
     }
 }
 
-static llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, const float *w, int effort, uint8_t *row, void *work,
+LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, const float *w, int effort, uint8_t *row, void *work,
                                     size_t work_size)
 {
     const llmq_format *f = e->format;
@@ -1913,11 +1967,12 @@ LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
 }
 
 /* One step of Lloyd's iteration: points go that part of the way to the mean of their samples. */
-static void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, float move)
+LLMQ__APART void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, float move)
 {
     LLMQ__EXACT
     float x[8];
     uint32_t counter = 0, i, k, c;
+    LLMQ_MEMSET(x, 0, sizeof x);
     LLMQ_MEMSET(sum, 0, (size_t)n * p * sizeof *sum);
     LLMQ_MEMSET(hits, 0, (size_t)n * sizeof *hits);
     for (i = 0; i < samples; i++) {
@@ -1958,10 +2013,8 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
     for (i = 0; i < n * p; i++)
         if (at[i] > most || -at[i] > most) most = at[i] > 0.0f ? at[i] : -at[i];
     unit = 127.0f / most;
-    for (i = 0; i < size; i++) { /* rounded as activations are; the spare codes repeat the last point */
-        float y = at[i < n * p ? i : (n - 1) * p + i % p] * unit;
-        points[i] = (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000);
-    }
+    for (i = 0; i < size; i++) /* the spare codes repeat the last point */
+        points[i] = llmq__round_i8(at[i < n * p ? i : (n - 1) * p + i % p] * unit);
     return llmq_format_custom(f, p, n, points, unit, group);
 }
 #endif /* !LLMQ_NO_ENCODER */
@@ -2022,7 +2075,7 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
         t->step[i].block = (uint16_t)llmq__load16(b + 6 + 8 * i);
         t->step[i].arg = llmq__load32(b + 8 + 8 * i);
     }
-    return llmq__transform_check(t);
+    return llmq__transform_check(t) == LLMQ_E_ARG ? LLMQ_E_CORRUPT : llmq__transform_check(t);
 }
 
 /* The grid of a payload: u32 p, u32 n, f32 unit, points. */
@@ -2088,8 +2141,7 @@ static llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
         if ((status = llmq__tensor_transform(b, entry, &t)) != LLMQ_OK) return status;
         return size != 0 && size == llmq_tensor_size(&f, llmq__load32(entry + 32), llmq__load32(entry + 36)) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_TRANSFORM:
-        status = llmq__transform_load(data, size, &t);
-        return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
+        return llmq__transform_load(data, size, &t);
     case LLMQ_KIND_GRID:
         return llmq__grid_load(data, size, &f);
     case LLMQ_KIND_VALUE:
@@ -2218,10 +2270,12 @@ LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, ui
 LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
 {
     const uint8_t *e;
+    llmq_status status;
     uint32_t i;
     if (!t) return LLMQ_E_ARG;
-    if (llmq_bundle_find(b, name, &i) != LLMQ_OK || llmq__load16(llmq__entry(b, i)) != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
+    if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
     e = llmq__entry(b, i);
+    if (llmq__load16(e) != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
     LLMQ_MEMSET(t, 0, sizeof *t);
     t->rows = llmq__load32(e + 32);
     t->cols = llmq__load32(e + 36);
@@ -2234,9 +2288,10 @@ LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, 
 LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
 {
     const uint8_t *e;
+    llmq_status status;
     uint32_t i;
     if (!data || !size) return LLMQ_E_ARG;
-    if (llmq_bundle_find(b, name, &i) != LLMQ_OK) return LLMQ_E_NOT_FOUND;
+    if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
     e = llmq__entry(b, i);
     if (llmq__load16(e) != LLMQ_KIND_VALUE || llmq__load32(e + 12) != type) return LLMQ_E_NOT_FOUND;
     *data = llmq__payload(b, e);
@@ -2248,8 +2303,7 @@ LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uin
 {
     const void *data;
     size_t size;
-    llmq_status status = llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size);
-    if (!value) return LLMQ_E_ARG;
+    llmq_status status = value ? llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size) : LLMQ_E_ARG;
     if (status == LLMQ_OK) *value = llmq__load32((const uint8_t *)data);
     return status;
 }
@@ -2297,7 +2351,8 @@ static size_t llmq__length(const char *s)
     return n;
 }
 
-static size_t llmq__align_up(size_t n) { return n == 0 ? 0 : llmq__size_add(n, (LLMQ__ALIGN - n % LLMQ__ALIGN) % LLMQ__ALIGN); }
+static size_t llmq__padding(size_t n) { return (LLMQ__ALIGN - n % LLMQ__ALIGN) % LLMQ__ALIGN; }
+static size_t llmq__align_up(size_t n) { return llmq__size_add(n, llmq__padding(n)); } /* 0 stays 0: it does not fit */
 
 /* End of the names; 0 if too large. */
 static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
@@ -2316,8 +2371,8 @@ LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
     if (!entries && count) return 0;
     for (i = 0; i < count; i++)
         if (!entries[i].name) return 0;
-    end = llmq__names_end(entries, count);
-    for (i = 0; i < count && end; i++) end = llmq__size_add(llmq__align_up(end), entries[i].size);
+    end = llmq__align_up(llmq__names_end(entries, count));
+    for (i = 0; i < count && end; i++) end = llmq__align_up(llmq__size_add(end, entries[i].size));
     return end;
 }
 
@@ -2331,22 +2386,29 @@ static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, con
 }
 
 /* Is entry i fit to be written? */
-static int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
+LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
+    const uint8_t *data = (const uint8_t *)e->data;
     uint32_t r, k;
+    llmq_transform transform;
+    llmq_format grid;
     size_t n = llmq__length(e->name);
     if (n < 1 || n > 255 || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
     for (k = 0; k < n; k++)
         if ((unsigned char)e->name[k] < 32 || e->name[k] == 127) return 0;
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
     if (e->kind == LLMQ_KIND_VALUE) return e->type <= LLMQ_VALUE_TEXT || (e->type <= LLMQ_VALUE_F32 && e->size == 4);
-    if (e->kind != LLMQ_KIND_TENSOR) return e->size >= 4;
+    if (e->kind == LLMQ_KIND_TRANSFORM) return e->size && llmq__transform_load(data, e->size, &transform) == LLMQ_OK;
+    if (e->kind == LLMQ_KIND_GRID) return e->size && llmq__grid_load(data, e->size, &grid) == LLMQ_OK;
     if (e->size == 0 || e->size != llmq_tensor_size(&e->format, e->rows, e->cols)) return 0;
     r = llmq__entry_index(entries, count, e->transform);
     if (e->transform && (r == 0 || entries[r - 1].kind != LLMQ_KIND_TRANSFORM)) return 0;
     r = llmq__entry_index(entries, count, e->grid);
-    return (e->format.id == LLMQ_FORMAT_CUSTOM) == (e->grid != 0) && (!e->grid || (r && entries[r - 1].kind == LLMQ_KIND_GRID));
+    if (e->format.id != LLMQ_FORMAT_CUSTOM) return e->grid == 0;
+    return r && entries[r - 1].kind == LLMQ_KIND_GRID
+           && llmq__grid_load((const uint8_t *)entries[r - 1].data, entries[r - 1].size, &grid) == LLMQ_OK
+           && grid.p == e->format.p && grid.n == e->format.n;
 }
 
 /* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
@@ -2388,14 +2450,14 @@ static void llmq__put(llmq__out *o, const void *bytes, size_t n)
     else o->crc = llmq__crc(o->crc, (const uint8_t *)bytes, n);
 }
 
-static void llmq__put_zeros(llmq__out *o, size_t n)
+LLMQ__APART void llmq__put_zeros(llmq__out *o, size_t n)
 {
     uint8_t zeros[LLMQ__ALIGN];
     LLMQ_MEMSET(zeros, 0, sizeof zeros);
     llmq__put(o, zeros, n);
 }
 
-static void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
+LLMQ__APART void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
     size_t name_at = 0, offset = llmq__names_end(entries, count);
     uint8_t b[64];
@@ -2412,12 +2474,10 @@ static void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_
 
 static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
-    size_t at = llmq__align_up(llmq__names_end(entries, count));
     uint32_t i;
     for (i = 0; i < count; i++) {
-        llmq__put_zeros(o, llmq__align_up(at) - at);
         llmq__put(o, entries[i].data, entries[i].size);
-        at = llmq__align_up(at) + entries[i].size;
+        llmq__put_zeros(o, llmq__padding(entries[i].size));
     }
 }
 
@@ -2468,7 +2528,7 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     o.sink = sink;
     llmq__put(&o, head, sizeof head);
     llmq__put_directory(&o, entries, count);
-    if (count) llmq__put_zeros(&o, llmq__align_up(names_end) - names_end);
+    llmq__put_zeros(&o, llmq__padding(names_end));
     llmq__put_payloads(&o, entries, count);
     return o.stopped ? LLMQ_E_STOPPED : LLMQ_OK;
 }
@@ -2498,6 +2558,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #pragma GCC pop_options
 #endif
 #undef LLMQ__EXACT
+#undef LLMQ__APART
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
 #undef LLMQ__CHUNK
