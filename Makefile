@@ -8,6 +8,7 @@
 #   make size        code size of the header's halves
 #   make bench       speed of the products
 #   make plots       pictures of the distortion and evaluation figures (needs gnuplot)
+#   make readme      put the figures of eval, distortion and size into README.md
 #   make grids       find the built-in grids again           (needs python3-numpy; an hour)
 #   make vectors     make the known answers of the tests again
 #   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
@@ -23,7 +24,7 @@ MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h examples/llama.h examples/llama2c.h
 
-.PHONY: demo test check distortion eval size bench plots grids vectors fuzz-long clean
+.PHONY: demo test check distortion eval size bench plots readme grids vectors fuzz-long clean
 
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
@@ -64,6 +65,9 @@ bench: $(B)/bench
 
 plots: $(B)/distortion $(B)/llmq
 	@bench/plots.sh $(B)
+
+readme: $(B)/llmq $(B)/distortion
+	@tests/readme.sh $(B)
 
 grids:
 	$(PYTHON) tests/gen/grids.py

@@ -340,7 +340,8 @@ LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
 
 /* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
    with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
-   samples: a step, 0 for 256 n, at least 65,536; steps: 0 for 40. points: llmq_grid_size bytes, the caller's, referred to by *f.
+   samples: a step, 0 for 256 n, at least 65,536; steps: 0 for 60. In the first half of the steps a step is four short ones
+   with a quarter of the samples that move points 1.6 times as far as Lloyd's; in the second half the results are averaged. points: llmq_grid_size bytes, the caller's, referred to by *f.
    The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
                                                     uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
@@ -1415,6 +1416,27 @@ LLMQ__APART void llmq__add_scaled(float *out, float scale, const float *v, uint3
     for (i = 0; i < n; i++) out[i] += scale * v[i];
 }
 
+/* Where the chunk of columns from j on ends: within the row and within the group. */
+static uint32_t llmq__chunk_end(const llmq_tensor *t, const llmq__layout *l, uint32_t j)
+{
+    return llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (j / l->group + 1) * l->group);
+}
+
+/* out = stored row r */
+static void llmq__read_row(const llmq_tensor *t, const llmq__layout *l, uint32_t r, float *out)
+{
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j, end, i;
+    for (j = 0; j < t->cols; j = end) {
+        end = llmq__chunk_end(t, l, j);
+        llmq__numbers(t, l, row, j, end - j, out + j);
+        if (t->format.points) {
+            float scale = llmq__scale(row, j / l->group);
+            for (i = j; i < end; i++) out[i] *= scale;
+        }
+    }
+}
+
 /* out += weight * stored row r */
 LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, uint32_t r, float weight, float *out)
 {
@@ -1423,10 +1445,9 @@ LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, uint
     float v[LLMQ__CHUNK];
     uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
-        uint32_t g = j / l->group;
-        end = llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (g + 1) * l->group);
+        end = llmq__chunk_end(t, l, j);
         llmq__numbers(t, l, row, j, end - j, v);
-        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, g) : weight, v, end - j);
+        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, j / l->group) : weight, v, end - j);
     }
 }
 
@@ -1437,8 +1458,7 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     l = llmq__layout_of(t);
-    LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
-    llmq__add_row(t, &l, row, 1.0f, out);
+    llmq__read_row(t, &l, row, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size);
 }
 
@@ -1998,16 +2018,18 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
     if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
     if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
     if (samples == 0) samples = n > 256 ? n * 256 : 65536;
-    if (steps == 0) steps = 40;
+    if (steps == 0) steps = 60;
     wide = llmq__sqrt((float)(p + 2) / (float)p);
     for (i = 0; i < n; i++) {
         llmq__normals(seed, &counter, p, x);
         for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
     }
     llmq__sort_points(at, n, p);
-    for (i = 0; i < steps; i++) { /* whole moves first; in the second half 1/2, 1/3 ...: the mean of what follows */
-        float move = i < steps / 2 ? 1.0f : 1.0f / (float)(i - steps / 2 + 1);
-        llmq__lloyd(at, at + (size_t)n * p, (uint32_t *)(void *)(at + (size_t)2 * n * p), p, n, seed + 1 + i, samples, move);
+    for (i = 0; i < steps; i++) {
+        float *sum = at + (size_t)n * p;
+        uint32_t *hits = (uint32_t *)(void *)(sum + (size_t)n * p), fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
+        for (k = 0; k < (fine ? 1u : 4u); k++) /* first many rough steps, longer than Lloyd's; then means of what follows */
+            llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1, fine ? 1.0f / (float)fine : 1.6f);
         if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
     }
     for (i = 0; i < n * p; i++)

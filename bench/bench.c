@@ -69,7 +69,7 @@ int main(int argc, char **argv)
     size_t n = (size_t)rows * cols;
     float *w = (float *)allocate(n * sizeof *w), *x = (float *)allocate(cols * sizeof *x), *y = (float *)allocate(rows * BATCH * sizeof *y);
     double v[RUNS], base;
-    int tsv = getenv("TSV") != NULL;
+    int tsv = getenv("TSV") && *getenv("TSV");
     llmq_format f;
     for (size_t i = 0; i < n; i++) w[i] = (float)((int)(llmq_random(1, (uint32_t)i) % 2001) - 1000) / 1000;
     for (uint32_t j = 0; j < cols; j++) x[j] = (float)((int)(llmq_random(2, j) % 2001) - 1000) / 1000;

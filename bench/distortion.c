@@ -66,7 +66,7 @@ static double relative_mse(const llmq_format *f, int source, int rows, double *s
 
 int main(int argc, char **argv)
 {
-    int rows = argc > 1 ? atoi(argv[1]) : 1024, tsv = getenv("TSV") != NULL;
+    int rows = argc > 1 ? atoi(argv[1]) : 1024, tsv = getenv("TSV") && *getenv("TSV");
     llmq_format f;
     if (!tsv) {
         printf("Relative MSE, %d x %d weights, one bfloat16 scale for 1,024; dB above D(R) = 2^(-2R), R: bits of codes only\n\n", rows, COLS);

@@ -791,7 +791,7 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
 
 static void print_table(const contestant *c, int n, uint32_t count, const char *key)
 {
-    int tsv = getenv("TSV") != NULL;
+    int tsv = getenv("TSV") && *getenv("TSV");
     if (!tsv) printf("%-12s %10s %10s %9s %11s %10s %8s %10s\n", "linear", "bytes", "bits/w", "t2", "perplexity", "KL", "same %", "tokens/s");
     for (int k = 0; k < n; k++) {
         double ppl = exp(c[k].nll / count), kl = c[k].kl / count;
