@@ -62,7 +62,7 @@
        transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 2)
        activation         llmq_activation_size: 4 cols, + 1.03 cols for int8  transform, and about 3
        product            0                                                   1, and the decoding of a code
-       encoder            llmq_encode_work_size: about 4 cols + 4 n p + 4 group  a nearest point for each trial scale
+       encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
        Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344).
    `make size` prints the code size of each half.
 
@@ -111,7 +111,7 @@
    LLMQ_STATIC           1: all functions are static, for use inside one file
    LLMQ_NO_ENCODER       1: leave out section 7, the grid trainer and the bundle writer: the run-time half
    LLMQ_NO_BUNDLE        1: leave out section 8
-   LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (4.3 KB of tables)
+   LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
    LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
@@ -178,7 +178,7 @@ typedef int llmq_status;
 #define LLMQ_E_UNSUPPORTED (-14) /* the bundle needs a kind, format or step that this code does not know */
 #define LLMQ_E_INEXACT    (-15)  /* this program's float arithmetic is not that of section THE SAME BITS EVERYWHERE */
 
-/* Where an error is. row and col are set with LLMQ_E_NOT_FINITE, offset (bytes from the start) by bundle calls. */
+/* Where an error is: llmq_encode fills in row and col with LLMQ_E_NOT_FINITE, bundle calls the offset, in bytes. */
 typedef struct llmq_error {
     llmq_status status;
     uint32_t row, col;
@@ -212,8 +212,12 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
      while numbers remain: if the remaining count r <= max_block is an order, it is one block; else the block is the
      largest power of two <= min(r, max_block).
    An order is m 2^k with m = 1, or the smallest m = 4 odd 2^a <= 128 that Paley's construction gives over a prime
-   field [R3]: m - 1 prime (type I), or m/2 - 1 a prime = 1 mod 4 (type II). These m are 12 20 24 28 36 44 60 68 76 84
-   104 108 120 124 and a few products. So 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
+   field [R3]: m - 1 prime (type I), or m/2 - 1 a prime = 1 mod 4 (type II). These m are 12 20 28 36 44 60 68 76 84 104
+   108 124. So 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
+   The Paley matrix, rows and columns from 0, chi the Legendre symbol, entries mod q:
+     type I   q = m - 1:      row 0 and column 0 are +; else chi(i - 1 + j - 1), and - where that sum is 0 mod q.
+     type II  q = m / 2 - 1:  2 x 2 blocks (a, b): a = b: [[+ -][- -]]; else [[+ +][+ -]] times chi(a - b), which counts as
+              + where a or b is 0.
 
    Order of operations (part of the specification): a block of m 2^k is m runs of 2^k numbers; each run gets butterflies
    (a + b, a - b) at distance 1, 2, 4 ...; then for each position j of a run, the m numbers at j are multiplied by the
@@ -278,7 +282,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    name     bits a weight   p    n     relative MSE on N(0,1), published or computed elsewhere
    f32 f16 bf16  32 16 16   raw numbers, no groups
    g2 g3 g4      2 3 4      1    2^b   0.1175 0.03455 0.00950   Lloyd-Max [R2]
-   g5 g6         5 6        1    2^b   0.00251 0.00064          Lloyd-Max on int8 points
+   g5 g6         5 6        1    2^b   0.00252 0.00066          Lloyd-Max on int8 points
    g8            8          1    256   8.8e-5                   uniform: the int8 numbers themselves
    v2n16         2          2    16    0.1075                   vector grids [R1]
    v2n64         3          2    64    0.0296
@@ -420,7 +424,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
    of W), the transform, then group by group: for trial scales down and up from rms / unit, nearest points c and the fit
        gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>      (least squares: |x - scale c|^2 = |x|^2 - gain)
    the best of which is rounded to bfloat16, after which the codes are chosen once more for the scale as stored.
-   An all-zero group has scale 0. Scales below 2^-126 become 0, those over the largest bfloat16 become that.
+   An all-zero group has scale 0. Scales below 2^-126 become 0, those over the largest bfloat16 become that; numbers 2^126
+   times smaller than the largest of their row become 0. Raw rows are transformed as they are, and near the largest float
+   a rotation makes them overflow.
    Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
    group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far. */
 #if !LLMQ_NO_ENCODER
@@ -790,27 +796,28 @@ LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block)
     return need;
 }
 
-/* Paley's symmetric Hadamard matrix of order m: is entry (i, j) negative? squares: bit a is set if a is a non-zero
-   square mod q. Type I, q = m - 1 = 3 mod 4: first row and column +, else chi(i + j), and - where i + j = 0 mod q. It is
+/* Paley's symmetric Hadamard matrix of order m over the prime q: is entry (i, j) negative? squares: bit a is set if a is a
+   non-zero square mod q. Type I, q = m - 1 = 3 mod 4: first row and column +, else chi(i + j), and - where i + j = 0 mod q. It is
    the textbook matrix I + S with rows and columns put in an order that makes it symmetric.
    Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]], C the symmetric conference matrix chi(i - j). */
-static int llmq__paley_negative(uint32_t m, const uint8_t *squares, uint32_t i, uint32_t j)
+static int llmq__paley_negative(uint32_t m, uint32_t q, const uint8_t *squares, uint32_t i, uint32_t j)
 {
-    uint32_t q = m - 1, a, r = i & 1, c = j & 1;
-    if (llmq__is_prime(q)) {
+    uint32_t a, r = i & 1, c = j & 1;
+    if (q == m - 1) {
         if (i == 0 || j == 0) return 0;
-        a = (i - 1 + j - 1) % q;
+        a = i - 1 + j - 1;
+        if (a >= q) a -= q;
         return !(squares[a >> 3] >> (a & 7) & 1);
     }
-    q = m / 2 - 1, i /= 2, j /= 2;
+    i /= 2, j /= 2;
     if (i == j) return (int)(r | c);
     if (i == 0 || j == 0) return (int)(r & c);
-    a = (i + q - j) % q;
+    a = i >= j ? i - j : i + q - j;
     return (int)((r & c) ^ (1 ^ (squares[a >> 3] >> (a & 7) & 1u)));
 }
 
 /* x[i * run + j] for i < m and lanes positions j becomes its product with the Paley matrix. */
-LLMQ__APART void llmq__paley(float *x, uint32_t m, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+LLMQ__APART void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
 {
     uint32_t i, l, t;
     for (l = 0; l < m; l++)
@@ -818,11 +825,11 @@ LLMQ__APART void llmq__paley(float *x, uint32_t m, uint32_t run, uint32_t lanes,
     for (i = 0; i < m; i++) {
         float *y = x + i * run;
         LLMQ_MEMCPY(y, work, lanes * sizeof(float)); /* column 0 is + in every row but, in type II, odd row 1 */
-        if (llmq__paley_negative(m, squares, i, 0))
+        if (llmq__paley_negative(m, q, squares, i, 0))
             for (t = 0; t < lanes; t++) y[t] = -y[t];
         for (l = 1; l < m; l++) {
             const float *v = work + l * lanes;
-            if (llmq__paley_negative(m, squares, i, l))
+            if (llmq__paley_negative(m, q, squares, i, l))
                 for (t = 0; t < lanes; t++) y[t] -= v[t];
             else
                 for (t = 0; t < lanes; t++) y[t] += v[t];
@@ -854,7 +861,7 @@ LLMQ__APART void llmq__hadamard_block(float *x, uint32_t n, float *work)
         uint32_t q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
         LLMQ_MEMSET(squares, 0, sizeof squares);
         for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
-        for (j = 0; j < run; j += LLMQ__LANES) llmq__paley(x + j, m, run, llmq__min(run - j, LLMQ__LANES), squares, work);
+        for (j = 0; j < run; j += LLMQ__LANES) llmq__paley(x + j, m, q, run, llmq__min(run - j, LLMQ__LANES), squares, work);
     }
     for (i = 0; i < n; i++) x[i] *= norm;
 }
@@ -1212,9 +1219,10 @@ static int llmq__format_ok(const llmq_format *f)
 
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
 {
-    const llmq__builtin *row = llmq__builtins + i;
+    const llmq__builtin *row;
     if (!f) return LLMQ_E_ARG;
     if (i >= sizeof llmq__builtins / sizeof *llmq__builtins) return LLMQ_E_NOT_FOUND;
+    row = &llmq__builtins[i];
     f->name = row->name;
     f->points = row->points;
     f->unit = row->unit;
@@ -1237,9 +1245,10 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
 {
     llmq_format found;
     uint32_t i;
-    if (!f || !name || !llmq__group_ok(group)) return LLMQ_E_ARG;
+    if (!f || !name) return LLMQ_E_ARG;
     for (i = 0; llmq_format_at(&found, i) == LLMQ_OK; i++)
         if (llmq__compare(found.name, name) == 0) {
+            if (found.points && !llmq__group_ok(group)) return LLMQ_E_ARG;
             if (found.points) found.group = group;
             *f = found;
             return LLMQ_OK;
@@ -1628,7 +1637,7 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
         if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_BASIS;
-        if ((x[i].q != 0) != (x[0].q != 0) || x[i].group != x[0].group || (x[i].q && !t->format.points)) return LLMQ_E_BASIS;
+        if ((x[i].q != 0) != (x[0].q != 0) || (x[i].q && (x[i].group != x[0].group || !t->format.points))) return LLMQ_E_BASIS;
     }
     l = llmq__layout_of(t);
     for (r = r0; r < r1; r++) {
@@ -1713,8 +1722,7 @@ typedef struct llmq__encoder {
     llmq__layout layout;
     float *row;        /* cols: the row, transformed */
     float *points;     /* 2^bits points as floats */
-    uint16_t *code;    /* of a group: the best so far */
-    uint16_t *trial;   /* and those being tried */
+    uint16_t *code;    /* of a group */
 } llmq__encoder;
 
 /* Nearest points at this scale for the n numbers x of a group, and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
@@ -1862,7 +1870,7 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
     row = llmq__size_mul(t->cols, sizeof(float));
     if (!t->format.points) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
     points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
-    codes = llmq__size_mul(llmq__layout_of(t).vectors, 2 * sizeof(uint16_t));
+    codes = llmq__size_mul(llmq__layout_of(t).vectors, sizeof(uint16_t));
     work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
     return llmq__size_add(llmq__size_add(row, points), codes > work ? codes : work);
 }
@@ -1894,7 +1902,6 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     e.row = (float *)work;
     e.points = e.row + t->cols;
     e.code = (uint16_t *)(void *)(e.points + i);
-    e.trial = e.code + e.layout.vectors;
     while (i-- > 0) e.points[i] = (float)t->format.points[i];
     for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
         if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh quick|all - build and run the suites; the last line is "N passed, M failed".
-#   quick  every suite: gcc as C99, clang as C11, g++ as C++11 at -O2; gcc with ASan and UBSan; the header's hygiene; the tool
-#   all    also the fuzzer's mutation loop under sanitizers
+#   quick  every suite: gcc as C99, clang as C11 at -O2; gcc with ASan and UBSan; the header's hygiene (C++ too); the tool
+#   all    also the suites as C++11, the fuzzer's mutation loop under sanitizers, and the tool's long runs
 # A compiler that is not installed is skipped and said so. Two jobs run at a time.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -36,14 +36,14 @@ add() { printf '%s\n' "$*" >> "$jobs_file"; }
 have() { command -v "$1" > /dev/null || { echo "skipped: $1 is not installed"; return 1; }; }
 
 sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -g"
-for s in test_tensor test_bundle test_core; do # the slowest first
+add suite hygiene tests/hygiene.sh # the slowest first
+add suite tool tests/tool.sh "$mode"
+for s in test_tensor test_bundle test_core; do
     have gcc && add suite "$s.sanitized" build_and_run $s gcc -std=c11 -O1 -D_GNU_SOURCE $sanitize
     have clang && add suite "$s.clang" build_and_run $s clang -std=c11 -O2 -D_GNU_SOURCE $warn $c_only
     have gcc && add suite "$s.gcc" build_and_run $s gcc -std=c99 -O2 -D_GNU_SOURCE $warn $c_only
-    have g++ && add suite "$s.c++" build_and_run $s g++ -x c++ -std=c++11 -O2 $warn
+    [ "$mode" = all ] && have g++ && add suite "$s.c++" build_and_run $s g++ -x c++ -std=c++11 -O2 $warn
 done
-add suite hygiene tests/hygiene.sh
-add suite tool tests/tool.sh
 if [ "$mode" = all ]; then
     add suite fuzz tests/fuzz.sh
 fi

@@ -1123,7 +1123,8 @@ static void test_encoder(void)
             for (c = 0; c < COUNT(all_cols); c++)
                 for (rotated = 0; rotated < 2; rotated++) {
                     if (i >= BUILTIN && (g + c) % 4) continue; /* there are enough of them */
-                    check_encoding(i, all_groups[g], all_cols[c], rotated, i < BUILTIN && all_cols[c] > 255 && (g + c + (uint32_t)rotated) % 2);
+                    check_encoding(i, all_groups[g], all_cols[c], rotated,
+                                   i < BUILTIN && all_cols[c] > 255 && (g + c + (uint32_t)rotated) % 2);
                 }
     check_encoding(FORMATS - 1, 64, 172, 1, 0);
 }
@@ -1395,7 +1396,8 @@ static double effort_error(uint32_t format, uint32_t group, int effort)
 }
 
 /* More effort is no worse (0.1 %: which trial seems best is decided before scales are rounded) and, for scalar grids in
-   short groups, clearly better: the header says 20 % for g4 at group 64, of which half is asked for here. */
+   short groups, clearly better: for g4 at group 64 the header says 20 % from search, of which half is asked for here, and
+   3 % from the longer patience, 2 % here; steps half as long gain 6 % with g6, 2 % here. The rows are the same for all. */
 static void test_efforts(void)
 {
     uint32_t i;
@@ -1406,6 +1408,8 @@ static void test_efforts(void)
         CHECK(normal <= fast * 1.001);
         CHECK(fast <= builtin[i].mse * 1.2); /* and it is an encoder all the same; 6144 numbers: 4 deviations are 7 % */
         if (i == 5) CHECK(normal <= fast * 0.9);
+        if (i == 5) CHECK(normal <= best * 1.02);
+        if (i == 7) CHECK(best <= normal * 0.98);
     }
 }
 
@@ -1730,9 +1734,9 @@ static double grid_error(const llmq_format *f, uint32_t samples)
     return lost / ((double)samples * f->p * (double)f->unit * (double)f->unit);
 }
 
-/* The built-in grids at their units have the header's figures: 25,000 p numbers know them to 1.41 / 158 = 0.9 %, figures are
-   rounded by up to 0.8 %, and whole coordinates cost up to 2.7 % (g6): 6 %. Of g8's error a tenth is due to 2 or 3 of the
-   25,000 numbers, those beyond 127 units: 40 %. */
+/* The built-in grids at their units have the header's figures: 25,000 p numbers know them to 0.9 %, 0.6 % if p > 1, and
+   figures are rounded by up to 0.8 %: 3 %. Whole coordinates cost g6 another 2.7 %. Of g8's error a tenth is due to 2 or 3
+   of the 25,000 numbers, those beyond 127 units: 40 %. */
 static void test_builtin_grids(void)
 {
     uint32_t i;
@@ -1740,7 +1744,7 @@ static void test_builtin_grids(void)
         llmq_format f = get_format(i, 32);
         double error = grid_error(&f, 25000);
         check_at("grid %s: error %.5g, for %.5g", f.name, error, builtin[i].mse);
-        CHECK(check_abs(error / builtin[i].mse - 1.0) <= (i == 8 ? 0.4 : 0.06));
+        CHECK(check_abs(error / builtin[i].mse - 1.0) <= (i == 8 ? 0.4 : i == 7 ? 0.06 : 0.03));
     }
 }
 
