@@ -3,6 +3,7 @@
 #   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network, under 20 s)
 #   make test        the gate: all suites with gcc and clang, C and C++, sanitizers, hygiene of the header
 #   make check       test, and the fuzzers' mutation loop, and the tool's own tests
+#   make matrix      the suites on other processors under qemu, big-endian among them (ten minutes)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
 #   make eval        quality on the shipped model, and on stories260K where it is found
 #   make size        code size of the header's halves
@@ -24,7 +25,7 @@ MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h examples/llama.h examples/llama2c.h
 
-.PHONY: demo test check distortion eval size bench plots readme grids vectors fuzz-long clean
+.PHONY: demo test check matrix distortion eval size bench plots readme grids vectors fuzz-long clean
 
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
@@ -50,6 +51,9 @@ test:
 
 check:
 	@tests/run.sh all
+
+matrix:
+	@tests/matrix.sh
 
 distortion: $(B)/distortion
 	@$(B)/distortion

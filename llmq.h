@@ -1171,6 +1171,8 @@ static const int8_t llmq__v4n256[1024] = {
 };
 
 #endif
+#define LLMQ__ID_F16 2 /* the other raw format of 16 bits is bf16 */
+
 /* The built-in formats; their order is that of menus. */
 typedef struct llmq__builtin {
     const char *name;
@@ -1182,7 +1184,7 @@ typedef struct llmq__builtin {
 
 static const llmq__builtin llmq__builtins[] = {
     { "f32",    0,             0.0f,               1,  32, 1 },
-    { "f16",    0,             0.0f,               2,  16, 1 },
+    { "f16",    0,             0.0f,               LLMQ__ID_F16, 16, 1 },
     { "bf16",   0,             0.0f,               3,  16, 1 },
     { "g2",     llmq__g2,      LLMQ__UNIT_G2,      16, 2,  1 },
     { "g3",     llmq__g3,      LLMQ__UNIT_G3,      17, 3,  1 },
@@ -1406,7 +1408,7 @@ LLMQ__APART void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, cons
     } else if (t->format.bits == 32) {
         for (row += 4 * (size_t)j, i = 0; i < count; i++) v[i] = llmq__bits_float(llmq__load32(row + 4 * i));
     } else {
-        int half = t->format.id == llmq__builtins[1].id;
+        int half = t->format.id == LLMQ__ID_F16;
         for (row += 2 * (size_t)j, i = 0; i < count; i++) {
             uint16_t bits = (uint16_t)llmq__load16(row + 2 * i);
             v[i] = half ? llmq_f16_to_f32(bits) : llmq_bf16_to_f32(bits);
@@ -1725,15 +1727,16 @@ typedef struct llmq__encoder {
     uint16_t *code;    /* of a group */
 } llmq__encoder;
 
-/* Nearest points at this scale for the n numbers x of a group, and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
+/* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
    is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
-LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, uint16_t *code, float *fit)
+LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, float *fit)
 {
     LLMQ__EXACT
     const llmq_format *f = e->format;
     float lane[LLMQ__LANES], y[8], inverse = 1.0f / scale, num, den = 0.0f;
     int32_t squares = 0;
     uint32_t i, k, dims;
+    uint16_t *code = e->code;
     for (i = 0; i < LLMQ__LANES; i++) lane[i] = 0.0f;
     for (i = 0; i < n; i += dims) {
         uint32_t c;
@@ -1799,11 +1802,11 @@ LLMQ__APART uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32
     llmq__add_lanes(x, x, n, lane);
     unit = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / e->format->unit;
     best_fit = unit;
-    best = unit > 0.0f ? llmq__assign(e, x, n, unit, e->code, &best_fit) : 0.0f;
+    best = unit > 0.0f ? llmq__assign(e, x, n, unit, &best_fit) : 0.0f;
     for (side = -1; side <= 1 && unit > 0.0f; side += 2) {
         int32_t patience = plan[effort].patience * (side < 0 && e->format->bits >= 3 * e->format->p ? 2 : 1);
         for (i = 1, worse = 0; i <= plan[effort].trials && worse < patience; i++) {
-            float gain = llmq__assign(e, x, n, unit * (1.0f + (float)(side * i) * plan[effort].step), e->code, &fit);
+            float gain = llmq__assign(e, x, n, unit * (1.0f + (float)(side * i) * plan[effort].step), &fit);
             if (gain > best) best = gain, best_fit = fit, worse = 0;
             else worse++;
         }
@@ -1813,7 +1816,7 @@ LLMQ__APART uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32
         LLMQ_MEMSET(e->code, 0, codes * sizeof *e->code);
         return 0;
     }
-    (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), e->code, &fit);
+    (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
     return llmq__raise_scale(bits, exponent);
 }
 
@@ -1830,7 +1833,7 @@ static void llmq__pack(uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t k
 
 static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
 {
-    uint32_t i, half = f->id == llmq__builtins[1].id;
+    uint32_t i, half = f->id == LLMQ__ID_F16;
     for (i = 0; i < n; i++) {
         if (f->bits == 32) llmq__store32(row + 4 * (size_t)i, llmq__float_bits(x[i]));
         else llmq__store16(row + 2 * (size_t)i, half ? llmq_f32_to_f16(x[i]) : llmq_f32_to_bf16(x[i]));
@@ -2590,6 +2593,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
 #undef LLMQ__CHUNK
+#undef LLMQ__ID_F16
 #undef LLMQ__BATCH
 #undef LLMQ__FAR
 #undef LLMQ__ALIGN
