@@ -1,16 +1,16 @@
 # llmq: nothing needs building to use the header; these targets show, test and measure it.
 #
 #   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network, under 20 s)
-#   make test        the gate: all suites with gcc and clang, C and C++, sanitizers, hygiene of the header
-#   make check       test, and the fuzzers' mutation loop, and the tool's own tests
+#   make test        the gate, under a minute: the suites with gcc and clang, sanitizers, the tool, hygiene of the header
+#   make check       test, the suites as C++11, the fuzzer's mutation loop, the tool's long runs
 #   make matrix      the suites on other processors under qemu, big-endian among them (ten minutes)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
-#   make eval        quality on the shipped model, and on stories260K where it is found
+#   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make size        code size of the header's halves
 #   make bench       speed of the products
 #   make plots       pictures of the distortion and evaluation figures (needs gnuplot)
 #   make readme      put the figures of eval, distortion and size into README.md
-#   make grids       find the built-in grids again           (needs python3-numpy; an hour)
+#   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make vectors     make the known answers of the tests again
 #   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
 #   make clean
@@ -19,7 +19,6 @@ CC ?= cc
 CFLAGS ?= -O3
 PYTHON ?= /usr/bin/python3
 FUZZ_SECONDS ?= 600
-STORIES ?= ../shared/models
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
@@ -59,7 +58,7 @@ distortion: $(B)/distortion
 	@$(B)/distortion
 
 eval: $(B)/llmq
-	@tests/eval.sh $(B)/llmq $(STORIES)
+	@tests/eval.sh $(B)/llmq
 
 size:
 	@tests/size.sh
@@ -82,7 +81,8 @@ vectors:
 
 fuzz-long: | $(B)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(B)/fuzz_bundle fuzz/fuzz_bundle.c
-	mkdir -p $(B)/corpus && $(B)/fuzz_bundle -max_total_time=$(FUZZ_SECONDS) -max_len=8192 $(B)/corpus
+	$(CC) -O1 -DREPLAY -o $(B)/replay fuzz/fuzz_bundle.c
+	mkdir -p $(B)/corpus && $(B)/replay -s $(B)/corpus/golden && $(B)/fuzz_bundle -max_total_time=$(FUZZ_SECONDS) -max_len=8192 $(B)/corpus
 
 clean:
 	rm -rf $(B)

@@ -318,6 +318,41 @@ static double relative_error(const float *w, const float *v, size_t n)
     return power > 0 ? error / power : 0;
 }
 
+/* The last grid that was trained: one that is not built in is made when it is first asked for. */
+static struct trained {
+    char name[32], entry[40];
+    llmq_format format;
+    int8_t *points;
+} trained;
+
+static int show_training(void *context, uint32_t done, uint32_t total)
+{
+    progress(done, total, (const char *)context);
+    return 0;
+}
+
+/* A format by name: built in, or vPnN, a grid of N points of P numbers. */
+static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
+{
+    llmq_status status = llmq_format_find(f, name, group);
+    unsigned p, n;
+    char rest;
+    size_t size, work_size;
+    void *work;
+    if (status != LLMQ_E_NOT_FOUND || sscanf(name, "v%un%u%c", &p, &n, &rest) != 2 || (size = llmq_grid_size(p, n)) == 0) return status;
+    if (strcmp(trained.name, name) != 0) {
+        snprintf(trained.name, sizeof trained.name, "%s", name);
+        snprintf(trained.entry, sizeof trained.entry, "grid.%s", trained.name);
+        free(trained.points);
+        trained.points = (int8_t *)allocate(size);
+        work = allocate(work_size = llmq_grid_train_work_size(p, n));
+        status = llmq_grid_train(&trained.format, p, n, 0, 1, 0, 0, trained.points, size, show_training, trained.entry, work, work_size);
+        check(status, trained.entry);
+        free(work);
+    }
+    return llmq_format_custom(f, p, n, trained.points, trained.format.unit, group);
+}
+
 /* Replace an entry's tensor by its quantized form, in the basis of the entry e->transform if that is not NULL; its data is
    then malloc'ed. */
 static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r, const llmq_transform *rotate)
@@ -335,12 +370,12 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     else if (strcmp(r->effort, "default") != 0) fail("--effort is fast, default or best");
     if (rtn)
         for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, atoi(format + 3), (size_t)r->group);
-    if (llmq_format_find(&e->format, rtn ? "f32" : format, (uint32_t)r->group))
-        fail("no format '%s' with group %d: formats are listed by 'llmq inspect --formats 1', groups are 32 to 1024 in steps of 32, or 0 for a row",
-             format, r->group);
+    if (find_format(rtn ? "f32" : format, (uint32_t)r->group, &e->format))
+        fail("no format '%s' with group %d: formats are vPnN (P 1 to 8, N 2 to 65536) and those of 'llmq inspect --formats 1'; groups are 32 to "
+             "1024 in steps of 32, or 0 for a row", format, r->group);
     e->size = llmq_tensor_size(&e->format, e->rows, e->cols);
     e->data = data = allocate(e->size);
-    e->grid = NULL;
+    e->grid = e->format.id == LLMQ_FORMAT_CUSTOM ? trained.entry : NULL;
     if (!e->format.points) e->transform = NULL;
     check(llmq_tensor_init(&t, &e->format, e->transform ? rotate : NULL, e->rows, e->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
@@ -394,12 +429,15 @@ static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
 /* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
 static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
 {
-    llmq_entry *e = (llmq_entry *)allocate(2 * b->count * sizeof *e);
+    llmq_entry *e = (llmq_entry *)allocate((2 * b->count + 1) * sizeof *e);
     rotation *rotations = (rotation *)allocate(b->count * sizeof *rotations);
     void **data = (void **)allocate(b->count * sizeof *data);
     uint32_t n = 0, made = 0, rotation_count = 0;
     int rotated = strcmp(r->transform, "hadamard") == 0;
     unsigned char *bytes;
+    void *grid = NULL;
+    llmq_format custom;
+    if (r->embed && find_format(r->embed, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) fail("--embed is a built-in format");
     if (!rotated && strcmp(r->transform, "none") != 0) fail("--transform is hadamard or none");
     if (r->block && llmq_hadamard_block(1, (size_t)r->block) == 0) fail("--block is a power of two up to 32768");
     memset(total, 0, sizeof *total);
@@ -429,7 +467,15 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
         add_value(&e[n], rotations[i].name, 0, rotations[i].stored, stored_size);
         e[n].kind = LLMQ_KIND_TRANSFORM;
     }
+    if (find_format(r->format, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) {
+        size_t stored_size = 12 + llmq_grid_size(custom.p, custom.n);
+        grid = allocate(stored_size);
+        check(llmq_grid_store(&custom, grid, &stored_size), trained.entry);
+        add_value(&e[n], trained.entry, 0, grid, stored_size);
+        e[n++].kind = LLMQ_KIND_GRID;
+    }
     bytes = write_bundle(e, n, size);
+    free(grid);
     while (made) free(data[--made]);
     free(data);
     free(rotations);
@@ -443,7 +489,7 @@ static int command_quantize(int argc, char **argv)
     const char *rest[2], *tokenizer = NULL;
     int prefix = 1;
     const option options[] = {
-        { "format", "NAME", "of the linear layers: g2 g3 g4 g5 g6 g8, v2n16 ..., f16", &r.format, NULL, NULL },
+        { "format", "NAME", "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained", &r.format, NULL, NULL },
         { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
         { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
         { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },

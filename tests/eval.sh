@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# eval.sh TOOL DIR - quality of the formats on the shipped model, and on stories260K where DIR holds it.
+# eval.sh TOOL - quality of the formats on the shipped model, and on stories260K where STORIES (default ../shared/models) has it.
 # With TSV=1: lines eval.MODEL.FORMAT.{kl,ppl,bpw}; FORMAT.TRANSFORM where a table shows two transforms.
 set -eu
-tool=$1 dir=$2
+tool=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
+dir=${STORIES:-$root/../shared/models}
 say() { [ -n "${TSV:-}" ] || printf '%s\n' "$*"; }
 
 say "The shipped model (examples/model), held-out text, first 8,192 tokens, windows of 256; KL in nats from the original;"

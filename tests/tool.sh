@@ -49,6 +49,13 @@ check "seeded sampling repeats" cmp -s "$work/a" "$work/b"
 TSV=1 "$tool" compare $model --text $text --tokens 256 --formats g4:128:none,rtn4:32 --key x 2> /dev/null > "$work/tsv"
 check "compare prints keys" test "$(grep -cE $'^eval\\.x\\.(original|g4\\.none|rtn4)\\.(kl|ppl|bpw)\t[0-9.e-]+$' "$work/tsv")" = 8
 
+"$tool" quantize $model "$work/v3n40.llmq" --format v3n40 > "$work/v3n40.out" 2> /dev/null
+check "a grid that is not built in: bits" grep -q ' 2\.330 bits a weight' "$work/v3n40.out" # 192 columns: 56 bytes, 576: 167
+$python tests/gen/bundle.py dump "$work/v3n40.llmq" > "$work/dump"
+check "python reads its grid" grep -q 'grid.v3n40' "$work/dump"
+check "inspect shows its grid" grep -q 'custom.*grid.v3n40' <("$tool" inspect "$work/v3n40.llmq")
+check "and it runs" "$tool" ppl "$work/v3n40.llmq" --text $text --tokens 64 > /dev/null 2>&1
+
 # help and errors
 for c in quantize run ppl compare inspect; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
 check "no command" says "^$|no command" "$tool"
