@@ -64,7 +64,7 @@
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
        Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344).
-   `make size` prints the code size of each half.
+       `make size` prints the code size of each half.
 
    ERRORS
        Functions that can fail return llmq_status, LLMQ_OK = 0 or a negative code; on failure outputs hold what they
@@ -109,8 +109,9 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out section 7, the grid trainer and the bundle writer: the run-time half
-   LLMQ_NO_BUNDLE        1: leave out section 8
+   LLMQ_NO_ENCODER       1: leave out section 7, the grid trainer and the bundle writer: the run-time half stays (5.4 KB less
+                         on a Cortex-M4 at -Os, as are all these sizes; `make size`)
+   LLMQ_NO_BUNDLE        1: leave out section 8 (2.4 KB of its reading half)
    LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
@@ -344,9 +345,11 @@ LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
 
 /* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
    with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
-   samples: a step, 0 for 256 n, at least 65,536; steps: 0 for 60. In the first half of the steps a step is four short ones
-   with a quarter of the samples that move points 1.6 times as far as Lloyd's; in the second half the results are averaged. points: llmq_grid_size bytes, the caller's, referred to by *f.
-   The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
+   points: llmq_grid_size bytes, the caller's, which *f then refers to. samples: a step, 0 for 256 n but at least 65,536;
+   steps: 0 for 60. In the first half of the steps a step is four short ones, with a quarter of the samples, that move points
+   1.6 times as far as Lloyd's; in the second half the results are averaged. With the defaults the MSE is within about 2 %
+   of the built-in grids'. The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE,
+   LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
                                                     uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
                                                     llmq_progress progress, void *context, void *work, size_t work_size);
@@ -2215,7 +2218,8 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     if (b.size > size) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
     b.count = llmq__load32(b.bytes + 28);
     names = llmq__load32(b.bytes + 32);
-    if (b.size < 64 || b.count > (b.size - 64) / 64 || names > b.size - 64 - (size_t)b.count * 64) return llmq__fail(error, LLMQ_E_CORRUPT, 28);
+    if (b.size < 64 || b.count > (b.size - 64) / 64 || names > b.size - 64 - (size_t)b.count * 64)
+        return llmq__fail(error, LLMQ_E_CORRUPT, 28);
     end = 64 + (size_t)b.count * 64 + names;
     if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16)) return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
     for (i = 36; i < 64; i++)
