@@ -34,9 +34,9 @@ done
 check "same input, same bytes" cmp -s "$work/g3.llmq" "$work/again.llmq"
 check "no file is left over" test ! -e "$work/again.llmq.part"
 check "bits a weight" grep -q '3.250 bits a weight' "$work/g3.out"
-"$tool" ppl "$work/g4.llmq" --text $text --tokens 512 --reference $model 2> /dev/null > "$work/ppl4"
-"$tool" ppl "$work/g2.llmq" --text $text --tokens 512 --reference $model 2> /dev/null > "$work/ppl2"
-"$work/single" ppl "$work/g4.llmq" --text $text --tokens 512 --reference $model 2> /dev/null > "$work/ppl4single"
+"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl4"
+"$tool" ppl "$work/g2.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl2"
+"$work/single" ppl "$work/g4.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl4single"
 check "threads do not change results" cmp -s "$work/ppl4" "$work/ppl4single"
 kl4=$(sed 's/.*reference \([0-9.]*\).*/\1/' "$work/ppl4") kl2=$(sed 's/.*reference \([0-9.]*\).*/\1/' "$work/ppl2")
 check "4 bits: KL $kl4 below 0.07" less "$kl4" 0.07
