@@ -10,7 +10,6 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 warn="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wundef -Wshadow -Wcast-qual -Wdouble-promotion -Wvla -Wwrite-strings -Werror"
 c_only="-Wstrict-prototypes -Wmissing-prototypes"
-suites="test_core test_tensor test_bundle"
 
 # suite NAME COMMAND...: its output goes to a file; a command that ends without its closing line is one failure.
 suite() {
@@ -38,7 +37,7 @@ have() { command -v "$1" > /dev/null || { echo "skipped: $1 is not installed"; r
 sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -g"
 add suite hygiene tests/hygiene.sh # the slowest first
 add suite tool tests/tool.sh "$mode"
-for s in test_tensor test_bundle test_core; do
+for s in test_tensor test_bundle test_core test_golden; do
     have gcc && add suite "$s.sanitized" build_and_run $s gcc -std=c11 -O1 -D_GNU_SOURCE $sanitize
     have clang && add suite "$s.clang" build_and_run $s clang -std=c11 -O2 -D_GNU_SOURCE $warn $c_only
     [ "$mode$s" != quicktest_bundle ] && have gcc && add suite "$s.gcc" build_and_run $s gcc -std=c99 -O2 -D_GNU_SOURCE $warn $c_only

@@ -1,0 +1,92 @@
+/* test_golden: have the bits of results changed? The checksum of the records that the encoder writes, and of the products with
+   them, for every format and effort. These are not answers from elsewhere (the other suites have those) but a tripwire: when
+   a change to the search or to the order of operations is meant, `test_golden -p` prints the new table, and CHANGELOG.md says
+   that result bits changed. */
+#define LLMQ_IMPLEMENTATION
+#define LLMQ_STATIC 1
+#include "../llmq.h"
+#include "check.h"
+
+#define ROWS 6
+#define COLS 300 /* blocks of 256 and 44, groups of 64 with a short one at the end */
+
+typedef struct golden {
+    const char *format;
+    uint32_t records[3], products; /* by effort; int8 (float for raw formats), default effort */
+} golden;
+
+static const golden expected[] = {
+    { "f32", { 0x0a722befu, 0x0a722befu, 0x0a722befu }, 0xe59da1b9u },
+    { "f16", { 0xc48c8497u, 0xc48c8497u, 0xc48c8497u }, 0xe7d05cf2u },
+    { "bf16", { 0x2ce364a6u, 0x2ce364a6u, 0x2ce364a6u }, 0x9b17383eu },
+    { "g2", { 0xf6934f09u, 0xbdf7f490u, 0x3bb87a24u }, 0xade9d31cu },
+    { "g3", { 0x373a53e7u, 0x0b0eec4bu, 0x310118ecu }, 0x7dda02a0u },
+    { "g4", { 0x76bf4d5cu, 0x914e1a38u, 0xc4176056u }, 0xbdb809cbu },
+    { "g5", { 0x08f86131u, 0x193a5e44u, 0xd59686b8u }, 0x2a33838du },
+    { "g6", { 0xd971a551u, 0x06561b19u, 0x7bcb79a8u }, 0xebdb4eefu },
+    { "g8", { 0xdec95629u, 0xb5da1df3u, 0x9fa0fa56u }, 0x00670d77u },
+    { "v2n16", { 0x7ebf4090u, 0x4f5e4376u, 0x0f42e22au }, 0xe872ef32u },
+    { "v2n64", { 0xb2d812aeu, 0x39fc5bffu, 0x48ebe3c2u }, 0xa9e5604fu },
+    { "v2n256", { 0x6a17d714u, 0xcb50eaa3u, 0x7837dc3bu }, 0x63ccfdc1u },
+    { "v3n64", { 0xf946cc89u, 0x973b9fd7u, 0x6782ef25u }, 0xd2c2f4f9u },
+    { "v3n512", { 0xcbac278bu, 0x19d80674u, 0xf7619625u }, 0xde96d3fcu },
+    { "v4n256", { 0x77f3096au, 0xec5d4156u, 0x3609e571u }, 0x75987b7du }
+};
+
+static float w[ROWS * COLS], y[ROWS], mem[4096];
+static uint8_t data[ROWS * COLS * 4];
+static float work[65536];
+
+/* Three kinds of rows: even, heavy-tailed, with a mean. Only exact operations, so that the input is the same everywhere. */
+static void fill(void)
+{
+    uint32_t i;
+    for (i = 0; i < ROWS * COLS; i++) {
+        float u = (float)(llmq_random(5, i) >> 8) / 16777216.0f - 0.5f;
+        w[i] = i / COLS % 3 == 0 ? u : i / COLS % 3 == 1 ? u * u * u * 8.0f : u + 0.25f;
+    }
+}
+
+static golden measure(llmq_format f)
+{
+    golden g;
+    llmq_transform rotate = llmq_transform_hadamard(3, 256);
+    llmq_activation a;
+    llmq_tensor t;
+    int e;
+    memset(&g, 0, sizeof g);
+    g.format = f.name;
+    if (f.points) f.group = 64;
+    CHECK_EQ(llmq_tensor_init(&t, &f, &rotate, ROWS, COLS, data, sizeof data), LLMQ_OK);
+    for (e = 2; e >= 0; e--) {
+        llmq_encode_options options;
+        memset(&options, 0, sizeof options);
+        options.effort = e;
+        CHECK_EQ(llmq_encode(&t, data, 0, ROWS, w, COLS, &options, work, sizeof work, NULL), LLMQ_OK);
+        g.records[e] = llmq__crc(0, data, ROWS * t.row_size);
+    }
+    CHECK_EQ(llmq_activation_prepare(&a, &t, f.points ? 8 : 32, w + COLS, mem, sizeof mem), LLMQ_OK);
+    CHECK_EQ(llmq_matvec(&t, &a, 0, ROWS, y), LLMQ_OK);
+    for (e = 0; e < ROWS; e++) llmq__store32(data + 4 * e, llmq__float_bits(y[e])); /* the same bytes on either endian */
+    g.products = llmq__crc(0, data, 4 * ROWS);
+    return g;
+}
+
+int main(int argc, char **argv)
+{
+    llmq_format f;
+    uint32_t i;
+    fill();
+    for (i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) {
+        golden g = measure(f);
+        if (argc > 1 && argv[1][1] == 'p')
+            printf("    { \"%s\", { 0x%08lxu, 0x%08lxu, 0x%08lxu }, 0x%08lxu },\n", g.format, (unsigned long)g.records[0],
+                   (unsigned long)g.records[1], (unsigned long)g.records[2], (unsigned long)g.products);
+        check_at("golden %s", g.format);
+        CHECK(i < sizeof expected / sizeof *expected && strcmp(g.format, expected[i].format) == 0);
+        CHECK(memcmp(g.records, expected[i].records, sizeof g.records) == 0);
+        CHECK(g.products == expected[i].products);
+    }
+    CHECK(i == sizeof expected / sizeof *expected);
+    return check_done("test_golden");
+}
