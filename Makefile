@@ -3,7 +3,7 @@
 #   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network, under 20 s)
 #   make test        the gate, under a minute: the suites with gcc and clang, sanitizers, the tool, hygiene of the header
 #   make check       test, the suites as C++11, the fuzzer's mutation loop, the tool's long runs
-#   make matrix      the suites on other processors under qemu, big-endian among them (ten minutes)
+#   make matrix      the suites on other processors under qemu, big-endian among them (six minutes)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make size        code size of the header's halves
