@@ -1740,7 +1740,7 @@ LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t 
     int32_t squares = 0;
     uint32_t i, k, dims;
     uint16_t *code = e->code;
-    for (i = 0; i < LLMQ__LANES; i++) lane[i] = 0.0f;
+    LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
         uint32_t c;
         dims = llmq__min(f->p, n - i);
@@ -2098,6 +2098,7 @@ static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offs
 /* The transform of a payload: u32 steps, then 8 bytes each. */
 static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
 {
+    llmq_status status;
     uint32_t i;
     LLMQ_MEMSET(t, 0, sizeof *t);
     if (size < 4) return LLMQ_E_CORRUPT;
@@ -2109,7 +2110,8 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
         t->step[i].block = (uint16_t)llmq__load16(b + 6 + 8 * i);
         t->step[i].arg = llmq__load32(b + 8 + 8 * i);
     }
-    return llmq__transform_check(t) == LLMQ_E_ARG ? LLMQ_E_CORRUPT : llmq__transform_check(t);
+    status = llmq__transform_check(t);
+    return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
 }
 
 /* The grid of a payload: u32 p, u32 n, f32 unit, points. */
@@ -2185,16 +2187,24 @@ static llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
     }
 }
 
+/* Is a name of these bytes allowed? */
+static int llmq__name_ok(const char *name, size_t length)
+{
+    size_t k;
+    for (k = 0; k < length; k++)
+        if ((unsigned char)name[k] < 32 || name[k] == 127) return 0;
+    return length >= 1 && length <= 255;
+}
+
 /* Name and place of entry i; *end is where the payload before it ended, and becomes where this one does. */
 static int llmq__entry_ok(const llmq_bundle *b, uint32_t i, uint32_t names, size_t *end)
 {
     const uint8_t *e = llmq__entry(b, i);
     const char *name = (const char *)llmq__entry(b, b->count);
-    uint32_t at = llmq__load32(e + 4), length = llmq__load32(e + 8), k;
+    uint32_t at = llmq__load32(e + 4), length = llmq__load32(e + 8);
     size_t offset = llmq__load_size(e + 16), size = llmq__load_size(e + 24);
-    if (length < 1 || length > 255 || names < length + 1 || at > names - length - 1 || name[at + length] != 0) return 0;
-    for (k = 0; k < length; k++)
-        if ((unsigned char)name[at + k] < 32 || name[at + k] == 127) return 0;
+    if (length > 255 || names < length + 1 || at > names - length - 1 || name[at + length] != 0) return 0;
+    if (!llmq__name_ok(name + at, length)) return 0;
     if (i > 0 && llmq__compare(name + llmq__load32(e - 64 + 4), name + at) >= 0) return 0;
     if (offset % LLMQ__ALIGN || offset < *end || offset > b->size || size > b->size - offset) return 0;
     if (llmq__load32(e + 56) || llmq__load32(e + 60)) return 0;
@@ -2244,7 +2254,7 @@ static size_t llmq__data_start(size_t names_end, size_t total)
 LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
 {
     size_t start;
-    uint32_t i, r, g;
+    uint32_t i, r, g, groups;
     llmq_tensor t;
     if (!b) return llmq__fail(error, LLMQ_E_ARG, 0);
     start = llmq__data_start(64 + (size_t)b->count * 64 + llmq__load32(b->bytes + 32), b->size);
@@ -2252,8 +2262,9 @@ LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
     for (i = 0; i < b->count; i++) {
         const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
         if (llmq_bundle_tensor(b, name, &t) != LLMQ_OK || !t.format.points) continue;
+        groups = llmq__layout_of(&t).scales / 2;
         for (r = 0; r < t.rows; r++)
-            for (g = 0; 2 * g < llmq__layout_of(&t).scales; g++) {
+            for (g = 0; g < groups; g++) {
                 const uint8_t *scale = t.data + r * t.row_size + 2 * g;
                 if (llmq__load16(scale) > 0x7f7fu) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(scale - b->bytes));
             }
@@ -2425,13 +2436,10 @@ LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32
 {
     const llmq_entry *e = &entries[i];
     const uint8_t *data = (const uint8_t *)e->data;
-    uint32_t r, k;
+    uint32_t r;
     llmq_transform transform;
     llmq_format grid;
-    size_t n = llmq__length(e->name);
-    if (n < 1 || n > 255 || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
-    for (k = 0; k < n; k++)
-        if ((unsigned char)e->name[k] < 32 || e->name[k] == 127) return 0;
+    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
     if (e->kind == LLMQ_KIND_VALUE) return e->type <= LLMQ_VALUE_TEXT || (e->type <= LLMQ_VALUE_F32 && e->size == 4);
     if (e->kind == LLMQ_KIND_TRANSFORM) return e->size && llmq__transform_load(data, e->size, &transform) == LLMQ_OK;
