@@ -41,6 +41,7 @@
        6. Activation and products
        7. Encoder
        8. Bundle
+       9. Kernels
 
    WHAT IT IS
        The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
@@ -116,7 +117,13 @@
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
    LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
-   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included */
+   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included
+   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 9). By default 1 if it lies beside this file and the
+                         compiler can tell (__has_include) and has the intrinsics; its own macros are described there
+   LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
+   LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
+   LLMQ_CPU_FEATURES     expression for the instruction sets that may be used, bits LLMQ_CPU_...; the default asks the
+                         processor and its operating system on x86, and is what the compiler was told elsewhere */
 #ifndef LLMQ_STATIC
 #define LLMQ_STATIC 0
 #endif
@@ -137,6 +144,22 @@
 #endif
 #ifndef LLMQ_MAX_STEPS
 #define LLMQ_MAX_STEPS 8
+#endif
+#ifndef LLMQ_SIMD_PATH
+#define LLMQ_SIMD_PATH "llmq_simd.h"
+#endif
+#ifndef LLMQ_SIMD
+#if defined(__has_include) && !defined(__TINYC__) && (__STDC_HOSTED__ || !(defined(__x86_64__) || defined(_M_X64)))
+#if __has_include(LLMQ_SIMD_PATH) /* x86 intrinsics come with headers that only a hosted compiler has */
+#define LLMQ_SIMD 1
+#endif
+#endif
+#endif
+#ifndef LLMQ_SIMD
+#define LLMQ_SIMD 0
+#endif
+#ifndef LLMQ_KERNELS
+#define LLMQ_KERNELS llmq_kernels_best()
 #endif
 
 #include <stddef.h>
@@ -160,6 +183,8 @@ extern "C" {
 #endif
 
 /* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
+
+typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 9) */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
@@ -233,9 +258,10 @@ LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 /* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a
-   multiplication a number. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size);
+/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 9).
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
+                                                  const llmq_kernels *kernels);
 
 /* ---- 3. Transform ---------------------------------------------------------------------------------------------------
 
@@ -269,10 +295,10 @@ LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_bloc
 /* Bytes of workspace for llmq_transform_apply at this length. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols);
 
-/* v <- one of the above, in place. t may be NULL (identity). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more
-   than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
+/* v <- one of the above, in place. t may be NULL (identity), and so may kernels (scalar). Errors: LLMQ_E_ARG,
+   LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
-                                                         void *work, size_t work_size);
+                                                         void *work, size_t work_size, const llmq_kernels *kernels);
 
 /* ---- 4. Format ------------------------------------------------------------------------------------------------------
 
@@ -302,11 +328,20 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
      grid     first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
               Then the codes, b = ceil(log2 n) bits each. Each group starts a new vector of p numbers: a group of L
               columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. Codes are numbered
-              through the row, N in all, and stored as planes: b is cut into widths 8, 8, ..., 4, 2, 1, widest first;
-              the first plane holds the lowest bits. A plane of width f is ceil(N f / 8) bytes, in units of 32 bytes
-              or 256 / f codes; the last unit may be shorter: u bytes for its M codes, u = ceil(M f / 8). In a unit of
-              u bytes code k is in byte k mod u, at bit f (k div u), counted from the least significant.
-     So byte loads are enough, a whole unit is 32 neighbouring codes in each bit field, and a row is read front to back.
+              through the row and stored in units of M = 128, fewer in the last. A unit is planes, one after the other: b is
+              cut into widths 8, 8, ..., 4, 2, 1, widest first, the first plane holding the lowest bits. A plane of width f
+              is u = ceil(f M / 8) bytes, and code k of the unit is in its byte k mod u, at bit f (k div u), counted from
+              the least significant. With b = 3, M codes are stored as H = ceil(M / 2) numbers of 6 bits,
+              c_k + 8 c_(k + H) with 0 for what is not there, in the same way.
+     So byte loads are enough, and a row is read once from front to back. Any 16 neighbouring codes from a multiple of 16 on
+     are 16 neighbouring bytes in each plane, in one bit field, next to the 16 neighbouring activations that they meet:
+     vectors of 16, 32 and 64 bytes need no shuffle. Pairs of 3-bit codes cost a table lookup of 64 entries two shifts
+     fewer than planes of 2 and 1 bits.
+
+   Why rows are not interleaved. With 8 or 16 rows to a block, a vector lane is a row and its sums need no reduction: from
+   a level-2 cache AVX-512 streamed such blocks of 4 bits 1.5 times as fast, AVX2 1.1 times. From memory it made no
+   difference (94 % of the read bandwidth both ways, once a core reads several distant rows at a time, as the kernels
+   do), and rows would no longer be appended, split, sharded, or read by a microcontroller one at a time.
    A record needs no alignment, and any bits in it are safe to decode. */
 typedef struct llmq_format {
     const char *name;       /* built-in name, or "custom" */
@@ -318,7 +353,7 @@ typedef struct llmq_format {
     uint32_t group;         /* columns a scale; 0: the row */
 } llmq_format;
 
-#define LLMQ_FORMAT_CUSTOM 256u  /* id of a grid that is not built in */
+#define LLMQ_FORMAT_CUSTOM 257u  /* id of a grid that is not built in */
 #define LLMQ_MAX_COLS ((uint32_t)1 << 24)
 
 /* Built-in format number i with group 128, for menus; LLMQ_E_NOT_FOUND past the end. */
@@ -364,10 +399,12 @@ typedef struct llmq_tensor {
     uint32_t rows, cols;
     size_t row_size;
     const uint8_t *data;
+    const llmq_kernels *kernels;  /* what works on it: LLMQ_KERNELS, or what the caller puts here; NULL: scalar */
 } llmq_tensor;
 
 /* Describe rows x cols numbers at data. transform NULL: none. rows may be 0 (to be appended to). size >= rows * row_size
-   bytes is checked. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT (cols), LLMQ_E_WORKSPACE (size), and those of the transform's steps. */
+   bytes is checked. Asks for the best kernels of the processor, which on x86 takes microseconds on some virtual machines:
+   keep the view rather than make it anew for every product. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT (cols), LLMQ_E_WORKSPACE (size), and those of the transform's steps. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform,
                                                      uint32_t rows, uint32_t cols, const void *data, size_t size);
 
@@ -570,6 +607,69 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 #endif
 #endif /* LLMQ_NO_BUNDLE */
 
+/* ---- 9. Kernels -----------------------------------------------------------------------------------------------------
+
+   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
+   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
+   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
+   where the caller can read its name or put another; activations and the encoder take the tensor's.
+
+   name        bit of features        name        bit             name   bit
+   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
+   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
+   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
+   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
+                 and VNNI)
+   Functions do not check arguments: they are for this library, for tests and for measuring. */
+#define LLMQ_CPU_SSSE3   0x0001u
+#define LLMQ_CPU_AVX2    0x0002u
+#define LLMQ_CPU_AVXVNNI 0x0004u
+#define LLMQ_CPU_AVX512  0x0008u
+#define LLMQ_CPU_VBMI    0x0010u
+#define LLMQ_CPU_NEON    0x0020u
+#define LLMQ_CPU_DOTPROD 0x0040u
+#define LLMQ_CPU_I8MM    0x0080u
+#define LLMQ_CPU_DSP     0x0100u
+#define LLMQ_CPU_MVE     0x0200u
+#define LLMQ_CPU_WASM    0x0400u
+#define LLMQ_CPU_RVV     0x0800u
+
+struct llmq_kernels {
+    const char *name;
+    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
+    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
+    void (*signs)(float *v, uint32_t n, uint32_t seed);
+    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
+    void (*butterflies)(float *x, uint32_t n, float norm);
+    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 2); work: m * lanes numbers */
+    void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+    /* int8 codes of n numbers with one scale, which is returned (section 6) */
+    float (*quantize)(const float *x, uint32_t n, int8_t *q);
+    /* out = stored row r; and out += weight * stored row r */
+    void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
+    void (*add_row)(const llmq_tensor *t, uint32_t r, float weight, float *out);
+    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
+    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
+    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
+    /* out_j += scale * v_j, j < n: raw rows, and a row of H = sum of x x^T */
+    void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
+#if !LLMQ_NO_ENCODER
+    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
+    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
+#endif
+};
+
+/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
+LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
+
+/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
+   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
+   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
+LLMQ_API uint32_t llmq_cpu_features(void);
+
+/* The last table that can run here. */
+LLMQ_API const llmq_kernels *llmq_kernels_best(void);
+
 #ifdef __cplusplus
 }
 #endif
@@ -597,6 +697,12 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 #include <string.h>
 #define LLMQ_MEMCPY memcpy
 #define LLMQ_MEMSET memset
+#endif
+
+#if LLMQ_SIMD
+#define LLMQ__SIMD_PART 0 /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
+#include LLMQ_SIMD_PATH
+#undef LLMQ__SIMD_PART
 #endif
 
 /* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
@@ -667,6 +773,7 @@ static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
 static int llmq__is_power_of_2(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
+static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
 LLMQ_API llmq_status llmq_selftest(void)
 {
@@ -820,7 +927,7 @@ static int llmq__paley_negative(uint32_t m, uint32_t q, const uint8_t *squares, 
 }
 
 /* x[i * run + j] for i < m and lanes positions j becomes its product with the Paley matrix. */
-LLMQ__APART void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
 {
     uint32_t i, l, t;
     for (l = 0; l < m; l++)
@@ -840,8 +947,7 @@ LLMQ__APART void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uin
     }
 }
 
-/* Butterflies at distance 1, 2, 4 ... over n = 2^k numbers. */
-static void llmq__butterflies(float *x, uint32_t n)
+static void llmq__butterflies(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
     for (h = 1; h < n; h *= 2)
@@ -851,25 +957,28 @@ static void llmq__butterflies(float *x, uint32_t n)
                 x[j] = a + b;
                 x[j + h] = a - b;
             }
-}
-
-/* One block, n an order. */
-LLMQ__APART void llmq__hadamard_block(float *x, uint32_t n, float *work)
-{
-    uint32_t m = llmq__base(n), run = n / m, i, j;
-    float norm = 1.0f / llmq__sqrt((float)n);
-    for (i = 0; i < m; i++) llmq__butterflies(x + i * run, run);
-    if (m > 1) {
-        uint8_t squares[LLMQ__MAX_BASE / 8];
-        uint32_t q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
-        LLMQ_MEMSET(squares, 0, sizeof squares);
-        for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
-        for (j = 0; j < run; j += LLMQ__LANES) llmq__paley(x + j, m, q, run, llmq__min(run - j, LLMQ__LANES), squares, work);
-    }
     for (i = 0; i < n; i++) x[i] *= norm;
 }
 
-LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size)
+/* One block, n an order. */
+LLMQ__APART void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32_t n, float *work)
+{
+    uint32_t m = llmq__base(n), run = n / m, i, j, q;
+    float norm = 1.0f / llmq__sqrt((float)n);
+    uint8_t squares[LLMQ__MAX_BASE / 8];
+    if (m == 1) {
+        k->butterflies(x, n, norm);
+        return;
+    }
+    q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
+    LLMQ_MEMSET(squares, 0, sizeof squares);
+    for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
+    for (i = 0; i < m; i++) k->butterflies(x + i * run, run, 1.0f);
+    for (j = 0; j < run; j += LLMQ__LANES) k->paley(x + j, m, q, run, llmq__min(run - j, LLMQ__LANES), squares, work);
+    for (i = 0; i < n; i++) x[i] *= norm;
+}
+
+LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size, const llmq_kernels *kernels)
 {
     size_t b;
     if (!x || n == 0 || llmq_hadamard_block(n, max_block) == 0) return LLMQ_E_ARG;
@@ -878,7 +987,7 @@ LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *w
     if (work_size < b) return LLMQ_E_WORKSPACE;
     for (; n; n -= b, x += b) {
         b = llmq_hadamard_block(n, max_block);
-        llmq__hadamard_block(x, (uint32_t)b, (float *)work);
+        llmq__hadamard_block(llmq__kernels(kernels), x, (uint32_t)b, (float *)work);
     }
     return LLMQ_OK;
 }
@@ -935,7 +1044,7 @@ static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t 
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
-static void llmq__signs(uint32_t seed, float *v, uint32_t cols)
+static void llmq__signs(float *v, uint32_t cols, uint32_t seed)
 {
     uint32_t j, bits = 0;
     for (j = 0; j < cols; j++) {
@@ -944,7 +1053,8 @@ static void llmq__signs(uint32_t seed, float *v, uint32_t cols)
     }
 }
 
-LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols, void *work, size_t work_size)
+LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols, void *work,
+                                          size_t work_size, const llmq_kernels *kernels)
 {
     llmq_status status;
     uint32_t i;
@@ -954,9 +1064,9 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
     if ((status = llmq__transform_work_check(t, cols, work, work_size)) != LLMQ_OK) return status;
     for (i = 0; i < t->count && status == LLMQ_OK; i++) { /* orthogonal steps: both ways in are T, the way back reverses it */
         const llmq_step *step = &t->step[direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i];
-        if (direction != LLMQ_FROM_WEIGHT) llmq__signs(step->arg, v, cols);
-        status = llmq_hadamard(v, cols, step->block, work, work_size);
-        if (direction == LLMQ_FROM_WEIGHT) llmq__signs(step->arg, v, cols);
+        if (direction != LLMQ_FROM_WEIGHT) llmq__kernels(kernels)->signs(v, cols, step->arg);
+        status = llmq_hadamard(v, cols, step->block, work, work_size, kernels);
+        if (direction == LLMQ_FROM_WEIGHT) llmq__kernels(kernels)->signs(v, cols, step->arg);
     }
     return status;
 }
@@ -1176,7 +1286,8 @@ static const int8_t llmq__v4n256[1024] = {
 #endif
 #define LLMQ__ID_F16 2 /* the other raw format of 16 bits is bf16 */
 
-/* The built-in formats; their order is that of menus. */
+/* The built-in formats; their order is that of menus. Ids 16 ... 21, 32 ... 37 and 256 were those of version 0.1, whose rows
+   were laid out otherwise. */
 typedef struct llmq__builtin {
     const char *name;
     const int8_t *points;
@@ -1189,19 +1300,19 @@ static const llmq__builtin llmq__builtins[] = {
     { "f32",    0,             0.0f,               1,  32, 1 },
     { "f16",    0,             0.0f,               LLMQ__ID_F16, 16, 1 },
     { "bf16",   0,             0.0f,               3,  16, 1 },
-    { "g2",     llmq__g2,      LLMQ__UNIT_G2,      16, 2,  1 },
-    { "g3",     llmq__g3,      LLMQ__UNIT_G3,      17, 3,  1 },
-    { "g4",     llmq__g4,      LLMQ__UNIT_G4,      18, 4,  1 },
-    { "g5",     llmq__g5,      LLMQ__UNIT_G5,      19, 5,  1 },
-    { "g6",     llmq__g6,      LLMQ__UNIT_G6,      20, 6,  1 },
-    { "g8",     llmq__g8,      LLMQ__UNIT_G8,      21, 8,  1 },
+    { "g2",     llmq__g2,      LLMQ__UNIT_G2,      24, 2,  1 },
+    { "g3",     llmq__g3,      LLMQ__UNIT_G3,      25, 3,  1 },
+    { "g4",     llmq__g4,      LLMQ__UNIT_G4,      26, 4,  1 },
+    { "g5",     llmq__g5,      LLMQ__UNIT_G5,      27, 5,  1 },
+    { "g6",     llmq__g6,      LLMQ__UNIT_G6,      28, 6,  1 },
+    { "g8",     llmq__g8,      LLMQ__UNIT_G8,      29, 8,  1 },
 #if !LLMQ_NO_VECTOR_GRIDS
-    { "v2n16",  llmq__v2n16,   LLMQ__UNIT_V2N16,   32, 4,  2 },
-    { "v2n64",  llmq__v2n64,   LLMQ__UNIT_V2N64,   33, 6,  2 },
-    { "v2n256", llmq__v2n256,  LLMQ__UNIT_V2N256,  34, 8,  2 },
-    { "v3n64",  llmq__v3n64,   LLMQ__UNIT_V3N64,   35, 6,  3 },
-    { "v3n512", llmq__v3n512,  LLMQ__UNIT_V3N512,  36, 9,  3 },
-    { "v4n256", llmq__v4n256,  LLMQ__UNIT_V4N256,  37, 8,  4 },
+    { "v2n16",  llmq__v2n16,   LLMQ__UNIT_V2N16,   40, 4,  2 },
+    { "v2n64",  llmq__v2n64,   LLMQ__UNIT_V2N64,   41, 6,  2 },
+    { "v2n256", llmq__v2n256,  LLMQ__UNIT_V2N256,  42, 8,  2 },
+    { "v3n64",  llmq__v3n64,   LLMQ__UNIT_V3N64,   43, 6,  3 },
+    { "v3n512", llmq__v3n512,  LLMQ__UNIT_V3N512,  44, 9,  3 },
+    { "v4n256", llmq__v4n256,  LLMQ__UNIT_V4N256,  45, 8,  4 },
 #endif
 };
 
@@ -1298,60 +1409,85 @@ static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
     return l;
 }
 
+#define LLMQ__UNIT 128 /* codes that are packed together */
+
 static uint32_t llmq__plane_width(uint32_t bits) { return bits >= 8 ? 8 : bits >= 4 ? 4 : bits >= 2 ? 2 : 1; }
-static uint32_t llmq__plane_bytes(uint32_t codes, uint32_t width) { return llmq__ceil_div(codes, 8 / width); }
+
+static uint32_t llmq__plane_bytes(uint32_t numbers, uint32_t width) { return llmq__ceil_div(numbers * width, 8); }
+
+static uint32_t llmq__unit_bytes(uint32_t bits, uint32_t codes)
+{
+    uint32_t bytes = 0;
+    if (bits == 3) bits = 6, codes = llmq__ceil_div(codes, 2);
+    for (; bits; bits -= llmq__plane_width(bits)) bytes += llmq__plane_bytes(codes, llmq__plane_width(bits));
+    return bytes;
+}
 
 LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
 {
-    uint32_t size, bits;
+    llmq__layout l;
     if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
-    if (!f->points) {
-        size = cols * (f->bits / 8); /* <= 2^26, as below: 16 bits a code */
-    } else {
-        llmq__layout l = llmq__row_layout(f, cols);
-        for (size = l.scales, bits = f->bits; bits; bits -= llmq__plane_width(bits))
-            size += llmq__plane_bytes(l.codes, llmq__plane_width(bits));
-    }
-    return llmq__size(size);
+    if (!f->points) return llmq__size(cols * (f->bits / 8)); /* <= 2^26, as below: 16 bits a code */
+    l = llmq__row_layout(f, cols);
+    return llmq__size(l.scales + l.codes / LLMQ__UNIT * llmq__unit_bytes(f->bits, LLMQ__UNIT) + llmq__unit_bytes(f->bits, l.codes % LLMQ__UNIT));
 }
 
-/* Where code k of a plane is: the byte, and the bit in it; *run is how many codes follow in following bytes, with k. */
-static uint32_t llmq__plane_at(uint32_t width, uint32_t codes, uint32_t k, uint32_t *shift, uint32_t *run)
+/* Where a code is: its unit, the place in it, the numbers in the unit, the bits of a number, and how far the code is shifted
+   in that. A run of codes from k on shares all but k until the unit, or its half with 3 bits, ends. */
+typedef struct llmq__place {
+    uint32_t unit;  /* first byte */
+    uint32_t k;     /* number in the unit, or in its half */
+    uint32_t room;  /* numbers in the unit: M of section 4, or H */
+    uint32_t bits, shift;
+} llmq__place;
+
+static llmq__place llmq__find_code(uint32_t bits, uint32_t codes, uint32_t code)
 {
-    uint32_t unit = 256 / width, start = k & ~(unit - 1), lane = k & (unit - 1), bytes = 32, field;
-    if (codes - start >= unit) {
-        field = lane >> 5;
-        lane &= 31;
-    } else { /* the short unit at the end */
-        bytes = llmq__plane_bytes(codes - start, width);
-        field = lane / bytes;
-        lane %= bytes;
+    llmq__place at;
+    at.k = code % LLMQ__UNIT;
+    at.unit = (code - at.k) / 8 * bits;
+    at.room = llmq__min(codes - (code - at.k), LLMQ__UNIT);
+    at.bits = bits;
+    at.shift = 0;
+    if (bits == 3) {
+        at.bits = 6;
+        at.room = llmq__ceil_div(at.room, 2);
+        if (at.k >= at.room) at.k -= at.room, at.shift = 3;
     }
-    *shift = field * width;
-    *run = bytes - lane;
-    return start / (8 / width) + lane;
+    return at;
 }
 
-/* code[0, count) = codes first, first + 1 ... of a row's planes; count <= LLMQ__CHUNK */
-static void llmq__unpack(const uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t first, uint32_t count, uint16_t *code)
+/* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it); n <= LLMQ__CHUNK */
+static void llmq__unpack_run(const uint8_t *plane, const llmq__place *at, uint32_t n, uint16_t *code)
 {
-    uint32_t done = 0, width, i, k, run, shift, mask;
+    uint32_t done = 0, bits = at->bits, width, bytes, i, k, run, mask;
     uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code: this and the constant count let compilers use vectors */
-    LLMQ_MEMSET(code, 0, count * sizeof *code);
-    for (; bits; bits -= width) {
+    LLMQ_MEMSET(code, 0, n * sizeof *code);
+    for (; bits; bits -= width, done += width, plane += bytes) {
         width = llmq__plane_width(bits);
+        bytes = llmq__plane_bytes(at->room, width);
         mask = ((uint32_t)1 << width) - 1;
-        for (i = 0; i < count; i += run) {
-            const uint8_t *at = plane + llmq__plane_at(width, codes, first + i, &shift, &run);
-            run = llmq__min(run, count - i);
-            LLMQ_MEMCPY(b, at, run);
+        for (i = 0; i < n; i += run) {
+            uint32_t byte = (at->k + i) % bytes, shift = (at->k + i) / bytes * width;
+            run = llmq__min(bytes - byte, n - i);
+            LLMQ_MEMCPY(b, plane + byte, run);
             if (run == LLMQ__CHUNK)
                 for (k = 0; k < LLMQ__CHUNK; k++) code[k] = (uint16_t)(code[k] | (b[k] >> shift & mask) << done);
             else
                 for (k = 0; k < run; k++) code[i + k] = (uint16_t)(code[i + k] | (b[k] >> shift & mask) << done);
         }
-        plane += llmq__plane_bytes(codes, width);
-        done += width;
+    }
+}
+
+/* code[0, count) = codes first, first + 1 ... of a row; count <= LLMQ__CHUNK */
+static void llmq__unpack(const uint8_t *row_codes, uint32_t bits, uint32_t codes, uint32_t first, uint32_t count, uint16_t *code)
+{
+    uint32_t n, i;
+    for (; count; count -= n, first += n, code += n) {
+        llmq__place at = llmq__find_code(bits, codes, first);
+        n = llmq__min(count, at.room - at.k);
+        llmq__unpack_run(row_codes + at.unit, &at, n, code);
+        for (i = 0; i < n && bits == 3; i++) code[i] = (uint16_t)(code[i] >> at.shift & 7);
     }
 }
 
@@ -1378,6 +1514,7 @@ LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, cons
     t->cols = cols;
     t->row_size = row;
     t->data = (const uint8_t *)data;
+    t->kernels = LLMQ_KERNELS;
     return LLMQ_OK;
 }
 
@@ -1436,44 +1573,42 @@ static uint32_t llmq__chunk_end(const llmq_tensor *t, const llmq__layout *l, uin
     return llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (j / l->group + 1) * l->group);
 }
 
-/* out = stored row r */
-static void llmq__read_row(const llmq_tensor *t, const llmq__layout *l, uint32_t r, float *out)
+static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
 {
+    llmq__layout l = llmq__layout_of(t);
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     uint32_t j, end, i;
     for (j = 0; j < t->cols; j = end) {
-        end = llmq__chunk_end(t, l, j);
-        llmq__numbers(t, l, row, j, end - j, out + j);
+        end = llmq__chunk_end(t, &l, j);
+        llmq__numbers(t, &l, row, j, end - j, out + j);
         if (t->format.points) {
-            float scale = llmq__scale(row, j / l->group);
+            float scale = llmq__scale(row, j / l.group);
             for (i = j; i < end; i++) out[i] *= scale;
         }
     }
 }
 
-/* out += weight * stored row r */
-LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, uint32_t r, float weight, float *out)
+static void llmq__add_row(const llmq_tensor *t, uint32_t r, float weight, float *out)
 {
     LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     float v[LLMQ__CHUNK];
     uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
-        end = llmq__chunk_end(t, l, j);
-        llmq__numbers(t, l, row, j, end - j, v);
-        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, j / l->group) : weight, v, end - j);
+        end = llmq__chunk_end(t, &l, j);
+        llmq__numbers(t, &l, row, j, end - j, v);
+        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, j / l.group) : weight, v, end - j);
     }
 }
 
 LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work, size_t work_size)
 {
-    llmq__layout l;
     llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
-    l = llmq__layout_of(t);
-    llmq__read_row(t, &l, row, out);
-    return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size);
+    llmq__kernels(t->kernels)->read_row(t, row, out);
+    return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
 /* ---- 6. Activation and products ----------------------------------------------------------------------------------- */
@@ -1499,7 +1634,7 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits)
 static int8_t llmq__round_i8(float y) { return (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000); }
 
 /* q[0, n) and the scale of one group */
-static float llmq__quantize_group(const float *x, uint32_t n, int8_t *q)
+static float llmq__quantize(const float *x, uint32_t n, int8_t *q)
 {
     uint32_t i, most = 0, bits;
     float inverse;
@@ -1527,7 +1662,7 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     cols = t->cols;
     LLMQ_MEMCPY(y, x, cols * sizeof(float));
-    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, cols, y + cols, mem_size - cols * sizeof(float));
+    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, cols, y + cols, mem_size - cols * sizeof(float), t->kernels);
     if (status != LLMQ_OK) return status;
     group = llmq__activation_group(t);
     a->cols = cols;
@@ -1539,7 +1674,7 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     if (bits == 8) {
         float *scale = y + cols;
         int8_t *q = (int8_t *)(scale + llmq__ceil_div(cols, group));
-        for (j = 0; j < cols; j += group) scale[j / group] = llmq__quantize_group(y + j, llmq__min(group, cols - j), q + j);
+        for (j = 0; j < cols; j += group) scale[j / group] = llmq__kernels(t->kernels)->quantize(y + j, llmq__min(group, cols - j), q + j);
         a->q = q;
         a->scale = scale;
     }
@@ -1633,26 +1768,40 @@ LLMQ__APART float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, con
     return total;
 }
 
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                          size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t i, r, n;
+    for (r = r0; r < r1; r++)
+        for (i = 0; i < count; i += n) {
+            n = llmq__min(LLMQ__BATCH, count - i);
+            llmq__row_i8(t, &l, t->data + (size_t)r * t->row_size, x + i, n, y + i * y_stride + r, y_stride);
+        }
+}
+
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                           size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t i, r;
+    for (r = r0; r < r1; r++)
+        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
+}
+
 LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                  size_t y_stride)
 {
-    llmq__layout l;
-    uint32_t i, r, n;
+    const llmq_kernels *k;
+    uint32_t i;
     if (!t || !x || !y || r0 > r1 || r1 > t->rows || count == 0) return LLMQ_E_ARG;
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
         if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_BASIS;
         if ((x[i].q != 0) != (x[0].q != 0) || (x[i].q && (x[i].group != x[0].group || !t->format.points))) return LLMQ_E_BASIS;
     }
-    l = llmq__layout_of(t);
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (i = 0; i < count; i += n) {
-            n = x->q ? llmq__min(LLMQ__BATCH, count - i) : 1;
-            if (x->q) llmq__row_i8(t, &l, row, x + i, n, y + i * y_stride + r, y_stride);
-            else y[i * y_stride + r] = llmq__row_f32(t, &l, row, x[i].x);
-        }
-    }
+    k = llmq__kernels(t->kernels);
+    (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     return LLMQ_OK;
 }
 
@@ -1664,15 +1813,13 @@ LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x,
 LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out,
                                             void *work, size_t work_size)
 {
-    llmq__layout l;
     llmq_status status;
     uint32_t r;
     if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
-    l = llmq__layout_of(t);
     LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
-    for (r = r0; r < r1; r++) llmq__add_row(t, &l, r, weight[r], out);
-    return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size);
+    for (r = r0; r < r1; r++) llmq__kernels(t->kernels)->add_row(t, r, weight[r], out);
+    return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
 /* ---- 7. Encoder --------------------------------------------------------------------------------------------------- */
@@ -1723,12 +1870,24 @@ static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint3
 
 /* The workspace of one encoder call. */
 typedef struct llmq__encoder {
+    const llmq_kernels *kernels;
     const llmq_format *format;
     llmq__layout layout;
     float *row;        /* cols: the row, transformed */
     float *points;     /* 2^bits points as floats */
     uint16_t *code;    /* of a group */
 } llmq__encoder;
+
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                uint16_t *code)
+{
+    float y[8];
+    uint32_t i, k;
+    for (i = 0; i < count; i++, x += p) {
+        for (k = 0; k < p; k++) y[k] = x[k] * inverse;
+        code[i] = (uint16_t)llmq__nearest(points, n, p, p, y);
+    }
+}
 
 /* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
    is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
@@ -1738,17 +1897,16 @@ LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t 
     const llmq_format *f = e->format;
     float lane[LLMQ__LANES], y[8], inverse = 1.0f / scale, num, den = 0.0f;
     int32_t squares = 0;
-    uint32_t i, k, dims;
-    uint16_t *code = e->code;
+    uint32_t i, k, dims, p = f->p, whole = n / p;
+    e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
+    for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
+    if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
     LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
-        uint32_t c;
-        dims = llmq__min(f->p, n - i);
-        for (k = 0; k < dims; k++) y[k] = x[i + k] * inverse;
-        c = llmq__nearest(e->points, f->n, f->p, dims, y);
-        *code++ = (uint16_t)c;
+        const int8_t *point = f->points + e->code[i / p] * (size_t)p;
+        dims = llmq__min(p, n - i);
         for (k = 0; k < dims; k++) {
-            int32_t v = f->points[c * f->p + k];
+            int32_t v = point[k];
             lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
             squares += v * v;
         }
@@ -1823,14 +1981,17 @@ LLMQ__APART uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32
     return llmq__raise_scale(bits, exponent);
 }
 
-/* OR code k into the planes of a zeroed row. */
-static void llmq__pack(uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t k, uint32_t code)
+/* OR a code into a zeroed row. */
+static void llmq__pack(uint8_t *row_codes, uint32_t bits, uint32_t codes, uint32_t first, uint32_t code)
 {
-    uint32_t width, shift, run;
-    for (; bits; bits -= width, code >>= width) {
-        uint8_t *b = plane + llmq__plane_at(width = llmq__plane_width(bits), codes, k, &shift, &run);
-        *b |= (uint8_t)((code & (((uint32_t)1 << width) - 1)) << shift);
-        plane += llmq__plane_bytes(codes, width);
+    llmq__place at = llmq__find_code(bits, codes, first);
+    uint32_t width, bytes;
+    uint8_t *plane = row_codes + at.unit;
+    code <<= at.shift;
+    for (bits = at.bits; bits; bits -= width, code >>= width, plane += bytes) {
+        width = llmq__plane_width(bits);
+        bytes = llmq__plane_bytes(at.room, width);
+        plane[at.k % bytes] |= (uint8_t)((code & (((uint32_t)1 << width) - 1)) << at.k / bytes * width);
     }
 }
 
@@ -1852,7 +2013,7 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
     llmq_status status;
     if (f->points) exponent = llmq__normalise(w, t->cols, e->row);
     else LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
-    status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size);
+    status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
     if (status != LLMQ_OK) return status;
     if (!f->points) {
         llmq__store_raw(f, e->row, t->cols, row);
@@ -1902,6 +2063,7 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     size_t need = llmq_encode_work_size(t), used = (t->cols + (size_t)i) * sizeof(float);
     if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
+    e.kernels = llmq__kernels(t->kernels);
     e.format = &t->format;
     e.layout = llmq__layout_of(t);
     e.row = (float *)work;
@@ -2594,6 +2756,52 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #endif /* !LLMQ_NO_ENCODER */
 #endif /* !LLMQ_NO_BUNDLE */
 
+/* ---- 9. Kernels --------------------------------------------------------------------------------------------------- */
+
+static const llmq_kernels llmq__scalar = {
+    "scalar", 0, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_row, llmq__rows_i8,
+    llmq__rows_f32, llmq__add_scaled,
+#if !LLMQ_NO_ENCODER
+    llmq__nearest_codes
+#endif
+};
+
+#if LLMQ_SIMD
+#define LLMQ__SIMD_PART 1 /* the other tables: llmq__simd_at, llmq__simd_features */
+#include LLMQ_SIMD_PATH
+#undef LLMQ__SIMD_PART
+#endif
+
+LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
+{
+    if (i == 0) return &llmq__scalar;
+#if LLMQ_SIMD
+    return llmq__simd_at(i - 1);
+#else
+    return 0;
+#endif
+}
+
+LLMQ_API uint32_t llmq_cpu_features(void)
+{
+#ifdef LLMQ_CPU_FEATURES
+    return (uint32_t)(LLMQ_CPU_FEATURES);
+#elif LLMQ_SIMD
+    return llmq__simd_features();
+#else
+    return 0;
+#endif
+}
+
+LLMQ_API const llmq_kernels *llmq_kernels_best(void)
+{
+    const llmq_kernels *k, *best = &llmq__scalar;
+    uint32_t i, features = llmq_cpu_features();
+    for (i = 1; (k = llmq_kernels_at(i)) != 0; i++)
+        if ((k->features & ~features) == 0) best = k;
+    return best;
+}
+
 #ifdef __cplusplus
 }
 #endif
@@ -2605,6 +2813,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
 #undef LLMQ__CHUNK
+#undef LLMQ__UNIT
 #undef LLMQ__ID_F16
 #undef LLMQ__BATCH
 #undef LLMQ__FAR

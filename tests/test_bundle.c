@@ -744,7 +744,7 @@ static void test_swapped_fields(void)
 static void test_random_fields(void)
 {
     static const uint32_t telling[16] = {
-        0, 1, 2, 4, 16, 18, 31, 32, 33, 64, 256, 1024, 1u << 16, 1u << 24, 1u << 31, 0xffffffffu
+        0, 1, 2, 4, 16, 26, 31, 32, 33, 64, 257, 1024, 1u << 16, 1u << 24, 1u << 31, 0xffffffffu
     };
     uint8_t copy[GOLDEN_SIZE];
     field f[MOST_FIELDS];
@@ -862,9 +862,10 @@ static void test_tensor_lies(void)
         { "format 0", ENTRY(G4, 12), 4, 0, LLMQ_E_UNSUPPORTED },
         { "format 4", ENTRY(G4, 12), 4, 4, LLMQ_E_UNSUPPORTED },
         { "format 255", ENTRY(G4, 12), 4, 255, LLMQ_E_UNSUPPORTED },
-        { "format 257", ENTRY(G4, 12), 4, 257, LLMQ_E_UNSUPPORTED },
-        { "format 2^16 + g4", ENTRY(G4, 12), 4, 0x10012u, LLMQ_E_UNSUPPORTED },
-        { "g5 of the size of g4", ENTRY(G4, 12), 4, 19, LLMQ_E_CORRUPT },
+        { "g4 of version 0.1", ENTRY(G4, 12), 4, 18, LLMQ_E_UNSUPPORTED },
+        { "format 256", ENTRY(G4, 12), 4, 256, LLMQ_E_UNSUPPORTED },
+        { "format 2^16 + g4", ENTRY(G4, 12), 4, 0x1001au, LLMQ_E_UNSUPPORTED },
+        { "g5 of the size of g4", ENTRY(G4, 12), 4, 27, LLMQ_E_CORRUPT },
         { "f16 of the size of f32", ENTRY(RAW, 12), 4, 2, LLMQ_E_CORRUPT },
         { "rows 0", ENTRY(G4, 32), 4, 0, LLMQ_E_CORRUPT },
         { "a row too many", ENTRY(G4, 32), 4, 4, LLMQ_E_CORRUPT },

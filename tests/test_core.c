@@ -284,13 +284,13 @@ static void check_involution(size_t n, size_t max_block)
     CHECK(need <= 4 * (n < limit ? n : limit));
     memcpy(after, canary, sizeof canary);
     if (need) {
-        CHECK_EQ(llmq_hadamard(vector, n, max_block, workspace, need - 1), LLMQ_E_WORKSPACE);
+        CHECK_EQ(llmq_hadamard(vector, n, max_block, workspace, need - 1, NULL), LLMQ_E_WORKSPACE);
         CHECK(memcmp(vector, before, n * sizeof *vector) == 0);
     }
-    CHECK_EQ(llmq_hadamard(vector, n, max_block, need ? workspace : NULL, need), LLMQ_OK);
+    CHECK_EQ(llmq_hadamard(vector, n, max_block, need ? workspace : NULL, need, NULL), LLMQ_OK);
     CHECK(check_abs(norm_of(vector, n) - norm) <= 1e-5 * norm);
     if (n >= 32 && limit > 1) CHECK(distance(vector, before, n) > 0.1 * norm); /* it does something: sqrt 2 is likely */
-    CHECK_EQ(llmq_hadamard(vector, n, max_block, need ? workspace : NULL, need), LLMQ_OK);
+    CHECK_EQ(llmq_hadamard(vector, n, max_block, need ? workspace : NULL, need, NULL), LLMQ_OK);
     CHECK(distance(vector, before, n) <= 1e-5 * norm);
     CHECK(memcmp(after, canary, sizeof canary) == 0);
 }
@@ -329,7 +329,7 @@ static void unit_column(size_t n, size_t j)
     memset(vector, 0, n * sizeof *vector);
     vector[j] = 1.0f;
     check_at("order %lu, column %lu", (unsigned long)n, (unsigned long)j);
-    CHECK_EQ(llmq_hadamard(vector, n, 32768, workspace, sizeof workspace), LLMQ_OK);
+    CHECK_EQ(llmq_hadamard(vector, n, 32768, workspace, sizeof workspace, NULL), LLMQ_OK);
     check_column(n, j);
 }
 
@@ -380,13 +380,13 @@ static void test_transform_vectors(void)
         check_at("vector %lu: n %lu, %lu steps", (unsigned long)c, (unsigned long)v->n, (unsigned long)v->steps);
         for (i = 0; i < v->n; i++) vector[i] = (float)vector_input[i];
         if (v->steps == 0) {
-            CHECK_EQ(llmq_hadamard(vector, v->n, v->block[0], workspace, sizeof workspace), LLMQ_OK);
+            CHECK_EQ(llmq_hadamard(vector, v->n, v->block[0], workspace, sizeof workspace, NULL), LLMQ_OK);
         } else {
             llmq_transform t = llmq_transform_hadamard(v->seed[0], v->block[0]);
             t.count = v->steps;
             if (v->steps > 1) t.step[1] = llmq_transform_hadamard(v->seed[1], v->block[1]).step[0];
             CHECK_EQ(llmq_transform_apply(&t, v->back ? LLMQ_FROM_WEIGHT : LLMQ_TO_ACTIVATION, vector, v->n, workspace,
-                                          sizeof workspace), LLMQ_OK);
+                                          sizeof workspace, NULL), LLMQ_OK);
         }
         for (i = 0; i < v->n; i++) {
             double d = (double)vector[i] - vector_transformed[v->at + i];
@@ -409,7 +409,7 @@ static void test_not_finite(void)
                 random_vector(vector, n);
                 vector[at] = float_of(bad[b]);
                 check_at("%08lx at %lu of %lu", (unsigned long)bad[b], (unsigned long)at, (unsigned long)n);
-                CHECK_EQ(llmq_hadamard(vector, n, 0, workspace, sizeof workspace), LLMQ_OK);
+                CHECK_EQ(llmq_hadamard(vector, n, 0, workspace, sizeof workspace, NULL), LLMQ_OK);
                 for (i = 0; i < n; i++) spoiled += (bits_of(vector[i]) & 0x7f800000u) == 0x7f800000u;
                 CHECK_EQ((long)spoiled, (long)(at < block ? block : n - block)); /* its own block, no other */
             }
@@ -421,14 +421,14 @@ static void test_hadamard_errors(void)
     check_at("errors of llmq_hadamard");
     random_vector(vector, 172);
     memcpy(before, vector, sizeof before);
-    CHECK_EQ(llmq_hadamard(NULL, 172, 0, workspace, sizeof workspace), LLMQ_E_ARG);
-    CHECK_EQ(llmq_hadamard(vector, 0, 0, workspace, sizeof workspace), LLMQ_E_ARG);
-    CHECK_EQ(llmq_hadamard(vector, 172, 3, workspace, sizeof workspace), LLMQ_E_ARG);
-    CHECK_EQ(llmq_hadamard(vector, 172, 65536, workspace, sizeof workspace), LLMQ_E_ARG);
-    CHECK_EQ(llmq_hadamard(vector, 172, (size_t)-1, workspace, sizeof workspace), LLMQ_E_ARG);
-    CHECK_EQ(llmq_hadamard(vector, 172, 0, NULL, sizeof workspace), LLMQ_E_ARG);
-    CHECK_EQ(llmq_hadamard(vector, 172, 0, misaligned, sizeof workspace - 4), LLMQ_E_ARG);
-    CHECK_EQ(llmq_hadamard(vector, 172, 0, workspace, 0), LLMQ_E_WORKSPACE);
+    CHECK_EQ(llmq_hadamard(NULL, 172, 0, workspace, sizeof workspace, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_hadamard(vector, 0, 0, workspace, sizeof workspace, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_hadamard(vector, 172, 3, workspace, sizeof workspace, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_hadamard(vector, 172, 65536, workspace, sizeof workspace, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_hadamard(vector, 172, (size_t)-1, workspace, sizeof workspace, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_hadamard(vector, 172, 0, NULL, sizeof workspace, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_hadamard(vector, 172, 0, misaligned, sizeof workspace - 4, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_hadamard(vector, 172, 0, workspace, 0, NULL), LLMQ_E_WORKSPACE);
     CHECK(memcmp(vector, before, sizeof before) == 0);
     CHECK_EQ((long)llmq_hadamard_work_size(0, 0), 0);
     CHECK_EQ((long)llmq_hadamard_work_size(172, 3), 0);
@@ -448,8 +448,8 @@ static void test_hadamard_walls(void)
             random_vector(v, n);
             memcpy(vector, v, n * sizeof(float));
             check_at("walls, n %lu", (unsigned long)n);
-            CHECK_EQ(llmq_hadamard(v, n, 0, side ? work.start : work.end - need, need), LLMQ_OK);
-            CHECK_EQ(llmq_hadamard(vector, n, 0, workspace, need), LLMQ_OK);
+            CHECK_EQ(llmq_hadamard(v, n, 0, side ? work.start : work.end - need, need, NULL), LLMQ_OK);
+            CHECK_EQ(llmq_hadamard(vector, n, 0, workspace, need, NULL), LLMQ_OK);
             CHECK(memcmp(v, vector, n * sizeof(float)) == 0);
         }
     check_wall_close(&x);
@@ -470,7 +470,7 @@ static llmq_transform two_steps(uint32_t seed)
 
 static void apply(const llmq_transform *t, int direction, float *v, uint32_t n)
 {
-    CHECK_EQ(llmq_transform_apply(t, direction, v, n, workspace, llmq_transform_work_size(t, n)), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(t, direction, v, n, workspace, llmq_transform_work_size(t, n), NULL), LLMQ_OK);
 }
 
 /* Back and forth, and products kept: <T^-T w, T x> = <w, x>. Tolerances are those of check_involution. */
@@ -516,7 +516,7 @@ static void test_signs(void)
             once[j] = sign;
             check_at("sign %lu of %lu", (unsigned long)j, (unsigned long)n);
             apply(&t, LLMQ_TO_ACTIVATION, vector, n);
-            CHECK_EQ(llmq_hadamard(once, n, 0, workspace, sizeof workspace), LLMQ_OK);
+            CHECK_EQ(llmq_hadamard(once, n, 0, workspace, sizeof workspace, NULL), LLMQ_OK);
             for (i = 0; i < n; i++) different += !(vector[i] >= once[i] && vector[i] <= once[i]); /* -0 is 0 */
             CHECK_EQ((long)different, 0);
         }
@@ -529,7 +529,7 @@ static void test_bias(void)
     uint32_t seed, i;
     for (i = 0; i < 1024; i++) vector[i] = 1.0f;
     check_at("ones without signs");
-    CHECK_EQ(llmq_hadamard(vector, 1024, 0, NULL, 0), LLMQ_OK);
+    CHECK_EQ(llmq_hadamard(vector, 1024, 0, NULL, 0, NULL), LLMQ_OK);
     CHECK(vector[0] > 31.9f);
     for (seed = 0; seed < 32; seed++) {
         llmq_transform t = llmq_transform_hadamard(seed, 0);
@@ -594,7 +594,7 @@ static void refuse(const llmq_transform *t, int direction, uint32_t n, void *wor
 {
     random_vector(vector, 172);
     memcpy(before, vector, 172 * sizeof *vector);
-    CHECK_EQ(llmq_transform_apply(t, direction, vector, n, work, size), expected);
+    CHECK_EQ(llmq_transform_apply(t, direction, vector, n, work, size, NULL), expected);
     CHECK(memcmp(vector, before, 172 * sizeof *vector) == 0);
 }
 
@@ -605,7 +605,7 @@ static void test_transform_errors(void)
     size_t need = llmq_transform_work_size(&t, 172), i;
     CHECK_EQ((long)need, (long)llmq_hadamard_work_size(172, 0));
     check_at("transform: range");
-    CHECK_EQ(llmq_transform_apply(&t, LLMQ_TO_WEIGHT, NULL, 172, workspace, need), LLMQ_E_ARG);
+    CHECK_EQ(llmq_transform_apply(&t, LLMQ_TO_WEIGHT, NULL, 172, workspace, need, NULL), LLMQ_E_ARG);
     refuse(&t, -1, 172, workspace, need, LLMQ_E_ARG);
     refuse(&t, 3, 172, workspace, need, LLMQ_E_ARG);
     refuse(&t, LLMQ_TO_WEIGHT, 0, workspace, need, LLMQ_E_ARG);

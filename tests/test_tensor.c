@@ -232,33 +232,42 @@ static uint32_t reference_codes(const llmq_format *f, uint32_t cols)
 static size_t reference_size(const llmq_format *f, uint32_t cols)
 {
     static const uint32_t widths[] = { 8, 8, 4, 2, 1 };
-    uint32_t bits = f->bits, codes = reference_codes(f, cols);
-    size_t size, i;
+    uint32_t codes = reference_codes(f, cols), last = codes % 128, bits = f->bits;
+    size_t size = 2 * up(cols, f->group ? f->group : cols) + (codes - last) / 8 * (size_t)bits, i;
     if (!f->points) return (size_t)cols * bits / 8;
-    size = 2 * up(cols, f->group ? f->group : cols);
+    if (bits == 3) last = up(last, 2), bits = 6;
     for (i = 0; i < COUNT(widths); i++) {
         if (widths[i] > bits) continue;
-        size += up(codes * widths[i], 8);
+        size += up(last * widths[i], 8);
         bits -= widths[i];
     }
     return size;
 }
 
-/* Code k of a row of that many codes of that many bits. */
-static uint32_t reference_code(const uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t k)
+/* Number k of a unit of that many numbers of that many bits. */
+static uint32_t reference_number(const uint8_t *plane, uint32_t bits, uint32_t room, uint32_t k)
 {
     static const uint32_t widths[] = { 8, 8, 4, 2, 1 };
     uint32_t code = 0, done = 0;
     size_t i;
     for (i = 0; i < COUNT(widths); i++) {
-        uint32_t f = widths[i], unit = 256 / f, first = k / unit * unit, u;
+        uint32_t f = widths[i], u = up(f * room, 8);
         if (f > bits - done) continue;
-        u = up(least(unit, codes - first) * f, 8);
-        code |= (uint32_t)(plane[first * f / 8 + (k - first) % u] >> f * ((k - first) / u) & ((1 << f) - 1)) << done;
-        plane += up(codes * f, 8);
+        code |= (uint32_t)(plane[k % u] >> f * (k / u) & ((1 << f) - 1)) << done;
+        plane += u;
         done += f;
     }
     return code;
+}
+
+/* Code k of a row of that many codes of that many bits. */
+static uint32_t reference_code(const uint8_t *plane, uint32_t bits, uint32_t codes, uint32_t k)
+{
+    uint32_t room = least(128, codes - k / 128 * 128), half = up(room, 2);
+    plane += (size_t)(k / 128) * 16 * bits;
+    k %= 128;
+    if (bits != 3) return reference_number(plane, bits, room, k);
+    return k < half ? reference_number(plane, 6, half, k) & 7 : reference_number(plane, 6, half, k - half) >> 3;
 }
 
 static float reference_raw(const llmq_format *f, const uint8_t *b)
@@ -420,7 +429,7 @@ static void check_decode(const llmq_tensor *t, uint32_t row)
     unsigned char *after = (unsigned char *)workspace + need;
     read_record(&t->format, t->cols, t->data + row * t->row_size);
     memcpy(expected, ref.value, t->cols * sizeof(float));
-    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, need), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, need, NULL), LLMQ_OK);
     memset(after, 0x5a, 4);
     memset(decoded, 0x77, sizeof decoded);
     if (need) CHECK_EQ(llmq_tensor_decode(t, row, decoded, workspace, need - 1), LLMQ_E_WORKSPACE);
@@ -446,7 +455,7 @@ static void check_activation(const llmq_tensor *t, const llmq_activation *a, con
 {
     uint32_t group = t->format.points && t->format.group ? t->format.group : 128, j, k, end, wrong = 0;
     memcpy(expected, x, t->cols * sizeof(float));
-    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, expected, t->cols, workspace, sizeof workspace), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, expected, t->cols, workspace, sizeof workspace, NULL), LLMQ_OK);
     CHECK(a32->q == NULL && a32->cols == t->cols && a->cols == t->cols && a->group == group);
     CHECK(same_floats(a32->x, expected, t->cols));
     for (j = 0; j < t->cols; j = end) {
@@ -592,7 +601,7 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
         CHECK_EQ(wrong, 0);
         return;
     }
-    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, sizeof workspace), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, sizeof workspace, NULL), LLMQ_OK);
     CHECK(error_energy(expected, decoded, t->cols) <= 5e-6 * 5e-6 * total);
 }
 
@@ -1100,7 +1109,7 @@ static void check_encoding(uint32_t format, uint32_t group, uint32_t cols, int r
     for (r = 0; r < rows; r++) {
         const float *w = weights + r * cols;
         memcpy(stored, w, cols * sizeof(float));
-        CHECK_EQ(llmq_transform_apply(&t.transform, LLMQ_TO_WEIGHT, stored, cols, workspace, need), LLMQ_OK);
+        CHECK_EQ(llmq_transform_apply(&t.transform, LLMQ_TO_WEIGHT, stored, cols, workspace, need, NULL), LLMQ_OK);
         read_record(&t.format, cols, records + r * t.row_size);
         if (t.format.points) {
             check_codes(&t.format, stored, cols);

@@ -19,10 +19,10 @@ KIND_NAME = {TENSOR: "tensor", TRANSFORM: "transform", GRID: "grid", VALUE: "val
 BYTES, TEXT, U32, F32 = 0, 1, 2, 3
 TYPE_NAME = {BYTES: "bytes", TEXT: "text", U32: "u32", F32: "f32"}
 RAW_BITS = {1: 32, 2: 16, 3: 16}                     # format ids of f32, f16, bf16
-GRID_SHAPE = {16: (1, 4), 17: (1, 8), 18: (1, 16), 19: (1, 32), 20: (1, 64), 21: (1, 256),   # id: (p, n)
-              32: (2, 16), 33: (2, 64), 34: (2, 256), 35: (3, 64), 36: (3, 512), 37: (4, 256)}
-CUSTOM = 256
-G4, G5 = 18, 19
+GRID_SHAPE = {24: (1, 4), 25: (1, 8), 26: (1, 16), 27: (1, 32), 28: (1, 64), 29: (1, 256),   # id: (p, n)
+              40: (2, 16), 41: (2, 64), 42: (2, 256), 43: (3, 64), 44: (3, 512), 45: (4, 256)}
+CUSTOM = 257
+G4, G5 = 26, 27
 
 # The two built-in grids that the golden bundle uses: symmetric, so the positive halves say all.
 HALF = {G4: [5, 15, 25, 36, 48, 62, 79, 104],
@@ -74,13 +74,35 @@ def ceil_log2(n):
     return (n - 1).bit_length()
 
 
-def code_place(codes, width, k):
-    """Byte and bit in a plane where code k of `codes` begins."""
-    unit = 256 // width
-    first = k // unit * unit
-    used = min(unit, codes - first)
-    size = (used * width + 7) // 8
-    return first * width // 8 + (k - first) % size, width * ((k - first) // size)
+def code_bytes(codes, bits):
+    """Bytes of that many codes."""
+    full, last = codes // 128, codes % 128
+    if bits == 3:
+        return full * 48 + sum(((last + 1) // 2 * w + 7) // 8 for w in (4, 2))
+    return full * 16 * bits + sum((last * w + 7) // 8 for w in planes(bits))
+
+
+def code_places(bits, codes, k):
+    """Where the bits of code k of `codes` are: (byte, bit, how many), from its lowest bits on."""
+    room = min(128, codes - k // 128 * 128)
+    at, k = k // 128 * 16 * bits, k % 128
+    skip = 0
+    if bits == 3:                                    # half of a number of 6 bits
+        room, bits = (room + 1) // 2, 6
+        skip, k = (3, k - room) if k >= room else (0, k)
+        take = 3
+    else:
+        take = bits
+    out = []
+    for width in planes(bits):
+        size = (room * width + 7) // 8
+        own = max(0, min(width - skip, take)) if skip < width else 0
+        if own:
+            out.append((at + k % size, width * (k // size) + skip, own))
+            take -= own
+        skip = max(0, skip - width)
+        at += size
+    return out
 
 
 def group_codes(cols, group, p):
@@ -94,33 +116,27 @@ def row_size(bits, p, group, cols, raw=False):
     if raw:
         return cols * bits // 8
     columns, codes = group_codes(cols, group, p)
-    return 2 * len(columns) + sum((sum(codes) * w + 7) // 8 for w in planes(bits))
+    return 2 * len(columns) + code_bytes(sum(codes), bits)
 
 
 def pack_row(scales, codes, bits):
     """Scales (bfloat16 bits) and codes into a record."""
-    out = struct.pack("<%dH" % len(scales), *scales)
-    low = 0
-    for width in planes(bits):
-        plane = bytearray((len(codes) * width + 7) // 8)
-        for k, code in enumerate(codes):
-            byte, bit = code_place(len(codes), width, k)
-            plane[byte] |= (code >> low & (1 << width) - 1) << bit
-        out += bytes(plane)
-        low += width
-    return out
+    out = bytearray(code_bytes(len(codes), bits))
+    for k, code in enumerate(codes):
+        for byte, bit, width in code_places(bits, len(codes), k):
+            out[byte] |= (code & (1 << width) - 1) << bit
+            code >>= width
+    return struct.pack("<%dH" % len(scales), *scales) + bytes(out)
 
 
 def unpack_row(record, bits, count, scales):
     """The reverse, bit by bit."""
     codes = [0] * count
-    at, low = 2 * scales, 0
-    for width in planes(bits):
-        for k in range(count):
-            byte, bit = code_place(count, width, k)
-            codes[k] |= (record[at + byte] >> bit & (1 << width) - 1) << low
-        at += (count * width + 7) // 8
-        low += width
+    for k in range(count):
+        low = 0
+        for byte, bit, width in code_places(bits, count, k):
+            codes[k] |= (record[2 * scales + byte] >> bit & (1 << width) - 1) << low
+            low += width
     return list(struct.unpack("<%dH" % scales, record[:2 * scales])), codes
 
 

@@ -188,23 +188,33 @@ def bf16_value(bits):
     return float(float_of(bits << 16))
 
 
-def pack(codes, bits):
-    """Code k of a plane of width f: unit k f / 256, and there byte k mod u, bit f (k div u)."""
+def pack_unit(numbers, room, bits):
+    """Planes, each as one long number: number k in byte k mod u, bit f (k div u)."""
     out = b""
     for width in (8, 8, 4, 2, 1):
         if width > bits:
             continue
         bits -= width
-        part, codes = [c & (1 << width) - 1 for c in codes], [c >> width for c in codes]
-        per_unit = 256 // width
-        for start in range(0, len(part), per_unit):
-            unit = part[start:start + per_unit]
-            u = -(-len(unit) * width // 8)
-            number = 0  # the unit as one little-endian number
-            for k, c in enumerate(unit):
-                number |= c << 8 * (k % u) + width * (k // u)
-            out += number.to_bytes(u, "little")
-    assert bits == 0 and not any(codes)
+        u = -(-width * room // 8)
+        number = 0  # the plane as one little-endian number
+        for k, c in enumerate(numbers):
+            number |= (c & (1 << width) - 1) << 8 * (k % u) + width * (k // u)
+        numbers = [c >> width for c in numbers]
+        out += number.to_bytes(u, "little")
+    assert bits == 0 and not any(numbers)
+    return out
+
+
+def pack(codes, bits):
+    """Units of 128 codes; 3 bits as pairs."""
+    out = b""
+    for start in range(0, len(codes), 128):
+        unit = codes[start:start + 128]
+        half = (len(unit) + 1) // 2
+        if bits == 3:
+            out += pack_unit([a + 8 * b for a, b in zip(unit[:half], unit[half:] + [0])], half, 6)
+        else:
+            out += pack_unit(unit, len(unit), bits)
     return out
 
 
