@@ -34,7 +34,7 @@ static int has_own(const llmq_kernels *k, int op)
     }
 }
 
-/* The better of two medians: one may have met noise. What is still below 1 is looked at five times more. */
+/* The better of two medians, for one may have met noise; below 1, the median of five longer races. */
 static double speedup(duel *d, double seconds)
 {
     double ratio[5], best = 0;
@@ -44,7 +44,7 @@ static double speedup(duel *d, double seconds)
     }
     if (best >= 1 || stopped) return best;
     for (int i = 0; i < 5; i++) {
-        race(d, 1, 4 * seconds, 20e-6);
+        race(d, 1, 20 * seconds, 20e-6);
         ratio[i] = d->time[1] / d->time[0];
     }
     return quantile(ratio, 5, 0.5);
