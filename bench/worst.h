@@ -11,7 +11,20 @@ static const struct { uint32_t rows, cols; } worst_shapes[] = {
 static const uint32_t worst_lengths[] = { 64, 100, 128, 172, 256, 288, 512, 576, 896, 1024, 2048, 4096 };
 enum { SHAPES = sizeof worst_shapes / sizeof *worst_shapes, LENGTHS = sizeof worst_lengths / sizeof *worst_lengths };
 
-typedef struct worst { double speedup; char what[96]; int cases; double seconds; } worst;
+/* Of a table: how many cases, how many of them below 1, and which are the slowest. */
+enum { SHOWN = 4 };
+typedef struct slow { double speedup; char what[80]; } slow;
+typedef struct worst { slow slowest[SHOWN]; int cases, below; double seconds; } worst;
+
+static void worst_note(worst *w, const slow *s)
+{
+    int i = w->cases < SHOWN ? w->cases : SHOWN;
+    w->cases++;
+    w->below += s->speedup < 1;
+    for (; i > 0 && s->speedup < w->slowest[i - 1].speedup; i--)
+        if (i < SHOWN) w->slowest[i] = w->slowest[i - 1];
+    if (i < SHOWN) w->slowest[i] = *s;
+}
 
 /* What a case calls, and whether a table has code of its own for it: where it has the scalar function there is nothing to
    measure but noise. */
@@ -54,7 +67,7 @@ static void worst_case(worst *w, const llmq_tensor *t, const llmq_kernels *k, in
 {
     static duel d;
     call c[2] = { call_make(t, k), call_make(t, llmq_kernels_at(0)) };
-    double ratio;
+    slow s;
     if (stopped || !has_own(k, op)) return;
     for (int i = 0; i < 2; i++) {
         if (op == FLOAT) c[i].x = &v.f32;
@@ -62,13 +75,10 @@ static void worst_case(worst *w, const llmq_tensor *t, const llmq_kernels *k, in
         d.job[i].run = operations[op].run;
         d.job[i].context = &c[i];
     }
-    ratio = speedup(&d, w->seconds);
-    if (stopped) return;
-    w->cases++;
-    if (ratio >= w->speedup) return;
-    w->speedup = ratio;
-    snprintf(w->what, sizeof w->what, "%s, %s, %s of %u x %u", k->name, op < PREPARE ? t->format.name : "float", operations[op].name,
-             (unsigned)t->rows, (unsigned)t->cols);
+    s.speedup = speedup(&d, w->seconds);
+    snprintf(s.what, sizeof s.what, "%s, %s of %u x %u", op < PREPARE ? t->format.name : "float", operations[op].name, (unsigned)t->rows,
+             (unsigned)t->cols);
+    if (!stopped) worst_note(w, &s);
 }
 
 /* All shapes of a format, for one table. */
