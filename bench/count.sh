@@ -7,9 +7,10 @@
 #
 # The program and the name of the table are appended to the command, or replace {} and {table} in it, where a machine is
 # emulated: "qemu-system-arm ... -semihosting-config enable=on,target=native,arg=count,arg={table} -kernel {}". COUNT_SOURCES:
-# more files to compile, such as a start-up file. Needs a QEMU with plug-ins and a compiler for this machine, HOSTCC (cc).
+# more files to compile, such as a start-up file. Where memory is short: -DCOUNT_ROWS=4 -DCOUNT_COLS=512 among the flags.
+# Needs a QEMU with plug-ins, and a compiler for this machine, HOSTCC (cc).
 set -eu
-[ $# -eq 3 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 3 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 table=$1 compile=$2 run=$3
 work=$(mktemp -d)
@@ -25,10 +26,10 @@ counts() {
     case $command in *"{}"*) ;; *) command="$command {} {table}" ;; esac
     command=${command//"{}"/"$work/count"}
     command=${command//"{table}"/"$1"}
-    local qemu=${command%% *} arguments=
-    [ "$qemu" = "$command" ] || arguments=${command#* }
+    # a timeout may stand before the emulator
+    command=$(sed "s#qemu-[a-z0-9_-]*#& -plugin $work/insn.so -d plugin -D $work/log#" <<< "$command")
     # shellcheck disable=SC2086
-    "$qemu" -plugin "$work/insn.so" -d plugin -D "$work/log" $arguments < /dev/null > "$work/out" || { cat "$work/out" >&2; return 1; }
+    $command < /dev/null > "$work/out" || { cat "$work/out" >&2; return 1; }
     tr -d '\r' < "$work/out" > "$work/names"
     sed -n 's/^insn //p' "$work/log" > "$work/insn"
     [ "$(wc -l < "$work/names")" = "$(wc -l < "$work/insn")" ] || { echo "count: markers are missing, or there are too many" >&2; return 1; }
