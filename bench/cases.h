@@ -193,7 +193,8 @@ static void vectors_make(void)
 /* Activations for t: `batch` of int8, and one of floats. */
 static void vectors_prepare(const llmq_tensor *t, uint32_t batch)
 {
-    for (uint32_t i = 0; i < batch; i++) must(llmq_activation_prepare(&v.i8[i], t, 8, v.uniform[i], v.i8_memory[i], v.memory_size));
+    for (uint32_t i = 0; i < batch; i++)
+        must(llmq_activation_prepare(&v.i8[i], t, 8, v.uniform[i], v.i8_memory[i], v.memory_size));
     must(llmq_activation_prepare(&v.f32, t, 32, v.uniform[0], v.f32_memory, v.memory_size));
 }
 

@@ -37,8 +37,9 @@ VISIBLE int qemu_plugin_install(uint64_t id, const qemu_info *info, int argc, ch
 int qemu_plugin_version = 1;
 
 static const struct { const char *target; size_t size; unsigned char bytes[4]; } markers[] = {
-    { "aarch64", 4, { 0x7b, 0x03, 0x1b, 0xaa } }, { "arm", 2, { 0xc9, 0x46 } },         { "arm", 4, { 0x09, 0x90, 0x89, 0xe1 } },
-    { "riscv32", 4, { 0x13, 0x20, 0x10, 0x00 } }, { "riscv64", 4, { 0x13, 0x20, 0x10, 0x00 } }, { "x86_64", 3, { 0x48, 0x87, 0xdb } },
+    { "aarch64", 4, { 0x7b, 0x03, 0x1b, 0xaa } }, { "arm", 2, { 0xc9, 0x46 } }, { "arm", 4, { 0x09, 0x90, 0x89, 0xe1 } },
+    { "riscv32", 4, { 0x13, 0x20, 0x10, 0x00 } }, { "riscv64", 4, { 0x13, 0x20, 0x10, 0x00 } },
+    { "x86_64", 3, { 0x48, 0x87, 0xdb } },
 };
 static const char *target;
 static uint64_t counter, begin; /* markers are not counted */
@@ -50,8 +51,8 @@ static int is_marker(const struct qemu_plugin_insn *insn)
 {
     size_t size = qemu_plugin_insn_size(insn);
     for (size_t i = 0; i < sizeof markers / sizeof *markers; i++)
-        if (size >= markers[i].size && !strcmp(target, markers[i].target) && !memcmp(qemu_plugin_insn_data(insn), markers[i].bytes, markers[i].size))
-            return 1;
+        if (size >= markers[i].size && !strcmp(target, markers[i].target)
+            && !memcmp(qemu_plugin_insn_data(insn), markers[i].bytes, markers[i].size)) return 1;
     return 0;
 }
 

@@ -67,7 +67,8 @@ static double two_threads(const llmq_tensor *t, int second, double seconds)
     first = all, m.second = all;
     first.r1 = m.second.r0 = t->rows / 2;
     m.second.core = second;
-    if (sem_init(&m.begin, 0, 0) || sem_init(&m.end, 0, 0) || pthread_create(&thread, NULL, second_thread, &m)) return (double)NAN;
+    if (sem_init(&m.begin, 0, 0) || sem_init(&m.end, 0, 0)) return (double)NAN;
+    if (pthread_create(&thread, NULL, second_thread, &m)) return (double)NAN;
     end = wall_clock() + seconds;
     /* undisturbed samples only; on a machine that is never quiet whatever there is */
     while (!stopped && n < SAMPLES && (wall_clock() < end || (n < ENOUGH && tries < 1000))) {
