@@ -1633,6 +1633,10 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits)
 /* y in [-127.5, 127.5] to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
 static int8_t llmq__round_i8(float y) { return (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000); }
 
+/* Has a group with these bits of max|x| a scale, and what stands for it if not: 0 below 2^-100, NaN where it is not finite. */
+static int llmq__quantizable(uint32_t most) { return most >= (uint32_t)(127 - 100) << 23 && most < 0x7f800000u; }
+static float llmq__no_scale(uint32_t most) { return most >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f; }
+
 /* q[0, n) and the scale of one group */
 static float llmq__quantize(const float *x, uint32_t n, int8_t *q)
 {
@@ -1642,9 +1646,9 @@ static float llmq__quantize(const float *x, uint32_t n, int8_t *q)
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
         if (bits > most) most = bits;
     }
-    if (most < (uint32_t)(127 - 100) << 23 || most >= 0x7f800000u) {
+    if (!llmq__quantizable(most)) {
         LLMQ_MEMSET(q, 0, n);
-        return most >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f;
+        return llmq__no_scale(most);
     }
     inverse = 127.0f / llmq__bits_float(most);
     for (i = 0; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);

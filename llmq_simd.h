@@ -1,0 +1,1532 @@
+/* llmq_simd.h - v0.2.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+
+   DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
+   else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
+   the tensor, and t.kernels->name says which.
+
+   HOW IT IS MADE
+       A table (struct llmq_kernels, section 9 of llmq.h) for each instruction set, in its own section below. The text of
+       the kernels is shared: two templates, which this file includes from itself, written in a small vocabulary of 16
+       floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
+       All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
+       operation is the one that the scalar text does, on the same operands, in the same order for each result.
+
+   CONTENTS
+       1. Configuration
+       2. Template: kernels on floats
+       3. Template: kernels on codes
+       4. x86: SSSE3
+       5. x86: AVX2, and with VNNI
+       6. x86: AVX-512
+       7. Arm: NEON
+       8. Arm: microcontrollers
+       9. WebAssembly
+      10. RISC-V
+      11. Tables
+
+   STACK
+       Frames are up to 3 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
+
+#ifndef LLMQ__SIMD_PART
+#error "llmq: include llmq.h, which includes llmq_simd.h"
+#elif LLMQ__SIMD_PART == 0
+
+/* ---- 1. Configuration ---------------------------------------------------------------------------------------------
+
+   Each 0 or 1; the default is 1 where the compiler can make it. On x86 the functions carry target attributes, so that the
+   rest of the program may be compiled for any processor; elsewhere a set is compiled in when the compiler is told of it.
+   LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
+   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
+#if (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
+#define LLMQ__X86 1
+#include <immintrin.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+#else
+#define LLMQ__X86 0
+#endif
+#ifndef LLMQ_SIMD_SSSE3
+#define LLMQ_SIMD_SSSE3 LLMQ__X86
+#endif
+#ifndef LLMQ_SIMD_AVX2
+#define LLMQ_SIMD_AVX2 LLMQ__X86
+#endif
+#ifndef LLMQ_SIMD_AVXVNNI
+#if !LLMQ_SIMD_AVX2
+#define LLMQ_SIMD_AVXVNNI 0
+#elif defined(__clang__)
+#define LLMQ_SIMD_AVXVNNI (__clang_major__ >= 12)
+#elif defined(__GNUC__)
+#define LLMQ_SIMD_AVXVNNI (__GNUC__ >= 11)
+#else
+#define LLMQ_SIMD_AVXVNNI (_MSC_VER >= 1929)
+#endif
+#endif
+#ifndef LLMQ_SIMD_AVX512
+#define LLMQ_SIMD_AVX512 0
+#endif
+
+/* The name of this file for itself. */
+#ifndef LLMQ_SIMD_SELF
+#define LLMQ_SIMD_SELF "llmq_simd.h"
+#endif
+
+#elif LLMQ__SIMD_PART == 1
+
+#define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
+#define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
+#define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
+#define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__FLOATS)  /* a word of its vocabulary */
+#define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__BYTES)
+#define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)
+#define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
+#if defined(__GNUC__) || defined(__clang__)
+#define LLMQ__TARGET_OF(sets) __attribute__((target(sets)))
+#define LLMQ__PLAIN static inline __attribute__((always_inline, unused))
+#define LLMQ__WORD static inline __attribute__((always_inline, unused)) LLMQ__TARGET
+#define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
+#define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
+#else
+#define LLMQ__TARGET_OF(sets)
+#define LLMQ__PLAIN static __forceinline
+#define LLMQ__WORD static __forceinline
+#define LLMQ__KERNEL static __declspec(noinline)
+#define LLMQ__PREFETCH(p) ((void)(p))
+#endif
+#if LLMQ_NO_ENCODER
+#define LLMQ__NEAREST(isa)
+#else
+#define LLMQ__NEAREST(isa) , llmq__nearest_##isa
+#endif
+/* A table: its kernels on floats with one suffix, those on codes with another, which names it. */
+#define LLMQ__TABLE(name, features, floats, codes)                                                                               \
+    static const llmq_kernels llmq__table_##codes = {                                                                             \
+        name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
+        llmq__read_row_##codes, llmq__add_row_##codes, llmq__rows_i8_##codes, llmq__rows_f32_##codes, llmq__add_scaled_##floats   \
+        LLMQ__NEAREST(floats)                                                                                                     \
+    }
+
+/* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
+enum {
+    LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8, LLMQ__KIND_V2N16,
+    LLMQ__KIND_V2N64
+};
+#define LLMQ__AHEAD 1024 /* bytes from a load to what is prefetched by it */
+
+LLMQ__PLAIN uint32_t llmq__kind_bits(int kind)
+{
+    static const uint8_t bits[] = { 0, 2, 3, 4, 5, 6, 8, 4, 6 };
+    return bits[kind];
+}
+LLMQ__PLAIN uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
+
+/* The kind of a format all of whose points are >= least. Points of 8 bits are g8's or looked up. */
+static int llmq__kind(const llmq_format *f, int least)
+{
+    int kind;
+    uint32_t i;
+    for (kind = LLMQ__KIND_G2; kind <= LLMQ__KIND_V2N64; kind++)
+        if (llmq__kind_bits(kind) == f->bits && llmq__kind_p(kind) == f->p) break;
+    if (kind > LLMQ__KIND_V2N64) return LLMQ__KIND_OTHER;
+    if (kind == LLMQ__KIND_G8) return f->points == llmq__g8 ? kind : LLMQ__KIND_OTHER;
+    if (f->id != LLMQ_FORMAT_CUSTOM) return kind;
+    for (i = 0; i < f->p << f->bits; i++)
+        if (f->points[i] < least) return LLMQ__KIND_OTHER;
+    return kind;
+}
+
+/* all[0, 64) = n points, a power of two, repeated up to 16 and filled up with anything. */
+static void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
+{
+    uint32_t i;
+    for (i = 0; i < 16; i++) all[i] = points[i & (n - 1)];
+    LLMQ_MEMCPY(all + 16, n > 16 ? points + 16 : all, 16);
+    LLMQ_MEMCPY(all + 32, n > 32 ? points + 32 : all, 16);
+    LLMQ_MEMCPY(all + 48, n > 32 ? points + 48 : all, 16);
+}
+
+/* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
+typedef struct llmq__run {
+    uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
+} llmq__run;
+
+static llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
+{
+    llmq__run r;
+    r.w = r.x = 0;
+    r.w_group = l->group;
+    r.x_group = x->group;
+    r.cols = x->cols;
+    r.w_end = llmq__min(l->group, r.cols);
+    r.x_end = llmq__min(x->group, r.cols);
+    r.end = llmq__min(r.w_end, r.x_end);
+    return r;
+}
+
+LLMQ__PLAIN void llmq__next_run(llmq__run *r)
+{
+    uint32_t end = r->end;
+    if (end == r->w_end) r->w++, r->w_end = llmq__min(r->cols, end + r->w_group);
+    if (end == r->x_end) r->x++, r->x_end = llmq__min(r->cols, end + r->x_group);
+    r->end = llmq__min(r->w_end, r->x_end);
+}
+
+/* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
+static uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
+{
+    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0, p = llmq__kind_p(kind);
+    if (kind == LLMQ__KIND_OTHER) return 0;
+    if (w % (LLMQ__UNIT * p) == 0 && a % (LLMQ__UNIT * p) == 0) return LLMQ__UNIT;
+    return w % (32 * p) == 0 && a % (32 * p) == 0 ? 32 : 0;
+}
+
+/* ---- 4. x86: SSSE3 ------------------------------------------------------------------------------------------------ */
+
+#if LLMQ_SIMD_SSSE3
+#define LLMQ__ISA ssse3
+#define LLMQ__FLOATS ssse3
+#define LLMQ__BYTES ssse3
+#define LLMQ__DOTS ssse3
+#define LLMQ__QUADS ssse3
+#define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
+#define LLMQ__FL 4
+#define LLMQ__RADIX 8
+#define LLMQ__LEAST (-127)
+
+typedef __m128 llmq__fv_ssse3;
+LLMQ__WORD __m128 llmq__ldv_ssse3(const float *p) { return _mm_loadu_ps(p); }
+LLMQ__WORD void llmq__stv_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+LLMQ__WORD __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
+LLMQ__WORD __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
+LLMQ__WORD __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
+LLMQ__WORD __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+LLMQ__WORD __m128 llmq__inner_ssse3(__m128 v)
+{
+    const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0)), high = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, INT32_MIN, 0, 0));
+    v = _mm_add_ps(_mm_shuffle_ps(v, v, 0xb1), _mm_xor_ps(v, odd)); /* b + a, a - b */
+    return _mm_add_ps(_mm_shuffle_ps(v, v, 0x4e), _mm_xor_ps(v, high));
+}
+
+typedef struct llmq__fs_ssse3 { __m128 a, b, c, d; } llmq__fs_ssse3;
+#define LLMQ__EACH(op, x, y) { op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d) }
+LLMQ__WORD llmq__fs_ssse3 llmq__ld16_ssse3(const float *p)
+{
+    llmq__fs_ssse3 v = { _mm_loadu_ps(p), _mm_loadu_ps(p + 4), _mm_loadu_ps(p + 8), _mm_loadu_ps(p + 12) };
+    return v;
+}
+LLMQ__WORD void llmq__st16_ssse3(float *p, llmq__fs_ssse3 v)
+{
+    _mm_storeu_ps(p, v.a);
+    _mm_storeu_ps(p + 4, v.b);
+    _mm_storeu_ps(p + 8, v.c);
+    _mm_storeu_ps(p + 12, v.d);
+}
+LLMQ__WORD llmq__fs_ssse3 llmq__set16_ssse3(float x)
+{
+    __m128 v = _mm_set1_ps(x);
+    llmq__fs_ssse3 r = { v, v, v, v };
+    return r;
+}
+LLMQ__WORD llmq__fs_ssse3 llmq__add16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
+LLMQ__WORD llmq__fs_ssse3 llmq__sub16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
+LLMQ__WORD llmq__fs_ssse3 llmq__mul16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
+LLMQ__WORD llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), z = _mm_setzero_si128();
+    __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v); /* in the upper byte of 16, then of 32 bits */
+    llmq__fs_ssse3 r;
+    r.a = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, lo), 24));
+    r.b = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, lo), 24));
+    r.c = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, hi), 24));
+    r.d = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, hi), 24));
+    return r;
+}
+LLMQ__WORD __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
+{
+    const __m128i bit = _mm_set_epi32(8, 4, 2, 1);
+    __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), bit), bit);
+    return _mm_xor_ps(v, _mm_castsi128_ps(_mm_slli_epi32(set, 31)));
+}
+LLMQ__WORD llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
+{
+    v.a = llmq__flip4_ssse3(v.a, bits);
+    v.b = llmq__flip4_ssse3(v.b, bits >> 4);
+    v.c = llmq__flip4_ssse3(v.c, bits >> 8);
+    v.d = llmq__flip4_ssse3(v.d, bits >> 12);
+    return v;
+}
+typedef __m128i llmq__us_ssse3; /* all 16 lanes folded into four */
+LLMQ__WORD __m128i llmq__zero_us_ssse3(void) { return _mm_setzero_si128(); }
+LLMQ__WORD __m128i llmq__max32_ssse3(__m128i a, __m128i b)
+{
+    __m128i gt = _mm_cmpgt_epi32(a, b);
+    return _mm_or_si128(_mm_and_si128(gt, a), _mm_andnot_si128(gt, b));
+}
+LLMQ__WORD __m128i llmq__amax16_ssse3(__m128i m, llmq__fs_ssse3 v)
+{
+    const __m128i rest = _mm_set1_epi32(0x7fffffff);
+    m = llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.a), rest));
+    m = llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.b), rest));
+    m = llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.c), rest));
+    return llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.d), rest));
+}
+LLMQ__WORD uint32_t llmq__top16_ssse3(__m128i m)
+{
+    m = llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0xb1)));
+}
+LLMQ__WORD __m128i llmq__round_ssse3(__m128 v)
+{
+    __m128i u = _mm_castps_si128(_mm_add_ps(v, _mm_set1_ps(12582912.0f)));
+    return _mm_sub_epi32(_mm_and_si128(u, _mm_set1_epi32(0x7fffff)), _mm_set1_epi32(0x400000));
+}
+LLMQ__WORD void llmq__narrow16_ssse3(int8_t *q, llmq__fs_ssse3 v)
+{
+    __m128i lo = _mm_packs_epi32(llmq__round_ssse3(v.a), llmq__round_ssse3(v.b));
+    __m128i hi = _mm_packs_epi32(llmq__round_ssse3(v.c), llmq__round_ssse3(v.d));
+    _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(lo, hi));
+}
+LLMQ__WORD void llmq__keep4_ssse3(__m128 s, __m128 k, __m128 *least, __m128 *code)
+{
+    __m128 less = _mm_cmplt_ps(s, *least);
+    *least = _mm_or_ps(_mm_and_ps(less, s), _mm_andnot_ps(less, *least));
+    *code = _mm_or_ps(_mm_and_ps(less, k), _mm_andnot_ps(less, *code));
+}
+LLMQ__WORD void llmq__keep16_ssse3(llmq__fs_ssse3 s, llmq__fs_ssse3 k, llmq__fs_ssse3 *least, llmq__fs_ssse3 *code)
+{
+    llmq__keep4_ssse3(s.a, k.a, &least->a, &code->a);
+    llmq__keep4_ssse3(s.b, k.b, &least->b, &code->b);
+    llmq__keep4_ssse3(s.c, k.c, &least->c, &code->c);
+    llmq__keep4_ssse3(s.d, k.d, &least->d, &code->d);
+}
+LLMQ__WORD void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are below 2^15 here */
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm_packs_epi32(_mm_cvttps_epi32(v.a), _mm_cvttps_epi32(v.b)));
+    _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm_packs_epi32(_mm_cvttps_epi32(v.c), _mm_cvttps_epi32(v.d)));
+}
+
+#undef LLMQ__SIMD_PART
+#undef LLMQ__EACH
+#define LLMQ__SIMD_PART 2
+#include LLMQ_SIMD_SELF
+
+typedef struct llmq__bs_ssse3 { __m128i a, b; } llmq__bs_ssse3;
+LLMQ__WORD llmq__bs_ssse3 llmq__ldb_ssse3(const void *p)
+{
+    llmq__bs_ssse3 v = { _mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)p + 1) };
+    return v;
+}
+LLMQ__WORD void llmq__stb_ssse3(void *p, llmq__bs_ssse3 v)
+{
+    _mm_storeu_si128((__m128i *)p, v.a);
+    _mm_storeu_si128((__m128i *)p + 1, v.b);
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__orb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+{
+    llmq__bs_ssse3 v = { _mm_or_si128(x.a, y.a), _mm_or_si128(x.b, y.b) };
+    return v;
+}
+LLMQ__WORD __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
+{
+    return _mm_and_si128(_mm_srli_epi16(v, (int)s), _mm_set1_epi8((char)mask));
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__part_ssse3(llmq__bs_ssse3 x, uint32_t s, int mask)
+{
+    llmq__bs_ssse3 v = { llmq__part1_ssse3(x.a, s, mask), llmq__part1_ssse3(x.b, s, mask) };
+    return v;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__up_ssse3(llmq__bs_ssse3 x, uint32_t s)
+{
+    llmq__bs_ssse3 v = { _mm_slli_epi16(x.a, (int)s), _mm_slli_epi16(x.b, (int)s) };
+    return v;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__halves_ssse3(const void *p, uint32_t s, uint32_t d, int mask)
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)p);
+    llmq__bs_ssse3 v = { llmq__part1_ssse3(x, s, mask), llmq__part1_ssse3(x, s + d, mask) };
+    return v;
+}
+LLMQ__WORD void llmq__st2_ssse3(int8_t *p, llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm_unpacklo_epi8(x.a, y.a));
+    _mm_storeu_si128((__m128i *)(void *)p + 1, _mm_unpackhi_epi8(x.a, y.a));
+    _mm_storeu_si128((__m128i *)(void *)p + 2, _mm_unpacklo_epi8(x.b, y.b));
+    _mm_storeu_si128((__m128i *)(void *)p + 3, _mm_unpackhi_epi8(x.b, y.b));
+}
+
+typedef struct llmq__tab_ssse3 { __m128i a, b, c, d; } llmq__tab_ssse3;
+LLMQ__WORD llmq__tab_ssse3 llmq__tab_of_ssse3(const int8_t *p)
+{
+    llmq__bs_ssse3 lo = llmq__ldb_ssse3(p), hi = llmq__ldb_ssse3(p + 32);
+    llmq__tab_ssse3 t = { lo.a, lo.b, hi.a, hi.b };
+    return t;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__lut16_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+{
+    v.a = _mm_shuffle_epi8(t->a, v.a);
+    v.b = _mm_shuffle_epi8(t->a, v.b);
+    return v;
+}
+/* pshufb gives 0 where bit 7 is set: adding 0x70 sets it for all but the 16 indices that a table is for. */
+LLMQ__WORD __m128i llmq__one_of_ssse3(__m128i t, __m128i v, int first)
+{
+    return _mm_shuffle_epi8(t, _mm_adds_epu8(_mm_xor_si128(v, _mm_set1_epi8((char)first)), _mm_set1_epi8(0x70)));
+}
+LLMQ__WORD __m128i llmq__look_ssse3(const llmq__tab_ssse3 *t, __m128i v, int n)
+{
+    __m128i r = _mm_or_si128(llmq__one_of_ssse3(t->a, v, 0), llmq__one_of_ssse3(t->b, v, 16));
+    if (n == 32) return r;
+    return _mm_or_si128(r, _mm_or_si128(llmq__one_of_ssse3(t->c, v, 32), llmq__one_of_ssse3(t->d, v, 48)));
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__lut32_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+{
+    v.a = llmq__look_ssse3(t, v.a, 32);
+    v.b = llmq__look_ssse3(t, v.b, 32);
+    return v;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__lut64_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+{
+    v.a = llmq__look_ssse3(t, v.a, 64);
+    v.b = llmq__look_ssse3(t, v.b, 64);
+    return v;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__whole_ssse3(llmq__bs_ssse3 v) /* max(code - 128, -127) */
+{
+    const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8(-128);
+    v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
+    v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
+    return v;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__plain_ssse3(llmq__bs_ssse3 v) { return v; }
+
+/* |a| times the point with the sign of a: two products of at most 127 * 127 fit 16 bits. check: 2*127*127 = 32258 < 2^15 */
+typedef struct llmq__as_ssse3 { __m128i a, b, abs_a, abs_b; } llmq__as_ssse3;
+LLMQ__WORD llmq__as_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
+{
+    llmq__as_ssse3 v = { a, b, _mm_abs_epi8(a), _mm_abs_epi8(b) };
+    return v;
+}
+LLMQ__WORD llmq__as_ssse3 llmq__lda_ssse3(const int8_t *p)
+{
+    llmq__bs_ssse3 v = llmq__ldb_ssse3(p);
+    return llmq__as_of_ssse3(v.a, v.b);
+}
+LLMQ__WORD void llmq__lda2_ssse3(const int8_t *p, llmq__as_ssse3 *even, llmq__as_ssse3 *odd)
+{
+    const __m128i apart = _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0);
+    llmq__bs_ssse3 lo = llmq__ldb_ssse3(p), hi = llmq__ldb_ssse3(p + 32);
+    __m128i a = _mm_shuffle_epi8(lo.a, apart), b = _mm_shuffle_epi8(lo.b, apart);
+    __m128i c = _mm_shuffle_epi8(hi.a, apart), d = _mm_shuffle_epi8(hi.b, apart);
+    *even = llmq__as_of_ssse3(_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d));
+    *odd = llmq__as_of_ssse3(_mm_unpackhi_epi64(a, b), _mm_unpackhi_epi64(c, d));
+}
+typedef __m128i llmq__is_ssse3;
+LLMQ__WORD __m128i llmq__zero_is_ssse3(void) { return _mm_setzero_si128(); }
+LLMQ__WORD __m128i llmq__dot_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__as_ssse3 x)
+{
+    const __m128i one = _mm_set1_epi16(1);
+    sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(x.abs_a, _mm_sign_epi8(w.a, x.a)), one));
+    return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(x.abs_b, _mm_sign_epi8(w.b, x.b)), one));
+}
+LLMQ__WORD __m128i llmq__bias_ssse3(__m128i sum, llmq__as_ssse3 x) { (void)x; return sum; }
+
+typedef struct llmq__ws_ssse3 { __m128i a, b, c, d; } llmq__ws_ssse3; /* 16 bits each */
+LLMQ__WORD llmq__ws_ssse3 llmq__words_ssse3(llmq__bs_ssse3 v)
+{
+    __m128i z = _mm_setzero_si128();
+    llmq__ws_ssse3 r;
+    r.a = _mm_srai_epi16(_mm_unpacklo_epi8(z, v.a), 8);
+    r.b = _mm_srai_epi16(_mm_unpackhi_epi8(z, v.a), 8);
+    r.c = _mm_srai_epi16(_mm_unpacklo_epi8(z, v.b), 8);
+    r.d = _mm_srai_epi16(_mm_unpackhi_epi8(z, v.b), 8);
+    return r;
+}
+LLMQ__WORD llmq__ws_ssse3 llmq__ldw_ssse3(const int8_t *p) { return llmq__words_ssse3(llmq__ldb_ssse3(p)); }
+LLMQ__WORD __m128i llmq__dotw_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__ws_ssse3 x)
+{
+    llmq__ws_ssse3 v = llmq__words_ssse3(w);
+    sum = _mm_add_epi32(sum, _mm_add_epi32(_mm_madd_epi16(v.a, x.a), _mm_madd_epi16(v.b, x.b)));
+    return _mm_add_epi32(sum, _mm_add_epi32(_mm_madd_epi16(v.c, x.c), _mm_madd_epi16(v.d, x.d)));
+}
+LLMQ__WORD __m128i llmq__biasw_ssse3(__m128i sum, llmq__ws_ssse3 x) { (void)x; return sum; }
+
+typedef __m128i llmq__i4_ssse3;
+typedef __m128 llmq__f4_ssse3;
+LLMQ__WORD __m128i llmq__zero_i4_ssse3(void) { return _mm_setzero_si128(); }
+LLMQ__WORD __m128i llmq__add_i4_ssse3(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
+LLMQ__WORD __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, __m128i bias)
+{
+    (void)bias;
+    return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
+}
+LLMQ__WORD __m128 llmq__set4_ssse3(float x) { return _mm_set1_ps(x); }
+LLMQ__WORD __m128 llmq__add4_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
+LLMQ__WORD __m128 llmq__mul4_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+LLMQ__WORD __m128 llmq__cvt4_ssse3(__m128i v) { return _mm_cvtepi32_ps(v); }
+LLMQ__WORD void llmq__stf4_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+LLMQ__WORD __m128 llmq__bf4_ssse3(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+{
+    __m128i v = _mm_setzero_si128();
+    v = _mm_insert_epi16(v, (int)llmq__load16(p0), 1);
+    v = _mm_insert_epi16(v, (int)llmq__load16(p1), 3);
+    v = _mm_insert_epi16(v, (int)llmq__load16(p2), 5);
+    return _mm_castsi128_ps(_mm_insert_epi16(v, (int)llmq__load16(p3), 7));
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3);
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 4
+#include LLMQ_SIMD_SELF
+#endif
+
+/* ---- 5. x86: AVX2, and with VNNI ---------------------------------------------------------------------------------- */
+
+#if LLMQ_SIMD_AVX2
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma")
+#define LLMQ__ISA avx2
+#define LLMQ__FLOATS avx2
+#define LLMQ__BYTES avx2
+#define LLMQ__DOTS avx2
+#define LLMQ__QUADS ssse3
+#define LLMQ__FL 8
+#define LLMQ__RADIX 8
+#define LLMQ__LEAST (-127)
+
+typedef __m256 llmq__fv_avx2;
+LLMQ__WORD __m256 llmq__ldv_avx2(const float *p) { return _mm256_loadu_ps(p); }
+LLMQ__WORD void llmq__stv_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
+LLMQ__WORD __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); }
+LLMQ__WORD __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+LLMQ__WORD __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
+LLMQ__WORD __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+LLMQ__WORD __m256 llmq__inner_avx2(__m256 v) /* a product with 1 or -1 is exact, so fused or not is the same */
+{
+    const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
+    const __m256 s4 = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
+    v = _mm256_fmadd_ps(v, s1, _mm256_permute_ps(v, 0xb1));
+    v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
+    return _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
+}
+
+typedef struct llmq__fs_avx2 { __m256 a, b; } llmq__fs_avx2;
+LLMQ__WORD llmq__fs_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
+{
+    llmq__fs_avx2 v;
+    v.a = a;
+    v.b = b;
+    return v;
+}
+LLMQ__WORD llmq__fs_avx2 llmq__ld16_avx2(const float *p) { return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+LLMQ__WORD void llmq__st16_avx2(float *p, llmq__fs_avx2 v)
+{
+    _mm256_storeu_ps(p, v.a);
+    _mm256_storeu_ps(p + 8, v.b);
+}
+LLMQ__WORD llmq__fs_avx2 llmq__set16_avx2(float x) { return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+LLMQ__WORD llmq__fs_avx2 llmq__add16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+{
+    return llmq__fs_of_avx2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b));
+}
+LLMQ__WORD llmq__fs_avx2 llmq__sub16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+{
+    return llmq__fs_of_avx2(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b));
+}
+LLMQ__WORD llmq__fs_avx2 llmq__mul16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+{
+    return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
+}
+LLMQ__WORD __m256 llmq__widen8_avx2(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+LLMQ__WORD llmq__fs_avx2 llmq__widen16_avx2(const int8_t *p) { return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8)); }
+LLMQ__WORD __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
+{
+    const __m256i up = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+    const __m256i top = _mm256_set1_epi32(INT32_MIN);
+    return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_and_si256(_mm256_sllv_epi32(_mm256_set1_epi32((int)bits), up), top)));
+}
+LLMQ__WORD llmq__fs_avx2 llmq__flip16_avx2(llmq__fs_avx2 v, uint32_t bits)
+{
+    return llmq__fs_of_avx2(llmq__flip8_avx2(v.a, bits), llmq__flip8_avx2(v.b, bits >> 8));
+}
+typedef __m256i llmq__us_avx2; /* the 16 lanes folded into eight */
+LLMQ__WORD __m256i llmq__zero_us_avx2(void) { return _mm256_setzero_si256(); }
+LLMQ__WORD __m256i llmq__amax16_avx2(__m256i m, llmq__fs_avx2 v)
+{
+    const __m256i rest = _mm256_set1_epi32(0x7fffffff);
+    m = _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.a), rest));
+    return _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.b), rest));
+}
+LLMQ__WORD uint32_t llmq__top16_avx2(__m256i v)
+{
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+}
+LLMQ__WORD __m256i llmq__round_avx2(__m256 v)
+{
+    __m256i u = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
+    return _mm256_sub_epi32(_mm256_and_si256(u, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x400000));
+}
+LLMQ__WORD void llmq__narrow16_avx2(int8_t *q, llmq__fs_avx2 v)
+{
+    __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(llmq__round_avx2(v.a), llmq__round_avx2(v.b)), 0xd8);
+    _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+}
+LLMQ__WORD void llmq__keep16_avx2(llmq__fs_avx2 s, llmq__fs_avx2 k, llmq__fs_avx2 *least, llmq__fs_avx2 *code)
+{
+    __m256 a = _mm256_cmp_ps(s.a, least->a, _CMP_LT_OQ), b = _mm256_cmp_ps(s.b, least->b, _CMP_LT_OQ);
+    *least = llmq__fs_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
+    *code = llmq__fs_of_avx2(_mm256_blendv_ps(code->a, k.a, a), _mm256_blendv_ps(code->b, k.b, b));
+}
+LLMQ__WORD void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
+{
+    __m256i w = _mm256_packus_epi32(_mm256_cvttps_epi32(v.a), _mm256_cvttps_epi32(v.b));
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(w, 0xd8));
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 2
+#include LLMQ_SIMD_SELF
+
+typedef __m256i llmq__bs_avx2;
+LLMQ__WORD __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LLMQ__WORD void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
+LLMQ__WORD __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
+LLMQ__WORD __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(v, (int)s), _mm256_set1_epi8((char)mask));
+}
+LLMQ__WORD __m256i llmq__up_avx2(__m256i v, uint32_t s) { return _mm256_slli_epi16(v, (int)s); }
+LLMQ__WORD __m256i llmq__halves_avx2(const void *p, uint32_t s, uint32_t d, int mask)
+{
+    __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    long long lo = (long long)s, hi = (long long)(s + d);
+    return _mm256_and_si256(_mm256_srlv_epi64(v, _mm256_setr_epi64x(lo, lo, hi, hi)), _mm256_set1_epi8((char)mask));
+}
+LLMQ__WORD void llmq__st2_avx2(int8_t *p, __m256i a, __m256i b)
+{
+    __m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
+    llmq__stb_avx2(p, _mm256_permute2x128_si256(lo, hi, 0x20));
+    llmq__stb_avx2(p + 32, _mm256_permute2x128_si256(lo, hi, 0x31));
+}
+
+typedef struct llmq__tab_avx2 { __m256i a, b, c, d; } llmq__tab_avx2; /* 16 points each, twice */
+LLMQ__WORD __m256i llmq__both_avx2(const int8_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx2(const int8_t *p)
+{
+    llmq__tab_avx2 t;
+    t.a = llmq__both_avx2(p);
+    t.b = llmq__both_avx2(p + 16);
+    t.c = llmq__both_avx2(p + 32);
+    t.d = llmq__both_avx2(p + 48);
+    return t;
+}
+LLMQ__WORD __m256i llmq__lut16_avx2(const llmq__tab_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
+/* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
+LLMQ__WORD __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
+{
+    return _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
+}
+LLMQ__WORD __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
+{
+    __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
+    lo = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
+    hi = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
+    return _mm256_blendv_epi8(lo, hi, _mm256_slli_epi16(v, 2));
+}
+LLMQ__WORD __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
+{
+    return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8(-128));
+}
+LLMQ__WORD __m256i llmq__plain_avx2(__m256i v) { return v; }
+
+typedef struct llmq__as_avx2 { __m256i a, abs; } llmq__as_avx2; /* as with SSSE3 */
+LLMQ__WORD llmq__as_avx2 llmq__as_of_avx2(__m256i a)
+{
+    llmq__as_avx2 v;
+    v.a = a;
+    v.abs = _mm256_abs_epi8(a);
+    return v;
+}
+LLMQ__WORD llmq__as_avx2 llmq__lda_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__ldb_avx2(p)); }
+LLMQ__WORD void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
+{
+    const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11,
+                                           13, 15);
+    __m256i lo = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__ldb_avx2(p), apart), 0xd8);
+    __m256i hi = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__ldb_avx2(p + 32), apart), 0xd8);
+    *even = _mm256_permute2x128_si256(lo, hi, 0x20);
+    *odd = _mm256_permute2x128_si256(lo, hi, 0x31);
+}
+LLMQ__WORD void llmq__lda2_avx2(const int8_t *p, llmq__as_avx2 *even, llmq__as_avx2 *odd)
+{
+    __m256i e, o;
+    llmq__apart_avx2(p, &e, &o);
+    *even = llmq__as_of_avx2(e);
+    *odd = llmq__as_of_avx2(o);
+}
+typedef __m256i llmq__is_avx2;
+LLMQ__WORD __m256i llmq__zero_is_avx2(void) { return _mm256_setzero_si256(); }
+LLMQ__WORD __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__as_avx2 x)
+{
+    __m256i pairs = _mm256_maddubs_epi16(x.abs, _mm256_sign_epi8(w, x.a));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+LLMQ__WORD __m256i llmq__bias_avx2(__m256i sum, llmq__as_avx2 x) { (void)x; return sum; }
+typedef struct llmq__ws_avx2 { __m256i a, b; } llmq__ws_avx2; /* 16 bits each */
+LLMQ__WORD llmq__ws_avx2 llmq__words_avx2(__m256i v)
+{
+    llmq__ws_avx2 r;
+    r.a = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(v));
+    r.b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1));
+    return r;
+}
+LLMQ__WORD llmq__ws_avx2 llmq__ldw_avx2(const int8_t *p) { return llmq__words_avx2(llmq__ldb_avx2(p)); }
+LLMQ__WORD __m256i llmq__dotw_avx2(__m256i sum, __m256i w, llmq__ws_avx2 x)
+{
+    llmq__ws_avx2 v = llmq__words_avx2(w);
+    return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(v.a, x.a), _mm256_madd_epi16(v.b, x.b)));
+}
+LLMQ__WORD __m256i llmq__biasw_avx2(__m256i sum, llmq__ws_avx2 x) { (void)x; return sum; }
+LLMQ__WORD __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+{
+    __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    (void)bias;
+    return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2);
+
+#if LLMQ_SIMD_AVXVNNI
+#undef LLMQ__TARGET
+#undef LLMQ__ISA
+#undef LLMQ__DOTS
+#undef LLMQ__LEAST
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,avxvnni")
+#define LLMQ__ISA avx2vnni
+#define LLMQ__DOTS avx2vnni
+#define LLMQ__LEAST (-128)
+
+/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
+   taken off at the end. */
+typedef llmq__tab_avx2 llmq__tab_avx2vnni;
+LLMQ__WORD __m256i llmq__plain_avx2vnni(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
+LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx2vnni(const int8_t *p)
+{
+    llmq__tab_avx2 t = llmq__tab_of_avx2(p);
+    t.a = llmq__plain_avx2vnni(t.a);
+    t.b = llmq__plain_avx2vnni(t.b);
+    t.c = llmq__plain_avx2vnni(t.c);
+    t.d = llmq__plain_avx2vnni(t.d);
+    return t;
+}
+LLMQ__WORD __m256i llmq__lut16_avx2vnni(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__WORD __m256i llmq__lut32_avx2vnni(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
+LLMQ__WORD __m256i llmq__lut64_avx2vnni(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__WORD __m256i llmq__whole_avx2vnni(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
+typedef __m256i llmq__as_avx2vnni, llmq__ws_avx2vnni, llmq__is_avx2vnni;
+LLMQ__WORD __m256i llmq__lda_avx2vnni(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD void llmq__lda2_avx2vnni(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__WORD __m256i llmq__zero_is_avx2vnni(void) { return _mm256_setzero_si256(); }
+LLMQ__WORD __m256i llmq__dot_avx2vnni(__m256i sum, __m256i w, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, w, x); }
+LLMQ__WORD __m256i llmq__bias_avx2vnni(__m256i sum, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi8(-128), x); }
+LLMQ__WORD __m256i llmq__ldw_avx2vnni(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD __m256i llmq__dotw_avx2vnni(__m256i sum, __m256i w, __m256i x)
+{
+    return _mm256_dpbusd_avx_epi32(sum, llmq__plain_avx2vnni(w), x);
+}
+LLMQ__WORD __m256i llmq__biasw_avx2vnni(__m256i sum, __m256i x) { return llmq__bias_avx2vnni(sum, x); }
+LLMQ__WORD __m128i llmq__sum4_avx2vnni(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+{
+    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni);
+#endif
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 4
+#include LLMQ_SIMD_SELF
+#endif
+
+/* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
+
+/* From slow to fast. */
+static const llmq_kernels *llmq__simd_at(uint32_t i)
+{
+    static const llmq_kernels *const all[] = {
+#if LLMQ_SIMD_SSSE3
+        &llmq__table_ssse3,
+#endif
+#if LLMQ_SIMD_AVX2
+        &llmq__table_avx2,
+#endif
+#if LLMQ_SIMD_AVXVNNI
+        &llmq__table_avx2vnni,
+#endif
+#if LLMQ_SIMD_AVX512
+        &llmq__table_avx512vnni,
+        &llmq__table_avx512vbmi,
+#endif
+        0
+    };
+    return i < sizeof all / sizeof *all ? all[i] : 0;
+}
+
+#if LLMQ__X86
+static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    int v[4];
+    __cpuidex(v, (int)leaf, (int)sub);
+    LLMQ_MEMCPY(r, v, 16);
+#else
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(sub));
+#endif
+}
+
+/* Registers that the operating system saves: bits 1, 2 SSE and AVX; 5, 6, 7 those of AVX-512. */
+static uint32_t llmq__xgetbv(void)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    return (uint32_t)_xgetbv(0);
+#else
+    uint32_t low, high;
+    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv, for assemblers without it */
+    (void)high;
+    return low;
+#endif
+}
+
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
+    const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
+    llmq__cpuid(0, 0, one);
+    if (one[0] < 1) return 0;
+    seven[1] = seven[2] = more[0] = 0;
+    if (one[0] >= 7) {
+        llmq__cpuid(7, 0, seven);
+        if (seven[0] >= 1) llmq__cpuid(7, 1, more);
+    }
+    llmq__cpuid(1, 0, one);
+    if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
+    if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
+    if ((saved & 0x6) != 0x6) return have;
+    if ((one[2] >> 12 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, AVX2 */
+    if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
+    if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
+    if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
+    if ((have & LLMQ_CPU_AVX512) && (seven[2] >> 1 & 1)) have |= LLMQ_CPU_VBMI;
+    return have;
+}
+#else
+static uint32_t llmq__simd_features(void) { return 0; }
+#endif
+
+#undef LLMQ__GLUE_
+#undef LLMQ__GLUE
+#undef LLMQ__F
+#undef LLMQ__V
+#undef LLMQ__B
+#undef LLMQ__D
+#undef LLMQ__Q
+#undef LLMQ__WORD
+#undef LLMQ__PLAIN
+#undef LLMQ__KERNEL
+#undef LLMQ__PREFETCH
+#undef LLMQ__TARGET_OF
+#undef LLMQ__NEAREST
+#undef LLMQ__TABLE
+#undef LLMQ__AHEAD
+#undef LLMQ__X86
+#undef LLMQ_SIMD_SELF
+
+#elif LLMQ__SIMD_PART == 2
+
+/* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
+
+   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__FL, the floats of a native
+   vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers. Words with the suffix LLMQ__FLOATS:
+     fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
+               flip16(v, bits) changes the sign of lane i where bit i is set;
+               narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
+               keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
+     us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
+     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); inner(v), the butterflies within v */
+
+LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
+{
+    uint32_t j, bits = 0;
+    for (j = 0; j + 16 <= n; j += 16) {
+        bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
+        LLMQ__V(st16)(v + j, LLMQ__V(flip16)(LLMQ__V(ld16)(v + j), bits & 0xffffu));
+    }
+    if (j < n) bits = llmq_random(seed, j / 32);
+    for (; j < n; j++)
+        if (bits >> j % 32 & 1) v[j] = -v[j];
+}
+
+/* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
+#define LLMQ__B1(a, b) do { LLMQ__V(fv) t_ = a; a = LLMQ__V(addv)(t_, b); b = LLMQ__V(subv)(t_, b); } while (0)
+#define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
+#define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
+    do {                                                                                                              \
+        LLMQ__B2(a, b, c, d); LLMQ__B2(e, f, g, h);                                                                   \
+        LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, h);                                               \
+    } while (0)
+
+/* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
+#define LLMQ__LOAD(i) (inside ? LLMQ__V(inner)(LLMQ__V(ldv)(x + (i) * h)) : LLMQ__V(ldv)(x + (i) * h))
+#define LLMQ__STORE(i, v) LLMQ__V(stv)(x + (i) * h, last ? LLMQ__V(mulv)(v, norm) : v)
+LLMQ__WORD void LLMQ__F(pass2)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
+    LLMQ__B1(a, b);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b);
+}
+
+LLMQ__WORD void LLMQ__F(pass4)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__B2(a, b, c, d);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+}
+
+LLMQ__WORD void LLMQ__F(pass8)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__B3(a, b, c, d, e, f, g, i);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
+}
+
+#if LLMQ__RADIX == 16
+LLMQ__WORD void LLMQ__F(pass16)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__V(fv) j = LLMQ__LOAD(8), k = LLMQ__LOAD(9), l = LLMQ__LOAD(10), m = LLMQ__LOAD(11);
+    LLMQ__V(fv) n = LLMQ__LOAD(12), o = LLMQ__LOAD(13), p = LLMQ__LOAD(14), q = LLMQ__LOAD(15);
+    LLMQ__B3(a, b, c, d, e, f, g, i);
+    LLMQ__B3(j, k, l, m, n, o, p, q);
+    LLMQ__B1(a, j); LLMQ__B1(b, k); LLMQ__B1(c, l); LLMQ__B1(d, m);
+    LLMQ__B1(e, n); LLMQ__B1(f, o); LLMQ__B1(g, p); LLMQ__B1(i, q);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
+    LLMQ__STORE(8, j); LLMQ__STORE(9, k); LLMQ__STORE(10, l); LLMQ__STORE(11, m);
+    LLMQ__STORE(12, n); LLMQ__STORE(13, o); LLMQ__STORE(14, p); LLMQ__STORE(15, q);
+}
+#endif
+
+/* All butterflies at distances h ... h * radix / 2, of n numbers. */
+LLMQ__WORD void LLMQ__F(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__V(fv) norm)
+{
+    size_t i, j;
+    for (i = 0; i < n; i += h * radix)
+        for (j = i; j < i + h; j += LLMQ__FL) {
+#if LLMQ__RADIX == 16
+            if (radix == 16) LLMQ__F(pass16)(x + j, h, inside, last, norm);
+#endif
+            if (radix == 8) LLMQ__F(pass8)(x + j, h, inside, last, norm);
+            if (radix == 4) LLMQ__F(pass4)(x + j, h, inside, last, norm);
+            if (radix == 2) LLMQ__F(pass2)(x + j, h, inside, last, norm);
+        }
+}
+
+/* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
+LLMQ__WORD void LLMQ__F(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__V(fv) norm)
+{
+    if (h == LLMQ__FL) {
+        if (h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
+        else LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 0, norm);
+    } else {
+        if (h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
+        else LLMQ__F(pass)(x, n, h, radix, 0, 0, norm);
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(butterflies)(float *x, uint32_t n, float norm)
+{
+    LLMQ__V(fv) scale = LLMQ__V(setv)(norm);
+    size_t h, radix;
+    if (n < 2 * LLMQ__FL) {
+        llmq__butterflies(x, n, norm);
+        return;
+    }
+    for (h = LLMQ__FL; h < n; h *= radix) {
+        radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
+#if LLMQ__RADIX == 16
+        if (radix == 16) LLMQ__F(pass_of)(x, n, h, 16, scale);
+#endif
+        if (radix == 8) LLMQ__F(pass_of)(x, n, h, 8, scale);
+        if (radix == 4) LLMQ__F(pass_of)(x, n, h, 4, scale);
+        if (radix == 2) LLMQ__F(pass_of)(x, n, h, 2, scale);
+    }
+}
+#undef LLMQ__B1
+#undef LLMQ__B2
+#undef LLMQ__B3
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+
+LLMQ__KERNEL void LLMQ__F(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i, l;
+    if (lanes < 16) {
+        llmq__paley(x, m, q, run, lanes, squares, work);
+        return;
+    }
+    for (l = 0; l < m; l++) LLMQ__V(st16)(work + l * 16, LLMQ__V(ld16)(x + l * run));
+    for (i = 0; i < m; i++) {
+        LLMQ__V(fs) y = LLMQ__V(ld16)(work);
+        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__V(flip16)(y, 0xffffu);
+        for (l = 1; l < m; l++) {
+            LLMQ__V(fs) v = LLMQ__V(ld16)(work + l * 16);
+            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__V(sub16)(y, v) : LLMQ__V(add16)(y, v);
+        }
+        LLMQ__V(st16)(x + i * run, y);
+    }
+}
+
+LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, int8_t *q)
+{
+    LLMQ__V(us) m = LLMQ__V(zero_us)();
+    LLMQ__V(fs) scale;
+    uint32_t i, most, bits;
+    float inverse;
+    for (i = 0; i + 16 <= n; i += 16) m = LLMQ__V(amax16)(m, LLMQ__V(ld16)(x + i));
+    for (most = LLMQ__V(top16)(m); i < n; i++) {
+        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
+        if (bits > most) most = bits;
+    }
+    if (!llmq__quantizable(most)) {
+        LLMQ_MEMSET(q, 0, n);
+        return llmq__no_scale(most);
+    }
+    inverse = 127.0f / llmq__bits_float(most);
+    scale = LLMQ__V(set16)(inverse);
+    for (i = 0; i + 16 <= n; i += 16) LLMQ__V(narrow16)(q + i, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), scale));
+    for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
+    return llmq__bits_float(most) / 127.0f;
+}
+
+LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, uint32_t n)
+{
+    LLMQ__EXACT
+    LLMQ__V(fs) s = LLMQ__V(set16)(scale);
+    uint32_t i;
+    for (i = 0; i + 16 <= n; i += 16)
+        LLMQ__V(st16)(out + i, LLMQ__V(add16)(LLMQ__V(ld16)(out + i), LLMQ__V(mul16)(s, LLMQ__V(ld16)(v + i))));
+    for (; i < n; i++) out[i] += scale * v[i];
+}
+
+#if !LLMQ_NO_ENCODER
+/* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
+   a point costs 16 vectors what it costs LLMQ__FL of them in scalar code. */
+LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                   uint16_t *code)
+{
+    float y[8 * 16];
+    uint32_t i, k, c, l;
+    for (i = 0; i + 16 <= count && n <= 32 * LLMQ__FL; i += 16, x += (size_t)16 * p) {
+        LLMQ__V(fs) least = LLMQ__V(set16)(LLMQ__FAR), best = LLMQ__V(set16)(0.0f);
+        for (l = 0; l < 16; l++)
+            for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
+        for (c = 0; c < n; c++) {
+            const float *at = points + (size_t)c * p;
+            LLMQ__V(fs) d = LLMQ__V(sub16)(LLMQ__V(ld16)(y), LLMQ__V(set16)(at[0])), sum = LLMQ__V(mul16)(d, d);
+            for (k = 1; k < p; k++) {
+                d = LLMQ__V(sub16)(LLMQ__V(ld16)(y + k * 16), LLMQ__V(set16)(at[k]));
+                sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(d, d));
+            }
+            LLMQ__V(keep16)(sum, LLMQ__V(set16)((float)c), &least, &best);
+        }
+        LLMQ__V(code16)(code + i, best);
+    }
+    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+#elif LLMQ__SIMD_PART == 3
+
+/* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
+
+   Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes). The words are
+   those on floats, and more, with a suffix for each group so that instruction sets can share them.
+   LLMQ__BYTES:
+     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s where
+               nothing is lost;  halves(p, s, d, mask): 16 bytes at p, >> s in the lower and >> s + d in the upper half, & mask;
+               st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
+   LLMQ__DOTS:
+     tab       points of one coordinate, coded for dot():  tab_of(p) takes 64 int8 points;
+               lut16 lut32 lut64(const tab *, indices);  plain(v), from coded to int8;  whole(v), coded points of g8's codes
+     as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
+     is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
+     ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
+               sum4(a, b, c, d, bias): an i4, the sum of each is, less bias
+   LLMQ__QUADS:
+     i4, f4    four int32, four floats:  zero_i4() add_i4(a, b) cvt4(i4);  set4(x) add4 mul4(a, b) stf4(p, v);
+               bf4(p0, p1, p2, p3): four bfloat16 as floats */
+
+/* What a format's points become, and how a kernel of theirs is told. */
+typedef struct LLMQ__F(grid) {
+    int kind; /* LLMQ__KIND_... */
+    LLMQ__D(tab) x, y;
+} LLMQ__F(grid);
+
+LLMQ__WORD LLMQ__F(grid) LLMQ__F(grid_of)(const llmq_format *f)
+{
+    int8_t all[64], one[64];
+    uint32_t i, n = (uint32_t)1 << f->bits;
+    LLMQ__F(grid) g;
+    g.kind = llmq__kind(f, LLMQ__LEAST);
+    if (g.kind == LLMQ__KIND_OTHER || g.kind == LLMQ__KIND_G8) {
+        g.x = g.y = LLMQ__D(tab_of)(llmq__g6);
+    } else if (f->p == 1) {
+        llmq__repeat(f->points, n, all);
+        g.x = g.y = LLMQ__D(tab_of)(all);
+    } else {
+        for (i = 0; i < n; i++) one[i] = f->points[2 * i];
+        llmq__repeat(one, n, all);
+        g.x = LLMQ__D(tab_of)(all);
+        for (i = 0; i < n; i++) one[i] = f->points[2 * i + 1];
+        llmq__repeat(one, n, all);
+        g.y = LLMQ__D(tab_of)(all);
+    }
+    return g;
+}
+
+/* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
+{
+    LLMQ__B(bs) v;
+    if (bits == 2) return LLMQ__B(part)(LLMQ__B(ldb)(unit), 2 * c, 3);
+    v = LLMQ__B(part)(LLMQ__B(ldb)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
+    if (bits == 5) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(halves)(unit + 64, 2 * c, 1, 1), 4));
+    if (bits == 6) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(part)(LLMQ__B(ldb)(unit + 64), 2 * c, 3), 4));
+    return v;
+}
+
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(lut)(int kind, const LLMQ__D(tab) *t, LLMQ__B(bs) v)
+{
+    if (kind == LLMQ__KIND_G5) return LLMQ__D(lut32)(t, v);
+    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__D(lut64)(t, v);
+    return LLMQ__D(lut16)(t, v);
+}
+
+/* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c)
+{
+    if (kind == LLMQ__KIND_G8) return LLMQ__D(whole)(LLMQ__B(ldb)(unit + 32 * c));
+    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__D(lut16)(&g->x, LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * c, 7));
+    if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
+        return LLMQ__D(lut16)(&g->x, LLMQ__B(orb)(LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * (c - 2) + 3, 1),
+                                                  LLMQ__B(up)(LLMQ__B(halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
+    return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
+}
+
+/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
+   ascending order, each over what the one before wrote too much. */
+LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+{
+    uint8_t in[160], more[192];
+    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
+    for (done = 0; done < all; done += width, unit += u) {
+        uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
+        width = llmq__plane_width(all - done);
+        u = llmq__plane_bytes(numbers, width);
+        LLMQ_MEMCPY(in, unit, u);
+        for (f = 0; f < 8 / width; f++)
+            for (i = 0; i < u; i += 32)
+                LLMQ__B(stb)(to + f * u + i, LLMQ__B(part)(LLMQ__B(ldb)(in + i), f * width, (1 << width) - 1));
+        for (i = 0; i < numbers && to == more; i += 32)
+            LLMQ__B(stb)(base + i, LLMQ__B(orb)(LLMQ__B(ldb)(base + i), LLMQ__B(up)(LLMQ__B(ldb)(more + i), done % 8)));
+    }
+    if (bits != 3) return;
+    LLMQ_MEMCPY(more, code, 64);
+    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 0, 7));
+    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
+}
+
+/* e[0, n) = points of codes, from coordinate `skip` of the first on; e has room for 63 more. */
+LLMQ__WORD void LLMQ__F(spread)(const llmq_format *f, const LLMQ__F(grid) *g, const uint8_t *code, const uint8_t *above, uint32_t skip,
+                                uint32_t n, int8_t *e)
+{
+    uint32_t i, k, p = f->p;
+    if (g->kind == LLMQ__KIND_V2N16 || g->kind == LLMQ__KIND_V2N64) {
+        for (i = 0; i < n; i += 64) {
+            LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
+            LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
+            LLMQ__B(st2)(e + i, LLMQ__D(plain)(a), LLMQ__D(plain)(b));
+        }
+    } else if (g->kind == LLMQ__KIND_G8) {
+        for (i = 0; i < n; i += 32) LLMQ__B(stb)(e + i, LLMQ__D(plain)(LLMQ__D(whole)(LLMQ__B(ldb)(code + i))));
+    } else if (g->kind != LLMQ__KIND_OTHER) {
+        for (i = 0; i < n; i += 32) LLMQ__B(stb)(e + i, LLMQ__D(plain)(LLMQ__F(lut)(g->kind, &g->x, LLMQ__B(ldb)(code + i))));
+    } else if (p == 4 && f->bits <= 8 && skip == 0) {
+        for (i = 0; i < n; i += 4) LLMQ_MEMCPY(e + i, f->points + 4 * (size_t)code[i / 4], 4);
+    } else if (p == 2 && f->bits <= 8 && skip == 0) {
+        for (i = 0; i < n; i += 2) LLMQ_MEMCPY(e + i, f->points + 2 * (size_t)code[i / 2], 2);
+    } else {
+        for (i = 0; i < n; code++, above++, skip = 0) {
+            const int8_t *point = f->points + (*code + (f->bits > 8 ? (size_t)*above << 8 : 0)) * p;
+            for (k = skip; k < p; k++) e[i++] = point[k]; /* the last may go beyond n, by less than p */
+        }
+    }
+}
+
+/* e[0, n) = points of columns [j, j + n), which lie in one group; n <= 256; e has room for 320. */
+LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, uint32_t j,
+                                  uint32_t n, int8_t *e)
+{
+    const llmq_format *f = &t->format;
+    uint32_t in = j % l->group, first = j / l->group * l->vectors + in / f->p, skip = in % f->p, take, cols, c;
+    for (; n; n -= cols, e += cols, first += take, skip = 0) {
+        uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
+        const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
+        take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
+        cols = llmq__min(n, take * f->p - skip);
+        if (m == LLMQ__UNIT && k % 32 == 0 && f->p == 1 && g->kind != LLMQ__KIND_OTHER) {
+            for (c = 0; c < cols; c += 32) LLMQ__B(stb)(e + c, LLMQ__D(plain)(LLMQ__F(chunk)(g->kind, g, unit, (k + c) / 32)));
+        } else {
+            uint8_t code[192], above[192];
+            LLMQ__F(unpack)(unit, f->bits, m, code, above);
+            LLMQ__F(spread)(f, g, code + k, above + k, skip, cols, e);
+        }
+    }
+}
+
+/* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
+   by several streams in distant pages than by one ---- */
+
+typedef struct LLMQ__F(four) {
+    LLMQ__D(is) a, b, c, d, bias;
+} LLMQ__F(four);
+
+LLMQ__WORD void LLMQ__F(clear)(LLMQ__F(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__D(zero_is)(); }
+LLMQ__WORD LLMQ__Q(i4) LLMQ__F(sums)(const LLMQ__F(four) *s) { return LLMQ__D(sum4)(s->a, s->b, s->c, s->d, s->bias); }
+
+/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
+LLMQ__WORD void LLMQ__F(step)(int kind, const LLMQ__F(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
+                              LLMQ__F(four) *s)
+{
+    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
+        LLMQ__D(as) x, y;
+        LLMQ__B(bs) v;
+        LLMQ__D(lda2)(q, &x, &y);
+        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
+#define LLMQ__ROW(i, sum)                                                    \
+    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
+        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
+#undef LLMQ__ROW
+    } else {
+        LLMQ__D(as) x = LLMQ__D(lda)(q);
+        s->bias = LLMQ__D(bias)(s->bias, x);
+        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
+        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
+        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
+        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
+    }
+}
+
+/* total + float(sum) * (scale of the activation * scales of the rows) */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const llmq_activation *x, const uint8_t *const *row,
+                                       const llmq__run *run)
+{
+    LLMQ__EXACT
+    size_t w = 2 * (size_t)run->w;
+    LLMQ__Q(f4) scale = LLMQ__Q(bf4)(row[0] + w, row[1] + w, row[2] + w, row[3] + w);
+    LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x->scale[run->x]), scale);
+    return LLMQ__Q(add4)(total, LLMQ__Q(mul4)(LLMQ__Q(cvt4)(sum), both));
+}
+
+/* The sums of n points of four rows with n activations. */
+LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int8_t (*e)[320], const int8_t *q, uint32_t n)
+{
+    LLMQ__F(four) s;
+    uint32_t c;
+    int8_t rest[32];
+    LLMQ__F(clear)(&s);
+    for (c = 0; c < n; c += 32) {
+        LLMQ__D(ws) x;
+        if (n - c < 32) {
+            LLMQ_MEMSET(rest, 0, sizeof rest);
+            LLMQ_MEMCPY(rest, q + c, n - c);
+        }
+        x = LLMQ__D(ldw)(n - c < 32 ? rest : q + c);
+        s.bias = LLMQ__D(biasw)(s.bias, x);
+        s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + c), x);
+        s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + c), x);
+        s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + c), x);
+        s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + c), x);
+    }
+    return LLMQ__F(sums)(&s);
+}
+
+/* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
+   total are those of the run that has begun. */
+LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
+                                  LLMQ__Q(f4) *total)
+{
+    int8_t e[4][320];
+    uint32_t i, n;
+    for (; j < t->cols; j += n) {
+        n = llmq__min(256, run->end - j);
+        for (i = 0; i < 4; i++) LLMQ__F(points)(t, l, g, row[i], j, n, e[i]);
+        for (i = 0; i < count; i++) sum[i] = LLMQ__Q(add_i4)(sum[i], LLMQ__F(tile)(e, x[i].q + j, n));
+        if (j + n < run->end) continue;
+        for (i = 0; i < count; i++) {
+            total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, run);
+            sum[i] = LLMQ__Q(zero_i4)();
+        }
+        llmq__next_run(run);
+    }
+}
+
+/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
+   ends of units. */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,
+                                       const llmq_activation *x, const uint8_t *const *row)
+{
+    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
+    uint32_t p = llmq__kind_p(kind), bits = llmq__kind_bits(kind), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    size_t at = 0;
+    llmq__run run = llmq__first_run(l, x);
+    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
+    LLMQ__Q(i4) sum;
+    LLMQ__F(four) s;
+    LLMQ__F(clear)(&s);
+    for (; j < end; at += 16 * bits) {
+        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
+        if (whole) {
+            LLMQ__F(step)(kind, g, u, at, 0, x->q + j, &s);
+            LLMQ__F(step)(kind, g, u, at, 1, x->q + j + 32 * p, &s);
+            LLMQ__F(step)(kind, g, u, at, 2, x->q + j + 64 * p, &s);
+            LLMQ__F(step)(kind, g, u, at, 3, x->q + j + 96 * p, &s);
+        }
+        for (c = whole ? 3 : 0; c < 4; c++) {
+            if (!whole) LLMQ__F(step)(kind, g, u, at, c, x->q + j, &s);
+            j += whole ? LLMQ__UNIT * p : 32 * p;
+            if (j != run.end) continue;
+            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
+            llmq__next_run(&run);
+            LLMQ__F(clear)(&s);
+        }
+    }
+    if (j < t->cols) {
+        sum = LLMQ__F(sums)(&s);
+        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
+    }
+    return total;
+}
+
+/* The same, each format a function of its own. */
+#define LLMQ__STREAM(name, kind)                                                                                              \
+    LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(name)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,   \
+                                           const llmq_activation *x, const uint8_t *const *row)                              \
+    {                                                                                                                         \
+        return whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);                 \
+    }
+LLMQ__STREAM(g2, LLMQ__KIND_G2)
+LLMQ__STREAM(g3, LLMQ__KIND_G3)
+LLMQ__STREAM(g4, LLMQ__KIND_G4)
+LLMQ__STREAM(g5, LLMQ__KIND_G5)
+LLMQ__STREAM(g6, LLMQ__KIND_G6)
+LLMQ__STREAM(g8, LLMQ__KIND_G8)
+LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
+LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
+#undef LLMQ__STREAM
+
+/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. */
+LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+                               uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
+{
+    LLMQ__Q(i4) sum[LLMQ__BATCH];
+    llmq__run run;
+    uint32_t i, aligned = count == 1 ? llmq__runs_align(g->kind, l, x) : 0;
+    int whole = aligned == LLMQ__UNIT;
+    if (aligned) switch (g->kind) {
+    case LLMQ__KIND_G2: *total = LLMQ__F(g2)(whole, t, l, g, x, row); return;
+    case LLMQ__KIND_G3: *total = LLMQ__F(g3)(whole, t, l, g, x, row); return;
+    case LLMQ__KIND_G4: *total = LLMQ__F(g4)(whole, t, l, g, x, row); return;
+    case LLMQ__KIND_G5: *total = LLMQ__F(g5)(whole, t, l, g, x, row); return;
+    case LLMQ__KIND_G6: *total = LLMQ__F(g6)(whole, t, l, g, x, row); return;
+    case LLMQ__KIND_G8: *total = LLMQ__F(g8)(whole, t, l, g, x, row); return;
+    case LLMQ__KIND_V2N16: *total = LLMQ__F(v2n16)(whole, t, l, g, x, row); return;
+    case LLMQ__KIND_V2N64: *total = LLMQ__F(v2n64)(whole, t, l, g, x, row); return;
+    default: break;
+    }
+    for (i = 0; i < count; i++) sum[i] = LLMQ__Q(zero_i4)(), total[i] = LLMQ__Q(set4)(0.0f);
+    run = llmq__first_run(l, x);
+    LLMQ__F(slices)(t, l, g, x, count, row, 0, &run, sum, total);
+}
+
+LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                   size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g = LLMQ__F(grid_of)(&t->format);
+    LLMQ__Q(f4) total[LLMQ__BATCH];
+    uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
+    for (b = 0; b < blocks + (rest != 0); b++) {
+        const uint8_t *row[4];
+        uint32_t first = r0 + b, rows = 4;
+        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
+        for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+        for (i = 0; i < count; i += n) {
+            n = llmq__min(LLMQ__BATCH, count - i);
+            LLMQ__F(rows4)(t, &l, &g, x + i, n, row, total);
+            for (k = 0; k < 4 * n; k++) {
+                float v[4];
+                if (k % 4 == 0) LLMQ__Q(stf4)(v, total[k / 4]);
+                if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
+            }
+        }
+    }
+}
+
+/* ---- products and sums in float ---- */
+
+/* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
+LLMQ__WORD LLMQ__V(fs) LLMQ__F(lanes_i8)(LLMQ__V(fs) lane, const float *x, const int8_t *e, uint32_t n)
+{
+    LLMQ__EXACT
+    float rest[16];
+    uint32_t i;
+    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), LLMQ__V(widen16)(e + i)));
+    if (i == n) return lane;
+    LLMQ_MEMSET(rest, 0, sizeof rest);
+    LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
+    return LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(rest), LLMQ__V(widen16)(e + i)));
+}
+
+LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float total = 0.0f, lane[16];
+    int8_t e[320];
+    uint32_t j, end, n;
+    for (j = 0; j < t->cols; total += llmq__lane_sum(lane) * llmq__scale(row, (j - 1) / l->group)) {
+        LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
+        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
+            n = llmq__min(256, end - j);
+            LLMQ__F(points)(t, l, g, row, j, n, e);
+            sum = LLMQ__F(lanes_i8)(sum, x + j, e, n);
+        }
+        LLMQ__V(st16)(lane, sum);
+    }
+    return total;
+}
+
+LLMQ__WORD float LLMQ__F(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float lane[16], v[32];
+    LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
+    uint32_t j;
+    for (j = 0; j + 32 <= t->cols; j += 32) {
+        llmq__numbers(t, l, row, j, 32, v);
+        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j), LLMQ__V(ld16)(v)));
+        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j + 16), LLMQ__V(ld16)(v + 16)));
+    }
+    LLMQ__V(st16)(lane, sum);
+    if (j < t->cols) {
+        llmq__numbers(t, l, row, j, t->cols - j, v);
+        llmq__add_lanes(x + j, v, t->cols - j, lane);
+    }
+    return 0.0f + llmq__lane_sum(lane) * 1.0f;
+}
+
+LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                    size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g;
+    uint32_t i, r;
+    if (t->format.points) g = LLMQ__F(grid_of)(&t->format);
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] = t->format.points ? LLMQ__F(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__F(row_raw)(t, &l, row, x[i].x);
+    }
+}
+
+/* out = scale * points, or out += scale * points, over a row; the scale is that of the group, times weight if it is added. */
+LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, uint32_t r, float weight, float *out)
+{
+    LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g = LLMQ__F(grid_of)(&t->format);
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    int8_t e[320];
+    uint32_t j, i, n;
+    for (j = 0; j < t->cols; j += n) {
+        float scale = llmq__scale(row, j / l.group);
+        LLMQ__V(fs) s;
+        if (add) scale = weight * scale;
+        s = LLMQ__V(set16)(scale);
+        n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
+        LLMQ__F(points)(t, &l, &g, row, j, n, e);
+        for (i = 0; i + 16 <= n; i += 16) {
+            LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
+            LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
+        }
+        for (; i < n; i++) {
+            float v = scale * (float)e[i];
+            out[j + i] = add ? out[j + i] + v : v;
+        }
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out)
+{
+    if (t->format.points) LLMQ__F(expand_row)(0, t, r, 1.0f, out);
+    else llmq__read_row(t, r, out);
+}
+
+LLMQ__KERNEL void LLMQ__F(add_row)(const llmq_tensor *t, uint32_t r, float weight, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    float v[32];
+    uint32_t j, n;
+    if (t->format.points) {
+        LLMQ__F(expand_row)(1, t, r, weight, out);
+        return;
+    }
+    for (j = 0; j < t->cols; j += n) {
+        n = llmq__min(32, t->cols - j);
+        llmq__numbers(t, &l, row, j, n, v);
+        LLMQ__V(add_scaled)(out + j, weight, v, n);
+    }
+}
+
+#elif LLMQ__SIMD_PART == 4 /* the parameters of the templates are done with */
+
+#undef LLMQ__ISA
+#undef LLMQ__TARGET
+#undef LLMQ__FLOATS
+#undef LLMQ__BYTES
+#undef LLMQ__DOTS
+#undef LLMQ__QUADS
+#undef LLMQ__FL
+#undef LLMQ__RADIX
+#undef LLMQ__LEAST
+
+#endif
