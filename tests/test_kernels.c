@@ -548,14 +548,16 @@ static void try_rows(const llmq_format *f, uint32_t cols, uint32_t rows, uint32_
 static void test_short_rows(void)
 {
     llmq_format f;
-    uint32_t i, cols, off;
+    uint32_t i, cols, off, rows, count;
     for (i = 0; i < FORMATS; i++)
         for (off = 0; off < OFFSETS; off += i < BUILTIN ? 1 : OFFSETS) {
             if (!get_format(&f, i, off)) continue;
             for (cols = 1; cols <= DENSE; cols++) {
                 if (skipped()) continue;
                 f.group = f.points ? groups[check_below(COUNT(groups))] : 0;
-                try_rows(&f, cols, 1 + check_below(5), counts[check_below(4)], i < BUILTIN ? off : turn % OFFSETS);
+                rows = 1 + check_below(5);
+                count = counts[check_below(4)];
+                try_rows(&f, cols, rows, count, i < BUILTIN ? off : turn % OFFSETS);
             }
         }
 }
@@ -582,13 +584,14 @@ static void test_row_counts(void)
 {
     static const uint32_t sizes[] = { 31, 32, 44, 64, 96, 128, 160, 172, 256 };
     llmq_format f;
-    uint32_t rows, c, round;
+    uint32_t rows, cols, c, round;
     for (rows = 1; rows <= 64; rows += rows < 40 ? 1 : 24)
         for (c = 0; c < COUNT(counts); c++)
             for (round = 0; round < 6; round++) {
                 if (skipped() || !get_format(&f, check_below(check_below(4) ? BUILTIN : BUILTIN + CUSTOM), turn % OFFSETS)) continue;
                 f.group = f.points ? groups[check_below(COUNT(groups))] : 0;
-                try_rows(&f, sizes[check_below(COUNT(sizes))], rows, counts[c], check_below(2) ? FLUSH : turn % OFFSETS);
+                cols = sizes[check_below(COUNT(sizes))];
+                try_rows(&f, cols, rows, counts[c], check_below(2) ? FLUSH : turn % OFFSETS);
             }
 }
 
