@@ -114,7 +114,7 @@
 #define LLMQ__TABLE(name, features, floats, codes, rows)                                                                         \
     static const llmq_kernels llmq__table_##rows = {                                                                              \
         name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
-        llmq__read_row_##codes, llmq__add_row_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
+        llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
         LLMQ__NEAREST(floats)                                                                                                     \
     }
 
@@ -1617,7 +1617,9 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t i, n;
     for (; j < t->cols; j += n) {
         n = llmq__min(256, run->end - j);
-        for (i = 0; i < 4; i++) LLMQ__F(points)(t, l, g, row[i], j, n, e[i]);
+        for (i = 0; i < 4; i++)
+            if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
+            else LLMQ__F(points)(t, l, g, row[i], j, n, e[i]);
         for (i = 0; i < count; i++) sum[i] = LLMQ__Q(add_i4)(sum[i], LLMQ__F(tile)(e, x[i].q + j, n));
         if (j + n < run->end) continue;
         for (i = 0; i < count; i++) {
@@ -1802,23 +1804,21 @@ LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation 
     }
 }
 
-/* out = scale * points, or out += scale * points, over a row; the scale is that of the group, times weight if it is added. */
-LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, uint32_t r, float weight, float *out)
+/* out = scale * points, or out += weight * scale * points, over a row */
+LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, uint32_t r, float weight,
+                                    float *out)
 {
     LLMQ__EXACT
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     int8_t e[320];
     uint32_t j, i, n;
-    LLMQ__F(grid_of)(&t->format, &g);
     for (j = 0; j < t->cols; j += n) {
-        float scale = llmq__scale(row, j / l.group);
+        float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
         if (add) scale = weight * scale;
         s = LLMQ__V(set16)(scale);
-        n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
-        LLMQ__F(points)(t, &l, &g, row, j, n, e);
+        n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
+        LLMQ__F(points)(t, l, g, row, j, n, e);
         for (i = 0; i + 16 <= n; i += 16) {
             LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
             LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
@@ -1832,25 +1832,30 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, uint32_t r, f
 
 LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out)
 {
-    if (t->format.points) LLMQ__F(expand_row)(0, t, r, 1.0f, out);
-    else llmq__read_row(t, r, out);
-}
-
-LLMQ__KERNEL void LLMQ__F(add_row)(const llmq_tensor *t, uint32_t r, float weight, float *out)
-{
     llmq__layout l = llmq__layout_of(t);
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    float v[32];
-    uint32_t j, n;
-    if (t->format.points) {
-        LLMQ__F(expand_row)(1, t, r, weight, out);
+    LLMQ__F(grid) g;
+    if (!t->format.points) {
+        llmq__read_row(t, r, out);
         return;
     }
-    for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(32, t->cols - j);
-        llmq__numbers(t, &l, row, j, n, v);
-        LLMQ__V(add_scaled)(out + j, weight, v, n);
-    }
+    LLMQ__F(grid_of)(&t->format, &g);
+    LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
+}
+
+LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g;
+    float v[32];
+    uint32_t r, j, n;
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
+    for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
+    for (; r < r1; r++)
+        for (j = 0; j < t->cols; j += n) {
+            n = llmq__min(32, t->cols - j);
+            llmq__numbers(t, &l, t->data + (size_t)r * t->row_size, j, n, v);
+            LLMQ__V(add_scaled)(out + j, weight[r], v, n);
+        }
 }
 
 #elif LLMQ__SIMD_PART == 5
@@ -1860,18 +1865,16 @@ LLMQ__KERNEL void LLMQ__F(add_row)(const llmq_tensor *t, uint32_t r, float weigh
    coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
    f of codes of 2 bits; ztable(points, n, upper, table). */
 
-LLMQ__WORD llmq__zgrid LLMQ__F(zgrid_of)(const llmq_format *f)
+LLMQ__KERNEL void LLMQ__F(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
 {
     int8_t one[256];
-    llmq__zgrid g;
     uint32_t i, n = (uint32_t)1 << f->bits;
-    g.kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
-    if (g.kind == LLMQ__KIND_OTHER || g.kind == LLMQ__KIND_G8) return g;
+    g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
+    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
-    LLMQ__F(ztable)(one, n, 0, g.x);
+    LLMQ__F(ztable)(one, n, 0, g->x);
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
-    LLMQ__F(ztable)(one, n, g.kind == LLMQ__KIND_G3, g.y);
-    return g;
+    LLMQ__F(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
 }
 
 /* The coded points that meet the two vectors of llmq__zlda: of block h of a unit, which has two if p = 2. */
@@ -2151,9 +2154,13 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
-    llmq__zgrid g = LLMQ__F(zgrid_of)(&t->format);
-    if (end == r0 || g.kind == LLMQ__KIND_OTHER || w % 128 || a % 128) end = r0;
-    else LLMQ__F(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
+    llmq__zgrid g;
+    if (w % 128 || a % 128) end = r0;
+    if (end > r0) {
+        LLMQ__F(zgrid_of)(&t->format, &g);
+        if (g.kind == LLMQ__KIND_OTHER) end = r0;
+        else LLMQ__F(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
+    }
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
 

@@ -41,7 +41,7 @@ static int has_own(const llmq_kernels *k, int op)
     case INT8: return k->rows_i8 != s->rows_i8;
     case FLOAT: return k->rows_f32 != s->rows_f32;
     case DECODE: return k->read_row != s->read_row;
-    case TRANSPOSED: return k->add_row != s->add_row;
+    case TRANSPOSED: return k->add_rows != s->add_rows;
     case PREPARE: return k->signs != s->signs || k->butterflies != s->butterflies || k->paley != s->paley || k->quantize != s->quantize;
     default: return k->butterflies != s->butterflies || k->paley != s->paley;
     }
