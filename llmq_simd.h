@@ -1038,7 +1038,7 @@ LLMQ__WORD __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* t
 }
 LLMQ__WORD __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
 {
-    return llmq__look_avx512vnni(LLMQ__KIND_G2, t, _mm512_srli_epi16(v, 2 * f));
+    return llmq__look_avx512vnni(LLMQ__KIND_G2, t, _mm512_srli_epi16(v, (unsigned)(2 * f)));
 }
 LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {

@@ -507,19 +507,20 @@ static void try_read_row(uint32_t r, uint32_t off)
     }
 }
 
-static void try_add_row(uint32_t r, uint32_t off)
+static void try_add_rows(uint32_t r0, uint32_t r1, uint32_t off)
 {
     window w = open_window(job.t.cols, off);
+    static float weight[64];
     uint32_t i;
-    float weight = check_below(16) ? even_number() : special_number();
+    for (i = r0; i < r1; i++) weight[i] = check_below(16) ? even_number() : special_number();
     fill_values(w.first, job.t.cols, EVEN);
     begin(&w);
     job.t.kernels = NULL;
-    scalar->add_row(&job.t, r, weight, w.want);
+    scalar->add_rows(&job.t, weight, r0, r1, w.want);
     for (i = 0; i < table_count; i++) {
         reset(&w);
-        job.t.kernels = table(i, "add_row");
-        tables[i]->add_row(&job.t, r, weight, w.at);
+        job.t.kernels = table(i, "add_rows");
+        tables[i]->add_rows(&job.t, weight, r0, r1, w.at);
         verdict(same_window(&w));
     }
 }
@@ -533,7 +534,8 @@ static void try_rows(const llmq_format *f, uint32_t cols, uint32_t rows, uint32_
     check_at("%s, p %lu, n %lu, group %lu, %lu rows of %lu, %lu activations, offset %lu", f->name, (unsigned long)f->p, (unsigned long)f->n,
              (unsigned long)f->group, (unsigned long)rows, (unsigned long)cols, (unsigned long)count, (unsigned long)off);
     try_read_row(check_below(2) ? rows - 1 : check_below(rows), turn % OFFSETS);
-    try_add_row(check_below(2) ? rows - 1 : check_below(rows), turn * 3 % OFFSETS);
+    job.r0 = check_below(rows);
+    try_add_rows(job.r0, least(rows, job.r0 + check_below(4)), turn * 3 % OFFSETS);
     job.r1 = check_below(4) ? rows : check_below(rows + 1);
     job.r0 = check_below(2) ? 0 : check_below(job.r1 + 1);
     job.stride = rows + check_below(4);
@@ -609,7 +611,7 @@ static void test_halves(void)
             for (i = 0; i < 2048; i++) store16(data + 2 * i, first + i);
             check_at("%s from %lu on", f.name, (unsigned long)first);
             try_read_row(0, first / 2048 % OFFSETS);
-            try_add_row(0, first / 2048 % OFFSETS);
+            try_add_rows(0, 1, first / 2048 % OFFSETS);
         }
 }
 
@@ -805,7 +807,7 @@ static void test_tables(void)
     uint32_t i, j, known;
     for (i = 0; (k = llmq_kernels_at(i)) != NULL; i++) {
         check_at("table %lu, %s", (unsigned long)i, k->name);
-        CHECK(k->signs && k->butterflies && k->paley && k->quantize && k->read_row && k->add_row && k->rows_i8 && k->rows_f32
+        CHECK(k->signs && k->butterflies && k->paley && k->quantize && k->read_row && k->add_rows && k->rows_i8 && k->rows_f32
               && k->add_scaled);
 #if !LLMQ_NO_ENCODER
         CHECK(k->nearest != NULL);
