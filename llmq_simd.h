@@ -67,6 +67,10 @@
 #define LLMQ_SIMD_AVX512 LLMQ_SIMD_AVX2
 #endif
 
+#if (LLMQ_SIMD_AVXVNNI || LLMQ_SIMD_AVX512) && !LLMQ_SIMD_AVX2
+#error "llmq: LLMQ_SIMD_AVXVNNI and LLMQ_SIMD_AVX512 build on LLMQ_SIMD_AVX2"
+#endif
+
 /* The name of this file for itself. */
 #ifndef LLMQ_SIMD_SELF
 #define LLMQ_SIMD_SELF "llmq_simd.h"
@@ -215,12 +219,34 @@ static uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_act
 
 /* ---- 4. x86: SSSE3 ------------------------------------------------------------------------------------------------ */
 
+#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2 /* words that SSE2 has, which is in every x86-64 */
+#define LLMQ__TARGET
+typedef __m128i llmq__i4_sse2;
+typedef __m128 llmq__f4_sse2;
+LLMQ__WORD __m128i llmq__zero_i4_sse2(void) { return _mm_setzero_si128(); }
+LLMQ__WORD __m128i llmq__add_i4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
+LLMQ__WORD __m128 llmq__set4_sse2(float x) { return _mm_set1_ps(x); }
+LLMQ__WORD __m128 llmq__add4_sse2(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
+LLMQ__WORD __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+LLMQ__WORD __m128 llmq__cvt4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
+LLMQ__WORD void llmq__stf4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+{
+    __m128i v = _mm_setzero_si128();
+    v = _mm_insert_epi16(v, (int)llmq__load16(p0), 1);
+    v = _mm_insert_epi16(v, (int)llmq__load16(p1), 3);
+    v = _mm_insert_epi16(v, (int)llmq__load16(p2), 5);
+    return _mm_castsi128_ps(_mm_insert_epi16(v, (int)llmq__load16(p3), 7));
+}
+#undef LLMQ__TARGET
+#endif
+
 #if LLMQ_SIMD_SSSE3
 #define LLMQ__ISA ssse3
 #define LLMQ__FLOATS ssse3
 #define LLMQ__BYTES ssse3
 #define LLMQ__DOTS ssse3
-#define LLMQ__QUADS ssse3
+#define LLMQ__QUADS sse2
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
 #define LLMQ__FL 4
 #define LLMQ__RADIX 8
@@ -483,27 +509,10 @@ LLMQ__WORD __m128i llmq__dotw_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__ws_ssse
 }
 LLMQ__WORD __m128i llmq__biasw_ssse3(__m128i sum, llmq__ws_ssse3 x) { (void)x; return sum; }
 
-typedef __m128i llmq__i4_ssse3;
-typedef __m128 llmq__f4_ssse3;
-LLMQ__WORD __m128i llmq__zero_i4_ssse3(void) { return _mm_setzero_si128(); }
-LLMQ__WORD __m128i llmq__add_i4_ssse3(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
 LLMQ__WORD __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, __m128i bias)
 {
     (void)bias;
     return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
-}
-LLMQ__WORD __m128 llmq__set4_ssse3(float x) { return _mm_set1_ps(x); }
-LLMQ__WORD __m128 llmq__add4_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
-LLMQ__WORD __m128 llmq__mul4_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
-LLMQ__WORD __m128 llmq__cvt4_ssse3(__m128i v) { return _mm_cvtepi32_ps(v); }
-LLMQ__WORD void llmq__stf4_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
-LLMQ__WORD __m128 llmq__bf4_ssse3(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
-{
-    __m128i v = _mm_setzero_si128();
-    v = _mm_insert_epi16(v, (int)llmq__load16(p0), 1);
-    v = _mm_insert_epi16(v, (int)llmq__load16(p1), 3);
-    v = _mm_insert_epi16(v, (int)llmq__load16(p2), 5);
-    return _mm_castsi128_ps(_mm_insert_epi16(v, (int)llmq__load16(p3), 7));
 }
 
 #undef LLMQ__SIMD_PART
@@ -523,7 +532,7 @@ LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #define LLMQ__FLOATS avx2
 #define LLMQ__BYTES avx2
 #define LLMQ__DOTS avx2
-#define LLMQ__QUADS ssse3
+#define LLMQ__QUADS sse2
 #define LLMQ__FL 8
 #define LLMQ__RADIX 8
 #define LLMQ__LEAST (-127)
@@ -798,7 +807,7 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vn
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define LLMQ__FLOATS avx512
 #define LLMQ__BYTES avx2
-#define LLMQ__QUADS ssse3
+#define LLMQ__QUADS sse2
 #define LLMQ__FL 16
 #define LLMQ__RADIX 16
 #define LLMQ__LEAST (-128)
@@ -1038,7 +1047,8 @@ LLMQ__WORD __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* t
 }
 LLMQ__WORD __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
 {
-    return llmq__look_avx512vnni(LLMQ__KIND_G2, t, _mm512_srli_epi16(v, (unsigned)(2 * f)));
+    v = f == 0 ? v : f == 1 ? _mm512_srli_epi16(v, 2) : f == 2 ? _mm512_srli_epi16(v, 4) : _mm512_srli_epi16(v, 6);
+    return llmq__look_avx512vnni(LLMQ__KIND_G2, t, v);
 }
 LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {

@@ -36,6 +36,7 @@ have() { command -v "$1" > /dev/null || { echo "skipped: $1 is not installed"; r
 
 sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -g"
 add suite hygiene tests/hygiene.sh # the slowest first
+add suite simd tests/hygiene.sh simd $([ "$mode" = all ] && echo all)
 add suite tool tests/tool.sh "$mode"
 for s in test_kernels test_tensor test_bundle test_core test_golden; do
     # sanitized, the vector kernels take half a minute to compile: test_kernels shows for all suites that they do what scalar ones do
