@@ -867,7 +867,7 @@ LLMQ__WORD void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *c
 }
 LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 {
-    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_maskz_cvttps_epi32(0xffff, v))); /* without the mask gcc 12 warns */
 }
 
 #undef LLMQ__SIMD_PART
@@ -2063,7 +2063,7 @@ LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128
     __m512i s[8];
     uint32_t i, k;
     LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-    for (k = 0; k < 32; k++) {
+    LLMQ__UNROLL(4) for (k = 0; k < 32; k++) {
         __m512i w = tile[k];
         LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
             int32_t four;
@@ -2106,33 +2106,30 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *ro
     }
 }
 
-/* Sixteen neighbouring rows times count <= 32 activations: y[i * y_stride ... + 15], where the totals grow. */
+/* Sixteen neighbouring rows times count <= 32 activations: y[i * y_stride ... + 15]. */
 LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                   const uint8_t *const *row, float *y, size_t y_stride)
 {
     const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
     __m512i sum[32];
+    __m512 total[32];
     uint32_t i, j;
-    for (i = 0; i < count; i++) {
-        sum[i] = _mm512_setzero_si512();
-        _mm512_storeu_ps(y + i * y_stride, _mm512_setzero_ps());
-    }
+    for (i = 0; i < count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
         __m512 scales;
         LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
         if (j + 128 < run.end) continue;
         scales = llmq__zscales(row, run.w);
         for (i = 0; i < count; i++) {
-            float *at = y + i * y_stride;
-            _mm512_storeu_ps(at, llmq__zfinish(_mm512_loadu_ps(at), sum[i], scales, x[i].scale[run.x]));
+            total[i] = llmq__zfinish(total[i], sum[i], scales, x[i].scale[run.x]);
             sum[i] = _mm512_setzero_si512();
         }
         llmq__next_run(&run);
     }
-    for (i = 0; i < count && j < t->cols; i++) {
-        float *at = y + i * y_stride;
-        _mm512_storeu_ps(at, LLMQ__F(ztail)(t, l, x + i, row, j, run, sum[i], _mm512_loadu_ps(at)));
+    for (i = 0; i < count; i++) {
+        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i, row, j, run, sum[i], total[i]);
+        _mm512_storeu_ps(y + i * y_stride, total[i]);
     }
 }
 
