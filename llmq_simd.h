@@ -67,6 +67,29 @@
 #define LLMQ_SIMD_AVX512 0
 #endif
 
+/* Arm's microcontrollers. MVE is Helium with floats. DSP is for processors without wider vectors, and needs word loads from any
+   address (CCR.UNALIGN_TRP off, the state after reset): a compiler told -mno-unaligned-access makes them of bytes. */
+#ifndef LLMQ_SIMD_MVE
+#if defined(__ARM_FEATURE_MVE) && !defined(__ARM_BIG_ENDIAN)
+#define LLMQ_SIMD_MVE (__ARM_FEATURE_MVE >> 1)
+#else
+#define LLMQ_SIMD_MVE 0
+#endif
+#endif
+#ifndef LLMQ_SIMD_DSP
+#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define LLMQ_SIMD_DSP (!LLMQ_SIMD_MVE)
+#else
+#define LLMQ_SIMD_DSP 0
+#endif
+#endif
+#if LLMQ_SIMD_DSP
+#include <arm_acle.h>
+#endif
+#if LLMQ_SIMD_MVE
+#include <arm_mve.h>
+#endif
+
 /* The name of this file for itself. */
 #ifndef LLMQ_SIMD_SELF
 #define LLMQ_SIMD_SELF "llmq_simd.h"
@@ -122,7 +145,7 @@ LLMQ__PLAIN uint32_t llmq__kind_bits(int kind)
 LLMQ__PLAIN uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
 
 /* The kind of a format all of whose points are >= least. Points of 8 bits are g8's or looked up. */
-static int llmq__kind(const llmq_format *f, int least)
+LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
 {
     int kind;
     uint32_t i;
@@ -137,7 +160,7 @@ static int llmq__kind(const llmq_format *f, int least)
 }
 
 /* all[0, 64) = n points, a power of two, repeated up to 16 and filled up with anything. */
-static void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
+LLMQ__PLAIN void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 {
     uint32_t i;
     for (i = 0; i < 16; i++) all[i] = points[i & (n - 1)];
@@ -151,7 +174,7 @@ typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
 } llmq__run;
 
-static llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
+LLMQ__PLAIN llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
 {
     llmq__run r;
     r.w = r.x = 0;
@@ -173,7 +196,7 @@ LLMQ__PLAIN void llmq__next_run(llmq__run *r)
 }
 
 /* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
-static uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
+LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0, p = llmq__kind_p(kind);
     if (kind == LLMQ__KIND_OTHER) return 0;
@@ -760,6 +783,238 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni);
 #include LLMQ_SIMD_SELF
 #endif
 
+/* ---- 8. Arm: microcontrollers -------------------------------------------------------------------------------------- */
+
+#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
+/* Products of whole units with one activation; frames stay below 256 bytes. Formats that are not here, runs that end within
+   32 codes, and what is left at the end of a row are the scalar kernel's. */
+
+/* sum[c] = products of codes 32 c ... 32 c + 31 of a unit with the activations of their columns, q. */
+typedef void llmq__unit_product(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum);
+
+/* What a format needs: the function, and 128 bytes for the points as it wants them. */
+typedef struct llmq__units {
+    int kind;                    /* LLMQ__KIND_... */
+    llmq__unit_product *product; /* NULL: none */
+    uint16_t table[64];
+} llmq__units;
+
+LLMQ__APART float llmq__row_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row,
+                                  const llmq_activation *x)
+{
+    LLMQ__EXACT
+    uint32_t cols = t->cols, chunk = 32 * t->format.p, j = 0, c, n, whole = cols / (4 * chunk) * (4 * chunk), bytes = 16 * t->format.bits;
+    const uint8_t *unit = row + l->scales;
+    llmq__run run = llmq__first_run(l, x);
+    float total = 0.0f;
+    int32_t sum = 0, part[4];
+    for (; j < whole; unit += bytes) {
+        units->product(units->table, unit, x->q + j, part);
+        n = run.end - j >= 4 * chunk ? 4 : 1; /* chunks that are added at once */
+        if (n == 4) part[0] += part[1] + part[2] + part[3];
+        for (c = 0; c < 4; c += n) {
+            sum += part[c];
+            j += n * chunk;
+            if (j < run.end) continue;
+            total += (float)sum * (x->scale[run.x] * llmq__scale(row, run.w));
+            sum = 0;
+            llmq__next_run(&run);
+        }
+    }
+    for (; j < cols; j = run.end, llmq__next_run(&run), sum = 0) {
+        llmq__run_i8(t, l, row, j, run.end, x, 1, part);
+        total += (float)(sum + part[0]) * (x->scale[run.x] * llmq__scale(row, run.w));
+    }
+    return total;
+}
+
+static void llmq__rows_units(const llmq_tensor *t, const llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
+                             uint32_t r1, float *y, size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t i, r;
+    for (r = r0; r < r1; r++)
+        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_units(t, &l, units, t->data + (size_t)r * t->row_size, x + i);
+}
+
+/* Can units be multiplied, and is no run shorter than their chunks? */
+static int llmq__units_fit(const llmq_tensor *t, const llmq__units *units, const llmq_activation *x)
+{
+    llmq__layout l = llmq__layout_of(t);
+    return units->product && llmq__runs_align(units->kind, &l, x);
+}
+#endif
+
+#if LLMQ_SIMD_DSP
+/* SXTB16 makes two pairs of 16 bits of four int8, SMLAD multiplies and adds a pair at a time. Points are looked up one, or two
+   at a time where a table of all pairs has 16 or 64 entries, in the frame: flash memory keeps a processor waiting. */
+LLMQ__PLAIN uint32_t llmq__word_dsp(const void *p)
+{
+    uint32_t w;
+    LLMQ_MEMCPY(&w, p, 4);
+    return w;
+}
+LLMQ__PLAIN int16x2_t llmq__even_dsp(uint32_t w) { return __sxtb16((int8x4_t)w); } /* bytes 0 and 2 */
+LLMQ__PLAIN int16x2_t llmq__odd_dsp(uint32_t w)                          /* bytes 1 and 3; no intrinsic rotates */
+{
+    int16x2_t r;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(w));
+    return r;
+}
+
+/* sum + the products of four int8 and four int8 */
+LLMQ__PLAIN int32_t llmq__dot4_dsp(uint32_t a, uint32_t b, int32_t sum)
+{
+    sum = __smlad(llmq__even_dsp(a), llmq__even_dsp(b), sum);
+    return __smlad(llmq__odd_dsp(a), llmq__odd_dsp(b), sum);
+}
+
+/* The same, of points of 16 bits whose codes are the lower nibbles of the bytes of w. */
+LLMQ__PLAIN int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint32_t x, int32_t sum)
+{
+    int16x2_t even = (int16x2_t)(points[w & 15] | (uint32_t)points[w >> 16 & 15] << 16);
+    int16x2_t odd = (int16x2_t)(points[w >> 8 & 15] | (uint32_t)points[w >> 24 & 15] << 16);
+    sum = __smlad(even, llmq__even_dsp(x), sum);
+    return __smlad(odd, llmq__odd_dsp(x), sum);
+}
+
+static void llmq__g4_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+{
+    const uint16_t *points = (const uint16_t *)table;
+    const int8_t *end;
+    uint32_t half, w;
+    for (half = 0; half < 2; half++, sum++) {
+        int32_t low = 0, high = 0;
+        for (end = q + 32; q < end; unit += 4, q += 4) {
+            w = llmq__word_dsp(unit);
+            low = llmq__nibbles_dsp(points, w, llmq__word_dsp(q), low);
+            high = llmq__nibbles_dsp(points, w >> 4, llmq__word_dsp(q + 64), high);
+        }
+        sum[0] = low;
+        sum[2] = high;
+    }
+}
+
+static void llmq__g8_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+{
+    const int8_t *end;
+    uint32_t c;
+    (void)table;
+    for (c = 0; c < 4; c++, sum++) {
+        int32_t s = 0;
+        for (end = q + 32; q < end; unit += 4, q += 4) /* max(code, 1) - 128 */
+            s = llmq__dot4_dsp(__uadd8(__uqsub8(llmq__word_dsp(unit), 0x01010101u), 0x81818181u), llmq__word_dsp(q), s);
+        *sum = s;
+    }
+}
+
+/* Two entries of a table of pairs: a0 b0 a1 b1. */
+LLMQ__PLAIN uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
+
+/* The bytes of w, their lower bits, are numbers of a pair of codes `far` columns apart: sum and other get their products. */
+LLMQ__PLAIN void llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t far, int32_t *sum, int32_t *other)
+{
+    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + far);
+    uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
+    *sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), *sum));
+    *other = __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), *other));
+}
+
+static void llmq__g2_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+{
+    const uint16_t *pairs = (const uint16_t *)table;
+    const uint8_t *end;
+    uint32_t half;
+    for (half = 0; half < 4; half += 2, q += 32, unit -= 32) { /* nibbles */
+        int32_t s = 0, other = 0;
+        for (end = unit + 32; unit < end; unit += 4, q += 4) llmq__far_dsp(pairs, llmq__word_dsp(unit) >> 2 * half, 15, q, 32, &s, &other);
+        sum[half] = s;
+        sum[half + 1] = other;
+    }
+}
+
+/* Numbers 16 k ... 16 k + 15 of a unit of numbers of 6 bits, a word of four at a time; planes of 4 and of 2 bits, of n numbers. */
+LLMQ__PLAIN uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
+{
+    return (llmq__word_dsp(four) >> four_shift & 0x0f0f0f0fu) | (llmq__word_dsp(two) >> two_shift & 0x03030303u) << 4;
+}
+
+static void llmq__g3_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+{
+    const uint16_t *pairs = (const uint16_t *)table;
+    uint32_t k, i;
+    for (k = 0; k < 64; k += 32, sum++) {
+        int32_t s = 0, other = 0;
+        for (i = 0; i < 32; i += 4, q += 4)
+            llmq__far_dsp(pairs, llmq__six_dsp(unit + i, unit + 32 + i % 16, k / 8, (k + i) / 16 * 2), 63, q, 64, &s, &other);
+        sum[0] = s;
+        sum[2] = other;
+    }
+}
+
+/* Codes of points of two coordinates: the bytes of w, times the activations of 8 columns. */
+LLMQ__PLAIN int32_t llmq__near_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, int32_t sum)
+{
+    sum = llmq__dot4_dsp(llmq__pairs_dsp(pairs, w & mask, w >> 8 & mask), llmq__word_dsp(q), sum);
+    return llmq__dot4_dsp(llmq__pairs_dsp(pairs, w >> 16 & mask, w >> 24 & mask), llmq__word_dsp(q + 4), sum);
+}
+
+static void llmq__v2n16_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+{
+    const uint16_t *pairs = (const uint16_t *)table;
+    uint32_t c, i;
+    for (c = 0; c < 4; c++) {
+        int32_t s = 0;
+        for (i = 0; i < 32; i += 4, q += 8) s = llmq__near_dsp(pairs, llmq__word_dsp(unit + 32 * (c & 1) + i) >> 4 * (c >> 1), 15, q, s);
+        sum[c] = s;
+    }
+}
+
+static void llmq__v2n64_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+{
+    const uint16_t *pairs = (const uint16_t *)table;
+    uint32_t c, i;
+    for (c = 0; c < 4; c++) {
+        int32_t s = 0;
+        for (i = 0; i < 32; i += 4, q += 8)
+            s = llmq__near_dsp(pairs, llmq__six_dsp(unit + 32 * (c & 1) + i, unit + 64 + i, 4 * (c >> 1), 2 * c), 63, q, s);
+        sum[c] = s;
+    }
+}
+
+LLMQ__APART void llmq__units_dsp(const llmq_format *f, llmq__units *u)
+{
+    static llmq__unit_product *const products[] = { 0, llmq__g2_dsp, llmq__g3_dsp, llmq__g4_dsp, 0, 0, llmq__g8_dsp, llmq__v2n16_dsp,
+                                                    llmq__v2n64_dsp };
+    uint32_t i, n, mask = ((uint32_t)1 << f->bits) - 1;
+    u->kind = llmq__kind(f, -128);
+    u->product = products[u->kind];
+    if (!u->product || u->kind == LLMQ__KIND_G8) return;
+    n = u->kind == LLMQ__KIND_G2 || u->kind == LLMQ__KIND_G3 ? (mask + 1) << f->bits : mask + 1;
+    for (i = 0; i < n; i++) {
+        int low = f->p == 2 ? f->points[2 * i] : f->points[i & mask], high = f->p == 2 ? f->points[2 * i + 1] : f->points[i >> f->bits];
+        u->table[i] = (uint16_t)(u->kind == LLMQ__KIND_G4 ? low : (low & 255) | (high & 255) << 8);
+    }
+}
+
+static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                              size_t y_stride)
+{
+    llmq__units u;
+    llmq__units_dsp(&t->format, &u);
+    if (llmq__units_fit(t, &u, x)) llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
+    else llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
+}
+
+static const llmq_kernels llmq__table_dsp = {
+    "dsp", LLMQ_CPU_DSP, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_row, llmq__rows_i8_dsp,
+    llmq__rows_f32, llmq__add_scaled,
+#if !LLMQ_NO_ENCODER
+    llmq__nearest_codes
+#endif
+};
+#endif
+
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
 
 /* From slow to fast. */
@@ -778,6 +1033,12 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #if LLMQ_SIMD_AVX512
         &llmq__table_avx512vnni,
         &llmq__table_avx512vbmi,
+#endif
+#if LLMQ_SIMD_DSP
+        &llmq__table_dsp,
+#endif
+#if LLMQ_SIMD_MVE
+        &llmq__table_mve,
 #endif
         0
     };
@@ -832,7 +1093,18 @@ static uint32_t llmq__simd_features(void)
     return have;
 }
 #else
-static uint32_t llmq__simd_features(void) { return 0; }
+/* What the compiler was told of. */
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t have = 0;
+#if LLMQ_SIMD_DSP
+    have |= LLMQ_CPU_DSP;
+#endif
+#if LLMQ_SIMD_MVE
+    have |= LLMQ_CPU_MVE;
+#endif
+    return have;
+}
 #endif
 
 #undef LLMQ__GLUE_
