@@ -1015,6 +1015,381 @@ static const llmq_kernels llmq__table_dsp = {
 };
 #endif
 
+#if LLMQ_SIMD_MVE
+/* Points are gathered, 16 a time. Vectors of floats flush subnormal numbers to zero whatever the processor's mode is, scalar
+   floats do not: kernels on floats use vectors where nothing can be subnormal, and are scalar otherwise. Loads of bytes take
+   any address, those of words that of a float. */
+
+/* ---- codes ---- */
+
+LLMQ__PLAIN uint8x16_t llmq__part_mve(const uint8_t *p, uint32_t shift, uint8_t mask)
+{
+    return vandq_u8(vshlq_r_u8(vldrbq_u8(p), -(int32_t)shift), vdupq_n_u8(mask));
+}
+
+/* Points of codes k ... k + 15 of a whole unit, k a multiple of 16; one coordinate each. */
+LLMQ__PLAIN int8x16_t llmq__points16_mve(int kind, const int8_t *points, const uint8_t *unit, uint32_t k)
+{
+    uint8x16_t code;
+    if (kind == LLMQ__KIND_G8) /* code 0 is a copy of code 1 */
+        return vmaxq_s8(vreinterpretq_s8_u8(veorq_u8(vldrbq_u8(unit + k), vdupq_n_u8(128))), vdupq_n_s8(-127));
+    if (kind == LLMQ__KIND_G2) code = llmq__part_mve(unit + k % 32, k / 32 * 2, 3);
+    else if (kind == LLMQ__KIND_G4) code = llmq__part_mve(unit + k % 64, k / 64 * 4, 15);
+    else if (k < 64) code = llmq__part_mve(unit + k % 32, k / 32 * 4, 7);
+    else { /* the upper code of a pair: bit 3 of the nibble, and the plane of 2 bits, which is shifted over what is above it */
+        k -= 64;
+        code = vshlq_r_u8(vldrbq_u8(unit + k % 32), -(int32_t)(k / 32 * 4 + 3));
+        code = vsliq_n_u8(code, llmq__part_mve(unit + 32, k / 16 * 2, 3), 1);
+    }
+    return vldrbq_gather_offset_s8(points, code);
+}
+
+LLMQ__PLAIN int32_t llmq__dot16_mve(int kind, const void *points, const uint8_t *unit, uint32_t k, const int8_t *q, int32_t sum)
+{
+    return vmladavaq_s8(sum, llmq__points16_mve(kind, (const int8_t *)points, unit, k), vldrbq_s8(q + k));
+}
+
+#define LLMQ__UNIT_MVE(name, kind)                                                                            \
+    static void llmq__##name##_mve(const void *points, const uint8_t *unit, const int8_t *q, int32_t *sum)   \
+    {                                                                                                         \
+        int32_t a = llmq__dot16_mve(kind, points, unit, 0, q, 0), c = llmq__dot16_mve(kind, points, unit, 64, q, 0); \
+        int32_t b = llmq__dot16_mve(kind, points, unit, 32, q, 0), d = llmq__dot16_mve(kind, points, unit, 96, q, 0); \
+        sum[0] = llmq__dot16_mve(kind, points, unit, 16, q, a);                                               \
+        sum[2] = llmq__dot16_mve(kind, points, unit, 80, q, c);                                               \
+        sum[1] = llmq__dot16_mve(kind, points, unit, 48, q, b);                                               \
+        sum[3] = llmq__dot16_mve(kind, points, unit, 112, q, d);                                              \
+    }
+LLMQ__UNIT_MVE(g2, LLMQ__KIND_G2)
+LLMQ__UNIT_MVE(g3, LLMQ__KIND_G3)
+LLMQ__UNIT_MVE(g4, LLMQ__KIND_G4)
+LLMQ__UNIT_MVE(g8, LLMQ__KIND_G8)
+#undef LLMQ__UNIT_MVE
+
+LLMQ__PLAIN uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t mask)
+{
+    return vandq_u16(vshlq_r_u16(vldrbq_u16(p), -(int32_t)shift), vdupq_n_u16(mask));
+}
+
+/* Points of two coordinates are gathered as 16 bits, 8 at a time, and then stand as their columns do. */
+LLMQ__PLAIN void llmq__two_mve(int kind, const void *pairs, const uint8_t *unit, const int8_t *q, int32_t *sum)
+{
+    uint32_t c, k;
+    for (c = 0; c < 4; c++) {
+        int32_t s = 0;
+        for (k = 0; k < 32; k += 8, q += 16) {
+            uint16x8_t code = llmq__wide_mve(unit + 32 * (c & 1) + k, 4 * (c >> 1), 15);
+            if (kind == LLMQ__KIND_V2N64) code = vsliq_n_u16(code, llmq__wide_mve(unit + 64 + k, 2 * c, 3), 4);
+            s = vmladavaq_s8(s, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_u16((const uint16_t *)pairs, code)), vldrbq_s8(q));
+        }
+        sum[c] = s;
+    }
+}
+static void llmq__v2n16_mve(const void *pairs, const uint8_t *unit, const int8_t *q, int32_t *sum) { llmq__two_mve(LLMQ__KIND_V2N16, pairs, unit, q, sum); }
+static void llmq__v2n64_mve(const void *pairs, const uint8_t *unit, const int8_t *q, int32_t *sum) { llmq__two_mve(LLMQ__KIND_V2N64, pairs, unit, q, sum); }
+
+static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                              size_t y_stride)
+{
+    static llmq__unit_product *const products[] = { 0, llmq__g2_mve, llmq__g3_mve, llmq__g4_mve, 0, 0, llmq__g8_mve, llmq__v2n16_mve,
+                                                    llmq__v2n64_mve };
+    llmq__units u;
+    u.kind = llmq__kind(&t->format, -128);
+    u.product = products[u.kind];
+    if (!llmq__units_fit(t, &u, x)) {
+        llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
+        return;
+    }
+    if (u.kind != LLMQ__KIND_G8) LLMQ_MEMCPY(u.table, t->format.points, (size_t)t->format.p << t->format.bits);
+    llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
+}
+
+/* e[0, n) = points of columns [j, j + n), a chunk of at most 32, which lie in one group */
+LLMQ__APART void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
+                                  int8_t *e)
+{
+    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * t->format.bits;
+    const int8_t *points = t->format.points;
+    uint32_t i;
+    int known = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8;
+    if (!known || n < 32 || (j | (LLMQ__UNIT - 1)) >= l->codes) {
+        llmq__points(t, l, row, j, n, e);
+        return;
+    }
+    for (i = 0, j %= LLMQ__UNIT; i < 32; i += 16, j += 16) {
+        int8x16_t v;
+        if (kind == LLMQ__KIND_G2) v = llmq__points16_mve(LLMQ__KIND_G2, points, unit, j);
+        else if (kind == LLMQ__KIND_G3) v = llmq__points16_mve(LLMQ__KIND_G3, points, unit, j);
+        else if (kind == LLMQ__KIND_G4) v = llmq__points16_mve(LLMQ__KIND_G4, points, unit, j);
+        else v = llmq__points16_mve(LLMQ__KIND_G8, points, unit, j);
+        vstrbq_s8(e + i, v);
+    }
+}
+
+/* ---- floats ----
+
+   Numbers are tame if they are 0 or at least 2^-90: then they, their sums and what those are rounded to are multiples of
+   2^-113, which is normal, and so are their products with whole numbers, and with factors of 2^-13 and more. */
+#define LLMQ__TAME ((uint32_t)(127 - 90) << 23)
+
+static int llmq__tame(float x) { return (llmq__float_bits(x) & 0x7fffffffu) - 1 >= LLMQ__TAME - 1; }
+
+LLMQ__PLAIN uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v) /* of twice the bits of |v|, less 1: 0 is not small */
+{
+    return vminq_u32(least, vsubq_n_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 1), 1));
+}
+LLMQ__PLAIN int llmq__all_tame_mve(uint32x4_t least) { return vminvq_u32(0xffffffffu, least) >= 2 * LLMQ__TAME - 1; }
+
+LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
+{
+    uint32x4_t least = vdupq_n_u32(0xffffffffu);
+    uint32_t i;
+    int tame = 1;
+    for (i = 0; i + 4 <= n; i += 4) least = llmq__least_mve(least, vldrwq_f32(x + i));
+    for (; i < n; i++) tame &= llmq__tame(x[i]);
+    return tame & llmq__all_tame_mve(least);
+}
+
+static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
+{
+    const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
+    uint32_t j, bits = 0;
+    for (j = 0; j < n; j++) {
+        if (j % 32 == 0) bits = llmq_random(seed, j / 32);
+        if (j + 4 <= n) {
+            uint32x4_t sign = vandq_u32(vshlq_u32(vdupq_n_u32(bits >> j % 32), up), vdupq_n_u32(0x80000000u));
+            vstrwq_f32(v + j, vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(vldrwq_f32(v + j)), sign)));
+            j += 3;
+        } else if (bits >> j % 32 & 1) v[j] = -v[j];
+    }
+}
+
+/* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
+LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
+{
+    float32x4_t a = vaddq_f32(v.val[0], v.val[1]), b = vsubq_f32(v.val[0], v.val[1]);
+    float32x4_t c = vaddq_f32(v.val[2], v.val[3]), d = vsubq_f32(v.val[2], v.val[3]);
+    v.val[0] = vaddq_f32(a, c);
+    v.val[1] = vaddq_f32(b, d);
+    v.val[2] = vsubq_f32(a, c);
+    v.val[3] = vsubq_f32(b, d);
+    return v;
+}
+
+static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
+{
+    uint32_t h, i, j;
+    if (n < 16 || !(llmq__float_bits(norm) >= (uint32_t)(127 - 13) << 23) || !llmq__tame_mve(x, n)) {
+        llmq__butterflies(x, n, norm);
+        return;
+    }
+    for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i))); /* distances 1 and 2 */
+    for (h = 4; 4 * h <= n; h *= 4)
+        for (i = 0; i < n; i += 4 * h)
+            for (j = i; j < i + h; j += 4) {
+                float32x4x4_t v = { { vldrwq_f32(x + j), vldrwq_f32(x + j + h), vldrwq_f32(x + j + 2 * h), vldrwq_f32(x + j + 3 * h) } };
+                v = llmq__cross_mve(v);
+                vstrwq_f32(x + j, v.val[0]);
+                vstrwq_f32(x + j + h, v.val[1]);
+                vstrwq_f32(x + j + 2 * h, v.val[2]);
+                vstrwq_f32(x + j + 3 * h, v.val[3]);
+            }
+    for (j = 0; h < n && j < h; j += 4) { /* 2 h = n */
+        float32x4_t a = vldrwq_f32(x + j), b = vldrwq_f32(x + j + h);
+        vstrwq_f32(x + j, vaddq_f32(a, b));
+        vstrwq_f32(x + j + h, vsubq_f32(a, b));
+    }
+    for (j = 0; j < n; j += 4) vstrwq_f32(x + j, vmulq_n_f32(vldrwq_f32(x + j), norm));
+}
+
+static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i, k;
+    int tame = lanes == 16;
+    for (i = 0; i < m && tame; i++) tame = llmq__tame_mve(x + i * run, 16);
+    if (!tame) {
+        llmq__paley(x, m, q, run, lanes, squares, work);
+        return;
+    }
+    for (i = 0; i < m; i++) LLMQ_MEMCPY(work + i * 16, x + i * run, 16 * sizeof(float));
+    for (i = 0; i < m; i++, x += run) {
+        float32x4_t a = vldrwq_f32(work), b = vldrwq_f32(work + 4), c = vldrwq_f32(work + 8), d = vldrwq_f32(work + 12);
+        if (llmq__paley_negative(m, q, squares, i, 0)) a = vnegq_f32(a), b = vnegq_f32(b), c = vnegq_f32(c), d = vnegq_f32(d);
+        for (k = 1; k < m; k++) {
+            const float *v = work + k * 16;
+            if (llmq__paley_negative(m, q, squares, i, k)) {
+                a = vsubq_f32(a, vldrwq_f32(v)), b = vsubq_f32(b, vldrwq_f32(v + 4));
+                c = vsubq_f32(c, vldrwq_f32(v + 8)), d = vsubq_f32(d, vldrwq_f32(v + 12));
+            } else {
+                a = vaddq_f32(a, vldrwq_f32(v)), b = vaddq_f32(b, vldrwq_f32(v + 4));
+                c = vaddq_f32(c, vldrwq_f32(v + 8)), d = vaddq_f32(d, vldrwq_f32(v + 12));
+            }
+        }
+        vstrwq_f32(x, a), vstrwq_f32(x + 4, b), vstrwq_f32(x + 8, c), vstrwq_f32(x + 12, d);
+    }
+}
+
+static float llmq__quantize_mve(const float *x, uint32_t n, int8_t *q)
+{
+    uint32x4_t m = vdupq_n_u32(0);
+    uint32_t i, most, bits;
+    float inverse;
+    for (i = 0; i + 4 <= n; i += 4) m = vmaxq_u32(m, vshlq_n_u32(vreinterpretq_u32_f32(vldrwq_f32(x + i)), 1));
+    for (most = vmaxvq_u32(0, m) >> 1; i < n; i++) {
+        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
+        if (bits > most) most = bits;
+    }
+    if (!llmq__quantizable(most)) {
+        LLMQ_MEMSET(q, 0, n);
+        return llmq__no_scale(most);
+    }
+    inverse = 127.0f / llmq__bits_float(most); /* at most 127 * 2^100: what is subnormal, before or after, becomes 0 anyway */
+    for (i = 0; i + 4 <= n; i += 4) vstrbq_s32(q + i, vcvtnq_s32_f32(vmulq_n_f32(vldrwq_f32(x + i), inverse)));
+    for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
+    return llmq__bits_float(most) / 127.0f;
+}
+
+/* out[0, 32) += scale * e[0, 32), or = where nothing is added */
+LLMQ__PLAIN void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
+{
+    uint32_t i;
+    for (i = 0; i < 32; i += 4) {
+        float32x4_t v = vmulq_n_f32(vcvtq_f32_s32(vldrbq_s32(e + i)), scale);
+        vstrwq_f32(out + i, add ? vaddq_f32(vldrwq_f32(out + i), v) : v);
+    }
+}
+
+static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j, end, i;
+    int8_t e[LLMQ__CHUNK];
+    int kind;
+    if (!t->format.points) {
+        llmq__read_row(t, r, out);
+        return;
+    }
+    for (kind = llmq__kind(&t->format, -128), j = 0; j < t->cols; j = end) {
+        float scale = llmq__scale(row, j / l.group);
+        end = llmq__chunk_end(t, &l, j);
+        llmq__points_mve(t, &l, kind, row, j, end - j, e);
+        if (end - j == LLMQ__CHUNK && llmq__tame(scale)) llmq__scaled32_mve(out + j, scale, e, 0);
+        else for (i = j; i < end; i++) out[i] = (float)e[i - j] * scale;
+    }
+}
+
+static void llmq__add_row_mve(const llmq_tensor *t, uint32_t r, float weight, float *out)
+{
+    LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j, end, i;
+    int8_t e[LLMQ__CHUNK];
+    int kind;
+    if (!t->format.points) {
+        llmq__add_row(t, r, weight, out);
+        return;
+    }
+    for (kind = llmq__kind(&t->format, -128), j = 0; j < t->cols; j = end) {
+        float scale = weight * llmq__scale(row, j / l.group);
+        end = llmq__chunk_end(t, &l, j);
+        llmq__points_mve(t, &l, kind, row, j, end - j, e);
+        if (end - j == LLMQ__CHUNK && llmq__tame(scale) && llmq__tame_mve(out + j, 32)) llmq__scaled32_mve(out + j, scale, e, 1);
+        else for (i = j; i < end; i++) out[i] += scale * (float)e[i - j];
+    }
+}
+
+/* lane += x[0, 4) * e[0, 4), of which n are there; the others add zeros, which changes no lane: none is -0 */
+LLMQ__PLAIN float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
+{
+    return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
+}
+
+/* <points of a row, x>, x tame */
+LLMQ__APART float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float total = 0.0f, lane[LLMQ__LANES];
+    uint32_t j, end, n, i;
+    int8_t e[LLMQ__CHUNK];
+    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
+    for (j = 0; j < t->cols; total += llmq__lane_sum(lane) * llmq__scale(row, (j - 1) / l->group)) {
+        float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
+        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
+            n = llmq__min(LLMQ__CHUNK, end - j);
+            llmq__points_mve(t, l, kind, row, j, n, e);
+            for (i = 0; i < n; i += 16) {
+                a = llmq__lane4_mve(a, x + j + i, e + i, n - i);
+                if (i + 4 < n) b = llmq__lane4_mve(b, x + j + i + 4, e + i + 4, n - i - 4);
+                if (i + 8 < n) c = llmq__lane4_mve(c, x + j + i + 8, e + i + 8, n - i - 8);
+                if (i + 12 < n) d = llmq__lane4_mve(d, x + j + i + 12, e + i + 12, n - i - 12);
+            }
+        }
+        vstrwq_f32(lane, a);
+        vstrwq_f32(lane + 4, b);
+        vstrwq_f32(lane + 8, c);
+        vstrwq_f32(lane + 12, d);
+    }
+    return total;
+}
+
+static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                               size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    int kind = t->format.points ? llmq__kind(&t->format, -128) : LLMQ__KIND_OTHER;
+    uint32_t i, r;
+    for (i = 0; i < count; i++) {
+        if (!t->format.points || !llmq__tame_mve(x[i].x, t->cols)) {
+            llmq__rows_f32(t, x + i, 1, r0, r1, y + i * y_stride, y_stride);
+            continue;
+        }
+        for (r = r0; r < r1; r++) y[i * y_stride + r] = llmq__row_f32_mve(t, &l, kind, t->data + (size_t)r * t->row_size, x[i].x);
+    }
+}
+
+#if !LLMQ_NO_ENCODER
+/* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
+   less than any other, and is its own square, 0, too. */
+static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                              uint16_t *code)
+{
+    LLMQ__EXACT
+    float y[8 * 4];
+    uint32_t i, k, c;
+    for (i = 0; i + 4 <= count && n <= 128; i += 4, x += (size_t)4 * p) {
+        float32x4_t least = vdupq_n_f32(LLMQ__FAR);
+        uint32x4_t best = vdupq_n_u32(0);
+        for (c = 0; c < 4; c++)
+            for (k = 0; k < p; k++) y[k * 4 + c] = x[c * p + k] * inverse;
+        for (c = 0; c < n; c++) {
+            const float *at = points + (size_t)c * p;
+            float32x4_t d = vsubq_n_f32(vldrwq_f32(y), at[0]), sum = vmulq_f32(d, d);
+            mve_pred16_t less;
+            for (k = 1; k < p; k++) {
+                d = vsubq_n_f32(vldrwq_f32(y + k * 4), at[k]);
+                sum = vaddq_f32(sum, vmulq_f32(d, d));
+            }
+            less = vcmpltq_f32(sum, least);
+            least = vpselq_f32(sum, least, less);
+            best = vpselq_u32(vdupq_n_u32(c), best, less);
+        }
+        vstrhq_u32(code + i, best);
+    }
+    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+static const llmq_kernels llmq__table_mve = {
+    "mve", LLMQ_CPU_MVE, llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve, llmq__quantize_mve, llmq__read_row_mve,
+    llmq__add_row_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
+#if !LLMQ_NO_ENCODER
+    llmq__nearest_mve
+#endif
+};
+#undef LLMQ__TAME
+#endif
+
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
 
 /* From slow to fast. */
