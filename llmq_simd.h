@@ -786,46 +786,91 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni);
 /* ---- 8. Arm: microcontrollers -------------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
-/* Products of whole units with one activation; frames stay below 256 bytes. Formats that are not here, runs that end within
-   32 codes, and what is left at the end of a row are the scalar kernel's. */
+/* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
+   have a function of their own, and pieces of units, whose codes are n neighbouring bytes of a plane, at the same bits, and
+   for some formats n of another plane. */
+typedef struct llmq__field {
+    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
+    uint32_t shift, mask, b_shift, b_mask, up;
+} llmq__field;
 
-/* sum[c] = products of codes 32 c ... 32 c + 31 of a unit with the activations of their columns, q. */
-typedef void llmq__unit_product(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum);
+/* Sums of products of 128 columns that a unit begins with, or has from code k = 64 on where points have two coordinates, and of
+   the n codes of a field, with q, the activations of their columns. */
+typedef int32_t llmq__unit_product(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q);
+typedef int32_t llmq__field_product(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q);
 
-/* What a format needs: the function, and 128 bytes for the points as it wants them. */
+/* What a format needs: these, and its points as they want them. */
 typedef struct llmq__units {
-    int kind;                    /* LLMQ__KIND_... */
-    llmq__unit_product *product; /* NULL: none */
+    llmq__unit_product *unit; /* NULL: as fields */
+    llmq__field_product *field;
     uint16_t table[64];
 } llmq__units;
+
+/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
+static uint32_t llmq__find_field(llmq__field *f, uint32_t bits, const uint8_t *unit, uint32_t m, uint32_t k)
+{
+    uint32_t numbers = bits == 3 ? (m + 1) / 2 : m, width = llmq__plane_width(bits == 3 ? 6 : bits), rest = bits == 3 ? 2 : bits - width;
+    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
+    if (upper) k -= numbers;
+    f->a = f->b = unit + k % u;
+    f->shift = k / u * width + 3 * upper;
+    f->mask = bits == 3 ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
+    f->b_shift = f->b_mask = f->up = 0;
+    n = llmq__min(u - k % u, numbers - k);
+    if (rest == 0 || (bits == 3 && !upper)) return n;
+    unit += u;
+    u = llmq__plane_bytes(numbers, rest);
+    f->b = unit + k % u;
+    f->b_shift = k / u * rest;
+    f->b_mask = ((uint32_t)1 << rest) - 1;
+    f->up = upper ? 1 : width;
+    return llmq__min(n, u - k % u);
+}
+
+/* Codes [k, end) of a unit of m codes, of p coordinates. */
+LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq_format *format, const uint8_t *unit, uint32_t m, uint32_t k,
+                                uint32_t end, const int8_t *q)
+{
+    llmq__field f;
+    uint32_t n;
+    int32_t sum = 0;
+    for (; k < end; k += n, q += n * format->p) {
+        n = llmq__min(end - k, llmq__find_field(&f, format->bits, unit, m, k));
+        sum += units->field(units->table, &f, n, q);
+    }
+    return sum;
+}
 
 LLMQ__APART float llmq__row_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row,
                                   const llmq_activation *x)
 {
     LLMQ__EXACT
-    uint32_t cols = t->cols, chunk = 32 * t->format.p, j = 0, c, n, whole = cols / (4 * chunk) * (4 * chunk), bytes = 16 * t->format.bits;
-    const uint8_t *unit = row + l->scales;
+    uint32_t p = t->format.p, step = 128 >> (p - 1), whole = units->unit ? l->codes / LLMQ__UNIT * LLMQ__UNIT : 0, k = 0, n, end;
+    const int8_t *q = x->q;
     llmq__run run = llmq__first_run(l, x);
     float total = 0.0f;
-    int32_t sum = 0, part[4];
-    for (; j < whole; unit += bytes) {
-        units->product(units->table, unit, x->q + j, part);
-        n = run.end - j >= 4 * chunk ? 4 : 1; /* chunks that are added at once */
-        if (n == 4) part[0] += part[1] + part[2] + part[3];
-        for (c = 0; c < 4; c += n) {
-            sum += part[c];
-            j += n * chunk;
-            if (j < run.end) continue;
-            total += (float)sum * (x->scale[run.x] * llmq__scale(row, run.w));
-            sum = 0;
-            llmq__next_run(&run);
+    for (; k < l->codes; llmq__next_run(&run)) {
+        int32_t sum = 0;
+        for (end = run.end >> (p - 1); k < end; k += n, q += n << (p - 1)) {
+            uint32_t in = k % LLMQ__UNIT, first = k - in;
+            const uint8_t *unit = row + l->scales + first / 8 * t->format.bits;
+            if (k % step == 0 && k + step <= end && k < whole) {
+                n = step;
+                sum += units->unit(units->table, unit, in, q);
+            } else {
+                n = llmq__min(LLMQ__UNIT - in, end - k);
+                sum += llmq__piece(units, &t->format, unit, llmq__min(l->codes - first, LLMQ__UNIT), in, in + n, q);
+            }
         }
-    }
-    for (; j < cols; j = run.end, llmq__next_run(&run), sum = 0) {
-        llmq__run_i8(t, l, row, j, run.end, x, 1, part);
-        total += (float)(sum + part[0]) * (x->scale[run.x] * llmq__scale(row, run.w));
+        total += (float)sum * (x->scale[run.x] * llmq__scale(row, run.w));
     }
     return total;
+}
+
+/* Formats of up to 64 points, or g8, are multiplied so; llmq__kind tells them. A last code for part of a point is not. */
+static int llmq__units_fit(const llmq_tensor *t, int kind)
+{
+    return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
 static void llmq__rows_units(const llmq_tensor *t, const llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
@@ -835,13 +880,6 @@ static void llmq__rows_units(const llmq_tensor *t, const llmq__units *units, con
     uint32_t i, r;
     for (r = r0; r < r1; r++)
         for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_units(t, &l, units, t->data + (size_t)r * t->row_size, x + i);
-}
-
-/* Can units be multiplied, and is no run shorter than their chunks? */
-static int llmq__units_fit(const llmq_tensor *t, const llmq__units *units, const llmq_activation *x)
-{
-    llmq__layout l = llmq__layout_of(t);
-    return units->product && llmq__runs_align(units->kind, &l, x);
 }
 #endif
 
@@ -878,131 +916,169 @@ LLMQ__PLAIN int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint32
     return __smlad(odd, llmq__odd_dsp(x), sum);
 }
 
-static void llmq__g4_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    const uint16_t *points = (const uint16_t *)table;
-    const int8_t *end;
-    uint32_t half, w;
-    for (half = 0; half < 2; half++, sum++) {
-        int32_t low = 0, high = 0;
-        for (end = q + 32; q < end; unit += 4, q += 4) {
-            w = llmq__word_dsp(unit);
-            low = llmq__nibbles_dsp(points, w, llmq__word_dsp(q), low);
-            high = llmq__nibbles_dsp(points, w >> 4, llmq__word_dsp(q + 64), high);
-        }
-        sum[0] = low;
-        sum[2] = high;
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 64; unit < end; unit += 4, q += 4) {
+        uint32_t w = llmq__word_dsp(unit);
+        sum = llmq__nibbles_dsp(points, w, llmq__word_dsp(q), sum);
+        sum = llmq__nibbles_dsp(points, w >> 4, llmq__word_dsp(q + 64), sum);
     }
+    return sum;
 }
 
-static void llmq__g8_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+/* The points of g8 from its codes: max(code, 1) - 128. */
+LLMQ__PLAIN uint32_t llmq__whole_dsp(uint32_t w) { return __uadd8(__uqsub8(w, 0x01010101u), 0x81818181u); }
+
+static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    const int8_t *end;
-    uint32_t c;
+    const uint8_t *end;
+    int32_t sum = 0;
     (void)table;
-    for (c = 0; c < 4; c++, sum++) {
-        int32_t s = 0;
-        for (end = q + 32; q < end; unit += 4, q += 4) /* max(code, 1) - 128 */
-            s = llmq__dot4_dsp(__uadd8(__uqsub8(llmq__word_dsp(unit), 0x01010101u), 0x81818181u), llmq__word_dsp(q), s);
-        *sum = s;
-    }
+    (void)k;
+    for (end = unit + 128; unit < end; unit += 4, q += 4) sum = llmq__dot4_dsp(llmq__whole_dsp(llmq__word_dsp(unit)), llmq__word_dsp(q), sum);
+    return sum;
 }
 
 /* Two entries of a table of pairs: a0 b0 a1 b1. */
 LLMQ__PLAIN uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
 
-/* The bytes of w, their lower bits, are numbers of a pair of codes `far` columns apart: sum and other get their products. */
-LLMQ__PLAIN void llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t far, int32_t *sum, int32_t *other)
+/* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
+LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t far, int32_t sum)
 {
     uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + far);
     uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
-    *sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), *sum));
-    *other = __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), *other));
+    sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), sum));
+    return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
 }
 
-static void llmq__g2_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+/* A nibble is a pair of codes of 2 bits. */
+static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    const uint16_t *pairs = (const uint16_t *)table;
     const uint8_t *end;
-    uint32_t half;
-    for (half = 0; half < 4; half += 2, q += 32, unit -= 32) { /* nibbles */
-        int32_t s = 0, other = 0;
-        for (end = unit + 32; unit < end; unit += 4, q += 4) llmq__far_dsp(pairs, llmq__word_dsp(unit) >> 2 * half, 15, q, 32, &s, &other);
-        sum[half] = s;
-        sum[half + 1] = other;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 32; unit < end; unit += 4, q += 4) {
+        uint32_t w = llmq__word_dsp(unit);
+        sum = llmq__far_dsp(pairs, w, 15, q, 32, sum);
+        sum = llmq__far_dsp(pairs, w >> 4, 15, q + 64, 32, sum);
     }
+    return sum;
 }
 
-/* Numbers 16 k ... 16 k + 15 of a unit of numbers of 6 bits, a word of four at a time; planes of 4 and of 2 bits, of n numbers. */
+/* Four numbers of 6 bits, of planes of 4 and of 2 bits. */
 LLMQ__PLAIN uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
 {
     return (llmq__word_dsp(four) >> four_shift & 0x0f0f0f0fu) | (llmq__word_dsp(two) >> two_shift & 0x03030303u) << 4;
 }
 
-static void llmq__g3_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    const uint16_t *pairs = (const uint16_t *)table;
-    uint32_t k, i;
-    for (k = 0; k < 64; k += 32, sum++) {
-        int32_t s = 0, other = 0;
-        for (i = 0; i < 32; i += 4, q += 4)
-            llmq__far_dsp(pairs, llmq__six_dsp(unit + i, unit + 32 + i % 16, k / 8, (k + i) / 16 * 2), 63, q, 64, &s, &other);
-        sum[0] = s;
-        sum[2] = other;
-    }
+    uint32_t i;
+    int32_t sum = 0;
+    for (; k < 64; k += 16)
+        for (i = 0; i < 16; i += 4, q += 4)
+            sum = llmq__far_dsp(pairs, llmq__six_dsp(unit + k % 32 + i, unit + 32 + i, k / 32 * 4, k / 8), 63, q, 64, sum);
+    return sum;
 }
 
-/* Codes of points of two coordinates: the bytes of w, times the activations of 8 columns. */
+/* The lower bits of the bytes of w are codes of points of two coordinates. */
 LLMQ__PLAIN int32_t llmq__near_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, int32_t sum)
 {
     sum = llmq__dot4_dsp(llmq__pairs_dsp(pairs, w & mask, w >> 8 & mask), llmq__word_dsp(q), sum);
     return llmq__dot4_dsp(llmq__pairs_dsp(pairs, w >> 16 & mask, w >> 24 & mask), llmq__word_dsp(q + 4), sum);
 }
 
-static void llmq__v2n16_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+static int32_t llmq__v2n16_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    const uint16_t *pairs = (const uint16_t *)table;
-    uint32_t c, i;
-    for (c = 0; c < 4; c++) {
-        int32_t s = 0;
-        for (i = 0; i < 32; i += 4, q += 8) s = llmq__near_dsp(pairs, llmq__word_dsp(unit + 32 * (c & 1) + i) >> 4 * (c >> 1), 15, q, s);
-        sum[c] = s;
-    }
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 64; unit < end; unit += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__word_dsp(unit) >> k / 16, 15, q, sum);
+    return sum;
 }
 
-static void llmq__v2n64_dsp(const void *table, const uint8_t *unit, const int8_t *q, int32_t *sum)
+static int32_t llmq__v2n64_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    const uint16_t *pairs = (const uint16_t *)table;
-    uint32_t c, i;
-    for (c = 0; c < 4; c++) {
-        int32_t s = 0;
-        for (i = 0; i < 32; i += 4, q += 8)
-            s = llmq__near_dsp(pairs, llmq__six_dsp(unit + 32 * (c & 1) + i, unit + 64 + i, 4 * (c >> 1), 2 * c), 63, q, s);
-        sum[c] = s;
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 32; unit < end; unit += 4, q += 8) {
+        sum = llmq__near_dsp(pairs, llmq__six_dsp(unit, unit + 64, k / 16, k / 16), 63, q, sum);
+        sum = llmq__near_dsp(pairs, llmq__six_dsp(unit + 32, unit + 64, k / 16, k / 16 + 2), 63, q + 64, sum);
     }
+    return sum;
 }
 
-LLMQ__APART void llmq__units_dsp(const llmq_format *f, llmq__units *u)
+LLMQ__PLAIN uint32_t llmq__codes4_dsp(const llmq__field *f, uint32_t i)
 {
-    static llmq__unit_product *const products[] = { 0, llmq__g2_dsp, llmq__g3_dsp, llmq__g4_dsp, 0, 0, llmq__g8_dsp, llmq__v2n16_dsp,
-                                                    llmq__v2n64_dsp };
-    uint32_t i, n, mask = ((uint32_t)1 << f->bits) - 1;
-    u->kind = llmq__kind(f, -128);
-    u->product = products[u->kind];
-    if (!u->product || u->kind == LLMQ__KIND_G8) return;
-    n = u->kind == LLMQ__KIND_G2 || u->kind == LLMQ__KIND_G3 ? (mask + 1) << f->bits : mask + 1;
-    for (i = 0; i < n; i++) {
-        int low = f->p == 2 ? f->points[2 * i] : f->points[i & mask], high = f->p == 2 ? f->points[2 * i + 1] : f->points[i >> f->bits];
-        u->table[i] = (uint16_t)(u->kind == LLMQ__KIND_G4 ? low : (low & 255) | (high & 255) << 8);
+    const uint32_t all = 0x01010101u;
+    uint32_t code = llmq__word_dsp(f->a + i) >> f->shift & f->mask * all;
+    return code | (llmq__word_dsp(f->b + i) >> f->b_shift & f->b_mask * all) << f->up;
+}
+LLMQ__PLAIN uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
+{
+    return (f->a[i] >> f->shift & f->mask) | (f->b[i] >> f->b_shift & f->b_mask) << f->up;
+}
+
+/* Any format of one coordinate: the lower bytes of the table are the points of the codes. */
+static int32_t llmq__field_dsp(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i, w;
+    int32_t sum = 0;
+    for (i = 0; i + 4 <= n; i += 4, q += 4) {
+        uint32_t x = llmq__word_dsp(q);
+        w = llmq__codes4_dsp(f, i);
+        if (f->mask == 255) {
+            sum = llmq__dot4_dsp(llmq__whole_dsp(w), x, sum);
+        } else {
+            sum = __smlad(llmq__even_dsp(llmq__pairs_dsp(table, w & 255, w >> 16 & 255)), llmq__even_dsp(x), sum);
+            sum = __smlad(llmq__even_dsp(llmq__pairs_dsp(table, w >> 8 & 255, w >> 24)), llmq__odd_dsp(x), sum);
+        }
     }
+    for (; i < n; i++) {
+        w = llmq__code_dsp(f, i);
+        sum += (int8_t)((f->mask == 255 ? llmq__whole_dsp(w) : table[w]) & 255) * *q++;
+    }
+    return sum;
+}
+
+static int32_t llmq__field2_dsp(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i;
+    int32_t sum = 0;
+    for (i = 0; i + 4 <= n; i += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__codes4_dsp(f, i), 255, q, sum);
+    for (; i < n; i++, q += 2) {
+        uint32_t w = pairs[llmq__code_dsp(f, i)];
+        sum += (int8_t)(w & 255) * q[0] + (int8_t)(w >> 8) * q[1];
+    }
+    return sum;
+}
+
+LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
+{
+    static llmq__unit_product *const unit[] = {
+        0, llmq__g2_dsp, llmq__g3_dsp, llmq__g4_dsp, 0, 0, llmq__g8_dsp, llmq__v2n16_dsp, llmq__v2n64_dsp
+    };
+    const llmq_format *f = &t->format;
+    int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
+    uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
+    if (!llmq__units_fit(t, kind)) return 0;
+    u->unit = unit[kind];
+    u->field = f->p == 2 ? llmq__field2_dsp : llmq__field_dsp;
+    for (i = 0; i < n && kind != LLMQ__KIND_G8; i++) { /* a point and its sign, two points, or two coordinates */
+        int low = f->p == 2 ? f->points[2 * i] : f->points[i & (((uint32_t)1 << f->bits) - 1)];
+        int high = f->p == 2 ? f->points[2 * i + 1] : pairs ? f->points[i >> f->bits] : low >> 8;
+        u->table[i] = (uint16_t)((low & 255) | (high & 255) << 8);
+    }
+    return 1;
 }
 
 static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                               size_t y_stride)
 {
     llmq__units u;
-    llmq__units_dsp(&t->format, &u);
-    if (llmq__units_fit(t, &u, x)) llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
+    if (llmq__units_dsp(t, &u)) llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
     else llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
 }
 
@@ -1022,48 +1098,94 @@ static const llmq_kernels llmq__table_dsp = {
 
 /* ---- codes ---- */
 
-LLMQ__PLAIN uint8x16_t llmq__part_mve(const uint8_t *p, uint32_t shift, uint8_t mask)
+LLMQ__PLAIN int32_t llmq__dot16_mve(const uint16_t *table, uint8x16_t code, const int8_t *q, int32_t sum)
 {
-    return vandq_u8(vshlq_r_u8(vldrbq_u8(p), -(int32_t)shift), vdupq_n_u8(mask));
+    return vmladavaq_s8(sum, vldrbq_gather_offset_s8((const int8_t *)table, code), vldrbq_s8(q));
 }
+LLMQ__PLAIN uint8x16_t llmq__low_mve(uint8x16_t v, uint8_t mask) { return vandq_u8(v, vdupq_n_u8(mask)); }
 
-/* Points of codes k ... k + 15 of a whole unit, k a multiple of 16; one coordinate each. */
-LLMQ__PLAIN int8x16_t llmq__points16_mve(int kind, const int8_t *points, const uint8_t *unit, uint32_t k)
+static int32_t llmq__g4_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    uint8x16_t code;
-    if (kind == LLMQ__KIND_G8) /* code 0 is a copy of code 1 */
-        return vmaxq_s8(vreinterpretq_s8_u8(veorq_u8(vldrbq_u8(unit + k), vdupq_n_u8(128))), vdupq_n_s8(-127));
-    if (kind == LLMQ__KIND_G2) code = llmq__part_mve(unit + k % 32, k / 32 * 2, 3);
-    else if (kind == LLMQ__KIND_G4) code = llmq__part_mve(unit + k % 64, k / 64 * 4, 15);
-    else if (k < 64) code = llmq__part_mve(unit + k % 32, k / 32 * 4, 7);
-    else { /* the upper code of a pair: bit 3 of the nibble, and the plane of 2 bits, which is shifted over what is above it */
-        k -= 64;
-        code = vshlq_r_u8(vldrbq_u8(unit + k % 32), -(int32_t)(k / 32 * 4 + 3));
-        code = vsliq_n_u8(code, llmq__part_mve(unit + 32, k / 16 * 2, 3), 1);
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 64; unit < end; unit += 16, q += 16) {
+        uint8x16_t v = vldrbq_u8(unit);
+        sum = llmq__dot16_mve(table, llmq__low_mve(v, 15), q, sum);
+        sum = llmq__dot16_mve(table, vshrq_n_u8(v, 4), q + 64, sum);
     }
-    return vldrbq_gather_offset_s8(points, code);
+    return sum;
 }
 
-LLMQ__PLAIN int32_t llmq__dot16_mve(int kind, const void *points, const uint8_t *unit, uint32_t k, const int8_t *q, int32_t sum)
+static int32_t llmq__g2_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
-    return vmladavaq_s8(sum, llmq__points16_mve(kind, (const int8_t *)points, unit, k), vldrbq_s8(q + k));
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 32; unit < end; unit += 16, q += 16) {
+        uint8x16_t v = vldrbq_u8(unit);
+        sum = llmq__dot16_mve(table, llmq__low_mve(v, 3), q, sum);
+        sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 2), 3), q + 32, sum);
+        sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 4), 3), q + 64, sum);
+        sum = llmq__dot16_mve(table, vshrq_n_u8(v, 6), q + 96, sum);
+    }
+    return sum;
 }
 
-#define LLMQ__UNIT_MVE(name, kind)                                                                            \
-    static void llmq__##name##_mve(const void *points, const uint8_t *unit, const int8_t *q, int32_t *sum)   \
-    {                                                                                                         \
-        int32_t a = llmq__dot16_mve(kind, points, unit, 0, q, 0), c = llmq__dot16_mve(kind, points, unit, 64, q, 0); \
-        int32_t b = llmq__dot16_mve(kind, points, unit, 32, q, 0), d = llmq__dot16_mve(kind, points, unit, 96, q, 0); \
-        sum[0] = llmq__dot16_mve(kind, points, unit, 16, q, a);                                               \
-        sum[2] = llmq__dot16_mve(kind, points, unit, 80, q, c);                                               \
-        sum[1] = llmq__dot16_mve(kind, points, unit, 48, q, b);                                               \
-        sum[3] = llmq__dot16_mve(kind, points, unit, 112, q, d);                                              \
+/* The upper code of a pair: bit 3 of its nibble, and 2 bits that are shifted over what is above it. */
+static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    uint8x16_t two = vldrbq_u8(unit + 32);
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 32; unit < end; unit += 16, q += 16, two = vshrq_n_u8(two, 2)) {
+        uint8x16_t v = vldrbq_u8(unit);
+        sum = llmq__dot16_mve(table, llmq__low_mve(v, 7), q, sum);
+        sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 4), 7), q + 32, sum);
+        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 3), llmq__low_mve(two, 3), 1), q + 64, sum);
+        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 7), llmq__low_mve(vshrq_n_u8(two, 4), 3), 1), q + 96, sum);
     }
-LLMQ__UNIT_MVE(g2, LLMQ__KIND_G2)
-LLMQ__UNIT_MVE(g3, LLMQ__KIND_G3)
-LLMQ__UNIT_MVE(g4, LLMQ__KIND_G4)
-LLMQ__UNIT_MVE(g8, LLMQ__KIND_G8)
-#undef LLMQ__UNIT_MVE
+    return sum;
+}
+
+/* The points of g8 from its codes; code 0 is a copy of code 1. */
+LLMQ__PLAIN int8x16_t llmq__whole_mve(uint8x16_t code)
+{
+    return vmaxq_s8(vreinterpretq_s8_u8(veorq_u8(code, vdupq_n_u8(128))), vdupq_n_s8(-127));
+}
+
+static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)table;
+    (void)k;
+    for (end = unit + 128; unit < end; unit += 16, q += 16) sum = vmladavaq_s8(sum, llmq__whole_mve(vldrbq_u8(unit)), vldrbq_s8(q));
+    return sum;
+}
+
+/* Points of codes i ... i + 15 of a field of any format of one coordinate; what is beyond its end is not read. */
+LLMQ__PLAIN int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field *f, uint32_t i, mve_pred16_t p)
+{
+    uint8x16_t code = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->a + i, p), -(int32_t)f->shift), vdupq_n_u8((uint8_t)f->mask));
+    if (f->b_mask) {
+        uint8x16_t b = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u8((uint8_t)f->b_mask));
+        code = vorrq_u8(code, vshlq_r_u8(b, (int32_t)f->up));
+    }
+    return f->mask == 255 ? llmq__whole_mve(code) : vldrbq_gather_offset_z_s8(points, code, p);
+}
+
+static int32_t llmq__field_mve(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i;
+    int32_t sum = 0;
+    for (i = 0; i < n; i += 16) {
+        mve_pred16_t p = vctp8q(n - i);
+        sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)table, f, i, p), vldrbq_z_s8(q + i, p), p);
+    }
+    return sum;
+}
 
 LLMQ__PLAIN uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t mask)
 {
@@ -1071,35 +1193,60 @@ LLMQ__PLAIN uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t
 }
 
 /* Points of two coordinates are gathered as 16 bits, 8 at a time, and then stand as their columns do. */
-LLMQ__PLAIN void llmq__two_mve(int kind, const void *pairs, const uint8_t *unit, const int8_t *q, int32_t *sum)
+LLMQ__PLAIN int32_t llmq__pairs_mve(const uint16_t *pairs, uint16x8_t code, const int8_t *q, int32_t sum)
 {
-    uint32_t c, k;
-    for (c = 0; c < 4; c++) {
-        int32_t s = 0;
-        for (k = 0; k < 32; k += 8, q += 16) {
-            uint16x8_t code = llmq__wide_mve(unit + 32 * (c & 1) + k, 4 * (c >> 1), 15);
-            if (kind == LLMQ__KIND_V2N64) code = vsliq_n_u16(code, llmq__wide_mve(unit + 64 + k, 2 * c, 3), 4);
-            s = vmladavaq_s8(s, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_u16((const uint16_t *)pairs, code)), vldrbq_s8(q));
-        }
-        sum[c] = s;
-    }
+    return vmladavaq_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_u16(pairs, code)), vldrbq_s8(q));
 }
-static void llmq__v2n16_mve(const void *pairs, const uint8_t *unit, const int8_t *q, int32_t *sum) { llmq__two_mve(LLMQ__KIND_V2N16, pairs, unit, q, sum); }
-static void llmq__v2n64_mve(const void *pairs, const uint8_t *unit, const int8_t *q, int32_t *sum) { llmq__two_mve(LLMQ__KIND_V2N64, pairs, unit, q, sum); }
+
+static int32_t llmq__v2n16_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 64; unit < end; unit += 8, q += 16) sum = llmq__pairs_mve(pairs, llmq__wide_mve(unit, k / 16, 15), q, sum);
+    return sum;
+}
+
+static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 32; unit < end; unit += 8, q += 16) {
+        uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* of code k and of code k + 32 */
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4), q, sum);
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64, sum);
+    }
+    return sum;
+}
+
+static int32_t llmq__field2_mve(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i;
+    int32_t sum = 0;
+    for (i = 0; i < n; i += 8, q += 16) {
+        mve_pred16_t p = vctp16q(n - i);
+        uint16x8_t code = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->a + i, p), -(int32_t)f->shift), vdupq_n_u16((uint16_t)f->mask));
+        uint16x8_t b = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u16((uint16_t)f->b_mask));
+        code = vorrq_u16(code, vshlq_r_u16(b, (int32_t)f->up));
+        sum = vmladavaq_p_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_z_u16(pairs, code, p)), vldrbq_z_s8(q, p), p);
+    }
+    return sum;
+}
 
 static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                               size_t y_stride)
 {
-    static llmq__unit_product *const products[] = { 0, llmq__g2_mve, llmq__g3_mve, llmq__g4_mve, 0, 0, llmq__g8_mve, llmq__v2n16_mve,
-                                                    llmq__v2n64_mve };
+    static llmq__unit_product *const unit[] = {
+        0, llmq__g2_mve, llmq__g3_mve, llmq__g4_mve, 0, 0, llmq__g8_mve, llmq__v2n16_mve, llmq__v2n64_mve
+    };
     llmq__units u;
-    u.kind = llmq__kind(&t->format, -128);
-    u.product = products[u.kind];
-    if (!llmq__units_fit(t, &u, x)) {
+    int kind = llmq__kind(&t->format, -128);
+    if (!llmq__units_fit(t, kind)) {
         llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
         return;
     }
-    if (u.kind != LLMQ__KIND_G8) LLMQ_MEMCPY(u.table, t->format.points, (size_t)t->format.p << t->format.bits);
+    u.unit = unit[kind];
+    u.field = t->format.p == 2 ? llmq__field2_mve : llmq__field_mve;
+    if (kind != LLMQ__KIND_G8) LLMQ_MEMCPY(u.table, t->format.points, (size_t)t->format.p << t->format.bits);
     llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
 }
 
@@ -1107,21 +1254,19 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
 LLMQ__APART void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
                                   int8_t *e)
 {
-    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * t->format.bits;
-    const int8_t *points = t->format.points;
-    uint32_t i;
-    int known = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8;
-    if (!known || n < 32 || (j | (LLMQ__UNIT - 1)) >= l->codes) {
+    uint32_t bits = t->format.bits, m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
+    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * bits;
+    llmq__field f;
+    if (kind == LLMQ__KIND_OTHER || t->format.p > 1) {
         llmq__points(t, l, row, j, n, e);
         return;
     }
-    for (i = 0, j %= LLMQ__UNIT; i < 32; i += 16, j += 16) {
-        int8x16_t v;
-        if (kind == LLMQ__KIND_G2) v = llmq__points16_mve(LLMQ__KIND_G2, points, unit, j);
-        else if (kind == LLMQ__KIND_G3) v = llmq__points16_mve(LLMQ__KIND_G3, points, unit, j);
-        else if (kind == LLMQ__KIND_G4) v = llmq__points16_mve(LLMQ__KIND_G4, points, unit, j);
-        else v = llmq__points16_mve(LLMQ__KIND_G8, points, unit, j);
-        vstrbq_s8(e + i, v);
+    for (j %= LLMQ__UNIT; n; n -= take, j += take, e += take) {
+        take = llmq__min(n, llmq__find_field(&f, bits, unit, m, j));
+        for (i = 0; i < take; i += 16) {
+            mve_pred16_t p = vctp8q(take - i);
+            vstrbq_p_s8(e + i, llmq__field16_mve(t->format.points, &f, i, p), p);
+        }
     }
 }
 
@@ -1305,30 +1450,40 @@ LLMQ__PLAIN float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const 
     return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
 }
 
-/* <points of a row, x>, x tame */
+/* lane[] = the products of columns [j, end), a group, with x, which is tame */
+LLMQ__APART void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
+                                     uint32_t end, const float *x, float *lane)
+{
+    LLMQ__EXACT
+    float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
+    uint32_t n, i;
+    int8_t e[LLMQ__CHUNK];
+    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
+    for (; j < end; j += n) {
+        n = llmq__min(LLMQ__CHUNK, end - j);
+        llmq__points_mve(t, l, kind, row, j, n, e);
+        for (i = 0; i < n; i += 16) {
+            a = llmq__lane4_mve(a, x + j + i, e + i, n - i);
+            if (i + 4 < n) b = llmq__lane4_mve(b, x + j + i + 4, e + i + 4, n - i - 4);
+            if (i + 8 < n) c = llmq__lane4_mve(c, x + j + i + 8, e + i + 8, n - i - 8);
+            if (i + 12 < n) d = llmq__lane4_mve(d, x + j + i + 12, e + i + 12, n - i - 12);
+        }
+    }
+    vstrwq_f32(lane, a);
+    vstrwq_f32(lane + 4, b);
+    vstrwq_f32(lane + 8, c);
+    vstrwq_f32(lane + 12, d);
+}
+
 LLMQ__APART float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
 {
     LLMQ__EXACT
     float total = 0.0f, lane[LLMQ__LANES];
-    uint32_t j, end, n, i;
-    int8_t e[LLMQ__CHUNK];
-    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
-    for (j = 0; j < t->cols; total += llmq__lane_sum(lane) * llmq__scale(row, (j - 1) / l->group)) {
-        float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
-        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
-            n = llmq__min(LLMQ__CHUNK, end - j);
-            llmq__points_mve(t, l, kind, row, j, n, e);
-            for (i = 0; i < n; i += 16) {
-                a = llmq__lane4_mve(a, x + j + i, e + i, n - i);
-                if (i + 4 < n) b = llmq__lane4_mve(b, x + j + i + 4, e + i + 4, n - i - 4);
-                if (i + 8 < n) c = llmq__lane4_mve(c, x + j + i + 8, e + i + 8, n - i - 8);
-                if (i + 12 < n) d = llmq__lane4_mve(d, x + j + i + 12, e + i + 12, n - i - 12);
-            }
-        }
-        vstrwq_f32(lane, a);
-        vstrwq_f32(lane + 4, b);
-        vstrwq_f32(lane + 8, c);
-        vstrwq_f32(lane + 12, d);
+    uint32_t j, end;
+    for (j = 0; j < t->cols; j = end) {
+        end = llmq__min(t->cols, j + l->group);
+        llmq__group_f32_mve(t, l, kind, row, j, end, x, lane);
+        total += llmq__lane_sum(lane) * llmq__scale(row, j / l->group);
     }
     return total;
 }
