@@ -841,30 +841,40 @@ LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq_format *for
     return sum;
 }
 
-LLMQ__APART float llmq__row_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row,
-                                  const llmq_activation *x)
+#define LLMQ__TOGETHER 4 /* rows that share the search for what comes next */
+
+/* sum[] += products of codes [k, end) of a few rows. */
+LLMQ__APART void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
+                                 uint32_t k, uint32_t end, const int8_t *q, int32_t *sum)
+{
+    uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
+    for (; k < end; k += n, q += n << (p - 1)) {
+        uint32_t in = k % LLMQ__UNIT, first = k - in, m = llmq__min(l->codes - first, LLMQ__UNIT);
+        const uint8_t *unit = row + l->scales + first / 8 * t->format.bits;
+        n = step;
+        if (units->unit && m == LLMQ__UNIT && (k & (step - 1)) == 0 && k + step <= end) {
+            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += units->unit(units->table, unit, in, q);
+        } else {
+            n = llmq__min(LLMQ__UNIT - in, end - k);
+            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += llmq__piece(units, &t->format, unit, m, in, in + n, q);
+        }
+    }
+}
+
+/* y[] = products of a few rows with x. */
+LLMQ__APART void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
+                                const llmq_activation *x, float *y)
 {
     LLMQ__EXACT
-    uint32_t p = t->format.p, step = 128 >> (p - 1), whole = units->unit ? l->codes / LLMQ__UNIT * LLMQ__UNIT : 0, k = 0, n, end;
-    const int8_t *q = x->q;
+    uint32_t shift = t->format.p - 1, j, i;
     llmq__run run = llmq__first_run(l, x);
-    float total = 0.0f;
-    for (; k < l->codes; llmq__next_run(&run)) {
-        int32_t sum = 0;
-        for (end = run.end >> (p - 1); k < end; k += n, q += n << (p - 1)) {
-            uint32_t in = k % LLMQ__UNIT, first = k - in;
-            const uint8_t *unit = row + l->scales + first / 8 * t->format.bits;
-            if (k % step == 0 && k + step <= end && k < whole) {
-                n = step;
-                sum += units->unit(units->table, unit, in, q);
-            } else {
-                n = llmq__min(LLMQ__UNIT - in, end - k);
-                sum += llmq__piece(units, &t->format, unit, llmq__min(l->codes - first, LLMQ__UNIT), in, in + n, q);
-            }
-        }
-        total += (float)sum * (x->scale[run.x] * llmq__scale(row, run.w));
+    for (i = 0; i < rows; i++) y[i] = 0.0f;
+    for (j = 0; j < t->cols; j = run.end, llmq__next_run(&run)) {
+        float scale = x->scale[run.x];
+        int32_t sum[LLMQ__TOGETHER] = { 0, 0, 0, 0 };
+        llmq__run_units(t, l, units, row, rows, j >> shift, run.end >> shift, x->q + j, sum);
+        for (i = 0; i < rows; i++) y[i] += (float)sum[i] * (scale * llmq__scale(row + i * t->row_size, run.w));
     }
-    return total;
 }
 
 /* Formats of up to 64 points, or g8, are multiplied so; llmq__kind tells them. A last code for part of a point is not. */
@@ -877,10 +887,13 @@ static void llmq__rows_units(const llmq_tensor *t, const llmq__units *units, con
                              uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    uint32_t i, r;
-    for (r = r0; r < r1; r++)
-        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_units(t, &l, units, t->data + (size_t)r * t->row_size, x + i);
+    uint32_t i, r, n;
+    for (r = r0; r < r1; r += n) {
+        n = llmq__min(LLMQ__TOGETHER, r1 - r);
+        for (i = 0; i < count; i++) llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
+    }
 }
+#undef LLMQ__TOGETHER
 #endif
 
 #if LLMQ_SIMD_DSP
@@ -1294,20 +1307,7 @@ LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
     return tame & llmq__all_tame_mve(least);
 }
 
-static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
-{
-    const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
-    uint32_t j, bits = 0;
-    for (j = 0; j < n; j++) {
-        if (j % 32 == 0) bits = llmq_random(seed, j / 32);
-        if (j + 4 <= n) {
-            uint32x4_t sign = vandq_u32(vshlq_u32(vdupq_n_u32(bits >> j % 32), up), vdupq_n_u32(0x80000000u));
-            vstrwq_f32(v + j, vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(vldrwq_f32(v + j)), sign)));
-            j += 3;
-        } else if (bits >> j % 32 & 1) v[j] = -v[j];
-    }
-}
-
+LLMQ__FLUSHING_ON
 /* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
 LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
 {
@@ -1320,13 +1320,10 @@ LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
     return v;
 }
 
-static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
+/* All butterflies of n = 4^k or 2 4^k >= 16 numbers, and the factor. */
+LLMQ__APART void llmq__crosses_mve(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
-    if (n < 16 || !(llmq__float_bits(norm) >= (uint32_t)(127 - 13) << 23) || !llmq__tame_mve(x, n)) {
-        llmq__butterflies(x, n, norm);
-        return;
-    }
     for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i))); /* distances 1 and 2 */
     for (h = 4; 4 * h <= n; h *= 4)
         for (i = 0; i < n; i += 4 * h)
@@ -1346,15 +1343,10 @@ static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
     for (j = 0; j < n; j += 4) vstrwq_f32(x + j, vmulq_n_f32(vldrwq_f32(x + j), norm));
 }
 
-static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+/* The dense step of 16 positions. */
+LLMQ__APART void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
 {
     uint32_t i, k;
-    int tame = lanes == 16;
-    for (i = 0; i < m && tame; i++) tame = llmq__tame_mve(x + i * run, 16);
-    if (!tame) {
-        llmq__paley(x, m, q, run, lanes, squares, work);
-        return;
-    }
     for (i = 0; i < m; i++) LLMQ_MEMCPY(work + i * 16, x + i * run, 16 * sizeof(float));
     for (i = 0; i < m; i++, x += run) {
         float32x4_t a = vldrwq_f32(work), b = vldrwq_f32(work + 4), c = vldrwq_f32(work + 8), d = vldrwq_f32(work + 12);
@@ -1394,13 +1386,109 @@ static float llmq__quantize_mve(const float *x, uint32_t n, int8_t *q)
 }
 
 /* out[0, 32) += scale * e[0, 32), or = where nothing is added */
-LLMQ__PLAIN void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
+LLMQ__APART void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
 {
     uint32_t i;
     for (i = 0; i < 32; i += 4) {
         float32x4_t v = vmulq_n_f32(vcvtq_f32_s32(vldrbq_s32(e + i)), scale);
         vstrwq_f32(out + i, add ? vaddq_f32(vldrwq_f32(out + i), v) : v);
     }
+}
+
+/* lane += x[0, 4) * e[0, 4), of which n are there; the others add zeros, which changes no lane: none is -0 */
+LLMQ__PLAIN float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
+{
+    return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
+}
+
+/* lane[] = the products of columns [j, end), a group, with x, which is tame */
+LLMQ__APART void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
+                                     uint32_t end, const float *x, float *lane)
+{
+    LLMQ__EXACT
+    float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
+    uint32_t n, i;
+    int8_t e[LLMQ__CHUNK];
+    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
+    for (; j < end; j += n) {
+        n = llmq__min(LLMQ__CHUNK, end - j);
+        llmq__points_mve(t, l, kind, row, j, n, e);
+        for (i = 0; i < n; i += 16) {
+            a = llmq__lane4_mve(a, x + j + i, e + i, n - i);
+            if (i + 4 < n) b = llmq__lane4_mve(b, x + j + i + 4, e + i + 4, n - i - 4);
+            if (i + 8 < n) c = llmq__lane4_mve(c, x + j + i + 8, e + i + 8, n - i - 8);
+            if (i + 12 < n) d = llmq__lane4_mve(d, x + j + i + 12, e + i + 12, n - i - 12);
+        }
+    }
+    vstrwq_f32(lane, a);
+    vstrwq_f32(lane + 4, b);
+    vstrwq_f32(lane + 8, c);
+    vstrwq_f32(lane + 12, d);
+}
+
+#if !LLMQ_NO_ENCODER
+/* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
+   less than any other, and is its own square, 0, too. */
+static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                              uint16_t *code)
+{
+    LLMQ__EXACT
+    float y[8 * 4];
+    uint32_t i, k, c;
+    for (i = 0; i + 4 <= count && n <= 128; i += 4, x += (size_t)4 * p) {
+        float32x4_t least = vdupq_n_f32(LLMQ__FAR);
+        uint32x4_t best = vdupq_n_u32(0);
+        for (c = 0; c < 4; c++)
+            for (k = 0; k < p; k++) y[k * 4 + c] = x[c * p + k] * inverse;
+        for (c = 0; c < n; c++) {
+            const float *at = points + (size_t)c * p;
+            float32x4_t d = vsubq_n_f32(vldrwq_f32(y), at[0]), sum = vmulq_f32(d, d);
+            mve_pred16_t less;
+            for (k = 1; k < p; k++) {
+                d = vsubq_n_f32(vldrwq_f32(y + k * 4), at[k]);
+                sum = vaddq_f32(sum, vmulq_f32(d, d));
+            }
+            less = vcmpltq_f32(sum, least);
+            least = vpselq_f32(sum, least, less);
+            best = vpselq_u32(vdupq_n_u32(c), best, less);
+        }
+        vstrhq_u32(code + i, best);
+    }
+    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+LLMQ__FLUSHING_OFF
+
+/* ---- where numbers may not be tame ---- */
+
+static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
+{
+    const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
+    uint32_t j, bits = 0;
+    for (j = 0; j < n; j++) {
+        if (j % 32 == 0) bits = llmq_random(seed, j / 32);
+        if (j + 4 <= n) {
+            uint32x4_t sign = vandq_u32(vshlq_u32(vdupq_n_u32(bits >> j % 32), up), vdupq_n_u32(0x80000000u));
+            vstrwq_f32(v + j, vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(vldrwq_f32(v + j)), sign)));
+            j += 3;
+        } else if (bits >> j % 32 & 1) v[j] = -v[j];
+    }
+}
+
+static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
+{
+    if (n >= 16 && llmq__float_bits(norm) - ((uint32_t)(127 - 13) << 23) < (uint32_t)26 << 23 && llmq__tame_mve(x, n)) llmq__crosses_mve(x, n, norm);
+    else llmq__butterflies(x, n, norm);
+}
+
+static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i;
+    int tame = lanes == 16;
+    for (i = 0; i < m && tame; i++) tame = llmq__tame_mve(x + i * run, 16);
+    if (tame) llmq__dense_mve(x, m, q, run, squares, work);
+    else llmq__paley(x, m, q, run, lanes, squares, work);
 }
 
 static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
@@ -1444,37 +1532,6 @@ static void llmq__add_row_mve(const llmq_tensor *t, uint32_t r, float weight, fl
     }
 }
 
-/* lane += x[0, 4) * e[0, 4), of which n are there; the others add zeros, which changes no lane: none is -0 */
-LLMQ__PLAIN float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
-{
-    return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
-}
-
-/* lane[] = the products of columns [j, end), a group, with x, which is tame */
-LLMQ__APART void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
-                                     uint32_t end, const float *x, float *lane)
-{
-    LLMQ__EXACT
-    float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
-    uint32_t n, i;
-    int8_t e[LLMQ__CHUNK];
-    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
-    for (; j < end; j += n) {
-        n = llmq__min(LLMQ__CHUNK, end - j);
-        llmq__points_mve(t, l, kind, row, j, n, e);
-        for (i = 0; i < n; i += 16) {
-            a = llmq__lane4_mve(a, x + j + i, e + i, n - i);
-            if (i + 4 < n) b = llmq__lane4_mve(b, x + j + i + 4, e + i + 4, n - i - 4);
-            if (i + 8 < n) c = llmq__lane4_mve(c, x + j + i + 8, e + i + 8, n - i - 8);
-            if (i + 12 < n) d = llmq__lane4_mve(d, x + j + i + 12, e + i + 12, n - i - 12);
-        }
-    }
-    vstrwq_f32(lane, a);
-    vstrwq_f32(lane + 4, b);
-    vstrwq_f32(lane + 8, c);
-    vstrwq_f32(lane + 12, d);
-}
-
 LLMQ__APART float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
 {
     LLMQ__EXACT
@@ -1502,38 +1559,6 @@ static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, u
         for (r = r0; r < r1; r++) y[i * y_stride + r] = llmq__row_f32_mve(t, &l, kind, t->data + (size_t)r * t->row_size, x[i].x);
     }
 }
-
-#if !LLMQ_NO_ENCODER
-/* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
-   less than any other, and is its own square, 0, too. */
-static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                              uint16_t *code)
-{
-    LLMQ__EXACT
-    float y[8 * 4];
-    uint32_t i, k, c;
-    for (i = 0; i + 4 <= count && n <= 128; i += 4, x += (size_t)4 * p) {
-        float32x4_t least = vdupq_n_f32(LLMQ__FAR);
-        uint32x4_t best = vdupq_n_u32(0);
-        for (c = 0; c < 4; c++)
-            for (k = 0; k < p; k++) y[k * 4 + c] = x[c * p + k] * inverse;
-        for (c = 0; c < n; c++) {
-            const float *at = points + (size_t)c * p;
-            float32x4_t d = vsubq_n_f32(vldrwq_f32(y), at[0]), sum = vmulq_f32(d, d);
-            mve_pred16_t less;
-            for (k = 1; k < p; k++) {
-                d = vsubq_n_f32(vldrwq_f32(y + k * 4), at[k]);
-                sum = vaddq_f32(sum, vmulq_f32(d, d));
-            }
-            less = vcmpltq_f32(sum, least);
-            least = vpselq_f32(sum, least, less);
-            best = vpselq_u32(vdupq_n_u32(c), best, less);
-        }
-        vstrhq_u32(code + i, best);
-    }
-    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
-}
-#endif
 
 static const llmq_kernels llmq__table_mve = {
     "mve", LLMQ_CPU_MVE, llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve, llmq__quantize_mve, llmq__read_row_mve,
