@@ -19,7 +19,7 @@ board() {
     m4) set -- mps2-an386 "-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16" 0 4M 0x20000000 4M ;;
     m7) set -- mps2-an500 "-mcpu=cortex-m7 -mfloat-abi=hard -mfpu=fpv5-d16" 0 4M 0x20000000 4M ;;
     m33) set -- mps2-an505 "-mcpu=cortex-m33 -mfloat-abi=hard" 0x10000000 4M 0x38000000 4M ;;
-    m55) set -- mps3-an547 "-mcpu=cortex-m55 -mfloat-abi=hard" 0 512K 0x20000000 512K ;;
+    m55) set -- mps3-an547 "-mcpu=cortex-m55 -mfloat-abi=hard" 0 512K 0x21000000 4M ;;
     *) echo "board.sh: no board $1" >&2; exit 2 ;;
     esac
     machine=$1

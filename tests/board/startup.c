@@ -80,19 +80,24 @@ int _getpid(void) { return 1; }
 
 /* ---- reset ---- */
 
-/* A fault says which and ends the program with status 127, where it would hang silently. */
-static void fault(void)
+/* A fault says where and ends the program with status 127, where it would hang silently. stacked: what the processor saved. */
+__attribute__((noreturn, used)) static void report(const uint32_t *stacked)
 {
-    static char text[] = "fault: exception __, CFSR ________\n";
+    static char text[] = "fault: exception __, CFSR ________, PC ________\n";
     static const char digit[] = "0123456789abcdef";
     uint32_t exception, why = REGISTER(CFSR), i;
     __asm__ volatile("mrs %0, ipsr" : "=r"(exception));
     text[17] = digit[exception >> 4 & 15];
     text[18] = digit[exception & 15];
-    for (i = 0; i < 8; i++) text[26 + i] = digit[why >> (28 - 4 * i) & 15];
+    for (i = 0; i < 8; i++) {
+        text[26 + i] = digit[why >> (28 - 4 * i) & 15];
+        text[39 + i] = digit[stacked[6] >> (28 - 4 * i) & 15];
+    }
     _write(1, text, sizeof text - 1);
     _exit(127);
 }
+
+__attribute__((naked)) static void fault(void) { __asm__ volatile("mov r0, sp\n\tbl report"); }
 
 /* Words of the command line: SYS_GET_CMDLINE. */
 static int arguments(char **argv, int most)
