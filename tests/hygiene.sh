@@ -2,7 +2,8 @@
 # hygiene.sh - what a header owes the program that includes it: it builds everywhere, without a warning; it leaves no macro,
 # no symbol and no writable byte behind; its stack frames are small; and the bits are the same whatever compiled it.
 #
-#     tests/hygiene.sh [CC...]        default: gcc clang
+#     tests/hygiene.sh [CC...]              llmq.h alone; default: gcc clang
+#     tests/hygiene.sh simd [all] [CC...]   llmq.h with llmq_simd.h beside it; all: at more levels of optimisation
 #
 # Prints `ok NAME`, `FAIL NAME: why` or `skip NAME: why` for each check, and a line that sums up. The C++ compiler that
 # belongs to a CC is found by its name (gcc-12: g++-12, clang: clang++).
@@ -35,6 +36,9 @@ has() { command -v "$1" >/dev/null; }
 is_clang() { echo | "$1" -dM -E -x c - 2>/dev/null | grep -q __clang__; }
 cxx_of() { case $1 in *clang*) echo "${1/clang/clang++}" ;; *) echo "${1/gcc/g++}" ;; esac; }
 
+simd= simd_all=
+[ "${1:-}" = simd ] && simd=1 && shift
+[ "${1:-}" = all ] && simd_all=1 && shift
 [ $# -eq 0 ] && set -- gcc clang
 compilers=()
 for cc in "$@"; do
@@ -43,6 +47,7 @@ done
 [ ${#compilers[@]} -gt 0 ] || { echo "hygiene: no compiler"; exit 2; }
 
 cp "$root/llmq.h" "$root/examples/hello.c" .
+[ $simd ] && cp "$root/llmq_simd.h" .
 printf '#define LLMQ_IMPLEMENTATION\n#include "llmq.h"\n' >impl.c
 cat >empty.c <<'END'
 int main(void) { return 0; }
@@ -489,6 +494,53 @@ python_bundles() {
     check "tests/golden.h can be made again" eval "python3 '$root/tests/gen/bundle.py' golden - | cmp - '$root/tests/golden.h'"
 }
 
+# ---- k. With the vector kernels ----
+
+# Objects of b, and the same bits from them as from the scalar kernels alone, at this level in C and C++.
+simd_objects() { # CC LEVEL
+    local cc=$1 level=$2 cxx flags
+    cxx=$(cxx_of "$cc")
+    flags=$(strict_of "$cc")
+    object "$cc" "$level" ""
+    bits "bits: $cc $level, $(./bits_names)" "$cc" -no-pie bits.o "$cc$level.o"
+    has "$cxx" || { skip "bits: $cxx $level" "not installed"; return; }
+    check "strict: $cxx -std=c++11 $level" "$cxx" -x c++ -std=c++11 "$level" $flags -c impl.c -o cxx.o
+    bits "bits: $cxx $level" "$cxx" -no-pie bits.o cxx.o
+}
+
+vector_kernels() {
+    local cc level
+    printf '#include "llmq.h"\n#include <stdio.h>\nint main(void) { printf("%%s", llmq_kernels_best()->name); return 0; }\n' >names.c
+    write_bits
+    "${compilers[0]}" -c bits.c -o bits.o || return
+    bits "bits: ${compilers[0]}, scalar" "${compilers[0]}" -O1 -DLLMQ_SIMD=0 impl.c bits.o
+    check "the best table has a name" eval "${compilers[0]} -O1 impl.c names.c -o bits_names && ./bits_names"
+    [ "$(uname -m)" = x86_64 ] && check "a table is found by itself" test "$(./bits_names)" != scalar
+    for cc in "${compilers[@]}"; do
+        for level in -O2 ${simd_all:+-O0 -O3 -Os}; do simd_objects "$cc" $level; done
+        [ $simd_all ] && bits "bits: $cc -std=gnu11 -O3 -march=native" "$cc" -std=gnu11 -O3 -march=native impl.c bits.o
+    done
+    printf '#include <limits.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n' >before.c
+    cat before.c impl.c >after.c
+    [ "$(uname -m)" = x86_64 ] && echo '#include <immintrin.h>' >>before.c
+    for cc in "${compilers[@]}"; do
+        "$cc" -dM -E before.c | sort >before.txt
+        "$cc" -dM -E after.c | sort >after.txt
+        empty "macros: $cc, foreign names" "$(comm -13 before.txt after.txt | awk '$2 !~ /^LLMQ_/ { print $2 }')"
+        empty "macros: $cc, internal names" "$(awk '$2 ~ /^LLMQ__/ { print $2 }' after.txt)"
+        check "each set alone: $cc" eval "$cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_AVX512=0 -DLLMQ_SIMD_AVXVNNI=0 impl.c &&
+            $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_SSSE3=0 impl.c &&
+            $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_AVX2=0 impl.c &&
+            $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_NO_ENCODER=1 impl.c"
+    done
+}
+
+if [ $simd ]; then
+    vector_kernels
+    echo "simd: $passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+    exit
+fi
 hello_programs
 freestanding
 refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMCPY=f
