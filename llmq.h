@@ -720,6 +720,20 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 #define LLMQ__EXACT
 #endif
 
+/* Compilers make vectors of float loops, and those of Helium flush subnormal numbers to zero in every mode of the processor.
+   They are told not to; llmq_simd.h has functions that may, between LLMQ__FLUSHING_ON and _OFF. */
+#define LLMQ__FLUSHING_ON
+#define LLMQ__FLUSHING_OFF
+#if defined(__ARM_FEATURE_MVE) && defined(__clang__)
+#undef LLMQ__FLUSHING_ON
+#undef LLMQ__FLUSHING_OFF
+#define LLMQ__FLUSHING_ON _Pragma("clang attribute pop")
+#define LLMQ__FLUSHING_OFF _Pragma("clang attribute push(__attribute__((target(\"no-mve.fp\"))), apply_to = function)")
+LLMQ__FLUSHING_OFF
+#elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
+#endif
+
 /* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
 #define LLMQ__APART static __attribute__((noinline))
@@ -2822,7 +2836,11 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void)
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
 #pragma GCC pop_options
+#elif defined(__ARM_FEATURE_MVE)
+LLMQ__FLUSHING_ON
 #endif
+#undef LLMQ__FLUSHING_ON
+#undef LLMQ__FLUSHING_OFF
 #undef LLMQ__EXACT
 #undef LLMQ__APART
 #undef LLMQ__MAX_BASE

@@ -71,6 +71,29 @@
 #error "llmq: LLMQ_SIMD_AVXVNNI and LLMQ_SIMD_AVX512 build on LLMQ_SIMD_AVX2"
 #endif
 
+/* Arm's microcontrollers. MVE is Helium with floats. DSP is for processors without wider vectors, and needs word loads from any
+   address (CCR.UNALIGN_TRP off, the state after reset): a compiler told -mno-unaligned-access makes them of bytes. */
+#ifndef LLMQ_SIMD_MVE
+#if defined(__ARM_FEATURE_MVE) && !defined(__ARM_BIG_ENDIAN)
+#define LLMQ_SIMD_MVE (__ARM_FEATURE_MVE >> 1)
+#else
+#define LLMQ_SIMD_MVE 0
+#endif
+#endif
+#ifndef LLMQ_SIMD_DSP
+#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define LLMQ_SIMD_DSP (!LLMQ_SIMD_MVE)
+#else
+#define LLMQ_SIMD_DSP 0
+#endif
+#endif
+#if LLMQ_SIMD_DSP
+#include <arm_acle.h>
+#endif
+#if LLMQ_SIMD_MVE
+#include <arm_mve.h>
+#endif
+
 /* The name of this file for itself. */
 #ifndef LLMQ_SIMD_SELF
 #define LLMQ_SIMD_SELF "llmq_simd.h"
@@ -137,7 +160,7 @@ LLMQ__PLAIN uint32_t llmq__kind_bits(int kind)
 LLMQ__PLAIN uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
 
 /* The kind of a format all of whose points are >= least. Points of 8 bits are g8's or looked up. */
-static int llmq__kind(const llmq_format *f, int least)
+LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
 {
     int kind;
     uint32_t i;
@@ -152,7 +175,7 @@ static int llmq__kind(const llmq_format *f, int least)
 }
 
 /* all[0, 64) = n points, a power of two, repeated up to 16 and filled up with anything. */
-static void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
+LLMQ__PLAIN void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 {
     uint32_t i;
     for (i = 0; i < 16; i++) all[i] = points[i & (n - 1)];
@@ -163,7 +186,7 @@ static void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 
 /* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
    last point may go beyond n. */
-static void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
+static inline void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
 {
     const int8_t *points = f->points;
     uint32_t i = 0, k, p = f->p, whole = n / p * p;
@@ -187,7 +210,7 @@ typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
 } llmq__run;
 
-static llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
+LLMQ__PLAIN llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
 {
     llmq__run r;
     r.w = r.x = 0;
@@ -209,7 +232,7 @@ LLMQ__PLAIN void llmq__next_run(llmq__run *r)
 }
 
 /* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
-static uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
+LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0, p = llmq__kind_p(kind);
     if (kind == LLMQ__KIND_OTHER) return 0;
@@ -1109,6 +1132,795 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #include LLMQ_SIMD_SELF
 #endif
 
+/* ---- 8. Arm: microcontrollers -------------------------------------------------------------------------------------- */
+
+#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
+/* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
+   have a function of their own, and pieces of units, whose codes are n neighbouring bytes of a plane, at the same bits, and
+   for some formats n of another plane. */
+typedef struct llmq__field {
+    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
+    uint32_t shift, mask, b_shift, b_mask, up;
+} llmq__field;
+
+/* Sums of products of 128 columns that a unit begins with, or has from code k = 64 on where points have two coordinates, and of
+   the n codes of a field, with q, the activations of their columns. */
+typedef int32_t llmq__unit_product(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q);
+typedef int32_t llmq__field_product(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q);
+
+/* What a format needs: these, and its points as they want them. */
+typedef struct llmq__units {
+    llmq__unit_product *unit; /* NULL: as fields */
+    llmq__field_product *field;
+    uint16_t table[64];
+} llmq__units;
+
+/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
+static uint32_t llmq__find_field(llmq__field *f, uint32_t bits, const uint8_t *unit, uint32_t m, uint32_t k)
+{
+    uint32_t numbers = bits == 3 ? (m + 1) / 2 : m, width = llmq__plane_width(bits == 3 ? 6 : bits), rest = bits == 3 ? 2 : bits - width;
+    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
+    if (upper) k -= numbers;
+    f->a = f->b = unit + k % u;
+    f->shift = k / u * width + 3 * upper;
+    f->mask = bits == 3 ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
+    f->b_shift = f->b_mask = f->up = 0;
+    n = llmq__min(u - k % u, numbers - k);
+    if (rest == 0 || (bits == 3 && !upper)) return n;
+    unit += u;
+    u = llmq__plane_bytes(numbers, rest);
+    f->b = unit + k % u;
+    f->b_shift = k / u * rest;
+    f->b_mask = ((uint32_t)1 << rest) - 1;
+    f->up = upper ? 1 : width;
+    return llmq__min(n, u - k % u);
+}
+
+/* Codes [k, end) of a unit of m codes, of p coordinates. */
+LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq_format *format, const uint8_t *unit, uint32_t m, uint32_t k,
+                                uint32_t end, const int8_t *q)
+{
+    llmq__field f;
+    uint32_t n;
+    int32_t sum = 0;
+    for (; k < end; k += n, q += n * format->p) {
+        n = llmq__min(end - k, llmq__find_field(&f, format->bits, unit, m, k));
+        sum += units->field(units->table, &f, n, q);
+    }
+    return sum;
+}
+
+#define LLMQ__TOGETHER 4 /* rows that share the search for what comes next */
+
+/* sum[] += products of codes [k, end) of a few rows. */
+LLMQ__APART void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
+                                 uint32_t k, uint32_t end, const int8_t *q, int32_t *sum)
+{
+    uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
+    for (; k < end; k += n, q += n << (p - 1)) {
+        uint32_t in = k % LLMQ__UNIT, first = k - in, m = llmq__min(l->codes - first, LLMQ__UNIT);
+        const uint8_t *unit = row + l->scales + first / 8 * t->format.bits;
+        n = step;
+        if (units->unit && m == LLMQ__UNIT && (k & (step - 1)) == 0 && k + step <= end) {
+            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += units->unit(units->table, unit, in, q);
+        } else {
+            n = llmq__min(LLMQ__UNIT - in, end - k);
+            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += llmq__piece(units, &t->format, unit, m, in, in + n, q);
+        }
+    }
+}
+
+/* y[] = products of a few rows with x. */
+LLMQ__APART void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
+                                const llmq_activation *x, float *y)
+{
+    LLMQ__EXACT
+    uint32_t shift = t->format.p - 1, j, i;
+    llmq__run run = llmq__first_run(l, x);
+    for (i = 0; i < rows; i++) y[i] = 0.0f;
+    for (j = 0; j < t->cols; j = run.end, llmq__next_run(&run)) {
+        float scale = x->scale[run.x];
+        int32_t sum[LLMQ__TOGETHER] = { 0, 0, 0, 0 };
+        llmq__run_units(t, l, units, row, rows, j >> shift, run.end >> shift, x->q + j, sum);
+        for (i = 0; i < rows; i++) y[i] += (float)sum[i] * (scale * llmq__scale(row + i * t->row_size, run.w));
+    }
+}
+
+/* Formats of up to 64 points, or g8, are multiplied so; llmq__kind tells them. A last code for part of a point is not. */
+static int llmq__units_fit(const llmq_tensor *t, int kind)
+{
+    return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
+}
+
+static void llmq__rows_units(const llmq_tensor *t, const llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
+                             uint32_t r1, float *y, size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t i, r, n;
+    for (r = r0; r < r1; r += n) {
+        n = llmq__min(LLMQ__TOGETHER, r1 - r);
+        for (i = 0; i < count; i++) llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
+    }
+}
+#undef LLMQ__TOGETHER
+#endif
+
+#if LLMQ_SIMD_DSP
+/* SXTB16 makes two pairs of 16 bits of four int8, SMLAD multiplies and adds a pair at a time. Points are looked up one, or two
+   at a time where a table of all pairs has 16 or 64 entries, in the frame: flash memory keeps a processor waiting. */
+LLMQ__PLAIN uint32_t llmq__word_dsp(const void *p)
+{
+    uint32_t w;
+    LLMQ_MEMCPY(&w, p, 4);
+    return w;
+}
+LLMQ__PLAIN int16x2_t llmq__even_dsp(uint32_t w) { return __sxtb16((int8x4_t)w); } /* bytes 0 and 2 */
+LLMQ__PLAIN int16x2_t llmq__odd_dsp(uint32_t w)                          /* bytes 1 and 3; no intrinsic rotates */
+{
+    int16x2_t r;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(w));
+    return r;
+}
+
+/* sum + the products of four int8 and four int8 */
+LLMQ__PLAIN int32_t llmq__dot4_dsp(uint32_t a, uint32_t b, int32_t sum)
+{
+    sum = __smlad(llmq__even_dsp(a), llmq__even_dsp(b), sum);
+    return __smlad(llmq__odd_dsp(a), llmq__odd_dsp(b), sum);
+}
+
+/* The same, of points of 16 bits whose codes are the lower nibbles of the bytes of w. */
+LLMQ__PLAIN int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint32_t x, int32_t sum)
+{
+    int16x2_t even = (int16x2_t)(points[w & 15] | (uint32_t)points[w >> 16 & 15] << 16);
+    int16x2_t odd = (int16x2_t)(points[w >> 8 & 15] | (uint32_t)points[w >> 24 & 15] << 16);
+    sum = __smlad(even, llmq__even_dsp(x), sum);
+    return __smlad(odd, llmq__odd_dsp(x), sum);
+}
+
+static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 64; unit < end; unit += 4, q += 4) {
+        uint32_t w = llmq__word_dsp(unit);
+        sum = llmq__nibbles_dsp(points, w, llmq__word_dsp(q), sum);
+        sum = llmq__nibbles_dsp(points, w >> 4, llmq__word_dsp(q + 64), sum);
+    }
+    return sum;
+}
+
+/* The points of g8 from its codes: max(code, 1) - 128. */
+LLMQ__PLAIN uint32_t llmq__whole_dsp(uint32_t w) { return __uadd8(__uqsub8(w, 0x01010101u), 0x81818181u); }
+
+static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)table;
+    (void)k;
+    for (end = unit + 128; unit < end; unit += 4, q += 4) sum = llmq__dot4_dsp(llmq__whole_dsp(llmq__word_dsp(unit)), llmq__word_dsp(q), sum);
+    return sum;
+}
+
+/* Two entries of a table of pairs: a0 b0 a1 b1. */
+LLMQ__PLAIN uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
+
+/* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
+LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t far, int32_t sum)
+{
+    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + far);
+    uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
+    sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), sum));
+    return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
+}
+
+/* A nibble is a pair of codes of 2 bits. */
+static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 32; unit < end; unit += 4, q += 4) {
+        uint32_t w = llmq__word_dsp(unit);
+        sum = llmq__far_dsp(pairs, w, 15, q, 32, sum);
+        sum = llmq__far_dsp(pairs, w >> 4, 15, q + 64, 32, sum);
+    }
+    return sum;
+}
+
+/* Four numbers of 6 bits, of planes of 4 and of 2 bits. */
+LLMQ__PLAIN uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
+{
+    return (llmq__word_dsp(four) >> four_shift & 0x0f0f0f0fu) | (llmq__word_dsp(two) >> two_shift & 0x03030303u) << 4;
+}
+
+static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    uint32_t i;
+    int32_t sum = 0;
+    for (; k < 64; k += 16)
+        for (i = 0; i < 16; i += 4, q += 4)
+            sum = llmq__far_dsp(pairs, llmq__six_dsp(unit + k % 32 + i, unit + 32 + i, k / 32 * 4, k / 8), 63, q, 64, sum);
+    return sum;
+}
+
+/* The lower bits of the bytes of w are codes of points of two coordinates. */
+LLMQ__PLAIN int32_t llmq__near_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, int32_t sum)
+{
+    sum = llmq__dot4_dsp(llmq__pairs_dsp(pairs, w & mask, w >> 8 & mask), llmq__word_dsp(q), sum);
+    return llmq__dot4_dsp(llmq__pairs_dsp(pairs, w >> 16 & mask, w >> 24 & mask), llmq__word_dsp(q + 4), sum);
+}
+
+static int32_t llmq__v2n16_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 64; unit < end; unit += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__word_dsp(unit) >> k / 16, 15, q, sum);
+    return sum;
+}
+
+static int32_t llmq__v2n64_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 32; unit < end; unit += 4, q += 8) {
+        sum = llmq__near_dsp(pairs, llmq__six_dsp(unit, unit + 64, k / 16, k / 16), 63, q, sum);
+        sum = llmq__near_dsp(pairs, llmq__six_dsp(unit + 32, unit + 64, k / 16, k / 16 + 2), 63, q + 64, sum);
+    }
+    return sum;
+}
+
+LLMQ__PLAIN uint32_t llmq__codes4_dsp(const llmq__field *f, uint32_t i)
+{
+    const uint32_t all = 0x01010101u;
+    uint32_t code = llmq__word_dsp(f->a + i) >> f->shift & f->mask * all;
+    return code | (llmq__word_dsp(f->b + i) >> f->b_shift & f->b_mask * all) << f->up;
+}
+LLMQ__PLAIN uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
+{
+    return (f->a[i] >> f->shift & f->mask) | (f->b[i] >> f->b_shift & f->b_mask) << f->up;
+}
+
+/* Any format of one coordinate: the lower bytes of the table are the points of the codes. */
+static int32_t llmq__field_dsp(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i, w;
+    int32_t sum = 0;
+    for (i = 0; i + 4 <= n; i += 4, q += 4) {
+        uint32_t x = llmq__word_dsp(q);
+        w = llmq__codes4_dsp(f, i);
+        if (f->mask == 255) {
+            sum = llmq__dot4_dsp(llmq__whole_dsp(w), x, sum);
+        } else {
+            sum = __smlad(llmq__even_dsp(llmq__pairs_dsp(table, w & 255, w >> 16 & 255)), llmq__even_dsp(x), sum);
+            sum = __smlad(llmq__even_dsp(llmq__pairs_dsp(table, w >> 8 & 255, w >> 24)), llmq__odd_dsp(x), sum);
+        }
+    }
+    for (; i < n; i++) {
+        w = llmq__code_dsp(f, i);
+        sum += (int8_t)((f->mask == 255 ? llmq__whole_dsp(w) : table[w]) & 255) * *q++;
+    }
+    return sum;
+}
+
+static int32_t llmq__field2_dsp(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i;
+    int32_t sum = 0;
+    for (i = 0; i + 4 <= n; i += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__codes4_dsp(f, i), 255, q, sum);
+    for (; i < n; i++, q += 2) {
+        uint32_t w = pairs[llmq__code_dsp(f, i)];
+        sum += (int8_t)(w & 255) * q[0] + (int8_t)(w >> 8) * q[1];
+    }
+    return sum;
+}
+
+LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
+{
+    static llmq__unit_product *const unit[] = {
+        0, llmq__g2_dsp, llmq__g3_dsp, llmq__g4_dsp, 0, 0, llmq__g8_dsp, llmq__v2n16_dsp, llmq__v2n64_dsp
+    };
+    const llmq_format *f = &t->format;
+    int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
+    uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
+    if (!llmq__units_fit(t, kind)) return 0;
+    u->unit = unit[kind];
+    u->field = f->p == 2 ? llmq__field2_dsp : llmq__field_dsp;
+    for (i = 0; i < n && kind != LLMQ__KIND_G8; i++) { /* a point and its sign, two points, or two coordinates */
+        int low = f->p == 2 ? f->points[2 * i] : f->points[i & (((uint32_t)1 << f->bits) - 1)];
+        int high = f->p == 2 ? f->points[2 * i + 1] : pairs ? f->points[i >> f->bits] : low >> 8;
+        u->table[i] = (uint16_t)((low & 255) | (high & 255) << 8);
+    }
+    return 1;
+}
+
+static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                              size_t y_stride)
+{
+    llmq__units u;
+    if (llmq__units_dsp(t, &u)) llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
+    else llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
+}
+
+static const llmq_kernels llmq__table_dsp = {
+    "dsp", LLMQ_CPU_DSP, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp,
+    llmq__rows_f32, llmq__add_scaled,
+#if !LLMQ_NO_ENCODER
+    llmq__nearest_codes
+#endif
+};
+#endif
+
+#if LLMQ_SIMD_MVE
+/* Points are gathered, 16 a time. Vectors of floats flush subnormal numbers to zero whatever the processor's mode is, scalar
+   floats do not: kernels on floats use vectors where nothing can be subnormal, and are scalar otherwise. Loads of bytes take
+   any address, those of words that of a float. */
+
+/* ---- codes ---- */
+
+LLMQ__PLAIN int32_t llmq__dot16_mve(const uint16_t *table, uint8x16_t code, const int8_t *q, int32_t sum)
+{
+    return vmladavaq_s8(sum, vldrbq_gather_offset_s8((const int8_t *)table, code), vldrbq_s8(q));
+}
+LLMQ__PLAIN uint8x16_t llmq__low_mve(uint8x16_t v, uint8_t mask) { return vandq_u8(v, vdupq_n_u8(mask)); }
+
+static int32_t llmq__g4_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 64; unit < end; unit += 16, q += 16) {
+        uint8x16_t v = vldrbq_u8(unit);
+        sum = llmq__dot16_mve(table, llmq__low_mve(v, 15), q, sum);
+        sum = llmq__dot16_mve(table, vshrq_n_u8(v, 4), q + 64, sum);
+    }
+    return sum;
+}
+
+static int32_t llmq__g2_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 32; unit < end; unit += 16, q += 16) {
+        uint8x16_t v = vldrbq_u8(unit);
+        sum = llmq__dot16_mve(table, llmq__low_mve(v, 3), q, sum);
+        sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 2), 3), q + 32, sum);
+        sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 4), 3), q + 64, sum);
+        sum = llmq__dot16_mve(table, vshrq_n_u8(v, 6), q + 96, sum);
+    }
+    return sum;
+}
+
+/* The upper code of a pair: bit 3 of its nibble, and 2 bits that are shifted over what is above it. */
+static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    uint8x16_t two = vldrbq_u8(unit + 32);
+    int32_t sum = 0;
+    (void)k;
+    for (end = unit + 32; unit < end; unit += 16, q += 16, two = vshrq_n_u8(two, 2)) {
+        uint8x16_t v = vldrbq_u8(unit);
+        sum = llmq__dot16_mve(table, llmq__low_mve(v, 7), q, sum);
+        sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 4), 7), q + 32, sum);
+        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 3), llmq__low_mve(two, 3), 1), q + 64, sum);
+        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 7), llmq__low_mve(vshrq_n_u8(two, 4), 3), 1), q + 96, sum);
+    }
+    return sum;
+}
+
+/* The points of g8 from its codes; code 0 is a copy of code 1. */
+LLMQ__PLAIN int8x16_t llmq__whole_mve(uint8x16_t code)
+{
+    return vmaxq_s8(vreinterpretq_s8_u8(veorq_u8(code, vdupq_n_u8(128))), vdupq_n_s8(-127));
+}
+
+static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    (void)table;
+    (void)k;
+    for (end = unit + 128; unit < end; unit += 16, q += 16) sum = vmladavaq_s8(sum, llmq__whole_mve(vldrbq_u8(unit)), vldrbq_s8(q));
+    return sum;
+}
+
+/* Points of codes i ... i + 15 of a field of any format of one coordinate; what is beyond its end is not read. */
+LLMQ__PLAIN int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field *f, uint32_t i, mve_pred16_t p)
+{
+    uint8x16_t code = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->a + i, p), -(int32_t)f->shift), vdupq_n_u8((uint8_t)f->mask));
+    if (f->b_mask) {
+        uint8x16_t b = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u8((uint8_t)f->b_mask));
+        code = vorrq_u8(code, vshlq_r_u8(b, (int32_t)f->up));
+    }
+    return f->mask == 255 ? llmq__whole_mve(code) : vldrbq_gather_offset_z_s8(points, code, p);
+}
+
+static int32_t llmq__field_mve(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i;
+    int32_t sum = 0;
+    for (i = 0; i < n; i += 16) {
+        mve_pred16_t p = vctp8q(n - i);
+        sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)table, f, i, p), vldrbq_z_s8(q + i, p), p);
+    }
+    return sum;
+}
+
+LLMQ__PLAIN uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t mask)
+{
+    return vandq_u16(vshlq_r_u16(vldrbq_u16(p), -(int32_t)shift), vdupq_n_u16(mask));
+}
+
+/* Points of two coordinates are gathered as 16 bits, 8 at a time, and then stand as their columns do. */
+LLMQ__PLAIN int32_t llmq__pairs_mve(const uint16_t *pairs, uint16x8_t code, const int8_t *q, int32_t sum)
+{
+    return vmladavaq_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_u16(pairs, code)), vldrbq_s8(q));
+}
+
+static int32_t llmq__v2n16_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 64; unit < end; unit += 8, q += 16) sum = llmq__pairs_mve(pairs, llmq__wide_mve(unit, k / 16, 15), q, sum);
+    return sum;
+}
+
+static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
+{
+    const uint8_t *end;
+    int32_t sum = 0;
+    for (end = unit + 32; unit < end; unit += 8, q += 16) {
+        uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* of code k and of code k + 32 */
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4), q, sum);
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64, sum);
+    }
+    return sum;
+}
+
+static int32_t llmq__field2_mve(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    uint32_t i;
+    int32_t sum = 0;
+    for (i = 0; i < n; i += 8, q += 16) {
+        mve_pred16_t p = vctp16q(n - i);
+        uint16x8_t code = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->a + i, p), -(int32_t)f->shift), vdupq_n_u16((uint16_t)f->mask));
+        uint16x8_t b = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u16((uint16_t)f->b_mask));
+        code = vorrq_u16(code, vshlq_r_u16(b, (int32_t)f->up));
+        sum = vmladavaq_p_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_z_u16(pairs, code, p)), vldrbq_z_s8(q, p), p);
+    }
+    return sum;
+}
+
+static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                              size_t y_stride)
+{
+    static llmq__unit_product *const unit[] = {
+        0, llmq__g2_mve, llmq__g3_mve, llmq__g4_mve, 0, 0, llmq__g8_mve, llmq__v2n16_mve, llmq__v2n64_mve
+    };
+    llmq__units u;
+    int kind = llmq__kind(&t->format, -128);
+    if (!llmq__units_fit(t, kind)) {
+        llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
+        return;
+    }
+    u.unit = unit[kind];
+    u.field = t->format.p == 2 ? llmq__field2_mve : llmq__field_mve;
+    if (kind != LLMQ__KIND_G8) LLMQ_MEMCPY(u.table, t->format.points, (size_t)t->format.p << t->format.bits);
+    llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
+}
+
+/* e[0, n) = points of columns [j, j + n), a chunk of at most 32, which lie in one group */
+LLMQ__APART void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
+                                  int8_t *e)
+{
+    uint32_t bits = t->format.bits, m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
+    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * bits;
+    llmq__field f;
+    if (kind == LLMQ__KIND_OTHER || t->format.p > 1) {
+        llmq__points(t, l, row, j, n, e);
+        return;
+    }
+    for (j %= LLMQ__UNIT; n; n -= take, j += take, e += take) {
+        take = llmq__min(n, llmq__find_field(&f, bits, unit, m, j));
+        for (i = 0; i < take; i += 16) {
+            mve_pred16_t p = vctp8q(take - i);
+            vstrbq_p_s8(e + i, llmq__field16_mve(t->format.points, &f, i, p), p);
+        }
+    }
+}
+
+/* ---- floats ----
+
+   Numbers are tame if they are 0 or at least 2^-90: then they, their sums and what those are rounded to are multiples of
+   2^-113, which is normal, and so are their products with whole numbers, and with factors of 2^-13 and more. */
+#define LLMQ__TAME ((uint32_t)(127 - 90) << 23)
+
+static int llmq__tame(float x) { return (llmq__float_bits(x) & 0x7fffffffu) - 1 >= LLMQ__TAME - 1; }
+
+LLMQ__PLAIN uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v) /* of twice the bits of |v|, less 1: 0 is not small */
+{
+    return vminq_u32(least, vsubq_n_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 1), 1));
+}
+LLMQ__PLAIN int llmq__all_tame_mve(uint32x4_t least) { return vminvq_u32(0xffffffffu, least) >= 2 * LLMQ__TAME - 1; }
+
+LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
+{
+    uint32x4_t least = vdupq_n_u32(0xffffffffu);
+    uint32_t i;
+    int tame = 1;
+    for (i = 0; n - i >= 4; i += 4) least = llmq__least_mve(least, vldrwq_f32(x + i));
+    for (; i < n; i++) tame &= llmq__tame(x[i]);
+    return tame & llmq__all_tame_mve(least);
+}
+
+LLMQ__FLUSHING_ON
+/* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
+LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
+{
+    float32x4_t a = vaddq_f32(v.val[0], v.val[1]), b = vsubq_f32(v.val[0], v.val[1]);
+    float32x4_t c = vaddq_f32(v.val[2], v.val[3]), d = vsubq_f32(v.val[2], v.val[3]);
+    v.val[0] = vaddq_f32(a, c);
+    v.val[1] = vaddq_f32(b, d);
+    v.val[2] = vsubq_f32(a, c);
+    v.val[3] = vsubq_f32(b, d);
+    return v;
+}
+
+/* All butterflies of n = 4^k or 2 4^k >= 16 numbers, and the factor. */
+LLMQ__APART void llmq__crosses_mve(float *x, uint32_t n, float norm)
+{
+    uint32_t h, i, j;
+    for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i))); /* distances 1 and 2 */
+    for (h = 4; 4 * h <= n; h *= 4)
+        for (i = 0; i < n; i += 4 * h)
+            for (j = i; j < i + h; j += 4) {
+                float32x4x4_t v = { { vldrwq_f32(x + j), vldrwq_f32(x + j + h), vldrwq_f32(x + j + 2 * h), vldrwq_f32(x + j + 3 * h) } };
+                v = llmq__cross_mve(v);
+                vstrwq_f32(x + j, v.val[0]);
+                vstrwq_f32(x + j + h, v.val[1]);
+                vstrwq_f32(x + j + 2 * h, v.val[2]);
+                vstrwq_f32(x + j + 3 * h, v.val[3]);
+            }
+    for (j = 0; h < n && j < h; j += 4) { /* 2 h = n */
+        float32x4_t a = vldrwq_f32(x + j), b = vldrwq_f32(x + j + h);
+        vstrwq_f32(x + j, vaddq_f32(a, b));
+        vstrwq_f32(x + j + h, vsubq_f32(a, b));
+    }
+    for (j = 0; j < n; j += 4) vstrwq_f32(x + j, vmulq_n_f32(vldrwq_f32(x + j), norm));
+}
+
+/* The dense step of 16 positions. */
+LLMQ__APART void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
+{
+    uint32_t i, k;
+    for (i = 0; i < m; i++) LLMQ_MEMCPY(work + i * 16, x + i * run, 16 * sizeof(float));
+    for (i = 0; i < m; i++, x += run) {
+        float32x4_t a = vldrwq_f32(work), b = vldrwq_f32(work + 4), c = vldrwq_f32(work + 8), d = vldrwq_f32(work + 12);
+        if (llmq__paley_negative(m, q, squares, i, 0)) a = vnegq_f32(a), b = vnegq_f32(b), c = vnegq_f32(c), d = vnegq_f32(d);
+        for (k = 1; k < m; k++) {
+            const float *v = work + k * 16;
+            if (llmq__paley_negative(m, q, squares, i, k)) {
+                a = vsubq_f32(a, vldrwq_f32(v)), b = vsubq_f32(b, vldrwq_f32(v + 4));
+                c = vsubq_f32(c, vldrwq_f32(v + 8)), d = vsubq_f32(d, vldrwq_f32(v + 12));
+            } else {
+                a = vaddq_f32(a, vldrwq_f32(v)), b = vaddq_f32(b, vldrwq_f32(v + 4));
+                c = vaddq_f32(c, vldrwq_f32(v + 8)), d = vaddq_f32(d, vldrwq_f32(v + 12));
+            }
+        }
+        vstrwq_f32(x, a), vstrwq_f32(x + 4, b), vstrwq_f32(x + 8, c), vstrwq_f32(x + 12, d);
+    }
+}
+
+static float llmq__quantize_mve(const float *x, uint32_t n, int8_t *q)
+{
+    uint32x4_t m = vdupq_n_u32(0);
+    uint32_t i, most, bits;
+    float inverse;
+    for (i = 0; i + 4 <= n; i += 4) m = vmaxq_u32(m, vshlq_n_u32(vreinterpretq_u32_f32(vldrwq_f32(x + i)), 1));
+    for (most = vmaxvq_u32(0, m) >> 1; i < n; i++) {
+        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
+        if (bits > most) most = bits;
+    }
+    if (!llmq__quantizable(most)) {
+        LLMQ_MEMSET(q, 0, n);
+        return llmq__no_scale(most);
+    }
+    inverse = 127.0f / llmq__bits_float(most); /* at most 127 * 2^100: what is subnormal, before or after, becomes 0 anyway */
+    for (i = 0; i + 4 <= n; i += 4) vstrbq_s32(q + i, vcvtnq_s32_f32(vmulq_n_f32(vldrwq_f32(x + i), inverse)));
+    for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
+    return llmq__bits_float(most) / 127.0f;
+}
+
+/* out[0, 32) += scale * e[0, 32), or = where nothing is added */
+LLMQ__APART void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
+{
+    uint32_t i;
+    for (i = 0; i < 32; i += 4) {
+        float32x4_t v = vmulq_n_f32(vcvtq_f32_s32(vldrbq_s32(e + i)), scale);
+        vstrwq_f32(out + i, add ? vaddq_f32(vldrwq_f32(out + i), v) : v);
+    }
+}
+
+/* lane += x[0, 4) * e[0, 4), of which n are there; the others add zeros, which changes no lane: none is -0 */
+LLMQ__PLAIN float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
+{
+    return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
+}
+
+/* lane[] = the products of columns [j, end), a group, with x, which is tame */
+LLMQ__APART void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
+                                     uint32_t end, const float *x, float *lane)
+{
+    LLMQ__EXACT
+    float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
+    uint32_t n, i;
+    int8_t e[LLMQ__CHUNK];
+    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
+    for (; j < end; j += n) {
+        n = llmq__min(LLMQ__CHUNK, end - j);
+        llmq__points_mve(t, l, kind, row, j, n, e);
+        for (i = 0; i < n; i += 16) {
+            a = llmq__lane4_mve(a, x + j + i, e + i, n - i);
+            if (i + 4 < n) b = llmq__lane4_mve(b, x + j + i + 4, e + i + 4, n - i - 4);
+            if (i + 8 < n) c = llmq__lane4_mve(c, x + j + i + 8, e + i + 8, n - i - 8);
+            if (i + 12 < n) d = llmq__lane4_mve(d, x + j + i + 12, e + i + 12, n - i - 12);
+        }
+    }
+    vstrwq_f32(lane, a);
+    vstrwq_f32(lane + 4, b);
+    vstrwq_f32(lane + 8, c);
+    vstrwq_f32(lane + 12, d);
+}
+
+#if !LLMQ_NO_ENCODER
+/* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
+   less than any other, and is its own square, 0, too. */
+static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                              uint16_t *code)
+{
+    LLMQ__EXACT
+    float y[8 * 4];
+    uint32_t i, k, c;
+    for (i = 0; i + 4 <= count && n <= 128; i += 4, x += (size_t)4 * p) {
+        float32x4_t least = vdupq_n_f32(LLMQ__FAR);
+        uint32x4_t best = vdupq_n_u32(0);
+        for (c = 0; c < 4; c++)
+            for (k = 0; k < p; k++) y[k * 4 + c] = x[c * p + k] * inverse;
+        for (c = 0; c < n; c++) {
+            const float *at = points + (size_t)c * p;
+            float32x4_t d = vsubq_n_f32(vldrwq_f32(y), at[0]), sum = vmulq_f32(d, d);
+            mve_pred16_t less;
+            for (k = 1; k < p; k++) {
+                d = vsubq_n_f32(vldrwq_f32(y + k * 4), at[k]);
+                sum = vaddq_f32(sum, vmulq_f32(d, d));
+            }
+            less = vcmpltq_f32(sum, least);
+            least = vpselq_f32(sum, least, less);
+            best = vpselq_u32(vdupq_n_u32(c), best, less);
+        }
+        vstrhq_u32(code + i, best);
+    }
+    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+LLMQ__FLUSHING_OFF
+
+/* ---- where numbers may not be tame ---- */
+
+static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
+{
+    const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
+    uint32_t j, bits = 0;
+    for (j = 0; j < n; j++) {
+        if (j % 32 == 0) bits = llmq_random(seed, j / 32);
+        if (j + 4 <= n) {
+            uint32x4_t sign = vandq_u32(vshlq_u32(vdupq_n_u32(bits >> j % 32), up), vdupq_n_u32(0x80000000u));
+            vstrwq_f32(v + j, vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(vldrwq_f32(v + j)), sign)));
+            j += 3;
+        } else if (bits >> j % 32 & 1) v[j] = -v[j];
+    }
+}
+
+static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
+{
+    if (n >= 16 && llmq__float_bits(norm) - ((uint32_t)(127 - 13) << 23) < (uint32_t)26 << 23 && llmq__tame_mve(x, n)) llmq__crosses_mve(x, n, norm);
+    else llmq__butterflies(x, n, norm);
+}
+
+static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i;
+    int tame = lanes == 16;
+    for (i = 0; i < m && tame; i++) tame = llmq__tame_mve(x + i * run, 16);
+    if (tame) llmq__dense_mve(x, m, q, run, squares, work);
+    else llmq__paley(x, m, q, run, lanes, squares, work);
+}
+
+static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j, end, i;
+    int8_t e[LLMQ__CHUNK];
+    int kind;
+    if (!t->format.points) {
+        llmq__read_row(t, r, out);
+        return;
+    }
+    for (kind = llmq__kind(&t->format, -128), j = 0; j < t->cols; j = end) {
+        float scale = llmq__scale(row, j / l.group);
+        end = llmq__chunk_end(t, &l, j);
+        llmq__points_mve(t, &l, kind, row, j, end - j, e);
+        if (end - j == LLMQ__CHUNK && llmq__tame(scale)) llmq__scaled32_mve(out + j, scale, e, 0);
+        else for (i = j; i < end; i++) out[i] = (float)e[i - j] * scale;
+    }
+}
+
+static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t r, j, end, i;
+    int8_t e[LLMQ__CHUNK];
+    int kind;
+    if (!t->format.points) {
+        llmq__add_rows(t, weight, r0, r1, out);
+        return;
+    }
+    for (kind = llmq__kind(&t->format, -128), r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (j = 0; j < t->cols; j = end) {
+            float scale = weight[r] * llmq__scale(row, j / l.group);
+            end = llmq__chunk_end(t, &l, j);
+            llmq__points_mve(t, &l, kind, row, j, end - j, e);
+            if (end - j == LLMQ__CHUNK && llmq__tame(scale) && llmq__tame_mve(out + j, 32)) llmq__scaled32_mve(out + j, scale, e, 1);
+            else for (i = j; i < end; i++) out[i] += scale * (float)e[i - j];
+        }
+    }
+}
+
+LLMQ__APART float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float total = 0.0f, lane[LLMQ__LANES];
+    uint32_t j, end;
+    for (j = 0; j < t->cols; j = end) {
+        end = llmq__min(t->cols, j + l->group);
+        llmq__group_f32_mve(t, l, kind, row, j, end, x, lane);
+        total += llmq__lane_sum(lane) * llmq__scale(row, j / l->group);
+    }
+    return total;
+}
+
+static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                               size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    int kind = t->format.points ? llmq__kind(&t->format, -128) : LLMQ__KIND_OTHER;
+    uint32_t i, r;
+    for (i = 0; i < count; i++) {
+        if (!t->format.points || !llmq__tame_mve(x[i].x, t->cols)) {
+            llmq__rows_f32(t, x + i, 1, r0, r1, y + i * y_stride, y_stride);
+            continue;
+        }
+        for (r = r0; r < r1; r++) y[i * y_stride + r] = llmq__row_f32_mve(t, &l, kind, t->data + (size_t)r * t->row_size, x[i].x);
+    }
+}
+
+static const llmq_kernels llmq__table_mve = {
+    "mve", LLMQ_CPU_MVE, llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve, llmq__quantize_mve, llmq__read_row_mve,
+    llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
+#if !LLMQ_NO_ENCODER
+    llmq__nearest_mve
+#endif
+};
+#undef LLMQ__TAME
+#endif
+
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
 
 /* From slow to fast. */
@@ -1127,6 +1939,12 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #if LLMQ_SIMD_AVX512
         &llmq__table_avx512vnni,
         &llmq__table_avx512vbmi,
+#endif
+#if LLMQ_SIMD_DSP
+        &llmq__table_dsp,
+#endif
+#if LLMQ_SIMD_MVE
+        &llmq__table_mve,
 #endif
         0
     };
@@ -1181,7 +1999,18 @@ static uint32_t llmq__simd_features(void)
     return have;
 }
 #else
-static uint32_t llmq__simd_features(void) { return 0; }
+/* What the compiler was told of. */
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t have = 0;
+#if LLMQ_SIMD_DSP
+    have |= LLMQ_CPU_DSP;
+#endif
+#if LLMQ_SIMD_MVE
+    have |= LLMQ_CPU_MVE;
+#endif
+    return have;
+}
 #endif
 
 #undef LLMQ__GLUE_

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # matrix.sh - the suites on other processors under qemu: big-endian s390x, AArch64 (which fuses multiply and add), 32-bit Arm,
-# RISC-V. Needs Debian's qemu-user and, for each, gcc-*-linux-gnu* and libc6-dev-*-cross; what is missing is skipped and said
-# so. About six minutes. The last line is "N passed, M failed".
+# RISC-V; and on boards with a Cortex-M (tests/board). Needs Debian's qemu-user and, for each, gcc-*-linux-gnu* and
+# libc6-dev-*-cross, for the boards what board.sh says; what is missing is skipped and said so. About six minutes. The last line is "N passed, M failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 out=$(mktemp -d)
@@ -13,6 +13,11 @@ for target in s390x-linux-gnu:s390x aarch64-linux-gnu:aarch64 arm-linux-gnueabih
         echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/$t.c -o $out/$t.$run -lm && $run $out/$t.$run | tail -1 | sed 's/^/$run /' || echo '$run $t: 0 passed, 1 failed'"
     done
 done > "$out/jobs"
+for job in m3:golden m4:golden m4:core m4:kernels m7:kernels m33:kernels m55:golden m55:core m55:kernels; do
+    command -v arm-none-eabi-gcc > /dev/null && command -v qemu-system-arm > /dev/null || { echo "skipped: arm-none-eabi-gcc or qemu-system-arm is not installed"; break; }
+    board=${job%%:*} t=test_${job##*:}
+    echo "tests/board/board.sh run $board -DKERNELS_SMALL=1 tests/$t.c | tail -1 | sed 's/^/$board /' || echo '$board $t: 0 passed, 1 failed'"
+done >> "$out/jobs"
 grep ^skipped "$out/jobs"
 grep -v ^skipped "$out/jobs" | xargs -P 2 -d '\n' -n 1 bash -o pipefail -c | tee "$out/summary"
 awk '/: [0-9]+ passed, [0-9]+ failed$/ { sub(/.*: /, ""); p += $1; f += $3 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$out/summary"
