@@ -134,7 +134,7 @@ LLMQ__PLAIN uint32_t llmq__kind_bits(int kind)
 LLMQ__PLAIN uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
 
 /* The kind of a format all of whose points are >= least. Points of 8 bits are g8's or looked up. */
-static int llmq__kind(const llmq_format *f, int least)
+LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
 {
     int kind;
     uint32_t i;
@@ -774,10 +774,10 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni);
 
 /* ---- 10. RISC-V -----------------------------------------------------------------------------------------------------
 
-   Vector types of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these
-   kernels are written out. Most run over as many numbers as the machine's vectors hold (vsetvl), the same text for all
-   lengths. Products of int8 do so with 64 codes at a time, in groups of as many registers as these need; their text is a
-   template (section 12), made for groups of 4, 2 and 1 registers: 128, 256, and 512 or more bits each.
+   Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
+   are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
+   Products of whole units take 64 codes at a time, in a group of as many registers as these fill. The group is part of the
+   types, so that text is a template (section 12), made for 4, 2 and 1 registers, of 128, of 256, and of 512 bits or more.
    Loads and stores end at the last byte exactly. Lanes behind the vector length may hold anything and are never read. */
 
 #if LLMQ_SIMD_RVV
@@ -1157,6 +1157,16 @@ typedef struct llmq__progress_rvv {
     float total;   /* of those before */
 } llmq__progress_rvv;
 
+LLMQ__PLAIN llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
+{
+    llmq__progress_rvv at;
+    at.row = t->data + (size_t)r * t->row_size;
+    at.j = 0;
+    at.sum = 0;
+    at.total = 0.0f;
+    return at;
+}
+
 /* Does a run end at column j, behind those done? Then its sum goes into the total. */
 LLMQ__PLAIN void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation *x, llmq__progress_rvv *at)
 {
@@ -1262,11 +1272,10 @@ LLMQ__KERNEL void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_te
         if (b == blocks) first = r0 + 4 * blocks, apart = 1, rows = rest;
         for (i = 0; i < count; i++) {
             llmq__progress_rvv at[4];
-            LLMQ_MEMSET(at, 0, sizeof at);
-            for (k = 0; k < 4; k++) at[k].row = t->data + (size_t)(first + llmq__min(k, rows - 1) * apart) * t->row_size;
+            for (k = 0; k < 4; k++) at[k] = llmq__begin_rvv(t, first + llmq__min(k, rows - 1) * apart);
             stream(l, g, x + i, end, at);
             for (k = 0; k < rows; k++) {
-                llmq__slices_rvv(t, l, x + i, 1, at + k);
+                if (end < t->cols) llmq__slices_rvv(t, l, x + i, 1, at + k);
                 y[i * y_stride + first + k * apart] = at[k].total;
             }
         }
@@ -1289,10 +1298,8 @@ LLMQ__KERNEL void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation 
     for (r = r0; r < r1; r++)
         for (i = 0; i < count; i += n) {
             llmq__progress_rvv at[LLMQ__BATCH];
-            LLMQ_MEMSET(at, 0, sizeof at);
             n = llmq__min(LLMQ__BATCH, count - i);
-            at->row = t->data + (size_t)r * t->row_size;
-            for (k = 1; k < n; k++) at[k].row = at->row;
+            for (k = 0; k < n; k++) at[k] = llmq__begin_rvv(t, r);
             llmq__slices_rvv(t, &l, x + i, n, at);
             for (k = 0; k < n; k++) y[(i + k) * y_stride + r] = at[k].total;
         }
@@ -2076,8 +2083,8 @@ LLMQ__KERNEL void LLMQ__F(add_row)(const llmq_tensor *t, uint32_t r, float weigh
 
 /* ---- 12. Template: products of codes on RISC-V ----------------------------------------------------------------------
 
-   Parameters: LLMQ__ISA, the suffix; LLMQ__LMUL, the registers of a group, 64 bytes together; LLMQ__LMUL2, twice as many. Where
-   registers are longer than a quarter of 64 bytes, the group is one register. */
+   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
+   full) or 1; LLMQ__LMUL2, twice as many. */
 
 #define LLMQ__JOIN_(a, b, c) a##b##c
 #define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
@@ -2087,13 +2094,12 @@ typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__F(codes);
 typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__F(bytes);
 typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__F(words);
 
-/* Plane bytes 0 ... 31 twice, 0 ... 15 four times; each copy of these 8-bit fields is then shifted by one width more. */
+/* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
 LLMQ__WORD LLMQ__F(codes) LLMQ__F(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
 {
-    LLMQ__F(codes) i = LLMQ__M(__riscv_vid_v_u8m)(64), v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
-    if (bytes == 16) v = __riscv_vslideup(v, v, 16, 32);
-    v = __riscv_vslideup(v, v, 32, 64);
-    return __riscv_vsrl(v, __riscv_vmul(__riscv_vsrl(i, bytes == 16 ? 4 : 5, 64), (uint8_t)width, 64), 64);
+    LLMQ__F(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
+    if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
+    return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
 }
 
 /* Codes 64 half ... 64 half + 63 of a whole unit. */
@@ -2119,30 +2125,36 @@ LLMQ__WORD LLMQ__F(codes) LLMQ__F(code)(uint32_t bits, const uint8_t *unit, uint
     return __riscv_vor(v, __riscv_vand(half ? above : __riscv_vsll(above, 4, 64), mask, 64), 64);
 }
 
-/* table[v] for 16 entries, register by register: over a group, vrgather takes time by the square of its registers. */
-LLMQ__WORD LLMQ__F(codes) LLMQ__F(lut16)(const uint8_t *table, LLMQ__F(codes) v)
+/* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
+LLMQ__WORD LLMQ__F(codes) LLMQ__F(look_up)(const uint8_t *table, uint32_t n, LLMQ__F(codes) v)
 {
-    vuint8m1_t t = __riscv_vle8_v_u8m1(table, 16);
-#if LLMQ__LMUL == 1
-    return __riscv_vrgather(t, v, 64);
-#else
-    const size_t vl = 64 / LLMQ__LMUL;
-    v = __riscv_vset(v, 0, __riscv_vrgather(t, __riscv_vget_u8m1(v, 0), vl));
-    v = __riscv_vset(v, 1, __riscv_vrgather(t, __riscv_vget_u8m1(v, 1), vl));
+#if LLMQ__LMUL > 1
+    LLMQ__F(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
+    const size_t part = 64 / LLMQ__LMUL;
+    if (n <= part) {
+        vuint8m1_t t = __riscv_vle8_v_u8m1(table, n);
+        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m1(v, 0), part));
+        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m1(v, 1), part));
 #if LLMQ__LMUL == 4
-    v = __riscv_vset(v, 2, __riscv_vrgather(t, __riscv_vget_u8m1(v, 2), vl));
-    v = __riscv_vset(v, 3, __riscv_vrgather(t, __riscv_vget_u8m1(v, 3), vl));
+        r = __riscv_vset(r, 2, __riscv_vrgather(t, __riscv_vget_u8m1(v, 2), part));
+        r = __riscv_vset(r, 3, __riscv_vrgather(t, __riscv_vget_u8m1(v, 3), part));
+    } else if (n == 32) {
+        vuint8m2_t t = __riscv_vle8_v_u8m2(table, 32);
+        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m2(v, 0), 32));
+        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m2(v, 1), 32));
 #endif
-    return v;
+    } else
+        r = __riscv_vrgather(LLMQ__M(__riscv_vle8_v_u8m)(table, n), v, 64);
+    return r;
+#else
+    return __riscv_vrgather(__riscv_vle8_v_u8m1(table, n), v, 64);
 #endif
 }
 
 LLMQ__WORD LLMQ__F(bytes) LLMQ__F(lut)(int kind, const uint8_t *table, LLMQ__F(codes) v)
 {
     if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
-    else if (kind == LLMQ__KIND_G5 || kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64)
-        v = __riscv_vrgather(LLMQ__M(__riscv_vle8_v_u8m)(table, 64), v, 64);
-    else v = LLMQ__F(lut16)(table, v);
+    else v = LLMQ__F(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
     return LLMQ__M(__riscv_vreinterpret_i8m)(v);
 }
 
@@ -2153,7 +2165,7 @@ LLMQ__WORD LLMQ__F(words) LLMQ__F(products)(int kind, const llmq__grid_rvv *g, c
 {
     const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
     LLMQ__F(bytes) v, w;
-    if (kind == LLMQ__KIND_V2N256) {
+    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) { /* by loads: two tables would spill */
         LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__F(code)(bits, unit, half), 2, 64);
         at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
         v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
