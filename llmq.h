@@ -1457,24 +1457,29 @@ static llmq__place llmq__find_code(uint32_t bits, uint32_t codes, uint32_t code)
     return at;
 }
 
-/* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it); n <= LLMQ__CHUNK */
+/* code[0, n) |= bits [shift, shift + ...) of the bytes b, moved up by `done`. In sixteens, which compilers make vectors of. */
+static void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
+{
+    uint32_t i;
+    for (; n >= 16; n -= 16, b += 16, code += 16)
+        for (i = 0; i < 16; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
+    for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
+}
+
+/* code[0, n) = the numbers from there on, all in one unit; n <= LLMQ__CHUNK */
 static void llmq__unpack_run(const uint8_t *plane, const llmq__place *at, uint32_t n, uint16_t *code)
 {
-    uint32_t done = 0, bits = at->bits, width, bytes, i, k, run, mask;
-    uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code: this and the constant count let compilers use vectors */
+    uint32_t done = 0, bits = at->bits, width, bytes, i, run, byte, shift;
+    uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code */
     LLMQ_MEMSET(code, 0, n * sizeof *code);
     for (; bits; bits -= width, done += width, plane += bytes) {
         width = llmq__plane_width(bits);
         bytes = llmq__plane_bytes(at->room, width);
-        mask = ((uint32_t)1 << width) - 1;
-        for (i = 0; i < n; i += run) {
-            uint32_t byte = (at->k + i) % bytes, shift = (at->k + i) / bytes * width;
+        for (byte = at->k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
+        for (i = 0; i < n; i += run, byte = 0, shift += width) {
             run = llmq__min(bytes - byte, n - i);
             LLMQ_MEMCPY(b, plane + byte, run);
-            if (run == LLMQ__CHUNK)
-                for (k = 0; k < LLMQ__CHUNK; k++) code[k] = (uint16_t)(code[k] | (b[k] >> shift & mask) << done);
-            else
-                for (k = 0; k < run; k++) code[i + k] = (uint16_t)(code[i + k] | (b[k] >> shift & mask) << done);
+            llmq__merge_field(b, run, shift, ((uint32_t)1 << width) - 1, done, code + i);
         }
     }
 }

@@ -23,7 +23,6 @@
        9. WebAssembly
       10. RISC-V
       11. Tables
-      12. Template: products of codes on RISC-V
 
    STACK
        Frames are up to 3 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
@@ -65,7 +64,7 @@
 #endif
 #endif
 #ifndef LLMQ_SIMD_AVX512
-#define LLMQ_SIMD_AVX512 0
+#define LLMQ_SIMD_AVX512 LLMQ_SIMD_AVX2
 #endif
 /* The intrinsics of today, and all of V: 128 bits or more. */
 #ifndef LLMQ_SIMD_RVV
@@ -106,16 +105,23 @@
 #define LLMQ__KERNEL static __declspec(noinline)
 #define LLMQ__PREFETCH(p) ((void)(p))
 #endif
+#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)
+#define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
+#define LLMQ__PRAGMA(text) _Pragma(#text)
+#else
+#define LLMQ__UNROLL(n)
+#define LLMQ__PRAGMA(text)
+#endif
 #if LLMQ_NO_ENCODER
 #define LLMQ__NEAREST(isa)
 #else
 #define LLMQ__NEAREST(isa) , llmq__nearest_##isa
 #endif
-/* A table: its kernels on floats with one suffix, those on codes with another, which names it. */
-#define LLMQ__TABLE(name, features, floats, codes)                                                                               \
-    static const llmq_kernels llmq__table_##codes = {                                                                             \
+/* A table: its kernels on floats with one suffix, those on codes with another, the products of int8 with that of the table. */
+#define LLMQ__TABLE(name, features, floats, codes, rows)                                                                         \
+    static const llmq_kernels llmq__table_##rows = {                                                                              \
         name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
-        llmq__read_row_##codes, llmq__add_row_##codes, llmq__rows_i8_##codes, llmq__rows_f32_##codes, llmq__add_scaled_##floats   \
+        llmq__read_row_##codes, llmq__add_row_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
         LLMQ__NEAREST(floats)                                                                                                     \
     }
 
@@ -156,6 +162,27 @@ LLMQ__PLAIN void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
     LLMQ_MEMCPY(all + 16, n > 16 ? points + 16 : all, 16);
     LLMQ_MEMCPY(all + 32, n > 32 ? points + 32 : all, 16);
     LLMQ_MEMCPY(all + 48, n > 32 ? points + 48 : all, 16);
+}
+
+/* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
+   last point may go beyond n. */
+LLMQ__PLAIN void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
+{
+    const int8_t *points = f->points;
+    uint32_t i = 0, k, p = f->p, whole = n / p * p;
+    if (skip == 0 && !above && p == 2) /* copies of a constant size are single moves */
+        LLMQ__UNROLL(8) for (; i < whole; i += 2, code++) LLMQ_MEMCPY(e + i, points + 2 * (size_t)*code, 2);
+    if (skip == 0 && !above && p == 3)
+        LLMQ__UNROLL(4) for (; i < whole; i += 3, code++) {
+            LLMQ_MEMCPY(e + i, points + 3 * (size_t)*code, 2);
+            e[i + 2] = points[3 * (size_t)*code + 2];
+        }
+    if (skip == 0 && !above && p == 4)
+        LLMQ__UNROLL(4) for (; i < whole; i += 4, code++) LLMQ_MEMCPY(e + i, points + 4 * (size_t)*code, 4);
+    for (; i < n; code++, skip = 0) {
+        const int8_t *point = points + (*code + (above ? (size_t)*above++ << 8 : 0)) * p;
+        for (k = skip; k < p; k++) e[i++] = point[k];
+    }
 }
 
 /* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
@@ -489,7 +516,7 @@ LLMQ__WORD __m128 llmq__bf4_ssse3(const uint8_t *p0, const uint8_t *p1, const ui
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3);
+LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
 #include LLMQ_SIMD_SELF
@@ -716,7 +743,7 @@ LLMQ__WORD __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, _
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2);
+LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 
 #if LLMQ_SIMD_AVXVNNI
 #undef LLMQ__TARGET
@@ -765,8 +792,315 @@ LLMQ__WORD __m128i llmq__sum4_avx2vnni(__m256i a, __m256i b, __m256i c, __m256i 
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni);
+LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vnni);
 #endif
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 4
+#include LLMQ_SIMD_SELF
+#endif
+
+/* ---- 6. x86: AVX-512 ---------------------------------------------------------------------------------------------- */
+
+#if LLMQ_SIMD_AVX512
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#define LLMQ__FLOATS avx512
+#define LLMQ__BYTES avx2
+#define LLMQ__QUADS ssse3
+#define LLMQ__FL 16
+#define LLMQ__RADIX 16
+#define LLMQ__LEAST (-128)
+#define LLMQ__ISA avx512 /* for the kernels on floats, which both tables share */
+
+typedef __m512 llmq__fv_avx512, llmq__fs_avx512;
+LLMQ__WORD __m512 llmq__ldv_avx512(const float *p) { return _mm512_loadu_ps(p); }
+LLMQ__WORD void llmq__stv_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+LLMQ__WORD __m512 llmq__setv_avx512(float x) { return _mm512_set1_ps(x); }
+LLMQ__WORD __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+LLMQ__WORD __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
+LLMQ__WORD __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+LLMQ__WORD __m512 llmq__inner_avx512(__m512 v) /* a product with 1 or -1 is exact, so fused or not is the same */
+{
+    const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
+    const __m512 s2 = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
+    const __m512 s4 = _mm512_setr_ps(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1);
+    const __m512 s8 = _mm512_setr_ps(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
+    v = _mm512_fmadd_ps(v, s1, _mm512_permute_ps(v, 0xb1));
+    v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
+    v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
+    return _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
+}
+LLMQ__WORD __m512 llmq__ld16_avx512(const float *p) { return _mm512_loadu_ps(p); }
+LLMQ__WORD void llmq__st16_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+LLMQ__WORD __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x); }
+LLMQ__WORD __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+LLMQ__WORD __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
+LLMQ__WORD __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+LLMQ__WORD __m512 llmq__widen16_avx512(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+LLMQ__WORD __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
+{
+    __m512i u = _mm512_castps_si512(v);
+    return _mm512_castsi512_ps(_mm512_mask_xor_epi32(u, (__mmask16)bits, u, _mm512_set1_epi32(INT32_MIN)));
+}
+typedef __m512i llmq__us_avx512;
+LLMQ__WORD __m512i llmq__zero_us_avx512(void) { return _mm512_setzero_si512(); }
+LLMQ__WORD __m512i llmq__amax16_avx512(__m512i m, __m512 v)
+{
+    return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
+}
+LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { return (uint32_t)_mm512_reduce_max_epu32(m); }
+LLMQ__WORD void llmq__narrow16_avx512(int8_t *q, __m512 v)
+{
+    __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
+    /* the low byte of 1.5 * 2^23 + y is that of y */
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(u));
+}
+LLMQ__WORD void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
+{
+    __mmask16 less = _mm512_cmp_ps_mask(s, *least, _CMP_LT_OQ);
+    *least = _mm512_mask_mov_ps(*least, less, s);
+    *code = _mm512_mask_mov_ps(*code, less, k);
+}
+LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 2
+#include LLMQ_SIMD_SELF
+
+/* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
+typedef llmq__tab_avx2 llmq__tab_avx512;
+LLMQ__WORD __m256i llmq__plain_avx512(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
+LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx512(const int8_t *p)
+{
+    llmq__tab_avx2 t = llmq__tab_of_avx2(p);
+    t.a = llmq__plain_avx512(t.a);
+    t.b = llmq__plain_avx512(t.b);
+    t.c = llmq__plain_avx512(t.c);
+    t.d = llmq__plain_avx512(t.d);
+    return t;
+}
+LLMQ__WORD __m256i llmq__lut16_avx512(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__WORD __m256i llmq__lut32_avx512(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
+LLMQ__WORD __m256i llmq__lut64_avx512(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__WORD __m256i llmq__whole_avx512(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
+typedef __m256i llmq__as_avx512, llmq__ws_avx512, llmq__is_avx512;
+LLMQ__WORD __m256i llmq__lda_avx512(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD void llmq__lda2_avx512(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__WORD __m256i llmq__zero_is_avx512(void) { return _mm256_setzero_si256(); }
+LLMQ__WORD __m256i llmq__dot_avx512(__m256i sum, __m256i w, __m256i x) { return _mm256_dpbusd_epi32(sum, w, x); }
+LLMQ__WORD __m256i llmq__bias_avx512(__m256i sum, __m256i x) { return _mm256_dpbusd_epi32(sum, _mm256_set1_epi8(-128), x); }
+LLMQ__WORD __m256i llmq__ldw_avx512(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD __m256i llmq__dotw_avx512(__m256i sum, __m256i w, __m256i x) { return _mm256_dpbusd_epi32(sum, llmq__plain_avx512(w), x); }
+LLMQ__WORD __m256i llmq__biasw_avx512(__m256i sum, __m256i x) { return llmq__bias_avx512(sum, x); }
+LLMQ__WORD __m128i llmq__sum4_avx512(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+{
+    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
+}
+
+#define LLMQ__DOTS avx512
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#undef LLMQ__ISA
+
+/* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
+
+/* What look() needs: points of one coordinate in 1 to 4 vectors, coded by adding 128, at x and y (the second coordinate of
+   vector grids; for 3 bits those of the upper code of a pair). */
+typedef struct llmq__zgrid {
+    int kind;
+    __m512i x[4], y[4];
+} llmq__zgrid;
+
+#define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* with byte permutes only */
+#define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
+
+/* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
+LLMQ__WORD __m512i llmq__zjoin(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
+LLMQ__WORD __m512i llmq__ztwice(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+LLMQ__WORD __m512i llmq__zfour(const uint8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+/* each quarter rotated left by its own count */
+LLMQ__WORD __m512i llmq__zturn(__m512i v, int a, int b, int c, int d) { return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d)); }
+
+/* Codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; the bits above a code are not cleared. With 3 bits: all
+   64 numbers of 6 bits. */
+LLMQ__WORD __m512i llmq__zindex(int kind, const uint8_t *unit, uint32_t h)
+{
+    __m512i v;
+    if (kind == LLMQ__KIND_G2) return h ? llmq__zturn(llmq__ztwice(unit), 60, 60, 58, 58) : llmq__zturn(llmq__ztwice(unit), 0, 0, 62, 62);
+    if (kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N256) return _mm512_loadu_si512(unit + 64 * h);
+    if (kind == LLMQ__KIND_G3) return llmq__zjoin(llmq__zturn(llmq__ztwice(unit), 0, 0, 60, 60), llmq__zturn(llmq__zfour(unit + 32), 4, 2, 0, 62));
+    v = _mm512_loadu_si512(unit);
+    if (h) v = _mm512_srli_epi16(v, 4);
+    if (kind == LLMQ__KIND_G5)
+        return llmq__zjoin(v, h ? llmq__zturn(llmq__zfour(unit + 64), 0, 63, 62, 61) : llmq__zturn(llmq__zfour(unit + 64), 4, 3, 2, 1));
+    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64)
+        return llmq__zjoin(v, h ? llmq__zturn(llmq__ztwice(unit + 64), 0, 0, 62, 62) : llmq__zturn(llmq__ztwice(unit + 64), 4, 4, 2, 2));
+    return v;
+}
+
+/* 128 activations as two vectors: the first and the second half, or for pairs the even and the odd ones. */
+LLMQ__WORD void llmq__zlda(int kind, const int8_t *q, __m512i *a, __m512i *b)
+{
+    const __m512i apart = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
+    const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+    __m512i lo = _mm512_loadu_si512(q), hi = _mm512_loadu_si512(q + 64);
+    *a = lo;
+    *b = hi;
+    if (kind < LLMQ__KIND_V2N16) return;
+    lo = _mm512_shuffle_epi8(lo, apart);
+    hi = _mm512_shuffle_epi8(hi, apart);
+    *a = _mm512_permutex2var_epi64(lo, even, hi);
+    *b = _mm512_permutex2var_epi64(lo, odd, hi);
+}
+
+/* Lane i of *lo + *hi is the sum of v[i]; *lo has what its lower, *hi what its upper half gives. */
+LLMQ__WORD void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
+{
+    __m512i q[4], r[2];
+    uint32_t i;
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
+        const __m512i *w = v + 4 * i;
+        __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(w[0], w[1]), _mm512_unpackhi_epi32(w[0], w[1]));
+        __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(w[2], w[3]), _mm512_unpackhi_epi32(w[2], w[3]));
+        q[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    }
+    r[0] = _mm512_add_epi32(_mm512_shuffle_i32x4(q[0], q[1], 0x88), _mm512_shuffle_i32x4(q[0], q[1], 0xdd));
+    r[1] = _mm512_add_epi32(_mm512_shuffle_i32x4(q[2], q[3], 0x88), _mm512_shuffle_i32x4(q[2], q[3], 0xdd));
+    *lo = _mm512_shuffle_i32x4(r[0], r[1], 0x88);
+    *hi = _mm512_shuffle_i32x4(r[0], r[1], 0xdd);
+}
+
+/* The scales of group w of 16 rows. */
+LLMQ__WORD __m512 llmq__zscales(const uint8_t *const *row, uint32_t w)
+{
+    uint16_t bits[16];
+    uint32_t i;
+    LLMQ__Z16(i) LLMQ_MEMCPY(bits + i, row[i] + 2 * (size_t)w, 2);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)bits)), 16));
+}
+
+/* total + float(sum) * (scale of the activation * scales of the rows) */
+LLMQ__WORD __m512 llmq__zfinish(__m512 total, __m512i sum, __m512 scales, float scale)
+{
+    LLMQ__EXACT
+    return _mm512_add_ps(total, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(_mm512_set1_ps(scale), scales)));
+}
+
+/* 16 x 16 numbers of 32 bits: lane i of v[k] changes places with lane k of v[i]. */
+LLMQ__WORD void llmq__zturn16(__m512i *v)
+{
+    __m512i t[16];
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    LLMQ__UNROLL(4) for (i = 0; i < 16; i += 4) { /* v[i + c]: rows i ... i + 3, columns c, 4 + c, 8 + c, 12 + c */
+        v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);          /* columns i and 8 + i of rows 0 ... 7 */
+        t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);      /* 4 + i and 12 + i */
+        t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88); /* of rows 8 ... 15 */
+        t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
+    }
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
+        v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+/* Lookup by shuffles of 16 bytes. */
+#define LLMQ__ISA avx512vnni
+LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
+{
+    const __m512i low = _mm512_set1_epi8(kind == LLMQ__KIND_G2 ? 3 : kind == LLMQ__KIND_G3 ? 7 : 15);
+    __m512i i = _mm512_and_si512(v, low), lo, hi;
+    __mmask64 bit4, bit5;
+    if (kind == LLMQ__KIND_G8) return _mm512_max_epu8(v, _mm512_set1_epi8(1));
+    lo = _mm512_shuffle_epi8(t[0], i);
+    if (kind != LLMQ__KIND_G5 && kind != LLMQ__KIND_G6 && kind != LLMQ__KIND_V2N64) return lo;
+    bit4 = _mm512_test_epi8_mask(v, _mm512_set1_epi8(16));
+    lo = _mm512_mask_shuffle_epi8(lo, bit4, t[1], i);
+    if (kind == LLMQ__KIND_G5) return lo;
+    bit5 = _mm512_test_epi8_mask(v, _mm512_set1_epi8(32));
+    hi = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(t[2], i), bit4, t[3], i);
+    return _mm512_mask_mov_epi8(lo, bit5, hi);
+}
+LLMQ__WORD __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* the upper code of a pair of 3 bits */
+{
+    return llmq__look_avx512vnni(LLMQ__KIND_G3, t, _mm512_srli_epi16(v, 3));
+}
+LLMQ__WORD __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
+{
+    return llmq__look_avx512vnni(LLMQ__KIND_G2, t, _mm512_srli_epi16(v, 2 * f));
+}
+LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
+{
+    int8_t all[64];
+    uint32_t i;
+    (void)upper;
+    llmq__repeat(points, n, all);
+    for (i = 0; i < 4; i++)
+        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8(-128));
+}
+#define LLMQ__BIG 0 /* no lookups of 256 points */
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 5
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx512, avx512vnni);
+#undef LLMQ__ISA
+#undef LLMQ__TARGET
+#undef LLMQ__BIG
+
+/* Lookup by byte permutes, which take 6 bits of an index (7 from two vectors) and ignore those above: a table of 4 to 32 points
+   is repeated to 64, and codes need no mask. */
+#define LLMQ__ISA avx512vbmi
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
+LLMQ__WORD __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
+{
+    __m512i lo, hi;
+    if (kind == LLMQ__KIND_G8) return _mm512_max_epu8(v, _mm512_set1_epi8(1));
+    if (kind != LLMQ__KIND_V2N256) return _mm512_permutexvar_epi8(v, t[0]);
+    lo = _mm512_permutex2var_epi8(t[0], v, t[1]);
+    hi = _mm512_permutex2var_epi8(t[2], v, t[3]);
+    return _mm512_mask_mov_epi8(lo, _mm512_movepi8_mask(v), hi);
+}
+LLMQ__WORD __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v) { return _mm512_permutexvar_epi8(v, t[0]); }
+/* Field f of codes of 2 bits: a table for each of the first three spares the shift. */
+LLMQ__WORD __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i v, uint32_t f)
+{
+    return f < 3 ? _mm512_permutexvar_epi8(v, t[f]) : _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 6), t[0]);
+}
+LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
+{
+    int8_t all[64];
+    uint32_t i, k;
+    for (i = 0; i < (n > 64 ? 4u : n == 4 ? 3u : 1u); i++) {
+        for (k = 0; k < 64; k++) all[k] = points[(upper ? k >> 3 : n == 4 ? k >> 2 * i : 64 * i + k) & (n - 1)];
+        t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8(-128));
+    }
+}
+#define LLMQ__BIG 1
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 5
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx512, avx512vbmi);
+#undef LLMQ__BIG
+#undef LLMQ__Z16
+#undef LLMQ__KIND_V2N256
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
 #include LLMQ_SIMD_SELF
@@ -777,7 +1111,7 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni);
    Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
    are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
    Products of whole units take 64 codes at a time, in a group of as many registers as these fill. The group is part of the
-   types, so that text is a template (section 12), made for 4, 2 and 1 registers, of 128, of 256, and of 512 bits or more.
+   types, so that text is a template at the end, made for 4, 2 and 1 registers, of 128, of 256, and of 512 bits or more.
    Loads and stores end at the last byte exactly. Lanes behind the vector length may hold anything and are never read. */
 
 #if LLMQ_SIMD_RVV
@@ -1212,7 +1546,7 @@ typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g,
 #define LLMQ__LMUL 4
 #define LLMQ__LMUL2 8
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 5
+#define LLMQ__SIMD_PART 10
 #include LLMQ_SIMD_SELF
 #define LLMQ__ISA rvv2
 #define LLMQ__LMUL 2
@@ -1305,7 +1639,7 @@ LLMQ__KERNEL void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation 
         }
 }
 
-LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv);
+LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv, rvv);
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__PIECES
 #undef LLMQ__TARGET
@@ -1410,6 +1744,8 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__PREFETCH
 #undef LLMQ__TARGET_OF
 #undef LLMQ__NEAREST
+#undef LLMQ__UNROLL
+#undef LLMQ__PRAGMA
 #undef LLMQ__TABLE
 #undef LLMQ__AHEAD
 #undef LLMQ__X86
@@ -1649,26 +1985,24 @@ typedef struct LLMQ__F(grid) {
     LLMQ__D(tab) x, y;
 } LLMQ__F(grid);
 
-LLMQ__WORD LLMQ__F(grid) LLMQ__F(grid_of)(const llmq_format *f)
+LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
 {
     int8_t all[64], one[64];
     uint32_t i, n = (uint32_t)1 << f->bits;
-    LLMQ__F(grid) g;
-    g.kind = llmq__kind(f, LLMQ__LEAST);
-    if (g.kind == LLMQ__KIND_OTHER || g.kind == LLMQ__KIND_G8) {
-        g.x = g.y = LLMQ__D(tab_of)(llmq__g6);
+    g->kind = llmq__kind(f, LLMQ__LEAST);
+    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
+        g->x = g->y = LLMQ__D(tab_of)(llmq__g6);
     } else if (f->p == 1) {
         llmq__repeat(f->points, n, all);
-        g.x = g.y = LLMQ__D(tab_of)(all);
+        g->x = g->y = LLMQ__D(tab_of)(all);
     } else {
         for (i = 0; i < n; i++) one[i] = f->points[2 * i];
         llmq__repeat(one, n, all);
-        g.x = LLMQ__D(tab_of)(all);
+        g->x = LLMQ__D(tab_of)(all);
         for (i = 0; i < n; i++) one[i] = f->points[2 * i + 1];
         llmq__repeat(one, n, all);
-        g.y = LLMQ__D(tab_of)(all);
+        g->y = LLMQ__D(tab_of)(all);
     }
-    return g;
 }
 
 /* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
@@ -1723,30 +2057,18 @@ LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
 }
 
-/* e[0, n) = points of codes, from coordinate `skip` of the first on; e has room for 63 more. */
-LLMQ__WORD void LLMQ__F(spread)(const llmq_format *f, const LLMQ__F(grid) *g, const uint8_t *code, const uint8_t *above, uint32_t skip,
-                                uint32_t n, int8_t *e)
+/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
+LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
 {
-    uint32_t i, k, p = f->p;
-    if (g->kind == LLMQ__KIND_V2N16 || g->kind == LLMQ__KIND_V2N64) {
-        for (i = 0; i < n; i += 64) {
-            LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
-            LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
-            LLMQ__B(st2)(e + i, LLMQ__D(plain)(a), LLMQ__D(plain)(b));
-        }
-    } else if (g->kind == LLMQ__KIND_G8) {
-        for (i = 0; i < n; i += 32) LLMQ__B(stb)(e + i, LLMQ__D(plain)(LLMQ__D(whole)(LLMQ__B(ldb)(code + i))));
-    } else if (g->kind != LLMQ__KIND_OTHER) {
-        for (i = 0; i < n; i += 32) LLMQ__B(stb)(e + i, LLMQ__D(plain)(LLMQ__F(lut)(g->kind, &g->x, LLMQ__B(ldb)(code + i))));
-    } else if (p == 4 && f->bits <= 8 && skip == 0) {
-        for (i = 0; i < n; i += 4) LLMQ_MEMCPY(e + i, f->points + 4 * (size_t)code[i / 4], 4);
-    } else if (p == 2 && f->bits <= 8 && skip == 0) {
-        for (i = 0; i < n; i += 2) LLMQ_MEMCPY(e + i, f->points + 2 * (size_t)code[i / 2], 2);
-    } else {
-        for (i = 0; i < n; code++, above++, skip = 0) {
-            const int8_t *point = f->points + (*code + (f->bits > 8 ? (size_t)*above << 8 : 0)) * p;
-            for (k = skip; k < p; k++) e[i++] = point[k]; /* the last may go beyond n, by less than p */
-        }
+    uint32_t i;
+    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
+        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
+        LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
+        LLMQ__B(st2)(e + i, LLMQ__D(plain)(a), LLMQ__D(plain)(b));
+    }
+    for (; i < n; i += 32) {
+        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i);
+        LLMQ__B(stb)(e + i, LLMQ__D(plain)(g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v)));
     }
 }
 
@@ -1765,8 +2087,10 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
             for (c = 0; c < cols; c += 32) LLMQ__B(stb)(e + c, LLMQ__D(plain)(LLMQ__F(chunk)(g->kind, g, unit, (k + c) / 32)));
         } else {
             uint8_t code[192], above[192];
-            LLMQ__F(unpack)(unit, f->bits, m, code, above);
-            LLMQ__F(spread)(f, g, code + k, above + k, skip, cols, e);
+            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
+            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
+            if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
+            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
         }
     }
 }
@@ -1943,9 +2267,10 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
                                    size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g = LLMQ__F(grid_of)(&t->format);
+    LLMQ__F(grid) g;
     LLMQ__Q(f4) total[LLMQ__BATCH];
     uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
+    LLMQ__F(grid_of)(&t->format, &g);
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
         uint32_t first = r0 + b, rows = 4;
@@ -2021,7 +2346,7 @@ LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation 
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
     uint32_t i, r;
-    if (t->format.points) g = LLMQ__F(grid_of)(&t->format);
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
     for (r = r0; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         for (i = 0; i < count; i++)
@@ -2034,10 +2359,11 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, uint32_t r, f
 {
     LLMQ__EXACT
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g = LLMQ__F(grid_of)(&t->format);
+    LLMQ__F(grid) g;
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     int8_t e[320];
     uint32_t j, i, n;
+    LLMQ__F(grid_of)(&t->format, &g);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l.group);
         LLMQ__V(fs) s;
@@ -2081,8 +2407,311 @@ LLMQ__KERNEL void LLMQ__F(add_row)(const llmq_tensor *t, uint32_t r, float weigh
 
 #elif LLMQ__SIMD_PART == 5
 
-/* ---- 12. Template: products of codes on RISC-V ----------------------------------------------------------------------
+/* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
+   Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
+   coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
+   f of codes of 2 bits; ztable(points, n, upper, table). */
 
+LLMQ__WORD llmq__zgrid LLMQ__F(zgrid_of)(const llmq_format *f)
+{
+    int8_t one[256];
+    llmq__zgrid g;
+    uint32_t i, n = (uint32_t)1 << f->bits;
+    g.kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
+    if (g.kind == LLMQ__KIND_OTHER || g.kind == LLMQ__KIND_G8) return g;
+    for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
+    LLMQ__F(ztable)(one, n, 0, g.x);
+    for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
+    LLMQ__F(ztable)(one, n, g.kind == LLMQ__KIND_G3, g.y);
+    return g;
+}
+
+/* The coded points that meet the two vectors of llmq__zlda: of block h of a unit, which has two if p = 2. */
+LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+{
+    __m512i v = llmq__zindex(kind, unit, h);
+    *a = LLMQ__F(look)(kind, g->x, v);
+    if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__F(look)(kind, g->y, v);
+    else if (kind == LLMQ__KIND_G3) *b = LLMQ__F(look_upper)(g->y, v);
+    else *b = LLMQ__F(look)(kind, g->x, llmq__zindex(kind, unit, 1));
+}
+
+/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
+LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
+{
+    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
+    const __m512i offset = _mm512_set1_epi8(-128);
+    __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
+    uint32_t i, b;
+    for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
+    bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+    LLMQ__Z16(i) sum[i] = bias;
+    for (b = block; b < block + n; b++, q += 128) {
+        size_t unit = at + (size_t)(b / per_unit) * bytes;
+        llmq__zlda(kind, q, &x, &y);
+        LLMQ__Z16(i) {
+            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__AHEAD);
+            LLMQ__F(zpoints)(kind, g, row[i] + unit, b % per_unit, &v, &w);
+            sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
+        }
+    }
+    llmq__zsums(sum, &x, &y);
+    return _mm512_add_epi32(x, y);
+}
+
+/* What is left of sixteen rows behind the last whole unit, four at a time. */
+LLMQ__KERNEL __m512 LLMQ__F(ztail)(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                   llmq__run run, __m512i sum, __m512 total)
+{
+    llmq__grid_avx512 g;
+    __m128i s[4];
+    __m128 v[4];
+    uint32_t i;
+    llmq__grid_of_avx512(&t->format, &g);
+    _mm512_storeu_si512(s, sum);
+    _mm512_storeu_ps(v, total);
+    for (i = 0; i < 4; i++) {
+        llmq__run own = run;
+        llmq__slices_avx512(t, l, &g, x, 1, row + 4 * i, j, &own, s + i, v + i);
+    }
+    return _mm512_loadu_ps(v);
+}
+
+/* All columns of sixteen rows for one activation. */
+LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                 const uint8_t *const *row)
+{
+    const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum = _mm512_setzero_si512();
+    uint32_t j, n;
+    for (j = 0; j < end; j += n) {
+        n = llmq__min(run.end, end) - j;
+        sum = LLMQ__F(zrun)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
+        if (j + n < run.end) continue;
+        total = llmq__zfinish(total, sum, llmq__zscales(row, run.w), x->scale[run.x]);
+        sum = _mm512_setzero_si512();
+        llmq__next_run(&run);
+    }
+    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row, j, run, sum, total) : total;
+}
+
+/* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
+   belong to different runs of 128 columns each; else all runs end where pairs of units do. */
+LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                    const uint8_t *const *row)
+{
+    const __m512i offset = _mm512_set1_epi8(-128);
+    const uint32_t end = t->cols / 256 * 256;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum[16], a[4], lo, hi;
+    uint32_t j, i, f;
+    lo = hi = _mm512_setzero_si512();
+    LLMQ__Z16(i) sum[i] = lo;
+    for (j = 0; j < end; j += 256) {
+        size_t at = l->scales + j / 4;
+        __m512i bias = _mm512_setzero_si512();
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
+            const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
+            a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
+            bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
+        }
+        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+        LLMQ__Z16(i) {
+            __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
+            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__AHEAD);
+            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__F(look_pair)(g->x, v, f), a[f]);
+            sum[i] = s;
+        }
+        if (!split && j + 256 < run.end) continue;
+        llmq__zsums(sum, &lo, &hi);
+        if (!split) lo = _mm512_add_epi32(lo, hi);
+        total = llmq__zfinish(total, lo, llmq__zscales(row, run.w), x->scale[run.x]);
+        llmq__next_run(&run);
+        if (split) {
+            total = llmq__zfinish(total, hi, llmq__zscales(row, run.w), x->scale[run.x]);
+            llmq__next_run(&run);
+        }
+        LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
+    }
+    if (j == t->cols) return total;
+    llmq__zsums(sum, &lo, &hi);
+    return LLMQ__F(ztail)(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
+}
+
+#define LLMQ__ZROWS(name, kind)                                                                                                    \
+    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
+                                      const uint8_t *const *row)                                                            \
+    {                                                                                                                              \
+        return LLMQ__F(zrows)(kind, t, l, g, x, row);                                                                       \
+    }
+LLMQ__ZROWS(zg2, LLMQ__KIND_G2)
+LLMQ__ZROWS(zg3, LLMQ__KIND_G3)
+LLMQ__ZROWS(zg4, LLMQ__KIND_G4)
+LLMQ__ZROWS(zg5, LLMQ__KIND_G5)
+LLMQ__ZROWS(zg6, LLMQ__KIND_G6)
+LLMQ__ZROWS(zg8, LLMQ__KIND_G8)
+LLMQ__ZROWS(zv2n16, LLMQ__KIND_V2N16)
+LLMQ__ZROWS(zv2n64, LLMQ__KIND_V2N64)
+#if LLMQ__BIG
+LLMQ__ZROWS(zv2n256, LLMQ__KIND_V2N256)
+#endif
+#undef LLMQ__ZROWS
+
+LLMQ__KERNEL __m512 LLMQ__F(zg2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                       const uint8_t *const *row)
+{
+    return split ? LLMQ__F(zrows_g2)(1, t, l, g, x, row) : LLMQ__F(zrows_g2)(0, t, l, g, x, row);
+}
+
+/* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
+LLMQ__WORD int LLMQ__F(zsplit)(const llmq__layout *l, const llmq_activation *x)
+{
+    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
+    if (w == 128 || a == 128) return 1;
+    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
+}
+
+LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                const uint8_t *const *row)
+{
+    int split;
+    switch (g->kind) {
+    case LLMQ__KIND_G3: return LLMQ__F(zg3)(t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__F(zg4)(t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__F(zg5)(t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__F(zg6)(t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__F(zg8)(t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__F(zv2n16)(t, l, g, x, row);
+    case LLMQ__KIND_V2N64: return LLMQ__F(zv2n64)(t, l, g, x, row);
+#if LLMQ__BIG
+    case LLMQ__KIND_V2N256: return LLMQ__F(zv2n256)(t, l, g, x, row);
+#endif
+    default: break;
+    }
+    split = LLMQ__F(zsplit)(l, x);
+    return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
+}
+
+/* m sums of 128 products each for 16 rows (a lane each): tile[k] holds four columns of all rows, signed, and four bytes of
+   x[i] the activations of these columns, with 128 added; bias is what that adds. */
+LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128], __m512i bias, __m512i *sum)
+{
+    __m512i s[8];
+    uint32_t i, k;
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+    for (k = 0; k < 32; k++) {
+        __m512i w = tile[k];
+        LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
+            int32_t four;
+            LLMQ_MEMCPY(&four, x[i] + 4 * k, 4);
+            s[i] = _mm512_dpbusd_epi32(s[i], _mm512_set1_epi32(four), w);
+        }
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) sum[i] = _mm512_add_epi32(sum[i], s[i]);
+}
+
+/* Block number b of 128 columns of 16 neighbouring rows: decoded once, a lane for each row, for all activations. */
+LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
+                                  uint32_t count, __m512i *sum)
+{
+    const __m512i offset = _mm512_set1_epi8(-128);
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    __m512i tile[32], bias = _mm512_setzero_si512();
+    uint8_t codes[8][128];
+    uint32_t i, k, n;
+    for (i = 0; i < 16; i++)
+        LLMQ__F(zpoints)(g->kind, g, row[i] + at + (size_t)(b / per_unit) * bytes, b % per_unit, tile + i, tile + 16 + i);
+    llmq__zturn16(tile);
+    llmq__zturn16(tile + 16);
+    for (k = 0; k < 32; k++) {
+        tile[k] = _mm512_xor_si512(tile[k], offset);
+        bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
+    }
+    for (i = 0; i < count; i += n, sum += n) {
+        n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
+        for (k = 0; k < n; k++) {
+            __m512i lo, hi;
+            llmq__zlda(g->kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
+            _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
+        }
+        if (n == 8) LLMQ__F(zmany)(8, tile, codes, bias, sum);
+        if (n == 4) LLMQ__F(zmany)(4, tile, codes, bias, sum);
+        if (n == 2) LLMQ__F(zmany)(2, tile, codes, bias, sum);
+        if (n == 1) LLMQ__F(zmany)(1, tile, codes, bias, sum);
+    }
+}
+
+/* Sixteen neighbouring rows times count <= 32 activations: y[i * y_stride ... + 15], where the totals grow. */
+LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                  const uint8_t *const *row, float *y, size_t y_stride)
+{
+    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[32];
+    uint32_t i, j;
+    for (i = 0; i < count; i++) {
+        sum[i] = _mm512_setzero_si512();
+        _mm512_storeu_ps(y + i * y_stride, _mm512_setzero_ps());
+    }
+    for (j = 0; j < end; j += 128) {
+        __m512 scales;
+        LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
+        if (j + 128 < run.end) continue;
+        scales = llmq__zscales(row, run.w);
+        for (i = 0; i < count; i++) {
+            float *at = y + i * y_stride;
+            _mm512_storeu_ps(at, llmq__zfinish(_mm512_loadu_ps(at), sum[i], scales, x[i].scale[run.x]));
+            sum[i] = _mm512_setzero_si512();
+        }
+        llmq__next_run(&run);
+    }
+    for (i = 0; i < count && j < t->cols; i++) {
+        float *at = y + i * y_stride;
+        _mm512_storeu_ps(at, LLMQ__F(ztail)(t, l, x + i, row, j, run, sum[i], _mm512_loadu_ps(at)));
+    }
+}
+
+/* Sixteen rows at a time. For few activations they are a sixteenth of the range apart: distant streams, as in section 3, and
+   one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer than sixteen. */
+LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const int batch = count >= 4;
+    const uint8_t *row[16];
+    float v[16];
+    uint32_t r, b, i, k, apart = 1;
+    for (r = r0; r < r1; r += 16 * apart) {
+        if (!batch) apart = (r1 - r) / 16;
+        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
+        for (b = r; b < r + apart; b++) {
+            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
+            for (i = 0; i < count && batch; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + b, y_stride);
+            for (i = 0; i < count && !batch; i++) {
+                _mm512_storeu_ps(v, LLMQ__F(zany)(t, l, g, x + i, row));
+                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
+            }
+        }
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                   size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
+    llmq__zgrid g = LLMQ__F(zgrid_of)(&t->format);
+    if (end == r0 || g.kind == LLMQ__KIND_OTHER || w % 128 || a % 128) end = r0;
+    else LLMQ__F(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
+    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
+}
+
+#elif LLMQ__SIMD_PART == 10
+
+/* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
    Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
    full) or 1; LLMQ__LMUL2, twice as many. */
 
