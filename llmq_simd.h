@@ -94,8 +94,12 @@
 #define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((target(sets)))
+#if defined(__OPTIMIZE__)
 #define LLMQ__PLAIN static inline __attribute__((always_inline, unused))
-#define LLMQ__WORD static inline __attribute__((always_inline, unused)) LLMQ__TARGET
+#else /* functions of their own: compiling is twenty times as fast */
+#define LLMQ__PLAIN static inline __attribute__((unused))
+#endif
+#define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
 #define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #else
@@ -2222,44 +2226,49 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t
     return total;
 }
 
-/* The same, each format a function of its own. */
-#define LLMQ__STREAM(name, kind)                                                                                              \
+/* The same, each format a function of its own; both: with one for long groups, where it pays. */
+#define LLMQ__STREAM(name, kind, both)                                                                                            \
     LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(name)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,   \
                                            const llmq_activation *x, const uint8_t *const *row)                              \
     {                                                                                                                         \
-        return whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);                 \
+        return both && whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);         \
     }
-LLMQ__STREAM(g2, LLMQ__KIND_G2)
-LLMQ__STREAM(g3, LLMQ__KIND_G3)
-LLMQ__STREAM(g4, LLMQ__KIND_G4)
-LLMQ__STREAM(g5, LLMQ__KIND_G5)
-LLMQ__STREAM(g6, LLMQ__KIND_G6)
-LLMQ__STREAM(g8, LLMQ__KIND_G8)
-LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
-LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
+LLMQ__STREAM(g2, LLMQ__KIND_G2, 1)
+LLMQ__STREAM(g3, LLMQ__KIND_G3, 1)
+LLMQ__STREAM(g4, LLMQ__KIND_G4, 1)
+LLMQ__STREAM(g5, LLMQ__KIND_G5, 0)
+LLMQ__STREAM(g6, LLMQ__KIND_G6, 0)
+LLMQ__STREAM(g8, LLMQ__KIND_G8, 1)
+LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16, 0)
+LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64, 0)
 #undef LLMQ__STREAM
 
-/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,
+                                          const llmq_activation *x, const uint8_t *const *row)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_G2: return LLMQ__F(g2)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G3: return LLMQ__F(g3)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__F(g4)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__F(g5)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__F(g6)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__F(g8)(whole, t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__F(v2n16)(whole, t, l, g, x, row);
+    default: return LLMQ__F(v2n64)(whole, t, l, g, x, row);
+    }
+}
+
+/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
+   each activation: storing them would cost as much. */
 LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
                                uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
 {
     LLMQ__Q(i4) sum[LLMQ__BATCH];
-    llmq__run run;
-    uint32_t i, aligned = count == 1 ? llmq__runs_align(g->kind, l, x) : 0;
-    int whole = aligned == LLMQ__UNIT;
-    if (aligned) switch (g->kind) {
-    case LLMQ__KIND_G2: *total = LLMQ__F(g2)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G3: *total = LLMQ__F(g3)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G4: *total = LLMQ__F(g4)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G5: *total = LLMQ__F(g5)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G6: *total = LLMQ__F(g6)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G8: *total = LLMQ__F(g8)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_V2N16: *total = LLMQ__F(v2n16)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_V2N64: *total = LLMQ__F(v2n64)(whole, t, l, g, x, row); return;
-    default: break;
-    }
+    llmq__run run = llmq__first_run(l, x);
+    uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
+    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__F(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
+    if (aligned) return;
     for (i = 0; i < count; i++) sum[i] = LLMQ__Q(zero_i4)(), total[i] = LLMQ__Q(set4)(0.0f);
-    run = llmq__first_run(l, x);
     LLMQ__F(slices)(t, l, g, x, count, row, 0, &run, sum, total);
 }
 
