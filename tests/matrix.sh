@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # matrix.sh - the suites on other processors under qemu: big-endian s390x, AArch64 (which fuses multiply and add), 32-bit Arm,
-# RISC-V without and with vectors. Needs Debian's qemu-user and, for each, gcc-*-linux-gnu* and libc6-dev-*-cross; what is missing is skipped and said
-# so. About ten minutes. The last line is "N passed, M failed".
+# RISC-V without and with vectors. Needs Debian's qemu-user and, for each, gcc-*-linux-gnu* and libc6-dev-*-cross, clang-19 for
+# vectors of RISC-V; what is missing is skipped and said so. About ten minutes. The last line is "N passed, M failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 out=$(mktemp -d)
