@@ -94,6 +94,18 @@
 #include <arm_mve.h>
 #endif
 
+/* The intrinsics of today, and all of V: 128 bits or more. */
+#ifndef LLMQ_SIMD_RVV
+#if defined(__riscv_v) && defined(__riscv_v_intrinsic) && defined(__BYTE_ORDER__)
+#define LLMQ_SIMD_RVV (__riscv_v_intrinsic >= 11000 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+#else
+#define LLMQ_SIMD_RVV 0
+#endif
+#endif
+#if LLMQ_SIMD_RVV
+#include <riscv_vector.h>
+#endif
+
 /* The name of this file for itself. */
 #ifndef LLMQ_SIMD_SELF
 #define LLMQ_SIMD_SELF "llmq_simd.h"
@@ -186,7 +198,7 @@ LLMQ__PLAIN void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 
 /* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
    last point may go beyond n. */
-static inline void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
+LLMQ__PLAIN void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
 {
     const int8_t *points = f->points;
     uint32_t i = 0, k, p = f->p, whole = n / p * p;
@@ -1921,6 +1933,547 @@ static const llmq_kernels llmq__table_mve = {
 #undef LLMQ__TAME
 #endif
 
+/* ---- 10. RISC-V -----------------------------------------------------------------------------------------------------
+
+   Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
+   are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
+   Products of whole units take 64 codes at a time, in a group of as many registers as these fill. The group is part of the
+   types, so that text is a template at the end, made for 4, 2 and 1 registers, of 128, of 256, and of 512 bits or more.
+   Loads and stores end at the last byte exactly. Lanes behind the vector length may hold anything and are never read. */
+
+#if LLMQ_SIMD_RVV
+#define LLMQ__TARGET
+
+LLMQ__KERNEL void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
+{
+    uint32_t j;
+    for (j = 0; j < n; j += 32) {
+        uint32_t bits = llmq_random(seed, j / 32);
+        size_t vl = llmq__min(32, n - j);
+        uint8_t mask[4];
+        vfloat32m8_t x = __riscv_vle32_v_f32m8(v + j, vl);
+        vbool4_t flip;
+        LLMQ_MEMCPY(mask, &bits, 4);
+        flip = __riscv_vlm_v_b4(mask, vl);
+        __riscv_vse32_v_f32m8(v + j, __riscv_vfneg_v_f32m8_mu(flip, x, x, vl), vl);
+    }
+}
+
+/* Butterflies of 2, 4 or 8 vectors, h floats apart from x on. The floats of a vector are `step` apart. */
+#define LLMQ__B1(a, b) do { vfloat32m2_t t_ = a; a = __riscv_vfadd(t_, b, vl); b = __riscv_vfsub(t_, b, vl); } while (0)
+#define LLMQ__LOAD(i) llmq__strided_rvv(x + (i) * h, step, vl)
+#define LLMQ__STORE(i, v) llmq__set_strided_rvv(x + (i) * h, step, last ? __riscv_vfmul(v, norm, vl) : v, vl)
+LLMQ__WORD vfloat32m2_t llmq__strided_rvv(const float *p, size_t step, size_t vl)
+{
+    if (step == 1) return __riscv_vle32_v_f32m2(p, vl);
+    return __riscv_vlse32_v_f32m2(p, (ptrdiff_t)(step * sizeof(float)), vl);
+}
+LLMQ__WORD void llmq__set_strided_rvv(float *p, size_t step, vfloat32m2_t v, size_t vl)
+{
+    if (step == 1) __riscv_vse32(p, v, vl);
+    else __riscv_vsse32(p, (ptrdiff_t)(step * sizeof(float)), v, vl);
+}
+
+LLMQ__WORD void llmq__pass2_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
+{
+    vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
+    LLMQ__B1(a, b);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b);
+}
+
+LLMQ__WORD void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
+{
+    vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__B1(a, b); LLMQ__B1(c, d);
+    LLMQ__B1(a, c); LLMQ__B1(b, d);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+}
+
+LLMQ__WORD void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
+{
+    vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    vfloat32m2_t e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(e, f); LLMQ__B1(g, i);
+    LLMQ__B1(a, c); LLMQ__B1(b, d); LLMQ__B1(e, g); LLMQ__B1(f, i);
+    LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, i);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
+}
+#undef LLMQ__B1
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+
+/* Butterflies at distances h, 2 h ... below h radix, of n numbers. Vectors go through the numbers of a run of h or, where h is
+   1, through the runs. */
+LLMQ__WORD void llmq__pass_rvv(float *x, size_t n, size_t h, size_t radix, int last, float norm)
+{
+    size_t i, j, vl;
+    if (h == 1) {
+        for (i = 0; i < n; i += 8 * vl) {
+            vl = __riscv_vsetvl_e32m2((n - i) / 8);
+            llmq__pass8_rvv(x + i, 1, 8, vl, last, norm);
+        }
+        return;
+    }
+    for (i = 0; i < n; i += h * radix)
+        for (j = i; j < i + h; j += vl) {
+            vl = __riscv_vsetvl_e32m2(i + h - j);
+            if (radix == 8) llmq__pass8_rvv(x + j, h, 1, vl, last, norm);
+            if (radix == 4) llmq__pass4_rvv(x + j, h, 1, vl, last, norm);
+            if (radix == 2) llmq__pass2_rvv(x + j, h, 1, vl, last, norm);
+        }
+}
+
+LLMQ__KERNEL void llmq__butterflies_rvv(float *x, uint32_t n, float norm)
+{
+    size_t h, radix;
+    if (n < 8) {
+        llmq__butterflies(x, n, norm);
+        return;
+    }
+    for (h = 1; h < n; h *= radix) {
+        int last = n / h <= 8;
+        radix = last ? n / h : 8;
+        if (h == 1) llmq__pass_rvv(x, n, 1, 8, last, norm);
+        else if (radix == 8) llmq__pass_rvv(x, n, h, 8, last, norm);
+        else if (radix == 4) llmq__pass_rvv(x, n, h, 4, 1, norm);
+        else llmq__pass_rvv(x, n, h, 2, 1, norm);
+    }
+}
+
+LLMQ__KERNEL void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i, l;
+    size_t vl, j;
+    for (l = 0; l < m; l++) LLMQ_MEMCPY(work + l * lanes, x + l * run, lanes * sizeof(float));
+    for (j = 0; j < lanes; j += vl) {
+        vl = __riscv_vsetvl_e32m4(lanes - j);
+        for (i = 0; i < m; i++) {
+            vfloat32m4_t y = __riscv_vle32_v_f32m4(work + j, vl);
+            if (llmq__paley_negative(m, q, squares, i, 0)) y = __riscv_vfneg(y, vl);
+            for (l = 1; l < m; l++) {
+                vfloat32m4_t v = __riscv_vle32_v_f32m4(work + l * lanes + j, vl);
+                y = llmq__paley_negative(m, q, squares, i, l) ? __riscv_vfsub(y, v, vl) : __riscv_vfadd(y, v, vl);
+            }
+            __riscv_vse32(x + i * run + j, y, vl);
+        }
+    }
+}
+
+LLMQ__KERNEL float llmq__quantize_rvv(const float *x, uint32_t n, int8_t *q)
+{
+    vuint32m1_t top = __riscv_vmv_s_x_u32m1(0, 1);
+    uint32_t most;
+    size_t j, vl;
+    float inverse;
+    for (j = 0; j < n; j += vl) {
+        vuint32m8_t bits;
+        vl = __riscv_vsetvl_e32m8(n - j);
+        bits = __riscv_vand(__riscv_vreinterpret_u32m8(__riscv_vle32_v_f32m8(x + j, vl)), 0x7fffffffu, vl);
+        top = __riscv_vredmaxu(bits, top, vl);
+    }
+    most = __riscv_vmv_x(top);
+    if (!llmq__quantizable(most)) {
+        LLMQ_MEMSET(q, 0, n);
+        return llmq__no_scale(most);
+    }
+    inverse = 127.0f / llmq__bits_float(most);
+    for (j = 0; j < n; j += vl) { /* rounded as by llmq__round_i8, whose whole number is the lowest byte of the sum */
+        vfloat32m8_t v;
+        vl = __riscv_vsetvl_e32m8(n - j);
+        v = __riscv_vfadd(__riscv_vfmul(__riscv_vle32_v_f32m8(x + j, vl), inverse, vl), 12582912.0f, vl);
+        __riscv_vse8(q + j, __riscv_vncvt_x(__riscv_vncvt_x(__riscv_vreinterpret_i32m8(v), vl), vl), vl);
+    }
+    return llmq__bits_float(most) / 127.0f;
+}
+
+LLMQ__KERNEL void llmq__add_scaled_rvv(float *out, float scale, const float *v, uint32_t n)
+{
+    size_t j, vl;
+    for (j = 0; j < n; j += vl) {
+        vl = __riscv_vsetvl_e32m8(n - j);
+        __riscv_vse32(out + j, __riscv_vfadd(__riscv_vle32_v_f32m8(out + j, vl), __riscv_vfmul(__riscv_vle32_v_f32m8(v + j, vl), scale, vl), vl), vl);
+    }
+}
+
+#if !LLMQ_NO_ENCODER
+/* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
+   are not large. */
+LLMQ__KERNEL void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                    uint16_t *code)
+{
+    float y[8 * 64];
+    uint32_t i, k, c;
+    size_t vl, most = llmq__min(64, (uint32_t)__riscv_vsetvlmax_e32m4());
+    for (i = 0; i + 16 <= count && n <= 8 * most; i += (uint32_t)vl, x += vl * p) {
+        vfloat32m4_t least;
+        vuint32m4_t best;
+        vl = llmq__min(count - i, (uint32_t)most);
+        least = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, vl);
+        best = __riscv_vmv_v_x_u32m4(0, vl);
+        for (k = 0; k < p; k++)
+            __riscv_vse32(y + k * 64, __riscv_vfmul(__riscv_vlse32_v_f32m4(x + k, (ptrdiff_t)(p * sizeof *x), vl), inverse, vl), vl);
+        for (c = 0; c < n; c++) {
+            const float *at = points + (size_t)c * p;
+            vfloat32m4_t d = __riscv_vfsub(__riscv_vle32_v_f32m4(y, vl), at[0], vl), sum = __riscv_vfmul(d, d, vl);
+            for (k = 1; k < p; k++) {
+                d = __riscv_vfsub(__riscv_vle32_v_f32m4(y + k * 64, vl), at[k], vl);
+                sum = __riscv_vfadd(sum, __riscv_vfmul(d, d, vl), vl);
+            }
+            best = __riscv_vmerge(best, c, __riscv_vmflt(sum, least, vl), vl);
+            least = __riscv_vfmin(least, sum, vl); /* least itself where sum is NaN */
+        }
+        __riscv_vse16(code + i, __riscv_vncvt_x(best, vl), vl);
+    }
+    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+/* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it), as llmq__unpack_run. */
+LLMQ__KERNEL void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__place *at, uint32_t n, uint16_t *code)
+{
+    uint32_t done = 0, bits = at->bits, width, bytes, i, byte, shift;
+    size_t vl;
+    for (; bits; bits -= width, done += width, plane += bytes) {
+        width = llmq__plane_width(bits);
+        bytes = llmq__plane_bytes(at->room, width);
+        for (i = 0; i < n; i += (uint32_t)vl) {
+            vuint8m4_t b;
+            vuint16m8_t c;
+            byte = (at->k + i) % bytes;
+            shift = (at->k + i) / bytes * width;
+            vl = __riscv_vsetvl_e8m4(llmq__min(bytes - byte, n - i));
+            b = __riscv_vsrl(__riscv_vle8_v_u8m4(plane + byte, vl), shift, vl);
+            c = __riscv_vzext_vf2(__riscv_vand(b, (uint8_t)((1 << width) - 1), vl), vl);
+            if (done) c = __riscv_vor(__riscv_vsll(c, done, vl), __riscv_vle16_v_u16m8(code + i, vl), vl);
+            __riscv_vse16(code + i, c, vl);
+        }
+    }
+}
+
+/* e[0, n p) = the points of n codes, of which only the bits in mask << shift are meant */
+LLMQ__KERNEL void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n, int8_t *e)
+{
+    uint32_t p = f->p, k;
+    size_t i, vl;
+    for (i = 0; i < n; i += vl) {
+        vuint16m4_t c;
+        vuint32m8_t at;
+        vl = __riscv_vsetvl_e16m4(n - i);
+        c = __riscv_vle16_v_u16m4(code + i, vl);
+        if (f->bits == 3) c = __riscv_vand(__riscv_vsrl(c, shift, vl), 7, vl);
+        if (p == 1) __riscv_vse8(e + i, __riscv_vluxei16_v_i8m2(f->points, c, vl), vl);
+        if (p == 1) continue;
+        at = __riscv_vwmulu(c, (uint16_t)p, vl);
+        for (k = 0; k < p; k++)
+            __riscv_vsse8(e + i * p + k, (ptrdiff_t)p, __riscv_vluxei32_v_i8m2(f->points + k, at, vl), vl);
+    }
+}
+
+/* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
+LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
+                                            int8_t *e)
+{
+    const llmq_format *f = &t->format;
+    uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
+    uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
+    uint16_t code[LLMQ__UNIT];
+    for (done = 0; done < count; done += take) {
+        llmq__place at = llmq__find_code(f->bits, l->codes, first + done);
+        take = llmq__min(count - done, at.room - at.k);
+        llmq__unpack_run_rvv(row + l->scales + at.unit, &at, take, code);
+        llmq__look_up_rvv(f, code, at.shift, take, e + done * f->p);
+    }
+    return e + skip;
+}
+
+/* binary16 to float: what lies below its exponent and above is moved to that of float by a product with 2^112, which is exact. */
+LLMQ__WORD vfloat32m8_t llmq__halves_rvv(vuint16m4_t h, size_t vl)
+{
+    vuint32m8_t bits = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x7fffu, vl), vl), 13, vl), sign;
+    vuint32m8_t v = __riscv_vreinterpret_u32m8(__riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
+    v = __riscv_vmerge(v, __riscv_vor(bits, 0x7f800000u, vl), __riscv_vmsgeu(bits, 0x7c00u << 13, vl), vl);
+    sign = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x8000u, vl), vl), 16, vl);
+    return __riscv_vreinterpret_f32m8(__riscv_vor(v, sign, vl));
+}
+
+/* v[0, n) = the numbers at columns [j, j + n), as llmq__numbers: n <= 256 and all in one group, but for raw formats. */
+LLMQ__KERNEL void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n, float *v)
+{
+    int8_t e[256 + 2 * 7];
+    size_t i, vl;
+    if (t->format.points) {
+        const int8_t *from = llmq__points_rvv(t, l, row, j, n, e);
+        for (i = 0; i < n; i += vl) {
+            vl = __riscv_vsetvl_e32m8(n - i);
+            __riscv_vse32(v + i, __riscv_vfcvt_f(__riscv_vsext_vf4(__riscv_vle8_v_i8m2(from + i, vl), vl), vl), vl);
+        }
+    } else if (t->format.bits == 32) {
+        LLMQ_MEMCPY(v, row + 4 * (size_t)j, 4 * (size_t)n);
+    } else {
+        for (row += 2 * (size_t)j, i = 0; i < n; i += vl) {
+            vuint16m4_t h;
+            vl = __riscv_vsetvl_e32m8(n - i);
+            h = __riscv_vreinterpret_u16m4(__riscv_vle8_v_u8m4(row + 2 * i, 2 * vl));
+            if (t->format.id == LLMQ__ID_F16) __riscv_vse32(v + i, llmq__halves_rvv(h, vl), vl);
+            else __riscv_vse32(v + i, __riscv_vreinterpret_f32m8(__riscv_vsll(__riscv_vzext_vf2(h, vl), 16, vl)), vl);
+        }
+    }
+}
+
+LLMQ__KERNEL void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j, n, i;
+    size_t vl;
+    for (j = 0; j < t->cols; j += n) {
+        n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
+        llmq__numbers_rvv(t, &l, row, j, n, out + j);
+        for (i = 0; i < n && t->format.points; i += (uint32_t)vl) {
+            vl = __riscv_vsetvl_e32m8(n - i);
+            __riscv_vse32(out + j + i, __riscv_vfmul(__riscv_vle32_v_f32m8(out + j + i, vl), llmq__scale(row, j / l.group), vl), vl);
+        }
+    }
+}
+
+LLMQ__KERNEL void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    float v[256];
+    uint32_t r, j, n;
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (j = 0; j < t->cols; j += n) {
+            n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
+            llmq__numbers_rvv(t, &l, row, j, n, v);
+            llmq__add_scaled_rvv(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v, n);
+        }
+    }
+}
+
+/* Sixteen lanes are a group of four registers of 128 bits. What is left of a group of columns is added to the first ones. */
+LLMQ__WORD float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float total = 0.0f, v[256];
+    uint32_t j, end, n, i;
+    size_t vl, h;
+    for (j = 0; j < t->cols;) {
+        vfloat32m4_t lane = __riscv_vfmv_v_f_f32m4(0.0f, 16);
+        float scale = t->format.points ? llmq__scale(row, j / l->group) : 1.0f;
+        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
+            n = llmq__min(256, end - j);
+            llmq__numbers_rvv(t, l, row, j, n, v);
+            for (i = 0; i < n; i += 16) {
+                vl = llmq__min(16, n - i);
+                lane = __riscv_vfadd_vv_f32m4_tu(
+                    lane, lane, __riscv_vfmul(__riscv_vle32_v_f32m4(x + j + i, vl), __riscv_vle32_v_f32m4(v + i, vl), vl), vl);
+            }
+        }
+        for (h = 8; h; h /= 2) lane = __riscv_vfadd(lane, __riscv_vslidedown(lane, h, h), h); /* as llmq__lane_sum */
+        total += __riscv_vfmv_f(lane) * scale;
+    }
+    return total;
+}
+
+LLMQ__KERNEL void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                     size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t i, r;
+    for (r = r0; r < r1; r++)
+        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32_rvv(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
+}
+
+/* ---- products of int8 activations ---- */
+
+/* What a format's points become: tables of one coordinate each, and of pairs, x + 256 y. */
+#define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1)
+#define LLMQ__PIECES 64u /* of 128 columns, between two conversions of their sums */
+typedef struct llmq__grid_rvv {
+    int kind; /* LLMQ__KIND_... */
+    uint8_t x[64], y[64];
+    uint16_t pair[256];
+} llmq__grid_rvv;
+
+static void llmq__make_grid_rvv(const llmq_format *f, llmq__grid_rvv *g)
+{
+    uint32_t i, n = (uint32_t)1 << f->bits;
+    g->kind = llmq__kind(f, -128);
+    if (g->kind == LLMQ__KIND_OTHER && f->p == 2 && f->bits == 8) g->kind = LLMQ__KIND_V2N256;
+    if (g->kind == LLMQ__KIND_OTHER) return;
+    if (f->p == 2) LLMQ_MEMCPY(g->pair, f->points, 2 * (size_t)n);
+    LLMQ_MEMSET(g->x, 0, sizeof g->x);
+    LLMQ_MEMSET(g->y, 0, sizeof g->y);
+    for (i = 0; i < n && n <= 64; i++) {
+        g->x[i] = (uint8_t)f->points[i * f->p];
+        if (f->p == 2) g->y[i] = (uint8_t)f->points[i * 2 + 1];
+    }
+}
+
+/* A row of a product, as far as it has come. */
+typedef struct llmq__progress_rvv {
+    const uint8_t *row;
+    uint32_t j;    /* columns done */
+    int32_t sum;   /* of the run of columns with one scale each that has begun */
+    float total;   /* of those before */
+} llmq__progress_rvv;
+
+LLMQ__PLAIN llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
+{
+    llmq__progress_rvv at;
+    at.row = t->data + (size_t)r * t->row_size;
+    at.j = 0;
+    at.sum = 0;
+    at.total = 0.0f;
+    return at;
+}
+
+/* Does a run end at column j, behind those done? Then its sum goes into the total. */
+LLMQ__PLAIN void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation *x, llmq__progress_rvv *at)
+{
+    LLMQ__EXACT
+    uint32_t j = at->j;
+    if (j != x->cols && j % l->group != 0 && j % x->group != 0) return;
+    at->total += (float)at->sum * (x->scale[(j - 1) / x->group] * llmq__scale(at->row, (j - 1) / l->group));
+    at->sum = 0;
+}
+
+/* Sums of n pieces of 128 columns go into the total. Where each is a run, scales are converted and multiplied many at a time;
+   the ordered reduction adds them one after the other, as scalar code does. */
+LLMQ__KERNEL void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum, uint32_t n, llmq__progress_rvv *at)
+{
+    uint32_t i, w;
+    size_t vl;
+    if (l->group != 128 || x->group != 128) {
+        for (i = 0; i < n; i++) {
+            at->sum += sum[i];
+            at->j += 128;
+            llmq__end_run_rvv(l, x, at);
+        }
+        return;
+    }
+    for (i = 0, w = at->j / 128; i < n; i += (uint32_t)vl, w += (uint32_t)vl) {
+        vuint16m2_t bits;
+        vfloat32m4_t scale, product;
+        vl = __riscv_vsetvl_e32m4(n - i);
+        bits = __riscv_vreinterpret_u16m2(__riscv_vle8_v_u8m2(at->row + 2 * (size_t)w, 2 * vl));
+        scale = __riscv_vreinterpret_f32m4(__riscv_vsll(__riscv_vzext_vf2(bits, vl), 16, vl));
+        scale = __riscv_vfmul(__riscv_vle32_v_f32m4(x->scale + w, vl), scale, vl);
+        product = __riscv_vfmul(__riscv_vfcvt_f(__riscv_vle32_v_i32m4(sum + i, vl), vl), scale, vl);
+        at->total = __riscv_vfmv_f(__riscv_vfredosum(product, __riscv_vfmv_s_f_f32m1(at->total, 1), vl));
+    }
+    at->j += 128 * n;
+}
+
+/* Four rows times an activation, as far as there are whole units: columns [0, end), all runs of which end at multiples of 128. */
+typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
+                                 llmq__progress_rvv *at);
+
+#define LLMQ__ISA rvv4
+#define LLMQ__LMUL 4
+#define LLMQ__LMUL2 8
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 10
+#include LLMQ_SIMD_SELF
+#define LLMQ__ISA rvv2
+#define LLMQ__LMUL 2
+#define LLMQ__LMUL2 4
+#include LLMQ_SIMD_SELF
+#define LLMQ__ISA rvv1
+#define LLMQ__LMUL 1
+#define LLMQ__LMUL2 2
+#include LLMQ_SIMD_SELF
+
+static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, const llmq_activation *x)
+{
+    size_t bits = 8 * __riscv_vsetvlmax_e8m1();
+    if ((l->group < x->cols && l->group % 128 != 0) || (x->group < x->cols && x->group % 128 != 0)) return 0;
+    return bits >= 512 ? llmq__stream_of_rvv1(kind) : bits >= 256 ? llmq__stream_of_rvv2(kind) : llmq__stream_of_rvv4(kind);
+}
+
+LLMQ__WORD int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
+{
+    vint32m1_t sum = __riscv_vmv_s_x_i32m1(0, 1);
+    size_t i, vl;
+    for (i = 0; i < n; i += vl) {
+        vl = __riscv_vsetvl_e8m4(n - i);
+        sum = __riscv_vwredsum(__riscv_vwmul(__riscv_vle8_v_i8m4(a + i, vl), __riscv_vle8_v_i8m4(b + i, vl), vl), sum, vl);
+    }
+    return __riscv_vmv_x(sum);
+}
+
+/* The rest of a row, for any format: decoded a slice at a time, for count <= LLMQ__BATCH activations. */
+LLMQ__KERNEL void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, uint32_t count,
+                                   llmq__progress_rvv *at)
+{
+    int8_t e[256 + 2 * 7];
+    uint32_t i, n, j = at->j, w_end, x_end;
+    for (; j < t->cols; j += n) {
+        const int8_t *from;
+        w_end = llmq__min(t->cols, (j / l->group + 1) * l->group);
+        x_end = llmq__min(t->cols, (j / x->group + 1) * x->group);
+        n = llmq__min(256, llmq__min(w_end, x_end) - j);
+        from = llmq__points_rvv(t, l, at->row, j, n, e);
+        for (i = 0; i < count; i++) {
+            at[i].sum += llmq__dot_rvv(from, x[i].q + j, n);
+            at[i].j = j + n;
+            llmq__end_run_rvv(l, x + i, at + i);
+        }
+    }
+}
+
+/* Blocks of four rows, a quarter of the range apart, as in section 3; the last block may repeat a row. */
+LLMQ__KERNEL void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l, const llmq__grid_rvv *g,
+                                          const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    uint32_t b, i, k, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, apart = blocks, rows = 4;
+    uint32_t unit = LLMQ__UNIT * t->format.p, end = t->cols / unit * unit;
+    for (b = 0; b < blocks + (rest != 0); b++) {
+        uint32_t first = r0 + b;
+        if (b == blocks) first = r0 + 4 * blocks, apart = 1, rows = rest;
+        for (i = 0; i < count; i++) {
+            llmq__progress_rvv at[4];
+            for (k = 0; k < 4; k++) at[k] = llmq__begin_rvv(t, first + llmq__min(k, rows - 1) * apart);
+            stream(l, g, x + i, end, at);
+            for (k = 0; k < rows; k++) {
+                if (end < t->cols) llmq__slices_rvv(t, l, x + i, 1, at + k);
+                y[i * y_stride + first + k * apart] = at[k].total;
+            }
+        }
+    }
+}
+
+LLMQ__KERNEL void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                    size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    llmq__grid_rvv g;
+    llmq__stream_rvv stream;
+    uint32_t i, k, r, n;
+    llmq__make_grid_rvv(&t->format, &g);
+    stream = llmq__find_stream_rvv(g.kind, &l, x);
+    if (stream) {
+        llmq__rows_streamed_rvv(stream, t, &l, &g, x, count, r0, r1, y, y_stride);
+        return;
+    }
+    for (r = r0; r < r1; r++)
+        for (i = 0; i < count; i += n) {
+            llmq__progress_rvv at[LLMQ__BATCH];
+            n = llmq__min(LLMQ__BATCH, count - i);
+            for (k = 0; k < n; k++) at[k] = llmq__begin_rvv(t, r);
+            llmq__slices_rvv(t, &l, x + i, n, at);
+            for (k = 0; k < n; k++) y[(i + k) * y_stride + r] = at[k].total;
+        }
+}
+
+LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv, rvv);
+#undef LLMQ__KIND_V2N256
+#undef LLMQ__PIECES
+#undef LLMQ__TARGET
+#endif
+
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
 
 /* From slow to fast. */
@@ -1945,6 +2498,9 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #endif
 #if LLMQ_SIMD_MVE
         &llmq__table_mve,
+#endif
+#if LLMQ_SIMD_RVV
+        &llmq__table_rvv,
 #endif
         0
     };
@@ -2008,6 +2564,9 @@ static uint32_t llmq__simd_features(void)
 #endif
 #if LLMQ_SIMD_MVE
     have |= LLMQ_CPU_MVE;
+#endif
+#if LLMQ_SIMD_RVV
+    have |= LLMQ_CPU_RVV;
 #endif
     return have;
 }
@@ -2999,6 +3558,177 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     }
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
+
+#elif LLMQ__SIMD_PART == 10
+
+/* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
+   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
+   full) or 1; LLMQ__LMUL2, twice as many. */
+
+#define LLMQ__JOIN_(a, b, c) a##b##c
+#define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
+#define LLMQ__M(name) LLMQ__JOIN(name, LLMQ__LMUL, )   /* an intrinsic for 64 bytes */
+#define LLMQ__M2(name) LLMQ__JOIN(name, LLMQ__LMUL2, ) /* for 64 of twice the width */
+typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__F(codes);
+typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__F(bytes);
+typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__F(words);
+
+/* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
+LLMQ__WORD LLMQ__F(codes) LLMQ__F(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
+{
+    LLMQ__F(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
+    if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
+    return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
+}
+
+/* Codes 64 half ... 64 half + 63 of a whole unit. */
+LLMQ__WORD LLMQ__F(codes) LLMQ__F(code)(uint32_t bits, const uint8_t *unit, uint32_t half)
+{
+    LLMQ__F(codes) v, above;
+    uint8_t mask = bits == 5 ? 16 : 48;
+    if (bits == 8) return LLMQ__M(__riscv_vle8_v_u8m)(unit + 64 * half, 64);
+    if (bits == 2) {
+        v = LLMQ__F(fields)(unit, 32, 2);
+        return __riscv_vand(half ? __riscv_vsrl(v, 4, 64) : v, 3, 64);
+    }
+    if (bits == 3) { /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
+        v = LLMQ__F(fields)(unit, 32, 4);
+        if (!half) return __riscv_vand(v, 7, 64);
+        above = __riscv_vand(__riscv_vsll(LLMQ__F(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
+        return __riscv_vor(__riscv_vand(__riscv_vsrl(v, 3, 64), 1, 64), above, 64);
+    }
+    v = LLMQ__M(__riscv_vle8_v_u8m)(unit, 64);
+    v = half ? __riscv_vsrl(v, 4, 64) : __riscv_vand(v, 15, 64);
+    if (bits == 4) return v;
+    above = LLMQ__F(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4); /* bits 4 and 5 of the upper half are in place */
+    return __riscv_vor(v, __riscv_vand(half ? above : __riscv_vsll(above, 4, 64), mask, 64), 64);
+}
+
+/* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
+LLMQ__WORD LLMQ__F(codes) LLMQ__F(look_up)(const uint8_t *table, uint32_t n, LLMQ__F(codes) v)
+{
+#if LLMQ__LMUL > 1
+    LLMQ__F(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
+    const size_t part = 64 / LLMQ__LMUL;
+    if (n <= part) {
+        vuint8m1_t t = __riscv_vle8_v_u8m1(table, n);
+        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m1(v, 0), part));
+        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m1(v, 1), part));
+#if LLMQ__LMUL == 4
+        r = __riscv_vset(r, 2, __riscv_vrgather(t, __riscv_vget_u8m1(v, 2), part));
+        r = __riscv_vset(r, 3, __riscv_vrgather(t, __riscv_vget_u8m1(v, 3), part));
+    } else if (n == 32) {
+        vuint8m2_t t = __riscv_vle8_v_u8m2(table, 32);
+        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m2(v, 0), 32));
+        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m2(v, 1), 32));
+#endif
+    } else
+        r = __riscv_vrgather(LLMQ__M(__riscv_vle8_v_u8m)(table, n), v, 64);
+    return r;
+#else
+    return __riscv_vrgather(__riscv_vle8_v_u8m1(table, n), v, 64);
+#endif
+}
+
+LLMQ__WORD LLMQ__F(bytes) LLMQ__F(lut)(int kind, const uint8_t *table, LLMQ__F(codes) v)
+{
+    if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
+    else v = LLMQ__F(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
+    return LLMQ__M(__riscv_vreinterpret_i8m)(v);
+}
+
+/* Points of 128 columns of a row times their activations, two products to a sum: at most 2 * 128 * 127 < 2^15. With p = 1, a and
+   b meet the halves of the unit; with p = 2 the coordinates of the half. */
+LLMQ__WORD LLMQ__F(words) LLMQ__F(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half, LLMQ__F(bytes) a,
+                                            LLMQ__F(bytes) b)
+{
+    const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
+    LLMQ__F(bytes) v, w;
+    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) { /* by loads: two tables would spill */
+        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__F(code)(bits, unit, half), 2, 64);
+        at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
+        v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
+        w = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(at, 8, 64));
+    } else if (llmq__kind_p(kind) == 2) {
+        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, half));
+        w = LLMQ__F(lut)(kind, g->y, LLMQ__F(code)(bits, unit, half));
+    } else {
+        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 0));
+        w = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 1));
+    }
+    return __riscv_vwmacc(__riscv_vwmul(v, a, 64), w, b, 64);
+}
+
+/* sum[r][i] = the products of piece i of row r, the activations of its 128 columns being q */
+LLMQ__WORD void LLMQ__F(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit, uint32_t half, const int8_t *q,
+                               int32_t (*sum)[LLMQ__PIECES], uint32_t i)
+{
+    LLMQ__F(bytes) a, b;
+    vint32m1_t zero = __riscv_vmv_s_x_i32m1(0, 1);
+    uint32_t r;
+    if (llmq__kind_p(kind) == 2) {
+        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) v =
+            LLMQ__M2(__riscv_vreinterpret_u16m)(LLMQ__M2(__riscv_vle8_v_u8m)((const uint8_t *)q, 128));
+        a = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(v, 64));
+        b = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(v, 8, 64));
+    } else {
+        a = LLMQ__M(__riscv_vle8_v_i8m)(q, 64);
+        b = LLMQ__M(__riscv_vle8_v_i8m)(q + 64, 64);
+    }
+    for (r = 0; r < 4; r++)
+        sum[r][i] = __riscv_vmv_x(__riscv_vwredsum(LLMQ__F(products)(kind, g, unit[r], half, a, b), zero, 64));
+}
+
+LLMQ__WORD void LLMQ__F(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
+                                llmq__progress_rvv *at)
+{
+    const uint32_t p = llmq__kind_p(kind), size = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
+    int32_t sum[4][LLMQ__PIECES];
+    const uint8_t *unit[4];
+    uint32_t j, i, r, n;
+    for (r = 0; r < 4; r++) unit[r] = at[r].row + l->scales;
+    for (j = 0; j < end; j += 128 * n) {
+        n = llmq__min(LLMQ__PIECES, (end - j) / 128);
+        for (i = 0; i < n; i += p) {
+            LLMQ__F(piece)(kind, g, unit, 0, x->q + j + 128 * i, sum, i);
+            if (p == 2) LLMQ__F(piece)(kind, g, unit, 1, x->q + j + 128 * i + 128, sum, i + 1);
+            for (r = 0; r < 4; r++) unit[r] += size;
+        }
+        for (r = 0; r < 4; r++) llmq__finish_rvv(l, x, sum[r], n, at + r);
+    }
+}
+
+/* Each format a function of its own. */
+#define LLMQ__STREAM(name, kind)                                                                                                     \
+    LLMQ__KERNEL void LLMQ__F(name)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,           \
+                                    llmq__progress_rvv *at)                                                                          \
+    {                                                                                                                                \
+        LLMQ__F(stream)(kind, l, g, x, end, at);                                                                                     \
+    }
+LLMQ__STREAM(g2, LLMQ__KIND_G2)
+LLMQ__STREAM(g3, LLMQ__KIND_G3)
+LLMQ__STREAM(g4, LLMQ__KIND_G4)
+LLMQ__STREAM(g5, LLMQ__KIND_G5)
+LLMQ__STREAM(g6, LLMQ__KIND_G6)
+LLMQ__STREAM(g8, LLMQ__KIND_G8)
+LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
+LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
+LLMQ__STREAM(v2n256, LLMQ__KIND_V2N256)
+
+static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
+{
+    static const llmq__stream_rvv all[] = { 0, LLMQ__F(g2), LLMQ__F(g3), LLMQ__F(g4), LLMQ__F(g5), LLMQ__F(g6), LLMQ__F(g8), LLMQ__F(v2n16),
+                                            LLMQ__F(v2n64), LLMQ__F(v2n256) };
+    return all[kind]; /* in the order of LLMQ__KIND_... */
+}
+#undef LLMQ__STREAM
+#undef LLMQ__JOIN_
+#undef LLMQ__JOIN
+#undef LLMQ__M
+#undef LLMQ__M2
+#undef LLMQ__ISA
+#undef LLMQ__LMUL
+#undef LLMQ__LMUL2
 
 #elif LLMQ__SIMD_PART == 4 /* the parameters of the templates are done with */
 
