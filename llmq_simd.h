@@ -260,6 +260,11 @@ typedef __m128i llmq__i4_sse2;
 typedef __m128 llmq__f4_sse2;
 LLMQ__WORD __m128i llmq__zero_i4_sse2(void) { return _mm_setzero_si128(); }
 LLMQ__WORD __m128i llmq__add_i4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
+LLMQ__WORD float llmq__fold4_sse2(__m128 v)
+{
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
 LLMQ__WORD __m128 llmq__set4_sse2(float x) { return _mm_set1_ps(x); }
 LLMQ__WORD __m128 llmq__add4_sse2(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__WORD __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
@@ -324,6 +329,10 @@ LLMQ__WORD llmq__fs_ssse3 llmq__set16_ssse3(float x)
 LLMQ__WORD llmq__fs_ssse3 llmq__add16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
 LLMQ__WORD llmq__fs_ssse3 llmq__sub16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
 LLMQ__WORD llmq__fs_ssse3 llmq__mul16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
+LLMQ__WORD float llmq__fold16_ssse3(llmq__fs_ssse3 v)
+{
+    return llmq__fold4_sse2(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
+}
 LLMQ__WORD llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), z = _mm_setzero_si128();
@@ -615,6 +624,8 @@ LLMQ__WORD llmq__fs_avx2 llmq__mul16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
 }
+LLMQ__WORD float llmq__fold8_avx2(__m256 v) { return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
+LLMQ__WORD float llmq__fold16_avx2(llmq__fs_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
 LLMQ__WORD __m256 llmq__widen8_avx2(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
@@ -872,6 +883,10 @@ LLMQ__WORD __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x); }
 LLMQ__WORD __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__WORD __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__WORD __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+LLMQ__WORD float llmq__fold16_avx512(__m512 v)
+{
+    return llmq__fold8_avx2(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+}
 LLMQ__WORD __m512 llmq__widen16_avx512(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
@@ -2599,7 +2614,7 @@ static uint32_t llmq__simd_features(void)
    Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__FL, the floats of a native
    vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers. Words with the suffix LLMQ__FLOATS:
      fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
-               flip16(v, bits) changes the sign of lane i where bit i is set;
+               flip16(v, bits) changes the sign of lane i where bit i is set;  fold16(v), the sum of the lanes as llmq__lane_sum;
                narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
                keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
@@ -2913,19 +2928,44 @@ LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, ui
     }
 }
 
+/* Points of chunks [c, end) of a whole unit, p = 1. */
+LLMQ__WORD void LLMQ__F(chunks_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    if (c == 0 && end == 4) { /* constants make shifts immediate */
+        LLMQ__B(stb)(e, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 0)));
+        LLMQ__B(stb)(e + 32, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 1)));
+        LLMQ__B(stb)(e + 64, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 2)));
+        LLMQ__B(stb)(e + 96, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 3)));
+        return;
+    }
+    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, c)));
+}
+
+LLMQ__WORD void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_G2: LLMQ__F(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
+    case LLMQ__KIND_G3: LLMQ__F(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
+    case LLMQ__KIND_G4: LLMQ__F(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
+    case LLMQ__KIND_G5: LLMQ__F(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
+    case LLMQ__KIND_G6: LLMQ__F(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
+    default: LLMQ__F(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
+    }
+}
+
 /* e[0, n) = points of columns [j, j + n), which lie in one group; n <= 256; e has room for 320. */
 LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, uint32_t j,
                                   uint32_t n, int8_t *e)
 {
     const llmq_format *f = &t->format;
-    uint32_t in = j % l->group, first = j / l->group * l->vectors + in / f->p, skip = in % f->p, take, cols, c;
+    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
         uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
         const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
         take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
         cols = llmq__min(n, take * f->p - skip);
         if (m == LLMQ__UNIT && k % 32 == 0 && f->p == 1 && g->kind != LLMQ__KIND_OTHER) {
-            for (c = 0; c < cols; c += 32) LLMQ__B(stb)(e + c, LLMQ__D(plain)(LLMQ__F(chunk)(g->kind, g, unit, (k + c) / 32)));
+            LLMQ__F(chunks)(g, unit, k / 32, (k + cols + 31) / 32, e);
         } else {
             uint8_t code[192], above[192];
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
@@ -3154,17 +3194,17 @@ LLMQ__WORD LLMQ__V(fs) LLMQ__F(lanes_i8)(LLMQ__V(fs) lane, const float *x, const
 LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, const float *x)
 {
     LLMQ__EXACT
-    float total = 0.0f, lane[16];
+    float total = 0.0f;
     int8_t e[320];
-    uint32_t j, end, n;
-    for (j = 0; j < t->cols; total += llmq__lane_sum(lane) * llmq__scale(row, (j - 1) / l->group)) {
+    uint32_t j, end, n, group;
+    for (j = group = 0; j < t->cols; group++) {
         LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
             n = llmq__min(256, end - j);
             LLMQ__F(points)(t, l, g, row, j, n, e);
             sum = LLMQ__F(lanes_i8)(sum, x + j, e, n);
         }
-        LLMQ__V(st16)(lane, sum);
+        total += LLMQ__V(fold16)(sum) * llmq__scale(row, group);
     }
     return total;
 }
