@@ -33,8 +33,10 @@
 
 /* ---- 1. Configuration ---------------------------------------------------------------------------------------------
 
-   Each 0 or 1; the default is 1 where the compiler can make it. On x86 the functions carry target attributes, so that the
-   rest of the program may be compiled for any processor; elsewhere a set is compiled in when the compiler is told of it.
+   Each 0 or 1; the default is 1 where the compiler can make it. On x86, and on AArch64 beyond NEON, the functions carry target
+   attributes, so that the rest of the program may be compiled for any processor; elsewhere a set is compiled in when the
+   compiler is told of it. On Arm nothing is asked of the processor: LLMQ_CPU_FEATURES (llmq.h) says that it has more, such as
+   getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux.
    LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
    LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
 #if (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
@@ -65,6 +67,35 @@
 #endif
 #ifndef LLMQ_SIMD_AVX512
 #define LLMQ_SIMD_AVX512 LLMQ_SIMD_AVX2
+#endif
+#if defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define LLMQ__ARM 1
+#include <arm_neon.h>
+#else
+#define LLMQ__ARM 0
+#endif
+/* Can single functions have more than the program? clang before 16 hides the intrinsics; gcc inlines only what was compiled for
+   a subset of the function's sets, and those that the command line adds are not all known here. */
+#if !LLMQ__ARM || !defined(__aarch64__)
+#define LLMQ__ARM_TARGETS 0
+#elif defined(__clang__)
+#define LLMQ__ARM_TARGETS (__clang_major__ >= 16)
+#elif defined(__ARM_FEATURE_SVE) || (defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC) && !defined(__ARM_FEATURE_DOTPROD))
+#define LLMQ__ARM_TARGETS 0
+#else
+#define LLMQ__ARM_TARGETS (__GNUC__ >= 10)
+#endif
+#ifndef LLMQ_SIMD_NEON
+#define LLMQ_SIMD_NEON LLMQ__ARM
+#endif
+#ifndef LLMQ_SIMD_DOTPROD
+#if !LLMQ_SIMD_NEON
+#define LLMQ_SIMD_DOTPROD 0
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define LLMQ_SIMD_DOTPROD 1
+#else
+#define LLMQ_SIMD_DOTPROD LLMQ__ARM_TARGETS
+#endif
 #endif
 
 /* The name of this file for itself. */
@@ -1059,6 +1090,454 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #include LLMQ_SIMD_SELF
 #endif
 
+/* ---- 7. Arm: NEON -------------------------------------------------------------------------------------------------
+
+   The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
+   So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
+   32-bit Arm, where vectors do what is exact in integers: signs, comparisons of magnitudes, conversions. Products of int8
+   activations, which are most of the work, use floats once a group. */
+
+#if LLMQ_SIMD_NEON
+#define LLMQ__ISA neon
+#define LLMQ__FLOATS neon
+#define LLMQ__BYTES neon
+#define LLMQ__DOTS neon
+#define LLMQ__QUADS neon
+#define LLMQ__TARGET
+#define LLMQ__RADIX 16
+#define LLMQ__LEAST (-128)
+
+LLMQ__WORD float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
+{
+    static const int32_t up[4] = { 31, 30, 29, 28 };
+    uint32x4_t top = vandq_u32(vshlq_u32(vdupq_n_u32(bits), vld1q_s32(up)), vdupq_n_u32(0x80000000u));
+    return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), top));
+}
+LLMQ__WORD uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
+{
+    return vmaxq_u32(m, vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0x7fffffffu)));
+}
+LLMQ__WORD float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
+typedef uint32x4_t llmq__us_neon; /* all 16 lanes folded into four */
+LLMQ__WORD uint32x4_t llmq__zero_us_neon(void) { return vdupq_n_u32(0); }
+LLMQ__WORD uint32_t llmq__top16_neon(uint32x4_t m)
+{
+    uint32x2_t half = vmax_u32(vget_low_u32(m), vget_high_u32(m));
+    return vget_lane_u32(vpmax_u32(half, half), 0);
+}
+
+#if defined(__aarch64__)
+#define LLMQ__FL 4
+typedef float32x4_t llmq__fv_neon;
+LLMQ__WORD float32x4_t llmq__ldv_neon(const float *p) { return vld1q_f32(p); }
+LLMQ__WORD void llmq__stv_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__WORD float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x); }
+LLMQ__WORD float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__inner_neon(float32x4_t v) /* a product with 1 or -1 is exact, so fused or not is the same */
+{
+    static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
+    v = vfmaq_f32(vrev64q_f32(v), v, vld1q_f32(s1));
+    return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(s2));
+}
+
+typedef struct llmq__fs_neon { float32x4_t a, b, c, d; } llmq__fs_neon;
+LLMQ__WORD llmq__fs_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
+{
+    llmq__fs_neon v;
+    v.a = a;
+    v.b = b;
+    v.c = c;
+    v.d = d;
+    return v;
+}
+LLMQ__WORD llmq__fs_neon llmq__ld16_neon(const float *p)
+{
+    return llmq__fs_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
+}
+LLMQ__WORD void llmq__st16_neon(float *p, llmq__fs_neon v)
+{
+    vst1q_f32(p, v.a);
+    vst1q_f32(p + 4, v.b);
+    vst1q_f32(p + 8, v.c);
+    vst1q_f32(p + 12, v.d);
+}
+LLMQ__WORD llmq__fs_neon llmq__set16_neon(float x)
+{
+    return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
+}
+#define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
+LLMQ__WORD llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vaddq_f32); }
+LLMQ__WORD llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vsubq_f32); }
+LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vmulq_f32); }
+#undef LLMQ__EACH
+LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+{
+    int8x16_t v = vld1q_s8(p);
+    int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)), llmq__widen4_neon(vget_low_s16(hi)),
+                            llmq__widen4_neon(vget_high_s16(hi)));
+}
+LLMQ__WORD llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+{
+    return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4), llmq__flip4_neon(v.c, bits >> 8),
+                            llmq__flip4_neon(v.d, bits >> 12));
+}
+LLMQ__WORD uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+{
+    return llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(m, v.a), v.b), v.c), v.d);
+}
+LLMQ__WORD int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b) /* to the nearest, ties to even */
+{
+    return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
+}
+LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v)
+{
+    vst1q_s8(q, vcombine_s8(vqmovn_s16(llmq__narrow8_neon(v.a, v.b)), vqmovn_s16(llmq__narrow8_neon(v.c, v.d))));
+}
+LLMQ__WORD void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x4_t *least, float32x4_t *code)
+{
+    uint32x4_t less = vcltq_f32(s, *least);
+    *least = vbslq_f32(less, s, *least);
+    *code = vbslq_f32(less, k, *code);
+}
+LLMQ__WORD void llmq__keep16_neon(llmq__fs_neon s, llmq__fs_neon k, llmq__fs_neon *least, llmq__fs_neon *code)
+{
+    llmq__keep4_neon(s.a, k.a, &least->a, &code->a);
+    llmq__keep4_neon(s.b, k.b, &least->b, &code->b);
+    llmq__keep4_neon(s.c, k.c, &least->c, &code->c);
+    llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
+}
+LLMQ__WORD uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
+{
+    return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
+}
+LLMQ__WORD void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
+{
+    vst1q_u16(p, llmq__code8_neon(v.a, v.b));
+    vst1q_u16(p + 8, llmq__code8_neon(v.c, v.d));
+}
+#else
+#define LLMQ__FL 1
+/* clang joins operations on neighbouring floats into one of a vector; an empty instruction on each keeps them apart. */
+LLMQ__WORD float llmq__alone_neon(float x)
+{
+    __asm__("" : "+t"(x));
+    return x;
+}
+typedef float llmq__fv_neon;
+LLMQ__WORD float llmq__ldv_neon(const float *p) { return *p; }
+LLMQ__WORD void llmq__stv_neon(float *p, float v) { *p = v; }
+LLMQ__WORD float llmq__setv_neon(float x) { return x; }
+LLMQ__WORD float llmq__addv_neon(float a, float b) { return llmq__alone_neon(a + b); }
+LLMQ__WORD float llmq__subv_neon(float a, float b) { return llmq__alone_neon(a - b); }
+LLMQ__WORD float llmq__mulv_neon(float a, float b) { return llmq__alone_neon(a * b); }
+LLMQ__WORD float llmq__inner_neon(float v) { return v; }
+
+typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
+#define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
+#define LLMQ__LOAD(i) v.f[i] = p[i];
+#define LLMQ__STORE(i) p[i] = v.f[i];
+#define LLMQ__SET(i) v.f[i] = x;
+#define LLMQ__ADD(i) x.f[i] = llmq__addv_neon(x.f[i], y.f[i]);
+#define LLMQ__SUB(i) x.f[i] = llmq__subv_neon(x.f[i], y.f[i]);
+#define LLMQ__MUL(i) x.f[i] = llmq__mulv_neon(x.f[i], y.f[i]);
+LLMQ__WORD llmq__fs_neon llmq__ld16_neon(const float *p) { llmq__fs_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
+LLMQ__WORD void llmq__st16_neon(float *p, llmq__fs_neon v) { LLMQ__EACH(LLMQ__STORE) }
+LLMQ__WORD llmq__fs_neon llmq__set16_neon(float x) { llmq__fs_neon v; LLMQ__EACH(LLMQ__SET) return v; }
+LLMQ__WORD llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
+LLMQ__WORD llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
+LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
+#undef LLMQ__EACH
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+#undef LLMQ__SET
+#undef LLMQ__ADD
+#undef LLMQ__SUB
+#undef LLMQ__MUL
+LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+{
+    float f[16];
+    int8x16_t v = vld1q_s8(p);
+    int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    vst1q_f32(f, llmq__widen4_neon(vget_low_s16(lo)));
+    vst1q_f32(f + 4, llmq__widen4_neon(vget_high_s16(lo)));
+    vst1q_f32(f + 8, llmq__widen4_neon(vget_low_s16(hi)));
+    vst1q_f32(f + 12, llmq__widen4_neon(vget_high_s16(hi)));
+    return llmq__ld16_neon(f);
+}
+LLMQ__WORD llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+{
+    uint32_t i;
+    for (i = 0; i < 16; i += 4) vst1q_f32(v.f + i, llmq__flip4_neon(vld1q_f32(v.f + i), bits >> i));
+    return v;
+}
+LLMQ__WORD uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+{
+    uint32_t i;
+    for (i = 0; i < 16; i += 4) m = llmq__amax4_neon(m, vld1q_f32(v.f + i));
+    return m;
+}
+LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal number rounds to 0, flushed or not */
+{
+    uint32_t i;
+    for (i = 0; i < 16; i += 8) {
+        uint32x4_t a = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i), vdupq_n_f32(12582912.0f)));
+        uint32x4_t b = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i + 4), vdupq_n_f32(12582912.0f)));
+        vst1_u8((uint8_t *)q + i, vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b)))); /* the integer is the low bits */
+    }
+}
+#endif
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 2
+#include LLMQ_SIMD_SELF
+
+typedef struct llmq__bs_neon { uint8x16_t a, b; } llmq__bs_neon;
+LLMQ__WORD llmq__bs_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
+{
+    llmq__bs_neon v;
+    v.a = a;
+    v.b = b;
+    return v;
+}
+LLMQ__WORD llmq__bs_neon llmq__ldb_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
+LLMQ__WORD void llmq__stb_neon(void *p, llmq__bs_neon v)
+{
+    vst1q_u8((uint8_t *)p, v.a);
+    vst1q_u8((uint8_t *)p + 16, v.b);
+}
+LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
+LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
+{
+    v = v >> (uint8_t)s;
+    return 255 >> s <= mask ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
+}
+LLMQ__WORD llmq__bs_neon llmq__part_neon(llmq__bs_neon x, uint32_t s, int mask)
+{
+    return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
+}
+LLMQ__WORD llmq__bs_neon llmq__up_neon(llmq__bs_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
+LLMQ__WORD llmq__bs_neon llmq__halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
+{
+    uint8x16_t v = vld1q_u8((const uint8_t *)p);
+    return llmq__bs_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
+}
+LLMQ__WORD void llmq__st2_neon(int8_t *p, llmq__bs_neon x, llmq__bs_neon y)
+{
+    uint8x16x2_t lo, hi;
+    lo.val[0] = x.a;
+    lo.val[1] = y.a;
+    hi.val[0] = x.b;
+    hi.val[1] = y.b;
+    vst2q_u8((uint8_t *)p, lo);
+    vst2q_u8((uint8_t *)p + 32, hi);
+}
+
+#if defined(__aarch64__)
+typedef struct llmq__tab_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__tab_neon; /* as instructions take them: gcc would copy */
+LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+{
+    llmq__bs_neon lo = llmq__ldb_neon(p), hi = llmq__ldb_neon(p + 32);
+    llmq__tab_neon t;
+    t.two.val[0] = t.four.val[0] = lo.a;
+    t.two.val[1] = t.four.val[1] = lo.b;
+    t.four.val[2] = hi.a;
+    t.four.val[3] = hi.b;
+    return t;
+}
+LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
+}
+LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
+}
+LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
+}
+#else
+typedef struct llmq__tab_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__tab_neon;
+LLMQ__WORD uint8x8x4_t llmq__tab32_neon(const int8_t *p)
+{
+    uint8x8x4_t t;
+    uint32_t i;
+    for (i = 0; i < 4; i++) t.val[i] = vld1_u8((const uint8_t *)p + 8 * i);
+    return t;
+}
+LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+{
+    llmq__tab_neon t;
+    t.lo = llmq__tab32_neon(p);
+    t.hi = llmq__tab32_neon(p + 32);
+    t.two.val[0] = t.lo.val[0];
+    t.two.val[1] = t.lo.val[1];
+    return t;
+}
+/* A look-up takes and gives 8 bytes here: a word is four of them. */
+#define LLMQ__EACH(look)                                                                                    \
+    return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))),             \
+                            vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
+LLMQ__WORD uint8x8_t llmq__look16_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
+LLMQ__WORD uint8x8_t llmq__look32_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
+LLMQ__WORD uint8x8_t llmq__look64_neon(const llmq__tab_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
+{
+    return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
+}
+LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look32_neon); }
+LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look64_neon); }
+#undef LLMQ__EACH
+#endif
+LLMQ__WORD llmq__bs_neon llmq__whole_neon(llmq__bs_neon v) /* max(code - 128, -127) */
+{
+    const uint8x16_t one = vdupq_n_u8(1), top = vdupq_n_u8(128);
+    return llmq__bs_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
+}
+LLMQ__WORD llmq__bs_neon llmq__plain_neon(llmq__bs_neon v) { return v; }
+
+typedef struct llmq__as_neon { int8x16_t a, b; } llmq__as_neon;
+typedef llmq__as_neon llmq__ws_neon;
+LLMQ__WORD llmq__as_neon llmq__lda_neon(const int8_t *p)
+{
+    llmq__as_neon x;
+    x.a = vld1q_s8(p);
+    x.b = vld1q_s8(p + 16);
+    return x;
+}
+LLMQ__WORD void llmq__lda2_neon(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd)
+{
+    int8x16x2_t lo = vld2q_s8(p), hi = vld2q_s8(p + 32);
+    even->a = lo.val[0];
+    even->b = hi.val[0];
+    odd->a = lo.val[1];
+    odd->b = hi.val[1];
+}
+typedef int32x4_t llmq__is_neon;
+LLMQ__WORD int32x4_t llmq__zero_is_neon(void) { return vdupq_n_s32(0); }
+/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+LLMQ__WORD int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
+{
+    int8x16_t v = vreinterpretq_s8_u8(w);
+    int16x8_t pairs = vmull_s8(vget_low_s8(v), vget_low_s8(x));
+    return vpadalq_s16(sum, vmlal_s8(pairs, vget_high_s8(v), vget_high_s8(x)));
+}
+LLMQ__WORD int32x4_t llmq__dot_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+{
+    return llmq__dot1_neon(llmq__dot1_neon(sum, w.a, x.a), w.b, x.b);
+}
+LLMQ__WORD int32x4_t llmq__bias_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__WORD llmq__as_neon llmq__ldw_neon(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__WORD int32x4_t llmq__dotw_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neon(sum, w, x); }
+LLMQ__WORD int32x4_t llmq__biasw_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+
+typedef int32x4_t llmq__i4_neon;
+typedef float32x4_t llmq__f4_neon;
+LLMQ__WORD int32x4_t llmq__zero_i4_neon(void) { return vdupq_n_s32(0); }
+LLMQ__WORD int32x4_t llmq__add_i4_neon(int32x4_t a, int32x4_t b) { return vaddq_s32(a, b); }
+LLMQ__WORD float32x4_t llmq__set4_neon(float x) { return vdupq_n_f32(x); }
+LLMQ__WORD float32x4_t llmq__cvt4_neon(int32x4_t v) { return vcvtq_f32_s32(v); }
+LLMQ__WORD void llmq__stf4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__WORD float32x4_t llmq__bf4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+{
+    uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
+    v = vset_lane_u16((uint16_t)llmq__load16(p1), v, 1);
+    v = vset_lane_u16((uint16_t)llmq__load16(p2), v, 2);
+    v = vset_lane_u16((uint16_t)llmq__load16(p3), v, 3);
+    return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(v), 16));
+}
+#if defined(__aarch64__)
+LLMQ__WORD int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+{
+    (void)bias;
+    return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+}
+LLMQ__WORD float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+#else
+LLMQ__WORD int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vget_low_s32(v), vget_high_s32(v)); }
+LLMQ__WORD int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+{
+    (void)bias;
+    return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)), vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
+}
+LLMQ__WORD float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
+{
+    float x[4], y[4];
+    uint32_t i;
+    vst1q_f32(x, a);
+    vst1q_f32(y, b);
+    for (i = 0; i < 4; i++) x[i] = llmq__addv_neon(x[i], y[i]);
+    return vld1q_f32(x);
+}
+LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
+{
+    float x[4], y[4];
+    uint32_t i;
+    vst1q_f32(x, a);
+    vst1q_f32(y, b);
+    for (i = 0; i < 4; i++) x[i] = llmq__mulv_neon(x[i], y[i]);
+    return vld1q_f32(x);
+}
+#endif
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
+
+#if LLMQ_SIMD_DOTPROD
+#undef LLMQ__TARGET
+#undef LLMQ__ISA
+#undef LLMQ__DOTS
+#if defined(__ARM_FEATURE_DOTPROD)
+#define LLMQ__TARGET
+#elif defined(__clang__)
+#define LLMQ__TARGET LLMQ__TARGET_OF("+dotprod")
+#else
+#define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod") /* crypto for words compiled with it to be inlined */
+#endif
+#define LLMQ__ISA neondot
+#define LLMQ__DOTS neondot
+
+typedef llmq__tab_neon llmq__tab_neondot;
+LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
+LLMQ__WORD llmq__tab_neon llmq__tab_of_neondot(const int8_t *p) { return llmq__tab_of_neon(p); }
+LLMQ__WORD llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
+typedef llmq__as_neon llmq__as_neondot, llmq__ws_neondot;
+typedef int32x4_t llmq__is_neondot;
+LLMQ__WORD llmq__as_neon llmq__lda_neondot(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__WORD void llmq__lda2_neondot(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd) { llmq__lda2_neon(p, even, odd); }
+LLMQ__WORD int32x4_t llmq__zero_is_neondot(void) { return vdupq_n_s32(0); }
+LLMQ__WORD int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+{
+    return vdotq_s32(vdotq_s32(sum, vreinterpretq_s8_u8(w.a), x.a), vreinterpretq_s8_u8(w.b), x.b);
+}
+LLMQ__WORD int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__WORD llmq__as_neon llmq__ldw_neondot(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__WORD int32x4_t llmq__dotw_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neondot(sum, w, x); }
+LLMQ__WORD int32x4_t llmq__biasw_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__WORD int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+{
+    return llmq__sum4_neon(a, b, c, d, bias);
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot);
+#endif
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 4
+#include LLMQ_SIMD_SELF
+#endif
+
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
 
 /* From slow to fast. */
@@ -1077,6 +1556,12 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #if LLMQ_SIMD_AVX512
         &llmq__table_avx512vnni,
         &llmq__table_avx512vbmi,
+#endif
+#if LLMQ_SIMD_NEON
+        &llmq__table_neon,
+#endif
+#if LLMQ_SIMD_DOTPROD
+        &llmq__table_neondot,
 #endif
         0
     };
@@ -1131,7 +1616,18 @@ static uint32_t llmq__simd_features(void)
     return have;
 }
 #else
-static uint32_t llmq__simd_features(void) { return 0; }
+/* What the compiler was told to assume. */
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t have = 0;
+#if LLMQ_SIMD_NEON
+    have |= LLMQ_CPU_NEON;
+#endif
+#if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
+    have |= LLMQ_CPU_DOTPROD;
+#endif
+    return have;
+}
 #endif
 
 #undef LLMQ__GLUE_
@@ -1150,6 +1646,8 @@ static uint32_t llmq__simd_features(void) { return 0; }
 #undef LLMQ__TABLE
 #undef LLMQ__AHEAD
 #undef LLMQ__X86
+#undef LLMQ__ARM
+#undef LLMQ__ARM_TARGETS
 #undef LLMQ_SIMD_SELF
 
 #elif LLMQ__SIMD_PART == 2
@@ -1163,7 +1661,8 @@ static uint32_t llmq__simd_features(void) { return 0; }
                narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
                keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
-     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); inner(v), the butterflies within v */
+     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); inner(v), the butterflies within v
+   Where LLMQ__FL is 1, floats are not in vectors, and keep16 and code16 are not needed. */
 
 LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
 {
@@ -1332,7 +1831,13 @@ LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, u
     for (; i < n; i++) out[i] += scale * v[i];
 }
 
-#if !LLMQ_NO_ENCODER
+#if !LLMQ_NO_ENCODER && LLMQ__FL == 1
+LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                   uint16_t *code)
+{
+    llmq__nearest_codes(points, n, p, x, inverse, count, code);
+}
+#elif !LLMQ_NO_ENCODER
 /* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
    a point costs 16 vectors what it costs LLMQ__FL of them in scalar code. */
 LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
