@@ -97,6 +97,16 @@
 #define LLMQ_SIMD_DOTPROD LLMQ__ARM_TARGETS
 #endif
 #endif
+#if defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#endif
+#ifndef LLMQ_SIMD_WASM
+#if defined(__wasm_simd128__)
+#define LLMQ_SIMD_WASM 1
+#else
+#define LLMQ_SIMD_WASM 0
+#endif
+#endif
 
 /* The name of this file for itself. */
 #ifndef LLMQ_SIMD_SELF
@@ -1538,6 +1548,268 @@ LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot)
 #include LLMQ_SIMD_SELF
 #endif
 
+/* ---- 9. WebAssembly -----------------------------------------------------------------------------------------------
+
+   SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
+
+#if LLMQ_SIMD_WASM
+#define LLMQ__ISA wasm
+#define LLMQ__FLOATS wasm
+#define LLMQ__BYTES wasm
+#define LLMQ__DOTS wasm
+#define LLMQ__QUADS wasm
+#define LLMQ__TARGET
+#define LLMQ__FL 4
+#define LLMQ__RADIX 8
+#define LLMQ__LEAST (-128)
+
+typedef v128_t llmq__fv_wasm;
+LLMQ__WORD v128_t llmq__ldv_wasm(const float *p) { return wasm_v128_load(p); }
+LLMQ__WORD void llmq__stv_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__WORD v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x); }
+LLMQ__WORD v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
+LLMQ__WORD v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
+LLMQ__WORD v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+LLMQ__WORD v128_t llmq__inner_wasm(v128_t v)
+{
+    const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
+    v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b */
+    return wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1), wasm_v128_xor(v, high));
+}
+
+typedef struct llmq__fs_wasm { v128_t a, b, c, d; } llmq__fs_wasm;
+LLMQ__WORD llmq__fs_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
+{
+    llmq__fs_wasm v;
+    v.a = a;
+    v.b = b;
+    v.c = c;
+    v.d = d;
+    return v;
+}
+LLMQ__WORD llmq__fs_wasm llmq__ld16_wasm(const float *p)
+{
+    return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
+}
+LLMQ__WORD void llmq__st16_wasm(float *p, llmq__fs_wasm v)
+{
+    wasm_v128_store(p, v.a);
+    wasm_v128_store(p + 4, v.b);
+    wasm_v128_store(p + 8, v.c);
+    wasm_v128_store(p + 12, v.d);
+}
+LLMQ__WORD llmq__fs_wasm llmq__set16_wasm(float x)
+{
+    v128_t v = wasm_f32x4_splat(x);
+    return llmq__fs_of_wasm(v, v, v, v);
+}
+#define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
+LLMQ__WORD llmq__fs_wasm llmq__add16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
+LLMQ__WORD llmq__fs_wasm llmq__sub16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
+LLMQ__WORD llmq__fs_wasm llmq__mul16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
+#undef LLMQ__EACH
+LLMQ__WORD llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
+{
+    v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
+    return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
+}
+LLMQ__WORD v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
+{
+    const v128_t bit = wasm_i32x4_make(1, 2, 4, 8);
+    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), bit), bit);
+    return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
+}
+LLMQ__WORD llmq__fs_wasm llmq__flip16_wasm(llmq__fs_wasm v, uint32_t bits)
+{
+    return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4), llmq__flip4_wasm(v.c, bits >> 8),
+                            llmq__flip4_wasm(v.d, bits >> 12));
+}
+typedef v128_t llmq__us_wasm; /* all 16 lanes folded into four */
+LLMQ__WORD v128_t llmq__zero_us_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__WORD v128_t llmq__amax4_wasm(v128_t m, v128_t v) { return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff))); }
+LLMQ__WORD v128_t llmq__amax16_wasm(v128_t m, llmq__fs_wasm v)
+{
+    return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
+}
+LLMQ__WORD uint32_t llmq__top16_wasm(v128_t m)
+{
+    m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
+    return (uint32_t)wasm_i32x4_extract_lane(wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
+}
+LLMQ__WORD v128_t llmq__round_wasm(v128_t v)
+{
+    v128_t u = wasm_f32x4_add(v, wasm_f32x4_splat(12582912.0f));
+    return wasm_i32x4_sub(wasm_v128_and(u, wasm_i32x4_splat(0x7fffff)), wasm_i32x4_splat(0x400000));
+}
+LLMQ__WORD void llmq__narrow16_wasm(int8_t *q, llmq__fs_wasm v)
+{
+    v128_t lo = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.a), llmq__round_wasm(v.b));
+    v128_t hi = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.c), llmq__round_wasm(v.d));
+    wasm_v128_store(q, wasm_i8x16_narrow_i16x8(lo, hi));
+}
+LLMQ__WORD void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v128_t *code)
+{
+    v128_t less = wasm_f32x4_lt(s, *least);
+    *least = wasm_v128_bitselect(s, *least, less);
+    *code = wasm_v128_bitselect(k, *code, less);
+}
+LLMQ__WORD void llmq__keep16_wasm(llmq__fs_wasm s, llmq__fs_wasm k, llmq__fs_wasm *least, llmq__fs_wasm *code)
+{
+    llmq__keep4_wasm(s.a, k.a, &least->a, &code->a);
+    llmq__keep4_wasm(s.b, k.b, &least->b, &code->b);
+    llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
+    llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
+}
+LLMQ__WORD v128_t llmq__code8_wasm(v128_t a, v128_t b)
+{
+    return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
+}
+LLMQ__WORD void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
+{
+    wasm_v128_store(p, llmq__code8_wasm(v.a, v.b));
+    wasm_v128_store(p + 8, llmq__code8_wasm(v.c, v.d));
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 2
+#include LLMQ_SIMD_SELF
+
+typedef struct llmq__bs_wasm { v128_t a, b; } llmq__bs_wasm;
+LLMQ__WORD llmq__bs_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
+{
+    llmq__bs_wasm v;
+    v.a = a;
+    v.b = b;
+    return v;
+}
+LLMQ__WORD llmq__bs_wasm llmq__ldb_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
+LLMQ__WORD void llmq__stb_wasm(void *p, llmq__bs_wasm v)
+{
+    wasm_v128_store(p, v.a);
+    wasm_v128_store((uint8_t *)p + 16, v.b);
+}
+LLMQ__WORD llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__WORD v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
+{
+    return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
+}
+LLMQ__WORD llmq__bs_wasm llmq__part_wasm(llmq__bs_wasm x, uint32_t s, int mask)
+{
+    return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
+}
+LLMQ__WORD llmq__bs_wasm llmq__up_wasm(llmq__bs_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
+LLMQ__WORD llmq__bs_wasm llmq__halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
+{
+    v128_t v = wasm_v128_load(p);
+    return llmq__bs_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
+}
+LLMQ__WORD v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
+{
+    if (upper) return wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return wasm_i8x16_shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+LLMQ__WORD void llmq__st2_wasm(int8_t *p, llmq__bs_wasm x, llmq__bs_wasm y)
+{
+    wasm_v128_store(p, llmq__mix_wasm(x.a, y.a, 0));
+    wasm_v128_store(p + 16, llmq__mix_wasm(x.a, y.a, 1));
+    wasm_v128_store(p + 32, llmq__mix_wasm(x.b, y.b, 0));
+    wasm_v128_store(p + 48, llmq__mix_wasm(x.b, y.b, 1));
+}
+
+typedef struct llmq__tab_wasm { v128_t a, b, c, d; } llmq__tab_wasm;
+LLMQ__WORD llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
+{
+    llmq__tab_wasm t;
+    t.a = wasm_v128_load(p);
+    t.b = wasm_v128_load(p + 16);
+    t.c = wasm_v128_load(p + 32);
+    t.d = wasm_v128_load(p + 48);
+    return t;
+}
+LLMQ__WORD llmq__bs_wasm llmq__lut16_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+{
+    return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
+}
+/* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
+LLMQ__WORD v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
+LLMQ__WORD v128_t llmq__look_wasm(const llmq__tab_wasm *t, v128_t v, int n)
+{
+    v128_t r = wasm_v128_or(wasm_i8x16_swizzle(t->a, v), llmq__one_of_wasm(t->b, v, 16));
+    if (n == 32) return r;
+    return wasm_v128_or(r, wasm_v128_or(llmq__one_of_wasm(t->c, v, 32), llmq__one_of_wasm(t->d, v, 48)));
+}
+LLMQ__WORD llmq__bs_wasm llmq__lut32_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+{
+    return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 32), llmq__look_wasm(t, v.b, 32));
+}
+LLMQ__WORD llmq__bs_wasm llmq__lut64_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+{
+    return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
+}
+LLMQ__WORD llmq__bs_wasm llmq__whole_wasm(llmq__bs_wasm v) /* max(code - 128, -127) */
+{
+    const v128_t one = wasm_i8x16_splat(1), top = wasm_i8x16_splat(-128);
+    return llmq__bs_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top), wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
+}
+LLMQ__WORD llmq__bs_wasm llmq__plain_wasm(llmq__bs_wasm v) { return v; }
+
+typedef llmq__bs_wasm llmq__as_wasm, llmq__ws_wasm;
+LLMQ__WORD llmq__bs_wasm llmq__lda_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
+LLMQ__WORD void llmq__lda2_wasm(const int8_t *p, llmq__bs_wasm *even, llmq__bs_wasm *odd)
+{
+    llmq__bs_wasm lo = llmq__ldb_wasm(p), hi = llmq__ldb_wasm(p + 32);
+    even->a = wasm_i8x16_shuffle(lo.a, lo.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    even->b = wasm_i8x16_shuffle(hi.a, hi.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    odd->a = wasm_i8x16_shuffle(lo.a, lo.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    odd->b = wasm_i8x16_shuffle(hi.a, hi.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+typedef v128_t llmq__is_wasm;
+LLMQ__WORD v128_t llmq__zero_is_wasm(void) { return wasm_i32x4_splat(0); }
+/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+LLMQ__WORD v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
+{
+    v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
+    return wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
+}
+LLMQ__WORD v128_t llmq__dot_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
+LLMQ__WORD v128_t llmq__bias_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
+LLMQ__WORD llmq__bs_wasm llmq__ldw_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
+LLMQ__WORD v128_t llmq__dotw_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot_wasm(sum, w, x); }
+LLMQ__WORD v128_t llmq__biasw_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
+
+typedef v128_t llmq__i4_wasm, llmq__f4_wasm;
+LLMQ__WORD v128_t llmq__zero_i4_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__WORD v128_t llmq__add_i4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
+LLMQ__WORD v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* sums of two neighbours */
+{
+    return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
+}
+LLMQ__WORD v128_t llmq__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t d, v128_t bias)
+{
+    (void)bias;
+    return llmq__pairs_wasm(llmq__pairs_wasm(a, b), llmq__pairs_wasm(c, d));
+}
+LLMQ__WORD v128_t llmq__set4_wasm(float x) { return wasm_f32x4_splat(x); }
+LLMQ__WORD v128_t llmq__add4_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
+LLMQ__WORD v128_t llmq__mul4_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+LLMQ__WORD v128_t llmq__cvt4_wasm(v128_t v) { return wasm_f32x4_convert_i32x4(v); }
+LLMQ__WORD void llmq__stf4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__WORD v128_t llmq__bf4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+{
+    v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2), (int32_t)llmq__load16(p3));
+    return wasm_i32x4_shl(v, 16);
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 4
+#include LLMQ_SIMD_SELF
+#endif
+
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
 
 /* From slow to fast. */
@@ -1562,6 +1834,9 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #endif
 #if LLMQ_SIMD_DOTPROD
         &llmq__table_neondot,
+#endif
+#if LLMQ_SIMD_WASM
+        &llmq__table_wasm,
 #endif
         0
     };
@@ -1625,6 +1900,9 @@ static uint32_t llmq__simd_features(void)
 #endif
 #if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
     have |= LLMQ_CPU_DOTPROD;
+#endif
+#if LLMQ_SIMD_WASM
+    have |= LLMQ_CPU_WASM;
 #endif
     return have;
 }
