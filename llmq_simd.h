@@ -124,8 +124,12 @@
 #define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((target(sets)))
+#if defined(__OPTIMIZE__)
 #define LLMQ__PLAIN static inline __attribute__((always_inline, unused))
-#define LLMQ__WORD static inline __attribute__((always_inline, unused)) LLMQ__TARGET
+#else /* words in words without constants to decide by would come to tens of megabytes */
+#define LLMQ__PLAIN static __attribute__((unused))
+#endif
+#define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
 #define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #else
