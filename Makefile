@@ -7,8 +7,8 @@
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make size        code size of the header's halves
-#   make bench       speed of the products
-#   make plots       pictures of the distortion and evaluation figures (needs gnuplot)
+#   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's (four minutes; also build/bench.json)
+#   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
 #   make readme      put the figures of eval, distortion and size into README.md
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make vectors     make the known answers of the tests again
@@ -23,6 +23,7 @@ B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h examples/llama.h examples/llama2c.h
+BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
 
 .PHONY: demo test check matrix distortion eval size bench plots readme grids vectors fuzz-long clean
 
@@ -35,8 +36,8 @@ $(B)/hello: examples/hello.c llmq.h | $(B)
 $(B)/distortion: bench/distortion.c llmq.h | $(B)
 	$(CC) $(CFLAGS) -o $@ bench/distortion.c -lm
 
-$(B)/bench: bench/bench.c llmq.h | $(B)
-	$(CC) $(CFLAGS) -o $@ bench/bench.c -lm
+$(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h $(wildcard llmq_simd.h) | $(B)
+	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
 
 $(B):
 	mkdir -p $(B)
@@ -66,7 +67,7 @@ size:
 bench: $(B)/bench
 	@$(B)/bench
 
-plots: $(B)/distortion $(B)/llmq
+plots: $(B)/distortion $(B)/llmq $(B)/bench
 	@bench/plots.sh $(B)
 
 readme: $(B)/llmq $(B)/distortion

@@ -645,9 +645,9 @@ struct llmq_kernels {
     void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
     /* int8 codes of n numbers with one scale, which is returned (section 6) */
     float (*quantize)(const float *x, uint32_t n, int8_t *q);
-    /* out = stored row r; and out += weight * stored row r */
+    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
     void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
-    void (*add_row)(const llmq_tensor *t, uint32_t r, float weight, float *out);
+    void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
     /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
     void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
     void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
@@ -970,6 +970,7 @@ LLMQ__APART void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32_t 
         k->butterflies(x, n, norm);
         return;
     }
+    if (run < LLMQ__LANES) k = llmq_kernels_at(0); /* nothing there is long enough for vectors */
     q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
     LLMQ_MEMSET(squares, 0, sizeof squares);
     for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
@@ -1457,24 +1458,29 @@ static llmq__place llmq__find_code(uint32_t bits, uint32_t codes, uint32_t code)
     return at;
 }
 
-/* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it); n <= LLMQ__CHUNK */
+/* code[0, n) |= bits [shift, shift + ...) of the bytes b, moved up by `done`. In sixteens, which compilers make vectors of. */
+static void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
+{
+    uint32_t i;
+    for (; n >= 16; n -= 16, b += 16, code += 16)
+        for (i = 0; i < 16; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
+    for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
+}
+
+/* code[0, n) = the numbers from there on, all in one unit; n <= LLMQ__CHUNK */
 static void llmq__unpack_run(const uint8_t *plane, const llmq__place *at, uint32_t n, uint16_t *code)
 {
-    uint32_t done = 0, bits = at->bits, width, bytes, i, k, run, mask;
-    uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code: this and the constant count let compilers use vectors */
+    uint32_t done = 0, bits = at->bits, width, bytes, i, run, byte, shift;
+    uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code */
     LLMQ_MEMSET(code, 0, n * sizeof *code);
     for (; bits; bits -= width, done += width, plane += bytes) {
         width = llmq__plane_width(bits);
         bytes = llmq__plane_bytes(at->room, width);
-        mask = ((uint32_t)1 << width) - 1;
-        for (i = 0; i < n; i += run) {
-            uint32_t byte = (at->k + i) % bytes, shift = (at->k + i) / bytes * width;
+        for (byte = at->k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
+        for (i = 0; i < n; i += run, byte = 0, shift += width) {
             run = llmq__min(bytes - byte, n - i);
             LLMQ_MEMCPY(b, plane + byte, run);
-            if (run == LLMQ__CHUNK)
-                for (k = 0; k < LLMQ__CHUNK; k++) code[k] = (uint16_t)(code[k] | (b[k] >> shift & mask) << done);
-            else
-                for (k = 0; k < run; k++) code[i + k] = (uint16_t)(code[i + k] | (b[k] >> shift & mask) << done);
+            llmq__merge_field(b, run, shift, ((uint32_t)1 << width) - 1, done, code + i);
         }
     }
 }
@@ -1588,17 +1594,19 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
-static void llmq__add_row(const llmq_tensor *t, uint32_t r, float weight, float *out)
+static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     LLMQ__EXACT
     llmq__layout l = llmq__layout_of(t);
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
     float v[LLMQ__CHUNK];
-    uint32_t j, end;
-    for (j = 0; j < t->cols; j = end) {
-        end = llmq__chunk_end(t, &l, j);
-        llmq__numbers(t, &l, row, j, end - j, v);
-        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, j / l.group) : weight, v, end - j);
+    uint32_t r, j, end;
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (j = 0; j < t->cols; j = end) {
+            end = llmq__chunk_end(t, &l, j);
+            llmq__numbers(t, &l, row, j, end - j, v);
+            llmq__add_scaled(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v, end - j);
+        }
     }
 }
 
@@ -1607,7 +1615,7 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
-    llmq__kernels(t->kernels)->read_row(t, row, out);
+    (t->cols < 128 ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->read_row(t, row, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
@@ -1793,6 +1801,9 @@ static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint3
         for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
+/* Is a product so small that the scalar kernel is done with it before another has made its tables? */
+static int llmq__small(uint32_t rows, uint32_t cols) { return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512; }
+
 LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                  size_t y_stride)
 {
@@ -1805,6 +1816,7 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
         if ((x[i].q != 0) != (x[0].q != 0) || (x[i].q && (x[i].group != x[0].group || !t->format.points))) return LLMQ_E_BASIS;
     }
     k = llmq__kernels(t->kernels);
+    if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     return LLMQ_OK;
 }
@@ -1818,11 +1830,10 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
                                             void *work, size_t work_size)
 {
     llmq_status status;
-    uint32_t r;
     if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
-    for (r = r0; r < r1; r++) llmq__kernels(t->kernels)->add_row(t, r, weight[r], out);
+    (llmq__small(r1 - r0, t->cols) ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->add_rows(t, weight, r0, r1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
@@ -2763,7 +2774,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 /* ---- 9. Kernels --------------------------------------------------------------------------------------------------- */
 
 static const llmq_kernels llmq__scalar = {
-    "scalar", 0, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_row, llmq__rows_i8,
+    "scalar", 0, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8,
     llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes

@@ -38,7 +38,7 @@
    compiler is told of it. On Arm nothing is asked of the processor: LLMQ_CPU_FEATURES (llmq.h) says that it has more, such as
    getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux.
    LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
-   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
+   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
 #if (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
 #define LLMQ__X86 1
 #include <immintrin.h>
@@ -126,8 +126,8 @@
 #define LLMQ__TARGET_OF(sets) __attribute__((target(sets)))
 #if defined(__OPTIMIZE__)
 #define LLMQ__PLAIN static inline __attribute__((always_inline, unused))
-#else /* words in words without constants to decide by would come to tens of megabytes */
-#define LLMQ__PLAIN static __attribute__((unused))
+#else /* functions of their own: compiling is twenty times as fast */
+#define LLMQ__PLAIN static inline __attribute__((unused))
 #endif
 #define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
 #define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
@@ -139,6 +139,13 @@
 #define LLMQ__KERNEL static __declspec(noinline)
 #define LLMQ__PREFETCH(p) ((void)(p))
 #endif
+#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)
+#define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
+#define LLMQ__PRAGMA(text) _Pragma(#text)
+#else
+#define LLMQ__UNROLL(n)
+#define LLMQ__PRAGMA(text)
+#endif
 #if LLMQ_NO_ENCODER
 #define LLMQ__NEAREST(isa)
 #else
@@ -148,7 +155,7 @@
 #define LLMQ__TABLE(name, features, floats, codes, rows)                                                                         \
     static const llmq_kernels llmq__table_##rows = {                                                                              \
         name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
-        llmq__read_row_##codes, llmq__add_row_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
+        llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
         LLMQ__NEAREST(floats)                                                                                                     \
     }
 
@@ -189,6 +196,27 @@ static void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
     LLMQ_MEMCPY(all + 16, n > 16 ? points + 16 : all, 16);
     LLMQ_MEMCPY(all + 32, n > 32 ? points + 32 : all, 16);
     LLMQ_MEMCPY(all + 48, n > 32 ? points + 48 : all, 16);
+}
+
+/* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
+   last point may go beyond n. */
+static void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
+{
+    const int8_t *points = f->points;
+    uint32_t i = 0, k, p = f->p, whole = n / p * p;
+    if (skip == 0 && !above && p == 2) /* copies of a constant size are single moves */
+        LLMQ__UNROLL(8) for (; i < whole; i += 2, code++) LLMQ_MEMCPY(e + i, points + 2 * (size_t)*code, 2);
+    if (skip == 0 && !above && p == 3)
+        LLMQ__UNROLL(4) for (; i < whole; i += 3, code++) {
+            LLMQ_MEMCPY(e + i, points + 3 * (size_t)*code, 2);
+            e[i + 2] = points[3 * (size_t)*code + 2];
+        }
+    if (skip == 0 && !above && p == 4)
+        LLMQ__UNROLL(4) for (; i < whole; i += 4, code++) LLMQ_MEMCPY(e + i, points + 4 * (size_t)*code, 4);
+    for (; i < n; code++, skip = 0) {
+        const int8_t *point = points + (*code + (above ? (size_t)*above++ << 8 : 0)) * p;
+        for (k = skip; k < p; k++) e[i++] = point[k];
+    }
 }
 
 /* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
@@ -925,7 +953,7 @@ typedef struct llmq__zgrid {
 } llmq__zgrid;
 
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* with byte permutes only */
-#define LLMQ__Z16(i) _Pragma("GCC unroll 16") for (i = 0; i < 16; i++)
+#define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
 
 /* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
 LLMQ__WORD __m512i llmq__zjoin(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
@@ -971,7 +999,7 @@ LLMQ__WORD void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
 {
     __m512i q[4], r[2];
     uint32_t i;
-    _Pragma("GCC unroll 4") for (i = 0; i < 4; i++) {
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         const __m512i *w = v + 4 * i;
         __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(w[0], w[1]), _mm512_unpackhi_epi32(w[0], w[1]));
         __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(w[2], w[3]), _mm512_unpackhi_epi32(w[2], w[3]));
@@ -983,13 +1011,12 @@ LLMQ__WORD void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
     *hi = _mm512_shuffle_i32x4(r[0], r[1], 0xdd);
 }
 
-/* The scales of group w of 16 rows, `apart` bytes from one to the next. */
-LLMQ__WORD __m512 llmq__zscales(const uint8_t *row, size_t apart, uint32_t w)
+/* The scales of group w of 16 rows. */
+LLMQ__WORD __m512 llmq__zscales(const uint8_t *const *row, uint32_t w)
 {
     uint16_t bits[16];
     uint32_t i;
-    row += 2 * (size_t)w;
-    LLMQ__Z16(i) LLMQ_MEMCPY(bits + i, row + i * apart, 2);
+    LLMQ__Z16(i) LLMQ_MEMCPY(bits + i, row[i] + 2 * (size_t)w, 2);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)bits)), 16));
 }
 
@@ -1005,23 +1032,23 @@ LLMQ__WORD void llmq__zturn16(__m512i *v)
 {
     __m512i t[16];
     uint32_t i;
-    _Pragma("GCC unroll 8") for (i = 0; i < 16; i += 2) {
+    LLMQ__UNROLL(8) for (i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
         t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
     }
-    _Pragma("GCC unroll 4") for (i = 0; i < 16; i += 4) { /* v[i + c]: rows i ... i + 3, columns c, 4 + c, 8 + c, 12 + c */
+    LLMQ__UNROLL(4) for (i = 0; i < 16; i += 4) { /* v[i + c]: rows i ... i + 3, columns c, 4 + c, 8 + c, 12 + c */
         v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
         v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
         v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
         v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
     }
-    _Pragma("GCC unroll 4") for (i = 0; i < 4; i++) {
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);          /* columns i and 8 + i of rows 0 ... 7 */
         t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);      /* 4 + i and 12 + i */
         t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88); /* of rows 8 ... 15 */
         t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
     }
-    _Pragma("GCC unroll 4") for (i = 0; i < 4; i++) {
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
         v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
         v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
@@ -1049,6 +1076,10 @@ LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
 LLMQ__WORD __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* the upper code of a pair of 3 bits */
 {
     return llmq__look_avx512vnni(LLMQ__KIND_G3, t, _mm512_srli_epi16(v, 3));
+}
+LLMQ__WORD __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
+{
+    return llmq__look_avx512vnni(LLMQ__KIND_G2, t, _mm512_srli_epi16(v, (unsigned)(2 * f)));
 }
 LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
@@ -1082,12 +1113,17 @@ LLMQ__WORD __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
     return _mm512_mask_mov_epi8(lo, _mm512_movepi8_mask(v), hi);
 }
 LLMQ__WORD __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v) { return _mm512_permutexvar_epi8(v, t[0]); }
+/* Field f of codes of 2 bits: a table for each of the first three spares the shift. */
+LLMQ__WORD __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i v, uint32_t f)
+{
+    return f < 3 ? _mm512_permutexvar_epi8(v, t[f]) : _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 6), t[0]);
+}
 LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
     uint32_t i, k;
-    for (i = 0; i < (n > 64 ? 4u : 1u); i++) {
-        for (k = 0; k < 64; k++) all[k] = points[(upper ? k >> 3 : 64 * i + k) & (n - 1)];
+    for (i = 0; i < (n > 64 ? 4u : n == 4 ? 3u : 1u); i++) {
+        for (k = 0; k < 64; k++) all[k] = points[(upper ? k >> 3 : n == 4 ? k >> 2 * i : 64 * i + k) & (n - 1)];
         t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8(-128));
     }
 }
@@ -1109,7 +1145,13 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
    The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
    So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
    32-bit Arm, where vectors do what is exact in integers: signs, comparisons of magnitudes, conversions. Products of int8
-   activations, which are most of the work, use floats once a group. */
+   activations, which are most of the work, use floats once a group. clang's optimizer puts neighbouring floats into vectors on
+   its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits.
+
+   smmla (I8MM) multiplies 8 columns of two rows by those of two activations, twice as many products as sdot, but rows and
+   activations must first be put together in pairs, on the same units that multiply: for the four rows times eight activations
+   that share one decoding here that is 24 instructions beside 32, where sdot needs 64. It waits for a kernel that keeps the
+   pairs; a processor with I8MM has sdot, and runs neondot. */
 
 #if LLMQ_SIMD_NEON
 #define LLMQ__ISA neon
@@ -1234,19 +1276,13 @@ LLMQ__WORD void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
 }
 #else
 #define LLMQ__FL 1
-/* clang joins operations on neighbouring floats into one of a vector; an empty instruction on each keeps them apart. */
-LLMQ__WORD float llmq__alone_neon(float x)
-{
-    __asm__("" : "+t"(x));
-    return x;
-}
 typedef float llmq__fv_neon;
 LLMQ__WORD float llmq__ldv_neon(const float *p) { return *p; }
 LLMQ__WORD void llmq__stv_neon(float *p, float v) { *p = v; }
 LLMQ__WORD float llmq__setv_neon(float x) { return x; }
-LLMQ__WORD float llmq__addv_neon(float a, float b) { return llmq__alone_neon(a + b); }
-LLMQ__WORD float llmq__subv_neon(float a, float b) { return llmq__alone_neon(a - b); }
-LLMQ__WORD float llmq__mulv_neon(float a, float b) { return llmq__alone_neon(a * b); }
+LLMQ__WORD float llmq__addv_neon(float a, float b) { return a + b; }
+LLMQ__WORD float llmq__subv_neon(float a, float b) { return a - b; }
+LLMQ__WORD float llmq__mulv_neon(float a, float b) { return a * b; }
 LLMQ__WORD float llmq__inner_neon(float v) { return v; }
 
 typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
@@ -1925,6 +1961,8 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__PREFETCH
 #undef LLMQ__TARGET_OF
 #undef LLMQ__NEAREST
+#undef LLMQ__UNROLL
+#undef LLMQ__PRAGMA
 #undef LLMQ__TABLE
 #undef LLMQ__AHEAD
 #undef LLMQ__X86
@@ -2245,30 +2283,18 @@ LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
 }
 
-/* e[0, n) = points of codes, from coordinate `skip` of the first on; e has room for 63 more. */
-LLMQ__WORD void LLMQ__F(spread)(const llmq_format *f, const LLMQ__F(grid) *g, const uint8_t *code, const uint8_t *above, uint32_t skip,
-                                uint32_t n, int8_t *e)
+/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
+LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
 {
-    uint32_t i, k, p = f->p;
-    if (g->kind == LLMQ__KIND_V2N16 || g->kind == LLMQ__KIND_V2N64) {
-        for (i = 0; i < n; i += 64) {
-            LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
-            LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
-            LLMQ__B(st2)(e + i, LLMQ__D(plain)(a), LLMQ__D(plain)(b));
-        }
-    } else if (g->kind == LLMQ__KIND_G8) {
-        for (i = 0; i < n; i += 32) LLMQ__B(stb)(e + i, LLMQ__D(plain)(LLMQ__D(whole)(LLMQ__B(ldb)(code + i))));
-    } else if (g->kind != LLMQ__KIND_OTHER) {
-        for (i = 0; i < n; i += 32) LLMQ__B(stb)(e + i, LLMQ__D(plain)(LLMQ__F(lut)(g->kind, &g->x, LLMQ__B(ldb)(code + i))));
-    } else if (p == 4 && f->bits <= 8 && skip == 0) {
-        for (i = 0; i < n; i += 4) LLMQ_MEMCPY(e + i, f->points + 4 * (size_t)code[i / 4], 4);
-    } else if (p == 2 && f->bits <= 8 && skip == 0) {
-        for (i = 0; i < n; i += 2) LLMQ_MEMCPY(e + i, f->points + 2 * (size_t)code[i / 2], 2);
-    } else {
-        for (i = 0; i < n; code++, above++, skip = 0) {
-            const int8_t *point = f->points + (*code + (f->bits > 8 ? (size_t)*above << 8 : 0)) * p;
-            for (k = skip; k < p; k++) e[i++] = point[k]; /* the last may go beyond n, by less than p */
-        }
+    uint32_t i;
+    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
+        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
+        LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
+        LLMQ__B(st2)(e + i, LLMQ__D(plain)(a), LLMQ__D(plain)(b));
+    }
+    for (; i < n; i += 32) {
+        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i);
+        LLMQ__B(stb)(e + i, LLMQ__D(plain)(g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v)));
     }
 }
 
@@ -2287,8 +2313,10 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
             for (c = 0; c < cols; c += 32) LLMQ__B(stb)(e + c, LLMQ__D(plain)(LLMQ__F(chunk)(g->kind, g, unit, (k + c) / 32)));
         } else {
             uint8_t code[192], above[192];
-            LLMQ__F(unpack)(unit, f->bits, m, code, above);
-            LLMQ__F(spread)(f, g, code + k, above + k, skip, cols, e);
+            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
+            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
+            if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
+            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
         }
     }
 }
@@ -2372,7 +2400,9 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t i, n;
     for (; j < t->cols; j += n) {
         n = llmq__min(256, run->end - j);
-        for (i = 0; i < 4; i++) LLMQ__F(points)(t, l, g, row[i], j, n, e[i]);
+        for (i = 0; i < 4; i++)
+            if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
+            else LLMQ__F(points)(t, l, g, row[i], j, n, e[i]);
         for (i = 0; i < count; i++) sum[i] = LLMQ__Q(add_i4)(sum[i], LLMQ__F(tile)(e, x[i].q + j, n));
         if (j + n < run->end) continue;
         for (i = 0; i < count; i++) {
@@ -2420,44 +2450,49 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t
     return total;
 }
 
-/* The same, each format a function of its own. */
-#define LLMQ__STREAM(name, kind)                                                                                              \
+/* The same, each format a function of its own; both: with one for long groups, where it pays. */
+#define LLMQ__STREAM(name, kind, both)                                                                                            \
     LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(name)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,   \
                                            const llmq_activation *x, const uint8_t *const *row)                              \
     {                                                                                                                         \
-        return whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);                 \
+        return both && whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);         \
     }
-LLMQ__STREAM(g2, LLMQ__KIND_G2)
-LLMQ__STREAM(g3, LLMQ__KIND_G3)
-LLMQ__STREAM(g4, LLMQ__KIND_G4)
-LLMQ__STREAM(g5, LLMQ__KIND_G5)
-LLMQ__STREAM(g6, LLMQ__KIND_G6)
-LLMQ__STREAM(g8, LLMQ__KIND_G8)
-LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
-LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
+LLMQ__STREAM(g2, LLMQ__KIND_G2, 1)
+LLMQ__STREAM(g3, LLMQ__KIND_G3, 1)
+LLMQ__STREAM(g4, LLMQ__KIND_G4, 1)
+LLMQ__STREAM(g5, LLMQ__KIND_G5, 0)
+LLMQ__STREAM(g6, LLMQ__KIND_G6, 0)
+LLMQ__STREAM(g8, LLMQ__KIND_G8, 1)
+LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16, 0)
+LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64, 0)
 #undef LLMQ__STREAM
 
-/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,
+                                          const llmq_activation *x, const uint8_t *const *row)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_G2: return LLMQ__F(g2)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G3: return LLMQ__F(g3)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__F(g4)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__F(g5)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__F(g6)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__F(g8)(whole, t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__F(v2n16)(whole, t, l, g, x, row);
+    default: return LLMQ__F(v2n64)(whole, t, l, g, x, row);
+    }
+}
+
+/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
+   each activation: storing them would cost as much. */
 LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
                                uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
 {
     LLMQ__Q(i4) sum[LLMQ__BATCH];
-    llmq__run run;
-    uint32_t i, aligned = count == 1 ? llmq__runs_align(g->kind, l, x) : 0;
-    int whole = aligned == LLMQ__UNIT;
-    if (aligned) switch (g->kind) {
-    case LLMQ__KIND_G2: *total = LLMQ__F(g2)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G3: *total = LLMQ__F(g3)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G4: *total = LLMQ__F(g4)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G5: *total = LLMQ__F(g5)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G6: *total = LLMQ__F(g6)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_G8: *total = LLMQ__F(g8)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_V2N16: *total = LLMQ__F(v2n16)(whole, t, l, g, x, row); return;
-    case LLMQ__KIND_V2N64: *total = LLMQ__F(v2n64)(whole, t, l, g, x, row); return;
-    default: break;
-    }
+    llmq__run run = llmq__first_run(l, x);
+    uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
+    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__F(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
+    if (aligned) return;
     for (i = 0; i < count; i++) sum[i] = LLMQ__Q(zero_i4)(), total[i] = LLMQ__Q(set4)(0.0f);
-    run = llmq__first_run(l, x);
     LLMQ__F(slices)(t, l, g, x, count, row, 0, &run, sum, total);
 }
 
@@ -2552,23 +2587,21 @@ LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation 
     }
 }
 
-/* out = scale * points, or out += scale * points, over a row; the scale is that of the group, times weight if it is added. */
-LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, uint32_t r, float weight, float *out)
+/* out = scale * points, or out += weight * scale * points, over a row */
+LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, uint32_t r, float weight,
+                                    float *out)
 {
     LLMQ__EXACT
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     int8_t e[320];
     uint32_t j, i, n;
-    LLMQ__F(grid_of)(&t->format, &g);
     for (j = 0; j < t->cols; j += n) {
-        float scale = llmq__scale(row, j / l.group);
+        float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
         if (add) scale = weight * scale;
         s = LLMQ__V(set16)(scale);
-        n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
-        LLMQ__F(points)(t, &l, &g, row, j, n, e);
+        n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
+        LLMQ__F(points)(t, l, g, row, j, n, e);
         for (i = 0; i + 16 <= n; i += 16) {
             LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
             LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
@@ -2582,45 +2615,49 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, uint32_t r, f
 
 LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out)
 {
-    if (t->format.points) LLMQ__F(expand_row)(0, t, r, 1.0f, out);
-    else llmq__read_row(t, r, out);
-}
-
-LLMQ__KERNEL void LLMQ__F(add_row)(const llmq_tensor *t, uint32_t r, float weight, float *out)
-{
     llmq__layout l = llmq__layout_of(t);
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    float v[32];
-    uint32_t j, n;
-    if (t->format.points) {
-        LLMQ__F(expand_row)(1, t, r, weight, out);
+    LLMQ__F(grid) g;
+    if (!t->format.points) {
+        llmq__read_row(t, r, out);
         return;
     }
-    for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(32, t->cols - j);
-        llmq__numbers(t, &l, row, j, n, v);
-        LLMQ__V(add_scaled)(out + j, weight, v, n);
-    }
+    LLMQ__F(grid_of)(&t->format, &g);
+    LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
+}
+
+LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g;
+    float v[32];
+    uint32_t r, j, n;
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
+    for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
+    for (; r < r1; r++)
+        for (j = 0; j < t->cols; j += n) {
+            n = llmq__min(32, t->cols - j);
+            llmq__numbers(t, &l, t->data + (size_t)r * t->row_size, j, n, v);
+            LLMQ__V(add_scaled)(out + j, weight[r], v, n);
+        }
 }
 
 #elif LLMQ__SIMD_PART == 5
 
 /* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
    Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
-   coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; ztable(points, n, upper, table). */
+   coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
+   f of codes of 2 bits; ztable(points, n, upper, table). */
 
-LLMQ__WORD llmq__zgrid LLMQ__F(zgrid_of)(const llmq_format *f)
+LLMQ__KERNEL void LLMQ__F(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
 {
     int8_t one[256];
-    llmq__zgrid g;
     uint32_t i, n = (uint32_t)1 << f->bits;
-    g.kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
-    if (g.kind == LLMQ__KIND_OTHER || g.kind == LLMQ__KIND_G8) return g;
+    g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
+    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
-    LLMQ__F(ztable)(one, n, 0, g.x);
+    LLMQ__F(ztable)(one, n, 0, g->x);
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
-    LLMQ__F(ztable)(one, n, g.kind == LLMQ__KIND_G3, g.y);
-    return g;
+    LLMQ__F(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
 }
 
 /* The coded points that meet the two vectors of llmq__zlda: of block h of a unit, which has two if p = 2. */
@@ -2633,8 +2670,8 @@ LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *
     else *b = LLMQ__F(look)(kind, g->x, llmq__zindex(kind, unit, 1));
 }
 
-/* Sixteen rows, `apart` bytes from one to the next, times n blocks of activations: one sum a lane. */
-LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *row, size_t apart, const int8_t *q, uint32_t block, uint32_t n)
+/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
+LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
     const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
     const __m512i offset = _mm512_set1_epi8(-128);
@@ -2644,13 +2681,12 @@ LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *
     bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
     LLMQ__Z16(i) sum[i] = bias;
     for (b = block; b < block + n; b++, q += 128) {
-        const uint8_t *unit = row + (size_t)(b / per_unit) * bytes;
+        size_t unit = at + (size_t)(b / per_unit) * bytes;
         llmq__zlda(kind, q, &x, &y);
         LLMQ__Z16(i) {
-            LLMQ__PREFETCH((uintptr_t)unit + LLMQ__AHEAD);
-            LLMQ__F(zpoints)(kind, g, unit, b % per_unit, &v, &w);
+            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__AHEAD);
+            LLMQ__F(zpoints)(kind, g, row[i] + unit, b % per_unit, &v, &w);
             sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
-            unit += apart;
         }
     }
     llmq__zsums(sum, &x, &y);
@@ -2658,28 +2694,26 @@ LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *
 }
 
 /* What is left of sixteen rows behind the last whole unit, four at a time. */
-LLMQ__KERNEL __m512 LLMQ__F(ztail)(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *row, size_t apart,
-                                   uint32_t j, llmq__run run, __m512i sum, __m512 total)
+LLMQ__KERNEL __m512 LLMQ__F(ztail)(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                   llmq__run run, __m512i sum, __m512 total)
 {
     llmq__grid_avx512 g;
     __m128i s[4];
     __m128 v[4];
-    uint32_t i, k;
+    uint32_t i;
     llmq__grid_of_avx512(&t->format, &g);
     _mm512_storeu_si512(s, sum);
     _mm512_storeu_ps(v, total);
     for (i = 0; i < 4; i++) {
         llmq__run own = run;
-        const uint8_t *four[4];
-        for (k = 0; k < 4; k++) four[k] = row + (4 * i + k) * apart;
-        llmq__slices_avx512(t, l, &g, x, 1, four, j, &own, s + i, v + i);
+        llmq__slices_avx512(t, l, &g, x, 1, row + 4 * i, j, &own, s + i, v + i);
     }
     return _mm512_loadu_ps(v);
 }
 
 /* All columns of sixteen rows for one activation. */
 LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                 const uint8_t *row, size_t apart)
+                                 const uint8_t *const *row)
 {
     const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
@@ -2688,19 +2722,19 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
     uint32_t j, n;
     for (j = 0; j < end; j += n) {
         n = llmq__min(run.end, end) - j;
-        sum = LLMQ__F(zrun)(kind, g, row + l->scales, apart, x->q + j, j / 128, n / 128);
+        sum = LLMQ__F(zrun)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
         if (j + n < run.end) continue;
-        total = llmq__zfinish(total, sum, llmq__zscales(row, apart, run.w), x->scale[run.x]);
+        total = llmq__zfinish(total, sum, llmq__zscales(row, run.w), x->scale[run.x]);
         sum = _mm512_setzero_si512();
         llmq__next_run(&run);
     }
-    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row, apart, j, run, sum, total) : total;
+    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row, j, run, sum, total) : total;
 }
 
 /* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
    belong to different runs of 128 columns each; else all runs end where pairs of units do. */
 LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                    const uint8_t *row, size_t apart)
+                                    const uint8_t *const *row)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
     const uint32_t end = t->cols / 256 * 256;
@@ -2711,44 +2745,41 @@ LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq_
     lo = hi = _mm512_setzero_si512();
     LLMQ__Z16(i) sum[i] = lo;
     for (j = 0; j < end; j += 256) {
-        const uint8_t *unit = row + l->scales + j / 4;
+        size_t at = l->scales + j / 4;
         __m512i bias = _mm512_setzero_si512();
-        _Pragma("GCC unroll 4") for (f = 0; f < 4; f++) {
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
             const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
             a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
             bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         LLMQ__Z16(i) {
-            __m512i v = _mm512_loadu_si512(unit), s = split ? bias : _mm512_add_epi32(sum[i], bias);
-            LLMQ__PREFETCH((uintptr_t)unit + LLMQ__AHEAD);
-            s = _mm512_dpbusd_epi32(s, LLMQ__F(look)(LLMQ__KIND_G2, g->x, v), a[0]);
-            s = _mm512_dpbusd_epi32(s, LLMQ__F(look)(LLMQ__KIND_G2, g->x, _mm512_srli_epi16(v, 2)), a[1]);
-            s = _mm512_dpbusd_epi32(s, LLMQ__F(look)(LLMQ__KIND_G2, g->x, _mm512_srli_epi16(v, 4)), a[2]);
-            sum[i] = _mm512_dpbusd_epi32(s, LLMQ__F(look)(LLMQ__KIND_G2, g->x, _mm512_srli_epi16(v, 6)), a[3]);
-            unit += apart;
+            __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
+            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__AHEAD);
+            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__F(look_pair)(g->x, v, f), a[f]);
+            sum[i] = s;
         }
         if (!split && j + 256 < run.end) continue;
         llmq__zsums(sum, &lo, &hi);
         if (!split) lo = _mm512_add_epi32(lo, hi);
-        total = llmq__zfinish(total, lo, llmq__zscales(row, apart, run.w), x->scale[run.x]);
+        total = llmq__zfinish(total, lo, llmq__zscales(row, run.w), x->scale[run.x]);
         llmq__next_run(&run);
         if (split) {
-            total = llmq__zfinish(total, hi, llmq__zscales(row, apart, run.w), x->scale[run.x]);
+            total = llmq__zfinish(total, hi, llmq__zscales(row, run.w), x->scale[run.x]);
             llmq__next_run(&run);
         }
         LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
     }
     if (j == t->cols) return total;
     llmq__zsums(sum, &lo, &hi);
-    return LLMQ__F(ztail)(t, l, x, row, apart, j, run, _mm512_add_epi32(lo, hi), total);
+    return LLMQ__F(ztail)(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
 #define LLMQ__ZROWS(name, kind)                                                                                                    \
     LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
-                                      const uint8_t *row, size_t apart)                                                            \
+                                      const uint8_t *const *row)                                                            \
     {                                                                                                                              \
-        return LLMQ__F(zrows)(kind, t, l, g, x, row, apart);                                                                       \
+        return LLMQ__F(zrows)(kind, t, l, g, x, row);                                                                       \
     }
 LLMQ__ZROWS(zg2, LLMQ__KIND_G2)
 LLMQ__ZROWS(zg3, LLMQ__KIND_G3)
@@ -2764,9 +2795,9 @@ LLMQ__ZROWS(zv2n256, LLMQ__KIND_V2N256)
 #undef LLMQ__ZROWS
 
 LLMQ__KERNEL __m512 LLMQ__F(zg2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                       const uint8_t *row, size_t apart)
+                                       const uint8_t *const *row)
 {
-    return split ? LLMQ__F(zrows_g2)(1, t, l, g, x, row, apart) : LLMQ__F(zrows_g2)(0, t, l, g, x, row, apart);
+    return split ? LLMQ__F(zrows_g2)(1, t, l, g, x, row) : LLMQ__F(zrows_g2)(0, t, l, g, x, row);
 }
 
 /* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
@@ -2778,24 +2809,24 @@ LLMQ__WORD int LLMQ__F(zsplit)(const llmq__layout *l, const llmq_activation *x)
 }
 
 LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                const uint8_t *row, size_t apart)
+                                const uint8_t *const *row)
 {
     int split;
     switch (g->kind) {
-    case LLMQ__KIND_G3: return LLMQ__F(zg3)(t, l, g, x, row, apart);
-    case LLMQ__KIND_G4: return LLMQ__F(zg4)(t, l, g, x, row, apart);
-    case LLMQ__KIND_G5: return LLMQ__F(zg5)(t, l, g, x, row, apart);
-    case LLMQ__KIND_G6: return LLMQ__F(zg6)(t, l, g, x, row, apart);
-    case LLMQ__KIND_G8: return LLMQ__F(zg8)(t, l, g, x, row, apart);
-    case LLMQ__KIND_V2N16: return LLMQ__F(zv2n16)(t, l, g, x, row, apart);
-    case LLMQ__KIND_V2N64: return LLMQ__F(zv2n64)(t, l, g, x, row, apart);
+    case LLMQ__KIND_G3: return LLMQ__F(zg3)(t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__F(zg4)(t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__F(zg5)(t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__F(zg6)(t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__F(zg8)(t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__F(zv2n16)(t, l, g, x, row);
+    case LLMQ__KIND_V2N64: return LLMQ__F(zv2n64)(t, l, g, x, row);
 #if LLMQ__BIG
-    case LLMQ__KIND_V2N256: return LLMQ__F(zv2n256)(t, l, g, x, row, apart);
+    case LLMQ__KIND_V2N256: return LLMQ__F(zv2n256)(t, l, g, x, row);
 #endif
     default: break;
     }
     split = LLMQ__F(zsplit)(l, x);
-    return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row, apart) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row, apart);
+    return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
 }
 
 /* m sums of 128 products each for 16 rows (a lane each): tile[k] holds four columns of all rows, signed, and four bytes of
@@ -2804,20 +2835,20 @@ LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128
 {
     __m512i s[8];
     uint32_t i, k;
-    _Pragma("GCC unroll 8") for (i = 0; i < m; i++) s[i] = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
     for (k = 0; k < 32; k++) {
         __m512i w = tile[k];
-        _Pragma("GCC unroll 8") for (i = 0; i < m; i++) {
+        LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
             int32_t four;
             LLMQ_MEMCPY(&four, x[i] + 4 * k, 4);
             s[i] = _mm512_dpbusd_epi32(s[i], _mm512_set1_epi32(four), w);
         }
     }
-    _Pragma("GCC unroll 8") for (i = 0; i < m; i++) sum[i] = _mm512_add_epi32(sum[i], s[i]);
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) sum[i] = _mm512_add_epi32(sum[i], s[i]);
 }
 
 /* Block number b of 128 columns of 16 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *row, size_t apart, uint32_t b, const llmq_activation *x,
+LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
                                   uint32_t count, __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
@@ -2826,7 +2857,7 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *row, size
     uint8_t codes[8][128];
     uint32_t i, k, n;
     for (i = 0; i < 16; i++)
-        LLMQ__F(zpoints)(g->kind, g, row + i * apart + (size_t)(b / per_unit) * bytes, b % per_unit, tile + i, tile + 16 + i);
+        LLMQ__F(zpoints)(g->kind, g, row[i] + at + (size_t)(b / per_unit) * bytes, b % per_unit, tile + i, tile + 16 + i);
     llmq__zturn16(tile);
     llmq__zturn16(tile + 16);
     for (k = 0; k < 32; k++) {
@@ -2850,7 +2881,7 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *row, size
 
 /* Sixteen neighbouring rows times count <= 32 activations: y[i * y_stride ... + 15], where the totals grow. */
 LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                  const uint8_t *row, float *y, size_t y_stride)
+                                  const uint8_t *const *row, float *y, size_t y_stride)
 {
     const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
@@ -2862,9 +2893,9 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
     }
     for (j = 0; j < end; j += 128) {
         __m512 scales;
-        LLMQ__F(zblock)(g, row + l->scales, t->row_size, j / 128, x, count, sum);
+        LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
         if (j + 128 < run.end) continue;
-        scales = llmq__zscales(row, t->row_size, run.w);
+        scales = llmq__zscales(row, run.w);
         for (i = 0; i < count; i++) {
             float *at = y + i * y_stride;
             _mm512_storeu_ps(at, llmq__zfinish(_mm512_loadu_ps(at), sum[i], scales, x[i].scale[run.x]));
@@ -2874,25 +2905,30 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
     }
     for (i = 0; i < count && j < t->cols; i++) {
         float *at = y + i * y_stride;
-        _mm512_storeu_ps(at, LLMQ__F(ztail)(t, l, x + i, row, t->row_size, j, run, sum[i], _mm512_loadu_ps(at)));
+        _mm512_storeu_ps(at, LLMQ__F(ztail)(t, l, x + i, row, j, run, sum[i], _mm512_loadu_ps(at)));
     }
 }
 
-/* Sixteen rows at a time, a sixteenth of the range apart: distant streams, as above, and one less if they would share their
-   place in the level-1 cache, whose 4096-byte ways hold twelve at most. */
-LLMQ__WORD void LLMQ__F(zmatvec)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+/* Sixteen rows at a time. For few activations they are a sixteenth of the range apart: distant streams, as in section 3, and
+   one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer than sixteen. */
+LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                  uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
-    uint32_t r, b, i, k, apart;
+    const int batch = count >= 4;
+    const uint8_t *row[16];
+    float v[16];
+    uint32_t r, b, i, k, apart = 1;
     for (r = r0; r < r1; r += 16 * apart) {
-        apart = (r1 - r) / 16;
+        if (!batch) apart = (r1 - r) / 16;
         if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
-        for (b = r; b < r + apart; b++)
-            for (i = 0; i < count; i++) {
-                float v[16];
-                _mm512_storeu_ps(v, LLMQ__F(zany)(t, l, g, x + i, t->data + (size_t)b * t->row_size, apart * t->row_size));
+        for (b = r; b < r + apart; b++) {
+            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
+            for (i = 0; i < count && batch; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + b, y_stride);
+            for (i = 0; i < count && !batch; i++) {
+                _mm512_storeu_ps(v, LLMQ__F(zany)(t, l, g, x + i, row));
                 for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
             }
+        }
     }
 }
 
@@ -2900,17 +2936,14 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
                                    size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16, r, i;
-    llmq__zgrid g = LLMQ__F(zgrid_of)(&t->format);
-    if (end == r0 || g.kind == LLMQ__KIND_OTHER || w % 128 || a % 128) {
-        llmq__rows_i8_avx512(t, x, count, r0, r1, y, y_stride);
-        return;
+    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
+    llmq__zgrid g;
+    if (w % 128 || a % 128) end = r0;
+    if (end > r0) {
+        LLMQ__F(zgrid_of)(&t->format, &g);
+        if (g.kind == LLMQ__KIND_OTHER) end = r0;
+        else LLMQ__F(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
     }
-    if (count < 4) LLMQ__F(zmatvec)(t, &l, &g, x, count, r0, end, y, y_stride);
-    else
-        for (r = r0; r < end; r += 16)
-            for (i = 0; i < count; i += 32)
-                LLMQ__F(zbatch)(t, &l, &g, x + i, llmq__min(count - i, 32), t->data + (size_t)r * t->row_size, y + i * y_stride + r, y_stride);
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
 

@@ -1,107 +1,167 @@
-/* bench: speed of the scalar products, for one activation and for a batch, beside a plain float loop of the same shape.
+/* bench: speed of every table of kernels that can run here, for every built-in grid, beside what memory can deliver and what
+   a BLAS does with float weights.
 
-       bench [rows cols]            default 512 x 1024: the stored weights stay in a level-2 cache
+       bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem] [--part products,steps,threads,worst]
+             [--core N] [--mem MB] [--seconds S] [--out DIR]
 
-   Medians of 21 runs, one thread; quote the ratios, not the absolute figures. TSV=1: lines bench.scalar.FORMAT.l2.gws. */
+   Parts:
+     products  int8 products with one activation; stored weights in the level-2 cache (512 KB, rows of 1,024), as one matrix
+               of 4096 x 4096, and in memory (640 MB of such matrices, none used again before all others were). After each
+               sample the same core reads the next stretch of the same memory as fast as it can: `share` is the stored bytes a
+               second of the product over those of the reader, medians of these neighbours; p10 that of their fastest tenths.
+     steps     the Hadamard transform beside memcpy, preparing an activation beside the product it is for, batches, float
+               activations, decoding, transposed products, the encoder, appending to a cache
+     threads   two threads with half of the rows each
+     worst     the smallest speed-up over the scalar table, many shapes and calls
+   All that is compared takes turns on one core (measure.h). TSV=1 in the environment: lines key<TAB>value only. A complete
+   run also leaves bench.tsv and bench.json beside the program, any run with --out in DIR. Ctrl-C prints what there is. */
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+#include "plan.h"
+#include "print.h"
+#include "products.h"
+#include "steps.h"
+#include "threads.h"
 
-enum { RUNS = 21, BATCH = 8 };
-
-static double now(void)
+static void part_threads(void)
 {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    const llmq_kernels *best = tables[table_count - 1];
+    llmq_format f;
+    llmq_tensor t;
+    double ratio;
+    if (second_core < 0) return;
+    must(llmq_format_find(&f, "g4", 128));
+    t = tensor_make(&f, NULL, level_rows(&levels[0], &f), levels[0].cols);
+    t.kernels = best;
+    arena_fill_scales(&t, 1);
+    vectors_prepare(&t, 1);
+    progress("two threads", best->name);
+    ratio = two_threads(&t, second_core, 5 * options.seconds);
+    if (!isnan(ratio)) record(ratio, "bench.%s.g4.l2.threads2", best->name);
 }
 
-static int compare_doubles(const void *a, const void *b)
+static void part_worst(void)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, compare_doubles);
-    return v[n / 2];
-}
-
-static void plain(const float *w, uint32_t rows, uint32_t cols, const float *x, float *y)
-{
-    for (uint32_t r = 0; r < rows; r++) {
-        float sum = 0;
-        for (uint32_t j = 0; j < cols; j++) sum += w[(size_t)r * cols + j] * x[j];
-        y[r] = sum;
+    int shapes = options.quick ? 4 : SHAPES, lengths = options.quick ? 4 : LENGTHS;
+    double smallest = HUGE_VAL;
+    for (int i = 1; i < table_count && !stopped; i++) {
+        worst *w = &slowest[i];
+        w->seconds = options.quick ? 0.2e-3 : 0.5e-3;
+        for (int f = 0; f < format_count && !stopped; f++) {
+            progress("worst case", tables[i]->name);
+            worst_of_format(w, &formats[f], tables[i], shapes);
+        }
+        worst_of_lengths(w, &formats[0], tables[i], lengths);
+        if (!w->cases) continue;
+        record(w->slowest[0].speedup, "bench.%s.worst.speedup", tables[i]->name);
+        if (w->slowest[0].speedup < smallest) smallest = w->slowest[0].speedup;
     }
+    if (isfinite(smallest)) record(smallest, "bench.worst.speedup");
 }
 
-static void *allocate(size_t n)
+static void usage(void)
 {
-    void *p = malloc(n ? n : 1);
-    if (!p) exit(1);
-    return p;
+    fprintf(stderr, "usage: bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem]\n"
+                    "             [--part products,steps,threads,worst] [--core N] [--mem MB] [--seconds S] [--out DIR]\n");
+    exit(2);
 }
 
-/* Seconds of a product with `count` activations of `bits`. */
-static double time_product(const llmq_tensor *t, const float *x, uint32_t bits, uint32_t count, float *y)
+static void parse(int argc, char **argv)
 {
-    llmq_activation a[BATCH];
-    size_t size = llmq_activation_size(t, bits);
-    double v[RUNS];
-    for (uint32_t i = 0; i < count; i++)
-        if (llmq_activation_prepare(&a[i], t, bits, x, allocate(size), size)) exit(1);
-    for (int k = 0; k < RUNS; k++) {
-        double start = now();
-        if (llmq_matmul(t, a, count, 0, t->rows, y, t->rows)) exit(1);
-        v[k] = now() - start;
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(name, "--quick")) {
+            options.quick = 1;
+            options.seconds = 0.02;
+            if (!options.where) options.where = "l2";
+            if (!options.format) options.format = "g2,g4,v2n64";
+            continue;
+        }
+        if (!value) usage();
+        i++;
+        if (!strcmp(name, "--table")) options.table = value;
+        else if (!strcmp(name, "--format")) options.format = value;
+        else if (!strcmp(name, "--where")) options.where = value;
+        else if (!strcmp(name, "--part")) options.part = value;
+        else if (!strcmp(name, "--out")) options.out = value;
+        else if (!strcmp(name, "--core")) options.core = atoi(value);
+        else if (!strcmp(name, "--mem")) options.mem = (size_t)atoi(value) << 20;
+        else if (!strcmp(name, "--seconds")) options.seconds = atof(value);
+        else usage();
     }
-    for (uint32_t i = 0; i < count; i++) free((void *)(uintptr_t)a[i].x);
-    return median(v, RUNS);
+    options.tsv = getenv("TSV") && *getenv("TSV");
+}
+
+static void choose(void)
+{
+    uint32_t here = llmq_cpu_features();
+    const llmq_kernels *k;
+    llmq_format f;
+    for (uint32_t i = 0; (k = llmq_kernels_at(i)) != NULL && table_count < TABLES; i++)
+        if (!(k->features & ~here) && (i == 0 || listed(options.table, k->name))) tables[table_count++] = k;
+    for (uint32_t i = 0; llmq_format_at(&f, i) == LLMQ_OK && format_count < FORMATS; i++)
+        if (f.points && listed(options.format, f.name)) formats[format_count++] = f;
+    if (!format_count) usage();
+}
+
+/* Not more than half of what is free: a bench that swaps measures the disk. */
+static size_t memory_for(size_t wanted)
+{
+    char text[128];
+    FILE *file = fopen("/proc/meminfo", "r");
+    unsigned long kb = 0;
+    while (file && !kb && fgets(text, sizeof text, file))
+        if (!strncmp(text, "MemAvailable:", 13)) kb = strtoul(text + 13, NULL, 10);
+    if (file) fclose(file);
+    return kb && kb / 2 < wanted >> 10 ? (size_t)kb << 9 : wanted;
+}
+
+static void write_file(const char *directory, const char *name, const machine *m)
+{
+    char path[1024];
+    FILE *file;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (!(file = fopen(path, "w"))) {
+        fprintf(stderr, "bench: cannot write %s\n", path);
+        exit(1);
+    }
+    if (m) write_json(file, m, base.library);
+    else write_tsv(file);
+    fclose(file);
 }
 
 int main(int argc, char **argv)
 {
-    uint32_t rows = argc > 2 ? (uint32_t)atoi(argv[1]) : 512, cols = argc > 2 ? (uint32_t)atoi(argv[2]) : 1024;
-    size_t n = (size_t)rows * cols;
-    float *w = (float *)allocate(n * sizeof *w), *x = (float *)allocate(cols * sizeof *x), *y = (float *)allocate(rows * BATCH * sizeof *y);
-    double v[RUNS], base;
-    int tsv = getenv("TSV") && *getenv("TSV");
-    llmq_format f;
-    for (size_t i = 0; i < n; i++) w[i] = (float)((int)(llmq_random(1, (uint32_t)i) % 2001) - 1000) / 1000;
-    for (uint32_t j = 0; j < cols; j++) x[j] = (float)((int)(llmq_random(2, j) % 2001) - 1000) / 1000;
-    for (int k = 0; k < RUNS; k++) {
-        double start = now();
-        plain(w, rows, cols, x, y);
-        v[k] = now() - start;
+    struct sigaction on_stop;
+    machine m;
+    parse(argc, argv);
+    memset(&on_stop, 0, sizeof on_stop);
+    on_stop.sa_handler = stop;
+    on_stop.sa_flags = (int)SA_RESETHAND; /* the second one ends it */
+    sigaction(SIGINT, &on_stop, NULL);
+    choose();
+    options.mem = memory_for(options.mem);
+    second_core = other_core(options.core);
+    m = machine_describe(pin(options.core));
+    base = baseline_load();
+    arena_make(listed(options.where, "mem") && options.mem > 128u << 20 ? options.mem : 128u << 20);
+    arena_fill_codes();
+    vectors_make();
+    if (listed(options.part, "products")) part_products();
+    if (listed(options.part, "steps") && !stopped) part_steps();
+    if (listed(options.part, "threads") && !stopped) part_threads();
+    if (listed(options.part, "worst") && !stopped) part_worst();
+    if (isatty(2)) fprintf(stderr, "\r\033[K");
+    if (options.tsv) write_tsv(stdout);
+    else print_all(&m);
+    if (!options.out && !stopped && !options.quick && !options.table && !options.format && !options.where && !options.part) {
+        char *slash = strrchr(argv[0], '/');
+        if (slash) *slash = 0;
+        options.out = slash ? argv[0] : ".";
     }
-    base = median(v, RUNS);
-    if (!tsv) printf("scalar kernels, %u x %u, G weights/s; plain float loop: %.2f\n\n%-8s %7s %10s %10s %14s\n", rows, cols, (double)n / base / 1e9,
-                     "format", "bpw", "int8", "float", "int8, batch 8");
-    for (uint32_t i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) {
-        llmq_encode_options fast = { LLMQ_EFFORT_FAST, NULL, NULL };
-        size_t size = llmq_tensor_size(&f, rows, cols), work_size;
-        void *data = allocate(size), *work;
-        double g8 = 0, g32, batch = 0;
-        llmq_tensor t;
-        if (llmq_tensor_init(&t, &f, NULL, rows, cols, data, size)) return 1;
-        work = allocate(work_size = llmq_encode_work_size(&t));
-        if (llmq_encode(&t, data, 0, rows, w, cols, &fast, work, work_size, NULL)) return 1;
-        g32 = (double)n / time_product(&t, x, 32, 1, y) / 1e9;
-        if (f.points) {
-            g8 = (double)n / time_product(&t, x, 8, 1, y) / 1e9;
-            batch = BATCH * (double)n / time_product(&t, x, 8, BATCH, y) / 1e9;
-        }
-        if (tsv) printf("bench.scalar.%s.l2.gws\t%.4g\n", f.name, f.points ? g8 : g32);
-        else printf("%-8s %7.3f %10.2f %10.2f %14.2f\n", f.name, 8.0 * (double)size / (double)n, g8, g32, batch);
-        free(data);
-        free(work);
-    }
-    free(w);
-    free(x);
-    free(y);
-    return 0;
+    if (options.out) write_file(options.out, "bench.tsv", NULL), write_file(options.out, "bench.json", &m);
+    return stopped;
 }

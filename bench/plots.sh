@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# plots.sh BUILD - BUILD/distortion.svg (distortion against rate) and BUILD/eval.svg (divergence against bits a weight on the
-# shipped model), from the same figures as `make distortion` and `make eval`. Needs gnuplot (Debian: gnuplot-nox).
+# plots.sh BUILD - BUILD/distortion.svg (distortion against rate), BUILD/eval.svg (divergence against bits a weight on the
+# shipped model) and BUILD/roofline.svg (speed of the products against what a core can read), from the same figures as `make
+# distortion`, `make eval` and `make bench`: those of the last complete bench if the program is not newer, else a short one.
+# Needs gnuplot (Debian: gnuplot-nox).
 set -eu
 cd "$(dirname "$0")/.."
 b=$1
@@ -26,4 +28,37 @@ set xlabel "stored bits a weight, scales included"; set ylabel "KL, nats a token
 plot "$b/eval-grid.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" title "llmq grids, groups of 64", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
      "$b/eval-rtn.dat" using 2:3 with points pt 5 ps 0.8 lc rgb "#b04a2f" title "round to nearest, groups of 32", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle
 PLOT
-echo "$b/distortion.svg $b/eval.svg"
+
+if [ "$b/bench.tsv" -nt "$b/bench" ]; then cp "$b/bench.tsv" "$b/roofline.tsv"
+else TSV=1 "$b/bench" --part products --where l2,mem --format g2,g3,g4,v2n64,v2n256,v4n256 --seconds 0.2 > "$b/roofline.tsv"; fi
+
+# column N: what stands N-th in bench.TABLE.FORMAT.LEVEL.gbs, each once, in the order of the file
+column() { awk -F'[.\t]' -v n="$1" '$1 == "bench" && $5 == "gbs" && $2 != "baseline" && !seen[$n]++ { print $n }' "$b/roofline.tsv"; }
+
+# roofline LEVEL: the commands of one panel. Its data: a line for each format, a column for each table.
+roofline() {
+    local level=$1 read base n=1 colour=(x "#999999" "#b04a2f" "#d99a2b" "#4f8f3a" "#1f5fa8" "#6b3fa0" "#222222") plot=
+    read=$(awk -F'\t' -v k="bench.read.$level.gbs" '$1 == k { print $2 }' "$b/roofline.tsv")
+    base=$(awk -F'\t' -v k="^bench.baseline.[a-z]+.$level.gbs" '$1 ~ k { print $2 }' "$b/roofline.tsv")
+    awk -F'[\t]' -v level="$level" -v tables="$(column 2 | tr '\n' ' ')" -v formats="$(column 3 | tr '\n' ' ')" '{ v[$1] = $2 }
+        END { n = split(formats, f, " "); m = split(tables, t, " ")
+              for (i = 1; i <= n; i++) { printf "%s", f[i]
+                  for (j = 1; j <= m; j++) { k = "bench." t[j] "." f[i] "." level ".gbs"; printf " %s", k in v ? v[k] : "NaN" } print "" } }' \
+        "$b/roofline.tsv" > "$b/roofline-$level.dat"
+    while read -r table; do
+        plot="$plot, \"$b/roofline-$level.dat\" using 0:$((n + 1)):xtic(1) with linespoints pt 7 ps 0.6 dt 3 lc rgb \"${colour[(n - 1) % 7 + 1]}\" title \"$table\""
+        n=$((n + 1))
+    done < <(column 2)
+    echo "set title \"$level: the core reads $(printf %.0f "$read") GB/s\""
+    echo "plot $read with lines lw 2 lc rgb \"black\" title \"read bandwidth\", ${base:-NaN} with lines dt 2 lc rgb \"black\" title \"float weights (BLAS)\"$plot"
+}
+
+levels=$(column 4)
+{
+    echo "set term svg size $((40 + 420 * $(wc -w <<< "$levels"))),560 font \"sans,12\" background \"white\"; set output \"$b/roofline.svg\""
+    echo "set multiplot layout 1,$(wc -w <<< "$levels") title \"Stored weights that an int8 product streams, one core, GB/s\""
+    echo "set grid; set logscale y; set yrange [0.05:300]; set xtics rotate by -60; set xrange [-0.5:$(column 3 | wc -l) - 0.5]; set key below font \",10\" samplen 2"
+    for level in $levels; do roofline "$level"; done
+    echo "unset multiplot"
+} | gnuplot
+echo "$b/distortion.svg $b/eval.svg $b/roofline.svg"
