@@ -14,7 +14,7 @@ for target in s390x-linux-gnu:s390x aarch64-linux-gnu:aarch64 arm-linux-gnueabih
     done
 done > "$out/jobs"
 
-# More of Arm's instruction sets, and WebAssembly under node.
+# More of Arm's instruction sets; and WebAssembly, which needs clang-19, lld-19, libclang-rt-19-dev-wasm32, wasi-libc and node.
 while IFS='|' read -r name cc run; do
     for t in "${cc%% *}" "${run%% *}"; do
         command -v "$t" > /dev/null || { echo "skipped: $name, $t is not installed"; continue 2; }
