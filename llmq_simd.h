@@ -1149,9 +1149,8 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
    its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits.
 
    smmla (I8MM) multiplies 8 columns of two rows by those of two activations, twice as many products as sdot, but rows and
-   activations must first be put together in pairs, on the same units that multiply: for the four rows times eight activations
-   that share one decoding here that is 24 instructions beside 32, where sdot needs 64. It waits for a kernel that keeps the
-   pairs; a processor with I8MM has sdot, and runs neondot. */
+   activations must first be put together in pairs, by the units that multiply: for 32 columns of four rows and eight activations
+   24 instructions beside 32, where sdot needs 64. So there is no table of it; a processor with I8MM has sdot and runs neondot. */
 
 #if LLMQ_SIMD_NEON
 #define LLMQ__ISA neon
