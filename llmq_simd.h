@@ -33,10 +33,12 @@
 
 /* ---- 1. Configuration ---------------------------------------------------------------------------------------------
 
-   Each 0 or 1; the default is 1 where the compiler can make it. On x86 the functions carry target attributes, so that the
-   rest of the program may be compiled for any processor; elsewhere a set is compiled in when the compiler is told of it.
+   Each 0 or 1; the default is 1 where the compiler can make it. On x86, and on AArch64 beyond NEON, the functions carry target
+   attributes, so that the rest of the program may be compiled for any processor; elsewhere a set is compiled in when the
+   compiler is told of it. On Arm nothing is asked of the processor: LLMQ_CPU_FEATURES (llmq.h) says that it has more, such as
+   getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux.
    LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
-   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
+   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
 #if (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
 #define LLMQ__X86 1
 #include <immintrin.h>
@@ -65,6 +67,46 @@
 #endif
 #ifndef LLMQ_SIMD_AVX512
 #define LLMQ_SIMD_AVX512 LLMQ_SIMD_AVX2
+#endif
+
+#if defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define LLMQ__ARM 1
+#include <arm_neon.h>
+#else
+#define LLMQ__ARM 0
+#endif
+/* Can single functions have more than the program? clang before 16 hides the intrinsics; gcc inlines only what was compiled for
+   a subset of the function's sets, and those that the command line adds are not all known here. */
+#if !LLMQ__ARM || !defined(__aarch64__)
+#define LLMQ__ARM_TARGETS 0
+#elif defined(__clang__)
+#define LLMQ__ARM_TARGETS (__clang_major__ >= 16)
+#elif defined(__ARM_FEATURE_SVE) || (defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC) && !defined(__ARM_FEATURE_DOTPROD))
+#define LLMQ__ARM_TARGETS 0
+#else
+#define LLMQ__ARM_TARGETS (__GNUC__ >= 10)
+#endif
+#ifndef LLMQ_SIMD_NEON
+#define LLMQ_SIMD_NEON LLMQ__ARM
+#endif
+#ifndef LLMQ_SIMD_DOTPROD
+#if !LLMQ_SIMD_NEON
+#define LLMQ_SIMD_DOTPROD 0
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define LLMQ_SIMD_DOTPROD 1
+#else
+#define LLMQ_SIMD_DOTPROD LLMQ__ARM_TARGETS
+#endif
+#endif
+#if defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#endif
+#ifndef LLMQ_SIMD_WASM
+#if defined(__wasm_simd128__)
+#define LLMQ_SIMD_WASM 1
+#else
+#define LLMQ_SIMD_WASM 0
+#endif
 #endif
 
 #if (LLMQ_SIMD_AVXVNNI || LLMQ_SIMD_AVX512) && !LLMQ_SIMD_AVX2
@@ -1159,6 +1201,460 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #include LLMQ_SIMD_SELF
 #endif
 
+/* ---- 7. Arm: NEON -------------------------------------------------------------------------------------------------
+
+   The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
+   So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
+   32-bit Arm, where vectors do what is exact in integers: signs, comparisons of magnitudes, conversions. Products of int8
+   activations, which are most of the work, use floats once a group. clang's optimizer puts neighbouring floats into vectors on
+   its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits.
+
+   smmla (I8MM) multiplies 8 columns of two rows by those of two activations, twice as many products as sdot, but rows and
+   activations must first be put together in pairs, by the units that multiply: for 32 columns of four rows and eight activations
+   24 instructions beside 32, where sdot needs 64. So there is no table of it; a processor with I8MM has sdot and runs neondot. */
+
+#if LLMQ_SIMD_NEON
+#define LLMQ__ISA neon
+#define LLMQ__FLOATS neon
+#define LLMQ__BYTES neon
+#define LLMQ__DOTS neon
+#define LLMQ__QUADS neon
+#define LLMQ__TARGET
+#define LLMQ__RADIX 16
+#define LLMQ__LEAST (-128)
+
+LLMQ__WORD float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
+{
+    static const int32_t up[4] = { 31, 30, 29, 28 };
+    uint32x4_t top = vandq_u32(vshlq_u32(vdupq_n_u32(bits), vld1q_s32(up)), vdupq_n_u32(0x80000000u));
+    return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), top));
+}
+LLMQ__WORD uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
+{
+    return vmaxq_u32(m, vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0x7fffffffu)));
+}
+LLMQ__WORD float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
+typedef uint32x4_t llmq__us_neon; /* all 16 lanes folded into four */
+LLMQ__WORD uint32x4_t llmq__zero_us_neon(void) { return vdupq_n_u32(0); }
+LLMQ__WORD uint32_t llmq__top16_neon(uint32x4_t m)
+{
+    uint32x2_t half = vmax_u32(vget_low_u32(m), vget_high_u32(m));
+    return vget_lane_u32(vpmax_u32(half, half), 0);
+}
+
+#if defined(__aarch64__)
+#define LLMQ__FL 4
+typedef float32x4_t llmq__fv_neon;
+LLMQ__WORD float32x4_t llmq__ldv_neon(const float *p) { return vld1q_f32(p); }
+LLMQ__WORD void llmq__stv_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__WORD float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x); }
+LLMQ__WORD float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__inner_neon(float32x4_t v) /* a product with 1 or -1 is exact, so fused or not is the same */
+{
+    static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
+    v = vfmaq_f32(vrev64q_f32(v), v, vld1q_f32(s1));
+    return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(s2));
+}
+
+typedef struct llmq__fs_neon { float32x4_t a, b, c, d; } llmq__fs_neon;
+LLMQ__WORD llmq__fs_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
+{
+    llmq__fs_neon v;
+    v.a = a;
+    v.b = b;
+    v.c = c;
+    v.d = d;
+    return v;
+}
+LLMQ__WORD llmq__fs_neon llmq__ld16_neon(const float *p)
+{
+    return llmq__fs_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
+}
+LLMQ__WORD void llmq__st16_neon(float *p, llmq__fs_neon v)
+{
+    vst1q_f32(p, v.a);
+    vst1q_f32(p + 4, v.b);
+    vst1q_f32(p + 8, v.c);
+    vst1q_f32(p + 12, v.d);
+}
+LLMQ__WORD llmq__fs_neon llmq__set16_neon(float x)
+{
+    return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
+}
+#define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
+LLMQ__WORD llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vaddq_f32); }
+LLMQ__WORD llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vsubq_f32); }
+LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vmulq_f32); }
+#undef LLMQ__EACH
+LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+{
+    int8x16_t v = vld1q_s8(p);
+    int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)), llmq__widen4_neon(vget_low_s16(hi)),
+                            llmq__widen4_neon(vget_high_s16(hi)));
+}
+LLMQ__WORD float llmq__fold16_neon(llmq__fs_neon v)
+{
+    float32x4_t f = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
+    float32x2_t h = vadd_f32(vget_low_f32(f), vget_high_f32(f));
+    return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
+}
+LLMQ__WORD llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+{
+    return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4), llmq__flip4_neon(v.c, bits >> 8),
+                            llmq__flip4_neon(v.d, bits >> 12));
+}
+LLMQ__WORD uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+{
+    return llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(m, v.a), v.b), v.c), v.d);
+}
+LLMQ__WORD int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b) /* to the nearest, ties to even */
+{
+    return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
+}
+LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v)
+{
+    vst1q_s8(q, vcombine_s8(vqmovn_s16(llmq__narrow8_neon(v.a, v.b)), vqmovn_s16(llmq__narrow8_neon(v.c, v.d))));
+}
+LLMQ__WORD void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x4_t *least, float32x4_t *code)
+{
+    uint32x4_t less = vcltq_f32(s, *least);
+    *least = vbslq_f32(less, s, *least);
+    *code = vbslq_f32(less, k, *code);
+}
+LLMQ__WORD void llmq__keep16_neon(llmq__fs_neon s, llmq__fs_neon k, llmq__fs_neon *least, llmq__fs_neon *code)
+{
+    llmq__keep4_neon(s.a, k.a, &least->a, &code->a);
+    llmq__keep4_neon(s.b, k.b, &least->b, &code->b);
+    llmq__keep4_neon(s.c, k.c, &least->c, &code->c);
+    llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
+}
+LLMQ__WORD uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
+{
+    return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
+}
+LLMQ__WORD void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
+{
+    vst1q_u16(p, llmq__code8_neon(v.a, v.b));
+    vst1q_u16(p + 8, llmq__code8_neon(v.c, v.d));
+}
+#else
+#define LLMQ__FL 1
+typedef float llmq__fv_neon;
+LLMQ__WORD float llmq__ldv_neon(const float *p) { return *p; }
+LLMQ__WORD void llmq__stv_neon(float *p, float v) { *p = v; }
+LLMQ__WORD float llmq__setv_neon(float x) { return x; }
+LLMQ__WORD float llmq__addv_neon(float a, float b) { return a + b; }
+LLMQ__WORD float llmq__subv_neon(float a, float b) { return a - b; }
+LLMQ__WORD float llmq__mulv_neon(float a, float b) { return a * b; }
+LLMQ__WORD float llmq__inner_neon(float v) { return v; }
+
+typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
+#define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
+#define LLMQ__LOAD(i) v.f[i] = p[i];
+#define LLMQ__STORE(i) p[i] = v.f[i];
+#define LLMQ__SET(i) v.f[i] = x;
+#define LLMQ__ADD(i) x.f[i] = llmq__addv_neon(x.f[i], y.f[i]);
+#define LLMQ__SUB(i) x.f[i] = llmq__subv_neon(x.f[i], y.f[i]);
+#define LLMQ__MUL(i) x.f[i] = llmq__mulv_neon(x.f[i], y.f[i]);
+LLMQ__WORD llmq__fs_neon llmq__ld16_neon(const float *p) { llmq__fs_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
+LLMQ__WORD void llmq__st16_neon(float *p, llmq__fs_neon v) { LLMQ__EACH(LLMQ__STORE) }
+LLMQ__WORD llmq__fs_neon llmq__set16_neon(float x) { llmq__fs_neon v; LLMQ__EACH(LLMQ__SET) return v; }
+LLMQ__WORD llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
+LLMQ__WORD llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
+LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
+#undef LLMQ__EACH
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+#undef LLMQ__SET
+#undef LLMQ__ADD
+#undef LLMQ__SUB
+#undef LLMQ__MUL
+LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+{
+    float f[16];
+    int8x16_t v = vld1q_s8(p);
+    int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    vst1q_f32(f, llmq__widen4_neon(vget_low_s16(lo)));
+    vst1q_f32(f + 4, llmq__widen4_neon(vget_high_s16(lo)));
+    vst1q_f32(f + 8, llmq__widen4_neon(vget_low_s16(hi)));
+    vst1q_f32(f + 12, llmq__widen4_neon(vget_high_s16(hi)));
+    return llmq__ld16_neon(f);
+}
+LLMQ__WORD float llmq__fold16_neon(llmq__fs_neon v) { return llmq__lane_sum(v.f); }
+LLMQ__WORD llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+{
+    uint32_t i;
+    for (i = 0; i < 16; i += 4) vst1q_f32(v.f + i, llmq__flip4_neon(vld1q_f32(v.f + i), bits >> i));
+    return v;
+}
+LLMQ__WORD uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+{
+    uint32_t i;
+    for (i = 0; i < 16; i += 4) m = llmq__amax4_neon(m, vld1q_f32(v.f + i));
+    return m;
+}
+LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal number rounds to 0, flushed or not */
+{
+    uint32_t i;
+    for (i = 0; i < 16; i += 8) {
+        uint32x4_t a = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i), vdupq_n_f32(12582912.0f)));
+        uint32x4_t b = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i + 4), vdupq_n_f32(12582912.0f)));
+        vst1_u8((uint8_t *)q + i, vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b)))); /* the integer is the low bits */
+    }
+}
+#endif
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 2
+#include LLMQ_SIMD_SELF
+
+typedef struct llmq__bs_neon { uint8x16_t a, b; } llmq__bs_neon;
+LLMQ__WORD llmq__bs_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
+{
+    llmq__bs_neon v;
+    v.a = a;
+    v.b = b;
+    return v;
+}
+LLMQ__WORD llmq__bs_neon llmq__ldb_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
+LLMQ__WORD void llmq__stb_neon(void *p, llmq__bs_neon v)
+{
+    vst1q_u8((uint8_t *)p, v.a);
+    vst1q_u8((uint8_t *)p + 16, v.b);
+}
+LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
+LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
+{
+    v = v >> (uint8_t)s;
+    return 255 >> s <= mask ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
+}
+LLMQ__WORD llmq__bs_neon llmq__part_neon(llmq__bs_neon x, uint32_t s, int mask)
+{
+    return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
+}
+LLMQ__WORD llmq__bs_neon llmq__up_neon(llmq__bs_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
+LLMQ__WORD llmq__bs_neon llmq__halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
+{
+    uint8x16_t v = vld1q_u8((const uint8_t *)p);
+    return llmq__bs_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
+}
+LLMQ__WORD void llmq__st2_neon(int8_t *p, llmq__bs_neon x, llmq__bs_neon y)
+{
+    uint8x16x2_t lo, hi;
+    lo.val[0] = x.a;
+    lo.val[1] = y.a;
+    hi.val[0] = x.b;
+    hi.val[1] = y.b;
+    vst2q_u8((uint8_t *)p, lo);
+    vst2q_u8((uint8_t *)p + 32, hi);
+}
+
+#if defined(__aarch64__)
+typedef struct llmq__tab_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__tab_neon; /* as instructions take them: gcc would copy */
+LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+{
+    llmq__bs_neon lo = llmq__ldb_neon(p), hi = llmq__ldb_neon(p + 32);
+    llmq__tab_neon t;
+    t.two.val[0] = t.four.val[0] = lo.a;
+    t.two.val[1] = t.four.val[1] = lo.b;
+    t.four.val[2] = hi.a;
+    t.four.val[3] = hi.b;
+    return t;
+}
+LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
+}
+LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
+}
+LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
+}
+#else
+typedef struct llmq__tab_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__tab_neon;
+LLMQ__WORD uint8x8x4_t llmq__tab32_neon(const int8_t *p)
+{
+    uint8x8x4_t t;
+    uint32_t i;
+    for (i = 0; i < 4; i++) t.val[i] = vld1_u8((const uint8_t *)p + 8 * i);
+    return t;
+}
+LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+{
+    llmq__tab_neon t;
+    t.lo = llmq__tab32_neon(p);
+    t.hi = llmq__tab32_neon(p + 32);
+    t.two.val[0] = t.lo.val[0];
+    t.two.val[1] = t.lo.val[1];
+    return t;
+}
+/* A look-up takes and gives 8 bytes here: a word is four of them. */
+#define LLMQ__EACH(look)                                                                                    \
+    return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))),             \
+                            vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
+LLMQ__WORD uint8x8_t llmq__look16_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
+LLMQ__WORD uint8x8_t llmq__look32_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
+LLMQ__WORD uint8x8_t llmq__look64_neon(const llmq__tab_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
+{
+    return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
+}
+LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look32_neon); }
+LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look64_neon); }
+#undef LLMQ__EACH
+#endif
+LLMQ__WORD llmq__bs_neon llmq__whole_neon(llmq__bs_neon v) /* max(code - 128, -127) */
+{
+    const uint8x16_t one = vdupq_n_u8(1), top = vdupq_n_u8(128);
+    return llmq__bs_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
+}
+LLMQ__WORD llmq__bs_neon llmq__plain_neon(llmq__bs_neon v) { return v; }
+
+typedef struct llmq__as_neon { int8x16_t a, b; } llmq__as_neon;
+typedef llmq__as_neon llmq__ws_neon;
+LLMQ__WORD llmq__as_neon llmq__lda_neon(const int8_t *p)
+{
+    llmq__as_neon x;
+    x.a = vld1q_s8(p);
+    x.b = vld1q_s8(p + 16);
+    return x;
+}
+LLMQ__WORD void llmq__lda2_neon(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd)
+{
+    int8x16x2_t lo = vld2q_s8(p), hi = vld2q_s8(p + 32);
+    even->a = lo.val[0];
+    even->b = hi.val[0];
+    odd->a = lo.val[1];
+    odd->b = hi.val[1];
+}
+typedef int32x4_t llmq__is_neon;
+LLMQ__WORD int32x4_t llmq__zero_is_neon(void) { return vdupq_n_s32(0); }
+/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+LLMQ__WORD int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
+{
+    int8x16_t v = vreinterpretq_s8_u8(w);
+    int16x8_t pairs = vmull_s8(vget_low_s8(v), vget_low_s8(x));
+    return vpadalq_s16(sum, vmlal_s8(pairs, vget_high_s8(v), vget_high_s8(x)));
+}
+LLMQ__WORD int32x4_t llmq__dot_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+{
+    return llmq__dot1_neon(llmq__dot1_neon(sum, w.a, x.a), w.b, x.b);
+}
+LLMQ__WORD int32x4_t llmq__bias_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__WORD llmq__as_neon llmq__ldw_neon(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__WORD int32x4_t llmq__dotw_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neon(sum, w, x); }
+LLMQ__WORD int32x4_t llmq__biasw_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+
+typedef int32x4_t llmq__i4_neon;
+typedef float32x4_t llmq__f4_neon;
+LLMQ__WORD int32x4_t llmq__zero_i4_neon(void) { return vdupq_n_s32(0); }
+LLMQ__WORD int32x4_t llmq__add_i4_neon(int32x4_t a, int32x4_t b) { return vaddq_s32(a, b); }
+LLMQ__WORD float32x4_t llmq__set4_neon(float x) { return vdupq_n_f32(x); }
+LLMQ__WORD float32x4_t llmq__cvt4_neon(int32x4_t v) { return vcvtq_f32_s32(v); }
+LLMQ__WORD void llmq__stf4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__WORD float32x4_t llmq__bf4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+{
+    uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
+    v = vset_lane_u16((uint16_t)llmq__load16(p1), v, 1);
+    v = vset_lane_u16((uint16_t)llmq__load16(p2), v, 2);
+    v = vset_lane_u16((uint16_t)llmq__load16(p3), v, 3);
+    return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(v), 16));
+}
+#if defined(__aarch64__)
+LLMQ__WORD int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+{
+    (void)bias;
+    return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+}
+LLMQ__WORD float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+#else
+LLMQ__WORD int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vget_low_s32(v), vget_high_s32(v)); }
+LLMQ__WORD int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+{
+    (void)bias;
+    return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)), vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
+}
+LLMQ__WORD float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
+{
+    float x[4], y[4];
+    uint32_t i;
+    vst1q_f32(x, a);
+    vst1q_f32(y, b);
+    for (i = 0; i < 4; i++) x[i] = llmq__addv_neon(x[i], y[i]);
+    return vld1q_f32(x);
+}
+LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
+{
+    float x[4], y[4];
+    uint32_t i;
+    vst1q_f32(x, a);
+    vst1q_f32(y, b);
+    for (i = 0; i < 4; i++) x[i] = llmq__mulv_neon(x[i], y[i]);
+    return vld1q_f32(x);
+}
+#endif
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
+
+#if LLMQ_SIMD_DOTPROD
+#undef LLMQ__TARGET
+#undef LLMQ__ISA
+#undef LLMQ__DOTS
+#if defined(__ARM_FEATURE_DOTPROD)
+#define LLMQ__TARGET
+#elif defined(__clang__)
+#define LLMQ__TARGET LLMQ__TARGET_OF("+dotprod")
+#else
+#define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod") /* crypto for words compiled with it to be inlined */
+#endif
+#define LLMQ__ISA neondot
+#define LLMQ__DOTS neondot
+
+typedef llmq__tab_neon llmq__tab_neondot;
+LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
+LLMQ__WORD llmq__tab_neon llmq__tab_of_neondot(const int8_t *p) { return llmq__tab_of_neon(p); }
+LLMQ__WORD llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
+typedef llmq__as_neon llmq__as_neondot, llmq__ws_neondot;
+typedef int32x4_t llmq__is_neondot;
+LLMQ__WORD llmq__as_neon llmq__lda_neondot(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__WORD void llmq__lda2_neondot(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd) { llmq__lda2_neon(p, even, odd); }
+LLMQ__WORD int32x4_t llmq__zero_is_neondot(void) { return vdupq_n_s32(0); }
+LLMQ__WORD int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+{
+    return vdotq_s32(vdotq_s32(sum, vreinterpretq_s8_u8(w.a), x.a), vreinterpretq_s8_u8(w.b), x.b);
+}
+LLMQ__WORD int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__WORD llmq__as_neon llmq__ldw_neondot(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__WORD int32x4_t llmq__dotw_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neondot(sum, w, x); }
+LLMQ__WORD int32x4_t llmq__biasw_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__WORD int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+{
+    return llmq__sum4_neon(a, b, c, d, bias);
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot);
+#endif
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 4
+#include LLMQ_SIMD_SELF
+#endif
+
 /* ---- 8. Arm: microcontrollers -------------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
@@ -1948,6 +2444,274 @@ static const llmq_kernels llmq__table_mve = {
 #undef LLMQ__TAME
 #endif
 
+/* ---- 9. WebAssembly -----------------------------------------------------------------------------------------------
+
+   SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
+
+#if LLMQ_SIMD_WASM
+#define LLMQ__ISA wasm
+#define LLMQ__FLOATS wasm
+#define LLMQ__BYTES wasm
+#define LLMQ__DOTS wasm
+#define LLMQ__QUADS wasm
+#define LLMQ__TARGET
+#define LLMQ__FL 4
+#define LLMQ__RADIX 8
+#define LLMQ__LEAST (-128)
+
+typedef v128_t llmq__fv_wasm;
+LLMQ__WORD v128_t llmq__ldv_wasm(const float *p) { return wasm_v128_load(p); }
+LLMQ__WORD void llmq__stv_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__WORD v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x); }
+LLMQ__WORD v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
+LLMQ__WORD v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
+LLMQ__WORD v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+LLMQ__WORD v128_t llmq__inner_wasm(v128_t v)
+{
+    const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
+    v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b */
+    return wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1), wasm_v128_xor(v, high));
+}
+
+typedef struct llmq__fs_wasm { v128_t a, b, c, d; } llmq__fs_wasm;
+LLMQ__WORD llmq__fs_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
+{
+    llmq__fs_wasm v;
+    v.a = a;
+    v.b = b;
+    v.c = c;
+    v.d = d;
+    return v;
+}
+LLMQ__WORD llmq__fs_wasm llmq__ld16_wasm(const float *p)
+{
+    return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
+}
+LLMQ__WORD void llmq__st16_wasm(float *p, llmq__fs_wasm v)
+{
+    wasm_v128_store(p, v.a);
+    wasm_v128_store(p + 4, v.b);
+    wasm_v128_store(p + 8, v.c);
+    wasm_v128_store(p + 12, v.d);
+}
+LLMQ__WORD llmq__fs_wasm llmq__set16_wasm(float x)
+{
+    v128_t v = wasm_f32x4_splat(x);
+    return llmq__fs_of_wasm(v, v, v, v);
+}
+#define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
+LLMQ__WORD llmq__fs_wasm llmq__add16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
+LLMQ__WORD llmq__fs_wasm llmq__sub16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
+LLMQ__WORD llmq__fs_wasm llmq__mul16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
+#undef LLMQ__EACH
+LLMQ__WORD llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
+{
+    v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
+    return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
+}
+LLMQ__WORD v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
+{
+    const v128_t bit = wasm_i32x4_make(1, 2, 4, 8);
+    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), bit), bit);
+    return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
+}
+LLMQ__WORD float llmq__fold16_wasm(llmq__fs_wasm v)
+{
+    v128_t f = wasm_f32x4_add(wasm_f32x4_add(v.a, v.c), wasm_f32x4_add(v.b, v.d));
+    f = wasm_f32x4_add(f, wasm_i32x4_shuffle(f, f, 2, 3, 2, 3));
+    return wasm_f32x4_extract_lane(f, 0) + wasm_f32x4_extract_lane(f, 1);
+}
+LLMQ__WORD llmq__fs_wasm llmq__flip16_wasm(llmq__fs_wasm v, uint32_t bits)
+{
+    return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4), llmq__flip4_wasm(v.c, bits >> 8),
+                            llmq__flip4_wasm(v.d, bits >> 12));
+}
+typedef v128_t llmq__us_wasm; /* all 16 lanes folded into four */
+LLMQ__WORD v128_t llmq__zero_us_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__WORD v128_t llmq__amax4_wasm(v128_t m, v128_t v) { return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff))); }
+LLMQ__WORD v128_t llmq__amax16_wasm(v128_t m, llmq__fs_wasm v)
+{
+    return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
+}
+LLMQ__WORD uint32_t llmq__top16_wasm(v128_t m)
+{
+    m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
+    return (uint32_t)wasm_i32x4_extract_lane(wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
+}
+LLMQ__WORD v128_t llmq__round_wasm(v128_t v)
+{
+    v128_t u = wasm_f32x4_add(v, wasm_f32x4_splat(12582912.0f));
+    return wasm_i32x4_sub(wasm_v128_and(u, wasm_i32x4_splat(0x7fffff)), wasm_i32x4_splat(0x400000));
+}
+LLMQ__WORD void llmq__narrow16_wasm(int8_t *q, llmq__fs_wasm v)
+{
+    v128_t lo = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.a), llmq__round_wasm(v.b));
+    v128_t hi = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.c), llmq__round_wasm(v.d));
+    wasm_v128_store(q, wasm_i8x16_narrow_i16x8(lo, hi));
+}
+LLMQ__WORD void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v128_t *code)
+{
+    v128_t less = wasm_f32x4_lt(s, *least);
+    *least = wasm_v128_bitselect(s, *least, less);
+    *code = wasm_v128_bitselect(k, *code, less);
+}
+LLMQ__WORD void llmq__keep16_wasm(llmq__fs_wasm s, llmq__fs_wasm k, llmq__fs_wasm *least, llmq__fs_wasm *code)
+{
+    llmq__keep4_wasm(s.a, k.a, &least->a, &code->a);
+    llmq__keep4_wasm(s.b, k.b, &least->b, &code->b);
+    llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
+    llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
+}
+LLMQ__WORD v128_t llmq__code8_wasm(v128_t a, v128_t b)
+{
+    return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
+}
+LLMQ__WORD void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
+{
+    wasm_v128_store(p, llmq__code8_wasm(v.a, v.b));
+    wasm_v128_store(p + 8, llmq__code8_wasm(v.c, v.d));
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 2
+#include LLMQ_SIMD_SELF
+
+typedef struct llmq__bs_wasm { v128_t a, b; } llmq__bs_wasm;
+LLMQ__WORD llmq__bs_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
+{
+    llmq__bs_wasm v;
+    v.a = a;
+    v.b = b;
+    return v;
+}
+LLMQ__WORD llmq__bs_wasm llmq__ldb_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
+LLMQ__WORD void llmq__stb_wasm(void *p, llmq__bs_wasm v)
+{
+    wasm_v128_store(p, v.a);
+    wasm_v128_store((uint8_t *)p + 16, v.b);
+}
+LLMQ__WORD llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__WORD v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
+{
+    return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
+}
+LLMQ__WORD llmq__bs_wasm llmq__part_wasm(llmq__bs_wasm x, uint32_t s, int mask)
+{
+    return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
+}
+LLMQ__WORD llmq__bs_wasm llmq__up_wasm(llmq__bs_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
+LLMQ__WORD llmq__bs_wasm llmq__halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
+{
+    v128_t v = wasm_v128_load(p);
+    return llmq__bs_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
+}
+LLMQ__WORD v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
+{
+    if (upper) return wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return wasm_i8x16_shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+LLMQ__WORD void llmq__st2_wasm(int8_t *p, llmq__bs_wasm x, llmq__bs_wasm y)
+{
+    wasm_v128_store(p, llmq__mix_wasm(x.a, y.a, 0));
+    wasm_v128_store(p + 16, llmq__mix_wasm(x.a, y.a, 1));
+    wasm_v128_store(p + 32, llmq__mix_wasm(x.b, y.b, 0));
+    wasm_v128_store(p + 48, llmq__mix_wasm(x.b, y.b, 1));
+}
+
+typedef struct llmq__tab_wasm { v128_t a, b, c, d; } llmq__tab_wasm;
+LLMQ__WORD llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
+{
+    llmq__tab_wasm t;
+    t.a = wasm_v128_load(p);
+    t.b = wasm_v128_load(p + 16);
+    t.c = wasm_v128_load(p + 32);
+    t.d = wasm_v128_load(p + 48);
+    return t;
+}
+LLMQ__WORD llmq__bs_wasm llmq__lut16_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+{
+    return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
+}
+/* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
+LLMQ__WORD v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
+LLMQ__WORD v128_t llmq__look_wasm(const llmq__tab_wasm *t, v128_t v, int n)
+{
+    v128_t r = wasm_v128_or(wasm_i8x16_swizzle(t->a, v), llmq__one_of_wasm(t->b, v, 16));
+    if (n == 32) return r;
+    return wasm_v128_or(r, wasm_v128_or(llmq__one_of_wasm(t->c, v, 32), llmq__one_of_wasm(t->d, v, 48)));
+}
+LLMQ__WORD llmq__bs_wasm llmq__lut32_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+{
+    return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 32), llmq__look_wasm(t, v.b, 32));
+}
+LLMQ__WORD llmq__bs_wasm llmq__lut64_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+{
+    return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
+}
+LLMQ__WORD llmq__bs_wasm llmq__whole_wasm(llmq__bs_wasm v) /* max(code - 128, -127) */
+{
+    const v128_t one = wasm_i8x16_splat(1), top = wasm_i8x16_splat(-128);
+    return llmq__bs_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top), wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
+}
+LLMQ__WORD llmq__bs_wasm llmq__plain_wasm(llmq__bs_wasm v) { return v; }
+
+typedef llmq__bs_wasm llmq__as_wasm, llmq__ws_wasm;
+LLMQ__WORD llmq__bs_wasm llmq__lda_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
+LLMQ__WORD void llmq__lda2_wasm(const int8_t *p, llmq__bs_wasm *even, llmq__bs_wasm *odd)
+{
+    llmq__bs_wasm lo = llmq__ldb_wasm(p), hi = llmq__ldb_wasm(p + 32);
+    even->a = wasm_i8x16_shuffle(lo.a, lo.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    even->b = wasm_i8x16_shuffle(hi.a, hi.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    odd->a = wasm_i8x16_shuffle(lo.a, lo.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    odd->b = wasm_i8x16_shuffle(hi.a, hi.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+typedef v128_t llmq__is_wasm;
+LLMQ__WORD v128_t llmq__zero_is_wasm(void) { return wasm_i32x4_splat(0); }
+/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+LLMQ__WORD v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
+{
+    v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
+    return wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
+}
+LLMQ__WORD v128_t llmq__dot_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
+LLMQ__WORD v128_t llmq__bias_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
+LLMQ__WORD llmq__bs_wasm llmq__ldw_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
+LLMQ__WORD v128_t llmq__dotw_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot_wasm(sum, w, x); }
+LLMQ__WORD v128_t llmq__biasw_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
+
+typedef v128_t llmq__i4_wasm, llmq__f4_wasm;
+LLMQ__WORD v128_t llmq__zero_i4_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__WORD v128_t llmq__add_i4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
+LLMQ__WORD v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* sums of two neighbours */
+{
+    return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
+}
+LLMQ__WORD v128_t llmq__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t d, v128_t bias)
+{
+    (void)bias;
+    return llmq__pairs_wasm(llmq__pairs_wasm(a, b), llmq__pairs_wasm(c, d));
+}
+LLMQ__WORD v128_t llmq__set4_wasm(float x) { return wasm_f32x4_splat(x); }
+LLMQ__WORD v128_t llmq__add4_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
+LLMQ__WORD v128_t llmq__mul4_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+LLMQ__WORD v128_t llmq__cvt4_wasm(v128_t v) { return wasm_f32x4_convert_i32x4(v); }
+LLMQ__WORD void llmq__stf4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__WORD v128_t llmq__bf4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+{
+    v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2), (int32_t)llmq__load16(p3));
+    return wasm_i32x4_shl(v, 16);
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 4
+#include LLMQ_SIMD_SELF
+#endif
+
 /* ---- 10. RISC-V -----------------------------------------------------------------------------------------------------
 
    Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
@@ -2508,6 +3272,15 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
         &llmq__table_avx512vnni,
         &llmq__table_avx512vbmi,
 #endif
+#if LLMQ_SIMD_NEON
+        &llmq__table_neon,
+#endif
+#if LLMQ_SIMD_DOTPROD
+        &llmq__table_neondot,
+#endif
+#if LLMQ_SIMD_WASM
+        &llmq__table_wasm,
+#endif
 #if LLMQ_SIMD_DSP
         &llmq__table_dsp,
 #endif
@@ -2574,6 +3347,15 @@ static uint32_t llmq__simd_features(void)
 static uint32_t llmq__simd_features(void)
 {
     uint32_t have = 0;
+#if LLMQ_SIMD_NEON
+    have |= LLMQ_CPU_NEON;
+#endif
+#if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
+    have |= LLMQ_CPU_DOTPROD;
+#endif
+#if LLMQ_SIMD_WASM
+    have |= LLMQ_CPU_WASM;
+#endif
 #if LLMQ_SIMD_DSP
     have |= LLMQ_CPU_DSP;
 #endif
@@ -2605,6 +3387,8 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__TABLE
 #undef LLMQ__AHEAD
 #undef LLMQ__X86
+#undef LLMQ__ARM
+#undef LLMQ__ARM_TARGETS
 #undef LLMQ_SIMD_SELF
 
 #elif LLMQ__SIMD_PART == 2
@@ -2787,7 +3571,13 @@ LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, u
     for (; i < n; i++) out[i] += scale * v[i];
 }
 
-#if !LLMQ_NO_ENCODER
+#if !LLMQ_NO_ENCODER && LLMQ__FL == 1
+LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                   uint16_t *code)
+{
+    llmq__nearest_codes(points, n, p, x, inverse, count, code);
+}
+#elif !LLMQ_NO_ENCODER
 /* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
    a point costs 16 vectors what it costs LLMQ__FL of them in scalar code. */
 LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,

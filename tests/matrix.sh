@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# matrix.sh - the suites on other processors under qemu: big-endian s390x, AArch64 (which fuses multiply and add), 32-bit Arm,
-# RISC-V; and on boards with a Cortex-M (tests/board). Needs Debian's qemu-user and, for each, gcc-*-linux-gnu* and
-# libc6-dev-*-cross, for the boards what board.sh says; what is missing is skipped and said so. About six minutes. The last line is "N passed, M failed".
+# matrix.sh - the suites on other processors under qemu: big-endian s390x, AArch64 (which fuses multiply and add) and 32-bit Arm
+# without and with more of their vectors, RISC-V without and with vectors, boards with a Cortex-M (tests/board), x86-64 of
+# older kinds, WebAssembly in node; and the vector kernels under more compilers and levels of optimisation. Needs, for each,
+# what it says when it skips it. About a quarter of an hour. The last line is "N passed, M failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 out=$(mktemp -d)
@@ -30,6 +31,39 @@ if command -v clang-19 > /dev/null && command -v "$run" > /dev/null && command -
 else
     echo "skipped: clang-19, $run or the libraries of riscv64-linux-gnu-gcc are not installed"
 fi >> "$out/jobs"
+# More of Arm's instruction sets; and WebAssembly, which needs clang-19, lld-19, libclang-rt-19-dev-wasm32, wasi-libc and node.
+while IFS='|' read -r name cc run; do
+    for t in "${cc%% *}" "${run%% *}"; do
+        command -v "$t" > /dev/null || { echo "skipped: $name, $t is not installed"; continue 2; }
+    done
+    for t in test_golden test_core test_tensor test_kernels; do
+        program=$out/$t.$name
+        echo "$cc -std=gnu11 -O2 -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/$t.c -o $program -lm && $run $program | tail -1 | sed 's/^/$name /' || echo '$name $t: 0 passed, 1 failed'"
+    done
+done >> "$out/jobs" << 'targets'
+aarch64+dotprod|aarch64-linux-gnu-gcc -static -march=armv8.2-a+dotprod|qemu-aarch64 -cpu max
+aarch64+i8mm|aarch64-linux-gnu-gcc -static -march=armv8.6-a+i8mm|qemu-aarch64 -cpu max
+armv7+neon|arm-linux-gnueabihf-gcc -static -march=armv7-a -mfpu=neon-vfpv4 -mfloat-abi=hard|qemu-arm -cpu max
+wasm|clang-19 --target=wasm32-wasi -msimd128|node --no-warnings tests/wasi.mjs
+targets
+# x86-64 that lacks the newer sets, by emulation: what a table does not need must not be there.
+if command -v qemu-x86_64 > /dev/null; then
+    for job in core2duo:ssse3 Haswell:avx2; do
+        program=$out/kernels.${job##*:}
+        echo "gcc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/test_kernels.c -o $program && qemu-x86_64 -cpu ${job%%:*} $program ${job##*:} | tail -1 | sed 's/^/x86-64 ${job%%:*} /' || echo 'x86-64 ${job%%:*} test_kernels: 0 passed, 1 failed'"
+    done
+else
+    echo "skipped: qemu-x86_64 is not installed"
+fi >> "$out/jobs"
+# The vector kernels of this machine, by compiler and level.
+for cc in gcc g++ clang clang++ clang-19 clang++-19; do
+    command -v "$cc" > /dev/null || { echo "skipped: $cc is not installed"; continue; }
+    case $cc in *++*) std="-x c++ -std=c++11" ;; *) std=-std=c99 ;; esac
+    for level in -O0 -O2 -O3 "-O3 -march=native"; do
+        program=$out/kernels.$cc${level// /}
+        echo "$cc $std $level -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/test_kernels.c -o $program && $program | tail -1 | sed 's/^/$cc $level /' || echo '$cc $level test_kernels: 0 passed, 1 failed'"
+    done
+done >> "$out/jobs"
 grep ^skipped "$out/jobs"
 grep -v ^skipped "$out/jobs" | xargs -P 2 -d '\n' -n 1 bash -o pipefail -c | tee "$out/summary"
 awk '/: [0-9]+ passed, [0-9]+ failed$/ { sub(/.*: /, ""); p += $1; f += $3 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$out/summary"
