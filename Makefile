@@ -3,13 +3,14 @@
 #   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network, under 20 s)
 #   make test        the gate, under a minute: the suites with gcc and clang, sanitizers, the tool, hygiene of the header
 #   make check       test, the suites as C++11, the fuzzer's mutation loop, the tool's long runs
-#   make matrix      the suites on other processors under qemu, big-endian among them (six minutes)
+#   make matrix      the suites on other processors under qemu, big-endian among them; all kernels (a quarter of an hour)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make size        code size of the header's halves
-#   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's (four minutes; also build/bench.json)
+#   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
+#                    that an emulator can run (four minutes; also build/bench.json)
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
-#   make readme      put the figures of eval, distortion and size into README.md
+#   make readme      put the figures of eval, distortion, size and bench into README.md
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make vectors     make the known answers of the tests again
 #   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
@@ -22,7 +23,7 @@ FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
-HEADERS := llmq.h examples/llama.h examples/llama2c.h
+HEADERS := llmq.h llmq_simd.h examples/llama.h examples/llama2c.h
 BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
 
 .PHONY: demo test check matrix distortion eval size bench plots readme grids vectors fuzz-long clean
@@ -30,13 +31,13 @@ BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h machine.
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
 
-$(B)/hello: examples/hello.c llmq.h | $(B)
+$(B)/hello: examples/hello.c llmq.h llmq_simd.h | $(B)
 	$(CC) -O2 -I. -o $@ examples/hello.c
 
-$(B)/distortion: bench/distortion.c llmq.h | $(B)
+$(B)/distortion: bench/distortion.c llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -o $@ bench/distortion.c -lm
 
-$(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h $(wildcard llmq_simd.h) | $(B)
+$(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
 
 $(B):
@@ -66,11 +67,13 @@ size:
 
 bench: $(B)/bench
 	@$(B)/bench
+	@[ -n "$(TSV)" ] || printf '\nInstructions a weight where only an emulator runs, and how many times fewer than the scalar ones of that processor:\n'
+	@bench/emulated.sh
 
 plots: $(B)/distortion $(B)/llmq $(B)/bench
 	@bench/plots.sh $(B)
 
-readme: $(B)/llmq $(B)/distortion
+readme: $(B)/llmq $(B)/distortion $(B)/bench
 	@tests/readme.sh $(B)
 
 grids:

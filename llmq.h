@@ -1,9 +1,10 @@
-/* llmq.h - v0.1.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+/* llmq.h - v0.2.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
        #include "llmq.h"
-   Every other file includes llmq.h without the define. There is nothing else to build or to link.
+   Every other file includes llmq.h without the define. There is nothing else to build or to link. With llmq_simd.h in the
+   same directory the implementation finds it, and the same program runs on the vector unit, with the same results.
 
    A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits a weight and multiplies by it):
 
@@ -64,7 +65,8 @@
        activation         llmq_activation_size: 4 cols, + 1.03 cols for int8  transform, and about 3
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344).
+       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344). The
+       vector kernels of desktop processors take up to 6 KB.
        `make size` prints the code size of each half.
 
    ERRORS
@@ -75,9 +77,11 @@
    THE SAME BITS EVERYWHERE
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing. Exceptions: NaN payloads, and environments that change float arithmetic, which
-       llmq_selftest() detects: x87 (32-bit x86 without -msse2 -mfpmath=sse), -ffast-math (refused by #error unless
-       LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast, flush-to-zero, another rounding mode.
+       rows of a call changes nothing, nor does the table of kernels (section 9). Exceptions: NaN payloads, and
+       environments that change float arithmetic, which llmq_selftest() detects: x87 (32-bit x86 without -msse2
+       -mfpmath=sse), -ffast-math (refused by #error unless LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast,
+       flush-to-zero, another rounding mode. One it cannot see: clang for 32-bit Arm with NEON makes vectors of scalar code,
+       and those flush subnormal numbers; -fno-slp-vectorize prevents it.
 
    TRUST
        Only llmq_bundle_open sees bytes that nobody vouches for. It checks, once, all that memory safety depends on;
@@ -93,7 +97,8 @@
        [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
 
    RELEASES
-       0.1.0  first: Hadamard, grids, bundle. See CHANGELOG.md.
+       0.2.0  vector kernels (llmq_simd.h); rows laid out for them, so grid formats have new ids. See CHANGELOG.md.
+       0.1.0  first: Hadamard, grids, bundle.
 
    The licence is at the end of the file. */
 
@@ -101,7 +106,7 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 1
+#define LLMQ_VERSION_MINOR 2
 #define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------------------------
@@ -338,10 +343,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
      vectors of 16, 32 and 64 bytes need no shuffle. Pairs of 3-bit codes cost a table lookup of 64 entries two shifts
      fewer than planes of 2 and 1 bits.
 
-   Why rows are not interleaved. With 8 or 16 rows to a block, a vector lane is a row and its sums need no reduction: from
-   a level-2 cache AVX-512 streamed such blocks of 4 bits 1.5 times as fast, AVX2 1.1 times. From memory it made no
-   difference (94 % of the read bandwidth both ways, once a core reads several distant rows at a time, as the kernels
-   do), and rows would no longer be appended, split, sharded, or read by a microcontroller one at a time.
+   Why rows are not interleaved. With 8 or 16 rows to a block, a vector lane is a row and its sums need no reduction: in a
+   prototype AVX-512 streamed such blocks of 4 bits from a level-2 cache 1.5 times as fast, AVX2 1.1 times. From memory it
+   made no difference (94 % of the read bandwidth both ways, once a core reads several distant rows at a time, as the
+   kernels do), and rows could no longer be appended, split, sharded, or read by a microcontroller one at a time.
    A record needs no alignment, and any bits in it are safe to decode. */
 typedef struct llmq_format {
     const char *name;       /* built-in name, or "custom" */
@@ -806,13 +811,10 @@ LLMQ_API llmq_status llmq_selftest(void)
 
 LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
-    uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, rest = bits & 0x7fffu;
-    if (rest >= 0x7c00u) return llmq__bits_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13 | (rest > 0x7c00u ? 0x400000u : 0));
-    if (rest < 0x400u) { /* subnormal: a whole number of 2^-24, exact in float */
-        float x = (float)rest * (1.0f / 16777216.0f);
-        return sign ? -x : x;
-    }
-    return llmq__bits_float(sign | (rest + ((127u - 15u) << 10)) << 13);
+    uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, rest = bits & 0x7fffu; /* all cases, then a choice: loops become vectors */
+    uint32_t normal = (rest + ((127u - 15u) << 10)) << 13, special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
+    uint32_t small = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
+    return llmq__bits_float(sign | (rest < 0x400u ? small : rest < 0x7c00u ? normal : special));
 }
 
 /* value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31 */
@@ -1568,11 +1570,12 @@ LLMQ__APART void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, cons
     } else if (t->format.bits == 32) {
         for (row += 4 * (size_t)j, i = 0; i < count; i++) v[i] = llmq__bits_float(llmq__load32(row + 4 * i));
     } else {
-        int half = t->format.id == LLMQ__ID_F16;
-        for (row += 2 * (size_t)j, i = 0; i < count; i++) {
-            uint16_t bits = (uint16_t)llmq__load16(row + 2 * i);
-            v[i] = half ? llmq_f16_to_f32(bits) : llmq_bf16_to_f32(bits);
-        }
+        uint16_t b[LLMQ__CHUNK];
+        for (row += 2 * (size_t)j, i = 0; i < count; i++) b[i] = (uint16_t)llmq__load16(row + 2 * i);
+        if (t->format.id != LLMQ__ID_F16)
+            for (i = 0; i < count; i++) v[i] = llmq_bf16_to_f32(b[i]);
+        else
+            for (i = 0; i < count; i++) v[i] = llmq_f16_to_f32(b[i]);
     }
 }
 

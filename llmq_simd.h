@@ -326,6 +326,7 @@ LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uin
 #if LLMQ_SIMD_SSSE3
 #define LLMQ__ISA ssse3
 #define LLMQ__FLOATS ssse3
+#define LLMQ__RAW 0
 #define LLMQ__BYTES ssse3
 #define LLMQ__DOTS ssse3
 #define LLMQ__QUADS sse2
@@ -613,9 +614,10 @@ LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 /* ---- 5. x86: AVX2, and with VNNI ---------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX2
-#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma")
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 #define LLMQ__ISA avx2
 #define LLMQ__FLOATS avx2
+#define LLMQ__RAW 1
 #define LLMQ__BYTES avx2
 #define LLMQ__DOTS avx2
 #define LLMQ__QUADS sse2
@@ -665,6 +667,16 @@ LLMQ__WORD llmq__fs_avx2 llmq__sub16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 LLMQ__WORD llmq__fs_avx2 llmq__mul16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
+}
+LLMQ__WORD __m128i llmq__ld8_avx2(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+LLMQ__WORD __m256 llmq__brain8_avx2(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+LLMQ__WORD llmq__fs_avx2 llmq__brain16_avx2(const uint8_t *p)
+{
+    return llmq__fs_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
+}
+LLMQ__WORD llmq__fs_avx2 llmq__half16_avx2(const uint8_t *p)
+{
+    return llmq__fs_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
 }
 LLMQ__WORD float llmq__fold8_avx2(__m256 v) { return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
 LLMQ__WORD float llmq__fold16_avx2(llmq__fs_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
@@ -840,7 +852,7 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #undef LLMQ__ISA
 #undef LLMQ__DOTS
 #undef LLMQ__LEAST
-#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,avxvnni")
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avxvnni")
 #define LLMQ__ISA avx2vnni
 #define LLMQ__DOTS avx2vnni
 #define LLMQ__LEAST (-128)
@@ -892,8 +904,9 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vn
 /* ---- 6. x86: AVX-512 ---------------------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX512
-#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define LLMQ__FLOATS avx512
+#define LLMQ__RAW 1
 #define LLMQ__BYTES avx2
 #define LLMQ__QUADS sse2
 #define LLMQ__FL 16
@@ -925,6 +938,14 @@ LLMQ__WORD __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x); }
 LLMQ__WORD __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__WORD __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__WORD __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+LLMQ__WORD __m512 llmq__brain16_avx512(const uint8_t *p)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
+}
+LLMQ__WORD __m512 llmq__half16_avx512(const uint8_t *p)
+{
+    return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256((const __m256i *)(const void *)p)); /* without the mask gcc 12 warns */
+}
 LLMQ__WORD float llmq__fold16_avx512(__m512 v)
 {
     return llmq__fold8_avx2(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
@@ -1163,7 +1184,7 @@ LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx512, avx51
 /* Lookup by byte permutes, which take 6 bits of an index (7 from two vectors) and ignore those above: a table of 4 to 32 points
    is repeated to 64, and codes need no mask. */
 #define LLMQ__ISA avx512vbmi
-#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
+#define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
 LLMQ__WORD __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
 {
     __m512i lo, hi;
@@ -1216,6 +1237,7 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #if LLMQ_SIMD_NEON
 #define LLMQ__ISA neon
 #define LLMQ__FLOATS neon
+#define LLMQ__RAW 0
 #define LLMQ__BYTES neon
 #define LLMQ__DOTS neon
 #define LLMQ__QUADS neon
@@ -2451,6 +2473,7 @@ static const llmq_kernels llmq__table_mve = {
 #if LLMQ_SIMD_WASM
 #define LLMQ__ISA wasm
 #define LLMQ__FLOATS wasm
+#define LLMQ__RAW 0
 #define LLMQ__BYTES wasm
 #define LLMQ__DOTS wasm
 #define LLMQ__QUADS wasm
@@ -3335,7 +3358,7 @@ static uint32_t llmq__simd_features(void)
     if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
     if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
     if ((saved & 0x6) != 0x6) return have;
-    if ((one[2] >> 12 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, AVX2 */
+    if ((one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, F16C, AVX2 */
     if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
     if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
     if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
@@ -3608,7 +3631,8 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
 
 /* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
 
-   Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes). The words are
+   Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
+   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. The words are
    those on floats, and more, with a suffix for each group so that instruction sets can share them.
    LLMQ__BYTES:
      bs        32 bytes:  ldb(p) stb(p, v) orb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s where
@@ -3999,17 +4023,29 @@ LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, c
     return total;
 }
 
+/* Columns [j, j + 16) of a raw row. */
+LLMQ__WORD LLMQ__V(fs) LLMQ__F(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
+{
+#if LLMQ__RAW
+    const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
+    (void)l;
+    if (t->format.bits == 32) return LLMQ__V(ld16)((const float *)(const void *)p);
+    return t->format.id == LLMQ__ID_F16 ? LLMQ__V(half16)(p) : LLMQ__V(brain16)(p);
+#else
+    float v[16];
+    llmq__numbers(t, l, row, j, 16, v);
+    return LLMQ__V(ld16)(v);
+#endif
+}
+
 LLMQ__WORD float LLMQ__F(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
 {
     LLMQ__EXACT
-    float lane[16], v[32];
+    float lane[16], v[16];
     LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
     uint32_t j;
-    for (j = 0; j + 32 <= t->cols; j += 32) {
-        llmq__numbers(t, l, row, j, 32, v);
-        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j), LLMQ__V(ld16)(v)));
-        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j + 16), LLMQ__V(ld16)(v + 16)));
-    }
+    for (j = 0; j + 16 <= t->cols; j += 16)
+        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j), LLMQ__F(raw16)(t, l, row, j)));
     LLMQ__V(st16)(lane, sum);
     if (j < t->cols) {
         llmq__numbers(t, l, row, j, t->cols - j, v);
@@ -4062,28 +4098,35 @@ LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
-    if (!t->format.points) {
-        llmq__read_row(t, r, out);
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j;
+    if (t->format.points) {
+        LLMQ__F(grid_of)(&t->format, &g);
+        LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
         return;
     }
-    LLMQ__F(grid_of)(&t->format, &g);
-    LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
+    for (j = 0; j + 16 <= t->cols; j += 16) LLMQ__V(st16)(out + j, LLMQ__F(raw16)(t, &l, row, j));
+    if (j < t->cols) llmq__numbers(t, &l, row, j, t->cols - j, out + j);
 }
 
 LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
+    LLMQ__EXACT
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
-    float v[32];
-    uint32_t r, j, n;
+    float v[16];
+    uint32_t r, j;
     if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
     for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
-    for (; r < r1; r++)
-        for (j = 0; j < t->cols; j += n) {
-            n = llmq__min(32, t->cols - j);
-            llmq__numbers(t, &l, t->data + (size_t)r * t->row_size, j, n, v);
-            LLMQ__V(add_scaled)(out + j, weight[r], v, n);
-        }
+    for (; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        LLMQ__V(fs) s = LLMQ__V(set16)(weight[r]);
+        for (j = 0; j + 16 <= t->cols; j += 16)
+            LLMQ__V(st16)(out + j, LLMQ__V(add16)(LLMQ__V(ld16)(out + j), LLMQ__V(mul16)(s, LLMQ__F(raw16)(t, &l, row, j))));
+        if (j == t->cols) continue;
+        llmq__numbers(t, &l, row, j, t->cols - j, v);
+        llmq__add_scaled(out + j, weight[r], v, t->cols - j);
+    }
 }
 
 #elif LLMQ__SIMD_PART == 5
@@ -4571,5 +4614,6 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 #undef LLMQ__FL
 #undef LLMQ__RADIX
 #undef LLMQ__LEAST
+#undef LLMQ__RAW
 
 #endif

@@ -5,6 +5,9 @@
 
    Models are llama2.c checkpoints or .llmq bundles; text is tokenized with a llama2.c tokenizer, which a bundle carries
    with it as the value "tokenizer". */
+struct llmq_kernels;
+static const struct llmq_kernels *kernels; /* what --kernels names */
+#define LLMQ_KERNELS (kernels ? kernels : llmq_kernels_best())
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 #define LLAMA_IMPLEMENTATION
@@ -601,7 +604,7 @@ static int command_run(int argc, char **argv)
     speed = generate(&m, ids, count, (uint32_t)tokens, temperature, top_p, (uint32_t)seed, stdout);
     printf("\n");
     fflush(stdout);
-    fprintf(stderr, "%.1f tokens/s\n", speed);
+    fprintf(stderr, "%.1f tokens/s, kernels %s\n", speed, LLMQ_KERNELS->name);
     return 0;
 }
 
@@ -1008,6 +1011,33 @@ static int command_inspect(int argc, char **argv)
     return 0;
 }
 
+/* Takes --kernels NAME, which all commands have, out of the arguments; returns how many are left. */
+static int take_kernels(int argc, char **argv)
+{
+    int n = 0;
+    for (int i = 0; i < argc; i++) {
+        uint32_t k = 0;
+        if (strcmp(argv[i], "--kernels") != 0) {
+            argv[n++] = argv[i];
+            continue;
+        }
+        if (++i == argc) fail("--kernels needs a name");
+        while ((kernels = llmq_kernels_at(k)) != NULL && strcmp(kernels->name, argv[i]) != 0) k++;
+        if (!kernels) fail("no kernels of the name '%s' here", argv[i]);
+        if (kernels->features & ~llmq_cpu_features()) fail("this processor cannot run the kernels '%s'", argv[i]);
+    }
+    return n;
+}
+
+static void list_kernels(void)
+{
+    const llmq_kernels *k;
+    printf("\nAll take --kernels NAME; the results are the same bits, the speed is not:");
+    for (uint32_t i = 0; (k = llmq_kernels_at(i)) != NULL; i++)
+        if ((k->features & ~llmq_cpu_features()) == 0) printf(" %s", k->name);
+    printf(" (default %s)\n", llmq_kernels_best()->name);
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *name, *help; int (*run)(int, char **); } command[] = {
@@ -1018,11 +1048,13 @@ int main(int argc, char **argv)
         { "inspect", "what is in a bundle", command_inspect }
     };
     const size_t n = sizeof command / sizeof *command;
+    argc = take_kernels(argc, argv);
     if (llmq_selftest() != LLMQ_OK) fprintf(stderr, "llmq: warning: %s; results will differ from other machines\n", llmq_status_text(LLMQ_E_INEXACT));
     for (size_t i = 0; argc > 1 && i < n; i++)
         if (strcmp(argv[1], command[i].name) == 0) return command[i].run(argc - 2, argv + 2);
     if (argc > 1 && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0) fprintf(stderr, "llmq: no command '%s'\n", argv[1]);
     printf("usage: llmq COMMAND [arguments]; llmq COMMAND --help\n\n");
     for (size_t i = 0; i < n; i++) printf("  %-10s %s\n", command[i].name, command[i].help);
+    list_kernels();
     return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) ? 0 : 1;
 }
