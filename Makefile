@@ -1,7 +1,7 @@
 # llmq: nothing needs building to use the header; these targets show, test and measure it.
 #
 #   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network, under 20 s)
-#   make test        the gate, under a minute: the suites with gcc and clang, sanitizers, the tool, hygiene of the header
+#   make test        the gate, two minutes: the suites with gcc and clang, sanitizers, the tool, hygiene of the header
 #   make check       test, the suites as C++11, the fuzzer's mutation loop, the tool's long runs
 #   make matrix      the suites on other processors under qemu, big-endian among them; all kernels (a quarter of an hour)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)

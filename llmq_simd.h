@@ -39,10 +39,12 @@
    getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux.
    LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
    LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
-#if (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
+#if defined(_MSC_VER) && defined(__clang__) && __clang_major__ < 19
+#define LLMQ__X86 0 /* clang-cl hid intrinsics beyond those of the command line */
+#elif (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
 #define LLMQ__X86 1
 #include <immintrin.h>
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #endif
 #else
@@ -155,6 +157,11 @@
 
 #elif LLMQ__SIMD_PART == 1
 
+#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
+#pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
 #define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
@@ -944,7 +951,7 @@ LLMQ__WORD __m512 llmq__brain16_avx512(const uint8_t *p)
 }
 LLMQ__WORD __m512 llmq__half16_avx512(const uint8_t *p)
 {
-    return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256((const __m256i *)(const void *)p)); /* without the mask gcc 12 warns */
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 LLMQ__WORD float llmq__fold16_avx512(__m512 v)
 {
@@ -980,7 +987,7 @@ LLMQ__WORD void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *c
 }
 LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 {
-    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_maskz_cvttps_epi32(0xffff, v))); /* without the mask gcc 12 warns */
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 
 #undef LLMQ__SIMD_PART
@@ -3392,6 +3399,9 @@ static uint32_t llmq__simd_features(void)
 }
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
+#pragma GCC diagnostic pop
+#endif
 #undef LLMQ__GLUE_
 #undef LLMQ__GLUE
 #undef LLMQ__F
