@@ -321,11 +321,9 @@ LLMQ__WORD __m128 llmq__cvt4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
 LLMQ__WORD void llmq__stf4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
 LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
-    __m128i v = _mm_setzero_si128();
-    v = _mm_insert_epi16(v, (int)llmq__load16(p0), 1);
-    v = _mm_insert_epi16(v, (int)llmq__load16(p1), 3);
-    v = _mm_insert_epi16(v, (int)llmq__load16(p2), 5);
-    return _mm_castsi128_ps(_mm_insert_epi16(v, (int)llmq__load16(p3), 7));
+    uint64_t low = (uint64_t)llmq__load16(p0) << 16 | (uint64_t)llmq__load16(p1) << 48;
+    uint64_t high = (uint64_t)llmq__load16(p2) << 16 | (uint64_t)llmq__load16(p3) << 48;
+    return _mm_castsi128_ps(_mm_set_epi64x((long long)high, (long long)low));
 }
 #undef LLMQ__TARGET
 #endif
