@@ -179,12 +179,14 @@
 #define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
 #define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
+#define LLMQ__ANEW(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
 #else
 #define LLMQ__TARGET_OF(sets)
 #define LLMQ__PLAIN static __forceinline
 #define LLMQ__WORD static __forceinline
 #define LLMQ__KERNEL static __declspec(noinline)
 #define LLMQ__PREFETCH(p) ((void)(p))
+#define LLMQ__ANEW(p) ((void)0)
 #endif
 #if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)
 #define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
@@ -347,9 +349,11 @@ LLMQ__WORD __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
 LLMQ__WORD __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__WORD __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
 LLMQ__WORD __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
-LLMQ__WORD __m128 llmq__inner_ssse3(__m128 v)
+LLMQ__WORD __m128 llmq__ldin_ssse3(const float *p)
 {
-    const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0)), high = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, INT32_MIN, 0, 0));
+    const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
+    const __m128 high = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, INT32_MIN, 0, 0));
+    __m128 v = _mm_loadu_ps(p);
     v = _mm_add_ps(_mm_shuffle_ps(v, v, 0xb1), _mm_xor_ps(v, odd)); /* b + a, a - b */
     return _mm_add_ps(_mm_shuffle_ps(v, v, 0x4e), _mm_xor_ps(v, high));
 }
@@ -637,11 +641,13 @@ LLMQ__WORD __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); }
 LLMQ__WORD __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
 LLMQ__WORD __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 LLMQ__WORD __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
-LLMQ__WORD __m256 llmq__inner_avx2(__m256 v) /* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__WORD __m256 llmq__ldin_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
     const __m256 s4 = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
-    v = _mm256_fmadd_ps(v, s1, _mm256_permute_ps(v, 0xb1));
+    __m256 v = _mm256_moveldup_ps(_mm256_loadu_ps(p)); /* twice a load that doubles costs no shuffle */
+    LLMQ__ANEW(p);
+    v = _mm256_fmadd_ps(_mm256_movehdup_ps(_mm256_loadu_ps(p)), s1, v);
     v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
     return _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
 }
@@ -926,13 +932,15 @@ LLMQ__WORD __m512 llmq__setv_avx512(float x) { return _mm512_set1_ps(x); }
 LLMQ__WORD __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__WORD __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__WORD __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
-LLMQ__WORD __m512 llmq__inner_avx512(__m512 v) /* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__WORD __m512 llmq__ldin_avx512(const float *p) /* as with AVX2 */
 {
     const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
     const __m512 s2 = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
     const __m512 s4 = _mm512_setr_ps(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1);
     const __m512 s8 = _mm512_setr_ps(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
-    v = _mm512_fmadd_ps(v, s1, _mm512_permute_ps(v, 0xb1));
+    __m512 v = _mm512_moveldup_ps(_mm512_loadu_ps(p));
+    LLMQ__ANEW(p);
+    v = _mm512_fmadd_ps(_mm512_movehdup_ps(_mm512_loadu_ps(p)), s1, v);
     v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
     v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
     return _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
@@ -1278,8 +1286,9 @@ LLMQ__WORD float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x); }
 LLMQ__WORD float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__WORD float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
 LLMQ__WORD float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
-LLMQ__WORD float32x4_t llmq__inner_neon(float32x4_t v) /* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__WORD float32x4_t llmq__ldin_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
+    float32x4_t v = vld1q_f32(p);
     static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
     v = vfmaq_f32(vrev64q_f32(v), v, vld1q_f32(s1));
     return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(s2));
@@ -1376,7 +1385,7 @@ LLMQ__WORD float llmq__setv_neon(float x) { return x; }
 LLMQ__WORD float llmq__addv_neon(float a, float b) { return a + b; }
 LLMQ__WORD float llmq__subv_neon(float a, float b) { return a - b; }
 LLMQ__WORD float llmq__mulv_neon(float a, float b) { return a * b; }
-LLMQ__WORD float llmq__inner_neon(float v) { return v; }
+LLMQ__WORD float llmq__ldin_neon(const float *p) { return *p; }
 
 typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
 #define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
@@ -2494,8 +2503,9 @@ LLMQ__WORD v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x); }
 LLMQ__WORD v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__WORD v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
 LLMQ__WORD v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
-LLMQ__WORD v128_t llmq__inner_wasm(v128_t v)
+LLMQ__WORD v128_t llmq__ldin_wasm(const float *p)
 {
+    v128_t v = wasm_v128_load(p);
     const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
     v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b */
     return wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1), wasm_v128_xor(v, high));
@@ -3411,6 +3421,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__PLAIN
 #undef LLMQ__KERNEL
 #undef LLMQ__PREFETCH
+#undef LLMQ__ANEW
 #undef LLMQ__TARGET_OF
 #undef LLMQ__NEAREST
 #undef LLMQ__UNROLL
@@ -3433,7 +3444,7 @@ static uint32_t llmq__simd_features(void)
                narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
                keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
-     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); inner(v), the butterflies within v */
+     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done */
 
 LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
 {
@@ -3457,7 +3468,7 @@ LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
     } while (0)
 
 /* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
-#define LLMQ__LOAD(i) (inside ? LLMQ__V(inner)(LLMQ__V(ldv)(x + (i) * h)) : LLMQ__V(ldv)(x + (i) * h))
+#define LLMQ__LOAD(i) (inside ? LLMQ__V(ldin)(x + (i) * h) : LLMQ__V(ldv)(x + (i) * h))
 #define LLMQ__STORE(i, v) LLMQ__V(stv)(x + (i) * h, last ? LLMQ__V(mulv)(v, norm) : v)
 LLMQ__WORD void LLMQ__F(pass2)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
 {
