@@ -25,7 +25,7 @@
       11. Tables
 
    STACK
-       Frames are up to 5 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
+       Frames are up to 5.5 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
@@ -4346,7 +4346,7 @@ LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *cons
     uint32_t c, k;
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__D(zero_is)();
     for (c = 0; c < n; c += LLMQ__STEP)
-        LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) {
+        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
             const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
             a0 = LLMQ__D(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__D(dot4)(b0, b, x[0] + c, k);
             a1 = LLMQ__D(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__D(dot4)(b1, b, x[1] + c, k);
