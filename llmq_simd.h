@@ -6,7 +6,7 @@
 
    HOW IT IS MADE
        A table (struct llmq_kernels, section 9 of llmq.h) for each instruction set, in its own section below. The text of
-       the kernels is shared: two templates, which this file includes from itself, written in a small vocabulary of 16
+       the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
        floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
        All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
        operation is the one that the scalar text does, on the same operands, in the same order for each result.
@@ -25,7 +25,7 @@
       11. Tables
 
    STACK
-       Frames are up to 3 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
+       Frames are up to 5.5 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
@@ -294,6 +294,14 @@ LLMQ__PLAIN void llmq__next_run(llmq__run *r)
     r->end = llmq__min(r->w_end, r->x_end);
 }
 
+/* Do so many activations pay for a tile, or is it faster to decode rows for each in registers? Where points are looked up quickly
+   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. */
+LLMQ__PLAIN int llmq__decode_once(int kind, uint32_t count)
+{
+    int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
+    return count >= (cheap ? 8u : 4u);
+}
+
 /* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
 LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
 {
@@ -320,7 +328,10 @@ LLMQ__WORD __m128 llmq__set4_sse2(float x) { return _mm_set1_ps(x); }
 LLMQ__WORD __m128 llmq__add4_sse2(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__WORD __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
 LLMQ__WORD __m128 llmq__cvt4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
+LLMQ__WORD __m128 llmq__ldf4_sse2(const float *p) { return _mm_loadu_ps(p); }
 LLMQ__WORD void llmq__stf4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+LLMQ__WORD __m128i llmq__ldi4_sse2(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+LLMQ__WORD void llmq__sti4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
 LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     uint64_t low = (uint64_t)llmq__load16(p0) << 16 | (uint64_t)llmq__load16(p1) << 48;
@@ -610,9 +621,38 @@ LLMQ__WORD __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, 
     (void)bias;
     return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
 }
+LLMQ__WORD void llmq__turn_ssse3(int8_t *e)
+{
+    __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8), c = _mm_loadu_si128(p + 16), d = _mm_loadu_si128(p + 24);
+    __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
+    _mm_storeu_si128(p, _mm_unpacklo_epi64(ab, cd));
+    _mm_storeu_si128(p + 8, _mm_unpackhi_epi64(ab, cd));
+    ab = _mm_unpackhi_epi32(a, b), cd = _mm_unpackhi_epi32(c, d);
+    _mm_storeu_si128(p + 16, _mm_unpacklo_epi64(ab, cd));
+    _mm_storeu_si128(p + 24, _mm_unpackhi_epi64(ab, cd));
+}
+/* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
+LLMQ__WORD __m128i llmq__dot4_ssse3(__m128i sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)w), pairs;
+    int32_t four;
+    LLMQ_MEMCPY(&four, x + 4 * k, 4);
+    pairs = _mm_maddubs_epi16(_mm_abs_epi8(v), _mm_sign_epi8(_mm_set1_epi32(four), v));
+    return _mm_add_epi32(sum, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
+}
+LLMQ__WORD void llmq__add_is_ssse3(int32_t *p, __m128i v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm_add_epi32(_mm_loadu_si128((const __m128i *)(const void *)p), v));
+}
+
+#define LLMQ__STEP 16u
+#define LLMQ__OFFSET 0
 
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #undef LLMQ__SIMD_PART
@@ -852,11 +892,52 @@ LLMQ__WORD __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, _
     (void)bias;
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
+LLMQ__WORD __m256i llmq__repeat4_avx2(const int8_t *p)
+{
+    int32_t four;
+    LLMQ_MEMCPY(&four, p, 4);
+    return _mm256_set1_epi32(four);
+}
+LLMQ__WORD void llmq__add_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_add_epi32(llmq__ldb_avx2(p), v)); }
+LLMQ__WORD void llmq__take_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_sub_epi32(llmq__ldb_avx2(p), v)); }
+LLMQ__WORD void llmq__turn_avx2(int8_t *e)
+{
+    __m256i t[8], u[8];
+    uint32_t i;
+    LLMQ__UNROLL(4) for (i = 0; i < 8; i += 2) {
+        __m256i a = llmq__ldb_avx2(e + i * 128), b = llmq__ldb_avx2(e + i * 128 + 128);
+        t[i] = _mm256_unpacklo_epi32(a, b);
+        t[i + 1] = _mm256_unpackhi_epi32(a, b);
+    }
+    LLMQ__UNROLL(2) for (i = 0; i < 8; i += 4) { /* u[i + c]: rows i ... i + 3, columns c and 4 + c */
+        u[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+        u[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+        u[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+        u[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
+        llmq__stb_avx2(e + i * 128, _mm256_permute2x128_si256(u[i], u[i + 4], 0x20));
+        llmq__stb_avx2(e + i * 128 + 512, _mm256_permute2x128_si256(u[i], u[i + 4], 0x31));
+    }
+}
 
+/* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
+LLMQ__WORD __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    __m256i v = llmq__ldb_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+#define LLMQ__STEP 32u
+#define LLMQ__OFFSET 0
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
+#include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
+#undef LLMQ__OFFSET
 
 #if LLMQ_SIMD_AVXVNNI
 #undef LLMQ__TARGET
@@ -901,9 +982,21 @@ LLMQ__WORD __m128i llmq__sum4_avx2vnni(__m256i a, __m256i b, __m256i c, __m256i 
 {
     return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
 }
+LLMQ__WORD void llmq__turn_avx2vnni(int8_t *e) { llmq__turn_avx2(e); }
+LLMQ__WORD __m256i llmq__dot4_avx2vnni(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    return _mm256_dpbusd_avx_epi32(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
+}
+LLMQ__WORD __m256i llmq__sum_is_avx2vnni(__m256i sum, const int8_t *w) { return _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
+LLMQ__WORD void llmq__add_is_avx2vnni(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
+LLMQ__WORD void llmq__take_is_avx2vnni(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
+#define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vnni);
 #endif
@@ -1029,10 +1122,23 @@ LLMQ__WORD __m128i llmq__sum4_avx512(__m256i a, __m256i b, __m256i c, __m256i d,
 {
     return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
 }
+LLMQ__WORD void llmq__turn_avx512(int8_t *e) { llmq__turn_avx2(e); }
+LLMQ__WORD __m256i llmq__dot4_avx512(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    return _mm256_dpbusd_epi32(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
+}
+LLMQ__WORD __m256i llmq__sum_is_avx512(__m256i sum, const int8_t *w) { return _mm256_dpbusd_epi32(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
+LLMQ__WORD void llmq__add_is_avx512(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
+LLMQ__WORD void llmq__take_is_avx512(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
 #define LLMQ__DOTS avx512
+#define LLMQ__STEP 32u
+#define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
 #undef LLMQ__ISA
@@ -1244,8 +1350,9 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
    its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits.
 
    smmla (I8MM) multiplies 8 columns of two rows by those of two activations, twice as many products as sdot, but rows and
-   activations must first be put together in pairs, by the units that multiply: for 32 columns of four rows and eight activations
-   24 instructions beside 32, where sdot needs 64. So there is no table of it; a processor with I8MM has sdot and runs neondot. */
+   activations must first be put together in pairs, by the units that multiply. For 16 columns of a block of eight rows and four
+   activations that is 16 smmla and 4 zips where there are 32 sdot now, by counting, not by trial: 12 instructions less for 512
+   products, of about 90 in all (g4, 32 activations). So there is no table of it; a processor with I8MM has sdot and runs neondot. */
 
 #if LLMQ_SIMD_NEON
 #define LLMQ__ISA neon
@@ -1593,7 +1700,10 @@ LLMQ__WORD int32x4_t llmq__zero_i4_neon(void) { return vdupq_n_s32(0); }
 LLMQ__WORD int32x4_t llmq__add_i4_neon(int32x4_t a, int32x4_t b) { return vaddq_s32(a, b); }
 LLMQ__WORD float32x4_t llmq__set4_neon(float x) { return vdupq_n_f32(x); }
 LLMQ__WORD float32x4_t llmq__cvt4_neon(int32x4_t v) { return vcvtq_f32_s32(v); }
+LLMQ__WORD float32x4_t llmq__ldf4_neon(const float *p) { return vld1q_f32(p); }
 LLMQ__WORD void llmq__stf4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__WORD int32x4_t llmq__ldi4_neon(const int32_t *p) { return vld1q_s32(p); }
+LLMQ__WORD void llmq__sti4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
 LLMQ__WORD float32x4_t llmq__bf4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
@@ -1637,8 +1747,49 @@ LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
 }
 #endif
 
+#if defined(__aarch64__)
+LLMQ__WORD int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) /* one instruction each, where vcombine is two */
+{
+    return vreinterpretq_s8_s64(vtrn1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
+}
+LLMQ__WORD int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
+{
+    return vreinterpretq_s8_s64(vtrn2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
+}
+#else
+LLMQ__WORD int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_low_s32(a), vget_low_s32(b))); }
+LLMQ__WORD int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b))); }
+#endif
+LLMQ__WORD void llmq__turn_neon(int8_t *e)
+{
+    int32x4x2_t p = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e)), vreinterpretq_s32_s8(vld1q_s8(e + 128)));
+    int32x4x2_t q = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e + 256)), vreinterpretq_s32_s8(vld1q_s8(e + 384)));
+    vst1q_s8(e, llmq__lows_neon(p.val[0], q.val[0]));
+    vst1q_s8(e + 128, llmq__lows_neon(p.val[1], q.val[1]));
+    vst1q_s8(e + 256, llmq__highs_neon(p.val[0], q.val[0]));
+    vst1q_s8(e + 384, llmq__highs_neon(p.val[1], q.val[1]));
+}
+LLMQ__WORD void llmq__add_is_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
+LLMQ__WORD int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+{
+    int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
+    int32x2_t half = vreinterpret_s32_s8(k < 2 ? vget_low_s8(all) : vget_high_s8(all));
+    int8x8_t four = vreinterpret_s8_s32(k % 2 ? vdup_lane_s32(half, 1) : vdup_lane_s32(half, 0));
+    int16x8_t a = vmull_s8(vget_low_s8(v), four), b = vmull_s8(vget_high_s8(v), four);
+#if defined(__aarch64__)
+    return vpadalq_s16(sum, vpaddq_s16(a, b));
+#else
+    return vpadalq_s16(sum, vcombine_s16(vpadd_s16(vget_low_s16(a), vget_high_s16(a)), vpadd_s16(vget_low_s16(b), vget_high_s16(b))));
+#endif
+}
+
+#define LLMQ__STEP 16u
+#define LLMQ__OFFSET 0
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
 
@@ -1680,9 +1831,29 @@ LLMQ__WORD int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, i
 {
     return llmq__sum4_neon(a, b, c, d, bias);
 }
+LLMQ__WORD void llmq__turn_neondot(int8_t *e) { llmq__turn_neon(e); }
+LLMQ__WORD int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+{
+    int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
+#if defined(__aarch64__)
+    if (k == 0) return vdotq_laneq_s32(sum, v, all, 0);
+    if (k == 1) return vdotq_laneq_s32(sum, v, all, 1);
+    return k == 2 ? vdotq_laneq_s32(sum, v, all, 2) : vdotq_laneq_s32(sum, v, all, 3);
+#else
+    int8x8_t half = k < 2 ? vget_low_s8(all) : vget_high_s8(all);
+    return k % 2 ? vdotq_lane_s32(sum, v, half, 1) : vdotq_lane_s32(sum, v, half, 0);
+#endif
+}
+LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neon(p, v); }
+
+#define LLMQ__STEP 16u
+#define LLMQ__OFFSET 0
 
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot);
 #endif
@@ -2734,15 +2905,42 @@ LLMQ__WORD v128_t llmq__set4_wasm(float x) { return wasm_f32x4_splat(x); }
 LLMQ__WORD v128_t llmq__add4_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__WORD v128_t llmq__mul4_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
 LLMQ__WORD v128_t llmq__cvt4_wasm(v128_t v) { return wasm_f32x4_convert_i32x4(v); }
+LLMQ__WORD v128_t llmq__ldf4_wasm(const float *p) { return wasm_v128_load(p); }
 LLMQ__WORD void llmq__stf4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__WORD v128_t llmq__ldi4_wasm(const int32_t *p) { return wasm_v128_load(p); }
+LLMQ__WORD void llmq__sti4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
 LLMQ__WORD v128_t llmq__bf4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2), (int32_t)llmq__load16(p3));
     return wasm_i32x4_shl(v, 16);
 }
 
+LLMQ__WORD void llmq__turn_wasm(int8_t *e)
+{
+    v128_t a = wasm_v128_load(e), b = wasm_v128_load(e + 128), c = wasm_v128_load(e + 256), d = wasm_v128_load(e + 384);
+    v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5);
+    wasm_v128_store(e, wasm_i64x2_shuffle(ab, cd, 0, 2));
+    wasm_v128_store(e + 128, wasm_i64x2_shuffle(ab, cd, 1, 3));
+    ab = wasm_i32x4_shuffle(a, b, 2, 6, 3, 7), cd = wasm_i32x4_shuffle(c, d, 2, 6, 3, 7);
+    wasm_v128_store(e + 256, wasm_i64x2_shuffle(ab, cd, 0, 2));
+    wasm_v128_store(e + 384, wasm_i64x2_shuffle(ab, cd, 1, 3));
+}
+/* Columns 0 and 2 of each lane, then 1 and 3, in 16 bits. */
+LLMQ__WORD v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    v128_t v = wasm_v128_load(w), u = wasm_v128_load32_splat(x + 4 * k);
+    sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
+    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(v, 8), wasm_i16x8_shr(u, 8)));
+}
+LLMQ__WORD void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
+
+#define LLMQ__STEP 16u
+#define LLMQ__OFFSET 0
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
+#include LLMQ_SIMD_SELF
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
 #undef LLMQ__SIMD_PART
@@ -3665,7 +3863,7 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
      ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
                sum4(a, b, c, d, bias): an i4, the sum of each is, less bias
    LLMQ__QUADS:
-     i4, f4    four int32, four floats:  zero_i4() add_i4(a, b) cvt4(i4);  set4(x) add4 mul4(a, b) stf4(p, v);
+     i4, f4    four int32, four floats:  zero_i4() add_i4(a, b) cvt4(i4);  set4(x) add4 mul4(a, b);  ldi4(p) sti4(p, v) ldf4(p) stf4(p, v);
                bf4(p0, p1, p2, p3): four bfloat16 as floats */
 
 /* What a format's points become, and how a kernel of theirs is told. */
@@ -3774,7 +3972,17 @@ LLMQ__WORD void LLMQ__F(chunks_of)(int kind, const LLMQ__F(grid) *g, const uint8
     for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, c)));
 }
 
-LLMQ__WORD void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+/* p = 2 */
+LLMQ__WORD void LLMQ__F(pairs_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    for (; c < end; c++, e += 64) {
+        LLMQ__B(bs) v = LLMQ__F(index)(llmq__kind_bits(kind), unit, c);
+        LLMQ__B(st2)(e, LLMQ__D(plain)(LLMQ__F(lut)(kind, &g->x, v)), LLMQ__D(plain)(LLMQ__F(lut)(kind, &g->y, v)));
+    }
+}
+
+/* The same, for points of any kind that are looked up by shuffles. */
+LLMQ__KERNEL void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
 {
     switch (g->kind) {
     case LLMQ__KIND_G2: LLMQ__F(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
@@ -3782,7 +3990,9 @@ LLMQ__WORD void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, uin
     case LLMQ__KIND_G4: LLMQ__F(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
     case LLMQ__KIND_G5: LLMQ__F(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
     case LLMQ__KIND_G6: LLMQ__F(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
-    default: LLMQ__F(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
+    case LLMQ__KIND_G8: LLMQ__F(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
+    case LLMQ__KIND_V2N16: LLMQ__F(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
+    default: LLMQ__F(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
     }
 }
 
@@ -3797,8 +4007,8 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
         const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
         take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
         cols = llmq__min(n, take * f->p - skip);
-        if (m == LLMQ__UNIT && k % 32 == 0 && f->p == 1 && g->kind != LLMQ__KIND_OTHER) {
-            LLMQ__F(chunks)(g, unit, k / 32, (k + cols + 31) / 32, e);
+        if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
+            LLMQ__F(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
         } else {
             uint8_t code[192], above[192];
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
@@ -3971,7 +4181,7 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const
 }
 
 /* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
-   each activation: storing them would cost as much. */
+   each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
 LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
                                uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
 {
@@ -3984,8 +4194,8 @@ LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, cons
     LLMQ__F(slices)(t, l, g, x, count, row, 0, &run, sum, total);
 }
 
-LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
+LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                 size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
@@ -4147,6 +4357,168 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
         llmq__add_scaled(out + j, weight[r], v, t->cols - j);
     }
 }
+
+#elif LLMQ__SIMD_PART == 6
+
+/* ---- 3. Template: kernels on codes (blocks of rows for several activations) -----------------------------------------
+
+   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
+   rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
+   loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
+   on Arm.
+   Parameters: LLMQ__ISA; LLMQ__DOTS, the suffix of the words and of the kernels above; LLMQ__STEP, the bytes of a vector, which
+   has LLMQ__STEP / 4 lanes; LLMQ__OFFSET, 1 if dot4() takes codes of activations with 128 added, as unsigned bytes. Words:
+     turn(e)                as many rows as there are lanes, LLMQ__STEP bytes of each, 128 bytes apart: lane k of row i and lane i of
+                            row k change places
+     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__STEP bytes may be read there
+     add_is(p, is)          p[lanes] += is, int32
+     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is */
+
+#define LLMQ__TILE 128u
+#define LLMQ__SHARE 32u
+#define LLMQ__WIDE (LLMQ__STEP / 4u)
+#define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
+
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
+   more. whole: they are 128 of whole units, looked up by shuffles. */
+LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, int whole, const uint8_t *row,
+                              uint32_t j, uint32_t n, int8_t *e)
+{
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
+    for (i = 0; i < LLMQ__ROWS; i++, row += t->row_size) { /* in this order: what goes beyond a row is the next one's */
+        int8_t *to = e + i * LLMQ__TILE;
+        if (whole) {
+            const uint8_t *unit = row + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
+            LLMQ__D(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
+        } else {
+            LLMQ__D(points)(t, l, g, row, j, n, to);
+            LLMQ_MEMSET(to + n, 0, up - n);
+        }
+    }
+    for (i = 0; i < up; i += LLMQ__STEP) {
+        LLMQ__D(turn)(e + i);
+        LLMQ__D(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
+    }
+}
+
+/* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
+LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
+{
+    LLMQ__D(is) a0, a1, a2, a3, b0, b1, b2, b3;
+    uint32_t c, k;
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__D(zero_is)();
+    for (c = 0; c < n; c += LLMQ__STEP)
+        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
+            const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
+            a0 = LLMQ__D(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__D(dot4)(b0, b, x[0] + c, k);
+            a1 = LLMQ__D(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__D(dot4)(b1, b, x[1] + c, k);
+            a2 = LLMQ__D(dot4)(a2, a, x[2] + c, k), b2 = LLMQ__D(dot4)(b2, b, x[2] + c, k);
+            a3 = LLMQ__D(dot4)(a3, a, x[3] + c, k), b3 = LLMQ__D(dot4)(b3, b, x[3] + c, k);
+        }
+    LLMQ__D(add_is)(sum, a0), LLMQ__D(add_is)(sum + LLMQ__WIDE, b0);
+    LLMQ__D(add_is)(sum + LLMQ__ROWS, a1), LLMQ__D(add_is)(sum + LLMQ__ROWS + LLMQ__WIDE, b1);
+    LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS, a2), LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
+    LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS, a3), LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
+}
+
+#if LLMQ__OFFSET
+/* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
+LLMQ__WORD void LLMQ__F(excess)(const int8_t *e, uint32_t n, int32_t *bias)
+{
+    LLMQ__D(is) s[4];
+    uint32_t half, c, k;
+    for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
+        s[0] = s[1] = s[2] = s[3] = LLMQ__D(zero_is)(); /* four, because each waits for the one before */
+        for (c = 0; c < n; c += LLMQ__STEP)
+            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__D(sum_is)(s[k % 4], e + k * LLMQ__TILE + c);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__D(take_is)(bias, s[k]);
+    }
+}
+#endif
+
+/* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
+LLMQ__WORD void LLMQ__F(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
+{
+    const int8_t *q[4];
+    int8_t own[4][LLMQ__TILE];
+    uint32_t i, c, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
+    for (i = 0; i < 4; i++) {
+        const int8_t *from = x[llmq__min(i, count - 1)].q + j;
+        q[i] = from;
+        if (up > x->cols - j) { /* nothing may be read behind the last code */
+            LLMQ_MEMSET(own[i], 0, sizeof own[i]);
+            LLMQ_MEMCPY(own[i], from, n);
+            q[i] = from = own[i];
+        }
+        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__B(stb)(own[i] + c, LLMQ__D(plain)(LLMQ__B(ldb)(from + c)));
+        if (LLMQ__OFFSET) q[i] = own[i];
+    }
+    LLMQ__F(product)(e, n, q, sum);
+}
+
+/* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
+LLMQ__WORD void LLMQ__F(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
+{
+    LLMQ__EXACT
+    uint32_t i;
+    LLMQ__UNROLL(4) for (i = 0; i < LLMQ__ROWS; i += 4) {
+        LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x_scale), LLMQ__Q(ldf4)(scale + i));
+        LLMQ__Q(i4) s = LLMQ__Q(ldi4)(sum + i);
+        if (LLMQ__OFFSET) s = LLMQ__Q(add_i4)(s, LLMQ__Q(ldi4)(bias + i));
+        LLMQ__Q(stf4)(y + i, LLMQ__Q(add4)(LLMQ__Q(ldf4)(y + i), LLMQ__Q(mul4)(LLMQ__Q(cvt4)(s), both)));
+        LLMQ__Q(sti4)(sum + i, LLMQ__Q(zero_i4)());
+    }
+}
+
+/* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
+LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, const llmq_activation *x,
+                                 uint32_t count, uint32_t r, float *y, size_t y_stride)
+{
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
+    int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
+    float scale[LLMQ__ROWS];
+    llmq__run run = llmq__first_run(l, x);
+    uint32_t j, n, i;
+    LLMQ_MEMSET(sum, 0, sizeof sum);
+    for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
+    for (j = 0; j < t->cols; j += n) {
+        n = llmq__min(LLMQ__TILE, run.end - j);
+        LLMQ__F(fill)(t, l, g, j < end, row, j, n, e);
+#if LLMQ__OFFSET
+        LLMQ__F(excess)(e, n, bias);
+#endif
+        for (i = 0; i < count; i += 4) LLMQ__F(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
+        if (j + n < run.end) continue;
+        for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
+        for (i = 0; i < count; i++) LLMQ__F(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+        LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
+        llmq__next_run(&run);
+    }
+}
+
+/* The last block may begin within the one before: its rows come out the same. */
+LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                   size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__D(grid) g;
+    uint32_t r, i;
+    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(llmq__kind(&t->format, LLMQ__LEAST), count)) {
+        LLMQ__D(fours)(t, x, count, r0, r1, y, y_stride);
+        return;
+    }
+    LLMQ__D(grid_of)(&t->format, &g);
+    for (r = r0; r < r1; r += LLMQ__ROWS)
+        for (i = 0; i < count; i += LLMQ__SHARE)
+            LLMQ__F(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
+}
+
+#undef LLMQ__TILE
+#undef LLMQ__SHARE
+#undef LLMQ__WIDE
+#undef LLMQ__ROWS
 
 #elif LLMQ__SIMD_PART == 5
 
@@ -4634,5 +5006,7 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 #undef LLMQ__RADIX
 #undef LLMQ__LEAST
 #undef LLMQ__RAW
+#undef LLMQ__STEP
+#undef LLMQ__OFFSET
 
 #endif

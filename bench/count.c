@@ -19,6 +19,9 @@
 #ifndef COUNT_COLS
 #define COUNT_COLS 1024
 #endif
+#ifndef COUNT_BATCH
+#define COUNT_BATCH 1 /* activations: a weight is then a weight of one of them */
+#endif
 #ifndef COUNT_TABLE
 #define COUNT_TABLE NULL
 #endif
@@ -40,7 +43,7 @@
 #endif
 
 static uint8_t data[COUNT_ROWS * (COUNT_COLS + 2 * (COUNT_COLS / 128 + 1))]; /* of the widest grid, 8 bits */
-static float x[COUNT_COLS], y[COUNT_ROWS], memory[2 * COUNT_COLS];
+static float x[COUNT_COLS], y[COUNT_BATCH * COUNT_ROWS], memory[2 * COUNT_COLS];
 
 /* Any bits are codes; the scales at the head of each row must be moderate. */
 static void fill(const llmq_tensor *t)
@@ -54,16 +57,18 @@ static void fill(const llmq_tensor *t)
 static int count(const llmq_format *f, const llmq_kernels *k)
 {
     llmq_tensor t;
-    llmq_activation a;
+    llmq_activation a[COUNT_BATCH];
     llmq_status status;
+    uint32_t i;
     if (llmq_tensor_init(&t, f, NULL, COUNT_ROWS, COUNT_COLS, data, sizeof data)) return 1;
     t.kernels = k;
     fill(&t);
-    if (llmq_activation_prepare(&a, &t, 8, x, memory, sizeof memory)) return 1;
+    if (llmq_activation_prepare(a, &t, 8, x, memory, sizeof memory)) return 1;
+    for (i = 1; i < COUNT_BATCH; i++) a[i] = a[0];
     MARK();
-    status = llmq_matvec(&t, &a, 0, COUNT_ROWS, y);
+    status = llmq_matmul(&t, a, COUNT_BATCH, 0, COUNT_ROWS, y, COUNT_ROWS);
     MARK();
-    printf("%s %s %lu\n", k->name, f->name, (unsigned long)COUNT_ROWS * COUNT_COLS);
+    printf("%s %s %lu\n", k->name, f->name, (unsigned long)COUNT_BATCH * COUNT_ROWS * COUNT_COLS);
     return status != LLMQ_OK;
 }
 

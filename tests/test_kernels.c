@@ -376,7 +376,7 @@ static int get_format(llmq_format *f, uint32_t i, uint32_t off)
 /* ---- rows --------------------------------------------------------------------------------------------------------------- */
 
 static const uint32_t groups[] = { 32, 64, 96, 128, 160, 256, 1024, 0 };
-static const uint32_t counts[] = { 1, 2, 3, 7, 8, 9, 16, 17, 33 };
+static const uint32_t counts[] = { 1, 2, 3, 4, 7, 8, 9, 16, 17, 32, 33 };
 
 /* What the kernels are given. */
 static struct {
@@ -595,6 +595,20 @@ static void test_row_counts(void)
                 cols = sizes[check_below(COUNT(sizes))];
                 try_rows(&f, cols, rows, counts[c], check_below(2) ? FLUSH : turn % OFFSETS);
             }
+}
+
+/* Blocks of rows that are decoded once for several activations, as long as rows are above where only few are multiplied. */
+static void test_blocks(void)
+{
+    static const uint32_t sizes[] = { 1000, 1024, 1100, 2048, MAX_COLS };
+    llmq_format f;
+    uint32_t i, g;
+    for (i = 0; i < BUILTIN + CUSTOM; i += i < BUILTIN ? 1 : 5)
+        for (g = 0; g < COUNT(groups); g++) {
+            if (skipped() || !get_format(&f, i, turn % OFFSETS) || !f.points) continue;
+            f.group = groups[g];
+            try_rows(&f, sizes[check_below(COUNT(sizes))], 16 + check_below(8), 4 + check_below(MAX_COUNT - 3), check_below(2) ? FLUSH : turn % OFFSETS);
+        }
 }
 
 /* Every binary16 and every bfloat16. */
@@ -878,6 +892,7 @@ int main(int argc, char **argv)
     test_short_rows();
     test_long_rows();
     test_row_counts();
+    test_blocks();
     test_halves();
 #if !LLMQ_NO_ENCODER
     test_nearest();
