@@ -25,7 +25,7 @@
       11. Tables
 
    STACK
-       Frames are up to 5.5 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
+       Frames are up to 6 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
