@@ -622,7 +622,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
    name        bit of features        name        bit             name   bit
    ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
    avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
-   avx2vnni    + AVXVNNI                                          wasm   WASM   SIMD128
+   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
    avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
                  and VNNI)
    Functions do not check arguments: they are for this library, for tests and for measuring. */
@@ -633,7 +633,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 #define LLMQ_CPU_VBMI    0x0010u
 #define LLMQ_CPU_NEON    0x0020u
 #define LLMQ_CPU_DOTPROD 0x0040u
-#define LLMQ_CPU_I8MM    0x0080u /* no table: smmla saves little over sdot */
+#define LLMQ_CPU_I8MM    0x0080u /* AArch64 only */
 #define LLMQ_CPU_DSP     0x0100u
 #define LLMQ_CPU_MVE     0x0200u
 #define LLMQ_CPU_WASM    0x0400u

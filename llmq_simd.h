@@ -38,7 +38,7 @@
    compiler is told of it. On Arm nothing is asked of the processor: LLMQ_CPU_FEATURES (llmq.h) says that it has more, such as
    getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux.
    LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
-   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
+   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM (AArch64 only) LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
 #if defined(_MSC_VER) && defined(__clang__) && __clang_major__ < 19
 #define LLMQ__X86 0 /* clang-cl hid intrinsics beyond those of the command line */
 #elif (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
@@ -100,6 +100,15 @@
 #define LLMQ_SIMD_DOTPROD LLMQ__ARM_TARGETS
 #endif
 #endif
+#ifndef LLMQ_SIMD_I8MM
+#if !LLMQ_SIMD_DOTPROD || !defined(__aarch64__)
+#define LLMQ_SIMD_I8MM 0
+#elif defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
+#define LLMQ_SIMD_I8MM 1
+#else
+#define LLMQ_SIMD_I8MM LLMQ__ARM_TARGETS
+#endif
+#endif
 #if defined(__wasm_simd128__)
 #include <wasm_simd128.h>
 #endif
@@ -113,6 +122,9 @@
 
 #if (LLMQ_SIMD_AVXVNNI || LLMQ_SIMD_AVX512) && !LLMQ_SIMD_AVX2
 #error "llmq: LLMQ_SIMD_AVXVNNI and LLMQ_SIMD_AVX512 build on LLMQ_SIMD_AVX2"
+#endif
+#if LLMQ_SIMD_I8MM && !LLMQ_SIMD_DOTPROD
+#error "llmq: LLMQ_SIMD_I8MM builds on LLMQ_SIMD_DOTPROD"
 #endif
 
 /* Arm's microcontrollers. MVE is Helium with floats. DSP is for processors without wider vectors, and needs word loads from any
@@ -1347,12 +1359,7 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
    So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
    32-bit Arm, where vectors do what is exact in integers: signs, comparisons of magnitudes, conversions. Products of int8
    activations, which are most of the work, use floats once a group. clang's optimizer puts neighbouring floats into vectors on
-   its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits.
-
-   smmla (I8MM) multiplies 8 columns of two rows by those of two activations, twice as many products as sdot, but rows and
-   activations must first be put together in pairs, by the units that multiply. For 16 columns of a block of eight rows and four
-   activations that is 16 smmla and 4 zips where there are 32 sdot now, by counting, not by trial: 12 instructions less for 512
-   products, of about 90 in all (g4, 32 activations). So there is no table of it; a processor with I8MM has sdot and runs neondot. */
+   its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits. */
 
 #if LLMQ_SIMD_NEON
 #define LLMQ__ISA neon
@@ -1856,6 +1863,85 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 #define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot);
+#endif
+
+/* smmla multiplies 8 columns of two rows by those of two activations, which is twice as many products as sdot has, and one load
+   of points and half as many of activations. Everything but blocks is what neondot has. */
+#if LLMQ_SIMD_I8MM
+#undef LLMQ__TARGET
+#undef LLMQ__ISA
+#undef LLMQ__STEP
+#if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
+#define LLMQ__TARGET
+#elif defined(__clang__)
+#define LLMQ__TARGET LLMQ__TARGET_OF("+dotprod+i8mm")
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define LLMQ__TARGET LLMQ__TARGET_OF("+i8mm") /* beside what the command line has */
+#else
+#define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod+i8mm")
+#endif
+#define LLMQ__ISA neoni8mm
+#define LLMQ__STEP 32u /* 16 rows a block, so that two rows of activations that are put together serve eight pairs of rows */
+#define LLMQ__OWN
+
+/* Eight rows, 32 bytes of each: of rows 2 i and 2 i + 1, columns 0 ... 7 come to lie where the first 16 bytes of the one were, in
+   the order of rows, 8 ... 15 behind, 16 ... 23 and 24 ... 31 likewise in the other. */
+LLMQ__WORD void llmq__turn_neoni8mm(int8_t *e)
+{
+    uint32_t i;
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++, e += 256) {
+        int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(e)), b = vreinterpretq_s32_s8(vld1q_s8(e + 16));
+        int32x4_t c = vreinterpretq_s32_s8(vld1q_s8(e + 128)), d = vreinterpretq_s32_s8(vld1q_s8(e + 144));
+        vst1q_s8(e, llmq__lows_neon(a, c));
+        vst1q_s8(e + 16, llmq__highs_neon(a, c));
+        vst1q_s8(e + 128, llmq__lows_neon(b, d));
+        vst1q_s8(e + 144, llmq__highs_neon(b, d));
+    }
+}
+
+/* 16 columns of two activations: 0 ... 7 of the one and of the other, 8 ... 15 likewise */
+LLMQ__WORD void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, int8x16_t *both)
+{
+    int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(x)), b = vreinterpretq_s32_s8(vld1q_s8(y));
+    both[0] = llmq__lows_neon(a, b);
+    both[1] = llmq__highs_neon(a, b);
+}
+
+/* p[4] += what a pair of rows and the next have with the first of two activations; q[4] with the second. */
+LLMQ__WORD void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32_t *q)
+{
+    llmq__add_is_neon(p, vuzp1q_s32(a, b));
+    llmq__add_is_neon(q, vuzp2q_s32(a, b));
+}
+
+/* sum[4][16] += products of a tile of n columns with four activations. */
+LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
+{
+    int32x4_t s[8], t[8]; /* pairs of rows with the first two, and with the others */
+    int8x16_t v[2], w[2];
+    uint32_t c, i;
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = t[i] = vdupq_n_s32(0);
+    for (c = 0; c < n; c += 16) {
+        const int8_t *a = e + (c & 16 ? c + 112 : c);
+        llmq__both_neoni8mm(x[0] + c, x[1] + c, v);
+        llmq__both_neoni8mm(x[2] + c, x[3] + c, w);
+        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+            int8x16_t lo = vld1q_s8(a + 256 * i), hi = vld1q_s8(a + 256 * i + 16);
+            s[i] = vmmlaq_s32(vmmlaq_s32(s[i], lo, v[0]), hi, v[1]);
+            t[i] = vmmlaq_s32(vmmlaq_s32(t[i], lo, w[0]), hi, w[1]);
+        }
+    }
+    LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
+        llmq__apart_neoni8mm(s[2 * i], s[2 * i + 1], sum + 4 * i, sum + 16 + 4 * i);
+        llmq__apart_neoni8mm(t[2 * i], t[2 * i + 1], sum + 32 + 4 * i, sum + 48 + 4 * i);
+    }
+}
+
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 6
+#include LLMQ_SIMD_SELF
+LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neondot, neoni8mm);
+#undef LLMQ__OWN
 #endif
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
@@ -3514,6 +3600,9 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #if LLMQ_SIMD_DOTPROD
         &llmq__table_neondot,
 #endif
+#if LLMQ_SIMD_I8MM
+        &llmq__table_neoni8mm,
+#endif
 #if LLMQ_SIMD_WASM
         &llmq__table_wasm,
 #endif
@@ -3588,6 +3677,9 @@ static uint32_t llmq__simd_features(void)
 #endif
 #if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
     have |= LLMQ_CPU_DOTPROD;
+#endif
+#if LLMQ_SIMD_I8MM && defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
+    have |= LLMQ_CPU_I8MM;
 #endif
 #if LLMQ_SIMD_WASM
     have |= LLMQ_CPU_WASM;
@@ -4372,7 +4464,9 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
                             row k change places
      dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__STEP bytes may be read there
      add_is(p, is)          p[lanes] += is, int32
-     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is */
+     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is
+   Where LLMQ__OWN is defined, product() is written before and turn() puts points where that wants them; the suffix LLMQ__ISA is
+   then another one than LLMQ__DOTS, whose table has the rest. */
 
 #define LLMQ__TILE 128u
 #define LLMQ__SHARE 32u
@@ -4396,11 +4490,12 @@ LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const
         }
     }
     for (i = 0; i < up; i += LLMQ__STEP) {
-        LLMQ__D(turn)(e + i);
-        LLMQ__D(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
+        LLMQ__F(turn)(e + i);
+        LLMQ__F(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
     }
 }
 
+#ifndef LLMQ__OWN
 /* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
 LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
@@ -4420,6 +4515,7 @@ LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *cons
     LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS, a2), LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
     LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS, a3), LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
 }
+#endif
 
 #if LLMQ__OFFSET
 /* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
@@ -4506,7 +4602,11 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     LLMQ__D(grid) g;
     uint32_t r, i;
     if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(llmq__kind(&t->format, LLMQ__LEAST), count)) {
+#ifdef LLMQ__OWN
+        LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
+#else
         LLMQ__D(fours)(t, x, count, r0, r1, y, y_stride);
+#endif
         return;
     }
     LLMQ__D(grid_of)(&t->format, &g);
