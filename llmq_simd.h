@@ -1889,7 +1889,7 @@ LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot)
 LLMQ__WORD void llmq__turn_neoni8mm(int8_t *e)
 {
     uint32_t i;
-    LLMQ__UNROLL(4) for (i = 0; i < 4; i++, e += 256) {
+    LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* gcc would keep copies of all that is stored on the stack */
         int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(e)), b = vreinterpretq_s32_s8(vld1q_s8(e + 16));
         int32x4_t c = vreinterpretq_s32_s8(vld1q_s8(e + 128)), d = vreinterpretq_s32_s8(vld1q_s8(e + 144));
         vst1q_s8(e, llmq__lows_neon(a, c));
@@ -1914,23 +1914,28 @@ LLMQ__WORD void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32
     llmq__add_is_neon(q, vuzp2q_s32(a, b));
 }
 
+/* s[8] += 16 columns of eight pairs of rows with the first two of four activations, t[8] with the others. */
+LLMQ__WORD void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s, int32x4_t *t)
+{
+    int8x16_t v[2], w[2];
+    uint32_t i;
+    llmq__both_neoni8mm(x[0] + c, x[1] + c, v);
+    llmq__both_neoni8mm(x[2] + c, x[3] + c, w);
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+        int8x16_t lo = vld1q_s8(e + 256 * i), hi = vld1q_s8(e + 256 * i + 16);
+        s[i] = vmmlaq_s32(vmmlaq_s32(s[i], lo, v[0]), hi, v[1]);
+        t[i] = vmmlaq_s32(vmmlaq_s32(t[i], lo, w[0]), hi, w[1]);
+    }
+}
+
 /* sum[4][16] += products of a tile of n columns with four activations. */
 LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
-    int32x4_t s[8], t[8]; /* pairs of rows with the first two, and with the others */
-    int8x16_t v[2], w[2];
-    uint32_t c, i;
+    int32x4_t s[8], t[8];
+    uint32_t c, h, i;
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = t[i] = vdupq_n_s32(0);
-    for (c = 0; c < n; c += 16) {
-        const int8_t *a = e + (c & 16 ? c + 112 : c);
-        llmq__both_neoni8mm(x[0] + c, x[1] + c, v);
-        llmq__both_neoni8mm(x[2] + c, x[3] + c, w);
-        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
-            int8x16_t lo = vld1q_s8(a + 256 * i), hi = vld1q_s8(a + 256 * i + 16);
-            s[i] = vmmlaq_s32(vmmlaq_s32(s[i], lo, v[0]), hi, v[1]);
-            t[i] = vmmlaq_s32(vmmlaq_s32(t[i], lo, w[0]), hi, w[1]);
-        }
-    }
+    for (h = 0; h < 32; h += 16, e += 112) /* both halves in one turn: gcc spills */
+        for (c = h; c < n; c += 32) llmq__squares_neoni8mm(e + c, x, c, s, t);
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         llmq__apart_neoni8mm(s[2 * i], s[2 * i + 1], sum + 4 * i, sum + 16 + 4 * i);
         llmq__apart_neoni8mm(t[2 * i], t[2 * i + 1], sum + 32 + 4 * i, sum + 48 + 4 * i);
