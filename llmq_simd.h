@@ -36,7 +36,8 @@
    Each 0 or 1; the default is 1 where the compiler can make it. On x86, and on AArch64 beyond NEON, the functions carry target
    attributes, so that the rest of the program may be compiled for any processor; elsewhere a set is compiled in when the
    compiler is told of it. On Arm nothing is asked of the processor: LLMQ_CPU_FEATURES (llmq.h) says that it has more, such as
-   getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux.
+   getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux, and LLMQ_CPU_I8MM too
+   where getauxval(AT_HWCAP2) & HWCAP2_I8MM.
    LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
    LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM (AArch64 only) LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
 #if defined(_MSC_VER) && defined(__clang__) && __clang_major__ < 19
@@ -123,8 +124,8 @@
 #if (LLMQ_SIMD_AVXVNNI || LLMQ_SIMD_AVX512) && !LLMQ_SIMD_AVX2
 #error "llmq: LLMQ_SIMD_AVXVNNI and LLMQ_SIMD_AVX512 build on LLMQ_SIMD_AVX2"
 #endif
-#if LLMQ_SIMD_I8MM && !LLMQ_SIMD_DOTPROD
-#error "llmq: LLMQ_SIMD_I8MM builds on LLMQ_SIMD_DOTPROD"
+#if LLMQ_SIMD_I8MM && (!LLMQ_SIMD_DOTPROD || !defined(__aarch64__))
+#error "llmq: LLMQ_SIMD_I8MM builds on LLMQ_SIMD_DOTPROD, and needs AArch64"
 #endif
 
 /* Arm's microcontrollers. MVE is Helium with floats. DSP is for processors without wider vectors, and needs word loads from any
@@ -1865,8 +1866,9 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot);
 #endif
 
-/* smmla multiplies 8 columns of two rows by those of two activations, which is twice as many products as sdot has, and one load
-   of points and half as many of activations. Everything but blocks is what neondot has. */
+/* smmla multiplies 8 columns of two rows by those of two activations: twice as many products as sdot. Rows are put together in
+   pairs when a tile is filled, once for all activations; activations when they are loaded, because a buffer of them would have to
+   serve more rows than a block has to pay. One activation has nothing to pair with: all but blocks is neondot's. */
 #if LLMQ_SIMD_I8MM
 #undef LLMQ__TARGET
 #undef LLMQ__ISA
@@ -1881,7 +1883,7 @@ LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot)
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod+i8mm")
 #endif
 #define LLMQ__ISA neoni8mm
-#define LLMQ__STEP 32u /* 16 rows a block, so that two rows of activations that are put together serve eight pairs of rows */
+#define LLMQ__STEP 32u /* 16 rows a block, so that two activations that were put together serve eight pairs of rows */
 #define LLMQ__OWN
 
 /* Eight rows, 32 bytes of each: of rows 2 i and 2 i + 1, columns 0 ... 7 come to lie where the first 16 bytes of the one were, in
@@ -1934,7 +1936,7 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
     int32x4_t s[8], t[8];
     uint32_t c, h, i;
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = t[i] = vdupq_n_s32(0);
-    for (h = 0; h < 32; h += 16, e += 112) /* both halves in one turn: gcc spills */
+    for (h = 0; h < 32; h += 16, e += 112) /* with both halves in one loop, gcc spills */
         for (c = h; c < n; c += 32) llmq__squares_neoni8mm(e + c, x, c, s, t);
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         llmq__apart_neoni8mm(s[2 * i], s[2 * i + 1], sum + 4 * i, sum + 16 + 4 * i);
