@@ -31,6 +31,10 @@
 #error "llmq: include llmq.h, which includes llmq_simd.h"
 #elif LLMQ__SIMD_PART == 0
 
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 2
+#error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
+#endif
+
 /* ---- 1. Configuration ---------------------------------------------------------------------------------------------
 
    Each 0 or 1; the default is 1 where the compiler can make it. On x86, and on AArch64 beyond NEON, the functions carry target
@@ -3627,6 +3631,7 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
     return i < sizeof all / sizeof *all ? all[i] : 0;
 }
 
+#ifndef LLMQ_CPU_FEATURES
 #if LLMQ__X86
 static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
 {
@@ -3702,6 +3707,7 @@ static uint32_t llmq__simd_features(void)
 #endif
     return have;
 }
+#endif
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
