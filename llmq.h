@@ -66,7 +66,7 @@
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
        Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344). The
-       vector kernels of desktop processors take up to 6 KB.
+       vector kernels of desktop processors take up to 10 KB.
        `make size` prints the code size of each half.
 
    ERRORS

@@ -25,7 +25,7 @@
       11. Tables
 
    STACK
-       Frames are up to 6 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
+       Frames are up to 10 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
@@ -4821,42 +4821,71 @@ LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, con
     return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
 }
 
-/* m sums of 128 products each for 16 rows (a lane each): tile[k] holds four columns of all rows, signed, and four bytes of
-   x[i] the activations of these columns, with 128 added; bias is what that adds. */
-LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128], __m512i bias, __m512i *sum)
+/* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
+   others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
+LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
 {
-    __m512i s[8];
+    __m512i s[8], t[8];
     uint32_t i, k;
-    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-    LLMQ__UNROLL(4) for (k = 0; k < 32; k++) {
-        __m512i w = tile[k];
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = t[i] = _mm512_setzero_si512();
+    LLMQ__UNROLL(2) for (k = 0; k < 32; k++) {
+        __m512i v = tile[k], w = tile[32 + k];
         LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
+            __m512i codes;
             int32_t four;
             LLMQ_MEMCPY(&four, x[i] + 4 * k, 4);
-            s[i] = _mm512_dpbusd_epi32(s[i], _mm512_set1_epi32(four), w);
+            codes = _mm512_set1_epi32(four);
+            s[i] = _mm512_dpbusd_epi32(s[i], codes, v);
+            t[i] = _mm512_dpbusd_epi32(t[i], codes, w);
         }
     }
-    LLMQ__UNROLL(8) for (i = 0; i < m; i++) sum[i] = _mm512_add_epi32(sum[i], s[i]);
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
+        sum[2 * i] = _mm512_add_epi32(sum[2 * i], _mm512_sub_epi32(s[i], bias[0]));
+        sum[2 * i + 1] = _mm512_add_epi32(sum[2 * i + 1], _mm512_sub_epi32(t[i], bias[1]));
+    }
 }
 
-/* Block number b of 128 columns of 16 neighbouring rows: decoded once, a lane for each row, for all activations. */
+/* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
+   are turned before them. Returns 128 times the sum of all points of each row. */
+LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
+{
+    const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
+    const __m512i offset = _mm512_set1_epi8(-128);
+    __m512i bias = _mm512_setzero_si512();
+    uint32_t i, k;
+    for (i = 0; i < 16; i++) {
+        tile[i] = llmq__zindex(kind, row[i] + at, h);
+        if (!pair) tile[16 + i] = llmq__zindex(kind, row[i] + at, 1);
+    }
+    llmq__zturn16(tile);
+    if (!pair) llmq__zturn16(tile + 16);
+    for (i = 0; i < 16; i++) {
+        __m512i v = tile[i], w = tile[16 + i];
+        tile[i] = LLMQ__F(look)(kind, g->x, v);
+        if (kind >= LLMQ__KIND_V2N16) tile[16 + i] = LLMQ__F(look)(kind, g->y, v);
+        else if (kind == LLMQ__KIND_G3) tile[16 + i] = LLMQ__F(look_upper)(g->y, v);
+        else tile[16 + i] = LLMQ__F(look)(kind, g->x, pair ? _mm512_srli_epi16(v, 4) : w);
+    }
+    for (k = 0; k < 32; k++) {
+        tile[k] = _mm512_xor_si512(tile[k], offset);
+        bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
+    }
+    return bias;
+}
+
+/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
 LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
                                   uint32_t count, __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
     const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
-    __m512i tile[32], bias = _mm512_setzero_si512();
+    __m512i tile[64], bias[2];
     uint8_t codes[8][128];
     uint32_t i, k, n;
-    for (i = 0; i < 16; i++)
-        LLMQ__F(zpoints)(g->kind, g, row[i] + at + (size_t)(b / per_unit) * bytes, b % per_unit, tile + i, tile + 16 + i);
-    llmq__zturn16(tile);
-    llmq__zturn16(tile + 16);
-    for (k = 0; k < 32; k++) {
-        tile[k] = _mm512_xor_si512(tile[k], offset);
-        bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
-    }
-    for (i = 0; i < count; i += n, sum += n) {
+    at += (size_t)(b / per_unit) * bytes;
+    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
+    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
+    for (i = 0; i < count; i += n, sum += 2 * n) {
         n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
         for (k = 0; k < n; k++) {
             __m512i lo, hi;
@@ -4871,49 +4900,52 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *ro
     }
 }
 
-/* Sixteen neighbouring rows times count <= 32 activations: y[i * y_stride ... + 15]. */
+/* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
 LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                   const uint8_t *const *row, float *y, size_t y_stride)
 {
     const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
-    __m512i sum[32];
-    __m512 total[32];
+    __m512i sum[64];
+    __m512 total[64];
     uint32_t i, j;
-    for (i = 0; i < count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
-        __m512 scales;
+        __m512 scales[2];
         LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
         if (j + 128 < run.end) continue;
-        scales = llmq__zscales(row, run.w);
-        for (i = 0; i < count; i++) {
-            total[i] = llmq__zfinish(total[i], sum[i], scales, x[i].scale[run.x]);
+        scales[0] = llmq__zscales(row, run.w);
+        scales[1] = llmq__zscales(row + 16, run.w);
+        for (i = 0; i < 2 * count; i++) {
+            total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run.x]);
             sum[i] = _mm512_setzero_si512();
         }
         llmq__next_run(&run);
     }
-    for (i = 0; i < count; i++) {
-        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i, row, j, run, sum[i], total[i]);
-        _mm512_storeu_ps(y + i * y_stride, total[i]);
+    for (i = 0; i < 2 * count; i++) {
+        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
     }
 }
 
-/* Sixteen rows at a time. For few activations they are a sixteenth of the range apart: distant streams, as in section 3, and
-   one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer than sixteen. */
+/* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
+   section 3, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
 LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                  uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
-    const int batch = count >= 4;
-    const uint8_t *row[16];
+    const uint8_t *row[32];
     float v[16];
-    uint32_t r, b, i, k, apart = 1;
-    for (r = r0; r < r1; r += 16 * apart) {
-        if (!batch) apart = (r1 - r) / 16;
+    uint32_t r, b, i, k, apart;
+    for (r = r0; count >= 4 && r1 - r >= 32; r += 32) {
+        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
+        for (i = 0; i < count; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+    }
+    for (; r < r1; r += 16 * apart) {
+        apart = (r1 - r) / 16;
         if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
         for (b = r; b < r + apart; b++) {
             LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
-            for (i = 0; i < count && batch; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + b, y_stride);
-            for (i = 0; i < count && !batch; i++) {
+            for (i = 0; i < count; i++) {
                 _mm512_storeu_ps(v, LLMQ__F(zany)(t, l, g, x + i, row));
                 for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
             }
