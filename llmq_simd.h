@@ -4936,7 +4936,7 @@ LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, co
     const uint8_t *row[32];
     float v[16];
     uint32_t r, b, i, k, apart;
-    for (r = r0; count >= 4 && r1 - r >= 32; r += 32) {
+    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
         for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
         for (i = 0; i < count; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
     }
