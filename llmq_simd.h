@@ -966,48 +966,11 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #define LLMQ__DOTS avx2vnni
 #define LLMQ__LEAST (-128)
 
-/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
-   taken off at the end. */
-typedef llmq__tab_avx2 llmq__tab_avx2vnni;
-LLMQ__WORD __m256i llmq__plain_avx2vnni(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
-LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx2vnni(const int8_t *p)
-{
-    llmq__tab_avx2 t = llmq__tab_of_avx2(p);
-    t.a = llmq__plain_avx2vnni(t.a);
-    t.b = llmq__plain_avx2vnni(t.b);
-    t.c = llmq__plain_avx2vnni(t.c);
-    t.d = llmq__plain_avx2vnni(t.d);
-    return t;
-}
-LLMQ__WORD __m256i llmq__lut16_avx2vnni(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__WORD __m256i llmq__lut32_avx2vnni(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
-LLMQ__WORD __m256i llmq__lut64_avx2vnni(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
-LLMQ__WORD __m256i llmq__whole_avx2vnni(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
-typedef __m256i llmq__as_avx2vnni, llmq__ws_avx2vnni, llmq__is_avx2vnni;
-LLMQ__WORD __m256i llmq__lda_avx2vnni(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD void llmq__lda2_avx2vnni(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
-LLMQ__WORD __m256i llmq__zero_is_avx2vnni(void) { return _mm256_setzero_si256(); }
-LLMQ__WORD __m256i llmq__dot_avx2vnni(__m256i sum, __m256i w, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, w, x); }
-LLMQ__WORD __m256i llmq__bias_avx2vnni(__m256i sum, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi8(-128), x); }
-LLMQ__WORD __m256i llmq__ldw_avx2vnni(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD __m256i llmq__dotw_avx2vnni(__m256i sum, __m256i w, __m256i x)
-{
-    return _mm256_dpbusd_avx_epi32(sum, llmq__plain_avx2vnni(w), x);
-}
-LLMQ__WORD __m256i llmq__biasw_avx2vnni(__m256i sum, __m256i x) { return llmq__bias_avx2vnni(sum, x); }
-LLMQ__WORD __m128i llmq__sum4_avx2vnni(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
-{
-    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
-}
-LLMQ__WORD void llmq__turn_avx2vnni(int8_t *e) { llmq__turn_avx2(e); }
-LLMQ__WORD __m256i llmq__dot4_avx2vnni(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
-{
-    return _mm256_dpbusd_avx_epi32(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
-}
-LLMQ__WORD __m256i llmq__sum_is_avx2vnni(__m256i sum, const int8_t *w) { return _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
-LLMQ__WORD void llmq__add_is_avx2vnni(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
-LLMQ__WORD void llmq__take_is_avx2vnni(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
-
+#define LLMQ__DPBUSD _mm256_dpbusd_avx_epi32
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 7
+#include LLMQ_SIMD_SELF
+#undef LLMQ__DPBUSD
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
@@ -1111,45 +1074,13 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 #include LLMQ_SIMD_SELF
 
 /* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
-typedef llmq__tab_avx2 llmq__tab_avx512;
-LLMQ__WORD __m256i llmq__plain_avx512(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
-LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx512(const int8_t *p)
-{
-    llmq__tab_avx2 t = llmq__tab_of_avx2(p);
-    t.a = llmq__plain_avx512(t.a);
-    t.b = llmq__plain_avx512(t.b);
-    t.c = llmq__plain_avx512(t.c);
-    t.d = llmq__plain_avx512(t.d);
-    return t;
-}
-LLMQ__WORD __m256i llmq__lut16_avx512(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__WORD __m256i llmq__lut32_avx512(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
-LLMQ__WORD __m256i llmq__lut64_avx512(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
-LLMQ__WORD __m256i llmq__whole_avx512(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
-typedef __m256i llmq__as_avx512, llmq__ws_avx512, llmq__is_avx512;
-LLMQ__WORD __m256i llmq__lda_avx512(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD void llmq__lda2_avx512(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
-LLMQ__WORD __m256i llmq__zero_is_avx512(void) { return _mm256_setzero_si256(); }
-LLMQ__WORD __m256i llmq__dot_avx512(__m256i sum, __m256i w, __m256i x) { return _mm256_dpbusd_epi32(sum, w, x); }
-LLMQ__WORD __m256i llmq__bias_avx512(__m256i sum, __m256i x) { return _mm256_dpbusd_epi32(sum, _mm256_set1_epi8(-128), x); }
-LLMQ__WORD __m256i llmq__ldw_avx512(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD __m256i llmq__dotw_avx512(__m256i sum, __m256i w, __m256i x) { return _mm256_dpbusd_epi32(sum, llmq__plain_avx512(w), x); }
-LLMQ__WORD __m256i llmq__biasw_avx512(__m256i sum, __m256i x) { return llmq__bias_avx512(sum, x); }
-LLMQ__WORD __m128i llmq__sum4_avx512(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
-{
-    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
-}
-LLMQ__WORD void llmq__turn_avx512(int8_t *e) { llmq__turn_avx2(e); }
-LLMQ__WORD __m256i llmq__dot4_avx512(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
-{
-    return _mm256_dpbusd_epi32(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
-}
-LLMQ__WORD __m256i llmq__sum_is_avx512(__m256i sum, const int8_t *w) { return _mm256_dpbusd_epi32(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
-LLMQ__WORD void llmq__add_is_avx512(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
-LLMQ__WORD void llmq__take_is_avx512(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
-
 #define LLMQ__DOTS avx512
 #define LLMQ__STEP 32u
+#define LLMQ__DPBUSD _mm256_dpbusd_epi32
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 7
+#include LLMQ_SIMD_SELF
+#undef LLMQ__DPBUSD
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
@@ -5138,6 +5069,53 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 #undef LLMQ__ISA
 #undef LLMQ__LMUL
 #undef LLMQ__LMUL2
+
+#elif LLMQ__SIMD_PART == 7
+
+/* ---- 5. x86: AVX2, and with VNNI (the words with VNNI, which AVX-512 shares) ----
+   Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
+
+/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
+   taken off at the end. */
+typedef llmq__tab_avx2 LLMQ__D(tab);
+LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
+LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
+{
+    llmq__tab_avx2 t = llmq__tab_of_avx2(p);
+    t.a = LLMQ__D(plain)(t.a);
+    t.b = LLMQ__D(plain)(t.b);
+    t.c = LLMQ__D(plain)(t.c);
+    t.d = LLMQ__D(plain)(t.d);
+    return t;
+}
+LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
+typedef __m256i LLMQ__D(as), LLMQ__D(ws), LLMQ__D(is);
+LLMQ__WORD __m256i LLMQ__D(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD void LLMQ__D(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__WORD __m256i LLMQ__D(zero_is)(void) { return _mm256_setzero_si256(); }
+LLMQ__WORD __m256i LLMQ__D(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
+LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), x); }
+LLMQ__WORD __m256i LLMQ__D(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD __m256i LLMQ__D(dotw)(__m256i sum, __m256i w, __m256i x)
+{
+    return LLMQ__DPBUSD(sum, LLMQ__D(plain)(w), x);
+}
+LLMQ__WORD __m256i LLMQ__D(biasw)(__m256i sum, __m256i x) { return LLMQ__D(bias)(sum, x); }
+LLMQ__WORD __m128i LLMQ__D(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+{
+    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
+}
+LLMQ__WORD void LLMQ__D(turn)(int8_t *e) { llmq__turn_avx2(e); }
+LLMQ__WORD __m256i LLMQ__D(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
+}
+LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
+LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
+LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
 #elif LLMQ__SIMD_PART == 4 /* the parameters of the templates are done with */
 
