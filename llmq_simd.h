@@ -4583,14 +4583,21 @@ LLMQ__KERNEL void LLMQ__F(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
     LLMQ__F(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
 }
 
-/* The coded points that meet the two vectors of llmq__zlda: of block h of a unit, which has two if p = 2. */
-LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+/* The coded points that meet the two vectors of llmq__zlda: of codes v, both if a code has two points, else of v and of w. */
+LLMQ__WORD void LLMQ__F(zlook)(int kind, const llmq__zgrid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
 {
-    __m512i v = llmq__zindex(kind, unit, h);
     *a = LLMQ__F(look)(kind, g->x, v);
     if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__F(look)(kind, g->y, v);
     else if (kind == LLMQ__KIND_G3) *b = LLMQ__F(look_upper)(g->y, v);
-    else *b = LLMQ__F(look)(kind, g->x, llmq__zindex(kind, unit, 1));
+    else *b = LLMQ__F(look)(kind, g->x, w);
+}
+
+/* Those of block h of a unit, which has two if p = 2. */
+LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+{
+    const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
+    __m512i v = llmq__zindex(kind, unit, h);
+    LLMQ__F(zlook)(kind, g, v, both ? v : llmq__zindex(kind, unit, 1), a, b);
 }
 
 /* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
@@ -4791,11 +4798,8 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
     llmq__zturn16(tile);
     if (!pair) llmq__zturn16(tile + 16);
     for (i = 0; i < 16; i++) {
-        __m512i v = tile[i], w = tile[16 + i];
-        tile[i] = LLMQ__F(look)(kind, g->x, v);
-        if (kind >= LLMQ__KIND_V2N16) tile[16 + i] = LLMQ__F(look)(kind, g->y, v);
-        else if (kind == LLMQ__KIND_G3) tile[16 + i] = LLMQ__F(look_upper)(g->y, v);
-        else tile[16 + i] = LLMQ__F(look)(kind, g->x, pair ? _mm512_srli_epi16(v, 4) : w);
+        __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
+        LLMQ__F(zlook)(kind, g, v, w, tile + i, tile + 16 + i);
     }
     for (k = 0; k < 32; k++) {
         tile[k] = _mm512_xor_si512(tile[k], offset);
