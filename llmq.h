@@ -41,8 +41,10 @@
        5. Tensor
        6. Activation and products
        7. Encoder
-       8. Bundle
-       9. Kernels
+       8. Sensitivity
+       9. Error feedback
+      10. Bundle
+      11. Kernels
 
    WHAT IT IS
        The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
@@ -77,7 +79,7 @@
    THE SAME BITS EVERYWHERE
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 9). Exceptions: NaN payloads, and
+       rows of a call changes nothing, nor does the table of kernels (section 11). Exceptions: NaN payloads, and
        environments that change float arithmetic, which llmq_selftest() detects: x87 (32-bit x86 without -msse2
        -mfpmath=sse), -ffast-math (refused by #error unless LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast,
        flush-to-zero, another rounding mode. One it cannot see: clang for 32-bit Arm with NEON makes vectors of scalar code,
@@ -117,13 +119,14 @@
    LLMQ_STATIC           1: all functions are static, for use inside one file
    LLMQ_NO_ENCODER       1: leave out section 7, the grid trainer and the bundle writer: the run-time half stays (5.4 KB less
                          on a Cortex-M4 at -Os, as are all these sizes; `make size`)
-   LLMQ_NO_BUNDLE        1: leave out section 8 (2.4 KB of its reading half)
+   LLMQ_NO_CALIBRATION   1: leave out sections 8 and 9, which firmware that encodes (a KV cache) does not need; 1 with LLMQ_NO_ENCODER
+   LLMQ_NO_BUNDLE        1: leave out section 10 (2.4 KB of its reading half)
    LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
    LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
    LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 9). By default 1 if it lies beside this file and the
+   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 11). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
    LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
    LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
@@ -134,6 +137,9 @@
 #endif
 #ifndef LLMQ_NO_ENCODER
 #define LLMQ_NO_ENCODER 0
+#endif
+#ifndef LLMQ_NO_CALIBRATION
+#define LLMQ_NO_CALIBRATION LLMQ_NO_ENCODER
 #endif
 #ifndef LLMQ_NO_BUNDLE
 #define LLMQ_NO_BUNDLE 0
@@ -189,7 +195,7 @@ extern "C" {
 
 /* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
 
-typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 9) */
+typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 11) */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
@@ -263,7 +269,7 @@ LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 /* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 9).
+/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 11).
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
@@ -502,7 +508,15 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
 
-/* ---- 8. Bundle ------------------------------------------------------------------------------------------------------
+/* ---- 8. Sensitivity -----------------------------------------------------------------------------------------------
+
+   TO BE WRITTEN */
+
+/* ---- 9. Error feedback --------------------------------------------------------------------------------------------
+
+   TO BE WRITTEN */
+
+/* ---- 10. Bundle -----------------------------------------------------------------------------------------------------
 
    A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
    a pass over the directory; nothing is copied, no alignment is needed.
@@ -612,7 +626,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 #endif
 #endif /* LLMQ_NO_BUNDLE */
 
-/* ---- 9. Kernels -----------------------------------------------------------------------------------------------------
+/* ---- 11. Kernels ----------------------------------------------------------------------------------------------------
 
    The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
    llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
@@ -656,11 +670,18 @@ struct llmq_kernels {
     /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
     void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
     void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    /* out_j += scale * v_j, j < n: raw rows, and a row of H = sum of x x^T */
+    /* out_j += scale * v_j, j < n: raw rows */
     void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
 #if !LLMQ_NO_ENCODER
     /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
     void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
+#endif
+#if !LLMQ_NO_CALIBRATION
+    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
+       factor has 12 significant bits (section 8), so each product is exact and may be fused with its addition. The rows of
+       out are apart, from each other and from a and v. */
+    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
+                         uint32_t count, uint32_t n);
 #endif
 };
 
@@ -691,6 +712,9 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 #endif
 #if defined(LLMQ_MEMCPY) != defined(LLMQ_MEMSET)
 #error "llmq: define both LLMQ_MEMCPY and LLMQ_MEMSET, or neither"
+#endif
+#if LLMQ_NO_ENCODER && !LLMQ_NO_CALIBRATION
+#error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs the encoder"
 #endif
 #if LLMQ_MAX_STEPS < 1 || LLMQ_MAX_STEPS > 8
 #error "llmq: LLMQ_MAX_STEPS is 1 to 8"
@@ -2247,7 +2271,38 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
 }
 #endif /* !LLMQ_NO_ENCODER */
 
-/* ---- 8. Bundle ---------------------------------------------------------------------------------------------------- */
+/* ---- 8. Sensitivity ----------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
+
+/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
+   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
+   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
+static float llmq__short(float x)
+{
+    uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
+    if (a > 0x7f800000u) return x;
+    if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
+    if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
+    return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & ~(uint32_t)0xfffu));
+}
+
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
+                               uint32_t count, uint32_t n)
+{
+    LLMQ__EXACT
+    uint32_t i, t;
+    for (i = 0; i < rows; i++)
+        for (t = 0; t < count; t++) llmq__add_scaled(out[i], a[i][t * a_step], v + t * v_stride, n);
+}
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- 9. Error feedback -------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- 10. Bundle --------------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
 
 #define LLMQ__ALIGN 64
@@ -2788,13 +2843,16 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #endif /* !LLMQ_NO_ENCODER */
 #endif /* !LLMQ_NO_BUNDLE */
 
-/* ---- 9. Kernels --------------------------------------------------------------------------------------------------- */
+/* ---- 11. Kernels -------------------------------------------------------------------------------------------------- */
 
 static const llmq_kernels llmq__scalar = {
     "scalar", 0, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8,
     llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
-    llmq__nearest_codes
+    llmq__nearest_codes,
+#endif
+#if !LLMQ_NO_CALIBRATION
+    llmq__add_products
 #endif
 };
 

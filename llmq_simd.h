@@ -5,7 +5,7 @@
    the tensor, and t.kernels->name says which.
 
    HOW IT IS MADE
-       A table (struct llmq_kernels, section 9 of llmq.h) for each instruction set, in its own section below. The text of
+       A table (struct llmq_kernels, section 11 of llmq.h) for each instruction set, in its own section below. The text of
        the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
        floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
        All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
@@ -217,12 +217,17 @@
 #else
 #define LLMQ__NEAREST(isa) , llmq__nearest_##isa
 #endif
+#if LLMQ_NO_CALIBRATION
+#define LLMQ__PRODUCTS(isa)
+#else
+#define LLMQ__PRODUCTS(isa) , llmq__add_products_##isa
+#endif
 /* A table: its kernels on floats with one suffix, those on codes with another, the products of int8 with that of the table. */
 #define LLMQ__TABLE(name, features, floats, codes, rows)                                                                         \
     static const llmq_kernels llmq__table_##rows = {                                                                              \
         name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
         llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
-        LLMQ__NEAREST(floats)                                                                                                     \
+        LLMQ__NEAREST(floats) LLMQ__PRODUCTS(floats)                                                                              \
     }
 
 /* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
@@ -2206,7 +2211,10 @@ static const llmq_kernels llmq__table_dsp = {
     "dsp", LLMQ_CPU_DSP, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp,
     llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
-    llmq__nearest_codes
+    llmq__nearest_codes,
+#endif
+#if !LLMQ_NO_CALIBRATION
+    llmq__add_products
 #endif
 };
 #endif
@@ -2673,7 +2681,10 @@ static const llmq_kernels llmq__table_mve = {
     "mve", LLMQ_CPU_MVE, llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve, llmq__quantize_mve, llmq__read_row_mve,
     llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
-    llmq__nearest_mve
+    llmq__nearest_mve,
+#endif
+#if !LLMQ_NO_CALIBRATION
+    llmq__add_products
 #endif
 };
 #undef LLMQ__TAME
@@ -3138,6 +3149,14 @@ LLMQ__KERNEL void llmq__add_scaled_rvv(float *out, float scale, const float *v, 
         __riscv_vse32(out + j, __riscv_vfadd(__riscv_vle32_v_f32m8(out + j, vl), __riscv_vfmul(__riscv_vle32_v_f32m8(v + j, vl), scale, vl), vl), vl);
     }
 }
+
+#if !LLMQ_NO_CALIBRATION
+LLMQ__KERNEL void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                         uint32_t rows, uint32_t count, uint32_t n)
+{
+    llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+}
+#endif
 
 #if !LLMQ_NO_ENCODER
 /* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
@@ -3658,6 +3677,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__ANEW
 #undef LLMQ__TARGET_OF
 #undef LLMQ__NEAREST
+#undef LLMQ__PRODUCTS
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
 #undef LLMQ__TABLE
@@ -3846,6 +3866,14 @@ LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, u
         LLMQ__V(st16)(out + i, LLMQ__V(add16)(LLMQ__V(ld16)(out + i), LLMQ__V(mul16)(s, LLMQ__V(ld16)(v + i))));
     for (; i < n; i++) out[i] += scale * v[i];
 }
+
+#if !LLMQ_NO_CALIBRATION
+LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                        uint32_t rows, uint32_t count, uint32_t n)
+{
+    llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+}
+#endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__FL == 1
 LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
