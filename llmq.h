@@ -96,6 +96,9 @@
        [R2] Lloyd: Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982).
        [R3] Paley: On orthogonal matrices, J. Math. Phys. 12 (1933).
        [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28 (1982).
+       [R6] Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, arXiv 2210.17323.
+       [R7] Chee, Cai, Kuleshov, De Sa: QuIP, arXiv 2307.13304 (LDLQ; its equivalence to GPTQ).
+       [R8] Zheng et al.: First-Order Error Matters (FOEM), arXiv 2507.11017.
        [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
 
    RELEASES
@@ -214,6 +217,7 @@ typedef int llmq_status;
 #define LLMQ_E_CORRUPT    (-13)  /* the bundle contradicts itself; llmq_error gives the offset */
 #define LLMQ_E_UNSUPPORTED (-14) /* the bundle needs a kind, format or step that this code does not know */
 #define LLMQ_E_INEXACT    (-15)  /* this program's float arithmetic is not that of section THE SAME BITS EVERYWHERE */
+#define LLMQ_E_INDEFINITE (-16)  /* a matrix that has to be positive definite is not; llmq_error names the column */
 
 /* Where an error is: llmq_encode fills in row and col with LLMQ_E_NOT_FINITE, bundle calls the offset, in bytes. */
 typedef struct llmq_error {
@@ -508,13 +512,119 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
 
-/* ---- 8. Sensitivity -----------------------------------------------------------------------------------------------
+/* ---- 8. Sensitivity -------------------------------------------------------------------------------------------------
 
-   TO BE WRITTEN */
+   What a layer's inputs say about its weights. For a linear layer y = W x an error E = W - W' of a row costs, summed over
+   tokens t of some text, sum_t w_t (E x_t)^2 = E H E^T with
+       H = sum_t w_t x_t x_t^T        (cols x cols, symmetric; [R6], with all w_t = 1)
+   so H, or its diagonal alone (sum of squares: what llama.cpp calls an importance matrix), is all that has to be kept of
+   the text. Factors are rounded to 12 significant bits: x'_t = round(sqrt(w_t) x_t), H = sum_t x'_t x'_t^T. Their products
+   are then exact in a float, which lets every processor use its fused multiply-add without changing a bit, at a relative
+   error of 2^-13 in each factor, far below what the choice of the text does. Numbers below 2^-60 count as 0, those above
+   2^60 as that. Sums are floats, in the order of the tokens: good for some million tokens; merge longer runs from parts. */
+#if !LLMQ_NO_CALIBRATION
+typedef struct llmq_hessian {
+    uint32_t cols;
+    int full;                  /* 1: all of H; 0: its diagonal */
+    double weight;             /* sum of the w_t so far */
+    llmq_transform transform;  /* H is of T x */
+    float *h;                  /* full: row i, its entries 0 ... i, at i (i + 1) / 2; else cols numbers */
+    const llmq_kernels *kernels;
+} llmq_hessian;
 
-/* ---- 9. Error feedback --------------------------------------------------------------------------------------------
+/* Bytes of h; 0 if they do not fit size_t or cols is 0 or over LLMQ_MAX_COLS. */
+LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full);
 
-   TO BE WRITTEN */
+/* Zero H for inputs of cols numbers. transform: accumulate in the basis of a tensor with this transform; NULL: as they come.
+   mem: llmq_hessian_size bytes, aligned for float, which *h then refers to. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE,
+   and those of the transform's steps. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform,
+                                                      void *mem, size_t size);
+
+/* Bytes of workspace for llmq_hessian_add: about 516 cols. */
+LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
+
+/* Add `count` tokens to rows [r0, r1) of H: x[count][cols], a token every `stride` numbers. weight: w_t >= 0 for each, NULL: 1.
+   Different row ranges may be worked on at the same time, each with the same tokens and its own workspace; the one that
+   starts at row 0 counts the weight. However tokens are cut into calls, and rows into ranges, the bits are the same.
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input, or a weight that is not finite or negative (error, which may
+   be NULL, names token and column; column cols is the weight): nothing was added then.
+   Cost: about r1^2 / 2 - r0^2 / 2 multiply-adds a token. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
+                                                     uint32_t count, const float *weight, void *work, size_t work_size,
+                                                     llmq_error *error);
+
+/* H += other, entry by entry: sums over parts of a text, made anywhere. The same parts merged in the same order give the same
+   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other);
+
+/* Change the basis of a full H that has none: H <- T H T^T, so that one file of sums serves any choice of transform.
+   Errors: LLMQ_E_ARG (a diagonal, or a transform it already has), LLMQ_E_WORKSPACE, and those of the transform's steps.
+   Cost: 2 cols transforms; workspace 4 cols^2 bytes and that of a transform. */
+LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size);
+#endif
+
+/* ---- 9. Error feedback ----------------------------------------------------------------------------------------------
+
+   Rows quantized one column after the other, each column moved by the errors made before it ([R6]; this form: LDLQ, [R7]).
+   With H + damping = M D M^T, M unit upper triangular and D diagonal, an error row E = w - w' costs
+       E H E^T = sum_k D_k (e_k)^2,    e_k = (E M)_k = w_k + f_k - w'_k,    f_k = sum_(j<k) E_j M_jk
+   so column k, when all before it are fixed, should be the point nearest to w_k + f_k. For grids of p > 1 the columns of a
+   vector are chosen together: with B the p x p diagonal block of M, the cost of a vector is |(w B + f) S - (w' B) S|^2 with
+   S = diag(sqrt D), f from the columns before the vector: the nearest point among those of the grid times B S. The
+   triangle B keeps the order of the first coordinate, so it is found by the same search (section 7).
+   Scales are searched as in section 7, on w + f of the group when it is reached, with errors weighted by D.
+   With H = c I the result is the bits of llmq_encode. A diagonal H only weights the errors.
+
+   Damping: mean(diagonal) * damping is added to the diagonal. If a pivot D_k is then not above 2^-20 times its entry of the
+   diagonal, damping becomes ten times as large (at least 1e-6), up to 10, and the factor is made anew.
+   Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal, within them vectors likewise
+   (an incomplete vector stays the last), which spends the freedom of later columns on the inputs that matter most.
+   First order [R8]: after each group f loses first_order * f (H^-1 of the columns to come) * mean(diagonal), which draws weights
+   back to where they were, since H is only what this text says; 0 is off.  */
+#if !LLMQ_NO_CALIBRATION
+#define LLMQ_ORDER_NATURAL  0
+#define LLMQ_ORDER_DIAGONAL 1
+
+typedef struct llmq_feedback_options {
+    float damping;      /* relative to the mean of the diagonal */
+    float first_order;
+    int order;          /* LLMQ_ORDER_... */
+} llmq_feedback_options;
+
+/* H made ready for the rows of one tensor, or of several with its cols, transform, group and p. */
+typedef struct llmq_feedback {
+    uint32_t cols, group, p;
+    llmq_transform transform;
+    float damping;          /* that was needed */
+    float first_order;      /* times the mean of the diagonal */
+    const float *m;         /* row k of M^T, its entries 0 ... k, at k (k + 1) / 2; NULL if H was a diagonal */
+    const float *d;         /* D, in the order of the columns below; NULL: all are equal */
+    const uint32_t *column; /* the columns in the order in which they are quantized */
+} llmq_feedback;
+
+/* Bytes of memory for a llmq_feedback from this H: about 2 cols^2 + 8 cols if it is full; 0 if that does not fit size_t. */
+LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h);
+
+/* Factor H for t, whose cols and transform are those of *h (llmq_hessian_transform). options NULL: damping 0.01, natural order.
+   mem: aligned for float, to outlive *f. An H of zeros counts as I.
+   Errors: LLMQ_E_ARG, LLMQ_E_BASIS, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (an entry of H; error names row and column),
+   LLMQ_E_INDEFINITE (no damping up to 10 helped, error names the column: this is not a sum of squares). *f is then as it was.
+   Cost: cols^3 / 6 multiply-adds, for each damping tried. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
+                                                       const llmq_feedback_options *options, void *mem, size_t size,
+                                                       llmq_error *error);
+
+/* llmq_encode with feedback: rows [r0, r1) as there. Rows in different ranges may be encoded at the same time, with a workspace
+   each: the bits are the same. Raw formats are stored without feedback. Workspace: about 132 cols bytes + 8 n p.
+   Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with LLMQ_E_NOT_FINITE no row is written, with
+   LLMQ_E_STOPPED earlier rows are. Cost: those of llmq_encode, and cols / 2 multiply-adds a weight. */
+LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
+                                                         size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
+                                                         void *work, size_t work_size, llmq_error *error);
+#endif
 
 /* ---- 10. Bundle -----------------------------------------------------------------------------------------------------
 
@@ -789,9 +899,9 @@ LLMQ_API const char *llmq_status_text(llmq_status status)
         "a weight is NaN or infinite", "tensor and activation do not go together", "no room for another row",
         "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
         "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
-        "this program's float arithmetic is not IEEE single precision"
+        "this program's float arithmetic is not IEEE single precision", "a matrix is not positive definite"
     };
-    return status <= 0 && status >= LLMQ_E_INEXACT ? text[-status] : "unknown status";
+    return status <= 0 && status >= LLMQ_E_INDEFINITE ? text[-status] : "unknown status";
 #endif
 }
 
@@ -1932,6 +2042,7 @@ typedef struct llmq__encoder {
     float *row;        /* cols: the row, transformed */
     float *points;     /* 2^bits points as floats */
     uint16_t *code;    /* of a group */
+    const float *weight; /* of the squared error in each number of a group; NULL: all the same */
 } llmq__encoder;
 
 static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
@@ -1945,18 +2056,15 @@ static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, con
     }
 }
 
-/* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
-   is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
-LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, float *fit)
+/* *num = <x, c> and *den = <c, c> for the points c of e->code, n numbers. */
+LLMQ__APART void llmq__products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
 {
     LLMQ__EXACT
     const llmq_format *f = e->format;
-    float lane[LLMQ__LANES], y[8], inverse = 1.0f / scale, num, den = 0.0f;
+    float lane[LLMQ__LANES];
     int32_t squares = 0;
-    uint32_t i, k, dims, p = f->p, whole = n / p;
-    e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
-    for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
-    if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
+    uint32_t i, k, dims, p = f->p;
+    *den = 0.0f;
     LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
         const int8_t *point = f->points + e->code[i / p] * (size_t)p;
@@ -1966,10 +2074,40 @@ LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t 
             lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
             squares += v * v;
         }
-        if (squares >> 30) den += (float)squares, squares = 0; /* long groups only: before 8 * 128^2 more could overflow */
+        if (squares >> 30) *den += (float)squares, squares = 0; /* long groups only: before 8 * 128^2 more could overflow */
     }
-    num = llmq__lane_sum(lane);
-    den += (float)squares;
+    *num = llmq__lane_sum(lane);
+    *den += (float)squares;
+}
+
+/* The same with the weights of e in both products. */
+LLMQ__APART void llmq__products_weighted(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+{
+    LLMQ__EXACT
+    float lane[LLMQ__LANES], other[LLMQ__LANES], v;
+    uint32_t i, p = e->format->p;
+    LLMQ_MEMSET(lane, 0, sizeof lane);
+    LLMQ_MEMSET(other, 0, sizeof other);
+    for (i = 0; i < n; i++) {
+        v = (float)e->format->points[e->code[i / p] * (size_t)p + i % p];
+        lane[i % LLMQ__LANES] += x[i] * e->weight[i] * v;
+        other[i % LLMQ__LANES] += e->weight[i] * v * v;
+    }
+    *num = llmq__lane_sum(lane);
+    *den = llmq__lane_sum(other);
+}
+
+/* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
+   is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
+LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, float *fit)
+{
+    const llmq_format *f = e->format;
+    float y[8], inverse = 1.0f / scale, num, den;
+    uint32_t k, p = f->p, whole = n / p;
+    e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
+    for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
+    if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
+    (e->weight ? llmq__products_weighted : llmq__products)(e, x, n, &num, &den);
     if (!(num > 0.0f) || !(den > 0.0f)) return 0.0f;
     *fit = num / den;
     return num * *fit;
@@ -2001,8 +2139,8 @@ static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
     return e > 254 ? 0x7f7fu : (uint16_t)((uint32_t)e << 7 | (bits & 127u));
 }
 
-/* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
-LLMQ__APART uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
+/* Scale (bfloat16, 0 if none is of use) of the n numbers x of a group after they were divided by 2^*exponent, in place. */
+LLMQ__APART uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uint32_t n, int32_t *exponent, int effort)
 {
     LLMQ__EXACT
     /* Trial scales go down, then up from rms / unit in these steps, until so many in a row were no better; twice as many on
@@ -2011,10 +2149,8 @@ LLMQ__APART uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32
        search 0.00868; at 2 bits it makes no difference. */
     static const struct { float step; int8_t trials, patience; } plan[3] = { { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 } };
     float lane[LLMQ__LANES], unit, fit = 0.0f, best_fit, best;
-    uint16_t bits;
     int32_t i, side, worse;
-    uint32_t codes = llmq__ceil_div(n, e->format->p);
-    exponent += llmq__normalise(x, n, x);
+    *exponent = llmq__normalise(x, n, x);
     LLMQ_MEMSET(lane, 0, sizeof lane);
     llmq__add_lanes(x, x, n, lane);
     unit = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / e->format->unit;
@@ -2028,13 +2164,18 @@ LLMQ__APART uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32
             else worse++;
         }
     }
-    bits = best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0; /* no gain: a grid on one side of 0, the group on the other */
-    if (bits == 0) {
-        LLMQ_MEMSET(e->code, 0, codes * sizeof *e->code);
-        return 0;
-    }
-    (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
-    return llmq__raise_scale(bits, exponent);
+    return best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0; /* no gain: a grid on one side of 0, the group on the other */
+}
+
+/* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
+static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
+{
+    int32_t own;
+    uint16_t bits = llmq__choose_scale(e, x, n, &own, effort);
+    float fit;
+    if (bits) (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
+    else LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
+    return llmq__raise_scale(bits, exponent + own);
 }
 
 /* OR a code into a zeroed row. */
@@ -2125,6 +2266,7 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     e.row = (float *)work;
     e.points = e.row + t->cols;
     e.code = (uint16_t *)(void *)(e.points + i);
+    e.weight = 0;
     while (i-- > 0) e.points[i] = (float)t->format.points[i];
     for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
         if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
@@ -2295,10 +2437,559 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
         for (t = 0; t < count; t++) llmq__add_scaled(out[i], a[i][t * a_step], v + t * v_stride, n);
 }
 
+#define LLMQ__TOKENS 128  /* worked on together: a panel of so many by 128 columns is half of a small level-2 cache */
+#define LLMQ__PANEL 128
+
+/* Row i of a packed lower triangle. */
+static size_t llmq__packed(size_t i) { return i * (i + 1) / 2; }
+
+LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
+{
+    size_t n = llmq__size(cols), pairs;
+    if (cols == 0 || cols > LLMQ_MAX_COLS) return 0;
+    if (!full) return llmq__size_mul(n, sizeof(float));
+    pairs = n % 2 ? llmq__size_mul(n, (n + 1) / 2) : llmq__size_mul(n / 2, n + 1);
+    return llmq__size_mul(pairs, sizeof(float));
+}
+
+LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
+{
+    static const llmq_transform none;
+    llmq_status status;
+    size_t need = llmq_hessian_size(cols, full);
+    if (!h || !mem || llmq__misaligned(mem) || cols == 0) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    if (size < need) return LLMQ_E_WORKSPACE;
+    if (!transform) transform = &none;
+    if ((status = llmq__transform_check(transform)) != LLMQ_OK) return status;
+    h->cols = cols;
+    h->full = full != 0;
+    h->weight = 0.0;
+    h->transform = *transform;
+    h->h = (float *)mem;
+    h->kernels = LLMQ_KERNELS;
+    LLMQ_MEMSET(mem, 0, need);
+    return LLMQ_OK;
+}
+
+/* A row of floats; panels of LLMQ__PANEL columns of LLMQ__TOKENS tokens; what the transform needs. */
+LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
+{
+    size_t n, work;
+    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
+    n = llmq__size_mul(llmq__ceil_div(h->cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
+    work = llmq_transform_work_size(&h->transform, h->cols);
+    return llmq__size_add(n, llmq__size(h->cols) * sizeof(float) + work);
+}
+
+/* Are count tokens and their weights something to add? */
+static llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count, const float *weight, llmq_error *error)
+{
+    uint32_t t;
+    for (t = 0; t < count; t++) {
+        if (llmq__find_not_finite(x + t * stride, t, cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+        if (weight && (llmq__find_not_finite(weight + t, t, 1, error) != LLMQ_OK || weight[t] < 0.0f)) {
+            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = t, error->col = cols;
+            return LLMQ_E_NOT_FINITE;
+        }
+    }
+    return LLMQ_OK;
+}
+
+/* Rows [r0, r1) of a full H += the panels' tokens. */
+static void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
+{
+    const size_t panel_size = (size_t)LLMQ__TOKENS * LLMQ__PANEL;
+    float *out[8];
+    const float *a[8];
+    uint32_t c, i, k, rows, n;
+    for (c = 0; c < r1; c += LLMQ__PANEL)
+        for (i = c > r0 ? c : r0; i < r1; i += rows) {
+            rows = i < c + LLMQ__PANEL ? 1 : llmq__min(8 - i % 8, r1 - i); /* on the diagonal rows have lengths of their own */
+            n = rows == 1 ? llmq__min(LLMQ__PANEL, i - c + 1) : LLMQ__PANEL;
+            for (k = 0; k < rows; k++) {
+                out[k] = h->h + llmq__packed(i + k) + c;
+                a[k] = panels + i / LLMQ__PANEL * panel_size + (i + k) % LLMQ__PANEL;
+            }
+            llmq__kernels(h->kernels)->add_products(out, a, LLMQ__PANEL, panels + c / LLMQ__PANEL * panel_size, LLMQ__PANEL, rows, count, n);
+        }
+}
+
+/* Rows [r0, r1) of H += at most LLMQ__TOKENS tokens. */
+static llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
+                                    const float *weight, float *row, size_t work_size)
+{
+    LLMQ__EXACT
+    float *panels = row + h->cols, *end = panels + (size_t)llmq__ceil_div(h->cols, LLMQ__PANEL) * (LLMQ__TOKENS * LLMQ__PANEL), root, v;
+    size_t rest = work_size - (size_t)((char *)end - (char *)row);
+    llmq_status status;
+    uint32_t t, j;
+    for (t = 0; t < count; t++, x += stride) {
+        LLMQ_MEMCPY(row, x, h->cols * sizeof *row);
+        status = llmq_transform_apply(&h->transform, LLMQ_TO_ACTIVATION, row, h->cols, end, rest, h->kernels);
+        if (status != LLMQ_OK) return status;
+        root = weight ? llmq__sqrt(weight[t]) : 1.0f;
+        for (j = h->full ? 0 : r0; j < r1; j++) {
+            v = llmq__short(row[j] * root);
+            if (h->full) panels[((size_t)(j / LLMQ__PANEL) * LLMQ__TOKENS + t) * LLMQ__PANEL + j % LLMQ__PANEL] = v;
+            else h->h[j] += v * v;
+        }
+    }
+    if (h->full) llmq__add_panels(h, r0, r1, panels, count);
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
+                                      const float *weight, void *work, size_t work_size, llmq_error *error)
+{
+    llmq_status status;
+    size_t need = llmq_hessian_work_size(h);
+    uint32_t t, n;
+    if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
+    for (t = 0; t < count; t += n) {
+        n = llmq__min(LLMQ__TOKENS, count - t);
+        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : 0, (float *)work, work_size);
+        if (status != LLMQ_OK) return status;
+    }
+    for (t = 0; t < count && r0 == 0; t++) h->weight += weight ? (double)weight[t] : 1.0;
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other)
+{
+    size_t i, n;
+    if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
+    if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_BASIS;
+    n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
+    for (i = 0; i < n; i++) h->h[i] += other->h[i];
+    h->weight += other->weight;
+    return LLMQ_OK;
+}
+
+LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t)
+{
+    size_t n;
+    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
+    n = llmq__size(h->cols);
+    return llmq__size_add(llmq__size_mul(llmq__size_mul(n, n), sizeof(float)), llmq_transform_work_size(t, h->cols));
+}
+
+LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size)
+{
+    size_t need = llmq_hessian_transform_work_size(h, t), i, j, n, used;
+    float *s = (float *)work;
+    llmq_status status;
+    int pass;
+    if (!h || !t || !h->full || h->transform.count || !work || llmq__misaligned(work) || need == 0) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t)) != LLMQ_OK) return status;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    n = h->cols;
+    used = n * n * sizeof(float);
+    for (i = 0; i < n; i++)
+        for (j = 0; j <= i; j++) s[i * n + j] = s[j * n + i] = h->h[llmq__packed(i) + j];
+    for (pass = 0; pass < 2; pass++) { /* S <- S T^T, transposed: T H, then T H T^T */
+        for (i = 0; i < n; i++) {
+            status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used, h->kernels);
+            if (status != LLMQ_OK) return status;
+        }
+        for (i = 0; i < n; i++)
+            for (j = 0; j < i; j++) {
+                float v = s[i * n + j];
+                s[i * n + j] = s[j * n + i];
+                s[j * n + i] = v;
+            }
+    }
+    for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
+    h->transform = *t;
+    return LLMQ_OK;
+}
+
 #endif /* LLMQ_NO_CALIBRATION */
 
 /* ---- 9. Error feedback -------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
+
+#define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
+#define LLMQ__ROWS 16    /* rows of W that are encoded together, one a lane */
+#define LLMQ__STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
+
+LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
+{
+    size_t n, m;
+    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
+    n = llmq__size_mul(h->cols, sizeof(float) + sizeof(uint32_t));
+    if (!h->full) return n;
+    m = llmq_hessian_size(h->cols, 1);
+    return llmq__size_add(m, n);
+}
+
+static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->full ? llmq__packed(i) + i : i]; }
+
+static float llmq__diagonal_mean(const llmq_hessian *h, uint32_t first, uint32_t n)
+{
+    float sum = 0.0f;
+    uint32_t i;
+    for (i = first; i < first + n; i++) sum += llmq__diagonal(h, i);
+    return sum / (float)n;
+}
+
+/* Runs of `run` columns in [first, first + n), a shorter one last, by decreasing mean of their diagonal: column[i] for i < n. Only whole
+   runs move. key: workspace, a float a run. */
+static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, uint32_t run, uint32_t *column, float *key)
+{
+    uint32_t runs = n / run, i, j, k;
+    for (i = 0; i < runs; i++) {
+        float mean = llmq__diagonal_mean(h, first + i * run, run);
+        for (j = i; j > 0 && key[j - 1] < mean; j--) key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
+        key[j] = mean, column[j * run] = first + i * run;
+    }
+    for (i = runs; i-- > 0;) /* from the starts of the runs, at their new places, to all columns */
+        for (j = run; j-- > 0;) column[i * run + j] = column[i * run] + j;
+    for (k = runs * run; k < n; k++) column[k] = first + k;
+}
+
+static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int order, uint32_t *column, float *key)
+{
+    uint32_t s, n, cols = h->cols;
+    for (s = 0; s < cols; s++) column[s] = s;
+    if (order == LLMQ_ORDER_NATURAL || !h->full) return;
+    llmq__order_runs(h, 0, cols, group, column, key);
+    for (s = 0; s < cols; s += n) {
+        n = llmq__min(group, cols - column[s]);
+        llmq__order_runs(h, column[s], n, p, column + s, key);
+    }
+}
+
+/* m = H with its columns in order, and `add` on the diagonal. */
+static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float add, float *m)
+{
+    uint32_t i, j;
+    for (i = 0; i < h->cols; i++) {
+        float *row = m + llmq__packed(i);
+        for (j = 0; j <= i; j++) row[j] = column[i] > column[j] ? h->h[llmq__packed(column[i]) + column[j]] : h->h[llmq__packed(column[j]) + column[i]];
+        row[i] += add;
+    }
+}
+
+/* Row i, entries [0, last], of what is left of H, less the share of pivot j > i. */
+static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_t j)
+{
+    const float *pivot = m + llmq__packed(j);
+    k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
+}
+
+/* m, a packed lower triangle, becomes M^T and D where m = M D M^T: pivots from the last to the first, each taken off the rows
+   above it. The pivots of a block go through a row together: what happens to an entry, and in which order, is the same.
+   Returns the number of columns, or that of a pivot which is not positive enough. */
+static uint32_t llmq__factor(const llmq_kernels *k, const llmq_hessian *h, const uint32_t *column, float add, float *m, float *d)
+{
+    uint32_t n = h->cols, i, j, j0, j1;
+    for (j1 = n; j1 > 0; j1 = j0) {
+        j0 = j1 > LLMQ__PIVOTS ? j1 - LLMQ__PIVOTS : 0;
+        for (j = j1; j-- > j0;) {
+            d[j] = m[llmq__packed(j) + j];
+            if (!(d[j] > (llmq__diagonal(h, column[j]) + add) * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
+            for (i = j0; i < j; i++) llmq__eliminate(k, m, i, j);
+        }
+        for (i = 0; i < j0; i++)
+            for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
+    }
+    for (j = 0; j < n; j++) {
+        float *row = m + llmq__packed(j);
+        for (i = 0; i < j; i++) row[i] = llmq__short(row[i] / d[j]);
+        row[j] = 1.0f;
+    }
+    return n;
+}
+
+/* Are all entries of H finite? */
+static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
+{
+    uint32_t i;
+    for (i = 0; i < (h->full ? h->cols : 1); i++)
+        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h, i, h->full ? i + 1 : h->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    return LLMQ_OK;
+}
+
+static int llmq__all_equal(const float *d, uint32_t n)
+{
+    uint32_t i = 1;
+    while (i < n && !(d[i] < d[0] || d[i] > d[0])) i++;
+    return i == n;
+}
+
+LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options,
+                                        void *mem, size_t size, llmq_error *error)
+{
+    LLMQ__EXACT
+    static const llmq_feedback_options usual = { 0.01f, 0.0f, LLMQ_ORDER_NATURAL };
+    float *d = (float *)mem, *m, mean, damping;
+    uint32_t *column, bad = 0, i;
+    size_t need = llmq_feedback_size(h);
+    llmq_status status;
+    if (!options) options = &usual;
+    if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
+    if (!(options->damping >= 0.0f && options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
+        || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL)) return LLMQ_E_ARG;
+    if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_BASIS;
+    if (size < need) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
+    column = (uint32_t *)(void *)(d + h->cols);
+    m = h->full ? (float *)(void *)(column + h->cols) : 0;
+    mean = llmq__diagonal_mean(h, 0, h->cols);
+    damping = options->damping;
+    if (!(mean > 0.0f)) mean = 1.0f, damping = damping > 0.0f ? damping : 1.0f; /* an input that is always 0 */
+    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols, t->format.points ? t->format.p : 1, options->order, column, d);
+    for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
+        if (damping > 10.0f) {
+            if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
+            return LLMQ_E_INDEFINITE;
+        }
+        if (m) llmq__copy_hessian(h, column, damping * mean, m);
+        for (i = 0; i < h->cols && !m; i++) d[i] = llmq__diagonal(h, i) + damping * mean;
+        bad = m ? llmq__factor(llmq__kernels(t->kernels), h, column, damping * mean, m, d) : h->cols;
+        if (bad == h->cols) break;
+    }
+    f->cols = h->cols;
+    f->group = t->format.group;
+    f->p = t->format.p;
+    f->transform = h->transform;
+    f->damping = damping;
+    f->first_order = options->first_order * mean;
+    f->m = m;
+    f->d = llmq__all_equal(d, h->cols) && !(m && options->first_order > 0.0f) ? 0 : d;
+    f->column = column;
+    return LLMQ_OK;
+}
+
+/* What encodes LLMQ__ROWS rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+typedef struct llmq__feeder {
+    llmq__encoder e;
+    const llmq_tensor *t;
+    const llmq_feedback *f;
+    float *error;      /* w, until its column is quantized, and then w - w' */
+    float *target;     /* f: what the errors of earlier columns add to w */
+    float *move;       /* the same for a step of first order */
+    float *points;     /* the grid in the metric of a vector, p > 1 */
+    float *x;          /* vectors to be quantized: LLMQ__ROWS of p numbers */
+    int32_t *exponent; /* a row of w is what was given / 2^exponent */
+    float *scale, *inverse, *down;  /* of each row in the group: w' = point * scale; w is w * down * inverse in units of the grid */
+    uint8_t *out;      /* the first row's record */
+    uint32_t rows;
+    int effort;
+} llmq__feeder;
+
+/* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
+static void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
+{
+    float *out[8];
+    const float *m[8];
+    uint32_t i, n;
+    if (!a->f->m || t0 == t1) return;
+    for (; k0 < k1; k0 += n) {
+        n = llmq__min(8, k1 - k0);
+        for (i = 0; i < n; i++) {
+            out[i] = a->target + (size_t)(k0 + i) * LLMQ__ROWS;
+            m[i] = a->f->m + llmq__packed(k0 + i) + t0;
+        }
+        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * LLMQ__ROWS, LLMQ__ROWS, n, t1 - t0, LLMQ__ROWS);
+    }
+}
+
+/* Scales of a group, columns [s, s + n) in order, for all rows. */
+LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
+{
+    uint32_t r, i, group = a->f->column[s] / a->e.layout.group;
+    float *y = a->e.row;
+    a->e.weight = a->f->d ? a->f->d + s : 0;
+    for (r = 0; r < a->rows; r++) {
+        uint8_t *record = a->out + r * a->t->row_size;
+        int32_t own;
+        uint16_t bits, stored;
+        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * LLMQ__ROWS + r] + a->target[(size_t)(s + i) * LLMQ__ROWS + r];
+        bits = llmq__choose_scale(&a->e, y, n, &own, a->effort);
+        stored = llmq__raise_scale(bits, a->exponent[r] + own);
+        llmq__store16(record + 2 * group, stored);
+        a->down[r] = llmq__bits_float((uint32_t)(127 - own) << 23);
+        a->inverse[r] = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
+        a->scale[r] = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
+    }
+    for (; r < LLMQ__ROWS; r++) a->scale[r] = a->inverse[r] = a->down[r] = 0.0f;
+}
+
+/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. */
+LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t dims)
+{
+    LLMQ__EXACT
+    uint32_t p = a->e.format->p, i, j, r, k;
+    for (j = 0; j < dims; j++) {
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * LLMQ__ROWS;
+        float root = a->f->d && j ? llmq__sqrt(a->f->d[s + j] / a->f->d[s]) : 1.0f;
+        for (r = 0; r < LLMQ__ROWS; r++) a->x[r * p + j] = f[r];
+        for (i = b ? 0 : j; i <= j; i++)
+            for (r = 0; r < LLMQ__ROWS; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__ROWS + r] * (b ? b[i] : 1.0f);
+        for (r = 0; r < LLMQ__ROWS; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->down[r] * a->inverse[r];
+        for (k = 0; k < a->e.format->n && p > 1; k++) {
+            float v = 0.0f;
+            for (i = b ? 0 : j; i <= j; i++) v += a->e.points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
+            a->points[(size_t)k * p + j] = v * root;
+        }
+    }
+}
+
+/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. */
+LLMQ__APART void llmq__feed_vector(const llmq__feeder *a, uint32_t s, uint32_t dims)
+{
+    LLMQ__EXACT
+    const llmq_format *f = a->e.format;
+    const float *points = f->p > 1 ? a->points : a->e.points;
+    uint32_t column = a->f->column[s], group = column / a->e.layout.group, r, j;
+    uint32_t index = group * a->e.layout.vectors + column % a->e.layout.group / f->p;
+    llmq__feed_metric(a, s, dims);
+    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, LLMQ__ROWS, a->e.code);
+    else for (r = 0; r < LLMQ__ROWS; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    for (r = 0; r < a->rows; r++) {
+        uint32_t code = a->inverse[r] > 0.0f ? a->e.code[r] : 0;
+        const int8_t *point = f->points + (size_t)code * f->p;
+        llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, f->bits, a->e.layout.codes, index, code);
+        for (j = 0; j < dims; j++) {
+            float *error = &a->error[(size_t)(s + j) * LLMQ__ROWS + r];
+            *error = llmq__short(*error - (float)point[j] * a->scale[r]);
+        }
+    }
+}
+
+/* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
+static void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
+{
+    uint32_t p = a->e.format->p, strip = LLMQ__STRIP / p * p, end = s + n, b, v, last, dims;
+    llmq__feed_scales(a, s, n);
+    for (b = s; b < end; b = last) {
+        last = b + llmq__min(strip, end - b);
+        llmq__feed(a, s, b, b, last);
+        for (v = b; v < last; v += dims) {
+            dims = llmq__min(p, end - v);
+            llmq__feed(a, b, v, v, v + dims);
+            llmq__feed_vector(a, v, dims);
+        }
+    }
+    llmq__feed(a, s, end, end, a->t->cols);
+}
+
+/* First order: f of the columns from s on, F, loses first_order F (H^-1 of these columns). With M and D cut to them, F is
+   delta M for the moves delta of the weights, and delta H^-1 M = (delta M) M^-1 M^-T D^-1: y = F M^-1, z = y M^-T. */
+static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
+{
+    LLMQ__EXACT
+    const llmq_feedback *f = a->f;
+    uint32_t cols = a->t->cols, j, k, r;
+    LLMQ_MEMCPY(y + (size_t)s * LLMQ__ROWS, a->target + (size_t)s * LLMQ__ROWS, (size_t)(cols - s) * LLMQ__ROWS * sizeof *y);
+    for (k = s; k < cols; k++)
+        for (j = s; j < k; j++)
+            for (r = 0; r < LLMQ__ROWS; r++) y[k * (size_t)LLMQ__ROWS + r] -= y[j * (size_t)LLMQ__ROWS + r] * f->m[llmq__packed(k) + j];
+    for (k = cols; k-- > s;)
+        for (j = s; j < k; j++)
+            for (r = 0; r < LLMQ__ROWS; r++) y[j * (size_t)LLMQ__ROWS + r] -= y[k * (size_t)LLMQ__ROWS + r] * f->m[llmq__packed(k) + j];
+    for (k = s; k < cols; k++)
+        for (r = 0; r < LLMQ__ROWS; r++)
+            a->target[k * (size_t)LLMQ__ROWS + r] -= f->first_order / f->d[k] * y[k * (size_t)LLMQ__ROWS + r];
+}
+
+/* Rows r ... r + a->rows of W, the first at w. */
+static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
+{
+    const size_t all = (size_t)a->t->cols * LLMQ__ROWS;
+    uint32_t r, s, n;
+    llmq_status status;
+    LLMQ_MEMSET(a->error, 0, all * sizeof(float));
+    LLMQ_MEMSET(a->target, 0, all * sizeof(float));
+    LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
+    for (r = 0; r < a->rows; r++, w += stride) {
+        a->exponent[r] = llmq__normalise(w, a->t->cols, a->e.row);
+        status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e.row, a->t->cols, work, work_size, a->t->kernels);
+        if (status != LLMQ_OK) return status;
+        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__ROWS + r] = a->e.row[a->f->column[s]];
+    }
+    for (s = 0; s < a->t->cols; s += n) {
+        n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s]);
+        llmq__feed_group(a, s, n);
+        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->move);
+    }
+    return LLMQ_OK;
+}
+
+/* Floats of the workspace, besides the codes: a row, the grid twice, three numbers a column and row, vectors, four numbers a row. */
+static size_t llmq__feeder_floats(const llmq_tensor *t)
+{
+    size_t grid = llmq__size_mul((size_t)1 << t->format.bits, 2 * (size_t)t->format.p), lanes = llmq__size_mul(t->cols, 3 * LLMQ__ROWS + 1);
+    return llmq__size_add(grid, llmq__size_add(lanes, LLMQ__ROWS * (t->format.p + 4)));
+}
+
+LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
+{
+    size_t codes, work;
+    if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
+    if (!t->format.points) return llmq_encode_work_size(t);
+    codes = (llmq__layout_of(t).vectors + LLMQ__ROWS) * sizeof(uint16_t);
+    work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
+    return llmq__size_add(llmq__size_mul(llmq__feeder_floats(t), sizeof(float)), codes > work ? codes : work);
+}
+
+static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
+{
+    size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__ROWS;
+    a->t = t;
+    a->f = f;
+    a->effort = effort;
+    a->e.kernels = llmq__kernels(t->kernels);
+    a->e.format = &t->format;
+    a->e.layout = llmq__layout_of(t);
+    a->e.row = at, at += t->cols;
+    a->e.points = at, at += grid;
+    a->points = at, at += grid;
+    a->error = at, at += all;
+    a->target = at, at += all;
+    a->move = at, at += all;
+    a->x = at, at += LLMQ__ROWS * (size_t)t->format.p;
+    a->scale = at, at += LLMQ__ROWS;
+    a->inverse = at, at += LLMQ__ROWS;
+    a->down = at, at += LLMQ__ROWS;
+    a->exponent = (int32_t *)(void *)at, at += LLMQ__ROWS;
+    a->e.code = (uint16_t *)(void *)at;
+    for (i = 0; i < grid; i++) a->e.points[i] = (float)t->format.points[i];
+    return at;
+}
+
+LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                          const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
+                                          llmq_error *error)
+{
+    llmq__feeder a;
+    llmq_status status;
+    uint32_t r;
+    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t need = llmq_feedback_work_size(t), rest;
+    float *after;
+    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
+    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
+    if (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p || !llmq__transform_same(&f->transform, &t->transform))
+        return LLMQ_E_BASIS;
+    for (r = r0; r < r1; r++)
+        if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    after = llmq__feeder_init(&a, t, f, effort, (float *)work);
+    rest = work_size - (size_t)((char *)after - (char *)work);
+    for (r = r0; r < r1; r += a.rows) {
+        a.rows = llmq__min(LLMQ__ROWS, r1 - r);
+        a.out = (uint8_t *)data + r * t->row_size;
+        if ((status = llmq__feed_rows(&a, w + r * stride, stride, after, rest)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
+}
 
 #endif /* LLMQ_NO_CALIBRATION */
 
@@ -2911,6 +3602,11 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__ID_F16
 #undef LLMQ__BATCH
 #undef LLMQ__FAR
+#undef LLMQ__TOKENS
+#undef LLMQ__PANEL
+#undef LLMQ__PIVOTS
+#undef LLMQ__ROWS
+#undef LLMQ__STRIP
 #undef LLMQ__ALIGN
 #undef LLMQ__MAJOR
 #undef LLMQ__UNIT_G2
