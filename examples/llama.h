@@ -40,7 +40,20 @@ typedef struct llama_model {
     int float_activations;
 } llama_model;
 
-typedef struct llama_state {
+/* Places in a layer where a watcher can look at the state, with the tokens of the call in its first rows. */
+enum {
+    LLAMA_AT_ATTENTION,  /* normed: input of wq wk wv; q, and keys and values of the positions so far: after RoPE */
+    LLAMA_AT_OUTPUT,     /* attention: input of wo */
+    LLAMA_AT_FEED,       /* normed: input of w1 w3; gate, up: what they gave */
+    LLAMA_AT_DOWN        /* gate: input of w2 */
+};
+
+typedef struct llama_state llama_state;
+typedef llmq_status (*llama_watcher)(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count, uint32_t position);
+
+struct llama_state {
+    llama_watcher watch;        /* NULL: none; what it returns stops the call if it is not LLMQ_OK */
+    void *watch_context;
     uint32_t batch;             /* most tokens in one call */
     float *x, *normed, *q, *attention, *up, *gate;  /* batch vectors each */
     float *scores;              /* context */
@@ -49,7 +62,7 @@ typedef struct llama_state {
     llmq_activation *activation;
     unsigned char *activation_memory, *work;
     size_t activation_size, work_size;
-} llama_state;
+};
 
 /* Bytes of memory for the views of a model; 0 if the bundle is not one of a llama model. */
 size_t llama_model_size(const llmq_bundle *b);
@@ -66,6 +79,10 @@ llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batc
    Errors: LLMQ_E_ARG for a token, count or position out of range, and those of llmq_matmul. */
 llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count, uint32_t position,
                           float *logits);
+
+/* Its two halves, for those who go through a text layer by layer: x <- embeddings of the tokens; x <- layer l of x. */
+llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count);
+llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position);
 
 #ifdef __cplusplus
 }
@@ -216,6 +233,8 @@ static void llama__place_state(llama_state *s, const llama_model *m, uint32_t ba
 {
     const size_t f = sizeof(float), half = m->dim / m->heads / 2, cache = (size_t)m->context * llama__kv(m);
     llama__needs(m, &s->activation_size, &s->work_size);
+    s->watch = NULL;
+    s->watch_context = NULL;
     s->batch = batch;
     s->x = (float *)llama__take(p, batch, m->dim, f);
     s->normed = (float *)llama__take(p, batch, m->dim, f);
@@ -287,6 +306,11 @@ static llmq_status llama__linear(const llama_model *m, llama_state *s, const llm
     return llmq_matmul(t, s->activation, count, 0, t->rows, y, stride);
 }
 
+static llmq_status llama__look(const llama_state *s, int place, uint32_t l, uint32_t count, uint32_t position)
+{
+    return s->watch ? s->watch(s->watch_context, place, l, s, count, position) : LLMQ_OK;
+}
+
 /* RoPE on adjacent pairs of each head. */
 static void llama__rotate(const llama_model *m, const llama_state *s, float *v, uint32_t n, uint32_t position)
 {
@@ -339,11 +363,13 @@ static llmq_status llama__attention(const llama_model *m, llama_state *s, uint32
         for (h = 0; h < m->heads; h++)
             llama__attend(m, s, cache, h, position + i, q + h * size, s->attention + (size_t)i * m->dim + h * size);
     }
+    if ((status = llama__look(s, LLAMA_AT_ATTENTION, l, count, position)) != LLMQ_OK) return status;
+    if ((status = llama__look(s, LLAMA_AT_OUTPUT, l, count, position)) != LLMQ_OK) return status;
     prepared = 0;
     return llama__linear(m, s, &w[LLAMA_WO], s->attention, count, &prepared, s->normed, m->dim);
 }
 
-static llmq_status llama__feed_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count)
+static llmq_status llama__feed_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
     const llmq_tensor *w = m->layer[l].linear;
     size_t i;
@@ -352,29 +378,44 @@ static llmq_status llama__feed_forward(const llama_model *m, llama_state *s, uin
     for (i = 0; i < count; i++) llama__rmsnorm(s->normed + i * m->dim, s->x + i * m->dim, m->layer[l].norm2, m->dim);
     if ((status = llama__linear(m, s, &w[LLAMA_W1], s->normed, count, &prepared, s->gate, m->hidden)) != LLMQ_OK) return status;
     if ((status = llama__linear(m, s, &w[LLAMA_W3], s->normed, count, &prepared, s->up, m->hidden)) != LLMQ_OK) return status;
+    if ((status = llama__look(s, LLAMA_AT_FEED, l, count, position)) != LLMQ_OK) return status;
     for (i = 0; i < (size_t)count * m->hidden; i++) s->gate[i] = s->gate[i] / (1.0f + expf(-s->gate[i])) * s->up[i];
+    if ((status = llama__look(s, LLAMA_AT_DOWN, l, count, position)) != LLMQ_OK) return status;
     prepared = 0;
     return llama__linear(m, s, &w[LLAMA_W2], s->gate, count, &prepared, s->normed, m->dim);
 }
 
-llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count, uint32_t position, float *logits)
+llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count)
+{
+    llmq_status status = count == 0 || count > s->batch ? LLMQ_E_ARG : LLMQ_OK;
+    uint32_t i;
+    for (i = 0; i < count && status == LLMQ_OK; i++) {
+        if (tokens[i] >= m->vocab) return LLMQ_E_ARG;
+        status = llmq_tensor_decode(&m->embed, tokens[i], s->x + (size_t)i * m->dim, s->work, s->work_size);
+    }
+    return status;
+}
+
+llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
     llmq_status status;
+    size_t i;
+    if (l >= m->layers || count == 0 || count > s->batch || position >= m->context || count > m->context - position) return LLMQ_E_ARG;
+    if ((status = llama__attention(m, s, l, count, position)) != LLMQ_OK) return status;
+    for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
+    if ((status = llama__feed_forward(m, s, l, count, position)) != LLMQ_OK) return status;
+    for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
+    return LLMQ_OK;
+}
+
+llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count, uint32_t position, float *logits)
+{
+    llmq_status status = position >= m->context || count > m->context - position ? LLMQ_E_ARG : llama_embed(m, s, tokens, count);
     uint32_t l;
     size_t i;
     int prepared = 0;
-    if (count == 0 || count > s->batch || position >= m->context || count > m->context - position) return LLMQ_E_ARG;
-    for (i = 0; i < count; i++) {
-        if (tokens[i] >= m->vocab) return LLMQ_E_ARG;
-        status = llmq_tensor_decode(&m->embed, tokens[i], s->x + i * m->dim, s->work, s->work_size);
-        if (status != LLMQ_OK) return status;
-    }
-    for (l = 0; l < m->layers; l++) {
-        if ((status = llama__attention(m, s, l, count, position)) != LLMQ_OK) return status;
-        for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
-        if ((status = llama__feed_forward(m, s, l, count)) != LLMQ_OK) return status;
-        for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
-    }
+    for (l = 0; l < m->layers && status == LLMQ_OK; l++) status = llama_layer_forward(m, s, l, count, position);
+    if (status != LLMQ_OK) return status;
     if (!logits) return LLMQ_OK;
     for (i = 0; i < count; i++) llama__rmsnorm(s->normed + i * m->dim, s->x + i * m->dim, m->norm, m->dim);
     return llama__linear(m, s, &m->classifier, s->normed, count, &prepared, logits, m->vocab);

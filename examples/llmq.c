@@ -14,6 +14,8 @@ static const struct llmq_kernels *kernels; /* what --kernels names */
 #include "llama.h"
 #define LLAMA2C_IMPLEMENTATION
 #include "llama2c.h"
+#define SENSE_IMPLEMENTATION
+#include "sense.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -275,12 +277,20 @@ static uint32_t *encode_text(const loaded *m, const char *path, const char *text
 
 /* ---- quantizing ---------------------------------------------------------------------------------------------------- */
 
+/* A format of its own for a tensor. */
+typedef struct choice { char name[64], format[32]; } choice;
+
 typedef struct recipe {
     const char *format, *embed, *transform, *effort;
     int group, block, seed, quiet;
+    const llmq_bundle *sums;     /* what `llmq sense` wrote; NULL: no error feedback */
+    const char *sums_path, *kind, *order;
+    double damping, first_order;
+    const choice *choices;       /* formats by name; a linear layer that is not among them has `format`, or stays if that is NULL */
+    uint32_t choice_count;
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "hadamard", "default", 64, 0, 1, 0 };
+static const recipe default_recipe = { "g4", NULL, "hadamard", "default", 64, 0, 1, 0, NULL, NULL, "aware", "natural", 0.01, 0, NULL, 0 };
 
 static int is_linear(const char *name) { return strncmp(name, "layers.", 7) == 0 && strstr(name, ".w") != NULL; }
 static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
@@ -356,6 +366,80 @@ static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
     return llmq_format_custom(f, p, n, trained.points, trained.format.unit, group);
 }
 
+/* ---- sums of calibration inputs: values "sense.LAYER.SUM", the sum of the weights and then the packed matrix, as f32 ---- */
+
+static float load_float(const unsigned char *b)
+{
+    uint32_t u = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    float x;
+    memcpy(&x, &u, 4);
+    return x;
+}
+
+/* The sum of that name for inputs of cols numbers, in memory that the caller frees. */
+static float *load_sum(const llmq_bundle *b, const char *path, const char *name, uint32_t cols, llmq_hessian *h)
+{
+    const void *data;
+    const unsigned char *at;
+    size_t size, need = llmq_hessian_size(cols, 1);
+    float *mem = (float *)allocate(need);
+    if (llmq_bundle_value(b, name, LLMQ_VALUE_F32, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", path, name);
+    if (size != need + 4) fail("%s: %s is not for inputs of %u numbers", path, name, cols);
+    check(llmq_hessian_init(h, cols, 1, NULL, mem, need), name);
+    at = (const unsigned char *)data;
+    h->weight = load_float(at);
+    for (size_t i = 0; i < need / 4; i++) mem[i] = load_float(at + 4 + 4 * i);
+    return mem;
+}
+
+/* Layer and linear of a tensor "layers.N.wX"; 0 if it is another. */
+static int linear_of(const char *name, unsigned *layer)
+{
+    int n = 0, i = 0;
+    if (sscanf(name, "layers.%u.%n", layer, &n) != 1 || n == 0) return -1;
+    while (i < LLAMA_LINEARS && strcmp(name + n, llama_linear_name[i]) != 0) i++;
+    return i < LLAMA_LINEARS ? i : -1;
+}
+
+/* Rows w into t's records at data with error feedback, from the sums of r. */
+static void encode_with_feedback(const char *name, const llmq_tensor *t, void *data, const float *w, const recipe *r, const llmq_encode_options *options)
+{
+    llmq_feedback_options how = { (float)r->damping, (float)r->first_order, LLMQ_ORDER_NATURAL };
+    llmq_feedback f;
+    llmq_hessian h;
+    llmq_error error;
+    llmq_status status;
+    unsigned layer;
+    char sum[64];
+    int linear = linear_of(name, &layer), aware = strcmp(r->kind, "aware") == 0;
+    size_t size, work_size;
+    float *mem;
+    void *work, *factor;
+    if (strcmp(r->order, "diagonal") == 0) how.order = LLMQ_ORDER_DIAGONAL;
+    else if (strcmp(r->order, "natural") != 0) fail("--order is natural or diagonal");
+    snprintf(sum, sizeof sum, "sense.%u.%s", layer, sense_name[sense_sum(linear, aware)]);
+    mem = load_sum(r->sums, r->sums_path, sum, t->cols, &h);
+    if (strcmp(r->kind, "diagonal") == 0) { /* its own kind of H: the columns' mean squares */
+        for (uint32_t i = 0; i < t->cols; i++) mem[i] = h.h[(size_t)i * (i + 1) / 2 + i];
+        h.full = 0;
+        h.transform = t->transform;
+        if (t->transform.count) fail("a diagonal has no transform: use --transform none with --kind diagonal");
+    } else if (t->transform.count) {
+        work = allocate(work_size = llmq_hessian_transform_work_size(&h, &t->transform));
+        check(llmq_hessian_transform(&h, &t->transform, work, work_size), sum);
+        free(work);
+    }
+    factor = allocate(size = llmq_feedback_size(&h));
+    if ((status = llmq_feedback_init(&f, t, &h, &how, factor, size, &error)) != LLMQ_OK) fail("%s, %s: %s (column %u)", r->sums_path, sum, llmq_status_text(status), error.col);
+    if (f.damping > how.damping * 1.5f && !r->quiet) fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
+    work = allocate(work_size = llmq_feedback_work_size(t));
+    if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &error))
+        fail("%s: %s (row %u, column %u)", name, llmq_status_text(error.status), error.row, error.col);
+    free(work);
+    free(factor);
+    free(mem);
+}
+
 /* Replace an entry's tensor by its quantized form, in the basis of the entry e->transform if that is not NULL; its data is
    then malloc'ed. */
 static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r, const llmq_transform *rotate)
@@ -382,7 +466,8 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     if (!e->format.points) e->transform = NULL;
     check(llmq_tensor_init(&t, &e->format, e->transform ? rotate : NULL, e->rows, e->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
-    if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error))
+    if (e->format.points && r->sums && is_linear(e->name)) encode_with_feedback(e->name, &t, data, w, r, &options);
+    else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error))
         fail("%s: %s (row %u, column %u)", e->name, llmq_status_text(error.status), error.row, error.col);
     free(work);
     back = rtn ? decode_all(from) : decode_all(&t);
@@ -425,8 +510,15 @@ static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
 {
     double count = (double)e->rows * e->cols;
     total->weights += count;
-    total->bytes += strncmp(r->format, "rtn", 3) == 0 ? count * (atoi(r->format + 3) + 32.0 / r->group) / 8 : (double)e->size;
+    total->bytes += r->format && strncmp(r->format, "rtn", 3) == 0 ? count * (atoi(r->format + 3) + 32.0 / r->group) / 8 : (double)e->size;
     total->error += (double)e->t2 * count;
+}
+
+static const char *format_of(const recipe *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->choice_count; i++)
+        if (strcmp(r->choices[i].name, name) == 0) return r->choices[i].format;
+    return r->format;
 }
 
 /* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
@@ -449,7 +541,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
         const char *format;
         check(llmq_bundle_at(b, i, &e[n]), "reading an entry");
         if (e[n].kind == LLMQ_KIND_TRANSFORM || e[n].kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        format = is_linear(e[n].name) ? r->format : is_table(e[n].name) ? r->embed : NULL;
+        format = is_linear(e[n].name) ? format_of(r, e[n].name) : is_table(e[n].name) ? r->embed : NULL;
         if (e[n].kind == LLMQ_KIND_TENSOR && format) {
             rotation *rotate = rotated && is_linear(e[n].name) ? rotation_for(rotations, &rotation_count, e[n].name, r) : NULL;
             check(llmq_bundle_tensor(b, e[n].name, &t), e[n].name);
@@ -470,7 +562,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
         add_value(&e[n], rotations[i].name, 0, rotations[i].stored, stored_size);
         e[n].kind = LLMQ_KIND_TRANSFORM;
     }
-    if (find_format(r->format, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) {
+    if (r->format && find_format(r->format, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) {
         size_t stored_size = 12 + llmq_grid_size(custom.p, custom.n);
         grid = allocate(stored_size);
         check(llmq_grid_store(&custom, grid, &stored_size), trained.entry);
@@ -486,10 +578,43 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     return bytes;
 }
 
+/* The bundle of sums at a path. */
+static const llmq_bundle *open_sums(const char *path)
+{
+    llmq_bundle *b = (llmq_bundle *)allocate(sizeof *b);
+    llmq_error error;
+    size_t size;
+    unsigned char *bytes = read_file(path, &size);
+    if (llmq_bundle_open(b, bytes, size, &error) || llmq_bundle_verify(b, &error)) fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    return b;
+}
+
+/* Formats of single tensors from a text file: a line "TENSOR FORMAT" each; # begins a comment. */
+static void read_choices(const char *path, recipe *r)
+{
+    size_t size, at = 0;
+    char *text = (char *)read_file(path, &size);
+    choice *list = (choice *)allocate((size / 2 + 1) * sizeof *list);
+    r->choice_count = 0;
+    while (at < size) {
+        size_t n = 0;
+        char line[160];
+        while (at + n < size && text[at + n] != '\n') n++;
+        snprintf(line, sizeof line, "%.*s", (int)(n < 159 ? n : 159), text + at);
+        line[strcspn(line, "#")] = 0;
+        at += n + 1;
+        if (strspn(line, " \t\r") == strlen(line)) continue;
+        if (sscanf(line, "%63s %31s", list[r->choice_count].name, list[r->choice_count].format) != 2) fail("%s: not a tensor and its format: %s", path, line);
+        r->choice_count++;
+    }
+    free(text);
+    r->choices = list;
+}
+
 static int command_quantize(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[2], *tokenizer = NULL;
+    const char *rest[2], *tokenizer = NULL, *choices = NULL;
     int prefix = 1;
     const option options[] = {
         { "format", "NAME", "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained", &r.format, NULL, NULL },
@@ -499,6 +624,12 @@ static int command_quantize(int argc, char **argv)
         { "block", "N", "largest Hadamard block, 0: 1024", NULL, &r.block, NULL },
         { "seed", "N", "of the first transform's signs; each layer input has its own", NULL, &r.seed, NULL },
         { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
+        { "recipe", "FILE", "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format", &choices, NULL, NULL },
+        { "hessian", "FILE", "quantize with error feedback; the file is of 'llmq sense'", &r.sums_path, NULL, NULL },
+        { "kind", "NAME", "of its sums: aware (of attention and gates), plain, diagonal", &r.kind, NULL, NULL },
+        { "damping", "X", "of a Hessian, relative to its mean diagonal", NULL, NULL, &r.damping },
+        { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
+        { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "tokenizer", "FILE", "llama2.c tokenizer to carry along (checkpoints only)", &tokenizer, NULL, NULL },
         { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
         { NULL, NULL, NULL, NULL, NULL, NULL }
@@ -509,6 +640,8 @@ static int command_quantize(int argc, char **argv)
     sizes total;
     double start = seconds();
     parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2);
+    if (r.sums_path) r.sums = open_sums(r.sums_path);
+    if (choices) read_choices(choices, &r);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, 0);
     bytes = quantize_bundle(&m.bundle, &r, &total, &size);
@@ -798,12 +931,12 @@ static double linear_bytes(const llmq_bundle *b, double *weights)
     return bytes;
 }
 
-/* The next item of a comma list into item[32]; 0 at its end. */
+/* The next item of a comma list into item[48]; 0 at its end. */
 static int next_item(const char **list, char *item)
 {
     size_t n = strcspn(*list, ",");
     if (**list == 0) return 0;
-    if (n == 0 || n > 31) fail("a list is names with commas between them, not '%s'", *list);
+    if (n == 0 || n > 47) fail("a list is names with commas between them, not '%s'", *list);
     memcpy(item, *list, n);
     item[n] = 0;
     *list += n + ((*list)[n] == ',');
@@ -812,24 +945,33 @@ static int next_item(const char **list, char *item)
 
 #define MOST 16
 
-/* "g4", "g4:128" or "g4:128:none": format, group, transform. The label is the format, and the transform if it is given. */
+/* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
+   usual kind, an empty part too. The label is the format, and the transform and the kind if they are given. */
 static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, int abits)
 {
-    char *group = strchr(item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *label = (char *)allocate(48);
+    char *group = strchr(item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
+    char *label = (char *)allocate(64);
     unsigned char *bytes;
     size_t size;
     sizes total;
+    if (kind) {
+        *kind++ = 0;
+        if (!r.sums) fail("%s:%s needs --hessian FILE", item, kind);
+        if (strcmp(kind, "feedback") != 0) r.kind = kind;
+    } else {
+        r.sums = NULL;
+    }
     if (transform) {
-        *transform = 0;
-        r.transform = transform + 1;
+        *transform++ = 0;
+        if (*transform) r.transform = transform;
     }
     if (group) {
-        *group = 0;
-        r.group = atoi(group + 1);
+        *group++ = 0;
+        if (*group) r.group = atoi(group);
     }
     r.format = item;
     r.quiet = 1;
-    snprintf(label, 48, "%s%s%s", item, transform ? "." : "", transform ? r.transform : "");
+    snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "", kind ? "." : "", kind ? kind : "");
     bytes = quantize_bundle(from, &r, &total, &size);
     open_model(&c[n].m, path, bytes, size, 16, abits == 32);
     c[n].label = label;
@@ -841,7 +983,7 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
 static void print_table(const contestant *c, int n, uint32_t count, const char *key)
 {
     int tsv = getenv("TSV") && *getenv("TSV");
-    if (!tsv) printf("%-12s %10s %10s %9s %11s %10s %8s %10s\n", "linear", "bytes", "bits/w", "t2", "perplexity", "KL", "same %", "tokens/s");
+    if (!tsv) printf("%-16s %10s %10s %9s %11s %10s %8s %10s\n", "linear", "bytes", "bits/w", "t2", "perplexity", "KL", "same %", "tokens/s");
     for (int k = 0; k < n; k++) {
         double ppl = exp(c[k].nll / count), kl = c[k].kl / count;
         if (tsv) {
@@ -849,7 +991,7 @@ static void print_table(const contestant *c, int n, uint32_t count, const char *
             printf("eval.%s.%s.bpw\t%.6g\n", key, c[k].label, c[k].bits);
             if (k) printf("eval.%s.%s.kl\t%.6g\n", key, c[k].label, kl);
         } else {
-            printf("%-12s %10.0f %10.3f %9.5f %11.4f %10.5f %8.1f", c[k].label, c[k].bytes, c[k].bits, c[k].t2, ppl, kl, 100 * c[k].agree / count);
+            printf("%-16s %10.0f %10.3f %9.5f %11.4f %10.5f %8.1f", c[k].label, c[k].bytes, c[k].bits, c[k].t2, ppl, kl, 100 * c[k].agree / count);
             if (c[k].speed > 0) printf(" %10.1f", c[k].speed);
             printf("\n");
         }
@@ -864,7 +1006,11 @@ static int command_compare(int argc, char **argv)
     int tokens = 0, window = 0, abits = 8, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
         { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
-        { "formats", "LIST", "of the linear layers, as FORMAT[:GROUP[:TRANSFORM]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
+        { "formats", "LIST", "of the linear layers, as FORMAT[:GROUP[:TRANSFORM[:KIND]]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
+        { "hessian", "FILE", "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal", &r.sums_path, NULL, NULL },
+        { "damping", "X", "of a Hessian, relative to its mean diagonal", NULL, NULL, &r.damping },
+        { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
+        { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "group", "N", "where a format has none", NULL, &r.group, NULL },
         { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
         { "embed", "NAME", "format of embedding and classifier", &r.embed, NULL, NULL },
@@ -882,7 +1028,7 @@ static int command_compare(int argc, char **argv)
     };
     static contestant c[MOST];
     loaded original;
-    static char item[MOST][32];
+    static char item[MOST][48];
     uint32_t *ids, count;
     unsigned char *bytes;
     size_t size;
@@ -890,6 +1036,7 @@ static int command_compare(int argc, char **argv)
     parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1);
     if (!text) fail("--text FILE is missing");
     if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
+    if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&original, rest[0], bytes, size, 0, 1);
     c[0].label = "original";
@@ -1011,6 +1158,8 @@ static int command_inspect(int argc, char **argv)
     return 0;
 }
 
+#include "calibrate.h"
+
 /* Takes --kernels NAME, which all commands have, out of the arguments; returns how many are left. */
 static int take_kernels(int argc, char **argv)
 {
@@ -1045,6 +1194,10 @@ int main(int argc, char **argv)
         { "run", "continue a text", command_run },
         { "ppl", "perplexity of a text, and divergence from another model", command_ppl },
         { "compare", "one model in several formats, side by side", command_compare },
+        { "sense", "sums of a calibration text's inputs, for quantize --hessian", command_sense },
+        { "merge", "add up sums that were made of parts of a text", command_merge },
+        { "plan", "formats of single layers from their sensitivities", command_plan },
+        { "rank", "how well sensitivities foretell what quantizing a layer does", command_rank },
         { "inspect", "what is in a bundle", command_inspect }
     };
     const size_t n = sizeof command / sizeof *command;

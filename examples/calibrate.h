@@ -1,0 +1,438 @@
+/* calibrate.h - the part of the tool llmq.c that is about calibration: sense, merge, plan, rank. Not a header for others: llmq.h section 8
+   and sense.h are. */
+
+/* ---- making sums ---------------------------------------------------------------------------------------------------- */
+
+static void store_float(unsigned char *b, float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    for (int i = 0; i < 4; i++) b[i] = (unsigned char)(u >> 8 * i & 255);
+}
+
+/* Entries under way to a bundle, with names and data of their own. */
+typedef struct collection {
+    llmq_entry *e;
+    uint32_t count, room;
+} collection;
+
+static unsigned char *collect(collection *c, const char *name, uint32_t type, size_t size)
+{
+    unsigned char *data = (unsigned char *)allocate(size);
+    if (c->count == c->room) {
+        c->room = c->room ? 2 * c->room : 64;
+        c->e = (llmq_entry *)realloc(c->e, c->room * sizeof *c->e);
+        if (!c->e) fail("no memory for %u entries", c->room);
+    }
+    add_value(&c->e[c->count++], strcpy((char *)allocate(strlen(name) + 1), name), type, data, size);
+    return data;
+}
+
+static void write_collection(collection *c, const char *path)
+{
+    size_t size;
+    unsigned char *bytes = write_bundle(c->e, c->count, &size);
+    write_file(path, bytes, size);
+    free(bytes);
+    while (c->count--) {
+        free((void *)(uintptr_t)c->e[c->count].name);
+        free((void *)(uintptr_t)c->e[c->count].data);
+    }
+    free(c->e);
+    memset(c, 0, sizeof *c);
+}
+
+static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
+{
+    char name[64];
+    unsigned char *at;
+    for (int i = 0; i < SENSE_SUMS; i++) {
+        size_t n = llmq_hessian_size(s->sum[i].cols, 1) / 4;
+        snprintf(name, sizeof name, "sense.%u.%s", layer, sense_name[i]);
+        at = collect(c, name, LLMQ_VALUE_F32, 4 * n + 4);
+        store_float(at, (float)s->sum[i].weight);
+        for (size_t k = 0; k < n; k++) store_float(at + 4 + 4 * k, s->sum[i].h[k]);
+    }
+    snprintf(name, sizeof name, "sense.%u.trace", layer);
+    at = collect(c, name, LLMQ_VALUE_F32, 8 * LLAMA_LINEARS);
+    for (int i = 0; i < LLAMA_LINEARS; i++) {
+        store_float(at + 4 * i, (float)s->trace[i]);
+        store_float(at + 4 * (LLAMA_LINEARS + i), (float)s->error[i]);
+    }
+}
+
+/* The text a run was made of: the parts of a resumed run have the same. */
+static void describe_run(char *out, size_t size, const loaded *m, const uint32_t *ids, uint32_t first, uint32_t count, uint32_t window, int samples)
+{
+    uint32_t hash = 0;
+    for (uint32_t i = 0; i < count; i++) hash = llmq_random(hash, ids[i]);
+    for (size_t i = 0; i < m->size; i++) hash = llmq_random(hash, m->bytes[i]);
+    snprintf(out, size, "%u layers, dim %u, hidden %u; tokens %u ... %u, windows of %u, %d queries; %08x", m->model.layers, m->model.dim, m->model.hidden,
+             first, first + count, window, samples, hash);
+}
+
+static void part_path(char *out, size_t size, const char *path, uint32_t layer) { snprintf(out, size, "%s.layer%u", path, layer); }
+
+/* Is layer l of this run done already? */
+static int part_done(const char *path, uint32_t layer, const char *run)
+{
+    char part[4096];
+    FILE *f;
+    llmq_bundle b;
+    llmq_error error;
+    const void *text;
+    size_t size, n;
+    unsigned char *bytes;
+    int done;
+    part_path(part, sizeof part, path, layer);
+    if ((f = fopen(part, "rb")) == NULL) return 0;
+    fclose(f);
+    bytes = read_file(part, &size);
+    done = llmq_bundle_open(&b, bytes, size, &error) == LLMQ_OK && llmq_bundle_verify(&b, &error) == LLMQ_OK
+           && llmq_bundle_value(&b, "sense.run", LLMQ_VALUE_TEXT, &text, &n) == LLMQ_OK && n == strlen(run) && memcmp(text, run, n) == 0;
+    free(bytes);
+    return done;
+}
+
+/* All windows through one layer, in place in hidden[tokens][dim]. */
+static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window)
+{
+    size_t dim = m->model.dim;
+    for (uint32_t at = 0; at < count; at += window) {
+        uint32_t n = count - at < window ? count - at : window;
+        memcpy(m->state.x, hidden + at * dim, n * dim * sizeof(float));
+        check(llama_layer_forward(&m->model, &m->state, l, n, 0), "running a layer");
+        memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
+        progress(l * count + at + n, m->model.layers * count, "tokens through layers");
+    }
+}
+
+/* Embeddings of windows, each from BOS. */
+static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window)
+{
+    size_t dim = m->model.dim;
+    float *hidden = (float *)allocate((size_t)count * dim * sizeof *hidden);
+    uint32_t *input = (uint32_t *)allocate(window * sizeof *input);
+    for (uint32_t at = 0; at < count; at += window) {
+        uint32_t n = count - at < window ? count - at : window;
+        input[0] = LLAMA2C_BOS;
+        memcpy(input + 1, ids + at, (n - 1) * sizeof *input);
+        check(llama_embed(&m->model, &m->state, input, n), "embedding the text");
+        memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
+    }
+    free(input);
+    return hidden;
+}
+
+/* Joins the layers' files to one, and removes them. */
+static void join_parts(const char *path, uint32_t layers, const char *run)
+{
+    collection c = { NULL, 0, 0 };
+    char part[4096];
+    for (uint32_t l = 0; l < layers; l++) {
+        const llmq_bundle *b;
+        part_path(part, sizeof part, path, l);
+        b = open_sums(part);
+        for (uint32_t i = 0; i < b->count; i++) {
+            llmq_entry e;
+            check(llmq_bundle_at(b, i, &e), part);
+            if (strcmp(e.name, "sense.run") != 0) memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
+        }
+        free((void *)(uintptr_t)b->bytes);
+        free((void *)(uintptr_t)b);
+    }
+    memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
+    write_collection(&c, path);
+    for (uint32_t l = 0; l < layers; l++) {
+        part_path(part, sizeof part, path, l);
+        remove(part);
+    }
+}
+
+static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window, int samples, const char *path, const char *run)
+{
+    size_t need = sense_layer_size(&m->model, window);
+    void *mem = allocate(need);
+    float *hidden = embed_windows(m, ids, count, window);
+    sense_layer s;
+    if (need == 0) fail("the model is too large for this machine");
+    for (uint32_t l = 0; l < m->model.layers; l++) {
+        collection c = { NULL, 0, 0 };
+        char part[4096];
+        if (part_done(path, l, run)) { /* only its outputs are needed */
+            m->state.watch = NULL;
+            run_layer(m, l, hidden, count, window);
+            continue;
+        }
+        check(sense_layer_init(&s, &m->model, l, window, (uint32_t)samples, mem, need), "preparing a layer");
+        m->state.watch = sense_watch;
+        m->state.watch_context = &s;
+        run_layer(m, l, hidden, count, window);
+        collect_layer(&c, l, &s);
+        memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
+        part_path(part, sizeof part, path, l);
+        write_collection(&c, part);
+    }
+    free(hidden);
+    free(mem);
+}
+
+static int command_sense(int argc, char **argv)
+{
+    const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1";
+    int tokens = 0, window = 0, samples = 32, prefix = 1;
+    const option options[] = {
+        { "calib", "FILE", "calibration text (needed)", &text, NULL, NULL },
+        { "out", "FILE", "where the sums go (needed; -o too); FILE.layerN meanwhile, from which a run goes on", &out, NULL, NULL },
+        { "tokens", "N", "use only the first N, 0: all", NULL, &tokens, NULL },
+        { "part", "K/N", "only part K of N of the text; 'llmq merge' adds them up", &part, NULL, NULL },
+        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
+        { "samples", "N", "queries of a window that the attention traces look at, 0: all", NULL, &samples, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    loaded m;
+    uint32_t *ids, count, windows, size_of_window, first, last;
+    unsigned k, n;
+    char run[256], rest_of;
+    size_t size;
+    unsigned char *bytes;
+    double start = seconds();
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "-o") == 0) argv[i] = (char *)(uintptr_t)"--out";
+    parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1);
+    if (!text || !out) fail("--calib TEXT and -o FILE are needed");
+    if (sscanf(part, "%u/%u%c", &k, &n, &rest_of) != 2 || k < 1 || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&m, rest[0], bytes, size, 0, 1);
+    size_of_window = window_of(&m, window);
+    if ((size = llama_state_size(&m.model, size_of_window)) == 0) fail("%s: the model is too large for this machine", rest[0]);
+    check(llama_state_init(&m.state, &m.model, size_of_window, allocate(size), size), rest[0]);
+    ids = text_ids(&m, rest[0], text, tokens, &count);
+    windows = (count + size_of_window - 1) / size_of_window;
+    first = (uint32_t)((uint64_t)windows * (k - 1) / n) * size_of_window;
+    last = (uint32_t)((uint64_t)windows * k / n) * size_of_window;
+    if (last > count) last = count;
+    if (first >= last) fail("part %s of %u windows is empty", part, windows);
+    describe_run(run, sizeof run, &m, ids + first, first, last - first, size_of_window, samples);
+    sense_text(&m, ids + first, last - first, size_of_window, samples, out, run);
+    join_parts(out, m.model.layers, run);
+    printf("%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers, seconds() - start);
+    return 0;
+}
+
+static int command_merge(int argc, char **argv)
+{
+    const char *rest[64];
+    const option options[] = { { NULL, NULL, NULL, NULL, NULL, NULL } };
+    int n = parse(argc, argv, "merge OUT FILE FILE ...", options, rest, 2, 64);
+    const llmq_bundle *first = open_sums(rest[1]);
+    collection c = { NULL, 0, 0 };
+    for (uint32_t i = 0; i < first->count; i++) {
+        llmq_entry e;
+        unsigned char *sum;
+        check(llmq_bundle_at(first, i, &e), rest[1]);
+        sum = (unsigned char *)memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
+        for (int k = 2; k < n && e.type == LLMQ_VALUE_F32; k++) {
+            const llmq_bundle *b = open_sums(rest[k]);
+            const void *data;
+            size_t size;
+            if (llmq_bundle_value(b, e.name, LLMQ_VALUE_F32, &data, &size) || size != e.size) fail("%s and %s are not sums of the same model", rest[1], rest[k]);
+            for (size_t j = 0; j < size; j += 4) store_float(sum + j, load_float(sum + j) + load_float((const unsigned char *)data + j));
+            free((void *)(uintptr_t)b->bytes);
+            free((void *)(uintptr_t)b);
+        }
+    }
+    write_collection(&c, rest[0]);
+    printf("%s: the sum of %d files\n", rest[0], n - 1);
+    return 0;
+}
+
+/* ---- sensitivities -------------------------------------------------------------------------------------------------- */
+
+typedef struct sensitivity {
+    char name[64];
+    double weights, aware, plain, norm;  /* of the tensor: its size; mean of the diagonal of each kind of Hessian; |W|^2 */
+    double error, kl, score;             /* |W - W'|^2 at the format tried; what was measured; what to rank by */
+} sensitivity;
+
+/* The linear layers of a model, with what a file of sums says of them. */
+static sensitivity *sensitivities(const loaded *m, const llmq_bundle *sums, const char *path, uint32_t *count)
+{
+    sensitivity *list = (sensitivity *)allocate(m->model.layers * LLAMA_LINEARS * sizeof *list);
+    *count = 0;
+    for (uint32_t l = 0; l < m->model.layers; l++)
+        for (int i = 0; i < LLAMA_LINEARS; i++) {
+            sensitivity *s = &list[(*count)++];
+            const llmq_tensor *t = &m->model.layer[l].linear[i];
+            llmq_hessian h;
+            char name[64];
+            const void *data;
+            size_t size;
+            float *mem, *w = decode_all(t);
+            memset(s, 0, sizeof *s);
+            snprintf(s->name, sizeof s->name, "layers.%u.%s", l, llama_linear_name[i]);
+            snprintf(name, sizeof name, "sense.%u.trace", l);
+            if (llmq_bundle_value(sums, name, LLMQ_VALUE_F32, &data, &size) || size != 8 * LLAMA_LINEARS) fail("%s has no %s", path, name);
+            s->weights = (double)t->rows * t->cols;
+            snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
+            mem = load_sum(sums, path, name, t->cols, &h);
+            s->aware = load_float((const unsigned char *)data + 4 * i) / s->weights / h.weight;
+            for (size_t k = 0; k < t->cols; k++) s->plain += h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;
+            for (size_t k = 0; k < (size_t)t->rows * t->cols; k++) s->norm += (double)w[k] * w[k];
+            free(mem);
+            free(w);
+        }
+    return list;
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const sensitivity *x = (const sensitivity *)a, *y = (const sensitivity *)b;
+    return x->score < y->score ? 1 : x->score > y->score ? -1 : strcmp(x->name, y->name);
+}
+
+static int command_plan(int argc, char **argv)
+{
+    const char *rest[1], *sums_path = NULL, *rule = "aptq", *high = "g4", *low = "g2", *out = NULL, *tokenizer = NULL;
+    double ratio = 0.5, total = 0, taken = 0, bits = 0;
+    llmq_format wide, narrow;
+    const option options[] = {
+        { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
+        { "rule", "aptq", "the share R of the weights with the largest mean trace gets the high format", &rule, NULL, NULL },
+        { "ratio", "R", "0 ... 1; bits a weight are 2 + 2 R", NULL, NULL, &ratio },
+        { "high", "NAME", "format of 4 bits", &high, NULL, NULL },
+        { "low", "NAME", "format of 2 bits", &low, NULL, NULL },
+        { "out", "FILE", "the recipe, for quantize --recipe; not given: printed", &out, NULL, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    loaded m;
+    sensitivity *list;
+    uint32_t count;
+    size_t size, used = 0, room;
+    unsigned char *bytes;
+    char *text;
+    parse(argc, argv, "plan MODEL --hessian FILE [options]", options, rest, 1, 1);
+    if (!sums_path) fail("--hessian FILE is missing; 'llmq sense' makes it");
+    if (strcmp(rule, "aptq") != 0) fail("--rule is aptq");
+    if (!(ratio >= 0 && ratio <= 1)) fail("--ratio is from 0 to 1");
+    if (llmq_format_find(&wide, high, 0) || llmq_format_find(&narrow, low, 0)) fail("--high and --low are built-in formats");
+    bytes = read_model(rest[0], tokenizer, 1, &size);
+    open_model(&m, rest[0], bytes, size, 0, 1);
+    list = sensitivities(&m, open_sums(sums_path), sums_path, &count);
+    for (uint32_t i = 0; i < count; i++) list[i].score = list[i].aware, total += list[i].weights;
+    qsort(list, count, sizeof *list, by_score);
+    text = (char *)allocate(room = 256 + 128 * (size_t)count);
+    used += (size_t)snprintf(text, room, "# llmq plan --rule aptq --ratio %g: by mean trace of the Hessian, largest first\n", ratio);
+    for (uint32_t i = 0; i < count; i++) {
+        int wider = taken + list[i].weights <= ratio * total * (1 + 1e-9);
+        if (wider) taken += list[i].weights;
+        bits += list[i].weights * (wider ? (double)wide.bits / wide.p : (double)narrow.bits / narrow.p);
+        used += (size_t)snprintf(text + used, room - used, "%s %s  # %.4g\n", list[i].name, wider ? high : low, list[i].score);
+    }
+    if (out) write_file(out, text, used);
+    else fwrite(text, 1, used, stdout);
+    fprintf(out ? stdout : stderr, "%u layers, %.0f weights, %.1f %% of them in %s: %.3f code bits a weight\n", count, total, 100 * taken / total, high, bits / total);
+    return 0;
+}
+
+/* Spearman's rank correlation of a member of a list (at this offset, times the error if `scaled`) with kl; ties share a rank. */
+static double rank_of(const double *v, uint32_t n, uint32_t i)
+{
+    double rank = 0.5;
+    for (uint32_t k = 0; k < n; k++) rank += v[k] < v[i] ? 1 : v[k] > v[i] ? 0 : 0.5;
+    return rank;
+}
+
+static double spearman(const double *a, const double *b, uint32_t n)
+{
+    double mean = (n + 1) / 2.0, ab = 0, aa = 0, bb = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double x = rank_of(a, n, i) - mean, y = rank_of(b, n, i) - mean;
+        ab += x * y, aa += x * x, bb += y * y;
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
+}
+
+static void print_ranks(sensitivity *list, uint32_t count, const char *key)
+{
+    static const char *const name[4] = { "attention", "diagonal", "norm", "random" };
+    int tsv = getenv("TSV") && *getenv("TSV");
+    double *v = (double *)allocate(5 * count * sizeof *v), r[4];
+    for (uint32_t i = 0; i < count; i++) {
+        const sensitivity *s = &list[i];
+        double per = s->error;
+        v[i] = s->aware * per, v[count + i] = s->plain * per, v[2 * count + i] = per, v[3 * count + i] = llmq_random(1, i), v[4 * count + i] = s->kl;
+    }
+    if (!tsv) printf("%-16s %9s %12s %12s %12s %10s\n", "layer", "weights", "trace x err", "E[x2] x err", "|W-W'|^2", "KL alone");
+    for (uint32_t i = 0; i < count && !tsv; i++)
+        printf("%-16s %9.0f %12.4g %12.4g %12.4g %10.5f\n", list[i].name, list[i].weights, v[i], v[count + i], v[2 * count + i], list[i].kl);
+    for (int k = 0; k < 4; k++) r[k] = spearman(v + k * count, v + 4 * count, count);
+    for (int k = 0; k < 4; k++)
+        if (tsv) printf("sense.%sspearman.%s\t%.6g\n", key, name[k], r[k]);
+        else printf("%s%s %.3f%s", k ? ", " : "Rank correlation with the KL (Spearman): ", name[k], r[k], k == 3 ? "\n" : "");
+    free(v);
+}
+
+static int command_rank(int argc, char **argv)
+{
+    const char *rest[1], *text = NULL, *sums_path = NULL, *format = "g2", *tokenizer = NULL, *key = "";
+    recipe r = default_recipe, wide = default_recipe;
+    int tokens = 4096, window = 0, prefix = 1, threads = 2;
+    const option options[] = {
+        { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
+        { "text", "FILE", "what to measure on (needed)", &text, NULL, NULL },
+        { "format", "NAME", "each layer alone is quantized to", &format, NULL, NULL },
+        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
+        { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
+        { "tokens", "N", "measure only the first N, 0: all", NULL, &tokens, NULL },
+        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
+        { "threads", "N", "how many", NULL, &threads, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { "key", "NAME", "with TSV=1 in the environment: lines sense.NAMEspearman...", &key, NULL, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    loaded m;
+    contestant *c;
+    sensitivity *list;
+    choice one;
+    sizes total;
+    uint32_t count, *ids, n;
+    size_t size;
+    unsigned char *bytes;
+    parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1);
+    if (!sums_path || !text) fail("--hessian FILE and --text FILE are needed");
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&m, rest[0], bytes, size, 0, 1);
+    list = sensitivities(&m, open_sums(sums_path), sums_path, &count);
+    c = (contestant *)allocate((count + 1) * sizeof *c);
+    memset(c, 0, (count + 1) * sizeof *c);
+    wide.format = wide.embed = "f32";
+    wide.transform = "none";
+    wide.quiet = r.quiet = 1;
+    bytes = quantize_bundle(&m.bundle, &wide, &total, &size);
+    open_model(&c[0].m, rest[0], bytes, size, 16, 1);
+    r.format = NULL;
+    r.choices = &one;
+    r.choice_count = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        llmq_entry e;
+        uint32_t at;
+        memcpy(one.name, list[i].name, sizeof one.name);
+        snprintf(one.format, sizeof one.format, "%s", format);
+        bytes = quantize_bundle(&c[0].m.bundle, &r, &total, &size);
+        open_model(&c[i + 1].m, rest[0], bytes, size, 16, 1);
+        check(llmq_bundle_find(&c[i + 1].m.bundle, one.name, &at), one.name);
+        check(llmq_bundle_at(&c[i + 1].m.bundle, at, &e), one.name);
+        list[i].error = (double)e.t2 * list[i].norm;
+        progress(i, count, one.name);
+    }
+    ids = text_ids(&m, rest[0], text, tokens, &n);
+    n = measure(c, (int)count + 1, ids, n, window_of(&m, window), threads);
+    for (uint32_t i = 0; i < count; i++) list[i].kl = c[i + 1].kl / n;
+    print_ranks(list, count, key);
+    return 0;
+}
