@@ -81,6 +81,7 @@ grids:
 
 vectors:
 	$(PYTHON) tests/gen/vectors.py
+	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/bundle.py golden
 
 fuzz-long: | $(B)

@@ -96,10 +96,15 @@
        [R2] Lloyd: Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982).
        [R3] Paley: On orthogonal matrices, J. Math. Phys. 12 (1933).
        [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28 (1982).
+       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
        [R6] Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, arXiv 2210.17323.
        [R7] Chee, Cai, Kuleshov, De Sa: QuIP, arXiv 2307.13304 (LDLQ; its equivalence to GPTQ).
        [R8] Zheng et al.: First-Order Error Matters (FOEM), arXiv 2507.11017.
-       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
+       [R9] Lee, Jin, Zhang, Xue: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large Language Models,
+            arXiv 2402.14866.
+      [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines,
+            Commun. Stat. Simul. Comput. 19 (1990).
+      [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
 
    RELEASES
        0.2.0  vector kernels (llmq_simd.h); rows laid out for them, so grid formats have new ids. See CHANGELOG.md.
@@ -563,6 +568,97 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const ll
    Cost: 2 cols transforms; workspace 4 cols^2 bytes and that of a transform. */
 LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size);
+
+/* -- Traces: of an attention block's Hessians, exactly; of any operator, by random probes. -- */
+#define LLMQ_ROPE_NONE   0
+#define LLMQ_ROPE_PAIRS  1  /* numbers 2i and 2i + 1 of a head are rotated by angle i of the position */
+#define LLMQ_ROPE_HALVES 2  /* numbers i and i + head / 2 */
+
+/* One key-value head of an attention block, and the query heads h that share it. For query t, over the keys s that it sees,
+       y_t = sum_h W_O,h a^h_t,   a^h_t = sum_s p^h_ts v_s,   p^h_t = softmax of q^h_t . k_s / sqrt(head).
+   Rows of x, q, k, v and wo are so many floats apart as their stride says. A query that sees no key has a = 0. */
+typedef struct llmq_attention {
+    uint32_t tokens, dim;    /* of the inputs x, at consecutive positions */
+    uint32_t head, queries;  /* numbers of a head; query heads that share this key-value head */
+    uint32_t out;            /* rows of W_O */
+    uint32_t masked;         /* so many tokens at the beginning are padding: no query sees their keys */
+    int causal;              /* 1: query t sees no key after t */
+    const float *x;          /* x[tokens][dim]: what W_Q, W_K and W_V multiply */
+    size_t x_stride;
+    const float *q;          /* q[tokens][queries * head], rotated by RoPE, as are the keys */
+    size_t q_stride;
+    const float *k;          /* k[tokens][head] */
+    size_t k_stride;
+    const float *v;          /* v[tokens][head] */
+    size_t v_stride;
+    const float *wo;         /* wo[out][queries * head]: the columns of W_O that these heads reach */
+    size_t wo_stride;
+    int rope;                /* LLMQ_ROPE_...; R_s turns (a, b) into (a cos - b sin, a sin + b cos) */
+    const float *cosine;     /* [tokens][head / 2]: of s times angle i in row s (1 in row 0). Unused without RoPE */
+    const float *sine;
+    uint32_t samples;        /* queries that are looked at: 0 for all, else one drawn from each of so many stretches, 2 or more */
+    uint32_t seed;           /* of the drawing */
+} llmq_attention;
+
+typedef struct llmq_traces {
+    double q, k, v, o;                          /* for W_Q, W_K, W_V and W_O */
+    double q_error, k_error, v_error, o_error;  /* standard errors of the sampling, 0 without it */
+} llmq_traces;
+
+/* Bytes of workspace for llmq_attention_traces: 12 tokens^2 and a little. 0 if a is NULL, has no tokens, or they do not fit. */
+LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a);
+
+/* Traces of the Gauss-Newton Hessians of sum_t |change of y_t|^2 [R9], for the rows of W_Q of these query heads, the rows of W_K
+   and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so that independent errors
+   of variance e in the weights change the output by e trace / 2 to first order. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
+   rotation of position s (I without RoPE), summed over t, and over h, h' and s, s' as they occur:
+       W_Q   2/head |x_t|^2 p^h_s p^h_s' (c^h_s . c^h_s') (k_s . k_s')
+       W_K   2/head p^h_s p^h'_s' (c^h_s . c^h'_s') (R_s^T q^h_t . R_s'^T q^h'_t) (x_s . x_s')
+       W_V   2 tr(W_O,h^T W_O,h') p^h_s p^h'_s' (x_s . x_s')
+       W_O   2 out |a^h_t|^2
+   (Derived from the softmax's Jacobian diag(p) - p p^T, which takes a from v; the tests hold finite differences against it.)
+   q_weight, k_weight, v_weight, each NULL or [tokens]: a w_t >= 0 is added to each number, such that sum_t w_t |x_t|^2 is the
+   trace. H' = sum_t w_t x_t x_t^T is then the Hessian of a row of weights, up to a factor, as GPTQ-like methods want it. For W_Q
+   that is exact, for W_K and W_V these are the terms with s = s', scaled. Begin with zeros; heads and calls add up.
+   samples: stretch j of m is queries [j tokens / m, (j + 1) tokens / m), and the one drawn, by llmq_random(seed, j), stands for
+   all of it. Its error is estimated from neighbours, g_j the term of stretch j:  error^2 = m / (2 (m - 1)) sum (g_j - g_j+1)^2,
+   rather too large, for it counts the drift from stretch to stretch. As many samples as tokens, or more, are all.
+   work: aligned for double. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input that is NaN or
+   infinite, or a result that overflows. On failure the outputs are untouched. Cost, in double multiply-adds:
+   tokens^2 dim / 2 + queries^2 tokens (tokens (head / 2 + samples) + 3 head samples), about a third of that if causal. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight,
+                                                          float *k_weight, float *v_weight, void *work, size_t work_size);
+
+/* hv[n] = H v[n] for a symmetric H. A status that is not LLMQ_OK ends the estimate and is what that returns. */
+typedef llmq_status (*llmq_operator)(void *context, const float *v, float *hv);
+
+typedef struct llmq_trace {
+    double trace, error;  /* the estimate and its standard error */
+    uint32_t products;    /* how many times the operator was applied */
+} llmq_trace;
+
+/* Hutchinson's estimate of tr H [R10]: the mean of v^T H v over m random vectors v of signs. Its variance is
+   2 (|H|_F^2 - sum_i h_ii^2) / m, the least of all distributions with independent entries; the error is measured, though.
+   most: probes, 2 or more. tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest, for from fewer the
+   error itself is only known to a third, and by chance seems to be 0; 0: use all probes. Probe i has the signs of
+   LLMQ_STEP_HADAMARD (section 3) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
+   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (H v), and the operator's; out is then untouched.
+   Cost: the products. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t most,
+                                                          double tolerance, uint32_t seed, llmq_trace *out, void *work,
+                                                          size_t work_size);
+
+/* Bytes of workspace for llmq_trace_hutchpp: 4 n (min(most / 3, n) + 2). 0 if n is 0, most below 4, or it does not fit. */
+LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t most);
+
+/* Hutch++ [R11]: most products in all, 4 or more. A third of them turns random signs into vectors that span where H is large; with
+   an orthonormal basis Q of these, tr(Q^T H Q) is exact and costs the second third (less if H has a lower rank: products that
+   vanish to rounding, 2^-16, are dropped); the rest are Hutchinson's probes of (I - Q Q^T) H (I - Q Q^T), whose error is all the
+   error there is. For positive semidefinite H it falls as 1 / most and not as its root; on a flat spectrum it gains nothing.
+   Arguments and errors as above. Cost: the products, and 1.5 n (most / 3)^2 + 4 n (most / 3)^2 multiply-adds. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t most,
+                                                       double tolerance, uint32_t seed, llmq_trace *out, void *work,
+                                                       size_t work_size);
 #endif
 
 /* ---- 9. Error feedback ----------------------------------------------------------------------------------------------
@@ -2454,7 +2550,7 @@ LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
 
 LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
 {
-    static const llmq_transform none;
+    static const llmq_transform none = { 0, { { 0, 0, 0 } } };
     llmq_status status;
     size_t need = llmq_hessian_size(cols, full);
     if (!h || !mem || llmq__misaligned(mem) || cols == 0) return LLMQ_E_ARG;
@@ -2604,6 +2700,435 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
     for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
     h->transform = *t;
     return LLMQ_OK;
+}
+
+/* -- Traces. Sums are double, of floats: their products are exact, and what cancels (means of v, a softmax's Jacobian kills
+   constants) leaves digits enough. -- */
+
+static double llmq__dot(const float *u, const float *v, uint32_t n)
+{
+    LLMQ__EXACT
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
+    uint32_t i;
+    for (i = 0; i + 4 <= n; i += 4) {
+        a += (double)u[i] * (double)v[i];
+        b += (double)u[i + 1] * (double)v[i + 1];
+        c += (double)u[i + 2] * (double)v[i + 2];
+        d += (double)u[i + 3] * (double)v[i + 3];
+    }
+    for (; i < n; i++) a += (double)u[i] * (double)v[i];
+    return (a + b) + (c + d);
+}
+
+static double llmq__dot_double(const double *u, const double *v, uint32_t n)
+{
+    LLMQ__EXACT
+    double a = 0.0, b = 0.0;
+    uint32_t i;
+    for (i = 0; i + 2 <= n; i += 2) {
+        a += u[i] * v[i];
+        b += u[i + 1] * v[i + 1];
+    }
+    if (i < n) a += u[i] * v[i];
+    return a + b;
+}
+
+static int llmq__finite(double x) { return x - x == 0.0; }
+
+/* 2^e, -1022 <= e <= 1023 */
+static double llmq__power_of_2(int32_t e)
+{
+    uint64_t u = (uint64_t)(e + 1023) << 52;
+    double x;
+    LLMQ_MEMCPY(&x, &u, 8);
+    return x;
+}
+
+/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
+   squares the error of llmq__sqrt, 2^-24. */
+static double llmq__root(double x)
+{
+    uint64_t u;
+    int32_t e;
+    double m, r;
+    LLMQ_MEMCPY(&u, &x, 8);
+    e = (int32_t)(u >> 52) - 1023;
+    if (e <= -1023 || e >= 1024) return 0.0;
+    m = x * llmq__power_of_2(-(e - (e & 1)) / 2) * llmq__power_of_2(-(e - (e & 1)) / 2);
+    r = (double)llmq__sqrt((float)m);
+    r = 0.5 * (r + m / r);
+    r = 0.5 * (r + m / r);
+    return r * llmq__power_of_2((e - (e & 1)) / 2);
+}
+
+/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
+   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
+static double llmq__exp(double x)
+{
+    LLMQ__EXACT
+    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
+                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
+    double r, sum = 0.0;
+    int32_t n, i;
+    if (!(x > -700.0)) return 0.0;
+    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
+    r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
+    for (i = 11; i >= 0; i--) sum = sum * r + series[i];
+    return sum * llmq__power_of_2(n);
+}
+
+/* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s': that is all that is
+   needed, because terms (h, h', s, s') and (h', h, s', s) are equal and all pairs h, h' get their turn. */
+typedef struct llmq__heads {
+    const llmq_attention *a;
+    uint32_t count;       /* queries that are looked at */
+    double scale;         /* 1 / sqrt(head) */
+    double *x, *k, *b;    /* triangles: x_s . x_s', k_s . k_s', and for the pair of heads v_s . G v_s', G = W_O,h^T W_O,h' */
+    double *g, *v, *gv;   /* G, v, and G v for all tokens */
+    double *p, *mean;     /* p^h_t and p^h'_t; a^h_t and a^h'_t */
+    double *g_mean;       /* G a^h'_t */
+    double *mean_b;       /* a^h_t . G v_s' */
+    double *turn;         /* (R_s^T q^h_t) . (R_s'^T q^h'_t) at s - s' */
+    double *term;         /* [4][count]: of q, k, v and o; what the queries add to the traces */
+    double *weight;       /* [3][tokens] of q, k and v */
+} llmq__heads;
+
+static size_t llmq__triangle(size_t s) { return s % 2 ? (s + 1) / 2 * s : s / 2 * (s + 1); }
+
+LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
+{
+    size_t t, n, squares, lines;
+    if (!a || a->tokens == 0 || a->head == 0) return 0;
+    t = llmq__size(a->tokens), n = llmq__size(a->head);
+    if (llmq__size_mul(t, llmq__size_add(t, 1)) == 0) return 0;
+    squares = llmq__size_add(llmq__size_mul(llmq__triangle(t), 3), llmq__size_mul(n, llmq__size_add(n, 3)));
+    lines = llmq__size_mul(t, llmq__size_add(llmq__size_mul(n, 2), 11));
+    return lines == 0 ? 0 : llmq__size_mul(llmq__size_add(squares, lines), sizeof(double));
+}
+
+LLMQ__APART void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
+{
+    size_t t = a->tokens, n = a->head, triangle = llmq__triangle(t), s, i;
+    w->a = a;
+    w->count = a->samples ? llmq__min(a->samples, a->tokens) : a->tokens;
+    w->scale = 1.0 / llmq__root((double)a->head);
+    w->x = (double *)work;
+    w->k = w->x + triangle;
+    w->b = w->k + triangle;
+    w->g = w->b + triangle;
+    w->mean = w->g + n * n;
+    w->g_mean = w->mean + 2 * n;
+    w->v = w->g_mean + n;
+    w->gv = w->v + t * n;
+    w->p = w->gv + t * n;
+    w->mean_b = w->p + 2 * t;
+    w->turn = w->mean_b + t;
+    w->term = w->turn + t;
+    w->weight = w->term + 4 * t;
+    for (i = 0; i < 7 * t; i++) w->term[i] = 0.0;
+    for (s = 0; s < t; s++) {
+        for (i = 0; i < n; i++) w->v[s * n + i] = (double)a->v[s * a->v_stride + i];
+        for (i = 0; i <= s; i++) {
+            w->x[llmq__triangle(s) + i] = llmq__dot(a->x + s * a->x_stride, a->x + i * a->x_stride, a->dim);
+            w->k[llmq__triangle(s) + i] = llmq__dot(a->k + s * a->k_stride, a->k + i * a->k_stride, a->head);
+        }
+    }
+}
+
+/* Keys [a->masked, this) are seen by query t; none if that is empty. */
+static uint32_t llmq__seen(const llmq_attention *a, uint32_t t) { return a->causal ? t + 1 : a->tokens; }
+
+/* p and a of query t in head h. */
+static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p, double *mean)
+{
+    LLMQ__EXACT
+    const llmq_attention *a = w->a;
+    const float *q = a->q + t * a->q_stride + (size_t)h * a->head;
+    uint32_t s, i, end = llmq__seen(a, t);
+    double most = -1e300, total = 0.0;
+    for (s = a->masked; s < end; s++) {
+        p[s] = llmq__dot(q, a->k + s * a->k_stride, a->head) * w->scale;
+        if (p[s] > most) most = p[s];
+    }
+    for (s = a->masked; s < end; s++) total += p[s] = llmq__exp(p[s] - most);
+    for (i = 0; i < a->head; i++) mean[i] = 0.0;
+    for (s = a->masked; s < end; s++) {
+        p[s] /= total;
+        for (i = 0; i < a->head; i++) mean[i] += p[s] * w->v[(size_t)s * a->head + i];
+    }
+}
+
+/* w->turn for heads h and h': with pairs (a, b) of q^h and (a', b') of q^h', and angles (s - s') times that of the pair,
+   the sum of (a a' + b b') cos + (b a' - a b') sin. */
+static void llmq__turns(const llmq__heads *w, uint32_t t, uint32_t h, uint32_t h2, uint32_t count)
+{
+    LLMQ__EXACT
+    const llmq_attention *a = w->a;
+    const float *q = a->q + t * a->q_stride + (size_t)h * a->head, *q2 = a->q + t * a->q_stride + (size_t)h2 * a->head;
+    uint32_t d, i, half = a->head / 2, step = a->rope == LLMQ_ROPE_PAIRS ? 2 : 1, other = step == 2 ? 1 : half;
+    double same = llmq__dot(q, q2, a->head);
+    for (d = 0; d < count; d++) {
+        double sum = 0.0;
+        for (i = 0; i < half && a->rope; i++) {
+            double u0 = (double)q[i * step], u1 = (double)q[i * step + other];
+            double v0 = (double)q2[i * step], v1 = (double)q2[i * step + other];
+            sum += (u0 * v0 + u1 * v1) * (double)a->cosine[(size_t)d * half + i];
+            sum += (u1 * v0 - u0 * v1) * (double)a->sine[(size_t)d * half + i];
+        }
+        w->turn[d] = a->rope ? sum : same;
+    }
+}
+
+/* What stretch j adds to the traces through the pair of heads h, h'. */
+LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, uint32_t j, double trace_g)
+{
+    LLMQ__EXACT
+    const llmq_attention *a = w->a;
+    uint32_t n = a->head, s, i, t = (uint32_t)((uint64_t)j * a->tokens / w->count), end;
+    uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t;
+    double *p = w->p, *p2 = h == h2 ? p : p + a->tokens, *mean2 = h == h2 ? w->mean : w->mean + n;
+    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor;
+    t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32);
+    end = llmq__seen(a, t);
+    if (end <= a->masked) return;
+    llmq__attend(w, t, h, p, w->mean);
+    if (h != h2) llmq__attend(w, t, h2, p2, mean2);
+    llmq__turns(w, t, h, h2, end - a->masked);
+    for (i = 0; i < n; i++) w->g_mean[i] = llmq__dot_double(w->g + (size_t)i * n, mean2, n);
+    for (s = a->masked; s < end; s++) w->mean_b[s] = llmq__dot_double(w->mean, w->gv + (size_t)s * n, n);
+    c = llmq__dot_double(w->mean, w->g_mean, n);
+    factor = 2.0 / (double)n * (double)length;
+    for (s = a->masked; s < end; s++) {
+        const double *x = w->x + llmq__triangle(s), *k = w->k + llmq__triangle(s), *b = w->b + llmq__triangle(s);
+        double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, sq = 0.0, sk = 0.0, sv = 0.0, cov;
+        for (i = a->masked; i < s; i++) {
+            cov = p2[i] * (b[i] - less - w->mean_b[i]);
+            sq += cov * k[i];
+            sk += cov * (w->turn[s - i] * x[i]);
+            sv += p2[i] * x[i];
+        }
+        cov = p2[s] * (b[s] - less - w->mean_b[s]);
+        sum[0] += p[s] * (2.0 * sq + cov * k[s]);
+        sum[1] += p[s] * (2.0 * sk + cov * w->turn[0] * x[s]);
+        sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
+        w->weight[a->tokens + s] += factor * (p[s] * cov * w->turn[0]);
+        w->weight[2 * (size_t)a->tokens + s] += 2.0 * (double)length * trace_g * p[s] * p2[s];
+    }
+    w->term[w->count + j] += factor * sum[1];
+    w->term[2 * (size_t)w->count + j] += 2.0 * (double)length * trace_g * sum[2];
+    if (h != h2) return;
+    w->weight[t] += factor * sum[0];
+    w->term[j] += factor * sum[0] * w->x[llmq__triangle(t) + t];
+    w->term[3 * (size_t)w->count + j] += 2.0 * (double)length * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
+}
+
+LLMQ__APART void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
+{
+    LLMQ__EXACT
+    const llmq_attention *a = w->a;
+    uint32_t n = a->head, s, i, j;
+    double trace = 0.0;
+    for (i = 0; i < n * n; i++) w->g[i] = 0.0;
+    for (s = 0; s < a->out; s++) {
+        const float *u = a->wo + s * a->wo_stride + (size_t)h * n, *v = a->wo + s * a->wo_stride + (size_t)h2 * n;
+        for (i = 0; i < n; i++)
+            for (j = 0; j < n; j++) w->g[(size_t)i * n + j] += (double)u[i] * (double)v[j];
+    }
+    for (i = 0; i < n; i++) trace += w->g[(size_t)i * n + i];
+    for (s = 0; s < a->tokens; s++) {
+        for (i = 0; i < n; i++)
+            w->gv[(size_t)s * n + i] = llmq__dot_double(w->g + (size_t)i * n, w->v + (size_t)s * n, n);
+        for (i = 0; i <= s; i++)
+            w->b[llmq__triangle(s) + i] = llmq__dot_double(w->v + (size_t)s * n, w->gv + (size_t)i * n, n);
+    }
+    for (j = 0; j < w->count; j++) llmq__add_query(w, h, h2, j, trace);
+}
+
+/* The sums, their errors, and the weights that are wanted; nothing is written unless all are finite. */
+LLMQ__APART llmq_status llmq__heads_close(const llmq__heads *w, float *const *weight, llmq_traces *out)
+{
+    LLMQ__EXACT
+    uint32_t c, t, tokens = w->a->tokens;
+    double trace[4], error[4];
+    for (c = 0; c < 4; c++) {
+        const double *g = w->term + (size_t)c * w->count;
+        double sum = g[0], rough = 0.0;
+        for (t = 1; t < w->count; t++) sum += g[t], rough += (g[t] - g[t - 1]) * (g[t] - g[t - 1]);
+        if (!llmq__finite(sum) || !llmq__finite(rough)) return LLMQ_E_NOT_FINITE;
+        trace[c] = sum > 0.0 ? sum : 0.0;
+        error[c] = w->count < tokens ? llmq__root(rough * (double)w->count / (2.0 * (double)(w->count - 1))) : 0.0;
+    }
+    for (c = 0; c < 3; c++) {
+        double *v = w->weight + (size_t)c * tokens, sum = 0.0;
+        for (t = 0; t < tokens; t++) {
+            if (!(v[t] > 0.0)) v[t] = 0.0; /* rounding */
+            sum += v[t] * w->x[llmq__triangle(t) + t];
+        }
+        for (t = 0; t < tokens && sum > 0.0; t++) {
+            v[t] *= trace[c] / sum; /* 1, for q */
+            if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE;
+        }
+    }
+    for (c = 0; c < 3; c++)
+        for (t = 0; t < tokens && weight[c]; t++) weight[c][t] += (float)w->weight[(size_t)c * tokens + t];
+    out->q = trace[0], out->k = trace[1], out->v = trace[2], out->o = trace[3];
+    out->q_error = error[0], out->k_error = error[1], out->v_error = error[2], out->o_error = error[3];
+    return LLMQ_OK;
+}
+
+static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, uint32_t cols)
+{
+    uint32_t r;
+    for (r = 0; r < count; r++)
+        if (llmq__find_not_finite(rows + r * stride, r, cols, 0) != LLMQ_OK) return 0;
+    return 1;
+}
+
+LLMQ__APART llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
+{
+    size_t need = llmq_attention_work_size(a);
+    uint32_t width;
+    if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return LLMQ_E_ARG;
+    if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
+    if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
+    if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
+    if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT;
+    width = a->queries * a->head;
+    if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head || a->wo_stride < width)
+        return LLMQ_E_ARG;
+    if (!work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+LLMQ__APART int llmq__attention_finite(const llmq_attention *a)
+{
+    uint32_t width = a->queries * a->head, half = a->head / 2;
+    return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim) && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
+        && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head) && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
+        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width)
+        && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half) && llmq__rows_finite(a->sine, half, a->tokens, half)));
+}
+
+LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight, float *k_weight,
+                                           float *v_weight, void *work, size_t work_size)
+{
+    llmq__heads w;
+    float *weight[3];
+    uint32_t h, h2;
+    llmq_status status = traces ? llmq__attention_check(a, work, work_size) : LLMQ_E_ARG;
+    weight[0] = q_weight, weight[1] = k_weight, weight[2] = v_weight;
+    if (status != LLMQ_OK) return status;
+    if (!llmq__attention_finite(a)) return LLMQ_E_NOT_FINITE;
+    llmq__heads_open(&w, a, work);
+    for (h = 0; h < a->queries; h++)
+        for (h2 = 0; h2 < a->queries; h2++) llmq__add_heads(&w, h, h2);
+    return llmq__heads_close(&w, weight, traces);
+}
+
+/* v[0, n) <- signs of probe i */
+static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
+{
+    uint32_t j;
+    for (j = 0; j < n; j++) v[j] = 1.0f;
+    llmq__signs(v, n, llmq_random(seed, i));
+}
+
+/* v <- (I - Q Q^T) v for `rank` orthonormal rows of q, twice: rounding leaves something after the first time. */
+static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
+{
+    LLMQ__EXACT
+    uint32_t i, j;
+    for (i = 0; i < 2 * rank; i++) {
+        const float *row = q + (size_t)(i % rank) * n;
+        double c = llmq__dot(row, v, n);
+        for (j = 0; j < n; j++) v[j] = (float)((double)v[j] - c * (double)row[j]);
+    }
+}
+
+/* hv <- H v, and v^T H v; if some of H v is not finite, then v^T H v is not. */
+static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv, double *value)
+{
+    llmq_status status = product(context, v, hv);
+    if (status != LLMQ_OK) return status;
+    *value = llmq__dot(v, hv, n);
+    return llmq__finite(*value) ? LLMQ_OK : LLMQ_E_NOT_FINITE;
+}
+
+/* An orthonormal basis of what H makes of so many probes, less what vanishes; v: room for n numbers. */
+LLMQ__APART llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed, float *v, float *basis,
+                                uint32_t *rank)
+{
+    LLMQ__EXACT
+    uint32_t i, j;
+    for (i = 0, *rank = 0; i < probes; i++) {
+        float *y = basis + (size_t)*rank * n;
+        double all, rest;
+        llmq_status status;
+        llmq__probe(v, n, seed, i);
+        if ((status = llmq__quadratic(product, context, n, v, y, &all)) != LLMQ_OK) return status;
+        all = llmq__dot(y, y, n);
+        llmq__project(y, basis, *rank, n);
+        rest = llmq__dot(y, y, n);
+        if (!(rest > all * (1.0 / 4294967296.0))) continue;
+        rest = 1.0 / llmq__root(rest);
+        for (j = 0; j < n; j++) y[j] = (float)((double)y[j] * rest);
+        ++*rank;
+    }
+    return LLMQ_OK;
+}
+
+/* Hutch++ with so many probes for the sketch; without any it is Hutchinson's estimate. Mean and variance by Welford's updates. */
+LLMQ__APART llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch, uint32_t most, double tolerance,
+                               uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+{
+    LLMQ__EXACT
+    size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
+    float *v = (float *)work, *hv = v + n, *basis = hv + n;
+    double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
+    uint32_t rank = 0, i, used;
+    llmq_status status;
+    if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
+    for (i = 0; i < rank; i++) {
+        if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
+        exact += value;
+    }
+    for (i = 0, used = sketch + rank; used < most; used++) {
+        double before = mean;
+        llmq__probe(v, n, seed, sketch + i++);
+        llmq__project(v, basis, rank, n);
+        if ((status = llmq__quadratic(product, context, n, v, hv, &value)) != LLMQ_OK) return status;
+        mean += (value - before) / (double)i;
+        squares += (value - before) * (value - mean);
+        error = i > 1 ? llmq__root(squares / ((double)i * (double)(i - 1))) : 0.0;
+        value = exact + mean;
+        if (i >= 8 && tolerance > 0.0 && error <= tolerance * (value < 0.0 ? -value : value)) { used++; break; }
+    }
+    out->trace = exact + mean, out->error = error, out->products = used;
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t most, double tolerance,
+                                           uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+{
+    if (most < 2) return LLMQ_E_ARG;
+    return llmq__trace(product, context, n, 0, most, tolerance, seed, out, work, work_size);
+}
+
+LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t most)
+{
+    if (most < 4) return 0;
+    return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(most / 3, n), 2)), sizeof(float));
+}
+
+LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t most, double tolerance,
+                                        uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+{
+    if (most < 4) return LLMQ_E_ARG;
+    return llmq__trace(product, context, n, llmq__min(most / 3, n), most, tolerance, seed, out, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */
