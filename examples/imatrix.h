@@ -28,7 +28,7 @@ extern "C" {
 #define IMATRIX_GGUF   0
 #define IMATRIX_LEGACY 1
 
-#define IMATRIX_MAX_ENTRIES 8192u  /* opening a malicious file takes time with the square of this, up to a second */
+#define IMATRIX_MAX_ENTRIES 4096u  /* a malicious file takes time with the square of this, up to a second a call */
 #define IMATRIX_MAX_NAME 55u       /* bytes of a name to be written: llama.cpp's tensor names have 63, and 8 are the suffix */
 
 /* ---- reading ---- */
