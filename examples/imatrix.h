@@ -29,7 +29,7 @@ extern "C" {
 #define IMATRIX_LEGACY 1
 
 #define IMATRIX_MAX_ENTRIES 4096u  /* a malicious file takes time with the square of this, up to a second a call */
-#define IMATRIX_MAX_NAME 55u       /* bytes of a name to be written: llama.cpp's tensor names have 63, and 8 are the suffix */
+#define IMATRIX_MAX_NAME 55u       /* bytes of a name to be written: llama.cpp's tensor names have at most 63, suffix included */
 
 /* ---- reading ---- */
 
@@ -67,7 +67,7 @@ LLMQ_NODISCARD llmq_status imatrix_find(const imatrix *m, const char *name, imat
 /* What the sums of an expert are to be divided by: tokens, or calls in the legacy form. It is what the file says, even a NaN. */
 float imatrix_count(const imatrix_entry *e, uint32_t expert);
 
-/* E[x^2] of the columns of an expert (0 where there are none): e->cols numbers, finite and not negative. Where the count is
+/* E[x^2] of the columns of an expert (an ordinary matrix has one): e->cols numbers, finite and not negative. Where the count is
    not above 0 (an expert that was never called, a NaN) llama.cpp's choice: 1 for all columns; in the legacy form the floats as
    they are. Errors: LLMQ_E_ARG (expert), LLMQ_E_CORRUPT (a negative, infinite or NaN result, an infinite count); out is then
    untouched. */
@@ -82,7 +82,7 @@ typedef struct imatrix_source {
     const char *name;
     uint32_t cols, experts;  /* experts: 1 for an ordinary matrix */
     const float *sums;       /* experts x cols, finite and not negative */
-    const float *counts;     /* experts of them, in tokens: whole numbers below 2^31, or else llama.cpp rounds them */
+    const float *counts;     /* experts of them, in tokens: whole numbers below 2^31, since llama.cpp rounds others */
 } imatrix_source;
 
 typedef struct imatrix_origin {
