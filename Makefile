@@ -12,7 +12,7 @@
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
 #   make readme      put the figures of eval, distortion, size and bench into README.md
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
-#   make vectors     make the known answers of the tests again
+#   make vectors     make the known answers of the tests again (needs numpy and gguf from PyPI)
 #   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
 #   make clean
 
@@ -23,7 +23,7 @@ FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
-HEADERS := llmq.h llmq_simd.h examples/llama.h examples/llama2c.h
+HEADERS := llmq.h llmq_simd.h examples/llama.h examples/llama2c.h examples/imatrix.h
 BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
 
 .PHONY: demo test check matrix distortion eval size bench plots readme grids vectors fuzz-long clean
@@ -83,6 +83,7 @@ vectors:
 	$(PYTHON) tests/gen/vectors.py
 	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/bundle.py golden
+	$(PYTHON) tests/gen/imatrix.py golden
 
 fuzz-long: | $(B)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(B)/fuzz_bundle fuzz/fuzz_bundle.c
