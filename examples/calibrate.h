@@ -49,12 +49,12 @@ static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
     for (int i = 0; i < SENSE_SUMS; i++) {
         size_t n = llmq_hessian_size(s->sum[i].cols, 1) / 4;
         snprintf(name, sizeof name, "sense.%u.%s", layer, sense_name[i]);
-        at = collect(c, name, LLMQ_VALUE_F32, 4 * n + 4);
+        at = collect(c, name, LLMQ_VALUE_BYTES, 4 * n + 4);
         store_float(at, (float)s->sum[i].weight);
         for (size_t k = 0; k < n; k++) store_float(at + 4 + 4 * k, s->sum[i].h[k]);
     }
     snprintf(name, sizeof name, "sense.%u.trace", layer);
-    at = collect(c, name, LLMQ_VALUE_F32, 8 * LLAMA_LINEARS);
+    at = collect(c, name, LLMQ_VALUE_BYTES, 8 * LLAMA_LINEARS);
     for (int i = 0; i < LLAMA_LINEARS; i++) {
         store_float(at + 4 * i, (float)s->trace[i]);
         store_float(at + 4 * (LLAMA_LINEARS + i), (float)s->error[i]);
@@ -234,11 +234,11 @@ static int command_merge(int argc, char **argv)
         unsigned char *sum;
         check(llmq_bundle_at(first, i, &e), rest[1]);
         sum = (unsigned char *)memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
-        for (int k = 2; k < n && e.type == LLMQ_VALUE_F32; k++) {
+        for (int k = 2; k < n && e.type == LLMQ_VALUE_BYTES; k++) {
             const llmq_bundle *b = open_sums(rest[k]);
             const void *data;
             size_t size;
-            if (llmq_bundle_value(b, e.name, LLMQ_VALUE_F32, &data, &size) || size != e.size) fail("%s and %s are not sums of the same model", rest[1], rest[k]);
+            if (llmq_bundle_value(b, e.name, LLMQ_VALUE_BYTES, &data, &size) || size != e.size) fail("%s and %s are not sums of the same model", rest[1], rest[k]);
             for (size_t j = 0; j < size; j += 4) store_float(sum + j, load_float(sum + j) + load_float((const unsigned char *)data + j));
             free((void *)(uintptr_t)b->bytes);
             free((void *)(uintptr_t)b);
@@ -274,7 +274,7 @@ static sensitivity *sensitivities(const loaded *m, const llmq_bundle *sums, cons
             memset(s, 0, sizeof *s);
             snprintf(s->name, sizeof s->name, "layers.%u.%s", l, llama_linear_name[i]);
             snprintf(name, sizeof name, "sense.%u.trace", l);
-            if (llmq_bundle_value(sums, name, LLMQ_VALUE_F32, &data, &size) || size != 8 * LLAMA_LINEARS) fail("%s has no %s", path, name);
+            if (llmq_bundle_value(sums, name, LLMQ_VALUE_BYTES, &data, &size) || size != 8 * LLAMA_LINEARS) fail("%s has no %s", path, name);
             s->weights = (double)t->rows * t->cols;
             snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
             mem = load_sum(sums, path, name, t->cols, &h);

@@ -366,7 +366,7 @@ static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
     return llmq_format_custom(f, p, n, trained.points, trained.format.unit, group);
 }
 
-/* ---- sums of calibration inputs: values "sense.LAYER.SUM", the sum of the weights and then the packed matrix, as f32 ---- */
+/* ---- sums of calibration inputs: values "sense.LAYER.SUM": f32, the sum of the weights, then the packed matrix ---- */
 
 static float load_float(const unsigned char *b)
 {
@@ -383,7 +383,7 @@ static float *load_sum(const llmq_bundle *b, const char *path, const char *name,
     const unsigned char *at;
     size_t size, need = llmq_hessian_size(cols, 1);
     float *mem = (float *)allocate(need);
-    if (llmq_bundle_value(b, name, LLMQ_VALUE_F32, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", path, name);
+    if (llmq_bundle_value(b, name, LLMQ_VALUE_BYTES, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", path, name);
     if (size != need + 4) fail("%s: %s is not for inputs of %u numbers", path, name, cols);
     check(llmq_hessian_init(h, cols, 1, NULL, mem, need), name);
     at = (const unsigned char *)data;
