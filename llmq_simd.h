@@ -3903,29 +3903,54 @@ LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, u
 #define LLMQ__LOAD(p) LLMQ__V(ldv)(p)
 #define LLMQ__STORE(p, x) LLMQ__V(stv)(p, x)
 #endif
-/* Columns [k, k + n) of add_products: the sums of `lines` rows and `across` vectors stay in registers. Vectors that would go
-   beyond n end there; where they overlap then, both have the same numbers. part: one vector, and n < LLMQ__FL. */
-LLMQ__WORD void LLMQ__F(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
-                              uint32_t k, uint32_t n, uint32_t lines, uint32_t across, int part)
+/* Columns [k, k + n) of add_products for LLMQ__LINES rows: the sums of up to three vectors each stay in registers. Where the last
+   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector of n. */
+LLMQ__WORD void LLMQ__F(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
 {
-    LLMQ__V(fv) sum[24], w[8], s;
-    const float *x[8];
-    size_t at[8], step = 0;
-    uint32_t i, c;
-    LLMQ__UNROLL(8) for (c = 0; c < across; c++) at[c] = part ? k : k + llmq__min(c * LLMQ__FL, n - LLMQ__FL);
-    LLMQ__UNROLL(8) for (i = 0; i < lines; i++) {
-        x[i] = a[i];
-        LLMQ__UNROLL(8) for (c = 0; c < across; c++) sum[i * across + c] = LLMQ__LOAD(out[i] + at[c]);
+    LLMQ__V(fv) s[LLMQ__LINES], t[LLMQ__LINES], u[LLMQ__LINES], w, x, y, f;
+    const float *from[LLMQ__LINES];
+    size_t step = 0, last = part ? k : k + n - LLMQ__FL, next = across == 2 ? last : k + LLMQ__FL;
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+        from[i] = a[i];
+        s[i] = LLMQ__LOAD(out[i] + k);
+        t[i] = across > 1 ? LLMQ__V(ldv)(out[i] + next) : s[i];
+        u[i] = across > 2 ? LLMQ__V(ldv)(out[i] + last) : s[i];
     }
     for (; count; count--, v += v_stride, step += a_step) {
-        LLMQ__UNROLL(8) for (c = 0; c < across; c++) w[c] = LLMQ__LOAD(v + at[c]);
-        LLMQ__UNROLL(8) for (i = 0; i < lines; i++) {
-            s = LLMQ__V(setv)(x[i][step]);
-            LLMQ__UNROLL(8) for (c = 0; c < across; c++) sum[i * across + c] = LLMQ__V(maddv)(sum[i * across + c], s, w[c]);
+        w = LLMQ__LOAD(v + k);
+        x = across > 1 ? LLMQ__V(ldv)(v + next) : w;
+        y = across > 2 ? LLMQ__V(ldv)(v + last) : w;
+        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+            f = LLMQ__V(setv)(from[i][step]);
+            s[i] = LLMQ__V(maddv)(s[i], f, w);
+            if (across > 1) t[i] = LLMQ__V(maddv)(t[i], f, x);
+            if (across > 2) u[i] = LLMQ__V(maddv)(u[i], f, y);
         }
     }
-    LLMQ__UNROLL(8) for (i = 0; i < lines; i++)
-        LLMQ__UNROLL(8) for (c = 0; c < across; c++) LLMQ__STORE(out[i] + at[c], sum[i * across + c]);
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+        LLMQ__STORE(out[i] + k, s[i]);
+        if (across > 1) LLMQ__V(stv)(out[i] + next, t[i]);
+        if (across > 2) LLMQ__V(stv)(out[i] + last, u[i]);
+    }
+}
+
+/* The same for a single row: up to eight vectors, and n >= LLMQ__FL. */
+LLMQ__WORD void LLMQ__F(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
+{
+    LLMQ__V(fv) s[8], f;
+    size_t at[8];
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+        at[i] = llmq__min(i * LLMQ__FL, n - LLMQ__FL);
+        s[i] = LLMQ__V(ldv)(out + at[i]);
+    }
+    for (; count; count--, v += v_stride, a += a_step) {
+        f = LLMQ__V(setv)(*a);
+        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__V(maddv)(s[i], f, LLMQ__V(ldv)(v + at[i]));
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__V(stv)(out + at[i], s[i]);
 }
 
 /* All columns for LLMQ__LINES rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
@@ -3937,11 +3962,11 @@ LLMQ__WORD void LLMQ__F(add_strip)(float *const *out, const float *const *a, siz
     for (k = 0; k < n; k += width, vectors -= across) {
         across = vectors % LLMQ__ACROSS == 0 ? LLMQ__ACROSS : vectors == 1 ? 1 : LLMQ__ACROSS - 1;
         width = llmq__min(n - k, across * LLMQ__FL);
-        if (width < LLMQ__FL) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, LLMQ__LINES, 1, 1);
-        else if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, LLMQ__LINES, 1, 0);
-        else if (across == 2) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, LLMQ__LINES, 2, 0);
+        if (width < LLMQ__FL) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
+        else if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
+        else if (across == 2) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
 #if LLMQ__ACROSS == 3
-        else LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, LLMQ__LINES, 3, 0);
+        else LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
 #endif
     }
 }
@@ -3960,7 +3985,7 @@ LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a
     if (rows == 1 && n >= LLMQ__FL) { /* pieces of up to eight vectors, each but one of more than three */
         for (k = 0; k < n; k += width) {
             width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__FL);
-            LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 8, 0);
+            LLMQ__F(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
         }
         return;
     }
