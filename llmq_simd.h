@@ -2707,7 +2707,7 @@ static const llmq_kernels llmq__table_mve = {
     llmq__nearest_mve,
 #endif
 #if !LLMQ_NO_CALIBRATION
-    llmq__add_products
+    llmq__add_products /* its sums need not be tame */
 #endif
 };
 #undef LLMQ__TAME
@@ -3177,10 +3177,52 @@ LLMQ__KERNEL void llmq__add_scaled_rvv(float *out, float scale, const float *v, 
 }
 
 #if !LLMQ_NO_CALIBRATION
+/* The sums of eight rows stay in registers; rows that are missing are the last one again, with the same sums. A single row is
+   wider. Products are exact, so that they may be fused. */
+#define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7)
+#define LLMQ__ROW(i) vfloat32m2_t s##i; const float *a##i = a[llmq__min(i, rows - 1)]; float *to##i = out[llmq__min(i, rows - 1)];
+#define LLMQ__LOAD(i) s##i = __riscv_vle32_v_f32m2(to##i + k, vl);
+#define LLMQ__ADD(i) s##i = __riscv_vfmacc(s##i, a##i[step], w, vl);
+#define LLMQ__STORE(i) __riscv_vse32(to##i + k, s##i, vl);
+LLMQ__KERNEL void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                        uint32_t rows, uint32_t count, uint32_t n)
+{
+    LLMQ__EACH(LLMQ__ROW)
+    size_t k, vl, step;
+    uint32_t t;
+    for (k = 0; k < n; k += vl) {
+        const float *at = v + k;
+        vl = __riscv_vsetvl_e32m2(n - k);
+        LLMQ__EACH(LLMQ__LOAD)
+        for (t = 0, step = 0; t < count; t++, at += v_stride, step += a_step) {
+            vfloat32m2_t w = __riscv_vle32_v_f32m2(at, vl);
+            LLMQ__EACH(LLMQ__ADD)
+        }
+        LLMQ__EACH(LLMQ__STORE)
+    }
+}
+#undef LLMQ__EACH
+#undef LLMQ__ROW
+#undef LLMQ__LOAD
+#undef LLMQ__ADD
+#undef LLMQ__STORE
+
 LLMQ__KERNEL void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                          uint32_t rows, uint32_t count, uint32_t n)
 {
-    llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+    size_t k, vl;
+    uint32_t t;
+    if (rows > 1) {
+        llmq__add_rows_of_rvv(out, a, a_step, v, v_stride, rows, count, n);
+        return;
+    }
+    for (k = 0; k < n * rows; k += vl) {
+        vfloat32m8_t s;
+        vl = __riscv_vsetvl_e32m8(n - k);
+        s = __riscv_vle32_v_f32m8(out[0] + k, vl);
+        for (t = 0; t < count; t++) s = __riscv_vfmacc(s, a[0][t * a_step], __riscv_vle32_v_f32m8(v + t * v_stride + k, vl), vl);
+        __riscv_vse32(out[0] + k, s, vl);
+    }
 }
 #endif
 
@@ -3993,6 +4035,7 @@ LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a
         for (l = 0; l < LLMQ__LINES; l++) {
             to[l] = out[llmq__min(i + l, rows - 1)];
             from[l] = a[llmq__min(i + l, rows - 1)];
+            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
         }
         LLMQ__F(add_strip)(to, from, a_step, v, v_stride, count, n);
     }
