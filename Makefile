@@ -24,7 +24,7 @@ B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h examples/llama.h examples/llama2c.h
-BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
+BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
 
 .PHONY: demo test check matrix distortion eval size bench plots readme grids vectors fuzz-long clean
 
