@@ -709,12 +709,6 @@ LLMQ__WORD __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, 
 LLMQ__WORD __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 LLMQ__WORD __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
 LLMQ__WORD __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
-LLMQ__WORD __m256i llmq__first_avx2(uint32_t n) /* a mask of the first n */
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-LLMQ__WORD __m256 llmq__ldn_avx2(const float *p, uint32_t n) { return _mm256_maskload_ps(p, llmq__first_avx2(n)); }
-LLMQ__WORD void llmq__stn_avx2(float *p, uint32_t n, __m256 v) { _mm256_maskstore_ps(p, llmq__first_avx2(n), v); }
 LLMQ__WORD __m256 llmq__ldin_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
@@ -3768,7 +3762,7 @@ static uint32_t llmq__simd_features(void)
                keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
      fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
-               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL > 4, ldn(p, n) stn(p, n, v), only the first n */
+               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
 
 LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
 {
@@ -3938,15 +3932,16 @@ LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, u
 }
 
 #if !LLMQ_NO_CALIBRATION
-#if LLMQ__FL > 4
+#if LLMQ__FL == 16
 #define LLMQ__LOAD(p) (part ? LLMQ__V(ldn)(p, n) : LLMQ__V(ldv)(p))
 #define LLMQ__STORE(p, x) do { if (part) LLMQ__V(stn)(p, n, x); else LLMQ__V(stv)(p, x); } while (0)
 #else
 #define LLMQ__LOAD(p) LLMQ__V(ldv)(p)
 #define LLMQ__STORE(p, x) LLMQ__V(stv)(p, x)
 #endif
+
 /* Columns [k, k + n) of add_products for LLMQ__LINES rows: the sums of up to three vectors each stay in registers. Where the last
-   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector of n. */
+   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__FL. */
 LLMQ__WORD void LLMQ__F(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                   uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
 {
@@ -3998,14 +3993,17 @@ LLMQ__WORD void LLMQ__F(add_line)(float *out, const float *a, size_t a_step, con
 /* All columns for LLMQ__LINES rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
    overlapping vectors, has two at least. */
 LLMQ__WORD void LLMQ__F(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
-                               uint32_t n)
+                                   uint32_t n)
 {
     uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__FL);
     for (k = 0; k < n; k += width, vectors -= across) {
         across = vectors % LLMQ__ACROSS == 0 ? LLMQ__ACROSS : vectors == 1 ? 1 : LLMQ__ACROSS - 1;
         width = llmq__min(n - k, across * LLMQ__FL);
+#if LLMQ__FL == 16
         if (width < LLMQ__FL) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
-        else if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
+        else
+#endif
+        if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
         else if (across == 2) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
 #if LLMQ__ACROSS == 3
         else LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
@@ -4020,11 +4018,11 @@ LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a
     float *to[LLMQ__LINES];
     const float *from[LLMQ__LINES];
     uint32_t i, l, k, width;
-    if (n < LLMQ__FL && LLMQ__FL <= 4) {
+    if (n < LLMQ__FL && LLMQ__FL < 16) {
         llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
         return;
     }
-    if (rows == 1 && n >= LLMQ__FL) { /* pieces of up to eight vectors, each but one of more than three */
+    if (rows == 1 && n >= LLMQ__FL) { /* equal pieces of up to eight vectors, so that none is less than one */
         for (k = 0; k < n; k += width) {
             width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__FL);
             LLMQ__F(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
