@@ -2535,6 +2535,7 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
 
 #define LLMQ__TOKENS 128  /* worked on together: a panel of so many by 128 columns is half of a small level-2 cache */
 #define LLMQ__PANEL 128
+#define LLMQ__PANELS 8    /* 512 KB that the rows of H use again and again, while they themselves come from memory */
 
 /* Row i of a packed lower triangle. */
 static size_t llmq__packed(size_t i) { return i * (i + 1) / 2; }
@@ -2592,22 +2593,29 @@ static llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t co
     return LLMQ_OK;
 }
 
+/* Rows [i, i + rows) of a full H, within a panel, += the panels' tokens in the columns of the panel that begins at c <= i. */
+static void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
+{
+    const float *v = panels + (size_t)c * LLMQ__TOKENS;
+    float *out[8];
+    const float *a[8];
+    uint32_t k, n = i - c < LLMQ__PANEL ? 1 : rows; /* on the diagonal each row has its own length */
+    for (k = 0; k < rows; k++) {
+        out[k] = h->h + llmq__packed(i + k) + c;
+        a[k] = panels + (size_t)(i - i % LLMQ__PANEL) * LLMQ__TOKENS + i % LLMQ__PANEL + k;
+    }
+    for (k = 0; k < rows; k += n)
+        h->kernels->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count, llmq__min(LLMQ__PANEL, i + k - c + 1));
+}
+
 /* Rows [r0, r1) of a full H += the panels' tokens. */
 static void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
 {
-    const size_t panel_size = (size_t)LLMQ__TOKENS * LLMQ__PANEL;
-    float *out[8];
-    const float *a[8];
-    uint32_t c, i, k, rows, n;
-    for (c = 0; c < r1; c += LLMQ__PANEL)
-        for (i = c > r0 ? c : r0; i < r1; i += rows) {
-            rows = i < c + LLMQ__PANEL ? 1 : llmq__min(8 - i % 8, r1 - i); /* on the diagonal rows have lengths of their own */
-            n = rows == 1 ? llmq__min(LLMQ__PANEL, i - c + 1) : LLMQ__PANEL;
-            for (k = 0; k < rows; k++) {
-                out[k] = h->h + llmq__packed(i + k) + c;
-                a[k] = panels + i / LLMQ__PANEL * panel_size + (i + k) % LLMQ__PANEL;
-            }
-            llmq__kernels(h->kernels)->add_products(out, a, LLMQ__PANEL, panels + c / LLMQ__PANEL * panel_size, LLMQ__PANEL, rows, count, n);
+    uint32_t g, i, c, rows;
+    for (g = 0; g < r1; g += LLMQ__PANELS * LLMQ__PANEL)
+        for (i = g > r0 ? g : r0; i < r1; i += rows) {
+            rows = llmq__min(8 - i % 8, r1 - i);
+            for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL) llmq__add_panel(h, i, rows, c, panels, count);
         }
 }
 
@@ -4129,6 +4137,7 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__FAR
 #undef LLMQ__TOKENS
 #undef LLMQ__PANEL
+#undef LLMQ__PANELS
 #undef LLMQ__PIVOTS
 #undef LLMQ__ROWS
 #undef LLMQ__STRIP

@@ -373,6 +373,8 @@ LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uin
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
 #define LLMQ__FL 4
 #define LLMQ__RADIX 8
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 2
 #define LLMQ__LEAST (-127)
 
 typedef __m128 llmq__fv_ssse3;
@@ -382,6 +384,7 @@ LLMQ__WORD __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
 LLMQ__WORD __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__WORD __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
 LLMQ__WORD __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+LLMQ__WORD __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
 LLMQ__WORD __m128 llmq__ldin_ssse3(const float *p)
 {
     const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
@@ -694,6 +697,8 @@ LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #define LLMQ__QUADS sse2
 #define LLMQ__FL 8
 #define LLMQ__RADIX 8
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 3
 #define LLMQ__LEAST (-127)
 
 typedef __m256 llmq__fv_avx2;
@@ -703,6 +708,7 @@ LLMQ__WORD __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); }
 LLMQ__WORD __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
 LLMQ__WORD __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 LLMQ__WORD __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+LLMQ__WORD __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
 LLMQ__WORD __m256 llmq__ldin_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
@@ -1000,6 +1006,8 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vn
 #define LLMQ__QUADS sse2
 #define LLMQ__FL 16
 #define LLMQ__RADIX 16
+#define LLMQ__LINES 8
+#define LLMQ__ACROSS 3
 #define LLMQ__LEAST (-128)
 #define LLMQ__ISA avx512 /* for the kernels on floats, which both tables share */
 
@@ -1010,6 +1018,9 @@ LLMQ__WORD __m512 llmq__setv_avx512(float x) { return _mm512_set1_ps(x); }
 LLMQ__WORD __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__WORD __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__WORD __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+LLMQ__WORD __m512 llmq__maddv_avx512(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
+LLMQ__WORD __m512 llmq__ldn_avx512(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+LLMQ__WORD void llmq__stn_avx512(float *p, uint32_t n, __m512 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
 LLMQ__WORD __m512 llmq__ldin_avx512(const float *p) /* as with AVX2 */
 {
     const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
@@ -1334,6 +1345,8 @@ LLMQ__WORD uint32_t llmq__top16_neon(uint32x4_t m)
 
 #if defined(__aarch64__)
 #define LLMQ__FL 4
+#define LLMQ__LINES 8
+#define LLMQ__ACROSS 3
 typedef float32x4_t llmq__fv_neon;
 LLMQ__WORD float32x4_t llmq__ldv_neon(const float *p) { return vld1q_f32(p); }
 LLMQ__WORD void llmq__stv_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
@@ -1341,6 +1354,7 @@ LLMQ__WORD float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x); }
 LLMQ__WORD float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__WORD float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
 LLMQ__WORD float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+LLMQ__WORD float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b) { return vfmaq_f32(sum, a, b); }
 LLMQ__WORD float32x4_t llmq__ldin_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     float32x4_t v = vld1q_f32(p);
@@ -1433,6 +1447,8 @@ LLMQ__WORD void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
 }
 #else
 #define LLMQ__FL 1
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 2
 typedef float llmq__fv_neon;
 LLMQ__WORD float llmq__ldv_neon(const float *p) { return *p; }
 LLMQ__WORD void llmq__stv_neon(float *p, float v) { *p = v; }
@@ -1440,6 +1456,7 @@ LLMQ__WORD float llmq__setv_neon(float x) { return x; }
 LLMQ__WORD float llmq__addv_neon(float a, float b) { return a + b; }
 LLMQ__WORD float llmq__subv_neon(float a, float b) { return a - b; }
 LLMQ__WORD float llmq__mulv_neon(float a, float b) { return a * b; }
+LLMQ__WORD float llmq__maddv_neon(float sum, float a, float b) { return sum + a * b; }
 LLMQ__WORD float llmq__ldin_neon(const float *p) { return *p; }
 
 typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
@@ -2684,7 +2701,7 @@ static const llmq_kernels llmq__table_mve = {
     llmq__nearest_mve,
 #endif
 #if !LLMQ_NO_CALIBRATION
-    llmq__add_products
+    llmq__add_products /* its sums need not be tame */
 #endif
 };
 #undef LLMQ__TAME
@@ -2704,6 +2721,8 @@ static const llmq_kernels llmq__table_mve = {
 #define LLMQ__TARGET
 #define LLMQ__FL 4
 #define LLMQ__RADIX 8
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 2
 #define LLMQ__LEAST (-128)
 
 typedef v128_t llmq__fv_wasm;
@@ -2713,6 +2732,7 @@ LLMQ__WORD v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x); }
 LLMQ__WORD v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__WORD v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
 LLMQ__WORD v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+LLMQ__WORD v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b) { return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b)); }
 LLMQ__WORD v128_t llmq__ldin_wasm(const float *p)
 {
     v128_t v = wasm_v128_load(p);
@@ -3151,10 +3171,52 @@ LLMQ__KERNEL void llmq__add_scaled_rvv(float *out, float scale, const float *v, 
 }
 
 #if !LLMQ_NO_CALIBRATION
+/* The sums of eight rows stay in registers; rows that are missing are the last one again, with the same sums. A single row is
+   wider. Products are exact, so that they may be fused. */
+#define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7)
+#define LLMQ__ROW(i) vfloat32m2_t s##i; const float *a##i = a[llmq__min(i, rows - 1)]; float *to##i = out[llmq__min(i, rows - 1)];
+#define LLMQ__LOAD(i) s##i = __riscv_vle32_v_f32m2(to##i + k, vl);
+#define LLMQ__ADD(i) s##i = __riscv_vfmacc(s##i, a##i[step], w, vl);
+#define LLMQ__STORE(i) __riscv_vse32(to##i + k, s##i, vl);
+LLMQ__KERNEL void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                        uint32_t rows, uint32_t count, uint32_t n)
+{
+    LLMQ__EACH(LLMQ__ROW)
+    size_t k, vl, step;
+    uint32_t t;
+    for (k = 0; k < n; k += vl) {
+        const float *at = v + k;
+        vl = __riscv_vsetvl_e32m2(n - k);
+        LLMQ__EACH(LLMQ__LOAD)
+        for (t = 0, step = 0; t < count; t++, at += v_stride, step += a_step) {
+            vfloat32m2_t w = __riscv_vle32_v_f32m2(at, vl);
+            LLMQ__EACH(LLMQ__ADD)
+        }
+        LLMQ__EACH(LLMQ__STORE)
+    }
+}
+#undef LLMQ__EACH
+#undef LLMQ__ROW
+#undef LLMQ__LOAD
+#undef LLMQ__ADD
+#undef LLMQ__STORE
+
 LLMQ__KERNEL void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                          uint32_t rows, uint32_t count, uint32_t n)
 {
-    llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+    size_t k, vl;
+    uint32_t t;
+    if (rows > 1) {
+        llmq__add_rows_of_rvv(out, a, a_step, v, v_stride, rows, count, n);
+        return;
+    }
+    for (k = 0; k < n * rows; k += vl) {
+        vfloat32m8_t s;
+        vl = __riscv_vsetvl_e32m8(n - k);
+        s = __riscv_vle32_v_f32m8(out[0] + k, vl);
+        for (t = 0; t < count; t++) s = __riscv_vfmacc(s, a[0][t * a_step], __riscv_vle32_v_f32m8(v + t * v_stride + k, vl), vl);
+        __riscv_vse32(out[0] + k, s, vl);
+    }
 }
 #endif
 
@@ -3692,13 +3754,15 @@ static uint32_t llmq__simd_features(void)
 /* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
 
    Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__FL, the floats of a native
-   vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers. Words with the suffix LLMQ__FLOATS:
+   vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers; LLMQ__LINES, 4 or 8, and LLMQ__ACROSS, 2 or 3: rows,
+   and vectors of each, of the sums that add_products does. Words with the suffix LLMQ__FLOATS:
      fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
                flip16(v, bits) changes the sign of lane i where bit i is set;  fold16(v), the sum of the lanes as llmq__lane_sum;
                narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
                keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
-     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done */
+     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
+               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
 
 LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
 {
@@ -3868,11 +3932,114 @@ LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, u
 }
 
 #if !LLMQ_NO_CALIBRATION
+#if LLMQ__FL == 16
+#define LLMQ__LOAD(p) (part ? LLMQ__V(ldn)(p, n) : LLMQ__V(ldv)(p))
+#define LLMQ__STORE(p, x) do { if (part) LLMQ__V(stn)(p, n, x); else LLMQ__V(stv)(p, x); } while (0)
+#else
+#define LLMQ__LOAD(p) LLMQ__V(ldv)(p)
+#define LLMQ__STORE(p, x) LLMQ__V(stv)(p, x)
+#endif
+
+/* Columns [k, k + n) of add_products for LLMQ__LINES rows: the sums of up to three vectors each stay in registers. Where the last
+   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__FL. */
+LLMQ__WORD void LLMQ__F(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
+{
+    LLMQ__V(fv) s[LLMQ__LINES], t[LLMQ__LINES], u[LLMQ__LINES], w, x, y, f;
+    const float *from[LLMQ__LINES];
+    size_t step = 0, last = part ? k : k + n - LLMQ__FL, next = across == 2 ? last : k + LLMQ__FL;
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+        from[i] = a[i];
+        s[i] = LLMQ__LOAD(out[i] + k);
+        t[i] = across > 1 ? LLMQ__V(ldv)(out[i] + next) : s[i];
+        u[i] = across > 2 ? LLMQ__V(ldv)(out[i] + last) : s[i];
+    }
+    for (; count; count--, v += v_stride, step += a_step) {
+        w = LLMQ__LOAD(v + k);
+        x = across > 1 ? LLMQ__V(ldv)(v + next) : w;
+        y = across > 2 ? LLMQ__V(ldv)(v + last) : w;
+        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+            f = LLMQ__V(setv)(from[i][step]);
+            s[i] = LLMQ__V(maddv)(s[i], f, w);
+            if (across > 1) t[i] = LLMQ__V(maddv)(t[i], f, x);
+            if (across > 2) u[i] = LLMQ__V(maddv)(u[i], f, y);
+        }
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+        LLMQ__STORE(out[i] + k, s[i]);
+        if (across > 1) LLMQ__V(stv)(out[i] + next, t[i]);
+        if (across > 2) LLMQ__V(stv)(out[i] + last, u[i]);
+    }
+}
+
+/* The same for a single row: up to eight vectors, and n >= LLMQ__FL. */
+LLMQ__WORD void LLMQ__F(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
+{
+    LLMQ__V(fv) s[8], f;
+    size_t at[8];
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+        at[i] = llmq__min(i * LLMQ__FL, n - LLMQ__FL);
+        s[i] = LLMQ__V(ldv)(out + at[i]);
+    }
+    for (; count; count--, v += v_stride, a += a_step) {
+        f = LLMQ__V(setv)(*a);
+        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__V(maddv)(s[i], f, LLMQ__V(ldv)(v + at[i]));
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__V(stv)(out + at[i], s[i]);
+}
+
+/* All columns for LLMQ__LINES rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
+   overlapping vectors, has two at least. */
+LLMQ__WORD void LLMQ__F(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
+                                   uint32_t n)
+{
+    uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__FL);
+    for (k = 0; k < n; k += width, vectors -= across) {
+        across = vectors % LLMQ__ACROSS == 0 ? LLMQ__ACROSS : vectors == 1 ? 1 : LLMQ__ACROSS - 1;
+        width = llmq__min(n - k, across * LLMQ__FL);
+#if LLMQ__FL == 16
+        if (width < LLMQ__FL) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
+        else
+#endif
+        if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
+        else if (across == 2) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
+#if LLMQ__ACROSS == 3
+        else LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
+#endif
+    }
+}
+
+/* Rows that are missing are the last one again, with the same sums. */
 LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                         uint32_t rows, uint32_t count, uint32_t n)
 {
-    llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+    float *to[LLMQ__LINES];
+    const float *from[LLMQ__LINES];
+    uint32_t i, l, k, width;
+    if (n < LLMQ__FL && LLMQ__FL < 16) {
+        llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+        return;
+    }
+    if (rows == 1 && n >= LLMQ__FL) { /* equal pieces of up to eight vectors, so that none is less than one */
+        for (k = 0; k < n; k += width) {
+            width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__FL);
+            LLMQ__F(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
+        }
+        return;
+    }
+    for (i = 0; i < rows; i += LLMQ__LINES) {
+        for (l = 0; l < LLMQ__LINES; l++) {
+            to[l] = out[llmq__min(i + l, rows - 1)];
+            from[l] = a[llmq__min(i + l, rows - 1)];
+            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
+        }
+        LLMQ__F(add_strip)(to, from, a_step, v, v_stride, count, n);
+    }
 }
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__FL == 1
@@ -5159,6 +5326,8 @@ LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, 
 #undef LLMQ__QUADS
 #undef LLMQ__FL
 #undef LLMQ__RADIX
+#undef LLMQ__LINES
+#undef LLMQ__ACROSS
 #undef LLMQ__LEAST
 #undef LLMQ__RAW
 #undef LLMQ__STEP

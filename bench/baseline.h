@@ -1,5 +1,5 @@
-/* baseline.h: what people use today for a product with float weights: OpenBLAS's sgemv on one thread, loaded at run time so
-   that nothing needs it to build; a plain loop where no BLAS is installed. */
+/* baseline.h: what people use today for a product with float weights, and for sums of x x^T: OpenBLAS's sgemv and ssyrk on one
+   thread, loaded at run time so that nothing needs it to build; plain loops where no BLAS is installed. */
 #ifndef BENCH_BASELINE_H
 #define BENCH_BASELINE_H
 
@@ -10,10 +10,13 @@
 
 typedef void sgemv_function(int order, int trans, int rows, int cols, float alpha, const float *a, int lda, const float *x,
                             int incx, float beta, float *y, int incy);
+typedef void ssyrk_function(int order, int uplo, int trans, int n, int k, float alpha, const float *a, int lda, float beta, float *c,
+                            int ldc);
 typedef struct baseline {
     const char *name;    /* as in the keys: sgemv, plain */
     const char *library; /* what it is, for people */
     sgemv_function *sgemv;
+    ssyrk_function *ssyrk;
 } baseline;
 
 /* ISO C has no conversion from dlsym's pointer to a function's. */
@@ -37,7 +40,7 @@ static void choose_core(void)
 static baseline baseline_load(void)
 {
     static const char *const libraries[] = { "libopenblas.so.0", "libblas.so.3" };
-    baseline b = { "plain", "a plain float loop", NULL };
+    baseline b = { "plain", "a plain float loop", NULL, NULL };
     choose_core();
     setenv("OPENBLAS_NUM_THREADS", "1", 1); /* or loading it starts threads */
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
@@ -45,6 +48,7 @@ static baseline baseline_load(void)
         char *(*config)(void);
         void *library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
         if (!library || !symbol(library, "cblas_sgemv", &b.sgemv)) continue;
+        if (!symbol(library, "cblas_ssyrk", &b.ssyrk)) b.ssyrk = NULL;
         if (symbol(library, "openblas_set_num_threads", &threads)) threads(1);
         b.name = "sgemv";
         b.library = symbol(library, "openblas_get_config", &config) ? config() : libraries[i];
@@ -64,6 +68,18 @@ static void baseline_product(const baseline *b, const float *w, uint32_t rows, u
         for (uint32_t j = 0; j < cols; j++) sum += w[(size_t)r * cols + j] * x[j];
         y[r] = sum;
     }
+}
+
+/* The lower triangle of h, n x n, += the sum of x x^T over rows of x. */
+static void baseline_syrk(const baseline *b, const float *x, uint32_t rows, uint32_t n, float *h)
+{
+    if (b->ssyrk) {
+        b->ssyrk(101, 122, 112, (int)n, (int)rows, 1, x, (int)n, 1, h, (int)n); /* row-major, lower, transposed */
+        return;
+    }
+    for (uint32_t r = 0; r < rows; r++, x += n)
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t j = 0; j <= i; j++) h[(size_t)i * n + j] += x[i] * x[j];
 }
 
 #endif

@@ -10,7 +10,7 @@
                sample the same core reads the next stretch of the same memory as fast as it can: `share` is the stored bytes a
                second of the product over those of the reader, medians of these neighbours; p10 that of their fastest tenths.
      steps     the Hadamard transform beside memcpy, preparing an activation beside the product it is for, batches, float
-               activations, decoding, transposed products, the encoder, appending to a cache
+               activations, decoding, transposed products, the encoder, appending to a cache, sums of x x^T beside ssyrk
      threads   two threads with half of the rows each
      worst     the smallest speed-up over the scalar table, many shapes and calls
    All that is compared takes turns on one core (measure.h). TSV=1 in the environment: lines key<TAB>value only. A complete

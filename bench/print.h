@@ -69,6 +69,8 @@ static void print_steps(void)
         { "g4.transposed.gws", "transposed product, g4 in l2, G weights/s", 2, 1 },
         { "g4.encode.mws", "encode g4, default effort, M weights/s", 2, 1 },
         { "v2n256.encode.mws", "encode v2n256, default effort, M weights/s", 2, 1 },
+        { "hessian.4096.gmacs", "sum of x x^T, 4,096 numbers, G multiply-adds/s", 2, 1 },
+        { "hessian.4096.syrk", "  times as fast as ssyrk of the baseline", 2, 1 },
         { "g4.append.ns", "append 128 numbers, g4, fast effort, ns", 0, 1 },
     };
     printf("\n%-48s", "");

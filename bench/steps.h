@@ -3,6 +3,7 @@
 #define BENCH_STEPS_H
 
 #include "cases.h"
+#include "hessian.h"
 #include "plan.h"
 #include "report.h"
 
@@ -132,6 +133,21 @@ static void report_append(const duel *d, const duel *scalar, const char *table, 
     record(d->time[0] * 1e9, "bench.%s.%s.append.ns", table, t->format.name);
 }
 
+static void set_hessian(call *c, job *j, const llmq_format *f)
+{
+    (void)f;
+    hessian_make(c);
+    c[1].base = &base;
+    j[0].run = run_hessian;
+    j[1].run = run_syrk;
+}
+static void report_hessian(const duel *d, const duel *scalar, const char *table, const llmq_tensor *t)
+{
+    (void)scalar, (void)t;
+    record(d->time[1] / d->time[0], "bench.%s.hessian.%d.%s", table, COLUMNS, base.ssyrk ? "syrk" : "plain");
+    record(0.5 * TOKENS * COLUMNS * (COLUMNS + 1) / d->time[0] / 1e9, "bench.%s.hessian.%d.gmacs", table, COLUMNS);
+}
+
 static const step steps[] = {
     { "hadamard", set_fwht, report_fwht, "g4" },
     { "prepare", set_prepare, report_prepare, "g4" },
@@ -142,6 +158,7 @@ static const step steps[] = {
     { "encode", set_encode, report_encode, "g4" },
     { "encode", set_encode, report_encode, "v2n256" },
     { "append", set_append, report_append, "g4" },
+    { "hessian", set_hessian, report_hessian, "g4" },
 };
 
 static void part_steps(void)

@@ -190,7 +190,7 @@ static void at_case(uint32_t n, uint32_t off, uint32_t kind)
     check_at("n %lu, offset %lu, values %lu", (unsigned long)n, (unsigned long)off, (unsigned long)kind);
 }
 
-/* ---- vectors: signs, butterflies, Paley, quantize, add_scaled ----------------------------------------------------------- */
+/* ---- vectors: signs, butterflies, Paley, quantize, add_scaled, add_products --------------------------------------------- */
 
 static const uint32_t long_sizes[] = { 131, 192, 255, 256, 257, 511, 1021, 1024, 2047, 4099 };
 
@@ -236,6 +236,65 @@ static void test_add_scaled(uint32_t n, uint32_t off)
         verdict(same_window(&w));
     }
 }
+
+#if !LLMQ_NO_CALIBRATION
+/* n factors of 12 bits. The first kinds: the least and the largest; the least, whose products leave sums that began subnormal so. */
+static void fill_factors(float *x, size_t n, uint32_t kind)
+{
+    static const uint32_t edges[] = { 0, 0x80000000u, 67u << 23, 0x80000000u | 67u << 23, 187u << 23, 0x80000000u | 187u << 23 };
+    size_t i;
+    if (kind >= 2) fill_values(x, (uint32_t)n, kind - 2);
+    for (i = 0; i < n && kind < 2; i++) {
+        uint32_t pick = kind == 0 ? check_below(COUNT(edges) + 2) : 2 + check_below(2);
+        x[i] = pick < COUNT(edges) ? float_of(edges[pick]) : even_number();
+    }
+    for (i = 0; i < n; i++) x[i] = llmq__short(x[i]);
+}
+
+/* Rows of sums with a gap between them, which must survive; columns of a panel, as in a Hessian, or rows of their own. */
+static void try_add_products(uint32_t rows, uint32_t count, uint32_t n, uint32_t off)
+{
+    static const uint32_t gaps[] = { 0, 1, 5, 16 };
+    uint32_t i, apart = n + gaps[check_below(COUNT(gaps))], kind = turn++ % (KINDS + 2), panel = check_below(2);
+    size_t v_stride = check_below(4) == 0 ? 128 + n % 2 : n + gaps[check_below(COUNT(gaps))], a_step = panel ? rows + gaps[check_below(COUNT(gaps))] : 1;
+    size_t in = count ? (count - 1) * v_stride + n : 0, factors = panel ? (count ? (count - 1) * a_step + rows : 0) : (size_t)rows * count;
+    window w;
+    float *v, *a, *out[8], *want[8];
+    const float *from[8];
+    if (rows * apart + 2 * MARGIN > MAX_FLOATS || in > MAX_FLOATS || factors * sizeof *a > GRID_BYTES) return;
+    w = open_window(rows * apart - (apart - n), off);
+    v = place_floats(&in_wall, in, off == FLUSH ? FLUSH : check_below(OFFSETS));
+    a = place_floats(&grid_wall, factors, off == FLUSH ? FLUSH : check_below(OFFSETS));
+    fill_factors(v, in, kind);
+    fill_factors(a, factors, kind == 1 ? 1 : check_below(KINDS + 2));
+    for (i = 0; i < rows; i++) {
+        fill_values(w.first + i * apart, n, kind == 1 ? (uint32_t)SUBNORMAL : mostly_first(KINDS));
+        out[i] = w.at + i * apart;
+        want[i] = w.want + i * apart;
+        from[i] = a + i * (panel ? 1 : count);
+    }
+    check_at("%lu rows, %lu apart, n %lu, %lu times, a_step %lu, v_stride %lu, offset %lu, values %lu", (unsigned long)rows, (unsigned long)apart,
+             (unsigned long)n, (unsigned long)count, (unsigned long)a_step, (unsigned long)v_stride, (unsigned long)off, (unsigned long)kind);
+    begin(&w);
+    scalar->add_products(want, from, a_step, v, v_stride, rows, count, n);
+    for (i = 0; i < table_count; i++) {
+        reset(&w);
+        table(i, "add_products")->add_products(out, from, a_step, v, v_stride, rows, count, n);
+        verdict(same_window(&w));
+    }
+}
+
+static void test_add_products(void)
+{
+    static const uint32_t counts_of_products[] = { 0, 1, 2, 3, 16, 67 };
+    uint32_t rows, c, n, round;
+    for (rows = 1; rows <= 8; rows++)
+        for (c = 0; c < COUNT(counts_of_products); c++)
+            for (n = 0; n <= 129; n += n == 66 ? 61 : 1)
+                for (round = 0; round < 2; round++)
+                    if (!skipped()) try_add_products(rows, counts_of_products[c], n, round ? turn % OFFSETS : FLUSH);
+}
+#endif
 
 static void try_butterflies(uint32_t n, uint32_t off, float norm)
 {
@@ -886,6 +945,9 @@ int main(int argc, char **argv)
     if (table_count == 0) return check_done("test_kernels");
     all_sizes(test_signs);
     all_sizes(test_add_scaled);
+#if !LLMQ_NO_CALIBRATION
+    test_add_products();
+#endif
     test_butterflies();
     test_hadamard();
     all_sizes(test_quantize);
