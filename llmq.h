@@ -97,8 +97,8 @@
        [R3] Paley: On orthogonal matrices, J. Math. Phys. 12 (1933).
        [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28 (1982).
        [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
-       [R6] Lee, Jin, Zhang, Xue: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large Language Models,
-            arXiv 2402.14866.
+       [R6] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large
+            Language Models, arXiv 2402.14866.
        [R7] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines,
             Commun. Stat. Simul. Comput. 19 (1990).
        [R8] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
@@ -558,9 +558,9 @@ typedef struct llmq_traces {
    no numbers, or it does not fit. */
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a);
 
-/* Traces of the Gauss-Newton Hessians of sum_t |change of y_t|^2 [R6], for the rows of W_Q of these query heads, the rows of W_K
-   and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so that independent errors
-   of variance e in the weights change the output by e trace / 2 to first order. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
+/* Traces of the Gauss-Newton Hessians of sum_t |change of y_t|^2, the objective of [R6], for the rows of W_Q of these query
+   heads, the rows of W_K and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so
+   that independent errors of variance e in the weights make that sum e trace / 2. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
    rotation of position s (I without RoPE), summed over t, and over h, h' and s, s' as they occur:
        W_Q   2/head |x_t|^2 p^h_s p^h_s' (c^h_s . c^h_s') (k_s . k_s')
        W_K   2/head p^h_s p^h'_s' (c^h_s . c^h'_s') (R_s^T q^h_t . R_s'^T q^h'_t) (x_s . x_s')
@@ -2777,13 +2777,14 @@ LLMQ__APART llmq_status llmq__trace(llmq_operator product, void *context, uint32
 {
     LLMQ__EXACT
     size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
-    float *v = (float *)work, *hv = v + n, *basis = hv + n;
+    float *v = (float *)work, *hv, *basis;
     double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
     uint32_t rank = 0, i, used;
     llmq_status status;
     if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     if (work_size < need) return LLMQ_E_WORKSPACE;
+    hv = v + n, basis = hv + n;
     if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
     for (i = 0; i < rank; i++) {
         if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
