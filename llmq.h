@@ -100,8 +100,8 @@
        [R6] Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, arXiv 2210.17323.
        [R7] Chee, Cai, Kuleshov, De Sa: QuIP, arXiv 2307.13304 (LDLQ; its equivalence to GPTQ).
        [R8] Zheng et al.: First-Order Error Matters (FOEM), arXiv 2507.11017.
-       [R9] Lee, Jin, Zhang, Xue: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large Language Models,
-            arXiv 2402.14866.
+       [R9] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large
+            Language Models, arXiv 2402.14866.
       [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines,
             Commun. Stat. Simul. Comput. 19 (1990).
       [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
@@ -605,12 +605,13 @@ typedef struct llmq_traces {
     double q_error, k_error, v_error, o_error;  /* standard errors of the sampling, 0 without it */
 } llmq_traces;
 
-/* Bytes of workspace for llmq_attention_traces: 12 tokens^2 and a little. 0 if a is NULL, has no tokens, or they do not fit. */
+/* Bytes of workspace for llmq_attention_traces, about 12 tokens^2 + 16 tokens head. 0 if a is NULL, has no tokens or a head of
+   no numbers, or it does not fit. */
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a);
 
-/* Traces of the Gauss-Newton Hessians of sum_t |change of y_t|^2 [R9], for the rows of W_Q of these query heads, the rows of W_K
-   and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so that independent errors
-   of variance e in the weights change the output by e trace / 2 to first order. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
+/* Traces of the Gauss-Newton Hessians of sum_t |change of y_t|^2, the objective of [R9], for the rows of W_Q of these query
+   heads, the rows of W_K and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so
+   that independent errors of variance e in the weights make that sum e trace / 2. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
    rotation of position s (I without RoPE), summed over t, and over h, h' and s, s' as they occur:
        W_Q   2/head |x_t|^2 p^h_s p^h_s' (c^h_s . c^h_s') (k_s . k_s')
        W_K   2/head p^h_s p^h'_s' (c^h_s . c^h'_s') (R_s^T q^h_t . R_s'^T q^h'_t) (x_s . x_s')
@@ -618,14 +619,15 @@ LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a);
        W_O   2 out |a^h_t|^2
    (Derived from the softmax's Jacobian diag(p) - p p^T, which takes a from v; the tests hold finite differences against it.)
    q_weight, k_weight, v_weight, each NULL or [tokens]: a w_t >= 0 is added to each number, such that sum_t w_t |x_t|^2 is the
-   trace. H' = sum_t w_t x_t x_t^T is then the Hessian of a row of weights, up to a factor, as GPTQ-like methods want it. For W_Q
-   that is exact, for W_K and W_V these are the terms with s = s', scaled. Begin with zeros; heads and calls add up.
+   trace. H' = sum_t w_t x_t x_t^T, what methods like GPTQ take, is then the sum of the blocks of H that belong to one row of
+   weights: exactly for W_Q; for W_K and W_V of the terms with s = s', scaled. Begin with zeros; heads and calls add up.
    samples: stretch j of m is queries [j tokens / m, (j + 1) tokens / m), and the one drawn, by llmq_random(seed, j), stands for
    all of it. Its error is estimated from neighbours, g_j the term of stretch j:  error^2 = m / (2 (m - 1)) sum (g_j - g_j+1)^2,
    rather too large, for it counts the drift from stretch to stretch. As many samples as tokens, or more, are all.
    work: aligned for double. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input that is NaN or
-   infinite, or a result that overflows. On failure the outputs are untouched. Cost, in double multiply-adds:
-   tokens^2 dim / 2 + queries^2 tokens (tokens (head / 2 + samples) + 3 head samples), about a third of that if causal. */
+   infinite, or a result that overflows. On failure the outputs are untouched. Cost: about
+   tokens^2 (dim + queries^2 head) / 2 + queries^2 samples (2 tokens^2 + 5 tokens head) double multiply-adds, of the latter a
+   third if causal. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight,
                                                           float *k_weight, float *v_weight, void *work, size_t work_size);
 
@@ -639,9 +641,9 @@ typedef struct llmq_trace {
 
 /* Hutchinson's estimate of tr H [R10]: the mean of v^T H v over m random vectors v of signs. Its variance is
    2 (|H|_F^2 - sum_i h_ii^2) / m, the least of all distributions with independent entries; the error is measured, though.
-   most: probes, 2 or more. tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest, for from fewer the
-   error itself is only known to a third, and by chance seems to be 0; 0: use all probes. Probe i has the signs of
-   LLMQ_STEP_HADAMARD (section 3) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
+   most: probes, 2 or more. tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest: of m probes the error
+   is known to 1 / sqrt(2 (m - 1)) of itself, a quarter for 8, and two or three may agree by chance; 0: use all probes. Probe i
+   has the signs of LLMQ_STEP_HADAMARD (section 3) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
    Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (H v), and the operator's; out is then untouched.
    Cost: the products. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t most,
@@ -655,7 +657,7 @@ LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t most);
    an orthonormal basis Q of these, tr(Q^T H Q) is exact and costs the second third (less if H has a lower rank: products that
    vanish to rounding, 2^-16, are dropped); the rest are Hutchinson's probes of (I - Q Q^T) H (I - Q Q^T), whose error is all the
    error there is. For positive semidefinite H it falls as 1 / most and not as its root; on a flat spectrum it gains nothing.
-   Arguments and errors as above. Cost: the products, and 1.5 n (most / 3)^2 + 4 n (most / 3)^2 multiply-adds. */
+   Arguments and errors as above. Cost: the products, and 6 n (most / 3)^2 multiply-adds. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t most,
                                                        double tolerance, uint32_t seed, llmq_trace *out, void *work,
                                                        size_t work_size);
@@ -2605,7 +2607,7 @@ static void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, ui
         a[k] = panels + (size_t)(i - i % LLMQ__PANEL) * LLMQ__TOKENS + i % LLMQ__PANEL + k;
     }
     for (k = 0; k < rows; k += n)
-        h->kernels->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count, llmq__min(LLMQ__PANEL, i + k - c + 1));
+        llmq__kernels(h->kernels)->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count, llmq__min(LLMQ__PANEL, i + k - c + 1));
 }
 
 /* Rows [r0, r1) of a full H += the panels' tokens. */
@@ -3064,8 +3066,8 @@ static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_
 }
 
 /* An orthonormal basis of what H makes of so many probes, less what vanishes; v: room for n numbers. */
-LLMQ__APART llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed, float *v, float *basis,
-                                uint32_t *rank)
+LLMQ__APART llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed, float *v,
+                                     float *basis, uint32_t *rank)
 {
     LLMQ__EXACT
     uint32_t i, j;
@@ -3087,18 +3089,19 @@ LLMQ__APART llmq_status llmq__sketch(llmq_operator product, void *context, uint3
 }
 
 /* Hutch++ with so many probes for the sketch; without any it is Hutchinson's estimate. Mean and variance by Welford's updates. */
-LLMQ__APART llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch, uint32_t most, double tolerance,
-                               uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+LLMQ__APART llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch, uint32_t most,
+                                    double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
 {
     LLMQ__EXACT
     size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
-    float *v = (float *)work, *hv = v + n, *basis = hv + n;
+    float *v = (float *)work, *hv, *basis;
     double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
     uint32_t rank = 0, i, used;
     llmq_status status;
     if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     if (work_size < need) return LLMQ_E_WORKSPACE;
+    hv = v + n, basis = hv + n;
     if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
     for (i = 0; i < rank; i++) {
         if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;

@@ -2,8 +2,8 @@
 
        python3 tests/gen/attention.py
 
-   Do not edit. Case c: its floats begin at attention_numbers[at], packed, in this order: x, q, k, v, wo, and with RoPE the cosines
-   and the sines. Its weights per token, for q, k and v, begin at attention_weights[weights_at]. */
+   Do not edit. Case c: its floats begin at attention_numbers[at], packed, in this order: x, q, k, v, wo, and with RoPE the
+   cosines and the sines. Its weights per token, for q, k and v, begin at attention_weights[weights_at]. */
 #ifndef ATTENTION_H
 #define ATTENTION_H
 

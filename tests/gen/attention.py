@@ -103,7 +103,8 @@ class Block:
         result, weights = {"q": q.sum()}, {"q": q / energy}
         for which, turn in (("k", self.rotate), ("v", lambda c: c)):
             result[which] = sum(self.slope(which, turn(c)).sum() for c in self.changes(self.head))
-            alone = np.array([sum(self.slope(which, turn(c)).sum() for c in self.changes(self.head, t)) for t in range(self.tokens)])
+            alone = np.array([sum(self.slope(which, turn(c)).sum() for c in self.changes(self.head, t))
+                              for t in range(self.tokens)])
             weights[which] = alone / energy * (result[which] / alone.sum() if alone.sum() > 1e-15 else 0.0)
         units = np.eye(self.wo.size).reshape(-1, *self.wo.shape)
         result["o"] = sum(self.slope("wo", u).sum() for u in units)
@@ -130,8 +131,8 @@ def main():
 
        python3 tests/gen/attention.py
 
-   Do not edit. Case c: its floats begin at attention_numbers[at], packed, in this order: x, q, k, v, wo, and with RoPE the cosines
-   and the sines. Its weights per token, for q, k and v, begin at attention_weights[weights_at]. */
+   Do not edit. Case c: its floats begin at attention_numbers[at], packed, in this order: x, q, k, v, wo, and with RoPE the
+   cosines and the sines. Its weights per token, for q, k and v, begin at attention_weights[weights_at]. */
 #ifndef ATTENTION_H
 #define ATTENTION_H
 
