@@ -3449,7 +3449,7 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
         for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__ROWS + r] = a->e.row[a->f->column[s]];
     }
     for (s = 0; s < a->t->cols; s += n) {
-        n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s]);
+        n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s] / a->e.layout.group * a->e.layout.group);
         llmq__feed_group(a, s, n);
         if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->move);
     }
@@ -3804,6 +3804,7 @@ LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, 
     t->data = llmq__payload(b, e);
     if (llmq__tensor_format(b, e, &t->format) != LLMQ_OK) return LLMQ_E_CORRUPT; /* open has seen that these do not fail */
     t->row_size = llmq_row_size(&t->format, t->cols);
+    t->kernels = LLMQ_KERNELS;
     return llmq__tensor_transform(b, e, &t->transform);
 }
 

@@ -42,6 +42,8 @@ static void write_collection(collection *c, const char *path)
     memset(c, 0, sizeof *c);
 }
 
+#define TRACE_BYTES (8 * LLAMA_LINEARS + 8) /* traces, their squared errors, powers of the stream */
+
 static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
 {
     char name[64];
@@ -54,7 +56,8 @@ static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
         for (size_t k = 0; k < n; k++) store_float(at + 4 + 4 * k, s->sum[i].h[k]);
     }
     snprintf(name, sizeof name, "sense.%u.trace", layer);
-    at = collect(c, name, LLMQ_VALUE_BYTES, 8 * LLAMA_LINEARS);
+    at = collect(c, name, LLMQ_VALUE_BYTES, TRACE_BYTES);
+    for (int i = 0; i < 2; i++) store_float(at + 4 * (2 * LLAMA_LINEARS + i), (float)s->power[i]);
     for (int i = 0; i < LLAMA_LINEARS; i++) {
         store_float(at + 4 * i, (float)s->trace[i]);
         store_float(at + 4 * (LLAMA_LINEARS + i), (float)s->error[i]);
@@ -94,15 +97,18 @@ static int part_done(const char *path, uint32_t layer, const char *run)
     return done;
 }
 
-/* All windows through one layer, in place in hidden[tokens][dim]. */
-static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window)
+/* All windows through one layer, in place in hidden[tokens][dim]; watched by s, if that is not NULL. */
+static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, sense_layer *s)
 {
-    size_t dim = m->model.dim;
+    m->state.watch = s ? sense_watch : NULL;
+    m->state.watch_context = s;
     for (uint32_t at = 0; at < count; at += window) {
         uint32_t n = count - at < window ? count - at : window;
+        size_t dim = m->model.dim;
         memcpy(m->state.x, hidden + at * dim, n * dim * sizeof(float));
         check(llama_layer_forward(&m->model, &m->state, l, n, 0), "running a layer");
         memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
+        if (s) sense_after(s, m->state.x, n);
         progress(l * count + at + n, m->model.layers * count, "tokens through layers");
     }
 }
@@ -160,14 +166,11 @@ static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
         collection c = { NULL, 0, 0 };
         char part[4096];
         if (part_done(path, l, run)) { /* only its outputs are needed */
-            m->state.watch = NULL;
-            run_layer(m, l, hidden, count, window);
+            run_layer(m, l, hidden, count, window, NULL);
             continue;
         }
         check(sense_layer_init(&s, &m->model, l, window, (uint32_t)samples, mem, need), "preparing a layer");
-        m->state.watch = sense_watch;
-        m->state.watch_context = &s;
-        run_layer(m, l, hidden, count, window);
+        run_layer(m, l, hidden, count, window, &s);
         collect_layer(&c, l, &s);
         memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
         part_path(part, sizeof part, path, l);
@@ -274,11 +277,11 @@ static sensitivity *sensitivities(const loaded *m, const llmq_bundle *sums, cons
             memset(s, 0, sizeof *s);
             snprintf(s->name, sizeof s->name, "layers.%u.%s", l, llama_linear_name[i]);
             snprintf(name, sizeof name, "sense.%u.trace", l);
-            if (llmq_bundle_value(sums, name, LLMQ_VALUE_BYTES, &data, &size) || size != 8 * LLAMA_LINEARS) fail("%s has no %s", path, name);
+            if (llmq_bundle_value(sums, name, LLMQ_VALUE_BYTES, &data, &size) || size != TRACE_BYTES) fail("%s has no %s", path, name);
             s->weights = (double)t->rows * t->cols;
             snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
             mem = load_sum(sums, path, name, t->cols, &h);
-            s->aware = load_float((const unsigned char *)data + 4 * i) / s->weights / h.weight;
+            s->aware = load_float((const unsigned char *)data + 4 * i) / s->weights / load_float((const unsigned char *)data + 4 * (2 * LLAMA_LINEARS + (i >= LLAMA_W1)));
             for (size_t k = 0; k < t->cols; k++) s->plain += h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;
             for (size_t k = 0; k < (size_t)t->rows * t->cols; k++) s->norm += (double)w[k] * w[k];
             free(mem);
