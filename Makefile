@@ -6,6 +6,7 @@
 #   make matrix      the suites on other processors under qemu, big-endian among them; all kernels (a quarter of an hour)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
+#   make sense       how well sensitivities foretell the loss of quantizing a layer alone
 #   make size        code size of the header's halves
 #   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
 #                    that an emulator can run (four minutes; also build/bench.json)
@@ -26,7 +27,7 @@ HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
 BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
 
-.PHONY: demo test check matrix distortion eval size bench plots readme grids vectors fuzz-long clean
+.PHONY: demo test check matrix distortion eval sense size bench plots readme grids vectors fuzz-long clean
 
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
@@ -61,6 +62,9 @@ distortion: $(B)/distortion
 
 eval: $(B)/llmq
 	@tests/eval.sh $(B)/llmq
+
+sense: $(B)/llmq
+	@tests/sense.sh $(B)/llmq
 
 size:
 	@tests/size.sh

@@ -136,16 +136,15 @@ static void join_parts(const char *path, uint32_t layers, const char *run)
     collection c = { NULL, 0, 0 };
     char part[4096];
     for (uint32_t l = 0; l < layers; l++) {
-        const llmq_bundle *b;
+        const sums *s;
         part_path(part, sizeof part, path, l);
-        b = open_sums(part);
-        for (uint32_t i = 0; i < b->count; i++) {
+        s = open_sums(part);
+        for (uint32_t i = 0; i < s->bundle.count; i++) {
             llmq_entry e;
-            check(llmq_bundle_at(b, i, &e), part);
+            check(llmq_bundle_at(&s->bundle, i, &e), part);
             if (strcmp(e.name, "sense.run") != 0) memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
         }
-        free((void *)(uintptr_t)b->bytes);
-        free((void *)(uintptr_t)b);
+        close_sums(s);
     }
     memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
     write_collection(&c, path);
@@ -180,15 +179,55 @@ static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
     free(mem);
 }
 
+/* The mean squares of a file of sums as an importance matrix of llama.cpp. */
+static void write_imatrix(const char *path, const char *sums_path, const llama_model *m, const char *text, uint32_t window)
+{
+    const sums *from = open_sums(sums_path);
+    const uint32_t count = m->layers * LLAMA_LINEARS;
+    const size_t n = strlen(path);
+    const int form = n > 4 && strcmp(path + n - 4, ".dat") == 0 ? IMATRIX_LEGACY : IMATRIX_GGUF;
+    imatrix_source *source = (imatrix_source *)allocate(count * sizeof *source);
+    float *tokens = (float *)allocate(count * sizeof *tokens);
+    imatrix_origin origin = { text, 0, window };
+    size_t size;
+    void *bytes;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS, cols = m->layer[l].linear[linear].cols;
+        llmq_hessian h;
+        char name[64], *other = (char *)allocate(64);
+        float *mem;
+        snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum((int)linear, 0)]);
+        mem = load_sum(from, name, cols, &h);
+        for (size_t k = 0; k < cols; k++) mem[k] = mem[k * (k + 1) / 2 + k];
+        tokens[i] = (float)h.weight;
+        origin.chunk_count = ((uint32_t)h.weight + window - 1) / window;
+        snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
+        check(imatrix_name_from_llmq(name, strlen(name), other), name);
+        source[i].name = other, source[i].cols = cols, source[i].experts = 1, source[i].sums = mem, source[i].counts = &tokens[i];
+    }
+    if ((size = imatrix_size(form, source, count, &origin)) == 0) fail("%s: the model is too large for an importance matrix", path);
+    check(imatrix_write(form, source, count, &origin, bytes = allocate(size), size), path);
+    write_file(path, bytes, size);
+    free(bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        free((void *)(uintptr_t)source[i].name);
+        free((void *)(uintptr_t)source[i].sums);
+    }
+    free(source);
+    free(tokens);
+    close_sums(from);
+}
+
 static int command_sense(int argc, char **argv)
 {
-    const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1";
+    const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1", *matrix = NULL;
     int tokens = 0, window = 0, samples = 32, prefix = 1;
     const option options[] = {
         { "calib", "FILE", "calibration text (needed)", &text, NULL, NULL },
         { "out", "FILE", "where the sums go (needed; -o too); FILE.layerN meanwhile, from which a run goes on", &out, NULL, NULL },
         { "tokens", "N", "use only the first N, 0: all", NULL, &tokens, NULL },
         { "part", "K/N", "only part K of N of the text; 'llmq merge' adds them up", &part, NULL, NULL },
+        { "imatrix", "FILE", "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)", &matrix, NULL, NULL },
         { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
         { "samples", "N", "queries of a window that the attention traces look at, 0: all", NULL, &samples, NULL },
         { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
@@ -221,6 +260,7 @@ static int command_sense(int argc, char **argv)
     describe_run(run, sizeof run, &m, ids + first, first, last - first, size_of_window, samples);
     sense_text(&m, ids + first, last - first, size_of_window, samples, out, run);
     join_parts(out, m.model.layers, run);
+    if (matrix) write_imatrix(matrix, out, &m.model, text, size_of_window);
     printf("%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers, seconds() - start);
     return 0;
 }
@@ -230,22 +270,26 @@ static int command_merge(int argc, char **argv)
     const char *rest[64];
     const option options[] = { { NULL, NULL, NULL, NULL, NULL, NULL } };
     int n = parse(argc, argv, "merge OUT FILE FILE ...", options, rest, 2, 64);
-    const llmq_bundle *first = open_sums(rest[1]);
+    const sums *first = open_sums(rest[1]);
     collection c = { NULL, 0, 0 };
-    for (uint32_t i = 0; i < first->count; i++) {
+    if (first->is_imatrix) fail("merge is for files of 'llmq sense'; llama.cpp's own tool merges importance matrices");
+    for (uint32_t i = 0; i < first->bundle.count; i++) {
         llmq_entry e;
-        unsigned char *sum;
-        check(llmq_bundle_at(first, i, &e), rest[1]);
-        sum = (unsigned char *)memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
-        for (int k = 2; k < n && e.type == LLMQ_VALUE_BYTES; k++) {
-            const llmq_bundle *b = open_sums(rest[k]);
-            const void *data;
-            size_t size;
-            if (llmq_bundle_value(b, e.name, LLMQ_VALUE_BYTES, &data, &size) || size != e.size) fail("%s and %s are not sums of the same model", rest[1], rest[k]);
+        check(llmq_bundle_at(&first->bundle, i, &e), rest[1]);
+        memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
+    }
+    for (int k = 2; k < n; k++) {
+        const sums *s = open_sums(rest[k]);
+        for (uint32_t i = 0; i < c.count; i++) {
+            unsigned char *sum = (unsigned char *)(uintptr_t)c.e[i].data;
+            const void *data = NULL;
+            size_t size = 0;
+            if (c.e[i].type != LLMQ_VALUE_BYTES) continue;
+            if (s->is_imatrix || llmq_bundle_value(&s->bundle, c.e[i].name, LLMQ_VALUE_BYTES, &data, &size) || size != c.e[i].size)
+                fail("%s and %s are not sums of the same model", rest[1], rest[k]);
             for (size_t j = 0; j < size; j += 4) store_float(sum + j, load_float(sum + j) + load_float((const unsigned char *)data + j));
-            free((void *)(uintptr_t)b->bytes);
-            free((void *)(uintptr_t)b);
         }
+        close_sums(s);
     }
     write_collection(&c, rest[0]);
     printf("%s: the sum of %d files\n", rest[0], n - 1);
@@ -256,12 +300,15 @@ static int command_merge(int argc, char **argv)
 
 typedef struct sensitivity {
     char name[64];
-    double weights, aware, plain, norm;  /* of the tensor: its size; mean of the diagonal of each kind of Hessian; |W|^2 */
+    double weights;                  /* how many */
+    double trace;                    /* mean diagonal of the Hessian of the block's output, for a token (APTQ) */
+    double relative;                 /* the same divided by |residual stream|^2, which is what later layers see of it */
+    double plain, norm;              /* mean of E[x^2]; |W|^2 */
     double error, kl, score;             /* |W - W'|^2 at the format tried; what was measured; what to rank by */
 } sensitivity;
 
 /* The linear layers of a model, with what a file of sums says of them. */
-static sensitivity *sensitivities(const loaded *m, const llmq_bundle *sums, const char *path, uint32_t *count)
+static sensitivity *sensitivities(const loaded *m, const sums *from, uint32_t *count)
 {
     sensitivity *list = (sensitivity *)allocate(m->model.layers * LLAMA_LINEARS * sizeof *list);
     *count = 0;
@@ -271,18 +318,19 @@ static sensitivity *sensitivities(const loaded *m, const llmq_bundle *sums, cons
             const llmq_tensor *t = &m->model.layer[l].linear[i];
             llmq_hessian h;
             char name[64];
-            const void *data;
+            const void *data = NULL;
             size_t size;
             float *mem, *w = decode_all(t);
             memset(s, 0, sizeof *s);
             snprintf(s->name, sizeof s->name, "layers.%u.%s", l, llama_linear_name[i]);
             snprintf(name, sizeof name, "sense.%u.trace", l);
-            if (llmq_bundle_value(sums, name, LLMQ_VALUE_BYTES, &data, &size) || size != TRACE_BYTES) fail("%s has no %s", path, name);
+            if (from->is_imatrix || llmq_bundle_value(&from->bundle, name, LLMQ_VALUE_BYTES, &data, &size) || size != TRACE_BYTES) fail("%s has no %s", from->path, name);
             s->weights = (double)t->rows * t->cols;
             snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
-            mem = load_sum(sums, path, name, t->cols, &h);
-            s->aware = load_float((const unsigned char *)data + 4 * i) / s->weights / load_float((const unsigned char *)data + 4 * (2 * LLAMA_LINEARS + (i >= LLAMA_W1)));
-            for (size_t k = 0; k < t->cols; k++) s->plain += h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;
+            mem = load_sum(from, name, t->cols, &h);
+            s->trace = load_float((const unsigned char *)data + 4 * i) / s->weights / h.weight;
+            s->relative = s->trace * h.weight / load_float((const unsigned char *)data + 4 * (2 * LLAMA_LINEARS + (i >= LLAMA_W1)));
+            for (size_t k = 0; k < t->cols; k++) s->plain += (double)h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;
             for (size_t k = 0; k < (size_t)t->rows * t->cols; k++) s->norm += (double)w[k] * w[k];
             free(mem);
             free(w);
@@ -303,7 +351,7 @@ static int command_plan(int argc, char **argv)
     llmq_format wide, narrow;
     const option options[] = {
         { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
-        { "rule", "aptq", "the share R of the weights with the largest mean trace gets the high format", &rule, NULL, NULL },
+        { "rule", "NAME", "aptq: the share R of the weights with the largest mean trace gets the high format; stream: trace / stream", &rule, NULL, NULL },
         { "ratio", "R", "0 ... 1; bits a weight are 2 + 2 R", NULL, NULL, &ratio },
         { "high", "NAME", "format of 4 bits", &high, NULL, NULL },
         { "low", "NAME", "format of 2 bits", &low, NULL, NULL },
@@ -319,16 +367,16 @@ static int command_plan(int argc, char **argv)
     char *text;
     parse(argc, argv, "plan MODEL --hessian FILE [options]", options, rest, 1, 1);
     if (!sums_path) fail("--hessian FILE is missing; 'llmq sense' makes it");
-    if (strcmp(rule, "aptq") != 0) fail("--rule is aptq");
+    if (strcmp(rule, "aptq") != 0 && strcmp(rule, "stream") != 0) fail("--rule is aptq or stream");
     if (!(ratio >= 0 && ratio <= 1)) fail("--ratio is from 0 to 1");
     if (llmq_format_find(&wide, high, 0) || llmq_format_find(&narrow, low, 0)) fail("--high and --low are built-in formats");
     bytes = read_model(rest[0], tokenizer, 1, &size);
     open_model(&m, rest[0], bytes, size, 0, 1);
-    list = sensitivities(&m, open_sums(sums_path), sums_path, &count);
-    for (uint32_t i = 0; i < count; i++) list[i].score = list[i].aware, total += list[i].weights;
+    list = sensitivities(&m, open_sums(sums_path), &count);
+    for (uint32_t i = 0; i < count; i++) list[i].score = strcmp(rule, "aptq") == 0 ? list[i].trace : list[i].relative, total += list[i].weights;
     qsort(list, count, sizeof *list, by_score);
     text = (char *)allocate(room = 256 + 128 * (size_t)count);
-    used += (size_t)snprintf(text, room, "# llmq plan --rule aptq --ratio %g: by mean trace of the Hessian, largest first\n", ratio);
+    used += (size_t)snprintf(text, room, "# llmq plan --rule %s --ratio %g: by sensitivity, largest first\n", rule, ratio);
     for (uint32_t i = 0; i < count; i++) {
         int wider = taken + list[i].weights <= ratio * total * (1 + 1e-9);
         if (wider) taken += list[i].weights;
@@ -341,14 +389,15 @@ static int command_plan(int argc, char **argv)
     return 0;
 }
 
-/* Spearman's rank correlation of a member of a list (at this offset, times the error if `scaled`) with kl; ties share a rank. */
+/* The rank of v[i] among n numbers; equal ones share the mean of their ranks. */
 static double rank_of(const double *v, uint32_t n, uint32_t i)
 {
     double rank = 0.5;
-    for (uint32_t k = 0; k < n; k++) rank += v[k] < v[i] ? 1 : v[k] > v[i] ? 0 : 0.5;
+    for (uint32_t k = 0; k < n; k++) rank += v[k] < v[i] ? 1 : v[k] > v[i] ? 0 : 0.5; /* itself too: ranks start at 1 */
     return rank;
 }
 
+/* Spearman's rank correlation. */
 static double spearman(const double *a, const double *b, uint32_t n)
 {
     double mean = (n + 1) / 2.0, ab = 0, aa = 0, bb = 0;
@@ -359,23 +408,28 @@ static double spearman(const double *a, const double *b, uint32_t n)
     return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
 }
 
-static void print_ranks(sensitivity *list, uint32_t count, const char *key)
+enum { PREDICTORS = 5 };
+
+static void print_ranks(const sensitivity *list, uint32_t count, const char *key)
 {
-    static const char *const name[4] = { "attention", "diagonal", "norm", "random" };
+    static const char *const name[PREDICTORS] = { "attention", "trace", "diagonal", "norm", "random" };
     int tsv = getenv("TSV") && *getenv("TSV");
-    double *v = (double *)allocate(5 * count * sizeof *v), r[4];
+    double *v = (double *)allocate((PREDICTORS + 1) * count * sizeof *v), *kl = v + PREDICTORS * count;
     for (uint32_t i = 0; i < count; i++) {
         const sensitivity *s = &list[i];
-        double per = s->error;
-        v[i] = s->aware * per, v[count + i] = s->plain * per, v[2 * count + i] = per, v[3 * count + i] = llmq_random(1, i), v[4 * count + i] = s->kl;
+        const double predicted[PREDICTORS] = { s->relative * s->error, s->trace * s->error, s->plain * s->error, s->norm, llmq_random(1, i) };
+        for (int k = 0; k < PREDICTORS; k++) v[(uint32_t)k * count + i] = predicted[k];
+        kl[i] = s->kl;
     }
-    if (!tsv) printf("%-16s %9s %12s %12s %12s %10s\n", "layer", "weights", "trace x err", "E[x2] x err", "|W-W'|^2", "KL alone");
+    if (!tsv) printf("%-16s %9s %12s %12s %12s %12s %10s\n", "layer", "weights", "trace/stream", "trace", "E[x2]", "|W|^2", "KL alone");
     for (uint32_t i = 0; i < count && !tsv; i++)
-        printf("%-16s %9.0f %12.4g %12.4g %12.4g %10.5f\n", list[i].name, list[i].weights, v[i], v[count + i], v[2 * count + i], list[i].kl);
-    for (int k = 0; k < 4; k++) r[k] = spearman(v + k * count, v + 4 * count, count);
-    for (int k = 0; k < 4; k++)
-        if (tsv) printf("sense.%sspearman.%s\t%.6g\n", key, name[k], r[k]);
-        else printf("%s%s %.3f%s", k ? ", " : "Rank correlation with the KL (Spearman): ", name[k], r[k], k == 3 ? "\n" : "");
+        printf("%-16s %9.0f %12.4g %12.4g %12.4g %12.4g %10.5f\n", list[i].name, list[i].weights, v[i], v[count + i], v[2 * count + i], v[3 * count + i], kl[i]);
+    if (!tsv) printf("The first three times |W - W'|^2. Rank correlation with the KL (Spearman):");
+    for (int k = 0; k < PREDICTORS; k++) {
+        double r = spearman(v + (uint32_t)k * count, kl, count);
+        if (tsv) printf("sense.%sspearman.%s\t%.6g\n", key, name[k], r);
+        else printf(" %s %.3f%s", name[k], r, k == PREDICTORS - 1 ? "\n" : ",");
+    }
     free(v);
 }
 
@@ -410,7 +464,7 @@ static int command_rank(int argc, char **argv)
     if (!sums_path || !text) fail("--hessian FILE and --text FILE are needed");
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, 1);
-    list = sensitivities(&m, open_sums(sums_path), sums_path, &count);
+    list = sensitivities(&m, open_sums(sums_path), &count);
     c = (contestant *)allocate((count + 1) * sizeof *c);
     memset(c, 0, (count + 1) * sizeof *c);
     wide.format = wide.embed = "f32";

@@ -6,8 +6,8 @@
    Models are llama2.c checkpoints or .llmq bundles; text is tokenized with a llama2.c tokenizer, which a bundle carries
    with it as the value "tokenizer". */
 struct llmq_kernels;
-static const struct llmq_kernels *kernels; /* what --kernels names */
-#define LLMQ_KERNELS (kernels ? kernels : llmq_kernels_best())
+static const struct llmq_kernels *chosen; /* what --kernels names */
+#define LLMQ_KERNELS (chosen ? chosen : llmq_kernels_best())
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 #define LLAMA_IMPLEMENTATION
@@ -16,6 +16,8 @@ static const struct llmq_kernels *kernels; /* what --kernels names */
 #include "llama2c.h"
 #define SENSE_IMPLEMENTATION
 #include "sense.h"
+#define IMATRIX_IMPLEMENTATION
+#include "imatrix.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -283,7 +285,7 @@ typedef struct choice { char name[64], format[32]; } choice;
 typedef struct recipe {
     const char *format, *embed, *transform, *effort;
     int group, block, seed, quiet;
-    const llmq_bundle *sums;     /* what `llmq sense` wrote; NULL: no error feedback */
+    const struct sums *sums;     /* what a text says of the inputs; NULL: no error feedback */
     const char *sums_path, *kind, *order;
     double damping, first_order;
     const choice *choices;       /* formats by name; a linear layer that is not among them has `format`, or stays if that is NULL */
@@ -376,19 +378,68 @@ static float load_float(const unsigned char *b)
     return x;
 }
 
+/* A file of sums: what `llmq sense` wrote, or an importance matrix of llama.cpp, which has diagonals only. */
+typedef struct sums {
+    const char *path;
+    int is_imatrix;
+    llmq_bundle bundle;
+    imatrix matrix;
+} sums;
+
+static const sums *open_sums(const char *path)
+{
+    sums *s = (sums *)allocate(sizeof *s);
+    llmq_error error;
+    llmq_status status;
+    size_t size;
+    unsigned char *bytes = read_file(path, &size);
+    memset(s, 0, sizeof *s);
+    s->path = path;
+    s->is_imatrix = size < 4 || memcmp(bytes, "LLMQ", 4) != 0;
+    if (s->is_imatrix) {
+        if ((status = imatrix_open(&s->matrix, bytes, size)) != LLMQ_OK)
+            fail("%s: neither sums of 'llmq sense' nor an importance matrix of llama.cpp (%s)", path, llmq_status_text(status));
+    } else if (llmq_bundle_open(&s->bundle, bytes, size, &error) || llmq_bundle_verify(&s->bundle, &error)) {
+        fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    }
+    return s;
+}
+
+static void close_sums(const sums *s)
+{
+    free((void *)(uintptr_t)(s->is_imatrix ? s->matrix.bytes : s->bundle.bytes));
+    free((void *)(uintptr_t)s);
+}
+
 /* The sum of that name for inputs of cols numbers, in memory that the caller frees. */
-static float *load_sum(const llmq_bundle *b, const char *path, const char *name, uint32_t cols, llmq_hessian *h)
+static float *load_sum(const sums *s, const char *name, uint32_t cols, llmq_hessian *h)
 {
     const void *data;
     const unsigned char *at;
     size_t size, need = llmq_hessian_size(cols, 1);
     float *mem = (float *)allocate(need);
-    if (llmq_bundle_value(b, name, LLMQ_VALUE_BYTES, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", path, name);
-    if (size != need + 4) fail("%s: %s is not for inputs of %u numbers", path, name, cols);
+    if (s->is_imatrix) fail("%s is an importance matrix: it has no sums of products, only diagonals", s->path);
+    if (llmq_bundle_value(&s->bundle, name, LLMQ_VALUE_BYTES, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", s->path, name);
+    if (size != need + 4) fail("%s: %s is not for inputs of %u numbers", s->path, name, cols);
     check(llmq_hessian_init(h, cols, 1, NULL, mem, need), name);
     at = (const unsigned char *)data;
     h->weight = load_float(at);
     for (size_t i = 0; i < need / 4; i++) mem[i] = load_float(at + 4 + 4 * i);
+    return mem;
+}
+
+/* The mean squares of a linear's inputs, as a diagonal H. */
+static float *load_diagonal(const sums *s, const char *name, uint32_t cols, llmq_hessian *h)
+{
+    char other[64];
+    imatrix_entry e;
+    size_t need = llmq_hessian_size(cols, 0);
+    float *mem = (float *)allocate(need);
+    check(llmq_hessian_init(h, cols, 0, NULL, mem, need), name);
+    if (imatrix_name_from_llmq(name, strlen(name), other) || imatrix_find(&s->matrix, other, &e)) fail("%s has nothing on %s", s->path, name);
+    if (e.cols != cols || e.experts != 1) fail("%s: %s is not for inputs of %u numbers", s->path, other, cols);
+    if (imatrix_mean(&e, 0, mem)) fail("%s: %s holds numbers that no mean of squares can be", s->path, other);
+    h->weight = 1;
     return mem;
 }
 
@@ -418,13 +469,15 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     if (strcmp(r->order, "diagonal") == 0) how.order = LLMQ_ORDER_DIAGONAL;
     else if (strcmp(r->order, "natural") != 0) fail("--order is natural or diagonal");
     snprintf(sum, sizeof sum, "sense.%u.%s", layer, sense_name[sense_sum(linear, aware)]);
-    mem = load_sum(r->sums, r->sums_path, sum, t->cols, &h);
-    if (strcmp(r->kind, "diagonal") == 0) { /* its own kind of H: the columns' mean squares */
+    mem = r->sums->is_imatrix ? load_diagonal(r->sums, name, t->cols, &h) : load_sum(r->sums, sum, t->cols, &h);
+    if (h.full && strcmp(r->kind, "diagonal") == 0) {
         for (uint32_t i = 0; i < t->cols; i++) mem[i] = h.h[(size_t)i * (i + 1) / 2 + i];
         h.full = 0;
-        h.transform = t->transform;
-        if (t->transform.count) fail("a diagonal has no transform: use --transform none with --kind diagonal");
-    } else if (t->transform.count) {
+    } else if (!aware && strcmp(r->kind, "plain") != 0 && !r->sums->is_imatrix) {
+        fail("--kind is aware, plain or diagonal");
+    }
+    if (!h.full && t->transform.count) fail("mean squares of the inputs say nothing of rotated ones: use --transform none");
+    if (h.full && t->transform.count) {
         work = allocate(work_size = llmq_hessian_transform_work_size(&h, &t->transform));
         check(llmq_hessian_transform(&h, &t->transform, work, work_size), sum);
         free(work);
@@ -578,17 +631,6 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     return bytes;
 }
 
-/* The bundle of sums at a path. */
-static const llmq_bundle *open_sums(const char *path)
-{
-    llmq_bundle *b = (llmq_bundle *)allocate(sizeof *b);
-    llmq_error error;
-    size_t size;
-    unsigned char *bytes = read_file(path, &size);
-    if (llmq_bundle_open(b, bytes, size, &error) || llmq_bundle_verify(b, &error)) fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    return b;
-}
-
 /* Formats of single tensors from a text file: a line "TENSOR FORMAT" each; # begins a comment. */
 static void read_choices(const char *path, recipe *r)
 {
@@ -625,7 +667,7 @@ static int command_quantize(int argc, char **argv)
         { "seed", "N", "of the first transform's signs; each layer input has its own", NULL, &r.seed, NULL },
         { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
         { "recipe", "FILE", "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format", &choices, NULL, NULL },
-        { "hessian", "FILE", "quantize with error feedback; the file is of 'llmq sense'", &r.sums_path, NULL, NULL },
+        { "hessian", "FILE", "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp", &r.sums_path, NULL, NULL },
         { "kind", "NAME", "of its sums: aware (of attention and gates), plain, diagonal", &r.kind, NULL, NULL },
         { "damping", "X", "of a Hessian, relative to its mean diagonal", NULL, NULL, &r.damping },
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
@@ -943,7 +985,7 @@ static int next_item(const char **list, char *item)
     return 1;
 }
 
-#define MOST 16
+#define MOST 32
 
 /* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
    usual kind, an empty part too. The label is the format, and the transform and the kind if they are given. */
@@ -1171,9 +1213,9 @@ static int take_kernels(int argc, char **argv)
             continue;
         }
         if (++i == argc) fail("--kernels needs a name");
-        while ((kernels = llmq_kernels_at(k)) != NULL && strcmp(kernels->name, argv[i]) != 0) k++;
-        if (!kernels) fail("no kernels of the name '%s' here", argv[i]);
-        if (kernels->features & ~llmq_cpu_features()) fail("this processor cannot run the kernels '%s'", argv[i]);
+        while ((chosen = llmq_kernels_at(k)) != NULL && strcmp(chosen->name, argv[i]) != 0) k++;
+        if (!chosen) fail("no kernels of the name '%s' here", argv[i]);
+        if (chosen->features & ~llmq_cpu_features()) fail("this processor cannot run the kernels '%s'", argv[i]);
     }
     return n;
 }
