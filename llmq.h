@@ -598,6 +598,7 @@ typedef struct llmq_attention {
     const float *sine;
     uint32_t samples;        /* queries that are looked at: 0 for all, else one drawn from each of so many stretches, 2 or more */
     uint32_t seed;           /* of the drawing */
+    const float *importance; /* [tokens]: how much |change of y_t|^2 counts, 0 or more; NULL: 1 for all */
 } llmq_attention;
 
 typedef struct llmq_traces {
@@ -609,10 +610,10 @@ typedef struct llmq_traces {
    no numbers, or it does not fit. */
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a);
 
-/* Traces of the Gauss-Newton Hessians of sum_t |change of y_t|^2, the objective of [R9], for the rows of W_Q of these query
+/* Traces of the Gauss-Newton Hessians of sum_t importance_t |change of y_t|^2, the objective of [R9], for the rows of W_Q of these query
    heads, the rows of W_K and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so
    that independent errors of variance e in the weights make that sum e trace / 2. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
-   rotation of position s (I without RoPE), summed over t, and over h, h' and s, s' as they occur:
+   rotation of position s (I without RoPE), summed over t with its importance, and over h, h' and s, s' as they occur:
        W_Q   2/head |x_t|^2 p^h_s p^h_s' (c^h_s . c^h_s') (k_s . k_s')
        W_K   2/head p^h_s p^h'_s' (c^h_s . c^h'_s') (R_s^T q^h_t . R_s'^T q^h'_t) (x_s . x_s')
        W_V   2 tr(W_O,h^T W_O,h') p^h_s p^h'_s' (x_s . x_s')
@@ -2897,8 +2898,9 @@ LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, 
     uint32_t n = a->head, s, i, t = (uint32_t)((uint64_t)j * a->tokens / w->count), end;
     uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t;
     double *p = w->p, *p2 = h == h2 ? p : p + a->tokens, *mean2 = h == h2 ? w->mean : w->mean + n;
-    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor;
+    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length;
     t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32);
+    if (a->importance) times *= (double)a->importance[t];
     end = llmq__seen(a, t);
     if (end <= a->masked) return;
     llmq__attend(w, t, h, p, w->mean);
@@ -2907,7 +2909,7 @@ LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, 
     for (i = 0; i < n; i++) w->g_mean[i] = llmq__dot_double(w->g + (size_t)i * n, mean2, n);
     for (s = a->masked; s < end; s++) w->mean_b[s] = llmq__dot_double(w->mean, w->gv + (size_t)s * n, n);
     c = llmq__dot_double(w->mean, w->g_mean, n);
-    factor = 2.0 / (double)n * (double)length;
+    factor = 2.0 / (double)n * times;
     for (s = a->masked; s < end; s++) {
         const double *x = w->x + llmq__triangle(s), *k = w->k + llmq__triangle(s), *b = w->b + llmq__triangle(s);
         double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, sq = 0.0, sk = 0.0, sv = 0.0, cov;
@@ -2922,14 +2924,14 @@ LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, 
         sum[1] += p[s] * (2.0 * sk + cov * w->turn[0] * x[s]);
         sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
         w->weight[a->tokens + s] += factor * (p[s] * cov * w->turn[0]);
-        w->weight[2 * (size_t)a->tokens + s] += 2.0 * (double)length * trace_g * p[s] * p2[s];
+        w->weight[2 * (size_t)a->tokens + s] += 2.0 * times * trace_g * p[s] * p2[s];
     }
     w->term[w->count + j] += factor * sum[1];
-    w->term[2 * (size_t)w->count + j] += 2.0 * (double)length * trace_g * sum[2];
+    w->term[2 * (size_t)w->count + j] += 2.0 * times * trace_g * sum[2];
     if (h != h2) return;
     w->weight[t] += factor * sum[0];
     w->term[j] += factor * sum[0] * w->x[llmq__triangle(t) + t];
-    w->term[3 * (size_t)w->count + j] += 2.0 * (double)length * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
+    w->term[3 * (size_t)w->count + j] += 2.0 * times * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
 }
 
 LLMQ__APART void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
@@ -2997,11 +2999,13 @@ static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, u
 LLMQ__APART llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
 {
     size_t need = llmq_attention_work_size(a);
-    uint32_t width;
+    uint32_t width, t;
     if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return LLMQ_E_ARG;
     if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
     if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
     if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
+    for (t = 0; t < a->tokens && a->importance; t++)
+        if (a->importance[t] < 0.0f) return LLMQ_E_ARG;
     if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT;
     width = a->queries * a->head;
     if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head || a->wo_stride < width)
@@ -3016,7 +3020,7 @@ LLMQ__APART int llmq__attention_finite(const llmq_attention *a)
     uint32_t width = a->queries * a->head, half = a->head / 2;
     return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim) && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
         && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head) && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
-        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width)
+        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width) && (!a->importance || llmq__rows_finite(a->importance, a->tokens, 1, a->tokens))
         && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half) && llmq__rows_finite(a->sine, half, a->tokens, half)));
 }
 

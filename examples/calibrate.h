@@ -42,7 +42,7 @@ static void write_collection(collection *c, const char *path)
     memset(c, 0, sizeof *c);
 }
 
-#define TRACE_BYTES (8 * LLAMA_LINEARS + 8) /* traces, their squared errors, powers of the stream */
+#define TRACE_BYTES (8 * LLAMA_LINEARS + 16) /* traces, their squared errors, powers of the stream and of what is added to it */
 
 static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
 {
@@ -57,7 +57,10 @@ static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
     }
     snprintf(name, sizeof name, "sense.%u.trace", layer);
     at = collect(c, name, LLMQ_VALUE_BYTES, TRACE_BYTES);
-    for (int i = 0; i < 2; i++) store_float(at + 4 * (2 * LLAMA_LINEARS + i), (float)s->power[i]);
+    for (int i = 0; i < 2; i++) {
+        store_float(at + 8 * LLAMA_LINEARS + 4 * i, (float)s->stream[i]);
+        store_float(at + 8 * LLAMA_LINEARS + 4 * (i + 2), (float)s->added[i]);
+    }
     for (int i = 0; i < LLAMA_LINEARS; i++) {
         store_float(at + 4 * i, (float)s->trace[i]);
         store_float(at + 4 * (LLAMA_LINEARS + i), (float)s->error[i]);
@@ -108,7 +111,6 @@ static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint
         memcpy(m->state.x, hidden + at * dim, n * dim * sizeof(float));
         check(llama_layer_forward(&m->model, &m->state, l, n, 0), "running a layer");
         memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
-        if (s) sense_after(s, m->state.x, n);
         progress(l * count + at + n, m->model.layers * count, "tokens through layers");
     }
 }
@@ -302,10 +304,32 @@ typedef struct sensitivity {
     char name[64];
     double weights;                  /* how many */
     double trace;                    /* mean diagonal of the Hessian of the block's output, for a token (APTQ) */
-    double relative;                 /* the same divided by |residual stream|^2, which is what later layers see of it */
+    double carried;                  /* the same times what later blocks make of it */
     double plain, norm;              /* mean of E[x^2]; |W|^2 */
     double error, kl, score;             /* |W - W'|^2 at the format tried; what was measured; what to rank by */
 } sensitivity;
+
+static const unsigned char *load_traces(const sums *from, uint32_t layer)
+{
+    char name[64];
+    const void *data = NULL;
+    size_t size;
+    snprintf(name, sizeof name, "sense.%u.trace", layer);
+    if (from->is_imatrix || llmq_bundle_value(&from->bundle, name, LLMQ_VALUE_BYTES, &data, &size) || size != TRACE_BYTES) fail("%s has no %s", from->path, name);
+    return (const unsigned char *)data;
+}
+
+/* What the layers after a block make of an error in the residual stream: each block that reads the stream (of power P) and adds
+   something (of power Q) also adds an error, which is to Q what the error it read was to P: so it grows by 1 + Q / P. */
+static double gain_of(const loaded *m, const sums *from, uint32_t layer, int block)
+{
+    double gain = 1;
+    for (uint32_t i = 2 * layer + (uint32_t)block + 1; i < 2 * m->model.layers; i++) {
+        const unsigned char *powers = load_traces(from, i / 2) + 8 * LLAMA_LINEARS + 4 * (i % 2);
+        gain *= 1 + (double)load_float(powers + 8) / load_float(powers);
+    }
+    return gain;
+}
 
 /* The linear layers of a model, with what a file of sums says of them. */
 static sensitivity *sensitivities(const loaded *m, const sums *from, uint32_t *count)
@@ -318,18 +342,14 @@ static sensitivity *sensitivities(const loaded *m, const sums *from, uint32_t *c
             const llmq_tensor *t = &m->model.layer[l].linear[i];
             llmq_hessian h;
             char name[64];
-            const void *data = NULL;
-            size_t size;
             float *mem, *w = decode_all(t);
             memset(s, 0, sizeof *s);
             snprintf(s->name, sizeof s->name, "layers.%u.%s", l, llama_linear_name[i]);
-            snprintf(name, sizeof name, "sense.%u.trace", l);
-            if (from->is_imatrix || llmq_bundle_value(&from->bundle, name, LLMQ_VALUE_BYTES, &data, &size) || size != TRACE_BYTES) fail("%s has no %s", from->path, name);
             s->weights = (double)t->rows * t->cols;
             snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
             mem = load_sum(from, name, t->cols, &h);
-            s->trace = load_float((const unsigned char *)data + 4 * i) / s->weights / h.weight;
-            s->relative = s->trace * h.weight / load_float((const unsigned char *)data + 4 * (2 * LLAMA_LINEARS + (i >= LLAMA_W1)));
+            s->trace = load_float(load_traces(from, l) + 4 * i) / s->weights / h.weight;
+            s->carried = s->trace * gain_of(m, from, l, i >= LLAMA_W1);
             for (size_t k = 0; k < t->cols; k++) s->plain += (double)h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;
             for (size_t k = 0; k < (size_t)t->rows * t->cols; k++) s->norm += (double)w[k] * w[k];
             free(mem);
@@ -351,7 +371,7 @@ static int command_plan(int argc, char **argv)
     llmq_format wide, narrow;
     const option options[] = {
         { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
-        { "rule", "NAME", "aptq: the share R of the weights with the largest mean trace gets the high format; stream: trace / stream", &rule, NULL, NULL },
+        { "rule", "NAME", "aptq: the share R of the weights with the largest mean trace gets the high format; carried: trace x gain", &rule, NULL, NULL },
         { "ratio", "R", "0 ... 1; bits a weight are 2 + 2 R", NULL, NULL, &ratio },
         { "high", "NAME", "format of 4 bits", &high, NULL, NULL },
         { "low", "NAME", "format of 2 bits", &low, NULL, NULL },
@@ -367,13 +387,13 @@ static int command_plan(int argc, char **argv)
     char *text;
     parse(argc, argv, "plan MODEL --hessian FILE [options]", options, rest, 1, 1);
     if (!sums_path) fail("--hessian FILE is missing; 'llmq sense' makes it");
-    if (strcmp(rule, "aptq") != 0 && strcmp(rule, "stream") != 0) fail("--rule is aptq or stream");
+    if (strcmp(rule, "aptq") != 0 && strcmp(rule, "carried") != 0) fail("--rule is aptq or carried");
     if (!(ratio >= 0 && ratio <= 1)) fail("--ratio is from 0 to 1");
     if (llmq_format_find(&wide, high, 0) || llmq_format_find(&narrow, low, 0)) fail("--high and --low are built-in formats");
     bytes = read_model(rest[0], tokenizer, 1, &size);
     open_model(&m, rest[0], bytes, size, 0, 1);
     list = sensitivities(&m, open_sums(sums_path), &count);
-    for (uint32_t i = 0; i < count; i++) list[i].score = strcmp(rule, "aptq") == 0 ? list[i].trace : list[i].relative, total += list[i].weights;
+    for (uint32_t i = 0; i < count; i++) list[i].score = strcmp(rule, "aptq") == 0 ? list[i].trace : list[i].carried, total += list[i].weights;
     qsort(list, count, sizeof *list, by_score);
     text = (char *)allocate(room = 256 + 128 * (size_t)count);
     used += (size_t)snprintf(text, room, "# llmq plan --rule %s --ratio %g: by sensitivity, largest first\n", rule, ratio);
@@ -417,11 +437,11 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
     double *v = (double *)allocate((PREDICTORS + 1) * count * sizeof *v), *kl = v + PREDICTORS * count;
     for (uint32_t i = 0; i < count; i++) {
         const sensitivity *s = &list[i];
-        const double predicted[PREDICTORS] = { s->relative * s->error, s->trace * s->error, s->plain * s->error, s->norm, llmq_random(1, i) };
+        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, llmq_random(1, i) };
         for (int k = 0; k < PREDICTORS; k++) v[(uint32_t)k * count + i] = predicted[k];
         kl[i] = s->kl;
     }
-    if (!tsv) printf("%-16s %9s %12s %12s %12s %12s %10s\n", "layer", "weights", "trace/stream", "trace", "E[x2]", "|W|^2", "KL alone");
+    if (!tsv) printf("%-16s %9s %12s %12s %12s %12s %10s\n", "layer", "weights", "trace x gain", "trace", "E[x2]", "|W|^2", "KL alone");
     for (uint32_t i = 0; i < count && !tsv; i++)
         printf("%-16s %9.0f %12.4g %12.4g %12.4g %12.4g %10.5f\n", list[i].name, list[i].weights, v[i], v[count + i], v[2 * count + i], v[3 * count + i], kl[i]);
     if (!tsv) printf("The first three times |W - W'|^2. Rank correlation with the KL (Spearman):");

@@ -45,7 +45,9 @@ enum {
     LLAMA_AT_ATTENTION,  /* normed: input of wq wk wv; q, and keys and values of the positions so far: after RoPE */
     LLAMA_AT_OUTPUT,     /* attention: input of wo */
     LLAMA_AT_FEED,       /* normed: input of w1 w3; gate, up: what they gave */
-    LLAMA_AT_DOWN        /* gate: input of w2 */
+    LLAMA_AT_DOWN,       /* gate: input of w2 */
+    LLAMA_AT_SUM1,       /* normed: what the attention block adds to x, the residual stream */
+    LLAMA_AT_SUM2        /* normed: what the feed-forward block adds to x */
 };
 
 typedef struct llama_state llama_state;
@@ -402,8 +404,10 @@ llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l
     size_t i;
     if (l >= m->layers || count == 0 || count > s->batch || position >= m->context || count > m->context - position) return LLMQ_E_ARG;
     if ((status = llama__attention(m, s, l, count, position)) != LLMQ_OK) return status;
+    if ((status = llama__look(s, LLAMA_AT_SUM1, l, count, position)) != LLMQ_OK) return status;
     for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
     if ((status = llama__feed_forward(m, s, l, count, position)) != LLMQ_OK) return status;
+    if ((status = llama__look(s, LLAMA_AT_SUM2, l, count, position)) != LLMQ_OK) return status;
     for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
     return LLMQ_OK;
 }

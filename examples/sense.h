@@ -32,7 +32,8 @@ typedef struct sense_layer {
     uint32_t window, samples, seed;  /* most tokens in a window; queries of it that the traces look at, 0: all */
     llmq_hessian sum[SENSE_SUMS];
     double trace[LLAMA_LINEARS], error[LLAMA_LINEARS];  /* sums over windows, and of the squares of their standard errors */
-    double power[2];                 /* sums over tokens of |residual stream|^2 after the attention block, and after the layer */
+    double stream[2], added[2];      /* sums over tokens of |x|^2, x the residual stream that the attention and the feed-forward block
+                                        read, and of the |.|^2 of what they add to it */
     float *weight;                   /* three numbers a token */
     float *output, *down;            /* W_O as floats; |column i of W2|^2 */
     unsigned char *work;
@@ -47,9 +48,6 @@ llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, u
 
 /* A llama_watcher with a sense_layer as its context, for calls that start at position 0: a window each. */
 llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count, uint32_t position);
-
-/* To be told after each of those calls: the residual stream that came of it. */
-void sense_after(sense_layer *s, const float *x, uint32_t count);
 
 #ifdef __cplusplus
 }
@@ -224,15 +222,15 @@ llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_st
     if (position != 0 || count > s->window) return LLMQ_E_ARG;
     if (place == LLAMA_AT_ATTENTION) return sense__attend(s, layer, st, count);
     if (place == LLAMA_AT_OUTPUT) return sense__add(s, SENSE_OUTPUT, st->attention, count, NULL);
-    if (place == LLAMA_AT_FEED) {
-        s->power[0] += sense__power(st->x, (size_t)count * s->m->dim);
-        return sense__feed(s, st, count);
+    if (place == LLAMA_AT_FEED) return sense__feed(s, st, count);
+    if (place == LLAMA_AT_SUM1 || place == LLAMA_AT_SUM2) {
+        s->stream[place == LLAMA_AT_SUM2] += sense__power(st->x, (size_t)count * s->m->dim);
+        s->added[place == LLAMA_AT_SUM2] += sense__power(st->normed, (size_t)count * s->m->dim);
+        return LLMQ_OK;
     }
     s->trace[LLAMA_W2] += 2.0 * s->m->dim * sense__power(st->gate, (size_t)count * s->m->hidden);
     return sense__add(s, SENSE_DOWN, st->gate, count, NULL);
 }
-
-void sense_after(sense_layer *s, const float *x, uint32_t count) { s->power[1] += sense__power(x, (size_t)count * s->m->dim); }
 
 #ifdef __cplusplus
 }

@@ -11,8 +11,8 @@ trap 'rm -rf "$tmp"' EXIT
 say() { [ -n "${TSV:-}" ] || printf '%s\n' "$*"; }
 model=$root/examples/model
 
-say "The shipped model, each layer alone in g2, groups of 64. attention: mean trace of the Hessian of the block's output (APTQ; its"
-say "counterpart in the feed-forward block) relative to the residual stream; trace: not relative; diagonal: E[x^2]."
+say "The shipped model, each layer alone in g2, groups of 64. trace: mean trace of the Hessian of the block's output (APTQ; its"
+say "counterpart in the feed-forward block); attention: times the gain of later blocks (1 + power added / power read); diagonal: E[x^2]."
 "$tool" sense "$model/kjv.llmq" --calib "$model/calib.txt" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" rank "$model/kjv.llmq" --hessian "$tmp/sums" --text "$model/heldout.txt" 2>/dev/null
 if [ ! -f "$dir/stories260K.bin" ]; then
