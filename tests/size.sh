@@ -21,6 +21,7 @@ measure() { # target name compiler flags...
 targets() { # target compiler flags...
     local target=$1; shift
     measure "$target" all "$@" -DLLMQ_SIMD=0
+    measure "$target" no-calibration "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_CALIBRATION=1
     measure "$target" runtime "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1
     measure "$target" runtime-scalar-grids "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1
     measure "$target" runtime-no-bundle "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_NO_BUNDLE=1
