@@ -3148,7 +3148,7 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 #if !LLMQ_NO_CALIBRATION
 
 #define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
-#define LLMQ__ROWS 16    /* rows of W that are encoded together, one a lane */
+#define LLMQ__FED 16    /* rows of W that are encoded together, one a lane */
 #define LLMQ__STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
 
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
@@ -3300,7 +3300,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     return LLMQ_OK;
 }
 
-/* What encodes LLMQ__ROWS rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+/* What encodes LLMQ__FED rows at a time. Buffers of a number for each column and row keep the rows side by side. */
 typedef struct llmq__feeder {
     llmq__encoder e;
     const llmq_tensor *t;
@@ -3309,7 +3309,7 @@ typedef struct llmq__feeder {
     float *target;     /* f: what the errors of earlier columns add to w */
     float *move;       /* the same for a step of first order */
     float *points;     /* the grid in the metric of a vector, p > 1 */
-    float *x;          /* vectors to be quantized: LLMQ__ROWS of p numbers */
+    float *x;          /* vectors to be quantized: LLMQ__FED of p numbers */
     int32_t *exponent; /* a row of w is what was given / 2^exponent */
     float *scale, *inverse, *down;  /* of each row in the group: w' = point * scale; w is w * down * inverse in units of the grid */
     uint8_t *out;      /* the first row's record */
@@ -3327,10 +3327,10 @@ static void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t
     for (; k0 < k1; k0 += n) {
         n = llmq__min(8, k1 - k0);
         for (i = 0; i < n; i++) {
-            out[i] = a->target + (size_t)(k0 + i) * LLMQ__ROWS;
+            out[i] = a->target + (size_t)(k0 + i) * LLMQ__FED;
             m[i] = a->f->m + llmq__packed(k0 + i) + t0;
         }
-        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * LLMQ__ROWS, LLMQ__ROWS, n, t1 - t0, LLMQ__ROWS);
+        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * LLMQ__FED, LLMQ__FED, n, t1 - t0, LLMQ__FED);
     }
 }
 
@@ -3344,7 +3344,7 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
         uint8_t *record = a->out + r * a->t->row_size;
         int32_t own;
         uint16_t bits, stored;
-        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * LLMQ__ROWS + r] + a->target[(size_t)(s + i) * LLMQ__ROWS + r];
+        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * LLMQ__FED + r] + a->target[(size_t)(s + i) * LLMQ__FED + r];
         bits = llmq__choose_scale(&a->e, y, n, &own, a->effort);
         stored = llmq__raise_scale(bits, a->exponent[r] + own);
         llmq__store16(record + 2 * group, stored);
@@ -3352,7 +3352,7 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
         a->inverse[r] = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
         a->scale[r] = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
     }
-    for (; r < LLMQ__ROWS; r++) a->scale[r] = a->inverse[r] = a->down[r] = 0.0f;
+    for (; r < LLMQ__FED; r++) a->scale[r] = a->inverse[r] = a->down[r] = 0.0f;
 }
 
 /* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. */
@@ -3361,12 +3361,12 @@ LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t d
     LLMQ__EXACT
     uint32_t p = a->e.format->p, i, j, r, k;
     for (j = 0; j < dims; j++) {
-        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * LLMQ__ROWS;
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * LLMQ__FED;
         float root = a->f->d && j ? llmq__sqrt(a->f->d[s + j] / a->f->d[s]) : 1.0f;
-        for (r = 0; r < LLMQ__ROWS; r++) a->x[r * p + j] = f[r];
+        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
-            for (r = 0; r < LLMQ__ROWS; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__ROWS + r] * (b ? b[i] : 1.0f);
-        for (r = 0; r < LLMQ__ROWS; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->down[r] * a->inverse[r];
+            for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__FED + r] * (b ? b[i] : 1.0f);
+        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->down[r] * a->inverse[r];
         for (k = 0; k < a->e.format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e.points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -3384,14 +3384,14 @@ LLMQ__APART void llmq__feed_vector(const llmq__feeder *a, uint32_t s, uint32_t d
     uint32_t column = a->f->column[s], group = column / a->e.layout.group, r, j;
     uint32_t index = group * a->e.layout.vectors + column % a->e.layout.group / f->p;
     llmq__feed_metric(a, s, dims);
-    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, LLMQ__ROWS, a->e.code);
-    else for (r = 0; r < LLMQ__ROWS; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, LLMQ__FED, a->e.code);
+    else for (r = 0; r < LLMQ__FED; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
     for (r = 0; r < a->rows; r++) {
         uint32_t code = a->inverse[r] > 0.0f ? a->e.code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
         llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, f->bits, a->e.layout.codes, index, code);
         for (j = 0; j < dims; j++) {
-            float *error = &a->error[(size_t)(s + j) * LLMQ__ROWS + r];
+            float *error = &a->error[(size_t)(s + j) * LLMQ__FED + r];
             *error = llmq__short(*error - (float)point[j] * a->scale[r]);
         }
     }
@@ -3421,22 +3421,22 @@ static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
     LLMQ__EXACT
     const llmq_feedback *f = a->f;
     uint32_t cols = a->t->cols, j, k, r;
-    LLMQ_MEMCPY(y + (size_t)s * LLMQ__ROWS, a->target + (size_t)s * LLMQ__ROWS, (size_t)(cols - s) * LLMQ__ROWS * sizeof *y);
+    LLMQ_MEMCPY(y + (size_t)s * LLMQ__FED, a->target + (size_t)s * LLMQ__FED, (size_t)(cols - s) * LLMQ__FED * sizeof *y);
     for (k = s; k < cols; k++)
         for (j = s; j < k; j++)
-            for (r = 0; r < LLMQ__ROWS; r++) y[k * (size_t)LLMQ__ROWS + r] -= y[j * (size_t)LLMQ__ROWS + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < LLMQ__FED; r++) y[k * (size_t)LLMQ__FED + r] -= y[j * (size_t)LLMQ__FED + r] * f->m[llmq__packed(k) + j];
     for (k = cols; k-- > s;)
         for (j = s; j < k; j++)
-            for (r = 0; r < LLMQ__ROWS; r++) y[j * (size_t)LLMQ__ROWS + r] -= y[k * (size_t)LLMQ__ROWS + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < LLMQ__FED; r++) y[j * (size_t)LLMQ__FED + r] -= y[k * (size_t)LLMQ__FED + r] * f->m[llmq__packed(k) + j];
     for (k = s; k < cols; k++)
-        for (r = 0; r < LLMQ__ROWS; r++)
-            a->target[k * (size_t)LLMQ__ROWS + r] -= f->first_order / f->d[k] * y[k * (size_t)LLMQ__ROWS + r];
+        for (r = 0; r < LLMQ__FED; r++)
+            a->target[k * (size_t)LLMQ__FED + r] -= f->first_order / f->d[k] * y[k * (size_t)LLMQ__FED + r];
 }
 
 /* Rows r ... r + a->rows of W, the first at w. */
 static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
 {
-    const size_t all = (size_t)a->t->cols * LLMQ__ROWS;
+    const size_t all = (size_t)a->t->cols * LLMQ__FED;
     uint32_t r, s, n;
     llmq_status status;
     LLMQ_MEMSET(a->error, 0, all * sizeof(float));
@@ -3446,7 +3446,7 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
         a->exponent[r] = llmq__normalise(w, a->t->cols, a->e.row);
         status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e.row, a->t->cols, work, work_size, a->t->kernels);
         if (status != LLMQ_OK) return status;
-        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__ROWS + r] = a->e.row[a->f->column[s]];
+        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__FED + r] = a->e.row[a->f->column[s]];
     }
     for (s = 0; s < a->t->cols; s += n) {
         n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s] / a->e.layout.group * a->e.layout.group);
@@ -3459,8 +3459,8 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
 /* Floats of the workspace, besides the codes: a row, the grid twice, three numbers a column and row, vectors, four numbers a row. */
 static size_t llmq__feeder_floats(const llmq_tensor *t)
 {
-    size_t grid = llmq__size_mul((size_t)1 << t->format.bits, 2 * (size_t)t->format.p), lanes = llmq__size_mul(t->cols, 3 * LLMQ__ROWS + 1);
-    return llmq__size_add(grid, llmq__size_add(lanes, LLMQ__ROWS * (t->format.p + 4)));
+    size_t grid = llmq__size_mul((size_t)1 << t->format.bits, 2 * (size_t)t->format.p), lanes = llmq__size_mul(t->cols, 3 * LLMQ__FED + 1);
+    return llmq__size_add(grid, llmq__size_add(lanes, LLMQ__FED * (t->format.p + 4)));
 }
 
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
@@ -3468,14 +3468,14 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     size_t codes, work;
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     if (!t->format.points) return llmq_encode_work_size(t);
-    codes = (llmq__layout_of(t).vectors + LLMQ__ROWS) * sizeof(uint16_t);
+    codes = (llmq__layout_of(t).vectors + LLMQ__FED) * sizeof(uint16_t);
     work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
     return llmq__size_add(llmq__size_mul(llmq__feeder_floats(t), sizeof(float)), codes > work ? codes : work);
 }
 
 static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
 {
-    size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__ROWS;
+    size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
     a->t = t;
     a->f = f;
     a->effort = effort;
@@ -3488,11 +3488,11 @@ static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llm
     a->error = at, at += all;
     a->target = at, at += all;
     a->move = at, at += all;
-    a->x = at, at += LLMQ__ROWS * (size_t)t->format.p;
-    a->scale = at, at += LLMQ__ROWS;
-    a->inverse = at, at += LLMQ__ROWS;
-    a->down = at, at += LLMQ__ROWS;
-    a->exponent = (int32_t *)(void *)at, at += LLMQ__ROWS;
+    a->x = at, at += LLMQ__FED * (size_t)t->format.p;
+    a->scale = at, at += LLMQ__FED;
+    a->inverse = at, at += LLMQ__FED;
+    a->down = at, at += LLMQ__FED;
+    a->exponent = (int32_t *)(void *)at, at += LLMQ__FED;
     a->e.code = (uint16_t *)(void *)at;
     for (i = 0; i < grid; i++) a->e.points[i] = (float)t->format.points[i];
     return at;
@@ -3519,7 +3519,7 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     after = llmq__feeder_init(&a, t, f, effort, (float *)work);
     rest = work_size - (size_t)((char *)after - (char *)work);
     for (r = r0; r < r1; r += a.rows) {
-        a.rows = llmq__min(LLMQ__ROWS, r1 - r);
+        a.rows = llmq__min(LLMQ__FED, r1 - r);
         a.out = (uint8_t *)data + r * t->row_size;
         if ((status = llmq__feed_rows(&a, w + r * stride, stride, after, rest)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + a.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
@@ -4143,7 +4143,7 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__PANEL
 #undef LLMQ__PANELS
 #undef LLMQ__PIVOTS
-#undef LLMQ__ROWS
+#undef LLMQ__FED
 #undef LLMQ__STRIP
 #undef LLMQ__ALIGN
 #undef LLMQ__MAJOR
