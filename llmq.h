@@ -553,7 +553,8 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
    Different row ranges may be worked on at the same time, each with the same tokens and its own workspace; the one that
    starts at row 0 counts the weight. However tokens are cut into calls, and rows into ranges, the bits are the same.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input, or a weight that is not finite or negative (error, which may
-   be NULL, names token and column; column cols is the weight): nothing was added then.
+   be NULL, names token and column; column cols is the weight): nothing was added then. Before a transform, too, numbers above
+   2^60 count as that, so that it cannot overflow.
    Cost: about r1^2 / 2 - r0^2 / 2 multiply-adds a token. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
                                                      uint32_t count, const float *weight, void *work, size_t work_size,
@@ -2526,6 +2527,13 @@ static float llmq__short(float x)
     return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & ~(uint32_t)0xfffu));
 }
 
+/* x, or 2^60 with its sign if it is larger. */
+static float llmq__clamp(float x)
+{
+    const float most = 1.15292150e18f;
+    return x > most ? most : x < -most ? -most : x;
+}
+
 static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
                                uint32_t count, uint32_t n)
 {
@@ -2631,7 +2639,7 @@ static llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t
     llmq_status status;
     uint32_t t, j;
     for (t = 0; t < count; t++, x += stride) {
-        LLMQ_MEMCPY(row, x, h->cols * sizeof *row);
+        for (j = 0; j < h->cols; j++) row[j] = h->transform.count ? llmq__clamp(x[j]) : x[j];
         status = llmq_transform_apply(&h->transform, LLMQ_TO_ACTIVATION, row, h->cols, end, rest, h->kernels);
         if (status != LLMQ_OK) return status;
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
@@ -2659,7 +2667,7 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
         status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : 0, (float *)work, work_size);
         if (status != LLMQ_OK) return status;
     }
-    for (t = 0; t < count && r0 == 0; t++) h->weight += weight ? (double)weight[t] : 1.0;
+    for (t = 0; t < count && r0 == 0 && r1 > 0; t++) h->weight += weight ? (double)weight[t] : 1.0;
     return LLMQ_OK;
 }
 
