@@ -680,8 +680,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    diagonal, damping becomes ten times as large (at least 1e-6), up to 10, and the factor is made anew.
    Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal, within them vectors likewise
    (an incomplete vector stays the last), which spends the freedom of later columns on the inputs that matter most.
-   First order [R8]: after each group f loses first_order * f (H^-1 of the columns to come) * mean(diagonal), which draws weights
-   back to where they were, since H is only what this text says; 0 is off.  */
+   First order [R8]: after each group, with M cut to the columns to come, the moves f M^-1 of their weights lose
+   first_order * (f M^-1) (H^-1 of these columns) * mean(diagonal), which draws weights back to where they were, since H is only
+   what this text says; 0 is off. Where an eigenvalue of H is below first_order * mean(diagonal) / 2, it throws them too far.
+   H counts up to a factor: D is that of H / 2^k with a mean of the diagonal in [1, 2), so that huge and tiny inputs do no harm. */
 #if !LLMQ_NO_CALIBRATION
 #define LLMQ_ORDER_NATURAL  0
 #define LLMQ_ORDER_DIAGONAL 1
@@ -697,9 +699,9 @@ typedef struct llmq_feedback {
     uint32_t cols, group, p;
     llmq_transform transform;
     float damping;          /* that was needed */
-    float first_order;      /* times the mean of the diagonal */
+    float first_order;      /* times the mean of the diagonal / 2^k, and divided by what is equal if d is NULL */
     const float *m;         /* row k of M^T, its entries 0 ... k, at k (k + 1) / 2; NULL if H was a diagonal */
-    const float *d;         /* D, in the order of the columns below; NULL: all are equal */
+    const float *d;         /* D / 2^k, in the order of the columns below; NULL: all are equal */
     const uint32_t *column; /* the columns in the order in which they are quantized */
 } llmq_feedback;
 
@@ -716,9 +718,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const l
                                                        llmq_error *error);
 
 /* llmq_encode with feedback: rows [r0, r1) as there. Rows in different ranges may be encoded at the same time, with a workspace
-   each: the bits are the same. Raw formats are stored without feedback. Workspace: about 132 cols bytes + 8 n p.
-   Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with LLMQ_E_NOT_FINITE no row is written, with
-   LLMQ_E_STOPPED earlier rows are. Cost: those of llmq_encode, and cols / 2 multiply-adds a weight. */
+   each: the bits are the same. Raw formats are stored without feedback. Workspace: about 196 cols bytes + 8 n p.
+   progress is called after every 16 rows. Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with
+   LLMQ_E_NOT_FINITE no row is written, with LLMQ_E_STOPPED earlier rows are. Cost: those of llmq_encode, and cols / 2
+   multiply-adds a weight; with first order also cols^2 / (3 group). */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
                                                          size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
@@ -3173,10 +3176,10 @@ static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->
 
 static float llmq__diagonal_mean(const llmq_hessian *h, uint32_t first, uint32_t n)
 {
-    float sum = 0.0f;
+    double sum = 0.0; /* which does not overflow */
     uint32_t i;
-    for (i = first; i < first + n; i++) sum += llmq__diagonal(h, i);
-    return sum / (float)n;
+    for (i = first; i < first + n; i++) sum += (double)llmq__diagonal(h, i);
+    return (float)(sum / (double)n);
 }
 
 /* Runs of `run` columns in [first, first + n), a shorter one last, by decreasing mean of their diagonal: column[i] for i < n. Only whole
@@ -3206,14 +3209,20 @@ static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int o
     }
 }
 
-/* m = H with its columns in order, and `add` on the diagonal. */
-static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float add, float *m)
+/* m = H * down with its columns in order, and `add` on the diagonal, which is also d. m NULL: only d. */
+static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float down, float add, float *m, float *d)
 {
+    LLMQ__EXACT
     uint32_t i, j;
     for (i = 0; i < h->cols; i++) {
-        float *row = m + llmq__packed(i);
-        for (j = 0; j <= i; j++) row[j] = column[i] > column[j] ? h->h[llmq__packed(column[i]) + column[j]] : h->h[llmq__packed(column[j]) + column[i]];
-        row[i] += add;
+        float *row = m ? m + llmq__packed(i) : 0;
+        d[i] = llmq__diagonal(h, column[i]) * down + add;
+        if (!m) continue;
+        for (j = 0; j < i; j++) {
+            uint32_t a = column[i], b = column[j];
+            row[j] = (a > b ? h->h[llmq__packed(a) + b] : h->h[llmq__packed(b) + a]) * down;
+        }
+        row[i] = d[i];
     }
 }
 
@@ -3224,23 +3233,26 @@ static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_
     k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
 }
 
-/* m, a packed lower triangle, becomes M^T and D where m = M D M^T: pivots from the last to the first, each taken off the rows
-   above it. The pivots of a block go through a row together: what happens to an entry, and in which order, is the same.
-   Returns the number of columns, or that of a pivot which is not positive enough. */
-static uint32_t llmq__factor(const llmq_kernels *k, const llmq_hessian *h, const uint32_t *column, float add, float *m, float *d)
+/* m, a packed lower triangle with the diagonal d, becomes M^T and d D where m = M D M^T: pivots from the last to the first, each
+   taken off the rows above it. The pivots of a block go through a row together: what happens to an entry, and in which order,
+   is the same. m NULL: a diagonal. Returns n, the number of columns, or that of a pivot which is not positive enough. */
+static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
 {
-    uint32_t n = h->cols, i, j, j0, j1;
-    for (j1 = n; j1 > 0; j1 = j0) {
+    uint32_t i, j, j0, j1;
+    for (j = 0; j < n && !m; j++)
+        if (!(d[j] > 0.0f)) return j;
+    for (j1 = m ? n : 0; j1 > 0; j1 = j0) {
         j0 = j1 > LLMQ__PIVOTS ? j1 - LLMQ__PIVOTS : 0;
         for (j = j1; j-- > j0;) {
+            float own = d[j];
             d[j] = m[llmq__packed(j) + j];
-            if (!(d[j] > (llmq__diagonal(h, column[j]) + add) * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
+            if (!(d[j] > own * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
             for (i = j0; i < j; i++) llmq__eliminate(k, m, i, j);
         }
         for (i = 0; i < j0; i++)
             for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
     }
-    for (j = 0; j < n; j++) {
+    for (j = 0; j < n && m; j++) {
         float *row = m + llmq__packed(j);
         for (i = 0; i < j; i++) row[i] = llmq__short(row[i] / d[j]);
         row[j] = 1.0f;
@@ -3252,8 +3264,11 @@ static uint32_t llmq__factor(const llmq_kernels *k, const llmq_hessian *h, const
 static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
 {
     uint32_t i;
-    for (i = 0; i < (h->full ? h->cols : 1); i++)
-        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h, i, h->full ? i + 1 : h->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    for (i = 0; i < h->cols; i++)
+        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error) != LLMQ_OK) {
+            if (error && !h->full) error->col = i;
+            return LLMQ_E_NOT_FINITE;
+        }
     return LLMQ_OK;
 }
 
@@ -3269,8 +3284,8 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
 {
     LLMQ__EXACT
     static const llmq_feedback_options usual = { 0.01f, 0.0f, LLMQ_ORDER_NATURAL };
-    float *d = (float *)mem, *m, mean, damping;
-    uint32_t *column, bad = 0, i;
+    float *d = (float *)mem, *m, mean, down, damping;
+    uint32_t *column, bad = 0, e;
     size_t need = llmq_feedback_size(h);
     llmq_status status;
     if (!options) options = &usual;
@@ -3285,15 +3300,17 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     mean = llmq__diagonal_mean(h, 0, h->cols);
     damping = options->damping;
     if (!(mean > 0.0f)) mean = 1.0f, damping = damping > 0.0f ? damping : 1.0f; /* an input that is always 0 */
+    e = llmq__float_bits(mean) >> 23;
+    down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
+    mean *= down; /* in [1, 2), but for the largest and smallest floats */
     llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols, t->format.points ? t->format.p : 1, options->order, column, d);
     for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
         if (damping > 10.0f) {
             if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
             return LLMQ_E_INDEFINITE;
         }
-        if (m) llmq__copy_hessian(h, column, damping * mean, m);
-        for (i = 0; i < h->cols && !m; i++) d[i] = llmq__diagonal(h, i) + damping * mean;
-        bad = m ? llmq__factor(llmq__kernels(t->kernels), h, column, damping * mean, m, d) : h->cols;
+        llmq__copy_hessian(h, column, down, damping * mean, m, d);
+        bad = llmq__factor(llmq__kernels(t->kernels), h->cols, m, d);
         if (bad == h->cols) break;
     }
     f->cols = h->cols;
@@ -3301,9 +3318,9 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     f->p = t->format.p;
     f->transform = h->transform;
     f->damping = damping;
-    f->first_order = options->first_order * mean;
     f->m = m;
-    f->d = llmq__all_equal(d, h->cols) && !(m && options->first_order > 0.0f) ? 0 : d;
+    f->d = llmq__all_equal(d, h->cols) ? 0 : d;
+    f->first_order = options->first_order * mean / (f->d ? 1.0f : d[0]);
     f->column = column;
     return LLMQ_OK;
 }
@@ -3363,14 +3380,16 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
     for (; r < LLMQ__FED; r++) a->scale[r] = a->inverse[r] = a->down[r] = 0.0f;
 }
 
-/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. */
+/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
 LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t dims)
 {
     LLMQ__EXACT
     uint32_t p = a->e.format->p, i, j, r, k;
+    float most = 0.0f;
+    for (j = 0; j < dims && a->f->d; j++) most = a->f->d[s + j] > most ? a->f->d[s + j] : most;
     for (j = 0; j < dims; j++) {
         const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * LLMQ__FED;
-        float root = a->f->d && j ? llmq__sqrt(a->f->d[s + j] / a->f->d[s]) : 1.0f;
+        float root = a->f->d ? llmq__sqrt(a->f->d[s + j] / most) : 1.0f;
         for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
             for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__FED + r] * (b ? b[i] : 1.0f);
@@ -3438,7 +3457,7 @@ static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
             for (r = 0; r < LLMQ__FED; r++) y[j * (size_t)LLMQ__FED + r] -= y[k * (size_t)LLMQ__FED + r] * f->m[llmq__packed(k) + j];
     for (k = s; k < cols; k++)
         for (r = 0; r < LLMQ__FED; r++)
-            a->target[k * (size_t)LLMQ__FED + r] -= f->first_order / f->d[k] * y[k * (size_t)LLMQ__FED + r];
+            a->target[k * (size_t)LLMQ__FED + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)LLMQ__FED + r];
 }
 
 /* Rows r ... r + a->rows of W, the first at w. */
@@ -3468,7 +3487,7 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
 static size_t llmq__feeder_floats(const llmq_tensor *t)
 {
     size_t grid = llmq__size_mul((size_t)1 << t->format.bits, 2 * (size_t)t->format.p), lanes = llmq__size_mul(t->cols, 3 * LLMQ__FED + 1);
-    return llmq__size_add(grid, llmq__size_add(lanes, LLMQ__FED * (t->format.p + 4)));
+    return llmq__size_add(llmq__size_add(lanes, LLMQ__FED * (t->format.p + 4)), grid);
 }
 
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
@@ -3519,11 +3538,11 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
     if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
-    if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-    if (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p || !llmq__transform_same(&f->transform, &t->transform))
-        return LLMQ_E_BASIS;
+    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
+                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
     after = llmq__feeder_init(&a, t, f, effort, (float *)work);
     rest = work_size - (size_t)((char *)after - (char *)work);
     for (r = r0; r < r1; r += a.rows) {
