@@ -5,6 +5,7 @@
 #   make check       test, the suites as C++11, the fuzzer's mutation loop, the tool's long runs
 #   make matrix      the suites on other processors under qemu, big-endian among them; all kernels (a quarter of an hour)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
+#   make feedback    what error feedback gains on correlated inputs
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make sense       how well sensitivities foretell the loss of quantizing a layer alone
 #   make size        code size of the header's halves
@@ -27,7 +28,7 @@ HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
 BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
 
-.PHONY: demo test check matrix distortion eval sense size bench plots readme grids vectors fuzz-long clean
+.PHONY: demo test check matrix distortion feedback eval sense size bench plots readme grids vectors fuzz-long clean
 
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
@@ -40,6 +41,9 @@ $(B)/distortion: bench/distortion.c llmq.h llmq_simd.h | $(B)
 
 $(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
+
+$(B)/test_feedback: tests/test_feedback.c tests/feedback.h tests/check.h llmq.h llmq_simd.h | $(B)
+	$(CC) $(CFLAGS) -o $@ tests/test_feedback.c -lm
 
 $(B):
 	mkdir -p $(B)
@@ -59,6 +63,9 @@ matrix:
 
 distortion: $(B)/distortion
 	@$(B)/distortion
+
+feedback: $(B)/test_feedback
+	@$(B)/test_feedback figures
 
 eval: $(B)/llmq
 	@tests/eval.sh $(B)/llmq
@@ -86,6 +93,7 @@ grids:
 vectors:
 	$(PYTHON) tests/gen/vectors.py
 	$(PYTHON) tests/gen/attention.py
+	$(PYTHON) tests/gen/feedback.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 

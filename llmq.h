@@ -557,7 +557,8 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
    Different row ranges may be worked on at the same time, each with the same tokens and its own workspace; the one that
    starts at row 0 counts the weight. However tokens are cut into calls, and rows into ranges, the bits are the same.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input, or a weight that is not finite or negative (error, which may
-   be NULL, names token and column; column cols is the weight): nothing was added then.
+   be NULL, names token and column; column cols is the weight): nothing was added then. Before a transform, too, numbers above
+   2^60 count as that, so that it cannot overflow.
    Cost: about r1^2 / 2 - r0^2 / 2 multiply-adds a token. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
                                                      uint32_t count, const float *weight, void *work, size_t work_size,
@@ -684,8 +685,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    diagonal, damping becomes ten times as large (at least 1e-6), up to 10, and the factor is made anew.
    Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal, within them vectors likewise
    (an incomplete vector stays the last), which spends the freedom of later columns on the inputs that matter most.
-   First order [R8]: after each group f loses first_order * f (H^-1 of the columns to come) * mean(diagonal), which draws weights
-   back to where they were, since H is only what this text says; 0 is off.  */
+   First order [R8]: after each group, with M cut to the columns to come, the moves f M^-1 of their weights lose
+   first_order * (f M^-1) (H^-1 of these columns) * mean(diagonal), which draws weights back to where they were, since H is only
+   what this text says; 0 is off. Where an eigenvalue of H is below first_order * mean(diagonal) / 2, it throws them too far.
+   H counts up to a factor: D is that of H / 2^k with a mean of the diagonal in [1, 2), so that huge and tiny inputs do no harm. */
 #if !LLMQ_NO_CALIBRATION
 #define LLMQ_ORDER_NATURAL  0
 #define LLMQ_ORDER_DIAGONAL 1
@@ -701,9 +704,9 @@ typedef struct llmq_feedback {
     uint32_t cols, group, p;
     llmq_transform transform;
     float damping;          /* that was needed */
-    float first_order;      /* times the mean of the diagonal */
+    float first_order;      /* times the mean of the diagonal / 2^k, and divided by what is equal if d is NULL */
     const float *m;         /* row k of M^T, its entries 0 ... k, at k (k + 1) / 2; NULL if H was a diagonal */
-    const float *d;         /* D, in the order of the columns below; NULL: all are equal */
+    const float *d;         /* D / 2^k, in the order of the columns below; NULL: all are equal */
     const uint32_t *column; /* the columns in the order in which they are quantized */
 } llmq_feedback;
 
@@ -720,9 +723,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const l
                                                        llmq_error *error);
 
 /* llmq_encode with feedback: rows [r0, r1) as there. Rows in different ranges may be encoded at the same time, with a workspace
-   each: the bits are the same. Raw formats are stored without feedback. Workspace: about 132 cols bytes + 8 n p.
-   Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with LLMQ_E_NOT_FINITE no row is written, with
-   LLMQ_E_STOPPED earlier rows are. Cost: those of llmq_encode, and cols / 2 multiply-adds a weight. */
+   each: the bits are the same. Raw formats are stored without feedback. Workspace: about 196 cols bytes + 8 n p.
+   progress is called after every 16 rows. Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with
+   LLMQ_E_NOT_FINITE no row is written, with LLMQ_E_STOPPED earlier rows are. Cost: those of llmq_encode, and cols / 2
+   multiply-adds a weight; with first order also cols^2 / (3 group). */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
                                                          size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
@@ -2531,6 +2535,13 @@ static float llmq__short(float x)
     return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & ~(uint32_t)0xfffu));
 }
 
+/* x, or 2^60 with its sign if it is larger. */
+static float llmq__clamp(float x)
+{
+    const float most = 1.15292150e18f;
+    return x > most ? most : x < -most ? -most : x;
+}
+
 static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
                                uint32_t count, uint32_t n)
 {
@@ -2636,7 +2647,7 @@ static llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t
     llmq_status status;
     uint32_t t, j;
     for (t = 0; t < count; t++, x += stride) {
-        LLMQ_MEMCPY(row, x, h->cols * sizeof *row);
+        for (j = 0; j < h->cols; j++) row[j] = h->transform.count ? llmq__clamp(x[j]) : x[j];
         status = llmq_transform_apply(&h->transform, LLMQ_TO_ACTIVATION, row, h->cols, end, rest, h->kernels);
         if (status != LLMQ_OK) return status;
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
@@ -2664,7 +2675,7 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
         status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : 0, (float *)work, work_size);
         if (status != LLMQ_OK) return status;
     }
-    for (t = 0; t < count && r0 == 0; t++) h->weight += weight ? (double)weight[t] : 1.0;
+    for (t = 0; t < count && r0 == 0 && r1 > 0; t++) h->weight += weight ? (double)weight[t] : 1.0;
     return LLMQ_OK;
 }
 
@@ -3156,7 +3167,7 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 #if !LLMQ_NO_CALIBRATION
 
 #define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
-#define LLMQ__ABREAST 16    /* rows of W that are encoded together, one a lane */
+#define LLMQ__FED 16    /* rows of W that are encoded together, one a lane */
 #define LLMQ__STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
 
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
@@ -3173,10 +3184,10 @@ static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->
 
 static float llmq__diagonal_mean(const llmq_hessian *h, uint32_t first, uint32_t n)
 {
-    float sum = 0.0f;
+    double sum = 0.0; /* which does not overflow */
     uint32_t i;
-    for (i = first; i < first + n; i++) sum += llmq__diagonal(h, i);
-    return sum / (float)n;
+    for (i = first; i < first + n; i++) sum += (double)llmq__diagonal(h, i);
+    return (float)(sum / (double)n);
 }
 
 /* Runs of `run` columns in [first, first + n), a shorter one last, by decreasing mean of their diagonal: column[i] for i < n. Only whole
@@ -3206,14 +3217,20 @@ static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int o
     }
 }
 
-/* m = H with its columns in order, and `add` on the diagonal. */
-static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float add, float *m)
+/* m = H * down with its columns in order, and `add` on the diagonal, which is also d. m NULL: only d. */
+static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float down, float add, float *m, float *d)
 {
+    LLMQ__EXACT
     uint32_t i, j;
     for (i = 0; i < h->cols; i++) {
-        float *row = m + llmq__packed(i);
-        for (j = 0; j <= i; j++) row[j] = column[i] > column[j] ? h->h[llmq__packed(column[i]) + column[j]] : h->h[llmq__packed(column[j]) + column[i]];
-        row[i] += add;
+        float *row = m ? m + llmq__packed(i) : 0;
+        d[i] = llmq__diagonal(h, column[i]) * down + add;
+        if (!m) continue;
+        for (j = 0; j < i; j++) {
+            uint32_t a = column[i], b = column[j];
+            row[j] = (a > b ? h->h[llmq__packed(a) + b] : h->h[llmq__packed(b) + a]) * down;
+        }
+        row[i] = d[i];
     }
 }
 
@@ -3224,23 +3241,26 @@ static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_
     k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
 }
 
-/* m, a packed lower triangle, becomes M^T and D where m = M D M^T: pivots from the last to the first, each taken off the rows
-   above it. The pivots of a block go through a row together: what happens to an entry, and in which order, is the same.
-   Returns the number of columns, or that of a pivot which is not positive enough. */
-static uint32_t llmq__factor(const llmq_kernels *k, const llmq_hessian *h, const uint32_t *column, float add, float *m, float *d)
+/* m, a packed lower triangle with the diagonal d, becomes M^T and d D where m = M D M^T: pivots from the last to the first, each
+   taken off the rows above it. The pivots of a block go through a row together: what happens to an entry, and in which order,
+   is the same. m NULL: a diagonal. Returns n, the number of columns, or that of a pivot which is not positive enough. */
+static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
 {
-    uint32_t n = h->cols, i, j, j0, j1;
-    for (j1 = n; j1 > 0; j1 = j0) {
+    uint32_t i, j, j0, j1;
+    for (j = 0; j < n && !m; j++)
+        if (!(d[j] > 0.0f)) return j;
+    for (j1 = m ? n : 0; j1 > 0; j1 = j0) {
         j0 = j1 > LLMQ__PIVOTS ? j1 - LLMQ__PIVOTS : 0;
         for (j = j1; j-- > j0;) {
+            float own = d[j];
             d[j] = m[llmq__packed(j) + j];
-            if (!(d[j] > (llmq__diagonal(h, column[j]) + add) * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
+            if (!(d[j] > own * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
             for (i = j0; i < j; i++) llmq__eliminate(k, m, i, j);
         }
         for (i = 0; i < j0; i++)
             for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
     }
-    for (j = 0; j < n; j++) {
+    for (j = 0; j < n && m; j++) {
         float *row = m + llmq__packed(j);
         for (i = 0; i < j; i++) row[i] = llmq__short(row[i] / d[j]);
         row[j] = 1.0f;
@@ -3252,8 +3272,11 @@ static uint32_t llmq__factor(const llmq_kernels *k, const llmq_hessian *h, const
 static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
 {
     uint32_t i;
-    for (i = 0; i < (h->full ? h->cols : 1); i++)
-        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h, i, h->full ? i + 1 : h->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    for (i = 0; i < h->cols; i++)
+        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error) != LLMQ_OK) {
+            if (error && !h->full) error->col = i;
+            return LLMQ_E_NOT_FINITE;
+        }
     return LLMQ_OK;
 }
 
@@ -3269,8 +3292,8 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
 {
     LLMQ__EXACT
     static const llmq_feedback_options usual = { 0.01f, 0.0f, LLMQ_ORDER_NATURAL };
-    float *d = (float *)mem, *m, mean, damping;
-    uint32_t *column, bad = 0, i;
+    float *d = (float *)mem, *m, mean, down, damping;
+    uint32_t *column, bad = 0, e;
     size_t need = llmq_feedback_size(h);
     llmq_status status;
     if (!options) options = &usual;
@@ -3285,15 +3308,17 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     mean = llmq__diagonal_mean(h, 0, h->cols);
     damping = options->damping;
     if (!(mean > 0.0f)) mean = 1.0f, damping = damping > 0.0f ? damping : 1.0f; /* an input that is always 0 */
+    e = llmq__float_bits(mean) >> 23;
+    down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
+    mean *= down; /* in [1, 2), but for the largest and smallest floats */
     llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols, t->format.points ? t->format.p : 1, options->order, column, d);
     for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
         if (damping > 10.0f) {
             if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
             return LLMQ_E_INDEFINITE;
         }
-        if (m) llmq__copy_hessian(h, column, damping * mean, m);
-        for (i = 0; i < h->cols && !m; i++) d[i] = llmq__diagonal(h, i) + damping * mean;
-        bad = m ? llmq__factor(llmq__kernels(t->kernels), h, column, damping * mean, m, d) : h->cols;
+        llmq__copy_hessian(h, column, down, damping * mean, m, d);
+        bad = llmq__factor(llmq__kernels(t->kernels), h->cols, m, d);
         if (bad == h->cols) break;
     }
     f->cols = h->cols;
@@ -3301,14 +3326,14 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     f->p = t->format.p;
     f->transform = h->transform;
     f->damping = damping;
-    f->first_order = options->first_order * mean;
     f->m = m;
-    f->d = llmq__all_equal(d, h->cols) && !(m && options->first_order > 0.0f) ? 0 : d;
+    f->d = llmq__all_equal(d, h->cols) ? 0 : d;
+    f->first_order = options->first_order * mean / (f->d ? 1.0f : d[0]);
     f->column = column;
     return LLMQ_OK;
 }
 
-/* What encodes LLMQ__ABREAST rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+/* What encodes LLMQ__FED rows at a time. Buffers of a number for each column and row keep the rows side by side. */
 typedef struct llmq__feeder {
     llmq__encoder e;
     const llmq_tensor *t;
@@ -3317,7 +3342,7 @@ typedef struct llmq__feeder {
     float *target;     /* f: what the errors of earlier columns add to w */
     float *move;       /* the same for a step of first order */
     float *points;     /* the grid in the metric of a vector, p > 1 */
-    float *x;          /* vectors to be quantized: LLMQ__ABREAST of p numbers */
+    float *x;          /* vectors to be quantized: LLMQ__FED of p numbers */
     int32_t *exponent; /* a row of w is what was given / 2^exponent */
     float *scale, *inverse, *down;  /* of each row in the group: w' = point * scale; w is w * down * inverse in units of the grid */
     uint8_t *out;      /* the first row's record */
@@ -3335,10 +3360,10 @@ static void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t
     for (; k0 < k1; k0 += n) {
         n = llmq__min(8, k1 - k0);
         for (i = 0; i < n; i++) {
-            out[i] = a->target + (size_t)(k0 + i) * LLMQ__ABREAST;
+            out[i] = a->target + (size_t)(k0 + i) * LLMQ__FED;
             m[i] = a->f->m + llmq__packed(k0 + i) + t0;
         }
-        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * LLMQ__ABREAST, LLMQ__ABREAST, n, t1 - t0, LLMQ__ABREAST);
+        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * LLMQ__FED, LLMQ__FED, n, t1 - t0, LLMQ__FED);
     }
 }
 
@@ -3352,7 +3377,7 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
         uint8_t *record = a->out + r * a->t->row_size;
         int32_t own;
         uint16_t bits, stored;
-        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * LLMQ__ABREAST + r] + a->target[(size_t)(s + i) * LLMQ__ABREAST + r];
+        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * LLMQ__FED + r] + a->target[(size_t)(s + i) * LLMQ__FED + r];
         bits = llmq__choose_scale(&a->e, y, n, &own, a->effort);
         stored = llmq__raise_scale(bits, a->exponent[r] + own);
         llmq__store16(record + 2 * group, stored);
@@ -3360,21 +3385,23 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
         a->inverse[r] = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
         a->scale[r] = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
     }
-    for (; r < LLMQ__ABREAST; r++) a->scale[r] = a->inverse[r] = a->down[r] = 0.0f;
+    for (; r < LLMQ__FED; r++) a->scale[r] = a->inverse[r] = a->down[r] = 0.0f;
 }
 
-/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. */
+/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
 LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t dims)
 {
     LLMQ__EXACT
     uint32_t p = a->e.format->p, i, j, r, k;
+    float most = 0.0f;
+    for (j = 0; j < dims && a->f->d; j++) most = a->f->d[s + j] > most ? a->f->d[s + j] : most;
     for (j = 0; j < dims; j++) {
-        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * LLMQ__ABREAST;
-        float root = a->f->d && j ? llmq__sqrt(a->f->d[s + j] / a->f->d[s]) : 1.0f;
-        for (r = 0; r < LLMQ__ABREAST; r++) a->x[r * p + j] = f[r];
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * LLMQ__FED;
+        float root = a->f->d ? llmq__sqrt(a->f->d[s + j] / most) : 1.0f;
+        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
-            for (r = 0; r < LLMQ__ABREAST; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__ABREAST + r] * (b ? b[i] : 1.0f);
-        for (r = 0; r < LLMQ__ABREAST; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->down[r] * a->inverse[r];
+            for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__FED + r] * (b ? b[i] : 1.0f);
+        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->down[r] * a->inverse[r];
         for (k = 0; k < a->e.format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e.points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -3392,14 +3419,14 @@ LLMQ__APART void llmq__feed_vector(const llmq__feeder *a, uint32_t s, uint32_t d
     uint32_t column = a->f->column[s], group = column / a->e.layout.group, r, j;
     uint32_t index = group * a->e.layout.vectors + column % a->e.layout.group / f->p;
     llmq__feed_metric(a, s, dims);
-    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, LLMQ__ABREAST, a->e.code);
-    else for (r = 0; r < LLMQ__ABREAST; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, LLMQ__FED, a->e.code);
+    else for (r = 0; r < LLMQ__FED; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
     for (r = 0; r < a->rows; r++) {
         uint32_t code = a->inverse[r] > 0.0f ? a->e.code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
         llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, f->bits, a->e.layout.codes, index, code);
         for (j = 0; j < dims; j++) {
-            float *error = &a->error[(size_t)(s + j) * LLMQ__ABREAST + r];
+            float *error = &a->error[(size_t)(s + j) * LLMQ__FED + r];
             *error = llmq__short(*error - (float)point[j] * a->scale[r]);
         }
     }
@@ -3429,22 +3456,22 @@ static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
     LLMQ__EXACT
     const llmq_feedback *f = a->f;
     uint32_t cols = a->t->cols, j, k, r;
-    LLMQ_MEMCPY(y + (size_t)s * LLMQ__ABREAST, a->target + (size_t)s * LLMQ__ABREAST, (size_t)(cols - s) * LLMQ__ABREAST * sizeof *y);
+    LLMQ_MEMCPY(y + (size_t)s * LLMQ__FED, a->target + (size_t)s * LLMQ__FED, (size_t)(cols - s) * LLMQ__FED * sizeof *y);
     for (k = s; k < cols; k++)
         for (j = s; j < k; j++)
-            for (r = 0; r < LLMQ__ABREAST; r++) y[k * (size_t)LLMQ__ABREAST + r] -= y[j * (size_t)LLMQ__ABREAST + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < LLMQ__FED; r++) y[k * (size_t)LLMQ__FED + r] -= y[j * (size_t)LLMQ__FED + r] * f->m[llmq__packed(k) + j];
     for (k = cols; k-- > s;)
         for (j = s; j < k; j++)
-            for (r = 0; r < LLMQ__ABREAST; r++) y[j * (size_t)LLMQ__ABREAST + r] -= y[k * (size_t)LLMQ__ABREAST + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < LLMQ__FED; r++) y[j * (size_t)LLMQ__FED + r] -= y[k * (size_t)LLMQ__FED + r] * f->m[llmq__packed(k) + j];
     for (k = s; k < cols; k++)
-        for (r = 0; r < LLMQ__ABREAST; r++)
-            a->target[k * (size_t)LLMQ__ABREAST + r] -= f->first_order / f->d[k] * y[k * (size_t)LLMQ__ABREAST + r];
+        for (r = 0; r < LLMQ__FED; r++)
+            a->target[k * (size_t)LLMQ__FED + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)LLMQ__FED + r];
 }
 
 /* Rows r ... r + a->rows of W, the first at w. */
 static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
 {
-    const size_t all = (size_t)a->t->cols * LLMQ__ABREAST;
+    const size_t all = (size_t)a->t->cols * LLMQ__FED;
     uint32_t r, s, n;
     llmq_status status;
     LLMQ_MEMSET(a->error, 0, all * sizeof(float));
@@ -3454,7 +3481,7 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
         a->exponent[r] = llmq__normalise(w, a->t->cols, a->e.row);
         status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e.row, a->t->cols, work, work_size, a->t->kernels);
         if (status != LLMQ_OK) return status;
-        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__ABREAST + r] = a->e.row[a->f->column[s]];
+        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__FED + r] = a->e.row[a->f->column[s]];
     }
     for (s = 0; s < a->t->cols; s += n) {
         n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s] / a->e.layout.group * a->e.layout.group);
@@ -3467,8 +3494,8 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
 /* Floats of the workspace, besides the codes: a row, the grid twice, three numbers a column and row, vectors, four numbers a row. */
 static size_t llmq__feeder_floats(const llmq_tensor *t)
 {
-    size_t grid = llmq__size_mul((size_t)1 << t->format.bits, 2 * (size_t)t->format.p), lanes = llmq__size_mul(t->cols, 3 * LLMQ__ABREAST + 1);
-    return llmq__size_add(grid, llmq__size_add(lanes, LLMQ__ABREAST * (t->format.p + 4)));
+    size_t grid = llmq__size_mul((size_t)1 << t->format.bits, 2 * (size_t)t->format.p), lanes = llmq__size_mul(t->cols, 3 * LLMQ__FED + 1);
+    return llmq__size_add(llmq__size_add(lanes, LLMQ__FED * (t->format.p + 4)), grid);
 }
 
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
@@ -3476,14 +3503,14 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     size_t codes, work;
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     if (!t->format.points) return llmq_encode_work_size(t);
-    codes = (llmq__layout_of(t).vectors + LLMQ__ABREAST) * sizeof(uint16_t);
+    codes = (llmq__layout_of(t).vectors + LLMQ__FED) * sizeof(uint16_t);
     work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
     return llmq__size_add(llmq__size_mul(llmq__feeder_floats(t), sizeof(float)), codes > work ? codes : work);
 }
 
 static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
 {
-    size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__ABREAST;
+    size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
     a->t = t;
     a->f = f;
     a->effort = effort;
@@ -3496,11 +3523,11 @@ static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llm
     a->error = at, at += all;
     a->target = at, at += all;
     a->move = at, at += all;
-    a->x = at, at += LLMQ__ABREAST * (size_t)t->format.p;
-    a->scale = at, at += LLMQ__ABREAST;
-    a->inverse = at, at += LLMQ__ABREAST;
-    a->down = at, at += LLMQ__ABREAST;
-    a->exponent = (int32_t *)(void *)at, at += LLMQ__ABREAST;
+    a->x = at, at += LLMQ__FED * (size_t)t->format.p;
+    a->scale = at, at += LLMQ__FED;
+    a->inverse = at, at += LLMQ__FED;
+    a->down = at, at += LLMQ__FED;
+    a->exponent = (int32_t *)(void *)at, at += LLMQ__FED;
     a->e.code = (uint16_t *)(void *)at;
     for (i = 0; i < grid; i++) a->e.points[i] = (float)t->format.points[i];
     return at;
@@ -3519,15 +3546,15 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
     if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
-    if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-    if (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p || !llmq__transform_same(&f->transform, &t->transform))
-        return LLMQ_E_BASIS;
+    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
+                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
     after = llmq__feeder_init(&a, t, f, effort, (float *)work);
     rest = work_size - (size_t)((char *)after - (char *)work);
     for (r = r0; r < r1; r += a.rows) {
-        a.rows = llmq__min(LLMQ__ABREAST, r1 - r);
+        a.rows = llmq__min(LLMQ__FED, r1 - r);
         a.out = (uint8_t *)data + r * t->row_size;
         if ((status = llmq__feed_rows(&a, w + r * stride, stride, after, rest)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + a.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
@@ -4151,7 +4178,7 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__PANEL
 #undef LLMQ__PANELS
 #undef LLMQ__PIVOTS
-#undef LLMQ__ABREAST
+#undef LLMQ__FED
 #undef LLMQ__STRIP
 #undef LLMQ__ALIGN
 #undef LLMQ__MAJOR
