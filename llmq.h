@@ -2598,7 +2598,7 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
 }
 
 /* Are count tokens and their weights something to add? */
-static llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count, const float *weight, llmq_error *error)
+LLMQ__APART llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count, const float *weight, llmq_error *error)
 {
     uint32_t t;
     for (t = 0; t < count; t++) {
@@ -2612,7 +2612,7 @@ static llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t co
 }
 
 /* Rows [i, i + rows) of a full H, within a panel, += the panels' tokens in the columns of the panel that begins at c <= i. */
-static void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
+LLMQ__APART void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
 {
     const float *v = panels + (size_t)c * LLMQ__TOKENS;
     float *out[8];
@@ -2627,7 +2627,7 @@ static void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, ui
 }
 
 /* Rows [r0, r1) of a full H += the panels' tokens. */
-static void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
+LLMQ__APART void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
 {
     uint32_t g, i, c, rows;
     for (g = 0; g < r1; g += LLMQ__PANELS * LLMQ__PANEL)
@@ -2638,7 +2638,7 @@ static void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, co
 }
 
 /* Rows [r0, r1) of H += at most LLMQ__TOKENS tokens. */
-static llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
+LLMQ__APART llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
                                     const float *weight, float *row, size_t work_size)
 {
     LLMQ__EXACT
@@ -3334,6 +3334,11 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
 }
 
 /* What encodes LLMQ__FED rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+typedef struct llmq__fed {
+    int32_t exponent;            /* a row of w is what was given / 2^exponent */
+    float scale, inverse, down;  /* in the group: w' = point * scale; w is w * down * inverse in units of the grid */
+} llmq__fed;
+
 typedef struct llmq__feeder {
     llmq__encoder e;
     const llmq_tensor *t;
@@ -3343,8 +3348,7 @@ typedef struct llmq__feeder {
     float *move;       /* the same for a step of first order */
     float *points;     /* the grid in the metric of a vector, p > 1 */
     float *x;          /* vectors to be quantized: LLMQ__FED of p numbers */
-    int32_t *exponent; /* a row of w is what was given / 2^exponent */
-    float *scale, *inverse, *down;  /* of each row in the group: w' = point * scale; w is w * down * inverse in units of the grid */
+    llmq__fed *row;    /* LLMQ__FED of them */
     uint8_t *out;      /* the first row's record */
     uint32_t rows;
     int effort;
@@ -3379,13 +3383,13 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
         uint16_t bits, stored;
         for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * LLMQ__FED + r] + a->target[(size_t)(s + i) * LLMQ__FED + r];
         bits = llmq__choose_scale(&a->e, y, n, &own, a->effort);
-        stored = llmq__raise_scale(bits, a->exponent[r] + own);
+        stored = llmq__raise_scale(bits, a->row[r].exponent + own);
         llmq__store16(record + 2 * group, stored);
-        a->down[r] = llmq__bits_float((uint32_t)(127 - own) << 23);
-        a->inverse[r] = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
-        a->scale[r] = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
+        a->row[r].down = llmq__bits_float((uint32_t)(127 - own) << 23);
+        a->row[r].inverse = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
+        a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
     }
-    for (; r < LLMQ__FED; r++) a->scale[r] = a->inverse[r] = a->down[r] = 0.0f;
+    for (; r < LLMQ__FED; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
 }
 
 /* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
@@ -3401,7 +3405,7 @@ LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t d
         for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
             for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__FED + r] * (b ? b[i] : 1.0f);
-        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->down[r] * a->inverse[r];
+        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->row[r].down * a->row[r].inverse;
         for (k = 0; k < a->e.format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e.points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -3422,18 +3426,18 @@ LLMQ__APART void llmq__feed_vector(const llmq__feeder *a, uint32_t s, uint32_t d
     if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, LLMQ__FED, a->e.code);
     else for (r = 0; r < LLMQ__FED; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
     for (r = 0; r < a->rows; r++) {
-        uint32_t code = a->inverse[r] > 0.0f ? a->e.code[r] : 0;
+        uint32_t code = a->row[r].inverse > 0.0f ? a->e.code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
         llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, f->bits, a->e.layout.codes, index, code);
         for (j = 0; j < dims; j++) {
             float *error = &a->error[(size_t)(s + j) * LLMQ__FED + r];
-            *error = llmq__short(*error - (float)point[j] * a->scale[r]);
+            *error = llmq__short(*error - (float)point[j] * a->row[r].scale);
         }
     }
 }
 
 /* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
-static void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
+LLMQ__APART void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
 {
     uint32_t p = a->e.format->p, strip = LLMQ__STRIP / p * p, end = s + n, b, v, last, dims;
     llmq__feed_scales(a, s, n);
@@ -3469,7 +3473,7 @@ static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
 }
 
 /* Rows r ... r + a->rows of W, the first at w. */
-static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
+LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
 {
     const size_t all = (size_t)a->t->cols * LLMQ__FED;
     uint32_t r, s, n;
@@ -3478,7 +3482,7 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
     LLMQ_MEMSET(a->target, 0, all * sizeof(float));
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
-        a->exponent[r] = llmq__normalise(w, a->t->cols, a->e.row);
+        a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e.row);
         status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e.row, a->t->cols, work, work_size, a->t->kernels);
         if (status != LLMQ_OK) return status;
         for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__FED + r] = a->e.row[a->f->column[s]];
@@ -3508,7 +3512,7 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     return llmq__size_add(llmq__size_mul(llmq__feeder_floats(t), sizeof(float)), codes > work ? codes : work);
 }
 
-static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
+LLMQ__APART float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
 {
     size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
     a->t = t;
@@ -3524,42 +3528,56 @@ static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llm
     a->target = at, at += all;
     a->move = at, at += all;
     a->x = at, at += LLMQ__FED * (size_t)t->format.p;
-    a->scale = at, at += LLMQ__FED;
-    a->inverse = at, at += LLMQ__FED;
-    a->down = at, at += LLMQ__FED;
-    a->exponent = (int32_t *)(void *)at, at += LLMQ__FED;
+    a->row = (llmq__fed *)(void *)at, at += LLMQ__FED * sizeof(llmq__fed) / sizeof(float);
     a->e.code = (uint16_t *)(void *)at;
     for (i = 0; i < grid; i++) a->e.points[i] = (float)t->format.points[i];
     return at;
+}
+
+/* What llmq_feedback_encode is given, before the first row is touched. */
+LLMQ__APART llmq_status llmq__feedback_check(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                             const llmq_feedback *f, const void *work, size_t work_size, llmq_error *error)
+{
+    size_t need = llmq_feedback_work_size(t);
+    uint32_t r;
+    if (r0 > r1 || r1 > t->rows || stride < t->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
+                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
+    for (r = r0; r < r1; r++)
+        if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    return LLMQ_OK;
+}
+
+/* count rows from w on into the records from out on. */
+LLMQ__APART llmq_status llmq__feed_range(const llmq_tensor *t, uint8_t *out, const float *w, size_t stride, uint32_t count,
+                                         const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size)
+{
+    llmq__feeder a;
+    llmq_status status;
+    uint32_t done;
+    float *after = llmq__feeder_init(&a, t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, (float *)work);
+    work_size -= (size_t)((char *)after - (char *)work);
+    a.out = out;
+    for (done = 0; done < count; w += LLMQ__FED * stride, a.out += LLMQ__FED * t->row_size) {
+        a.rows = llmq__min(LLMQ__FED, count - done);
+        if ((status = llmq__feed_rows(&a, w, stride, after, work_size)) != LLMQ_OK) return status;
+        done += a.rows;
+        if (options && options->progress && options->progress(options->context, done, count)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
 }
 
 LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
                                           const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
                                           llmq_error *error)
 {
-    llmq__feeder a;
     llmq_status status;
-    uint32_t r;
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    size_t need = llmq_feedback_work_size(t), rest;
-    float *after;
-    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
-    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
-                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
-    for (r = r0; r < r1; r++)
-        if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    if (!t || !data || data != t->data || !w || !f) return LLMQ_E_ARG;
+    if (options && (options->effort < LLMQ_EFFORT_DEFAULT || options->effort > LLMQ_EFFORT_BEST)) return LLMQ_E_ARG;
+    if ((status = llmq__feedback_check(t, r0, r1, w, stride, f, work, work_size, error)) != LLMQ_OK) return status;
     if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-    after = llmq__feeder_init(&a, t, f, effort, (float *)work);
-    rest = work_size - (size_t)((char *)after - (char *)work);
-    for (r = r0; r < r1; r += a.rows) {
-        a.rows = llmq__min(LLMQ__FED, r1 - r);
-        a.out = (uint8_t *)data + r * t->row_size;
-        if ((status = llmq__feed_rows(&a, w + r * stride, stride, after, rest)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
-    }
-    return LLMQ_OK;
+    return llmq__feed_range(t, (uint8_t *)data + r0 * t->row_size, w + r0 * stride, stride, r1 - r0, f, options, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */
