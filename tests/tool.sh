@@ -56,8 +56,67 @@ check "python reads its grid" grep -q 'grid.v3n40' "$work/dump"
 check "inspect shows its grid" grep -q 'custom.*grid.v3n40' <("$tool" inspect "$work/v3n40.llmq")
 check "and it runs" "$tool" ppl "$work/v3n40.llmq" --text $text --tokens 64 > /dev/null 2>&1
 
+# calibration
+calib=examples/model/calib.txt
+sense="$tool sense $model --calib $calib --tokens 1500 --samples 8"
+check "sense" $sense -o "$work/sums" --imatrix "$work/im.gguf" > "$work/sense.out" 2> /dev/null
+check "it says what it did" grep -qE 'sums over 1500 tokens for 4 layers; [0-9.]+ s' "$work/sense.out"
+check "no part is left" test ! -e "$work/sums.layer0"
+$sense -o "$work/cut" > /dev/null 2>&1 & pid=$!
+for i in $(seq 200); do [ -e "$work/cut.layer1" ] && break; sleep 0.02; done
+kill -INT $pid; wait $pid 2> /dev/null
+check "parts of a run that was stopped" test -e "$work/cut.layer0" -a ! -e "$work/cut"
+touch -d '2001-01-01' "$work/cut.layer0"
+cp -p "$work/cut.layer0" "$work/kept"
+$sense -o "$work/cut" > /dev/null 2>&1
+check "a run goes on where it was stopped, to the same bytes" cmp -s "$work/cut" "$work/sums"
+cp "$work/kept" "$work/other.layer0" # a part of another run is not used
+"$tool" sense $model --calib $calib --tokens 600 --samples 8 -o "$work/other" > /dev/null 2>&1
+"$tool" sense $model --calib $calib --tokens 600 --samples 8 -o "$work/fresh" > /dev/null 2>&1
+check "not with another run's parts" cmp -s "$work/other" "$work/fresh"
+for k in 1 2; do $sense --part $k/2 -o "$work/part$k" > /dev/null 2>&1; done
+"$tool" merge "$work/merged" "$work/part1" "$work/part2" > /dev/null
+"$tool" merge "$work/merged2" "$work/part1" "$work/part2" > /dev/null
+check "merged twice, same bytes" cmp -s "$work/merged" "$work/merged2"
+for s in sums merged; do
+    "$tool" quantize $model "$work/$s.llmq" --format g3 --hessian "$work/$s" > "$work/$s.out" 2> /dev/null
+    "$tool" ppl "$work/$s.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/$s.kl"
+done
+"$tool" ppl "$work/g3.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/g3.kl"
+check "feedback: KL $(cat "$work/sums.kl") below $(cat "$work/g3.kl")" less "$(cat "$work/sums.kl")" "$(cat "$work/g3.kl")"
+check "with merged sums too: $(cat "$work/merged.kl")" less "$(cat "$work/merged.kl")" "$(cat "$work/g3.kl")"
+check "the same bits a weight" grep -q '3.250 bits a weight' "$work/sums.out"
+for o in "--kind plain" "--kind diagonal --transform none" "--order diagonal" "--first-order 0.05" "--damping 0.1"; do
+    check "quantize $o" "$tool" quantize $model "$work/x.llmq" --format v2n16 --hessian "$work/sums" $o > /dev/null 2>&1
+done
+check "an importance matrix" "$tool" quantize $model "$work/im.llmq" --format g3 --transform none --hessian "$work/im.gguf" > /dev/null 2>&1
+"$tool" quantize $model "$work/diagonal.llmq" --format g3 --transform none --hessian "$work/sums" --kind diagonal > /dev/null 2>&1
+TSV=1 "$tool" compare "$work/im.llmq" --text $text --tokens 64 --formats f32 --key x 2> /dev/null | grep original.ppl > "$work/a"
+TSV=1 "$tool" compare "$work/diagonal.llmq" --text $text --tokens 64 --formats f32 --key x 2> /dev/null | grep original.ppl > "$work/b"
+check "which is the diagonal of the sums" cmp -s "$work/a" "$work/b"
+"$tool" plan $model --hessian "$work/sums" --ratio 0.25 --out "$work/recipe" > "$work/plan.out"
+check "plan: bits are 2 + 2 R" grep -qE '2\.(4[89]|50)[0-9]* code bits a weight' "$work/plan.out"
+check "plan: every layer has a line" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] g[24] ' "$work/recipe")" = 28
+"$tool" quantize $model "$work/mixed.llmq" --recipe "$work/recipe" > /dev/null 2>&1
+check "quantize --recipe" test "$("$tool" inspect "$work/mixed.llmq" | grep -c ' g4 ')" = "$(grep -c ' g4 ' "$work/recipe")"
+TSV=1 "$tool" rank $model --hessian "$work/sums" --text $text --tokens 256 2> /dev/null > "$work/rank"
+check "rank prints keys" test "$(grep -cE $'^sense\\.spearman\\.(attention|trace|diagonal|norm|random)\t-?[0-9.e-]+$' "$work/rank")" = 5
+check "attention-aware sensitivities are better than mean squares" awk '{ v[$1] = $2 } END { exit !(v["sense.spearman.attention"] > v["sense.spearman.diagonal"]) }' "$work/rank"
+check "no calibration text" says "are needed" "$tool" sense $model
+check "bad part" says "from 1 to N" "$tool" sense $model --calib $calib -o "$work/x" --part 3/2
+check "sums that are none" says "neither sums of 'llmq sense' nor" "$tool" quantize $model "$work/x" --hessian $text
+check "sums of another kind of file" says "has no sense" "$tool" quantize $model "$work/x" --hessian $model
+check "a rotated diagonal" says "use --transform none" "$tool" quantize $model "$work/x" --hessian "$work/sums" --kind diagonal
+check "bad kind" says "aware, plain or diagonal" "$tool" quantize $model "$work/x" --hessian "$work/sums" --kind fly
+check "bad order" says "natural or diagonal" "$tool" quantize $model "$work/x" --hessian "$work/sums" --order fly
+check "bad ratio" says "from 0 to 1" "$tool" plan $model --hessian "$work/sums" --ratio 2
+check "bad rule" says "aptq or carried" "$tool" plan $model --hessian "$work/sums" --rule fly
+check "merging what does not belong together" says "not sums of the same model" "$tool" merge "$work/x" "$work/sums" $model
+echo "layers.0.wq" > "$work/bad"
+check "bad recipe" says "not a tensor and its format" "$tool" quantize $model "$work/x" --recipe "$work/bad"
+
 # help and errors
-for c in quantize run ppl compare inspect; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
+for c in quantize run ppl compare inspect sense merge plan rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
 check "no command" says "^$|no command" "$tool"
 check "unknown command" says "no command 'fly'" "$tool" fly
 check "unknown option" says "unknown option --fly" "$tool" run $model --fly 1
