@@ -535,7 +535,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
 typedef struct llmq_hessian {
     uint32_t cols;
     int full;                  /* 1: all of H; 0: its diagonal */
-    double weight;             /* sum of the w_t so far */
+    double weight, squares;    /* sums of the w_t so far, and of their squares */
     llmq_transform transform;  /* H is of T x */
     float *h;                  /* full: row i, its entries 0 ... i, at i (i + 1) / 2; else cols numbers */
     const llmq_kernels *kernels;
@@ -681,7 +681,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    Scales are searched as in section 7, on w + f of the group when it is reached, with errors weighted by D.
    With H = c I the result is the bits of llmq_encode. A diagonal H only weights the errors.
 
-   Damping: mean(diagonal) * damping is added to the diagonal. If a pivot D_k is then not above 2^-20 times its entry of the
+   Damping: mean(diagonal) * damping is added to the diagonal. By default it is 0.01 + 2 cols / tokens, 1 at most, tokens being
+   (sum w)^2 / sum w^2, as a sum over few tokens says little of other texts: KL of a 1.9 M-parameter model in g3, whose cols are
+   192 and 576, with damping 0.01 0.03 0.1 0.3 1: from 1,500 tokens 0.196 0.184 0.175 0.166 0.169, from 5,000 0.156 0.160 0.152
+   0.149 0.158, from 19,353 0.141 0.140 0.141 0.143 0.155; without feedback 0.209. If a pivot D_k is then not above 2^-20 times its entry of the
    diagonal, damping becomes ten times as large (at least 1e-6), up to 10, and the factor is made anew.
    Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal, within them vectors likewise
    (an incomplete vector stays the last), which spends the freedom of later columns on the inputs that matter most.
@@ -694,8 +697,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
 #define LLMQ_ORDER_DIAGONAL 1
 
 typedef struct llmq_feedback_options {
-    float damping;      /* relative to the mean of the diagonal */
-    float first_order;
+    float damping;      /* relative to the mean of the diagonal; negative: the default */
+    float first_order;  /* 0 ... 1 */
     int order;          /* LLMQ_ORDER_... */
 } llmq_feedback_options;
 
@@ -713,7 +716,8 @@ typedef struct llmq_feedback {
 /* Bytes of memory for a llmq_feedback from this H: about 2 cols^2 + 8 cols if it is full; 0 if that does not fit size_t. */
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h);
 
-/* Factor H for t, whose cols and transform are those of *h (llmq_hessian_transform). options NULL: damping 0.01, natural order.
+/* Factor H for t, whose cols and transform are those of *h (llmq_hessian_transform). options NULL: the default damping, natural order. It is
+   0.01 where *h is a diagonal or does not know its tokens (weight 0).
    mem: aligned for float, to outlive *f. An H of zeros counts as I.
    Errors: LLMQ_E_ARG, LLMQ_E_BASIS, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (an entry of H; error names row and column),
    LLMQ_E_INDEFINITE (no damping up to 10 helped, error names the column: this is not a sum of squares). *f is then as it was.
@@ -2579,7 +2583,7 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
     if ((status = llmq__transform_check(transform)) != LLMQ_OK) return status;
     h->cols = cols;
     h->full = full != 0;
-    h->weight = 0.0;
+    h->weight = h->squares = 0.0;
     h->transform = *transform;
     h->h = (float *)mem;
     h->kernels = LLMQ_KERNELS;
@@ -2675,7 +2679,11 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
         status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : 0, (float *)work, work_size);
         if (status != LLMQ_OK) return status;
     }
-    for (t = 0; t < count && r0 == 0 && r1 > 0; t++) h->weight += weight ? (double)weight[t] : 1.0;
+    for (t = 0; t < count && r0 == 0 && r1 > 0; t++) {
+        double w = weight ? (double)weight[t] : 1.0;
+        h->weight += w;
+        h->squares += w * w;
+    }
     return LLMQ_OK;
 }
 
@@ -2687,6 +2695,7 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
     for (i = 0; i < n; i++) h->h[i] += other->h[i];
     h->weight += other->weight;
+    h->squares += other->squares;
     return LLMQ_OK;
 }
 
@@ -3287,18 +3296,25 @@ static int llmq__all_equal(const float *d, uint32_t n)
     return i == n;
 }
 
+static float llmq__usual_damping(const llmq_hessian *h)
+{
+    double damping = 0.01;
+    if (h->full && h->weight > 0.0 && h->squares > 0.0) damping += 2.0 * (double)h->cols * h->squares / (h->weight * h->weight);
+    return damping < 1.0 ? (float)damping : 1.0f;
+}
+
 LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options,
                                         void *mem, size_t size, llmq_error *error)
 {
     LLMQ__EXACT
-    static const llmq_feedback_options usual = { 0.01f, 0.0f, LLMQ_ORDER_NATURAL };
+    static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
     float *d = (float *)mem, *m, mean, down, damping;
     uint32_t *column, bad = 0, e;
     size_t need = llmq_feedback_size(h);
     llmq_status status;
     if (!options) options = &usual;
     if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
-    if (!(options->damping >= 0.0f && options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
+    if (!(options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
         || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL)) return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_BASIS;
     if (size < need) return LLMQ_E_WORKSPACE;
@@ -3306,7 +3322,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     column = (uint32_t *)(void *)(d + h->cols);
     m = h->full ? (float *)(void *)(column + h->cols) : 0;
     mean = llmq__diagonal_mean(h, 0, h->cols);
-    damping = options->damping;
+    damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
     if (!(mean > 0.0f)) mean = 1.0f, damping = damping > 0.0f ? damping : 1.0f; /* an input that is always 0 */
     e = llmq__float_bits(mean) >> 23;
     down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);

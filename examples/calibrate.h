@@ -51,9 +51,10 @@ static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
     for (int i = 0; i < SENSE_SUMS; i++) {
         size_t n = llmq_hessian_size(s->sum[i].cols, 1) / 4;
         snprintf(name, sizeof name, "sense.%u.%s", layer, sense_name[i]);
-        at = collect(c, name, LLMQ_VALUE_BYTES, 4 * n + 4);
+        at = collect(c, name, LLMQ_VALUE_BYTES, 4 * n + 8);
         store_float(at, (float)s->sum[i].weight);
-        for (size_t k = 0; k < n; k++) store_float(at + 4 + 4 * k, s->sum[i].h[k]);
+        store_float(at + 4, (float)s->sum[i].squares);
+        for (size_t k = 0; k < n; k++) store_float(at + 8 + 4 * k, s->sum[i].h[k]);
     }
     snprintf(name, sizeof name, "sense.%u.trace", layer);
     at = collect(c, name, LLMQ_VALUE_BYTES, TRACE_BYTES);

@@ -292,7 +292,7 @@ typedef struct recipe {
     uint32_t choice_count;
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "hadamard", "default", 64, 0, 1, 0, NULL, NULL, "aware", "natural", 0.01, 0, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "hadamard", "default", 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, 0 };
 
 static int is_linear(const char *name) { return strncmp(name, "layers.", 7) == 0 && strstr(name, ".w") != NULL; }
 static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
@@ -368,7 +368,7 @@ static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
     return llmq_format_custom(f, p, n, trained.points, trained.format.unit, group);
 }
 
-/* ---- sums of calibration inputs: values "sense.LAYER.SUM": f32, the sum of the weights, then the packed matrix ---- */
+/* ---- sums of calibration inputs: values "sense.LAYER.SUM": f32, sums of the weights and of their squares, then the packed matrix ---- */
 
 static float load_float(const unsigned char *b)
 {
@@ -420,11 +420,12 @@ static float *load_sum(const sums *s, const char *name, uint32_t cols, llmq_hess
     float *mem = (float *)allocate(need);
     if (s->is_imatrix) fail("%s is an importance matrix: it has no sums of products, only diagonals", s->path);
     if (llmq_bundle_value(&s->bundle, name, LLMQ_VALUE_BYTES, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", s->path, name);
-    if (size != need + 4) fail("%s: %s is not for inputs of %u numbers", s->path, name, cols);
+    if (size != need + 8) fail("%s: %s is not for inputs of %u numbers", s->path, name, cols);
     check(llmq_hessian_init(h, cols, 1, NULL, mem, need), name);
     at = (const unsigned char *)data;
     h->weight = load_float(at);
-    for (size_t i = 0; i < need / 4; i++) mem[i] = load_float(at + 4 + 4 * i);
+    h->squares = load_float(at + 4);
+    for (size_t i = 0; i < need / 4; i++) mem[i] = load_float(at + 8 + 4 * i);
     return mem;
 }
 
@@ -484,7 +485,7 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     }
     factor = allocate(size = llmq_feedback_size(&h));
     if ((status = llmq_feedback_init(&f, t, &h, &how, factor, size, &error)) != LLMQ_OK) fail("%s, %s: %s (column %u)", r->sums_path, sum, llmq_status_text(status), error.col);
-    if (f.damping > how.damping * 1.5f && !r->quiet) fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
+    if (how.damping >= 0 && f.damping > how.damping * 1.5f && !r->quiet) fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
     work = allocate(work_size = llmq_feedback_work_size(t));
     if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &error))
         fail("%s: %s (row %u, column %u)", name, llmq_status_text(error.status), error.row, error.col);
@@ -669,7 +670,7 @@ static int command_quantize(int argc, char **argv)
         { "recipe", "FILE", "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format", &choices, NULL, NULL },
         { "hessian", "FILE", "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp", &r.sums_path, NULL, NULL },
         { "kind", "NAME", "of its sums: aware (of attention and gates), plain, diagonal", &r.kind, NULL, NULL },
-        { "damping", "X", "of a Hessian, relative to its mean diagonal", NULL, NULL, &r.damping },
+        { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
         { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "tokenizer", "FILE", "llama2.c tokenizer to carry along (checkpoints only)", &tokenizer, NULL, NULL },
@@ -1050,7 +1051,7 @@ static int command_compare(int argc, char **argv)
         { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
         { "formats", "LIST", "of the linear layers, as FORMAT[:GROUP[:TRANSFORM[:KIND]]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
         { "hessian", "FILE", "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal", &r.sums_path, NULL, NULL },
-        { "damping", "X", "of a Hessian, relative to its mean diagonal", NULL, NULL, &r.damping },
+        { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
         { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "group", "N", "where a format has none", NULL, &r.group, NULL },

