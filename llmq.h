@@ -3299,7 +3299,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     m = h->full ? (float *)(void *)(column + h->cols) : 0;
     mean = llmq__diagonal_mean(h, 0, h->cols);
     damping = options->damping;
-    if (!(mean > 0.0f)) mean = 1.0f, damping = damping > 0.0f ? damping : 1.0f; /* an input that is always 0 */
+    if (!(mean > 0.0f)) mean = 1.0f; /* an input that is always 0 */
     e = llmq__float_bits(mean) >> 23;
     down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
     mean *= down; /* in [1, 2), but for the largest and smallest floats */

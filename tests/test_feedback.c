@@ -517,7 +517,7 @@ static llmq_feedback new_feedback(const llmq_tensor *t, const llmq_hessian *h, c
     size_t size = llmq_feedback_size(h);
     *mem = take(size);
     memset(&f, 0, sizeof f);
-    CHECK_EQ(llmq_feedback_init(&f, t, h, options, *mem, size, NULL), LLMQ_OK);
+    if (!CHECK_EQ(llmq_feedback_init(&f, t, h, options, *mem, size, NULL), LLMQ_OK)) exit(check_done("test_feedback"));
     return f;
 }
 
@@ -562,6 +562,8 @@ static void test_factor(void)
             f = new_feedback(&t, &h, i ? &o : NULL, &mem);
             CHECK(bits_of(f.damping) == bits_of(0.01f));
             CHECK(factor_off(&f, &h) < 1.0 / 2048);
+            for (k = 0, e = 0; k < packed(cols, 0); k++) e |= bits_of(f.m[k]) & 0xfffu;
+            CHECK_EQ(e, 0); /* 12 bits, or fused sums would differ */
             for (e = 0; e < 3; e++) { /* neither the size of H nor the kernels matter */
                 large = random_hessian(cols, 1, 1.0);
                 for (k = 0; k < packed(cols, 0); k++) large.h[k] = h.h[k] * power(exponents[e]);
@@ -605,6 +607,13 @@ static void test_damping(void)
         free_feedback(mem, &h);
         f = new_feedback(&t, &h, &none, &mem);
         CHECK(f.d == NULL && (i == 2 ? f.damping > 0.0f : f.damping <= 0.0f));
+        free_feedback(mem, &h), free_hessian(&h);
+    }
+    for (i = 0; i < 2; i++) { /* a pivot of 2^-22 is noise, one of 2^-18 is not */
+        h = identity(60, 1, 1.0f, NULL);
+        h.h[packed(40, 20)] = 1.0f - power(i ? -19 : -23);
+        f = new_feedback(&t, &h, &none, &mem);
+        CHECK((f.damping > 0.0f) == (i == 0));
         free_feedback(mem, &h), free_hessian(&h);
     }
     diagonal.h[7] = 0.0f; /* an input that is never there needs damping in this form, too */
@@ -1132,6 +1141,32 @@ static void test_encode_errors(void)
     free_hessian(&h), free_tensor(&t);
 }
 
+/* Scales of the first group underflow, and its numbers become 0: the others make up for these errors, too. */
+static void test_underflow(void)
+{
+    llmq_tensor t = new_tensor("g4", 32, NULL, 20, 64);
+    llmq_hessian h = random_hessian(64, 66, 1.0);
+    float *w = new_weights(20, 64);
+    double before;
+    uint32_t i;
+    int good = 1;
+    void *mem;
+    llmq_feedback f = new_feedback(&t, &h, NULL, &mem);
+    check_seed(116);
+    for (i = 0; i < 20 * 64; i++) w[i] = (float)check_normal() * power(i % 64 < 32 ? -123 : -119);
+    encode(&t, w, NULL, 0, 0);
+    before = loss(&t, w, &h);
+    encode(&t, w, &f, 0, 0);
+    for (i = 0; i < 20; i++) good &= t.data[i * t.row_size + 1] == 0 && (t.data[i * t.row_size + 2] | t.data[i * t.row_size + 3]) != 0;
+    CHECK(good);
+    check_at("%g of the loss", loss(&t, w, &h) / before);
+    CHECK(loss(&t, w, &h) < before * 0.4);
+    check_at("%s", "");
+    give(w, 1280 * sizeof(float));
+    free_feedback(mem, &h);
+    free_hessian(&h), free_tensor(&t);
+}
+
 /* A stride, and a range that does not begin at row 0. */
 static void test_stride(void)
 {
@@ -1288,6 +1323,7 @@ int main(int argc, char **argv)
     test_raw();
     test_progress();
     test_encode_errors();
+    test_underflow();
     test_stride();
     test_gain(0);
     test_gain_order();
