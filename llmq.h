@@ -67,7 +67,7 @@
        activation         llmq_activation_size: 4 cols, + 1.03 cols for int8  transform, and about 3
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344). The
+       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 360). The
        vector kernels of desktop processors take up to 10 KB.
        `make size` prints the code size of each half.
 
@@ -2607,7 +2607,7 @@ static llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t co
 }
 
 /* Rows [i, i + rows) of a full H, within a panel, += the panels' tokens in the columns of the panel that begins at c <= i. */
-static void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
+LLMQ__APART void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
 {
     const float *v = panels + (size_t)c * LLMQ__TOKENS;
     float *out[8];
@@ -2633,7 +2633,7 @@ static void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, co
 }
 
 /* Rows [r0, r1) of H += at most LLMQ__TOKENS tokens. */
-static llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
+LLMQ__APART llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
                                     const float *weight, float *row, size_t work_size)
 {
     LLMQ__EXACT
@@ -3331,8 +3331,7 @@ typedef struct llmq__feeder {
     const llmq_tensor *t;
     const llmq_feedback *f;
     float *error;      /* w, until its column is quantized, and then w - w' */
-    float *target;     /* f: what the errors of earlier columns add to w */
-    float *move;       /* the same for a step of first order */
+    float *target;     /* f: what the errors of earlier columns add to w; behind it as much for a step of first order */
     float *points;     /* the grid in the metric of a vector, p > 1 */
     float *x;          /* vectors to be quantized: LLMQ__FED of p numbers */
     int32_t *exponent; /* a row of w is what was given / 2^exponent */
@@ -3343,7 +3342,7 @@ typedef struct llmq__feeder {
 } llmq__feeder;
 
 /* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
-static void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
+LLMQ__APART void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
 {
     float *out[8];
     const float *m[8];
@@ -3461,7 +3460,7 @@ static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
 }
 
 /* Rows r ... r + a->rows of W, the first at w. */
-static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
+LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
 {
     const size_t all = (size_t)a->t->cols * LLMQ__FED;
     uint32_t r, s, n;
@@ -3478,7 +3477,7 @@ static llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t strid
     for (s = 0; s < a->t->cols; s += n) {
         n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s] / a->e.layout.group * a->e.layout.group);
         llmq__feed_group(a, s, n);
-        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->move);
+        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->target + all);
     }
     return LLMQ_OK;
 }
@@ -3500,7 +3499,7 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     return llmq__size_add(llmq__size_mul(llmq__feeder_floats(t), sizeof(float)), codes > work ? codes : work);
 }
 
-static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
+LLMQ__APART void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
 {
     size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
     a->t = t;
@@ -3513,8 +3512,7 @@ static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llm
     a->e.points = at, at += grid;
     a->points = at, at += grid;
     a->error = at, at += all;
-    a->target = at, at += all;
-    a->move = at, at += all;
+    a->target = at, at += 2 * all;
     a->x = at, at += LLMQ__FED * (size_t)t->format.p;
     a->scale = at, at += LLMQ__FED;
     a->inverse = at, at += LLMQ__FED;
@@ -3522,19 +3520,33 @@ static float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llm
     a->exponent = (int32_t *)(void *)at, at += LLMQ__FED;
     a->e.code = (uint16_t *)(void *)at;
     for (i = 0; i < grid; i++) a->e.points[i] = (float)t->format.points[i];
-    return at;
+}
+
+/* `rows` rows of W, the first of them at w, into the records from out on. */
+LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint32_t rows, const float *w, size_t stride,
+                                       const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size)
+{
+    llmq__feeder a;
+    llmq_status status;
+    uint32_t r;
+    llmq__feeder_init(&a, t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, (float *)work);
+    work_size -= (size_t)((char *)a.e.code - (char *)work);
+    for (r = 0; r < rows; r += a.rows) {
+        a.rows = llmq__min(LLMQ__FED, rows - r);
+        a.out = out + r * t->row_size;
+        if ((status = llmq__feed_rows(&a, w + r * stride, stride, a.e.code, work_size)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a.rows, rows)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
 }
 
 LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
                                           const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
                                           llmq_error *error)
 {
-    llmq__feeder a;
-    llmq_status status;
     uint32_t r;
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    size_t need = llmq_feedback_work_size(t), rest;
-    float *after;
+    size_t need = llmq_feedback_work_size(t);
     if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
     if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
@@ -3543,15 +3555,7 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-    after = llmq__feeder_init(&a, t, f, effort, (float *)work);
-    rest = work_size - (size_t)((char *)after - (char *)work);
-    for (r = r0; r < r1; r += a.rows) {
-        a.rows = llmq__min(LLMQ__FED, r1 - r);
-        a.out = (uint8_t *)data + r * t->row_size;
-        if ((status = llmq__feed_rows(&a, w + r * stride, stride, after, rest)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
-    }
-    return LLMQ_OK;
+    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r1 - r0, w + r0 * stride, stride, f, options, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */

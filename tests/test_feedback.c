@@ -352,7 +352,7 @@ static void test_sums_init_errors(void)
     CHECK_EQ((long)llmq_hessian_size(LLMQ_MAX_COLS + 1, 0), 0);
     if (sizeof(size_t) == 4) CHECK_EQ((long)llmq_hessian_size(LLMQ_MAX_COLS, 1), 0);
     if (sizeof(size_t) == 4) CHECK_EQ((long)llmq_hessian_size(46341, 1), 0); /* 4 n (n + 1) / 2 is over 2^32 from there on */
-    if (sizeof(size_t) == 4) CHECK(llmq_hessian_size(46340, 1) == 4294907880u);
+    if (sizeof(size_t) == 4) CHECK(llmq_hessian_size(46340, 1) == 4294883880u);
     CHECK_EQ(llmq_hessian_init(NULL, 7, 1, NULL, mem, sizeof mem), LLMQ_E_ARG);
     CHECK_EQ(llmq_hessian_init(&h, 7, 1, NULL, NULL, sizeof mem), LLMQ_E_ARG);
     CHECK_EQ(llmq_hessian_init(&h, 7, 1, NULL, (char *)mem + 1, sizeof mem - 1), LLMQ_E_ARG);
