@@ -70,7 +70,7 @@
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
        sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
        with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols / 2 a weight; cols^3 / 6 to prepare
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 344). The
+       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 360). The
        vector kernels of desktop processors take up to 10 KB.
        `make size` prints the code size of each half.
 
@@ -3323,7 +3323,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     m = h->full ? (float *)(void *)(column + h->cols) : 0;
     mean = llmq__diagonal_mean(h, 0, h->cols);
     damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
-    if (!(mean > 0.0f)) mean = 1.0f, damping = damping > 0.0f ? damping : 1.0f; /* an input that is always 0 */
+    if (!(mean > 0.0f)) mean = 1.0f; /* an input that is always 0 */
     e = llmq__float_bits(mean) >> 23;
     down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
     mean *= down; /* in [1, 2), but for the largest and smallest floats */
@@ -3360,8 +3360,7 @@ typedef struct llmq__feeder {
     const llmq_tensor *t;
     const llmq_feedback *f;
     float *error;      /* w, until its column is quantized, and then w - w' */
-    float *target;     /* f: what the errors of earlier columns add to w */
-    float *move;       /* the same for a step of first order */
+    float *target;     /* f: what the errors of earlier columns add to w; behind it as much for a step of first order */
     float *points;     /* the grid in the metric of a vector, p > 1 */
     float *x;          /* vectors to be quantized: LLMQ__FED of p numbers */
     llmq__fed *row;    /* LLMQ__FED of them */
@@ -3371,7 +3370,7 @@ typedef struct llmq__feeder {
 } llmq__feeder;
 
 /* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
-static void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
+LLMQ__APART void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
 {
     float *out[8];
     const float *m[8];
@@ -3506,7 +3505,7 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
     for (s = 0; s < a->t->cols; s += n) {
         n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s] / a->e.layout.group * a->e.layout.group);
         llmq__feed_group(a, s, n);
-        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->move);
+        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->target + all);
     }
     return LLMQ_OK;
 }
@@ -3528,7 +3527,7 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     return llmq__size_add(llmq__size_mul(llmq__feeder_floats(t), sizeof(float)), codes > work ? codes : work);
 }
 
-LLMQ__APART float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
+LLMQ__APART void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
 {
     size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
     a->t = t;
@@ -3541,45 +3540,27 @@ LLMQ__APART float *llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, cons
     a->e.points = at, at += grid;
     a->points = at, at += grid;
     a->error = at, at += all;
-    a->target = at, at += all;
-    a->move = at, at += all;
+    a->target = at, at += 2 * all;
     a->x = at, at += LLMQ__FED * (size_t)t->format.p;
     a->row = (llmq__fed *)(void *)at, at += LLMQ__FED * sizeof(llmq__fed) / sizeof(float);
     a->e.code = (uint16_t *)(void *)at;
     for (i = 0; i < grid; i++) a->e.points[i] = (float)t->format.points[i];
-    return at;
 }
 
-/* What llmq_feedback_encode is given, before the first row is touched. */
-LLMQ__APART llmq_status llmq__feedback_check(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                             const llmq_feedback *f, const void *work, size_t work_size, llmq_error *error)
-{
-    size_t need = llmq_feedback_work_size(t);
-    uint32_t r;
-    if (r0 > r1 || r1 > t->rows || stride < t->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
-                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
-    for (r = r0; r < r1; r++)
-        if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    return LLMQ_OK;
-}
-
-/* count rows from w on into the records from out on. */
-LLMQ__APART llmq_status llmq__feed_range(const llmq_tensor *t, uint8_t *out, const float *w, size_t stride, uint32_t count,
-                                         const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size)
+/* `rows` rows of W, the first of them at w, into the records from out on. */
+LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint32_t rows, const float *w, size_t stride,
+                                       const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size)
 {
     llmq__feeder a;
     llmq_status status;
-    uint32_t done;
-    float *after = llmq__feeder_init(&a, t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, (float *)work);
-    work_size -= (size_t)((char *)after - (char *)work);
-    a.out = out;
-    for (done = 0; done < count; w += LLMQ__FED * stride, a.out += LLMQ__FED * t->row_size) {
-        a.rows = llmq__min(LLMQ__FED, count - done);
-        if ((status = llmq__feed_rows(&a, w, stride, after, work_size)) != LLMQ_OK) return status;
-        done += a.rows;
-        if (options && options->progress && options->progress(options->context, done, count)) return LLMQ_E_STOPPED;
+    uint32_t r;
+    llmq__feeder_init(&a, t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, (float *)work);
+    work_size -= (size_t)((char *)a.e.code - (char *)work);
+    for (r = 0; r < rows; r += a.rows) {
+        a.rows = llmq__min(LLMQ__FED, rows - r);
+        a.out = out + r * t->row_size;
+        if ((status = llmq__feed_rows(&a, w + r * stride, stride, a.e.code, work_size)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a.rows, rows)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
@@ -3588,12 +3569,18 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
                                           const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
                                           llmq_error *error)
 {
-    llmq_status status;
-    if (!t || !data || data != t->data || !w || !f) return LLMQ_E_ARG;
-    if (options && (options->effort < LLMQ_EFFORT_DEFAULT || options->effort > LLMQ_EFFORT_BEST)) return LLMQ_E_ARG;
-    if ((status = llmq__feedback_check(t, r0, r1, w, stride, f, work, work_size, error)) != LLMQ_OK) return status;
+    uint32_t r;
+    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t need = llmq_feedback_work_size(t);
+    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
+    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
+                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
+    for (r = r0; r < r1; r++)
+        if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-    return llmq__feed_range(t, (uint8_t *)data + r0 * t->row_size, w + r0 * stride, stride, r1 - r0, f, options, work, work_size);
+    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r1 - r0, w + r0 * stride, stride, f, options, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */

@@ -23,9 +23,9 @@ NATURAL, DIAGONAL, FAST, BEST = 0, 1, 1, 2
 #  format, cols, group, order, effort, damping, first order
 CASES = [
     ("g2", 40, 0, NATURAL, FAST, 0.01, 0), ("g3", 72, 32, NATURAL, FAST, 0.01, 0), ("g3", 72, 32, DIAGONAL, FAST, 0.05, 0),
-    ("g4", 71, 32, DIAGONAL, BEST, 0.01, 0), ("g4", 64, 32, NATURAL, FAST, 0.01, 0.01), ("v2n16", 71, 32, DIAGONAL, FAST, 0.01, 0),
+    ("g4", 71, 32, DIAGONAL, BEST, 0.01, 0), ("g4", 64, 32, NATURAL, FAST, 0.1, 0.06), ("v2n16", 71, 32, DIAGONAL, FAST, 0.01, 0),
     ("v2n64", 70, 32, NATURAL, BEST, 0.02, 0), ("v2n256", 40, 0, DIAGONAL, FAST, 0.1, 0), ("v3n64", 72, 32, DIAGONAL, FAST, 0.01, 0),
-    ("v3n512", 50, 32, NATURAL, FAST, 0.02, 0.005), ("v4n256", 71, 32, DIAGONAL, FAST, 0.01, 0),
+    ("v3n512", 72, 32, NATURAL, FAST, 0.1, 0.06), ("v4n256", 71, 32, DIAGONAL, FAST, 0.01, 0),
 ]
 
 
