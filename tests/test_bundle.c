@@ -1109,6 +1109,7 @@ static void test_nan_scale(void)
     fix_checksums(copy, GOLDEN_SIZE);
     if (!CHECK_EQ(llmq_bundle_open(&b, copy, GOLDEN_SIZE, NULL), LLMQ_OK)) return;
     if (!CHECK_EQ(llmq_bundle_tensor(&b, "mlp.custom", &t), LLMQ_OK)) return;
+    CHECK(t.kernels == LLMQ_KERNELS); /* a tensor is ready for use, with the best of what there is */
     CHECK_EQ(llmq_tensor_decode(&t, 0, out, work, sizeof work), LLMQ_OK);
     for (k = 0; k < t.cols; k++) wrong += (out[k] != out[k]) != (k < 32);
     CHECK_EQ((long)wrong, 0);

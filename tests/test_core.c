@@ -174,13 +174,13 @@ static void test_status(void)
     int i, k;
     check_at("status");
     CHECK_EQ(llmq_selftest(), LLMQ_OK);
-    for (i = 0; i >= LLMQ_E_INEXACT; i--) {
+    for (i = 0; i >= LLMQ_E_INDEFINITE; i--) {
         CHECK(llmq_status_text(i)[0] != 0);
         CHECK(strcmp(llmq_status_text(i), "unknown status") != 0);
         for (k = 0; k > i; k--) CHECK(strcmp(llmq_status_text(i), llmq_status_text(k)) != 0);
     }
     CHECK(strcmp(llmq_status_text(1), "unknown status") == 0);
-    CHECK(strcmp(llmq_status_text(LLMQ_E_INEXACT - 1), "unknown status") == 0);
+    CHECK(strcmp(llmq_status_text(LLMQ_E_INDEFINITE - 1), "unknown status") == 0);
     CHECK(strcmp(llmq_status_text(-2147483647 - 1), "unknown status") == 0);
     CHECK(strcmp(llmq_status_text(2147483647), "unknown status") == 0);
 }
