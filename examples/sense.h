@@ -162,7 +162,7 @@ static double sense__power(const float *x, size_t n)
 {
     double sum = 0;
     size_t i;
-    for (i = 0; i < n; i++) sum += (double)x[i] * x[i];
+    for (i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
     return sum;
 }
 
@@ -208,8 +208,8 @@ static llmq_status sense__feed(sense_layer *s, const llama_state *st, uint32_t c
             w1[t] += 2 * s->down[i] * slope * slope;
             w3[t] += 2 * s->down[i] * value * value;
         }
-        s->trace[LLAMA_W1] += w1[t] * power;
-        s->trace[LLAMA_W3] += w3[t] * power;
+        s->trace[LLAMA_W1] += (double)w1[t] * power;
+        s->trace[LLAMA_W3] += (double)w3[t] * power;
     }
     if ((status = sense__add(s, SENSE_W1, st->normed, count, w1)) != LLMQ_OK) return status;
     if ((status = sense__add(s, SENSE_W3, st->normed, count, w3)) != LLMQ_OK) return status;
