@@ -550,7 +550,7 @@ LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform,
                                                       void *mem, size_t size);
 
-/* Bytes of workspace for llmq_hessian_add: about 516 cols. */
+/* Bytes of workspace for llmq_hessian_add: about 516 cols, 4 cols for a diagonal, and that of the transform. */
 LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
 
 /* Add `count` tokens to rows [r0, r1) of H: x[count][cols], a token every `stride` numbers. weight: w_t >= 0 for each, NULL: 1.
@@ -2591,14 +2591,20 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
     return LLMQ_OK;
 }
 
-/* A row of floats; panels of LLMQ__PANEL columns of LLMQ__TOKENS tokens; what the transform needs. */
+/* Bytes of the panels of LLMQ__PANEL columns of LLMQ__TOKENS tokens; 0 if they do not fit. */
+static size_t llmq__panels_size(uint32_t cols)
+{
+    return llmq__size_mul(llmq__ceil_div(cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
+}
+
+/* A row of floats; the panels; what the transform needs. */
 LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
 {
-    size_t n, work;
+    size_t n;
     if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
-    n = llmq__size_mul(llmq__ceil_div(h->cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
-    work = llmq_transform_work_size(&h->transform, h->cols);
-    return llmq__size_add(n, llmq__size(h->cols) * sizeof(float) + work);
+    n = llmq__size_mul(llmq__size(h->cols), sizeof(float));
+    if (h->full) n = n ? llmq__size_add(llmq__panels_size(h->cols), n) : 0;
+    return llmq__size_add(n, llmq_transform_work_size(&h->transform, h->cols));
 }
 
 /* Are count tokens and their weights something to add? */
@@ -2646,7 +2652,7 @@ LLMQ__APART llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uin
                                     const float *weight, float *row, size_t work_size)
 {
     LLMQ__EXACT
-    float *panels = row + h->cols, *end = panels + (size_t)llmq__ceil_div(h->cols, LLMQ__PANEL) * (LLMQ__TOKENS * LLMQ__PANEL), root, v;
+    float *panels = row + h->cols, *end = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
     size_t rest = work_size - (size_t)((char *)end - (char *)row);
     llmq_status status;
     uint32_t t, j;
