@@ -3182,7 +3182,7 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 #if !LLMQ_NO_CALIBRATION
 
 #define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
-#define LLMQ__FED 16    /* rows of W that are encoded together, one a lane */
+#define LLMQ__FED 16     /* rows of W that are encoded together, one a lane */
 #define LLMQ__STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
 
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
@@ -3256,7 +3256,7 @@ static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_
     k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
 }
 
-/* m, a packed lower triangle with the diagonal d, becomes M^T and d D where m = M D M^T: pivots from the last to the first, each
+/* m, a packed lower triangle with the diagonal d, becomes M^T, and d becomes D, where m was M D M^T: pivots from the last to the first, each
    taken off the rows above it. The pivots of a block go through a row together: what happens to an entry, and in which order,
    is the same. m NULL: a diagonal. Returns n, the number of columns, or that of a pivot which is not positive enough. */
 static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
@@ -3355,12 +3355,13 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     return LLMQ_OK;
 }
 
-/* What encodes LLMQ__FED rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+/* A row of W that is being encoded. */
 typedef struct llmq__fed {
     int32_t exponent;            /* a row of w is what was given / 2^exponent */
     float scale, inverse, down;  /* in the group: w' = point * scale; w is w * down * inverse in units of the grid */
 } llmq__fed;
 
+/* What encodes LLMQ__FED rows at a time. Buffers of a number for each column and row keep the rows side by side. */
 typedef struct llmq__feeder {
     llmq__encoder e;
     const llmq_tensor *t;
