@@ -108,6 +108,8 @@
       [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines,
             Commun. Stat. Simul. Comput. 19 (1990).
       [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
+      [R12] Xiao et al.: SmoothQuant, arXiv 2211.10438.
+      [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger Quantized LLMs, arXiv 2406.01721.
 
    RELEASES
        0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback; bundles get the best kernels too.
@@ -291,22 +293,40 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
 
    A list of steps, T = T_k ... T_1, that changes the basis of a layer's input. Tensors that read the same input (q, k
    and v; gate and up) share it. y = W x = (W T^-1)(T x): activations are stored as T x, rows of W as T^-T w.
-   Steps so far, all orthogonal:
-     LLMQ_STEP_HADAMARD   x_j <- s_j x_j with s_j = -1 where bit j % 32 of llmq_random(seed, j / 32) is set; then the
-                          Hadamard transform with blocks up to `block`. The signs matter: without them a row with a
-                          mean of 1 sigma piles sqrt(n) sigma on one coefficient, and its error grows fivefold. */
+   kind                  block    arg       data                  T x
+   LLMQ_STEP_HADAMARD    largest  seed      -                     x_j <- s_j x_j with s_j = -1 where bit j % 32 of
+                                                                  llmq_random(seed, j / 32) is set; then the Hadamard transform
+   LLMQ_STEP_SMOOTH      0        cols      f32[cols], d > 0      x_j <- x_j / d_j; rows of W get w_j d_j (SmoothQuant, [R12])
+   LLMQ_STEP_PERMUTE     0        cols      u16[cols], cols <= 65536   x_j <- x_(p_j), p a permutation of 0 ... cols - 1
+   LLMQ_STEP_ROTATE      B        matrices  f32[matrices][B][B]   runs of B numbers: x_i <- sum_k r_ki x_k, terms in order of k;
+                                                                  B = 2, 4 ... 256; one orthogonal matrix r for all runs or one for
+                                                                  each of cols / B; what is left of cols stays as it is [R13]
+   The signs of the first matter: without them a row with a mean of 1 sigma piles sqrt(n) sigma on one coefficient, and its error
+   grows fivefold. Data of all steps stand one after the other, in the order of the steps, little-endian, at any address. */
 #define LLMQ_STEP_HADAMARD 1
+#define LLMQ_STEP_SMOOTH   2
+#define LLMQ_STEP_PERMUTE  3
+#define LLMQ_STEP_ROTATE   4
 
 typedef struct llmq_step {
     uint16_t kind;   /* LLMQ_STEP_... */
-    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768 */
-    uint32_t arg;    /* HADAMARD: seed of the signs */
+    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768; ROTATE: B */
+    uint32_t arg;
 } llmq_step;
 
 typedef struct llmq_transform {
     uint32_t count;  /* steps in use; 0: the identity */
     llmq_step step[LLMQ_MAX_STEPS];
+    const uint8_t *data;  /* of the steps that have some; must outlive the transform and its copies */
 } llmq_transform;
+
+/* Bytes of a step's data; 0 if it has none or its block or arg is impossible. */
+LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
+
+/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, entries of
+   rotations finite? A bundle's are, after llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply
+   does not look. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
 
 /* One LLMQ_STEP_HADAMARD; max_block 0 for the default. An impossible max_block is reported by the first use. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block);
@@ -319,8 +339,8 @@ LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_bloc
 /* Bytes of workspace for llmq_transform_apply at this length. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols);
 
-/* v <- one of the above, in place. t may be NULL (identity), and so may kernels (scalar). Errors: LLMQ_E_ARG,
-   LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
+/* v <- one of the above, in place. t may be NULL (identity), and so may kernels (scalar). Errors: LLMQ_E_ARG (also: steps of
+   other cols), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
                                                          void *work, size_t work_size, const llmq_kernels *kernels);
 
@@ -768,7 +788,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
                  56   8  0
        ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
                   tensor: rows records (section 4).  value: its bytes.
-                  transform: u32 steps; each step u16 kind, u16 block, u32 arg.
+                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
                   grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8. */
 #if !LLMQ_NO_BUNDLE
 #define LLMQ_KIND_TENSOR    1u
@@ -1267,23 +1287,104 @@ LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_bloc
     return t;
 }
 
-static llmq_status llmq__transform_check(const llmq_transform *t)
+/* Numbers and bytes of one of a step's data: the arg counts SMOOTH's and PERMUTE's numbers, and ROTATE's matrices. */
+LLMQ_API size_t llmq_step_data_size(const llmq_step *step)
+{
+    size_t n = step ? llmq__size(step->arg) : 0;
+    if (n == 0 || n > LLMQ_MAX_COLS) return 0;
+    if (step->kind == LLMQ_STEP_SMOOTH && step->block == 0) return llmq__size_mul(n, 4);
+    if (step->kind == LLMQ_STEP_PERMUTE && step->block == 0 && step->arg <= 65536u) return llmq__size_mul(n, 2);
+    if (step->kind == LLMQ_STEP_ROTATE && step->block >= 2 && step->block <= 256 && llmq__is_power_of_2(step->block))
+        return llmq__size_mul(n, 4 * (size_t)step->block * step->block);
+    return 0;
+}
+
+/* The steps' kinds and numbers; of vectors of cols numbers, unless that is 0. */
+static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
 {
     uint32_t i;
     if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_LIMIT;
     for (i = 0; i < t->count; i++) {
-        if (t->step[i].kind != LLMQ_STEP_HADAMARD) return LLMQ_E_UNSUPPORTED;
-        if (!llmq__max_block_ok(t->step[i].block)) return LLMQ_E_ARG;
+        const llmq_step *step = &t->step[i];
+        if (step->kind < LLMQ_STEP_HADAMARD || step->kind > LLMQ_STEP_ROTATE) return LLMQ_E_UNSUPPORTED;
+        if (step->kind == LLMQ_STEP_HADAMARD) {
+            if (!llmq__max_block_ok(step->block)) return LLMQ_E_ARG;
+            continue;
+        }
+        if (!t->data || llmq_step_data_size(step) == 0) return LLMQ_E_ARG;
+        if (cols && step->arg != (step->kind == LLMQ_STEP_ROTATE ? cols / step->block : cols) && !(step->kind == LLMQ_STEP_ROTATE && step->arg == 1))
+            return LLMQ_E_ARG;
     }
     return LLMQ_OK;
+}
+
+/* Bytes of data of the steps before step i, of a transform that was checked. */
+static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
+{
+    size_t n = 0;
+    while (i-- > 0) n += llmq_step_data_size(&t->step[i]);
+    return n;
+}
+
+static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
+
+/* Is every number below n among the n at b exactly once? Looked for in ranges that a bitmap on the stack holds. */
+LLMQ__APART int llmq__is_permutation(const uint8_t *b, uint32_t n)
+{
+    uint8_t seen[128];
+    uint32_t from, j, k;
+    for (from = 0; from < n; from += 1024) {
+        LLMQ_MEMSET(seen, 0, sizeof seen);
+        for (j = 0; j < n; j++) {
+            k = llmq__load16(b + 2 * (size_t)j);
+            if (k >= n) return 0;
+            k -= from; /* out of the range: large */
+            if (k >= 1024) continue;
+            if (seen[k / 8] >> k % 8 & 1) return 0;
+            seen[k / 8] = (uint8_t)(seen[k / 8] | 1u << k % 8);
+        }
+    }
+    return 1; /* n numbers below n, none twice */
+}
+
+static int llmq__step_data_ok(const llmq_step *step, const uint8_t *b)
+{
+    size_t n = llmq_step_data_size(step), i;
+    if (step->kind == LLMQ_STEP_PERMUTE) return llmq__is_permutation(b, step->arg);
+    for (i = 0; i < n; i += 4) {
+        uint32_t u = llmq__load32(b + i), e = u >> 23;
+        if (step->kind == LLMQ_STEP_SMOOTH ? e < 1 || e > 254 : (e & 255) == 255) return 0; /* a sign is in e too */
+    }
+    return 1;
+}
+
+/* Is the data of a transform that was checked what it should be? */
+static int llmq__transform_data_ok(const llmq_transform *t)
+{
+    uint32_t i;
+    for (i = 0; i < t->count; i++)
+        if (t->step[i].kind != LLMQ_STEP_HADAMARD && !llmq__step_data_ok(&t->step[i], t->data + llmq__transform_data(t, i))) return 0;
+    return 1;
+}
+
+LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols)
+{
+    llmq_status status;
+    if (!t || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
+    return llmq__transform_data_ok(t) ? LLMQ_OK : LLMQ_E_ARG;
 }
 
 static int llmq__transform_same(const llmq_transform *a, const llmq_transform *b)
 {
     uint32_t i;
+    size_t n;
     if (a->count != b->count) return 0;
     for (i = 0; i < a->count; i++)
         if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block || a->step[i].arg != b->step[i].arg) return 0;
+    if (a->data == b->data) return 1;
+    for (n = llmq__transform_data(a, a->count); n > 0; n--)
+        if (!a->data || !b->data || a->data[n - 1] != b->data[n - 1]) return 0;
     return 1;
 }
 
@@ -1292,7 +1393,11 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     size_t need = 0;
     uint32_t i;
     for (i = 0; t && i < t->count && i < LLMQ_MAX_STEPS; i++) {
-        size_t one = llmq_hadamard_work_size(cols, t->step[i].block);
+        const llmq_step *step = &t->step[i];
+        size_t one = 0;
+        if (step->kind == LLMQ_STEP_HADAMARD) one = llmq_hadamard_work_size(cols, step->block);
+        if (step->kind == LLMQ_STEP_PERMUTE) one = cols * sizeof(float);
+        if (step->kind == LLMQ_STEP_ROTATE) one = 2 * step->block * sizeof(float);
         if (one > need) need = one;
     }
     return need;
@@ -1315,6 +1420,63 @@ static void llmq__signs(float *v, uint32_t cols, uint32_t seed)
     }
 }
 
+static void llmq__smooth(float *v, uint32_t n, const uint8_t *data, int direction)
+{
+    uint32_t j;
+    for (j = 0; j < n; j++, data += 4) v[j] = direction == LLMQ_TO_WEIGHT ? v[j] * llmq__load_float(data) : v[j] / llmq__load_float(data);
+}
+
+static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int direction, float *work)
+{
+    uint32_t j;
+    LLMQ_MEMCPY(work, v, n * sizeof *v);
+    for (j = 0; j < n; j++, data += 2) {
+        if (direction == LLMQ_FROM_WEIGHT) v[llmq__load16(data)] = work[j];
+        else v[j] = work[llmq__load16(data)];
+    }
+}
+
+/* One run of n numbers by the matrix at data: v_i <- sum_k r_ki v_k, or back, v_k <- sum_i r_ki v_i, terms in order. */
+static void llmq__rotate(float *v, uint32_t n, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
+{
+    LLMQ__EXACT
+    float *out = work, *row = work + n;
+    uint32_t i, k;
+    LLMQ_MEMSET(out, 0, n * sizeof *out);
+    for (k = 0; k < n; k++) {
+        for (i = 0; i < n; i++, data += 4) row[i] = llmq__load_float(data);
+        if (back) for (i = 0; i < n; i++) out[k] += row[i] * v[i];
+        else kernels->add_scaled(out, v[k], row, n);
+    }
+    LLMQ_MEMCPY(v, out, n * sizeof *v);
+}
+
+static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
+{
+    uint32_t j, n = step->block;
+    for (j = 0; j + n <= cols; j += n) {
+        llmq__rotate(v + j, n, data, back, work, kernels);
+        if (step->arg > 1) data += 4 * (size_t)n * n;
+    }
+}
+
+static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int direction, float *v, uint32_t cols, void *work, size_t work_size,
+                                    const llmq_kernels *kernels)
+{
+    const llmq_step *step = &t->step[i];
+    const uint8_t *data = t->data ? t->data + llmq__transform_data(t, i) : 0;
+    llmq_status status;
+    if (step->kind == LLMQ_STEP_HADAMARD) {
+        if (direction != LLMQ_FROM_WEIGHT) kernels->signs(v, cols, step->arg);
+        if ((status = llmq_hadamard(v, cols, step->block, work, work_size, kernels)) != LLMQ_OK) return status;
+        if (direction == LLMQ_FROM_WEIGHT) kernels->signs(v, cols, step->arg);
+    }
+    if (step->kind == LLMQ_STEP_SMOOTH) llmq__smooth(v, cols, data, direction);
+    if (step->kind == LLMQ_STEP_PERMUTE) llmq__permute(v, cols, data, direction, (float *)work);
+    if (step->kind == LLMQ_STEP_ROTATE) llmq__rotate_runs(v, cols, step, data, direction == LLMQ_FROM_WEIGHT, (float *)work, kernels);
+    return LLMQ_OK;
+}
+
 LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols, void *work,
                                           size_t work_size, const llmq_kernels *kernels)
 {
@@ -1322,14 +1484,10 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
     uint32_t i;
     if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
     if (!t) return LLMQ_OK;
-    if ((status = llmq__transform_check(t)) != LLMQ_OK) return status;
+    if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if ((status = llmq__transform_work_check(t, cols, work, work_size)) != LLMQ_OK) return status;
-    for (i = 0; i < t->count && status == LLMQ_OK; i++) { /* orthogonal steps: both ways in are T, the way back reverses it */
-        const llmq_step *step = &t->step[direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i];
-        if (direction != LLMQ_FROM_WEIGHT) llmq__kernels(kernels)->signs(v, cols, step->arg);
-        status = llmq_hadamard(v, cols, step->block, work, work_size, kernels);
-        if (direction == LLMQ_FROM_WEIGHT) llmq__kernels(kernels)->signs(v, cols, step->arg);
-    }
+    for (i = 0; i < t->count && status == LLMQ_OK; i++) /* T and T^-T run through the steps, T^T through their transposes from the last on */
+        status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work, work_size, llmq__kernels(kernels));
     return status;
 }
 
@@ -1772,7 +1930,7 @@ LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, cons
     size_t row = f ? llmq_row_size(f, cols) : 0;
     if (!t || !f || !data || cols == 0 || !llmq__format_ok(f)) return LLMQ_E_ARG;
     if (row == 0) return LLMQ_E_LIMIT;
-    if (transform && (status = llmq__transform_check(transform)) != LLMQ_OK) return status;
+    if (transform && (status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
     if (size / row < rows) return LLMQ_E_WORKSPACE;
     LLMQ_MEMSET(t, 0, sizeof *t);
     t->format = *f;
@@ -2573,14 +2731,14 @@ LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
 
 LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
 {
-    static const llmq_transform none = { 0, { { 0, 0, 0 } } };
+    static const llmq_transform none = { 0, { { 0, 0, 0 } }, 0 };
     llmq_status status;
     size_t need = llmq_hessian_size(cols, full);
     if (!h || !mem || llmq__misaligned(mem) || cols == 0) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     if (size < need) return LLMQ_E_WORKSPACE;
     if (!transform) transform = &none;
-    if ((status = llmq__transform_check(transform)) != LLMQ_OK) return status;
+    if ((status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
     h->cols = cols;
     h->full = full != 0;
     h->weight = h->squares = 0.0;
@@ -2720,7 +2878,7 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
     llmq_status status;
     int pass;
     if (!h || !t || !h->full || h->transform.count || !work || llmq__misaligned(work) || need == 0) return LLMQ_E_ARG;
-    if ((status = llmq__transform_check(t)) != LLMQ_OK) return status;
+    if ((status = llmq__transform_check(t, h->cols)) != LLMQ_OK) return status;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     n = h->cols;
     used = n * n * sizeof(float);
@@ -3642,15 +3800,25 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
     LLMQ_MEMSET(t, 0, sizeof *t);
     if (size < 4) return LLMQ_E_CORRUPT;
     t->count = llmq__load32(b);
-    if (t->count > 8 || size != 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
+    if (t->count > 8 || size < 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
     if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
     for (i = 0; i < t->count; i++) {
         t->step[i].kind = (uint16_t)llmq__load16(b + 4 + 8 * i);
         t->step[i].block = (uint16_t)llmq__load16(b + 6 + 8 * i);
         t->step[i].arg = llmq__load32(b + 8 + 8 * i);
     }
-    status = llmq__transform_check(t);
-    return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
+    b += 4 + 8 * t->count;
+    size -= 4 + 8 * (size_t)t->count;
+    t->data = b;
+    if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
+    for (i = 0; i < t->count; i++) { /* each is checked to fit before the sizes of all are added */
+        size_t one = llmq_step_data_size(&t->step[i]);
+        if (one > size) return LLMQ_E_CORRUPT;
+        size -= one;
+    }
+    if (size != 0) return LLMQ_E_CORRUPT;
+    if (llmq__transform_data(t, t->count) == 0) t->data = 0;
+    return LLMQ_OK;
 }
 
 /* The grid of a payload: u32 p, u32 n, f32 unit, points. */
@@ -3714,9 +3882,11 @@ static llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
     case LLMQ_KIND_TENSOR:
         if ((status = llmq__tensor_format(b, entry, &f)) != LLMQ_OK) return status;
         if ((status = llmq__tensor_transform(b, entry, &t)) != LLMQ_OK) return status;
+        if (llmq__transform_check(&t, llmq__load32(entry + 36)) != LLMQ_OK) return LLMQ_E_CORRUPT;
         return size != 0 && size == llmq_tensor_size(&f, llmq__load32(entry + 32), llmq__load32(entry + 36)) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_TRANSFORM:
-        return llmq__transform_load(data, size, &t);
+        if ((status = llmq__transform_load(data, size, &t)) != LLMQ_OK) return status;
+        return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_GRID:
         return llmq__grid_load(data, size, &f);
     case LLMQ_KIND_VALUE:
@@ -3900,17 +4070,21 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
 {
     uint8_t *b = (uint8_t *)out;
     uint32_t i;
+    size_t head, n;
     llmq_status status;
     if (!t || !out || !size) return LLMQ_E_ARG;
-    if ((status = llmq__transform_check(t)) != LLMQ_OK) return status;
-    if (*size < 4 + 8 * (size_t)t->count) return LLMQ_E_WORKSPACE;
-    *size = 4 + 8 * (size_t)t->count;
+    if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status;
+    head = 4 + 8 * (size_t)t->count;
+    n = llmq__transform_data(t, t->count);
+    if (*size < head || *size - head < n) return LLMQ_E_WORKSPACE;
+    *size = head + n;
     llmq__store32(b, t->count);
     for (i = 0, b += 4; i < t->count; i++, b += 8) {
         llmq__store16(b, t->step[i].kind);
         llmq__store16(b + 2, t->step[i].block);
         llmq__store32(b + 4, t->step[i].arg);
     }
+    if (n) LLMQ_MEMCPY(b, t->data, n);
     return LLMQ_OK;
 }
 
@@ -3982,7 +4156,7 @@ LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32
     if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
     if (e->kind == LLMQ_KIND_VALUE) return e->type <= LLMQ_VALUE_TEXT || (e->type <= LLMQ_VALUE_F32 && e->size == 4);
-    if (e->kind == LLMQ_KIND_TRANSFORM) return e->size && llmq__transform_load(data, e->size, &transform) == LLMQ_OK;
+    if (e->kind == LLMQ_KIND_TRANSFORM) return e->size && llmq__transform_load(data, e->size, &transform) == LLMQ_OK && llmq__transform_data_ok(&transform);
     if (e->kind == LLMQ_KIND_GRID) return e->size && llmq__grid_load(data, e->size, &grid) == LLMQ_OK;
     if (e->size == 0 || e->size != llmq_tensor_size(&e->format, e->rows, e->cols)) return 0;
     r = llmq__entry_index(entries, count, e->transform);

@@ -9,7 +9,7 @@ enum { COLUMNS = 4096, TOKENS = 256 };
 static void run_hessian(void *context)
 {
     call *c = (call *)context;
-    llmq_hessian h = { COLUMNS, 1, 0, 0, { 0, { { 0, 0, 0 } } }, c->out, c->t.kernels };
+    llmq_hessian h = { COLUMNS, 1, 0, 0, { 0, { { 0, 0, 0 } }, NULL }, c->out, c->t.kernels };
     if (llmq_hessian_add(&h, 0, COLUMNS, c->in, COLUMNS, TOKENS, NULL, c->work, c->work_size, NULL)) abort();
 }
 
@@ -22,7 +22,7 @@ static void run_syrk(void *context)
 /* In the arena, for its large pages: the tokens, the workspace, a triangle, and the square that a BLAS wants: 107 MB. */
 static void hessian_make(call *c)
 {
-    const llmq_hessian h = { COLUMNS, 1, 0, 0, { 0, { { 0, 0, 0 } } }, NULL, NULL };
+    const llmq_hessian h = { COLUMNS, 1, 0, 0, { 0, { { 0, 0, 0 } }, NULL }, NULL, NULL };
     const size_t triangle = llmq_hessian_size(COLUMNS, 1), work = llmq_hessian_work_size(&h);
     uint8_t *at = arena.bytes;
     float *x = (float *)(void *)at;

@@ -1151,11 +1151,15 @@ static void print_entry(const llmq_bundle *b, const llmq_entry *e)
         if (e->grid) printf("  %s", e->grid);
         printf("\n");
     } else if (e->kind == LLMQ_KIND_TRANSFORM) {
+        static const char *const step[5] = { "unknown step", "signed Hadamard", "smooth", "permute", "rotate" };
         const unsigned char *s = (const unsigned char *)e->data;
         printf("transform  %-24s", e->name);
-        for (size_t i = 4; i + 8 <= e->size; i += 8)
-            printf(" %s (blocks up to %u, seed %u)", s[i] == LLMQ_STEP_HADAMARD ? "signed Hadamard" : "unknown step", s[i + 2] | s[i + 3] << 8,
-                   (unsigned)s[i + 4] | (unsigned)s[i + 5] << 8 | (unsigned)s[i + 6] << 16 | (unsigned)s[i + 7] << 24);
+        for (size_t i = 4, end = 4 + 8 * (size_t)s[0]; i < end; i += 8) { /* at most 8 steps */
+            unsigned block = s[i + 2] | (unsigned)s[i + 3] << 8, arg = (unsigned)s[i + 4] | (unsigned)s[i + 5] << 8 | (unsigned)s[i + 6] << 16 | (unsigned)s[i + 7] << 24;
+            printf("%s %s", i > 4 ? "," : "", step[s[i] <= LLMQ_STEP_ROTATE ? s[i] : 0]);
+            if (s[i] == LLMQ_STEP_HADAMARD) printf(" (blocks up to %u, seed %u)", block, arg);
+            else if (s[i] == LLMQ_STEP_ROTATE) printf(" (blocks of %u, %s)", block, arg == 1 ? "one matrix" : "a matrix each");
+        }
         printf("\n");
     } else {
         printf("%-10s %-24s %zu bytes\n", e->kind == LLMQ_KIND_GRID ? "grid" : "unknown", e->name, e->size);

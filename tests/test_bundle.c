@@ -906,7 +906,7 @@ static void test_payload_lies(void)
         { "9 steps", PAYLOAD(ROT, 0), 4, 9, LLMQ_E_CORRUPT },
         { "3 steps in the room of 2", PAYLOAD(ROT, 0), 4, 3, LLMQ_E_CORRUPT },
         { "2 + 2^29 steps, whose size is right in 32 bits", PAYLOAD(ROT, 0), 4, 2 + (1u << 29), LLMQ_E_CORRUPT },
-        { "a step of an unknown kind", PAYLOAD(ROT, 12), 2, 2, LLMQ_E_UNSUPPORTED },
+        { "a step of an unknown kind", PAYLOAD(ROT, 12), 2, 5, LLMQ_E_UNSUPPORTED },
         { "a step of kind 0", PAYLOAD(ROT, 4), 2, 0, LLMQ_E_UNSUPPORTED },
         { "a block of 0", PAYLOAD(ROT, 6), 2, 0, LLMQ_E_CORRUPT },
         { "a block of 3", PAYLOAD(ROT, 6), 2, 3, LLMQ_E_CORRUPT },

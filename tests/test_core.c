@@ -625,7 +625,7 @@ static void test_transform_errors(void)
     bad.count = LLMQ_MAX_STEPS + 1;
     refuse(&bad, LLMQ_TO_WEIGHT, 172, workspace, sizeof workspace, LLMQ_E_LIMIT);
     bad = two_steps(1);
-    bad.step[1].kind = 2;
+    bad.step[1].kind = 5;
     refuse(&bad, LLMQ_TO_WEIGHT, 172, workspace, sizeof workspace, LLMQ_E_UNSUPPORTED);
     bad.step[1].kind = 0;
     refuse(&bad, LLMQ_FROM_WEIGHT, 172, workspace, sizeof workspace, LLMQ_E_UNSUPPORTED);

@@ -194,7 +194,13 @@ def from_weight(steps, v):
     return v
 
 
-# ---- Bundles (section 8) ----
+# ---- Bundles (section 10) ----
+
+def step_size(kind, block, arg):
+    """Bytes of the data of a transform's step: Hadamard has none; smooth, permute, rotate."""
+    need(1 <= kind <= 4, "step of kind %d" % kind)
+    return (0, 4 * arg, 2 * arg, 4 * arg * block * block)[kind - 1]
+
 
 def transform_payload(steps):
     return struct.pack("<I", len(steps)) + b"".join(struct.pack("<HHI", *s) for s in steps)
@@ -268,7 +274,10 @@ def check_tensor(e, entries):
 def check_other(e):
     data = e["payload"]
     if e["kind"] == TRANSFORM:
-        need(len(data) >= 4 and len(data) == 4 + 8 * struct.unpack("<I", data[:4])[0], "%r: steps" % e["name"])
+        count = struct.unpack("<I", data[:4])[0] if len(data) >= 4 else 9
+        need(count <= 8 and len(data) >= 4 + 8 * count, "%r: steps" % e["name"])
+        steps = [struct.unpack("<HHI", data[at:at + 8]) for at in range(4, 4 + 8 * count, 8)]
+        need(len(data) == 4 + 8 * count + sum(step_size(*s) for s in steps), "%r: data of the steps" % e["name"])
     elif e["kind"] == GRID:
         need(len(data) >= 12, "%r: size" % e["name"])
         p, n = struct.unpack("<II", data[:8])
@@ -439,7 +448,7 @@ def describe(i, e):
         text += ", format %d, %d x %d, group %d, transform %s, grid %s, t2 %.6g" % (
             e["code"], e["rows"], e["cols"], e["group"], transform, grid, e["t2"])
     elif e["kind"] == TRANSFORM:
-        for at in range(4, len(e["payload"]), 8):
+        for at in range(4, 4 + 8 * e["payload"][0], 8):
             text += ", step %d block %d arg %d" % struct.unpack("<HHI", e["payload"][at:at + 8])
     elif e["kind"] == GRID:
         text += ", p %d n %d unit %g" % struct.unpack("<IIf", e["payload"][:12])
