@@ -9,11 +9,16 @@ b=$1
 command -v gnuplot > /dev/null || { echo "gnuplot is not installed (Debian: gnuplot-nox)" >&2; exit 1; }
 TSV=1 "$b/distortion" 256 | awk -F'\t' 'BEGIN { split("g2 2 g3 3 g4 4 g5 5 g6 6 g8 8 v2n16 2 v2n64 3 v2n256 4 v3n64 2 v3n512 3 v4n256 2", a, " ");
     for (i = 1; i in a; i += 2) rate[a[i]] = a[i + 1] } /\.db\t/ { split($1, k, "."); print k[2], rate[k[2]], $2 }' > "$b/distortion.dat"
-TSV=1 "$b/llmq" compare examples/model/kjv.llmq --text examples/model/heldout.txt --tokens 2048 --key x \
-    --formats g2,g3,g4,g5,g6,v2n16,v2n64,v2n256,v4n256,v3n512,rtn2:32,rtn3:32,rtn4:32,rtn5:32 2> /dev/null | awk -F'\t' '
-    { split($1, k, ".") } /\.bpw\t/ { bpw[k[3]] = $2 } /\.kl\t/ { kl[k[3]] = $2 } END { for (f in kl) print f, bpw[f], kl[f] }' | sort > "$b/eval.dat"
+model=examples/model
+"$b/llmq" sense $model/kjv.llmq --calib $model/calib.txt --samples 8 -o "$b/eval.sums" > /dev/null 2>&1
+grids=g2,g3,g4,g5,g6,v2n16,v2n64,v2n256,v4n256,v3n512
+TSV=1 "$b/llmq" compare $model/kjv.llmq --text $model/heldout.txt --tokens 2048 --key x --hessian "$b/eval.sums" \
+    --formats "$grids,${grids//,/:64::feedback,}:64::feedback,rtn2:32,rtn3:32,rtn4:32,rtn5:32" 2> /dev/null | awk -F'\t' '
+    { split($1, k, "."); name = k[3] (k[4] == "feedback" ? "+" : "") } /\.bpw\t/ { bpw[name] = $2 } /\.kl\t/ { kl[name] = $2 }
+    END { for (f in kl) print f, bpw[f], kl[f] }' | sort > "$b/eval.dat"
 grep rtn "$b/eval.dat" > "$b/eval-rtn.dat"
-grep -v rtn "$b/eval.dat" > "$b/eval-grid.dat"
+grep + "$b/eval.dat" | sed 's/+//' > "$b/eval-fed.dat"
+grep -v -e rtn -e + "$b/eval.dat" > "$b/eval-grid.dat"
 gnuplot << PLOT
 set term svg size 760,480 font "sans,12" background "white"
 set grid; set key bottom right
@@ -26,6 +31,7 @@ set output "$b/eval.svg"
 set title "The shipped model: divergence from the original, held-out text"
 set xlabel "stored bits a weight, scales included"; set ylabel "KL, nats a token"; set logscale y; set xrange [1.9:6.6]; set yrange [*:*]; set key top right
 plot "$b/eval-grid.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" title "llmq grids, groups of 64", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
+     "$b/eval-fed.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#4f8f3a" title "with error feedback", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
      "$b/eval-rtn.dat" using 2:3 with points pt 5 ps 0.8 lc rgb "#b04a2f" title "round to nearest, groups of 32", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle
 PLOT
 

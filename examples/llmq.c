@@ -986,7 +986,7 @@ static int next_item(const char **list, char *item)
     return 1;
 }
 
-#define MOST 32
+#define MOST 64
 
 /* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
    usual kind, an empty part too. The label is the format, and the transform and the kind if they are given. */
