@@ -31,7 +31,7 @@ set output "$b/eval.svg"
 set title "The shipped model: divergence from the original, held-out text"
 set xlabel "stored bits a weight, scales included"; set ylabel "KL, nats a token"; set logscale y; set xrange [1.9:6.6]; set yrange [*:*]; set key top right
 plot "$b/eval-grid.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" title "llmq grids, groups of 64", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
-     "$b/eval-fed.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#4f8f3a" title "with error feedback", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
+     "$b/eval-fed.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#4f8f3a" title "with error feedback", "" using 2:3:1 with labels right offset -0.7,0 font ",10" notitle, \
      "$b/eval-rtn.dat" using 2:3 with points pt 5 ps 0.8 lc rgb "#b04a2f" title "round to nearest, groups of 32", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle
 PLOT
 
