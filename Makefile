@@ -48,7 +48,8 @@ $(B)/test_feedback: tests/test_feedback.c tests/feedback.h tests/check.h llmq.h 
 $(B):
 	mkdir -p $(B)
 
-demo: $(B)/llmq $(B)/hello
+demo: # the two programs side by side, since compiling them is most of the time
+	@$(MAKE) --no-print-directory -s -j2 $(B)/llmq $(B)/hello
 	@$(B)/llmq compare $(MODEL) --text $(HELDOUT) --tokens 2048 --formats g4,g3,g2 --prompt "In the beginning God created" --length 60
 	@echo && echo "examples/hello.c:" && $(B)/hello
 
