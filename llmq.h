@@ -1041,6 +1041,7 @@ static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); ret
 
 static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
+static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
 #if !LLMQ_NO_ENCODER
 static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
@@ -1325,8 +1326,6 @@ static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
     while (i-- > 0) n += llmq_step_data_size(&t->step[i]);
     return n;
 }
-
-static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
 
 /* Is every number below n among the n at b exactly once? Looked for in ranges that a bitmap on the stack holds. */
 LLMQ__APART int llmq__is_permutation(const uint8_t *b, uint32_t n)
@@ -1971,7 +1970,7 @@ LLMQ__APART void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, cons
         llmq__points(t, l, row, j, count, e);
         for (i = 0; i < count; i++) v[i] = (float)e[i];
     } else if (t->format.bits == 32) {
-        for (row += 4 * (size_t)j, i = 0; i < count; i++) v[i] = llmq__bits_float(llmq__load32(row + 4 * i));
+        for (row += 4 * (size_t)j, i = 0; i < count; i++) v[i] = llmq__load_float(row + 4 * i);
     } else {
         uint16_t b[LLMQ__CHUNK];
         for (row += 2 * (size_t)j, i = 0; i < count; i++) b[i] = (uint16_t)llmq__load16(row + 2 * i);
@@ -2518,28 +2517,36 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
     return LLMQ_OK;
 }
 
+/* e for t: the row and the points in the memory at `at`. Returns where it is free again. */
+static float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *at)
+{
+    size_t i, n = t->format.points ? (size_t)t->format.p << t->format.bits : 0;
+    e->kernels = llmq__kernels(t->kernels);
+    e->format = &t->format;
+    e->layout = llmq__layout_of(t);
+    e->row = at;
+    e->points = at + t->cols;
+    e->weight = 0;
+    for (i = 0; i < n; i++) e->points[i] = (float)t->format.points[i];
+    return e->points + n;
+}
+
 /* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
 static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
                                      const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
     llmq__encoder e;
     llmq_status status;
-    uint32_t r, i = t->format.points ? t->format.p << t->format.bits : 0;
+    uint32_t r;
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    size_t need = llmq_encode_work_size(t), used = (t->cols + (size_t)i) * sizeof(float);
+    size_t need = llmq_encode_work_size(t);
     if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
-    e.kernels = llmq__kernels(t->kernels);
-    e.format = &t->format;
-    e.layout = llmq__layout_of(t);
-    e.row = (float *)work;
-    e.points = e.row + t->cols;
-    e.code = (uint16_t *)(void *)(e.points + i);
-    e.weight = 0;
-    while (i-- > 0) e.points[i] = (float)t->format.points[i];
+    e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
+    work_size -= (size_t)((char *)e.code - (char *)work);
     for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
         if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
-        if ((status = llmq__encode_row(&e, t, w, effort, out, e.code, work_size - used)) != LLMQ_OK) return status;
+        if ((status = llmq__encode_row(&e, t, w, effort, out, e.code, work_size)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
@@ -2717,8 +2724,8 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
 #define LLMQ__PANEL 128
 #define LLMQ__PANELS 8    /* 512 KB that the rows of H use again and again, while they themselves come from memory */
 
-/* Row i of a packed lower triangle. */
-static size_t llmq__packed(size_t i) { return i * (i + 1) / 2; }
+/* Where row i of a packed lower triangle begins, which is how many numbers i rows have. */
+static size_t llmq__packed(size_t i) { return i % 2 ? (i + 1) / 2 * i : i / 2 * (i + 1); }
 
 LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
 {
@@ -2992,22 +2999,20 @@ typedef struct llmq__heads {
     double *weight;       /* [3][tokens] of q, k and v */
 } llmq__heads;
 
-static size_t llmq__triangle(size_t s) { return s % 2 ? (s + 1) / 2 * s : s / 2 * (s + 1); }
-
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
 {
     size_t t, n, squares, lines;
     if (!a || a->tokens == 0 || a->head == 0) return 0;
     t = llmq__size(a->tokens), n = llmq__size(a->head);
     if (llmq__size_mul(t, llmq__size_add(t, 1)) == 0) return 0;
-    squares = llmq__size_add(llmq__size_mul(llmq__triangle(t), 3), llmq__size_mul(n, llmq__size_add(n, 3)));
+    squares = llmq__size_add(llmq__size_mul(llmq__packed(t), 3), llmq__size_mul(n, llmq__size_add(n, 3)));
     lines = llmq__size_mul(t, llmq__size_add(llmq__size_mul(n, 2), 11));
     return lines == 0 ? 0 : llmq__size_mul(llmq__size_add(squares, lines), sizeof(double));
 }
 
 LLMQ__APART void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
 {
-    size_t t = a->tokens, n = a->head, triangle = llmq__triangle(t), s, i;
+    size_t t = a->tokens, n = a->head, triangle = llmq__packed(t), s, i;
     w->a = a;
     w->count = a->samples ? llmq__min(a->samples, a->tokens) : a->tokens;
     w->scale = 1.0 / llmq__root((double)a->head);
@@ -3028,8 +3033,8 @@ LLMQ__APART void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void 
     for (s = 0; s < t; s++) {
         for (i = 0; i < n; i++) w->v[s * n + i] = (double)a->v[s * a->v_stride + i];
         for (i = 0; i <= s; i++) {
-            w->x[llmq__triangle(s) + i] = llmq__dot(a->x + s * a->x_stride, a->x + i * a->x_stride, a->dim);
-            w->k[llmq__triangle(s) + i] = llmq__dot(a->k + s * a->k_stride, a->k + i * a->k_stride, a->head);
+            w->x[llmq__packed(s) + i] = llmq__dot(a->x + s * a->x_stride, a->x + i * a->x_stride, a->dim);
+            w->k[llmq__packed(s) + i] = llmq__dot(a->k + s * a->k_stride, a->k + i * a->k_stride, a->head);
         }
     }
 }
@@ -3099,7 +3104,7 @@ LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, 
     c = llmq__dot_double(w->mean, w->g_mean, n);
     factor = 2.0 / (double)n * times;
     for (s = a->masked; s < end; s++) {
-        const double *x = w->x + llmq__triangle(s), *k = w->k + llmq__triangle(s), *b = w->b + llmq__triangle(s);
+        const double *x = w->x + llmq__packed(s), *k = w->k + llmq__packed(s), *b = w->b + llmq__packed(s);
         double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, sq = 0.0, sk = 0.0, sv = 0.0, cov;
         for (i = a->masked; i < s; i++) {
             cov = p2[i] * (b[i] - less - w->mean_b[i]);
@@ -3118,7 +3123,7 @@ LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, 
     w->term[2 * (size_t)w->count + j] += 2.0 * times * trace_g * sum[2];
     if (h != h2) return;
     w->weight[t] += factor * sum[0];
-    w->term[j] += factor * sum[0] * w->x[llmq__triangle(t) + t];
+    w->term[j] += factor * sum[0] * w->x[llmq__packed(t) + t];
     w->term[3 * (size_t)w->count + j] += 2.0 * times * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
 }
 
@@ -3139,7 +3144,7 @@ LLMQ__APART void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
         for (i = 0; i < n; i++)
             w->gv[(size_t)s * n + i] = llmq__dot_double(w->g + (size_t)i * n, w->v + (size_t)s * n, n);
         for (i = 0; i <= s; i++)
-            w->b[llmq__triangle(s) + i] = llmq__dot_double(w->v + (size_t)s * n, w->gv + (size_t)i * n, n);
+            w->b[llmq__packed(s) + i] = llmq__dot_double(w->v + (size_t)s * n, w->gv + (size_t)i * n, n);
     }
     for (j = 0; j < w->count; j++) llmq__add_query(w, h, h2, j, trace);
 }
@@ -3162,7 +3167,7 @@ LLMQ__APART llmq_status llmq__heads_close(const llmq__heads *w, float *const *we
         double *v = w->weight + (size_t)c * tokens, sum = 0.0;
         for (t = 0; t < tokens; t++) {
             if (!(v[t] > 0.0)) v[t] = 0.0; /* rounding */
-            sum += v[t] * w->x[llmq__triangle(t) + t];
+            sum += v[t] * w->x[llmq__packed(t) + t];
         }
         for (t = 0; t < tokens && sum > 0.0; t++) {
             v[t] *= trace[c] / sum; /* 1, for q */
@@ -3694,22 +3699,17 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 
 LLMQ__APART void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
 {
-    size_t i, grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
+    size_t grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
     a->t = t;
     a->f = f;
     a->effort = effort;
-    a->e.kernels = llmq__kernels(t->kernels);
-    a->e.format = &t->format;
-    a->e.layout = llmq__layout_of(t);
-    a->e.row = at, at += t->cols;
-    a->e.points = at, at += grid;
+    at = llmq__encoder_init(&a->e, t, at);
     a->points = at, at += grid;
     a->error = at, at += all;
     a->target = at, at += 2 * all;
     a->x = at, at += LLMQ__FED * (size_t)t->format.p;
     a->row = (llmq__fed *)(void *)at, at += LLMQ__FED * sizeof(llmq__fed) / sizeof(float);
     a->e.code = (uint16_t *)(void *)at;
-    for (i = 0; i < grid; i++) a->e.points[i] = (float)t->format.points[i];
 }
 
 /* `rows` rows of W, the first of them at w, into the records from out on. */
@@ -3828,7 +3828,7 @@ static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f
     if (size < 12) return LLMQ_E_CORRUPT;
     p = llmq__load32(b);
     n = llmq__load32(b + 4);
-    if (llmq_format_custom(f, p, n, (const int8_t *)b + 12, llmq__bits_float(llmq__load32(b + 8)), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
+    if (llmq_format_custom(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
     return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
 }
 
@@ -3997,7 +3997,7 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
     if (out->kind != LLMQ_KIND_TENSOR) return LLMQ_OK;
     out->rows = llmq__load32(e + 32);
     out->cols = llmq__load32(e + 36);
-    out->t2 = llmq__bits_float(llmq__load32(e + 52));
+    out->t2 = llmq__load_float(e + 52);
     transform = llmq__load32(e + 44);
     grid = llmq__load32(e + 48);
     if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
