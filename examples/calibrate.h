@@ -457,7 +457,7 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
 static int command_rank(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *sums_path = NULL, *format = "g2", *tokenizer = NULL, *key = "";
-    recipe r = default_recipe, wide = default_recipe;
+    recipe r = default_recipe;
     int tokens = 4096, window = 0, prefix = 1, threads = 2;
     const option options[] = {
         { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
@@ -488,11 +488,8 @@ static int command_rank(int argc, char **argv)
     list = sensitivities(&m, open_sums(sums_path), &count);
     c = (contestant *)allocate((count + 1) * sizeof *c);
     memset(c, 0, (count + 1) * sizeof *c);
-    wide.format = wide.embed = "f32";
-    wide.transform = "none";
-    wide.quiet = r.quiet = 1;
-    bytes = quantize_bundle(&m.bundle, &wide, &total, &size);
-    open_model(&c[0].m, rest[0], bytes, size, 16, 1);
+    open_original(&c[0], &m.bundle, rest[0]);
+    r.quiet = 1;
     r.format = NULL;
     r.choices = &one;
     r.choice_count = 1;

@@ -444,7 +444,7 @@ static float *load_diagonal(const sums *s, const char *name, uint32_t cols, llmq
     return mem;
 }
 
-/* Layer and linear of a tensor "layers.N.wX"; 0 if it is another. */
+/* Layer and linear of a tensor "layers.N.wX"; -1 if it is another. */
 static int linear_of(const char *name, unsigned *layer)
 {
     int n = 0, i = 0;
@@ -467,6 +467,7 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     size_t size, work_size;
     float *mem;
     void *work, *factor;
+    if (linear < 0) fail("%s is no linear layer that sums are made for", name);
     if (strcmp(r->order, "diagonal") == 0) how.order = LLMQ_ORDER_DIAGONAL;
     else if (strcmp(r->order, "natural") != 0) fail("--order is natural or diagonal");
     snprintf(sum, sizeof sum, "sense.%u.%s", layer, sense_name[sense_sum(linear, aware)]);
@@ -1023,6 +1024,21 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
     c[n].t2 = total.error / total.weights;
 }
 
+/* The model that the others are held against: the same numbers as f32, whatever they are stored as, so that they are not converted
+   for each token. */
+static void open_original(contestant *c, const llmq_bundle *from, const char *path)
+{
+    recipe wide = default_recipe;
+    sizes total;
+    size_t size;
+    unsigned char *bytes;
+    wide.format = wide.embed = "f32";
+    wide.transform = "none";
+    wide.quiet = 1;
+    bytes = quantize_bundle(from, &wide, &total, &size);
+    open_model(&c->m, path, bytes, size, 16, 1);
+}
+
 static void print_table(const contestant *c, int n, uint32_t count, const char *key)
 {
     int tsv = getenv("TSV") && *getenv("TSV");
@@ -1043,8 +1059,7 @@ static void print_table(const contestant *c, int n, uint32_t count, const char *
 
 static int command_compare(int argc, char **argv)
 {
-    recipe r = default_recipe, wide = default_recipe;
-    sizes total;
+    recipe r = default_recipe;
     const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model", *list;
     int tokens = 0, window = 0, abits = 8, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
@@ -1085,11 +1100,7 @@ static int command_compare(int argc, char **argv)
     c[0].label = "original";
     c[0].bytes = (double)size;
     c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
-    wide.format = wide.embed = "f32"; /* the same numbers, whatever they are stored as, without converting them for each token */
-    wide.transform = "none";
-    wide.quiet = 1;
-    bytes = quantize_bundle(&original.bundle, &wide, &total, &size);
-    open_model(&c[0].m, rest[0], bytes, size, 16, 1);
+    open_original(&c[0], &original.bundle, rest[0]);
     for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, &original.bundle, rest[0], r, item[n], abits);
     for (int k = 0; prompt && k < n; k++) {
         ids = prompt_ids(&c[k].m, rest[0], prompt, &count);

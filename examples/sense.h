@@ -90,7 +90,6 @@ static llmq_attention sense__attention(const llama_model *m, uint32_t tokens)
 static void sense__place(sense_layer *s, const llama_model *m, uint32_t window, llama__pool *p)
 {
     llmq_attention a = sense__attention(m, window);
-    float *h[SENSE_SUMS];
     int i;
     s->work_size = llmq_attention_work_size(&a);
     for (i = 0; i < SENSE_SUMS; i++) {
@@ -99,8 +98,7 @@ static void sense__place(sense_layer *s, const llama_model *m, uint32_t window, 
         shape.cols = sense__cols(m, i);
         shape.full = 1;
         s->work_size = llama__max(s->work_size, llmq_hessian_work_size(&shape));
-        h[i] = (float *)llama__take(p, llmq_hessian_size(shape.cols, 1), 1, 1);
-        if (p->mem) s->sum[i].h = h[i];
+        s->sum[i].h = (float *)llama__take(p, llmq_hessian_size(shape.cols, 1), 1, 1);
     }
     s->weight = (float *)llama__take(p, window, 3, sizeof(float));
     s->output = (float *)llama__take(p, m->dim, m->dim, sizeof(float));
