@@ -6,6 +6,7 @@
 #   make matrix      the suites on other processors under qemu, big-endian among them; all kernels (a quarter of an hour)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
 #   make feedback    what error feedback gains on correlated inputs
+#   make outliers    what 4 bits leave of inputs with outliers, by transform (a minute)
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make sense       how well sensitivities foretell the loss of quantizing a layer alone
 #   make size        code size of the header's halves
@@ -28,7 +29,7 @@ HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
 BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
 
-.PHONY: demo test check matrix distortion feedback eval sense size bench plots readme grids vectors fuzz-long clean
+.PHONY: demo test check matrix distortion feedback outliers eval sense size bench plots readme grids vectors fuzz-long clean
 
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
@@ -38,6 +39,9 @@ $(B)/hello: examples/hello.c llmq.h llmq_simd.h | $(B)
 
 $(B)/distortion: bench/distortion.c llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -o $@ bench/distortion.c -lm
+
+$(B)/outliers: bench/outliers.c llmq.h llmq_simd.h | $(B)
+	$(CC) $(CFLAGS) -o $@ bench/outliers.c -lm
 
 $(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
@@ -67,6 +71,9 @@ distortion: $(B)/distortion
 
 feedback: $(B)/test_feedback
 	@$(B)/test_feedback figures
+
+outliers: $(B)/outliers
+	@$(B)/outliers
 
 eval: $(B)/llmq
 	@tests/eval.sh $(B)/llmq

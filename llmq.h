@@ -43,8 +43,9 @@
        7. Encoder
        8. Sensitivity
        9. Error feedback
-      10. Bundle
-      11. Kernels
+      10. Outliers
+      11. Bundle
+      12. Kernels
 
    WHAT IT IS
        The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
@@ -82,7 +83,7 @@
    THE SAME BITS EVERYWHERE
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 11). Exceptions: NaN payloads, and
+       rows of a call changes nothing, nor does the table of kernels (section 12). Exceptions: NaN payloads, and
        environments that change float arithmetic, which llmq_selftest() detects: x87 (32-bit x86 without -msse2
        -mfpmath=sse), -ffast-math (refused by #error unless LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast,
        flush-to-zero, another rounding mode. One it cannot see: clang for 32-bit Arm with NEON makes vectors of scalar code,
@@ -110,6 +111,9 @@
       [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
       [R12] Xiao et al.: SmoothQuant, arXiv 2211.10438.
       [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger Quantized LLMs, arXiv 2406.01721.
+      [R14] Stewart: The efficient generation of random orthogonal matrices with an application to condition estimators,
+            SIAM J. Numer. Anal. 17 (1980).
+      [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4 inference, arXiv 2409.20361.
 
    RELEASES
        0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback; bundles get the best kernels too.
@@ -131,16 +135,16 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 7 to 9, the grid trainer and the bundle writer: the run-time half stays (19.2 KB less
+   LLMQ_NO_ENCODER       1: leave out sections 7 to 10, the grid trainer and the bundle writer: the run-time half stays (19.2 KB less
                          on a Cortex-M4 at -Os, as are all these sizes; `make size`)
-   LLMQ_NO_CALIBRATION   1: leave out sections 8 and 9 only (13.3 KB), for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out section 10 (2.4 KB of its reading half)
+   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 10 only (13.3 KB), for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leave out section 11 (2.4 KB of its reading half)
    LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
    LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
    LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 11). By default 1 if it lies beside this file and the
+   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 12). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
    LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
    LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
@@ -209,7 +213,7 @@ extern "C" {
 
 /* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
 
-typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 11) */
+typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 12) */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
@@ -284,7 +288,7 @@ LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 /* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 11).
+/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 12).
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
@@ -461,27 +465,55 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uin
 
 /* ---- 6. Activation and products -------------------------------------------------------------------------------------
 
-   A vector made ready for products: transformed, and either kept in float or quantized to int8:
-       in each group: scale = max|x'| / 127,  q = x' * (127 / max|x'|) rounded to nearest, ties to even.
+   A vector made ready for products: transformed, and either kept in float or quantized to b bits, stored as int8:
+       in each group: scale = m / L,  q = x' * (L / m) rounded to nearest, ties to even,  m = max|x'|,  L = 2^(b-1) - 1.
    A group whose max|x'| is below 2^-100 is zero; one that holds a NaN or infinity has scale NaN, and so are all products.
    All tensors with the same transform and cols can use one activation, whatever their formats. */
 typedef struct llmq_activation {
     uint32_t cols, group;      /* group: columns that share a scale */
     llmq_transform transform;  /* that was applied */
     const float *x;            /* transformed numbers; valid for bits = 32 */
-    const int8_t *q;           /* bits = 8: codes -127 ... 127; else NULL */
-    const float *scale;        /* bits = 8: ceil(cols / group) scales */
+    const int8_t *q;           /* bits < 32: codes -127 ... 127; else NULL */
+    const int8_t *shift;       /* to be added to q, if codes need 9 bits (below); else NULL */
+    const float *scale;        /* bits < 32: ceil(cols / group) scales */
 } llmq_activation;
 
-/* Bytes of memory for an activation of t; 0 if bits is neither 8 nor 32. */
+/* Bytes of memory for an activation of t; 0 if bits is neither 2 ... 8 nor 32. */
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
 
-/* Make x[cols] ready for t and all tensors that share its transform. bits: 8, or 32 for the float path. mem, aligned for
+/* Make x[cols] ready for t and all tensors that share its transform. bits: 8 (2 ... 8), or 32 for the float path. mem, aligned for
    float, must live as long as *a. Groups are those of t, 128 where t has none or longer than 1024 (so that the integer
    sum of a group stays below 2^24: 127 * 128 * 1024 = 16,646,144). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE.
    Cost: the transform, and about three operations a number. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
                                                             void *mem, size_t mem_size);
+
+/* Other ways to choose scales and codes; how all of section 6 does it is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
+   asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = (high - low) / N with N = 2^b - 1 steps (254 of 8 bits),
+               z = -low / scale rounded, q = x' * (1 / scale) rounded and limited to -z ... N - z. The zero point is taken off
+               where the codes are made, so products need no correction: their integers are exact as they are. At 8 bits q may not
+               fit int8: it is then kept as a sum, q + shift, shift = 127 - z the same for a group, and products take twice as long.
+   clip        symmetric, too: m = clip max|x'|, codes limited to -L ... L.
+   scales      TOKEN: m, or low and high, of the whole vector. BATCH: Rotated Runtime Smooth [R15]: with s_g = max|x'| of group g
+               over all vectors of the call, the same of x' / s_g; scales are then s_g times one for each vector, which is what
+               hardware without scales for groups can do. GROUP is never less precise, and costs the same here. */
+#define LLMQ_SCALES_GROUP 0
+#define LLMQ_SCALES_TOKEN 1
+#define LLMQ_SCALES_BATCH 2
+
+typedef struct llmq_activation_options {
+    uint32_t bits;   /* 2 ... 8 */
+    int asymmetric;  /* 0 or 1 */
+    int scales;      /* LLMQ_SCALES_... */
+    float clip;      /* above 0, up to 1 */
+} llmq_activation_options;
+
+/* Bytes of memory for count activations; 0 for options that are out of range, or if it does not fit. */
+LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count);
+
+/* llmq_activation_prepare for count vectors, x[i * stride ...], with options. Errors and cost: as there, or twice the cost. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o,
+                                                             uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
 
 /* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations. Each row is decoded
    once for up to eight activations. Raw tensors need float activations.
@@ -757,7 +789,101 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
                                                          void *work, size_t work_size, llmq_error *error);
 #endif
 
-/* ---- 10. Bundle -----------------------------------------------------------------------------------------------------
+/* ---- 10. Outliers ---------------------------------------------------------------------------------------------------
+
+   Transform steps made for the inputs of a layer. In language models a few channels of them are tens or hundreds of times as
+   large as the rest, and few tokens are larger still; in 4 or 6 bits, what shares a scale with them is lost. Against it:
+     smoothing [R12]  divides each channel and multiplies its weights:  d_j = peak_j^alpha / weight_j^(1 - alpha), with
+                      peak_j = max |x_j| over the tokens and weight_j = max |w_j| over the rows of all tensors that read x.
+     zigzag [R13]     permutes channels so that blocks get like shares: dealt by decreasing peak to blocks 1, 2 ... K, K ... 2, 1, 1,
+                      2 ... , where a full block is passed over.
+     rotation [R13]   spreads them within a block of B, greedily. Step k: channel c holds the largest |x'| of the sample;
+                      R_k = E Z Q E, in which E exchanges channels 0 and c, Z is the reflection whose first row is -1/sqrt(B) all along,
+                      and Q = diag(1, Q') with a random orthogonal Q', new in each step: the Q of Householder's QR of a Gaussian
+                      matrix, which is a product of reflections of ever shorter normal vectors, and signs [R14].
+                      x' = x R_1 ... R_k; of all these products, and none at all, the one with the least peak, range or error is kept.
+   DuQuant is smoothing, rotation, zigzag, rotation. Zigzag and one Hadamard transform do as well for log2(block) additions a
+   number in place of 2 B multiply-adds (`make outliers`, `make eval`): what a tool should do if it is not told otherwise.
+   The permutation costs nothing where it can be folded (llmq_transform_fold); a rotation never can, since the next one differs. */
+#if !LLMQ_NO_CALIBRATION
+
+/* What is kept of a layer's inputs while they stream past: the peak of each channel over all of them, and some of them: half of
+   the room for those with the largest numbers, half drawn so that each has the same chance. */
+typedef struct llmq_sample {
+    uint32_t cols, room;
+    uint32_t top, drawn;   /* rows there: `top` from row 0 on, `drawn` from row room / 2 on */
+    uint32_t seen, seed;   /* inputs so far (2^32 - 1 stands for more) */
+    float *peak;           /* [cols] */
+    float *row;            /* [room][cols] */
+    float *height;         /* [room / 2]: the largest magnitude of each of the first */
+} llmq_sample;
+
+/* Bytes for a sample with room for so many inputs, 2 or more: 4 cols (room + 1) + 2 room; 0 if that does not fit. 128 inputs of 4,096
+   numbers take 2.1 MB. */
+LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t room);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t room, uint32_t seed, void *mem, size_t size);
+
+/* Look at count inputs, one every stride numbers. Calls may be cut anywhere: the sample is the same. Errors: LLMQ_E_ARG;
+   LLMQ_E_NOT_FINITE (error, which may be NULL, names input and column): nothing was added. Cost: two operations a number. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error);
+
+/* peak[j] = max(peak[j], |rows[r][j]|): for the weights, over all tensors that share the input. Begin with zeros. Errors as above. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak,
+                                               llmq_error *error);
+
+#define LLMQ_CRITERION_PEAK  0  /* of a rotation: max |x'|, as the paper says */
+#define LLMQ_CRITERION_RANGE 1  /* max x' - min x', as its authors' program has it */
+#define LLMQ_CRITERION_ERROR 2  /* mean over inputs of max |x'|^2 / |x'|^2: so goes the error with one scale an input. The peak is
+                                   that of the one largest input, whatever the others are: 4-bit error 0.0145 instead of 0.0154 */
+
+typedef struct llmq_fit_options {
+    float alpha;             /* of smoothing, 0 ... 1 */
+    float least, most;       /* bounds of its d, normal numbers: 0 < least <= most */
+    int criterion;           /* LLMQ_CRITERION_... */
+    uint32_t steps;          /* of a rotation */
+    uint32_t seed;
+    llmq_progress progress;  /* NULL: none; called with steps of a rotation done, and all of them in this block */
+    void *context;
+} llmq_fit_options;
+
+/* alpha 0.6, d from 0.01 to 10000, 256 steps [R13], error, seed 1 */
+LLMQ_API llmq_fit_options llmq_fit_defaults(void);
+
+/* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 3. Each step
+   is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (on failure, of
+   nothing), with peaks over its own rows once they have been rotated. weight: peaks of the weights, NULL for ones; taken along too, and
+   set to ones by a rotation or Hadamard step. A permutation is zigzag into the blocks of the next such step (what a rotation leaves out gets the smallest
+   channels), and without one sorts channels by their peaks, so that like ones share a group. A rotation with arg = 1
+   is made for all runs at once, else each for its own. data: sum of llmq_step_data_size bytes, which *t then refers to.
+   work: aligned for double. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED (the steps), LLMQ_E_WORKSPACE, LLMQ_E_STOPPED; *t is
+   then untouched. Cost of a rotation step: B^3 double and rows B cols multiply-adds; with the peak as
+   criterion less, as inputs that cannot be it are skipped. */
+LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options,
+                                                       void *data, size_t size, void *work, size_t work_size);
+
+/* -- Folding: leading steps that whatever computes x can do instead, once, in its own weights. -- */
+#define LLMQ_FOLD_SMOOTH  1  /* x_j is a multiple of numbers that can be divided: gains of a norm, or rows of a layer */
+#define LLMQ_FOLD_PERMUTE 2  /* x_j may change places: rows of a layer, if all that meets them moves too */
+
+/* How many leading steps are of these kinds. */
+LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds);
+
+/* T = rest first, first being n steps. Errors: LLMQ_E_ARG. Encode W with T, or W first^-1 (LLMQ_TO_WEIGHT) with rest; either way the
+   tensor that is used has the transform rest. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest);
+
+/* x <- T x done to what computes x: rows[cols][n], row j every stride numbers; n = 1 for the gains of a norm. Steps of other kinds than
+   `kinds` are passed over: in x = silu(g) * u the rows of g take permutations only, those of u both. work: 8 cols bytes, aligned
+   for float. Errors: LLMQ_E_ARG (also a step that is neither SMOOTH nor PERMUTE), LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
+                                                        uint32_t n, void *work, size_t work_size);
+
+/* Multiply-adds (or additions) that T x takes: 1 a number to smooth, B to rotate, log2(2^k) + m for a Hadamard block, 0 to permute. */
+LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
+#endif
+
+/* ---- 11. Bundle -----------------------------------------------------------------------------------------------------
 
    A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
    a pass over the directory; nothing is copied, no alignment is needed.
@@ -867,7 +993,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 #endif
 #endif /* LLMQ_NO_BUNDLE */
 
-/* ---- 11. Kernels ----------------------------------------------------------------------------------------------------
+/* ---- 12. Kernels ----------------------------------------------------------------------------------------------------
 
    The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
    llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
@@ -903,8 +1029,8 @@ struct llmq_kernels {
     void (*butterflies)(float *x, uint32_t n, float norm);
     /* the dense step of a block with an odd factor, for `lanes` of its positions (section 2); work: m * lanes numbers */
     void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
-    /* int8 codes of n numbers with one scale, which is returned (section 6) */
-    float (*quantize)(const float *x, uint32_t n, int8_t *q);
+    /* codes -levels ... levels of n numbers with one scale, which is returned (section 6) */
+    float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
     /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
     void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
     void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
@@ -2048,24 +2174,28 @@ static uint32_t llmq__activation_group(const llmq_tensor *t)
     return g ? g : 128;
 }
 
-LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits)
+/* Of one activation: numbers, then scales and codes, and the shifts if there are any. */
+static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int shifted)
 {
-    size_t rest, codes;
-    if (!t || t->cols == 0 || (bits != 8 && bits != 32)) return 0;
+    size_t rest, codes = 0;
+    if (!t || t->cols == 0 || (bits != 32 && (bits < 2 || bits > 8))) return 0;
     rest = llmq_transform_work_size(&t->transform, t->cols); /* done with before the codes are written: they share memory */
-    codes = bits == 8 ? llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float) + t->cols : 0;
+    if (bits != 32) codes = llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float) + (size_t)t->cols * (shifted ? 2 : 1);
     return llmq__size_add(llmq__size_mul(t->cols, sizeof(float)), rest > codes ? rest : codes);
 }
 
-/* y in [-127.5, 127.5] to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
-static int8_t llmq__round_i8(float y) { return (int8_t)((int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000); }
+LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits) { return llmq__activation_size(t, bits, 0); }
+
+/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
+static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
+static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
 
 /* Has a group with these bits of max|x| a scale, and what stands for it if not: 0 below 2^-100, NaN where it is not finite. */
 static int llmq__quantizable(uint32_t most) { return most >= (uint32_t)(127 - 100) << 23 && most < 0x7f800000u; }
 static float llmq__no_scale(uint32_t most) { return most >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f; }
 
 /* q[0, n) and the scale of one group */
-static float llmq__quantize(const float *x, uint32_t n, int8_t *q)
+static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
 {
     uint32_t i, most = 0, bits;
     float inverse;
@@ -2077,39 +2207,210 @@ static float llmq__quantize(const float *x, uint32_t n, int8_t *q)
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
-    inverse = 127.0f / llmq__bits_float(most);
+    inverse = levels / llmq__bits_float(most);
     for (i = 0; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
-    return llmq__bits_float(most) / 127.0f;
+    return llmq__bits_float(most) / levels;
 }
+
+/* The float half of it: x transformed at the head of mem. */
+static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *t, const float *x, void *mem, size_t mem_size)
+{
+    float *y = (float *)mem;
+    llmq_status status;
+    LLMQ_MEMCPY(y, x, t->cols * sizeof(float));
+    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, t->cols, y + t->cols, mem_size - t->cols * sizeof(float), t->kernels);
+    if (status != LLMQ_OK) return status;
+    LLMQ_MEMSET(a, 0, sizeof *a);
+    a->cols = t->cols;
+    a->group = llmq__activation_group(t);
+    a->transform = t->transform;
+    a->x = y;
+    return LLMQ_OK;
+}
+
+/* Places for scales, codes and shifts behind the numbers. */
+static float *llmq__activation_places(llmq_activation *a, float *numbers, int shifted, int8_t **q)
+{
+    float *scale = numbers + a->cols;
+    *q = (int8_t *)(scale + llmq__ceil_div(a->cols, a->group));
+    a->scale = scale;
+    a->q = *q;
+    a->shift = shifted ? *q + a->cols : 0;
+    return scale;
+}
+
+static float llmq__symmetric_levels(uint32_t bits) { return (float)((1u << (bits - 1)) - 1); }
 
 LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x, void *mem,
                                              size_t mem_size)
 {
     llmq_status status;
     size_t need = llmq_activation_size(t, bits);
-    float *y = (float *)mem;
-    uint32_t group, j, cols;
+    float *scale;
+    int8_t *q;
+    uint32_t j;
     if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
     if (mem_size < need) return LLMQ_E_WORKSPACE;
-    cols = t->cols;
-    LLMQ_MEMCPY(y, x, cols * sizeof(float));
-    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, cols, y + cols, mem_size - cols * sizeof(float), t->kernels);
-    if (status != LLMQ_OK) return status;
-    group = llmq__activation_group(t);
-    a->cols = cols;
-    a->group = group;
-    a->transform = t->transform;
-    a->x = y;
-    a->q = 0;
-    a->scale = 0;
-    if (bits == 8) {
-        float *scale = y + cols;
-        int8_t *q = (int8_t *)(scale + llmq__ceil_div(cols, group));
-        for (j = 0; j < cols; j += group) scale[j / group] = llmq__kernels(t->kernels)->quantize(y + j, llmq__min(group, cols - j), q + j);
-        a->q = q;
-        a->scale = scale;
-    }
+    if ((status = llmq__activation_open(a, t, x, mem, mem_size)) != LLMQ_OK || bits == 32) return status;
+    scale = llmq__activation_places(a, (float *)mem, 0, &q);
+    for (j = 0; j < a->cols; j += a->group)
+        scale[j / a->group] = llmq__kernels(t->kernels)->quantize(a->x + j, llmq__min(a->group, a->cols - j), llmq__symmetric_levels(bits), q + j);
     return LLMQ_OK;
+}
+
+/* -- With options. -- */
+
+/* Codes of one scale: q + shift = x * inverse rounded, from least to most. */
+typedef struct llmq__codes {
+    float scale, inverse, least, most;
+    int32_t shift;
+} llmq__codes;
+
+/* Widens low ... high to hold x[0, n) * factor. Both become NaN, and stay it, if a number is not finite. */
+static void llmq__widen(const float *x, uint32_t n, float factor, float *low, float *high)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        float v = x[i] * factor;
+        if (v < *low) *low = v;
+        if (v > *high) *high = v;
+        if ((llmq__float_bits(x[i]) & 0x7fffffffu) >= 0x7f800000u) *low = *high = llmq__bits_float(0x7fc00000u);
+    }
+}
+
+static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float low, float high)
+{
+    llmq__codes c;
+    float m = -low > high ? -low : high;
+    LLMQ_MEMSET(&c, 0, sizeof c);
+    if (!llmq__quantizable(llmq__float_bits(m))) {
+        c.scale = llmq__no_scale(llmq__float_bits(m));
+    } else if (!o->asymmetric) {
+        m *= o->clip;
+        c.most = llmq__symmetric_levels(o->bits);
+        c.least = -c.most;
+        c.scale = m / c.most;
+        c.inverse = c.most / m;
+    } else {
+        float steps = (float)(o->bits == 8 ? 254 : (1 << o->bits) - 1);
+        int32_t zero;
+        c.scale = high * o->clip / steps - low * o->clip / steps; /* of the difference, which might overflow, there is no need */
+        c.inverse = 1.0f / c.scale;
+        zero = llmq__round(-low * o->clip * c.inverse);
+        c.least = (float)-zero;
+        c.most = steps - (float)zero;
+        c.shift = o->bits == 8 ? 127 - zero : 0;
+    }
+    return c;
+}
+
+static void llmq__take_codes(const llmq__codes *c, float factor, const float *x, uint32_t n, int8_t *q)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        float v = x[i] * factor;
+        v = v > c->least ? v : c->least; /* NaN too */
+        v = v < c->most ? v : c->most;
+        q[i] = (int8_t)(llmq__round(v) - c->shift);
+    }
+}
+
+/* 1 / s_g of group g, 1 without runtime smoothing; 0 for a group that has no scale */
+static float llmq__smoothing(const float *peaks, uint32_t g)
+{
+    return !peaks ? 1.0f : llmq__quantizable(llmq__float_bits(peaks[g])) ? 1.0f / peaks[g] : 0.0f;
+}
+
+LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *numbers)
+{
+    int8_t *q;
+    float *scale = llmq__activation_places(a, numbers, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
+    uint32_t g, n, groups = llmq__ceil_div(a->cols, a->group);
+    llmq__codes c;
+    for (g = 0; g < groups && o->scales != LLMQ_SCALES_GROUP; g++)
+        llmq__widen(a->x + g * a->group, llmq__min(a->group, a->cols - g * a->group), llmq__smoothing(peaks, g), &low, &high);
+    c = llmq__choose_codes(o, low, high);
+    for (g = 0; g < groups; g++, q += n) {
+        float factor = llmq__smoothing(peaks, g);
+        n = llmq__min(a->group, a->cols - g * a->group);
+        if (o->scales == LLMQ_SCALES_GROUP) {
+            low = high = 0.0f;
+            llmq__widen(a->x + g * a->group, n, 1.0f, &low, &high);
+            c = llmq__choose_codes(o, low, high);
+        }
+        scale[g] = !peaks ? c.scale : factor > 0.0f ? c.scale * peaks[g] : c.scale * 0.0f;
+        llmq__take_codes(&c, c.inverse * factor, a->x + g * a->group, n, q);
+        if (a->shift) LLMQ_MEMSET(q + a->cols, c.shift & 255, n);
+    }
+}
+
+/* s_g, from the finite numbers of all vectors */
+static void llmq__batch_peaks(const llmq_activation *a, uint32_t count, float *peaks)
+{
+    uint32_t i, j;
+    LLMQ_MEMSET(peaks, 0, llmq__ceil_div(a->cols, a->group) * sizeof *peaks);
+    for (i = 0; i < count; i++)
+        for (j = 0; j < a->cols; j++) {
+            float v = a[i].x[j] < 0.0f ? -a[i].x[j] : a[i].x[j];
+            if (v > peaks[j / a->group] && v <= 3.40282347e38f) peaks[j / a->group] = v;
+        }
+}
+
+static int llmq__activation_options_ok(const llmq_activation_options *o)
+{
+    return o->bits >= 2 && o->bits <= 8 && o->scales >= LLMQ_SCALES_GROUP && o->scales <= LLMQ_SCALES_BATCH && o->clip > 0.0f && o->clip <= 1.0f;
+}
+
+/* Bytes from one activation to the next: they stay aligned for float. */
+static size_t llmq__activation_step(const llmq_tensor *t, const llmq_activation_options *o)
+{
+    size_t one = llmq__activation_size(t, o->bits, o->asymmetric && o->bits == 8);
+    return llmq__size_add(one, (sizeof(float) - one % sizeof(float)) % sizeof(float));
+}
+
+LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count)
+{
+    if (!t || !o || t->cols == 0 || !llmq__activation_options_ok(o)) return 0;
+    return llmq__size_add(llmq__size_mul(llmq__activation_step(t, o), llmq__size(count)), /* and s_g */
+                          llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float));
+}
+
+LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o, uint32_t count, const float *x,
+                                              size_t stride, void *mem, size_t mem_size)
+{
+    size_t need = llmq_activations_size(t, o, count), step;
+    float *peaks = 0;
+    llmq_status status;
+    uint32_t i;
+    if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
+    if (mem_size < need) return LLMQ_E_WORKSPACE;
+    step = llmq__activation_step(t, o);
+    for (i = 0; i < count; i++)
+        if ((status = llmq__activation_open(&a[i], t, x + i * stride, (uint8_t *)mem + i * step, step)) != LLMQ_OK) return status;
+    if (o->scales == LLMQ_SCALES_BATCH) llmq__batch_peaks(a, count, peaks = (float *)(void *)((uint8_t *)mem + count * step));
+    for (i = 0; i < count; i++) llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step));
+    return LLMQ_OK;
+}
+
+/* y += the products with the shifts of codes that need 9 bits, a few rows at a time. x is that activation with its shifts as codes. */
+LLMQ__APART void llmq__add_shifted_rows(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+{
+    llmq_tensor some = *t;
+    float part[8];
+    uint32_t r, i, n;
+    for (r = r0; r < r1; r += n) {
+        n = llmq__min(r1 - r, 8);
+        some.data = t->data + r * t->row_size;
+        llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, part, 0);
+        for (i = 0; i < n; i++) y[r + i] += part[i];
+    }
+}
+
+LLMQ__APART void llmq__add_shifts(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+{
+    llmq_activation shifts = *x;
+    shifts.q = x->shift;
+    llmq__add_shifted_rows(t, &shifts, r0, r1, y);
 }
 
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
@@ -2237,6 +2538,8 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     k = llmq__kernels(t->kernels);
     if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
+    for (i = 0; i < count; i++)
+        if (x[i].shift) llmq__add_shifts(t, &x[i], r0, r1, y + i * y_stride);
     return LLMQ_OK;
 }
 
@@ -3750,7 +4053,487 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 10. Bundle --------------------------------------------------------------------------------------------------- */
+/* ---- 10. Outliers ------------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
+
+LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t room)
+{
+    size_t rows = llmq__size_add(llmq__size(room), 1);
+    if (cols == 0 || cols > LLMQ_MAX_COLS || room < 2) return 0;
+    return llmq__size_mul(llmq__size_add(llmq__size_mul(rows, cols), room / 2), sizeof(float));
+}
+
+LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t room, uint32_t seed, void *mem, size_t size)
+{
+    size_t need = llmq_sample_size(cols, room);
+    if (!s || !mem || llmq__misaligned(mem) || cols == 0 || room < 2) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    if (size < need) return LLMQ_E_WORKSPACE;
+    LLMQ_MEMSET(s, 0, sizeof *s);
+    s->cols = cols;
+    s->room = room;
+    s->seed = seed;
+    s->peak = (float *)mem;
+    s->row = s->peak + cols;
+    s->height = s->row + (size_t)room * cols;
+    LLMQ_MEMSET(s->peak, 0, cols * sizeof(float));
+    return LLMQ_OK;
+}
+
+/* peak[j] = max(peak[j], |x_j|); returns the largest |x_j| */
+static float llmq__raise_peaks(const float *x, uint32_t n, float *peak)
+{
+    float height = 0.0f, a;
+    uint32_t j;
+    for (j = 0; j < n; j++) {
+        a = x[j] < 0.0f ? -x[j] : x[j];
+        if (a > peak[j]) peak[j] = a;
+        if (a > height) height = a;
+    }
+    return height;
+}
+
+/* Where a row goes that is this high: into a free place, or that of the lowest of the rows that are kept for their height. */
+static uint32_t llmq__top_place(llmq_sample *s, float height)
+{
+    uint32_t i, lowest = 0;
+    if (s->top < s->room / 2) return s->top++;
+    for (i = 1; i < s->top; i++)
+        if (s->height[i] < s->height[lowest]) lowest = i;
+    return height > s->height[lowest] ? lowest : s->room;
+}
+
+/* The same for the rows that are drawn: place k of a random number k below the count of rows seen, if there is one. */
+static uint32_t llmq__drawn_place(llmq_sample *s)
+{
+    uint32_t places = s->room - s->room / 2, k;
+    if (s->drawn < places) return s->room / 2 + s->drawn++;
+    k = (uint32_t)((uint64_t)llmq_random(s->seed, s->seen) * s->seen >> 32);
+    return k < places ? s->room / 2 + k : s->room;
+}
+
+LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error)
+{
+    uint32_t t, place;
+    if (!s || !x) return LLMQ_E_ARG;
+    if (llmq__inputs_check(x, stride, s->cols, count, 0, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    for (t = 0; t < count; t++, x += stride) {
+        float height = llmq__raise_peaks(x, s->cols, s->peak);
+        if (s->seen < 0xffffffffu) s->seen++;
+        if ((place = llmq__top_place(s, height)) < s->room) {
+            LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
+            s->height[place] = height;
+        }
+        if ((place = llmq__drawn_place(s)) < s->room) LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak, llmq_error *error)
+{
+    uint32_t r;
+    if (!rows || !peak || cols == 0) return LLMQ_E_ARG;
+    if (llmq__inputs_check(rows, stride, cols, count, 0, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    for (r = 0; r < count; r++) llmq__raise_peaks(rows + r * stride, cols, peak);
+    return LLMQ_OK;
+}
+
+/* The rows of a sample one after the other, i = 0 ... top + drawn - 1. */
+static float *llmq__sample_row(const llmq_sample *s, uint32_t i)
+{
+    return s->row + (size_t)(i < s->top ? i : s->room / 2 + (i - s->top)) * s->cols;
+}
+
+LLMQ_API llmq_fit_options llmq_fit_defaults(void)
+{
+    llmq_fit_options o;
+    LLMQ_MEMSET(&o, 0, sizeof o);
+    o.alpha = 0.6f;
+    o.least = 0.01f;
+    o.most = 10000.0f;
+    o.criterion = LLMQ_CRITERION_ERROR;
+    o.steps = 256;
+    o.seed = 1;
+    return o;
+}
+
+/* d = peak^alpha / weight^(1 - alpha) within its bounds; a channel without inputs or weights counts as 2^-100 of them. Sample, peaks and
+   weights are not changed here. */
+static void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o, uint8_t *data)
+{
+    LLMQ__EXACT
+    uint32_t j;
+    for (j = 0; j < s->cols; j++, data += 4) {
+        double p = (double)llmq__ln(s->peak[j] > 7.9e-31f ? s->peak[j] : 7.9e-31f);
+        double w = weight ? (double)llmq__ln(weight[j] > 7.9e-31f ? weight[j] : 7.9e-31f) : 0.0;
+        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w; /* at most 160: e^e has to be a float */
+        double d = e > 0.0 ? 1.0 / llmq__exp(-e) : llmq__exp(e);
+        llmq__store32(data, llmq__float_bits(d < (double)o->least ? o->least : d > (double)o->most ? o->most : (float)d));
+    }
+}
+
+/* order[0, n) = 0 ... n - 1 by decreasing key, equal ones in their order. Shell's sort. */
+static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
+{
+    uint32_t gap, i, j, c;
+    for (i = 0; i < n; i++) order[i] = i;
+    for (gap = n / 2; gap; gap /= 2)
+        for (i = gap; i < n; i++) {
+            for (c = order[i], j = i; j >= gap; j -= gap) {
+                uint32_t b = order[j - gap];
+                if (key[b] > key[c] || (key[b] == key[c] && b < c)) break;
+                order[j] = b;
+            }
+            order[j] = c;
+        }
+}
+
+/* Length of the block of a step that begins at column j: of what a rotation leaves out, 0. */
+static uint32_t llmq__step_block(const llmq_step *step, uint32_t cols, uint32_t j)
+{
+    if (step->kind == LLMQ_STEP_HADAMARD) return llmq__block(cols - j, step->block);
+    return cols - j < step->block ? 0 : step->block;
+}
+
+/* A permutation for the step that mixes blocks next, or NULL. work: 12 cols bytes. */
+static void llmq__fit_permute(const llmq_sample *s, const llmq_step *next, uint8_t *data, uint32_t *work)
+{
+    uint32_t *order = work, *at = order + s->cols, *end = at + s->cols, blocks = 0, j, n, k = 0, i;
+    int down = 0;
+    llmq__sort_down(s->peak, s->cols, order);
+    for (j = 0; next && j < s->cols && (n = llmq__step_block(next, s->cols, j)) != 0; j += n, blocks++) at[blocks] = j, end[blocks] = j + n;
+    if (!next) j = 0;
+    for (i = 0; i < j; i++) { /* deal; a turn at either end gives that block two */
+        while (at[k] == end[k]) {
+            if (down ? k == 0 : k == blocks - 1) down = !down;
+            else k = down ? k - 1 : k + 1;
+        }
+        llmq__store16(data + 2 * (size_t)at[k]++, order[i]);
+        if (down ? k == 0 : k == blocks - 1) down = !down;
+        else k = down ? k - 1 : k + 1;
+    }
+    for (; i < s->cols; i++) llmq__store16(data + 2 * (size_t)i, order[i]);
+}
+
+/* A rotation in the making, for blocks [first, last) of n columns. */
+typedef struct llmq__greedy {
+    const llmq_kernels *kernels;
+    const llmq_sample *sample;
+    uint32_t n, first, last;
+    int criterion;
+    uint32_t seed, counter;
+    double *r;        /* R_1 ... R_k so far: [n][n] */
+    double *mirror;   /* Q' of a step: v of its reflections I - v v^T, of n - 1, n - 2 ... 1 numbers */
+    double *sign;     /* of its columns */
+    double *uniform;  /* v of Z */
+    float *now;       /* r, rounded */
+    float *out;       /* n numbers */
+} llmq__greedy;
+
+static size_t llmq__greedy_size(size_t n) { return 8 * (n * n + n * (n - 1) / 2 + 2 * n) + 4 * (n * n + n); }
+
+/* v of a reflection I - v v^T of n numbers, in place of x, that makes x (+-|x|, 0, 0 ...); returns the sign that makes that positive. */
+static double llmq__mirror(double *x, uint32_t n)
+{
+    LLMQ__EXACT
+    double length = llmq__root(llmq__dot_double(x, x, n)), down, sign = x[0] < 0.0 ? 1.0 : -1.0;
+    uint32_t i;
+    x[0] -= sign * length; /* away from 0 */
+    down = llmq__root(2.0 / llmq__dot_double(x, x, n));
+    for (i = 0; i < n; i++) x[i] *= down;
+    return sign;
+}
+
+/* row <- row (I - v v^T) */
+static void llmq__reflect(double *row, const double *v, uint32_t n)
+{
+    LLMQ__EXACT
+    double dot = llmq__dot_double(row, v, n);
+    uint32_t i;
+    for (i = 0; i < n; i++) row[i] -= dot * v[i];
+}
+
+static void llmq__exchange(double *a, double *b) { double t = *a; *a = *b; *b = t; }
+
+/* Its memory, r = I, and Z: what takes (1, 1 ...) / sqrt(n) to -(1, 0 ...), and so the other way. */
+static void llmq__greedy_init(llmq__greedy *g, void *work)
+{
+    size_t n = g->n, i;
+    g->r = (double *)work;
+    g->mirror = g->r + n * n;
+    g->sign = g->mirror + n * (n - 1) / 2;
+    g->uniform = g->sign + n;
+    g->now = (float *)(g->uniform + n);
+    g->out = g->now + n * n;
+    for (i = 0; i < n * n; i++) g->r[i] = i % (n + 1) == 0 ? 1.0 : 0.0;
+    for (i = 0; i < n; i++) g->uniform[i] = 1.0 / llmq__root((double)n);
+    (void)llmq__mirror(g->uniform, g->n);
+}
+
+/* r <- r E Z Q E for a step that spreads channel c */
+LLMQ__APART void llmq__greedy_step(llmq__greedy *g, uint32_t c)
+{
+    LLMQ__EXACT
+    uint32_t n = g->n, i, k;
+    float pair[2];
+    double *v = g->mirror, *row = g->r;
+    for (k = 1; k < n; v += n - k, k++) { /* k: the first row and column of Q that a reflection touches */
+        for (i = 0; i < n - k; i++) {
+            if (i % 2 == 0) llmq__normal_pair(g->seed, &g->counter, pair);
+            v[i] = (double)pair[i % 2];
+        }
+        g->sign[k] = k + 1 < n ? llmq__mirror(v, n - k) : v[0] < 0.0 ? -1.0 : 1.0;
+    }
+    for (i = 0; i < n; i++, row += n) {
+        llmq__exchange(&row[0], &row[c]);
+        llmq__reflect(row, g->uniform, n);
+        for (v = g->mirror, k = 1; k + 1 < n; v += n - k, k++) llmq__reflect(row + k, v, n - k);
+        for (k = 1; k < n; k++) row[k] *= g->sign[k];
+        llmq__exchange(&row[0], &row[c]);
+    }
+}
+
+/* What the turned numbers of one input come to. */
+typedef struct llmq__extent {
+    float low, high, peak;  /* least and largest number, largest magnitude */
+    uint32_t channel;       /* of that */
+    double power;           /* |x|^2 */
+} llmq__extent;
+
+LLMQ__APART llmq__extent llmq__greedy_extent(const llmq__greedy *g, const float *v, float bar)
+{
+    llmq__extent e;
+    uint32_t b, k;
+    LLMQ_MEMSET(&e, 0, sizeof e);
+    for (b = g->first, v += (size_t)b * g->n; b < g->last; b++, v += g->n) {
+        double power = llmq__dot(v, v, g->n);
+        e.power += power;
+        if (power < 0.999 * (double)bar * (double)bar) continue; /* too short to have a number over bar in any rotation; the rest is for rounding */
+        LLMQ_MEMSET(g->out, 0, g->n * sizeof(float));
+        for (k = 0; k < g->n; k++) g->kernels->add_scaled(g->out, v[k], g->now + (size_t)k * g->n, g->n);
+        for (k = 0; k < g->n; k++) {
+            float x = g->out[k], a = x < 0.0f ? -x : x;
+            if (x < e.low) e.low = x;
+            if (x > e.high) e.high = x;
+            if (a > e.peak) e.peak = a, e.channel = k;
+        }
+    }
+    return e;
+}
+
+/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over `bar` is
+   not looked at. */
+LLMQ__APART double llmq__greedy_measure(const llmq__greedy *g, float bar, uint32_t *channel)
+{
+    uint32_t rows = g->sample->top + g->sample->drawn, i;
+    double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0;
+    for (i = 0; i < g->n * g->n; i++) g->now[i] = (float)g->r[i];
+    for (i = 0; i < rows; i++) {
+        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), bar);
+        double bad = (double)e.peak;
+        if (g->criterion == LLMQ_CRITERION_ERROR) bad = e.power > 0.0 ? bad * bad / e.power : 0.0;
+        if (bad > worst) worst = bad, *channel = e.channel;
+        if ((double)e.low < low) low = (double)e.low;
+        if ((double)e.high > high) high = (double)e.high;
+        sum += bad;
+    }
+    return g->criterion == LLMQ_CRITERION_ERROR ? sum : g->criterion == LLMQ_CRITERION_RANGE ? high - low : worst;
+}
+
+static void llmq__store_floats(const float *x, size_t n, uint8_t *b)
+{
+    size_t i;
+    for (i = 0; i < n; i++) llmq__store32(b + 4 * i, llmq__float_bits(x[i]));
+}
+
+/* The best of the products of 0 ... steps rotations, to data. */
+static llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
+{
+    uint32_t step, channel = 0;
+    double best, now;
+    llmq__greedy_init(g, work);
+    best = llmq__greedy_measure(g, 0.0f, &channel);
+    llmq__store_floats(g->now, (size_t)g->n * g->n, data);
+    for (step = 1; step <= o->steps && best > 0.0; step++) {
+        llmq__greedy_step(g, channel);
+        now = llmq__greedy_measure(g, g->criterion == LLMQ_CRITERION_PEAK ? (float)best : 0.0f, &channel);
+        if (now < best) {
+            best = now;
+            llmq__store_floats(g->now, (size_t)g->n * g->n, data);
+        }
+        if (o->progress && o->progress(o->context, step, o->steps)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
+}
+
+static llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
+                                       const llmq_kernels *kernels)
+{
+    llmq__greedy g;
+    uint32_t i, runs = s->cols / step->block;
+    llmq_status status = LLMQ_OK;
+    g.kernels = kernels;
+    g.sample = s;
+    g.n = step->block;
+    g.criterion = o->criterion;
+    g.seed = llmq_random(o->seed, number);
+    g.counter = 0;
+    for (i = 0; i < step->arg && status == LLMQ_OK; i++, data += 4 * (size_t)g.n * g.n) {
+        g.first = step->arg == 1 ? 0 : i;
+        g.last = step->arg == 1 ? runs : i + 1;
+        status = llmq__fit_rotation(&g, o, data, work);
+    }
+    return status;
+}
+
+LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
+{
+    size_t need = llmq__size_mul(cols, 12), one; /* a permutation's; in doubles, for what comes first has to be aligned so */
+    uint32_t i;
+    if (!t || t->count > LLMQ_MAX_STEPS || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
+    if ((one = llmq_transform_work_size(t, cols)) > need) need = one;
+    for (i = 0; i < t->count; i++)
+        if (t->step[i].kind == LLMQ_STEP_ROTATE && (one = llmq__greedy_size(t->step[i].block)) > need) need = one;
+    return need;
+}
+
+static int llmq__mixes(const llmq_step *step) { return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE; }
+
+/* The sample, its peaks and those of the weights through step i. */
+static llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, void *work, size_t work_size, const llmq_kernels *k)
+{
+    uint32_t r, rows = s->top + s->drawn;
+    llmq_status status = LLMQ_OK;
+    for (r = 0; r < rows && status == LLMQ_OK; r++)
+        status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, llmq__sample_row(s, r), s->cols, work, work_size, k);
+    if (status != LLMQ_OK) return status;
+    if (llmq__mixes(&t->step[i])) {
+        LLMQ_MEMSET(s->peak, 0, s->cols * sizeof(float));
+        for (r = 0; r < rows; r++) llmq__raise_peaks(llmq__sample_row(s, r), s->cols, s->peak);
+        for (r = 0; weight && r < s->cols; r++) weight[r] = 1.0f;
+        return LLMQ_OK;
+    }
+    status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, s->peak, s->cols, work, work_size, k);
+    if (weight && status == LLMQ_OK) status = llmq__step_apply(t, i, LLMQ_TO_WEIGHT, weight, s->cols, work, work_size, k);
+    return status;
+}
+
+static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o, const void *data, size_t size,
+                                   const void *work, size_t work_size)
+{
+    llmq_status status;
+    if (!t || !s || !data || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t, s->cols)) != LLMQ_OK) return status;
+    if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK || o->criterion > LLMQ_CRITERION_ERROR) return LLMQ_E_ARG;
+    if (!(o->least >= 1.17549435e-38f && o->least <= o->most && o->most <= 3.4e38f)) return LLMQ_E_ARG;
+    return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+/* Data of step i, and what it does to the sample. */
+LLMQ__APART llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, const llmq_fit_options *o, uint8_t *data, void *work,
+                                       size_t work_size)
+{
+    const llmq_kernels *k = LLMQ_KERNELS;
+    const llmq_step *step = &t->step[i], *next = 0;
+    llmq_status status = LLMQ_OK;
+    uint32_t n;
+    for (n = i + 1; n < t->count && !next; n++)
+        if (llmq__mixes(&t->step[n])) next = &t->step[n];
+    if (step->kind == LLMQ_STEP_SMOOTH) llmq__fit_smooth(s, weight, o, data);
+    if (step->kind == LLMQ_STEP_PERMUTE) llmq__fit_permute(s, next, data, (uint32_t *)work);
+    if (step->kind == LLMQ_STEP_ROTATE) status = llmq__fit_rotations(step, i, s, o, data, work, llmq__kernels(k));
+    return status != LLMQ_OK ? status : llmq__fit_apply(t, i, s, weight, work, work_size, llmq__kernels(k));
+}
+
+LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options, void *data, size_t size,
+                                        void *work, size_t work_size)
+{
+    llmq_fit_options o = options ? *options : llmq_fit_defaults();
+    const uint8_t *before;
+    llmq_status status;
+    uint32_t i;
+    if (!t) return LLMQ_E_ARG;
+    before = t->data;
+    t->data = (const uint8_t *)data;
+    status = llmq__fit_check(t, s, &o, data, size, work, work_size);
+    if (status == LLMQ_OK) {
+        for (i = 0; i < t->count && status == LLMQ_OK; i++)
+            status = llmq__fit_step(t, i, s, weight, &o, (uint8_t *)data + llmq__transform_data(t, i), work, work_size);
+        if (status != LLMQ_OK) s->top = s->drawn = 0;
+    }
+    if (status != LLMQ_OK) t->data = before;
+    return status;
+}
+
+/* -- Folding -- */
+
+static int llmq__folds(const llmq_step *step, int kinds)
+{
+    return (step->kind == LLMQ_STEP_SMOOTH && (kinds & LLMQ_FOLD_SMOOTH)) || (step->kind == LLMQ_STEP_PERMUTE && (kinds & LLMQ_FOLD_PERMUTE));
+}
+
+LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds)
+{
+    uint32_t i = 0;
+    while (t && i < t->count && i < LLMQ_MAX_STEPS && llmq__folds(&t->step[i], kinds)) i++;
+    return i;
+}
+
+LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest)
+{
+    llmq_transform head, tail;
+    uint32_t i;
+    if (!t || !first || !rest || t->count > LLMQ_MAX_STEPS || n > t->count) return LLMQ_E_ARG;
+    head = *t;
+    LLMQ_MEMSET(&tail, 0, sizeof tail);
+    for (i = n; i < t->count; i++) tail.step[tail.count++] = t->step[i];
+    if (t->data && tail.count) tail.data = t->data + llmq__transform_data(t, n);
+    head.count = n;
+    *first = head;
+    *rest = tail;
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride, uint32_t n, void *work,
+                                         size_t work_size)
+{
+    llmq_status status;
+    float *v = (float *)work;
+    uint32_t i, j, k;
+    if (!t || !rows || !work || llmq__misaligned(work) || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
+    if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
+    if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
+    for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
+        for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
+        for (i = 0; i < t->count; i++)
+            if (llmq__folds(&t->step[i], kinds)) (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+        for (j = 0; j < cols; j++) rows[j * stride + k] = v[j];
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
+{
+    uint64_t sum = 0;
+    uint32_t i, j, n, m;
+    for (i = 0; t && i < t->count && i < LLMQ_MAX_STEPS; i++) {
+        const llmq_step *step = &t->step[i];
+        if (step->kind == LLMQ_STEP_SMOOTH) sum += cols;
+        if (step->kind == LLMQ_STEP_ROTATE && step->block) sum += (uint64_t)(cols / step->block) * step->block * step->block;
+        if (step->kind != LLMQ_STEP_HADAMARD || !llmq__max_block_ok(step->block)) continue;
+        for (j = 0; j < cols; j += n) {
+            n = llmq__block(cols - j, step->block);
+            m = llmq__base(n);
+            sum += (uint64_t)n * ((m > 1 ? m : 0) + llmq__ceil_log2(n / m));
+        }
+    }
+    return sum;
+}
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- 11. Bundle --------------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
 
 #define LLMQ__ALIGN 64
@@ -4308,7 +5091,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #endif /* !LLMQ_NO_ENCODER */
 #endif /* !LLMQ_NO_BUNDLE */
 
-/* ---- 11. Kernels -------------------------------------------------------------------------------------------------- */
+/* ---- 12. Kernels -------------------------------------------------------------------------------------------------- */
 
 static const llmq_kernels llmq__scalar = {
     "scalar", 0, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8,

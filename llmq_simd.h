@@ -5,7 +5,7 @@
    the tensor, and t.kernels->name says which.
 
    HOW IT IS MADE
-       A table (struct llmq_kernels, section 11 of llmq.h) for each instruction set, in its own section below. The text of
+       A table (struct llmq_kernels, section 12 of llmq.h) for each instruction set, in its own section below. The text of
        the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
        floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
        All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
@@ -2497,7 +2497,7 @@ LLMQ__APART void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run,
     }
 }
 
-static float llmq__quantize_mve(const float *x, uint32_t n, int8_t *q)
+static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t *q)
 {
     uint32x4_t m = vdupq_n_u32(0);
     uint32_t i, most, bits;
@@ -2511,10 +2511,10 @@ static float llmq__quantize_mve(const float *x, uint32_t n, int8_t *q)
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
-    inverse = 127.0f / llmq__bits_float(most); /* at most 127 * 2^100: what is subnormal, before or after, becomes 0 anyway */
+    inverse = levels / llmq__bits_float(most); /* at most 127 * 2^100: what is subnormal, before or after, becomes 0 anyway */
     for (i = 0; i + 4 <= n; i += 4) vstrbq_s32(q + i, vcvtnq_s32_f32(vmulq_n_f32(vldrwq_f32(x + i), inverse)));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
-    return llmq__bits_float(most) / 127.0f;
+    return llmq__bits_float(most) / levels;
 }
 
 /* out[0, 32) += scale * e[0, 32), or = where nothing is added */
@@ -3134,7 +3134,7 @@ LLMQ__KERNEL void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run
     }
 }
 
-LLMQ__KERNEL float llmq__quantize_rvv(const float *x, uint32_t n, int8_t *q)
+LLMQ__KERNEL float llmq__quantize_rvv(const float *x, uint32_t n, float levels, int8_t *q)
 {
     vuint32m1_t top = __riscv_vmv_s_x_u32m1(0, 1);
     uint32_t most;
@@ -3151,14 +3151,14 @@ LLMQ__KERNEL float llmq__quantize_rvv(const float *x, uint32_t n, int8_t *q)
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
-    inverse = 127.0f / llmq__bits_float(most);
+    inverse = levels / llmq__bits_float(most);
     for (j = 0; j < n; j += vl) { /* rounded as by llmq__round_i8, whose whole number is the lowest byte of the sum */
         vfloat32m8_t v;
         vl = __riscv_vsetvl_e32m8(n - j);
         v = __riscv_vfadd(__riscv_vfmul(__riscv_vle32_v_f32m8(x + j, vl), inverse, vl), 12582912.0f, vl);
         __riscv_vse8(q + j, __riscv_vncvt_x(__riscv_vncvt_x(__riscv_vreinterpret_i32m8(v), vl), vl), vl);
     }
-    return llmq__bits_float(most) / 127.0f;
+    return llmq__bits_float(most) / levels;
 }
 
 LLMQ__KERNEL void llmq__add_scaled_rvv(float *out, float scale, const float *v, uint32_t n)
@@ -3899,7 +3899,7 @@ LLMQ__KERNEL void LLMQ__F(paley)(float *x, uint32_t m, uint32_t q, uint32_t run,
     }
 }
 
-LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, int8_t *q)
+LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
 {
     LLMQ__V(us) m = LLMQ__V(zero_us)();
     LLMQ__V(fs) scale;
@@ -3914,11 +3914,11 @@ LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, int8_t *q)
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
-    inverse = 127.0f / llmq__bits_float(most);
+    inverse = levels / llmq__bits_float(most);
     scale = LLMQ__V(set16)(inverse);
     for (i = 0; i + 16 <= n; i += 16) LLMQ__V(narrow16)(q + i, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), scale));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
-    return llmq__bits_float(most) / 127.0f;
+    return llmq__bits_float(most) / levels;
 }
 
 LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, uint32_t n)

@@ -1,4 +1,4 @@
-/* test_kernels - section 11 of llmq.h: every table of kernels that can run here gives the bits of the scalar one
+/* test_kernels - section 12 of llmq.h: every table of kernels that can run here gives the bits of the scalar one
 
        cc -O2 -o test_kernels tests/test_kernels.c && ./test_kernels [table | list]
 
@@ -359,15 +359,16 @@ static void test_quantize(uint32_t n, uint32_t off)
 {
     uint32_t i, kind = turn++ % GROUP_KINDS, before = off < FLUSH ? off : MARGIN, length = before + n + (off < FLUSH ? MARGIN : 0);
     float *x = place_floats(&in_wall, n, (off * 5 + n) % OFFSETS), scale, got;
+    float levels = (float)((1 << turn / 3 % 7) * 2 - 1); /* of 2 ... 8 bits */
     uint8_t *q = place_bytes(&code_wall, n, off);
     if (n == 0 || n > 1024) return;
     fill_group(x, n, kind);
     at_case(n, off, kind);
     memset(wanted_bytes, 0x5a, length);
-    scale = scalar->quantize(x, n, (int8_t *)wanted_bytes + before);
+    scale = scalar->quantize(x, n, levels, (int8_t *)wanted_bytes + before);
     for (i = 0; i < table_count; i++) {
         memset(q - before, 0x5a, length);
-        got = table(i, "quantize")->quantize(x, n, (int8_t *)q);
+        got = table(i, "quantize")->quantize(x, n, levels, (int8_t *)q);
         verdict(same_floats(&got, &scale, 1) && memcmp(q - before, wanted_bytes, length) == 0);
     }
 }

@@ -950,7 +950,7 @@ static void test_prepare_errors(void)
     CHECK_EQ(llmq_activation_prepare(&a, &t, 8, input[0], mem, 0), LLMQ_E_WORKSPACE);
     CHECK(memcmp(&a, &before, sizeof a) == 0);
     CHECK_EQ((long)llmq_activation_size(NULL, 8), 0);
-    CHECK_EQ((long)llmq_activation_size(&t, 4), 0);
+    CHECK_EQ((long)llmq_activation_size(&t, 9), 0);
     empty.cols = 0;
     CHECK_EQ((long)llmq_activation_size(&empty, 8), 0);
 }
