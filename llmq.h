@@ -2241,6 +2241,13 @@ static float *llmq__activation_places(llmq_activation *a, float *numbers, int sh
 
 static float llmq__symmetric_levels(uint32_t bits) { return (float)((1u << (bits - 1)) - 1); }
 
+static void llmq__quantize_groups(const llmq_activation *a, uint32_t bits, float *scale, int8_t *q, const llmq_kernels *k)
+{
+    uint32_t j;
+    for (j = 0; j < a->cols; j += a->group)
+        scale[j / a->group] = k->quantize(a->x + j, llmq__min(a->group, a->cols - j), llmq__symmetric_levels(bits), q + j);
+}
+
 LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x, void *mem,
                                              size_t mem_size)
 {
@@ -2248,13 +2255,11 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     size_t need = llmq_activation_size(t, bits);
     float *scale;
     int8_t *q;
-    uint32_t j;
     if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__activation_open(a, t, x, mem, mem_size)) != LLMQ_OK || bits == 32) return status;
     scale = llmq__activation_places(a, (float *)mem, 0, &q);
-    for (j = 0; j < a->cols; j += a->group)
-        scale[j / a->group] = llmq__kernels(t->kernels)->quantize(a->x + j, llmq__min(a->group, a->cols - j), llmq__symmetric_levels(bits), q + j);
+    llmq__quantize_groups(a, bits, scale, q, llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
 
@@ -2321,12 +2326,16 @@ static float llmq__smoothing(const float *peaks, uint32_t g)
     return !peaks ? 1.0f : llmq__quantizable(llmq__float_bits(peaks[g])) ? 1.0f / peaks[g] : 0.0f;
 }
 
-LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *numbers)
+LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *numbers, const llmq_kernels *k)
 {
     int8_t *q;
     float *scale = llmq__activation_places(a, numbers, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
     uint32_t g, n, groups = llmq__ceil_div(a->cols, a->group);
     llmq__codes c;
+    if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip == 1.0f) { /* what there are kernels for */
+        llmq__quantize_groups(a, o->bits, scale, q, k);
+        return;
+    }
     for (g = 0; g < groups && o->scales != LLMQ_SCALES_GROUP; g++)
         llmq__widen(a->x + g * a->group, llmq__min(a->group, a->cols - g * a->group), llmq__smoothing(peaks, g), &low, &high);
     c = llmq__choose_codes(o, low, high);
@@ -2388,7 +2397,7 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
     for (i = 0; i < count; i++)
         if ((status = llmq__activation_open(&a[i], t, x + i * stride, (uint8_t *)mem + i * step, step)) != LLMQ_OK) return status;
     if (o->scales == LLMQ_SCALES_BATCH) llmq__batch_peaks(a, count, peaks = (float *)(void *)((uint8_t *)mem + count * step));
-    for (i = 0; i < count; i++) llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step));
+    for (i = 0; i < count; i++) llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step), llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
 

@@ -101,11 +101,11 @@ static int part_done(const char *path, uint32_t layer, const char *run)
     return done;
 }
 
-/* All windows through one layer, in place in hidden[tokens][dim]; watched by s, if that is not NULL. */
-static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, sense_layer *s)
+/* All windows through one layer, in place in hidden[tokens][dim], watched if watch is not NULL. */
+static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, llama_watcher watch, void *context)
 {
-    m->state.watch = s ? sense_watch : NULL;
-    m->state.watch_context = s;
+    m->state.watch = watch;
+    m->state.watch_context = context;
     for (uint32_t at = 0; at < count; at += window) {
         uint32_t n = count - at < window ? count - at : window;
         size_t dim = m->model.dim;
@@ -168,11 +168,11 @@ static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
         collection c = { NULL, 0, 0 };
         char part[4096];
         if (part_done(path, l, run)) { /* only its outputs are needed */
-            run_layer(m, l, hidden, count, window, NULL);
+            run_layer(m, l, hidden, count, window, NULL, NULL);
             continue;
         }
         check(sense_layer_init(&s, &m->model, l, window, (uint32_t)samples, mem, need), "preparing a layer");
-        run_layer(m, l, hidden, count, window, &s);
+        run_layer(m, l, hidden, count, window, sense_watch, &s);
         collect_layer(&c, l, &s);
         memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
         part_path(part, sizeof part, path, l);
@@ -250,7 +250,7 @@ static int command_sense(int argc, char **argv)
     if (!text || !out) fail("--calib TEXT and -o FILE are needed");
     if (sscanf(part, "%u/%u%c", &k, &n, &rest_of) != 2 || k < 1 || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&m, rest[0], bytes, size, 0, 1);
+    open_model(&m, rest[0], bytes, size, 0, "32");
     size_of_window = window_of(&m, window);
     if ((size = llama_state_size(&m.model, size_of_window)) == 0) fail("%s: the model is too large for this machine", rest[0]);
     check(llama_state_init(&m.state, &m.model, size_of_window, allocate(size), size), rest[0]);
@@ -392,7 +392,7 @@ static int command_plan(int argc, char **argv)
     if (!(ratio >= 0 && ratio <= 1)) fail("--ratio is from 0 to 1");
     if (llmq_format_find(&wide, high, 0) || llmq_format_find(&narrow, low, 0)) fail("--high and --low are built-in formats");
     bytes = read_model(rest[0], tokenizer, 1, &size);
-    open_model(&m, rest[0], bytes, size, 0, 1);
+    open_model(&m, rest[0], bytes, size, 0, "32");
     list = sensitivities(&m, open_sums(sums_path), &count);
     for (uint32_t i = 0; i < count; i++) list[i].score = strcmp(rule, "aptq") == 0 ? list[i].trace : list[i].carried, total += list[i].weights;
     qsort(list, count, sizeof *list, by_score);
@@ -484,7 +484,7 @@ static int command_rank(int argc, char **argv)
     parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1);
     if (!sums_path || !text) fail("--hessian FILE and --text FILE are needed");
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&m, rest[0], bytes, size, 0, 1);
+    open_model(&m, rest[0], bytes, size, 0, "32");
     list = sensitivities(&m, open_sums(sums_path), &count);
     c = (contestant *)allocate((count + 1) * sizeof *c);
     memset(c, 0, (count + 1) * sizeof *c);
@@ -499,7 +499,7 @@ static int command_rank(int argc, char **argv)
         memcpy(one.name, list[i].name, sizeof one.name);
         snprintf(one.format, sizeof one.format, "%s", format);
         bytes = quantize_bundle(&c[0].m.bundle, &r, &total, &size);
-        open_model(&c[i + 1].m, rest[0], bytes, size, 16, 1);
+        open_model(&c[i + 1].m, rest[0], bytes, size, 16, "32");
         check(llmq_bundle_find(&c[i + 1].m.bundle, one.name, &at), one.name);
         check(llmq_bundle_at(&c[i + 1].m.bundle, at, &e), one.name);
         list[i].error = (double)e.t2 * list[i].norm;

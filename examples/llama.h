@@ -8,8 +8,9 @@
        values (u32)   llama.dim llama.hidden llama.layers llama.heads llama.kv_heads llama.vocab llama.context
        tensors        embed [vocab][dim], classifier [vocab][dim] (absent: embed serves), norm [1][dim], and for N = 0 ...
                       layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]
-   Memory is the caller's, sizes are asked for; there is no malloc. Activations of quantized tensors are int8, or float if
-   `float_activations` is set; those of raw tensors are float. libm is used for exp, pow, sin and cos.
+       values, optional   llama.abits llama.azero llama.ascales (u32), llama.aclip (f32): how activations of quantized tensors are
+                      quantized, as llmq_activation_options; absent: 8 bits, 0, LLMQ_SCALES_GROUP, 1. Those of raw tensors are float
+   Memory is the caller's, sizes are asked for; there is no malloc. libm is used for exp, pow, sin and cos.
 
        llama_model m;  llama_state s;
        llama_model_init(&m, &bundle, mem, llama_model_size(&bundle));
@@ -37,7 +38,7 @@ typedef struct llama_model {
     llmq_tensor embed, classifier;
     llama_layer *layer;
     float *norm;
-    int float_activations;
+    llmq_activation_options activation;  /* of quantized tensors: what the bundle says, or what the caller puts here; bits = 32: float */
 } llama_model;
 
 /* Places in a layer where a watcher can look at the state, with the tokens of the call in its first rows. */
@@ -183,6 +184,33 @@ static llmq_status llama__vector(const llmq_bundle *b, const char *name, uint32_
     return status != LLMQ_OK ? status : llmq_tensor_decode(&t, 0, out, NULL, 0);
 }
 
+/* A value that may be absent, and is *value then. */
+static llmq_status llama__option(const llmq_bundle *b, const char *name, uint32_t *value)
+{
+    llmq_status status = llmq_bundle_u32(b, name, value);
+    return status == LLMQ_E_NOT_FOUND ? LLMQ_OK : status;
+}
+
+static llmq_status llama__activation_config(llmq_activation_options *o, const llmq_bundle *b)
+{
+    uint32_t bits = 8, zero = 0, scales = LLMQ_SCALES_GROUP;
+    const void *clip;
+    size_t size;
+    llmq_status status;
+    o->clip = 1.0f;
+    if ((status = llama__option(b, "llama.abits", &bits)) != LLMQ_OK) return status;
+    if ((status = llama__option(b, "llama.azero", &zero)) != LLMQ_OK) return status;
+    if ((status = llama__option(b, "llama.ascales", &scales)) != LLMQ_OK) return status;
+    if (llmq_bundle_value(b, "llama.aclip", LLMQ_VALUE_F32, &clip, &size) == LLMQ_OK && size == 4) {
+        const unsigned char *c = (const unsigned char *)clip;
+        uint32_t u = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
+        memcpy(&o->clip, &u, 4);
+    }
+    if ((bits != 32 && (bits < 2 || bits > 8)) || zero > 1 || scales > LLMQ_SCALES_BATCH || !(o->clip > 0.0f && o->clip <= 1.0f)) return LLMQ_E_CORRUPT;
+    o->bits = bits, o->asymmetric = (int)zero, o->scales = (int)scales;
+    return LLMQ_OK;
+}
+
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size)
 {
     llama__pool p;
@@ -199,6 +227,7 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
     if (status == LLMQ_E_NOT_FOUND) m->classifier = m->embed;
     else if (status != LLMQ_OK) return status;
     if ((status = llama__vector(b, "norm", m->dim, m->norm)) != LLMQ_OK) return status;
+    if ((status = llama__activation_config(&m->activation, b)) != LLMQ_OK) return status;
     for (l = 0; l < m->layers; l++) {
         llama_layer *y = &m->layer[l];
         uint32_t kv = llama__kv(m);
@@ -217,24 +246,33 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
 
 static size_t llama__max(size_t a, size_t b) { return a > b ? a : b; }
 
-/* The largest memory that any tensor needs for an activation, and for decoding a row. */
-static void llama__needs(const llama_model *m, size_t *activation, size_t *work)
+/* Bytes for one activation of t, and for `batch` of them, however they are quantized; 0 on overflow. */
+static size_t llama__activation(const llmq_tensor *t) { return (llmq_activation_size(t, 32) + 15) / 16 * 16; }
+static size_t llama__activations(const llmq_tensor *t, uint32_t batch)
 {
+    static const llmq_activation_options most = { 8, 1, LLMQ_SCALES_BATCH, 1.0f };
+    size_t one = llama__activation(t), all = llmq_activations_size(t, &most, batch);
+    return batch == 0 || one == 0 || all == 0 || one > SIZE_MAX / batch ? 0 : llama__max(one * batch, all);
+}
+
+/* The largest memory that any tensor needs for the activations of a call, and for decoding a row. */
+static void llama__needs(const llama_model *m, uint32_t batch, size_t *activations, size_t *work)
+{
+    size_t need = llama__activations(&m->classifier, batch);
     uint32_t l, i;
-    *activation = llama__max(llmq_activation_size(&m->classifier, 8), llmq_activation_size(&m->classifier, 32));
+    *activations = need ? need : SIZE_MAX;
     *work = llmq_transform_work_size(&m->embed.transform, m->dim);
     for (l = 0; l < m->layers; l++)
         for (i = 0; i < LLAMA_LINEARS; i++) {
-            const llmq_tensor *t = &m->layer[l].linear[i];
-            *activation = llama__max(*activation, llama__max(llmq_activation_size(t, 8), llmq_activation_size(t, 32)));
+            need = llama__activations(&m->layer[l].linear[i], batch);
+            *activations = llama__max(*activations, need ? need : SIZE_MAX);
         }
-    *activation = (*activation + 15) / 16 * 16;
 }
 
 static void llama__place_state(llama_state *s, const llama_model *m, uint32_t batch, llama__pool *p)
 {
     const size_t f = sizeof(float), half = m->dim / m->heads / 2, cache = (size_t)m->context * llama__kv(m);
-    llama__needs(m, &s->activation_size, &s->work_size);
+    llama__needs(m, batch, &s->activation_size, &s->work_size);
     s->watch = NULL;
     s->watch_context = NULL;
     s->batch = batch;
@@ -250,7 +288,7 @@ static void llama__place_state(llama_state *s, const llama_model *m, uint32_t ba
     s->cosine = (float *)llama__take(p, m->context, half, f);
     s->sine = (float *)llama__take(p, m->context, half, f);
     s->activation = (llmq_activation *)llama__take(p, batch, sizeof *s->activation, 1);
-    s->activation_memory = (unsigned char *)llama__take(p, batch, s->activation_size, 1);
+    s->activation_memory = (unsigned char *)llama__take(p, s->activation_size, 1, 1);
     s->work = (unsigned char *)llama__take(p, s->work_size, 1, 1);
 }
 
@@ -298,12 +336,15 @@ static llmq_status llama__linear(const llama_model *m, llama_state *s, const llm
     uint32_t i;
     if (*prepared) status = llmq_matmul(t, s->activation, count, 0, t->rows, y, stride);
     if (status != LLMQ_E_BASIS) return status;
-    for (i = 0; i < count; i++) {
-        uint32_t bits = t->format.points && !m->float_activations ? 8 : 32;
-        status = llmq_activation_prepare(&s->activation[i], t, bits, x + (size_t)i * t->cols, s->activation_memory + i * s->activation_size,
-                                         s->activation_size);
-        if (status != LLMQ_OK) return status;
+    status = LLMQ_OK;
+    if (t->format.points && m->activation.bits != 32) {
+        status = llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory, s->activation_size);
+    } else {
+        size_t one = llama__activation(t);
+        for (i = 0; i < count && status == LLMQ_OK; i++)
+            status = llmq_activation_prepare(&s->activation[i], t, 32, x + (size_t)i * t->cols, s->activation_memory + i * one, one);
     }
+    if (status != LLMQ_OK) return status;
     *prepared = 1;
     return llmq_matmul(t, s->activation, count, 0, t->rows, y, stride);
 }

@@ -109,6 +109,8 @@ static void progress(uint32_t done, uint32_t total, const char *what)
 
 /* ---- options ------------------------------------------------------------------------------------------------------- */
 
+#define ABITS_HELP "activations of quantized layers: 2 ... 8, 32: float; and :zero, :token, :batch, :0.9 (clip)"
+
 typedef struct option {
     const char *name, *argument, *help;
     const char **text;   /* where the argument goes: one of these three */
@@ -224,8 +226,31 @@ static unsigned char *from_checkpoint(const char *path, const unsigned char *byt
     return bundle;
 }
 
-/* Make a model of bundle bytes, which it owns from now on. */
-static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch, int float_activations)
+/* How activations are quantized, from words with colons between them, in any order: bits (2 ... 8, or 32 for floats); zero: with a zero
+   point; group, token or batch: who shares a scale; and the clip ratio, with a point: "4:zero:token:0.9". */
+static llmq_activation_options read_activations(const char *text)
+{
+    llmq_activation_options o = { 8, 0, LLMQ_SCALES_GROUP, 1.0f };
+    while (*text) {
+        size_t n = strcspn(text, ":");
+        char word[16], *end;
+        double number;
+        snprintf(word, sizeof word, "%.*s", (int)(n < 15 ? n : 15), text);
+        text += n + (text[n] == ':');
+        number = strtod(word, &end);
+        if (strcmp(word, "zero") == 0) o.asymmetric = 1;
+        else if (strcmp(word, "group") == 0) o.scales = LLMQ_SCALES_GROUP;
+        else if (strcmp(word, "token") == 0) o.scales = LLMQ_SCALES_TOKEN;
+        else if (strcmp(word, "batch") == 0) o.scales = LLMQ_SCALES_BATCH;
+        else if (*end == 0 && strchr(word, '.') && number > 0 && number <= 1) o.clip = (float)number;
+        else if (*end == 0 && (number == 32 || (number >= 2 && number <= 8)) && number == (double)(int)number) o.bits = (uint32_t)number;
+        else fail("activations are 2 ... 8 or 32 bits, with zero, group, token, batch or a clip ratio such as 0.9 behind colons; not '%s'", word);
+    }
+    return o;
+}
+
+/* Make a model of bundle bytes, which it owns from now on. activations NULL: as the bundle says. */
+static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch, const char *activations)
 {
     llmq_error error;
     const void *tok;
@@ -239,7 +264,7 @@ static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t
     if ((need = llama_model_size(&m->bundle)) == 0) fail("%s holds no llama model; 'llmq inspect' shows what it holds", path);
     mem = allocate(need);
     if (llama_model_init(&m->model, &m->bundle, mem, need)) fail("%s: a tensor of the model is missing or has the wrong shape", path);
-    m->model.float_activations = float_activations;
+    if (activations) m->model.activation = read_activations(activations);
     if (batch) {
         if ((need = llama_state_size(&m->model, batch)) == 0) fail("%s: the model is too large for this machine", path);
         mem = allocate(need);
@@ -284,15 +309,19 @@ typedef struct choice { char name[64], format[32]; } choice;
 
 typedef struct recipe {
     const char *format, *embed, *transform, *effort;
+    const char *abits;           /* of activations, to be written into the model; NULL: it says what it said */
     int group, block, seed, quiet;
     const struct sums *sums;     /* what a text says of the inputs; NULL: no error feedback */
     const char *sums_path, *kind, *order;
     double damping, first_order;
+    const char *calib, *criterion; /* text that transforms are made from, and how rotations are */
+    int calib_tokens, steps, fold;
+    double alpha;
     const choice *choices;       /* formats by name; a linear layer that is not among them has `format`, or stays if that is NULL */
     uint32_t choice_count;
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "hadamard", "default", 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "hadamard", "default", NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, NULL, 0 };
 
 static int is_linear(const char *name) { return strncmp(name, "layers.", 7) == 0 && strstr(name, ".w") != NULL; }
 static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
@@ -495,9 +524,19 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     free(mem);
 }
 
-/* Replace an entry's tensor by its quantized form, in the basis of the entry e->transform if that is not NULL; its data is
-   then malloc'ed. */
-static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r, const llmq_transform *rotate)
+/* Rows of a layer that take over `t` from the layer that they are the input of. */
+static void fold_rows(const llmq_transform *t, int kinds, float *rows, uint32_t count, uint32_t cols)
+{
+    size_t work_size = 8 * (size_t)count;
+    void *work = allocate(work_size);
+    check(llmq_transform_fold(t, count, kinds, rows, cols, cols, work, work_size), "folding");
+    free(work);
+}
+
+/* Replace an entry's tensor by its quantized form; its data is then malloc'ed. input: what transform its input gets; rows: its own rows
+   are the input of another layer, and take over what is folded of that one's, of the kinds given. Either may be NULL. */
+static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r, const llmq_transform *input,
+                           const llmq_transform *rows, int kinds)
 {
     llmq_encode_options options = { LLMQ_EFFORT_DEFAULT, NULL, NULL };
     llmq_error error;
@@ -506,6 +545,7 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     float *w = decode_all(from), *back;
     int rtn = strncmp(format, "rtn", 3) == 0;
     void *data, *work;
+    if (rows) fold_rows(rows, kinds, w, from->rows, from->cols);
     if (from->format.points && strcmp(format, "f32") != 0) fail("%s is already quantized; start from the original model", e->name);
     if (strcmp(r->effort, "fast") == 0) options.effort = LLMQ_EFFORT_FAST;
     else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
@@ -518,45 +558,17 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     e->size = llmq_tensor_size(&e->format, e->rows, e->cols);
     e->data = data = allocate(e->size);
     e->grid = e->format.id == LLMQ_FORMAT_CUSTOM ? trained.entry : NULL;
-    if (!e->format.points) e->transform = NULL;
-    check(llmq_tensor_init(&t, &e->format, e->transform ? rotate : NULL, e->rows, e->cols, data, e->size), e->name);
+    check(llmq_tensor_init(&t, &e->format, input, e->rows, e->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
     if (e->format.points && r->sums && is_linear(e->name)) encode_with_feedback(e->name, &t, data, w, r, &options);
     else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error))
         fail("%s: %s (row %u, column %u)", e->name, llmq_status_text(error.status), error.row, error.col);
     free(work);
     back = rtn ? decode_all(from) : decode_all(&t);
+    if (rtn && rows) fold_rows(rows, kinds, back, from->rows, from->cols);
     e->t2 = (float)relative_error(w, back, n);
     free(w);
     free(back);
-}
-
-/* The layer inputs of a model, each with a transform of its own seed, so that the errors of different layers have nothing
-   to do with each other: transform N.attention for wq wk wv, N.output for wo, N.feed for w1 w3, N.down for w2. */
-typedef struct rotation {
-    char name[32];
-    unsigned char stored[16];
-    llmq_transform transform;
-} rotation;
-
-static const char *input_of(const char *linear)
-{
-    return strcmp(linear, "wo") == 0 ? "output" : strcmp(linear, "w2") == 0 ? "down" : linear[1] < 'a' ? "feed" : "attention";
-}
-
-/* The rotation for the tensor of this name, made if it is new. */
-static rotation *rotation_for(rotation *list, uint32_t *count, const char *tensor, const recipe *r)
-{
-    const char *linear = strrchr(tensor, '.') + 1;
-    char name[32];
-    uint32_t i;
-    snprintf(name, sizeof name, "transform.%.*s%s", (int)(linear - tensor - 7 < 10 ? linear - tensor - 7 : 10), tensor + 7, input_of(linear));
-    for (i = 0; i < *count; i++)
-        if (strcmp(list[i].name, name) == 0) return &list[i];
-    memcpy(list[i].name, name, sizeof name);
-    list[i].transform = llmq_transform_hadamard((uint32_t)r->seed + i, (uint32_t)r->block);
-    ++*count;
-    return &list[i];
 }
 
 typedef struct sizes { double weights, bytes, error; } sizes;  /* of the linear layers; error is the sum of t^2 * weights */
@@ -576,47 +588,136 @@ static const char *format_of(const recipe *r, const char *name)
     return r->format;
 }
 
+/* How activations are to be quantized, as values of the model. */
+static int is_activation_value(const char *name)
+{
+    return strcmp(name, "llama.abits") == 0 || strcmp(name, "llama.azero") == 0 || strcmp(name, "llama.ascales") == 0 || strcmp(name, "llama.aclip") == 0;
+}
+
+static uint32_t add_activation_values(llmq_entry *e, const char *text)
+{
+    static unsigned char bytes[4][4];
+    static const char *const name[4] = { "llama.abits", "llama.azero", "llama.ascales", "llama.aclip" };
+    llmq_activation_options o = read_activations(text);
+    uint32_t value[4] = { o.bits, (uint32_t)o.asymmetric, (uint32_t)o.scales, 0 };
+    memcpy(&value[3], &o.clip, 4);
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 4; k++) bytes[i][k] = (unsigned char)(value[i] >> 8 * k & 255);
+        add_value(&e[i], name[i], i < 3 ? LLMQ_VALUE_U32 : LLMQ_VALUE_F32, bytes[i], 4);
+    }
+    return 4;
+}
+
+static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size);
+static uint32_t *text_ids(const loaded *m, const char *model_path, const char *path, int tokens, uint32_t *count);
+
+#include "fit.h"
+
+/* A vector that was `from` with a transform folded into it, as f32. */
+static void fold_entry(llmq_entry *e, const llmq_tensor *from, const llmq_transform *folded)
+{
+    float *v = decode_all(from);
+    unsigned char *data;
+    void *work;
+    size_t work_size;
+    llmq_tensor t;
+    if (from->rows != 1) fail("%s is not a vector", e->name);
+    fold_rows(folded, LLMQ_FOLD_SMOOTH, v, from->cols, 1);
+    check(llmq_format_find(&e->format, "f32", 0), "f32");
+    e->data = data = (unsigned char *)allocate(e->size = llmq_tensor_size(&e->format, 1, from->cols));
+    check(llmq_tensor_init(&t, &e->format, NULL, 1, from->cols, data, e->size), e->name);
+    work = allocate(work_size = llmq_encode_work_size(&t));
+    check(llmq_encode(&t, data, 0, 1, v, from->cols, NULL, work, work_size, NULL), e->name);
+    free(work);
+    free(v);
+}
+
+/* A transform that is stored once it is first used: "transform.LAYER.SITE". */
+typedef struct stored_transform {
+    char name[32];
+    void *data;
+    size_t size;
+} stored_transform;
+
+static const char *use_transform(stored_transform *s, const llmq_transform *t, unsigned layer, int site)
+{
+    if (s->data) return s->name;
+    snprintf(s->name, sizeof s->name, "transform.%u.%s", layer, site_name[site]);
+    s->size = 4 + 8 * (size_t)t->count;
+    for (uint32_t i = 0; i < t->count; i++) s->size += llmq_step_data_size(&t->step[i]);
+    s->data = allocate(s->size);
+    check(llmq_transform_store(t, s->data, &s->size), s->name);
+    return s->name;
+}
+
+/* One tensor of a model in its new form; returns whether it is another now. */
+static int convert_tensor(const llmq_bundle *b, llmq_entry *e, const recipe *r, const site_transform *made, stored_transform *stored)
+{
+    unsigned layer = 0;
+    int linear = is_linear(e->name) ? linear_of(e->name, &layer) : -1, site, number = 0, at = 0;
+    const char *format = is_linear(e->name) ? format_of(r, e->name) : is_table(e->name) ? r->embed : NULL;
+    const site_transform *input = NULL, *rows = NULL;
+    llmq_tensor t;
+    check(llmq_bundle_tensor(b, e->name, &t), e->name);
+    if (made && sscanf(e->name, "layers.%u.norm%d%n", &layer, &number, &at) == 2 && e->name[at] == 0) {
+        const llmq_transform *folded = &made[layer * SITES + (number == 1 ? SITE_ATTENTION : SITE_FEED)].folded;
+        if (folded->count) fold_entry(e, &t, folded);
+        return folded->count != 0;
+    }
+    if (!format) {
+        if (e->transform || e->grid) fail("%s has a transform or grid that would be lost; start from the original model", e->name);
+        return 0;
+    }
+    if (made && linear >= 0) {
+        site = site_of_linear[linear];
+        input = &made[layer * SITES + (unsigned)site];
+        if (linear == LLAMA_W1 || linear == LLAMA_W3) rows = &made[layer * SITES + SITE_DOWN];
+        if (rows && !rows->folded.count) rows = NULL;
+        e->transform = input->rest.count ? use_transform(&stored[layer * SITES + (unsigned)site], &input->rest, layer, site) : NULL;
+    } else {
+        e->transform = NULL;
+    }
+    quantize_entry(e, &t, format, r, input ? &input->all : NULL, rows ? &rows->folded : NULL, linear == LLAMA_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
+    return 1;
+}
+
 /* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
 static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
 {
-    llmq_entry *e = (llmq_entry *)allocate((2 * b->count + 1) * sizeof *e);
-    rotation *rotations = (rotation *)allocate(b->count * sizeof *rotations);
+    llmq_transform steps = read_steps(r->transform);
+    uint32_t layers = 0, n = 0, count = 0;
+    const site_transform *made = NULL;
+    stored_transform *stored;
+    llmq_entry *e;
     void **data = (void **)allocate(b->count * sizeof *data);
-    uint32_t n = 0, made = 0, rotation_count = 0;
-    int rotated = strcmp(r->transform, "hadamard") == 0;
     unsigned char *bytes;
     void *grid = NULL;
     llmq_format custom;
     if (r->embed && find_format(r->embed, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) fail("--embed is a built-in format");
-    if (!rotated && strcmp(r->transform, "none") != 0) fail("--transform is hadamard or none");
     if (r->block && llmq_hadamard_block(1, (size_t)r->block) == 0) fail("--block is a power of two up to 32768");
+    if (steps.count && llmq_bundle_u32(b, "llama.layers", &layers) == LLMQ_OK) made = transforms_for(b, r);
+    e = (llmq_entry *)allocate((b->count + (size_t)layers * SITES + 5) * sizeof *e);
+    stored = (stored_transform *)allocate((size_t)layers * SITES * sizeof *stored);
+    memset(stored, 0, (size_t)layers * SITES * sizeof *stored);
     memset(total, 0, sizeof *total);
     for (uint32_t i = 0; i < b->count; i++) {
-        llmq_tensor t;
-        const char *format;
         check(llmq_bundle_at(b, i, &e[n]), "reading an entry");
         if (e[n].kind == LLMQ_KIND_TRANSFORM || e[n].kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        format = is_linear(e[n].name) ? format_of(r, e[n].name) : is_table(e[n].name) ? r->embed : NULL;
-        if (e[n].kind == LLMQ_KIND_TENSOR && format) {
-            rotation *rotate = rotated && is_linear(e[n].name) ? rotation_for(rotations, &rotation_count, e[n].name, r) : NULL;
-            check(llmq_bundle_tensor(b, e[n].name, &t), e[n].name);
-            e[n].transform = rotate ? rotate->name : NULL;
-            quantize_entry(&e[n], &t, format, r, rotate ? &rotate->transform : NULL);
-            data[made++] = (void *)(uintptr_t)e[n].data;
+        if (e[n].kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e[n].name)) continue;
+        if (e[n].kind == LLMQ_KIND_TENSOR && convert_tensor(b, &e[n], r, made, stored)) {
+            data[count++] = (void *)(uintptr_t)e[n].data;
             if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
             if (!r->quiet) progress(i, b->count, e[n].name);
-        } else if (e[n].kind == LLMQ_KIND_TENSOR && (e[n].transform || e[n].grid)) {
-            fail("%s has a transform or grid that would be lost; start from the original model", e[n].name);
         }
         n++;
     }
     if (!r->quiet) progress(b->count, b->count, "");
-    for (uint32_t i = 0; i < rotation_count; i++, n++) {
-        size_t stored_size = sizeof rotations[i].stored;
-        check(llmq_transform_store(&rotations[i].transform, rotations[i].stored, &stored_size), "the transform");
-        add_value(&e[n], rotations[i].name, 0, rotations[i].stored, stored_size);
-        e[n].kind = LLMQ_KIND_TRANSFORM;
+    for (uint32_t i = 0; i < layers * SITES; i++) {
+        if (!stored[i].data) continue;
+        add_value(&e[n], stored[i].name, 0, stored[i].data, stored[i].size);
+        e[n++].kind = LLMQ_KIND_TRANSFORM;
     }
+    if (r->abits) n += add_activation_values(&e[n], r->abits);
     if (r->format && find_format(r->format, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) {
         size_t stored_size = 12 + llmq_grid_size(custom.p, custom.n);
         grid = allocate(stored_size);
@@ -626,9 +727,10 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     }
     bytes = write_bundle(e, n, size);
     free(grid);
-    while (made) free(data[--made]);
+    for (uint32_t i = 0; i < layers * SITES; i++) free(stored[i].data);
+    while (count) free(data[--count]);
     free(data);
-    free(rotations);
+    free(stored);
     free(e);
     return bytes;
 }
@@ -664,10 +766,16 @@ static int command_quantize(int argc, char **argv)
         { "format", "NAME", "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained", &r.format, NULL, NULL },
         { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
         { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
+        { "transform", "NAME", "of layer inputs: none, hadamard, zigzag, duquant, or steps such as smooth+permute+hadamard64", &r.transform, NULL, NULL },
+        { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
+        { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
+        { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
+        { "steps", "N", "of rotations", NULL, &r.steps, NULL },
+        { "fold", "0|1", "fold smoothing and permutations into norms and rows where that can be", NULL, &r.fold, NULL },
         { "block", "N", "largest Hadamard block, 0: 1024", NULL, &r.block, NULL },
         { "seed", "N", "of the first transform's signs; each layer input has its own", NULL, &r.seed, NULL },
         { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
+        { "abits", "BITS", ABITS_HELP, &r.abits, NULL, NULL },
         { "recipe", "FILE", "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format", &choices, NULL, NULL },
         { "hessian", "FILE", "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp", &r.sums_path, NULL, NULL },
         { "kind", "NAME", "of its sums: aware (of attention and gates), plain, diagonal", &r.kind, NULL, NULL },
@@ -687,7 +795,7 @@ static int command_quantize(int argc, char **argv)
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     if (choices) read_choices(choices, &r);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&m, rest[0], bytes, size, 0, 0);
+    open_model(&m, rest[0], bytes, size, 0, NULL);
     bytes = quantize_bundle(&m.bundle, &r, &total, &size);
     write_file(rest[1], bytes, size);
     printf("%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; %.2f s\n", rest[1], size, total.weights, r.format,
@@ -756,7 +864,8 @@ static uint32_t *prompt_ids(const loaded *m, const char *path, const char *promp
 static int command_run(int argc, char **argv)
 {
     const char *rest[1], *prompt = "", *tokenizer = NULL;
-    int tokens = 200, abits = 8, seed = 1, prefix = 1;
+    const char *abits = NULL;
+    int tokens = 200, seed = 1, prefix = 1;
     double temperature = 0, top_p = 0.9, speed;
     const option options[] = {
         { "prompt", "TEXT", "what to continue", &prompt, NULL, NULL },
@@ -764,7 +873,7 @@ static int command_run(int argc, char **argv)
         { "temperature", "T", "0: the likeliest token each time", NULL, NULL, &temperature },
         { "top-p", "P", "draw from the likeliest tokens of this probability", NULL, NULL, &top_p },
         { "seed", "N", "of the draws", NULL, &seed, NULL },
-        { "abits", "8|32", "activations of quantized layers: int8 or float", NULL, &abits, NULL },
+        { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
         { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
         { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
         { NULL, NULL, NULL, NULL, NULL, NULL }
@@ -774,9 +883,8 @@ static int command_run(int argc, char **argv)
     uint32_t *ids, count;
     size_t size;
     parse(argc, argv, "run MODEL [options]", options, rest, 1, 1);
-    if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&m, rest[0], bytes, size, 1, abits == 32);
+    open_model(&m, rest[0], bytes, size, 1, abits);
     ids = prompt_ids(&m, rest[0], prompt, &count);
     speed = generate(&m, ids, count, (uint32_t)tokens, temperature, top_p, (uint32_t)seed, stdout);
     printf("\n");
@@ -925,13 +1033,14 @@ static uint32_t window_of(const loaded *m, int window)
 static int command_ppl(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *reference = NULL, *tokenizer = NULL;
-    int tokens = 0, window = 0, abits = 8, prefix = 1, threads = 2, n = 1;
+    const char *abits = NULL;
+    int tokens = 0, window = 0, prefix = 1, threads = 2, n = 1;
     const option options[] = {
         { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
         { "reference", "MODEL", "also print the KL divergence from this model", &reference, NULL, NULL },
         { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
         { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "abits", "8|32", "activations of quantized layers: int8 or float", NULL, &abits, NULL },
+        { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
         { "threads", "N", "how many", NULL, &threads, NULL },
         { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
         { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
@@ -943,14 +1052,13 @@ static int command_ppl(int argc, char **argv)
     unsigned char *bytes;
     parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1);
     if (!text) fail("--text FILE is missing");
-    if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
     if (reference) {
         bytes = read_model(reference, tokenizer, prefix, &size);
-        open_model(&c[0].m, reference, bytes, size, 16, abits == 32);
+        open_model(&c[0].m, reference, bytes, size, 16, abits);
         n = 2;
     }
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&c[n - 1].m, rest[0], bytes, size, 16, abits == 32);
+    open_model(&c[n - 1].m, rest[0], bytes, size, 16, abits);
     if (c[0].m.model.vocab != c[n - 1].m.model.vocab || c[0].m.model.context != c[n - 1].m.model.context)
         fail("%s and %s are not the same model", rest[0], reference);
     ids = text_ids(&c[n - 1].m, rest[0], text, tokens, &count);
@@ -991,7 +1099,7 @@ static int next_item(const char **list, char *item)
 
 /* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
    usual kind, an empty part too. The label is the format, and the transform and the kind if they are given. */
-static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, int abits)
+static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, const char *abits)
 {
     char *group = strchr(item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
     char *label = (char *)allocate(64);
@@ -1017,7 +1125,7 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
     r.quiet = 1;
     snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "", kind ? "." : "", kind ? kind : "");
     bytes = quantize_bundle(from, &r, &total, &size);
-    open_model(&c[n].m, path, bytes, size, 16, abits == 32);
+    open_model(&c[n].m, path, bytes, size, 16, abits);
     c[n].label = label;
     c[n].bits = 8 * total.bytes / total.weights;
     c[n].bytes = (double)size - (strncmp(item, "rtn", 3) == 0 ? 4 * total.weights - total.bytes : 0);
@@ -1036,7 +1144,7 @@ static void open_original(contestant *c, const llmq_bundle *from, const char *pa
     wide.transform = "none";
     wide.quiet = 1;
     bytes = quantize_bundle(from, &wide, &total, &size);
-    open_model(&c->m, path, bytes, size, 16, 1);
+    open_model(&c->m, path, bytes, size, 16, "32");
 }
 
 static void print_table(const contestant *c, int n, uint32_t count, const char *key)
@@ -1061,7 +1169,8 @@ static int command_compare(int argc, char **argv)
 {
     recipe r = default_recipe;
     const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model", *list;
-    int tokens = 0, window = 0, abits = 8, prefix = 1, threads = 2, length = 60, n = 1;
+    const char *abits = NULL;
+    int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
         { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
         { "formats", "LIST", "of the linear layers, as FORMAT[:GROUP[:TRANSFORM[:KIND]]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
@@ -1070,14 +1179,19 @@ static int command_compare(int argc, char **argv)
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
         { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "group", "N", "where a format has none", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
+        { "transform", "NAME", "of layer inputs: none, hadamard, zigzag, duquant, or steps such as smooth+permute+hadamard64", &r.transform, NULL, NULL },
+        { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
+        { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
+        { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
+        { "steps", "N", "of rotations", NULL, &r.steps, NULL },
+        { "fold", "0|1", "fold smoothing and permutations into norms and rows where that can be", NULL, &r.fold, NULL },
         { "embed", "NAME", "format of embedding and classifier", &r.embed, NULL, NULL },
         { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
         { "prompt", "TEXT", "print how each continues this", &prompt, NULL, NULL },
         { "length", "N", "tokens of that, prompt included", NULL, &length, NULL },
         { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
         { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "abits", "8|32", "activations of quantized layers: int8 or float", NULL, &abits, NULL },
+        { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
         { "threads", "N", "how many", NULL, &threads, NULL },
         { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
         { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
@@ -1093,10 +1207,9 @@ static int command_compare(int argc, char **argv)
     double weights;
     parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1);
     if (!text) fail("--text FILE is missing");
-    if (abits != 8 && abits != 32) fail("--abits is 8 or 32");
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&original, rest[0], bytes, size, 0, 1);
+    open_model(&original, rest[0], bytes, size, 0, "32");
     c[0].label = "original";
     c[0].bytes = (double)size;
     c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
