@@ -365,7 +365,12 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    v3n64         2          3    64    0.1011
    v3n512        3          3    512   0.0271
    v4n256        2          4    256   0.0959
+   u4 u6 u8      4 6 8      1    16 64 255  0.01154 0.00104 8.8e-5   uniform, with a zero point for each group
    `make distortion` measures them. Any other (p, n) comes from llmq_grid_train.
+
+   u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
+   They are here to be compared with, and to hold weights that others have rounded so: the grids above are better (0.0095 against
+   0.0115), and need no zero points. Their points are code - 2^(b-1), and products add (2^(b-1) - zero) * scale * sum of x' for each group.
 
    Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
    no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
@@ -375,7 +380,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
      raw      cols numbers, little-endian.
      grid     first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
               Then the codes, b = ceil(log2 n) bits each. Each group starts a new vector of p numbers: a group of L
-              columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. Codes are numbered
+              columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. u4, u6, u8: last the zeros of the groups, a
+              byte each. Codes are numbered
               through the row and stored in units of M = 128, fewer in the last. A unit is planes, one after the other: b is
               cut into widths 8, 8, ..., 4, 2, 1, widest first, the first plane holding the lowest bits. A plane of width f
               is u = ceil(f M / 8) bytes, and code k of the unit is in its byte k mod u, at bit f (k div u), counted from
@@ -399,6 +405,7 @@ typedef struct llmq_format {
     uint32_t bits;          /* of a code, or of a raw number */
     uint32_t p, n;
     uint32_t group;         /* columns a scale; 0: the row */
+    uint32_t zeros;         /* 1: a group has a zero point too */
 } llmq_format;
 
 #define LLMQ_FORMAT_CUSTOM 257u  /* id of a grid that is not built in */
@@ -521,6 +528,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
              longest stretch of columns in which neither scale changes.
      float:  y = sum over groups of the tensor, in order, of  D * scale_w,  D = sum of x' * point in 16 interleaved
              partial sums (column j of the group goes to sum j mod 16), added pairwise: i and i + 8, then 4, 2, 1.
+     zeros:  then y = y + X * o for each group of the tensor, in order, o = (2^(b-1) - zero) * scale_w, X the sum of its x': the sum
+             over runs, in order, of float(sum of q) * scale_x; or of its floats, as D.
+     shifts: last the int8 formula once more, of shift in the place of q.
    Errors: LLMQ_E_ARG (range, cols), LLMQ_E_BASIS. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
                                                 uint32_t r1, float *y, size_t y_stride);
@@ -544,7 +554,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
    times smaller than the largest of their row become 0. Raw rows are transformed as they are, and near the largest float
    a rotation makes them overflow.
    Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
-   group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far. */
+   group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
+   Formats with zeros: low = clip min(0, min x), high = clip max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8
+   254 and 1; scale = (high - low) / N rounded to bfloat16, zero = f + round(-low / scale), code = zero + round(x / scale). */
 #if !LLMQ_NO_ENCODER
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 % */
 #define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches */
@@ -554,6 +566,8 @@ typedef struct llmq_encode_options {
     int effort;              /* LLMQ_EFFORT_... */
     llmq_progress progress;  /* NULL: none; called once a row with rows done and rows of the call */
     void *context;
+    float clip;              /* formats with zeros: the part of a group's range that gets codes, 0 ... 1; 0: that of least error, of 1, 0.95
+                                ... 0.5 (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
 } llmq_encode_options;
 
 /* Bytes of workspace for llmq_encode and llmq_tensor_append. */
@@ -780,7 +794,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const l
 
 /* llmq_encode with feedback: rows [r0, r1) as there. Rows in different ranges may be encoded at the same time, with a workspace
    each: the bits are the same. Raw formats are stored without feedback. Workspace: about 196 cols bytes + 8 n p.
-   progress is called after every 16 rows. Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with
+   Formats with zeros, too, are encoded without it. progress is called after every 16 rows. Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with
    LLMQ_E_NOT_FINITE no row is written, with LLMQ_E_STOPPED earlier rows are. Cost: those of llmq_encode, and cols / 2
    multiply-adds a weight; with first order also cols^2 / (3 group). */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
@@ -1838,27 +1852,30 @@ typedef struct llmq__builtin {
     const int8_t *points;
     float unit;
     uint16_t id;
-    uint8_t bits, p;
+    uint8_t bits, p, zeros;
 } llmq__builtin;
 
 static const llmq__builtin llmq__builtins[] = {
-    { "f32",    0,             0.0f,               1,  32, 1 },
-    { "f16",    0,             0.0f,               LLMQ__ID_F16, 16, 1 },
-    { "bf16",   0,             0.0f,               3,  16, 1 },
-    { "g2",     llmq__g2,      LLMQ__UNIT_G2,      24, 2,  1 },
-    { "g3",     llmq__g3,      LLMQ__UNIT_G3,      25, 3,  1 },
-    { "g4",     llmq__g4,      LLMQ__UNIT_G4,      26, 4,  1 },
-    { "g5",     llmq__g5,      LLMQ__UNIT_G5,      27, 5,  1 },
-    { "g6",     llmq__g6,      LLMQ__UNIT_G6,      28, 6,  1 },
-    { "g8",     llmq__g8,      LLMQ__UNIT_G8,      29, 8,  1 },
+    { "f32",    0,             0.0f,               1,  32, 1, 0 },
+    { "f16",    0,             0.0f,               LLMQ__ID_F16, 16, 1, 0 },
+    { "bf16",   0,             0.0f,               3,  16, 1, 0 },
+    { "g2",     llmq__g2,      LLMQ__UNIT_G2,      24, 2,  1, 0 },
+    { "g3",     llmq__g3,      LLMQ__UNIT_G3,      25, 3,  1, 0 },
+    { "g4",     llmq__g4,      LLMQ__UNIT_G4,      26, 4,  1, 0 },
+    { "g5",     llmq__g5,      LLMQ__UNIT_G5,      27, 5,  1, 0 },
+    { "g6",     llmq__g6,      LLMQ__UNIT_G6,      28, 6,  1, 0 },
+    { "g8",     llmq__g8,      LLMQ__UNIT_G8,      29, 8,  1, 0 },
 #if !LLMQ_NO_VECTOR_GRIDS
-    { "v2n16",  llmq__v2n16,   LLMQ__UNIT_V2N16,   40, 4,  2 },
-    { "v2n64",  llmq__v2n64,   LLMQ__UNIT_V2N64,   41, 6,  2 },
-    { "v2n256", llmq__v2n256,  LLMQ__UNIT_V2N256,  42, 8,  2 },
-    { "v3n64",  llmq__v3n64,   LLMQ__UNIT_V3N64,   43, 6,  3 },
-    { "v3n512", llmq__v3n512,  LLMQ__UNIT_V3N512,  44, 9,  3 },
-    { "v4n256", llmq__v4n256,  LLMQ__UNIT_V4N256,  45, 8,  4 },
+    { "v2n16",  llmq__v2n16,   LLMQ__UNIT_V2N16,   40, 4,  2, 0 },
+    { "v2n64",  llmq__v2n64,   LLMQ__UNIT_V2N64,   41, 6,  2, 0 },
+    { "v2n256", llmq__v2n256,  LLMQ__UNIT_V2N256,  42, 8,  2, 0 },
+    { "v3n64",  llmq__v3n64,   LLMQ__UNIT_V3N64,   43, 6,  3, 0 },
+    { "v3n512", llmq__v3n512,  LLMQ__UNIT_V3N512,  44, 9,  3, 0 },
+    { "v4n256", llmq__v4n256,  LLMQ__UNIT_V4N256,  45, 8,  4, 0 },
 #endif
+    { "u4",     llmq__g8 + 120, 2.5f,              50, 4,  1, 1 }, /* -8 ... 7 */
+    { "u6",     llmq__g8 + 96, 10.5f,              51, 6,  1, 1 }, /* -32 ... 31 */
+    { "u8",     llmq__g8,      42.5f,              52, 8,  1, 1 },
 };
 
 static uint32_t llmq__ceil_log2(uint32_t n)
@@ -1875,7 +1892,7 @@ static int llmq__format_ok(const llmq_format *f)
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
     if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32);
     return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->unit > 0.0f && f->unit <= 3.4e38f
-           && llmq__group_ok(f->group);
+           && llmq__group_ok(f->group) && f->zeros <= (f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
@@ -1892,6 +1909,7 @@ LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
     f->p = row->p;
     f->n = row->points ? (uint32_t)1 << row->bits : 0;
     f->group = row->points ? 128 : 0;
+    f->zeros = row->zeros;
     return LLMQ_OK;
 }
 
@@ -1929,6 +1947,7 @@ LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, 
     g.p = p;
     g.n = n;
     g.group = group;
+    g.zeros = 0;
     if (!llmq__format_ok(&g)) return LLMQ_E_ARG;
     *f = g;
     return LLMQ_OK;
@@ -1942,6 +1961,7 @@ typedef struct llmq__layout {
     uint32_t vectors;  /* codes of a whole group */
     uint32_t codes;    /* codes of the row */
     uint32_t scales;   /* bytes of scales before the codes */
+    uint32_t zeros;    /* bytes of zeros behind them */
 } llmq__layout;
 
 static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
@@ -1951,6 +1971,7 @@ static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
     l.vectors = llmq__ceil_div(l.group, f->p);
     l.codes = cols / l.group * l.vectors + llmq__ceil_div(cols % l.group, f->p);
     l.scales = 2 * llmq__ceil_div(cols, l.group);
+    l.zeros = f->zeros ? l.scales / 2 : 0;
     return l;
 }
 
@@ -1974,7 +1995,7 @@ LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
     if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
     if (!f->points) return llmq__size(cols * (f->bits / 8)); /* <= 2^26, as below: 16 bits a code */
     l = llmq__row_layout(f, cols);
-    return llmq__size(l.scales + l.codes / LLMQ__UNIT * llmq__unit_bytes(f->bits, LLMQ__UNIT) + llmq__unit_bytes(f->bits, l.codes % LLMQ__UNIT));
+    return llmq__size(l.scales + l.codes / LLMQ__UNIT * llmq__unit_bytes(f->bits, LLMQ__UNIT) + llmq__unit_bytes(f->bits, l.codes % LLMQ__UNIT) + l.zeros);
 }
 
 /* Where a code is: its unit, the place in it, the numbers in the unit, the bits of a number, and how far the code is shifted
@@ -2155,12 +2176,33 @@ static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r
     }
 }
 
+/* What a zero point adds to all numbers of group g of a record: exact, 8 bits of the scale times 9. */
+static float llmq__offset(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t g)
+{
+    int32_t zero = row[t->row_size - l->zeros + g];
+    return (float)(((int32_t)1 << (t->format.bits - 1)) - zero) * llmq__scale(row, g);
+}
+
+/* out += sum of weight[r] * what the zero points of row r add, for rows [r0, r1); weight NULL: 1 */
+LLMQ__APART void llmq__add_offsets(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t g, r, j;
+    for (g = 0; g < l.zeros; g++) {
+        float sum = 0.0f;
+        for (r = r0; r < r1; r++) sum += (weight ? weight[r] : 1.0f) * llmq__offset(t, &l, t->data + r * t->row_size, g);
+        for (j = g * l.group; j < llmq__min(t->cols, (g + 1) * l.group); j++) out[j] += sum;
+    }
+}
+
 LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work, size_t work_size)
 {
     llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     (t->cols < 128 ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->read_row(t, row, out);
+    if (t->format.zeros) llmq__add_offsets(t, 0, row, row + 1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
@@ -2401,27 +2443,6 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
     return LLMQ_OK;
 }
 
-/* y += the products with the shifts of codes that need 9 bits, a few rows at a time. x is that activation with its shifts as codes. */
-LLMQ__APART void llmq__add_shifted_rows(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
-{
-    llmq_tensor some = *t;
-    float part[8];
-    uint32_t r, i, n;
-    for (r = r0; r < r1; r += n) {
-        n = llmq__min(r1 - r, 8);
-        some.data = t->data + r * t->row_size;
-        llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, part, 0);
-        for (i = 0; i < n; i++) y[r + i] += part[i];
-    }
-}
-
-LLMQ__APART void llmq__add_shifts(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
-{
-    llmq_activation shifts = *x;
-    shifts.q = x->shift;
-    llmq__add_shifted_rows(t, &shifts, r0, r1, y);
-}
-
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
     int32_t sum = 0;
@@ -2530,6 +2551,61 @@ static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint3
         for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
+/* The sum of x's numbers in columns [j, end), which are a group of a tensor. */
+LLMQ__APART float llmq__group_sum(const llmq_activation *x, uint32_t j, uint32_t end)
+{
+    LLMQ__EXACT
+    float total = 0.0f, lane[LLMQ__LANES];
+    uint32_t i, u, next;
+    if (!x->q) {
+        LLMQ_MEMSET(lane, 0, sizeof lane);
+        for (i = j; i < end; i += u)
+            for (u = 0; u < LLMQ__LANES && i + u < end; u++) lane[u] += x->x[i + u];
+        return llmq__lane_sum(lane);
+    }
+    for (; j < end; j = next) {
+        int32_t sum = 0;
+        next = llmq__min(end, (j / x->group + 1) * x->group);
+        for (i = j; i < next; i++) sum += x->q[i];
+        for (i = j; i < next && x->shift; i++) sum += x->shift[i];
+        total += (float)sum * x->scale[(next - 1) / x->group];
+    }
+    return total;
+}
+
+/* y += what the zero points of rows [r0, r1) add to their products with x */
+LLMQ__APART void llmq__add_zeros(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+{
+    LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t g, r;
+    for (g = 0; g < l.zeros; g++) {
+        float sum = llmq__group_sum(x, g * l.group, llmq__min(t->cols, (g + 1) * l.group));
+        for (r = r0; r < r1; r++) y[r] += sum * llmq__offset(t, &l, t->data + r * t->row_size, g);
+    }
+}
+
+/* y += the products with the shifts of codes that need 9 bits, a few rows at a time. x is that activation with its shifts as codes. */
+LLMQ__APART void llmq__add_shifted_rows(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+{
+    llmq_tensor some = *t;
+    float part[8];
+    uint32_t r, i, n;
+    for (r = r0; r < r1; r += n) {
+        n = llmq__min(r1 - r, 8);
+        some.data = t->data + r * t->row_size;
+        llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, part, 0);
+        for (i = 0; i < n; i++) y[r + i] += part[i];
+    }
+}
+
+LLMQ__APART void llmq__add_shifts(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+{
+    llmq_activation shifts = *x;
+    shifts.q = x->shift;
+    llmq__add_shifted_rows(t, &shifts, r0, r1, y);
+}
+
 /* Is a product so small that the scalar kernel is done with it before another has made its tables? */
 static int llmq__small(uint32_t rows, uint32_t cols) { return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512; }
 
@@ -2547,8 +2623,10 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     k = llmq__kernels(t->kernels);
     if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
-    for (i = 0; i < count; i++)
+    for (i = 0; i < count; i++) {
+        if (t->format.zeros) llmq__add_zeros(t, &x[i], r0, r1, y + i * y_stride);
         if (x[i].shift) llmq__add_shifts(t, &x[i], r0, r1, y + i * y_stride);
+    }
     return LLMQ_OK;
 }
 
@@ -2565,6 +2643,7 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
     (llmq__small(r1 - r0, t->cols) ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->add_rows(t, weight, r0, r1, out);
+    if (t->format.zeros) llmq__add_offsets(t, weight, r0, r1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
@@ -2623,6 +2702,7 @@ typedef struct llmq__encoder {
     float *points;     /* 2^bits points as floats */
     uint16_t *code;    /* of a group */
     const float *weight; /* of the squared error in each number of a group; NULL: all the same */
+    float clip;          /* of formats with zeros; 0: searched */
 } llmq__encoder;
 
 static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
@@ -2758,6 +2838,72 @@ static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n,
     return llmq__raise_scale(bits, exponent + own);
 }
 
+/* -- Formats with zeros. -- */
+
+/* How a group is cut into steps. */
+typedef struct llmq__steps {
+    float scale, inverse;
+    int32_t zero, first, last;  /* codes */
+} llmq__steps;
+
+static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float clip)
+{
+    llmq__steps s;
+    uint16_t bits;
+    s.first = f->bits == 8;
+    s.last = ((int32_t)1 << f->bits) - 1;
+    bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
+    s.scale = llmq_bf16_to_f32(bits);
+    s.inverse = 1.0f / s.scale;
+    s.zero = s.first + llmq__round(-low * clip * s.inverse);
+    if (s.zero > s.last) s.zero = s.last;
+    return s;
+}
+
+static int32_t llmq__step_code(const llmq__steps *s, float x)
+{
+    int32_t c = s->zero + llmq__round(x * s->inverse);
+    return c < s->first ? s->first : c > s->last ? s->last : c;
+}
+
+static float llmq__step_error(const llmq__steps *s, const float *x, uint32_t n)
+{
+    LLMQ__EXACT
+    float sum = 0.0f, e;
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        e = x[i] - s->scale * (float)(llmq__step_code(s, x[i]) - s->zero);
+        sum += e * e;
+    }
+    return sum;
+}
+
+/* As llmq__encode_group, with a zero point. */
+LLMQ__APART uint16_t llmq__encode_steps(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort, uint8_t *zero)
+{
+    static const struct { float step; int32_t trials; } plan[3] = { { 0.05f, 10 }, { 0.0f, 0 }, { 0.0125f, 40 } };
+    llmq__steps best, s;
+    float low = 0.0f, high = 0.0f, least, error;
+    int32_t own = llmq__normalise(x, n, x), i;
+    uint32_t j;
+    llmq__widen(x, n, 1.0f, &low, &high);
+    *zero = (uint8_t)(1u << (e->format->bits - 1));
+    if (!(high > low)) {
+        for (j = 0; j < n; j++) e->code[j] = *zero;
+        return 0;
+    }
+    best = llmq__cut(e->format, low, high, e->clip > 0.0f ? e->clip : 1.0f);
+    least = llmq__step_error(&best, x, n);
+    for (i = 1; i <= plan[effort].trials && !(e->clip > 0.0f); i++) {
+        s = llmq__cut(e->format, low, high, 1.0f - (float)i * plan[effort].step);
+        error = llmq__step_error(&s, x, n);
+        if (error < least) least = error, best = s;
+    }
+    for (j = 0; j < n; j++) e->code[j] = (uint16_t)llmq__step_code(&best, x[j]);
+    *zero = (uint8_t)best.zero;
+    return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own);
+}
+
 /* OR a code into a zeroed row. */
 static void llmq__pack(uint8_t *row_codes, uint32_t bits, uint32_t codes, uint32_t first, uint32_t code)
 {
@@ -2787,6 +2933,7 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
     const llmq_format *f = e->format;
     uint32_t j, n, k, first = 0;
     int32_t exponent = 0;
+    uint16_t scale;
     llmq_status status;
     if (f->points) exponent = llmq__normalise(w, t->cols, e->row);
     else LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
@@ -2799,7 +2946,10 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
     LLMQ_MEMSET(row, 0, t->row_size);
     for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
         n = llmq__min(e->layout.group, t->cols - j);
-        llmq__store16(row + 2 * (j / e->layout.group), llmq__encode_group(e, e->row + j, n, exponent, effort));
+        k = j / e->layout.group;
+        if (f->zeros) scale = llmq__encode_steps(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zeros + k);
+        else scale = llmq__encode_group(e, e->row + j, n, exponent, effort);
+        llmq__store16(row + 2 * k, scale);
         for (k = 0; k < llmq__ceil_div(n, f->p); k++)
             llmq__pack(row + e->layout.scales, f->bits, e->layout.codes, first + k, e->code[k]);
     }
@@ -2839,6 +2989,7 @@ static float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *
     e->row = at;
     e->points = at + t->cols;
     e->weight = 0;
+    e->clip = 0.0f;
     for (i = 0; i < n; i++) e->points[i] = (float)t->format.points[i];
     return e->points + n;
 }
@@ -2853,8 +3004,10 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     size_t need = llmq_encode_work_size(t);
     if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
+    if (options) e.clip = options->clip;
     work_size -= (size_t)((char *)e.code - (char *)work);
     for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
         if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
@@ -4056,7 +4209,7 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
                              || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    if (!t->format.points) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
+    if (!t->format.points || t->format.zeros) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
     return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r1 - r0, w + r0 * stride, stride, f, options, work, work_size);
 }
 

@@ -159,7 +159,7 @@ static void run_encode(void *context)
 /* A cache with room for 1,024 rows, begun anew when it is full. */
 static void run_append(void *context)
 {
-    static const llmq_encode_options fast = { LLMQ_EFFORT_FAST, NULL, NULL };
+    static const llmq_encode_options fast = { LLMQ_EFFORT_FAST, NULL, NULL, 0 };
     call *c = (call *)context;
     if (c->t.rows == 1024) c->t.rows = 0;
     must(llmq_tensor_append(&c->t, arena.bytes, 1024 * c->t.row_size, c->in, &fast, c->work, c->work_size));

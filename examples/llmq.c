@@ -316,12 +316,12 @@ typedef struct recipe {
     double damping, first_order;
     const char *calib, *criterion; /* text that transforms are made from, and how rotations are */
     int calib_tokens, steps, fold;
-    double alpha;
+    double alpha, clip;
     const choice *choices;       /* formats by name; a linear layer that is not among them has `format`, or stays if that is NULL */
     uint32_t choice_count;
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "hadamard", "default", NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "hadamard", "default", NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0 };
 
 static int is_linear(const char *name) { return strncmp(name, "layers.", 7) == 0 && strstr(name, ".w") != NULL; }
 static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
@@ -538,7 +538,7 @@ static void fold_rows(const llmq_transform *t, int kinds, float *rows, uint32_t 
 static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r, const llmq_transform *input,
                            const llmq_transform *rows, int kinds)
 {
-    llmq_encode_options options = { LLMQ_EFFORT_DEFAULT, NULL, NULL };
+    llmq_encode_options options = { LLMQ_EFFORT_DEFAULT, NULL, NULL, (float)r->clip };
     llmq_error error;
     llmq_tensor t;
     size_t n = (size_t)from->rows * from->cols, work_size;
@@ -767,6 +767,7 @@ static int command_quantize(int argc, char **argv)
         { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
         { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
         { "transform", "NAME", "of layer inputs: none, hadamard, zigzag, duquant, or steps such as smooth+permute+hadamard64", &r.transform, NULL, NULL },
+        { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &r.clip },
         { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
         { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
         { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
@@ -1180,6 +1181,7 @@ static int command_compare(int argc, char **argv)
         { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "group", "N", "where a format has none", NULL, &r.group, NULL },
         { "transform", "NAME", "of layer inputs: none, hadamard, zigzag, duquant, or steps such as smooth+permute+hadamard64", &r.transform, NULL, NULL },
+        { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &r.clip },
         { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
         { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
         { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
