@@ -9,7 +9,7 @@
        tensors        embed [vocab][dim], classifier [vocab][dim] (absent: embed serves), norm [1][dim], and for N = 0 ...
                       layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]
        values, optional   llama.abits llama.azero llama.ascales (u32), llama.aclip (f32): how activations of quantized tensors are
-                      quantized, as llmq_activation_options; absent: 8 bits, 0, LLMQ_SCALES_GROUP, 1. Those of raw tensors are float
+                      quantized, as llmq_activation_options; absent: llmq_activation_defaults, of 8 bits. Those of raw tensors are float
    Memory is the caller's, sizes are asked for; there is no malloc. libm is used for exp, pow, sin and cos.
 
        llama_model m;  llama_state s;
@@ -193,12 +193,13 @@ static llmq_status llama__option(const llmq_bundle *b, const char *name, uint32_
 
 static llmq_status llama__activation_config(llmq_activation_options *o, const llmq_bundle *b)
 {
-    uint32_t bits = 8, zero = 0, scales = LLMQ_SCALES_GROUP;
+    uint32_t bits = 8, zero, scales;
     const void *clip;
     size_t size;
     llmq_status status;
-    o->clip = 1.0f;
     if ((status = llama__option(b, "llama.abits", &bits)) != LLMQ_OK) return status;
+    *o = llmq_activation_defaults(bits);
+    zero = (uint32_t)o->asymmetric, scales = (uint32_t)o->scales;
     if ((status = llama__option(b, "llama.azero", &zero)) != LLMQ_OK) return status;
     if ((status = llama__option(b, "llama.ascales", &scales)) != LLMQ_OK) return status;
     if (llmq_bundle_value(b, "llama.aclip", LLMQ_VALUE_F32, &clip, &size) == LLMQ_OK && size == 4) {

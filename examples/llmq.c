@@ -109,7 +109,7 @@ static void progress(uint32_t done, uint32_t total, const char *what)
 
 /* ---- options ------------------------------------------------------------------------------------------------------- */
 
-#define ABITS_HELP "activations of quantized layers: 2 ... 8, 32: float; and :zero, :token, :batch, :0.9 (clip)"
+#define ABITS_HELP "activations of quantized layers: 2 ... 8, 32: float; then :zero :symmetric :token :batch :0.9 (clip)"
 
 typedef struct option {
     const char *name, *argument, *help;
@@ -226,11 +226,15 @@ static unsigned char *from_checkpoint(const char *path, const unsigned char *byt
     return bundle;
 }
 
-/* How activations are quantized, from words with colons between them, in any order: bits (2 ... 8, or 32 for floats); zero: with a zero
-   point; group, token or batch: who shares a scale; and the clip ratio, with a point: "4:zero:token:0.9". */
+/* How activations are quantized, from words with colons between them: bits (2 ... 8, or 32 for floats), then what is not as usual for
+   these: zero or symmetric, with a zero point or without; group, token or batch: who shares a scale; and the clip ratio, with a
+   point: "4:token:0.9". */
 static llmq_activation_options read_activations(const char *text)
 {
-    llmq_activation_options o = { 8, 0, LLMQ_SCALES_GROUP, 1.0f };
+    llmq_activation_options o = llmq_activation_defaults((uint32_t)atoi(text));
+    if (o.bits != 32 && (o.bits < 2 || o.bits > 8)) fail("activations have 2 ... 8 bits, or 32; not '%s'", text);
+    text += strcspn(text, ":");
+    text += *text == ':';
     while (*text) {
         size_t n = strcspn(text, ":");
         char word[16], *end;
@@ -239,12 +243,12 @@ static llmq_activation_options read_activations(const char *text)
         text += n + (text[n] == ':');
         number = strtod(word, &end);
         if (strcmp(word, "zero") == 0) o.asymmetric = 1;
+        else if (strcmp(word, "symmetric") == 0) o.asymmetric = 0;
         else if (strcmp(word, "group") == 0) o.scales = LLMQ_SCALES_GROUP;
         else if (strcmp(word, "token") == 0) o.scales = LLMQ_SCALES_TOKEN;
         else if (strcmp(word, "batch") == 0) o.scales = LLMQ_SCALES_BATCH;
         else if (*end == 0 && strchr(word, '.') && number > 0 && number <= 1) o.clip = (float)number;
-        else if (*end == 0 && (number == 32 || (number >= 2 && number <= 8)) && number == (double)(int)number) o.bits = (uint32_t)number;
-        else fail("activations are 2 ... 8 or 32 bits, with zero, group, token, batch or a clip ratio such as 0.9 behind colons; not '%s'", word);
+        else fail("behind the bits of activations can be :zero, :symmetric, :group, :token, :batch and a clip ratio such as :0.9, not '%s'", word);
     }
     return o;
 }
@@ -1084,12 +1088,14 @@ static double linear_bytes(const llmq_bundle *b, double *weights)
     return bytes;
 }
 
-/* The next item of a comma list into item[48]; 0 at its end. */
+#define ITEM 96
+
+/* The next item of a comma list into item[ITEM]; 0 at its end. */
 static int next_item(const char **list, char *item)
 {
     size_t n = strcspn(*list, ",");
     if (**list == 0) return 0;
-    if (n == 0 || n > 47) fail("a list is names with commas between them, not '%s'", *list);
+    if (n == 0 || n > ITEM - 1) fail("a list is names with commas between them, not '%s'", *list);
     memcpy(item, *list, n);
     item[n] = 0;
     *list += n + ((*list)[n] == ',');
@@ -1099,10 +1105,10 @@ static int next_item(const char **list, char *item)
 #define MOST 64
 
 /* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
-   usual kind, an empty part too. The label is the format, and the transform and the kind if they are given. */
+   usual kind, an empty part too. The label is what stands before a "=", or the format, and the transform and the kind if they are given. */
 static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, const char *abits)
 {
-    char *group = strchr(item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
+    char *name = strchr(item, '='), *group = strchr(name ? name + 1 : item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
     char *label = (char *)allocate(64);
     unsigned char *bytes;
     size_t size;
@@ -1122,14 +1128,16 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
         *group++ = 0;
         if (*group) r.group = atoi(group);
     }
-    r.format = item;
+    if (name) *name = 0;
+    r.format = name ? name + 1 : item;
     r.quiet = 1;
-    snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "", kind ? "." : "", kind ? kind : "");
+    if (name) snprintf(label, 64, "%s", item);
+    else snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "", kind ? "." : "", kind ? kind : "");
     bytes = quantize_bundle(from, &r, &total, &size);
     open_model(&c[n].m, path, bytes, size, 16, abits);
     c[n].label = label;
     c[n].bits = 8 * total.bytes / total.weights;
-    c[n].bytes = (double)size - (strncmp(item, "rtn", 3) == 0 ? 4 * total.weights - total.bytes : 0);
+    c[n].bytes = (double)size - (strncmp(r.format, "rtn", 3) == 0 ? 4 * total.weights - total.bytes : 0);
     c[n].t2 = total.error / total.weights;
 }
 
@@ -1174,7 +1182,7 @@ static int command_compare(int argc, char **argv)
     int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
         { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
-        { "formats", "LIST", "of the linear layers, as FORMAT[:GROUP[:TRANSFORM[:KIND]]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
+        { "formats", "LIST", "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
         { "hessian", "FILE", "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal", &r.sums_path, NULL, NULL },
         { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
@@ -1202,7 +1210,7 @@ static int command_compare(int argc, char **argv)
     };
     static contestant c[MOST];
     loaded original;
-    static char item[MOST][48];
+    static char item[MOST][ITEM];
     uint32_t *ids, count;
     unsigned char *bytes;
     size_t size;
