@@ -2414,25 +2414,26 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
     return LLMQ_OK;
 }
 
-/* y += the products with the shifts of codes that need 9 bits, a few rows at a time. x is that activation with its shifts as codes. */
-LLMQ__APART void llmq__add_shifted_rows(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+/* y[0, n) = products with n rows from r on. (A row range of the kernels would need a y that begins r numbers before.) */
+LLMQ__APART void llmq__some_rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t r, uint32_t n, float *y)
 {
     llmq_tensor some = *t;
-    float part[8];
-    uint32_t r, i, n;
-    for (r = r0; r < r1; r += n) {
-        n = llmq__min(r1 - r, 8);
-        some.data = t->data + r * t->row_size;
-        llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, part, 0);
-        for (i = 0; i < n; i++) y[r + i] += part[i];
-    }
+    some.data = t->data + r * t->row_size;
+    llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, y, 0);
 }
 
+/* y += the products with the shifts of codes that need 9 bits, a few rows at a time */
 LLMQ__APART void llmq__add_shifts(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
     llmq_activation shifts = *x;
+    float part[8];
+    uint32_t r, i, n;
     shifts.q = x->shift;
-    llmq__add_shifted_rows(t, &shifts, r0, r1, y);
+    for (r = r0; r < r1; r += n) {
+        n = llmq__min(r1 - r, 8);
+        llmq__some_rows_i8(t, &shifts, r, n, part);
+        for (i = 0; i < n; i++) y[r + i] += part[i];
+    }
 }
 
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
