@@ -496,14 +496,17 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, 
                                                             void *mem, size_t mem_size);
 
 /* Other ways to choose scales and codes; how all of section 6 does it is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
-   asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = (high - low) / N with N = 2^b - 1 steps (254 of 8 bits),
-               z = -low / scale rounded, q = x' * (1 / scale) rounded and limited to -z ... N - z. The zero point is taken off
+   asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = high / N - low / N with N = 2^b - 1 steps (254 of 8 bits),
+               z = -low * (1 / scale) and q = x' * (1 / scale), rounded, q limited to -z ... N - z. The zero point is taken off
                where the codes are made, so products need no correction: their integers are exact as they are. At 8 bits q may not
-               fit int8: it is then kept as a sum, q + shift, shift = 127 - z the same for a group, and products take twice as long.
-   clip        symmetric, too: m = clip max|x'|, codes limited to -L ... L.
+               fit int8: it is then kept as a sum, q + shift, shift = 127 - z the same for a group, and a product is the product with
+               q plus the product with the shifts, which takes twice as long.
+   clip        symmetric, too: m = clip max|x'|, codes limited to -L ... L. Zero is a group whose m, or -low and high, are below 2^-100.
    scales      TOKEN: m, or low and high, of the whole vector. BATCH: Rotated Runtime Smooth [R15]: with s_g = max|x'| of group g
-               over all vectors of the call, the same of x' / s_g; scales are then s_g times one for each vector, which is what
-               hardware without scales for groups can do. GROUP is never less precise, and costs the same here. */
+               over all vectors of the call (finite numbers only; a group with s_g below 2^-100 is zero), the same of x' / s_g; the
+               scale of a group is s_g times one for the vector (zero below 2^-126), which is what hardware without scales for
+               groups can do, and q = x' * (I * (1 / s_g)), where I is the L / m or 1 / scale of the vector. GROUP is never less
+               precise, and costs the same here. A NaN or infinity makes all scales of its vector NaN with both, and only those. */
 #define LLMQ_SCALES_GROUP 0
 #define LLMQ_SCALES_TOKEN 1
 #define LLMQ_SCALES_BATCH 2
@@ -519,7 +522,7 @@ typedef struct llmq_activation_options {
    weights in g4, activations of 4 bits: symmetric 0.135, asymmetric 0.106, with clip 0.95 0.101, 0.9 0.109; one scale a token 0.131.) */
 LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits);
 
-/* Bytes of memory for count activations; 0 for options that are out of range, or if it does not fit. */
+/* Bytes of memory for count activations; 0 if count is 0, for options that are out of range, or if it does not fit. */
 LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count);
 
 /* llmq_activation_prepare for count vectors, x[i * stride ...], with options. Errors and cost: as there, or twice the cost. */
@@ -2317,14 +2320,13 @@ typedef struct llmq__codes {
     int32_t shift;
 } llmq__codes;
 
-/* Widens low ... high to hold x[0, n) * factor. Both become NaN, and stay it, if a number is not finite. */
-static void llmq__widen(const float *x, uint32_t n, float factor, float *low, float *high)
+/* Widens low ... high to hold x[0, n). Both become NaN, and stay it, if a number is not finite. */
+static void llmq__widen(const float *x, uint32_t n, float *low, float *high)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        float v = x[i] * factor;
-        if (v < *low) *low = v;
-        if (v > *high) *high = v;
+        if (x[i] < *low) *low = x[i];
+        if (x[i] > *high) *high = x[i];
         if ((llmq__float_bits(x[i]) & 0x7fffffffu) >= 0x7f800000u) *low = *high = llmq__bits_float(0x7fc00000u);
     }
 }
@@ -2332,12 +2334,14 @@ static void llmq__widen(const float *x, uint32_t n, float factor, float *low, fl
 static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float low, float high)
 {
     llmq__codes c;
-    float m = -low > high ? -low : high;
+    float m;
+    low *= o->clip;
+    high *= o->clip;
+    m = -low > high ? -low : high;
     LLMQ_MEMSET(&c, 0, sizeof c);
     if (!llmq__quantizable(llmq__float_bits(m))) {
         c.scale = llmq__no_scale(llmq__float_bits(m));
     } else if (!o->asymmetric) {
-        m *= o->clip;
         c.most = llmq__symmetric_levels(o->bits);
         c.least = -c.most;
         c.scale = m / c.most;
@@ -2345,9 +2349,9 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
     } else {
         float steps = (float)(o->bits == 8 ? 254 : (1 << o->bits) - 1);
         int32_t zero;
-        c.scale = high * o->clip / steps - low * o->clip / steps; /* of the difference, which might overflow, there is no need */
+        c.scale = high / steps - low / steps; /* of the difference, which might overflow, there is no need */
         c.inverse = 1.0f / c.scale;
-        zero = llmq__round(-low * o->clip * c.inverse);
+        zero = llmq__round(-low * c.inverse);
         c.least = (float)-zero;
         c.most = steps - (float)zero;
         c.shift = o->bits == 8 ? 127 - zero : 0;
@@ -2355,21 +2359,36 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
     return c;
 }
 
-static void llmq__take_codes(const llmq__codes *c, float factor, const float *x, uint32_t n, int8_t *q)
+static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, int8_t *q)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        float v = x[i] * factor;
+        float v = x[i] * c->inverse;
         v = v > c->least ? v : c->least; /* NaN too */
         v = v < c->most ? v : c->most;
         q[i] = (int8_t)(llmq__round(v) - c->shift);
     }
 }
 
-/* 1 / s_g of group g, 1 without runtime smoothing; 0 for a group that has no scale */
-static float llmq__smoothing(const float *peaks, uint32_t g)
+/* The same with x / s_g, 0 in a group whose s_g is 0 */
+static void llmq__widen_smoothed(const float *x, uint32_t n, float peak, float *low, float *high)
 {
-    return !peaks ? 1.0f : llmq__quantizable(llmq__float_bits(peaks[g])) ? 1.0f / peaks[g] : 0.0f;
+    float ends[2] = { 0.0f, 0.0f };
+    int zero = !llmq__quantizable(llmq__float_bits(peak));
+    llmq__widen(x, n, &ends[0], &ends[1]);
+    ends[0] = zero ? ends[0] * 0.0f : ends[0] / peak;
+    ends[1] = zero ? ends[1] * 0.0f : ends[1] / peak;
+    llmq__widen(ends, 2, low, high);
+}
+
+/* c of x / s_g made one of x, with no codes but 0 where the scale would be subnormal or s_g is 0. NaN stays. */
+static llmq__codes llmq__smoothed_codes(llmq__codes c, float peak)
+{
+    float scale = c.scale * peak;
+    int zero = !llmq__quantizable(llmq__float_bits(peak)) || llmq__float_bits(scale) < 0x00800000u;
+    c.inverse = zero ? 0.0f : c.inverse * (1.0f / peak);
+    c.scale = zero ? c.scale * 0.0f : scale;
+    return c;
 }
 
 LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *numbers, const llmq_kernels *k)
@@ -2377,24 +2396,27 @@ LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activa
     int8_t *q;
     float *scale = llmq__activation_places(a, numbers, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
     uint32_t g, n, groups = llmq__ceil_div(a->cols, a->group);
-    llmq__codes c;
+    llmq__codes all;
     if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip == 1.0f) { /* what there are kernels for */
         llmq__quantize_groups(a, o->bits, scale, q, k);
         return;
     }
-    for (g = 0; g < groups && o->scales != LLMQ_SCALES_GROUP; g++)
-        llmq__widen(a->x + g * a->group, llmq__min(a->group, a->cols - g * a->group), llmq__smoothing(peaks, g), &low, &high);
-    c = llmq__choose_codes(o, low, high);
+    for (g = 0; g < groups && o->scales != LLMQ_SCALES_GROUP; g++) {
+        n = llmq__min(a->group, a->cols - g * a->group);
+        if (peaks) llmq__widen_smoothed(a->x + g * a->group, n, peaks[g], &low, &high);
+        else llmq__widen(a->x + g * a->group, n, &low, &high);
+    }
+    all = llmq__choose_codes(o, low, high);
     for (g = 0; g < groups; g++, q += n) {
-        float factor = llmq__smoothing(peaks, g);
+        llmq__codes c = peaks ? llmq__smoothed_codes(all, peaks[g]) : all;
         n = llmq__min(a->group, a->cols - g * a->group);
         if (o->scales == LLMQ_SCALES_GROUP) {
             low = high = 0.0f;
-            llmq__widen(a->x + g * a->group, n, 1.0f, &low, &high);
+            llmq__widen(a->x + g * a->group, n, &low, &high);
             c = llmq__choose_codes(o, low, high);
         }
-        scale[g] = !peaks ? c.scale : factor > 0.0f ? c.scale * peaks[g] : c.scale * 0.0f;
-        llmq__take_codes(&c, c.inverse * factor, a->x + g * a->group, n, q);
+        scale[g] = c.scale;
+        llmq__take_codes(&c, a->x + g * a->group, n, q);
         if (a->shift) LLMQ_MEMSET(q + a->cols, c.shift & 255, n);
     }
 }
@@ -2599,25 +2621,26 @@ LLMQ__APART void llmq__add_zeros(const llmq_tensor *t, const llmq_activation *x,
     }
 }
 
-/* y += the products with the shifts of codes that need 9 bits, a few rows at a time. x is that activation with its shifts as codes. */
-LLMQ__APART void llmq__add_shifted_rows(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+/* y[0, n) = products with n rows from r on. (A row range of the kernels would need a y that begins r numbers before.) */
+LLMQ__APART void llmq__some_rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t r, uint32_t n, float *y)
 {
     llmq_tensor some = *t;
-    float part[8];
-    uint32_t r, i, n;
-    for (r = r0; r < r1; r += n) {
-        n = llmq__min(r1 - r, 8);
-        some.data = t->data + r * t->row_size;
-        llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, part, 0);
-        for (i = 0; i < n; i++) y[r + i] += part[i];
-    }
+    some.data = t->data + r * t->row_size;
+    llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, y, 0);
 }
 
+/* y += the products with the shifts of codes that need 9 bits, a few rows at a time */
 LLMQ__APART void llmq__add_shifts(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
     llmq_activation shifts = *x;
+    float part[8];
+    uint32_t r, i, n;
     shifts.q = x->shift;
-    llmq__add_shifted_rows(t, &shifts, r0, r1, y);
+    for (r = r0; r < r1; r += n) {
+        n = llmq__min(r1 - r, 8);
+        llmq__some_rows_i8(t, &shifts, r, n, part);
+        for (i = 0; i < n; i++) y[r + i] += part[i];
+    }
 }
 
 /* Is a product so small that the scalar kernel is done with it before another has made its tables? */
@@ -2900,7 +2923,7 @@ LLMQ__APART uint16_t llmq__encode_steps(const llmq__encoder *e, float *x, uint32
     float low = 0.0f, high = 0.0f, least, error;
     int32_t own = llmq__normalise(x, n, x), i;
     uint32_t j;
-    llmq__widen(x, n, 1.0f, &low, &high);
+    llmq__widen(x, n, &low, &high);
     *zero = (uint8_t)(1u << (e->format->bits - 1));
     if (!(high > low)) {
         for (j = 0; j < n; j++) e->code[j] = *zero;
@@ -4335,7 +4358,7 @@ LLMQ_API llmq_fit_options llmq_fit_defaults(void)
 
 /* d = peak^alpha / weight^(1 - alpha) within its bounds; a channel without inputs or weights counts as 2^-100 of them. Sample, peaks and
    weights are not changed here. */
-static void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o, uint8_t *data)
+LLMQ__APART void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o, uint8_t *data)
 {
     LLMQ__EXACT
     uint32_t j;
@@ -4372,7 +4395,7 @@ static uint32_t llmq__step_block(const llmq_step *step, uint32_t cols, uint32_t 
 }
 
 /* A permutation for the step that mixes blocks next, or NULL. work: 12 cols bytes. */
-static void llmq__fit_permute(const llmq_sample *s, const llmq_step *next, uint8_t *data, uint32_t *work)
+LLMQ__APART void llmq__fit_permute(const llmq_sample *s, const llmq_step *next, uint8_t *data, uint32_t *work)
 {
     uint32_t *order = work, *at = order + s->cols, *end = at + s->cols, blocks = 0, j, n, k = 0, i;
     int down = 0;
@@ -4432,7 +4455,7 @@ static void llmq__reflect(double *row, const double *v, uint32_t n)
 static void llmq__exchange(double *a, double *b) { double t = *a; *a = *b; *b = t; }
 
 /* Its memory, r = I, and Z: what takes (1, 1 ...) / sqrt(n) to -(1, 0 ...), and so the other way. */
-static void llmq__greedy_init(llmq__greedy *g, void *work)
+LLMQ__APART void llmq__greedy_init(llmq__greedy *g, void *work)
 {
     size_t n = g->n, i;
     g->r = (double *)work;
@@ -4523,7 +4546,7 @@ static void llmq__store_floats(const float *x, size_t n, uint8_t *b)
 }
 
 /* The best of the products of 0 ... steps rotations, to data. */
-static llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
+LLMQ__APART llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
 {
     uint32_t step, channel = 0;
     double best, now;
@@ -4542,7 +4565,7 @@ static llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o
     return LLMQ_OK;
 }
 
-static llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
+LLMQ__APART llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
                                        const llmq_kernels *kernels)
 {
     llmq__greedy g;
@@ -4576,7 +4599,7 @@ LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
 static int llmq__mixes(const llmq_step *step) { return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE; }
 
 /* The sample, its peaks and those of the weights through step i. */
-static llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, void *work, size_t work_size, const llmq_kernels *k)
+LLMQ__APART llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, void *work, size_t work_size, const llmq_kernels *k)
 {
     uint32_t r, rows = s->top + s->drawn;
     llmq_status status = LLMQ_OK;
