@@ -27,7 +27,7 @@ B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
-BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h worst.h)
+BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
 .PHONY: demo test check matrix distortion feedback outliers eval sense size bench plots readme grids vectors fuzz-long clean
 

@@ -1189,6 +1189,14 @@ static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); ret
 static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
 static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
+static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
+{
+#if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    LLMQ_MEMCPY(x, b, n * sizeof *x);
+#else
+    for (; n > 0; n--, b += 4) *x++ = llmq__load_float(b);
+#endif
+}
 #if !LLMQ_NO_ENCODER
 static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
@@ -1589,8 +1597,8 @@ static void llmq__rotate(float *v, uint32_t n, const uint8_t *data, int back, fl
     float *out = work, *row = work + n;
     uint32_t i, k;
     LLMQ_MEMSET(out, 0, n * sizeof *out);
-    for (k = 0; k < n; k++) {
-        for (i = 0; i < n; i++, data += 4) row[i] = llmq__load_float(data);
+    for (k = 0; k < n; k++, data += 4 * n) {
+        llmq__load_floats(row, data, n);
         if (back) for (i = 0; i < n; i++) out[k] += row[i] * v[i];
         else kernels->add_scaled(out, v[k], row, n);
     }

@@ -183,7 +183,7 @@ static void vectors_make(void)
             for (int k = 0; k < 12; k++) v.normal[i][j] += (float)(int32_t)(llmq_random(2, n++) >> 8) / 16777216.0f;
             v.normal[i][j] -= 6;
         }
-    v.memory_size = 8 * MAX_COLS;
+    v.memory_size = 9 * MAX_COLS;
     v.work_size = 1u << 20;
     for (int i = 0; i < BATCH; i++) v.i8_memory[i] = allocate(v.memory_size);
     v.f32_memory = allocate(v.memory_size);

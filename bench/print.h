@@ -5,6 +5,7 @@
 #include "plan.h"
 #include "reader.h"
 #include "report.h"
+#include "transforms.h"
 #include "worst.h"
 
 static worst slowest[TABLES]; /* for each table of kernels */
@@ -98,6 +99,7 @@ static void print_all(const machine *m)
     print_heading(m);
     if (listed(options.part, "products")) print_products();
     if (listed(options.part, "steps")) print_steps();
+    if (listed(options.part, "transforms")) print_transforms();
     if (!isnan(two)) printf("\ntwo threads, half of the rows each, g4 in l2, %s: %.2f times one\n", best, two);
     for (int i = 1; i < table_count; i++) print_worst(tables[i]->name, &slowest[i]);
 }

@@ -16,6 +16,8 @@ typedef struct site_transform {
 
 /* ---- what is asked for ---- */
 
+static const char *transform_of(const recipe *r) { return r->transform ? r->transform : r->calib ? "zigzag" : "hadamard"; }
+
 /* Steps from their names with + between them; a number behind a name is its block. blocks are 0 where none is given. */
 static llmq_transform read_steps(const char *text)
 {
@@ -158,7 +160,7 @@ static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint
 /* All sites of all layers, [layers][SITES]. Steps that need no text need no model run. */
 static site_transform *make_transforms(loaded *m, const char *path, const recipe *r)
 {
-    llmq_transform steps = read_steps(r->transform);
+    llmq_transform steps = read_steps(transform_of(r));
     const uint32_t layers = m->model.layers, window = m->model.context;
     site_transform *out = (site_transform *)allocate((size_t)layers * SITES * sizeof *out), *t = out;
     uint32_t *ids = NULL, count = 0;
@@ -199,17 +201,17 @@ static const site_transform *transforms_for(const llmq_bundle *b, const recipe *
     static struct { const llmq_bundle *bundle; char what[256]; site_transform *made; } cache[64];
     char what[256];
     int i = 0, text;
-    llmq_transform steps = read_steps(r->transform);
+    llmq_transform steps = read_steps(transform_of(r));
     recipe wide = default_recipe;
     loaded m;
     unsigned char *bytes;
     sizes total;
     size_t size;
-    snprintf(what, sizeof what, "%.99s %d %d %g %d %s %d %.60s", r->transform, r->seed, r->block, r->alpha, r->steps, r->criterion, r->fold, r->calib ? r->calib : "");
+    snprintf(what, sizeof what, "%.99s %d %d %g %d %s %d %.60s", transform_of(r), r->seed, r->block, r->alpha, r->steps, r->criterion, r->fold, r->calib ? r->calib : "");
     while (i < 63 && cache[i].made && (cache[i].bundle != b || strcmp(cache[i].what, what) != 0)) i++;
     if (cache[i].made && i < 63) return cache[i].made;
     text = needs_text(&steps);
-    if (text && !r->calib) fail("--transform %s is made from a text: --calib FILE is missing", r->transform);
+    if (text && !r->calib) fail("--transform %s is made from a text: --calib FILE is missing", transform_of(r));
     wide.format = wide.embed = text ? "f32" : NULL;
     wide.transform = "none";
     wide.quiet = 1;

@@ -311,8 +311,11 @@ static uint32_t *encode_text(const loaded *m, const char *path, const char *text
 /* A format of its own for a tensor. */
 typedef struct choice { char name[64], format[32]; } choice;
 
+#define TRANSFORM_HELP "of layer inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; not given: zigzag with --calib, else hadamard"
+
 typedef struct recipe {
-    const char *format, *embed, *transform, *effort;
+    const char *format, *embed, *effort;
+    const char *transform;       /* NULL: usual_transform */
     const char *abits;           /* of activations, to be written into the model; NULL: it says what it said */
     int group, block, seed, quiet;
     const struct sums *sums;     /* what a text says of the inputs; NULL: no error feedback */
@@ -325,7 +328,7 @@ typedef struct recipe {
     uint32_t choice_count;
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "hadamard", "default", NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0 };
 
 static int is_linear(const char *name) { return strncmp(name, "layers.", 7) == 0 && strstr(name, ".w") != NULL; }
 static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
@@ -688,7 +691,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, const recipe *r, 
 /* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
 static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
 {
-    llmq_transform steps = read_steps(r->transform);
+    llmq_transform steps = read_steps(transform_of(r));
     uint32_t layers = 0, n = 0, count = 0;
     const site_transform *made = NULL;
     stored_transform *stored;
@@ -770,9 +773,10 @@ static int command_quantize(int argc, char **argv)
         { "format", "NAME", "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained", &r.format, NULL, NULL },
         { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
         { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs: none, hadamard, zigzag, duquant, or steps such as smooth+permute+hadamard64", &r.transform, NULL, NULL },
+        { "transform", "NAME", TRANSFORM_HELP, &r.transform, NULL, NULL },
         { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &r.clip },
         { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
+        { "calib-tokens", "N", "only the first N of it, 0: all", NULL, &r.calib_tokens, NULL },
         { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
         { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
         { "steps", "N", "of rotations", NULL, &r.steps, NULL },
@@ -1188,9 +1192,10 @@ static int command_compare(int argc, char **argv)
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
         { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "group", "N", "where a format has none", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs: none, hadamard, zigzag, duquant, or steps such as smooth+permute+hadamard64", &r.transform, NULL, NULL },
+        { "transform", "NAME", TRANSFORM_HELP, &r.transform, NULL, NULL },
         { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &r.clip },
         { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
+        { "calib-tokens", "N", "only the first N of it, 0: all", NULL, &r.calib_tokens, NULL },
         { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
         { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
         { "steps", "N", "of rotations", NULL, &r.steps, NULL },

@@ -2,7 +2,7 @@
 # eval.sh TOOL - quality of the formats on the shipped model, and on stories260K where STORIES (default ../shared/models) has it.
 # With TSV=1: lines eval.MODEL.FORMAT.{kl,ppl,bpw}; FORMAT.TRANSFORM where a table shows two transforms; FORMAT.feedback: quantized
 # with error feedback (calibration text in examples/model, or ts_calib_38k.txt beside stories260K); FORMAT.plain: without the
-# attention-aware weights.
+# attention-aware weights. eval.{shipped,outlier}.{w4a4,w6a6}.TRANSFORM, eval.outlier.paper.TRANSFORM: activations of few bits too.
 set -eu
 tool=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,6 +20,26 @@ say "feedback: with error feedback from calib.txt, 19,353 tokens of the training
 "$tool" sense "$model/kjv.llmq" --calib "$model/calib.txt" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" compare "$model/kjv.llmq" --text "$model/heldout.txt" --tokens 8192 --key shipped --hessian "$tmp/sums" \
     --formats "g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,g4:64:none,g3:64:none,$fed,$plain,rtn4:32,rtn3:32,rtn2:32" 2>/dev/null
+
+say; say "Few bits for activations too: linear layers in g4, groups of 64, activations of 4 bits (usual options), no error feedback;"
+say "the shipped model, and the same function with outliers (tests/outlier_model.c): 1 % of the channels of norms and of w2's input are 30 to"
+say "100 times as large. zigzag: smoothing, zigzag permutation, Hadamard of 64; duquant: smoothing, rotation of 64, zigzag, rotation of 64."
+"${CC:-cc}" -O2 -o "$tmp/outlier_model" "$root/tests/outlier_model.c"
+"$tmp/outlier_model" "$model/kjv.llmq" "$tmp/outlier.llmq"
+forms() { # FORMAT:GROUP: all transforms in this format
+    for t in none smooth hadamard zigzag duquant; do printf '%s=%s:%s,' $t "$1" $t; done
+}
+few() { # KEY MODEL FORMAT:GROUP BITS
+    "$tool" compare "$2" --text "$model/heldout.txt" --tokens 8192 --key "$1" --calib "$model/calib.txt" --abits "$4" --formats "$(forms "$3")" 2>/dev/null
+}
+say; say "W4A4, shipped:"; few shipped.w4a4 "$model/kjv.llmq" g4:64 4
+say; say "W4A4, with outliers:"; few outlier.w4a4 "$tmp/outlier.llmq" g4:64 4
+say; say "W6A6 (g6, activations of 6 bits), shipped:"; few shipped.w6a6 "$model/kjv.llmq" g6:64 6
+say; say "W6A6, with outliers:"; few outlier.w6a6 "$tmp/outlier.llmq" g6:64 6
+say; say "As DuQuant's paper rounds: one scale for a row of weights (u4, clip 0.8) and for a token (asymmetric, clip 0.9), with outliers:"
+for t in none smooth hadamard zigzag duquant; do printf '%s=u4:0:%s,' $t $t; done > "$tmp/list"
+"$tool" compare "$tmp/outlier.llmq" --text "$model/heldout.txt" --tokens 8192 --key outlier.paper --calib "$model/calib.txt" --clip 0.8 --abits 4:token:0.9 \
+    --formats "$(cat "$tmp/list")" 2>/dev/null
 
 if [ ! -f "$dir/stories260K.bin" ]; then
     say; say "stories260K.bin was not found in $dir: its table is skipped (STORIES=DIR tells where it is)."

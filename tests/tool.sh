@@ -114,6 +114,40 @@ check "merging what does not belong together" says "not sums of the same model" 
 echo "layers.0.wq" > "$work/bad"
 check "bad recipe" says "not a tensor and its format" "$tool" quantize $model "$work/x" --recipe "$work/bad"
 
+# transforms made from a text
+few="--calib $calib --calib-tokens 1500"
+"$tool" quantize $model "$work/zigzag.llmq" $few --abits 4 > "$work/zigzag.out" 2> /dev/null
+"$tool" quantize $model "$work/zigzag2.llmq" $few --transform smooth+permute+hadamard --abits 4 > /dev/null 2>&1
+check "zigzag is the usual transform of a text, and the same each time" cmp -s "$work/zigzag.llmq" "$work/zigzag2.llmq"
+"$tool" inspect "$work/zigzag.llmq" > "$work/inspected"
+check "smoothing is folded into norms" grep -qE '^transform  transform.0.feed  +permute, signed Hadamard \(blocks up to 64,' "$work/inspected"
+check "and permutations into rows" grep -qE '^transform  transform.0.down  +signed Hadamard' "$work/inspected"
+check "but not before wo" grep -qE '^transform  transform.0.output  +smooth, permute, signed' "$work/inspected"
+check "the model says its bits" grep -qE '^value +llama.abits +4$' "$work/inspected"
+$python tests/gen/bundle.py dump "$work/zigzag.llmq" > "$work/dump"
+check "python reads it" grep -q 'layers.3.wv' "$work/dump"
+"$tool" quantize $model "$work/online.llmq" $few --fold 0 > /dev/null 2>&1
+for m in zigzag online; do "$tool" ppl "$work/$m.llmq" --text $text --tokens 512 --abits 32 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/$m.kl"; done
+check "folded or not, the same function: KL $(cat "$work/zigzag.kl") $(cat "$work/online.kl")" awk -v a="$(cat "$work/zigzag.kl")" -v b="$(cat "$work/online.kl")" 'BEGIN { exit !(a > 0 && b > 0 && a < 1.02 * b && b < 1.02 * a) }'
+"$tool" ppl "$work/zigzag.llmq" --text $text --tokens 512 > "$work/own" 2> /dev/null
+"$tool" ppl "$work/zigzag.llmq" --text $text --tokens 512 --abits 4 > "$work/asked" 2> /dev/null
+"$tool" ppl "$work/zigzag.llmq" --text $text --tokens 512 --abits 8 > "$work/eight" 2> /dev/null
+check "a model's own activations are used" cmp -s "$work/own" "$work/asked"
+check "unless others are asked for" test "$(cat "$work/own")" != "$(cat "$work/eight")"
+gcc -O1 -Wall -Wextra -Werror -o "$work/outlier_model" tests/outlier_model.c && "$work/outlier_model" $model "$work/outlier.llmq"
+check "outliers by a rescaling: the same function" grep -q 'KL from the reference 0.00000' <("$tool" ppl "$work/outlier.llmq" --text $text --tokens 512 --reference $model 2> /dev/null)
+TSV=1 "$tool" compare "$work/outlier.llmq" --text $text --tokens 512 $few --steps 16 --abits 4 --key x --formats none=g4:64:none,smooth=g4:64:smooth,zigzag=g4:64:zigzag,duquant=g4:64:duquant \
+    2> /dev/null | sed -n 's/^eval\.x\.\([a-z]*\)\.kl\t/\1 /p' > "$work/outliers"
+check "none is far worse than smoothing, and that worse than zigzag and duquant: $(tr '\n' ' ' < "$work/outliers")" \
+    awk '{ v[$1] = $2 } END { exit !(v["none"] > 10 * v["smooth"] && v["smooth"] > v["zigzag"] && v["smooth"] > v["duquant"] && v["zigzag"] > 0) }' "$work/outliers"
+"$tool" quantize $model "$work/fedzag.llmq" $few --format g3 --hessian "$work/sums" > /dev/null 2>&1
+check "with error feedback" less "$("$tool" ppl "$work/fedzag.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/')" "$(cat "$work/g3.kl")"
+check "no text to make it from" says "calib FILE is missing" "$tool" quantize $model "$work/x" --transform zigzag
+check "bad criterion" says "error, peak or range" "$tool" quantize $model "$work/x" $few --criterion fly
+check "bad bits of activations" says "2 ... 8 bits, or 32" "$tool" ppl $model --text $text --abits 9
+check "bad words behind them" says "can be :zero" "$tool" ppl $model --text $text --abits 4:fly
+for o in 4:symmetric 6 5:batch 8:zero:token:0.9; do check "abits $o" "$tool" ppl "$work/g4.llmq" --text $text --tokens 32 --abits $o > /dev/null 2>&1; done
+
 # help and errors
 for c in quantize run ppl compare inspect sense merge plan rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
 check "no command" says "^$|no command" "$tool"
@@ -132,7 +166,7 @@ check "inspect tells" grep -q DAMAGED <("$tool" inspect "$work/flip")
 check "unknown format" says "no format 'g7'" "$tool" quantize $model "$work/x" --format g7
 check "bad group" says "no format 'g4' with group 33" "$tool" quantize $model "$work/x" --group 33
 check "bad block" says "power of two" "$tool" quantize $model "$work/x" --block 100
-check "bad transform" says "hadamard or none" "$tool" quantize $model "$work/x" --transform fly
+check "bad transform" says "transforms are none, zigzag" "$tool" quantize $model "$work/x" --transform fly
 check "quantized twice" says "already quantized" "$tool" quantize "$work/g4.llmq" "$work/x" --format g3
 check "window too long" says "at most the context" "$tool" ppl $model --text $text --window 257
 check "unwritable" says "cannot write" "$tool" quantize $model "$work/no/such/dir"
