@@ -1,4 +1,4 @@
-/* llmq.h - v0.3.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+/* llmq.h - v0.4.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
@@ -53,7 +53,8 @@
        every p consecutive numbers are replaced by the nearest of n points of a grid that is optimal for N(0,1)^p.
        Because the rotation is orthogonal, y = W x = (W H)(H x): the activation is rotated at run time (n log n), the
        weights never are again. Products run on the codes: an int8 activation times an int8 grid entry, summed exactly.
-       With a calibration text the same formats become better: each weight makes up for the errors of those before it [R6].
+       With a calibration text the same formats become better: each weight makes up for the errors of those before it [R6];
+       and inputs with outliers fit in 4 bits, once channels are smoothed, dealt out and rotated [R13].
 
    WHAT IT IS NOT
        No file format of others is read here (examples/ does that), no model is run (examples/llama.h does), no thread
@@ -66,11 +67,13 @@
    COST
        What               bytes of workspace                                  time (multiply-adds a weight or entry)
        transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 2)
-       activation         llmq_activation_size: 4 cols, + 1.03 cols for int8  transform, and about 3
+       activation         llmq_activation_size: 4 cols, + 1.03 cols of codes  transform, and about 3
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
        sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
        with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols / 2 a weight; cols^3 / 6 to prepare
+       sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
+       rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
        Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 360). The
        vector kernels of desktop processors take up to 10 KB.
        `make size` prints the code size of each half.
@@ -116,6 +119,7 @@
       [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4 inference, arXiv 2409.20361.
 
    RELEASES
+       0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats u4 u6 u8.
        0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback; bundles get the best kernels too.
        0.2.0  vector kernels (llmq_simd.h); rows laid out for them, so grid formats have new ids. See CHANGELOG.md.
        0.1.0  first: Hadamard, grids, bundle.
@@ -126,7 +130,7 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 3
+#define LLMQ_VERSION_MINOR 4
 #define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------------------------
