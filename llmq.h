@@ -4321,15 +4321,15 @@ LLMQ__APART llmq__extent llmq__greedy_extent(const llmq__greedy *g, const float 
     return e;
 }
 
-/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over `bar` is
-   not looked at. */
-LLMQ__APART double llmq__greedy_measure(const llmq__greedy *g, float bar, uint32_t *channel)
+/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over the peak
+   of the inputs before is not looked at: those that are kept for their height come first. */
+LLMQ__APART double llmq__greedy_measure(const llmq__greedy *g, uint32_t *channel)
 {
     uint32_t rows = g->sample->top + g->sample->drawn, i;
     double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0;
     for (i = 0; i < g->n * g->n; i++) g->now[i] = (float)g->r[i];
     for (i = 0; i < rows; i++) {
-        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), bar);
+        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
         double bad = (double)e.peak;
         if (g->criterion == LLMQ_CRITERION_ERROR) bad = e.power > 0.0 ? bad * bad / e.power : 0.0;
         if (bad > worst) worst = bad, *channel = e.channel;
@@ -4352,11 +4352,11 @@ static llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o
     uint32_t step, channel = 0;
     double best, now;
     llmq__greedy_init(g, work);
-    best = llmq__greedy_measure(g, 0.0f, &channel);
+    best = llmq__greedy_measure(g, &channel);
     llmq__store_floats(g->now, (size_t)g->n * g->n, data);
     for (step = 1; step <= o->steps && best > 0.0; step++) {
         llmq__greedy_step(g, channel);
-        now = llmq__greedy_measure(g, g->criterion == LLMQ_CRITERION_PEAK ? (float)best : 0.0f, &channel);
+        now = llmq__greedy_measure(g, &channel);
         if (now < best) {
             best = now;
             llmq__store_floats(g->now, (size_t)g->n * g->n, data);
