@@ -198,7 +198,7 @@ static void test_stream(uint32_t cols, uint32_t room, uint32_t count)
 /* Of equally high inputs the earlier is kept. */
 static void test_height_ties(void)
 {
-    static const float x[7] = { 2.0f, -1.0f, 1.0f, -2.0f, 2.0f, 3.0f, -3.0f };
+    static const float x[7] = { 2.0f, -1.0f, 1.0f, -2.0f, -2.0f, 3.0f, -3.0f };
     held h = sample_of(x, 1, 5, 4, 1);
     check_at("ties of height");
     CHECK(same(h.s.row[0], 2.0f) && same(h.s.row[1], -2.0f));
@@ -334,7 +334,7 @@ static fitted fit(const llmq_step *step, uint32_t count, llmq_sample *s, float *
     f.t.count = count;
     for (i = 0; i < count; i++) f.t.step[i] = step[i], size += llmq_step_data_size(&step[i]);
     f.data = take(size, 0);
-    f.work = take((llmq_fit_work_size(&f.t, s->cols) + 7) / 8 * 8, 1);
+    f.work = take((llmq_fit_work_size(&f.t, s->cols) + 7) / 8 * 8, 0); /* up to 4 bytes behind, so that its start is aligned */
     f.status = llmq_transform_fit(&f.t, s, weight, o, f.data.mem, size, f.work.mem, llmq_fit_work_size(&f.t, s->cols));
     return f;
 }
@@ -820,6 +820,35 @@ static void test_pipelines(void)
     check_pipeline(4095, 8);
 }
 
+/* Numbers near the end of what float can hold, and beyond it once they are smoothed: no data that is not what it should be. */
+static void test_extremes(void)
+{
+    enum { COLS = 24 };
+    static const float huge[3] = { 3e38f, 1e-38f, 1e-44f };
+    llmq_step steps[5];
+    uint32_t i, j, k;
+    int criterion;
+    check_at("extremes");
+    steps[0] = step_of(SMOOTH, 0, COLS), steps[1] = step_of(PERMUTE, 0, COLS), steps[2] = step_of(ROTATE, 8, 3);
+    steps[3] = step_of(SMOOTH, 0, COLS), steps[4] = step_of(PERMUTE, 0, COLS);
+    for (i = 0; i < 3; i++)
+        for (criterion = 0; criterion < 3; criterion++)
+            for (k = 0; k < 3; k++) {
+                float *x = new_inputs(COLS, 6, COLS), weight[COLS];
+                llmq_fit_options o = llmq_fit_defaults();
+                held h;
+                fitted f;
+                for (j = 0; j < COLS; j++) x[j * 5] = j % 2 ? huge[i] : -huge[i], weight[j] = k == 0 ? 0.0f : k == 1 ? 1e30f : (float)HUGE_VAL;
+                o.steps = 6, o.criterion = criterion, o.alpha = 0.5f * (float)k;
+                h = sample_of(x, COLS, 6, 6, 1);
+                f = fit(steps, 5, &h.s, weight, &o);
+                CHECK_EQ(f.status, LLMQ_OK);
+                CHECK_EQ(llmq_transform_verify(&f.t, COLS), LLMQ_OK);
+                for (j = 0; j < 3; j++) CHECK(far_from_orthogonal(f.t.data + 6 * COLS + 256 * j, 8) < 1e-6);
+                unfit(&f), give(&h.w), free(x);
+            }
+}
+
 /* ---- refusals ------------------------------------------------------------------------------------------------------- */
 
 typedef struct told {
@@ -1173,6 +1202,7 @@ int main(void)
     test_rotate();
     test_rotation_seeds();
     test_pipelines();
+    test_extremes();
     test_errors();
     test_odd_data();
     test_fold();
