@@ -102,6 +102,7 @@ vectors:
 	$(PYTHON) tests/gen/vectors.py
 	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/feedback.py
+	$(PYTHON) tests/gen/outliers.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 

@@ -822,7 +822,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
                       peak_j = max |x_j| over the tokens and weight_j = max |w_j| over the rows of all tensors that read x.
      zigzag [R13]     permutes channels so that blocks get like shares: dealt by decreasing peak to blocks 1, 2 ... K, K ... 2, 1, 1,
                       2 ... , where a full block is passed over.
-     rotation [R13]   spreads them within a block of B, greedily. Step k: channel c holds the largest |x'| of the sample;
+     rotation [R13]   spreads them within a block of B, greedily. Step k: channel c holds the largest |x'| of the sample
+                      (with the error as criterion: of the input for which |x'|^2 / |x|^2 is largest);
                       R_k = E Z Q E, in which E exchanges channels 0 and c, Z is the reflection whose first row is -1/sqrt(B) all along,
                       and Q = diag(1, Q') with a random orthogonal Q', new in each step: the Q of Householder's QR of a Gaussian
                       matrix, which is a product of reflections of ever shorter normal vectors, and signs [R14].
@@ -843,7 +844,7 @@ typedef struct llmq_sample {
     float *height;         /* [room / 2]: the largest magnitude of each of the first */
 } llmq_sample;
 
-/* Bytes for a sample with room for so many inputs, 2 or more: 4 cols (room + 1) + 2 room; 0 if that does not fit. 128 inputs of 4,096
+/* Bytes for a sample with room for so many inputs, 2 or more: 4 cols (room + 1) + 4 (room / 2); 0 if that does not fit. 128 inputs of 4,096
    numbers take 2.1 MB. */
 LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t room);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t room, uint32_t seed, void *mem, size_t size);
@@ -857,16 +858,17 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride,
                                                llmq_error *error);
 
 #define LLMQ_CRITERION_PEAK  0  /* of a rotation: max |x'|, as the paper says */
-#define LLMQ_CRITERION_RANGE 1  /* max x' - min x', as its authors' program has it */
-#define LLMQ_CRITERION_ERROR 2  /* mean over inputs of max |x'|^2 / |x'|^2: so goes the error with one scale an input. The peak is
-                                   that of the one largest input, whatever the others are: 4-bit error 0.0145 instead of 0.0154 */
+#define LLMQ_CRITERION_RANGE 1  /* max x' - min x', as its authors' program has it; 0 counts too, as in asymmetric scales */
+#define LLMQ_CRITERION_ERROR 2  /* mean over inputs of max |x'|^2 / |x'|^2, of what this matrix turns: so goes the error with one
+                                   scale an input. The peak is that of the one largest input, whatever the others are: 4-bit error 0.0145
+                                   instead of 0.0154 */
 
 typedef struct llmq_fit_options {
     float alpha;             /* of smoothing, 0 ... 1 */
     float least, most;       /* bounds of its d, normal numbers: 0 < least <= most */
     int criterion;           /* LLMQ_CRITERION_... */
     uint32_t steps;          /* of a rotation */
-    uint32_t seed;
+    uint32_t seed;           /* step i of the list takes llmq_random(seed, i) */
     llmq_progress progress;  /* NULL: none; called with steps of a rotation done, and all of them in this block */
     void *context;
 } llmq_fit_options;
@@ -875,7 +877,7 @@ typedef struct llmq_fit_options {
 LLMQ_API llmq_fit_options llmq_fit_defaults(void);
 
 /* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 3. Each step
-   is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (on failure, of
+   is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (if stopped, of
    nothing), with peaks over its own rows once they have been rotated. weight: peaks of the weights, NULL for ones; taken along too, and
    set to ones by a rotation or Hadamard step. A permutation is zigzag into the blocks of the next such step (what a rotation leaves out gets the smallest
    channels), and without one sorts channels by their peaks, so that like ones share a group. A rotation with arg = 1
@@ -883,7 +885,7 @@ LLMQ_API llmq_fit_options llmq_fit_defaults(void);
    work: aligned for double. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED (the steps), LLMQ_E_WORKSPACE, LLMQ_E_STOPPED; *t is
    then untouched. Cost of a rotation step: B^3 double and rows B cols multiply-adds; with the peak as
    criterion less, as inputs that cannot be it are skipped. */
-LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols);
+LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols); /* 0 for cols or a count of steps out of range */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options,
                                                        void *data, size_t size, void *work, size_t work_size);
 
@@ -900,7 +902,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t
 
 /* x <- T x done to what computes x: rows[cols][n], row j every stride numbers; n = 1 for the gains of a norm. Steps of other kinds than
    `kinds` are passed over: in x = silu(g) * u the rows of g take permutations only, those of u both. work: 8 cols bytes, aligned
-   for float. Errors: LLMQ_E_ARG (also a step that is neither SMOOTH nor PERMUTE), LLMQ_E_WORKSPACE. */
+   for float. Errors: LLMQ_E_ARG (also a step that is neither SMOOTH nor PERMUTE), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT and
+   LLMQ_E_UNSUPPORTED as llmq_transform_apply. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
                                                         uint32_t n, void *work, size_t work_size);
 
@@ -4377,7 +4380,7 @@ LLMQ__APART void llmq__fit_smooth(const llmq_sample *s, const float *weight, con
     for (j = 0; j < s->cols; j++, data += 4) {
         double p = (double)llmq__ln(s->peak[j] > 7.9e-31f ? s->peak[j] : 7.9e-31f);
         double w = weight ? (double)llmq__ln(weight[j] > 7.9e-31f ? weight[j] : 7.9e-31f) : 0.0;
-        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w; /* at most 160: e^e has to be a float */
+        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w; /* at most 89: e^e has to be a float */
         double d = e > 0.0 ? 1.0 / llmq__exp(-e) : llmq__exp(e);
         llmq__store32(data, llmq__float_bits(d < (double)o->least ? o->least : d > (double)o->most ? o->most : (float)d));
     }
@@ -4532,15 +4535,15 @@ LLMQ__APART llmq__extent llmq__greedy_extent(const llmq__greedy *g, const float 
     return e;
 }
 
-/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over `bar` is
-   not looked at. */
-LLMQ__APART double llmq__greedy_measure(const llmq__greedy *g, float bar, uint32_t *channel)
+/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over the peak
+   of the inputs before is not looked at: those that are kept for their height come first. */
+LLMQ__APART double llmq__greedy_measure(const llmq__greedy *g, uint32_t *channel)
 {
     uint32_t rows = g->sample->top + g->sample->drawn, i;
     double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0;
     for (i = 0; i < g->n * g->n; i++) g->now[i] = (float)g->r[i];
     for (i = 0; i < rows; i++) {
-        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), bar);
+        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
         double bad = (double)e.peak;
         if (g->criterion == LLMQ_CRITERION_ERROR) bad = e.power > 0.0 ? bad * bad / e.power : 0.0;
         if (bad > worst) worst = bad, *channel = e.channel;
@@ -4563,11 +4566,11 @@ LLMQ__APART llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_optio
     uint32_t step, channel = 0;
     double best, now;
     llmq__greedy_init(g, work);
-    best = llmq__greedy_measure(g, 0.0f, &channel);
+    best = llmq__greedy_measure(g, &channel);
     llmq__store_floats(g->now, (size_t)g->n * g->n, data);
     for (step = 1; step <= o->steps && best > 0.0; step++) {
         llmq__greedy_step(g, channel);
-        now = llmq__greedy_measure(g, g->criterion == LLMQ_CRITERION_PEAK ? (float)best : 0.0f, &channel);
+        now = llmq__greedy_measure(g, &channel);
         if (now < best) {
             best = now;
             llmq__store_floats(g->now, (size_t)g->n * g->n, data);
