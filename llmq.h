@@ -828,9 +828,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
                       and Q = diag(1, Q') with a random orthogonal Q', new in each step: the Q of Householder's QR of a Gaussian
                       matrix, which is a product of reflections of ever shorter normal vectors, and signs [R14].
                       x' = x R_1 ... R_k; of all these products, and none at all, the one with the least peak, range or error is kept.
-   DuQuant is smoothing, rotation, zigzag, rotation. Zigzag and one Hadamard transform do as well for log2(block) additions a
-   number in place of 2 B multiply-adds (`make outliers`, `make eval`): what a tool should do if it is not told otherwise.
-   The permutation costs nothing where it can be folded (llmq_transform_fold); a rotation never can, since the next one differs. */
+   DuQuant is smoothing, rotation, zigzag, rotation. Smoothing, zigzag and one Hadamard transform do as well, for log2(block) additions
+   a number in place of 2 B multiply-adds (`make outliers`, `make eval`): what a tool should do if it is not told otherwise.
+   Smoothing and the permutation cost nothing where they can be folded (llmq_transform_fold); a rotation never can be. */
 #if !LLMQ_NO_CALIBRATION
 
 /* What is kept of a layer's inputs while they stream past: the peak of each channel over all of them, and some of them: half of
@@ -877,15 +877,17 @@ typedef struct llmq_fit_options {
 LLMQ_API llmq_fit_options llmq_fit_defaults(void);
 
 /* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 3. Each step
-   is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (if stopped, of
-   nothing), with peaks over its own rows once they have been rotated. weight: peaks of the weights, NULL for ones; taken along too, and
-   set to ones by a rotation or Hadamard step. A permutation is zigzag into the blocks of the next such step (what a rotation leaves out gets the smallest
-   channels), and without one sorts channels by their peaks, so that like ones share a group. A rotation with arg = 1
-   is made for all runs at once, else each for its own. data: sum of llmq_step_data_size bytes, which *t then refers to.
-   work: aligned for double. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED (the steps), LLMQ_E_WORKSPACE, LLMQ_E_STOPPED; *t is
-   then untouched. Cost of a rotation step: B^3 double and rows B cols multiply-adds; with the peak as
-   criterion less, as inputs that cannot be it are skipped. */
-LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols); /* 0 for cols or a count of steps out of range */
+   is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (of nothing if
+   the call was stopped), with peaks over its own rows once they have been mixed by a rotation or Hadamard step. weight: peaks of the
+   weights, NULL for ones; taken along too, and ones after a step that mixes. A permutation is zigzag into the blocks of the next step
+   that mixes (what a rotation leaves out gets the smallest channels); without one it sorts channels by their peaks, so that like ones
+   share a group. A rotation with arg = 1 is made for all runs at once, else each for its own; its normal numbers are those of one
+   stream, pairs of the polar method [R5] for each vector.
+   data: the sum of llmq_step_data_size bytes, which *t then refers to; NULL if that is 0. work: aligned for double.
+   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED (the steps), LLMQ_E_WORKSPACE, LLMQ_E_STOPPED; *t is then untouched.
+   Cost of a rotation step: B^3 double and rows B cols multiply-adds; with the peak as criterion less, as inputs that cannot be it are
+   skipped. llmq_fit_work_size: 0 for cols or a count of steps out of range. */
+LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options,
                                                        void *data, size_t size, void *work, size_t work_size);
 
@@ -4636,7 +4638,7 @@ static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s
                                    const void *work, size_t work_size)
 {
     llmq_status status;
-    if (!t || !s || !data || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    if (!t || !s || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, s->cols)) != LLMQ_OK) return status;
     if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK || o->criterion > LLMQ_CRITERION_ERROR) return LLMQ_E_ARG;
     if (!(o->least >= 1.17549435e-38f && o->least <= o->most && o->most <= 3.4e38f)) return LLMQ_E_ARG;
