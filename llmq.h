@@ -4634,7 +4634,7 @@ LLMQ__APART llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llm
     return status;
 }
 
-static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o, const void *data, size_t size,
+static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o, size_t size,
                                    const void *work, size_t work_size)
 {
     llmq_status status;
@@ -4671,7 +4671,7 @@ LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float
     if (!t) return LLMQ_E_ARG;
     before = t->data;
     t->data = (const uint8_t *)data;
-    status = llmq__fit_check(t, s, &o, data, size, work, work_size);
+    status = llmq__fit_check(t, s, &o, size, work, work_size);
     if (status == LLMQ_OK) {
         for (i = 0; i < t->count && status == LLMQ_OK; i++)
             status = llmq__fit_step(t, i, s, weight, &o, (uint8_t *)data + llmq__transform_data(t, i), work, work_size);

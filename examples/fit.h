@@ -11,6 +11,7 @@ static const int site_folds[SITES] = { LLMQ_FOLD_SMOOTH, LLMQ_FOLD_SMOOTH | LLMQ
 /* A transform of a layer input: tensors are encoded with all of it, and stored with what is left when `folded` is folded. */
 typedef struct site_transform {
     llmq_transform all, folded, rest;
+    uint32_t cols;
     unsigned char *data;
 } site_transform;
 
@@ -179,7 +180,8 @@ static site_transform *make_transforms(loaded *m, const char *path, const recipe
         for (uint32_t site = 0; site < SITES; site++, t++) {
             char name[48];
             memset(t, 0, sizeof *t);
-            t->all = shaped(&steps, site_cols(&m->model, (int)site), (uint32_t)r->seed + l * SITES + site, (uint32_t)r->block);
+            t->cols = site_cols(&m->model, (int)site);
+            t->all = shaped(&steps, t->cols, (uint32_t)r->seed + l * SITES + site, (uint32_t)r->block);
             snprintf(name, sizeof name, "transform %u.%s", l, site_name[site]);
             if (hidden) {
                 fit_site(t, &m->model.layer[l], (int)site, &f.sample[site], r, name);

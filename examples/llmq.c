@@ -578,7 +578,8 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     free(back);
 }
 
-typedef struct sizes { double weights, bytes, error; } sizes;  /* of the linear layers; error is the sum of t^2 * weights */
+/* Of the linear layers; error is the sum of t^2 * weights; online: multiply-adds a token of the transforms of their inputs. */
+typedef struct sizes { double weights, bytes, error, online; } sizes;
 
 static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
 {
@@ -721,6 +722,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     if (!r->quiet) progress(b->count, b->count, "");
     for (uint32_t i = 0; i < layers * SITES; i++) {
         if (!stored[i].data) continue;
+        total->online += (double)llmq_transform_cost(&made[i].rest, made[i].cols);
         add_value(&e[n], stored[i].name, 0, stored[i].data, stored[i].size);
         e[n++].kind = LLMQ_KIND_TRANSFORM;
     }
@@ -807,8 +809,9 @@ static int command_quantize(int argc, char **argv)
     open_model(&m, rest[0], bytes, size, 0, NULL);
     bytes = quantize_bundle(&m.bundle, &r, &total, &size);
     write_file(rest[1], bytes, size);
-    printf("%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; %.2f s\n", rest[1], size, total.weights, r.format,
-           8 * total.bytes / total.weights, total.error / total.weights, seconds() - start);
+    printf("%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; transforms %.0f additions a token, %.1f %% of the products; "
+           "%.2f s\n", rest[1], size, total.weights, r.format, 8 * total.bytes / total.weights, total.error / total.weights, total.online,
+           100 * total.online / total.weights, seconds() - start);
     return 0;
 }
 
