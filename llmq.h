@@ -44,8 +44,9 @@
        8. Sensitivity
        9. Error feedback
       10. Outliers
-      11. Bundle
-      12. Kernels
+      11. Allocation
+      12. Bundle
+      13. Kernels
 
    WHAT IT IS
        The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
@@ -86,7 +87,7 @@
    THE SAME BITS EVERYWHERE
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 12). Exceptions: NaN payloads, and
+       rows of a call changes nothing, nor does the table of kernels (section 13). Exceptions: NaN payloads, and
        environments that change float arithmetic, which llmq_selftest() detects: x87 (32-bit x86 without -msse2
        -mfpmath=sse), -ffast-math (refused by #error unless LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast,
        flush-to-zero, another rounding mode. One it cannot see: clang for 32-bit Arm with NEON makes vectors of scalar code,
@@ -117,6 +118,8 @@
       [R14] Stewart: The efficient generation of random orthogonal matrices with an application to condition estimators,
             SIAM J. Numer. Anal. 17 (1980).
       [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4 inference, arXiv 2409.20361.
+      [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer 2004.
+      [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper. Res. 83 (1995).
 
    RELEASES
        0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats u4 u6 u8.
@@ -139,16 +142,16 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 7 to 10, the grid trainer and the bundle writer: the run-time half stays (19.2 KB less
+   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays (19.2 KB less
                          on a Cortex-M4 at -Os, as are all these sizes; `make size`)
-   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 10 only (13.3 KB), for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out section 11 (2.4 KB of its reading half)
+   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only (13.3 KB), for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leave out section 12 (2.4 KB of its reading half)
    LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
    LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
    LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 12). By default 1 if it lies beside this file and the
+   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 13). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
    LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
    LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
@@ -217,7 +220,7 @@ extern "C" {
 
 /* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
 
-typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 12) */
+typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 13) */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
@@ -292,7 +295,7 @@ LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 /* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 12).
+/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 13).
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
@@ -913,7 +916,49 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t,
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #endif
 
-/* ---- 11. Bundle -----------------------------------------------------------------------------------------------------
+/* ---- 11. Allocation -------------------------------------------------------------------------------------------------
+
+   Which format for which layer. By the linearity theorem [R1] what quantizing costs a model is, while errors are small, a sum over its
+   layers: increase of the loss = sum_l alpha_l t_l^2, t_l^2 = |W_l - W'_l|^2 / |W_l|^2, so the best file of a size is the solution of
+       min sum_l loss[l][f_l]   subject to   sum_l cost[l][f_l] <= budget,   one option f_l for each layer,
+   a knapsack with choices [R16]. It is solved exactly, with a proof: with a price lambda on a unit of cost,
+       sum loss >= bound(lambda) = sum_l min_f (loss[l][f] + lambda cost[l][f]) - lambda budget
+   and an option that is r above the minimum of its layer can only be part of solutions that cost r more than the bound. lambda is the
+   least for which the minima fit in the budget; filling what they leave over, greedily, gives a first solution, and only what has
+   r below its distance from the bound, often a few layers of a thousand, has to be tried: layer by layer, in a list of those sums
+   of cost and loss of which none is better in both, as in [R17]. Better solutions on the way shrink the distance. */
+#if !LLMQ_NO_CALIBRATION
+typedef struct llmq_option {
+    uint64_t cost;  /* bytes, or any other unit; up to 2^53 */
+    double loss;    /* infinite: must not be taken */
+} llmq_option;
+
+typedef struct llmq_allocation {
+    uint64_t cost;   /* of the choice */
+    double loss;     /* of the choice: the sum in the order of the layers */
+    double bound;    /* what no choice is below, to rounding; loss itself if the choice is proven to be the best */
+    uint32_t tried;  /* layers that had more than one option to be tried */
+    uint32_t states; /* most sums in a list */
+} llmq_allocation;
+
+/* Bytes of workspace for layers with options first[layers] in all (below); states: room in a list, 0 for 65,536: 15 MB. 0 if it
+   does not fit. About 240 bytes a state and 32 an option. */
+LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states);
+
+/* choice[l]: the option of layer l, counted from its first. Options of layer l are options[first[l] ... first[l + 1] - 1], in any order;
+   first[0] = 0. tie: NULL, or a number for each layer: layers with the same number take options of the same place, and have as many.
+   Pins and minima are options of infinite loss. If a list gets longer than the workspace allows, the sums with the largest r are
+   left out, and *result says what is proven all the same (bound below loss). Of equal choices the first found is taken.
+   work: aligned for double; its size says how many states there is room for. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for a
+   cost over 2^53, or if no choice fits the budget (result->cost is then the least that one costs, all else untouched);
+   LLMQ_E_NOT_FINITE for a loss that is NaN or -infinite (error, which may be NULL, names layer and option). Cost: about 100 passes over the
+   options, and the lists: milliseconds for a thousand layers with thirty options each (`make bench`). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie,
+                                                  uint64_t budget, uint32_t *choice, llmq_allocation *result, void *work, size_t work_size,
+                                                  llmq_error *error);
+#endif
+
+/* ---- 12. Bundle -----------------------------------------------------------------------------------------------------
 
    A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
    a pass over the directory; nothing is copied, no alignment is needed.
@@ -1023,7 +1068,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 #endif
 #endif /* LLMQ_NO_BUNDLE */
 
-/* ---- 12. Kernels ----------------------------------------------------------------------------------------------------
+/* ---- 13. Kernels ----------------------------------------------------------------------------------------------------
 
    The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
    llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
@@ -4749,7 +4794,343 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 11. Bundle --------------------------------------------------------------------------------------------------- */
+/* ---- 11. Allocation ----------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
+
+#define LLMQ__STATES 65536 /* by default */
+#define LLMQ__NONE 0xffffffffu
+
+/* An option of a class: of a layer, or of layers that are tied together. r: what it costs beyond the minimum of its class at the price. */
+typedef struct llmq__item {
+    uint64_t cost;
+    double loss, r;
+} llmq__item;
+
+/* Cost and loss of everything, the classes so far as chosen, the others at their minimum; how it came to be: the options taken
+   before (a node) and the one taken last. */
+typedef struct llmq__sum {
+    uint64_t cost;
+    double loss, r;
+    uint32_t node, option;
+} llmq__sum;
+
+typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
+
+typedef struct llmq__knapsack {
+    uint32_t classes, room, node_room, nodes, best_node;
+    uint64_t budget, base_cost, slack;
+    double lambda, base_loss, bound, best_loss, cut;  /* cut: sums of this r and more are not followed */
+    llmq__item *item;
+    llmq__sum *list[3];
+    double *key;       /* least r of a class but 0 */
+    llmq__node *node;
+    uint32_t *class_of;  /* [layers] */
+    uint32_t *first;     /* [classes + 1]: of its items */
+    uint32_t *base;      /* [classes]: the item of the minimum */
+    uint32_t *best;      /* [classes]: the item chosen */
+    uint32_t *order;     /* [classes] */
+} llmq__knapsack;
+
+/* Bytes before the lists, and for each state: 3 sums and 12 nodes. */
+static size_t llmq__knapsack_fixed(uint32_t layers, uint32_t options)
+{
+    size_t a = llmq__size_mul(llmq__size(options), sizeof(llmq__item)), b = llmq__size_mul(llmq__size(layers), sizeof(double) + 5 * sizeof(uint32_t));
+    return llmq__size_add(llmq__size_add(a, b), 2 * sizeof(double));
+}
+#define LLMQ__STATE_BYTES (3 * sizeof(llmq__sum) + 12 * sizeof(llmq__node))
+
+LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
+{
+    return llmq__size_add(llmq__knapsack_fixed(layers, options), llmq__size_mul(LLMQ__STATE_BYTES, llmq__size(states ? states : LLMQ__STATES)));
+}
+
+static void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
+{
+    size_t states = (work_size - llmq__knapsack_fixed(layers, options)) / LLMQ__STATE_BYTES;
+    k->room = states < 0x08000000u ? (uint32_t)states : 0x08000000u;
+    k->node_room = 12 * k->room;
+    k->item = (llmq__item *)work;
+    k->list[0] = (llmq__sum *)(void *)(k->item + options);
+    k->list[1] = k->list[0] + k->room;
+    k->list[2] = k->list[1] + k->room;
+    k->key = (double *)(void *)(k->list[2] + k->room);
+    k->node = (llmq__node *)(void *)(k->key + layers);
+    k->class_of = (uint32_t *)(void *)(k->node + k->node_room);
+    k->first = k->class_of + layers;
+    k->base = k->first + layers + 1;
+    k->best = k->base + layers;
+    k->order = k->best + layers;
+}
+
+static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint32_t layer, uint32_t option)
+{
+    if (error) error->status = status, error->row = layer, error->col = option;
+    return status;
+}
+
+static llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers, llmq_error *error)
+{
+    uint64_t sum = 0, most;
+    uint32_t l, i;
+    if (first[0] != 0) return LLMQ_E_ARG;
+    for (l = 0; l < layers; l++, sum += most) {
+        if (first[l + 1] <= first[l]) return LLMQ_E_ARG;
+        if (sum > (uint64_t)1 << 62) return llmq__option_fail(error, LLMQ_E_LIMIT, l, 0);
+        most = 0;
+        for (i = first[l]; i < first[l + 1]; i++) {
+            double loss = options[i].loss;
+            if (options[i].cost > (uint64_t)1 << 53) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
+            if (options[i].cost > most) most = options[i].cost;
+            if (!llmq__finite(loss) && !(loss > 0.0)) return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
+        }
+    }
+    return LLMQ_OK;
+}
+
+/* Classes of tied layers: their items are sums. */
+static llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie)
+{
+    uint32_t l, c, i, n;
+    k->classes = 0;
+    k->first[0] = 0;
+    for (l = 0; l < layers; l++) {
+        n = first[l + 1] - first[l];
+        for (c = 0; tie && c < k->classes && tie[k->order[c]] != tie[l]; c++) {}
+        if (!tie) c = k->classes;
+        k->class_of[l] = c;
+        if (c == k->classes) {
+            k->order[k->classes++] = l;
+            k->first[c + 1] = k->first[c] + n;
+            LLMQ_MEMSET(k->item + k->first[c], 0, n * sizeof *k->item);
+        } else if (k->first[c + 1] - k->first[c] != n) {
+            return LLMQ_E_ARG;
+        }
+        for (i = 0; i < n; i++) {
+            k->item[k->first[c] + i].cost += options[first[l] + i].cost;
+            k->item[k->first[c] + i].loss += options[first[l] + i].loss;
+        }
+    }
+    return LLMQ_OK;
+}
+
+/* Everything at its minimum at a price: the sum of costs. Equal ones: the cheaper, then the better, then the first. An infinite loss is
+   never taken, unless there is nothing else: then the sum is 2^64 - 1. */
+static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
+{
+    LLMQ__EXACT
+    uint64_t sum = 0;
+    uint32_t c, i, b;
+    for (c = 0; c < k->classes; c++) {
+        double least = 0.0;
+        for (b = LLMQ__NONE, i = k->first[c]; i < k->first[c + 1]; i++) {
+            const llmq__item *x = &k->item[i];
+            double v = x->loss + price * (double)x->cost;
+            if (!llmq__finite(x->loss)) continue;
+            if (b == LLMQ__NONE || v < least || (v == least && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss)))) least = v, b = i;
+        }
+        k->base[c] = b;
+        if (b == LLMQ__NONE) return ~(uint64_t)0;
+        sum += k->item[b].cost;
+    }
+    return sum;
+}
+
+/* The least price at which the minima fit, to the last bit or two; their sums. */
+LLMQ__APART llmq_status llmq__knapsack_price(llmq__knapsack *k)
+{
+    LLMQ__EXACT
+    double low = 0.0, high = 0.0, middle;
+    uint32_t c;
+    int32_t e;
+    for (e = -960; e <= 900 && llmq__knapsack_at(k, high) > k->budget; e += 60) low = high, high = llmq__power_of_2(e);
+    if (llmq__knapsack_at(k, high) > k->budget) return LLMQ_E_LIMIT;
+    while (high > 0.0) { /* halve the exponents, then the numbers */
+        middle = low > 0.0 && high > 4.0 * low ? low * llmq__root(high / low) : 0.5 * (low + high);
+        if (low == 0.0 || !(middle > low && middle < high)) break;
+        if (llmq__knapsack_at(k, middle) > k->budget) low = middle;
+        else high = middle;
+    }
+    k->lambda = high;
+    k->base_cost = llmq__knapsack_at(k, high);
+    k->slack = k->budget - k->base_cost;
+    for (k->base_loss = 0.0, c = 0; c < k->classes; c++) k->base_loss += k->item[k->base[c]].loss;
+    k->bound = k->base_loss - k->lambda * (double)k->slack;
+    return LLMQ_OK;
+}
+
+/* r of all items; and the best single exchange again and again while the budget has room for one. */
+LLMQ__APART void llmq__knapsack_fill(llmq__knapsack *k)
+{
+    LLMQ__EXACT
+    uint64_t slack = k->slack;
+    uint32_t c, i, which, item;
+    for (c = 0; c < k->classes; c++) {
+        const llmq__item *base = &k->item[k->base[c]];
+        k->best[c] = k->base[c];
+        for (i = k->first[c]; i < k->first[c + 1]; i++)
+            k->item[i].r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
+    }
+    for (k->best_loss = k->base_loss;; k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
+        double gain = 0.0;
+        for (which = item = LLMQ__NONE, c = 0; c < k->classes; c++) {
+            const llmq__item *now = &k->item[k->best[c]];
+            for (i = k->first[c]; i < k->first[c + 1]; i++)
+                if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack) gain = now->loss - k->item[i].loss, which = c, item = i;
+        }
+        if (which == LLMQ__NONE) return;
+        slack = slack + k->item[k->best[which]].cost - k->item[item].cost;
+    }
+}
+
+/* How far r may go to be of use: the distance of the best from the bound, with a little for rounding. */
+static double llmq__knapsack_gap(const llmq__knapsack *k)
+{
+    double gap = k->best_loss - k->bound, size = k->best_loss < 0.0 ? -k->best_loss : k->best_loss;
+    return gap + 1e-9 * gap + 1e-14 * size;
+}
+
+/* Classes by increasing least r, which is key. */
+LLMQ__APART void llmq__knapsack_order(llmq__knapsack *k)
+{
+    uint32_t c, i, j, gap;
+    for (c = 0; c < k->classes; c++) {
+        k->order[c] = c;
+        k->key[c] = 1e308;
+        for (i = k->first[c]; i < k->first[c + 1]; i++)
+            if (i != k->base[c] && k->item[i].r < k->key[c]) k->key[c] = k->item[i].r;
+    }
+    for (gap = k->classes / 2; gap; gap /= 2) /* Shell's sort */
+        for (i = gap; i < k->classes; i++) {
+            for (c = k->order[i], j = i; j >= gap && k->key[k->order[j - gap]] > k->key[c]; j -= gap) k->order[j] = k->order[j - gap];
+            k->order[j] = c;
+        }
+}
+
+/* to = what is good of b[0, nb), and of a[0, na) with an item of class c in the place of its base. Returns how many, or LLMQ__NONE if there
+   is no room for them. Sorted by cost; each has less loss than all before. */
+LLMQ__APART uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, const llmq__sum *a, uint32_t na, const llmq__sum *b, uint32_t nb,
+                                          double limit, llmq__sum *to)
+{
+    LLMQ__EXACT
+    const llmq__item *x = &k->item[item], *base = &k->item[k->base[c]];
+    double more = x->loss - base->loss, r = item == k->base[c] ? 0.0 : x->r, last = 0.0;
+    uint32_t n = 0, i = 0, j = 0;
+    while (i < na || j < nb) {
+        uint64_t cost = i < na ? a[i].cost + x->cost - base->cost : 0;
+        llmq__sum s;
+        if (i == na || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
+            s = b[j++];
+        } else {
+            s = a[i++];
+            s.cost = cost;
+            s.loss += more;
+            s.r += r;
+            s.option = item == k->base[c] ? LLMQ__NONE : item;
+            if (s.r >= limit) continue;
+        }
+        if (n > 0 && s.loss >= last) continue;
+        if (n == k->room) return LLMQ__NONE;
+        last = s.loss;
+        to[n++] = s;
+    }
+    return n;
+}
+
+/* The sums in list 0 with all items of class c that are of use, into list 0. Returns how many; 0 if there is no room for the nodes. */
+LLMQ__APART uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
+{
+    uint32_t i, n = 0;
+    double limit = llmq__knapsack_gap(k);
+    llmq__sum *swap;
+    if (k->cut < limit) limit = k->cut;
+    for (i = k->first[c]; i < k->first[c + 1]; i++) {
+        if (i != k->base[c] && !(k->item[i].r < limit)) continue;
+        n = llmq__knapsack_merge(k, c, i, k->list[0], count, k->list[1], n, limit, k->list[2]);
+        if (n == LLMQ__NONE) { /* begin again with half of it */
+            k->cut = limit *= 0.5;
+            n = 0;
+            i = k->first[c] - 1;
+            continue;
+        }
+        swap = k->list[1], k->list[1] = k->list[2], k->list[2] = swap;
+    }
+    swap = k->list[0], k->list[0] = k->list[1], k->list[1] = swap;
+    for (i = 0; i < n; i++) {
+        llmq__sum *s = &k->list[0][i];
+        if (s->option != LLMQ__NONE) {
+            if (k->nodes == k->node_room) return 0;
+            k->node[k->nodes].parent = s->node, k->node[k->nodes].number = c, k->node[k->nodes].option = s->option;
+            s->node = k->nodes++;
+            s->option = LLMQ__NONE;
+        }
+        if (s->cost <= k->budget && s->loss < k->best_loss) k->best_loss = s->loss, k->best_node = s->node;
+    }
+    return n;
+}
+
+/* All of it after the price. Returns the bound that is proven. */
+LLMQ__APART double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *result)
+{
+    uint32_t i, n = 1;
+    double proven;
+    llmq__knapsack_fill(k);
+    llmq__knapsack_order(k);
+    k->nodes = 0;
+    k->best_node = LLMQ__NONE;
+    k->cut = 1e308;
+    k->list[0][0].cost = k->base_cost, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
+    k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
+    for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
+        uint32_t before = n;
+        n = llmq__knapsack_try(k, k->order[i], before);
+        if (n == 0) break;
+        if (n > result->states) result->states = n;
+    }
+    result->tried = i;
+    proven = llmq__knapsack_gap(k);
+    if (k->cut < proven) proven = k->cut;
+    if (n == 0 && k->key[k->order[i]] < proven) proven = k->key[k->order[i]]; /* from here on nothing was tried */
+    if (k->best_node != LLMQ__NONE)
+        for (i = 0; i < k->classes; i++) k->best[i] = k->base[i];
+    for (i = k->best_node; i != LLMQ__NONE; i = k->node[i].parent) k->best[k->node[i].number] = k->node[i].option;
+    return k->bound + proven;
+}
+
+LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie, uint64_t budget, uint32_t *choice,
+                                   llmq_allocation *result, void *work, size_t work_size, llmq_error *error)
+{
+    llmq__knapsack k;
+    llmq_allocation r;
+    llmq_status status;
+    uint32_t l;
+    size_t need;
+    if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
+    need = llmq_allocate_work_size(layers, first[layers], 1);
+    if (need == 0 || work_size < need) return LLMQ_E_WORKSPACE;
+    llmq__knapsack_place(&k, layers, first[layers], work, work_size);
+    if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
+    k.budget = budget;
+    LLMQ_MEMSET(&r, 0, sizeof r);
+    if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
+        result->cost = llmq__knapsack_at(&k, llmq__power_of_2(900));
+        return status;
+    }
+    r.bound = llmq__knapsack_solve(&k, &r);
+    for (l = 0; l < layers; l++) {
+        uint32_t c = k.class_of[l];
+        choice[l] = k.best[c] - k.first[c];
+        r.cost += options[first[l] + choice[l]].cost;
+        r.loss += options[first[l] + choice[l]].loss;
+    }
+    if (r.bound > r.loss || r.loss - r.bound < 1e-12 * (r.loss < 0.0 ? -r.loss : r.loss)) r.bound = r.loss;
+    *result = r;
+    return LLMQ_OK;
+}
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- 12. Bundle --------------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
 
 #define LLMQ__ALIGN 64
@@ -5307,7 +5688,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #endif /* !LLMQ_NO_ENCODER */
 #endif /* !LLMQ_NO_BUNDLE */
 
-/* ---- 12. Kernels -------------------------------------------------------------------------------------------------- */
+/* ---- 13. Kernels -------------------------------------------------------------------------------------------------- */
 
 static const llmq_kernels llmq__scalar = {
     "scalar", 0, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8,

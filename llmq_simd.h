@@ -5,7 +5,7 @@
    the tensor, and t.kernels->name says which.
 
    HOW IT IS MADE
-       A table (struct llmq_kernels, section 12 of llmq.h) for each instruction set, in its own section below. The text of
+       A table (struct llmq_kernels, section 13 of llmq.h) for each instruction set, in its own section below. The text of
        the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
        floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
        All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float

@@ -4,7 +4,7 @@
        #define LLAMA_IMPLEMENTATION
        #include "llama.h"
 
-   The weights come from a bundle (llmq.h, section 11), raw or quantized, each tensor in a format of its own:
+   The weights come from a bundle (llmq.h, section 12), raw or quantized, each tensor in a format of its own:
        values (u32)   llama.dim llama.hidden llama.layers llama.heads llama.kv_heads llama.vocab llama.context
        tensors        embed [vocab][dim], classifier [vocab][dim] (absent: embed serves), norm [1][dim], and for N = 0 ...
                       layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]

@@ -194,7 +194,7 @@ def from_weight(steps, v):
     return v
 
 
-# ---- Bundles (section 11) ----
+# ---- Bundles (section 12) ----
 
 def step_size(kind, block, arg):
     """Bytes of the data of a transform's step: Hadamard has none; smooth, permute, rotate."""
