@@ -4844,7 +4844,7 @@ LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint3
     return llmq__size_add(llmq__knapsack_fixed(layers, options), llmq__size_mul(LLMQ__STATE_BYTES, llmq__size(states ? states : LLMQ__STATES)));
 }
 
-static void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
+LLMQ__APART void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
 {
     size_t states = (work_size - llmq__knapsack_fixed(layers, options)) / LLMQ__STATE_BYTES;
     k->room = states < 0x08000000u ? (uint32_t)states : 0x08000000u;
@@ -4868,7 +4868,7 @@ static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint
     return status;
 }
 
-static llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers, llmq_error *error)
+LLMQ__APART llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers, llmq_error *error)
 {
     uint64_t sum = 0, most;
     uint32_t l, i;
@@ -4888,7 +4888,7 @@ static llmq_status llmq__options_check(const llmq_option *options, const uint32_
 }
 
 /* Classes of tied layers: their items are sums. */
-static llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie)
+LLMQ__APART llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie)
 {
     uint32_t l, c, i, n;
     k->classes = 0;
