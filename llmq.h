@@ -1890,7 +1890,7 @@ static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 10
 static int llmq__format_ok(const llmq_format *f)
 {
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32);
+    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros;
     return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->unit > 0.0f && f->unit <= 3.4e38f
            && llmq__group_ok(f->group) && f->zeros <= (f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
