@@ -371,6 +371,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
    They are here to be compared with, and to hold weights that others have rounded so: the grids above are better (0.0095 against
    0.0115), and need no zero points. Their points are code - 2^(b-1), and products add (2^(b-1) - zero) * scale * sum of x' for each group.
+   Zeros are any bytes, 0 ... 255, whatever b. u8 has no point of -128, so that code 0, which is not written, is another 1.
 
    Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
    no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
@@ -529,7 +530,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
      float:  y = sum over groups of the tensor, in order, of  D * scale_w,  D = sum of x' * point in 16 interleaved
              partial sums (column j of the group goes to sum j mod 16), added pairwise: i and i + 8, then 4, 2, 1.
      zeros:  then y = y + X * o for each group of the tensor, in order, o = (2^(b-1) - zero) * scale_w, X the sum of its x': the sum
-             over runs, in order, of float(sum of q) * scale_x; or of its floats, as D.
+             over runs, in order, of float(sum of q + shift) * scale_x; or of its floats, as D.
      shifts: last the int8 formula once more, of shift in the place of q.
    Errors: LLMQ_E_ARG (range, cols), LLMQ_E_BASIS. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
@@ -556,7 +557,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
    Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
    group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
    Formats with zeros: low = clip min(0, min x), high = clip max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8
-   254 and 1; scale = (high - low) / N rounded to bfloat16, zero = f + round(-low / scale), code = zero + round(x / scale). */
+   254 and 1; scale = (high - low) / N rounded to bfloat16, zero = f + round(-low * (1 / scale)), code = zero + round(x * (1 / scale)),
+   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1). */
 #if !LLMQ_NO_ENCODER
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 % */
 #define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches */

@@ -157,6 +157,7 @@ def decode_zeros(record, bits, group, cols):
     """Numbers of a record with zeros, in the basis of the tensor: scale * (code - zero), which a float holds exactly."""
     columns, _ = group_codes(cols, group, 1)
     scales, codes = unpack_row(record, bits, cols, len(columns))
+    codes = [max(c, bits // 8) for c in codes]       # code 0 of u8 is another 1
     zeros = record[len(record) - len(columns):]
     out = []
     for scale, zero, width in zip(scales, zeros, columns):
