@@ -17,8 +17,9 @@
 #endif
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define MAX_COLS 1300u
+#define MAX_COLS 2400u
 #define MAX_ROWS 9u
+#define UNTOUCHED 0x3f3f3f3fu /* a float to which nothing can be added unnoticed */
 #define MAX_COUNT 17u /* activations: two batches of eight and one */
 
 static const struct { const char *name; uint32_t id, bits, first, last; double mse; } form[] = {
@@ -199,7 +200,7 @@ static void read_row(const llmq_tensor *t, uint32_t r) { read_record(index_of(t)
 
 static void test_formats(void)
 {
-    static const int8_t points[8] = { -3, 1, -1, 0, 2, 2, 3, -2 };
+    static const int8_t points[8] = { -3, -2, -1, 0, 1, 2, 3, 4 };
     llmq_format f;
     uint32_t i, k, n, named = 0;
     for (n = 0; llmq_format_at(&f, n) == LLMQ_OK; n++) {
@@ -217,6 +218,9 @@ static void test_formats(void)
     check_at("a custom format");
     memset(&f, 0xff, sizeof f);
     CHECK_EQ(llmq_format_custom(&f, 2, 4, points, 1.0f, 64), LLMQ_OK);
+    CHECK_EQ(f.zeros, 0);
+    memset(&f, 0xff, sizeof f);
+    CHECK_EQ(llmq_format_custom(&f, 1, 8, points, 1.0f, 64), LLMQ_OK);
     CHECK_EQ(f.zeros, 0);
 }
 
@@ -285,11 +289,11 @@ static void check_decode(const llmq_tensor *t, uint32_t row)
     read_row(t, row);
     for (j = 0; j < t->cols; j++) expected[j] = reference_number(j);
     memset(after, 0x5a, 4);
-    memset(decoded, 0x77, sizeof decoded);
+    memset(decoded, UNTOUCHED & 255, sizeof decoded);
     if (need) CHECK_EQ(llmq_tensor_decode(t, row, decoded, workspace, need - 1), LLMQ_E_WORKSPACE);
-    CHECK_EQ(bits_of(decoded[0]), 0x77777777u);
+    CHECK_EQ(bits_of(decoded[0]), UNTOUCHED);
     CHECK_EQ(llmq_tensor_decode(t, row, decoded, need ? workspace : NULL, need), LLMQ_OK);
-    if (t->cols < MAX_COLS) CHECK_EQ(bits_of(decoded[t->cols]), 0x77777777u);
+    if (t->cols < MAX_COLS) CHECK_EQ(bits_of(decoded[t->cols]), UNTOUCHED);
     CHECK(after[0] == 0x5a && after[3] == 0x5a);
     if (t->transform.count == 0) {
         CHECK(same_numbers(decoded, expected, t->cols));
@@ -450,7 +454,7 @@ static void check_product(const llmq_tensor *t, const llmq_activation *a, uint32
     wanted = formula(a, t->cols, t->format.bits);
     CHECK(same_floats(&wanted, &y, 1));
     exact = plain_product(a, t->cols, t->format.bits, &size);
-    CHECK(check_abs((double)y - exact) <= 1e-5 * size);
+    CHECK(check_abs((double)y - exact) <= 1e-5 * size + 1e-38); /* and of what is subnormal, which is added a million times at most */
 }
 
 /* All ways to prepare, also for another tensor of other groups. */
@@ -467,10 +471,11 @@ static void check_products(const llmq_tensor *t, uint32_t other_group)
             for (i = 0; i < 2; i++)
                 for (r = 0; r < t->rows; r++) {
                     float y[MAX_ROWS];
-                    memset(y, 0x77, sizeof y);
+                    memset(y, UNTOUCHED & 255, sizeof y);
                     CHECK_EQ(llmq_matvec(t, &a[i], r, r + 1, y), LLMQ_OK);
                     check_product(t, &a[i], r, y[r]);
-                    CHECK(r + 1 == t->rows || bits_of(y[r + 1]) == 0x77777777u);
+                    CHECK(r + 1 == t->rows || bits_of(y[r + 1]) == UNTOUCHED);
+                    CHECK(r == 0 || bits_of(y[r - 1]) == UNTOUCHED);
                 }
         }
 }
@@ -533,20 +538,20 @@ static void check_matmul(const llmq_tensor *t, const llmq_activation *a)
         for (r = 0; r < rows; r++) check_product(t, &a[i], r, product[i * stride + r]);
     }
     for (count = 1; count <= MAX_COUNT; count++) {
-        memset(again, 0x77, sizeof again);
+        memset(again, UNTOUCHED & 255, sizeof again);
         CHECK_EQ(llmq_matmul(t, a, count, 0, rows, again, stride), LLMQ_OK);
         for (i = 0; i < MAX_COUNT; i++) {
             if (i < count) CHECK(memcmp(again + i * stride, product + i * stride, rows * sizeof(float)) == 0);
-            CHECK_EQ(bits_of(again[i * stride + (i < count ? rows : 0)]), 0x77777777u);
+            CHECK_EQ(bits_of(again[i * stride + (i < count ? rows : 0)]), UNTOUCHED);
         }
     }
     for (split = 0; split <= rows; split++) {
-        memset(again, 0x77, sizeof again);
+        memset(again, UNTOUCHED & 255, sizeof again);
         CHECK_EQ(llmq_matmul(t, a, 9, split, rows, again, stride), LLMQ_OK);
-        CHECK(split == 0 || bits_of(again[8 * stride + split - 1]) == 0x77777777u);
+        CHECK(split == 0 || bits_of(again[8 * stride + split - 1]) == UNTOUCHED);
         CHECK_EQ(llmq_matmul(t, a, 9, 0, split, again, stride), LLMQ_OK);
         for (i = 0; i < 9; i++) CHECK(memcmp(again + i * stride, product + i * stride, rows * sizeof(float)) == 0);
-        CHECK_EQ(bits_of(again[8 * stride + rows]), 0x77777777u);
+        CHECK_EQ(bits_of(again[8 * stride + rows]), UNTOUCHED);
     }
 }
 
@@ -591,8 +596,8 @@ static void check_table(const llmq_tensor *scalar, const llmq_kernels *k, const 
         prepare(a, w % 2 ? scalar : other, &ways[w], MAX_COUNT, 0);
         prepare(b, w % 2 ? &t : &plain, &ways[w], MAX_COUNT, 1);
         for (n = 0; n < COUNT(counts); n++) {
-            memset(product, 0x77, sizeof product);
-            memset(again, 0x77, sizeof again);
+            memset(product, UNTOUCHED & 255, sizeof product);
+            memset(again, UNTOUCHED & 255, sizeof again);
             CHECK_EQ(llmq_matmul(scalar, a, counts[n], n % 2, scalar->rows, product, stride), LLMQ_OK);
             CHECK_EQ(llmq_matmul(&t, b, counts[n], n % 2, t.rows, again, stride), LLMQ_OK);
             CHECK(memcmp(product, again, sizeof product) == 0);
@@ -942,6 +947,23 @@ static void test_encode(void)
                 }
 }
 
+/* Where a number far out is worth giving up, the search ends at half of the range. */
+static void test_end_of_search(void)
+{
+    uint32_t j, k, cols = MAX_COLS;
+    llmq_tensor t = open_tensor(0, 0, cols, 1, NULL);
+    for (j = 0; j < cols; j++) weights[j] = (float)(check_uniform() * 2.0 - 1.0);
+    weights[7] = 2.2f, weights[8] = -2.2f;
+    for (k = 0; k < 2; k++) {
+        double last = error_at(0, weights, cols, 0.5), before = error_at(0, weights, cols, k ? 0.5125 : 0.55);
+        double after = error_at(0, weights, cols, k ? 0.4875 : 0.45);
+        CHECK(after < last * 0.9999 && last < before * 0.9999); /* or this tests nothing */
+        encode(&t, 1, weights, k ? LLMQ_EFFORT_BEST : LLMQ_EFFORT_DEFAULT, 0.0f);
+        read_row(&t, 0);
+        CHECK(fits(0, weights, cols, 0, 0.5));
+    }
+}
+
 /* The figures of the header's table: one group of 1,024 normal numbers, five rows; 20 % is more than six deviations. And through
    a rotation what comes back is near to what went in. */
 static void test_precision(void)
@@ -987,7 +1009,8 @@ static void test_by_hand(void)
     static const float below[] = { -254.0f, -1.0f }, above[] = { 254.0f, 1.0f }, same[] = { 2.0f, 2.0f, 2.0f }, six[] = { -20.0f, 43.0f, 0.0f };
     static const int32_t below_code[] = { 1, 254 }, above_code[] = { 255, 2 }, same_code[] = { 15, 15, 15 }, six_code[] = { 0, 63, 20 };
     static const float lone[] = { 0.0f, 0.0f, -30.0f, 0.0f };
-    static const int32_t lone_code[] = { 15, 15, 0, 15 };
+    static const int32_t lone_code[] = { 15, 15, 0, 15 }, eights[] = { 8, 8, 8 }, middles[] = { 128, 128, 128 };
+    static const float nothing[] = { 0.0f, -0.0f, 0.0f };
     check_group(0, ties, 9, 1.0f, 1.0f, 7, to_even);
     check_group(0, halves, 3, 1.0f, 1.0f, 8, halves_code); /* -7.5 to -8 + 8, 7.5 to 8 + 8, limited */
     check_group(0, lower, 3, 1.0f, 1.0f, 6, lower_code);   /* 8.5 to 8 */
@@ -999,13 +1022,16 @@ static void test_by_hand(void)
     check_group(2, below, 2, 1.0f, 1.0f, 255, below_code);
     check_group(2, above, 2, 1.0f, 1.0f, 1, above_code);
     check_group(0, same, 3, 1.0f, llmq_bf16_to_f32(llmq_f32_to_bf16(2.0f / 15.0f)), 0, same_code);
+    check_group(0, nothing, 3, 1.0f, 0.0f, 8, eights);
+    check_group(2, nothing, 3, 0.0f, 0.0f, 128, middles);
     check_group(0, lone, 4, 1.0f, 2.0f, 15, lone_code);
 }
 
 /* Groups of one sign, constant, all zero, with one number; then the same huge, tiny, and beyond. */
 static void test_unusual_groups(void)
 {
-    static const float sizes[] = { 1.0f, 1e30f, 1e38f, 1e-30f, 1e-35f, 1.5e-38f, 1e-38f, 1e-40f, 1.4e-45f };
+    static const float sizes[] = { 1.0f, 1e30f, 1e38f, 1e-30f, 1e-35f, 1.5e-38f, 1e-38f, 1e-40f, 1.4e-45f,
+                                   1.2e-37f, 6e-37f, 2.4e-36f }; /* steps between 2^-127 and 2^-126 */
     uint32_t i, s, k, j, n = 64, wrong;
     for (i = 0; i < COUNT(form); i++)
         for (s = 0; s < COUNT(sizes); s++)
@@ -1267,6 +1293,7 @@ int main(void)
     test_not_finite_activations();
     test_walls();
     test_encode();
+    test_end_of_search();
     test_precision();
     test_by_hand();
     test_unusual_groups();
