@@ -2162,20 +2162,23 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
-static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight, float *out)
 {
     LLMQ__EXACT
-    llmq__layout l = llmq__layout_of(t);
     float v[LLMQ__CHUNK];
-    uint32_t r, j, end;
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (j = 0; j < t->cols; j = end) {
-            end = llmq__chunk_end(t, &l, j);
-            llmq__numbers(t, &l, row, j, end - j, v);
-            llmq__add_scaled(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v, end - j);
-        }
+    uint32_t j, end;
+    for (j = 0; j < t->cols; j = end) {
+        end = llmq__chunk_end(t, l, j);
+        llmq__numbers(t, l, row, j, end - j, v);
+        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, j / l->group) : weight, v, end - j);
     }
+}
+
+static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t r;
+    for (r = r0; r < r1; r++) llmq__add_row(t, &l, t->data + (size_t)r * t->row_size, weight[r], out);
 }
 
 /* What a zero point adds to all numbers of group g of a record: exact, 8 bits of the scale times 9. */
@@ -2588,16 +2591,22 @@ LLMQ__APART void llmq__add_zeros(const llmq_tensor *t, const llmq_activation *x,
 }
 
 /* y += the products with the shifts of codes that need 9 bits, a few rows at a time. x is that activation with its shifts as codes. */
+LLMQ__APART void llmq__add_some_rows(const llmq_tensor *some, const llmq_activation *x, uint32_t n, float *y)
+{
+    float part[8];
+    uint32_t i;
+    llmq__kernels(some->kernels)->rows_i8(some, x, 1, 0, n, part, 0);
+    for (i = 0; i < n; i++) y[i] += part[i];
+}
+
 LLMQ__APART void llmq__add_shifted_rows(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
     llmq_tensor some = *t;
-    float part[8];
-    uint32_t r, i, n;
+    uint32_t r, n;
     for (r = r0; r < r1; r += n) {
         n = llmq__min(r1 - r, 8);
         some.data = t->data + r * t->row_size;
-        llmq__kernels(t->kernels)->rows_i8(&some, x, 1, 0, n, part, 0);
-        for (i = 0; i < n; i++) y[r + i] += part[i];
+        llmq__add_some_rows(&some, x, n, y + r);
     }
 }
 
@@ -4511,7 +4520,7 @@ static void llmq__store_floats(const float *x, size_t n, uint8_t *b)
 }
 
 /* The best of the products of 0 ... steps rotations, to data. */
-static llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
+LLMQ__APART llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
 {
     uint32_t step, channel = 0;
     double best, now;
@@ -4530,8 +4539,8 @@ static llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o
     return LLMQ_OK;
 }
 
-static llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
-                                       const llmq_kernels *kernels)
+LLMQ__APART llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
+                                            const llmq_kernels *kernels)
 {
     llmq__greedy g;
     uint32_t i, runs = s->cols / step->block;
