@@ -132,7 +132,7 @@ check "inspect tells" grep -q DAMAGED <("$tool" inspect "$work/flip")
 check "unknown format" says "no format 'g7'" "$tool" quantize $model "$work/x" --format g7
 check "bad group" says "no format 'g4' with group 33" "$tool" quantize $model "$work/x" --group 33
 check "bad block" says "power of two" "$tool" quantize $model "$work/x" --block 100
-check "bad transform" says "hadamard or none" "$tool" quantize $model "$work/x" --transform fly
+check "bad transform" says "transforms are none, zigzag, duquant" "$tool" quantize $model "$work/x" --transform fly
 check "quantized twice" says "already quantized" "$tool" quantize "$work/g4.llmq" "$work/x" --format g3
 check "window too long" says "at most the context" "$tool" ppl $model --text $text --window 257
 check "unwritable" says "cannot write" "$tool" quantize $model "$work/no/such/dir"
