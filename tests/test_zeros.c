@@ -34,45 +34,9 @@ static float product[MAX_COUNT * (MAX_ROWS + 3)], again[MAX_COUNT * (MAX_ROWS + 
 static uint8_t records[MAX_ROWS * 2 * MAX_COLS], saved[MAX_ROWS * 2 * MAX_COLS];
 static llmq_transform rotate;
 
-static uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-static float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 static int finite_bits(uint32_t u) { return (u & 0x7f800000u) != 0x7f800000u; }
-
-/* The same floats, NaN being one class. */
-static int same_floats(const float *a, const float *b, size_t n)
-{
-    size_t i;
-    for (i = 0; i < n; i++)
-        if (bits_of(a[i]) != bits_of(b[i]) && !(a[i] != a[i] && b[i] != b[i])) return 0;
-    return 1;
-}
-
-/* The same, but a zero is a zero: what has a scale of 0 may decode to either. */
-static int same_numbers(const float *a, const float *b, size_t n)
-{
-    size_t i;
-    for (i = 0; i < n; i++)
-        if (!same_floats(a + i, b + i, 1) && ((bits_of(a[i]) | bits_of(b[i])) & 0x7fffffffu) != 0) return 0;
-    return 1;
-}
-
-static double energy(const float *x, size_t n)
-{
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
-    return sum;
-}
-
-static double error_energy(const float *x, const float *y, size_t n)
-{
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < n; i++) sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
-    return sum;
-}
 
 static void normal_numbers(float *x, size_t n, double scale, double mean)
 {
