@@ -378,6 +378,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
    They are here to be compared with, and to hold weights that others have rounded so: the grids above are better (0.0095 against
    0.0115), and need no zero points. Their points are code - 2^(b-1), and products add (2^(b-1) - zero) * scale * sum of x' for each group.
+   Zeros are any bytes, 0 ... 255, whatever b. u8 has no point of -128, so that code 0, which is not written, is another 1.
 
    Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
    no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
@@ -543,7 +544,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
      float:  y = sum over groups of the tensor, in order, of  D * scale_w,  D = sum of x' * point in 16 interleaved
              partial sums (column j of the group goes to sum j mod 16), added pairwise: i and i + 8, then 4, 2, 1.
      zeros:  then y = y + X * o for each group of the tensor, in order, o = (2^(b-1) - zero) * scale_w, X the sum of its x': the sum
-             over runs, in order, of float(sum of q) * scale_x; or of its floats, as D.
+             over runs, in order, of float(sum of q + shift) * scale_x; or of its floats, as D.
      shifts: last the int8 formula once more, of shift in the place of q.
    Errors: LLMQ_E_ARG (range, cols), LLMQ_E_BASIS. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
@@ -569,8 +570,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
    a rotation makes them overflow.
    Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
    group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
-   Formats with zeros: low = clip min(0, min x), high = clip max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8
-   254 and 1; scale = (high - low) / N rounded to bfloat16, zero = f + round(-low / scale), code = zero + round(x / scale). */
+   Formats with zeros: low = min(0, min x), high = max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8 254
+   and 1; scale = (high - low) clip / N rounded to bfloat16, zero = f + round(-low clip * (1 / scale)), code = zero + round(x * (1 / scale)),
+   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1). */
 #if !LLMQ_NO_ENCODER
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 % */
 #define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches */
@@ -1959,7 +1961,7 @@ static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 10
 static int llmq__format_ok(const llmq_format *f)
 {
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32);
+    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros;
     return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->unit > 0.0f && f->unit <= 3.4e38f
            && llmq__group_ok(f->group) && f->zeros <= (f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
@@ -2229,20 +2231,23 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
-static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight, float *out)
 {
     LLMQ__EXACT
-    llmq__layout l = llmq__layout_of(t);
     float v[LLMQ__CHUNK];
-    uint32_t r, j, end;
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (j = 0; j < t->cols; j = end) {
-            end = llmq__chunk_end(t, &l, j);
-            llmq__numbers(t, &l, row, j, end - j, v);
-            llmq__add_scaled(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v, end - j);
-        }
+    uint32_t j, end;
+    for (j = 0; j < t->cols; j = end) {
+        end = llmq__chunk_end(t, l, j);
+        llmq__numbers(t, l, row, j, end - j, v);
+        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, j / l->group) : weight, v, end - j);
     }
+}
+
+static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t r;
+    for (r = r0; r < r1; r++) llmq__add_row(t, &l, t->data + (size_t)r * t->row_size, weight[r], out);
 }
 
 /* What a zero point adds to all numbers of group g of a record: exact, 8 bits of the scale times 9. */
@@ -4628,7 +4633,7 @@ LLMQ__APART llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_optio
 }
 
 LLMQ__APART llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
-                                       const llmq_kernels *kernels)
+                                            const llmq_kernels *kernels)
 {
     llmq__greedy g;
     uint32_t i, runs = s->cols / step->block;

@@ -311,7 +311,16 @@ static uint32_t *encode_text(const loaded *m, const char *path, const char *text
 /* A format of its own for a tensor. */
 typedef struct choice { char name[64], format[32]; } choice;
 
-#define TRANSFORM_HELP "of layer inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; not given: zigzag with --calib, else hadamard"
+/* What quantize and compare both let be said of transforms. */
+#define TRANSFORM_OPTIONS(r) \
+    { "transform", "NAME", "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; zigzag with --calib, else hadamard", &(r).transform, NULL, NULL }, \
+    { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &(r).clip }, \
+    { "calib", "FILE", "text that smooth, permute and rotate are made from", &(r).calib, NULL, NULL }, \
+    { "calib-tokens", "N", "only the first N of it, 0: all", NULL, &(r).calib_tokens, NULL }, \
+    { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &(r).alpha }, \
+    { "criterion", "NAME", "of rotations: error, peak or range", &(r).criterion, NULL, NULL }, \
+    { "steps", "N", "of rotations", NULL, &(r).steps, NULL }, \
+    { "fold", "0|1", "fold smoothing and permutations into norms and rows where that can be", NULL, &(r).fold, NULL }
 
 typedef struct recipe {
     const char *format, *embed, *effort;
@@ -775,14 +784,7 @@ static int command_quantize(int argc, char **argv)
         { "format", "NAME", "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained", &r.format, NULL, NULL },
         { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
         { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
-        { "transform", "NAME", TRANSFORM_HELP, &r.transform, NULL, NULL },
-        { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &r.clip },
-        { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
-        { "calib-tokens", "N", "only the first N of it, 0: all", NULL, &r.calib_tokens, NULL },
-        { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
-        { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
-        { "steps", "N", "of rotations", NULL, &r.steps, NULL },
-        { "fold", "0|1", "fold smoothing and permutations into norms and rows where that can be", NULL, &r.fold, NULL },
+        TRANSFORM_OPTIONS(r),
         { "block", "N", "largest Hadamard block, 0: 1024", NULL, &r.block, NULL },
         { "seed", "N", "of the first transform's signs; each layer input has its own", NULL, &r.seed, NULL },
         { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
@@ -1195,14 +1197,7 @@ static int command_compare(int argc, char **argv)
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
         { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
         { "group", "N", "where a format has none", NULL, &r.group, NULL },
-        { "transform", "NAME", TRANSFORM_HELP, &r.transform, NULL, NULL },
-        { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &r.clip },
-        { "calib", "FILE", "text that smooth, permute and rotate are made from", &r.calib, NULL, NULL },
-        { "calib-tokens", "N", "only the first N of it, 0: all", NULL, &r.calib_tokens, NULL },
-        { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &r.alpha },
-        { "criterion", "NAME", "of rotations: error, peak or range", &r.criterion, NULL, NULL },
-        { "steps", "N", "of rotations", NULL, &r.steps, NULL },
-        { "fold", "0|1", "fold smoothing and permutations into norms and rows where that can be", NULL, &r.fold, NULL },
+        TRANSFORM_OPTIONS(r),
         { "embed", "NAME", "format of embedding and classifier", &r.embed, NULL, NULL },
         { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
         { "prompt", "TEXT", "print how each continues this", &prompt, NULL, NULL },

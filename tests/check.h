@@ -1,4 +1,4 @@
-/* check.h - what the tests share: checks that are counted, memory beside unmapped pages, random numbers
+/* check.h - what the tests share: checks that are counted, memory beside unmapped pages, random numbers, floats
 
    Include it before anything else: the walls need declarations that -std=c99 hides unless _DEFAULT_SOURCE is defined
    before the first system header. Nothing here uses llmq.h, or the mathematics library. */
@@ -183,6 +183,46 @@ static inline double check_normal(void)
         s = u * u + v * v;
     } while (s >= 1.0);
     return u * check_sqrt(2.0 * check_exponential() / s);
+}
+
+/* ---- floats: their bits, and what two rows of them have in common -------------------------------------------------- */
+
+static inline uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+static inline float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+
+/* Are these the same floats? NaN is one class: payloads are not promised. */
+static inline int same_floats(const float *a, const float *b, size_t n)
+{
+    size_t i;
+    if (memcmp(a, b, n * sizeof *a) == 0) return 1;
+    for (i = 0; i < n; i++)
+        if (bits_of(a[i]) != bits_of(b[i]) && !(a[i] != a[i] && b[i] != b[i])) return 0;
+    return 1;
+}
+
+/* The same, but a zero is a zero: what has a scale of 0 may decode to either. */
+static inline int same_numbers(const float *a, const float *b, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        if (!same_floats(a + i, b + i, 1) && ((bits_of(a[i]) | bits_of(b[i])) & 0x7fffffffu) != 0) return 0;
+    return 1;
+}
+
+static inline double energy(const float *x, size_t n)
+{
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+static inline double error_energy(const float *x, const float *y, size_t n)
+{
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < n; i++) sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    return sum;
 }
 
 #endif

@@ -386,9 +386,9 @@ write_bits() {
 #define ROWS 3
 #define COLS 332 /* 320 = 20 x 16, a Paley block, and 12 */
 static float w[ROWS][COLS], x[COLS], out[COLS], y[ROWS], work[40000], memory[2 * COLS];
-static unsigned char data[16][ROWS * COLS * 4], rot[12], book[12 + 64], bundle[60000];
+static unsigned char data[20][ROWS * COLS * 4], rot[12], book[12 + 64], bundle[60000];
 static int8_t points[64];
-static llmq_entry entry[20];
+static llmq_entry entry[24];
 static uint32_t crc = 1;
 static void sum(const void *p, size_t n)
 {
@@ -413,8 +413,8 @@ static int use(const llmq_tensor *t)
 }
 static int add(uint32_t i, const llmq_format *f, const llmq_transform *rotate)
 {
-    static char name[16][8];
-    llmq_encode_options o = { 0, NULL, NULL };
+    static char name[20][8];
+    llmq_encode_options o = { 0, NULL, NULL, 0 };
     llmq_tensor t;
     size_t size = llmq_tensor_size(f, ROWS, COLS);
     o.effort = (int)(i % 3);

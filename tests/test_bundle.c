@@ -7,7 +7,7 @@
 #include "../fuzz/fuzz_bundle.c"
 
 /* The entries of the golden bundle. */
-enum { G4, RAW, BOOK, CUSTOM, ROT, G5, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
+enum { G4, RAW, BOOK, CUSTOM, ROT, G5, U6, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
 
 #define ENTRY(i, field) (64u + 64u * (uint32_t)(i) + (field))   /* a field of the directory */
 #define PAYLOAD(i, field) (golden_entries[i].offset + (field)) /* a byte of a payload */
@@ -216,7 +216,7 @@ static void golden_content(llmq_entry *e)
         if (g->kind == LLMQ_KIND_VALUE) e[i].type = g->code;
         if (g->kind != LLMQ_KIND_TENSOR) continue;
         if (g->code == LLMQ_FORMAT_CUSTOM) f = custom;
-        else CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : "f32", g->group), LLMQ_OK);
+        else CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : i == U6 ? "u6" : "f32", g->group), LLMQ_OK);
         e[i].format = f;
         e[i].rows = g->rows;
         e[i].cols = g->cols;

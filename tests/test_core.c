@@ -12,8 +12,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-static float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 
 /* ---- 1. Utilities -------------------------------------------------------------------------------------------------- */
 

@@ -21,8 +21,6 @@ static const char *const raws[] = { "f32", "f16", "bf16" };
 /* 5 points of 3 coordinates: no power of two, ties in the first coordinate, points that are equal */
 static const int8_t odd_points[24] = { -90, 10, -20, -90, -60, 40, 0, 0, 0, 70, 90, 9, 70, -80, -30, 70, -80, -30, 0, 0, 0, 0, 0, 0 };
 
-static uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-static float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 static float power(int e) { return (float)ldexp(1.0, e); }
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static size_t packed(size_t i, size_t j) { return i < j ? j * (j + 1) / 2 + i : i * (i + 1) / 2 + j; }

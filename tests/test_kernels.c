@@ -84,18 +84,6 @@ static void crashed(int signal_number)
 static int skipped(void) { return KERNELS_ONE_IN > 1 && check_below(KERNELS_ONE_IN) != 0; }
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-static float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
-
-/* Are these the same floats? NaN is one class: payloads are not promised. */
-static int same_floats(const float *a, const float *b, size_t n)
-{
-    size_t i;
-    if (memcmp(a, b, n * sizeof *a) == 0) return 1;
-    for (i = 0; i < n; i++)
-        if (bits_of(a[i]) != bits_of(b[i]) && !(a[i] != a[i] && b[i] != b[i])) return 0;
-    return 1;
-}
 
 /* ---- places ----------------------------------------------------------------------------------------------------------- */
 

@@ -15,7 +15,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 
 static void normal_numbers(float *x, size_t n, double scale)
 {

@@ -34,43 +34,7 @@ static float product[MAX_COUNT][MAX_ROWS + 3], again[MAX_COUNT][MAX_ROWS + 3];
 static float workspace[1 << 19]; /* the largest encoder: a row of 140,000, and as many codes twice */
 static llmq_transform rotate;
 
-static uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-static float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
-/* Are these the same floats? NaN is one class: payloads are not promised. */
-static int same_floats(const float *a, const float *b, size_t n)
-{
-    size_t i;
-    for (i = 0; i < n; i++)
-        if (bits_of(a[i]) != bits_of(b[i]) && !(a[i] != a[i] && b[i] != b[i])) return 0;
-    return 1;
-}
-
-/* The same, but a zero is a zero: what has a scale of 0 may decode to either. */
-static int same_numbers(const float *a, const float *b, size_t n)
-{
-    size_t i;
-    for (i = 0; i < n; i++)
-        if (!same_floats(a + i, b + i, 1) && ((bits_of(a[i]) | bits_of(b[i])) & 0x7fffffffu) != 0) return 0;
-    return 1;
-}
-
-static double energy(const float *x, size_t n)
-{
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
-    return sum;
-}
-
-static double error_energy(const float *x, const float *y, size_t n)
-{
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < n; i++) sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
-    return sum;
-}
 
 static void normal_numbers(float *x, size_t n, double scale)
 {
@@ -85,7 +49,9 @@ static void even_numbers(float *x, size_t n, double scale)
     for (i = 0; i < n; i++) x[i] = (float)((check_uniform() * 2.0 - 1.0) * scale);
 }
 
-/* ---- formats: the built-in ones, and some whose shapes those do not have -------------------------------------------- */
+/* ---- formats: the built-in ones, and some whose shapes those do not have --------------------------------------------
+
+   u4, u6 and u8, which come after them, have zeros: test_zeros is about them. */
 
 static const struct {
     const char *name;
@@ -103,6 +69,8 @@ static const struct { uint32_t p, n, bits; } custom[] = {
     { 1, 2, 1 }, { 5, 100, 7 }, { 8, 3, 2 }, { 2, 2100, 12 }, { 7, 1000, 10 }, { 4, 2048, 11 }, { 3, 40000, 16 }
 };
 static int8_t custom_points[COUNT(custom)][3 << 16];
+
+static const char *const with_zeros[] = { "u4", "u6", "u8" };
 
 #define BUILTIN ((uint32_t)COUNT(builtin))
 #define FORMATS (BUILTIN + (uint32_t)COUNT(custom))
@@ -143,7 +111,7 @@ static void test_formats(void)
         check_at("format %s", builtin[i].name);
         CHECK_EQ(llmq_format_at(&f, i), LLMQ_OK);
         CHECK(strcmp(f.name, builtin[i].name) == 0);
-        CHECK(f.p == builtin[i].p && f.bits == builtin[i].bits);
+        CHECK(f.p == builtin[i].p && f.bits == builtin[i].bits && f.zeros == 0);
         if (!f.points) {
             CHECK(i < 3 && f.group == 0);
             continue;
@@ -154,7 +122,13 @@ static void test_formats(void)
             if (!(f.points[(k - 1) * f.p] <= f.points[k * f.p])) break;
         CHECK_EQ(k, f.n); /* sorted */
     }
-    CHECK_EQ(llmq_format_at(&f, BUILTIN), LLMQ_E_NOT_FOUND);
+    for (i = 0; i < COUNT(with_zeros); i++) {
+        check_at("format %s", with_zeros[i]);
+        CHECK_EQ(llmq_format_at(&f, BUILTIN + i), LLMQ_OK);
+        CHECK(strcmp(f.name, with_zeros[i]) == 0 && f.zeros == 1);
+        for (k = 0; k < BUILTIN; k++) CHECK(get_format(k, 32).id != f.id);
+    }
+    CHECK_EQ(llmq_format_at(&f, BUILTIN + (uint32_t)COUNT(with_zeros)), LLMQ_E_NOT_FOUND);
     for (i = 0; i < BUILTIN; i++) /* ids tell them apart */
         for (k = 0; k < i; k++) CHECK(get_format(i, 32).id != get_format(k, 32).id);
     f = get_format(BUILTIN + 1, 96);

@@ -24,7 +24,7 @@ gcc -std=c11 -O1 -DLLMQ_NO_THREADS -Wall -Wextra -Werror -o "$work/single" examp
 python=/usr/bin/python3; [ -x $python ] || python=python3
 
 # the main job
-for f in g4 g3 g2 v2n16; do
+for f in g4 g3 g2 v2n16 u4 u6 u8; do
     check "quantize $f" "$tool" quantize $model "$work/$f.llmq" --format $f > "$work/$f.out" 2> /dev/null
     check "inspect $f" grep -q 'checksums are right' <("$tool" inspect "$work/$f.llmq")
     $python tests/gen/bundle.py dump "$work/$f.llmq" > "$work/dump"
@@ -166,7 +166,7 @@ check "inspect tells" grep -q DAMAGED <("$tool" inspect "$work/flip")
 check "unknown format" says "no format 'g7'" "$tool" quantize $model "$work/x" --format g7
 check "bad group" says "no format 'g4' with group 33" "$tool" quantize $model "$work/x" --group 33
 check "bad block" says "power of two" "$tool" quantize $model "$work/x" --block 100
-check "bad transform" says "transforms are none, zigzag" "$tool" quantize $model "$work/x" --transform fly
+check "bad transform" says "transforms are none, zigzag, duquant" "$tool" quantize $model "$work/x" --transform fly
 check "quantized twice" says "already quantized" "$tool" quantize "$work/g4.llmq" "$work/x" --format g3
 check "window too long" says "at most the context" "$tool" ppl $model --text $text --window 257
 check "unwritable" says "cannot write" "$tool" quantize $model "$work/no/such/dir"

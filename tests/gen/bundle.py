@@ -21,6 +21,7 @@ TYPE_NAME = {BYTES: "bytes", TEXT: "text", U32: "u32", F32: "f32"}
 RAW_BITS = {1: 32, 2: 16, 3: 16}                     # format ids of f32, f16, bf16
 GRID_SHAPE = {24: (1, 4), 25: (1, 8), 26: (1, 16), 27: (1, 32), 28: (1, 64), 29: (1, 256),   # id: (p, n)
               40: (2, 16), 41: (2, 64), 42: (2, 256), 43: (3, 64), 44: (3, 512), 45: (4, 256)}
+ZEROS_BITS = {50: 4, 51: 6, 52: 8}                   # u4, u6, u8: uniform, with a zero point for each group
 CUSTOM = 257
 G4, G5 = 26, 27
 
@@ -112,21 +113,21 @@ def group_codes(cols, group, p):
     return columns, [(c + p - 1) // p for c in columns]
 
 
-def row_size(bits, p, group, cols, raw=False):
+def row_size(bits, p, group, cols, raw=False, zeros=False):
     if raw:
         return cols * bits // 8
     columns, codes = group_codes(cols, group, p)
-    return 2 * len(columns) + code_bytes(sum(codes), bits)
+    return 2 * len(columns) + code_bytes(sum(codes), bits) + (len(columns) if zeros else 0)
 
 
-def pack_row(scales, codes, bits):
-    """Scales (bfloat16 bits) and codes into a record."""
+def pack_row(scales, codes, bits, zeros=()):
+    """Scales (bfloat16 bits), codes and zeros into a record."""
     out = bytearray(code_bytes(len(codes), bits))
     for k, code in enumerate(codes):
         for byte, bit, width in code_places(bits, len(codes), k):
             out[byte] |= (code & (1 << width) - 1) << bit
             code >>= width
-    return struct.pack("<%dH" % len(scales), *scales) + bytes(out)
+    return struct.pack("<%dH" % len(scales), *scales) + bytes(out) + bytes(zeros)
 
 
 def unpack_row(record, bits, count, scales):
@@ -149,6 +150,18 @@ def decode_row(record, points, p, bits, group, cols):
         own = [points[c * p + i] for c in codes[first:first + count] for i in range(p)]
         out += [f32(bf16(scale) * v) for v in own[:width]]
         first += count
+    return out
+
+
+def decode_zeros(record, bits, group, cols):
+    """Numbers of a record with zeros, in the basis of the tensor: scale * (code - zero), which a float holds exactly."""
+    columns, _ = group_codes(cols, group, 1)
+    scales, codes = unpack_row(record, bits, cols, len(columns))
+    codes = [max(c, bits // 8) for c in codes]       # code 0 of u8 is another 1
+    zeros = record[len(record) - len(columns):]
+    out = []
+    for scale, zero, width in zip(scales, zeros, columns):
+        out += [f32(bf16(scale) * (c - zero)) for c in codes[len(out):len(out) + width]]
     return out
 
 
@@ -262,6 +275,9 @@ def check_tensor(e, entries):
     if raw:
         size = row_size(RAW_BITS[e["code"]], 1, 0, e["cols"], True)
         need(e["group"] == 0, "%r: raw, with a group" % e["name"])
+    elif e["code"] in ZEROS_BITS:
+        need(e["group"] % 32 == 0 and e["group"] <= 1024, "%r: group" % e["name"])
+        size = row_size(ZEROS_BITS[e["code"]], 1, e["group"], e["cols"], zeros=True)
     else:
         need(grid or e["code"] in GRID_SHAPE, "%r: format %d is not known" % (e["name"], e["code"]))
         p, n = struct.unpack("<II", grid["payload"][:8]) if grid else GRID_SHAPE[e["code"]]
@@ -342,6 +358,23 @@ def grid_tensor(name, code, p, bits, rows, cols, group, points, **more):
             "numbers": out, **more}
 
 
+def zeros_tensor(name, code, rows, cols, group):
+    """A tensor with zeros: arbitrary codes, scales as above, and any bytes as zeros."""
+    source = numbers(len(name) * 1000 + cols)
+    bits = ZEROS_BITS[code]
+    columns, _ = group_codes(cols, group, 1)
+    payload, out = b"", []
+    for _ in range(rows):
+        scales = [0x3c00 + next(source) % 0x180 for _ in columns]
+        codes = [next(source) >> 3 & (1 << bits) - 1 for _ in range(cols)]
+        record = pack_row(scales, codes, bits, [next(source) >> 3 & 255 for _ in columns])
+        assert len(record) == row_size(bits, 1, group, cols, zeros=True)
+        payload += record
+        out += decode_zeros(record, bits, group, cols)
+    return {"name": name, "kind": TENSOR, "code": code, "rows": rows, "cols": cols, "group": group, "payload": payload,
+            "numbers": out, "t2": -1.0}
+
+
 def golden_entries():
     raw = [1.0, -0.0, 3.1415927, -65504.0, 1e-40, 2.0 ** 127, 0.1, -7.0, 1e30, 0.5]
     return [
@@ -352,6 +385,7 @@ def golden_entries():
         grid_tensor(b"mlp.custom", CUSTOM, 2, 4, 2, 45, 32, BOOK, transform=b"rot", grid=b"book", t2=0.125),
         {"name": b"rot", "kind": TRANSFORM, "payload": transform_payload(STEPS)},
         grid_tensor(b"tok.g5", G5, 1, 5, 2, 70, 0, BUILT_IN[G5], t2=0.0),
+        zeros_tensor(b"tok.u6", 51, 2, 70, 32),
         {"name": b"v.bytes", "kind": VALUE, "code": BYTES, "payload": bytes([0, 255, 10, 13, 26, 127, 128])},
         {"name": b"v.f32", "kind": VALUE, "code": F32, "payload": struct.pack("<f", -2.5)},
         {"name": b"v.text", "kind": VALUE, "code": TEXT, "payload": "zwölf Zeichen".encode()},
@@ -447,6 +481,11 @@ def describe(i, e):
         transform, grid = ((e[k] or b"-").decode("utf-8", "replace") for k in ("transform", "grid"))
         text += ", format %d, %d x %d, group %d, transform %s, grid %s, t2 %.6g" % (
             e["code"], e["rows"], e["cols"], e["group"], transform, grid, e["t2"])
+        if e["code"] in ZEROS_BITS:             # of the stored rows, which a transform turns but leaves as long
+            size, bits = len(e["payload"]) // e["rows"], ZEROS_BITS[e["code"]]
+            rows = [e["payload"][at:at + size] for at in range(0, min(8, e["rows"]) * size, size)]
+            text += ", first %d rows: sum of squares %.9g" % (
+                len(rows), sum(v * v for row in rows for v in decode_zeros(row, bits, e["group"], e["cols"])))
     elif e["kind"] == TRANSFORM:
         for at in range(4, 4 + 8 * e["payload"][0], 8):
             text += ", step %d block %d arg %d" % struct.unpack("<HHI", e["payload"][at:at + 8])
