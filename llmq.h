@@ -930,6 +930,16 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
    r below its distance from the bound, often a few layers of a thousand, has to be tried: layer by layer, in a list of those sums
    of cost and loss of which none is better in both, as in [R17]. Better solutions on the way shrink the distance. */
 #if !LLMQ_NO_CALIBRATION
+/* w[i] += t |w| / sqrt(n) * N(0,1): an error of t^2 = |w' - w|^2 / |w|^2 (on average) that has no direction, for measuring alpha: what a
+   layer's error of a known size costs. The same seed gives the same numbers everywhere. Errors: LLMQ_E_ARG (also: t not from 0
+   to 1), LLMQ_E_NOT_FINITE (w, which is then untouched). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed);
+
+/* Least squares through the origin, as [R1] fits alpha: slope = sum x y / sum x^2 of n pairs (t^2, increase of the loss), and its
+   standard error, sqrt(sum (y - slope x)^2 / (n - 1) / sum x^2); 0 for one pair. Errors: LLMQ_E_ARG (also: all x are 0),
+   LLMQ_E_NOT_FINITE. A slope may come out negative, of a layer that hardly matters: count it as 0 then. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error);
+
 typedef struct llmq_option {
     uint64_t cost;  /* bytes, or any other unit; up to 2^53 */
     double loss;    /* infinite: must not be taken */
@@ -4801,6 +4811,40 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 
 /* ---- 11. Allocation ----------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
+
+LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
+{
+    LLMQ__EXACT
+    double square = 0.0;
+    float scale, pair[2];
+    uint32_t counter = 0;
+    size_t i;
+    if (!w || n == 0 || !(t >= 0.0 && t <= 1.0)) return LLMQ_E_ARG;
+    for (i = 0; i < n; i++) square += (double)w[i] * (double)w[i];
+    if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
+    scale = (float)(t * llmq__root(square / (double)n));
+    for (i = 0; i < n; i++) {
+        if (i % 2 == 0) llmq__normal_pair(seed, &counter, pair);
+        w[i] += scale * pair[i % 2];
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error)
+{
+    LLMQ__EXACT
+    double xx = 0.0, xy = 0.0, rest = 0.0, a;
+    uint32_t i;
+    if (!x || !y || !slope || !error || n == 0) return LLMQ_E_ARG;
+    for (i = 0; i < n; i++) xx += x[i] * x[i], xy += x[i] * y[i];
+    if (xx == 0.0) return LLMQ_E_ARG;
+    a = xy / xx;
+    for (i = 0; i < n; i++) rest += (y[i] - a * x[i]) * (y[i] - a * x[i]);
+    if (!llmq__finite(a) || !llmq__finite(rest)) return LLMQ_E_NOT_FINITE;
+    *slope = a;
+    *error = n > 1 ? llmq__root(rest / (double)(n - 1) / xx) : 0.0;
+    return LLMQ_OK;
+}
 
 #define LLMQ__STATES 65536 /* by default */
 #define LLMQ__NONE 0xffffffffu

@@ -1,4 +1,4 @@
-/* calibrate.h - the part of the tool llmq.c that is about calibration: sense, merge, plan, rank. Not a header for others: llmq.h section 8
+/* calibrate.h - the part of the tool llmq.c that is about calibration: sense, merge, rank. Not a header for others: llmq.h section 8
    and sense.h are. */
 
 /* ---- making sums ---------------------------------------------------------------------------------------------------- */
@@ -112,7 +112,7 @@ static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint
         memcpy(m->state.x, hidden + at * dim, n * dim * sizeof(float));
         check(llama_layer_forward(&m->model, &m->state, l, n, 0), "running a layer");
         memcpy(hidden + at * dim, m->state.x, n * dim * sizeof(float));
-        progress(l * count + at + n, m->model.layers * count, "tokens through layers");
+        if (!m->quiet) progress(l * count + at + n, m->model.layers * count, "tokens through layers");
     }
 }
 
@@ -357,57 +357,6 @@ static sensitivity *sensitivities(const loaded *m, const sums *from, uint32_t *c
             free(w);
         }
     return list;
-}
-
-static int by_score(const void *a, const void *b)
-{
-    const sensitivity *x = (const sensitivity *)a, *y = (const sensitivity *)b;
-    return x->score < y->score ? 1 : x->score > y->score ? -1 : strcmp(x->name, y->name);
-}
-
-static int command_plan(int argc, char **argv)
-{
-    const char *rest[1], *sums_path = NULL, *rule = "aptq", *high = "g4", *low = "g2", *out = NULL, *tokenizer = NULL;
-    double ratio = 0.5, total = 0, taken = 0, bits = 0;
-    llmq_format wide, narrow;
-    const option options[] = {
-        { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
-        { "rule", "NAME", "aptq: the share R of the weights with the largest mean trace gets the high format; carried: trace x gain", &rule, NULL, NULL },
-        { "ratio", "R", "0 ... 1; bits a weight are 2 + 2 R", NULL, NULL, &ratio },
-        { "high", "NAME", "format of 4 bits", &high, NULL, NULL },
-        { "low", "NAME", "format of 2 bits", &low, NULL, NULL },
-        { "out", "FILE", "the recipe, for quantize --recipe; not given: printed", &out, NULL, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
-    };
-    loaded m;
-    sensitivity *list;
-    uint32_t count;
-    size_t size, used = 0, room;
-    unsigned char *bytes;
-    char *text;
-    parse(argc, argv, "plan MODEL --hessian FILE [options]", options, rest, 1, 1);
-    if (!sums_path) fail("--hessian FILE is missing; 'llmq sense' makes it");
-    if (strcmp(rule, "aptq") != 0 && strcmp(rule, "carried") != 0) fail("--rule is aptq or carried");
-    if (!(ratio >= 0 && ratio <= 1)) fail("--ratio is from 0 to 1");
-    if (llmq_format_find(&wide, high, 0) || llmq_format_find(&narrow, low, 0)) fail("--high and --low are built-in formats");
-    bytes = read_model(rest[0], tokenizer, 1, &size);
-    open_model(&m, rest[0], bytes, size, 0, "32");
-    list = sensitivities(&m, open_sums(sums_path), &count);
-    for (uint32_t i = 0; i < count; i++) list[i].score = strcmp(rule, "aptq") == 0 ? list[i].trace : list[i].carried, total += list[i].weights;
-    qsort(list, count, sizeof *list, by_score);
-    text = (char *)allocate(room = 256 + 128 * (size_t)count);
-    used += (size_t)snprintf(text, room, "# llmq plan --rule %s --ratio %g: by sensitivity, largest first\n", rule, ratio);
-    for (uint32_t i = 0; i < count; i++) {
-        int wider = taken + list[i].weights <= ratio * total * (1 + 1e-9);
-        if (wider) taken += list[i].weights;
-        bits += list[i].weights * (wider ? (double)wide.bits / wide.p : (double)narrow.bits / narrow.p);
-        used += (size_t)snprintf(text + used, room - used, "%s %s  # %.4g\n", list[i].name, wider ? high : low, list[i].score);
-    }
-    if (out) write_file(out, text, used);
-    else fwrite(text, 1, used, stdout);
-    fprintf(out ? stdout : stderr, "%u layers, %.0f weights, %.1f %% of them in %s: %.3f code bits a weight\n", count, total, 100 * taken / total, high, bits / total);
-    return 0;
 }
 
 /* The rank of v[i] among n numbers; equal ones share the mean of their ranks. */

@@ -176,6 +176,7 @@ typedef struct loaded {
     int has_tokenizer;
     llama2c_tokenizer tokenizer;
     uint32_t prefix;           /* does a space go before a text? */
+    int quiet;                 /* no progress of its layers */
 } loaded;
 
 static void add_value(llmq_entry *e, const char *name, uint32_t type, const void *data, size_t size)
@@ -283,6 +284,15 @@ static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t
     }
 }
 
+static void close_model(loaded *m)
+{
+    free(m->model.layer); /* the first of their memory */
+    free(m->state.x);
+    free(m->bytes);
+    if (m->has_tokenizer) free(m->tokenizer.offset); /* as it came: the head of its index */
+    memset(m, 0, sizeof *m);
+}
+
 static unsigned char *read_model(const char *path, const char *tokenizer, int prefix, size_t *size)
 {
     size_t raw_size;
@@ -308,8 +318,8 @@ static uint32_t *encode_text(const loaded *m, const char *path, const char *text
 
 /* ---- quantizing ---------------------------------------------------------------------------------------------------- */
 
-/* A format of its own for a tensor. */
-typedef struct choice { char name[64], format[32]; } choice;
+/* A format of its own for a tensor; group -1: that of the recipe. */
+typedef struct choice { char name[64], format[32]; int group; } choice;
 
 /* What quantize and compare both let be said of transforms. */
 #define TRANSFORM_OPTIONS(r) \
@@ -598,10 +608,14 @@ static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
     total->error += (double)e->t2 * count;
 }
 
-static const char *format_of(const recipe *r, const char *name)
+/* Format of a linear layer, and its group. */
+static const char *format_of(const recipe *r, const char *name, int *group)
 {
     for (uint32_t i = 0; i < r->choice_count; i++)
-        if (strcmp(r->choices[i].name, name) == 0) return r->choices[i].format;
+        if (strcmp(r->choices[i].name, name) == 0) {
+            if (r->choices[i].group >= 0) *group = r->choices[i].group;
+            return r->choices[i].format;
+        }
     return r->format;
 }
 
@@ -672,7 +686,8 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, const recipe *r, 
 {
     unsigned layer = 0;
     int linear = is_linear(e->name) ? linear_of(e->name, &layer) : -1, site, number = 0, at = 0;
-    const char *format = is_linear(e->name) ? format_of(r, e->name) : is_table(e->name) ? r->embed : NULL;
+    recipe own = *r;
+    const char *format = is_linear(e->name) ? format_of(r, e->name, &own.group) : is_table(e->name) ? r->embed : NULL;
     const site_transform *input = NULL, *rows = NULL;
     llmq_tensor t;
     check(llmq_bundle_tensor(b, e->name, &t), e->name);
@@ -694,7 +709,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, const recipe *r, 
     } else {
         e->transform = NULL;
     }
-    quantize_entry(e, &t, format, r, input ? &input->all : NULL, rows ? &rows->folded : NULL, linear == LLAMA_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
+    quantize_entry(e, &t, format, &own, input ? &input->all : NULL, rows ? &rows->folded : NULL, linear == LLAMA_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
     return 1;
 }
 
@@ -753,9 +768,20 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     return bytes;
 }
 
-/* Formats of single tensors from a text file: a line "TENSOR FORMAT" each; # begins a comment. */
+static void read_choice(choice *c, const char *path, const char *line, char *transform)
+{
+    char group[16] = "", *end;
+    transform[0] = 0;
+    if (sscanf(line, "%63s %31s %15s %63s", c->name, c->format, group, transform) < 2) fail("%s: not a tensor and its format: %s", path, line);
+    c->group = group[0] ? (int)strtol(group, &end, 10) : -1;
+    if (group[0] && (*end || c->group < 0)) fail("%s: not a group: %s", path, group);
+}
+
+/* Formats of single tensors from a text file: a line "TENSOR FORMAT [GROUP [TRANSFORM]]" each; # begins a comment. The transform is one
+   for the whole model, and becomes that of the recipe. */
 static void read_choices(const char *path, recipe *r)
 {
+    char transform[64];
     size_t size, at = 0;
     char *text = (char *)read_file(path, &size);
     choice *list = (choice *)allocate((size / 2 + 1) * sizeof *list);
@@ -768,8 +794,9 @@ static void read_choices(const char *path, recipe *r)
         line[strcspn(line, "#")] = 0;
         at += n + 1;
         if (strspn(line, " \t\r") == strlen(line)) continue;
-        if (sscanf(line, "%63s %31s", list[r->choice_count].name, list[r->choice_count].format) != 2) fail("%s: not a tensor and its format: %s", path, line);
-        r->choice_count++;
+        read_choice(&list[r->choice_count++], path, line, transform);
+        if (transform[0] && !r->transform) r->transform = strcpy((char *)allocate(sizeof transform), transform);
+        if (transform[0] && strcmp(r->transform, transform) != 0) fail("%s: one transform for all: %s or %s", path, r->transform, transform);
     }
     free(text);
     r->choices = list;
@@ -1343,6 +1370,7 @@ static int command_inspect(int argc, char **argv)
 }
 
 #include "calibrate.h"
+#include "plan.h"
 
 /* Takes --kernels NAME, which all commands have, out of the arguments; returns how many are left. */
 static int take_kernels(int argc, char **argv)
@@ -1380,7 +1408,9 @@ int main(int argc, char **argv)
         { "compare", "one model in several formats, side by side", command_compare },
         { "sense", "sums of a calibration text's inputs, for quantize --hessian", command_sense },
         { "merge", "add up sums that were made of parts of a text", command_merge },
+        { "alpha", "what an error of each layer costs, for plan --rule linear", command_alpha },
         { "plan", "formats of single layers from their sensitivities", command_plan },
+        { "linearity", "what random recipes do, beside what plan --rule linear foretells", command_linearity },
         { "rank", "how well sensitivities foretell what quantizing a layer does", command_rank },
         { "inspect", "what is in a bundle", command_inspect }
     };

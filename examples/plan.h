@@ -1,0 +1,740 @@
+/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a header for others: llmq.h section 11 is. */
+
+/* ---- coefficients: what an error of a layer costs ---- */
+
+/* A model with its text run through it: hidden[l], the input of layer l for all tokens, and the log-probabilities at the end. */
+typedef struct probe {
+    loaded m;
+    uint32_t count, window;
+    const uint32_t *ids;
+    int perplexity;    /* measure the loss of the text, not the KL */
+    float **hidden;
+    float *reference;  /* [count][vocab] */
+} probe;
+
+/* x[window of tokens][dim] at the model's end to logits of each token, handed to `take`. */
+static void logits_of(probe *p, const float *hidden, void (*take)(void *context, uint32_t token, const float *logits), void *context)
+{
+    const llama_model *m = &p->m.model;
+    float *normed = (float *)allocate(m->dim * sizeof *normed), *logits = (float *)allocate(m->vocab * sizeof *logits);
+    size_t size = llmq_activation_size(&m->classifier, 32);
+    void *memory = allocate(size);
+    for (uint32_t t = 0; t < p->count; t++) {
+        llmq_activation a;
+        llama__rmsnorm(normed, hidden + (size_t)t * m->dim, m->norm, m->dim);
+        check(llmq_activation_prepare(&a, &m->classifier, 32, normed, memory, size), "the classifier");
+        check(llmq_matvec(&m->classifier, &a, 0, m->vocab, logits), "the classifier");
+        take(context, t, logits);
+    }
+    free(normed);
+    free(logits);
+    free(memory);
+}
+
+static void keep_reference(void *context, uint32_t token, const float *logits)
+{
+    probe *p = (probe *)context;
+    uint32_t vocab = p->m.model.vocab;
+    double *row = (double *)allocate(vocab * sizeof *row);
+    log_softmax(logits, vocab, row);
+    for (uint32_t v = 0; v < vocab; v++) p->reference[(size_t)token * vocab + v] = (float)row[v];
+    free(row);
+}
+
+/* Sums over tokens: of the KL from the reference, and of how much less the next token is expected. */
+typedef struct divergence { const probe *p; double kl, loss, *row; } divergence;
+
+static void add_divergence(void *context, uint32_t token, const float *logits)
+{
+    divergence *d = (divergence *)context;
+    uint32_t vocab = d->p->m.model.vocab;
+    const float *reference = d->p->reference + (size_t)token * vocab;
+    log_softmax(logits, vocab, d->row);
+    for (uint32_t v = 0; v < vocab; v++) d->kl += exp((double)reference[v]) * ((double)reference[v] - d->row[v]);
+    d->loss += (double)reference[d->p->ids[token]] - d->row[d->p->ids[token]];
+}
+
+/* KL from the reference, a token, or increase of the loss, when layers from `from` on run as they are now. */
+static double probe_change(probe *p, uint32_t from)
+{
+    size_t size = (size_t)p->count * p->m.model.dim * sizeof(float);
+    float *x = (float *)memcpy(allocate(size), p->hidden[from], size);
+    divergence d = { p, 0, 0, (double *)allocate(p->m.model.vocab * sizeof(double)) };
+    for (uint32_t l = from; l < p->m.model.layers; l++) run_layer(&p->m, l, x, p->count, p->window, NULL, NULL);
+    logits_of(p, x, add_divergence, &d);
+    free(x);
+    free(d.row);
+    return (p->perplexity ? d.loss : d.kl) / p->count;
+}
+
+/* ids of tokens to probe with: of a text, or drawn. */
+static uint32_t *probe_ids(const loaded *m, const char *path, const char *text, int random, int tokens, uint32_t *count)
+{
+    uint32_t *ids;
+    if (text) return text_ids(m, path, text, tokens, count);
+    *count = (uint32_t)random;
+    ids = (uint32_t *)allocate(*count * sizeof *ids);
+    for (uint32_t i = 0; i < *count; i++) ids[i] = (uint32_t)((uint64_t)llmq_random(1, i) * m->model.vocab >> 32);
+    return ids;
+}
+
+static void probe_open(probe *p, const llmq_bundle *b, const char *path, const uint32_t *ids, uint32_t count)
+{
+    recipe wide = default_recipe;
+    unsigned char *bytes;
+    sizes total;
+    size_t size;
+    wide.format = wide.embed = "f32", wide.transform = "none", wide.quiet = 1;
+    bytes = quantize_bundle(b, &wide, &total, &size);
+    open_model(&p->m, path, bytes, size, 0, "32");
+    p->m.quiet = 1;
+    p->window = p->m.model.context;
+    p->count = count;
+    p->ids = ids;
+    size = llama_state_size(&p->m.model, p->window);
+    check(llama_state_init(&p->m.state, &p->m.model, p->window, allocate(size), size), path);
+    p->hidden = (float **)allocate((p->m.model.layers + 1) * sizeof *p->hidden);
+    p->hidden[0] = embed_windows(&p->m, ids, count, p->window);
+    size = (size_t)count * p->m.model.dim * sizeof(float);
+    for (uint32_t l = 0; l < p->m.model.layers; l++) {
+        p->hidden[l + 1] = (float *)memcpy(allocate(size), p->hidden[l], size);
+        run_layer(&p->m, l, p->hidden[l + 1], count, p->window, NULL, NULL);
+    }
+    p->reference = (float *)allocate((size_t)count * p->m.model.vocab * sizeof(float));
+    logits_of(p, p->hidden[p->m.model.layers], keep_reference, p);
+}
+
+#define LEVELS 8
+
+/* alpha of one linear layer: noise of several sizes in it alone. */
+static void measure_alpha(probe *p, uint32_t l, int linear, const double *level, uint32_t levels, double *alpha, double *error)
+{
+    llmq_tensor *t = &p->m.model.layer[l].linear[linear], original = *t;
+    size_t n = (size_t)t->rows * t->cols;
+    double x[LEVELS], y[LEVELS];
+    float *w = decode_all(t), *noisy = (float *)allocate(n * sizeof *w);
+    unsigned char *data = (unsigned char *)allocate(n * 4);
+    for (uint32_t k = 0; k < levels; k++) {
+        double square = 0, power = 0;
+        memcpy(noisy, w, n * sizeof *w);
+        check(llmq_perturb(noisy, n, level[k], l * LLAMA_LINEARS + (uint32_t)linear + 1000 * k), "noise");
+        for (size_t i = 0; i < n; i++) {
+            square += ((double)noisy[i] - w[i]) * ((double)noisy[i] - w[i]), power += (double)w[i] * w[i];
+            store_float(data + 4 * i, noisy[i]);
+        }
+        t->data = data;
+        x[k] = square / power;
+        y[k] = probe_change(p, l);
+        t->data = original.data;
+    }
+    check(llmq_slope(x, y, levels, alpha, error), "the slope");
+    free(w);
+    free(noisy);
+    free(data);
+}
+
+/* Lines "NAME ALPHA ERROR" of a file, if it is of this run (its first line). */
+static int known_alpha(const char *text, size_t size, const char *name, double *alpha, double *error)
+{
+    size_t n = strlen(name);
+    for (size_t at = 0; at < size;) {
+        size_t length = strcspn(text + at, "\n");
+        if (length > n && strncmp(text + at, name, n) == 0 && text[at + n] == ' ') return sscanf(text + at + n, "%lf %lf", alpha, error) == 2;
+        at += length + 1;
+    }
+    return 0;
+}
+
+/* A text file with a 0 behind it; an empty one if it is not there and need not be. */
+static char *read_text(const char *path, int needed, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    char *text;
+    *size = 0;
+    if (f) fclose(f);
+    if (!f && !needed) return (char *)calloc(1, 1);
+    text = (char *)read_file(path, size);
+    text = (char *)realloc(text, *size + 1);
+    if (!text) fail("no memory for %s", path);
+    text[*size] = 0;
+    return text;
+}
+
+static int command_alpha(int argc, char **argv)
+{
+    const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *metric = "kl", *list = "0.05,0.1,0.15,0.2";
+    int random = 0, tokens = 2048, prefix = 1;
+    const option options[] = {
+        { "text", "FILE", "measure the KL on this text", &text, NULL, NULL },
+        { "random", "N", "or on N random tokens, without any data", NULL, &random, NULL },
+        { "tokens", "N", "use only the first N of the text, 0: all", NULL, &tokens, NULL },
+        { "metric", "NAME", "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity", &metric, NULL, NULL },
+        { "levels", "LIST", "sizes t of the noise, relative to the weights", &list, NULL, NULL },
+        { "out", "FILE", "where the lines go (needed); a run that was stopped goes on from what is there", &out, NULL, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    static probe p;
+    loaded m;
+    double level[LEVELS], start = seconds(), sum = 0;
+    uint32_t levels = 0, count, *ids;
+    unsigned char *bytes;
+    size_t size, known;
+    char head[256], item[ITEM], *before;
+    FILE *f;
+    parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1);
+    if (!out || (!text && !random)) fail("--out FILE, and --text FILE or --random N, are needed");
+    p.perplexity = strcmp(metric, "loss") == 0;
+    if (!p.perplexity && strcmp(metric, "kl") != 0) fail("--metric is kl or loss");
+    if (p.perplexity && !text) fail("--metric loss needs --text FILE");
+    while (next_item(&list, item)) {
+        if (levels == LEVELS) fail("--levels are at most %d", LEVELS);
+        level[levels] = strtod(item, NULL);
+        if (!(level[levels] > 0 && level[levels] <= 1)) fail("--levels are between 0 and 1, not '%s'", item);
+        levels++;
+    }
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&m, rest[0], bytes, size, 0, "32");
+    ids = probe_ids(&m, rest[0], text, random, tokens, &count);
+    describe_run(head, sizeof head - 16, &m, ids, 0, count, m.model.context, (int)levels);
+    snprintf(head + strlen(head), 16, "; %s %g", metric, level[levels - 1]);
+    before = read_text(out, 0, &known);
+    if (known < strlen(head) + 2 || strncmp(before + 2, head, strlen(head)) != 0) known = 0, before[0] = 0;
+    probe_open(&p, &m.bundle, rest[0], ids, count);
+    f = fopen(out, "wb");
+    if (!f) fail("cannot write %s: %s", out, strerror(errno));
+    fprintf(f, "# %s\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head, metric);
+    for (uint32_t l = 0; l < m.model.layers; l++)
+        for (int i = 0; i < LLAMA_LINEARS; i++) {
+            char name[64];
+            double alpha, error;
+            snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[i]);
+            if (!known_alpha(before, known, name, &alpha, &error)) measure_alpha(&p, l, i, level, levels, &alpha, &error);
+            fprintf(f, "%s %.6g %.3g\n", name, alpha, error);
+            fflush(f);
+            sum += alpha;
+            progress(l * LLAMA_LINEARS + (uint32_t)i, m.model.layers * LLAMA_LINEARS, name);
+        }
+    progress(1, 1, "");
+    if (fclose(f)) fail("cannot write %s: %s", out, strerror(errno));
+    printf("%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, levels, sum, seconds() - start);
+    return 0;
+}
+
+/* ---- plans ---- */
+
+/* Options of all layers: formats[menu] for each. */
+typedef struct plan {
+    uint32_t layers, menu;
+    char (*name)[64];
+    char (*format)[32];
+    llmq_option *option;      /* [layers][menu] */
+    double *weights, *alpha, *t2, *deviation;  /* [layers], [layers], [layers][menu], of that */
+    double all;               /* weights of all layers */
+    double fixed;             /* bytes of the file that are not theirs */
+    uint32_t *choice;
+} plan;
+
+/* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what rotated rows look like; or on rows, with errors
+   weighted by what the inputs are: E H E^T / W H W^T, encoded with feedback. */
+enum { ERRORS_ROWS, ERRORS_GAUSS, ERRORS_HESSIAN };
+
+typedef struct error_meter {
+    int kind;
+    uint32_t rows;        /* how many, 0: all */
+    const sums *sums;     /* ERRORS_HESSIAN */
+} error_meter;
+
+/* v H v^T, H packed */
+static double quadratic_form(const llmq_hessian *h, const float *v)
+{
+    double sum = 0;
+    for (size_t i = 0; i < h->cols; i++) {
+        const float *row = h->h + i * (i + 1) / 2;
+        double dot = 0.5 * (double)row[i] * v[i];
+        for (size_t j = 0; j < i; j++) dot += (double)row[j] * v[j];
+        sum += 2 * dot * v[i];
+    }
+    return sum;
+}
+
+static void gaussian_row(float *w, uint32_t n, uint32_t seed)
+{
+    for (uint32_t j = 0; j < n; j++) w[j] = j ? 0.0f : 1.0f;
+    check(llmq_perturb(w, n, 1, seed), "noise"); /* of a size that does not matter, but for the first number, which it hides */
+    w[0] = w[n - 1];
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* t^2 and its standard error, by the spread over rows. */
+static double error_of_format(const llmq_tensor *from, const char *name, const char *format, int group, const llmq_transform *transform, const error_meter *meter,
+                              double *deviation)
+{
+    llmq_format f;
+    llmq_tensor t;
+    llmq_error error;
+    llmq_hessian h, turned;
+    llmq_feedback feedback;
+    double ratio = 0, squares = 0, square = 0, power = 0;
+    uint32_t count = meter->rows && meter->rows < from->rows ? meter->rows : from->rows;
+    float *w = (float *)allocate(from->cols * sizeof *w), *back = (float *)allocate(from->cols * sizeof *back), *sum = NULL, *other = NULL;
+    void *data, *work, *factor = NULL;
+    size_t size, work_size, need;
+    unsigned layer;
+    if (find_format(format, (uint32_t)group, &f)) fail("no format '%s' with group %d", format, group);
+    data = allocate(size = llmq_tensor_size(&f, 1, from->cols));
+    check(llmq_tensor_init(&t, &f, transform, 1, from->cols, data, size), format);
+    work_size = larger(llmq_encode_work_size(&t), llmq_transform_work_size(transform, from->cols));
+    if (meter->kind == ERRORS_HESSIAN && f.points && !f.zeros) {
+        char what[64];
+        snprintf(what, sizeof what, "sense.%d.%s", linear_of(name, &layer) < 0 ? 0 : (int)layer, sense_name[sense_sum(linear_of(name, &layer), 0)]);
+        sum = load_sum(meter->sums, what, from->cols, &h);
+        other = load_sum(meter->sums, what, from->cols, &turned);
+        work_size = larger(work_size, larger(llmq_feedback_work_size(&t), llmq_hessian_transform_work_size(&h, transform)));
+        work = allocate(work_size);
+        if (transform->count) check(llmq_hessian_transform(&turned, transform, work, work_size), what);
+        factor = allocate(need = llmq_feedback_size(&turned));
+        check(llmq_feedback_init(&feedback, &t, &turned, NULL, factor, need, &error), what);
+    } else {
+        work = allocate(work_size);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        double e = 0, q = 0;
+        if (meter->kind == ERRORS_GAUSS) gaussian_row(w, from->cols, i);
+        else check(llmq_tensor_decode(from, (uint32_t)((uint64_t)i * from->rows / count), w, work, work_size), "decoding");
+        if (factor ? llmq_feedback_encode(&t, data, 0, 1, w, from->cols, &feedback, NULL, work, work_size, &error) : llmq_encode(&t, data, 0, 1, w, from->cols, NULL, work, work_size, &error))
+            fail("%s: a weight is not finite", name);
+        check(llmq_tensor_decode(&t, 0, back, work, work_size), "decoding");
+        for (uint32_t j = 0; j < from->cols; j++) back[j] = w[j] - back[j];
+        if (factor) e = quadratic_form(&h, back), q = quadratic_form(&h, w);
+        else for (uint32_t j = 0; j < from->cols; j++) e += (double)back[j] * back[j], q += (double)w[j] * w[j];
+        square += e, power += q;
+        if (q > 0) ratio += e / q, squares += e / q * (e / q);
+    }
+    ratio /= count;
+    *deviation = count > 1 ? sqrt(fmax(0, squares / count - ratio * ratio) / (count - 1)) : 0;
+    free(w), free(back), free(data), free(work), free(sum), free(other), free(factor);
+    return power > 0 ? square / power : 0;
+}
+
+static double padded(double bytes) { return ceil(bytes / 64) * 64; }
+
+/* Costs, errors and losses of the menu. whole: costs are bytes of the file, payloads padded to 64; else of the records only. */
+static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *menu, const char *alpha_path, const error_meter *meter, int whole)
+{
+    const site_transform *made = transforms_for(&m->bundle, r);
+    size_t size = 0;
+    char *alpha = alpha_path ? read_text(alpha_path, 1, &size) : NULL;
+    char item[ITEM];
+    memset(p, 0, sizeof *p);
+    p->format = (char (*)[32])allocate(64 * sizeof *p->format);
+    while (next_item(&menu, item) && p->menu < 64) snprintf(p->format[p->menu++], 32, "%.31s", item);
+    p->layers = m->model.layers * LLAMA_LINEARS;
+    p->name = (char (*)[64])allocate(p->layers * sizeof *p->name);
+    p->option = (llmq_option *)allocate(p->layers * p->menu * sizeof *p->option);
+    p->weights = (double *)allocate(p->layers * sizeof(double));
+    p->alpha = (double *)allocate(p->layers * sizeof(double));
+    p->t2 = (double *)allocate(p->layers * p->menu * sizeof(double));
+    p->deviation = (double *)allocate(p->layers * p->menu * sizeof(double));
+    p->choice = (uint32_t *)allocate(p->layers * sizeof(uint32_t));
+    for (uint32_t i = 0; i < p->layers; i++) {
+        const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS;
+        const llmq_tensor *t = &m->model.layer[l].linear[linear];
+        double error;
+        snprintf(p->name[i], sizeof p->name[i], "layers.%u.%s", l, llama_linear_name[linear]);
+        p->all += p->weights[i] = (double)t->rows * t->cols;
+        p->alpha[i] = p->weights[i]; /* without coefficients: as if each weight mattered the same */
+        if (alpha && !known_alpha(alpha, size, p->name[i], &p->alpha[i], &error)) fail("%s has no line for %s; 'llmq alpha' writes it", alpha_path, p->name[i]);
+        if (p->alpha[i] < 0) p->alpha[i] = 0;
+        for (uint32_t k = 0; k < p->menu; k++) {
+            llmq_format f;
+            double bytes;
+            if (find_format(p->format[k], (uint32_t)r->group, &f)) fail("no format '%s' with group %d", p->format[k], r->group);
+            bytes = (double)llmq_tensor_size(&f, t->rows, t->cols);
+            p->t2[i * p->menu + k] = error_of_format(t, p->name[i], p->format[k], r->group, &made[l * SITES + (uint32_t)site_of_linear[linear]].all, meter,
+                                                     &p->deviation[i * p->menu + k]);
+            p->option[i * p->menu + k].cost = (uint64_t)(whole ? padded(bytes) : bytes);
+            p->option[i * p->menu + k].loss = p->alpha[i] * p->t2[i * p->menu + k];
+        }
+        progress(i, p->layers, p->name[i]);
+    }
+    progress(1, 1, "");
+    free(alpha);
+}
+
+/* Bytes of the file beside the payloads of linear layers: those of one that is written. */
+static double fixed_bytes(const plan *p, const loaded *m, const recipe *r)
+{
+    recipe one = *r;
+    sizes total;
+    size_t size;
+    double fixed;
+    one.format = p->format[0];
+    one.quiet = 1;
+    free(quantize_bundle(&m->bundle, &one, &total, &size));
+    fixed = (double)size;
+    for (uint32_t i = 0; i < p->layers; i++) fixed -= (double)p->option[i * p->menu].cost;
+    return fixed;
+}
+
+/* The rule that APTQ has: the largest scores get `high` until the budget is used up, the others `low`. */
+static void plan_by_score(plan *p, const sensitivity *list, uint64_t budget, uint32_t high, uint32_t low, const char *rule)
+{
+    uint64_t used = 0;
+    double *score = (double *)allocate(p->layers * sizeof *score);
+    for (uint32_t i = 0; i < p->layers; i++) {
+        score[i] = strcmp(rule, "aptq") == 0 ? list[i].trace : list[i].carried;
+        used += p->option[i * p->menu + low].cost;
+        p->choice[i] = low;
+    }
+    if (used > budget) fail("not even all layers in %s fit", p->format[low]);
+    for (uint32_t n = 0; n < p->layers; n++) {
+        uint32_t best = 0;
+        for (uint32_t i = 1; i < p->layers; i++)
+            if (score[i] > score[best]) best = i;
+        used += p->option[best * p->menu + high].cost - p->option[best * p->menu + low].cost;
+        if (used > budget) break;
+        p->choice[best] = high;
+        score[best] = -1;
+    }
+    free(score);
+}
+
+static uint32_t menu_index(const plan *p, const char *format)
+{
+    uint32_t k = 0;
+    while (k < p->menu && strcmp(p->format[k], format) != 0) k++;
+    if (k == p->menu) fail("--formats has no %s", format);
+    return k;
+}
+
+/* "wv=g8,layers.0=g6": tensors with this in their names have this format; with least: at least its bytes. */
+static void restrict_plan(plan *p, const char *list, int least)
+{
+    char item[ITEM];
+    while (next_item(&list, item)) {
+        char *format = strchr(item, '=');
+        uint32_t k, hits = 0;
+        if (!format) fail("--pin and --least are lists of NAME=FORMAT, not '%s'", item);
+        *format++ = 0;
+        k = menu_index(p, format);
+        for (uint32_t i = 0; i < p->layers; i++) {
+            llmq_option *o = p->option + i * p->menu;
+            if (!strstr(p->name[i], item)) continue;
+            hits++;
+            for (uint32_t j = 0; j < p->menu; j++)
+                if (least ? o[j].cost < o[k].cost : j != k) o[j].loss = INFINITY;
+        }
+        if (!hits) fail("no tensor has '%s' in its name", item);
+    }
+}
+
+enum { TIED_NONE, TIED_INPUTS, TIED_ALL };
+
+/* The linear rule. tied: the formats of wq wk wv, and of w1 w3, are the same; or those of all layers. */
+static void plan_best(plan *p, uint64_t budget, int tied, llmq_allocation *result)
+{
+    uint32_t *first = (uint32_t *)allocate((p->layers + 1) * sizeof *first), *tie = (uint32_t *)allocate(p->layers * sizeof *tie);
+    size_t size = llmq_allocate_work_size(p->layers, p->layers * p->menu, 0);
+    void *work = allocate(size);
+    llmq_status status;
+    for (uint32_t i = 0; i <= p->layers; i++) first[i] = i * p->menu;
+    for (uint32_t i = 0; i < p->layers; i++) tie[i] = tied == TIED_ALL ? 0 : i / LLAMA_LINEARS * SITES + (uint32_t)site_of_linear[i % LLAMA_LINEARS];
+    status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, result, work, size, NULL);
+    if (status == LLMQ_E_LIMIT && result->cost + 1 == 0) fail("a layer has no format that --pin and --least allow, or tied ones have none in common");
+    if (status == LLMQ_E_LIMIT) fail("the budget is %.0f bytes for linear layers; the least these formats need is %.0f", (double)budget, (double)result->cost);
+    check(status, "choosing formats");
+    free(first), free(tie), free(work);
+}
+
+/* "1.2MB", "900k" or bytes: units of 1000. */
+static double read_size(const char *text)
+{
+    char *end;
+    double v = strtod(text, &end);
+    if (*end == 'k' || *end == 'K') v *= 1e3, end++;
+    else if (*end == 'M') v *= 1e6, end++;
+    else if (*end == 'G') v *= 1e9, end++;
+    if (*end == 'B') end++;
+    if (end == text || *end || !(v > 0)) fail("--size is a number of bytes, as 900k or 1.2MB, not '%s'", text);
+    return v;
+}
+
+static void write_plan(const plan *p, const recipe *r, const char *rule, const char *out, double bpw, double loss)
+{
+    size_t used = 0, room = 512 + 160 * (size_t)p->layers;
+    char *text = (char *)allocate(room);
+    used += (size_t)snprintf(text, room, "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n", rule, bpw);
+    for (uint32_t i = 0; i < p->layers; i++) {
+        const uint32_t k = p->choice[i];
+        used += (size_t)snprintf(text + used, room - used, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group,
+                                 transform_of(r), 8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k], p->alpha[i],
+                                 loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
+    }
+    if (out) write_file(out, text, used);
+    else fwrite(text, 1, used, stdout);
+    free(text);
+}
+
+/* The same choice for llama.cpp's quantize --tensor-type-file: REGEX=TYPE lines, the type of the most bits that is not above the format's. */
+static void write_types(const plan *p, const char *path)
+{
+    static const struct { double bits; const char *type; } types[] = { { 8.5, "q8_0" }, { 6.5625, "q6_k" }, { 5.5, "q5_k" }, { 4.5, "q4_k" }, { 3.4375, "q3_k" }, { 2.625, "q2_k" } };
+    size_t used = 0, room = 64 * (size_t)p->layers;
+    char *text = (char *)allocate(room);
+    for (uint32_t i = 0; i < p->layers; i++) {
+        const double bits = 8 * (double)p->option[i * p->menu + p->choice[i]].cost / p->weights[i];
+        char name[64], pattern[128];
+        size_t n = 0, k = 0;
+        while (k + 1 < sizeof types / sizeof *types && types[k].bits > bits + 0.5) k++; /* theirs have about a quarter more for the same error */
+        check(imatrix_name_from_llmq(p->name[i], strlen(p->name[i]), name), p->name[i]);
+        for (const char *c = name; *c; c++) {
+            if (*c == '.') pattern[n++] = '\\';
+            pattern[n++] = *c;
+        }
+        pattern[n] = 0;
+        used += (size_t)snprintf(text + used, room - used, "%s=%s\n", pattern, types[k].type);
+    }
+    write_file(path, text, used);
+    free(text);
+}
+
+/* Each layer alone in its format: the KL it was said to make, and makes; and all of them together. */
+static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens)
+{
+    static probe q;
+    choice *choices = (choice *)allocate(p->layers * sizeof *choices);
+    uint32_t count, *ids = text_ids(m, path, text, tokens, &count);
+    double sum = 0, all = 0;
+    probe_open(&q, &m->bundle, path, ids, count);
+    r.format = NULL, r.quiet = 1, r.choices = choices;
+    printf("%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
+    for (uint32_t i = 0; i <= p->layers; i++) { /* the last time all of them */
+        const uint32_t first = i < p->layers ? i : 0, last = i < p->layers ? i + 1 : p->layers, k = i < p->layers ? i * p->menu + p->choice[i] : 0;
+        probe one = q;
+        unsigned char *bytes;
+        sizes total;
+        size_t size;
+        double kl;
+        for (uint32_t j = first; j < last; j++) {
+            memcpy(choices[j - first].name, p->name[j], sizeof choices->name);
+            memcpy(choices[j - first].format, p->format[p->choice[j]], sizeof choices->format);
+            choices[j - first].group = -1;
+        }
+        r.choice_count = last - first;
+        bytes = quantize_bundle(&q.m.bundle, &r, &total, &size);
+        open_model(&one.m, path, bytes, size, q.window, "32");
+        one.m.quiet = 1;
+        kl = probe_change(&one, first / LLAMA_LINEARS);
+        if (i < p->layers) sum += p->option[k].loss, all += kl;
+        if (i < p->layers) printf("%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]], 8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
+        else printf("%-33s %12.5f %12.5f\n%-33s %12.5f %12.5f\n", "sum", sum, all, "all together", sum, kl);
+        close_model(&one.m);
+    }
+    free(choices);
+}
+
+#define MENU "g2,v2n16,v3n64,v4n256,g3,v2n64,v3n512,g4,v2n256,g5,g6,g8"
+
+static int command_plan(int argc, char **argv)
+{
+    recipe r = default_recipe;
+    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "g4", *low = "g2", *out = NULL, *tokenizer = NULL;
+    const char *pins = NULL, *least = NULL, *errors = "rows", *types = NULL, *text = NULL;
+    error_meter meter = { ERRORS_ROWS, 0, NULL };
+    double bpw = 0, ratio = -1, cost = 0, loss = 0, start = seconds();
+    int rows = 64, tied = 0, tokens = 2048, linear, uniform;
+    const option options[] = {
+        { "size", "BYTES", "of the whole file, as 1.2MB: never over it", &size_text, NULL, NULL },
+        { "bpw", "X", "or: stored bits a weight of the linear layers", NULL, NULL, &bpw },
+        { "rule", "NAME", "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain [linear with --alpha, else aptq]", &rule, NULL, NULL },
+        { "alpha", "FILE", "of 'llmq alpha', for linear", &alpha_path, NULL, NULL },
+        { "hessian", "FILE", "sums of 'llmq sense', for aptq and carried", &sums_path, NULL, NULL },
+        { "ratio", "R", "aptq, carried, in place of a size: the share of the weights in the high format", NULL, NULL, &ratio },
+        { "formats", "LIST", "to choose from", &menu, NULL, NULL },
+        { "high", "NAME", "aptq, carried: format of the layers with the largest score", &high, NULL, NULL },
+        { "low", "NAME", "and of the others", &low, NULL, NULL },
+        { "pin", "LIST", "NAME=FORMAT: tensors with NAME in theirs have this format", &pins, NULL, NULL },
+        { "least", "LIST", "NAME=FORMAT: these have it or a larger one", &least, NULL, NULL },
+        { "tie", "0|1", "1: wq wk wv have one format, w1 w3 too", NULL, &tied, NULL },
+        { "errors", "NAME", "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian", &errors, NULL, NULL },
+        { "rows", "N", "rows of each layer that errors are measured on, 0: all", NULL, &rows, NULL },
+        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
+        { "transform", "NAME", "of layer inputs", &r.transform, NULL, NULL },
+        { "embed", "NAME", "of embedding and classifier, as --size counts them", &r.embed, NULL, NULL },
+        { "measure", "TEXT", "print what each layer alone makes in its format, beside what was foretold", &text, NULL, NULL },
+        { "tokens", "N", "of that, only the first N, 0: all", NULL, &tokens, NULL },
+        { "tensor-types", "FILE", "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits", &types, NULL, NULL },
+        { "out", "FILE", "the recipe, for quantize --recipe; not given: printed", &out, NULL, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    loaded m;
+    plan p;
+    llmq_allocation result;
+    uint64_t budget;
+    size_t size;
+    unsigned char *bytes;
+    uint32_t count;
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "-o") == 0) argv[i] = (char *)(uintptr_t)"--out";
+    parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1);
+    if (!rule) rule = alpha_path ? "linear" : "aptq";
+    linear = strcmp(rule, "linear") == 0, uniform = strcmp(rule, "uniform") == 0;
+    if (!linear && !uniform && strcmp(rule, "aptq") != 0 && strcmp(rule, "carried") != 0) fail("--rule is linear, uniform, aptq or carried");
+    if (linear && !alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
+    if (!linear && !uniform && !sums_path) fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", rule);
+    if (ratio > 1) fail("--ratio is from 0 to 1");
+    if ((size_text != NULL) + (bpw > 0) + (ratio >= 0) != 1) fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
+    bytes = read_model(rest[0], tokenizer, 1, &size);
+    open_model(&m, rest[0], bytes, size, 0, "32");
+    meter.rows = (uint32_t)rows;
+    if (strcmp(errors, "gauss") == 0) meter.kind = ERRORS_GAUSS;
+    else if (strcmp(errors, "hessian") == 0) meter.kind = ERRORS_HESSIAN;
+    else if (strcmp(errors, "rows") != 0) fail("--errors is rows, gauss or hessian");
+    if (meter.kind == ERRORS_HESSIAN && !sums_path) fail("--errors hessian needs --hessian FILE");
+    if (sums_path) meter.sums = open_sums(sums_path);
+    fill_plan(&p, &m, &r, menu, alpha_path, &meter, size_text != NULL);
+    if (size_text) {
+        p.fixed = fixed_bytes(&p, &m, &r);
+        if (read_size(size_text) < p.fixed) fail("the file has %.0f bytes without its linear layers", p.fixed);
+        budget = (uint64_t)(read_size(size_text) - p.fixed);
+    } else if (ratio >= 0) {
+        double lows = 0, highs = 0;
+        for (uint32_t i = 0; i < p.layers; i++) lows += (double)p.option[i * p.menu + menu_index(&p, low)].cost, highs += (double)p.option[i * p.menu + menu_index(&p, high)].cost;
+        budget = (uint64_t)(lows + ratio * (highs - lows) * (1 + 1e-9));
+    } else {
+        budget = (uint64_t)(bpw * p.all / 8 * (1 + 1e-12));
+    }
+    if (pins) restrict_plan(&p, pins, 0);
+    if (least) restrict_plan(&p, least, 1);
+    if (linear || uniform) plan_best(&p, budget, uniform ? TIED_ALL : tied ? TIED_INPUTS : TIED_NONE, &result);
+    else plan_by_score(&p, sensitivities(&m, meter.sums, &count), budget, menu_index(&p, high), menu_index(&p, low), rule);
+    for (uint32_t i = 0; i < p.layers; i++) cost += (double)p.option[i * p.menu + p.choice[i]].cost, loss += p.option[i * p.menu + p.choice[i]].loss;
+    write_plan(&p, &r, rule, out, 8 * cost / p.all, loss);
+    if (types) write_types(&p, types);
+    if (text) measure_plan(&p, &m, rest[0], r, text, tokens);
+    fprintf(out ? stdout : stderr, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", rule, cost, 8 * cost / p.all);
+    if (size_text) fprintf(out ? stdout : stderr, "; file of %.0f bytes, %.2f %% of the size asked for", cost + p.fixed, 100 * (cost + p.fixed) / read_size(size_text));
+    if (alpha_path) fprintf(out ? stdout : stderr, "; foretold KL %.5f", loss);
+    if (linear) fprintf(out ? stdout : stderr, ", %s", result.bound == result.loss ? "proven the least" : "");
+    if (linear && result.bound < result.loss) fprintf(out ? stdout : stderr, "at most %.2g %% above the least", 100 * (result.loss - result.bound) / result.loss);
+    fprintf(out ? stdout : stderr, "; %.2f s\n", seconds() - start);
+    return 0;
+}
+
+/* ---- how well the theorem holds ---- */
+
+/* A choice of formats near a random number of bits. */
+static void draw_plan(plan *p, uint32_t seed, double low, double high)
+{
+    uint32_t counter = 0;
+    double cost;
+    do {
+        const double middle = low + (high - low) * (llmq_random(seed, counter++) / 4294967296.0);
+        cost = 0;
+        for (uint32_t i = 0; i < p->layers; i++) {
+            double bits;
+            do {
+                p->choice[i] = (uint32_t)((uint64_t)llmq_random(seed, counter++) * p->menu >> 32);
+                bits = 8 * (double)p->option[i * p->menu + p->choice[i]].cost / p->weights[i];
+            } while (bits < middle - 1.5 || bits > middle + 1.5);
+            cost += (double)p->option[i * p->menu + p->choice[i]].cost;
+        }
+    } while (8 * cost / p->all < low || 8 * cost / p->all > high);
+}
+
+static double foretold(const plan *p)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < p->layers; i++) sum += p->option[i * p->menu + p->choice[i]].loss;
+    return sum;
+}
+
+/* 1 - sum (y - x)^2 / sum (y - mean)^2: how much of y is foretold by x itself, not by a line through it. */
+static double determination(const double *x, const double *y, uint32_t n)
+{
+    double mean = 0, rest = 0, all = 0;
+    for (uint32_t i = 0; i < n; i++) mean += y[i] / n;
+    for (uint32_t i = 0; i < n; i++) rest += (y[i] - x[i]) * (y[i] - x[i]), all += (y[i] - mean) * (y[i] - mean);
+    return all > 0 ? 1 - rest / all : 0;
+}
+
+static void print_linearity(const double *bits, const double *x, const double *y, uint32_t n, uint32_t above, const char *key)
+{
+    int tsv = getenv("TSV") && *getenv("TSV");
+    if (!tsv) printf("%8s %12s %12s %8s\n", "bits/w", "foretold KL", "measured KL", "ratio");
+    for (uint32_t i = 0; i < n; i++) {
+        if (tsv) printf("eval.%s.linearity.%u.bpw\t%.6g\neval.%s.linearity.%u.foretold\t%.6g\neval.%s.linearity.%u.kl\t%.6g\n", key, i, bits[i], key, i, x[i], key, i, y[i]);
+        else printf("%8.3f %12.5f %12.5f %8.3f%s\n", bits[i], x[i], y[i], y[i] / x[i], i + 1 == above ? "\n" : "");
+    }
+    if (tsv) printf("eval.%s.linearity.r2\t%.6g\neval.%s.linearity.below.r2\t%.6g\n", key, determination(x, y, above), key, determination(x + above, y + above, n - above));
+    else printf("R2 of the first %u: %.4f; of the %u below: %.4f\n", above, determination(x, y, above), n - above, determination(x + above, y + above, n - above));
+}
+
+static int command_linearity(int argc, char **argv)
+{
+    recipe r = default_recipe;
+    const char *rest[1], *alpha_path = NULL, *text = NULL, *menu = MENU, *tokenizer = NULL, *key = "model";
+    double low = 3, high = 5, lowest = 2.3;
+    int recipes = 24, below = 8, tokens = 4096, threads = 2, prefix = 1;
+    const option options[] = {
+        { "alpha", "FILE", "of 'llmq alpha' (needed)", &alpha_path, NULL, NULL },
+        { "text", "FILE", "what to measure on (needed)", &text, NULL, NULL },
+        { "tokens", "N", "only the first N, 0: all", NULL, &tokens, NULL },
+        { "recipes", "N", "random ones between --low and --high bits a weight", NULL, &recipes, NULL },
+        { "below", "N", "and between --lowest and --low", NULL, &below, NULL },
+        { "low", "X", "bits a weight", NULL, NULL, &low },
+        { "high", "X", "bits a weight", NULL, NULL, &high },
+        { "lowest", "X", "bits a weight", NULL, NULL, &lowest },
+        { "formats", "LIST", "to draw from", &menu, NULL, NULL },
+        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
+        { "transform", "NAME", "of layer inputs", &r.transform, NULL, NULL },
+        { "threads", "N", "how many", NULL, &threads, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { "key", "NAME", "with TSV=1 in the environment: lines eval.NAME...", &key, NULL, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    const error_meter meter = { ERRORS_ROWS, 64, NULL };
+    static contestant c[MOST];
+    double bits[MOST], x[MOST], y[MOST];
+    loaded m;
+    plan p;
+    choice *choices;
+    uint32_t n, count, *ids;
+    unsigned char *bytes;
+    size_t size;
+    sizes total;
+    parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1);
+    if (!alpha_path || !text) fail("--alpha FILE and --text FILE are needed");
+    n = (uint32_t)(recipes + below);
+    if (n >= MOST || recipes < 2) fail("2 to %d recipes", MOST - 1);
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&m, rest[0], bytes, size, 0, "32");
+    fill_plan(&p, &m, &r, menu, alpha_path, &meter, 0);
+    open_original(&c[0], &m.bundle, rest[0]);
+    r.quiet = 1;
+    r.choices = choices = (choice *)allocate(p.layers * sizeof *choices);
+    r.choice_count = p.layers;
+    for (uint32_t k = 0; k < n; k++) {
+        draw_plan(&p, k + 1, k < (uint32_t)recipes ? low : lowest, k < (uint32_t)recipes ? high : low);
+        for (uint32_t i = 0; i < p.layers; i++) {
+            memcpy(choices[i].name, p.name[i], sizeof choices[i].name);
+            memcpy(choices[i].format, p.format[p.choice[i]], sizeof choices[i].format);
+            choices[i].group = -1;
+        }
+        bytes = quantize_bundle(&m.bundle, &r, &total, &size);
+        open_model(&c[k + 1].m, rest[0], bytes, size, 16, "32");
+        bits[k] = 8 * total.bytes / total.weights;
+        x[k] = foretold(&p);
+        progress(k, n, "recipes");
+    }
+    ids = text_ids(&m, rest[0], text, tokens, &count);
+    count = measure(c, (int)n + 1, ids, count, m.model.context, threads);
+    for (uint32_t k = 0; k < n; k++) y[k] = c[k + 1].kl / count;
+    print_linearity(bits, x, y, n, (uint32_t)recipes, key);
+    return 0;
+}
