@@ -342,6 +342,7 @@ static llmq_status llama__linear(const llama_model *m, llama_state *s, const llm
         status = llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory, s->activation_size);
     } else {
         size_t one = llama__activation(t);
+        if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE; /* of a tensor that the state was not made for */
         for (i = 0; i < count && status == LLMQ_OK; i++)
             status = llmq_activation_prepare(&s->activation[i], t, 32, x + (size_t)i * t->cols, s->activation_memory + i * one, one);
     }
