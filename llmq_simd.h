@@ -2512,6 +2512,7 @@ static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t
         return llmq__no_scale(most);
     }
     inverse = levels / llmq__bits_float(most); /* at most 127 * 2^100: what is subnormal, before or after, becomes 0 anyway */
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* 1 / 2^127 and the like: it would be flushed */
     for (i = 0; i + 4 <= n; i += 4) vstrbq_s32(q + i, vcvtnq_s32_f32(vmulq_n_f32(vldrwq_f32(x + i), inverse)));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(most) / levels;
@@ -3915,6 +3916,7 @@ LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, float levels, i
         return llmq__no_scale(most);
     }
     inverse = levels / llmq__bits_float(most);
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
     scale = LLMQ__V(set16)(inverse);
     for (i = 0; i + 16 <= n; i += 16) LLMQ__V(narrow16)(q + i, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), scale));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
