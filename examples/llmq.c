@@ -1141,7 +1141,7 @@ static int next_item(const char **list, char *item)
 #define MOST 64
 
 /* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
-   usual kind, an empty part too. The label is what stands before a "=", or the format, and the transform and the kind if they are given. */
+   usual kind, an empty part too; or "@FILE": a recipe. The label is what stands before a "=", or the format, and the transform and the kind if they are given. */
 static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, const char *abits)
 {
     char *name = strchr(item, '='), *group = strchr(name ? name + 1 : item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
@@ -1167,6 +1167,10 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
     if (name) *name = 0;
     r.format = name ? name + 1 : item;
     r.quiet = 1;
+    if (r.format[0] == '@') {
+        read_choices(r.format + 1, &r);
+        r.format = "g4";
+    }
     if (name) snprintf(label, 64, "%s", item);
     else snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "", kind ? "." : "", kind ? kind : "");
     bytes = quantize_bundle(from, &r, &total, &size);
@@ -1218,7 +1222,7 @@ static int command_compare(int argc, char **argv)
     int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
         { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
-        { "formats", "LIST", "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]]; rtn4:32 is plain rounding", &formats, NULL, NULL },
+        { "formats", "LIST", "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain rounding", &formats, NULL, NULL },
         { "hessian", "FILE", "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal", &r.sums_path, NULL, NULL },
         { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
         { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },

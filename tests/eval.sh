@@ -41,6 +41,24 @@ for t in none smooth hadamard zigzag duquant; do printf '%s=u4:0:%s,' $t $t; don
 "$tool" compare "$tmp/outlier.llmq" --text "$model/heldout.txt" --tokens 8192 --key outlier.paper --calib "$model/calib.txt" --clip 0.8 --abits 4:token:0.9 \
     --formats "$(cat "$tmp/list")" 2>/dev/null
 
+say; say "Which layer in which format (llmq alpha, llmq plan): KL for the same stored bits a weight. linear: the least foretold, proven;"
+say "uniform: the best single format that fits; aptq: 4 and 2 bits by the trace of the Hessian. Coefficients from 2,048 tokens of calib.txt."
+plans() { # KEY MODEL ALPHA-OPTIONS...: recipes for some budgets by three rules, side by side
+    local key=$1 from=$2 text=$3 tokens=$4 list= b r; shift 4
+    "$tool" alpha "$from" "$@" --out "$tmp/alpha" > /dev/null 2>&1
+    for b in 2.5 3.0 3.25 3.5 4.0; do
+        for r in linear uniform aptq; do
+            "$tool" plan "$from" "${tok[@]}" --bpw $b --rule $r --alpha "$tmp/alpha" --hessian "$tmp/sums" --transform $transform -o "$tmp/plan$b.$r" > /dev/null 2>&1
+            list=$list,plan$b.$r=@$tmp/plan$b.$r
+        done
+    done
+    "$tool" compare "$from" "${tok[@]}" --text "$text" --tokens $tokens --key "$key" --abits 32 --formats "${list#,}" 2>/dev/null
+    say; say "The theorem on random recipes between 3 and 5 bits a weight, and below:"
+    "$tool" linearity "$from" "${tok[@]}" --alpha "$tmp/alpha" --text "$text" --tokens $tokens --transform $transform --key "$key" 2>/dev/null
+}
+tok=() transform=hadamard
+plans shipped "$model/kjv.llmq" "$model/heldout.txt" 4096 --text "$model/calib.txt" --tokens 2048
+
 if [ ! -f "$dir/stories260K.bin" ]; then
     say; say "stories260K.bin was not found in $dir: its table is skipped (STORIES=DIR tells where it is)."
     exit 0
@@ -53,3 +71,6 @@ tok=(--tokenizer "$dir/tok512.bin")
 "$tool" sense "$dir/stories260K.bin" "${tok[@]}" --calib "$tmp/calib" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" compare "$dir/stories260K.bin" "${tok[@]}" --text "$tmp/text" --tokens 20000 --key stories260k --transform none --hessian "$tmp/sums" \
     --formats "g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,g4:64:hadamard,g3:64:hadamard,g2:64:hadamard,$fed,$plain,g4:64:hadamard:feedback,g3:64:hadamard:feedback,g2:64:hadamard:feedback,rtn4:64,rtn3:32,rtn2:32" 2>/dev/null
+say; say "stories260K: which layer in which format, as above; coefficients from 4,096 tokens of the calibration text."
+transform=none
+plans stories260k "$dir/stories260K.bin" "$tmp/text" 8192 --text "$tmp/calib" --tokens 4096 "${tok[@]}"

@@ -93,9 +93,9 @@ check "an importance matrix" "$tool" quantize $model "$work/im.llmq" --format g3
 "$tool" quantize $model "$work/diagonal.llmq" --format g3 --transform none --hessian "$work/sums" --kind diagonal > /dev/null 2>&1
 # the same numbers but for a factor, whose rounding may tip a scale that is as good as another: 11 bytes of a million, when this was written
 check "which is the diagonal of the sums" test "$(cmp -l "$work/im.llmq" "$work/diagonal.llmq" | wc -l)" -lt 200
-"$tool" plan $model --hessian "$work/sums" --ratio 0.25 --out "$work/recipe" > "$work/plan.out"
-check "plan: bits are 2 + 2 R" grep -qE '2\.(4[89]|50)[0-9]* code bits a weight' "$work/plan.out"
-check "plan: every layer has a line" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] g[24] ' "$work/recipe")" = 28
+"$tool" plan $model --hessian "$work/sums" --ratio 0.25 --rows 1 --out "$work/recipe" > "$work/plan.out" 2> /dev/null
+check "plan: stored bits are 2.25 + 2 R" grep -qE '2\.(7[0-4]|750)[0-9]* bits a weight' "$work/plan.out"
+check "plan: every layer has a line" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] g[24] 64 hadamard ' "$work/recipe")" = 28
 "$tool" quantize $model "$work/mixed.llmq" --recipe "$work/recipe" > /dev/null 2>&1
 check "quantize --recipe" test "$("$tool" inspect "$work/mixed.llmq" | grep -c ' g4 ')" = "$(grep -c ' g4 ' "$work/recipe")"
 TSV=1 "$tool" rank $model --hessian "$work/sums" --text $text --tokens 256 2> /dev/null > "$work/rank"
@@ -109,7 +109,7 @@ check "a rotated diagonal" says "use --transform none" "$tool" quantize $model "
 check "bad kind" says "aware, plain or diagonal" "$tool" quantize $model "$work/x" --hessian "$work/sums" --kind fly
 check "bad order" says "natural or diagonal" "$tool" quantize $model "$work/x" --hessian "$work/sums" --order fly
 check "bad ratio" says "from 0 to 1" "$tool" plan $model --hessian "$work/sums" --ratio 2
-check "bad rule" says "aptq or carried" "$tool" plan $model --hessian "$work/sums" --rule fly
+check "bad rule" says "linear, uniform, aptq or carried" "$tool" plan $model --hessian "$work/sums" --rule fly --bpw 3
 check "merging what does not belong together" says "not sums of the same model" "$tool" merge "$work/x" "$work/sums" $model
 echo "layers.0.wq" > "$work/bad"
 check "bad recipe" says "not a tensor and its format" "$tool" quantize $model "$work/x" --recipe "$work/bad"
@@ -148,8 +148,57 @@ check "bad bits of activations" says "2 ... 8 bits, or 32" "$tool" ppl $model --
 check "bad words behind them" says "can be :zero" "$tool" ppl $model --text $text --abits 4:fly
 for o in 4:symmetric 6 5:batch 8:zero:token:0.9; do check "abits $o" "$tool" ppl "$work/g4.llmq" --text $text --tokens 32 --abits $o > /dev/null 2>&1; done
 
+# the best file of a size
+alpha="$tool alpha $model --text $calib --tokens 256 --levels 0.1"
+$alpha --out "$work/alpha" > "$work/alpha.out" 2> /dev/null
+check "alpha: a line for each layer, none negative here" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] [0-9.e-]+ [0-9.e-]+$' "$work/alpha")" = 28
+head -12 "$work/alpha" > "$work/alpha2"; sed -i 's/^layers.0.wk .*/layers.0.wk 123 0/' "$work/alpha2"
+$alpha --out "$work/alpha2" > /dev/null 2>&1
+check "a run that was stopped goes on from its lines" test "$(grep -c '^layers' "$work/alpha2")" = 28 -a "$(grep -c '^layers.0.wk 123 0$' "$work/alpha2")" = 1
+check "and makes the others as before" test "$(diff "$work/alpha" "$work/alpha2" | grep -c '^[<>]')" = 2
+sed -i '1s/.*/# another run/' "$work/alpha2"
+$alpha --out "$work/alpha2" > /dev/null 2>&1
+check "but not from another run's" cmp -s "$work/alpha" "$work/alpha2"
+check "alpha without data" "$tool" alpha $model --random 64 --levels 0.1 --out "$work/alpha.random" > /dev/null 2>&1
+check "alpha of the loss" "$tool" alpha $model --text $calib --tokens 64 --levels 0.1 --metric loss --out "$work/alpha.loss" > /dev/null 2>&1
+for size in 850k 0.95MB 1050000 1.4MB 2MB; do
+    bytes=$(echo $size | sed 's/k$/*1000/; s/MB$/*1000000/' | bc | cut -d. -f1)
+    "$tool" plan $model --size $size --alpha "$work/alpha" --rows 2 -o "$work/recipe" > "$work/plan.out" 2> /dev/null
+    "$tool" quantize $model "$work/sized.llmq" --recipe "$work/recipe" > /dev/null 2>&1
+    got=$(stat -c %s "$work/sized.llmq")
+    check "size $size: $got bytes, not over $bytes and within 0.5 %" test "$got" -le "$bytes" -a $((got * 1000)) -ge $((bytes * 995))
+    check "which plan foretold, with a proof" grep -q "file of $got bytes.*proven the least" "$work/plan.out"
+done
+for rule in linear uniform aptq; do
+    "$tool" plan $model --bpw 3.3 --rule $rule --alpha "$work/alpha" --hessian "$work/sums" --rows 4 -o "$work/plan.$rule" > /dev/null 2>&1
+done
+TSV=1 "$tool" compare $model --text $text --tokens 1024 --abits 32 --key x --formats "linear=@$work/plan.linear,uniform=@$work/plan.uniform,aptq=@$work/plan.aptq" 2> /dev/null |
+    sed -n 's/^eval\.x\.\([a-z]*\)\.kl\t/\1 /p' > "$work/rules"
+check "linear is better than uniform and aptq: $(tr '\n' ' ' < "$work/rules")" awk '{ v[$1] = $2 } END { exit !(v["linear"] > 0 && v["linear"] < v["uniform"] && v["linear"] < v["aptq"]) }' "$work/rules"
+plan="$tool plan $model --bpw 3.6 --alpha $work/alpha --rows 1"
+$plan --pin wv=g8 --least layers.0=g4 --tie 0 -o "$work/pinned" > /dev/null 2>&1
+check "pins" test "$(grep -c '\.wv g8 ' "$work/pinned")" = 4
+check "minima" test "$(grep -cE '^layers\.0\.w[a-z0-9]+ (g4|v2n256|g5|g6|g8) ' "$work/pinned")" = 7
+$plan --tie 1 -o "$work/tied" > /dev/null 2>&1
+check "tied inputs" test "$(awk '/\.w[qkv13] / { sub(/\.w[qkv] /, ".a "); sub(/\.w[13] /, ".f "); print $1, $2 }' "$work/tied" | sort -u | wc -l)" = 8
+$plan --tensor-types "$work/types" -o "$work/x" > /dev/null 2>&1
+check "types for llama.cpp" test "$(grep -cE '^blk\\\.[0-3]\\\.(attn|ffn)_[a-z]+\\\.weight=q[2-8]_[k0]$' "$work/types")" = 28
+for e in gauss hessian; do check "errors $e" $plan --errors $e --hessian "$work/sums" -o "$work/x" > /dev/null 2>&1; done
+$plan --measure $text --tokens 64 -o "$work/x" > "$work/measured" 2> /dev/null
+check "measured layers" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] ' "$work/measured")" = 28
+TSV=1 "$tool" linearity $model --alpha "$work/alpha" --text $text --tokens 256 --recipes 4 --below 2 --key x > "$work/linear" 2> /dev/null
+check "linearity prints keys" test "$(grep -cE $'^eval\\.x\\.linearity\\.(([0-5]\\.(bpw|foretold|kl))|r2|below\\.r2)\t-?[0-9.e+-]+$' "$work/linear")" = 20
+check "a size below the least" says "the least these formats need" "$tool" plan $model --bpw 2 --alpha "$work/alpha" --rows 1
+check "a size without room for the rest" says "without its linear layers" "$tool" plan $model --size 100k --alpha "$work/alpha" --rows 1
+check "no size" says "one of --size, --bpw" "$tool" plan $model --alpha "$work/alpha"
+check "linear without coefficients" says "needs --alpha" "$tool" plan $model --bpw 3 --rule linear
+check "a size that is none" says "number of bytes" "$tool" plan $model --size fly --alpha "$work/alpha" --rows 1
+check "a pin of nothing" says "no tensor has" $plan --pin fly=g8
+check "a pin that is none" says "NAME=FORMAT" $plan --pin fly
+check "two transforms in a recipe" says "one transform for all" "$tool" quantize $model "$work/x" --recipe <(printf 'layers.0.wq g4 64 none\nlayers.0.wk g4 64 hadamard\n')
+
 # help and errors
-for c in quantize run ppl compare inspect sense merge plan rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
+for c in quantize run ppl compare inspect sense merge alpha plan linearity rank; do check "$c --help" grep -q "usage: llmq $c" <("$tool" $c --help); done
 check "no command" says "^$|no command" "$tool"
 check "unknown command" says "no command 'fly'" "$tool" fly
 check "unknown option" says "unknown option --fly" "$tool" run $model --fly 1
