@@ -950,9 +950,10 @@ LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint3
    Pins and minima are options of infinite loss. If a list gets longer than the workspace allows, the sums with the largest r are
    left out, and *result says what is proven all the same (bound below loss). Of equal choices the first found is taken.
    work: aligned for double; its size says how many states there is room for. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for a
-   cost over 2^53, or if no choice fits the budget (result->cost is then the least that one costs, all else untouched);
-   LLMQ_E_NOT_FINITE for a loss that is NaN or -infinite (error, which may be NULL, names layer and option). Cost: about 100 passes over the
-   options, and the lists: milliseconds for a thousand layers with thirty options each (`make bench`). */
+   cost over 2^53, for the largest costs of all layers adding to more than 2^62, for a finite loss beyond +-1e240; LLMQ_E_NOT_FINITE for
+   one that is NaN or -infinite (with these, error, which may be NULL, names layer and option); and LLMQ_E_LIMIT if no choice fits the
+   budget (result->cost is then the least that one costs, 2^64 - 1 if every choice has an infinite loss; all else untouched). Cost: about
+   100 passes over the options, and the lists: milliseconds for a thousand layers with thirty options each (`make bench`). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie,
                                                   uint64_t budget, uint32_t *choice, llmq_allocation *result, void *work, size_t work_size,
                                                   llmq_error *error);
@@ -4882,6 +4883,7 @@ LLMQ__APART llmq_status llmq__options_check(const llmq_option *options, const ui
             if (options[i].cost > (uint64_t)1 << 53) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
             if (options[i].cost > most) most = options[i].cost;
             if (!llmq__finite(loss) && !(loss > 0.0)) return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
+            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240)) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
         }
     }
     return LLMQ_OK;
@@ -4940,10 +4942,12 @@ LLMQ__APART llmq_status llmq__knapsack_price(llmq__knapsack *k)
 {
     LLMQ__EXACT
     double low = 0.0, high = 0.0, middle;
+    uint64_t cost;
     uint32_t c;
     int32_t e;
     for (e = -960; e <= 900 && llmq__knapsack_at(k, high) > k->budget; e += 60) low = high, high = llmq__power_of_2(e);
-    if (llmq__knapsack_at(k, high) > k->budget) return LLMQ_E_LIMIT;
+    cost = llmq__knapsack_at(k, high);
+    if (cost > k->budget || cost == ~(uint64_t)0) return LLMQ_E_LIMIT;
     while (high > 0.0) { /* halve the exponents, then the numbers */
         middle = low > 0.0 && high > 4.0 * low ? low * llmq__root(high / low) : 0.5 * (low + high);
         if (low == 0.0 || !(middle > low && middle < high)) break;
@@ -4967,8 +4971,10 @@ LLMQ__APART void llmq__knapsack_fill(llmq__knapsack *k)
     for (c = 0; c < k->classes; c++) {
         const llmq__item *base = &k->item[k->base[c]];
         k->best[c] = k->base[c];
-        for (i = k->first[c]; i < k->first[c + 1]; i++)
-            k->item[i].r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
+        for (i = k->first[c]; i < k->first[c + 1]; i++) { /* below 0 only by rounding */
+            double r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
+            k->item[i].r = r > 0.0 ? r : 0.0;
+        }
     }
     for (k->best_loss = k->base_loss;; k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
         double gain = 0.0;
@@ -4986,7 +4992,7 @@ LLMQ__APART void llmq__knapsack_fill(llmq__knapsack *k)
 static double llmq__knapsack_gap(const llmq__knapsack *k)
 {
     double gap = k->best_loss - k->bound, size = k->best_loss < 0.0 ? -k->best_loss : k->best_loss;
-    return gap + 1e-9 * gap + 1e-14 * size;
+    return gap + 1e-9 * gap + 1e-14 * (size + k->lambda * (double)k->slack);
 }
 
 /* Classes by increasing least r, which is key. */
@@ -5040,14 +5046,14 @@ LLMQ__APART uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, u
 LLMQ__APART uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
 {
     uint32_t i, n = 0;
-    double limit = llmq__knapsack_gap(k);
+    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
     llmq__sum *swap;
     if (k->cut < limit) limit = k->cut;
     for (i = k->first[c]; i < k->first[c + 1]; i++) {
         if (i != k->base[c] && !(k->item[i].r < limit)) continue;
         n = llmq__knapsack_merge(k, c, i, k->list[0], count, k->list[1], n, limit, k->list[2]);
         if (n == LLMQ__NONE) { /* begin again with half of it */
-            k->cut = limit *= 0.5;
+            k->cut = limit = limit > least ? 0.5 * limit : 0.0;
             n = 0;
             i = k->first[c] - 1;
             continue;
