@@ -4818,8 +4818,8 @@ typedef struct llmq__sum {
 typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
 
 typedef struct llmq__knapsack {
-    uint32_t classes, room, node_room, nodes, best_node;
-    uint64_t budget, base_cost, slack;
+    uint32_t classes, room, nodes, best_node;  /* room for sums in a list, and for 12 times as many nodes */
+    uint64_t budget, slack;  /* slack: what the minima leave of it */
     double lambda, base_loss, bound, best_loss, cut;  /* cut: sums of this r and more are not followed */
     llmq__item *item;
     llmq__sum *list[3];
@@ -4849,14 +4849,13 @@ LLMQ__APART void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32
 {
     size_t states = (work_size - llmq__knapsack_fixed(layers, options)) / LLMQ__STATE_BYTES;
     k->room = states < 0x08000000u ? (uint32_t)states : 0x08000000u;
-    k->node_room = 12 * k->room;
     k->item = (llmq__item *)work;
     k->list[0] = (llmq__sum *)(void *)(k->item + options);
     k->list[1] = k->list[0] + k->room;
     k->list[2] = k->list[1] + k->room;
     k->key = (double *)(void *)(k->list[2] + k->room);
     k->node = (llmq__node *)(void *)(k->key + layers);
-    k->class_of = (uint32_t *)(void *)(k->node + k->node_room);
+    k->class_of = (uint32_t *)(void *)(k->node + 12 * k->room);
     k->first = k->class_of + layers;
     k->base = k->first + layers + 1;
     k->best = k->base + layers;
@@ -4955,8 +4954,7 @@ LLMQ__APART llmq_status llmq__knapsack_price(llmq__knapsack *k)
         else high = middle;
     }
     k->lambda = high;
-    k->base_cost = llmq__knapsack_at(k, high);
-    k->slack = k->budget - k->base_cost;
+    k->slack = k->budget - llmq__knapsack_at(k, high);
     for (k->base_loss = 0.0, c = 0; c < k->classes; c++) k->base_loss += k->item[k->base[c]].loss;
     k->bound = k->base_loss - k->lambda * (double)k->slack;
     return LLMQ_OK;
@@ -5064,7 +5062,7 @@ LLMQ__APART uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t 
     for (i = 0; i < n; i++) {
         llmq__sum *s = &k->list[0][i];
         if (s->option != LLMQ__NONE) {
-            if (k->nodes == k->node_room) return 0;
+            if (k->nodes == 12 * k->room) return 0;
             k->node[k->nodes].parent = s->node, k->node[k->nodes].number = c, k->node[k->nodes].option = s->option;
             s->node = k->nodes++;
             s->option = LLMQ__NONE;
@@ -5084,7 +5082,7 @@ LLMQ__APART double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *resu
     k->nodes = 0;
     k->best_node = LLMQ__NONE;
     k->cut = 1e308;
-    k->list[0][0].cost = k->base_cost, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
+    k->list[0][0].cost = k->budget - k->slack, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
     k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
     for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
         uint32_t before = n;
@@ -5106,10 +5104,10 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
                                    llmq_allocation *result, void *work, size_t work_size, llmq_error *error)
 {
     llmq__knapsack k;
-    llmq_allocation r;
     llmq_status status;
     uint32_t l;
     size_t need;
+    double loss;
     if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
     if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
     need = llmq_allocate_work_size(layers, first[layers], 1);
@@ -5117,20 +5115,20 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
     llmq__knapsack_place(&k, layers, first[layers], work, work_size);
     if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
     k.budget = budget;
-    LLMQ_MEMSET(&r, 0, sizeof r);
     if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
         result->cost = llmq__knapsack_at(&k, llmq__power_of_2(900));
         return status;
     }
-    r.bound = llmq__knapsack_solve(&k, &r);
+    LLMQ_MEMSET(result, 0, sizeof *result);
+    result->bound = llmq__knapsack_solve(&k, result);
     for (l = 0; l < layers; l++) {
         uint32_t c = k.class_of[l];
         choice[l] = k.best[c] - k.first[c];
-        r.cost += options[first[l] + choice[l]].cost;
-        r.loss += options[first[l] + choice[l]].loss;
+        result->cost += options[first[l] + choice[l]].cost;
+        result->loss += options[first[l] + choice[l]].loss;
     }
-    if (r.bound > r.loss || r.loss - r.bound < 1e-12 * (r.loss < 0.0 ? -r.loss : r.loss)) r.bound = r.loss;
-    *result = r;
+    loss = result->loss;
+    if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
     return LLMQ_OK;
 }
 
@@ -5768,6 +5766,9 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__PIVOTS
 #undef LLMQ__FED
 #undef LLMQ__STRIP
+#undef LLMQ__STATES
+#undef LLMQ__STATE_BYTES
+#undef LLMQ__NONE
 #undef LLMQ__ALIGN
 #undef LLMQ__MAJOR
 #undef LLMQ__UNIT_G2
