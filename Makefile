@@ -15,7 +15,7 @@
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
 #   make readme      put the figures of eval, distortion, size and bench into README.md
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
-#   make vectors     make the known answers of the tests again (needs numpy and gguf from PyPI)
+#   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
 #   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
 #   make clean
 
@@ -27,7 +27,7 @@ B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
-BENCH_PARTS := $(addprefix bench/,measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
+BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
 .PHONY: demo test check matrix distortion feedback outliers eval sense size bench plots readme grids vectors fuzz-long clean
 
@@ -103,6 +103,7 @@ vectors:
 	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/feedback.py
 	$(PYTHON) tests/gen/outliers.py
+	$(PYTHON) tests/gen/allocate.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 

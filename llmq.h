@@ -962,9 +962,10 @@ LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint3
    Pins and minima are options of infinite loss. If a list gets longer than the workspace allows, the sums with the largest r are
    left out, and *result says what is proven all the same (bound below loss). Of equal choices the first found is taken.
    work: aligned for double; its size says how many states there is room for. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for a
-   cost over 2^53, or if no choice fits the budget (result->cost is then the least that one costs, all else untouched);
-   LLMQ_E_NOT_FINITE for a loss that is NaN or -infinite (error, which may be NULL, names layer and option). Cost: about 100 passes over the
-   options, and the lists: milliseconds for a thousand layers with thirty options each (`make bench`). */
+   cost over 2^53, for the largest costs of all layers adding to more than 2^62, for a finite loss beyond +-1e240; LLMQ_E_NOT_FINITE for
+   one that is NaN or -infinite (with these, error, which may be NULL, names layer and option); and LLMQ_E_LIMIT if no choice fits the
+   budget (result->cost is then the least that one costs, 2^64 - 1 if every choice has an infinite loss; all else untouched). Cost: about
+   100 passes over the options, and the lists: milliseconds for a thousand layers with thirty options each (`make bench`). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie,
                                                   uint64_t budget, uint32_t *choice, llmq_allocation *result, void *work, size_t work_size,
                                                   llmq_error *error);
@@ -4866,8 +4867,8 @@ typedef struct llmq__sum {
 typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
 
 typedef struct llmq__knapsack {
-    uint32_t classes, room, node_room, nodes, best_node;
-    uint64_t budget, base_cost, slack;
+    uint32_t classes, room, nodes, best_node;  /* room for sums in a list, and for 12 times as many nodes */
+    uint64_t budget, slack;  /* slack: what the minima leave of it */
     double lambda, base_loss, bound, best_loss, cut;  /* cut: sums of this r and more are not followed */
     llmq__item *item;
     llmq__sum *list[3];
@@ -4897,14 +4898,13 @@ LLMQ__APART void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32
 {
     size_t states = (work_size - llmq__knapsack_fixed(layers, options)) / LLMQ__STATE_BYTES;
     k->room = states < 0x08000000u ? (uint32_t)states : 0x08000000u;
-    k->node_room = 12 * k->room;
     k->item = (llmq__item *)work;
     k->list[0] = (llmq__sum *)(void *)(k->item + options);
     k->list[1] = k->list[0] + k->room;
     k->list[2] = k->list[1] + k->room;
     k->key = (double *)(void *)(k->list[2] + k->room);
     k->node = (llmq__node *)(void *)(k->key + layers);
-    k->class_of = (uint32_t *)(void *)(k->node + k->node_room);
+    k->class_of = (uint32_t *)(void *)(k->node + 12 * k->room);
     k->first = k->class_of + layers;
     k->base = k->first + layers + 1;
     k->best = k->base + layers;
@@ -4931,6 +4931,7 @@ LLMQ__APART llmq_status llmq__options_check(const llmq_option *options, const ui
             if (options[i].cost > (uint64_t)1 << 53) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
             if (options[i].cost > most) most = options[i].cost;
             if (!llmq__finite(loss) && !(loss > 0.0)) return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
+            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240)) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
         }
     }
     return LLMQ_OK;
@@ -4989,10 +4990,12 @@ LLMQ__APART llmq_status llmq__knapsack_price(llmq__knapsack *k)
 {
     LLMQ__EXACT
     double low = 0.0, high = 0.0, middle;
+    uint64_t cost;
     uint32_t c;
     int32_t e;
     for (e = -960; e <= 900 && llmq__knapsack_at(k, high) > k->budget; e += 60) low = high, high = llmq__power_of_2(e);
-    if (llmq__knapsack_at(k, high) > k->budget) return LLMQ_E_LIMIT;
+    cost = llmq__knapsack_at(k, high);
+    if (cost > k->budget || cost == ~(uint64_t)0) return LLMQ_E_LIMIT;
     while (high > 0.0) { /* halve the exponents, then the numbers */
         middle = low > 0.0 && high > 4.0 * low ? low * llmq__root(high / low) : 0.5 * (low + high);
         if (low == 0.0 || !(middle > low && middle < high)) break;
@@ -5000,8 +5003,7 @@ LLMQ__APART llmq_status llmq__knapsack_price(llmq__knapsack *k)
         else high = middle;
     }
     k->lambda = high;
-    k->base_cost = llmq__knapsack_at(k, high);
-    k->slack = k->budget - k->base_cost;
+    k->slack = k->budget - llmq__knapsack_at(k, high);
     for (k->base_loss = 0.0, c = 0; c < k->classes; c++) k->base_loss += k->item[k->base[c]].loss;
     k->bound = k->base_loss - k->lambda * (double)k->slack;
     return LLMQ_OK;
@@ -5016,8 +5018,10 @@ LLMQ__APART void llmq__knapsack_fill(llmq__knapsack *k)
     for (c = 0; c < k->classes; c++) {
         const llmq__item *base = &k->item[k->base[c]];
         k->best[c] = k->base[c];
-        for (i = k->first[c]; i < k->first[c + 1]; i++)
-            k->item[i].r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
+        for (i = k->first[c]; i < k->first[c + 1]; i++) { /* below 0 only by rounding */
+            double r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
+            k->item[i].r = r > 0.0 ? r : 0.0;
+        }
     }
     for (k->best_loss = k->base_loss;; k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
         double gain = 0.0;
@@ -5035,7 +5039,7 @@ LLMQ__APART void llmq__knapsack_fill(llmq__knapsack *k)
 static double llmq__knapsack_gap(const llmq__knapsack *k)
 {
     double gap = k->best_loss - k->bound, size = k->best_loss < 0.0 ? -k->best_loss : k->best_loss;
-    return gap + 1e-9 * gap + 1e-14 * size;
+    return gap + 1e-9 * gap + 1e-14 * (size + k->lambda * (double)k->slack);
 }
 
 /* Classes by increasing least r, which is key. */
@@ -5089,14 +5093,14 @@ LLMQ__APART uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, u
 LLMQ__APART uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
 {
     uint32_t i, n = 0;
-    double limit = llmq__knapsack_gap(k);
+    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
     llmq__sum *swap;
     if (k->cut < limit) limit = k->cut;
     for (i = k->first[c]; i < k->first[c + 1]; i++) {
         if (i != k->base[c] && !(k->item[i].r < limit)) continue;
         n = llmq__knapsack_merge(k, c, i, k->list[0], count, k->list[1], n, limit, k->list[2]);
         if (n == LLMQ__NONE) { /* begin again with half of it */
-            k->cut = limit *= 0.5;
+            k->cut = limit = limit > least ? 0.5 * limit : 0.0;
             n = 0;
             i = k->first[c] - 1;
             continue;
@@ -5107,7 +5111,7 @@ LLMQ__APART uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t 
     for (i = 0; i < n; i++) {
         llmq__sum *s = &k->list[0][i];
         if (s->option != LLMQ__NONE) {
-            if (k->nodes == k->node_room) return 0;
+            if (k->nodes == 12 * k->room) return 0;
             k->node[k->nodes].parent = s->node, k->node[k->nodes].number = c, k->node[k->nodes].option = s->option;
             s->node = k->nodes++;
             s->option = LLMQ__NONE;
@@ -5127,7 +5131,7 @@ LLMQ__APART double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *resu
     k->nodes = 0;
     k->best_node = LLMQ__NONE;
     k->cut = 1e308;
-    k->list[0][0].cost = k->base_cost, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
+    k->list[0][0].cost = k->budget - k->slack, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
     k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
     for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
         uint32_t before = n;
@@ -5149,10 +5153,10 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
                                    llmq_allocation *result, void *work, size_t work_size, llmq_error *error)
 {
     llmq__knapsack k;
-    llmq_allocation r;
     llmq_status status;
     uint32_t l;
     size_t need;
+    double loss;
     if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
     if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
     need = llmq_allocate_work_size(layers, first[layers], 1);
@@ -5160,20 +5164,20 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
     llmq__knapsack_place(&k, layers, first[layers], work, work_size);
     if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
     k.budget = budget;
-    LLMQ_MEMSET(&r, 0, sizeof r);
     if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
         result->cost = llmq__knapsack_at(&k, llmq__power_of_2(900));
         return status;
     }
-    r.bound = llmq__knapsack_solve(&k, &r);
+    LLMQ_MEMSET(result, 0, sizeof *result);
+    result->bound = llmq__knapsack_solve(&k, result);
     for (l = 0; l < layers; l++) {
         uint32_t c = k.class_of[l];
         choice[l] = k.best[c] - k.first[c];
-        r.cost += options[first[l] + choice[l]].cost;
-        r.loss += options[first[l] + choice[l]].loss;
+        result->cost += options[first[l] + choice[l]].cost;
+        result->loss += options[first[l] + choice[l]].loss;
     }
-    if (r.bound > r.loss || r.loss - r.bound < 1e-12 * (r.loss < 0.0 ? -r.loss : r.loss)) r.bound = r.loss;
-    *result = r;
+    loss = result->loss;
+    if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
     return LLMQ_OK;
 }
 
@@ -5811,6 +5815,9 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__PIVOTS
 #undef LLMQ__FED
 #undef LLMQ__STRIP
+#undef LLMQ__STATES
+#undef LLMQ__STATE_BYTES
+#undef LLMQ__NONE
 #undef LLMQ__ALIGN
 #undef LLMQ__MAJOR
 #undef LLMQ__UNIT_G2

@@ -1,7 +1,7 @@
 /* bench: speed of every table of kernels that can run here, for every built-in grid, beside what memory can deliver and what
    a BLAS does with float weights.
 
-       bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem] [--part products,steps,transforms,threads,worst]
+       bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem] [--part products,steps,transforms,allocate,threads,worst]
              [--core N] [--mem MB] [--seconds S] [--out DIR]
 
    Parts:
@@ -12,6 +12,7 @@
      steps     the Hadamard transform beside memcpy, preparing an activation beside the product it is for, batches, float
                activations, decoding, transposed products, the encoder, appending to a cache, sums of x x^T beside ssyrk
      transforms  share of each transform of inputs, and of activations of 4 bits, in a 4096 x 4096 product
+     allocate  which format for which layer, with the proof: milliseconds, and the workspace that it takes
      threads   two threads with half of the rows each
      worst     the smallest speed-up over the scalar table, many shapes and calls
    All that is compared takes turns on one core (measure.h). TSV=1 in the environment: lines key<TAB>value only. A complete
@@ -21,6 +22,7 @@
 #endif
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
+#include "allocate.h"
 #include "plan.h"
 #include "print.h"
 #include "products.h"
@@ -66,7 +68,7 @@ static void part_worst(void)
 static void usage(void)
 {
     fprintf(stderr, "usage: bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem]\n"
-                    "             [--part products,steps,transforms,threads,worst] [--core N] [--mem MB] [--seconds S] [--out DIR]\n");
+                    "             [--part products,steps,transforms,allocate,threads,worst] [--core N] [--mem MB] [--seconds S] [--out DIR]\n");
     exit(2);
 }
 
@@ -154,6 +156,7 @@ int main(int argc, char **argv)
     if (listed(options.part, "products")) part_products();
     if (listed(options.part, "steps") && !stopped) part_steps();
     if (listed(options.part, "transforms") && !stopped) part_transforms();
+    if (listed(options.part, "allocate") && !stopped) part_allocate();
     if (listed(options.part, "threads") && !stopped) part_threads();
     if (listed(options.part, "worst") && !stopped) part_worst();
     if (isatty(2)) fprintf(stderr, "\r\033[K");

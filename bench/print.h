@@ -2,6 +2,7 @@
 #ifndef BENCH_PRINT_H
 #define BENCH_PRINT_H
 
+#include "allocate.h"
 #include "plan.h"
 #include "reader.h"
 #include "report.h"
@@ -100,6 +101,7 @@ static void print_all(const machine *m)
     if (listed(options.part, "products")) print_products();
     if (listed(options.part, "steps")) print_steps();
     if (listed(options.part, "transforms")) print_transforms();
+    if (listed(options.part, "allocate")) print_allocate();
     if (!isnan(two)) printf("\ntwo threads, half of the rows each, g4 in l2, %s: %.2f times one\n", best, two);
     for (int i = 1; i < table_count; i++) print_worst(tables[i]->name, &slowest[i]);
 }

@@ -30,7 +30,7 @@ forms() { # FORMAT:GROUP: all transforms in this format
     for t in none smooth hadamard zigzag duquant; do printf '%s=%s:%s,' $t "$1" $t; done
 }
 few() { # KEY MODEL FORMAT:GROUP BITS
-    "$tool" compare "$2" --text "$model/heldout.txt" --tokens 8192 --key "$1" --calib "$model/calib.txt" --abits "$4" --formats "$(forms "$3")" 2>/dev/null
+    "$tool" compare "$2" --text "$model/heldout.txt" --tokens 4096 --key "$1" --calib "$model/calib.txt" --abits "$4" --formats "$(forms "$3")" 2>/dev/null
 }
 say; say "W4A4, shipped:"; few shipped.w4a4 "$model/kjv.llmq" g4:64 4
 say; say "W4A4, with outliers:"; few outlier.w4a4 "$tmp/outlier.llmq" g4:64 4
@@ -38,7 +38,7 @@ say; say "W6A6 (g6, activations of 6 bits), shipped:"; few shipped.w6a6 "$model/
 say; say "W6A6, with outliers:"; few outlier.w6a6 "$tmp/outlier.llmq" g6:64 6
 say; say "As DuQuant's paper rounds: one scale for a row of weights (u4, clip 0.8) and for a token (asymmetric, clip 0.9), with outliers:"
 for t in none smooth hadamard zigzag duquant; do printf '%s=u4:0:%s,' $t $t; done > "$tmp/list"
-"$tool" compare "$tmp/outlier.llmq" --text "$model/heldout.txt" --tokens 8192 --key outlier.paper --calib "$model/calib.txt" --clip 0.8 --abits 4:token:0.9 \
+"$tool" compare "$tmp/outlier.llmq" --text "$model/heldout.txt" --tokens 4096 --key outlier.paper --calib "$model/calib.txt" --clip 0.8 --abits 4:token:0.9 \
     --formats "$(cat "$tmp/list")" 2>/dev/null
 
 say; say "Which layer in which format (llmq alpha, llmq plan): KL for the same stored bits a weight. linear: the least foretold, proven;"
