@@ -55,7 +55,8 @@
        Because the rotation is orthogonal, y = W x = (W H)(H x): the activation is rotated at run time (n log n), the
        weights never are again. Products run on the codes: an int8 activation times an int8 grid entry, summed exactly.
        With a calibration text the same formats become better: each weight makes up for the errors of those before it [R6];
-       and inputs with outliers fit in 4 bits, once channels are smoothed, dealt out and rotated [R13].
+       and inputs with outliers fit in 4 bits, once channels are smoothed, dealt out and rotated [R13]. Which layer gets which
+       format for a size is solved exactly, from what an error of each layer costs [R1].
 
    WHAT IT IS NOT
        No file format of others is read here (examples/ does that), no model is run (examples/llama.h does), no thread
@@ -74,6 +75,7 @@
        sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
        with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols / 2 a weight; cols^3 / 6 to prepare
        sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
+       allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
        rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
        Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 360). The
        vector kernels of desktop processors take up to 10 KB.
@@ -122,7 +124,7 @@
       [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper. Res. 83 (1995).
 
    RELEASES
-       0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats u4 u6 u8.
+       0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats u4 u6 u8; allocation of formats.
        0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback; bundles get the best kernels too.
        0.2.0  vector kernels (llmq_simd.h); rows laid out for them, so grid formats have new ids. See CHANGELOG.md.
        0.1.0  first: Hadamard, grids, bundle.
@@ -142,10 +144,10 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays (19.2 KB less
+   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays (29.2 KB less
                          on a Cortex-M4 at -Os, as are all these sizes; `make size`)
-   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only (13.3 KB), for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out section 12 (2.4 KB of its reading half)
+   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only (22.6 KB), for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leave out section 12 (2.5 KB of its reading half)
    LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
@@ -2425,7 +2427,7 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
         c.scale = m / c.most;
         c.inverse = c.most / m;
     } else {
-        float steps = (float)(o->bits == 8 ? 254 : (1 << o->bits) - 1);
+        float steps = (float)((1 << o->bits) - 1 - (o->bits == 8));
         int32_t zero;
         c.scale = high / steps - low / steps; /* of the difference, which might overflow, there is no need */
         c.inverse = 1.0f / c.scale;
