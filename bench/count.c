@@ -42,7 +42,7 @@
 #error "count: no marker for this processor; add one here and in insn.c"
 #endif
 
-static uint8_t data[COUNT_ROWS * (COUNT_COLS + 2 * (COUNT_COLS / 128 + 1))]; /* of the widest grid, 8 bits */
+static uint8_t data[COUNT_ROWS * (COUNT_COLS + 3 * (COUNT_COLS / 128 + 1))]; /* of the widest format, u8 */
 static float x[COUNT_COLS], y[COUNT_BATCH * COUNT_ROWS], memory[2 * COUNT_COLS];
 
 /* Any bits are codes; the scales at the head of each row must be moderate. */
