@@ -169,6 +169,9 @@ for size in 850k 0.95MB 1050000 1.4MB 2MB; do
     check "size $size: $got bytes, not over $bytes and within 0.5 %" test "$got" -le "$bytes" -a $((got * 1000)) -ge $((bytes * 995))
     check "which plan foretold, with a proof" grep -q "file of $got bytes.*proven the least" "$work/plan.out"
 done
+"$tool" inspect "$work/sized.llmq" | awk '/^tensor +layers.*\.w/ { print $2, $6, $8 }' | sort > "$work/stored"
+awk '/^layers/ { print $1, $2, $3 }' "$work/recipe" | sort > "$work/asked"
+check "the file is what the recipe says" cmp -s "$work/stored" "$work/asked"
 for rule in linear uniform aptq; do
     "$tool" plan $model --bpw 3.3 --rule $rule --alpha "$work/alpha" --hessian "$work/sums" --rows 4 -o "$work/plan.$rule" > /dev/null 2>&1
 done
