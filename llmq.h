@@ -505,7 +505,7 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
                                                             void *mem, size_t mem_size);
 
-/* Other ways to choose scales and codes; how all of section 6 does it is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
+/* Other ways to choose scales and codes; llmq_activation_prepare is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
    asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = high / N - low / N with N = 2^b - 1 steps (254 of 8 bits),
                z = -low * (1 / scale) and q = x' * (1 / scale), rounded, q limited to -z ... N - z. The zero point is taken off
                where the codes are made, so products need no correction: their integers are exact as they are. At 8 bits q may not
@@ -516,7 +516,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, 
                over all vectors of the call (finite numbers only; a group with s_g below 2^-100 is zero), the same of x' / s_g; the
                scale of a group is s_g times one for the vector (zero below 2^-126), which is what hardware without scales for
                groups can do, and q = x' * (I * (1 / s_g)), where I is the L / m or 1 / scale of the vector. GROUP is never less
-               precise, and costs the same here. A NaN or infinity makes all scales of its vector NaN with both, and only those. */
+               precise, and takes a pass less here. A NaN or infinity makes all scales of its vector NaN with both, and only those. */
 #define LLMQ_SCALES_GROUP 0
 #define LLMQ_SCALES_TOKEN 1
 #define LLMQ_SCALES_BATCH 2

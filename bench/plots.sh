@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # plots.sh BUILD - BUILD/distortion.svg (distortion against rate), BUILD/eval.svg (divergence against bits a weight on the
-# shipped model) and BUILD/roofline.svg (speed of the products against what a core can read), from the same figures as `make
-# distortion`, `make eval` and `make bench`: those of the last complete bench if the program is not newer, else a short one.
+# shipped model), BUILD/plan.svg (perplexity against size by three rules; foretold against measured divergence) and
+# BUILD/roofline.svg (speed of the products against what a core can read), from the same figures as `make distortion`, `make
+# eval` and `make bench`: those of the last complete bench if the program is not newer, else a short one. Five minutes.
 # Needs gnuplot (Debian: gnuplot-nox).
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,6 +34,38 @@ set xlabel "stored bits a weight, scales included"; set ylabel "KL, nats a token
 plot "$b/eval-grid.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" title "llmq grids, groups of 64", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
      "$b/eval-fed.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#4f8f3a" title "with error feedback", "" using 2:3:1 with labels right offset -0.7,0 font ",10" notitle, \
      "$b/eval-rtn.dat" using 2:3 with points pt 5 ps 0.8 lc rgb "#b04a2f" title "round to nearest, groups of 32", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle
+PLOT
+
+list=
+"$b/llmq" alpha $model/kjv.llmq --text $model/calib.txt --tokens 1024 --out "$b/plan.alpha" > /dev/null 2>&1
+for bits in 2.5 2.75 3 3.25 3.5 4 4.5 5; do
+    for rule in linear uniform aptq; do
+        [ $rule$bits = aptq4.5 ] || [ $rule$bits = aptq5 ] && continue # it has 4 and 2 bits only
+        "$b/llmq" plan $model/kjv.llmq --bpw $bits --rule $rule --alpha "$b/plan.alpha" --hessian "$b/eval.sums" --rows 16 -o "$b/plan.$rule$bits" > /dev/null 2>&1
+        list=$list,$rule$bits=@$b/plan.$rule$bits
+    done
+done
+TSV=1 "$b/llmq" compare $model/kjv.llmq --text $model/heldout.txt --tokens 2048 --abits 32 --key x --formats "${list#,}" 2> /dev/null | awk -F'\t' '
+    { name = $1; sub(/^eval\.x\./, "", name); sub(/\.[a-z]*$/, "", name) } /\.bpw\t/ { bpw[name] = $2 } /\.ppl\t/ { ppl[name] = $2 }
+    END { for (f in ppl) { rule = f; sub(/[0-9.]*$/, "", rule); print rule, bpw[f], ppl[f] } }' | sort -k1,1 -k2,2n > "$b/plan.dat"
+for rule in linear uniform aptq original; do grep "^$rule " "$b/plan.dat" > "$b/plan-$rule.dat"; done
+TSV=1 "$b/llmq" linearity $model/kjv.llmq --alpha "$b/plan.alpha" --text $model/heldout.txt --tokens 2048 --key x 2> /dev/null | awk -F'\t' '
+    { split($1, k, ".") } /\.bpw\t/ { bpw[k[4]] = $2 } /\.foretold\t/ { x[k[4]] = $2 } /\.kl\t/ { y[k[4]] = $2 } END { for (i in y) print bpw[i], x[i], y[i] }' > "$b/linearity.dat"
+gnuplot << PLOT
+set term svg size 1100,480 font "sans,12" background "white"; set output "$b/plan.svg"
+set multiplot layout 1,2
+set grid; set key top right
+set title "The shipped model: a format for each layer by three rules"
+set xlabel "stored bits a weight"; set ylabel "perplexity, held-out text"; set logscale y
+original = $(awk '{ print $3 }' "$b/plan-original.dat")
+plot "$b/plan-linear.dat" using 2:3 with linespoints pt 7 ps 0.7 lc rgb "#1f5fa8" title "linear (the theorem, exact)", \
+     "$b/plan-uniform.dat" using 2:3 with linespoints pt 5 ps 0.7 lc rgb "#d99a2b" title "uniform", \
+     "$b/plan-aptq.dat" using 2:3 with linespoints pt 9 ps 0.7 lc rgb "#b04a2f" title "aptq (4 and 2 bits)", original with lines dt 2 lc rgb "black" title "original"
+set title "Random recipes: divergence foretold and measured"
+set xlabel "sum of alpha t^2, nats a token"; set ylabel "KL, nats a token"; set logscale xy; set key top left
+plot "$b/linearity.dat" using (\$1 >= 3 ? \$2 : NaN):3 with points pt 7 ps 0.7 lc rgb "#1f5fa8" title "3 to 5 bits a weight", \
+     "" using (\$1 < 3 ? \$2 : NaN):3 with points pt 5 ps 0.7 lc rgb "#b04a2f" title "below 3", x with lines lc rgb "black" title "as foretold"
+unset multiplot
 PLOT
 
 if [ "$b/bench.tsv" -nt "$b/bench" ]; then cp "$b/bench.tsv" "$b/roofline.tsv"
@@ -67,4 +100,4 @@ levels=$(column 4)
     for level in $levels; do roofline "$level"; done
     echo "unset multiplot"
 } | gnuplot
-echo "$b/distortion.svg $b/eval.svg $b/roofline.svg"
+echo "$b/distortion.svg $b/eval.svg $b/plan.svg $b/roofline.svg"

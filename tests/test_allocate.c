@@ -744,6 +744,75 @@ static void test_line(void)
         }
 }
 
+/* ---- noise of a size, and slopes ------------------------------------------------------------------------------------- */
+
+static void test_perturb(void)
+{
+    static float w[5000], v[5000], u[5000];
+    const size_t lengths[] = { 1, 2, 7, 1000, 5000 };
+    uint32_t i, k, seed, counter = 0;
+    for (k = 0; k < 5; k++)
+        for (seed = 1; seed <= 40; seed++) {
+            const size_t n = lengths[k];
+            const double t = seed % 4 ? 0.05 * seed / 2 : 1.0;
+            double power, mean = 0, square, cube = 0;
+            for (i = 0; i < n; i++) u[i] = w[i] = v[i] = (float)(int32_t)llmq_random(seed, counter++) * 1e-9f;
+            check_at("noise on %zu numbers, seed %u", n, seed);
+            CHECK_EQ(llmq_perturb(w, n, t, seed), LLMQ_OK);
+            CHECK_EQ(llmq_perturb(v, n, t, seed), LLMQ_OK);
+            CHECK(memcmp(w, v, n * sizeof *w) == 0);
+            power = energy(u, n), square = error_energy(w, u, n);
+            if (n < 1000) continue;
+            /* a sum of n squares of N(0,1) is n +- sqrt(2 n): six of these; as wide for its mean and its third moment, sqrt(15 / n) */
+            CHECK(fabs(square / power / (t * t) - 1) < 6 * sqrt(2.0 / (double)n));
+            for (i = 0; i < n; i++) {
+                const double e = ((double)w[i] - (double)u[i]) / (t * sqrt(power / (double)n));
+                mean += e / (double)n, cube += e * e * e / (double)n;
+            }
+            CHECK(fabs(mean) < 6 / sqrt((double)n));
+            CHECK(fabs(cube) < 6 * sqrt(15 / (double)n));
+            CHECK_EQ(llmq_perturb(v, n, t, seed + 1), LLMQ_OK);
+            CHECK(memcmp(w, v, n * sizeof *w) != 0);
+        }
+    check_at("noise of nothing, and errors");
+    memcpy(w, u, sizeof w);
+    CHECK_EQ(llmq_perturb(w, 5000, 0, 1), LLMQ_OK);
+    CHECK_EQ(llmq_perturb(NULL, 10, 0.1, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_perturb(w, 0, 0.1, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_perturb(w, 10, -0.1, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_perturb(w, 10, 1.001, 1), LLMQ_E_ARG);
+    CHECK_EQ(llmq_perturb(w, 10, (double)NAN, 1), LLMQ_E_ARG);
+    CHECK(memcmp(w, u, sizeof w) == 0);
+    w[3] = INFINITY;
+    memcpy(v, w, sizeof v);
+    CHECK_EQ(llmq_perturb(w, 10, 0.1, 1), LLMQ_E_NOT_FINITE);
+    CHECK(memcmp(w, v, sizeof w) == 0);
+}
+
+static void test_slope(void)
+{
+    static const double x[5] = { 1, 2, 3, 4, 5 }, y[5] = { 2, 4, 6, 8, 10 }, z[5] = { 1, -1, 1, -1, 1 }, none[5] = { 0, 0, 0, 0, 0 };
+    double slope = 7, error = 7, bad[2] = { 1, 2 };
+    check_at("slopes");
+    CHECK_EQ(llmq_slope(x, y, 5, &slope, &error), LLMQ_OK);
+    CHECK(slope == 2 && error == 0);
+    CHECK_EQ(llmq_slope(x, z, 5, &slope, &error), LLMQ_OK); /* sum xy = 3, sum xx = 55; sum (y - s x)^2 = 5 - 9/55 */
+    CHECK(fabs(slope - 3.0 / 55) < 1e-15 && fabs(error - sqrt((5 - 9.0 / 55) / 4 / 55)) < 1e-15);
+    CHECK_EQ(llmq_slope(x + 2, z + 3, 1, &slope, &error), LLMQ_OK);
+    CHECK(slope == -1.0 / 3 && error == 0);
+    CHECK_EQ(llmq_slope(NULL, z, 5, &slope, &error), LLMQ_E_ARG);
+    CHECK_EQ(llmq_slope(x, NULL, 5, &slope, &error), LLMQ_E_ARG);
+    CHECK_EQ(llmq_slope(x, z, 0, &slope, &error), LLMQ_E_ARG);
+    CHECK_EQ(llmq_slope(x, z, 5, NULL, &error), LLMQ_E_ARG);
+    CHECK_EQ(llmq_slope(x, z, 5, &slope, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_slope(none, z, 5, &slope, &error), LLMQ_E_ARG);
+    bad[1] = (double)NAN;
+    CHECK_EQ(llmq_slope(x, bad, 2, &slope, &error), LLMQ_E_NOT_FINITE);
+    bad[1] = (double)INFINITY;
+    CHECK_EQ(llmq_slope(bad, y, 2, &slope, &error), LLMQ_E_NOT_FINITE);
+    CHECK(slope == -1.0 / 3 && error == 0);
+}
+
 int main(void)
 {
     wall = check_wall_open((size_t)17 << 20);
@@ -757,6 +826,8 @@ int main(void)
     test_models();
     test_line();
     test_known();
+    test_perturb();
+    test_slope();
     check_wall_close(&wall);
     return check_done("test_allocate");
 }

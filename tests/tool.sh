@@ -162,13 +162,16 @@ check "but not from another run's" cmp -s "$work/alpha" "$work/alpha2"
 check "alpha without data" "$tool" alpha $model --random 64 --levels 0.1 --out "$work/alpha.random" > /dev/null 2>&1
 check "alpha of the loss" "$tool" alpha $model --text $calib --tokens 64 --levels 0.1 --metric loss --out "$work/alpha.loss" > /dev/null 2>&1
 for size in 850k 0.95MB 1050000 1.4MB 2MB; do
-    bytes=$(echo $size | sed 's/k$/*1000/; s/MB$/*1000000/' | bc | cut -d. -f1)
+    bytes=$(echo $size | awk '{ print int($1 * ($1 ~ /k$/ ? 1e3 : $1 ~ /MB$/ ? 1e6 : 1) + 0.5) }')
     "$tool" plan $model --size $size --alpha "$work/alpha" --rows 2 -o "$work/recipe" > "$work/plan.out" 2> /dev/null
     "$tool" quantize $model "$work/sized.llmq" --recipe "$work/recipe" > /dev/null 2>&1
     got=$(stat -c %s "$work/sized.llmq")
     check "size $size: $got bytes, not over $bytes and within 0.5 %" test "$got" -le "$bytes" -a $((got * 1000)) -ge $((bytes * 995))
     check "which plan foretold, with a proof" grep -q "file of $got bytes.*proven the least" "$work/plan.out"
 done
+"$tool" inspect "$work/sized.llmq" | awk '/^tensor +layers.*\.w/ { print $2, $6, $8 }' | sort > "$work/stored"
+awk '/^layers/ { print $1, $2, $3 }' "$work/recipe" | sort > "$work/asked"
+check "the file is what the recipe says" cmp -s "$work/stored" "$work/asked"
 for rule in linear uniform aptq; do
     "$tool" plan $model --bpw 3.3 --rule $rule --alpha "$work/alpha" --hessian "$work/sums" --rows 4 -o "$work/plan.$rule" > /dev/null 2>&1
 done
