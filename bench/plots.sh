@@ -56,13 +56,13 @@ set term svg size 1100,480 font "sans,12" background "white"; set output "$b/pla
 set multiplot layout 1,2
 set grid; set key top right
 set title "The shipped model: a format for each layer by three rules"
-set xlabel "stored bits a weight"; set ylabel "perplexity, held-out text"; set logscale y
+set xlabel "stored bits a weight"; set ylabel "perplexity, held-out text"; set yrange [10:*]
 original = $(awk '{ print $3 }' "$b/plan-original.dat")
 plot "$b/plan-linear.dat" using 2:3 with linespoints pt 7 ps 0.7 lc rgb "#1f5fa8" title "linear (the theorem, exact)", \
      "$b/plan-uniform.dat" using 2:3 with linespoints pt 5 ps 0.7 lc rgb "#d99a2b" title "uniform", \
      "$b/plan-aptq.dat" using 2:3 with linespoints pt 9 ps 0.7 lc rgb "#b04a2f" title "aptq (4 and 2 bits)", original with lines dt 2 lc rgb "black" title "original"
 set title "Random recipes: divergence foretold and measured"
-set xlabel "sum of alpha t^2, nats a token"; set ylabel "KL, nats a token"; set logscale xy; set key top left
+set xlabel "sum of alpha t^2, nats a token"; set ylabel "KL, nats a token"; set logscale xy; set xrange [0.04:1]; set yrange [0.04:1]; set key top left
 plot "$b/linearity.dat" using (\$1 >= 3 ? \$2 : NaN):3 with points pt 7 ps 0.7 lc rgb "#1f5fa8" title "3 to 5 bits a weight", \
      "" using (\$1 < 3 ? \$2 : NaN):3 with points pt 5 ps 0.7 lc rgb "#b04a2f" title "below 3", x with lines lc rgb "black" title "as foretold"
 unset multiplot
