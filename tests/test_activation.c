@@ -11,12 +11,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
-/* The second implementation must round products before it adds them, too. After the include: llmq.h sees to itself. */
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "exact.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define MAX_COLS 4097u

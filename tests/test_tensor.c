@@ -12,12 +12,7 @@
 #define VECTORS_TENSOR
 #include "vectors.h"
 
-/* The second implementation must round products before it adds them, too. After the include: llmq.h sees to itself. */
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "exact.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define MAX_COLS 1025u

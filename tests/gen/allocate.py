@@ -13,19 +13,10 @@ import sys
 
 from ortools.sat.python import cp_model
 
+from bundle import random32 as random
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 COUNT = int(os.environ.get("ALLOCATE_COUNT", "200"))
-M32 = 0xFFFFFFFF
-
-
-def mix(h):
-    h = (h ^ h >> 16) * 0x85EBCA6B & M32
-    h = (h ^ h >> 13) * 0xC2B2AE35 & M32
-    return h ^ h >> 16
-
-
-def random(seed, counter):
-    return mix(mix((seed + 0x9E3779B9) & M32) ^ (counter * 0x9E3779B1 & M32))
 
 
 class Draw:

@@ -13,11 +13,12 @@ import sys
 
 import numpy as np
 
+from bundle import random32 as random
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HADAMARD, SMOOTH, PERMUTE, ROTATE = 1, 2, 3, 4
 PEAK, RANGE, ERROR = 0, 1, 2
 NEAR = 1e-5
-M32 = 0xFFFFFFFF
 F = np.float32
 
 
@@ -25,17 +26,7 @@ class Tie(Exception):
     pass
 
 
-# ---- section 1 and the trainer's normal numbers ----
-
-def mix(h):
-    h = (h ^ h >> 16) * 0x85EBCA6B & M32
-    h = (h ^ h >> 13) * 0xC2B2AE35 & M32
-    return h ^ h >> 16
-
-
-def random(seed, counter):
-    return mix(mix((seed + 0x9E3779B9) & M32) ^ (counter * 0x9E3779B1 & M32))
-
+# ---- the trainer's normal numbers ----
 
 def ln(x):
     u = int(np.array(x, F).view(np.uint32))
