@@ -252,8 +252,7 @@ static int command_sense(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     size_of_window = window_of(&m, window);
-    if ((size = llama_state_size(&m.model, size_of_window)) == 0) fail("%s: the model is too large for this machine", rest[0]);
-    check(llama_state_init(&m.state, &m.model, size_of_window, allocate(size), size), rest[0]);
+    open_window(&m, rest[0], size_of_window);
     ids = text_ids(&m, rest[0], text, tokens, &count);
     windows = (count + size_of_window - 1) / size_of_window;
     first = (uint32_t)((uint64_t)windows * (k - 1) / n) * size_of_window;
@@ -307,7 +306,7 @@ typedef struct sensitivity {
     double trace;                    /* mean diagonal of the Hessian of the block's output, for a token (APTQ) */
     double carried;                  /* the same times what later blocks make of it */
     double plain, norm;              /* mean of E[x^2]; |W|^2 */
-    double error, kl, score;             /* |W - W'|^2 at the format tried; what was measured; what to rank by */
+    double error, kl;                /* |W - W'|^2 at the format tried; what was measured */
 } sensitivity;
 
 static const unsigned char *load_traces(const sums *from, uint32_t layer)

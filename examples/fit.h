@@ -53,6 +53,14 @@ static int needs_text(const llmq_transform *t)
     return 0;
 }
 
+/* Bytes of the data of all its steps. */
+static size_t transform_bytes(const llmq_transform *t)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < t->count; i++) n += llmq_step_data_size(&t->step[i]);
+    return n;
+}
+
 /* The largest power of two up to 128 that divides cols; 128 if that would be below 32. */
 static uint16_t usual_block(uint32_t cols)
 {
@@ -137,10 +145,9 @@ static int show_fit(void *context, uint32_t done, uint32_t total)
 static void fit_site(site_transform *out, const llama_layer *layer, int site, llmq_sample *s, const recipe *r, char *name)
 {
     llmq_fit_options o = llmq_fit_defaults();
-    size_t size = 0, work_size = llmq_fit_work_size(&out->all, s->cols);
+    size_t size = transform_bytes(&out->all), work_size = llmq_fit_work_size(&out->all, s->cols);
     float *peak = weight_peaks(layer, site, s->cols);
     void *work = allocate(work_size);
-    for (uint32_t i = 0; i < out->all.count; i++) size += llmq_step_data_size(&out->all.step[i]);
     out->data = (unsigned char *)allocate(size);
     o.alpha = (float)r->alpha;
     o.steps = (uint32_t)r->steps;
@@ -204,25 +211,20 @@ static const site_transform *transforms_for(const llmq_bundle *b, const recipe *
     char what[256];
     int i = 0, text;
     llmq_transform steps = read_steps(transform_of(r));
-    recipe wide = default_recipe;
     loaded m;
     unsigned char *bytes;
-    sizes total;
-    size_t size;
+    size_t size = b->size;
     snprintf(what, sizeof what, "%.99s %d %d %g %d %s %d %.60s", transform_of(r), r->seed, r->block, r->alpha, r->steps, r->criterion, r->fold, r->calib ? r->calib : "");
     while (i < 63 && cache[i].made && (cache[i].bundle != b || strcmp(cache[i].what, what) != 0)) i++;
     if (cache[i].made && i < 63) return cache[i].made;
     text = needs_text(&steps);
     if (text && !r->calib) fail("--transform %s is made from a text: --calib FILE is missing", transform_of(r));
-    wide.format = wide.embed = text ? "f32" : NULL;
-    wide.transform = "none";
-    wide.quiet = 1;
-    if (text) bytes = quantize_bundle(b, &wide, &total, &size);
-    else bytes = (unsigned char *)memcpy(allocate(b->size), b->bytes, size = b->size);
-    open_model(&m, "the model", bytes, size, text ? 256 : 0, "32");
+    bytes = text ? as_floats(b, &size) : (unsigned char *)memcpy(allocate(size), b->bytes, size);
+    open_model(&m, "the model", bytes, size, 0, "32");
+    if (text) open_window(&m, "the model", m.model.context);
     cache[i].bundle = b;
     memcpy(cache[i].what, what, sizeof what);
     cache[i].made = make_transforms(&m, "the model", r);
-    free(bytes);
+    close_model(&m);
     return cache[i].made;
 }

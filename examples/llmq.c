@@ -227,6 +227,14 @@ static unsigned char *from_checkpoint(const char *path, const unsigned char *byt
     return bundle;
 }
 
+/* Memory to run up to so many tokens at once. */
+static void open_window(loaded *m, const char *path, uint32_t tokens)
+{
+    size_t need = llama_state_size(&m->model, tokens);
+    if (need == 0) fail("%s: the model is too large for this machine", path);
+    check(llama_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
+}
+
 /* How activations are quantized, from words with colons between them: bits (2 ... 8, or 32 for floats), then what is not as usual for
    these: zero or symmetric, with a zero point or without; group, token or batch: who shares a scale; and the clip ratio, with a
    point: "4:token:0.9". */
@@ -270,11 +278,7 @@ static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t
     mem = allocate(need);
     if (llama_model_init(&m->model, &m->bundle, mem, need)) fail("%s: a tensor of the model is missing or has the wrong shape", path);
     if (activations) m->model.activation = read_activations(activations);
-    if (batch) {
-        if ((need = llama_state_size(&m->model, batch)) == 0) fail("%s: the model is too large for this machine", path);
-        mem = allocate(need);
-        check(llama_state_init(&m->state, &m->model, batch, mem, need), path);
-    }
+    if (batch) open_window(m, path, batch);
     m->prefix = 1;
     (void)!llmq_bundle_u32(&m->bundle, "tokenizer.prefix", &m->prefix); /* absent: as llama2.c does */
     if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) == LLMQ_OK) {
@@ -642,6 +646,17 @@ static uint32_t add_activation_values(llmq_entry *e, const char *text)
 static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size);
 static uint32_t *text_ids(const loaded *m, const char *model_path, const char *path, int tokens, uint32_t *count);
 
+/* The same numbers as f32, whatever they are stored as, so that running the model does not convert them for each token. */
+static unsigned char *as_floats(const llmq_bundle *b, size_t *size)
+{
+    recipe wide = default_recipe;
+    sizes total;
+    wide.format = wide.embed = "f32";
+    wide.transform = "none";
+    wide.quiet = 1;
+    return quantize_bundle(b, &wide, &total, size);
+}
+
 #include "fit.h"
 
 /* A vector that was `from` with a transform folded into it, as f32. */
@@ -674,8 +689,7 @@ static const char *use_transform(stored_transform *s, const llmq_transform *t, u
 {
     if (s->data) return s->name;
     snprintf(s->name, sizeof s->name, "transform.%u.%s", layer, site_name[site]);
-    s->size = 4 + 8 * (size_t)t->count;
-    for (uint32_t i = 0; i < t->count; i++) s->size += llmq_step_data_size(&t->step[i]);
+    s->size = 4 + 8 * (size_t)t->count + transform_bytes(t);
     s->data = allocate(s->size);
     check(llmq_transform_store(t, s->data, &s->size), s->name);
     return s->name;
@@ -1181,18 +1195,11 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
     c[n].t2 = total.error / total.weights;
 }
 
-/* The model that the others are held against: the same numbers as f32, whatever they are stored as, so that they are not converted
-   for each token. */
+/* The model that the others are held against. */
 static void open_original(contestant *c, const llmq_bundle *from, const char *path)
 {
-    recipe wide = default_recipe;
-    sizes total;
     size_t size;
-    unsigned char *bytes;
-    wide.format = wide.embed = "f32";
-    wide.transform = "none";
-    wide.quiet = 1;
-    bytes = quantize_bundle(from, &wide, &total, &size);
+    unsigned char *bytes = as_floats(from, &size);
     open_model(&c->m, path, bytes, size, 16, "32");
 }
 

@@ -80,19 +80,14 @@ static uint32_t *probe_ids(const loaded *m, const char *path, const char *text, 
 
 static void probe_open(probe *p, const llmq_bundle *b, const char *path, const uint32_t *ids, uint32_t count)
 {
-    recipe wide = default_recipe;
-    unsigned char *bytes;
-    sizes total;
     size_t size;
-    wide.format = wide.embed = "f32", wide.transform = "none", wide.quiet = 1;
-    bytes = quantize_bundle(b, &wide, &total, &size);
+    unsigned char *bytes = as_floats(b, &size);
     open_model(&p->m, path, bytes, size, 0, "32");
     p->m.quiet = 1;
     p->window = p->m.model.context;
     p->count = count;
     p->ids = ids;
-    size = llama_state_size(&p->m.model, p->window);
-    check(llama_state_init(&p->m.state, &p->m.model, p->window, allocate(size), size), path);
+    open_window(&p->m, path, p->window);
     p->hidden = (float **)allocate((p->m.model.layers + 1) * sizeof *p->hidden);
     p->hidden[0] = embed_windows(&p->m, ids, count, p->window);
     size = (size_t)count * p->m.model.dim * sizeof(float);

@@ -235,6 +235,8 @@ if [ -f "$stories/stories260K.bin" ]; then
     check "perplexity of 20,000 tokens is 3.940" grep -qE 'perplexity 3\.(9395|9396|9397|9398|9399|940[0-4])' \
         <("$tool" ppl "$stories/stories260K.bin" $tok --text "$work/ts.txt" --tokens 20000 2> /dev/null)
     fi
+    head -c 4000 "$stories/ts_calib_38k.txt" | tr -s '\n' > "$work/ts.calib"
+    check "transforms from a text, with windows of 512" "$tool" quantize "$stories/stories260K.bin" "$work/ts.llmq" $tok --calib "$work/ts.calib" > /dev/null 2>&1
     check "no tokenizer" says "give one with --tokenizer" "$tool" run "$stories/stories260K.bin"
     head -c 500000 "$stories/stories260K.bin" > "$work/cut.bin"
     check "cut checkpoint" says "cut off" "$tool" run "$work/cut.bin" $tok
