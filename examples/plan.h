@@ -231,8 +231,9 @@ typedef struct plan {
     uint32_t *choice;
 } plan;
 
-/* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what rotated rows look like; or on rows, with errors
-   weighted by what the inputs are: E H E^T / W H W^T, encoded with feedback. */
+/* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what rotated rows look like; or on rows, encoded with
+   feedback, with errors weighted by what the inputs are: E H E^T / (|W|^2 tr H / n). That is t^2 of the even noise that changes the outputs as
+   much, and even noise is what alpha was measured with, so the same alpha holds. */
 enum { ERRORS_ROWS, ERRORS_GAUSS, ERRORS_HESSIAN };
 
 typedef struct error_meter {
@@ -241,17 +242,18 @@ typedef struct error_meter {
     const sums *sums;     /* ERRORS_HESSIAN */
 } error_meter;
 
-/* v H v^T, H packed */
+/* v H v^T / (tr H / n), H packed */
 static double quadratic_form(const llmq_hessian *h, const float *v)
 {
-    double sum = 0;
+    double sum = 0, trace = 0;
     for (size_t i = 0; i < h->cols; i++) {
         const float *row = h->h + i * (i + 1) / 2;
         double dot = 0.5 * (double)row[i] * v[i];
         for (size_t j = 0; j < i; j++) dot += (double)row[j] * v[j];
         sum += 2 * dot * v[i];
+        trace += (double)row[i];
     }
-    return sum;
+    return trace > 0 ? sum / trace * h->cols : 0;
 }
 
 static void gaussian_row(float *w, uint32_t n, uint32_t seed)
@@ -303,8 +305,8 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
             fail("%s: a weight is not finite", name);
         check(llmq_tensor_decode(&t, 0, back, work, work_size), "decoding");
         for (uint32_t j = 0; j < from->cols; j++) back[j] = w[j] - back[j];
-        if (factor) e = quadratic_form(&h, back), q = quadratic_form(&h, w);
-        else for (uint32_t j = 0; j < from->cols; j++) e += (double)back[j] * back[j], q += (double)w[j] * w[j];
+        for (uint32_t j = 0; j < from->cols; j++) e += (double)back[j] * back[j], q += (double)w[j] * w[j];
+        if (factor) e = quadratic_form(&h, back);
         square += e, power += q;
         if (q > 0) ratio += e / q, squares += e / q * (e / q);
     }

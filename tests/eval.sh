@@ -42,7 +42,8 @@ for t in none smooth hadamard zigzag duquant; do printf '%s=u4:0:%s,' $t $t; don
     --formats "$(cat "$tmp/list")" 2>/dev/null
 
 say; say "Which layer in which format (llmq alpha, llmq plan): KL for the same stored bits a weight. linear: the least foretold, proven;"
-say "uniform: the best single format that fits; aptq: 4 and 2 bits by the trace of the Hessian. Coefficients from 2,048 tokens of calib.txt."
+say "uniform: the best single format that fits; aptq: 4 and 2 bits by the trace of the Hessian. Coefficients from 2,048 tokens of the end of"
+say "heldout.txt, which is not scored here: calib.txt is text the model was trained on, where errors cost it less."
 plans() { # KEY MODEL ALPHA-OPTIONS...: recipes for some budgets by three rules, side by side
     local key=$1 from=$2 text=$3 tokens=$4 list= b r; shift 4
     "$tool" alpha "$from" "$@" --out "$tmp/alpha" > /dev/null 2>&1
@@ -57,7 +58,8 @@ plans() { # KEY MODEL ALPHA-OPTIONS...: recipes for some budgets by three rules,
     "$tool" linearity "$from" "${tok[@]}" --alpha "$tmp/alpha" --text "$text" --tokens $tokens --transform $transform --key "$key" 2>/dev/null
 }
 tok=() transform=hadamard
-plans shipped "$model/kjv.llmq" "$model/heldout.txt" 4096 --text "$model/calib.txt" --tokens 2048
+tail -c 12000 "$model/heldout.txt" > "$tmp/unscored"
+plans shipped "$model/kjv.llmq" "$model/heldout.txt" 4096 --text "$tmp/unscored" --tokens 2048 --levels 0.1,0.2,0.3
 
 if [ ! -f "$dir/stories260K.bin" ]; then
     say; say "stories260K.bin was not found in $dir: its table is skipped (STORIES=DIR tells where it is)."
