@@ -217,6 +217,11 @@
 #else
 #define LLMQ__NEAREST(isa) , llmq__nearest_##isa
 #endif
+#if LLMQ_NO_ENCODER || LLMQ_NO_TRELLIS
+#define LLMQ__VITERBI(isa)
+#else
+#define LLMQ__VITERBI(isa) , llmq__viterbi
+#endif
 #if LLMQ_NO_CALIBRATION
 #define LLMQ__PRODUCTS(isa)
 #else
@@ -227,7 +232,7 @@
     static const llmq_kernels llmq__table_##rows = {                                                                              \
         name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
         llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
-        LLMQ__NEAREST(floats) LLMQ__PRODUCTS(floats)                                                                              \
+        LLMQ__NEAREST(floats) LLMQ__VITERBI(floats) LLMQ__PRODUCTS(floats)                                                                             \
     }
 
 /* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
@@ -251,6 +256,7 @@ LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
     uint32_t i;
     for (kind = LLMQ__KIND_G2; kind <= LLMQ__KIND_V2N64; kind++)
         if (llmq__kind_bits(kind) == f->bits && llmq__kind_p(kind) == f->p) break;
+    if (f->taps[0]) return LLMQ__KIND_OTHER;
     if (kind > LLMQ__KIND_V2N64) return LLMQ__KIND_OTHER;
     if (kind == LLMQ__KIND_G8) return f->points == llmq__g8 ? kind : LLMQ__KIND_OTHER;
     if (f->id != LLMQ_FORMAT_CUSTOM) return kind;
@@ -3303,8 +3309,12 @@ LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__la
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
     uint16_t code[LLMQ__UNIT];
-    for (done = 0; done < count; done += take) {
-        llmq__place at = llmq__find_code(f->bits, l->codes, first + done);
+    for (done = 0; done < n && f->taps[0]; done += take) {
+        take = llmq__min(n - done, LLMQ__CHUNK);
+        llmq__points(t, l, row, j + done, take, e + done);
+    }
+    for (; done < count; done += take) {
+        llmq__place at = llmq__find_code(l, first + done);
         take = llmq__min(count - done, at.room - at.k);
         llmq__unpack_run_rvv(row + l->scales + at.unit, &at, take, code);
         llmq__look_up_rvv(f, code, at.shift, take, e + done * f->p);
@@ -4235,6 +4245,10 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
 {
     const llmq_format *f = &t->format;
     uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
+    for (; n && f->taps[0]; n -= take, j += take, e += take) {
+        take = llmq__min(n, LLMQ__CHUNK);
+        llmq__points(t, l, row, j, take, e);
+    }
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
         uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
         const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;

@@ -37,7 +37,8 @@ plot "$b/eval-grid.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" title
 PLOT
 
 list=
-"$b/llmq" alpha $model/kjv.llmq --text $model/calib.txt --tokens 1024 --out "$b/plan.alpha" > /dev/null 2>&1
+tail -c 12000 $model/heldout.txt > "$b/unscored"
+"$b/llmq" alpha $model/kjv.llmq --text "$b/unscored" --tokens 1024 --out "$b/plan.alpha" > /dev/null 2>&1
 for bits in 2.5 2.75 3 3.25 3.5 4 4.5 5; do
     for rule in linear uniform aptq; do
         [ $rule$bits = aptq4.5 ] || [ $rule$bits = aptq5 ] && continue # it has 4 and 2 bits only
