@@ -2025,6 +2025,9 @@ static const llmq__builtin llmq__builtins[] = {
     { "v3n512", llmq__v3n512,  LLMQ__UNIT_V3N512,  44, 9,  3, 0, { 0 } },
     { "v4n256", llmq__v4n256,  LLMQ__UNIT_V4N256,  45, 8,  4, 0, { 0 } },
 #endif
+    { "u4",     llmq__g8 + 120, 2.5f,              50, 4,  1, 1, { 0 } }, /* -8 ... 7 */
+    { "u6",     llmq__g8 + 96, 10.5f,              51, 6,  1, 1, { 0 } }, /* -32 ... 31 */
+    { "u8",     llmq__g8,      42.5f,              52, 8,  1, 1, { 0 } },
 #if !LLMQ_NO_TRELLIS
     { "t1",    llmq__t1,       LLMQ__UNIT_T1,      60, 1,  1, 0, { 0x066, 0x026, 0x01a, 0x059 } },
     { "t2",    llmq__t2,       LLMQ__UNIT_T2,      61, 2,  1, 0, { 0x03c, 0x016, 0x071, 0x000 } },
@@ -2034,9 +2037,6 @@ static const llmq__builtin llmq__builtins[] = {
     { "t3s",   llmq__t3s,      LLMQ__UNIT_T3S,     65, 3,  1, 0, { 0x050, 0x08a, 0x160, 0x001 } },
     { "t4s",   llmq__t4s,      LLMQ__UNIT_T4S,     66, 4,  1, 0, { 0x02c, 0x0c2, 0x118, 0x001 } },
 #endif
-    { "u4",     llmq__g8 + 120, 2.5f,              50, 4,  1, 1, { 0 } }, /* -8 ... 7 */
-    { "u6",     llmq__g8 + 96, 10.5f,              51, 6,  1, 1, { 0 } }, /* -32 ... 31 */
-    { "u8",     llmq__g8,      42.5f,              52, 8,  1, 1, { 0 } },
 };
 
 static uint32_t llmq__ceil_log2(uint32_t n)
