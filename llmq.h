@@ -1947,19 +1947,23 @@ static const int8_t llmq__v4n256[1024] = {
 
 #if !LLMQ_NO_TRELLIS
 /* Trellises, from tests/gen/trellis.c, with the MSE of an open search. */
+#define LLMQ__TAPS_T1 0x066, 0x026, 0x01a, 0x059
 #define LLMQ__UNIT_T1 75.46345f
 static const int8_t llmq__t1[16] = { /* 0.28179, 0.52 dB; {1 2 5 6} {1 2 5} {1 3 4} {0 3 4 6} */
     -124, -101, -53, -48, -44, -44, -22, -22, 23, 19, 42, 45, 53, 54, 97, 127,
 };
+#define LLMQ__TAPS_T2 0x03c, 0x016, 0x071, 0x000
 #define LLMQ__UNIT_T2 59.28129f
 static const int8_t llmq__t2[16] = { /* 0.07511, 0.80 dB; {2 3 4 5} {1 2 4} {0 4 5 6} */
     -127, -84, -68, -51, -38, -26, -16, -6, 6, 16, 27, 38, 51, 68, 84, 127,
 };
+#define LLMQ__TAPS_T3 0x022, 0x070, 0x001, 0x000
 #define LLMQ__UNIT_T3 46.74695f
 static const int8_t llmq__t3[32] = { /* 0.01994, 1.06 dB; {1 5} {4 5 6} {0} */
     -127, -97, -78, -58, -70, -55, -42, -31, -43, -32, -22, -13, -22, -13, -4, 5,
     -4, 5, 13, 22, 13, 22, 32, 44, 32, 43, 55, 70, 58, 79, 97, 127,
 };
+#define LLMQ__TAPS_T4 0x02c, 0x046, 0x001, 0x000
 #define LLMQ__UNIT_T4 38.83169f
 static const int8_t llmq__t4[64] = { /* 0.00514, 1.19 dB; {2 3 5} {1 2 6} {0} */
     -127, -105, -91, -81, -72, -66, -61, -52, -57, -50, -45, -40, -45, -39, -34, -29,
@@ -1967,11 +1971,13 @@ static const int8_t llmq__t4[64] = { /* 0.00514, 1.19 dB; {2 3 5} {1 2 6} {0} */
     -2, 2, 6, 9, 6, 10, 14, 17, 13, 17, 21, 25, 21, 25, 30, 35,
     30, 35, 40, 46, 40, 45, 51, 58, 53, 62, 67, 73, 81, 91, 105, 126,
 };
+#define LLMQ__TAPS_T2S 0x03a, 0x094, 0x08e, 0x161
 #define LLMQ__UNIT_T2S 52.87849f
 static const int8_t llmq__t2s[32] = { /* 0.07109, 0.56 dB; {1 3 4 5} {2 4 7} {1 2 3 7} {0 5 6 8} */
     -125, -88, -72, -82, -50, -54, -53, -42, -34, -28, -22, -26, -11, -13, -9, -1,
     3, 11, 13, 10, 25, 24, 27, 35, 46, 54, 52, 50, 80, 77, 89, 127,
 };
+#define LLMQ__TAPS_T3S 0x050, 0x08a, 0x160, 0x001
 #define LLMQ__UNIT_T3S 42.98922f
 static const int8_t llmq__t3s[64] = { /* 0.01844, 0.72 dB; {4 6} {1 3 7} {5 6 8} {0} */
     -125, -101, -87, -79, -70, -60, -52, -45, -68, -59, -51, -46, -40, -35, -29, -27,
@@ -1979,6 +1985,7 @@ static const int8_t llmq__t3s[64] = { /* 0.01844, 0.72 dB; {4 6} {1 3 7} {5 6 8}
     -5, -2, 3, 5, 10, 13, 18, 21, 11, 13, 19, 21, 27, 30, 36, 40,
     27, 30, 36, 40, 46, 52, 60, 68, 48, 54, 61, 73, 78, 88, 101, 127,
 };
+#define LLMQ__TAPS_T4S 0x02c, 0x0c2, 0x118, 0x001
 #define LLMQ__UNIT_T4S 35.78213f
 static const int8_t llmq__t4s[128] = { /* 0.00469, 0.80 dB; {2 3 5} {1 6 7} {3 4 8} {0} */
     -124, -106, -94, -86, -80, -75, -67, -62, -72, -65, -61, -57, -56, -51, -47, -45,
@@ -2029,13 +2036,13 @@ static const llmq__builtin llmq__builtins[] = {
     { "u6",     llmq__g8 + 96, 10.5f,              51, 6,  1, 1, { 0 } }, /* -32 ... 31 */
     { "u8",     llmq__g8,      42.5f,              52, 8,  1, 1, { 0 } },
 #if !LLMQ_NO_TRELLIS
-    { "t1",    llmq__t1,       LLMQ__UNIT_T1,      60, 1,  1, 0, { 0x066, 0x026, 0x01a, 0x059 } },
-    { "t2",    llmq__t2,       LLMQ__UNIT_T2,      61, 2,  1, 0, { 0x03c, 0x016, 0x071, 0x000 } },
-    { "t3",    llmq__t3,       LLMQ__UNIT_T3,      62, 3,  1, 0, { 0x022, 0x070, 0x001, 0x000 } },
-    { "t4",    llmq__t4,       LLMQ__UNIT_T4,      63, 4,  1, 0, { 0x02c, 0x046, 0x001, 0x000 } },
-    { "t2s",   llmq__t2s,      LLMQ__UNIT_T2S,     64, 2,  1, 0, { 0x03a, 0x094, 0x08e, 0x161 } },
-    { "t3s",   llmq__t3s,      LLMQ__UNIT_T3S,     65, 3,  1, 0, { 0x050, 0x08a, 0x160, 0x001 } },
-    { "t4s",   llmq__t4s,      LLMQ__UNIT_T4S,     66, 4,  1, 0, { 0x02c, 0x0c2, 0x118, 0x001 } },
+    { "t1",    llmq__t1,       LLMQ__UNIT_T1,      60, 1,  1, 0, { LLMQ__TAPS_T1 } },
+    { "t2",    llmq__t2,       LLMQ__UNIT_T2,      61, 2,  1, 0, { LLMQ__TAPS_T2 } },
+    { "t3",    llmq__t3,       LLMQ__UNIT_T3,      62, 3,  1, 0, { LLMQ__TAPS_T3 } },
+    { "t4",    llmq__t4,       LLMQ__UNIT_T4,      63, 4,  1, 0, { LLMQ__TAPS_T4 } },
+    { "t2s",   llmq__t2s,      LLMQ__UNIT_T2S,     64, 2,  1, 0, { LLMQ__TAPS_T2S } },
+    { "t3s",   llmq__t3s,      LLMQ__UNIT_T3S,     65, 3,  1, 0, { LLMQ__TAPS_T3S } },
+    { "t4s",   llmq__t4s,      LLMQ__UNIT_T4S,     66, 4,  1, 0, { LLMQ__TAPS_T4S } },
 #endif
 };
 
