@@ -1143,7 +1143,7 @@ struct llmq_kernels {
 #endif
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
     /* Viterbi's algorithm for up to LLMQ_LANES = 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
-       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it, times weight[step];
+       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it, times weight[step][16];
        state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
        first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
        2 * states + sets rows of 16 in all. */
@@ -3252,7 +3252,7 @@ LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint3
     LLMQ__EXACT
     float *cost = sum + 2 * LLMQ__LANES * (size_t)states, d;
     uint32_t t, s, i, k;
-    for (t = 0; t < steps; t++, x += LLMQ__LANES, choice += states) {
+    for (t = 0; t < steps; t++, x += LLMQ__LANES, weight += LLMQ__LANES, choice += states) {
         const float *from = sum + (t % 2 ? LLMQ__LANES * (size_t)states : 0);
         float *to = sum + (t % 2 ? 0 : LLMQ__LANES * (size_t)states);
         for (s = 0; s < sets; s++)
@@ -3263,7 +3263,7 @@ LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint3
                     d = d * d;
                     if (d < least) least = d;
                 }
-                cost[s * LLMQ__LANES + i] = least * weight[t];
+                cost[s * LLMQ__LANES + i] = least * weight[i];
             }
         for (s = 0; s < states; s++, to += LLMQ__LANES) {
             const float *a = from + (size_t)(s / 2) * LLMQ__LANES, *b = a + (size_t)(states / 2) * LLMQ__LANES;
@@ -3287,9 +3287,10 @@ typedef struct llmq__weaver {
     uint32_t parities, sets, states, memory, raw;
     uint32_t warm;          /* steps of a search on each side of a place whose state it is for */
     int effort;
+    const float *d;         /* weights of the columns; NULL: all the same */
     float *x;               /* the rows, divided by a power of two each, and within a group by another */
     float *points, *sum;    /* sum: two for each state and lane, and one for each set and lane */
-    float *strip, *weight;  /* what is searched: steps of LLMQ__LANES numbers in units of the points, and their weights */
+    float *strip, *weight;  /* what is searched: steps of LLMQ__LANES numbers in units of the points, and weights of their errors */
     float *scale, *share;   /* of each row in the group: its scale, and its weight */
     int32_t *exponent;      /* of each row, and then of each row in the group: what it was divided by */
     uint16_t *choice, *index;
@@ -3330,7 +3331,7 @@ static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, int effor
     a->e.format = &t->format;
     a->e.layout = llmq__layout_of(t);
     a->e.kernels = llmq__kernels(t->kernels);
-    a->e.weight = 0;
+    a->e.weight = a->d = 0;
     a->effort = effort;
     a->parities = llmq__parities(&t->format);
     a->memory = llmq__memory(&t->format);
@@ -3343,7 +3344,7 @@ static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, int effor
     a->points = (float *)llmq__spend(&purse, t->format.n, sizeof(float));
     a->sum = (float *)llmq__spend(&purse, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
     a->strip = (float *)llmq__spend(&purse, most, LLMQ__LANES * sizeof(float));
-    a->weight = (float *)llmq__spend(&purse, most, sizeof(float));
+    a->weight = (float *)llmq__spend(&purse, most, LLMQ__LANES * sizeof(float));
     a->scale = (float *)llmq__spend(&purse, rows, sizeof(float));
     a->share = (float *)llmq__spend(&purse, rows, sizeof(float));
     a->exponent = (int32_t *)llmq__spend(&purse, 2 * rows, sizeof(int32_t));
@@ -3367,20 +3368,25 @@ static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, int effor
 /* The row of a ring that a search is at, `steps` after `start`; both less than some rings. */
 static uint32_t llmq__turn(const llmq__weaver *a, uint32_t start, uint32_t steps) { return (start + steps) % a->ring.rows; }
 
-/* Search `steps` steps from row `start` on, columns [j, j + lanes) of a->x. state: where each lane begins; NULL: anywhere. */
-static void llmq__weave_search(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start, uint32_t steps, const uint32_t *state)
+/* Search `steps` steps of the strip. state: where each lane begins; NULL: anywhere. */
+static void llmq__weave_search(llmq__weaver *a, uint32_t lanes, uint32_t steps, const uint32_t *state)
 {
-    uint32_t i, l, s;
-    for (i = 0; i < steps; i++) {
-        uint32_t t = llmq__turn(a, start, i);
-        const float *x = a->x + (size_t)t * cols + j;
-        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, *to = a->strip + i * (size_t)LLMQ__LANES;
-        for (l = 0; l < LLMQ__LANES; l++) to[l] = l < lanes ? x[l] * inverse : 0.0f;
-        a->weight[i] = a->share[t];
-    }
+    uint32_t l, s;
     for (s = 0; s < a->states; s++)
         for (l = 0; l < LLMQ__LANES; l++) a->sum[s * LLMQ__LANES + l] = !state || l >= lanes || state[l] == s ? 0.0f : LLMQ__FAR;
     a->e.kernels->viterbi(a->points, a->parity, a->raw, a->sets, a->states, a->strip, a->weight, steps, lanes, a->sum, a->choice);
+}
+
+/* The strip: columns [j, j + lanes) of a->x, in rows of `cols` numbers, from row `start` of the ring on. */
+static void llmq__weave_fill(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start, uint32_t steps)
+{
+    uint32_t i, l;
+    for (i = 0; i < steps; i++) {
+        uint32_t t = llmq__turn(a, start, i);
+        const float *x = a->x + (size_t)t * cols + j;
+        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, *to = a->strip + i * (size_t)LLMQ__LANES, *weight = a->weight + i * (size_t)LLMQ__LANES;
+        for (l = 0; l < LLMQ__LANES; l++) to[l] = l < lanes ? x[l] * inverse : 0.0f, weight[l] = a->share[t];
+    }
 }
 
 /* One step back along a lane's best path, from state s behind step i: the bits before it, the code's own the lowest. */
@@ -3427,13 +3433,17 @@ static void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32
     uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = round % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
-        if (round == 0) llmq__weave_search(a, cols, j + k, lanes, rows - a->warm, 2 * a->warm, 0);
+        if (round == 0) {
+            llmq__weave_fill(a, cols, j + k, lanes, rows - a->warm, 2 * a->warm);
+            llmq__weave_search(a, lanes, 2 * a->warm, 0);
+        }
         for (l = 0; l < lanes; l++) {
             if (round == 0) state[l] = llmq__weave_start(a, l);
             for (state[l] = round ? 0 : state[l], i = 0; i < a->memory && round; i++)
                 state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->e.layout.group + k + l] & 1) << i;
         }
-        llmq__weave_search(a, cols, j + k, lanes, start, rows, state);
+        llmq__weave_fill(a, cols, j + k, lanes, start, rows);
+        llmq__weave_search(a, lanes, rows, state);
         for (l = 0; l < lanes; l++) llmq__weave_codes(a, state[l], start, l, k + l);
     }
 }
@@ -3461,8 +3471,8 @@ static void llmq__weave_shares(llmq__weaver *a)
     }
 }
 
-/* Columns [j, j + n) of the ring, which are group g, into records from out on. */
-LLMQ__APART void llmq__weave_group(llmq__weaver *a, const llmq_tensor *t, uint32_t g, uint32_t j, uint32_t n, uint8_t *out)
+/* Codes and scales for columns [j, j + n) of a->x, a group, in rows of `cols` numbers. */
+LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n)
 {
     LLMQ__EXACT
     /* Rounds of a search with the scales, and scales that fit its codes best. They go twice as far as the fit says, since the next
@@ -3471,29 +3481,37 @@ LLMQ__APART void llmq__weave_group(llmq__weaver *a, const llmq_tensor *t, uint32
     static const uint8_t rounds[3] = { 4, 1, 8 };
     float lane[LLMQ__LANES], num, den, fit;
     int32_t *exponent = a->exponent + a->ring.rows;
-    uint32_t r, round, i, rows = a->ring.rows;
+    uint32_t r, round, rows = a->ring.rows;
     for (r = 0; r < rows; r++) {
-        float *x = a->x + (size_t)r * t->cols + j;
+        float *x = a->x + (size_t)r * cols + j;
         exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
         LLMQ_MEMSET(lane, 0, sizeof lane);
         llmq__add_lanes(x, x, n, lane);
-        a->scale[r] = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / t->format.unit;
+        a->scale[r] = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / a->e.format->unit;
     }
     for (round = 0; round < rounds[a->effort]; round++) {
         int last = round + 1 == rounds[a->effort];
         llmq__weave_shares(a);
-        llmq__weave_round(a, t->cols, j, n, round);
+        llmq__weave_round(a, cols, j, n, round);
         for (r = 0; r < rows; r++) {
             a->e.code = a->index + (size_t)r * a->e.layout.group;
-            (a->e.weight ? llmq__products_weighted : llmq__products)(&a->e, a->x + (size_t)r * t->cols + j, n, &num, &den);
+            (a->e.weight ? llmq__products_weighted : llmq__products)(&a->e, a->x + (size_t)r * cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
             if (last) a->scale[r] = fit;
             else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
         }
     }
+}
+
+/* Columns [j, j + n) of the ring, which are group g, into records from out on. */
+LLMQ__APART void llmq__weave_group(llmq__weaver *a, const llmq_tensor *t, uint32_t g, uint32_t j, uint32_t n, uint8_t *out)
+{
+    uint32_t r, i, rows = a->ring.rows;
+    if (a->d) a->e.weight = a->d + j;
+    llmq__weave_fit(a, t->cols, j, n);
     for (r = 0; r < rows; r++) {
         uint8_t *row = out + r * t->row_size;
-        llmq__store16(row + 2 * g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), exponent[r]));
+        llmq__store16(row + 2 * g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
         for (i = 0; i < n; i++) llmq__pack(row + a->e.layout.scales, &a->e.layout, j + i, a->code[(size_t)r * a->e.layout.group + i]);
     }
 }
@@ -3521,7 +3539,7 @@ LLMQ__APART llmq_status llmq__weave_ring(llmq__weaver *a, const llmq_tensor *t, 
 static int llmq__ring_starts(const llmq_tensor *t, uint32_t r) { return r == t->rows || llmq_ring_start(t, r) == r; }
 
 /* As llmq__encode_rows, for all of t's memory at data. */
-static llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+static llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
     llmq__weaver a;
@@ -3529,6 +3547,7 @@ static llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_
     llmq_status status;
     uint32_t r, i;
     if (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1)) return LLMQ_E_ARG;
+    a.d = d;
     for (r = r0; r < r1; r += a.ring.rows) {
         a.ring = llmq__ring_of(t->rows, r);
         for (i = 0; i < a.ring.rows; i++)
@@ -3588,7 +3607,7 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
 #if !LLMQ_NO_TRELLIS
-    if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
+    if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, 0, options, work, work_size, error);
 #endif
     e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
     if (options) e.clip = options->clip;
