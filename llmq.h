@@ -3241,6 +3241,32 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
     return LLMQ_OK;
 }
 
+#if !LLMQ_NO_TRELLIS || !LLMQ_NO_CALIBRATION
+/* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
+typedef struct llmq__purse {
+    char *at;
+    size_t used;
+} llmq__purse;
+
+static llmq__purse llmq__purse_of(void *at)
+{
+    llmq__purse p;
+    p.at = (char *)at;
+    p.used = 0;
+    return p;
+}
+
+static size_t llmq__spent(const llmq__purse *p) { return p->used < SIZE_MAX ? p->used : 0; }
+
+static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
+{
+    size_t bytes = llmq__size_mul(a, b), from = p->used;
+    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
+    else p->used = from + (bytes + 3) / 4 * 4;
+    return p->at ? p->at + from : 0;
+}
+#endif
+
 /* -- Trellises. -- */
 
 #if !LLMQ_NO_TRELLIS
@@ -3307,29 +3333,13 @@ static uint32_t llmq__memory(const llmq_format *f)
 /* Rows of the largest ring of a tensor. */
 static uint32_t llmq__ring_most(uint32_t rows) { return rows < 2 * LLMQ_RING ? (rows ? rows : 1) : LLMQ_RING + rows % LLMQ_RING; }
 
-/* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
-typedef struct llmq__purse {
-    char *at;
-    size_t used;
-} llmq__purse;
-
-static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
+/* a's buffers for t, rows of `cols` numbers and groups of `group` of them. */
+static void llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, uint32_t cols, uint32_t group, int effort, llmq__purse *purse)
 {
-    size_t bytes = llmq__size_mul(a, b), from = p->used;
-    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
-    else p->used = from + (bytes + 3) / 4 * 4;
-    return p->at ? p->at + from : 0;
-}
-
-/* a's buffers for t in the memory at `at`, NULL only to count. Returns the bytes; 0 if they do not fit size_t. */
-static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, int effort, void *at)
-{
-    llmq__purse purse;
     size_t rows = llmq__ring_most(t->rows), most, i;
-    purse.at = (char *)at;
-    purse.used = 0;
     a->e.format = &t->format;
     a->e.layout = llmq__layout_of(t);
+    a->e.layout.group = group;
     a->e.kernels = llmq__kernels(t->kernels);
     a->e.weight = a->d = 0;
     a->effort = effort;
@@ -3340,29 +3350,27 @@ static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, int effor
     a->raw = (uint32_t)1 << (t->format.bits - 1);
     a->warm = llmq__min(8 * a->memory, (uint32_t)rows); /* at 64 states 4 times the memory cost 0.03 dB more, 11 times 0.01 dB less */
     most = rows > 2 * (size_t)a->warm ? rows : 2 * (size_t)a->warm;
-    a->x = (float *)llmq__spend(&purse, rows * sizeof(float), t->cols);
-    a->points = (float *)llmq__spend(&purse, t->format.n, sizeof(float));
-    a->sum = (float *)llmq__spend(&purse, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
-    a->strip = (float *)llmq__spend(&purse, most, LLMQ__LANES * sizeof(float));
-    a->weight = (float *)llmq__spend(&purse, most, LLMQ__LANES * sizeof(float));
-    a->scale = (float *)llmq__spend(&purse, rows, sizeof(float));
-    a->share = (float *)llmq__spend(&purse, rows, sizeof(float));
-    a->exponent = (int32_t *)llmq__spend(&purse, 2 * rows, sizeof(int32_t));
-    a->choice = (uint16_t *)llmq__spend(&purse, most * a->states, sizeof(uint16_t));
-    a->index = (uint16_t *)llmq__spend(&purse, rows * sizeof(uint16_t), a->e.layout.group);
-    a->parity = (uint8_t *)llmq__spend(&purse, 2 * (size_t)a->states, 1);
-    a->code = (uint8_t *)llmq__spend(&purse, rows, a->e.layout.group);
-    if (at && purse.used < SIZE_MAX) {
-        for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
-        for (i = 0; i < 2 * (size_t)a->states; i++) {
-            uint32_t k, v;
-            for (a->parity[i] = 0, k = 0; k < a->parities; k++) {
-                for (v = (uint32_t)i & t->format.taps[k]; v & (v - 1);) v = (v & (v - 1)) & ((v & (v - 1)) - 1); /* two bits at a time */
-                a->parity[i] |= (uint8_t)((v != 0) << k);
-            }
+    a->x = (float *)llmq__spend(purse, rows * sizeof(float), cols);
+    a->points = (float *)llmq__spend(purse, t->format.n, sizeof(float));
+    a->sum = (float *)llmq__spend(purse, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
+    a->strip = (float *)llmq__spend(purse, most, LLMQ__LANES * sizeof(float));
+    a->weight = (float *)llmq__spend(purse, most, LLMQ__LANES * sizeof(float));
+    a->scale = (float *)llmq__spend(purse, rows, sizeof(float));
+    a->share = (float *)llmq__spend(purse, rows, sizeof(float));
+    a->exponent = (int32_t *)llmq__spend(purse, 2 * rows, sizeof(int32_t));
+    a->choice = (uint16_t *)llmq__spend(purse, most * a->states, sizeof(uint16_t));
+    a->index = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
+    a->parity = (uint8_t *)llmq__spend(purse, 2 * (size_t)a->states, 1);
+    a->code = (uint8_t *)llmq__spend(purse, rows, group);
+    if (!purse->at) return;
+    for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
+    for (i = 0; i < 2 * (size_t)a->states; i++) {
+        uint32_t k, v;
+        for (a->parity[i] = 0, k = 0; k < a->parities; k++) {
+            for (v = (uint32_t)i & t->format.taps[k]; v & (v - 1);) v = (v & (v - 1)) & ((v & (v - 1)) - 1); /* two bits at a time */
+            a->parity[i] |= (uint8_t)((v != 0) << k);
         }
     }
-    return purse.used < SIZE_MAX ? purse.used : 0;
 }
 
 /* The row of a ring that a search is at, `steps` after `start`; both less than some rings. */
@@ -3543,16 +3551,17 @@ static llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_
                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
     llmq__weaver a;
-    size_t used = llmq__weaver_init(&a, t, options ? options->effort : LLMQ_EFFORT_DEFAULT, work);
+    llmq__purse purse = llmq__purse_of(work);
     llmq_status status;
     uint32_t r, i;
     if (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1)) return LLMQ_E_ARG;
+    llmq__weaver_init(&a, t, t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
     a.d = d;
     for (r = r0; r < r1; r += a.ring.rows) {
         a.ring = llmq__ring_of(t->rows, r);
         for (i = 0; i < a.ring.rows; i++)
             if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
-        status = llmq__weave_ring(&a, t, w, stride, data + r * t->row_size, (char *)work + used, work_size - used);
+        status = llmq__weave_ring(&a, t, w, stride, data + r * t->row_size, (char *)work + purse.used, work_size - purse.used);
         if (status != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + a.ring.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
         w += a.ring.rows * stride;
@@ -3570,7 +3579,9 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 #if !LLMQ_NO_TRELLIS
     if (t->format.taps[0]) {
         llmq__weaver a;
-        return llmq__size_add(llmq__weaver_init(&a, t, 0, 0), llmq_transform_work_size(&t->transform, t->cols));
+        llmq__purse purse = llmq__purse_of(0);
+        llmq__weaver_init(&a, t, t->cols, llmq__layout_of(t).group, 0, &purse);
+        return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
     }
 #endif
     points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
@@ -4414,6 +4425,7 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 
 #define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
 #define LLMQ__FED 16     /* rows of W that are encoded together, one a lane */
+#define LLMQ__RINGS 4u   /* rings of a trellis that are: more would search faster, and take 1.5 KB of workspace a column each */
 #define LLMQ__STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
 
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
@@ -4592,7 +4604,7 @@ typedef struct llmq__fed {
     float scale, inverse, down;  /* in the group: w' = point * scale; w is w * down * inverse in units of the grid */
 } llmq__fed;
 
-/* What encodes LLMQ__FED rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+/* What encodes `room` rows at a time. Buffers of a number for each column and row keep the rows side by side. */
 typedef struct llmq__feeder {
     llmq__encoder e;
     const llmq_tensor *t;
@@ -4600,11 +4612,17 @@ typedef struct llmq__feeder {
     float *error;      /* w, until its column is quantized, and then w - w' */
     float *target;     /* f: what the errors of earlier columns add to w; behind it as much for a step of first order */
     float *points;     /* the grid in the metric of a vector, p > 1 */
-    float *x;          /* vectors to be quantized: LLMQ__FED of p numbers */
-    llmq__fed *row;    /* LLMQ__FED of them */
+    float *x;          /* vectors to be quantized: p numbers for each row */
+    llmq__fed *row;
     uint8_t *out;      /* the first row's record */
-    uint32_t rows;
+    uint32_t rows, room;
     int effort;
+    void (*scales)(struct llmq__feeder *a, uint32_t s, uint32_t n);    /* of a group */
+    void (*vector)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
+#if !LLMQ_NO_TRELLIS
+    llmq__weaver fit, feed;  /* of a group of one ring; of a column of some */
+    float *share;      /* of each row in the group */
+#endif
 } llmq__feeder;
 
 /* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
@@ -4617,32 +4635,37 @@ LLMQ__APART void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uin
     for (; k0 < k1; k0 += n) {
         n = llmq__min(8, k1 - k0);
         for (i = 0; i < n; i++) {
-            out[i] = a->target + (size_t)(k0 + i) * LLMQ__FED;
+            out[i] = a->target + (size_t)(k0 + i) * a->room;
             m[i] = a->f->m + llmq__packed(k0 + i) + t0;
         }
-        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * LLMQ__FED, LLMQ__FED, n, t1 - t0, LLMQ__FED);
+        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * a->room, a->room, n, t1 - t0, a->room);
     }
+}
+
+/* The scale of row r, divided by 2^own, in the group of the s-th column is `bits`. */
+static void llmq__feed_scale(const llmq__feeder *a, uint32_t s, uint32_t r, uint16_t bits, int32_t own)
+{
+    uint16_t stored = llmq__raise_scale(bits, a->row[r].exponent + own);
+    llmq__store16(a->out + r * a->t->row_size + 2 * (size_t)(a->f->column[s] / a->e.layout.group), stored);
+    a->row[r].down = llmq__bits_float((uint32_t)(127 - own) << 23);
+    a->row[r].inverse = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
+    a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
 }
 
 /* Scales of a group, columns [s, s + n) in order, for all rows. */
 LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
 {
-    uint32_t r, i, group = a->f->column[s] / a->e.layout.group;
+    uint32_t r, i;
     float *y = a->e.row;
     a->e.weight = a->f->d ? a->f->d + s : 0;
     for (r = 0; r < a->rows; r++) {
-        uint8_t *record = a->out + r * a->t->row_size;
         int32_t own;
-        uint16_t bits, stored;
-        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * LLMQ__FED + r] + a->target[(size_t)(s + i) * LLMQ__FED + r];
+        uint16_t bits;
+        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * a->room + r] + a->target[(size_t)(s + i) * a->room + r];
         bits = llmq__choose_scale(&a->e, y, n, &own, a->effort);
-        stored = llmq__raise_scale(bits, a->row[r].exponent + own);
-        llmq__store16(record + 2 * group, stored);
-        a->row[r].down = llmq__bits_float((uint32_t)(127 - own) << 23);
-        a->row[r].inverse = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
-        a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
+        llmq__feed_scale(a, s, r, bits, own);
     }
-    for (; r < LLMQ__FED; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
+    for (; r < a->room; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
 }
 
 /* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
@@ -4653,12 +4676,12 @@ LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t d
     float most = 0.0f;
     for (j = 0; j < dims && a->f->d; j++) most = a->f->d[s + j] > most ? a->f->d[s + j] : most;
     for (j = 0; j < dims; j++) {
-        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * LLMQ__FED;
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * a->room;
         float root = a->f->d ? llmq__sqrt(a->f->d[s + j] / most) : 1.0f;
-        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = f[r];
+        for (r = 0; r < a->room; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
-            for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * LLMQ__FED + r] * (b ? b[i] : 1.0f);
-        for (r = 0; r < LLMQ__FED; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->row[r].down * a->row[r].inverse;
+            for (r = 0; r < a->room; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * a->room + r] * (b ? b[i] : 1.0f);
+        for (r = 0; r < a->room; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->row[r].down * a->row[r].inverse;
         for (k = 0; k < a->e.format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e.points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -4668,7 +4691,7 @@ LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t d
 }
 
 /* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. */
-LLMQ__APART void llmq__feed_vector(const llmq__feeder *a, uint32_t s, uint32_t dims)
+LLMQ__APART void llmq__feed_vector(llmq__feeder *a, uint32_t s, uint32_t dims)
 {
     LLMQ__EXACT
     const llmq_format *f = a->e.format;
@@ -4676,31 +4699,89 @@ LLMQ__APART void llmq__feed_vector(const llmq__feeder *a, uint32_t s, uint32_t d
     uint32_t column = a->f->column[s], group = column / a->e.layout.group, r, j;
     uint32_t index = group * a->e.layout.vectors + column % a->e.layout.group / f->p;
     llmq__feed_metric(a, s, dims);
-    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, LLMQ__FED, a->e.code);
-    else for (r = 0; r < LLMQ__FED; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->room, a->e.code);
+    else for (r = 0; r < a->room; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
     for (r = 0; r < a->rows; r++) {
         uint32_t code = a->row[r].inverse > 0.0f ? a->e.code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
         llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, &a->e.layout, index, code);
         for (j = 0; j < dims; j++) {
-            float *error = &a->error[(size_t)(s + j) * LLMQ__FED + r];
+            float *error = &a->error[(size_t)(s + j) * a->room + r];
             *error = llmq__short(*error - (float)point[j] * a->row[r].scale);
         }
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* As llmq__feed_scales, by encoding the group as it is now, without feedback. */
+LLMQ__APART void llmq__feed_ring_scales(llmq__feeder *a, uint32_t s, uint32_t n)
+{
+    llmq__weaver *fit = &a->fit;
+    uint32_t r, i, t, rows = fit->ring.rows;
+    fit->e.weight = a->f->d ? a->f->d + s : 0;
+    for (r = 0; r < a->rows; r += rows) {
+        for (t = 0; t < rows; t++)
+            for (fit->exponent[t] = a->row[r + t].exponent, i = 0; i < n; i++)
+                fit->x[t * (size_t)n + i] = a->error[(size_t)(s + i) * a->room + r + t] + a->target[(size_t)(s + i) * a->room + r + t];
+        llmq__weave_fit(fit, n, 0, n);
+        for (t = 0; t < rows; t++) {
+            uint16_t bits = llmq_f32_to_bf16(fit->scale[t]);
+            llmq__feed_scale(a, s, r + t, bits, fit->exponent[rows + t] - fit->exponent[t]);
+            fit->scale[t] = llmq_bf16_to_f32(bits);
+        }
+        llmq__weave_shares(fit);
+        LLMQ_MEMCPY(a->share + r, fit->share, rows * sizeof(float));
+    }
+}
+
+/* `steps` steps of the s-th column from row `start` of each ring on; a lane is a ring. */
+static void llmq__feed_strip(llmq__feeder *a, uint32_t start, uint32_t steps)
+{
+    llmq__weaver *feed = &a->feed;
+    uint32_t rows = feed->ring.rows, lanes = a->rows / rows, i, l;
+    for (i = 0; i < steps; i++) {
+        float *to = feed->strip + i * (size_t)LLMQ__LANES, *weight = feed->weight + i * (size_t)LLMQ__LANES;
+        for (l = 0; l < LLMQ__LANES; l++) {
+            uint32_t r = l * rows + llmq__turn(feed, start, i);
+            to[l] = l < lanes ? a->x[r] : 0.0f;
+            weight[l] = l < lanes ? a->share[r] : 0.0f;
+        }
+    }
+}
+
+/* As llmq__feed_vector. */
+LLMQ__APART void llmq__feed_column(llmq__feeder *a, uint32_t s, uint32_t dims)
+{
+    llmq__weaver *feed = &a->feed;
+    uint32_t state[LLMQ__LANES] = { 0 }, rows = feed->ring.rows, lanes = a->rows / rows, r, l;
+    llmq__feed_metric(a, s, dims);
+    llmq__feed_strip(a, rows - feed->warm, 2 * feed->warm);
+    llmq__weave_search(feed, lanes, 2 * feed->warm, 0);
+    for (l = 0; l < lanes; l++) state[l] = llmq__weave_start(feed, l);
+    llmq__feed_strip(a, 0, rows);
+    llmq__weave_search(feed, lanes, rows, state);
+    for (l = 0; l < lanes; l++) llmq__weave_codes(feed, state[l], 0, l, l);
+    for (r = 0; r < a->rows; r++) {
+        size_t at = r % rows * (size_t)feed->e.layout.group + r / rows;
+        float *error = &a->error[s * (size_t)a->room + r];
+        llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, &a->e.layout, a->f->column[s], feed->code[at]);
+        *error = llmq__short(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
+    }
+}
+#endif
+
 /* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
 LLMQ__APART void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
 {
     uint32_t p = a->e.format->p, strip = LLMQ__STRIP / p * p, end = s + n, b, v, last, dims;
-    llmq__feed_scales(a, s, n);
+    a->scales(a, s, n);
     for (b = s; b < end; b = last) {
         last = b + llmq__min(strip, end - b);
         llmq__feed(a, s, b, b, last);
         for (v = b; v < last; v += dims) {
             dims = llmq__min(p, end - v);
             llmq__feed(a, b, v, v, v + dims);
-            llmq__feed_vector(a, v, dims);
+            a->vector(a, v, dims);
         }
     }
     llmq__feed(a, s, end, end, a->t->cols);
@@ -4713,22 +4794,22 @@ static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
     LLMQ__EXACT
     const llmq_feedback *f = a->f;
     uint32_t cols = a->t->cols, j, k, r;
-    LLMQ_MEMCPY(y + (size_t)s * LLMQ__FED, a->target + (size_t)s * LLMQ__FED, (size_t)(cols - s) * LLMQ__FED * sizeof *y);
+    LLMQ_MEMCPY(y + (size_t)s * a->room, a->target + (size_t)s * a->room, (size_t)(cols - s) * a->room * sizeof *y);
     for (k = s; k < cols; k++)
         for (j = s; j < k; j++)
-            for (r = 0; r < LLMQ__FED; r++) y[k * (size_t)LLMQ__FED + r] -= y[j * (size_t)LLMQ__FED + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < a->room; r++) y[k * (size_t)a->room + r] -= y[j * (size_t)a->room + r] * f->m[llmq__packed(k) + j];
     for (k = cols; k-- > s;)
         for (j = s; j < k; j++)
-            for (r = 0; r < LLMQ__FED; r++) y[j * (size_t)LLMQ__FED + r] -= y[k * (size_t)LLMQ__FED + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < a->room; r++) y[j * (size_t)a->room + r] -= y[k * (size_t)a->room + r] * f->m[llmq__packed(k) + j];
     for (k = s; k < cols; k++)
-        for (r = 0; r < LLMQ__FED; r++)
-            a->target[k * (size_t)LLMQ__FED + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)LLMQ__FED + r];
+        for (r = 0; r < a->room; r++)
+            a->target[k * (size_t)a->room + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)a->room + r];
 }
 
 /* Rows r ... r + a->rows of W, the first at w. */
 LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
 {
-    const size_t all = (size_t)a->t->cols * LLMQ__FED;
+    const size_t all = (size_t)a->t->cols * a->room;
     uint32_t r, s, n;
     llmq_status status;
     LLMQ_MEMSET(a->error, 0, all * sizeof(float));
@@ -4738,7 +4819,7 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
         a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e.row);
         status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e.row, a->t->cols, work, work_size, a->t->kernels);
         if (status != LLMQ_OK) return status;
-        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * LLMQ__FED + r] = a->e.row[a->f->column[s]];
+        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * a->room + r] = a->e.row[a->f->column[s]];
     }
     for (s = 0; s < a->t->cols; s += n) {
         n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s] / a->e.layout.group * a->e.layout.group);
@@ -4748,52 +4829,82 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
     return LLMQ_OK;
 }
 
-/* Floats of the workspace, besides the codes: a row, the grid twice, three numbers a column and row, vectors, four numbers a row. */
-static size_t llmq__feeder_floats(const llmq_tensor *t)
+/* a's buffers for t. */
+static void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__purse *purse)
 {
-    size_t grid = llmq__size_mul((size_t)1 << t->format.bits, 2 * (size_t)t->format.p), lanes = llmq__size_mul(t->cols, 3 * LLMQ__FED + 1);
-    return llmq__size_add(llmq__size_add(lanes, LLMQ__FED * (t->format.p + 4)), grid);
+    size_t grid = (size_t)llmq__table(&t->format) * t->format.p, codes = llmq__layout_of(t).vectors, i;
+    a->t = t;
+    a->f = f;
+    a->effort = effort;
+    a->scales = llmq__feed_scales;
+    a->vector = llmq__feed_vector;
+    a->room = LLMQ__FED;
+#if !LLMQ_NO_TRELLIS
+    if (t->format.taps[0]) { /* some rings of one size, or the last one */
+        a->scales = llmq__feed_ring_scales;
+        a->vector = llmq__feed_column;
+        a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
+        if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
+        llmq__weaver_init(&a->fit, t, llmq__layout_of(t).group, llmq__layout_of(t).group, effort, purse);
+        llmq__weaver_init(&a->feed, t, 1, LLMQ__RINGS, effort, purse);
+        a->share = (float *)llmq__spend(purse, a->room, sizeof(float));
+    }
+#endif
+    a->e.kernels = llmq__kernels(t->kernels);
+    a->e.format = &t->format;
+    a->e.layout = llmq__layout_of(t);
+    a->e.weight = 0;
+    a->e.clip = 0.0f;
+    a->e.row = (float *)llmq__spend(purse, t->cols, sizeof(float));
+    a->e.points = (float *)llmq__spend(purse, grid, sizeof(float));
+    a->e.code = (uint16_t *)llmq__spend(purse, codes > a->room ? codes : a->room, sizeof(uint16_t));
+    a->points = (float *)llmq__spend(purse, grid, sizeof(float));
+    a->error = (float *)llmq__spend(purse, t->cols, a->room * sizeof(float));
+    a->target = (float *)llmq__spend(purse, t->cols, 2 * a->room * sizeof(float));
+    a->x = (float *)llmq__spend(purse, t->format.p, a->room * sizeof(float));
+    a->row = (llmq__fed *)llmq__spend(purse, a->room, sizeof(llmq__fed));
+    for (i = 0; i < grid && purse->at; i++) a->e.points[i] = (float)t->format.points[i];
 }
 
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 {
-    size_t codes, work;
+    llmq__feeder a;
+    llmq__purse purse = llmq__purse_of(0);
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     if (!t->format.points) return llmq_encode_work_size(t);
-    codes = (llmq__layout_of(t).vectors + LLMQ__FED) * sizeof(uint16_t);
-    work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
-    return llmq__size_add(llmq__size_mul(llmq__feeder_floats(t), sizeof(float)), codes > work ? codes : work);
+    llmq__feeder_init(&a, t, 0, 0, &purse);
+    return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
 }
 
-LLMQ__APART void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, float *at)
+/* Rows that are encoded together from r on, in [r, end). */
+static uint32_t llmq__fed_rows(llmq__feeder *a, uint32_t r, uint32_t end)
 {
-    size_t grid = (size_t)t->format.p << t->format.bits, all = (size_t)t->cols * LLMQ__FED;
-    a->t = t;
-    a->f = f;
-    a->effort = effort;
-    at = llmq__encoder_init(&a->e, t, at);
-    a->points = at, at += grid;
-    a->error = at, at += all;
-    a->target = at, at += 2 * all;
-    a->x = at, at += LLMQ__FED * (size_t)t->format.p;
-    a->row = (llmq__fed *)(void *)at, at += LLMQ__FED * sizeof(llmq__fed) / sizeof(float);
-    a->e.code = (uint16_t *)(void *)at;
+#if !LLMQ_NO_TRELLIS
+    if (a->t->format.taps[0]) {
+        llmq__ring ring = llmq__ring_of(a->t->rows, r);
+        uint32_t rows = ring.rows;
+        while (rows + ring.rows <= a->room && r + rows < end && llmq__ring_of(a->t->rows, r + rows).rows == ring.rows) rows += ring.rows;
+        a->fit.ring = a->feed.ring = ring;
+        return rows;
+    }
+#endif
+    return llmq__min(a->room, end - r);
 }
 
-/* `rows` rows of W, the first of them at w, into the records from out on. */
-LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint32_t rows, const float *w, size_t stride,
+/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
+LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
                                        const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size)
 {
     llmq__feeder a;
+    llmq__purse purse = llmq__purse_of(work);
     llmq_status status;
     uint32_t r;
-    llmq__feeder_init(&a, t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, (float *)work);
-    work_size -= (size_t)((char *)a.e.code - (char *)work);
-    for (r = 0; r < rows; r += a.rows) {
-        a.rows = llmq__min(LLMQ__FED, rows - r);
-        a.out = out + r * t->row_size;
-        if ((status = llmq__feed_rows(&a, w + r * stride, stride, a.e.code, work_size)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a.rows, rows)) return LLMQ_E_STOPPED;
+    llmq__feeder_init(&a, t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
+    for (r = r0; r < r1; r += a.rows) {
+        a.rows = llmq__fed_rows(&a, r, r1);
+        a.out = out + (r - r0) * t->row_size;
+        if ((status = llmq__feed_rows(&a, w + (r - r0) * stride, stride, (char *)work + purse.used, work_size - purse.used)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
@@ -4813,7 +4924,11 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     if (!t->format.points || t->format.zeros) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r1 - r0, w + r0 * stride, stride, f, options, work, work_size);
+#if !LLMQ_NO_TRELLIS
+    if (t->format.taps[0] && (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1))) return LLMQ_E_ARG;
+    if (t->format.taps[0] && !f->m) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w + r0 * stride, stride, f->d, options, work, work_size, error);
+#endif
+    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w + r0 * stride, stride, f, options, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */
