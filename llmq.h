@@ -1,4 +1,4 @@
-/* llmq.h - v0.4.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+/* llmq.h - v0.5.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
@@ -54,6 +54,9 @@
        every p consecutive numbers are replaced by the nearest of n points of a grid that is optimal for N(0,1)^p.
        Because the rotation is orthogonal, y = W x = (W H)(H x): the activation is rotated at run time (n log n), the
        weights never are again. Products run on the codes: an int8 activation times an int8 grid entry, summed exactly.
+       Or a code has a memory: in the trellis formats the point that a code means also depends on the codes above it in its
+       column, which brings the error from 3 or 4 dB above what information theory allows to about 1 [R18], at a decoding of a few XORs of
+       whole words and the same table lookup.
        With a calibration text the same formats become better: each weight makes up for the errors of those before it [R6];
        and inputs with outliers fit in 4 bits, once channels are smoothed, dealt out and rotated [R13]. Which layer gets which
        format for a size is solved exactly, from what an error of each layer costs [R1].
@@ -73,7 +76,9 @@
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
        sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
+         of a trellis     600 cols, and 30 KB (256 states: 100 KB)            about 5 (states + 8 points) a round, four rounds
        with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols / 2 a weight; cols^3 / 6 to prepare
+         of a trellis     the same; 12 cols a row for 512 rows                as much, and twice the search
        sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
        allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
        rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
@@ -122,8 +127,12 @@
       [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4 inference, arXiv 2409.20361.
       [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer 2004.
       [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper. Res. 83 (1995).
+      [R18] Marcellin, Fischer: Trellis coded quantization of memoryless and Gauss-Markov sources, IEEE Trans. Commun. 38 (1990).
+      [R19] Tseng, Sun, Hou, De Sa: QTIP: Quantization with Trellises and Incoherence Processing, arXiv 2406.11235.
+      [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding algorithm, IEEE Trans. Inf. Theory 13 (1967).
 
    RELEASES
+       0.5.0  trellis formats t1 t2 t3 t4, and stronger t2s t3s t4s.
        0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats u4 u6 u8; allocation of formats.
        0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback; bundles get the best kernels too.
        0.2.0  vector kernels (llmq_simd.h); rows laid out for them, so grid formats have new ids. See CHANGELOG.md.
@@ -135,7 +144,7 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 4
+#define LLMQ_VERSION_MINOR 5
 #define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------------------------
@@ -149,6 +158,7 @@
    LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only (22.6 KB), for firmware that encodes a KV cache
    LLMQ_NO_BUNDLE        1: leave out section 12 (2.5 KB of its reading half)
    LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
+   LLMQ_NO_TRELLIS       1: leave out the trellis formats (SIZE_TRELLIS; with the encoder SIZE_TRELLIS_ALL)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
    LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
@@ -378,7 +388,24 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    v3n512        3          3    512   0.0271
    v4n256        2          4    256   0.0959
    u4 u6 u8      4 6 8      1    16 64 255  0.01154 0.00104 8.8e-5   uniform, with a zero point for each group
+   t1 t2 t3 t4   1 2 3 4    -    16 16 32 64     trellises of 64 states, found and trained by tests/gen/trellis.c
+   t2s t3s t4s   2 3 4      -    32 64 128       and of 256
    `make distortion` measures them. Any other (p, n) comes from llmq_grid_train.
+
+   TRELLISES. A code of b bits is one of 2^b points, but which 2^b depends on the codes above it in its column: the last bits of a point's
+   index are one to four parities of the lowest bits of codes in the rows above,
+       index = (code / 2) 2^k + sum of parity_i 2^i over i < k,    parity_i = XOR over the l in taps[i] of (code l rows above) mod 2
+   with lag l = 0 for the code itself. So a column is a sequence that a finite state machine reads, and the encoder chooses among all
+   sequences the nearest (Viterbi's algorithm). This is trellis coded quantization [R18] with trained tables of two to eight times the
+   points of a grid. Relative MSE on N(0,1), and dB above the least that b bits allow, 4^-b; groups of 1024:
+       t2 0.0750 0.8    t3 0.0199 1.0    t4 0.0051 1.2    t2s 0.0712 0.6    t3s 0.0185 0.7    t4s 0.0047 0.8    t1 0.282 0.5
+       g2 0.1172 2.7    g3 0.0340 3.4    g4 0.0092 3.7    v4n256 0.0956 1.9    v2n256 0.0074 2.8;    QTIP, 2^16 states, 2 bits: 0.4 [R19]
+   Rows are cut into rings of LLMQ_RING = 128, the last of 128 to 255 (or fewer, if that are all); above the first row of a ring is its
+   last, so no row is special and no bits are spent on beginnings.
+   Why down the columns. Rows decode with XORs of whole words of earlier records, byte for byte, for any vector width, with no shift
+   between lanes; groups, scales, row ranges and the rest are as with grids; a matrix of few columns is no worse; and error feedback, which
+   goes from column to column, is exact (section 9). Along a row, a vector would have to hold lanes a segment apart, which rows of a few
+   hundred columns do not fill. The price: rows are encoded a ring at a time, and cannot be appended one by one (KV caches take grids).
 
    u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
    They are here to be compared with, and to hold weights that others have rounded so: the grids above are better (0.0095 against
@@ -391,7 +418,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
 
    ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes, one after the other, no padding.
      raw      cols numbers, little-endian.
-     grid     first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
+     grid, trellis   first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
               Then the codes, b = ceil(log2 n) bits each. Each group starts a new vector of p numbers: a group of L
               columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. u4, u6, u8: last the zeros of the groups, a
               byte each. Codes are numbered
@@ -400,6 +427,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
               is u = ceil(f M / 8) bytes, and code k of the unit is in its byte k mod u, at bit f (k div u), counted from
               the least significant. With b = 3, M codes are stored as H = ceil(M / 2) numbers of 6 bits,
               c_k + 8 c_(k + H) with 0 for what is not there, in the same way.
+     Codes of a trellis: the same with M = 256, and codes of 3 bits as planes of 2 and 1 (no pairs), so that the lowest bits of all
+     codes are in the first plane.
      So byte loads are enough, and a row is read once from front to back. Any 16 neighbouring codes from a multiple of 16 on
      are 16 neighbouring bytes in each plane, in one bit field, next to the 16 neighbouring activations that they meet:
      vectors of 16, 32 and 64 bytes need no shuffle. Pairs of 3-bit codes cost a table lookup of 64 entries two shifts

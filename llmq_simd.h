@@ -1,4 +1,4 @@
-/* llmq_simd.h - v0.4.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+/* llmq_simd.h - v0.5.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
 
    DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
    else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
@@ -31,7 +31,7 @@
 #error "llmq: include llmq.h, which includes llmq_simd.h"
 #elif LLMQ__SIMD_PART == 0
 
-#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 4
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 5
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
