@@ -1146,7 +1146,7 @@ struct llmq_kernels {
        0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it, times weight[step][16];
        state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
        first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
-       2 * states + sets rows of 16 in all. */
+       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
     void (*viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
                     const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
 #endif
