@@ -3396,8 +3396,8 @@ static void llmq__weave_fill(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_
 static void llmq__weave_back(const llmq__weaver *a, uint32_t i, uint32_t lanes, const uint32_t *state, uint32_t *before)
 {
     const uint16_t *choice = a->choice + i * (size_t)a->states;
-    uint32_t l;
-    for (l = 0; l < lanes; l++) before[l] = state[l] | ((uint32_t)choice[state[l]] >> l & 1) << a->memory;
+    uint32_t l, memory = a->memory;
+    for (l = 0; l < lanes; l++) before[l] = state[l] | ((uint32_t)choice[state[l]] >> l & 1) << memory;
 }
 
 /* The state of each lane at the start of the ring, which a search around it finds best. */
@@ -3415,25 +3415,23 @@ static void llmq__weave_start(const llmq__weaver *a, uint32_t lanes, uint32_t *s
         for (l = 0; l < lanes; l++) state[l] = (state[l] & ~((uint32_t)1 << r)) | (state[l] >> (r - a->ring.rows) & 1) << r;
 }
 
-/* Which of a set's points is nearest to x, the first of those that are. They ascend by 1 or more, so where x is not so far that
-   differences are rounded away squares fall strictly, then rise, and halves can be left out. */
-static uint32_t llmq__weave_nearest(const llmq__weaver *a, uint32_t set, float x)
+/* Index of the point nearest to x in a set (set, set + sets, ... below n), the first of those that are. They ascend by 1 or more, so
+   where x is not so far that differences are rounded away squares fall strictly, then rise, and halves can be left out. */
+static uint32_t llmq__weave_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
 {
     LLMQ__EXACT
-    const float *points = a->points + set;
     float least = LLMQ__FAR, d, e;
-    uint32_t best = 0, r;
+    uint32_t best = set, r;
     if (x > -1024.0f && x < 1024.0f) {
-        for (r = a->raw / 2; r; r /= 2) {
-            const float *at = points + ((best + r - 1) << a->parities);
-            d = x - at[0];
-            e = x - at[a->sets];
+        for (r = n / 2; r >= sets; r /= 2) {
+            d = x - points[best + r - sets];
+            e = x - points[best + r];
             best += r & (0u - (uint32_t)(e * e < d * d));
         }
         return best;
     }
-    for (r = 0; r < a->raw; r++) {
-        d = x - points[r << a->parities];
+    for (r = set; r < n; r += sets) {
+        d = x - points[r];
         d = d * d;
         if (d < least) least = d, best = r;
     }
@@ -3444,15 +3442,20 @@ static uint32_t llmq__weave_nearest(const llmq__weaver *a, uint32_t set, float x
    which it ends, too. The states are lost. */
 static void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
 {
+    const uint32_t sets = a->sets, n = a->raw * sets, parities = a->parities;
+    const float *points = a->points, *x = a->strip + a->ring.rows * (size_t)LLMQ__LANES;
+    const uint8_t *parity = a->parity;
     uint32_t i, l, before[LLMQ__LANES];
     for (i = a->ring.rows; i-- > 0;) {
         size_t at = (size_t)llmq__turn(a, start, i) * a->e.layout.group + k;
-        const float *x = a->strip + i * (size_t)LLMQ__LANES;
+        uint8_t *code = a->code + at;
+        uint16_t *index = a->index + at;
         llmq__weave_back(a, i, lanes, state, before);
+        x -= LLMQ__LANES;
         for (l = 0; l < lanes; l++) {
-            uint32_t set = a->parity[before[l]], best = llmq__weave_nearest(a, set, x[l]);
-            a->code[at + l] = (uint8_t)(best << 1 | (before[l] & 1));
-            a->index[at + l] = (uint16_t)(best << a->parities | set);
+            uint32_t best = llmq__weave_nearest(points, n, sets, parity[before[l]], x[l]);
+            index[l] = (uint16_t)best;
+            code[l] = (uint8_t)(best >> parities << 1 | (before[l] & 1));
             state[l] = before[l] >> 1;
         }
     }
