@@ -67,25 +67,27 @@ static float number_of(const search *s, uint32_t kind)
     static const uint32_t bits[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffc00001u, 0, 0x80000000u, 0x7f7fffffu, 0xff7fffffu, 1,
                                      0x807fffffu, 0x00800000u, 0x5f0ac723u, 0x4f5e0000u };
     uint32_t n = s->raw * s->sets;
+    float x = (float)check_normal();
     switch (kind) {
     case MIDDLE: return 0.5f * (s->points[check_below(n)] + s->points[check_below(n)]);
     case SUBNORMAL: return float_of(check_random() & 0x807fffffu);
-    case HUGE_NUMBERS: return (float)check_normal() * power_of_2(10 + (int32_t)check_below(100));
-    case SPECIAL: return check_below(4) ? (float)(50.0 * check_normal()) : float_of(bits[check_below(COUNT(bits))]);
+    case HUGE_NUMBERS: return x * power_of_2(10 + (int32_t)check_below(100));
+    case SPECIAL: return check_below(4) ? 50.0f * x : float_of(bits[check_below(COUNT(bits))]);
     case ANY: return float_of(check_random());
-    default: return (float)(50.0 * check_normal());
+    default: return 50.0f * x;
     }
 }
 
 static float weight_of(uint32_t kind)
 {
+    float w = (float)check_uniform();
     switch (kind) {
     case 0: return 1.0f;
     case 1: return power_of_2(-(int32_t)check_below(41));
     case 2: return float_of(check_random() & 0x007fffffu); /* subnormal, or 0 */
-    case 3: return (float)check_uniform() * power_of_2(-(int32_t)check_below(120));
-    case 4: return (float)check_uniform() * power_of_2((int32_t)check_below(127));
-    default: return (float)check_uniform();
+    case 3: return w * power_of_2(-(int32_t)check_below(120));
+    case 4: return w * power_of_2((int32_t)check_below(127));
+    default: return w;
     }
 }
 
@@ -152,7 +154,7 @@ static void test_bits(void)
             }
     for (lanes = 1; lanes <= 16; lanes++)
         for (i = 0; i < KINDS; i++) {
-            search s = open_search(1u << check_below(4), 1u << check_below(5), 16, 20 + lanes % 2, lanes, i % 2);
+            search s = open_search(1u << lanes % 4, 1u << i % 5, 16, 20 + lanes % 2, lanes, i % 2);
             fill(&s, i);
             compare(&s, i);
         }
@@ -224,8 +226,7 @@ static void test_paths(void)
     double least[16];
     uint32_t turn, q, lane;
     for (turn = 0; turn < 300; turn++) {
-        uint32_t raw = 1u << check_below(3);
-        search s = open_search(raw, 1u << check_below(4), 2u << turn % 4, check_below(7), 1 + check_below(16), 0);
+        search s = open_search(1u << turn % 3, 1u << turn / 3 % 4, 2u << turn % 4, check_below(7), 1 + turn % 16, 0);
         fill(&s, USUAL);
         for (q = 0; q < 16 * s.steps; q++) s.weight[q] = (float)check_uniform();
         memcpy(wanted, initial, (size_t)16 * s.states * sizeof(float));
