@@ -3386,8 +3386,11 @@ static void llmq__weave_fill(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_
     for (i = 0; i < steps; i++) {
         uint32_t t = llmq__turn(a, start, i);
         const float *x = a->x + (size_t)t * cols + j;
-        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, *to = a->strip + i * (size_t)LLMQ__LANES, *weight = a->weight + i * (size_t)LLMQ__LANES;
-        for (l = 0; l < LLMQ__LANES; l++) to[l] = l < lanes ? x[l] * inverse : 0.0f, weight[l] = a->share[t];
+        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, share = a->share[t];
+        float *to = a->strip + i * (size_t)LLMQ__LANES, *weight = a->weight + i * (size_t)LLMQ__LANES;
+        for (l = 0; l < LLMQ__LANES; l++) weight[l] = share;
+        for (l = 0; l < lanes; l++) to[l] = x[l] * inverse;
+        for (; l < LLMQ__LANES; l++) to[l] = 0.0f;
     }
 }
 
