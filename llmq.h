@@ -1175,7 +1175,7 @@ struct llmq_kernels {
        0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it, times weight[step][16];
        state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
        first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
-       2 * states + sets rows of 16 in all. */
+       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
     void (*viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
                     const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
 #endif
@@ -3271,6 +3271,8 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
 }
 
 #if !LLMQ_NO_TRELLIS || !LLMQ_NO_CALIBRATION
+#define LLMQ__LINE 64u /* pieces of memory begin where a line of the cache may: a vector in two lines costs twice */
+
 /* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
 typedef struct llmq__purse {
     char *at;
@@ -3281,7 +3283,7 @@ static llmq__purse llmq__purse_of(void *at)
 {
     llmq__purse p;
     p.at = (char *)at;
-    p.used = 0;
+    p.used = at ? (LLMQ__LINE - (uintptr_t)at % LLMQ__LINE) % LLMQ__LINE : LLMQ__LINE; /* the most that it takes to begin at a line */
     return p;
 }
 
@@ -3291,7 +3293,7 @@ static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
 {
     size_t bytes = llmq__size_mul(a, b), from = p->used;
     if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
-    else p->used = from + (bytes + 3) / 4 * 4;
+    else p->used = from + (bytes + LLMQ__LINE - 1) / LLMQ__LINE * LLMQ__LINE;
     return p->at ? p->at + from : 0;
 }
 #endif
@@ -3408,9 +3410,9 @@ static uint32_t llmq__turn(const llmq__weaver *a, uint32_t start, uint32_t steps
 /* Search `steps` steps of the strip. state: where each lane begins; NULL: anywhere. */
 static void llmq__weave_search(llmq__weaver *a, uint32_t lanes, uint32_t steps, const uint32_t *state)
 {
-    uint32_t l, s;
-    for (s = 0; s < a->states; s++)
-        for (l = 0; l < LLMQ__LANES; l++) a->sum[s * LLMQ__LANES + l] = !state || l >= lanes || state[l] == s ? 0.0f : LLMQ__FAR;
+    uint32_t l, i;
+    for (i = 0; i < a->states * LLMQ__LANES; i++) a->sum[i] = state ? LLMQ__FAR : 0.0f;
+    for (l = 0; l < lanes && state; l++) a->sum[state[l] * LLMQ__LANES + l] = 0.0f;
     a->e.kernels->viterbi(a->points, a->parity, a->raw, a->sets, a->states, a->strip, a->weight, steps, lanes, a->sum, a->choice);
 }
 
@@ -3421,45 +3423,81 @@ static void llmq__weave_fill(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_
     for (i = 0; i < steps; i++) {
         uint32_t t = llmq__turn(a, start, i);
         const float *x = a->x + (size_t)t * cols + j;
-        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, *to = a->strip + i * (size_t)LLMQ__LANES, *weight = a->weight + i * (size_t)LLMQ__LANES;
-        for (l = 0; l < LLMQ__LANES; l++) to[l] = l < lanes ? x[l] * inverse : 0.0f, weight[l] = a->share[t];
+        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, share = a->share[t];
+        float *to = a->strip + i * (size_t)LLMQ__LANES, *weight = a->weight + i * (size_t)LLMQ__LANES;
+        for (l = 0; l < LLMQ__LANES; l++) weight[l] = share;
+        for (l = 0; l < lanes; l++) to[l] = x[l] * inverse;
+        for (; l < LLMQ__LANES; l++) to[l] = 0.0f;
     }
 }
 
-/* One step back along a lane's best path, from state s behind step i: the bits before it, the code's own the lowest. */
-static uint32_t llmq__weave_back(const llmq__weaver *a, uint32_t s, uint32_t i, uint32_t lane)
+/* One step back along the best path of each lane, from state[lane] behind step i: the bits before it, the code's own the lowest. Lanes
+   together, since each waits for what it reads. */
+static void llmq__weave_back(const llmq__weaver *a, uint32_t i, uint32_t lanes, const uint32_t *state, uint32_t *before)
 {
-    return s | ((uint32_t)a->choice[i * (size_t)a->states + s] >> lane & 1) << a->memory;
+    const uint16_t *choice = a->choice + i * (size_t)a->states;
+    uint32_t l, memory = a->memory;
+    for (l = 0; l < lanes; l++) before[l] = state[l] | ((uint32_t)choice[state[l]] >> l & 1) << memory;
 }
 
-/* The state at the start of the ring, which a search around it finds best. */
-static uint32_t llmq__weave_start(const llmq__weaver *a, uint32_t lane)
+/* The state of each lane at the start of the ring, which a search around it finds best. */
+static void llmq__weave_start(const llmq__weaver *a, uint32_t lanes, uint32_t *state)
 {
-    uint32_t s = 0, i;
-    for (i = 1; i < a->states; i++)
-        if (a->sum[i * LLMQ__LANES + lane] < a->sum[s * LLMQ__LANES + lane]) s = i;
-    for (i = 2 * a->warm; i-- > a->warm;) s = llmq__weave_back(a, s, i, lane) >> 1;
-    for (i = a->ring.rows; i < a->memory; i++) s = (s & ~((uint32_t)1 << i)) | (s >> (i - a->ring.rows) & 1) << i; /* shorter than the memory */
-    return s;
+    uint32_t i, l, r;
+    for (l = 0; l < lanes; l++)
+        for (state[l] = 0, i = 1; i < a->states; i++)
+            if (a->sum[i * LLMQ__LANES + l] < a->sum[state[l] * LLMQ__LANES + l]) state[l] = i;
+    for (i = 2 * a->warm; i-- > a->warm;) {
+        llmq__weave_back(a, i, lanes, state, state);
+        for (l = 0; l < lanes; l++) state[l] >>= 1;
+    }
+    for (r = a->ring.rows; r < a->memory; r++) /* shorter than the memory */
+        for (l = 0; l < lanes; l++) state[l] = (state[l] & ~((uint32_t)1 << r)) | (state[l] >> (r - a->ring.rows) & 1) << r;
 }
 
-/* Codes and indices of column k of the group, from a search of the ring that began at row `start` in state s, which is where it ends. */
-static void llmq__weave_codes(llmq__weaver *a, uint32_t s, uint32_t start, uint32_t lane, uint32_t k)
+/* Index of the point nearest to x in a set (set, set + sets, ... below n), the first of those that are. They ascend by 1 or more, so
+   where x is not so far that differences are rounded away squares fall strictly, then rise, and halves can be left out. */
+static uint32_t llmq__weave_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
 {
     LLMQ__EXACT
-    uint32_t i, r, group = a->e.layout.group;
-    for (i = a->ring.rows; i-- > 0;) {
-        size_t at = (size_t)llmq__turn(a, start, i) * group + k;
-        uint32_t before = llmq__weave_back(a, s, i, lane), set = a->parity[before], best = 0;
-        float x = a->strip[i * (size_t)LLMQ__LANES + lane], least = LLMQ__FAR, d;
-        for (r = 0; r < a->raw; r++) {
-            d = x - a->points[(r << a->parities) + set];
-            d = d * d;
-            if (d < least) least = d, best = r;
+    float least = LLMQ__FAR, d, e;
+    uint32_t best = set, r;
+    if (x > -1024.0f && x < 1024.0f) {
+        for (r = n / 2; r >= sets; r /= 2) {
+            d = x - points[best + r - sets];
+            e = x - points[best + r];
+            best += r & (0u - (uint32_t)(e * e < d * d));
         }
-        a->code[at] = (uint8_t)(best << 1 | (before & 1));
-        a->index[at] = (uint16_t)(best << a->parities | set);
-        s = before >> 1;
+        return best;
+    }
+    for (r = set; r < n; r += sets) {
+        d = x - points[r];
+        d = d * d;
+        if (d < least) least = d, best = r;
+    }
+    return best;
+}
+
+/* Codes and indices of columns [k, k + lanes) of the group, from a search of the ring that began at row `start` in these states, in
+   which it ends, too. The states are lost. */
+static void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
+{
+    const uint32_t sets = a->sets, n = a->raw * sets, parities = a->parities;
+    const float *points = a->points, *x = a->strip + a->ring.rows * (size_t)LLMQ__LANES;
+    const uint8_t *parity = a->parity;
+    uint32_t i, l, before[LLMQ__LANES];
+    for (i = a->ring.rows; i-- > 0;) {
+        size_t at = (size_t)llmq__turn(a, start, i) * a->e.layout.group + k;
+        uint8_t *code = a->code + at;
+        uint16_t *index = a->index + at;
+        llmq__weave_back(a, i, lanes, state, before);
+        x -= LLMQ__LANES;
+        for (l = 0; l < lanes; l++) {
+            uint32_t best = llmq__weave_nearest(points, n, sets, parity[before[l]], x[l]);
+            index[l] = (uint16_t)best;
+            code[l] = (uint8_t)(best >> parities << 1 | (before[l] & 1));
+            state[l] = before[l] >> 1;
+        }
     }
 }
 
@@ -3474,14 +3512,13 @@ static void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32
             llmq__weave_fill(a, cols, j + k, lanes, rows - a->warm, 2 * a->warm);
             llmq__weave_search(a, lanes, 2 * a->warm, 0);
         }
-        for (l = 0; l < lanes; l++) {
-            if (round == 0) state[l] = llmq__weave_start(a, l);
-            for (state[l] = round ? 0 : state[l], i = 0; i < a->memory && round; i++)
+        if (round == 0) llmq__weave_start(a, lanes, state);
+        for (l = 0; l < lanes && round; l++)
+            for (state[l] = 0, i = 0; i < a->memory; i++)
                 state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->e.layout.group + k + l] & 1) << i;
-        }
         llmq__weave_fill(a, cols, j + k, lanes, start, rows);
         llmq__weave_search(a, lanes, rows, state);
-        for (l = 0; l < lanes; l++) llmq__weave_codes(a, state[l], start, l, k + l);
+        llmq__weave_codes(a, state, start, lanes, k);
     }
 }
 
@@ -3505,6 +3542,45 @@ static void llmq__weave_shares(llmq__weaver *a)
         float part = most > 0.0f ? a->share[r] / most : 1.0f;
         part = part * part;
         a->share[r] = part > 9.0949470e-13f ? part : 9.0949470e-13f;
+    }
+}
+
+/* As llmq__products, whose divisions by a format's p take longer than all else here. */
+LLMQ__APART void llmq__weave_products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+{
+    LLMQ__EXACT
+    float lane[LLMQ__LANES];
+    int32_t squares = 0;
+    uint32_t i;
+    *den = 0.0f;
+    LLMQ_MEMSET(lane, 0, sizeof lane);
+    for (i = 0; i < n; i++) {
+        int32_t v = e->format->points[e->code[i]];
+        lane[i % LLMQ__LANES] += x[i] * (float)v;
+        squares += v * v;
+        if (squares >> 30) *den += (float)squares, squares = 0;
+    }
+    *num = llmq__lane_sum(lane);
+    *den += (float)squares;
+}
+
+/* OR codes [first, first + n) into a zeroed row: a plane at a time, in runs that stay in one unit, and in one of its bit fields. */
+static void llmq__weave_pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint8_t *code)
+{
+    uint32_t bits, width, bytes, byte, shift, done, run, room, i;
+    for (; n; n -= room, first += room, code += room) {
+        llmq__place at = llmq__find_code(l, first);
+        uint8_t *plane = row_codes + at.unit;
+        room = llmq__min(n, at.room - at.k);
+        for (bits = at.bits, done = 0; bits; bits -= width, done += width, plane += bytes) {
+            width = llmq__plane_width(bits);
+            bytes = llmq__plane_bytes(at.room, width);
+            byte = at.k % bytes;
+            shift = at.k / bytes * width;
+            for (i = 0; i < room; byte = 0, shift += width)
+                for (run = llmq__min(room, i + bytes - byte); i < run; i++, byte++)
+                    plane[byte] = (uint8_t)(plane[byte] | (code[i] >> done & (((uint32_t)1 << width) - 1)) << shift);
+        }
     }
 }
 
@@ -3532,7 +3608,7 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
         llmq__weave_round(a, cols, j, n, round);
         for (r = 0; r < rows; r++) {
             a->e.code = a->index + (size_t)r * a->e.layout.group;
-            (a->e.weight ? llmq__products_weighted : llmq__products)(&a->e, a->x + (size_t)r * cols + j, n, &num, &den);
+            (a->e.weight ? llmq__products_weighted : llmq__weave_products)(&a->e, a->x + (size_t)r * cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
             if (last) a->scale[r] = fit;
             else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
@@ -3543,13 +3619,13 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
 /* Columns [j, j + n) of the ring, which are group g, into records from out on. */
 LLMQ__APART void llmq__weave_group(llmq__weaver *a, const llmq_tensor *t, uint32_t g, uint32_t j, uint32_t n, uint8_t *out)
 {
-    uint32_t r, i, rows = a->ring.rows;
+    uint32_t r, rows = a->ring.rows;
     if (a->d) a->e.weight = a->d + j;
     llmq__weave_fit(a, t->cols, j, n);
     for (r = 0; r < rows; r++) {
         uint8_t *row = out + r * t->row_size;
         llmq__store16(row + 2 * g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
-        for (i = 0; i < n; i++) llmq__pack(row + a->e.layout.scales, &a->e.layout, j + i, a->code[(size_t)r * a->e.layout.group + i]);
+        llmq__weave_pack(row + a->e.layout.scales, &a->e.layout, j, n, a->code + (size_t)r * a->e.layout.group);
     }
 }
 
@@ -4782,14 +4858,14 @@ static void llmq__feed_strip(llmq__feeder *a, uint32_t start, uint32_t steps)
 LLMQ__APART void llmq__feed_column(llmq__feeder *a, uint32_t s, uint32_t dims)
 {
     llmq__weaver *feed = &a->feed;
-    uint32_t state[LLMQ__LANES] = { 0 }, rows = feed->ring.rows, lanes = a->rows / rows, r, l;
+    uint32_t state[LLMQ__LANES] = { 0 }, rows = feed->ring.rows, lanes = a->rows / rows, r;
     llmq__feed_metric(a, s, dims);
     llmq__feed_strip(a, rows - feed->warm, 2 * feed->warm);
     llmq__weave_search(feed, lanes, 2 * feed->warm, 0);
-    for (l = 0; l < lanes; l++) state[l] = llmq__weave_start(feed, l);
+    llmq__weave_start(feed, lanes, state);
     llmq__feed_strip(a, 0, rows);
     llmq__weave_search(feed, lanes, rows, state);
-    for (l = 0; l < lanes; l++) llmq__weave_codes(feed, state[l], 0, l, l);
+    llmq__weave_codes(feed, state, 0, lanes, 0);
     for (r = 0; r < a->rows; r++) {
         size_t at = r % rows * (size_t)feed->e.layout.group + r / rows;
         float *error = &a->error[s * (size_t)a->room + r];
@@ -6444,6 +6520,7 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__ID_F16
 #undef LLMQ__BATCH
 #undef LLMQ__FAR
+#undef LLMQ__LINE
 #undef LLMQ__TOKENS
 #undef LLMQ__PANEL
 #undef LLMQ__PANELS

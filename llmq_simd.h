@@ -220,7 +220,7 @@
 #if LLMQ_NO_ENCODER || LLMQ_NO_TRELLIS
 #define LLMQ__VITERBI(isa)
 #else
-#define LLMQ__VITERBI(isa) , llmq__viterbi
+#define LLMQ__VITERBI(isa) , llmq__viterbi_##isa
 #endif
 #if LLMQ_NO_CALIBRATION
 #define LLMQ__PRODUCTS(isa)
@@ -232,7 +232,7 @@
     static const llmq_kernels llmq__table_##rows = {                                                                              \
         name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
         llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
-        LLMQ__NEAREST(floats) LLMQ__VITERBI(floats) LLMQ__PRODUCTS(floats)                                                                             \
+        LLMQ__NEAREST(floats) LLMQ__VITERBI(floats) LLMQ__PRODUCTS(floats)                                                        \
     }
 
 /* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
@@ -495,6 +495,19 @@ LLMQ__WORD void llmq__keep16_ssse3(llmq__fs_ssse3 s, llmq__fs_ssse3 k, llmq__fs_
     llmq__keep4_ssse3(s.b, k.b, &least->b, &code->b);
     llmq__keep4_ssse3(s.c, k.c, &least->c, &code->c);
     llmq__keep4_ssse3(s.d, k.d, &least->d, &code->d);
+}
+LLMQ__WORD llmq__fs_ssse3 llmq__min16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x); return r; }
+LLMQ__WORD uint32_t llmq__less16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y)
+{
+    __m128i ab = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.a, y.a)), _mm_castps_si128(_mm_cmplt_ps(x.b, y.b)));
+    __m128i cd = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.c, y.c)), _mm_castps_si128(_mm_cmplt_ps(x.d, y.d)));
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(ab, cd));
+}
+LLMQ__WORD __m128 llmq__away4_ssse3(__m128 x, __m128 y) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y)); }
+LLMQ__WORD llmq__fs_ssse3 llmq__near16_ssse3(llmq__fs_ssse3 least, llmq__fs_ssse3 x, llmq__fs_ssse3 y)
+{
+    llmq__fs_ssse3 d = LLMQ__EACH(llmq__away4_ssse3, x, y);
+    return llmq__min16_ssse3(least, d);
 }
 LLMQ__WORD void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are below 2^15 here */
 {
@@ -810,6 +823,21 @@ LLMQ__WORD void llmq__keep16_avx2(llmq__fs_avx2 s, llmq__fs_avx2 k, llmq__fs_avx
     *least = llmq__fs_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
     *code = llmq__fs_of_avx2(_mm256_blendv_ps(code->a, k.a, a), _mm256_blendv_ps(code->b, k.b, b));
 }
+LLMQ__WORD llmq__fs_avx2 llmq__min16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+{
+    return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b)); /* the second operand unless the first is less */
+}
+LLMQ__WORD uint32_t llmq__less16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+{
+    __m256 a = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), b = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
+    return (uint32_t)_mm256_movemask_ps(a) | (uint32_t)_mm256_movemask_ps(b) << 8;
+}
+LLMQ__WORD llmq__fs_avx2 llmq__near16_avx2(llmq__fs_avx2 least, llmq__fs_avx2 x, llmq__fs_avx2 y)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 a = _mm256_andnot_ps(sign, _mm256_sub_ps(x.a, y.a)), b = _mm256_andnot_ps(sign, _mm256_sub_ps(x.b, y.b));
+    return llmq__min16_avx2(least, llmq__fs_of_avx2(a, b));
+}
 LLMQ__WORD void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
 {
     __m256i w = _mm256_packus_epi32(_mm256_cvttps_epi32(v.a), _mm256_cvttps_epi32(v.b));
@@ -1085,6 +1113,12 @@ LLMQ__WORD void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *c
     __mmask16 less = _mm512_cmp_ps_mask(s, *least, _CMP_LT_OQ);
     *least = _mm512_mask_mov_ps(*least, less, s);
     *code = _mm512_mask_mov_ps(*code, less, k);
+}
+LLMQ__WORD __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
+LLMQ__WORD uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+LLMQ__WORD __m512 llmq__near16_avx512(__m512 least, __m512 x, __m512 y)
+{
+    return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a); /* the lesser magnitude, without its sign; of a NaN and a number the number */
 }
 LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 {
@@ -1398,7 +1432,6 @@ LLMQ__WORD llmq__fs_neon llmq__set16_neon(float x)
 LLMQ__WORD llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vaddq_f32); }
 LLMQ__WORD llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vsubq_f32); }
 LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vmulq_f32); }
-#undef LLMQ__EACH
 LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
 {
     int8x16_t v = vld1q_s8(p);
@@ -1442,6 +1475,24 @@ LLMQ__WORD void llmq__keep16_neon(llmq__fs_neon s, llmq__fs_neon k, llmq__fs_neo
     llmq__keep4_neon(s.c, k.c, &least->c, &code->c);
     llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
 }
+LLMQ__WORD float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(y, x), y, x); }
+LLMQ__WORD llmq__fs_neon llmq__min16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(llmq__min4_neon); }
+LLMQ__WORD uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
+{
+    static const uint8_t bit[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
+    uint16x8_t cd = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.c, y.c)), vreinterpretq_u16_u32(vcltq_f32(x.d, y.d)));
+    uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(bit));
+    m = vpaddq_u8(m, m);
+    m = vpaddq_u8(m, m);
+    return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
+}
+LLMQ__WORD llmq__fs_neon llmq__away16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vabdq_f32); }
+LLMQ__WORD llmq__fs_neon llmq__near16_neon(llmq__fs_neon least, llmq__fs_neon x, llmq__fs_neon y)
+{
+    return llmq__min16_neon(least, llmq__away16_neon(x, y));
+}
+#undef LLMQ__EACH
 LLMQ__WORD uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
@@ -2236,6 +2287,9 @@ static const llmq_kernels llmq__table_dsp = {
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
 #endif
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
+    llmq__viterbi,
+#endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products
 #endif
@@ -2707,8 +2761,11 @@ static const llmq_kernels llmq__table_mve = {
 #if !LLMQ_NO_ENCODER
     llmq__nearest_mve,
 #endif
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
+    llmq__viterbi, /* its costs need not be tame */
+#endif
 #if !LLMQ_NO_CALIBRATION
-    llmq__add_products /* its sums need not be tame */
+    llmq__add_products /* nor need its sums */
 #endif
 };
 #undef LLMQ__TAME
@@ -2778,7 +2835,6 @@ LLMQ__WORD llmq__fs_wasm llmq__set16_wasm(float x)
 LLMQ__WORD llmq__fs_wasm llmq__add16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
 LLMQ__WORD llmq__fs_wasm llmq__sub16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
 LLMQ__WORD llmq__fs_wasm llmq__mul16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
-#undef LLMQ__EACH
 LLMQ__WORD llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
 {
     v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
@@ -2838,6 +2894,20 @@ LLMQ__WORD void llmq__keep16_wasm(llmq__fs_wasm s, llmq__fs_wasm k, llmq__fs_was
     llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
     llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
 }
+LLMQ__WORD llmq__fs_wasm llmq__min16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_pmin); }
+LLMQ__WORD uint32_t llmq__less16_wasm(llmq__fs_wasm x, llmq__fs_wasm y)
+{
+    v128_t ab = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.a, y.a), wasm_f32x4_lt(x.b, y.b));
+    v128_t cd = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.c, y.c), wasm_f32x4_lt(x.d, y.d));
+    return (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(ab, cd));
+}
+LLMQ__WORD v128_t llmq__away4_wasm(v128_t x, v128_t y) { return wasm_f32x4_abs(wasm_f32x4_sub(x, y)); }
+LLMQ__WORD llmq__fs_wasm llmq__away16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(llmq__away4_wasm); }
+LLMQ__WORD llmq__fs_wasm llmq__near16_wasm(llmq__fs_wasm least, llmq__fs_wasm x, llmq__fs_wasm y)
+{
+    return llmq__min16_wasm(least, llmq__away16_wasm(x, y));
+}
+#undef LLMQ__EACH
 LLMQ__WORD v128_t llmq__code8_wasm(v128_t a, v128_t b)
 {
     return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
@@ -3257,6 +3327,48 @@ LLMQ__KERNEL void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p,
         __riscv_vse16(code + i, __riscv_vncvt_x(best, vl), vl);
     }
     llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
+/* As in section 2. Four registers have 16 floats, or more. */
+LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, const float *weight, float *cost)
+{
+    vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), w = __riscv_vle32_v_f32m4(weight, 16), d;
+    uint32_t s, k;
+    for (s = 0; s < sets; s++, cost += 16) {
+        d = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, 16);
+        for (k = s; k < raw * sets; k += sets) d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
+        d = __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16);
+        __riscv_vse32(cost, __riscv_vfmul(d, w, 16), 16);
+    }
+}
+
+LLMQ__WORD void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+{
+    vfloat32m4_t u = __riscv_vfadd(a, __riscv_vle32_v_f32m4(a_cost, 16), 16), v = __riscv_vfadd(b, __riscv_vle32_v_f32m4(b_cost, 16), 16);
+    vbool8_t less = __riscv_vmflt(v, u, 16);
+    __riscv_vsm((uint8_t *)choice, less, 16);
+    __riscv_vse32(to, __riscv_vmerge(u, v, less, 16), 16);
+}
+
+LLMQ__KERNEL void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+                                    const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    size_t half = states / 2, i, q;
+    float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
+    uint32_t t;
+    (void)lanes;
+    for (t = 0; t < steps; t++, choice += states) {
+        llmq__set_costs_rvv(points, raw, sets, x + 16 * (size_t)t, weight + 16 * (size_t)t, cost);
+        for (i = 0; i < half; i++) {
+            vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16), b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
+            for (q = 2 * i; q < 2 * i + 2; q++)
+                llmq__step_to_rvv(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)parity[q + states], to + 16 * q, choice + q);
+        }
+        other = from, from = to, to = other;
+    }
+    if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
 }
 #endif
 
@@ -3750,6 +3862,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__ANEW
 #undef LLMQ__TARGET_OF
 #undef LLMQ__NEAREST
+#undef LLMQ__VITERBI
 #undef LLMQ__PRODUCTS
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
@@ -3771,6 +3884,8 @@ static uint32_t llmq__simd_features(void)
                flip16(v, bits) changes the sign of lane i where bit i is set;  fold16(v), the sum of the lanes as llmq__lane_sum;
                narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
                keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
+               min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
+               near16(least, x, y), |x - y| where that is < least, else least
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
      fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
                maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
@@ -4084,6 +4199,55 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
         LLMQ__V(code16)(code + i, best);
     }
     llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS && LLMQ__FL == 1
+LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+                                   const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    llmq__viterbi(points, parity, raw, sets, states, x, weight, steps, lanes, sum, choice);
+}
+#elif !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
+/* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
+LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, const float *weight, float *cost)
+{
+    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), w = LLMQ__V(ld16)(weight), d;
+    uint32_t s, k;
+    for (s = 0; s < sets; s++, cost += 16) {
+        for (d = far, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
+        LLMQ__V(st16)(cost, LLMQ__V(mul16)(LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)), w));
+    }
+}
+
+/* One new state from two old ones. */
+LLMQ__WORD void LLMQ__F(step_to)(LLMQ__V(fs) a, LLMQ__V(fs) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+{
+    LLMQ__V(fs) u = LLMQ__V(add16)(a, LLMQ__V(ld16)(a_cost)), v = LLMQ__V(add16)(b, LLMQ__V(ld16)(b_cost));
+    *choice = (uint16_t)LLMQ__V(less16)(v, u);
+    LLMQ__V(st16)(to, LLMQ__V(min16)(u, v));
+}
+
+/* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
+LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+                                   const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    size_t half = states / 2, i;
+    float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
+    const uint8_t *above = parity + states;
+    uint32_t t;
+    (void)lanes;
+    for (t = 0; t < steps; t++, choice += states) {
+        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, weight + 16 * (size_t)t, cost);
+        for (i = 0; i < half; i++) {
+            LLMQ__V(fs) a = LLMQ__V(ld16)(from + 16 * i), b = LLMQ__V(ld16)(from + 16 * (half + i));
+            const size_t q = 2 * i;
+            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
+            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
+        }
+        other = from, from = to, to = other;
+    }
+    if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
 }
 #endif
 
