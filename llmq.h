@@ -1172,12 +1172,12 @@ struct llmq_kernels {
 #endif
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
     /* Viterbi's algorithm for up to LLMQ_LANES = 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
-       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it, times weight[step][16];
+       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
        state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
        first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
        2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
     void (*viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                    const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
 #endif
 #if !LLMQ_NO_CALIBRATION
     /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
@@ -3304,12 +3304,12 @@ static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
 
 /* Scalar kernel: see section 13. */
 LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                               const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     LLMQ__EXACT
     float *cost = sum + 2 * LLMQ__LANES * (size_t)states, d;
     uint32_t t, s, i, k;
-    for (t = 0; t < steps; t++, x += LLMQ__LANES, weight += LLMQ__LANES, choice += states) {
+    for (t = 0; t < steps; t++, x += LLMQ__LANES, choice += states) {
         const float *from = sum + (t % 2 ? LLMQ__LANES * (size_t)states : 0);
         float *to = sum + (t % 2 ? 0 : LLMQ__LANES * (size_t)states);
         for (s = 0; s < sets; s++)
@@ -3320,7 +3320,7 @@ LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint3
                     d = d * d;
                     if (d < least) least = d;
                 }
-                cost[s * LLMQ__LANES + i] = least * weight[i];
+                cost[s * LLMQ__LANES + i] = least;
             }
         for (s = 0; s < states; s++, to += LLMQ__LANES) {
             const float *a = from + (size_t)(s / 2) * LLMQ__LANES, *b = a + (size_t)(states / 2) * LLMQ__LANES;
@@ -3347,8 +3347,8 @@ typedef struct llmq__weaver {
     const float *d;         /* weights of the columns; NULL: all the same */
     float *x;               /* the rows, divided by a power of two each, and within a group by another */
     float *points, *sum;    /* sum: two for each state and lane, and one for each set and lane */
-    float *strip, *weight;  /* what is searched: steps of LLMQ__LANES numbers in units of the points, and weights of their errors */
-    float *scale, *share;   /* of each row in the group: its scale, and its weight */
+    float *strip;           /* what is searched: steps of LLMQ__LANES numbers in units of the points */
+    float *scale;           /* of each row in the group */
     int32_t *exponent;      /* of each row, and then of each row in the group: what it was divided by */
     uint16_t *choice, *index;
     uint8_t *parity, *code; /* parity: for each state and the bit before it */
@@ -3385,9 +3385,7 @@ static void llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, uint32_t co
     a->points = (float *)llmq__spend(purse, t->format.n, sizeof(float));
     a->sum = (float *)llmq__spend(purse, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
     a->strip = (float *)llmq__spend(purse, most, LLMQ__LANES * sizeof(float));
-    a->weight = (float *)llmq__spend(purse, most, LLMQ__LANES * sizeof(float));
     a->scale = (float *)llmq__spend(purse, rows, sizeof(float));
-    a->share = (float *)llmq__spend(purse, rows, sizeof(float));
     a->exponent = (int32_t *)llmq__spend(purse, 2 * rows, sizeof(int32_t));
     a->choice = (uint16_t *)llmq__spend(purse, most * a->states, sizeof(uint16_t));
     a->index = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
@@ -3413,7 +3411,7 @@ static void llmq__weave_search(llmq__weaver *a, uint32_t lanes, uint32_t steps, 
     uint32_t l, i;
     for (i = 0; i < a->states * LLMQ__LANES; i++) a->sum[i] = state ? LLMQ__FAR : 0.0f;
     for (l = 0; l < lanes && state; l++) a->sum[state[l] * LLMQ__LANES + l] = 0.0f;
-    a->e.kernels->viterbi(a->points, a->parity, a->raw, a->sets, a->states, a->strip, a->weight, steps, lanes, a->sum, a->choice);
+    a->e.kernels->viterbi(a->points, a->parity, a->raw, a->sets, a->states, a->strip, steps, lanes, a->sum, a->choice);
 }
 
 /* The strip: columns [j, j + lanes) of a->x, in rows of `cols` numbers, from row `start` of the ring on. */
@@ -3423,9 +3421,7 @@ static void llmq__weave_fill(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_
     for (i = 0; i < steps; i++) {
         uint32_t t = llmq__turn(a, start, i);
         const float *x = a->x + (size_t)t * cols + j;
-        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, share = a->share[t];
-        float *to = a->strip + i * (size_t)LLMQ__LANES, *weight = a->weight + i * (size_t)LLMQ__LANES;
-        for (l = 0; l < LLMQ__LANES; l++) weight[l] = share;
+        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, *to = a->strip + i * (size_t)LLMQ__LANES;
         for (l = 0; l < lanes; l++) to[l] = x[l] * inverse;
         for (; l < LLMQ__LANES; l++) to[l] = 0.0f;
     }
@@ -3522,29 +3518,6 @@ static void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32
     }
 }
 
-/* What an error in each row of the group counts for, relative to the others: the square of its scale, down to 2^-40, at which a row
-   that is tiny among others still gets good codes. */
-static void llmq__weave_shares(llmq__weaver *a)
-{
-    LLMQ__EXACT
-    const int32_t *exponent = a->exponent + a->ring.rows;
-    int32_t top = exponent[0];
-    float most = 0.0f;
-    uint32_t r;
-    for (r = 1; r < a->ring.rows; r++)
-        if (exponent[r] > top) top = exponent[r];
-    for (r = 0; r < a->ring.rows; r++) {
-        int32_t below = top - exponent[r];
-        a->share[r] = below > 60 ? 0.0f : a->scale[r] * llmq__bits_float((uint32_t)(127 - below) << 23);
-        if (a->share[r] > most) most = a->share[r];
-    }
-    for (r = 0; r < a->ring.rows; r++) {
-        float part = most > 0.0f ? a->share[r] / most : 1.0f;
-        part = part * part;
-        a->share[r] = part > 9.0949470e-13f ? part : 9.0949470e-13f;
-    }
-}
-
 /* As llmq__products, whose divisions by a format's p take longer than all else here. */
 LLMQ__APART void llmq__weave_products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
 {
@@ -3604,7 +3577,6 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
     }
     for (round = 0; round < rounds[a->effort]; round++) {
         int last = round + 1 == rounds[a->effort];
-        llmq__weave_shares(a);
         llmq__weave_round(a, cols, j, n, round);
         for (r = 0; r < rows; r++) {
             a->e.code = a->index + (size_t)r * a->e.layout.group;
@@ -4726,7 +4698,6 @@ typedef struct llmq__feeder {
     void (*vector)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
 #if !LLMQ_NO_TRELLIS
     llmq__weaver fit, feed;  /* of a group of one ring; of a column of some */
-    float *share;      /* of each row in the group */
 #endif
 } llmq__feeder;
 
@@ -4829,13 +4800,7 @@ LLMQ__APART void llmq__feed_ring_scales(llmq__feeder *a, uint32_t s, uint32_t n)
             for (fit->exponent[t] = a->row[r + t].exponent, i = 0; i < n; i++)
                 fit->x[t * (size_t)n + i] = a->error[(size_t)(s + i) * a->room + r + t] + a->target[(size_t)(s + i) * a->room + r + t];
         llmq__weave_fit(fit, n, 0, n);
-        for (t = 0; t < rows; t++) {
-            uint16_t bits = llmq_f32_to_bf16(fit->scale[t]);
-            llmq__feed_scale(a, s, r + t, bits, fit->exponent[rows + t] - fit->exponent[t]);
-            fit->scale[t] = llmq_bf16_to_f32(bits);
-        }
-        llmq__weave_shares(fit);
-        LLMQ_MEMCPY(a->share + r, fit->share, rows * sizeof(float));
+        for (t = 0; t < rows; t++) llmq__feed_scale(a, s, r + t, llmq_f32_to_bf16(fit->scale[t]), fit->exponent[rows + t] - fit->exponent[t]);
     }
 }
 
@@ -4845,12 +4810,8 @@ static void llmq__feed_strip(llmq__feeder *a, uint32_t start, uint32_t steps)
     llmq__weaver *feed = &a->feed;
     uint32_t rows = feed->ring.rows, lanes = a->rows / rows, i, l;
     for (i = 0; i < steps; i++) {
-        float *to = feed->strip + i * (size_t)LLMQ__LANES, *weight = feed->weight + i * (size_t)LLMQ__LANES;
-        for (l = 0; l < LLMQ__LANES; l++) {
-            uint32_t r = l * rows + llmq__turn(feed, start, i);
-            to[l] = l < lanes ? a->x[r] : 0.0f;
-            weight[l] = l < lanes ? a->share[r] : 0.0f;
-        }
+        const float *x = a->x + llmq__turn(feed, start, i);
+        for (l = 0; l < LLMQ__LANES; l++) feed->strip[i * (size_t)LLMQ__LANES + l] = l < lanes ? x[l * rows] : 0.0f;
     }
 }
 
@@ -4952,7 +4913,6 @@ static void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_
         if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
         llmq__weaver_init(&a->fit, t, llmq__layout_of(t).group, llmq__layout_of(t).group, effort, purse);
         llmq__weaver_init(&a->feed, t, 1, LLMQ__RINGS, effort, purse);
-        a->share = (float *)llmq__spend(purse, a->room, sizeof(float));
     }
 #endif
     a->e.kernels = llmq__kernels(t->kernels);

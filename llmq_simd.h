@@ -3332,15 +3332,14 @@ LLMQ__KERNEL void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p,
 
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
 /* As in section 2. Four registers have 16 floats, or more. */
-LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, const float *weight, float *cost)
+LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
-    vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), w = __riscv_vle32_v_f32m4(weight, 16), d;
+    vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         d = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, 16);
         for (k = s; k < raw * sets; k += sets) d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
-        d = __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16);
-        __riscv_vse32(cost, __riscv_vfmul(d, w, 16), 16);
+        __riscv_vse32(cost, __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16), 16);
     }
 }
 
@@ -3353,14 +3352,14 @@ LLMQ__WORD void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a
 }
 
 LLMQ__KERNEL void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                    const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+                                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i, q;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
     uint32_t t;
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
-        llmq__set_costs_rvv(points, raw, sets, x + 16 * (size_t)t, weight + 16 * (size_t)t, cost);
+        llmq__set_costs_rvv(points, raw, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
             vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16), b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
             for (q = 2 * i; q < 2 * i + 2; q++)
@@ -4204,19 +4203,19 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
 
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS && LLMQ__FL == 1
 LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                   const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
-    llmq__viterbi(points, parity, raw, sets, states, x, weight, steps, lanes, sum, choice);
+    llmq__viterbi(points, parity, raw, sets, states, x, steps, lanes, sum, choice);
 }
 #elif !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
-LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, const float *weight, float *cost)
+LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
-    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), w = LLMQ__V(ld16)(weight), d;
+    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         for (d = far, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
-        LLMQ__V(st16)(cost, LLMQ__V(mul16)(LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)), w));
+        LLMQ__V(st16)(cost, LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)));
     }
 }
 
@@ -4230,7 +4229,7 @@ LLMQ__WORD void LLMQ__F(step_to)(LLMQ__V(fs) a, LLMQ__V(fs) b, const float *a_co
 
 /* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
 LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                   const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
@@ -4238,7 +4237,7 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
     uint32_t t;
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
-        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, weight + 16 * (size_t)t, cost);
+        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
             LLMQ__V(fs) a = LLMQ__V(ld16)(from + 16 * i), b = LLMQ__V(ld16)(from + 16 * (half + i));
             const size_t q = 2 * i;
