@@ -301,18 +301,21 @@ typedef struct llmq__window {
     const uint8_t *row[LLMQ__MEMORY + 1];
 } llmq__window;
 
-LLMQ__PLAIN llmq__window llmq__window_of(const llmq_tensor *t, const uint8_t *row)
+/* above: the window of row r - 1, if there is one already */
+LLMQ__PLAIN void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
 {
-    llmq__window w;
-    uint32_t lag, r = t->format.taps[0] ? (uint32_t)((size_t)(row - t->data) / t->row_size) : 0, in;
-    llmq__ring ring = llmq__ring_of(t->rows, r);
-    w.row[0] = row;
-    for (in = r - ring.first, lag = 1; lag <= LLMQ__MEMORY; lag++) {
-        in = (in ? in : ring.rows) - 1;
-        w.row[lag] = t->format.taps[0] ? t->data + (ring.first + in) * t->row_size : row;
-    }
-    return w;
+    const llmq__ring ring = llmq__ring_of(t->rows, r);
+    uint32_t lag, at = r;
+    w->row[0] = t->data + (size_t)r * t->row_size;
+    if (above && r > ring.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MEMORY * sizeof *w->row);
+    else
+        for (lag = 1; lag <= LLMQ__MEMORY && t->format.taps[0]; lag++) {
+            at = (at > ring.first ? at : ring.first + ring.rows) - 1;
+            w->row[lag] = t->data + (size_t)at * t->row_size;
+        }
 }
+
+LLMQ__PLAIN uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
 
 #if !LLMQ_NO_TRELLIS
 /* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
@@ -4427,59 +4430,57 @@ LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LL
 }
 
 /* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__F(grid) *g, LLMQ__B(bs) v, const LLMQ__B(bs) *s, const uint32_t *at)
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s, const uint32_t *at)
 {
     const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
-    LLMQ__B(bs) r = LLMQ__D(lutk)(&g->x, 0, v);
-    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(&g->x, 1, v), s[0], at[0]);
-    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(&g->x, 2, v), LLMQ__D(lutk)(&g->x, 3, v), s[0], at[0]), s[1], at[1]);
+    LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
+    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
+    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
     if (more > 2) {
-        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(&g->y, 0, v), LLMQ__D(lutk)(&g->y, 1, v), s[0], at[0]);
-        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(&g->y, 2, v), LLMQ__D(lutk)(&g->y, 3, v), s[0], at[0]);
+        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
+        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
         r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
     }
     return r;
 }
 
-/* e[] = coded points of chunks [c, end) of 32 columns of a whole unit, `at` bytes from the start of records. */
+/* e[] = coded points of chunks [c, end) of 32 columns of a whole unit, `at` bytes from the start of records. Copies, because what
+   e points to might be the row pointers or the points. */
 LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
 {
-    const uint32_t bits = llmq__trellis_bits(trellis), vectors = bits == 3 ? 2 : bits, width = 8 * vectors / 8, k = bits == 1 ? 4 : bits == 4 ? 1 : 2;
+    const uint32_t bits = llmq__trellis_bits(trellis), vectors = bits == 3 ? 2 : bits, k = bits == 1 ? 4 : bits == 4 ? 1 : 2;
+    const llmq__window own = *w;
+    const LLMQ__D(tab) x = g->x, y = g->y;
     LLMQ__B(bs) n[4], s[3];
     uint32_t v, f;
     LLMQ__UNROLL(4) for (v = 0; v < vectors; v++) {
-        LLMQ__F(twist)(trellis, w, at + 32 * v, n, s);
-        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(w->row[0] + at + 64);
+        LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
+        if (v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + 32 * v + LLMQ__AHEAD);
+        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(own.row[0] + at + 64);
         LLMQ__UNROLL(8) for (f = 0; f < 8 / vectors; f++) {
-            const uint32_t field = width * f, chunk = v + vectors * f, one = bits == 3 ? chunk : field;
-            const uint32_t places[3] = { bits == 3 && trellis < 5 ? one : field, one, field };
-            if (c <= chunk && chunk < end) LLMQ__B(stb)(e + 32 * (chunk - c), LLMQ__F(pick)(trellis, g, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+            const uint32_t field = vectors * f, chunk = v + field, last = bits == 3 ? chunk : field;
+            const uint32_t places[3] = { trellis < 4 ? last : field, last, field };
+            if (c <= chunk && chunk < end)
+                LLMQ__B(stb)(e + 32 * (chunk - c), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
         }
     }
 }
 
-/* Several rows, e[row]. */
-#define LLMQ__STRANDS(trellis)                                                                                                 \
-    case trellis:                                                                                                              \
-        for (i = 0; i < rows; i++)                                                                                             \
-            if (c == 0 && end == 8) LLMQ__F(strands_of)(trellis, g, w + i, at, 0, 8, e[i]);                                    \
-            else LLMQ__F(strands_of)(trellis, g, w + i, at, c, end, e[i]);                                                     \
-        break
-LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, uint32_t c, uint32_t end, int8_t (*e)[320])
+/* The same for any trellis, and all chunks of several rows, e[row]. */
+#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, c, end, e); break
+#define LLMQ__UNITS(trellis) case trellis: for (; rows; rows--, w++, e++) LLMQ__F(strands_of)(trellis, g, w, at, 0, 8, *e); break
+LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
 {
-    uint32_t i;
-    switch (g->trellis) {
-    LLMQ__STRANDS(1);
-    LLMQ__STRANDS(2);
-    LLMQ__STRANDS(3);
-    LLMQ__STRANDS(4);
-    LLMQ__STRANDS(5);
-    LLMQ__STRANDS(6);
-    LLMQ__STRANDS(7);
-    default: break;
-    }
+    LLMQ__EACH(LLMQ__STRANDS)
 }
+LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, int8_t (*e)[320])
+{
+    LLMQ__EACH(LLMQ__UNITS)
+}
+#undef LLMQ__EACH
 #undef LLMQ__STRANDS
+#undef LLMQ__UNITS
 
 /* code[0, m) = indices of a unit in the order of llmq__index_bit; room for 320. */
 LLMQ__KERNEL void LLMQ__F(indices)(int trellis, const llmq__layout *l, const llmq__window *w, size_t at, uint32_t m, uint8_t *code)
@@ -4507,24 +4508,28 @@ LLMQ__KERNEL void LLMQ__F(indices)(int trellis, const llmq__layout *l, const llm
     }
 }
 
-/* e[][0, n) = coded points of columns from j on of several rows, all in one unit; e has room for 320. */
-LLMQ__KERNEL void LLMQ__F(untwist)(const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, uint32_t j, uint32_t n,
-                                   int8_t (*e)[320])
+/* e[row][0, n) = coded points of columns from j on, all in one unit. */
+LLMQ__WORD void LLMQ__F(untwist)(const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, uint32_t j, uint32_t n,
+                                 int8_t (*e)[320])
 {
     static const uint32_t places[3] = { 4, 5, 6 };
     uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), r, i;
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
-    if (m == LLMQ__RING_UNIT && k % 32 == 0) {
-        LLMQ__F(strands)(g, w, rows, at, k / 32, (k + n + 31) / 32, e);
+    if (n == LLMQ__RING_UNIT) {
+        LLMQ__F(units)(g, w, rows, at, e);
         return;
     }
     for (r = 0; r < rows; r++) {
         uint8_t code[320];
+        if (m == LLMQ__RING_UNIT && k % 32 == 0) {
+            LLMQ__F(strands)(g, w + r, at, k / 32, (k + n + 31) / 32, e[r]);
+            continue;
+        }
         LLMQ__F(indices)(g->trellis, l, w + r, at, m, code);
         for (i = 0; i < n; i += 32) {
             LLMQ__B(bs) s[3];
             s[0] = s[1] = s[2] = LLMQ__B(ldb)(code + k + i);
-            LLMQ__B(stb)(e[r] + i, LLMQ__F(pick)(g->trellis, g, LLMQ__B(part)(s[0], 0, 15), s, places));
+            LLMQ__B(stb)(e[r] + i, LLMQ__F(pick)(g->trellis, &g->x, &g->y, LLMQ__B(part)(s[0], 0, 15), s, places));
         }
     }
 }
@@ -4647,11 +4652,11 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
                                   uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
                                   LLMQ__Q(f4) *total)
 {
-    int8_t e[4][320];
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
     llmq__window w[4];
     llmq__run own = *run;
     uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) w[i] = llmq__window_of(t, row[i]);
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), 0);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* whole units, whatever the runs */
@@ -4676,6 +4681,64 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
             }
     }
 }
+
+#if !LLMQ_NO_TRELLIS
+/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
+typedef struct LLMQ__F(braid) {
+    LLMQ__F(four) sum;
+    LLMQ__Q(f4) total;
+} LLMQ__F(braid);
+
+/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
+LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
+                                  llmq__run *run, LLMQ__F(braid) *b)
+{
+    LLMQ__F(four) s = b->sum;
+    uint32_t c, k;
+    for (c = 0; c < LLMQ__RING_UNIT; c += step) {
+        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) {
+            LLMQ__D(as) v = LLMQ__D(lda)(x->q + j + k);
+            s.bias = LLMQ__D(bias)(s.bias, v);
+            s.a = LLMQ__D(dot)(s.a, LLMQ__B(ldb)(e[0] + k), v);
+            s.b = LLMQ__D(dot)(s.b, LLMQ__B(ldb)(e[1] + k), v);
+            s.c = LLMQ__D(dot)(s.c, LLMQ__B(ldb)(e[2] + k), v);
+            s.d = LLMQ__D(dot)(s.d, LLMQ__B(ldb)(e[3] + k), v);
+        }
+        if (j + k != run->end) continue;
+        b->total = LLMQ__F(finish)(b->total, LLMQ__F(sums)(&s), x, row, run);
+        LLMQ__F(clear)(&s);
+        llmq__next_run(run);
+    }
+    b->sum = s;
+}
+
+/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
+LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+                                 uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
+{
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__RING_UNIT * LLMQ__RING_UNIT : 0; /* G8: p = 1 */
+    size_t at = l->scales;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    LLMQ__F(braid) b[LLMQ__BATCH];
+    LLMQ__Q(i4) s[LLMQ__BATCH];
+    for (i = 0; i < count; i++) {
+        LLMQ__F(clear)(&b[i].sum);
+        b[i].total = LLMQ__Q(set4)(0.0f);
+    }
+    for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
+        LLMQ__F(units)(g, w, 4, at, e);
+        for (i = 0; i < count; i++) {
+            next = run;
+            if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
+            else LLMQ__F(add_unit)(32, e, x + i, j, row, &next, b + i);
+        }
+    }
+    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__F(sums)(&b[i].sum);
+    if (j < t->cols) LLMQ__F(slices)(t, l, g, x, count, row, j, &run, s, total);
+}
+#endif
 
 /* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
    ends of units. */
@@ -4765,6 +4828,7 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
+    llmq__window w[4];
     LLMQ__Q(f4) total[LLMQ__BATCH];
     uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
     LLMQ__F(grid_of)(&t->format, &g);
@@ -4774,8 +4838,15 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
         uint32_t first = g.trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+        for (k = 0; k < 4 && g.trellis; k++)
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : 0);
+            else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
+#if !LLMQ_NO_TRELLIS
+            if (g.trellis) LLMQ__F(weave)(t, &l, &g, x + i, n, w, total);
+            else
+#endif
             LLMQ__F(rows4)(t, &l, &g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
                 float v[4];
@@ -4805,9 +4876,10 @@ LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, c
 {
     LLMQ__EXACT
     float total = 0.0f;
-    llmq__window w = llmq__window_of(t, row);
+    llmq__window w;
     int8_t e[320];
     uint32_t j, end, n, group;
+    llmq__window_of(&w, t, llmq__row_number(t, row), 0);
     for (j = group = 0; j < t->cols; group++) {
         LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
@@ -4871,9 +4943,10 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
 {
     LLMQ__EXACT
     const uint8_t *row = t->data + (size_t)r * t->row_size;
-    llmq__window w = llmq__window_of(t, row);
+    llmq__window w;
     int8_t e[320];
     uint32_t j, i, n;
+    llmq__window_of(&w, t, r, 0);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
@@ -5056,7 +5129,7 @@ LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, co
     llmq__run run = llmq__first_run(l, x);
     uint32_t j, n, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
-    for (i = 0; i < LLMQ__ROWS; i++) w[i] = llmq__window_of(t, row + i * t->row_size);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : 0);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, run.end - j);
