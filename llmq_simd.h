@@ -340,6 +340,19 @@ LLMQ__PLAIN uint32_t llmq__index_bit(int trellis, uint32_t i)
     if (bits == 4) return i < 4 ? parities + i - 1 : i - 4;
     return i == 1 ? parities : i <= parities ? i - 2 : i;
 }
+
+/* all[0, 128) = the points, and zeros, in that order */
+LLMQ__PLAIN void llmq__trellis_points(const llmq_format *f, int trellis, int8_t *all)
+{
+    uint8_t from[128];
+    uint32_t k, i = 0, top = 1;
+    LLMQ_MEMSET(all, 0, 128);
+    for (all[0] = f->points[0], from[0] = 0, k = 1; k < f->n; k++) {
+        if (k == 2 * top) top = k, i++;
+        from[k] = (uint8_t)(from[k - top] | 1u << llmq__index_bit(trellis, i));
+        all[k] = f->points[from[k]];
+    }
+}
 #endif
 
 /* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
@@ -4227,21 +4240,6 @@ typedef struct LLMQ__F(grid) {
     LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
 } LLMQ__F(grid);
 
-#if !LLMQ_NO_TRELLIS
-LLMQ__KERNEL void LLMQ__F(grid_of_trellis)(const llmq_format *f, LLMQ__F(grid) *g)
-{
-    int8_t all[128];
-    uint8_t from[128];
-    uint32_t i, k, n = llmq__trellis_bits(g->trellis) - 1 + llmq__trellis_parities(g->trellis);
-    LLMQ_MEMSET(all, 0, sizeof all);
-    for (from[0] = 0, i = 0; i < n; i++)
-        for (k = 0; k < 1u << i; k++) from[k + (1u << i)] = (uint8_t)(from[k] | 1u << llmq__index_bit(g->trellis, i));
-    for (k = 0; k < 1u << n; k++) all[k] = f->points[from[k]];
-    g->x = LLMQ__D(tab_of)(all);
-    g->y = LLMQ__D(tab_of)(all + 64);
-}
-#endif
-
 LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
 {
     int8_t all[64], one[64];
@@ -4251,7 +4249,10 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
 #if !LLMQ_NO_TRELLIS
     g->trellis = llmq__trellis(f);
     if (g->trellis) {
-        LLMQ__F(grid_of_trellis)(f, g);
+        int8_t points[128];
+        llmq__trellis_points(f, g->trellis, points);
+        g->x = LLMQ__D(tab_of)(points);
+        g->y = LLMQ__D(tab_of)(points + 64);
         return;
     }
 #endif
