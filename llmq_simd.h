@@ -382,11 +382,11 @@ LLMQ__PLAIN void llmq__next_run(llmq__run *r)
 }
 
 /* Do so many activations pay for a tile, or is it faster to decode rows for each in registers? Where points are looked up quickly
-   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. */
-LLMQ__PLAIN int llmq__decode_once(int kind, uint32_t count)
+   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. Rows of a trellis are decoded for LLMQ__BATCH of them anyway. */
+LLMQ__PLAIN int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
 {
     int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
-    return count >= (cheap ? 8u : 4u);
+    return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 8u : 4u);
 }
 
 /* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
@@ -5154,7 +5154,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     llmq__layout l = llmq__layout_of(t);
     LLMQ__D(grid) g;
     uint32_t r, i;
-    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(llmq__kind(&t->format, LLMQ__LEAST), count)) {
+    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
 #ifdef LLMQ__OWN
         LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
 #else
