@@ -296,6 +296,65 @@ LLMQ__PLAIN void llmq__spread(const llmq_format *f, const uint8_t *code, const u
     }
 }
 
+/* A row, row[0], and the rows of its ring that are above it, row[lag]; in other formats the row alone. */
+typedef struct llmq__window {
+    const uint8_t *row[LLMQ__MEMORY + 1];
+} llmq__window;
+
+/* above: the window of row r - 1, if there is one already */
+LLMQ__PLAIN void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
+{
+    const llmq__ring ring = llmq__ring_of(t->rows, r);
+    uint32_t lag, at = r;
+    w->row[0] = t->data + (size_t)r * t->row_size;
+    if (above && r > ring.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MEMORY * sizeof *w->row);
+    else
+        for (lag = 1; lag <= LLMQ__MEMORY && t->format.taps[0]; lag++) {
+            at = (at > ring.first ? at : ring.first + ring.rows) - 1;
+            w->row[lag] = t->data + (size_t)at * t->row_size;
+        }
+}
+
+LLMQ__PLAIN uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
+
+#if !LLMQ_NO_TRELLIS
+/* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
+   quick to make: four of them choose among 16 points each time. These are two neighbouring bits of the code, the lowest replaced by
+   the last parity, and the first two parities; where a code has one bit all are parities, and where it has four they are the code. */
+LLMQ__PLAIN int llmq__trellis(const llmq_format *f) { return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0; }
+LLMQ__PLAIN uint32_t llmq__trellis_bits(int trellis) { return (uint32_t)(trellis > 4 ? trellis - 3 : trellis); }
+LLMQ__PLAIN uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 || trellis > 4 ? 4 : 3; }
+LLMQ__PLAIN uint32_t llmq__trellis_taps(int trellis, uint32_t i)
+{
+    static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
+                                         { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
+    return taps[trellis][i];
+}
+
+/* Which bit of an index is at place i of that order. */
+LLMQ__PLAIN uint32_t llmq__index_bit(int trellis, uint32_t i)
+{
+    uint32_t bits = llmq__trellis_bits(trellis), parities = llmq__trellis_parities(trellis);
+    if (bits == 1) return i;
+    if (i == 0) return parities - 1;
+    if (bits == 4) return i < 4 ? parities + i - 1 : i - 4;
+    return i == 1 ? parities : i <= parities ? i - 2 : i;
+}
+
+/* all[0, 128) = the points, and zeros, in that order */
+LLMQ__PLAIN void llmq__trellis_points(const llmq_format *f, int trellis, int8_t *all)
+{
+    uint8_t from[128];
+    uint32_t k, i = 0, top = 1;
+    LLMQ_MEMSET(all, 0, 128);
+    for (all[0] = f->points[0], from[0] = 0, k = 1; k < f->n; k++) {
+        if (k == 2 * top) top = k, i++;
+        from[k] = (uint8_t)(from[k - top] | 1u << llmq__index_bit(trellis, i));
+        all[k] = f->points[from[k]];
+    }
+}
+#endif
+
 /* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
 typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
@@ -323,11 +382,11 @@ LLMQ__PLAIN void llmq__next_run(llmq__run *r)
 }
 
 /* Do so many activations pay for a tile, or is it faster to decode rows for each in registers? Where points are looked up quickly
-   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. */
-LLMQ__PLAIN int llmq__decode_once(int kind, uint32_t count)
+   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. Rows of a trellis are decoded for LLMQ__BATCH of them anyway. */
+LLMQ__PLAIN int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
 {
     int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
-    return count >= (cheap ? 8u : 4u);
+    return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 8u : 4u);
 }
 
 /* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
@@ -536,6 +595,21 @@ LLMQ__WORD llmq__bs_ssse3 llmq__orb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
     llmq__bs_ssse3 v = { _mm_or_si128(x.a, y.a), _mm_or_si128(x.b, y.b) };
     return v;
 }
+LLMQ__WORD llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+{
+    llmq__bs_ssse3 v = { _mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b) };
+    return v;
+}
+LLMQ__WORD __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
+{
+    __m128i bit = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, bit), bit);
+    return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
+{
+    llmq__bs_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
+    return r;
+}
 LLMQ__WORD __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
 {
     return _mm_and_si128(_mm_srli_epi16(v, (int)s), _mm_set1_epi8((char)mask));
@@ -575,6 +649,13 @@ LLMQ__WORD llmq__bs_ssse3 llmq__lut16_ssse3(const llmq__tab_ssse3 *t, llmq__bs_s
 {
     v.a = _mm_shuffle_epi8(t->a, v.a);
     v.b = _mm_shuffle_epi8(t->a, v.b);
+    return v;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__lutk_ssse3(const llmq__tab_ssse3 *t, uint32_t k, llmq__bs_ssse3 v)
+{
+    __m128i p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
+    v.a = _mm_shuffle_epi8(p, v.a);
+    v.b = _mm_shuffle_epi8(p, v.b);
     return v;
 }
 /* pshufb gives 0 where bit 7 is set: adding 0x70 sets it for all but the 16 indices that a table is for. */
@@ -852,6 +933,11 @@ typedef __m256i llmq__bs_avx2;
 LLMQ__WORD __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 LLMQ__WORD void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 LLMQ__WORD __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
+LLMQ__WORD __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+LLMQ__WORD __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
+{
+    return _mm256_blendv_epi8(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
+}
 LLMQ__WORD __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
 {
     return _mm256_and_si256(_mm256_srli_epi16(v, (int)s), _mm256_set1_epi8((char)mask));
@@ -882,6 +968,10 @@ LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx2(const int8_t *p)
     return t;
 }
 LLMQ__WORD __m256i llmq__lut16_avx2(const llmq__tab_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
+LLMQ__WORD __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i v)
+{
+    return _mm256_shuffle_epi8(k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d, v);
+}
 /* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
 LLMQ__WORD __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
@@ -1591,6 +1681,12 @@ LLMQ__WORD void llmq__stb_neon(void *p, llmq__bs_neon v)
     vst1q_u8((uint8_t *)p + 16, v.b);
 }
 LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
+LLMQ__WORD llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
+LLMQ__WORD llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
+{
+    const uint8x16_t bit = vdupq_n_u8((uint8_t)(1 << at));
+    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, bit), y.a, x.a), vbslq_u8(vtstq_u8(v.b, bit), y.b, x.b));
+}
 LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
 {
     v = v >> (uint8_t)s;
@@ -1633,6 +1729,10 @@ LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon
 {
     return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
 }
+LLMQ__WORD llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
+}
 LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v)
 {
     return llmq__bs_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
@@ -1670,6 +1770,14 @@ LLMQ__WORD uint8x8_t llmq__look64_neon(const llmq__tab_neon *t, uint8x8_t v) /* 
     return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
 }
 LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__WORD llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+{
+    uint8x8x2_t p;
+    p.val[0] = k < 2 ? t->lo.val[2 * k] : t->hi.val[2 * k - 4];
+    p.val[1] = k < 2 ? t->lo.val[2 * k + 1] : t->hi.val[2 * k - 3];
+    return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
+                            vcombine_u8(vtbl2_u8(p, vget_low_u8(v.b)), vtbl2_u8(p, vget_high_u8(v.b))));
+}
 LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look32_neon); }
 LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look64_neon); }
 #undef LLMQ__EACH
@@ -1833,6 +1941,7 @@ typedef llmq__tab_neon llmq__tab_neondot;
 LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
 LLMQ__WORD llmq__tab_neon llmq__tab_of_neondot(const int8_t *p) { return llmq__tab_of_neon(p); }
 LLMQ__WORD llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__lutk_neondot(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v) { return llmq__lutk_neon(t, k, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
@@ -2937,6 +3046,16 @@ LLMQ__WORD void llmq__stb_wasm(void *p, llmq__bs_wasm v)
     wasm_v128_store((uint8_t *)p + 16, v.b);
 }
 LLMQ__WORD llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b)); }
+LLMQ__WORD v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
+{
+    const v128_t bit = wasm_i8x16_splat((int8_t)(1 << at));
+    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, bit), bit));
+}
+LLMQ__WORD llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
+{
+    return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
+}
 LLMQ__WORD v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
 {
     return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
@@ -2977,6 +3096,11 @@ LLMQ__WORD llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
 LLMQ__WORD llmq__bs_wasm llmq__lut16_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
 {
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
+}
+LLMQ__WORD llmq__bs_wasm llmq__lutk_wasm(const llmq__tab_wasm *t, uint32_t k, llmq__bs_wasm v)
+{
+    v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
+    return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
 /* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
 LLMQ__WORD v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
@@ -4258,12 +4382,12 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
    there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. The words are
    those on floats, and more, with a suffix for each group so that instruction sets can share them.
    LLMQ__BYTES:
-     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s where
+     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  choose(a, b, v, i): b where bit i of v is set, else a;  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s where
                nothing is lost;  halves(p, s, d, mask): 16 bytes at p, >> s in the lower and >> s + d in the upper half, & mask;
                st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
    LLMQ__DOTS:
      tab       points of one coordinate, coded for dot():  tab_of(p) takes 64 int8 points;
-               lut16 lut32 lut64(const tab *, indices);  plain(v), from coded to int8;  whole(v), coded points of g8's codes
+               lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices), 16 from 16 k on;  plain(v), from coded to int8;  whole(v), coded points of g8's codes
      as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
      is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
      ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
@@ -4275,7 +4399,8 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* What a format's points become, and how a kernel of theirs is told. */
 typedef struct LLMQ__F(grid) {
     int kind; /* LLMQ__KIND_... */
-    LLMQ__D(tab) x, y;
+    int trellis;
+    LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
 } LLMQ__F(grid);
 
 LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
@@ -4283,6 +4408,17 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
     int8_t all[64], one[64];
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = llmq__kind(f, LLMQ__LEAST);
+    g->trellis = 0;
+#if !LLMQ_NO_TRELLIS
+    g->trellis = llmq__trellis(f);
+    if (g->trellis) {
+        int8_t points[128];
+        llmq__trellis_points(f, g->trellis, points);
+        g->x = LLMQ__D(tab_of)(points);
+        g->y = LLMQ__D(tab_of)(points + 64);
+        return;
+    }
+#endif
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
         g->x = g->y = LLMQ__D(tab_of)(llmq__g6);
     } else if (f->p == 1) {
@@ -4327,12 +4463,12 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const ui
     return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
 }
 
-/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
+/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 64 more than a unit. Fields are written in
    ascending order, each over what the one before wrote too much. */
-LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+LLMQ__KERNEL void LLMQ__F(unpack)(const llmq__layout *l, const uint8_t *unit, uint32_t m, uint8_t *code, uint8_t *above)
 {
-    uint8_t in[160], more[192];
-    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
+    uint8_t in[160], more[320];
+    uint32_t done, width, u, f, i, numbers = l->pairs ? (m + 1) / 2 : m, all = l->pairs ? 6 : l->bits;
     for (done = 0; done < all; done += width, unit += u) {
         uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
         width = llmq__plane_width(all - done);
@@ -4344,7 +4480,7 @@ LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m
         for (i = 0; i < numbers && to == more; i += 32)
             LLMQ__B(stb)(base + i, LLMQ__B(orb)(LLMQ__B(ldb)(base + i), LLMQ__B(up)(LLMQ__B(ldb)(more + i), done % 8)));
     }
-    if (bits != 3) return;
+    if (!l->pairs) return;
     LLMQ_MEMCPY(more, code, 64);
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 0, 7));
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
@@ -4402,16 +4538,182 @@ LLMQ__KERNEL void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, u
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* The parity with these taps of the 32 bytes from `at` on in each record. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(parity)(const llmq__window *w, size_t at, uint32_t taps)
+{
+    LLMQ__B(bs) v = LLMQ__B(ldb)(w->row[0] + at);
+    uint32_t lag;
+    if (!(taps & 1)) v = LLMQ__B(xorb)(v, v);
+    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MEMORY; lag++)
+        if (taps >> lag & 1) v = LLMQ__B(xorb)(v, LLMQ__B(ldb)(w->row[lag] + at));
+    return v;
+}
+
+/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
+LLMQ__WORD void LLMQ__F(nibbles)(LLMQ__B(bs) low, LLMQ__B(bs) high, uint32_t step, LLMQ__B(bs) *n)
+{
+    n[0] = LLMQ__B(orb)(LLMQ__B(part)(low, 0, 0x33), LLMQ__B(up)(LLMQ__B(part)(high, 0, 0x33), 2));
+    n[step] = LLMQ__B(orb)(LLMQ__B(part)(low, 2, 0x33), LLMQ__B(part)(high, 0, 0xcc));
+}
+
+/* a where the even bits are, b where the odd ones are, of even bits each, and odd bits likewise */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(evens)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+{
+    return LLMQ__B(orb)(LLMQ__B(part)(a, 0, 0x55), LLMQ__B(up)(LLMQ__B(part)(b, 0, 0x55), 1));
+}
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(odds)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+{
+    return LLMQ__B(orb)(LLMQ__B(part)(a, 1, 0x55), LLMQ__B(part)(b, 0, 0xaa));
+}
+
+/* 32 bytes of the first plane of a whole unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
+   codes of 1, 2, 3, 4 bits, and further parities in s where its lowest bit is. */
+LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__B(bs) *n, LLMQ__B(bs) *s)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
+    LLMQ__B(bs) x = LLMQ__B(ldb)(w->row[0] + at);
+    LLMQ__B(bs) a = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 1));
+    LLMQ__B(bs) c = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 2));
+    if (bits == 1) {
+        LLMQ__B(bs) d = LLMQ__F(parity)(w, at, last);
+        LLMQ__F(nibbles)(LLMQ__F(evens)(a, b), LLMQ__F(evens)(c, d), 2, n);
+        LLMQ__F(nibbles)(LLMQ__F(odds)(a, b), LLMQ__F(odds)(c, d), 2, n + 1);
+        return;
+    }
+    if (last != 1) x = LLMQ__B(xorb)(x, LLMQ__B(part)(LLMQ__F(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
+    if (bits == 4) {
+        n[0] = x;
+        s[0] = a;
+        s[1] = b;
+        s[2] = c;
+    } else {
+        LLMQ__F(nibbles)(x, LLMQ__F(evens)(a, b), 1, n);
+        s[0] = c;
+    }
+}
+
+/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s, const uint32_t *at)
+{
+    const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
+    LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
+    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
+    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    if (more > 2) {
+        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
+        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
+        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
+    }
+    return r;
+}
+
+/* e[] = coded points of chunks [c, end) of 32 columns of a whole unit, `at` bytes from the start of records. Copies, because what
+   e points to might be the row pointers or the points. */
+LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), vectors = bits == 3 ? 2 : bits, k = bits == 1 ? 4 : bits == 4 ? 1 : 2;
+    const llmq__window own = *w;
+    const LLMQ__D(tab) x = g->x, y = g->y;
+    LLMQ__B(bs) n[4], s[3];
+    uint32_t v, f;
+    LLMQ__UNROLL(4) for (v = 0; v < vectors; v++) {
+        LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
+        if (v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + 32 * v + LLMQ__AHEAD);
+        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(own.row[0] + at + 64);
+        LLMQ__UNROLL(8) for (f = 0; f < 8 / vectors; f++) {
+            const uint32_t field = vectors * f, chunk = v + field, last = bits == 3 ? chunk : field;
+            const uint32_t places[3] = { trellis < 4 ? last : field, last, field };
+            if (c <= chunk && chunk < end)
+                LLMQ__B(stb)(e + 32 * (chunk - c), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+        }
+    }
+}
+
+/* The same for any trellis, and all chunks of several rows, e[row]. */
+#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, c, end, e); break
+#define LLMQ__UNITS(trellis) case trellis: for (; rows; rows--, w++, e++) LLMQ__F(strands_of)(trellis, g, w, at, 0, 8, *e); break
+LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
+{
+    LLMQ__EACH(LLMQ__STRANDS)
+}
+LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, int8_t (*e)[320])
+{
+    LLMQ__EACH(LLMQ__UNITS)
+}
+#undef LLMQ__EACH
+#undef LLMQ__STRANDS
+#undef LLMQ__UNITS
+
+/* code[0, m) = indices of a unit in the order of llmq__index_bit; room for 320. */
+LLMQ__KERNEL void LLMQ__F(indices)(int trellis, const llmq__layout *l, const llmq__window *w, size_t at, uint32_t m, uint8_t *code)
+{
+    uint8_t raw[320], field[320], sum[160], in[160];
+    uint32_t parities = llmq__trellis_parities(trellis), width = llmq__plane_width(l->bits), u = llmq__plane_bytes(m, width), i, k, f, lag, bit, taps;
+    LLMQ__F(unpack)(l, w->row[0] + at, m, raw, 0);
+    LLMQ_MEMSET(code, 0, 320);
+    for (i = 0; i < l->bits - 1 + parities; i++) {
+        bit = llmq__index_bit(trellis, i);
+        if (bit >= parities) { /* one of the code's own */
+            for (k = 0; k < m; k += 32)
+                LLMQ__B(stb)(code + k, LLMQ__B(orb)(LLMQ__B(ldb)(code + k), LLMQ__B(up)(LLMQ__B(part)(LLMQ__B(ldb)(raw + k), bit - parities + 1, 1), i)));
+            continue;
+        }
+        LLMQ_MEMSET(sum, 0, sizeof sum);
+        for (taps = llmq__trellis_taps(trellis, bit), lag = 0; taps >> lag; lag++) {
+            if (!(taps >> lag & 1)) continue;
+            LLMQ_MEMCPY(in, w->row[lag] + at, u);
+            for (k = 0; k < u; k += 32) LLMQ__B(stb)(sum + k, LLMQ__B(xorb)(LLMQ__B(ldb)(sum + k), LLMQ__B(ldb)(in + k)));
+        }
+        for (f = 0; f < 8 / width; f++)
+            for (k = 0; k < u; k += 32) LLMQ__B(stb)(field + f * u + k, LLMQ__B(part)(LLMQ__B(ldb)(sum + k), f * width, 1));
+        for (k = 0; k < m; k += 32) LLMQ__B(stb)(code + k, LLMQ__B(orb)(LLMQ__B(ldb)(code + k), LLMQ__B(up)(LLMQ__B(ldb)(field + k), i)));
+    }
+}
+
+/* e[row][0, n) = coded points of columns from j on, all in one unit. */
+LLMQ__WORD void LLMQ__F(untwist)(const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, uint32_t j, uint32_t n,
+                                 int8_t (*e)[320])
+{
+    static const uint32_t places[3] = { 4, 5, 6 };
+    uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), r, i;
+    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
+    if (n == LLMQ__RING_UNIT) {
+        LLMQ__F(units)(g, w, rows, at, e);
+        return;
+    }
+    for (r = 0; r < rows; r++) {
+        uint8_t code[320];
+        if (m == LLMQ__RING_UNIT && k % 32 == 0) {
+            LLMQ__F(strands)(g, w + r, at, k / 32, (k + n + 31) / 32, e[r]);
+            continue;
+        }
+        LLMQ__F(indices)(g->trellis, l, w + r, at, m, code);
+        for (i = 0; i < n; i += 32) {
+            LLMQ__B(bs) s[3];
+            s[0] = s[1] = s[2] = LLMQ__B(ldb)(code + k + i);
+            LLMQ__B(stb)(e[r] + i, LLMQ__F(pick)(g->trellis, &g->x, &g->y, LLMQ__B(part)(s[0], 0, 15), s, places));
+        }
+    }
+}
+#endif
+
 /* e[0, n) = points of columns [j, j + n), which lie in one group; n <= 256; e has room for 320. */
-LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, uint32_t j,
+LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
                                   uint32_t n, int8_t *e)
 {
+    const uint8_t *row = w->row[0];
     const llmq_format *f = &t->format;
     uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
-    for (; n && f->taps[0]; n -= take, j += take, e += take) {
-        take = llmq__min(n, LLMQ__CHUNK);
-        llmq__points(t, l, row, j, take, e);
+#if !LLMQ_NO_TRELLIS
+    for (; n && g->trellis; n -= take, j += take, e += take) {
+        int8_t own[1][320];
+        take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
+        LLMQ__F(untwist)(l, g, w, 1, j, take, own);
+        for (cols = 0; cols < take; cols += 32) LLMQ__B(stb)(e + cols, LLMQ__D(plain)(LLMQ__B(ldb)(own[0] + cols)));
     }
+#endif
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
         uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
         const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
@@ -4422,7 +4724,7 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
         } else {
             uint8_t code[192], above[192];
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
-            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
+            if (codes == code) LLMQ__F(unpack)(l, unit, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
             else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
         }
@@ -4475,25 +4777,35 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const
     return LLMQ__Q(add4)(total, LLMQ__Q(mul4)(LLMQ__Q(cvt4)(sum), both));
 }
 
-/* The sums of n points of four rows with n activations. */
-LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int8_t (*e)[320], const int8_t *q, uint32_t n)
+/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
+LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
 {
     LLMQ__F(four) s;
     uint32_t c;
     int8_t rest[32];
     LLMQ__F(clear)(&s);
-    for (c = 0; c < n; c += 32) {
-        LLMQ__D(ws) x;
+    for (c = 0; c < n; c += 32, k += 32) {
+        const int8_t *from = q + c;
         if (n - c < 32) {
             LLMQ_MEMSET(rest, 0, sizeof rest);
             LLMQ_MEMCPY(rest, q + c, n - c);
+            from = rest;
         }
-        x = LLMQ__D(ldw)(n - c < 32 ? rest : q + c);
-        s.bias = LLMQ__D(biasw)(s.bias, x);
-        s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + c), x);
-        s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + c), x);
-        s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + c), x);
-        s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + c), x);
+        if (coded) {
+            LLMQ__D(as) x = LLMQ__D(lda)(from);
+            s.bias = LLMQ__D(bias)(s.bias, x);
+            s.a = LLMQ__D(dot)(s.a, LLMQ__B(ldb)(e[0] + k), x);
+            s.b = LLMQ__D(dot)(s.b, LLMQ__B(ldb)(e[1] + k), x);
+            s.c = LLMQ__D(dot)(s.c, LLMQ__B(ldb)(e[2] + k), x);
+            s.d = LLMQ__D(dot)(s.d, LLMQ__B(ldb)(e[3] + k), x);
+        } else {
+            LLMQ__D(ws) x = LLMQ__D(ldw)(from);
+            s.bias = LLMQ__D(biasw)(s.bias, x);
+            s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + k), x);
+            s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + k), x);
+            s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + k), x);
+            s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + k), x);
+        }
     }
     return LLMQ__F(sums)(&s);
 }
@@ -4504,22 +4816,93 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
                                   uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
                                   LLMQ__Q(f4) *total)
 {
-    int8_t e[4][320];
-    uint32_t i, n;
-    for (; j < t->cols; j += n) {
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    llmq__window w[4];
+    llmq__run own = *run;
+    uint32_t i, k, m, n;
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), 0);
+    for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
-        for (i = 0; i < 4; i++)
-            if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
-            else LLMQ__F(points)(t, l, g, row[i], j, n, e[i]);
-        for (i = 0; i < count; i++) sum[i] = LLMQ__Q(add_i4)(sum[i], LLMQ__F(tile)(e, x[i].q + j, n));
-        if (j + n < run->end) continue;
-        for (i = 0; i < count; i++) {
-            total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, run);
-            sum[i] = LLMQ__Q(zero_i4)();
+        if (g->trellis) { /* whole units, whatever the runs */
+#if !LLMQ_NO_TRELLIS
+            n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
+            LLMQ__F(untwist)(l, g, w, 4, j, n, e);
+#endif
+        } else {
+            for (i = 0; i < 4; i++)
+                if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
+                else LLMQ__F(points)(t, l, g, w + i, j, n, e[i]);
         }
-        llmq__next_run(run);
+        for (i = 0; i < count; i++)
+            for (own = *run, k = 0; k < n; k += m) {
+                const int8_t *q = x[i].q + j + k;
+                m = llmq__min(n - k, own.end - j - k);
+                sum[i] = LLMQ__Q(add_i4)(sum[i], g->trellis ? LLMQ__F(tile)(1, e, k, q, m) : LLMQ__F(tile)(0, e, k, q, m));
+                if (j + k + m < own.end) continue;
+                total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, &own);
+                sum[i] = LLMQ__Q(zero_i4)();
+                llmq__next_run(&own);
+            }
     }
 }
+
+#if !LLMQ_NO_TRELLIS
+/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
+typedef struct LLMQ__F(braid) {
+    LLMQ__F(four) sum;
+    LLMQ__Q(f4) total;
+} LLMQ__F(braid);
+
+/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
+LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
+                                  llmq__run *run, LLMQ__F(braid) *b)
+{
+    LLMQ__F(four) s = b->sum;
+    uint32_t c, k;
+    for (c = 0; c < LLMQ__RING_UNIT; c += step) {
+        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) {
+            LLMQ__D(as) v = LLMQ__D(lda)(x->q + j + k);
+            s.bias = LLMQ__D(bias)(s.bias, v);
+            s.a = LLMQ__D(dot)(s.a, LLMQ__B(ldb)(e[0] + k), v);
+            s.b = LLMQ__D(dot)(s.b, LLMQ__B(ldb)(e[1] + k), v);
+            s.c = LLMQ__D(dot)(s.c, LLMQ__B(ldb)(e[2] + k), v);
+            s.d = LLMQ__D(dot)(s.d, LLMQ__B(ldb)(e[3] + k), v);
+        }
+        if (j + k != run->end) continue;
+        b->total = LLMQ__F(finish)(b->total, LLMQ__F(sums)(&s), x, row, run);
+        LLMQ__F(clear)(&s);
+        llmq__next_run(run);
+    }
+    b->sum = s;
+}
+
+/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
+LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+                                 uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
+{
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__RING_UNIT * LLMQ__RING_UNIT : 0; /* G8: p = 1 */
+    size_t at = l->scales;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    LLMQ__F(braid) b[LLMQ__BATCH];
+    LLMQ__Q(i4) s[LLMQ__BATCH];
+    for (i = 0; i < count; i++) {
+        LLMQ__F(clear)(&b[i].sum);
+        b[i].total = LLMQ__Q(set4)(0.0f);
+    }
+    for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
+        LLMQ__F(units)(g, w, 4, at, e);
+        for (i = 0; i < count; i++) {
+            next = run;
+            if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
+            else LLMQ__F(add_unit)(32, e, x + i, j, row, &next, b + i);
+        }
+    }
+    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__F(sums)(&b[i].sum);
+    if (j < t->cols) LLMQ__F(slices)(t, l, g, x, count, row, j, &run, s, total);
+}
+#endif
 
 /* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
    ends of units. */
@@ -4609,16 +4992,25 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
+    llmq__window w[4];
     LLMQ__Q(f4) total[LLMQ__BATCH];
     uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
     LLMQ__F(grid_of)(&t->format, &g);
+    if (g.trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
-        uint32_t first = r0 + b, rows = 4;
+        uint32_t first = g.trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+        for (k = 0; k < 4 && g.trellis; k++)
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : 0);
+            else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
+#if !LLMQ_NO_TRELLIS
+            if (g.trellis) LLMQ__F(weave)(t, &l, &g, x + i, n, w, total);
+            else
+#endif
             LLMQ__F(rows4)(t, &l, &g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
                 float v[4];
@@ -4648,13 +5040,15 @@ LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, c
 {
     LLMQ__EXACT
     float total = 0.0f;
+    llmq__window w;
     int8_t e[320];
     uint32_t j, end, n, group;
+    llmq__window_of(&w, t, llmq__row_number(t, row), 0);
     for (j = group = 0; j < t->cols; group++) {
         LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
             n = llmq__min(256, end - j);
-            LLMQ__F(points)(t, l, g, row, j, n, e);
+            LLMQ__F(points)(t, l, g, &w, j, n, e);
             sum = LLMQ__F(lanes_i8)(sum, x + j, e, n);
         }
         total += LLMQ__V(fold16)(sum) * llmq__scale(row, group);
@@ -4713,15 +5107,17 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
 {
     LLMQ__EXACT
     const uint8_t *row = t->data + (size_t)r * t->row_size;
+    llmq__window w;
     int8_t e[320];
     uint32_t j, i, n;
+    llmq__window_of(&w, t, r, 0);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
         if (add) scale = weight * scale;
         s = LLMQ__V(set16)(scale);
         n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
-        LLMQ__F(points)(t, l, g, row, j, n, e);
+        LLMQ__F(points)(t, l, g, &w, j, n, e);
         for (i = 0; i + 16 <= n; i += 16) {
             LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
             LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
@@ -4793,17 +5189,17 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 
 /* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
    more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, int whole, const uint8_t *row,
+LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, int whole, const llmq__window *w,
                               uint32_t j, uint32_t n, int8_t *e)
 {
     uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
-    for (i = 0; i < LLMQ__ROWS; i++, row += t->row_size) { /* in this order: what goes beyond a row is the next one's */
+    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
-            const uint8_t *unit = row + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
+            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
             LLMQ__D(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
         } else {
-            LLMQ__D(points)(t, l, g, row, j, n, to);
+            LLMQ__D(points)(t, l, g, w + i, j, n, to);
             LLMQ_MEMSET(to + n, 0, up - n);
         }
     }
@@ -4893,13 +5289,15 @@ LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, co
     int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
     int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
     float scale[LLMQ__ROWS];
+    llmq__window w[LLMQ__ROWS];
     llmq__run run = llmq__first_run(l, x);
     uint32_t j, n, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : 0);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, run.end - j);
-        LLMQ__F(fill)(t, l, g, j < end, row, j, n, e);
+        LLMQ__F(fill)(t, l, g, j < end, w, j, n, e);
 #if LLMQ__OFFSET
         LLMQ__F(excess)(e, n, bias);
 #endif
@@ -4919,7 +5317,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     llmq__layout l = llmq__layout_of(t);
     LLMQ__D(grid) g;
     uint32_t r, i;
-    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(llmq__kind(&t->format, LLMQ__LEAST), count)) {
+    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
 #ifdef LLMQ__OWN
         LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
 #else
@@ -5467,6 +5865,7 @@ LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
     return t;
 }
 LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(lutk)(const llmq__tab_avx2 *t, uint32_t k, __m256i v) { return llmq__lutk_avx2(t, k, v); }
 LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
