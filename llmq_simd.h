@@ -1245,8 +1245,8 @@ LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity)
 }
 LLMQ__WORD uint32_t llmq__zbits(int kind) { return kind < LLMQ__KIND_T2S ? (uint32_t)(kind - LLMQ__KIND_T1) + 1 : (uint32_t)(kind - LLMQ__KIND_T2S) + 2; }
 
-/* The bits of a where mask has ones, else of b. */
-LLMQ__WORD __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)mask), a, b, 0xca); }
+/* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
+LLMQ__WORD __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
 
 /* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
 LLMQ__WORD __m512i llmq__zxor(const __m512i *v, uint32_t taps)
@@ -1266,18 +1266,34 @@ LLMQ__WORD __m512i llmq__zxor(const __m512i *v, uint32_t taps)
 /* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
    fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything.
    Blocks follow each other down the rows, so that what is needed next is 16 rows below. */
-LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, size_t ahead, __m512i *v)
+LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
 {
     const uint32_t bits = llmq__zbits(kind);
+    v[0] = bits == 1 ? llmq__zturn(llmq__ztwice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
+    if (bits == 3) v[1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
+    if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
+}
+LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, size_t ahead, __m512i *v)
+{
     uint32_t k;
-    LLMQ__UNROLL(8) for (k = 0; k < LLMQ__ZTALL; k++) {
-        const uint8_t *unit = row[k] + at;
+    LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
+    LLMQ__Z16(k) {
+        const uint8_t *unit = row[LLMQ__ZBACK + k] + at;
         LLMQ__PREFETCH((uintptr_t)unit + ahead);
-        if (bits == 1) v[2 * k] = llmq__zturn(llmq__ztwice(unit), 0, 0, 63, 63);
-        else v[2 * k] = _mm512_loadu_si512(unit);
-        if (bits == 3) v[2 * k + 1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
-        if (bits == 4) v[2 * k + 1] = _mm512_loadu_si512(unit + 64);
-        if (bits == 4) LLMQ__PREFETCH((uintptr_t)unit + 64 + ahead);
+        if (llmq__zbits(kind) == 4) LLMQ__PREFETCH((uintptr_t)unit + 64 + ahead);
+        llmq__zload_unit(kind, unit, v + 2 * (LLMQ__ZBACK + k));
+    }
+}
+
+/* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
+   moves from registers to vectors would take the port of the lookups. */
+LLMQ__WORD void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
+{
+    uint32_t k, two;
+    LLMQ__Z16(k) {
+        LLMQ_MEMCPY(&two, row[k] + 2 * (size_t)w, 4);
+        LLMQ__ANEW(two); /* or compilers make such moves of this */
+        scale[k] = two;
     }
 }
 
@@ -5286,9 +5302,10 @@ LLMQ__WORD __m512 LLMQ__F(zring)(int kind, const llmq_tensor *t, const llmq__lay
     const uint32_t end = t->cols / 256 * 256;
     llmq__run run = llmq__first_run(l, x);
     __m512 total = _mm512_setzero_ps();
-    __m512i sum = _mm512_setzero_si512(), v[2 * LLMQ__ZTALL], a[4], bias[2], s[2];
-    uint32_t j, k;
+    __m512i sum = _mm512_setzero_si512(), v[2 * LLMQ__ZTALL], a[4], bias[2], s[2], both;
+    uint32_t j, k, w, scale[16];
     for (j = 0; j < end; j += 256) {
+        llmq__zcopy_scales(row + LLMQ__ZBACK, w = run.w, scale);
         llmq__zload(kind, row, l->scales + (size_t)(j / 8) * llmq__zbits(kind), 16 * t->row_size, v);
         LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
         LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
@@ -5299,7 +5316,9 @@ LLMQ__WORD __m512 LLMQ__F(zring)(int kind, const llmq_tensor *t, const llmq__lay
         LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
             sum = _mm512_add_epi32(sum, k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
             if (j + 128 * (k + 1) < run.end) continue;
-            total = llmq__zfinish(total, sum, llmq__zscales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
+            both = run.w == w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+            both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+            total = llmq__zfinish(total, sum, _mm512_castsi512_ps(both), x->scale[run.x]);
             sum = _mm512_setzero_si512();
             llmq__next_run(&run);
         }
