@@ -1280,7 +1280,7 @@ LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, size
     LLMQ__Z16(k) {
         const uint8_t *unit = row[LLMQ__ZBACK + k] + at;
         LLMQ__PREFETCH((uintptr_t)unit + ahead);
-        if (llmq__zbits(kind) == 4) LLMQ__PREFETCH((uintptr_t)unit + 64 + ahead);
+        if (llmq__zbits(kind) > 2) LLMQ__PREFETCH((uintptr_t)unit + 64 + ahead);
         llmq__zload_unit(kind, unit, v + 2 * (LLMQ__ZBACK + k));
     }
 }
