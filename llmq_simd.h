@@ -5122,23 +5122,18 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
     return bias;
 }
 
-/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
-                                  uint32_t count, __m512i *sum)
+/* sum += a tile of block number b times each activation */
+LLMQ__KERNEL void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+                                  __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
-    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
-    __m512i tile[64], bias[2];
     uint8_t codes[8][128];
     uint32_t i, k, n;
-    at += (size_t)(b / per_unit) * bytes;
-    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
-    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
     for (i = 0; i < count; i += n, sum += 2 * n) {
         n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
         for (k = 0; k < n; k++) {
             __m512i lo, hi;
-            llmq__zlda(g->kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
             _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
             _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
         }
@@ -5147,6 +5142,32 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *ro
         if (n == 2) LLMQ__F(zmany)(2, tile, codes, bias, sum);
         if (n == 1) LLMQ__F(zmany)(1, tile, codes, bias, sum);
     }
+}
+
+/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
+LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
+                                  uint32_t count, __m512i *sum)
+{
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    __m512i tile[64], bias[2];
+    at += (size_t)(b / per_unit) * bytes;
+    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
+    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
+    LLMQ__F(ztimes)(g->kind, tile, bias, b, x, count, sum);
+}
+
+/* The end of a run of 32 rows. */
+LLMQ__WORD void LLMQ__F(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    __m512 scales[2];
+    uint32_t i;
+    scales[0] = llmq__zscales(row, run->w);
+    scales[1] = llmq__zscales(row + 16, run->w);
+    for (i = 0; i < 2 * count; i++) {
+        total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
+        sum[i] = _mm512_setzero_si512();
+    }
+    llmq__next_run(run);
 }
 
 /* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
@@ -5160,16 +5181,9 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
-        __m512 scales[2];
         LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
         if (j + 128 < run.end) continue;
-        scales[0] = llmq__zscales(row, run.w);
-        scales[1] = llmq__zscales(row + 16, run.w);
-        for (i = 0; i < 2 * count; i++) {
-            total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run.x]);
-            sum[i] = _mm512_setzero_si512();
-        }
-        llmq__next_run(&run);
+        LLMQ__F(zend)(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
         if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
@@ -5326,11 +5340,35 @@ LLMQ__WORD __m512 LLMQ__F(zring)(int kind, const llmq_tensor *t, const llmq__lay
     return j < t->cols ? LLMQ__F(ztail)(t, l, x, row + LLMQ__ZBACK, j, run, sum, total) : total;
 }
 
+/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
+LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
+{
+    const __m512i offset = _mm512_set1_epi8(-128);
+    __m512i v[2 * LLMQ__ZTALL], p[4];
+    uint32_t i, f, k;
+    llmq__zload(kind, row, at, ahead, v);
+    for (i = 0; i < 16; i++) {
+        LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + i), p);
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * 64 + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
+    }
+    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
+    for (f = 0; f < 2; f++) {
+        __m512i sum = _mm512_setzero_si512();
+        for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
+        bias[2 * f] = sum;
+    }
+}
+
 #define LLMQ__ZRING(name, kind)                                                                                                    \
     LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
                                       const uint8_t *const *row)                                                            \
     {                                                                                                                              \
         return LLMQ__F(zring)(kind, t, l, g, x, row);                                                                       \
+    }                                                                                                                              \
+    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile,  \
+                                           __m512i *bias)                                                                          \
+    {                                                                                                                              \
+        LLMQ__F(zring_tile)(kind, g, row, at, ahead, tile, bias);                                                                  \
     }
 LLMQ__ZRING(zt1, LLMQ__KIND_T1)
 LLMQ__ZRING(zt2, LLMQ__KIND_T2)
@@ -5355,11 +5393,54 @@ LLMQ__WORD __m512 LLMQ__F(zring_any)(const llmq_tensor *t, const llmq__layout *l
     }
 }
 
-/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring. */
-LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, const uint8_t **row)
+LLMQ__WORD void LLMQ__F(zring_tile_any)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_T1: LLMQ__F(zt1_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T2: LLMQ__F(zt2_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T3: LLMQ__F(zt3_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T4: LLMQ__F(zt4_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T2S: LLMQ__F(zt2s_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T3S: LLMQ__F(zt3s_tile)(g, row, at, ahead, tile, bias); break;
+    default: LLMQ__F(zt4s_tile)(g, row, at, ahead, tile, bias); break;
+    }
+}
+
+/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
+LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, ahead = 32 * t->row_size;
+    __m512i tile[128], bias[4];
+    uint32_t b;
+    for (b = 0; b < 2; b++) LLMQ__F(zring_tile_any)(g, row + 16 * b, at, ahead, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) {
+        LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
+{
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
+    for (i = 0; i < 2 * count; i++) {
+        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
+        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + LLMQ__ZBACK + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
+    }
+}
+
+/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
+LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t n, const uint8_t **row)
 {
     uint32_t k, in = r - ring->first + LLMQ__ZBACK * (ring->rows - 1);
-    for (k = 0, in %= ring->rows; k < LLMQ__ZTALL; k++) {
+    for (k = 0, in %= ring->rows; k < n; k++) {
         row[k] = t->data + (ring->first + (size_t)in) * t->row_size;
         if (++in == ring->rows) in = 0;
     }
@@ -5369,13 +5450,16 @@ LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring
 LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                       uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
-    const uint8_t *row[LLMQ__ZTALL];
+    const uint8_t *row[LLMQ__ZTALL + 16];
+    const uint32_t tall = count > 4 ? 32 : 16;
     uint32_t r, i, n;
     for (r = r0; r < r1; r += n) {
         llmq__ring ring = llmq__ring_of(t->rows, r);
-        n = llmq__min(16, llmq__min(r1, ring.first + ring.rows) - r);
-        LLMQ__F(zring_rows)(t, &ring, r, row);
-        for (i = 0; i < count; i++)
+        n = llmq__min(tall, llmq__min(r1, ring.first + ring.rows) - r);
+        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + tall, row);
+        for (i = 0; i < count && tall == 32; i += 32)
+            LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+        for (i = 0; i < count && tall == 16; i++)
             _mm512_mask_storeu_ps(y + i * y_stride + r, (__mmask16)((1u << n) - 1), LLMQ__F(zring_any)(t, l, g, x + i, row));
     }
 }
