@@ -1240,14 +1240,15 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
 
 /* What look() needs: points of one coordinate in 1 to 4 vectors, coded by adding 128, at x and y (the second coordinate of
-   vector grids; for 3 bits those of the upper code of a pair). */
+   vector grids; for 3 bits those of the upper code of a pair). Trellises: see zring_of. */
 typedef struct llmq__zgrid {
     int kind;
-    __m512i x[4], y[4];
+    __m512i x[4], y[4], x1[4], y1[4];
 } llmq__zgrid;
 
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* with byte permutes only */
 #define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
+#define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
 /* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
 LLMQ__WORD __m512i llmq__zjoin(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
@@ -1350,6 +1351,105 @@ LLMQ__WORD void llmq__zturn16(__m512i *v)
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis, behind those that they depend on ---- */
+
+/* In the order of llmq__ztaps; bits of a code 1 to 4, then 2 to 4 with 256 states. */
+enum {
+    LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S, LLMQ__KIND_T4S
+};
+#define LLMQ__ZBACK 8                   /* rows of memory, at most */
+#define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
+
+LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity)
+{
+    static const uint16_t taps[7][4] = { { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
+                                         { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
+    return taps[kind - LLMQ__KIND_T1][parity];
+}
+LLMQ__WORD uint32_t llmq__zbits(int kind) { return kind < LLMQ__KIND_T2S ? (uint32_t)(kind - LLMQ__KIND_T1) + 1 : (uint32_t)(kind - LLMQ__KIND_T2S) + 2; }
+
+/* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
+LLMQ__WORD __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
+
+/* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
+LLMQ__WORD __m512i llmq__zxor(const __m512i *v, uint32_t taps)
+{
+    __m512i sum = _mm512_setzero_si512(), held = sum;
+    uint32_t lag, n = 0;
+    LLMQ__UNROLL(9) for (lag = 0; lag <= LLMQ__ZBACK; lag++) {
+        if (!(taps >> lag & 1)) continue;
+        if (n == 0) sum = v[-2 * (int)lag];
+        else if (n & 1) held = v[-2 * (int)lag];
+        else sum = _mm512_ternarylogic_epi32(sum, held, v[-2 * (int)lag], 0x96);
+        n++;
+    }
+    return n & 1 ? sum : _mm512_xor_si512(sum, held);
+}
+
+/* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
+   fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything.
+   Blocks follow each other down the rows, so that what is needed next is 16 rows below. */
+LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
+{
+    const uint32_t bits = llmq__zbits(kind);
+    v[0] = bits == 1 ? llmq__zturn(llmq__ztwice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
+    if (bits == 3) v[1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
+    if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
+}
+LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, size_t ahead, __m512i *v)
+{
+    uint32_t k;
+    LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
+    LLMQ__Z16(k) {
+        const uint8_t *unit = row[LLMQ__ZBACK + k] + at;
+        LLMQ__PREFETCH((uintptr_t)unit + ahead);
+        if (llmq__zbits(kind) > 2) LLMQ__PREFETCH((uintptr_t)unit + 64 + ahead);
+        llmq__zload_unit(kind, unit, v + 2 * (LLMQ__ZBACK + k));
+    }
+}
+
+/* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
+   moves from registers to vectors would take the port of the lookups. */
+LLMQ__WORD void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
+{
+    uint32_t k, two;
+    LLMQ__Z16(k) {
+        LLMQ_MEMCPY(&two, row[k] + 2 * (size_t)w, 4);
+        LLMQ__ANEW(two); /* or compilers make such moves of this */
+        scale[k] = two;
+    }
+}
+
+/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above if the function returns 1. */
+LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
+{
+    __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
+    *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
+    *b = *v;
+    *c = v[1];
+    if (kind == LLMQ__KIND_T3) return 1; /* its parity 2 is the code's own bit, as parity 3 is t3s's */
+    z = llmq__zxor(v, llmq__ztaps(kind, 2) & ~1u);
+    if (kind == LLMQ__KIND_T3S) {
+        *c = llmq__zpick(0x55, z, *c);
+        return 1;
+    }
+    if (kind == LLMQ__KIND_T2) { /* *v and, at the lower bits, z */
+        *b = _mm512_ternarylogic_epi32(*v, z, _mm512_set1_epi8(0x55), 0x78);
+        return 0;
+    }
+    w = llmq__zxor(v, llmq__ztaps(kind, 3) & ~1u);
+    if (kind == LLMQ__KIND_T2S) {
+        *b = _mm512_ternarylogic_epi32(*v, w, _mm512_set1_epi8(0x55), 0x78);
+        *c = z;
+        return 1;
+    }
+    w = _mm512_xor_si512(w, *v);
+    *b = llmq__zpick(0x55, z, _mm512_add_epi8(w, w));
+    return 0;
+}
+#endif
+
 /* Lookup by shuffles of 16 bytes. */
 #define LLMQ__ISA avx512vnni
 LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
@@ -1429,6 +1529,9 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
 LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx512, avx512vbmi);
 #undef LLMQ__BIG
 #undef LLMQ__Z16
+#undef LLMQ__Z8
+#undef LLMQ__ZBACK
+#undef LLMQ__ZTALL
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
@@ -5580,23 +5683,18 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
     return bias;
 }
 
-/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
-                                  uint32_t count, __m512i *sum)
+/* sum += a tile of block number b times each activation */
+LLMQ__KERNEL void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+                                  __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
-    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
-    __m512i tile[64], bias[2];
     uint8_t codes[8][128];
     uint32_t i, k, n;
-    at += (size_t)(b / per_unit) * bytes;
-    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
-    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
     for (i = 0; i < count; i += n, sum += 2 * n) {
         n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
         for (k = 0; k < n; k++) {
             __m512i lo, hi;
-            llmq__zlda(g->kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
             _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
             _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
         }
@@ -5605,6 +5703,32 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *ro
         if (n == 2) LLMQ__F(zmany)(2, tile, codes, bias, sum);
         if (n == 1) LLMQ__F(zmany)(1, tile, codes, bias, sum);
     }
+}
+
+/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
+LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
+                                  uint32_t count, __m512i *sum)
+{
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    __m512i tile[64], bias[2];
+    at += (size_t)(b / per_unit) * bytes;
+    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
+    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
+    LLMQ__F(ztimes)(g->kind, tile, bias, b, x, count, sum);
+}
+
+/* The end of a run of 32 rows. */
+LLMQ__WORD void LLMQ__F(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    __m512 scales[2];
+    uint32_t i;
+    scales[0] = llmq__zscales(row, run->w);
+    scales[1] = llmq__zscales(row + 16, run->w);
+    for (i = 0; i < 2 * count; i++) {
+        total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
+        sum[i] = _mm512_setzero_si512();
+    }
+    llmq__next_run(run);
 }
 
 /* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
@@ -5618,16 +5742,9 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
-        __m512 scales[2];
         LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
         if (j + 128 < run.end) continue;
-        scales[0] = llmq__zscales(row, run.w);
-        scales[1] = llmq__zscales(row + 16, run.w);
-        for (i = 0; i < 2 * count; i++) {
-            total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run.x]);
-            sum[i] = _mm512_setzero_si512();
-        }
-        llmq__next_run(&run);
+        LLMQ__F(zend)(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
         if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
@@ -5660,6 +5777,255 @@ LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
+   x1 and y1: the same where parity 2 of t4s is 1. */
+LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
+{
+    const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
+    int8_t one[4][64];
+    uint32_t k, i, turned;
+    g->kind = (strong ? LLMQ__KIND_T2S - 2 : LLMQ__KIND_T1 - 1) + (int)f->bits;
+    for (k = 0; k < 64; k++) {
+        i = k; /* of t2 and t1 */
+        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 15) | (k >> 1 & 16);
+        if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
+        if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
+        one[0][k] = f->points[i & (llmq__table(f) - 1)];
+        one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
+    }
+    for (k = 0; k < 64; k++) {
+        turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
+        one[2][k] = one[0][turned];
+        one[3][k] = one[1][turned];
+    }
+    LLMQ__F(ztable)(one[0], 64, 0, g->x);
+    LLMQ__F(ztable)(one[1], 64, 0, g->x1);
+    LLMQ__F(ztable)(one[2], 64, 0, g->y);
+    LLMQ__F(ztable)(one[3], 64, 0, g->y1);
+}
+
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
+   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
+LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    __m512i a, b, c, up, even, odd, i[4];
+    const int six = llmq__zpairs(kind, v, &a, &b, &c), look = six ? LLMQ__KIND_G6 : LLMQ__KIND_G4;
+    uint32_t f;
+    b = _mm512_rol_epi64(b, 2);
+    even = llmq__zpick(0x33, a, b);
+    odd = llmq__zpick(0x33, b, a);
+    i[0] = even;
+    i[1] = odd;
+    i[2] = _mm512_ror_epi64(even, 4);
+    i[3] = _mm512_ror_epi64(odd, 6);
+    if (six) {
+        up = _mm512_srli_epi16(c, 2);
+        i[0] = llmq__zpick(0x0f, i[0], _mm512_slli_epi16(c, 4));
+        i[1] = llmq__zpick(0x3c, i[1], up);
+        i[2] = llmq__zpick(0x0f, i[2], c);
+        i[3] = llmq__zpick(0x0f, i[3], up);
+    }
+    if (!LLMQ__BIG && six) i[1] = llmq__zpick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
+    if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
+    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__F(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
+}
+
+/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
+LLMQ__WORD void LLMQ__F(zring_fours)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    uint32_t h;
+    LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
+        __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, lo, hi;
+        z = llmq__zpick(0x11, x, _mm512_add_epi8(y, y));
+        lo = llmq__zpick(0x03, z, _mm512_slli_epi16(*v, 2));
+        hi = llmq__zpick(0x0f, _mm512_srli_epi16(*v, 4), z);
+        p[0] = LLMQ__F(look)(LLMQ__KIND_G6, g->x, lo);
+        p[2] = LLMQ__F(look)(LLMQ__KIND_G6, g->y, hi);
+        if (kind == LLMQ__KIND_T4) continue;
+        z = llmq__zxor(v, llmq__ztaps(kind, 2));
+        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__F(look)(LLMQ__KIND_G6, g->x1, lo));
+        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__F(look)(LLMQ__KIND_G6, g->y1, hi));
+    }
+}
+
+LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    if (llmq__zbits(kind) == 4) LLMQ__F(zring_fours)(kind, g, v, p);
+    else LLMQ__F(zring_pairs)(kind, g, v, p);
+}
+
+/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
+LLMQ__WORD __m512i LLMQ__F(zring_sums)(int kind, const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias)
+{
+    __m512i sum[16], p[4], lo, hi;
+    uint32_t i;
+    LLMQ__Z8(i) {
+        LLMQ__F(zring_points)(kind, g, v + 2 * i, p);
+        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
+        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
+    }
+    llmq__zsums(sum, &lo, &hi);
+    return _mm512_add_epi32(lo, hi);
+}
+
+/* All columns of sixteen neighbouring rows for one activation; row[0] is LLMQ__ZBACK rows above the first. */
+LLMQ__WORD __m512 LLMQ__F(zring)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                 const uint8_t *const *row)
+{
+    const __m512i offset = _mm512_set1_epi8(-128);
+    const uint32_t end = t->cols / 256 * 256;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum = _mm512_setzero_si512(), v[2 * LLMQ__ZTALL], a[4], bias[2], s[2], both;
+    uint32_t j, k, w, scale[16];
+    for (j = 0; j < end; j += 256) {
+        llmq__zcopy_scales(row + LLMQ__ZBACK, w = run.w, scale);
+        llmq__zload(kind, row, l->scales + (size_t)(j / 8) * llmq__zbits(kind), 16 * t->row_size, v);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
+        }
+        for (k = 0; k < 2; k++) s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK + 16 * k, a, bias);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            sum = _mm512_add_epi32(sum, k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+            if (j + 128 * (k + 1) < run.end) continue;
+            both = run.w == w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+            both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+            total = llmq__zfinish(total, sum, _mm512_castsi512_ps(both), x->scale[run.x]);
+            sum = _mm512_setzero_si512();
+            llmq__next_run(&run);
+        }
+    }
+    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row + LLMQ__ZBACK, j, run, sum, total) : total;
+}
+
+/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
+LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
+{
+    const __m512i offset = _mm512_set1_epi8(-128);
+    __m512i v[2 * LLMQ__ZTALL], p[4];
+    uint32_t i, f, k;
+    llmq__zload(kind, row, at, ahead, v);
+    for (i = 0; i < 16; i++) {
+        LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + i), p);
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * 64 + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
+    }
+    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
+    for (f = 0; f < 2; f++) {
+        __m512i sum = _mm512_setzero_si512();
+        for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
+        bias[2 * f] = sum;
+    }
+}
+
+#define LLMQ__ZRING(name, kind)                                                                                                    \
+    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
+                                      const uint8_t *const *row)                                                            \
+    {                                                                                                                              \
+        return LLMQ__F(zring)(kind, t, l, g, x, row);                                                                       \
+    }                                                                                                                              \
+    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile,  \
+                                           __m512i *bias)                                                                          \
+    {                                                                                                                              \
+        LLMQ__F(zring_tile)(kind, g, row, at, ahead, tile, bias);                                                                  \
+    }
+LLMQ__ZRING(zt1, LLMQ__KIND_T1)
+LLMQ__ZRING(zt2, LLMQ__KIND_T2)
+LLMQ__ZRING(zt3, LLMQ__KIND_T3)
+LLMQ__ZRING(zt4, LLMQ__KIND_T4)
+LLMQ__ZRING(zt2s, LLMQ__KIND_T2S)
+LLMQ__ZRING(zt3s, LLMQ__KIND_T3S)
+LLMQ__ZRING(zt4s, LLMQ__KIND_T4S)
+#undef LLMQ__ZRING
+
+LLMQ__WORD __m512 LLMQ__F(zring_any)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                     const uint8_t *const *row)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_T1: return LLMQ__F(zt1)(t, l, g, x, row);
+    case LLMQ__KIND_T2: return LLMQ__F(zt2)(t, l, g, x, row);
+    case LLMQ__KIND_T3: return LLMQ__F(zt3)(t, l, g, x, row);
+    case LLMQ__KIND_T4: return LLMQ__F(zt4)(t, l, g, x, row);
+    case LLMQ__KIND_T2S: return LLMQ__F(zt2s)(t, l, g, x, row);
+    case LLMQ__KIND_T3S: return LLMQ__F(zt3s)(t, l, g, x, row);
+    default: return LLMQ__F(zt4s)(t, l, g, x, row);
+    }
+}
+
+LLMQ__WORD void LLMQ__F(zring_tile_any)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_T1: LLMQ__F(zt1_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T2: LLMQ__F(zt2_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T3: LLMQ__F(zt3_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T4: LLMQ__F(zt4_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T2S: LLMQ__F(zt2s_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T3S: LLMQ__F(zt3s_tile)(g, row, at, ahead, tile, bias); break;
+    default: LLMQ__F(zt4s_tile)(g, row, at, ahead, tile, bias); break;
+    }
+}
+
+/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
+LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, ahead = 32 * t->row_size;
+    __m512i tile[128], bias[4];
+    uint32_t b;
+    for (b = 0; b < 2; b++) LLMQ__F(zring_tile_any)(g, row + 16 * b, at, ahead, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) {
+        LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
+{
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
+    for (i = 0; i < 2 * count; i++) {
+        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
+        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + LLMQ__ZBACK + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
+    }
+}
+
+/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
+LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t n, const uint8_t **row)
+{
+    uint32_t k, in = r - ring->first + LLMQ__ZBACK * (ring->rows - 1);
+    for (k = 0, in %= ring->rows; k < n; k++) {
+        row[k] = t->data + (ring->first + (size_t)in) * t->row_size;
+        if (++in == ring->rows) in = 0;
+    }
+}
+
+/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
+LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[LLMQ__ZTALL + 16];
+    const uint32_t tall = count > 4 ? 32 : 16;
+    uint32_t r, i, n;
+    for (r = r0; r < r1; r += n) {
+        llmq__ring ring = llmq__ring_of(t->rows, r);
+        n = llmq__min(tall, llmq__min(r1, ring.first + ring.rows) - r);
+        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + tall, row);
+        for (i = 0; i < count && tall == 32; i += 32)
+            LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+        for (i = 0; i < count && tall == 16; i++)
+            _mm512_mask_storeu_ps(y + i * y_stride + r, (__mmask16)((1u << n) - 1), LLMQ__F(zring_any)(t, l, g, x + i, row));
+    }
+}
+#endif
+
 LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                    size_t y_stride)
 {
@@ -5667,6 +6033,13 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
     llmq__zgrid g;
     if (w % 128 || a % 128) end = r0;
+#if !LLMQ_NO_TRELLIS
+    else if (t->format.taps[0]) {
+        LLMQ__F(zring_of)(&t->format, &g);
+        LLMQ__F(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
     if (end > r0) {
         LLMQ__F(zgrid_of)(&t->format, &g);
         if (g.kind == LLMQ__KIND_OTHER) end = r0;
