@@ -296,6 +296,35 @@ LLMQ__PLAIN void llmq__spread(const llmq_format *f, const uint8_t *code, const u
     }
 }
 
+#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE || LLMQ_SIMD_RVV
+/* Codes that are neighbouring bytes of a plane, at the same bits, and for some formats of another plane. */
+typedef struct llmq__field {
+    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
+    uint32_t shift, mask, b_shift, b_mask, up;
+} llmq__field;
+
+/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
+LLMQ__APART uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
+{
+    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits), rest = l->pairs ? 2 : l->bits - width;
+    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
+    if (upper) k -= numbers;
+    f->a = f->b = unit + k % u;
+    f->shift = k / u * width + 3 * upper;
+    f->mask = l->pairs ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
+    f->b_shift = f->b_mask = f->up = 0;
+    n = llmq__min(u - k % u, numbers - k);
+    if (rest == 0 || (l->pairs && !upper)) return n;
+    unit += u;
+    u = llmq__plane_bytes(numbers, rest);
+    f->b = unit + k % u;
+    f->b_shift = k / u * rest;
+    f->b_mask = ((uint32_t)1 << rest) - 1;
+    f->up = upper ? 1 : width;
+    return llmq__min(n, u - k % u);
+}
+#endif
+
 /* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
 typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
@@ -1924,11 +1953,6 @@ LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, 
 /* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
    have a function of their own, and pieces of units, whose codes are n neighbouring bytes of a plane, at the same bits, and
    for some formats n of another plane. */
-typedef struct llmq__field {
-    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
-    uint32_t shift, mask, b_shift, b_mask, up;
-} llmq__field;
-
 /* Sums of products of 128 columns that a unit begins with, or has from code k = 64 on where points have two coordinates, and of
    the n codes of a field, with q, the activations of their columns. */
 struct llmq__units;
@@ -1942,27 +1966,6 @@ typedef struct llmq__units {
     uint16_t table[64];
     const uint8_t *above[LLMQ__MEMORY + 1]; /* of a trellis: the record of the row, and those of the rows above it */
 } llmq__units;
-
-/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
-static uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
-{
-    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits), rest = l->pairs ? 2 : l->bits - width;
-    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
-    if (upper) k -= numbers;
-    f->a = f->b = unit + k % u;
-    f->shift = k / u * width + 3 * upper;
-    f->mask = l->pairs ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
-    f->b_shift = f->b_mask = f->up = 0;
-    n = llmq__min(u - k % u, numbers - k);
-    if (rest == 0 || (l->pairs && !upper)) return n;
-    unit += u;
-    u = llmq__plane_bytes(numbers, rest);
-    f->b = unit + k % u;
-    f->b_shift = k / u * rest;
-    f->b_mask = ((uint32_t)1 << rest) - 1;
-    f->up = upper ? 1 : width;
-    return llmq__min(n, u - k % u);
-}
 
 /* Codes [k, end) of a unit of m codes, of p coordinates. */
 LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit, uint32_t m, uint32_t k,
@@ -3427,6 +3430,38 @@ LLMQ__KERNEL void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, 
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
+LLMQ__KERNEL void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
+{
+    const uint8_t *from[LLMQ__MEMORY + 1];
+    uint8_t factor[LLMQ__MEMORY + 1];
+    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
+    llmq__ring ring = llmq__ring_of(t->rows, r);
+    llmq__field f;
+    size_t vl;
+    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        from[lags] = llmq__above(t, &ring, r, lag);
+        factor[lags] = (uint8_t)llmq__parities_of(&t->format, lag);
+        lags += factor[lags] != 0;
+    }
+    for (; n; n -= (uint32_t)vl, first += (uint32_t)vl, e += vl) {
+        vuint8m4_t code, v;
+        k = first % l->unit;
+        m = llmq__min(l->codes - (first - k), l->unit);
+        vl = __riscv_vsetvl_e8m4(llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
+        code = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.a, vl), f.shift, vl), (uint8_t)f.mask, vl);
+        code = __riscv_vor(code, __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl), f.up, vl), vl);
+        code = __riscv_vsll(__riscv_vsrl(code, 1, vl), parities, vl);
+        for (i = 0; i < lags; i++) {
+            v = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(from[i] + (f.a - row), vl), f.shift, vl), 1, vl);
+            code = __riscv_vxor(code, __riscv_vmul(v, factor[i], vl), vl);
+        }
+        __riscv_vse8(e, __riscv_vluxei8_v_i8m4(t->format.points, code, vl), vl);
+    }
+}
+#endif
+
 /* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
 LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
                                             int8_t *e)
@@ -3435,11 +3470,13 @@ LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__la
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
     uint16_t code[LLMQ__UNIT];
-    for (done = 0; done < n && f->taps[0]; done += take) {
-        take = llmq__min(n - done, LLMQ__CHUNK);
-        llmq__points(t, l, row, j + done, take, e + done);
+#if !LLMQ_NO_TRELLIS
+    if (f->taps[0]) {
+        llmq__woven_rvv(t, l, row, first, count, e);
+        return e;
     }
-    for (; done < count; done += take) {
+#endif
+    for (done = 0; done < count; done += take) {
         llmq__place at = llmq__find_code(l, first + done);
         take = llmq__min(count - done, at.room - at.k);
         llmq__unpack_run_rvv(row + l->scales + at.unit, &at, take, code);
