@@ -2243,7 +2243,7 @@ static llmq__place llmq__find_code(const llmq__layout *l, uint32_t code)
 }
 
 /* code[0, n) |= bits [shift, shift + ...) of the bytes b, moved up by `done`. In sixteens, which compilers make vectors of. */
-static void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
+LLMQ__APART void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
 {
     uint32_t i;
     for (; n >= 16; n -= 16, b += 16, code += 16)
@@ -2328,37 +2328,60 @@ LLMQ_API uint32_t llmq_ring_start(const llmq_tensor *t, uint32_t r)
 }
 
 #if !LLMQ_NO_TRELLIS
-/* b[0, n) = XOR of the bytes from `at` on of the records that have a part in a parity of row r. */
-static void llmq__xor_rows(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t taps, size_t at, uint32_t n, uint8_t *b)
+/* The parities that the code `lag` rows above has a part in, a bit each. */
+static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 {
-    uint32_t i, lag, in;
-    LLMQ_MEMSET(b, 0, n);
-    for (lag = 0; taps; lag++, taps >>= 1) {
-        const uint8_t *from;
-        if (!(taps & 1)) continue;
-        in = r - ring->first + ring->rows - lag % ring->rows;
-        from = t->data + (ring->first + (in >= ring->rows ? in - ring->rows : in)) * t->row_size + at;
-        for (i = 0; i < n; i++) b[i] ^= from[i];
+    return (f->taps[0] >> lag & 1u) | (f->taps[1] >> lag & 1u) << 1 | (f->taps[2] >> lag & 1u) << 2 | (f->taps[3] >> lag & 1u) << 3;
+}
+
+/* The record of the row `lag` above row r in its ring. */
+static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t lag)
+{
+    for (r -= ring->first; r < lag; r += ring->rows) continue;
+    return t->data + (ring->first + r - lag) * t->row_size;
+}
+
+/* Bytes i < n of b, four a word, ^= (from[i] >> shift & mask) * factor, which is less than 256. */
+LLMQ__APART void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n, uint32_t *b)
+{
+    uint32_t i;
+    for (i = 0; i + 4 <= n; i += 4) b[i / 4] ^= (llmq__load32(from + i) >> shift & mask * 0x01010101u) * factor;
+    for (; i < n; i++) b[i / 4] ^= ((from[i] >> shift & mask) * factor) << i % 4 * 8;
+}
+
+/* Bit i of a byte of b ^= parity i of a code of row r: of the n codes that begin `at` bytes from the row's head, bits `shift`. */
+static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
+{
+    llmq__ring ring = llmq__ring_of(t->rows, r);
+    uint32_t lag, parities, taps = 0, i;
+    for (i = 0; i < 4; i++) taps |= t->format.taps[i];
+    for (lag = 0; taps >> lag; lag++) {
+        parities = llmq__parities_of(&t->format, lag);
+        if (parities) llmq__xor_field(llmq__above(t, &ring, r, lag) + at, shift, 1, parities, n, b);
     }
 }
 
-/* From codes [first, first + count) of a row of a trellis to indices of points. */
-LLMQ__APART void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t count, uint16_t *code)
+/* e[0, count) = the points of codes [first, first + count) of a row of a trellis; count <= LLMQ__CHUNK */
+LLMQ__APART void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t count, int8_t *e)
 {
-    uint8_t b[LLMQ__CHUNK];
-    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), i, n;
-    uint32_t width = llmq__plane_width(l->bits), bytes, byte, shift;
-    llmq__ring ring = llmq__ring_of(t->rows, r);
-    for (; count; count -= n, first += n, code += n) { /* runs in one bit field of the first plane, which has the lowest bits */
+    const int8_t *points = t->format.points;
+    uint32_t b[LLMQ__CHUNK / 4], r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), i, n;
+    for (; count; count -= n, first += n, e += n) { /* runs in one bit field of each plane */
         llmq__place at = llmq__find_code(l, first);
-        bytes = llmq__plane_bytes(at.room, width);
+        const uint8_t *plane = row + l->scales + at.unit;
+        uint32_t width = llmq__plane_width(l->bits), bytes = llmq__plane_bytes(at.room, width), byte, shift;
+        n = llmq__min(count, at.room - at.k);
         for (byte = at.k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
-        n = llmq__min(count, llmq__min(bytes - byte, at.room - at.k));
-        for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] >> 1 << parities);
-        for (i = 0; i < parities; i++) {
-            llmq__xor_rows(t, &ring, r, t->format.taps[i], l->scales + at.unit + byte, n, b);
-            llmq__merge_field(b, n, shift, 1, i, code);
+        n = llmq__min(n, bytes - byte);
+        LLMQ_MEMSET(b, 0, sizeof b);
+        if (l->bits == 3) { /* the highest bit is in a plane of its own */
+            uint32_t more = llmq__plane_bytes(at.room, 1);
+            n = llmq__min(n, more - at.k % more);
+            llmq__xor_field(plane + bytes + at.k % more, at.k / more, 1, (uint32_t)2 << parities, n, b);
         }
+        llmq__xor_rows(t, r, l->scales + at.unit + byte, shift, n, b);
+        llmq__xor_field(plane + byte, shift + 1, ((uint32_t)1 << width >> 1) - 1, (uint32_t)1 << parities, n, b);
+        for (i = 0; i < n; i++) e[i] = points[b[i / 4] >> i % 4 * 8 & 255];
     }
 }
 #endif
@@ -2369,11 +2392,14 @@ LLMQ__APART void llmq__points(const llmq_tensor *t, const llmq__layout *l, const
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
     uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
+#if !LLMQ_NO_TRELLIS
+    if (t->format.taps[0]) {
+        llmq__indices(t, l, row, first + in, count, e);
+        return;
+    }
+#endif
     if (p == 1) {
         llmq__unpack(row + l->scales, l, first + in, count, code);
-#if !LLMQ_NO_TRELLIS
-        if (t->format.taps[0]) llmq__indices(t, l, row, first + in, count, code);
-#endif
         for (i = 0; i < count; i++) e[i] = points[code[i]];
     } else {
         uint32_t skip = in % p; /* of the first vector, when p does not divide the chunk */

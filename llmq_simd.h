@@ -355,6 +355,35 @@ LLMQ__PLAIN void llmq__trellis_points(const llmq_format *f, int trellis, int8_t 
 }
 #endif
 
+#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE || LLMQ_SIMD_RVV
+/* Codes that are neighbouring bytes of a plane, at the same bits, and for some formats of another plane. */
+typedef struct llmq__field {
+    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
+    uint32_t shift, mask, b_shift, b_mask, up;
+} llmq__field;
+
+/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
+LLMQ__APART uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
+{
+    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits), rest = l->pairs ? 2 : l->bits - width;
+    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
+    if (upper) k -= numbers;
+    f->a = f->b = unit + k % u;
+    f->shift = k / u * width + 3 * upper;
+    f->mask = l->pairs ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
+    f->b_shift = f->b_mask = f->up = 0;
+    n = llmq__min(u - k % u, numbers - k);
+    if (rest == 0 || (l->pairs && !upper)) return n;
+    unit += u;
+    u = llmq__plane_bytes(numbers, rest);
+    f->b = unit + k % u;
+    f->b_shift = k / u * rest;
+    f->b_mask = ((uint32_t)1 << rest) - 1;
+    f->up = upper ? 1 : width;
+    return llmq__min(n, u - k % u);
+}
+#endif
+
 /* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
 typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
@@ -2187,54 +2216,30 @@ LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, 
 /* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
    have a function of their own, and pieces of units, whose codes are n neighbouring bytes of a plane, at the same bits, and
    for some formats n of another plane. */
-typedef struct llmq__field {
-    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
-    uint32_t shift, mask, b_shift, b_mask, up;
-} llmq__field;
-
 /* Sums of products of 128 columns that a unit begins with, or has from code k = 64 on where points have two coordinates, and of
    the n codes of a field, with q, the activations of their columns. */
+struct llmq__units;
 typedef int32_t llmq__unit_product(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q);
-typedef int32_t llmq__field_product(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q);
+typedef int32_t llmq__field_product(const struct llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q);
 
 /* What a format needs: these, and its points as they want them. */
 typedef struct llmq__units {
     llmq__unit_product *unit; /* NULL: as fields */
     llmq__field_product *field;
     uint16_t table[64];
+    const uint8_t *above[LLMQ__MEMORY + 1]; /* of a trellis: the record of the row, and those of the rows above it */
 } llmq__units;
 
-/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
-static uint32_t llmq__find_field(llmq__field *f, uint32_t bits, const uint8_t *unit, uint32_t m, uint32_t k)
-{
-    uint32_t numbers = bits == 3 ? (m + 1) / 2 : m, width = llmq__plane_width(bits == 3 ? 6 : bits), rest = bits == 3 ? 2 : bits - width;
-    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
-    if (upper) k -= numbers;
-    f->a = f->b = unit + k % u;
-    f->shift = k / u * width + 3 * upper;
-    f->mask = bits == 3 ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
-    f->b_shift = f->b_mask = f->up = 0;
-    n = llmq__min(u - k % u, numbers - k);
-    if (rest == 0 || (bits == 3 && !upper)) return n;
-    unit += u;
-    u = llmq__plane_bytes(numbers, rest);
-    f->b = unit + k % u;
-    f->b_shift = k / u * rest;
-    f->b_mask = ((uint32_t)1 << rest) - 1;
-    f->up = upper ? 1 : width;
-    return llmq__min(n, u - k % u);
-}
-
 /* Codes [k, end) of a unit of m codes, of p coordinates. */
-LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq_format *format, const uint8_t *unit, uint32_t m, uint32_t k,
+LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit, uint32_t m, uint32_t k,
                                 uint32_t end, const int8_t *q)
 {
     llmq__field f;
     uint32_t n;
     int32_t sum = 0;
-    for (; k < end; k += n, q += n * format->p) {
-        n = llmq__min(end - k, llmq__find_field(&f, format->bits, unit, m, k));
-        sum += units->field(units->table, &f, n, q);
+    for (; k < end; k += n, q += n * p) {
+        n = llmq__min(end - k, llmq__find_field(&f, l, unit, m, k));
+        sum += units->field(units, &f, n, q);
     }
     return sum;
 }
@@ -2247,14 +2252,14 @@ LLMQ__APART void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, co
 {
     uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
     for (; k < end; k += n, q += n << (p - 1)) {
-        uint32_t in = k % LLMQ__UNIT, first = k - in, m = llmq__min(l->codes - first, LLMQ__UNIT);
-        const uint8_t *unit = row + l->scales + first / 8 * t->format.bits;
+        uint32_t in = k & (l->unit - 1), first = k - in, m = llmq__min(l->codes - first, l->unit);
+        const uint8_t *unit = row + l->scales + first / 8 * l->bits;
         n = step;
         if (units->unit && m == LLMQ__UNIT && (k & (step - 1)) == 0 && k + step <= end) {
             for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += units->unit(units->table, unit, in, q);
         } else {
-            n = llmq__min(LLMQ__UNIT - in, end - k);
-            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += llmq__piece(units, &t->format, unit, m, in, in + n, q);
+            n = llmq__min(l->unit - in, end - k);
+            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += llmq__piece(units, l, p, unit, m, in, in + n, q);
         }
     }
 }
@@ -2281,17 +2286,53 @@ static int llmq__units_fit(const llmq_tensor *t, int kind)
     return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
-static void llmq__rows_units(const llmq_tensor *t, const llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
+static void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
                              uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r, n;
     for (r = r0; r < r1; r += n) {
         n = llmq__min(LLMQ__TOGETHER, r1 - r);
+#if !LLMQ_NO_TRELLIS
+        if (t->format.taps[0]) {
+            llmq__ring ring = llmq__ring_of(t->rows, r);
+            for (i = 0; i <= LLMQ__MEMORY; i++) units->above[i] = llmq__above(t, &ring, r, i);
+            n = 1;
+        }
+#endif
         for (i = 0; i < count; i++) llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
     }
 }
 #undef LLMQ__TOGETHER
+
+#if !LLMQ_NO_TRELLIS
+/* The products of trellises are one template, trellis_SET(bits, taps, ...): of constants, so that nothing is left of what is not. */
+#define LLMQ__ID_T1 60 /* ids follow each other, as here */
+#define LLMQ__TRELLIS(name, set, bits, taps)                                                                                    \
+    static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)                \
+    {                                                                                                                           \
+        const uint32_t all[] = { taps };                                                                                        \
+        return llmq__trellis_##set(bits, all[0], all[1], all[2], all[3], u, f, n, q);                                           \
+    }
+#define LLMQ__TRELLISES(set)                                                                                                    \
+    LLMQ__TRELLIS(t1, set, 1, LLMQ__TAPS_T1)                                                                                    \
+    LLMQ__TRELLIS(t2, set, 2, LLMQ__TAPS_T2)                                                                                    \
+    LLMQ__TRELLIS(t3, set, 3, LLMQ__TAPS_T3)                                                                                    \
+    LLMQ__TRELLIS(t4, set, 4, LLMQ__TAPS_T4)                                                                                    \
+    LLMQ__TRELLIS(t2s, set, 2, LLMQ__TAPS_T2S)                                                                                  \
+    LLMQ__TRELLIS(t3s, set, 3, LLMQ__TAPS_T3S)                                                                                  \
+    LLMQ__TRELLIS(t4s, set, 4, LLMQ__TAPS_T4S)                                                                                  \
+    static int llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                                  \
+    {                                                                                                                           \
+        static llmq__field_product *const field[] = { llmq__t1_##set, llmq__t2_##set, llmq__t3_##set, llmq__t4_##set,           \
+                                                      llmq__t2s_##set, llmq__t3s_##set, llmq__t4s_##set };                      \
+        if (f->id - LLMQ__ID_T1 >= sizeof field / sizeof *field) return 0;                                                      \
+        u->unit = 0;                                                                                                            \
+        u->field = field[f->id - LLMQ__ID_T1];                                                                                  \
+        LLMQ_MEMCPY(u->table, f->points, f->n);                                                                                 \
+        return 1;                                                                                                               \
+    }
+#endif
 #endif
 
 #if LLMQ_SIMD_DSP
@@ -2433,8 +2474,9 @@ LLMQ__PLAIN uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
 }
 
 /* Any format of one coordinate: the lower bytes of the table are the points of the codes. */
-static int32_t llmq__field_dsp(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
+    const uint16_t *table = u->table;
     uint32_t i, w;
     int32_t sum = 0;
     for (i = 0; i + 4 <= n; i += 4, q += 4) {
@@ -2454,8 +2496,9 @@ static int32_t llmq__field_dsp(const uint16_t *table, const llmq__field *f, uint
     return sum;
 }
 
-static int32_t llmq__field2_dsp(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
+    const uint16_t *pairs = u->table;
     uint32_t i;
     int32_t sum = 0;
     for (i = 0; i + 4 <= n; i += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__codes4_dsp(f, i), 255, q, sum);
@@ -2466,6 +2509,47 @@ static int32_t llmq__field2_dsp(const uint16_t *pairs, const llmq__field *f, uin
     return sum;
 }
 
+#if !LLMQ_NO_TRELLIS
+/* w, with what is at the place of the code `lag` rows above if a parity has it */
+LLMQ__PLAIN uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
+
+/* The indices of four codes, or of one, as bytes. */
+LLMQ__PLAIN uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+                                     const llmq__field *f, size_t at, uint32_t i)
+{
+    const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3;
+    uint32_t a = 0, b = 0, c = 0, d = 0, lag, w, code = 0;
+    LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
+        w = four ? llmq__word_dsp(u->above[lag] + at + i) : u->above[lag][at + i];
+        a = llmq__xor_dsp(t0, lag, a, w);
+        b = llmq__xor_dsp(t1, lag, b, w);
+        c = llmq__xor_dsp(t2, lag, c, w);
+        d = llmq__xor_dsp(t3, lag, d, w);
+    }
+    w = (a >> f->shift & all) | (b >> f->shift & all) << 1 | (c >> f->shift & all) << 2 | (d >> f->shift & all) << 3;
+    if (bits > 1) code = (four ? llmq__word_dsp(f->a + i) : f->a[i]) >> f->shift >> 1 & (bits == 4 ? 7 : 1) * all;
+    if (bits == 3) code |= ((four ? llmq__word_dsp(f->b + i) : f->b[i]) >> f->b_shift & all) << 1;
+    return w | code << parities;
+}
+
+LLMQ__PLAIN int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+                                      const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    const int8_t *points = (const int8_t *)u->table;
+    size_t at = (size_t)(f->a - u->above[0]);
+    uint32_t i, w;
+    int32_t sum = 0;
+    for (i = 0; i + 4 <= n; i += 4) {
+        w = llmq__index_dsp(1, bits, t0, t1, t2, t3, u, f, at, i);
+        sum += points[w & 255] * q[i] + points[w >> 8 & 255] * q[i + 1] + points[w >> 16 & 255] * q[i + 2] + points[w >> 24] * q[i + 3];
+    }
+    for (; i < n; i++) sum += points[llmq__index_dsp(0, bits, t0, t1, t2, t3, u, f, at, i)] * q[i];
+    return sum;
+}
+LLMQ__TRELLISES(dsp)
+#endif
+
 LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
 {
     static llmq__unit_product *const unit[] = {
@@ -2474,6 +2558,9 @@ LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     const llmq_format *f = &t->format;
     int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
     uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
+#if !LLMQ_NO_TRELLIS
+    if (f->taps[0]) return llmq__trellis_units_dsp(f, u);
+#endif
     if (!llmq__units_fit(t, kind)) return 0;
     u->unit = unit[kind];
     u->field = f->p == 2 ? llmq__field2_dsp : llmq__field_dsp;
@@ -2593,13 +2680,13 @@ LLMQ__PLAIN int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field 
     return f->mask == 255 ? llmq__whole_mve(code) : vldrbq_gather_offset_z_s8(points, code, p);
 }
 
-static int32_t llmq__field_mve(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     uint32_t i;
     int32_t sum = 0;
     for (i = 0; i < n; i += 16) {
         mve_pred16_t p = vctp8q(n - i);
-        sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)table, f, i, p), vldrbq_z_s8(q + i, p), p);
+        sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)u->table, f, i, p), vldrbq_z_s8(q + i, p), p);
     }
     return sum;
 }
@@ -2635,8 +2722,9 @@ static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
-static int32_t llmq__field2_mve(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
+    const uint16_t *pairs = u->table;
     uint32_t i;
     int32_t sum = 0;
     for (i = 0; i < n; i += 8, q += 16) {
@@ -2649,6 +2737,47 @@ static int32_t llmq__field2_mve(const uint16_t *pairs, const llmq__field *f, uin
     return sum;
 }
 
+#if !LLMQ_NO_TRELLIS
+/* x, with what is at the place of the code `lag` rows above if a parity has it */
+LLMQ__PLAIN uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
+{
+    return !(taps >> lag & 1) ? x : taps << 1 << (31 - lag) ? veorq_u8(x, v) : v;
+}
+
+/* The lower bits of bytes are inserted below those of the next parity or of the code; the last AND takes what is above. */
+LLMQ__PLAIN int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+                                      const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    size_t at = (size_t)(f->a - u->above[0]);
+    uint32_t i, lag;
+    int32_t sum = 0, down = -(int32_t)f->shift;
+    for (i = 0; i < n; i += 16) {
+        mve_pred16_t p = vctp8q(n - i);
+        uint8x16_t a = vdupq_n_u8(0), b = a, c = a, d = a, v;
+        LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+            if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
+            v = vldrbq_z_u8(u->above[lag] + at + i, p);
+            a = llmq__xor_mve(t0, lag, a, v);
+            b = llmq__xor_mve(t1, lag, b, v);
+            c = llmq__xor_mve(t2, lag, c, v);
+            d = llmq__xor_mve(t3, lag, d, v);
+        }
+        a = vsliq_n_u8(vshlq_r_u8(a, down), vshlq_r_u8(b, down), 1);
+        a = vsliq_n_u8(a, vshlq_r_u8(c, down), 2);
+        if (t3) a = vsliq_n_u8(a, vshlq_r_u8(d, down), 3);
+        if (bits > 1) {
+            v = vshlq_r_u8(vldrbq_z_u8(f->a + i, p), down - 1);
+            if (bits == 3) v = vsliq_n_u8(v, vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift), 1);
+            a = t3 ? vsliq_n_u8(a, v, 4) : vsliq_n_u8(a, v, 3);
+        }
+        a = vandq_u8(a, vdupq_n_u8((uint8_t)(((t3 ? 8u : 4u) << bits) - 1)));
+        sum = vmladavaq_p_s8(sum, vldrbq_gather_offset_z_s8((const int8_t *)u->table, a, p), vldrbq_z_s8(q + i, p), p);
+    }
+    return sum;
+}
+LLMQ__TRELLISES(mve)
+#endif
+
 static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                               size_t y_stride)
 {
@@ -2657,6 +2786,12 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
     };
     llmq__units u;
     int kind = llmq__kind(&t->format, -128);
+#if !LLMQ_NO_TRELLIS
+    if (t->format.taps[0] && llmq__trellis_units_mve(&t->format, &u)) {
+        llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
     if (!llmq__units_fit(t, kind)) {
         llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
         return;
@@ -2671,15 +2806,15 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
 LLMQ__APART void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
                                   int8_t *e)
 {
-    uint32_t bits = t->format.bits, m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
-    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * bits;
+    uint32_t m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
+    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * l->bits;
     llmq__field f;
     if (kind == LLMQ__KIND_OTHER || t->format.p > 1) {
         llmq__points(t, l, row, j, n, e);
         return;
     }
     for (j %= LLMQ__UNIT; n; n -= take, j += take, e += take) {
-        take = llmq__min(n, llmq__find_field(&f, bits, unit, m, j));
+        take = llmq__min(n, llmq__find_field(&f, l, unit, m, j));
         for (i = 0; i < take; i += 16) {
             mve_pred16_t p = vctp8q(take - i);
             vstrbq_p_s8(e + i, llmq__field16_mve(t->format.points, &f, i, p), p);
@@ -3639,6 +3774,38 @@ LLMQ__KERNEL void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, 
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
+LLMQ__KERNEL void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
+{
+    const uint8_t *from[LLMQ__MEMORY + 1];
+    uint8_t factor[LLMQ__MEMORY + 1];
+    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
+    llmq__ring ring = llmq__ring_of(t->rows, r);
+    llmq__field f;
+    size_t vl;
+    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        from[lags] = llmq__above(t, &ring, r, lag);
+        factor[lags] = (uint8_t)llmq__parities_of(&t->format, lag);
+        lags += factor[lags] != 0;
+    }
+    for (; n; n -= (uint32_t)vl, first += (uint32_t)vl, e += vl) {
+        vuint8m4_t code, v;
+        k = first % l->unit;
+        m = llmq__min(l->codes - (first - k), l->unit);
+        vl = __riscv_vsetvl_e8m4(llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
+        code = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.a, vl), f.shift, vl), (uint8_t)f.mask, vl);
+        code = __riscv_vor(code, __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl), f.up, vl), vl);
+        code = __riscv_vsll(__riscv_vsrl(code, 1, vl), parities, vl);
+        for (i = 0; i < lags; i++) {
+            v = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(from[i] + (f.a - row), vl), f.shift, vl), 1, vl);
+            code = __riscv_vxor(code, __riscv_vmul(v, factor[i], vl), vl);
+        }
+        __riscv_vse8(e, __riscv_vluxei8_v_i8m4(t->format.points, code, vl), vl);
+    }
+}
+#endif
+
 /* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
 LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
                                             int8_t *e)
@@ -3647,11 +3814,13 @@ LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__la
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
     uint16_t code[LLMQ__UNIT];
-    for (done = 0; done < n && f->taps[0]; done += take) {
-        take = llmq__min(n - done, LLMQ__CHUNK);
-        llmq__points(t, l, row, j + done, take, e + done);
+#if !LLMQ_NO_TRELLIS
+    if (f->taps[0]) {
+        llmq__woven_rvv(t, l, row, first, count, e);
+        return e;
     }
-    for (; done < count; done += take) {
+#endif
+    for (done = 0; done < count; done += take) {
         llmq__place at = llmq__find_code(l, first + done);
         take = llmq__min(count - done, at.room - at.k);
         llmq__unpack_run_rvv(row + l->scales + at.unit, &at, take, code);
