@@ -3282,9 +3282,10 @@ LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint3
 
 /* What encodes a ring of rows, a group of columns at a time. */
 typedef struct llmq__weaver {
-    llmq__encoder e;        /* for one row at a time */
+    llmq__encoder *e;       /* for one row at a time; the caller's, as frames are to be small */
     llmq__ring ring;
     uint32_t parities, sets, states, memory, raw;
+    uint32_t group;         /* columns a scale */
     uint32_t warm;          /* steps of a search on each side of a place whose state it is for */
     int effort;
     float *x;               /* the rows, divided by a power of two each, and within a group by another */
@@ -3320,18 +3321,16 @@ static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
     return p->at ? p->at + from : 0;
 }
 
-/* a's buffers for t in the memory at `at`, NULL only to count. Returns the bytes; 0 if they do not fit size_t. */
-static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, int effort, void *at)
+/* a's buffers for t in the memory at `at`, and e for t; both NULL only to count. Returns the bytes; 0 if they do not fit size_t. */
+static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, llmq__encoder *e, int effort, void *at)
 {
     llmq__purse purse;
     size_t rows = llmq__ring_most(t->rows), most, i;
     purse.at = (char *)at;
     purse.used = 0;
-    a->e.format = &t->format;
-    a->e.layout = llmq__layout_of(t);
-    a->e.kernels = llmq__kernels(t->kernels);
-    a->e.weight = 0;
+    a->e = e;
     a->effort = effort;
+    a->group = llmq__layout_of(t).group;
     a->parities = llmq__parities(&t->format);
     a->memory = llmq__memory(&t->format);
     a->sets = (uint32_t)1 << a->parities;
@@ -3348,10 +3347,14 @@ static size_t llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, int effor
     a->share = (float *)llmq__spend(&purse, rows, sizeof(float));
     a->exponent = (int32_t *)llmq__spend(&purse, 2 * rows, sizeof(int32_t));
     a->choice = (uint16_t *)llmq__spend(&purse, most * a->states, sizeof(uint16_t));
-    a->index = (uint16_t *)llmq__spend(&purse, rows * sizeof(uint16_t), a->e.layout.group);
+    a->index = (uint16_t *)llmq__spend(&purse, rows * sizeof(uint16_t), a->group);
     a->parity = (uint8_t *)llmq__spend(&purse, 2 * (size_t)a->states, 1);
-    a->code = (uint8_t *)llmq__spend(&purse, rows, a->e.layout.group);
+    a->code = (uint8_t *)llmq__spend(&purse, rows, a->group);
     if (at && purse.used < SIZE_MAX) {
+        LLMQ_MEMSET(e, 0, sizeof *e);
+        e->format = &t->format;
+        e->layout = llmq__layout_of(t);
+        e->kernels = llmq__kernels(t->kernels);
         for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
         for (i = 0; i < 2 * (size_t)a->states; i++) {
             uint32_t k, v;
@@ -3380,7 +3383,7 @@ static void llmq__weave_search(llmq__weaver *a, uint32_t cols, uint32_t j, uint3
     }
     for (s = 0; s < a->states; s++)
         for (l = 0; l < LLMQ__LANES; l++) a->sum[s * LLMQ__LANES + l] = !state || l >= lanes || state[l] == s ? 0.0f : LLMQ__FAR;
-    a->e.kernels->viterbi(a->points, a->parity, a->raw, a->sets, a->states, a->strip, a->weight, steps, lanes, a->sum, a->choice);
+    a->e->kernels->viterbi(a->points, a->parity, a->raw, a->sets, a->states, a->strip, a->weight, steps, lanes, a->sum, a->choice);
 }
 
 /* One step back along a lane's best path, from state s behind step i: the bits before it, the code's own the lowest. */
@@ -3404,7 +3407,7 @@ static uint32_t llmq__weave_start(const llmq__weaver *a, uint32_t lane)
 static void llmq__weave_codes(llmq__weaver *a, uint32_t s, uint32_t start, uint32_t lane, uint32_t k)
 {
     LLMQ__EXACT
-    uint32_t i, r, group = a->e.layout.group;
+    uint32_t i, r, group = a->group;
     for (i = a->ring.rows; i-- > 0;) {
         size_t at = (size_t)llmq__turn(a, start, i) * group + k;
         uint32_t before = llmq__weave_back(a, s, i, lane), set = a->parity[before], best = 0;
@@ -3422,7 +3425,7 @@ static void llmq__weave_codes(llmq__weaver *a, uint32_t s, uint32_t start, uint3
 
 /* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
    there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
-static void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
+LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
 {
     uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = round % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
@@ -3431,7 +3434,7 @@ static void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32
         for (l = 0; l < lanes; l++) {
             if (round == 0) state[l] = llmq__weave_start(a, l);
             for (state[l] = round ? 0 : state[l], i = 0; i < a->memory && round; i++)
-                state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->e.layout.group + k + l] & 1) << i;
+                state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
         }
         llmq__weave_search(a, cols, j + k, lanes, start, rows, state);
         for (l = 0; l < lanes; l++) llmq__weave_codes(a, state[l], start, l, k + l);
@@ -3484,8 +3487,8 @@ LLMQ__APART void llmq__weave_group(llmq__weaver *a, const llmq_tensor *t, uint32
         llmq__weave_shares(a);
         llmq__weave_round(a, t->cols, j, n, round);
         for (r = 0; r < rows; r++) {
-            a->e.code = a->index + (size_t)r * a->e.layout.group;
-            (a->e.weight ? llmq__products_weighted : llmq__products)(&a->e, a->x + (size_t)r * t->cols + j, n, &num, &den);
+            a->e->code = a->index + (size_t)r * a->group;
+            (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * t->cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
             if (last) a->scale[r] = fit;
             else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
@@ -3494,7 +3497,7 @@ LLMQ__APART void llmq__weave_group(llmq__weaver *a, const llmq_tensor *t, uint32
     for (r = 0; r < rows; r++) {
         uint8_t *row = out + r * t->row_size;
         llmq__store16(row + 2 * g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), exponent[r]));
-        for (i = 0; i < n; i++) llmq__pack(row + a->e.layout.scales, &a->e.layout, j + i, a->code[(size_t)r * a->e.layout.group + i]);
+        for (i = 0; i < n; i++) llmq__pack(row + a->e->layout.scales, &a->e->layout, j + i, a->code[(size_t)r * a->group + i]);
     }
 }
 
@@ -3511,8 +3514,8 @@ LLMQ__APART llmq_status llmq__weave_ring(llmq__weaver *a, const llmq_tensor *t, 
     }
     LLMQ_MEMSET(out, 0, a->ring.rows * t->row_size);
     for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(a->e.layout.group, t->cols - j);
-        llmq__weave_group(a, t, j / a->e.layout.group, j, n, out);
+        n = llmq__min(a->group, t->cols - j);
+        llmq__weave_group(a, t, j / a->group, j, n, out);
     }
     return LLMQ_OK;
 }
@@ -3521,11 +3524,11 @@ LLMQ__APART llmq_status llmq__weave_ring(llmq__weaver *a, const llmq_tensor *t, 
 static int llmq__ring_starts(const llmq_tensor *t, uint32_t r) { return r == t->rows || llmq_ring_start(t, r) == r; }
 
 /* As llmq__encode_rows, for all of t's memory at data. */
-static llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                    const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+LLMQ__APART llmq_status llmq__weave_rows(const llmq_tensor *t, llmq__encoder *e, uint8_t *data, uint32_t r0, uint32_t r1, const float *w,
+                                         size_t stride, const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
     llmq__weaver a;
-    size_t used = llmq__weaver_init(&a, t, options ? options->effort : LLMQ_EFFORT_DEFAULT, work);
+    size_t used = llmq__weaver_init(&a, t, e, options ? options->effort : LLMQ_EFFORT_DEFAULT, work);
     llmq_status status;
     uint32_t r, i;
     if (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1)) return LLMQ_E_ARG;
@@ -3551,7 +3554,7 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 #if !LLMQ_NO_TRELLIS
     if (t->format.taps[0]) {
         llmq__weaver a;
-        return llmq__size_add(llmq__weaver_init(&a, t, 0, 0), llmq_transform_work_size(&t->transform, t->cols));
+        return llmq__size_add(llmq__weaver_init(&a, t, 0, 0, 0), llmq_transform_work_size(&t->transform, t->cols));
     }
 #endif
     points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
@@ -3588,7 +3591,7 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
 #if !LLMQ_NO_TRELLIS
-    if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
+    if (t->format.taps[0]) return llmq__weave_rows(t, &e, out - r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
 #endif
     e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
     if (options) e.clip = options->clip;
@@ -5772,7 +5775,7 @@ static llmq_status llmq__tensor_transform(const llmq_bundle *b, const uint8_t *e
 }
 
 /* What is particular to the kind of an entry whose place and size are known to be good. */
-static llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
+LLMQ__APART llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
 {
     const uint8_t *data = llmq__payload(b, entry);
     size_t size = llmq__load_size(entry + 24);
@@ -5862,23 +5865,30 @@ static size_t llmq__data_start(size_t names_end, size_t total)
     return rest > total - names_end ? total : names_end + rest;
 }
 
+/* The first scale of a tensor that is negative or not finite; NULL if there is none. */
+LLMQ__APART const uint8_t *llmq__bad_scale(const llmq_tensor *t)
+{
+    uint32_t r, g, groups = t->format.points ? llmq__layout_of(t).scales / 2 : 0;
+    for (r = 0; r < t->rows && groups; r++)
+        for (g = 0; g < groups; g++) {
+            const uint8_t *scale = t->data + r * t->row_size + 2 * g;
+            if (llmq__load16(scale) > 0x7f7fu) return scale;
+        }
+    return 0;
+}
+
 LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
 {
     size_t start;
-    uint32_t i, r, g, groups;
+    uint32_t i;
     llmq_tensor t;
     if (!b) return llmq__fail(error, LLMQ_E_ARG, 0);
     start = llmq__data_start(64 + (size_t)b->count * 64 + llmq__load32(b->bytes + 32), b->size);
     if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start)) return llmq__fail(error, LLMQ_E_CHECKSUM, start);
     for (i = 0; i < b->count; i++) {
         const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
-        if (llmq_bundle_tensor(b, name, &t) != LLMQ_OK || !t.format.points) continue;
-        groups = llmq__layout_of(&t).scales / 2;
-        for (r = 0; r < t.rows; r++)
-            for (g = 0; g < groups; g++) {
-                const uint8_t *scale = t.data + r * t.row_size + 2 * g;
-                if (llmq__load16(scale) > 0x7f7fu) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(scale - b->bytes));
-            }
+        const uint8_t *bad = llmq_bundle_tensor(b, name, &t) == LLMQ_OK ? llmq__bad_scale(&t) : 0;
+        if (bad) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(bad - b->bytes));
     }
     return LLMQ_OK;
 }
