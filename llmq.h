@@ -3392,15 +3392,33 @@ static uint32_t llmq__weave_back(const llmq__weaver *a, uint32_t s, uint32_t i, 
     return s | ((uint32_t)a->choice[i * (size_t)a->states + s] >> lane & 1) << a->memory;
 }
 
-/* The state at the start of the ring, which a search around it finds best. */
-static uint32_t llmq__weave_start(const llmq__weaver *a, uint32_t lane)
+/* The states at the start of the ring, which a search around it finds best. */
+static void llmq__weave_starts(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t *state)
 {
-    uint32_t s = 0, i;
-    for (i = 1; i < a->states; i++)
-        if (a->sum[i * LLMQ__LANES + lane] < a->sum[s * LLMQ__LANES + lane]) s = i;
-    for (i = 2 * a->warm; i-- > a->warm;) s = llmq__weave_back(a, s, i, lane) >> 1;
-    for (i = a->ring.rows; i < a->memory; i++) s = (s & ~((uint32_t)1 << i)) | (s >> (i - a->ring.rows) & 1) << i; /* shorter than the memory */
-    return s;
+    uint32_t l, s, i;
+    llmq__weave_search(a, cols, j, lanes, a->ring.rows - a->warm, 2 * a->warm, 0);
+    for (l = 0; l < lanes; l++) {
+        for (s = 0, i = 1; i < a->states; i++)
+            if (a->sum[i * LLMQ__LANES + l] < a->sum[s * LLMQ__LANES + l]) s = i;
+        for (i = 2 * a->warm; i-- > a->warm;) s = llmq__weave_back(a, s, i, l) >> 1;
+        state[l] = s;
+    }
+}
+
+/* The states from which it is best to go once around to where one came from, of all: a search with open ends knows nothing of rings that
+   are hardly longer than the memory. Of 5 rows, t2: MSE 0.419, and 0.100 so; of 16, t4s: 0.0078 and 0.0052; of 32: 0.0051 and 0.0047. */
+LLMQ__APART void llmq__weave_try(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t *state)
+{
+    float least[LLMQ__LANES];
+    uint32_t all[LLMQ__LANES], l, s;
+    for (l = 0; l < lanes; l++) least[l] = LLMQ__FAR, state[l] = 0;
+    for (s = 0; s < a->states; s++) {
+        const float *sum = a->sum + s * LLMQ__LANES;
+        for (l = 0; l < lanes; l++) all[l] = s;
+        llmq__weave_search(a, cols, j, lanes, 0, a->ring.rows, all);
+        for (l = 0; l < lanes; l++)
+            if (sum[l] < least[l]) least[l] = sum[l], state[l] = s;
+    }
 }
 
 /* Codes and indices of column k of the group, from a search of the ring that began at row `start` in state s, which is where it ends. */
@@ -3430,10 +3448,9 @@ LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, u
     uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = round % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
-        if (round == 0) llmq__weave_search(a, cols, j + k, lanes, rows - a->warm, 2 * a->warm, 0);
-        for (l = 0; l < lanes; l++) {
-            if (round == 0) state[l] = llmq__weave_start(a, l);
-            for (state[l] = round ? 0 : state[l], i = 0; i < a->memory && round; i++)
+        if (round == 0) (rows < 4 * a->memory ? llmq__weave_try : llmq__weave_starts)(a, cols, j + k, lanes, state);
+        for (l = 0; l < lanes && round; l++) {
+            for (state[l] = 0, i = 0; i < a->memory; i++)
                 state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
         }
         llmq__weave_search(a, cols, j + k, lanes, start, rows, state);
