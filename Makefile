@@ -109,6 +109,7 @@ vectors:
 	$(PYTHON) tests/gen/feedback.py
 	$(PYTHON) tests/gen/outliers.py
 	$(PYTHON) tests/gen/allocate.py
+	$(PYTHON) tests/gen/trellis.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 
