@@ -3331,6 +3331,14 @@ static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
     else p->used = from + (bytes + LLMQ__LINE - 1) / LLMQ__LINE * LLMQ__LINE;
     return p->at ? p->at + from : 0;
 }
+
+/* An encoder of t's rows, without buffers. NULL if memory is only counted. */
+static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__purse *purse)
+{
+    llmq__encoder *e = (llmq__encoder *)llmq__spend(purse, 1, sizeof *e);
+    if (e) llmq__encoder_set(e, t);
+    return e;
+}
 #endif
 
 /* -- Trellises. -- */
@@ -3400,14 +3408,12 @@ static uint32_t llmq__memory(const llmq_format *f)
 /* Rows of the largest ring of a tensor. */
 static uint32_t llmq__ring_most(uint32_t rows) { return rows < 2 * LLMQ_RING ? (rows ? rows : 1) : LLMQ_RING + rows % LLMQ_RING; }
 
-/* a's buffers for t, rows of `cols` numbers and groups of `group` of them. If they are only counted, a is NULL. e: NULL for one of its own. */
-LLMQ__APART void llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__purse *purse)
+/* A weaver of rows of `cols` numbers and groups of `group` of them. */
+LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__purse *purse)
 {
-    llmq__weaver counted;
+    llmq__weaver counted, *made = (llmq__weaver *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
     size_t rows = llmq__ring_most(t->rows), most, i;
-    if (!a) a = &counted;
-    a->e = e ? e : (llmq__encoder *)llmq__spend(purse, 1, sizeof *e); /* not in the frame */
-    if (!e && purse->at) llmq__encoder_set(a->e, t);
+    a->e = e;
     a->d = 0;
     a->group = group;
     a->effort = effort;
@@ -3428,7 +3434,7 @@ LLMQ__APART void llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, llmq__
     a->index = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
     a->parity = (uint8_t *)llmq__spend(purse, 2 * (size_t)a->states, 1);
     a->code = (uint8_t *)llmq__spend(purse, rows, group);
-    if (!purse->at) return;
+    if (!made) return 0;
     for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
     for (i = 0; i < 2 * (size_t)a->states; i++) {
         uint32_t k, v;
@@ -3437,6 +3443,7 @@ LLMQ__APART void llmq__weaver_init(llmq__weaver *a, const llmq_tensor *t, llmq__
             a->parity[i] |= (uint8_t)((v != 0) << k);
         }
     }
+    return made;
 }
 
 /* The row of a ring that a search is at, `steps` after `start`; both less than some rings. */
@@ -3683,21 +3690,21 @@ static int llmq__ring_starts(const llmq_tensor *t, uint32_t r) { return r == t->
 LLMQ__APART llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
-    llmq__weaver a;
     llmq__purse purse = llmq__purse_of(work);
+    llmq__weaver *a;
     llmq_status status;
     uint32_t r, i;
     if (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1)) return LLMQ_E_ARG;
-    llmq__weaver_init(&a, t, 0, t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
-    a.d = d;
-    for (r = r0; r < r1; r += a.ring.rows) {
-        a.ring = llmq__ring_of(t->rows, r);
-        for (i = 0; i < a.ring.rows; i++)
+    a = llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
+    a->d = d;
+    for (r = r0; r < r1; r += a->ring.rows) {
+        a->ring = llmq__ring_of(t->rows, r);
+        for (i = 0; i < a->ring.rows; i++)
             if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
-        status = llmq__weave_ring(&a, t, w, stride, data + r * t->row_size, (char *)work + purse.used, work_size - purse.used);
+        status = llmq__weave_ring(a, t, w, stride, data + r * t->row_size, (char *)work + purse.used, work_size - purse.used);
         if (status != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a.ring.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
-        w += a.ring.rows * stride;
+        if (options && options->progress && options->progress(options->context, r + a->ring.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+        w += a->ring.rows * stride;
     }
     return LLMQ_OK;
 }
@@ -3712,7 +3719,7 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 #if !LLMQ_NO_TRELLIS
     if (t->format.taps[0]) {
         llmq__purse purse = llmq__purse_of(0);
-        llmq__weaver_init(0, t, 0, t->cols, llmq__layout_of(t).group, 0, &purse);
+        (void)llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, 0, &purse);
         return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
     }
 #endif
@@ -3733,21 +3740,14 @@ static float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *
     return e->points + n;
 }
 
-/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
-static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+/* Row after row, of formats other than trellises. */
+LLMQ__APART llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                          const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
     llmq__encoder e;
     llmq_status status;
     uint32_t r;
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    size_t need = llmq_encode_work_size(t);
-    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
-    if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-#if !LLMQ_NO_TRELLIS
-    if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, 0, options, work, work_size, error);
-#endif
     e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
     if (options) e.clip = options->clip;
     work_size -= (size_t)((char *)e.code - (char *)work);
@@ -3757,6 +3757,21 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
         if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
+}
+
+/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
+static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+{
+    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t need = llmq_encode_work_size(t);
+    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+#if !LLMQ_NO_TRELLIS
+    if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, 0, options, work, work_size, error);
+#endif
+    return llmq__encode_each(t, out, r0, r1, w, stride, options, work, work_size, error);
 }
 
 LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
@@ -4734,7 +4749,7 @@ typedef struct llmq__fed {
 
 /* What encodes `room` rows at a time. Buffers of a number for each column and row keep the rows side by side. */
 typedef struct llmq__feeder {
-    llmq__encoder e;
+    llmq__encoder *e;
     const llmq_tensor *t;
     const llmq_feedback *f;
     float *error;      /* w, until its column is quantized, and then w - w' */
@@ -4765,7 +4780,7 @@ LLMQ__APART void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uin
             out[i] = a->target + (size_t)(k0 + i) * a->room;
             m[i] = a->f->m + llmq__packed(k0 + i) + t0;
         }
-        a->e.kernels->add_products(out, m, 1, a->error + (size_t)t0 * a->room, a->room, n, t1 - t0, a->room);
+        a->e->kernels->add_products(out, m, 1, a->error + (size_t)t0 * a->room, a->room, n, t1 - t0, a->room);
     }
 }
 
@@ -4773,7 +4788,7 @@ LLMQ__APART void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uin
 static void llmq__feed_scale(const llmq__feeder *a, uint32_t s, uint32_t r, uint16_t bits, int32_t own)
 {
     uint16_t stored = llmq__raise_scale(bits, a->row[r].exponent + own);
-    llmq__store16(a->out + r * a->t->row_size + 2 * (size_t)(a->f->column[s] / a->e.layout.group), stored);
+    llmq__store16(a->out + r * a->t->row_size + 2 * (size_t)(a->f->column[s] / a->e->layout.group), stored);
     a->row[r].down = llmq__bits_float((uint32_t)(127 - own) << 23);
     a->row[r].inverse = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
     a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
@@ -4783,13 +4798,13 @@ static void llmq__feed_scale(const llmq__feeder *a, uint32_t s, uint32_t r, uint
 LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
 {
     uint32_t r, i;
-    float *y = a->e.row;
-    a->e.weight = a->f->d ? a->f->d + s : 0;
+    float *y = a->e->row;
+    a->e->weight = a->f->d ? a->f->d + s : 0;
     for (r = 0; r < a->rows; r++) {
         int32_t own;
         uint16_t bits;
         for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * a->room + r] + a->target[(size_t)(s + i) * a->room + r];
-        bits = llmq__choose_scale(&a->e, y, n, &own, a->effort);
+        bits = llmq__choose_scale(a->e, y, n, &own, a->effort);
         llmq__feed_scale(a, s, r, bits, own);
     }
     for (; r < a->room; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
@@ -4799,7 +4814,7 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
 LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t dims)
 {
     LLMQ__EXACT
-    uint32_t p = a->e.format->p, i, j, r, k;
+    uint32_t p = a->e->format->p, i, j, r, k;
     float most = 0.0f;
     for (j = 0; j < dims && a->f->d; j++) most = a->f->d[s + j] > most ? a->f->d[s + j] : most;
     for (j = 0; j < dims; j++) {
@@ -4809,9 +4824,9 @@ LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t d
         for (i = b ? 0 : j; i <= j; i++)
             for (r = 0; r < a->room; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * a->room + r] * (b ? b[i] : 1.0f);
         for (r = 0; r < a->room; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->row[r].down * a->row[r].inverse;
-        for (k = 0; k < a->e.format->n && p > 1; k++) {
+        for (k = 0; k < a->e->format->n && p > 1; k++) {
             float v = 0.0f;
-            for (i = b ? 0 : j; i <= j; i++) v += a->e.points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
+            for (i = b ? 0 : j; i <= j; i++) v += a->e->points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
             a->points[(size_t)k * p + j] = v * root;
         }
     }
@@ -4821,17 +4836,17 @@ LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t d
 LLMQ__APART void llmq__feed_vector(llmq__feeder *a, uint32_t s, uint32_t dims)
 {
     LLMQ__EXACT
-    const llmq_format *f = a->e.format;
-    const float *points = f->p > 1 ? a->points : a->e.points;
-    uint32_t column = a->f->column[s], group = column / a->e.layout.group, r, j;
-    uint32_t index = group * a->e.layout.vectors + column % a->e.layout.group / f->p;
+    const llmq_format *f = a->e->format;
+    const float *points = f->p > 1 ? a->points : a->e->points;
+    uint32_t column = a->f->column[s], group = column / a->e->layout.group, r, j;
+    uint32_t index = group * a->e->layout.vectors + column % a->e->layout.group / f->p;
     llmq__feed_metric(a, s, dims);
-    if (dims == f->p) a->e.kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->room, a->e.code);
-    else for (r = 0; r < a->room; r++) a->e.code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    if (dims == f->p) a->e->kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->room, a->e->code);
+    else for (r = 0; r < a->room; r++) a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
     for (r = 0; r < a->rows; r++) {
-        uint32_t code = a->row[r].inverse > 0.0f ? a->e.code[r] : 0;
+        uint32_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
-        llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, &a->e.layout, index, code);
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, index, code);
         for (j = 0; j < dims; j++) {
             float *error = &a->error[(size_t)(s + j) * a->room + r];
             *error = llmq__short(*error - (float)point[j] * a->row[r].scale);
@@ -4883,7 +4898,7 @@ LLMQ__APART void llmq__feed_column(llmq__feeder *a, uint32_t s, uint32_t dims)
     for (r = 0; r < a->rows; r++) {
         size_t at = r % rows * (size_t)feed->group + r / rows;
         float *error = &a->error[s * (size_t)a->room + r];
-        llmq__pack(a->out + r * a->t->row_size + a->e.layout.scales, &a->e.layout, a->f->column[s], feed->code[at]);
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], feed->code[at]);
         *error = llmq__short(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
     }
 }
@@ -4892,7 +4907,7 @@ LLMQ__APART void llmq__feed_column(llmq__feeder *a, uint32_t s, uint32_t dims)
 /* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
 LLMQ__APART void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
 {
-    uint32_t p = a->e.format->p, strip = LLMQ__STRIP / p * p, end = s + n, b, v, last, dims;
+    uint32_t p = a->e->format->p, strip = LLMQ__STRIP / p * p, end = s + n, b, v, last, dims;
     a->scales(a, s, n);
     for (b = s; b < end; b = last) {
         last = b + llmq__min(strip, end - b);
@@ -4935,24 +4950,29 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
     LLMQ_MEMSET(a->target, 0, all * sizeof(float));
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
-        a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e.row);
-        status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e.row, a->t->cols, work, work_size, a->t->kernels);
+        a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
+        status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e->row, a->t->cols, work, work_size, a->t->kernels);
         if (status != LLMQ_OK) return status;
-        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * a->room + r] = a->e.row[a->f->column[s]];
+        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * a->room + r] = a->e->row[a->f->column[s]];
     }
     for (s = 0; s < a->t->cols; s += n) {
-        n = llmq__min(a->e.layout.group, a->t->cols - a->f->column[s] / a->e.layout.group * a->e.layout.group);
+        n = llmq__min(a->e->layout.group, a->t->cols - a->f->column[s] / a->e->layout.group * a->e->layout.group);
         llmq__feed_group(a, s, n);
         if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->target + all);
     }
     return LLMQ_OK;
 }
 
-/* a's buffers for t. */
-LLMQ__APART void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__purse *purse)
+/* A feeder for t; NULL if memory is only counted. */
+LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__purse *purse)
 {
-    size_t grid = (size_t)llmq__table(&t->format) * t->format.p, codes = llmq__layout_of(t).vectors, i;
-    llmq__encoder_set(&a->e, t);
+    llmq__feeder counted, *made = (llmq__feeder *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
+    llmq__encoder *e = llmq__encoder_new(t, purse);
+    llmq__layout l = llmq__layout_of(t);
+    float *row, *points;
+    uint16_t *code;
+    size_t grid = (size_t)llmq__table(&t->format) * t->format.p, i;
+    a->e = e;
     a->t = t;
     a->f = f;
     a->effort = effort;
@@ -4965,30 +4985,30 @@ LLMQ__APART void llmq__feeder_init(llmq__feeder *a, const llmq_tensor *t, const 
         a->vector = llmq__feed_column;
         a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
         if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
-        a->fit = (llmq__weaver *)llmq__spend(purse, 1, sizeof *a->fit); /* NULL if purse only counts */
-        a->feed = (llmq__weaver *)llmq__spend(purse, 1, sizeof *a->feed);
-        llmq__weaver_init(a->fit, t, &a->e, a->e.layout.group, a->e.layout.group, effort, purse);
-        llmq__weaver_init(a->feed, t, &a->e, 1, LLMQ__RINGS, effort, purse);
+        a->fit = llmq__weaver_new(t, e, l.group, l.group, effort, purse);
+        a->feed = llmq__weaver_new(t, e, 1, LLMQ__RINGS, effort, purse);
     }
 #endif
-    a->e.row = (float *)llmq__spend(purse, t->cols, sizeof(float));
-    a->e.points = (float *)llmq__spend(purse, grid, sizeof(float));
-    a->e.code = (uint16_t *)llmq__spend(purse, codes > a->room ? codes : a->room, sizeof(uint16_t));
+    row = (float *)llmq__spend(purse, t->cols, sizeof(float));
+    points = (float *)llmq__spend(purse, grid, sizeof(float));
+    code = (uint16_t *)llmq__spend(purse, l.vectors > a->room ? l.vectors : a->room, sizeof(uint16_t));
     a->points = (float *)llmq__spend(purse, grid, sizeof(float));
     a->error = (float *)llmq__spend(purse, t->cols, a->room * sizeof(float));
     a->target = (float *)llmq__spend(purse, t->cols, 2 * a->room * sizeof(float));
     a->x = (float *)llmq__spend(purse, t->format.p, a->room * sizeof(float));
     a->row = (llmq__fed *)llmq__spend(purse, a->room, sizeof(llmq__fed));
-    for (i = 0; i < grid && purse->at; i++) a->e.points[i] = (float)t->format.points[i];
+    if (!made) return 0;
+    e->row = row, e->points = points, e->code = code;
+    for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
+    return made;
 }
 
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 {
-    llmq__feeder a;
     llmq__purse purse = llmq__purse_of(0);
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     if (!t->format.points) return llmq_encode_work_size(t);
-    llmq__feeder_init(&a, t, 0, 0, &purse);
+    (void)llmq__feeder_new(t, 0, 0, &purse);
     return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
 }
 
@@ -5011,16 +5031,15 @@ static uint32_t llmq__fed_rows(llmq__feeder *a, uint32_t r, uint32_t end)
 LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
                                        const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size)
 {
-    llmq__feeder a;
     llmq__purse purse = llmq__purse_of(work);
+    llmq__feeder *a = llmq__feeder_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
     llmq_status status;
     uint32_t r;
-    llmq__feeder_init(&a, t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
-    for (r = r0; r < r1; r += a.rows) {
-        a.rows = llmq__fed_rows(&a, r, r1);
-        a.out = out + (r - r0) * t->row_size;
-        if ((status = llmq__feed_rows(&a, w + (r - r0) * stride, stride, (char *)work + purse.used, work_size - purse.used)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+    for (r = r0; r < r1; r += a->rows) {
+        a->rows = llmq__fed_rows(a, r, r1);
+        a->out = out + (r - r0) * t->row_size;
+        if ((status = llmq__feed_rows(a, w + (r - r0) * stride, stride, (char *)work + purse.used, work_size - purse.used)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
