@@ -5123,7 +5123,7 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
 }
 
 /* sum += a tile of block number b times each activation */
-LLMQ__KERNEL void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+LLMQ__WORD void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
                                   __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
