@@ -1340,7 +1340,7 @@ LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, 
     __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
     *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
     *b = *v;
-    *c = v[1];
+    *c = v[llmq__zbits(kind) == 3];
     if (kind == LLMQ__KIND_T3) return 1; /* its parity 2 is the code's own bit, as parity 3 is t3s's */
     z = llmq__zxor(v, llmq__ztaps(kind, 2) & ~1u);
     if (kind == LLMQ__KIND_T3S) {
