@@ -1438,6 +1438,43 @@ LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, size
     }
 }
 
+/* The same of the last unit of a row, of m codes: a field has u = ceil(m / 4) columns instead of 64, a nibble ceil(m / 2) instead of 128.
+   With 3 bits that takes planes whose fields begin at the same columns. */
+LLMQ__WORD uint32_t llmq__zfield(int kind, uint32_t m)
+{
+    const uint32_t bits = llmq__zbits(kind);
+    if (bits == 4) return (m + 1) / 2;
+    return bits == 1 ? (m + 7) / 8 * 2 : (m + 3) / 4;
+}
+LLMQ__WORD int llmq__zfits(int kind, uint32_t m) { return llmq__zbits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2; }
+LLMQ__WORD __m512i llmq__zsome(const uint8_t *p, uint32_t n) { return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p); }
+LLMQ__WORD void llmq__zload_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
+{
+    const uint32_t bits = llmq__zbits(kind), u = llmq__zfield(kind, m), half = u / 2;
+    const __mmask64 upper = ~(((uint64_t)1 << half) - 1);
+    uint8_t plane[64];
+    v[0] = v[1] = _mm512_setzero_si512();
+    if (bits != 1) v[0] = llmq__zsome(unit, u);
+    if (bits == 4 && u > 64) v[1] = llmq__zsome(unit + 64, u - 64);
+    if (bits % 2 == 0) return;
+    LLMQ_MEMSET(plane, 0, sizeof plane);
+    LLMQ_MEMCPY(plane, unit + (bits == 3 ? u : 0), half);
+    LLMQ_MEMCPY(plane + half, plane, half);
+    v[bits / 2] = _mm512_loadu_si512(plane);
+    if (bits == 1) v[0] = _mm512_mask_mov_epi8(v[0], upper, _mm512_srli_epi16(v[0], 1));
+    else v[1] = _mm512_mask_add_epi8(v[1], ~upper, v[1], v[1]);
+}
+
+/* The activations, from the first of a unit of m codes on, that meet those of points p[f] in columns [from, to); zeros elsewhere. */
+LLMQ__WORD __m512i llmq__zlda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from, uint32_t to)
+{
+    const uint32_t u = llmq__zfield(kind, m), four = llmq__zbits(kind) == 4, start = four ? f / 2 * u + f % 2 * 64 : f * u;
+    const uint32_t end = llmq__min(start + 64, llmq__min((four ? f / 2 + 1 : f + 1) * u, to));
+    if (from < start) from = start;
+    if (from >= end) return _mm512_setzero_si512();
+    return _mm512_maskz_loadu_epi8((UINT64_MAX >> (64 - (end - from))) << (from - start), q + start);
+}
+
 /* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
    moves from registers to vectors would take the port of the lookups. */
 LLMQ__WORD void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
@@ -1456,7 +1493,7 @@ LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, 
     __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
     *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
     *b = *v;
-    *c = v[1];
+    *c = v[llmq__zbits(kind) == 3];
     if (kind == LLMQ__KIND_T3) return 1; /* its parity 2 is the code's own bit, as parity 3 is t3s's */
     z = llmq__zxor(v, llmq__ztaps(kind, 2) & ~1u);
     if (kind == LLMQ__KIND_T3S) {
@@ -5853,7 +5890,7 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
 }
 
 /* sum += a tile of block number b times each activation */
-LLMQ__KERNEL void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+LLMQ__WORD void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
                                   __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
@@ -6038,9 +6075,43 @@ LLMQ__WORD __m512i LLMQ__F(zring_sums)(int kind, const llmq__zgrid *g, const __m
     return _mm512_add_epi32(lo, hi);
 }
 
-/* All columns of sixteen neighbouring rows for one activation; row[0] is LLMQ__ZBACK rows above the first. */
-LLMQ__WORD __m512 LLMQ__F(zring)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                 const uint8_t *const *row)
+/* What is left of sixteen rows behind the last whole unit; row as below. */
+LLMQ__WORD __m512 LLMQ__F(zring_part)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                      const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
+{
+    const uint32_t m = t->cols - j;
+    const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(kind);
+    __m512i v[2 * LLMQ__ZTALL], sums[16], a[4], p[4], bias;
+    uint32_t k, f, from, to;
+    if (!llmq__zfits(kind, m)) return LLMQ__F(ztail)(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
+    for (k = 0; k < LLMQ__ZTALL; k++) llmq__zload_part(kind, row[k] + at, m, v + 2 * k);
+    for (from = 0; from < m; from = to) {
+        to = run.end - j;
+        bias = _mm512_setzero_si512();
+        for (f = 0; f < 4; f++) {
+            a[f] = llmq__zlda_part(kind, x->q + j, m, f, from, to);
+            bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8(-128), a[f]);
+        }
+        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+        for (k = 0; k < 16; k++) {
+            LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + k), p);
+            sums[k] = bias;
+            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], p[f], a[f]);
+        }
+        llmq__zsums(sums, a, a + 1);
+        sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
+        total = llmq__zfinish(total, sum, llmq__zscales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
+        sum = _mm512_setzero_si512();
+        llmq__next_run(&run);
+    }
+    return total;
+}
+
+/* All columns of sixteen neighbouring rows for one activation; row[0] is LLMQ__ZBACK rows above the first. part: a kind's zring_part. */
+typedef __m512 LLMQ__F(zpart)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *,
+                              uint32_t, llmq__run, __m512i, __m512);
+LLMQ__WORD __m512 LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
+                                 const llmq_activation *x, const uint8_t *const *row)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
     const uint32_t end = t->cols / 256 * 256;
@@ -6067,7 +6138,7 @@ LLMQ__WORD __m512 LLMQ__F(zring)(int kind, const llmq_tensor *t, const llmq__lay
             llmq__next_run(&run);
         }
     }
-    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row + LLMQ__ZBACK, j, run, sum, total) : total;
+    return j < t->cols ? part(t, l, g, x, row, j, run, sum, total) : total;
 }
 
 /* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
@@ -6089,16 +6160,21 @@ LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_
     }
 }
 
-#define LLMQ__ZRING(name, kind)                                                                                                    \
-    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
-                                      const uint8_t *const *row)                                                            \
-    {                                                                                                                              \
-        return LLMQ__F(zring)(kind, t, l, g, x, row);                                                                       \
-    }                                                                                                                              \
-    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile,  \
-                                           __m512i *bias)                                                                          \
-    {                                                                                                                              \
-        LLMQ__F(zring_tile)(kind, g, row, at, ahead, tile, bias);                                                                  \
+#define LLMQ__ZRING(name, kind)                                                                                                           \
+    LLMQ__KERNEL __m512 LLMQ__F(name##_part)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
+                                             const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)             \
+    {                                                                                                                                     \
+        return LLMQ__F(zring_part)(kind, t, l, g, x, row, j, run, sum, total);                                                            \
+    }                                                                                                                                     \
+    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,        \
+                                      const uint8_t *const *row)                                                                          \
+    {                                                                                                                                     \
+        return LLMQ__F(zring)(kind, LLMQ__F(name##_part), t, l, g, x, row);                                                               \
+    }                                                                                                                                     \
+    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile,       \
+                                           __m512i *bias)                                                                                 \
+    {                                                                                                                                     \
+        LLMQ__F(zring_tile)(kind, g, row, at, ahead, tile, bias);                                                                         \
     }
 LLMQ__ZRING(zt1, LLMQ__KIND_T1)
 LLMQ__ZRING(zt2, LLMQ__KIND_T2)
@@ -6109,32 +6185,16 @@ LLMQ__ZRING(zt3s, LLMQ__KIND_T3S)
 LLMQ__ZRING(zt4s, LLMQ__KIND_T4S)
 #undef LLMQ__ZRING
 
-LLMQ__WORD __m512 LLMQ__F(zring_any)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                     const uint8_t *const *row)
-{
-    switch (g->kind) {
-    case LLMQ__KIND_T1: return LLMQ__F(zt1)(t, l, g, x, row);
-    case LLMQ__KIND_T2: return LLMQ__F(zt2)(t, l, g, x, row);
-    case LLMQ__KIND_T3: return LLMQ__F(zt3)(t, l, g, x, row);
-    case LLMQ__KIND_T4: return LLMQ__F(zt4)(t, l, g, x, row);
-    case LLMQ__KIND_T2S: return LLMQ__F(zt2s)(t, l, g, x, row);
-    case LLMQ__KIND_T3S: return LLMQ__F(zt3s)(t, l, g, x, row);
-    default: return LLMQ__F(zt4s)(t, l, g, x, row);
-    }
-}
-
-LLMQ__WORD void LLMQ__F(zring_tile_any)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
-{
-    switch (g->kind) {
-    case LLMQ__KIND_T1: LLMQ__F(zt1_tile)(g, row, at, ahead, tile, bias); break;
-    case LLMQ__KIND_T2: LLMQ__F(zt2_tile)(g, row, at, ahead, tile, bias); break;
-    case LLMQ__KIND_T3: LLMQ__F(zt3_tile)(g, row, at, ahead, tile, bias); break;
-    case LLMQ__KIND_T4: LLMQ__F(zt4_tile)(g, row, at, ahead, tile, bias); break;
-    case LLMQ__KIND_T2S: LLMQ__F(zt2s_tile)(g, row, at, ahead, tile, bias); break;
-    case LLMQ__KIND_T3S: LLMQ__F(zt3s_tile)(g, row, at, ahead, tile, bias); break;
-    default: LLMQ__F(zt4s_tile)(g, row, at, ahead, tile, bias); break;
-    }
-}
+/* The functions of a kind. */
+typedef struct LLMQ__F(zkind) {
+    __m512 (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *);
+    LLMQ__F(zpart) *part;
+    void (*tile)(const llmq__zgrid *, const uint8_t *const *, size_t, size_t, __m512i *, __m512i *);
+} LLMQ__F(zkind);
+#define LLMQ__ZKIND(name) { LLMQ__F(name), LLMQ__F(name##_part), LLMQ__F(name##_tile) }
+static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
+                                                  LLMQ__ZKIND(zt2s), LLMQ__ZKIND(zt3s), LLMQ__ZKIND(zt4s) }; /* in order */
+#undef LLMQ__ZKIND
 
 /* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
 LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
@@ -6143,7 +6203,7 @@ LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout 
     const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, ahead = 32 * t->row_size;
     __m512i tile[128], bias[4];
     uint32_t b;
-    for (b = 0; b < 2; b++) LLMQ__F(zring_tile_any)(g, row + 16 * b, at, ahead, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].tile(g, row + 16 * b, at, ahead, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
         LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
         if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
@@ -6153,6 +6213,7 @@ LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout 
 LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                        const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
 {
+    const LLMQ__F(zkind) *kind = LLMQ__F(zkinds) + (g->kind - LLMQ__KIND_T1);
     llmq__run run = llmq__first_run(l, x);
     __m512i sum[64];
     __m512 total[64];
@@ -6161,7 +6222,7 @@ LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout 
     for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
         const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + LLMQ__ZBACK + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols) total[i] = kind->part(t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
         _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
     }
 }
@@ -6190,7 +6251,7 @@ LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *
         for (i = 0; i < count && tall == 32; i += 32)
             LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
         for (i = 0; i < count && tall == 16; i++)
-            _mm512_mask_storeu_ps(y + i * y_stride + r, (__mmask16)((1u << n) - 1), LLMQ__F(zring_any)(t, l, g, x + i, row));
+            _mm512_mask_storeu_ps(y + i * y_stride + r, (__mmask16)((1u << n) - 1), LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row));
     }
 }
 #endif
