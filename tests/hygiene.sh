@@ -137,9 +137,18 @@ END
     configured "0 0 'ok'" -DLLMQ_NO_ENCODER=1
     configured "0 0 'ok'" -DLLMQ_NO_CALIBRATION=1
     configured "0 -8 'ok'" -DLLMQ_NO_VECTOR_GRIDS=1
+    configured "-14 0 'ok'" -DLLMQ_NO_TRELLIS=1 # one of its tensors is one
     configured "0 0 ''" -DLLMQ_NO_STRINGS=1
     configured "-14 0 'ok'" -DLLMQ_MAX_STEPS=1 # its transform has two
     configured "0 0 'ok'" -DLLMQ_MAX_STEPS=2
+}
+
+# Trellises decode without the encoder, and are not there when they are left out.
+trellises() {
+    local off
+    for off in NO_ENCODER NO_TRELLIS; do
+        check "test_trellis, $off" eval "${compilers[0]} -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DTRELLIS_ONE_IN=4 -DLLMQ_$off=1 '$root/tests/test_trellis.c' -o trellis && ./trellis"
+    done
 }
 
 # ---- b. The object file: what it needs, what it defines; and c, e: warnings and frames of the same compilations ----
@@ -202,9 +211,9 @@ frames() {
 
 # ---- c. Warnings ----
 
-off="-DLLMQ_NO_ENCODER=1 -DLLMQ_NO_BUNDLE=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_MAX_STEPS=1"
+off="-DLLMQ_NO_ENCODER=1 -DLLMQ_NO_BUNDLE=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_MAX_STEPS=1"
 variants=("" "-DNDEBUG" "-funsigned-char" "-DLLMQ_STATIC=1" "-DLLMQ_NO_ENCODER=1" "-DLLMQ_NO_CALIBRATION=1" "-DLLMQ_NO_BUNDLE=1"
-    "-DLLMQ_NO_VECTOR_GRIDS=1" "-DLLMQ_NO_STRINGS=1" "-DLLMQ_MAX_STEPS=1" "$off" "-DLLMQ_STATIC=1 -DNDEBUG $off")
+    "-DLLMQ_NO_VECTOR_GRIDS=1" "-DLLMQ_NO_TRELLIS=1" "-DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_ENCODER=1" "-DLLMQ_NO_STRINGS=1" "-DLLMQ_MAX_STEPS=1" "$off" "-DLLMQ_STATIC=1 -DNDEBUG $off")
 
 # One line for all variants of a compiler and standard. gcc finds unused functions only when it generates code.
 warnings() { # NAME COMPILER...
@@ -386,9 +395,9 @@ write_bits() {
 #define ROWS 3
 #define COLS 332 /* 320 = 20 x 16, a Paley block, and 12 */
 static float w[ROWS][COLS], x[COLS], out[COLS], y[ROWS], work[40000], memory[2 * COLS];
-static unsigned char data[20][ROWS * COLS * 4], rot[12], book[12 + 64], bundle[60000];
+static unsigned char data[32][ROWS * COLS * 4], rot[12], book[12 + 64], bundle[80000];
 static int8_t points[64];
-static llmq_entry entry[24];
+static llmq_entry entry[36];
 static uint32_t crc = 1;
 static void sum(const void *p, size_t n)
 {
@@ -413,7 +422,7 @@ static int use(const llmq_tensor *t)
 }
 static int add(uint32_t i, const llmq_format *f, const llmq_transform *rotate)
 {
-    static char name[20][8];
+    static char name[32][8];
     llmq_encode_options o = { 0, NULL, NULL, 0 };
     llmq_tensor t;
     size_t size = llmq_tensor_size(f, ROWS, COLS);
@@ -549,6 +558,7 @@ refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMSET=f
 refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=0
 refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=9
 configurations
+trellises
 objects
 frames
 all_warnings

@@ -50,7 +50,7 @@ targets
 if command -v qemu-x86_64 > /dev/null; then
     for job in core2duo:ssse3 Haswell:avx2; do
         program=$out/kernels.${job##*:}
-        echo "gcc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/test_kernels.c -o $program && qemu-x86_64 -cpu ${job%%:*} $program ${job##*:} 2> /dev/null | tail -1 | sed 's/^/x86-64 ${job%%:*} /' || echo 'x86-64 ${job%%:*} test_kernels: 0 passed, 1 failed'"
+        echo "gcc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/test_kernels.c -o $program && qemu-x86_64 -cpu ${job%%:*} $program ${job##*:} 2> /dev/null | tail -1 | sed 's/^/x86-64 ${job%%:*} /' || echo 'x86-64 ${job%%:*} test_kernels: 0 passed, 1 failed'"
     done
 else
     echo "skipped: qemu-x86_64 is not installed"
@@ -61,7 +61,7 @@ for cc in gcc g++ clang clang++ clang-19 clang++-19; do
     case $cc in *++*) std="-x c++ -std=c++11" ;; *) std=-std=c99 ;; esac
     for level in -O0 -O2 -O3 "-O3 -march=native"; do
         program=$out/kernels.$cc${level// /}
-        echo "$cc $std $level -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/test_kernels.c -o $program && $program | tail -1 | sed 's/^/$cc $level /' || echo '$cc $level test_kernels: 0 passed, 1 failed'"
+        echo "$cc $std $level -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/test_kernels.c -o $program && $program | tail -1 | sed 's/^/$cc $level /' || echo '$cc $level test_kernels: 0 passed, 1 failed'"
     done
 done >> "$out/jobs"
 grep ^skipped "$out/jobs"

@@ -7,7 +7,7 @@
 #include "../fuzz/fuzz_bundle.c"
 
 /* The entries of the golden bundle. */
-enum { G4, RAW, BOOK, CUSTOM, ROT, G5, U6, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
+enum { G4, RAW, BOOK, CUSTOM, ROT, G5, T3, U6, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
 
 #define ENTRY(i, field) (64u + 64u * (uint32_t)(i) + (field))   /* a field of the directory */
 #define PAYLOAD(i, field) (golden_entries[i].offset + (field)) /* a byte of a payload */
@@ -216,7 +216,7 @@ static void golden_content(llmq_entry *e)
         if (g->kind == LLMQ_KIND_VALUE) e[i].type = g->code;
         if (g->kind != LLMQ_KIND_TENSOR) continue;
         if (g->code == LLMQ_FORMAT_CUSTOM) f = custom;
-        else CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : i == U6 ? "u6" : "f32", g->group), LLMQ_OK);
+        else CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : i == U6 ? "u6" : i == T3 ? "t3" : "f32", g->group), LLMQ_OK);
         e[i].format = f;
         e[i].rows = g->rows;
         e[i].cols = g->cols;
@@ -833,7 +833,7 @@ static void test_place_lies(void)
         { "byte 31 in a name", NAMES + 2, 1, 31, LLMQ_E_CORRUPT },
         { "byte 127 in a name", NAMES + 2, 1, 127, LLMQ_E_CORRUPT },
         { "a 0 in a name", NAMES + 2, 1, 0, LLMQ_E_CORRUPT },
-        { "byte 255 in a name", NAMES + 73, 1, 255, LLMQ_OK },
+        { "byte 255 in a name", NAMES + 80, 1, 255, LLMQ_OK },
         { "no 0 after a name", NAMES + 7, 1, 'x', LLMQ_E_CORRUPT },
         { "names out of order", NAMES, 1, 'b', LLMQ_E_CORRUPT },
         { "a payload off by 1", ENTRY(EMPTY, 16), 8, GOLDEN_SIZE - 1, LLMQ_E_CORRUPT },

@@ -9,6 +9,7 @@
 
 #define ROWS 6
 #define COLS 300 /* blocks of 256 and 44, groups of 64 with a short one at the end */
+#define LONG 130 /* rows of a trellis, which is long; its columns are few, so that boards are done with it */
 
 typedef struct golden {
     const char *format;
@@ -33,10 +34,17 @@ static const golden expected[] = {
     { "v4n256", { 0x77f3096au, 0xec5d4156u, 0x3609e571u }, 0x75987b7du },
     { "u4", { 0x79b8fa48u, 0x8ed5c60au, 0x25bae241u }, 0xa331a49bu },
     { "u6", { 0x52e282efu, 0x52e282efu, 0x7fd1a3e7u }, 0x70377827u },
-    { "u8", { 0xd1fe7084u, 0xd1fe7084u, 0xd1fe7084u }, 0x48ab8efbu }
+    { "u8", { 0xd1fe7084u, 0xd1fe7084u, 0xd1fe7084u }, 0x48ab8efbu },
+    { "t1", { 0x7e6c2d90u, 0x4e915130u, 0x89cb87b6u }, 0x5a3dc1edu },
+    { "t2", { 0x75135233u, 0x0e82fdfeu, 0x3c6f8f9fu }, 0x7b55cca1u },
+    { "t3", { 0x1cb689dau, 0x715ee66eu, 0x5ea97ab4u }, 0x79e12cbcu },
+    { "t4", { 0xb9f6365au, 0xa11e964fu, 0x110f5cf9u }, 0x2f85439fu },
+    { "t2s", { 0x87f70930u, 0x2c3fd1deu, 0xa74707ecu }, 0x5df9ef1du },
+    { "t3s", { 0x2357eda3u, 0xf3f9bf77u, 0x092ddabau }, 0xf0101f0fu },
+    { "t4s", { 0x83899d1au, 0x29af0e2bu, 0x09edd517u }, 0x3c35ef22u }
 };
 
-static float w[ROWS * COLS], y[ROWS], mem[4096];
+static float w[ROWS * COLS], y[LONG], mem[4096];
 static uint8_t data[ROWS * COLS * 4];
 static float work[65536];
 
@@ -50,28 +58,35 @@ static void fill(void)
     }
 }
 
-static golden measure(llmq_format f)
+/* Adds to g what rows x cols numbers give. */
+static void measure_shape(golden *g, const llmq_format *f, uint32_t rows, uint32_t cols)
 {
-    golden g;
     llmq_transform rotate = llmq_transform_hadamard(3, 256);
     llmq_activation a;
     llmq_tensor t;
-    int e;
+    uint32_t e;
+    CHECK_EQ(llmq_tensor_init(&t, f, &rotate, rows, cols, data, sizeof data), LLMQ_OK);
+    for (e = 3; e-- > 0;) {
+        llmq_encode_options options;
+        memset(&options, 0, sizeof options);
+        options.effort = (int)e;
+        CHECK_EQ(llmq_encode(&t, data, 0, rows, w, cols, &options, work, sizeof work, NULL), LLMQ_OK);
+        g->records[e] = llmq__crc(g->records[e], data, rows * t.row_size);
+    }
+    CHECK_EQ(llmq_activation_prepare(&a, &t, f->points ? 8 : 32, w + COLS, mem, sizeof mem), LLMQ_OK);
+    CHECK_EQ(llmq_matvec(&t, &a, 0, rows, y), LLMQ_OK);
+    for (e = 0; e < rows; e++) llmq__store32(data + 4 * e, llmq__float_bits(y[e])); /* the same bytes on either endian */
+    g->products = llmq__crc(g->products, data, 4 * rows);
+}
+
+static golden measure(llmq_format f)
+{
+    golden g;
     memset(&g, 0, sizeof g);
     g.format = f.name;
     if (f.points) f.group = 64;
-    CHECK_EQ(llmq_tensor_init(&t, &f, &rotate, ROWS, COLS, data, sizeof data), LLMQ_OK);
-    for (e = 2; e >= 0; e--) {
-        llmq_encode_options options;
-        memset(&options, 0, sizeof options);
-        options.effort = e;
-        CHECK_EQ(llmq_encode(&t, data, 0, ROWS, w, COLS, &options, work, sizeof work, NULL), LLMQ_OK);
-        g.records[e] = llmq__crc(0, data, ROWS * t.row_size);
-    }
-    CHECK_EQ(llmq_activation_prepare(&a, &t, f.points ? 8 : 32, w + COLS, mem, sizeof mem), LLMQ_OK);
-    CHECK_EQ(llmq_matvec(&t, &a, 0, ROWS, y), LLMQ_OK);
-    for (e = 0; e < ROWS; e++) llmq__store32(data + 4 * e, llmq__float_bits(y[e])); /* the same bytes on either endian */
-    g.products = llmq__crc(0, data, 4 * ROWS);
+    if (f.taps[0]) measure_shape(&g, &f, LONG, 13); /* rings of two kinds: long, and hardly longer than the memory */
+    measure_shape(&g, &f, ROWS, f.taps[0] ? 13 : COLS);
     return g;
 }
 
@@ -86,7 +101,7 @@ int main(int argc, char **argv)
             printf("    { \"%s\", { 0x%08lxu, 0x%08lxu, 0x%08lxu }, 0x%08lxu },\n", g.format, (unsigned long)g.records[0],
                    (unsigned long)g.records[1], (unsigned long)g.records[2], (unsigned long)g.products);
         check_at("golden %s", g.format);
-        if (!CHECK(i < sizeof expected / sizeof *expected)) break;
+        if (!CHECK(i < sizeof expected / sizeof *expected)) continue;
         CHECK(strcmp(g.format, expected[i].format) == 0);
         CHECK(memcmp(g.records, expected[i].records, sizeof g.records) == 0);
         CHECK(g.products == expected[i].products);

@@ -46,7 +46,7 @@ static void even_numbers(float *x, size_t n, double scale)
 
 /* ---- formats: the built-in ones, and some whose shapes those do not have --------------------------------------------
 
-   u4, u6 and u8, which come after them, have zeros: test_zeros is about them. */
+   u4, u6 and u8, which come after them, have zeros: test_zeros is about them. Behind those are trellises: test_trellis. */
 
 static const struct {
     const char *name;
@@ -66,6 +66,7 @@ static const struct { uint32_t p, n, bits; } custom[] = {
 static int8_t custom_points[COUNT(custom)][3 << 16];
 
 static const char *const with_zeros[] = { "u4", "u6", "u8" };
+static const char *const trellises[] = { "t1", "t2", "t3", "t4", "t2s", "t3s", "t4s" };
 
 #define BUILTIN ((uint32_t)COUNT(builtin))
 #define FORMATS (BUILTIN + (uint32_t)COUNT(custom))
@@ -123,7 +124,13 @@ static void test_formats(void)
         CHECK(strcmp(f.name, with_zeros[i]) == 0 && f.zeros == 1);
         for (k = 0; k < BUILTIN; k++) CHECK(get_format(k, 32).id != f.id);
     }
-    CHECK_EQ(llmq_format_at(&f, BUILTIN + (uint32_t)COUNT(with_zeros)), LLMQ_E_NOT_FOUND);
+    for (i = 0; i < COUNT(trellises); i++) {
+        check_at("format %s", trellises[i]);
+        CHECK_EQ(llmq_format_at(&f, BUILTIN + (uint32_t)COUNT(with_zeros) + i), LLMQ_OK);
+        CHECK(strcmp(f.name, trellises[i]) == 0 && f.taps[0] != 0);
+        for (k = 0; k < BUILTIN; k++) CHECK(get_format(k, 32).id != f.id && get_format(k, 32).taps[0] == 0);
+    }
+    CHECK_EQ(llmq_format_at(&f, BUILTIN + (uint32_t)(COUNT(with_zeros) + COUNT(trellises))), LLMQ_E_NOT_FOUND);
     for (i = 0; i < BUILTIN; i++) /* ids tell them apart */
         for (k = 0; k < i; k++) CHECK(get_format(i, 32).id != get_format(k, 32).id);
     f = get_format(BUILTIN + 1, 96);

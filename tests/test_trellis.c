@@ -46,19 +46,14 @@ int main(void)
 
 #else
 
-static float workspace[1 << 20], weights[MAX_NUMBERS], input[MAX_COUNT * MAX_COLS], memory[2][MAX_COUNT * (2 * MAX_COLS + 64)];
+static float workspace[1 << 20], input[MAX_COUNT * MAX_COLS], memory[2][MAX_COUNT * (2 * MAX_COLS + 64)];
 static float decoded[MAX_NUMBERS], expected[MAX_NUMBERS], product[MAX_COUNT * MAX_ROWS], again[MAX_COUNT * MAX_ROWS];
-static uint8_t records[1 << 18], saved[1 << 18];
+static uint8_t records[1 << 18];
 static llmq_transform rotate;
-static int figures; /* print what is measured */
-
-/* Encoding takes four times as long, and with it the tests. */
-static uint32_t strong(uint32_t format) { return trellis_format[format].memory > 6; }
 
 static int skipped(void) { return TRELLIS_ONE_IN > 1 && check_below(TRELLIS_ONE_IN) != 0; }
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-static double relative(double error, double of) { return of > 0.0 ? error / of : error > 0.0; }
 
 static void normal_numbers(float *x, size_t n, double scale, double mean)
 {
@@ -595,7 +590,7 @@ static void test_tables(void)
                     uint32_t group = groups[check_below(COUNT(groups))], r0, r1;
                     llmq_tensor t;
                     size_t size;
-                    if (check_below((cols[c] * rows[r] > 20000 ? 40 : 8) * TRELLIS_ONE_IN)) continue;
+                    if (check_below((cols[c] * rows[r] > 20000 ? 40u : 8u) * TRELLIS_ONE_IN)) continue;
                     t = open_tensor(i, group, rows[r], cols[c], NULL, records);
                     size = t.rows * t.row_size;
                     t.data = n ? wall.start : wall.end - size;
@@ -663,6 +658,14 @@ static void test_wild_records(void)
 
 #if !LLMQ_NO_ENCODER
 
+static float weights[MAX_NUMBERS];
+static uint8_t saved[1 << 18];
+static int figures; /* print what is measured */
+
+/* Encoding takes four times as long, and with it the tests. */
+static uint32_t strong(uint32_t format) { return trellis_format[format].memory > 6; }
+static double relative(double error, double of) { return of > 0.0 ? error / of : error > 0.0; }
+
 /* ---- 7. Encoder: the least errors there are ------------------------------------------------------------------------------------ */
 
 /* The least of sum (x - scale * point)^2 over a column of a ring, for any codes, scales given; x[row], scale[row]. In double
@@ -716,7 +719,7 @@ static double least_by_trying(uint32_t format, const double *x, const double *sc
             double low = 1e300;
             for (i = 0; i < parities; i++)
                 for (k = 0; trellis_format[format].lags[i][k] >= 0; k++) {
-                    uint32_t above = (r + 16 * rows - (uint32_t)trellis_format[format].lags[i][k]) % rows;
+                    uint32_t lag = (uint32_t)trellis_format[format].lags[i][k], above = (r + 16 * rows - lag) % rows;
                     if (path >> above & 1u) p ^= 1u << i;
                 }
             for (k = 0; k < 1u << (trellis_format[format].bits - 1); k++) {
@@ -1387,7 +1390,6 @@ static void test_bundle(void)
 
 int main(int argc, char **argv)
 {
-    figures = argc > 1 && strcmp(argv[1], "figures") == 0;
     check_seed(31);
     rotate = llmq_transform_hadamard(5, 256);
     find_tables();
@@ -1400,7 +1402,10 @@ int main(int argc, char **argv)
     test_records();
     test_tables();
     test_wild_records();
-#if !LLMQ_NO_ENCODER
+#if LLMQ_NO_ENCODER
+    (void)argc, (void)argv;
+#else
+    figures = argc > 1 && strcmp(argv[1], "figures") == 0;
     test_least();
     test_excess();
     test_precision();

@@ -22,6 +22,7 @@ RAW_BITS = {1: 32, 2: 16, 3: 16}                     # format ids of f32, f16, b
 GRID_SHAPE = {24: (1, 4), 25: (1, 8), 26: (1, 16), 27: (1, 32), 28: (1, 64), 29: (1, 256),   # id: (p, n)
               40: (2, 16), 41: (2, 64), 42: (2, 256), 43: (3, 64), 44: (3, 512), 45: (4, 256)}
 ZEROS_BITS = {50: 4, 51: 6, 52: 8}                   # u4, u6, u8: uniform, with a zero point for each group
+TRELLIS_BITS = {60: 1, 61: 2, 62: 3, 63: 4, 64: 2, 65: 3, 66: 4}  # t1 to t4, t2s to t4s: columns are paths through a trellis
 CUSTOM = 257
 G4, G5 = 26, 27
 
@@ -29,6 +30,12 @@ G4, G5 = 26, 27
 HALF = {G4: [5, 15, 25, 36, 48, 62, 79, 104],
         G5: [2, 6, 10, 14, 18, 22, 26, 31, 36, 41, 47, 53, 60, 69, 80, 97]}
 BUILT_IN = {i: [-v for v in reversed(half)] + half for i, half in HALF.items()}
+
+# t3, which it has too: points, and which rows above each of its three parities is made of.
+T3 = 62
+T3_POINTS = [-127, -97, -78, -58, -70, -55, -42, -31, -43, -32, -22, -13, -22, -13, -4, 5, -4, 5, 13, 22, 13, 22, 32, 44, 32, 43, 55, 70,
+             58, 79, 97, 127]
+T3_LAGS = [(1, 5), (4, 5, 6), (0,)]
 
 
 class Bad(Exception):
@@ -150,6 +157,38 @@ def decode_row(record, points, p, bits, group, cols):
         own = [points[c * p + i] for c in codes[first:first + count] for i in range(p)]
         out += [f32(bf16(scale) * v) for v in own[:width]]
         first += count
+    return out
+
+
+def trellis_size(bits, group, cols):
+    """Bytes of a record: units of 256 codes, in planes of 4, 2 and 1 bits, without pairs."""
+    units = [min(256, cols - at) for at in range(0, cols, 256)]
+    return 2 * len(group_codes(cols, group, 1)[0]) + sum((m * w + 7) // 8 for m in units for w in planes(bits))
+
+
+def trellis_codes(record, bits, group, cols):
+    """Codes of a record, up to 256 columns."""
+    assert cols <= 256
+    at, low, codes = 2 * len(group_codes(cols, group, 1)[0]), 0, [0] * cols
+    for width in planes(bits):
+        size = (cols * width + 7) // 8
+        for k in range(cols):
+            codes[k] |= (record[at + k % size] >> width * (k // size) & (1 << width) - 1) << low
+        at, low = at + size, low + width
+    return codes
+
+
+def decode_t3(records, group, cols):
+    """Numbers of all rows, fewer than 256 of them: they are one ring, and row -1 is the last."""
+    codes = [trellis_codes(r, 3, group, cols) for r in records]
+    out = []
+    for i, record in enumerate(records):
+        for j in range(cols):
+            index = codes[i][j] >> 1 << 3
+            for k, lags in enumerate(T3_LAGS):
+                index |= sum(codes[(i - lag) % len(codes)][j] for lag in lags) % 2 << k
+            scale = bf16(struct.unpack_from("<H", record, 2 * (j // (group or cols)))[0])
+            out.append(f32(scale * T3_POINTS[index]))
     return out
 
 
@@ -278,6 +317,9 @@ def check_tensor(e, entries):
     elif e["code"] in ZEROS_BITS:
         need(e["group"] % 32 == 0 and e["group"] <= 1024, "%r: group" % e["name"])
         size = row_size(ZEROS_BITS[e["code"]], 1, e["group"], e["cols"], zeros=True)
+    elif e["code"] in TRELLIS_BITS:
+        need(e["group"] % 32 == 0 and e["group"] <= 1024, "%r: group" % e["name"])
+        size = trellis_size(TRELLIS_BITS[e["code"]], e["group"], e["cols"])
     else:
         need(grid or e["code"] in GRID_SHAPE, "%r: format %d is not known" % (e["name"], e["code"]))
         p, n = struct.unpack("<II", grid["payload"][:8]) if grid else GRID_SHAPE[e["code"]]
@@ -375,6 +417,19 @@ def zeros_tensor(name, code, rows, cols, group):
             "numbers": out, "t2": -1.0}
 
 
+def trellis_tensor(name, rows, cols, group):
+    """A tensor of t3: any bytes as codes, scales as above."""
+    source = numbers(len(name) * 1000 + cols)
+    columns, _ = group_codes(cols, group, 1)
+    records = []
+    for _ in range(rows):
+        scales = [0x3c00 + next(source) % 0x180 for _ in columns]
+        codes = [next(source) >> 3 & 255 for _ in range(trellis_size(3, group, cols) - 2 * len(columns))]
+        records.append(struct.pack("<%dH" % len(columns), *scales) + bytes(codes))
+    return {"name": name, "kind": TENSOR, "code": T3, "rows": rows, "cols": cols, "group": group, "payload": b"".join(records),
+            "numbers": decode_t3(records, group, cols), "t2": -1.0}
+
+
 def golden_entries():
     raw = [1.0, -0.0, 3.1415927, -65504.0, 1e-40, 2.0 ** 127, 0.1, -7.0, 1e30, 0.5]
     return [
@@ -385,6 +440,7 @@ def golden_entries():
         grid_tensor(b"mlp.custom", CUSTOM, 2, 4, 2, 45, 32, BOOK, transform=b"rot", grid=b"book", t2=0.125),
         {"name": b"rot", "kind": TRANSFORM, "payload": transform_payload(STEPS)},
         grid_tensor(b"tok.g5", G5, 1, 5, 2, 70, 0, BUILT_IN[G5], t2=0.0),
+        trellis_tensor(b"tok.t3", 9, 45, 32),
         zeros_tensor(b"tok.u6", 51, 2, 70, 32),
         {"name": b"v.bytes", "kind": VALUE, "code": BYTES, "payload": bytes([0, 255, 10, 13, 26, 127, 128])},
         {"name": b"v.f32", "kind": VALUE, "code": F32, "payload": struct.pack("<f", -2.5)},
