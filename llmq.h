@@ -3443,7 +3443,7 @@ static uint32_t llmq__weave_nearest(const float *points, uint32_t n, uint32_t se
 
 /* Codes and indices of columns [k, k + lanes) of the group, from a search of the ring that began at row `start` in these states, in
    which it ends, too. The states are lost. */
-static void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
+LLMQ__APART void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
 {
     const uint32_t sets = a->sets, n = a->raw * sets, parities = a->parities;
     const float *points = a->points, *x = a->strip + a->ring.rows * (size_t)LLMQ__LANES;
@@ -3466,7 +3466,7 @@ static void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, 
 
 /* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
    there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
-static void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
+LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
 {
     uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = round % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
