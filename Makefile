@@ -15,6 +15,7 @@
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
 #   make readme      put the figures of eval, distortion, size and bench into README.md
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
+#   make trellises   find the trellis formats again           (a quarter of an hour)
 #   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
 #   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
 #   make clean
@@ -29,7 +30,7 @@ HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
-.PHONY: demo test check matrix distortion feedback outliers eval sense size bench plots readme grids vectors fuzz-long clean
+.PHONY: demo test check matrix distortion feedback outliers eval sense size bench plots readme grids trellises vectors fuzz-long clean
 
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
@@ -98,12 +99,17 @@ readme: $(B)/llmq $(B)/distortion $(B)/bench
 grids:
 	$(PYTHON) tests/gen/grids.py
 
+trellises: | $(B)
+	$(CC) -O3 -march=native -o $(B)/trellis tests/gen/trellis.c -lm
+	$(B)/trellis
+
 vectors:
 	$(PYTHON) tests/gen/vectors.py
 	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/feedback.py
 	$(PYTHON) tests/gen/outliers.py
 	$(PYTHON) tests/gen/allocate.py
+	$(PYTHON) tests/gen/trellis.py
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 

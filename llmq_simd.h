@@ -1,4 +1,4 @@
-/* llmq_simd.h - v0.4.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+/* llmq_simd.h - v0.5.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
 
    DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
    else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
@@ -31,7 +31,7 @@
 #error "llmq: include llmq.h, which includes llmq_simd.h"
 #elif LLMQ__SIMD_PART == 0
 
-#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 4
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 5
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
@@ -296,6 +296,94 @@ LLMQ__PLAIN void llmq__spread(const llmq_format *f, const uint8_t *code, const u
     }
 }
 
+/* A row, row[0], and the rows of its ring that are above it, row[lag]; in other formats the row alone. */
+typedef struct llmq__window {
+    const uint8_t *row[LLMQ__MEMORY + 1];
+} llmq__window;
+
+/* above: the window of row r - 1, if there is one already */
+LLMQ__PLAIN void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
+{
+    const llmq__ring ring = llmq__ring_of(t->rows, r);
+    uint32_t lag, at = r;
+    w->row[0] = t->data + (size_t)r * t->row_size;
+    if (above && r > ring.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MEMORY * sizeof *w->row);
+    else
+        for (lag = 1; lag <= LLMQ__MEMORY && t->format.taps[0]; lag++) {
+            at = (at > ring.first ? at : ring.first + ring.rows) - 1;
+            w->row[lag] = t->data + (size_t)at * t->row_size;
+        }
+}
+
+LLMQ__PLAIN uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
+
+#if !LLMQ_NO_TRELLIS
+/* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
+   quick to make: four of them choose among 16 points each time. These are two neighbouring bits of the code, the lowest replaced by
+   the last parity, and the first two parities; where a code has one bit all are parities, and where it has four they are the code. */
+LLMQ__PLAIN int llmq__trellis(const llmq_format *f) { return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0; }
+LLMQ__PLAIN uint32_t llmq__trellis_bits(int trellis) { return (uint32_t)(trellis > 4 ? trellis - 3 : trellis); }
+LLMQ__PLAIN uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 || trellis > 4 ? 4 : 3; }
+LLMQ__PLAIN uint32_t llmq__trellis_taps(int trellis, uint32_t i)
+{
+    static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
+                                         { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
+    return taps[trellis][i];
+}
+
+/* Which bit of an index is at place i of that order. */
+LLMQ__PLAIN uint32_t llmq__index_bit(int trellis, uint32_t i)
+{
+    uint32_t bits = llmq__trellis_bits(trellis), parities = llmq__trellis_parities(trellis);
+    if (bits == 1) return i;
+    if (i == 0) return parities - 1;
+    if (bits == 4) return i < 4 ? parities + i - 1 : i - 4;
+    return i == 1 ? parities : i <= parities ? i - 2 : i;
+}
+
+/* all[0, 128) = the points, and zeros, in that order */
+LLMQ__PLAIN void llmq__trellis_points(const llmq_format *f, int trellis, int8_t *all)
+{
+    uint8_t from[128];
+    uint32_t k, i = 0, top = 1;
+    LLMQ_MEMSET(all, 0, 128);
+    for (all[0] = f->points[0], from[0] = 0, k = 1; k < f->n; k++) {
+        if (k == 2 * top) top = k, i++;
+        from[k] = (uint8_t)(from[k - top] | 1u << llmq__index_bit(trellis, i));
+        all[k] = f->points[from[k]];
+    }
+}
+#endif
+
+#if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE || LLMQ_SIMD_RVV
+/* Codes that are neighbouring bytes of a plane, at the same bits, and for some formats of another plane. */
+typedef struct llmq__field {
+    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
+    uint32_t shift, mask, b_shift, b_mask, up;
+} llmq__field;
+
+/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
+LLMQ__APART uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
+{
+    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits), rest = l->pairs ? 2 : l->bits - width;
+    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
+    if (upper) k -= numbers;
+    f->a = f->b = unit + k % u;
+    f->shift = k / u * width + 3 * upper;
+    f->mask = l->pairs ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
+    f->b_shift = f->b_mask = f->up = 0;
+    n = llmq__min(u - k % u, numbers - k);
+    if (rest == 0 || (l->pairs && !upper)) return n;
+    unit += u;
+    u = llmq__plane_bytes(numbers, rest);
+    f->b = unit + k % u;
+    f->b_shift = k / u * rest;
+    f->b_mask = ((uint32_t)1 << rest) - 1;
+    f->up = upper ? 1 : width;
+    return llmq__min(n, u - k % u);
+}
+#endif
+
 /* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
 typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
@@ -323,11 +411,11 @@ LLMQ__PLAIN void llmq__next_run(llmq__run *r)
 }
 
 /* Do so many activations pay for a tile, or is it faster to decode rows for each in registers? Where points are looked up quickly
-   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. */
-LLMQ__PLAIN int llmq__decode_once(int kind, uint32_t count)
+   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. Rows of a trellis are decoded for LLMQ__BATCH of them anyway. */
+LLMQ__PLAIN int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
 {
     int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
-    return count >= (cheap ? 8u : 4u);
+    return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 8u : 4u);
 }
 
 /* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
@@ -536,6 +624,21 @@ LLMQ__WORD llmq__bs_ssse3 llmq__orb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
     llmq__bs_ssse3 v = { _mm_or_si128(x.a, y.a), _mm_or_si128(x.b, y.b) };
     return v;
 }
+LLMQ__WORD llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+{
+    llmq__bs_ssse3 v = { _mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b) };
+    return v;
+}
+LLMQ__WORD __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
+{
+    __m128i bit = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, bit), bit);
+    return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
+{
+    llmq__bs_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
+    return r;
+}
 LLMQ__WORD __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
 {
     return _mm_and_si128(_mm_srli_epi16(v, (int)s), _mm_set1_epi8((char)mask));
@@ -575,6 +678,13 @@ LLMQ__WORD llmq__bs_ssse3 llmq__lut16_ssse3(const llmq__tab_ssse3 *t, llmq__bs_s
 {
     v.a = _mm_shuffle_epi8(t->a, v.a);
     v.b = _mm_shuffle_epi8(t->a, v.b);
+    return v;
+}
+LLMQ__WORD llmq__bs_ssse3 llmq__lutk_ssse3(const llmq__tab_ssse3 *t, uint32_t k, llmq__bs_ssse3 v)
+{
+    __m128i p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
+    v.a = _mm_shuffle_epi8(p, v.a);
+    v.b = _mm_shuffle_epi8(p, v.b);
     return v;
 }
 /* pshufb gives 0 where bit 7 is set: adding 0x70 sets it for all but the 16 indices that a table is for. */
@@ -852,6 +962,11 @@ typedef __m256i llmq__bs_avx2;
 LLMQ__WORD __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 LLMQ__WORD void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 LLMQ__WORD __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
+LLMQ__WORD __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+LLMQ__WORD __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
+{
+    return _mm256_blendv_epi8(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
+}
 LLMQ__WORD __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
 {
     return _mm256_and_si256(_mm256_srli_epi16(v, (int)s), _mm256_set1_epi8((char)mask));
@@ -882,6 +997,10 @@ LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx2(const int8_t *p)
     return t;
 }
 LLMQ__WORD __m256i llmq__lut16_avx2(const llmq__tab_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
+LLMQ__WORD __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i v)
+{
+    return _mm256_shuffle_epi8(k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d, v);
+}
 /* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
 LLMQ__WORD __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
@@ -1150,14 +1269,15 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
 
 /* What look() needs: points of one coordinate in 1 to 4 vectors, coded by adding 128, at x and y (the second coordinate of
-   vector grids; for 3 bits those of the upper code of a pair). */
+   vector grids; for 3 bits those of the upper code of a pair). Trellises: see zring_of. */
 typedef struct llmq__zgrid {
     int kind;
-    __m512i x[4], y[4];
+    __m512i x[4], y[4], x1[4], y1[4];
 } llmq__zgrid;
 
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* with byte permutes only */
 #define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
+#define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
 /* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
 LLMQ__WORD __m512i llmq__zjoin(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
@@ -1260,6 +1380,105 @@ LLMQ__WORD void llmq__zturn16(__m512i *v)
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis, behind those that they depend on ---- */
+
+/* In the order of llmq__ztaps; bits of a code 1 to 4, then 2 to 4 with 256 states. */
+enum {
+    LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S, LLMQ__KIND_T4S
+};
+#define LLMQ__ZBACK 8                   /* rows of memory, at most */
+#define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
+
+LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity)
+{
+    static const uint16_t taps[7][4] = { { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
+                                         { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
+    return taps[kind - LLMQ__KIND_T1][parity];
+}
+LLMQ__WORD uint32_t llmq__zbits(int kind) { return kind < LLMQ__KIND_T2S ? (uint32_t)(kind - LLMQ__KIND_T1) + 1 : (uint32_t)(kind - LLMQ__KIND_T2S) + 2; }
+
+/* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
+LLMQ__WORD __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
+
+/* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
+LLMQ__WORD __m512i llmq__zxor(const __m512i *v, uint32_t taps)
+{
+    __m512i sum = _mm512_setzero_si512(), held = sum;
+    uint32_t lag, n = 0;
+    LLMQ__UNROLL(9) for (lag = 0; lag <= LLMQ__ZBACK; lag++) {
+        if (!(taps >> lag & 1)) continue;
+        if (n == 0) sum = v[-2 * (int)lag];
+        else if (n & 1) held = v[-2 * (int)lag];
+        else sum = _mm512_ternarylogic_epi32(sum, held, v[-2 * (int)lag], 0x96);
+        n++;
+    }
+    return n & 1 ? sum : _mm512_xor_si512(sum, held);
+}
+
+/* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
+   fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything.
+   Blocks follow each other down the rows, so that what is needed next is 16 rows below. */
+LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
+{
+    const uint32_t bits = llmq__zbits(kind);
+    v[0] = bits == 1 ? llmq__zturn(llmq__ztwice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
+    if (bits == 3) v[1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
+    if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
+}
+LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, size_t ahead, __m512i *v)
+{
+    uint32_t k;
+    LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
+    LLMQ__Z16(k) {
+        const uint8_t *unit = row[LLMQ__ZBACK + k] + at;
+        LLMQ__PREFETCH((uintptr_t)unit + ahead);
+        if (llmq__zbits(kind) > 2) LLMQ__PREFETCH((uintptr_t)unit + 64 + ahead);
+        llmq__zload_unit(kind, unit, v + 2 * (LLMQ__ZBACK + k));
+    }
+}
+
+/* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
+   moves from registers to vectors would take the port of the lookups. */
+LLMQ__WORD void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
+{
+    uint32_t k, two;
+    LLMQ__Z16(k) {
+        LLMQ_MEMCPY(&two, row[k] + 2 * (size_t)w, 4);
+        LLMQ__ANEW(two); /* or compilers make such moves of this */
+        scale[k] = two;
+    }
+}
+
+/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above if the function returns 1. */
+LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
+{
+    __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
+    *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
+    *b = *v;
+    *c = v[1];
+    if (kind == LLMQ__KIND_T3) return 1; /* its parity 2 is the code's own bit, as parity 3 is t3s's */
+    z = llmq__zxor(v, llmq__ztaps(kind, 2) & ~1u);
+    if (kind == LLMQ__KIND_T3S) {
+        *c = llmq__zpick(0x55, z, *c);
+        return 1;
+    }
+    if (kind == LLMQ__KIND_T2) { /* *v and, at the lower bits, z */
+        *b = _mm512_ternarylogic_epi32(*v, z, _mm512_set1_epi8(0x55), 0x78);
+        return 0;
+    }
+    w = llmq__zxor(v, llmq__ztaps(kind, 3) & ~1u);
+    if (kind == LLMQ__KIND_T2S) {
+        *b = _mm512_ternarylogic_epi32(*v, w, _mm512_set1_epi8(0x55), 0x78);
+        *c = z;
+        return 1;
+    }
+    w = _mm512_xor_si512(w, *v);
+    *b = llmq__zpick(0x55, z, _mm512_add_epi8(w, w));
+    return 0;
+}
+#endif
+
 /* Lookup by shuffles of 16 bytes. */
 #define LLMQ__ISA avx512vnni
 LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
@@ -1339,6 +1558,9 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
 LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx512, avx512vbmi);
 #undef LLMQ__BIG
 #undef LLMQ__Z16
+#undef LLMQ__Z8
+#undef LLMQ__ZBACK
+#undef LLMQ__ZTALL
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
@@ -1591,6 +1813,12 @@ LLMQ__WORD void llmq__stb_neon(void *p, llmq__bs_neon v)
     vst1q_u8((uint8_t *)p + 16, v.b);
 }
 LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
+LLMQ__WORD llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
+LLMQ__WORD llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
+{
+    const uint8x16_t bit = vdupq_n_u8((uint8_t)(1 << at));
+    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, bit), y.a, x.a), vbslq_u8(vtstq_u8(v.b, bit), y.b, x.b));
+}
 LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
 {
     v = v >> (uint8_t)s;
@@ -1633,6 +1861,10 @@ LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon
 {
     return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
 }
+LLMQ__WORD llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+{
+    return llmq__bs_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
+}
 LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v)
 {
     return llmq__bs_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
@@ -1670,6 +1902,14 @@ LLMQ__WORD uint8x8_t llmq__look64_neon(const llmq__tab_neon *t, uint8x8_t v) /* 
     return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
 }
 LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__WORD llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+{
+    uint8x8x2_t p;
+    p.val[0] = k < 2 ? t->lo.val[2 * k] : t->hi.val[2 * k - 4];
+    p.val[1] = k < 2 ? t->lo.val[2 * k + 1] : t->hi.val[2 * k - 3];
+    return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
+                            vcombine_u8(vtbl2_u8(p, vget_low_u8(v.b)), vtbl2_u8(p, vget_high_u8(v.b))));
+}
 LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look32_neon); }
 LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look64_neon); }
 #undef LLMQ__EACH
@@ -1833,6 +2073,7 @@ typedef llmq__tab_neon llmq__tab_neondot;
 LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
 LLMQ__WORD llmq__tab_neon llmq__tab_of_neondot(const int8_t *p) { return llmq__tab_of_neon(p); }
 LLMQ__WORD llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
+LLMQ__WORD llmq__bs_neon llmq__lutk_neondot(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v) { return llmq__lutk_neon(t, k, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
@@ -1975,54 +2216,30 @@ LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, 
 /* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
    have a function of their own, and pieces of units, whose codes are n neighbouring bytes of a plane, at the same bits, and
    for some formats n of another plane. */
-typedef struct llmq__field {
-    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
-    uint32_t shift, mask, b_shift, b_mask, up;
-} llmq__field;
-
 /* Sums of products of 128 columns that a unit begins with, or has from code k = 64 on where points have two coordinates, and of
    the n codes of a field, with q, the activations of their columns. */
+struct llmq__units;
 typedef int32_t llmq__unit_product(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q);
-typedef int32_t llmq__field_product(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q);
+typedef int32_t llmq__field_product(const struct llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q);
 
 /* What a format needs: these, and its points as they want them. */
 typedef struct llmq__units {
     llmq__unit_product *unit; /* NULL: as fields */
     llmq__field_product *field;
     uint16_t table[64];
+    const uint8_t *above[LLMQ__MEMORY + 1]; /* of a trellis: the record of the row, and those of the rows above it */
 } llmq__units;
 
-/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
-static uint32_t llmq__find_field(llmq__field *f, uint32_t bits, const uint8_t *unit, uint32_t m, uint32_t k)
-{
-    uint32_t numbers = bits == 3 ? (m + 1) / 2 : m, width = llmq__plane_width(bits == 3 ? 6 : bits), rest = bits == 3 ? 2 : bits - width;
-    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
-    if (upper) k -= numbers;
-    f->a = f->b = unit + k % u;
-    f->shift = k / u * width + 3 * upper;
-    f->mask = bits == 3 ? (upper ? 1 : 7) : ((uint32_t)1 << width) - 1;
-    f->b_shift = f->b_mask = f->up = 0;
-    n = llmq__min(u - k % u, numbers - k);
-    if (rest == 0 || (bits == 3 && !upper)) return n;
-    unit += u;
-    u = llmq__plane_bytes(numbers, rest);
-    f->b = unit + k % u;
-    f->b_shift = k / u * rest;
-    f->b_mask = ((uint32_t)1 << rest) - 1;
-    f->up = upper ? 1 : width;
-    return llmq__min(n, u - k % u);
-}
-
 /* Codes [k, end) of a unit of m codes, of p coordinates. */
-LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq_format *format, const uint8_t *unit, uint32_t m, uint32_t k,
+LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit, uint32_t m, uint32_t k,
                                 uint32_t end, const int8_t *q)
 {
     llmq__field f;
     uint32_t n;
     int32_t sum = 0;
-    for (; k < end; k += n, q += n * format->p) {
-        n = llmq__min(end - k, llmq__find_field(&f, format->bits, unit, m, k));
-        sum += units->field(units->table, &f, n, q);
+    for (; k < end; k += n, q += n * p) {
+        n = llmq__min(end - k, llmq__find_field(&f, l, unit, m, k));
+        sum += units->field(units, &f, n, q);
     }
     return sum;
 }
@@ -2035,14 +2252,14 @@ LLMQ__APART void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, co
 {
     uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
     for (; k < end; k += n, q += n << (p - 1)) {
-        uint32_t in = k % LLMQ__UNIT, first = k - in, m = llmq__min(l->codes - first, LLMQ__UNIT);
-        const uint8_t *unit = row + l->scales + first / 8 * t->format.bits;
+        uint32_t in = k & (l->unit - 1), first = k - in, m = llmq__min(l->codes - first, l->unit);
+        const uint8_t *unit = row + l->scales + first / 8 * l->bits;
         n = step;
         if (units->unit && m == LLMQ__UNIT && (k & (step - 1)) == 0 && k + step <= end) {
             for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += units->unit(units->table, unit, in, q);
         } else {
-            n = llmq__min(LLMQ__UNIT - in, end - k);
-            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += llmq__piece(units, &t->format, unit, m, in, in + n, q);
+            n = llmq__min(l->unit - in, end - k);
+            for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += llmq__piece(units, l, p, unit, m, in, in + n, q);
         }
     }
 }
@@ -2069,17 +2286,53 @@ static int llmq__units_fit(const llmq_tensor *t, int kind)
     return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
-static void llmq__rows_units(const llmq_tensor *t, const llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
+static void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
                              uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r, n;
     for (r = r0; r < r1; r += n) {
         n = llmq__min(LLMQ__TOGETHER, r1 - r);
+#if !LLMQ_NO_TRELLIS
+        if (t->format.taps[0]) {
+            llmq__ring ring = llmq__ring_of(t->rows, r);
+            for (i = 0; i <= LLMQ__MEMORY; i++) units->above[i] = llmq__above(t, &ring, r, i);
+            n = 1;
+        }
+#endif
         for (i = 0; i < count; i++) llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
     }
 }
 #undef LLMQ__TOGETHER
+
+#if !LLMQ_NO_TRELLIS
+/* The products of trellises are one template, trellis_SET(bits, taps, ...): of constants, so that nothing is left of what is not. */
+#define LLMQ__ID_T1 60 /* ids follow each other, as here */
+#define LLMQ__TRELLIS(name, set, bits, taps)                                                                                    \
+    static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)                \
+    {                                                                                                                           \
+        const uint32_t all[] = { taps };                                                                                        \
+        return llmq__trellis_##set(bits, all[0], all[1], all[2], all[3], u, f, n, q);                                           \
+    }
+#define LLMQ__TRELLISES(set)                                                                                                    \
+    LLMQ__TRELLIS(t1, set, 1, LLMQ__TAPS_T1)                                                                                    \
+    LLMQ__TRELLIS(t2, set, 2, LLMQ__TAPS_T2)                                                                                    \
+    LLMQ__TRELLIS(t3, set, 3, LLMQ__TAPS_T3)                                                                                    \
+    LLMQ__TRELLIS(t4, set, 4, LLMQ__TAPS_T4)                                                                                    \
+    LLMQ__TRELLIS(t2s, set, 2, LLMQ__TAPS_T2S)                                                                                  \
+    LLMQ__TRELLIS(t3s, set, 3, LLMQ__TAPS_T3S)                                                                                  \
+    LLMQ__TRELLIS(t4s, set, 4, LLMQ__TAPS_T4S)                                                                                  \
+    static int llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                                  \
+    {                                                                                                                           \
+        static llmq__field_product *const field[] = { llmq__t1_##set, llmq__t2_##set, llmq__t3_##set, llmq__t4_##set,           \
+                                                      llmq__t2s_##set, llmq__t3s_##set, llmq__t4s_##set };                      \
+        if (f->id - LLMQ__ID_T1 >= sizeof field / sizeof *field) return 0;                                                      \
+        u->unit = 0;                                                                                                            \
+        u->field = field[f->id - LLMQ__ID_T1];                                                                                  \
+        LLMQ_MEMCPY(u->table, f->points, f->n);                                                                                 \
+        return 1;                                                                                                               \
+    }
+#endif
 #endif
 
 #if LLMQ_SIMD_DSP
@@ -2221,8 +2474,9 @@ LLMQ__PLAIN uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
 }
 
 /* Any format of one coordinate: the lower bytes of the table are the points of the codes. */
-static int32_t llmq__field_dsp(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
+    const uint16_t *table = u->table;
     uint32_t i, w;
     int32_t sum = 0;
     for (i = 0; i + 4 <= n; i += 4, q += 4) {
@@ -2242,8 +2496,9 @@ static int32_t llmq__field_dsp(const uint16_t *table, const llmq__field *f, uint
     return sum;
 }
 
-static int32_t llmq__field2_dsp(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
+    const uint16_t *pairs = u->table;
     uint32_t i;
     int32_t sum = 0;
     for (i = 0; i + 4 <= n; i += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__codes4_dsp(f, i), 255, q, sum);
@@ -2254,6 +2509,47 @@ static int32_t llmq__field2_dsp(const uint16_t *pairs, const llmq__field *f, uin
     return sum;
 }
 
+#if !LLMQ_NO_TRELLIS
+/* w, with what is at the place of the code `lag` rows above if a parity has it */
+LLMQ__PLAIN uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
+
+/* The indices of four codes, or of one, as bytes. */
+LLMQ__PLAIN uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+                                     const llmq__field *f, size_t at, uint32_t i)
+{
+    const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3;
+    uint32_t a = 0, b = 0, c = 0, d = 0, lag, w, code = 0;
+    LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
+        w = four ? llmq__word_dsp(u->above[lag] + at + i) : u->above[lag][at + i];
+        a = llmq__xor_dsp(t0, lag, a, w);
+        b = llmq__xor_dsp(t1, lag, b, w);
+        c = llmq__xor_dsp(t2, lag, c, w);
+        d = llmq__xor_dsp(t3, lag, d, w);
+    }
+    w = (a >> f->shift & all) | (b >> f->shift & all) << 1 | (c >> f->shift & all) << 2 | (d >> f->shift & all) << 3;
+    if (bits > 1) code = (four ? llmq__word_dsp(f->a + i) : f->a[i]) >> f->shift >> 1 & (bits == 4 ? 7 : 1) * all;
+    if (bits == 3) code |= ((four ? llmq__word_dsp(f->b + i) : f->b[i]) >> f->b_shift & all) << 1;
+    return w | code << parities;
+}
+
+LLMQ__PLAIN int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+                                      const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    const int8_t *points = (const int8_t *)u->table;
+    size_t at = (size_t)(f->a - u->above[0]);
+    uint32_t i, w;
+    int32_t sum = 0;
+    for (i = 0; i + 4 <= n; i += 4) {
+        w = llmq__index_dsp(1, bits, t0, t1, t2, t3, u, f, at, i);
+        sum += points[w & 255] * q[i] + points[w >> 8 & 255] * q[i + 1] + points[w >> 16 & 255] * q[i + 2] + points[w >> 24] * q[i + 3];
+    }
+    for (; i < n; i++) sum += points[llmq__index_dsp(0, bits, t0, t1, t2, t3, u, f, at, i)] * q[i];
+    return sum;
+}
+LLMQ__TRELLISES(dsp)
+#endif
+
 LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
 {
     static llmq__unit_product *const unit[] = {
@@ -2262,6 +2558,9 @@ LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     const llmq_format *f = &t->format;
     int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
     uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
+#if !LLMQ_NO_TRELLIS
+    if (f->taps[0]) return llmq__trellis_units_dsp(f, u);
+#endif
     if (!llmq__units_fit(t, kind)) return 0;
     u->unit = unit[kind];
     u->field = f->p == 2 ? llmq__field2_dsp : llmq__field_dsp;
@@ -2381,13 +2680,13 @@ LLMQ__PLAIN int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field 
     return f->mask == 255 ? llmq__whole_mve(code) : vldrbq_gather_offset_z_s8(points, code, p);
 }
 
-static int32_t llmq__field_mve(const uint16_t *table, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     uint32_t i;
     int32_t sum = 0;
     for (i = 0; i < n; i += 16) {
         mve_pred16_t p = vctp8q(n - i);
-        sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)table, f, i, p), vldrbq_z_s8(q + i, p), p);
+        sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)u->table, f, i, p), vldrbq_z_s8(q + i, p), p);
     }
     return sum;
 }
@@ -2423,8 +2722,9 @@ static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
-static int32_t llmq__field2_mve(const uint16_t *pairs, const llmq__field *f, uint32_t n, const int8_t *q)
+static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
+    const uint16_t *pairs = u->table;
     uint32_t i;
     int32_t sum = 0;
     for (i = 0; i < n; i += 8, q += 16) {
@@ -2437,6 +2737,47 @@ static int32_t llmq__field2_mve(const uint16_t *pairs, const llmq__field *f, uin
     return sum;
 }
 
+#if !LLMQ_NO_TRELLIS
+/* x, with what is at the place of the code `lag` rows above if a parity has it */
+LLMQ__PLAIN uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
+{
+    return !(taps >> lag & 1) ? x : taps << 1 << (31 - lag) ? veorq_u8(x, v) : v;
+}
+
+/* The lower bits of bytes are inserted below those of the next parity or of the code; the last AND takes what is above. */
+LLMQ__PLAIN int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+                                      const llmq__field *f, uint32_t n, const int8_t *q)
+{
+    size_t at = (size_t)(f->a - u->above[0]);
+    uint32_t i, lag;
+    int32_t sum = 0, down = -(int32_t)f->shift;
+    for (i = 0; i < n; i += 16) {
+        mve_pred16_t p = vctp8q(n - i);
+        uint8x16_t a = vdupq_n_u8(0), b = a, c = a, d = a, v;
+        LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+            if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
+            v = vldrbq_z_u8(u->above[lag] + at + i, p);
+            a = llmq__xor_mve(t0, lag, a, v);
+            b = llmq__xor_mve(t1, lag, b, v);
+            c = llmq__xor_mve(t2, lag, c, v);
+            d = llmq__xor_mve(t3, lag, d, v);
+        }
+        a = vsliq_n_u8(vshlq_r_u8(a, down), vshlq_r_u8(b, down), 1);
+        a = vsliq_n_u8(a, vshlq_r_u8(c, down), 2);
+        if (t3) a = vsliq_n_u8(a, vshlq_r_u8(d, down), 3);
+        if (bits > 1) {
+            v = vshlq_r_u8(vldrbq_z_u8(f->a + i, p), down - 1);
+            if (bits == 3) v = vsliq_n_u8(v, vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift), 1);
+            a = t3 ? vsliq_n_u8(a, v, 4) : vsliq_n_u8(a, v, 3);
+        }
+        a = vandq_u8(a, vdupq_n_u8((uint8_t)(((t3 ? 8u : 4u) << bits) - 1)));
+        sum = vmladavaq_p_s8(sum, vldrbq_gather_offset_z_s8((const int8_t *)u->table, a, p), vldrbq_z_s8(q + i, p), p);
+    }
+    return sum;
+}
+LLMQ__TRELLISES(mve)
+#endif
+
 static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                               size_t y_stride)
 {
@@ -2445,6 +2786,12 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
     };
     llmq__units u;
     int kind = llmq__kind(&t->format, -128);
+#if !LLMQ_NO_TRELLIS
+    if (t->format.taps[0] && llmq__trellis_units_mve(&t->format, &u)) {
+        llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
     if (!llmq__units_fit(t, kind)) {
         llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
         return;
@@ -2459,15 +2806,15 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
 LLMQ__APART void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
                                   int8_t *e)
 {
-    uint32_t bits = t->format.bits, m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
-    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * bits;
+    uint32_t m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
+    const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * l->bits;
     llmq__field f;
     if (kind == LLMQ__KIND_OTHER || t->format.p > 1) {
         llmq__points(t, l, row, j, n, e);
         return;
     }
     for (j %= LLMQ__UNIT; n; n -= take, j += take, e += take) {
-        take = llmq__min(n, llmq__find_field(&f, bits, unit, m, j));
+        take = llmq__min(n, llmq__find_field(&f, l, unit, m, j));
         for (i = 0; i < take; i += 16) {
             mve_pred16_t p = vctp8q(take - i);
             vstrbq_p_s8(e + i, llmq__field16_mve(t->format.points, &f, i, p), p);
@@ -2937,6 +3284,16 @@ LLMQ__WORD void llmq__stb_wasm(void *p, llmq__bs_wasm v)
     wasm_v128_store((uint8_t *)p + 16, v.b);
 }
 LLMQ__WORD llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b)); }
+LLMQ__WORD v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
+{
+    const v128_t bit = wasm_i8x16_splat((int8_t)(1 << at));
+    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, bit), bit));
+}
+LLMQ__WORD llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
+{
+    return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
+}
 LLMQ__WORD v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
 {
     return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
@@ -2977,6 +3334,11 @@ LLMQ__WORD llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
 LLMQ__WORD llmq__bs_wasm llmq__lut16_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
 {
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
+}
+LLMQ__WORD llmq__bs_wasm llmq__lutk_wasm(const llmq__tab_wasm *t, uint32_t k, llmq__bs_wasm v)
+{
+    v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
+    return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
 /* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
 LLMQ__WORD v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
@@ -3332,15 +3694,14 @@ LLMQ__KERNEL void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p,
 
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
 /* As in section 2. Four registers have 16 floats, or more. */
-LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, const float *weight, float *cost)
+LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
-    vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), w = __riscv_vle32_v_f32m4(weight, 16), d;
+    vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         d = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, 16);
         for (k = s; k < raw * sets; k += sets) d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
-        d = __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16);
-        __riscv_vse32(cost, __riscv_vfmul(d, w, 16), 16);
+        __riscv_vse32(cost, __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16), 16);
     }
 }
 
@@ -3353,14 +3714,14 @@ LLMQ__WORD void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a
 }
 
 LLMQ__KERNEL void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                    const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+                                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i, q;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
     uint32_t t;
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
-        llmq__set_costs_rvv(points, raw, sets, x + 16 * (size_t)t, weight + 16 * (size_t)t, cost);
+        llmq__set_costs_rvv(points, raw, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
             vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16), b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
             for (q = 2 * i; q < 2 * i + 2; q++)
@@ -3413,6 +3774,38 @@ LLMQ__KERNEL void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, 
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
+LLMQ__KERNEL void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
+{
+    const uint8_t *from[LLMQ__MEMORY + 1];
+    uint8_t factor[LLMQ__MEMORY + 1];
+    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
+    llmq__ring ring = llmq__ring_of(t->rows, r);
+    llmq__field f;
+    size_t vl;
+    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        from[lags] = llmq__above(t, &ring, r, lag);
+        factor[lags] = (uint8_t)llmq__parities_of(&t->format, lag);
+        lags += factor[lags] != 0;
+    }
+    for (; n; n -= (uint32_t)vl, first += (uint32_t)vl, e += vl) {
+        vuint8m4_t code, v;
+        k = first % l->unit;
+        m = llmq__min(l->codes - (first - k), l->unit);
+        vl = __riscv_vsetvl_e8m4(llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
+        code = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.a, vl), f.shift, vl), (uint8_t)f.mask, vl);
+        code = __riscv_vor(code, __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl), f.up, vl), vl);
+        code = __riscv_vsll(__riscv_vsrl(code, 1, vl), parities, vl);
+        for (i = 0; i < lags; i++) {
+            v = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(from[i] + (f.a - row), vl), f.shift, vl), 1, vl);
+            code = __riscv_vxor(code, __riscv_vmul(v, factor[i], vl), vl);
+        }
+        __riscv_vse8(e, __riscv_vluxei8_v_i8m4(t->format.points, code, vl), vl);
+    }
+}
+#endif
+
 /* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
 LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
                                             int8_t *e)
@@ -3421,11 +3814,13 @@ LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__la
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
     uint16_t code[LLMQ__UNIT];
-    for (done = 0; done < n && f->taps[0]; done += take) {
-        take = llmq__min(n - done, LLMQ__CHUNK);
-        llmq__points(t, l, row, j + done, take, e + done);
+#if !LLMQ_NO_TRELLIS
+    if (f->taps[0]) {
+        llmq__woven_rvv(t, l, row, first, count, e);
+        return e;
     }
-    for (; done < count; done += take) {
+#endif
+    for (done = 0; done < count; done += take) {
         llmq__place at = llmq__find_code(l, first + done);
         take = llmq__min(count - done, at.room - at.k);
         llmq__unpack_run_rvv(row + l->scales + at.unit, &at, take, code);
@@ -4204,19 +4599,19 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
 
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS && LLMQ__FL == 1
 LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                   const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
-    llmq__viterbi(points, parity, raw, sets, states, x, weight, steps, lanes, sum, choice);
+    llmq__viterbi(points, parity, raw, sets, states, x, steps, lanes, sum, choice);
 }
 #elif !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
-LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, const float *weight, float *cost)
+LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
-    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), w = LLMQ__V(ld16)(weight), d;
+    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         for (d = far, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
-        LLMQ__V(st16)(cost, LLMQ__V(mul16)(LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)), w));
+        LLMQ__V(st16)(cost, LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)));
     }
 }
 
@@ -4230,7 +4625,7 @@ LLMQ__WORD void LLMQ__F(step_to)(LLMQ__V(fs) a, LLMQ__V(fs) b, const float *a_co
 
 /* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
 LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                   const float *weight, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
@@ -4238,7 +4633,7 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
     uint32_t t;
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
-        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, weight + 16 * (size_t)t, cost);
+        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
             LLMQ__V(fs) a = LLMQ__V(ld16)(from + 16 * i), b = LLMQ__V(ld16)(from + 16 * (half + i));
             const size_t q = 2 * i;
@@ -4259,12 +4654,12 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
    there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. The words are
    those on floats, and more, with a suffix for each group so that instruction sets can share them.
    LLMQ__BYTES:
-     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s where
+     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  choose(a, b, v, i): b where bit i of v is set, else a;  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s where
                nothing is lost;  halves(p, s, d, mask): 16 bytes at p, >> s in the lower and >> s + d in the upper half, & mask;
                st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
    LLMQ__DOTS:
      tab       points of one coordinate, coded for dot():  tab_of(p) takes 64 int8 points;
-               lut16 lut32 lut64(const tab *, indices);  plain(v), from coded to int8;  whole(v), coded points of g8's codes
+               lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices), 16 from 16 k on;  plain(v), from coded to int8;  whole(v), coded points of g8's codes
      as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
      is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
      ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
@@ -4276,7 +4671,8 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* What a format's points become, and how a kernel of theirs is told. */
 typedef struct LLMQ__F(grid) {
     int kind; /* LLMQ__KIND_... */
-    LLMQ__D(tab) x, y;
+    int trellis;
+    LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
 } LLMQ__F(grid);
 
 LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
@@ -4284,6 +4680,17 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
     int8_t all[64], one[64];
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = llmq__kind(f, LLMQ__LEAST);
+    g->trellis = 0;
+#if !LLMQ_NO_TRELLIS
+    g->trellis = llmq__trellis(f);
+    if (g->trellis) {
+        int8_t points[128];
+        llmq__trellis_points(f, g->trellis, points);
+        g->x = LLMQ__D(tab_of)(points);
+        g->y = LLMQ__D(tab_of)(points + 64);
+        return;
+    }
+#endif
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
         g->x = g->y = LLMQ__D(tab_of)(llmq__g6);
     } else if (f->p == 1) {
@@ -4328,12 +4735,12 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const ui
     return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
 }
 
-/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
+/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 64 more than a unit. Fields are written in
    ascending order, each over what the one before wrote too much. */
-LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+LLMQ__KERNEL void LLMQ__F(unpack)(const llmq__layout *l, const uint8_t *unit, uint32_t m, uint8_t *code, uint8_t *above)
 {
-    uint8_t in[160], more[192];
-    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
+    uint8_t in[160], more[320];
+    uint32_t done, width, u, f, i, numbers = l->pairs ? (m + 1) / 2 : m, all = l->pairs ? 6 : l->bits;
     for (done = 0; done < all; done += width, unit += u) {
         uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
         width = llmq__plane_width(all - done);
@@ -4345,7 +4752,7 @@ LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m
         for (i = 0; i < numbers && to == more; i += 32)
             LLMQ__B(stb)(base + i, LLMQ__B(orb)(LLMQ__B(ldb)(base + i), LLMQ__B(up)(LLMQ__B(ldb)(more + i), done % 8)));
     }
-    if (bits != 3) return;
+    if (!l->pairs) return;
     LLMQ_MEMCPY(more, code, 64);
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 0, 7));
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
@@ -4403,16 +4810,182 @@ LLMQ__KERNEL void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, u
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* The parity with these taps of the 32 bytes from `at` on in each record. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(parity)(const llmq__window *w, size_t at, uint32_t taps)
+{
+    LLMQ__B(bs) v = LLMQ__B(ldb)(w->row[0] + at);
+    uint32_t lag;
+    if (!(taps & 1)) v = LLMQ__B(xorb)(v, v);
+    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MEMORY; lag++)
+        if (taps >> lag & 1) v = LLMQ__B(xorb)(v, LLMQ__B(ldb)(w->row[lag] + at));
+    return v;
+}
+
+/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
+LLMQ__WORD void LLMQ__F(nibbles)(LLMQ__B(bs) low, LLMQ__B(bs) high, uint32_t step, LLMQ__B(bs) *n)
+{
+    n[0] = LLMQ__B(orb)(LLMQ__B(part)(low, 0, 0x33), LLMQ__B(up)(LLMQ__B(part)(high, 0, 0x33), 2));
+    n[step] = LLMQ__B(orb)(LLMQ__B(part)(low, 2, 0x33), LLMQ__B(part)(high, 0, 0xcc));
+}
+
+/* a where the even bits are, b where the odd ones are, of even bits each, and odd bits likewise */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(evens)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+{
+    return LLMQ__B(orb)(LLMQ__B(part)(a, 0, 0x55), LLMQ__B(up)(LLMQ__B(part)(b, 0, 0x55), 1));
+}
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(odds)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+{
+    return LLMQ__B(orb)(LLMQ__B(part)(a, 1, 0x55), LLMQ__B(part)(b, 0, 0xaa));
+}
+
+/* 32 bytes of the first plane of a whole unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
+   codes of 1, 2, 3, 4 bits, and further parities in s where its lowest bit is. */
+LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__B(bs) *n, LLMQ__B(bs) *s)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
+    LLMQ__B(bs) x = LLMQ__B(ldb)(w->row[0] + at);
+    LLMQ__B(bs) a = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 1));
+    LLMQ__B(bs) c = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 2));
+    if (bits == 1) {
+        LLMQ__B(bs) d = LLMQ__F(parity)(w, at, last);
+        LLMQ__F(nibbles)(LLMQ__F(evens)(a, b), LLMQ__F(evens)(c, d), 2, n);
+        LLMQ__F(nibbles)(LLMQ__F(odds)(a, b), LLMQ__F(odds)(c, d), 2, n + 1);
+        return;
+    }
+    if (last != 1) x = LLMQ__B(xorb)(x, LLMQ__B(part)(LLMQ__F(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
+    if (bits == 4) {
+        n[0] = x;
+        s[0] = a;
+        s[1] = b;
+        s[2] = c;
+    } else {
+        LLMQ__F(nibbles)(x, LLMQ__F(evens)(a, b), 1, n);
+        s[0] = c;
+    }
+}
+
+/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s, const uint32_t *at)
+{
+    const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
+    LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
+    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
+    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    if (more > 2) {
+        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
+        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
+        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
+    }
+    return r;
+}
+
+/* e[] = coded points of chunks [c, end) of 32 columns of a whole unit, `at` bytes from the start of records. Copies, because what
+   e points to might be the row pointers or the points. */
+LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), vectors = bits == 3 ? 2 : bits, k = bits == 1 ? 4 : bits == 4 ? 1 : 2;
+    const llmq__window own = *w;
+    const LLMQ__D(tab) x = g->x, y = g->y;
+    LLMQ__B(bs) n[4], s[3];
+    uint32_t v, f;
+    LLMQ__UNROLL(4) for (v = 0; v < vectors; v++) {
+        LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
+        if (v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + 32 * v + LLMQ__AHEAD);
+        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(own.row[0] + at + 64);
+        LLMQ__UNROLL(8) for (f = 0; f < 8 / vectors; f++) {
+            const uint32_t field = vectors * f, chunk = v + field, last = bits == 3 ? chunk : field;
+            const uint32_t places[3] = { trellis < 4 ? last : field, last, field };
+            if (c <= chunk && chunk < end)
+                LLMQ__B(stb)(e + 32 * (chunk - c), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+        }
+    }
+}
+
+/* The same for any trellis, and all chunks of several rows, e[row]. */
+#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, c, end, e); break
+#define LLMQ__UNITS(trellis) case trellis: for (; rows; rows--, w++, e++) LLMQ__F(strands_of)(trellis, g, w, at, 0, 8, *e); break
+LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
+{
+    LLMQ__EACH(LLMQ__STRANDS)
+}
+LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, int8_t (*e)[320])
+{
+    LLMQ__EACH(LLMQ__UNITS)
+}
+#undef LLMQ__EACH
+#undef LLMQ__STRANDS
+#undef LLMQ__UNITS
+
+/* code[0, m) = indices of a unit in the order of llmq__index_bit; room for 320. */
+LLMQ__KERNEL void LLMQ__F(indices)(int trellis, const llmq__layout *l, const llmq__window *w, size_t at, uint32_t m, uint8_t *code)
+{
+    uint8_t raw[320], field[320], sum[160], in[160];
+    uint32_t parities = llmq__trellis_parities(trellis), width = llmq__plane_width(l->bits), u = llmq__plane_bytes(m, width), i, k, f, lag, bit, taps;
+    LLMQ__F(unpack)(l, w->row[0] + at, m, raw, 0);
+    LLMQ_MEMSET(code, 0, 320);
+    for (i = 0; i < l->bits - 1 + parities; i++) {
+        bit = llmq__index_bit(trellis, i);
+        if (bit >= parities) { /* one of the code's own */
+            for (k = 0; k < m; k += 32)
+                LLMQ__B(stb)(code + k, LLMQ__B(orb)(LLMQ__B(ldb)(code + k), LLMQ__B(up)(LLMQ__B(part)(LLMQ__B(ldb)(raw + k), bit - parities + 1, 1), i)));
+            continue;
+        }
+        LLMQ_MEMSET(sum, 0, sizeof sum);
+        for (taps = llmq__trellis_taps(trellis, bit), lag = 0; taps >> lag; lag++) {
+            if (!(taps >> lag & 1)) continue;
+            LLMQ_MEMCPY(in, w->row[lag] + at, u);
+            for (k = 0; k < u; k += 32) LLMQ__B(stb)(sum + k, LLMQ__B(xorb)(LLMQ__B(ldb)(sum + k), LLMQ__B(ldb)(in + k)));
+        }
+        for (f = 0; f < 8 / width; f++)
+            for (k = 0; k < u; k += 32) LLMQ__B(stb)(field + f * u + k, LLMQ__B(part)(LLMQ__B(ldb)(sum + k), f * width, 1));
+        for (k = 0; k < m; k += 32) LLMQ__B(stb)(code + k, LLMQ__B(orb)(LLMQ__B(ldb)(code + k), LLMQ__B(up)(LLMQ__B(ldb)(field + k), i)));
+    }
+}
+
+/* e[row][0, n) = coded points of columns from j on, all in one unit. */
+LLMQ__WORD void LLMQ__F(untwist)(const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, uint32_t j, uint32_t n,
+                                 int8_t (*e)[320])
+{
+    static const uint32_t places[3] = { 4, 5, 6 };
+    uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), r, i;
+    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
+    if (n == LLMQ__RING_UNIT) {
+        LLMQ__F(units)(g, w, rows, at, e);
+        return;
+    }
+    for (r = 0; r < rows; r++) {
+        uint8_t code[320];
+        if (m == LLMQ__RING_UNIT && k % 32 == 0) {
+            LLMQ__F(strands)(g, w + r, at, k / 32, (k + n + 31) / 32, e[r]);
+            continue;
+        }
+        LLMQ__F(indices)(g->trellis, l, w + r, at, m, code);
+        for (i = 0; i < n; i += 32) {
+            LLMQ__B(bs) s[3];
+            s[0] = s[1] = s[2] = LLMQ__B(ldb)(code + k + i);
+            LLMQ__B(stb)(e[r] + i, LLMQ__F(pick)(g->trellis, &g->x, &g->y, LLMQ__B(part)(s[0], 0, 15), s, places));
+        }
+    }
+}
+#endif
+
 /* e[0, n) = points of columns [j, j + n), which lie in one group; n <= 256; e has room for 320. */
-LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, uint32_t j,
+LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
                                   uint32_t n, int8_t *e)
 {
+    const uint8_t *row = w->row[0];
     const llmq_format *f = &t->format;
     uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
-    for (; n && f->taps[0]; n -= take, j += take, e += take) {
-        take = llmq__min(n, LLMQ__CHUNK);
-        llmq__points(t, l, row, j, take, e);
+#if !LLMQ_NO_TRELLIS
+    for (; n && g->trellis; n -= take, j += take, e += take) {
+        int8_t own[1][320];
+        take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
+        LLMQ__F(untwist)(l, g, w, 1, j, take, own);
+        for (cols = 0; cols < take; cols += 32) LLMQ__B(stb)(e + cols, LLMQ__D(plain)(LLMQ__B(ldb)(own[0] + cols)));
     }
+#endif
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
         uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
         const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
@@ -4423,7 +4996,7 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
         } else {
             uint8_t code[192], above[192];
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
-            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
+            if (codes == code) LLMQ__F(unpack)(l, unit, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
             else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
         }
@@ -4476,25 +5049,35 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const
     return LLMQ__Q(add4)(total, LLMQ__Q(mul4)(LLMQ__Q(cvt4)(sum), both));
 }
 
-/* The sums of n points of four rows with n activations. */
-LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int8_t (*e)[320], const int8_t *q, uint32_t n)
+/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
+LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
 {
     LLMQ__F(four) s;
     uint32_t c;
     int8_t rest[32];
     LLMQ__F(clear)(&s);
-    for (c = 0; c < n; c += 32) {
-        LLMQ__D(ws) x;
+    for (c = 0; c < n; c += 32, k += 32) {
+        const int8_t *from = q + c;
         if (n - c < 32) {
             LLMQ_MEMSET(rest, 0, sizeof rest);
             LLMQ_MEMCPY(rest, q + c, n - c);
+            from = rest;
         }
-        x = LLMQ__D(ldw)(n - c < 32 ? rest : q + c);
-        s.bias = LLMQ__D(biasw)(s.bias, x);
-        s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + c), x);
-        s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + c), x);
-        s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + c), x);
-        s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + c), x);
+        if (coded) {
+            LLMQ__D(as) x = LLMQ__D(lda)(from);
+            s.bias = LLMQ__D(bias)(s.bias, x);
+            s.a = LLMQ__D(dot)(s.a, LLMQ__B(ldb)(e[0] + k), x);
+            s.b = LLMQ__D(dot)(s.b, LLMQ__B(ldb)(e[1] + k), x);
+            s.c = LLMQ__D(dot)(s.c, LLMQ__B(ldb)(e[2] + k), x);
+            s.d = LLMQ__D(dot)(s.d, LLMQ__B(ldb)(e[3] + k), x);
+        } else {
+            LLMQ__D(ws) x = LLMQ__D(ldw)(from);
+            s.bias = LLMQ__D(biasw)(s.bias, x);
+            s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + k), x);
+            s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + k), x);
+            s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + k), x);
+            s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + k), x);
+        }
     }
     return LLMQ__F(sums)(&s);
 }
@@ -4505,22 +5088,93 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
                                   uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
                                   LLMQ__Q(f4) *total)
 {
-    int8_t e[4][320];
-    uint32_t i, n;
-    for (; j < t->cols; j += n) {
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    llmq__window w[4];
+    llmq__run own = *run;
+    uint32_t i, k, m, n;
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), 0);
+    for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
-        for (i = 0; i < 4; i++)
-            if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
-            else LLMQ__F(points)(t, l, g, row[i], j, n, e[i]);
-        for (i = 0; i < count; i++) sum[i] = LLMQ__Q(add_i4)(sum[i], LLMQ__F(tile)(e, x[i].q + j, n));
-        if (j + n < run->end) continue;
-        for (i = 0; i < count; i++) {
-            total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, run);
-            sum[i] = LLMQ__Q(zero_i4)();
+        if (g->trellis) { /* whole units, whatever the runs */
+#if !LLMQ_NO_TRELLIS
+            n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
+            LLMQ__F(untwist)(l, g, w, 4, j, n, e);
+#endif
+        } else {
+            for (i = 0; i < 4; i++)
+                if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
+                else LLMQ__F(points)(t, l, g, w + i, j, n, e[i]);
         }
-        llmq__next_run(run);
+        for (i = 0; i < count; i++)
+            for (own = *run, k = 0; k < n; k += m) {
+                const int8_t *q = x[i].q + j + k;
+                m = llmq__min(n - k, own.end - j - k);
+                sum[i] = LLMQ__Q(add_i4)(sum[i], g->trellis ? LLMQ__F(tile)(1, e, k, q, m) : LLMQ__F(tile)(0, e, k, q, m));
+                if (j + k + m < own.end) continue;
+                total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, &own);
+                sum[i] = LLMQ__Q(zero_i4)();
+                llmq__next_run(&own);
+            }
     }
 }
+
+#if !LLMQ_NO_TRELLIS
+/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
+typedef struct LLMQ__F(braid) {
+    LLMQ__F(four) sum;
+    LLMQ__Q(f4) total;
+} LLMQ__F(braid);
+
+/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
+LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
+                                  llmq__run *run, LLMQ__F(braid) *b)
+{
+    LLMQ__F(four) s = b->sum;
+    uint32_t c, k;
+    for (c = 0; c < LLMQ__RING_UNIT; c += step) {
+        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) {
+            LLMQ__D(as) v = LLMQ__D(lda)(x->q + j + k);
+            s.bias = LLMQ__D(bias)(s.bias, v);
+            s.a = LLMQ__D(dot)(s.a, LLMQ__B(ldb)(e[0] + k), v);
+            s.b = LLMQ__D(dot)(s.b, LLMQ__B(ldb)(e[1] + k), v);
+            s.c = LLMQ__D(dot)(s.c, LLMQ__B(ldb)(e[2] + k), v);
+            s.d = LLMQ__D(dot)(s.d, LLMQ__B(ldb)(e[3] + k), v);
+        }
+        if (j + k != run->end) continue;
+        b->total = LLMQ__F(finish)(b->total, LLMQ__F(sums)(&s), x, row, run);
+        LLMQ__F(clear)(&s);
+        llmq__next_run(run);
+    }
+    b->sum = s;
+}
+
+/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
+LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+                                 uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
+{
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__RING_UNIT * LLMQ__RING_UNIT : 0; /* G8: p = 1 */
+    size_t at = l->scales;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    LLMQ__F(braid) b[LLMQ__BATCH];
+    LLMQ__Q(i4) s[LLMQ__BATCH];
+    for (i = 0; i < count; i++) {
+        LLMQ__F(clear)(&b[i].sum);
+        b[i].total = LLMQ__Q(set4)(0.0f);
+    }
+    for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
+        LLMQ__F(units)(g, w, 4, at, e);
+        for (i = 0; i < count; i++) {
+            next = run;
+            if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
+            else LLMQ__F(add_unit)(32, e, x + i, j, row, &next, b + i);
+        }
+    }
+    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__F(sums)(&b[i].sum);
+    if (j < t->cols) LLMQ__F(slices)(t, l, g, x, count, row, j, &run, s, total);
+}
+#endif
 
 /* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
    ends of units. */
@@ -4610,16 +5264,25 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
+    llmq__window w[4];
     LLMQ__Q(f4) total[LLMQ__BATCH];
     uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
     LLMQ__F(grid_of)(&t->format, &g);
+    if (g.trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
-        uint32_t first = r0 + b, rows = 4;
+        uint32_t first = g.trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+        for (k = 0; k < 4 && g.trellis; k++)
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : 0);
+            else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
+#if !LLMQ_NO_TRELLIS
+            if (g.trellis) LLMQ__F(weave)(t, &l, &g, x + i, n, w, total);
+            else
+#endif
             LLMQ__F(rows4)(t, &l, &g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
                 float v[4];
@@ -4649,13 +5312,15 @@ LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, c
 {
     LLMQ__EXACT
     float total = 0.0f;
+    llmq__window w;
     int8_t e[320];
     uint32_t j, end, n, group;
+    llmq__window_of(&w, t, llmq__row_number(t, row), 0);
     for (j = group = 0; j < t->cols; group++) {
         LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
             n = llmq__min(256, end - j);
-            LLMQ__F(points)(t, l, g, row, j, n, e);
+            LLMQ__F(points)(t, l, g, &w, j, n, e);
             sum = LLMQ__F(lanes_i8)(sum, x + j, e, n);
         }
         total += LLMQ__V(fold16)(sum) * llmq__scale(row, group);
@@ -4714,15 +5379,17 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
 {
     LLMQ__EXACT
     const uint8_t *row = t->data + (size_t)r * t->row_size;
+    llmq__window w;
     int8_t e[320];
     uint32_t j, i, n;
+    llmq__window_of(&w, t, r, 0);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
         if (add) scale = weight * scale;
         s = LLMQ__V(set16)(scale);
         n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
-        LLMQ__F(points)(t, l, g, row, j, n, e);
+        LLMQ__F(points)(t, l, g, &w, j, n, e);
         for (i = 0; i + 16 <= n; i += 16) {
             LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
             LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
@@ -4794,17 +5461,17 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 
 /* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
    more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, int whole, const uint8_t *row,
+LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, int whole, const llmq__window *w,
                               uint32_t j, uint32_t n, int8_t *e)
 {
     uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
-    for (i = 0; i < LLMQ__ROWS; i++, row += t->row_size) { /* in this order: what goes beyond a row is the next one's */
+    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
-            const uint8_t *unit = row + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
+            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
             LLMQ__D(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
         } else {
-            LLMQ__D(points)(t, l, g, row, j, n, to);
+            LLMQ__D(points)(t, l, g, w + i, j, n, to);
             LLMQ_MEMSET(to + n, 0, up - n);
         }
     }
@@ -4894,13 +5561,15 @@ LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, co
     int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
     int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
     float scale[LLMQ__ROWS];
+    llmq__window w[LLMQ__ROWS];
     llmq__run run = llmq__first_run(l, x);
     uint32_t j, n, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : 0);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, run.end - j);
-        LLMQ__F(fill)(t, l, g, j < end, row, j, n, e);
+        LLMQ__F(fill)(t, l, g, j < end, w, j, n, e);
 #if LLMQ__OFFSET
         LLMQ__F(excess)(e, n, bias);
 #endif
@@ -4920,7 +5589,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     llmq__layout l = llmq__layout_of(t);
     LLMQ__D(grid) g;
     uint32_t r, i;
-    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(llmq__kind(&t->format, LLMQ__LEAST), count)) {
+    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
 #ifdef LLMQ__OWN
         LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
 #else
@@ -5183,23 +5852,18 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
     return bias;
 }
 
-/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
-                                  uint32_t count, __m512i *sum)
+/* sum += a tile of block number b times each activation */
+LLMQ__KERNEL void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+                                  __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
-    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
-    __m512i tile[64], bias[2];
     uint8_t codes[8][128];
     uint32_t i, k, n;
-    at += (size_t)(b / per_unit) * bytes;
-    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
-    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
     for (i = 0; i < count; i += n, sum += 2 * n) {
         n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
         for (k = 0; k < n; k++) {
             __m512i lo, hi;
-            llmq__zlda(g->kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
             _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
             _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
         }
@@ -5208,6 +5872,32 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *ro
         if (n == 2) LLMQ__F(zmany)(2, tile, codes, bias, sum);
         if (n == 1) LLMQ__F(zmany)(1, tile, codes, bias, sum);
     }
+}
+
+/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
+LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
+                                  uint32_t count, __m512i *sum)
+{
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    __m512i tile[64], bias[2];
+    at += (size_t)(b / per_unit) * bytes;
+    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
+    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
+    LLMQ__F(ztimes)(g->kind, tile, bias, b, x, count, sum);
+}
+
+/* The end of a run of 32 rows. */
+LLMQ__WORD void LLMQ__F(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    __m512 scales[2];
+    uint32_t i;
+    scales[0] = llmq__zscales(row, run->w);
+    scales[1] = llmq__zscales(row + 16, run->w);
+    for (i = 0; i < 2 * count; i++) {
+        total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
+        sum[i] = _mm512_setzero_si512();
+    }
+    llmq__next_run(run);
 }
 
 /* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
@@ -5221,16 +5911,9 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
-        __m512 scales[2];
         LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
         if (j + 128 < run.end) continue;
-        scales[0] = llmq__zscales(row, run.w);
-        scales[1] = llmq__zscales(row + 16, run.w);
-        for (i = 0; i < 2 * count; i++) {
-            total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run.x]);
-            sum[i] = _mm512_setzero_si512();
-        }
-        llmq__next_run(&run);
+        LLMQ__F(zend)(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
         if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
@@ -5263,6 +5946,255 @@ LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
+#if !LLMQ_NO_TRELLIS
+/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
+   x1 and y1: the same where parity 2 of t4s is 1. */
+LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
+{
+    const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
+    int8_t one[4][64];
+    uint32_t k, i, turned;
+    g->kind = (strong ? LLMQ__KIND_T2S - 2 : LLMQ__KIND_T1 - 1) + (int)f->bits;
+    for (k = 0; k < 64; k++) {
+        i = k; /* of t2 and t1 */
+        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 15) | (k >> 1 & 16);
+        if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
+        if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
+        one[0][k] = f->points[i & (llmq__table(f) - 1)];
+        one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
+    }
+    for (k = 0; k < 64; k++) {
+        turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
+        one[2][k] = one[0][turned];
+        one[3][k] = one[1][turned];
+    }
+    LLMQ__F(ztable)(one[0], 64, 0, g->x);
+    LLMQ__F(ztable)(one[1], 64, 0, g->x1);
+    LLMQ__F(ztable)(one[2], 64, 0, g->y);
+    LLMQ__F(ztable)(one[3], 64, 0, g->y1);
+}
+
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
+   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
+LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    __m512i a, b, c, up, even, odd, i[4];
+    const int six = llmq__zpairs(kind, v, &a, &b, &c), look = six ? LLMQ__KIND_G6 : LLMQ__KIND_G4;
+    uint32_t f;
+    b = _mm512_rol_epi64(b, 2);
+    even = llmq__zpick(0x33, a, b);
+    odd = llmq__zpick(0x33, b, a);
+    i[0] = even;
+    i[1] = odd;
+    i[2] = _mm512_ror_epi64(even, 4);
+    i[3] = _mm512_ror_epi64(odd, 6);
+    if (six) {
+        up = _mm512_srli_epi16(c, 2);
+        i[0] = llmq__zpick(0x0f, i[0], _mm512_slli_epi16(c, 4));
+        i[1] = llmq__zpick(0x3c, i[1], up);
+        i[2] = llmq__zpick(0x0f, i[2], c);
+        i[3] = llmq__zpick(0x0f, i[3], up);
+    }
+    if (!LLMQ__BIG && six) i[1] = llmq__zpick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
+    if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
+    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__F(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
+}
+
+/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
+LLMQ__WORD void LLMQ__F(zring_fours)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    uint32_t h;
+    LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
+        __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, lo, hi;
+        z = llmq__zpick(0x11, x, _mm512_add_epi8(y, y));
+        lo = llmq__zpick(0x03, z, _mm512_slli_epi16(*v, 2));
+        hi = llmq__zpick(0x0f, _mm512_srli_epi16(*v, 4), z);
+        p[0] = LLMQ__F(look)(LLMQ__KIND_G6, g->x, lo);
+        p[2] = LLMQ__F(look)(LLMQ__KIND_G6, g->y, hi);
+        if (kind == LLMQ__KIND_T4) continue;
+        z = llmq__zxor(v, llmq__ztaps(kind, 2));
+        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__F(look)(LLMQ__KIND_G6, g->x1, lo));
+        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__F(look)(LLMQ__KIND_G6, g->y1, hi));
+    }
+}
+
+LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    if (llmq__zbits(kind) == 4) LLMQ__F(zring_fours)(kind, g, v, p);
+    else LLMQ__F(zring_pairs)(kind, g, v, p);
+}
+
+/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
+LLMQ__WORD __m512i LLMQ__F(zring_sums)(int kind, const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias)
+{
+    __m512i sum[16], p[4], lo, hi;
+    uint32_t i;
+    LLMQ__Z8(i) {
+        LLMQ__F(zring_points)(kind, g, v + 2 * i, p);
+        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
+        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
+    }
+    llmq__zsums(sum, &lo, &hi);
+    return _mm512_add_epi32(lo, hi);
+}
+
+/* All columns of sixteen neighbouring rows for one activation; row[0] is LLMQ__ZBACK rows above the first. */
+LLMQ__WORD __m512 LLMQ__F(zring)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                 const uint8_t *const *row)
+{
+    const __m512i offset = _mm512_set1_epi8(-128);
+    const uint32_t end = t->cols / 256 * 256;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum = _mm512_setzero_si512(), v[2 * LLMQ__ZTALL], a[4], bias[2], s[2], both;
+    uint32_t j, k, w, scale[16];
+    for (j = 0; j < end; j += 256) {
+        llmq__zcopy_scales(row + LLMQ__ZBACK, w = run.w, scale);
+        llmq__zload(kind, row, l->scales + (size_t)(j / 8) * llmq__zbits(kind), 16 * t->row_size, v);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
+        }
+        for (k = 0; k < 2; k++) s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK + 16 * k, a, bias);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            sum = _mm512_add_epi32(sum, k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+            if (j + 128 * (k + 1) < run.end) continue;
+            both = run.w == w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+            both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+            total = llmq__zfinish(total, sum, _mm512_castsi512_ps(both), x->scale[run.x]);
+            sum = _mm512_setzero_si512();
+            llmq__next_run(&run);
+        }
+    }
+    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row + LLMQ__ZBACK, j, run, sum, total) : total;
+}
+
+/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
+LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
+{
+    const __m512i offset = _mm512_set1_epi8(-128);
+    __m512i v[2 * LLMQ__ZTALL], p[4];
+    uint32_t i, f, k;
+    llmq__zload(kind, row, at, ahead, v);
+    for (i = 0; i < 16; i++) {
+        LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + i), p);
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * 64 + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
+    }
+    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
+    for (f = 0; f < 2; f++) {
+        __m512i sum = _mm512_setzero_si512();
+        for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
+        bias[2 * f] = sum;
+    }
+}
+
+#define LLMQ__ZRING(name, kind)                                                                                                    \
+    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
+                                      const uint8_t *const *row)                                                            \
+    {                                                                                                                              \
+        return LLMQ__F(zring)(kind, t, l, g, x, row);                                                                       \
+    }                                                                                                                              \
+    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile,  \
+                                           __m512i *bias)                                                                          \
+    {                                                                                                                              \
+        LLMQ__F(zring_tile)(kind, g, row, at, ahead, tile, bias);                                                                  \
+    }
+LLMQ__ZRING(zt1, LLMQ__KIND_T1)
+LLMQ__ZRING(zt2, LLMQ__KIND_T2)
+LLMQ__ZRING(zt3, LLMQ__KIND_T3)
+LLMQ__ZRING(zt4, LLMQ__KIND_T4)
+LLMQ__ZRING(zt2s, LLMQ__KIND_T2S)
+LLMQ__ZRING(zt3s, LLMQ__KIND_T3S)
+LLMQ__ZRING(zt4s, LLMQ__KIND_T4S)
+#undef LLMQ__ZRING
+
+LLMQ__WORD __m512 LLMQ__F(zring_any)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                     const uint8_t *const *row)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_T1: return LLMQ__F(zt1)(t, l, g, x, row);
+    case LLMQ__KIND_T2: return LLMQ__F(zt2)(t, l, g, x, row);
+    case LLMQ__KIND_T3: return LLMQ__F(zt3)(t, l, g, x, row);
+    case LLMQ__KIND_T4: return LLMQ__F(zt4)(t, l, g, x, row);
+    case LLMQ__KIND_T2S: return LLMQ__F(zt2s)(t, l, g, x, row);
+    case LLMQ__KIND_T3S: return LLMQ__F(zt3s)(t, l, g, x, row);
+    default: return LLMQ__F(zt4s)(t, l, g, x, row);
+    }
+}
+
+LLMQ__WORD void LLMQ__F(zring_tile_any)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_T1: LLMQ__F(zt1_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T2: LLMQ__F(zt2_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T3: LLMQ__F(zt3_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T4: LLMQ__F(zt4_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T2S: LLMQ__F(zt2s_tile)(g, row, at, ahead, tile, bias); break;
+    case LLMQ__KIND_T3S: LLMQ__F(zt3s_tile)(g, row, at, ahead, tile, bias); break;
+    default: LLMQ__F(zt4s_tile)(g, row, at, ahead, tile, bias); break;
+    }
+}
+
+/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
+LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, ahead = 32 * t->row_size;
+    __m512i tile[128], bias[4];
+    uint32_t b;
+    for (b = 0; b < 2; b++) LLMQ__F(zring_tile_any)(g, row + 16 * b, at, ahead, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) {
+        LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
+{
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
+    for (i = 0; i < 2 * count; i++) {
+        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
+        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + LLMQ__ZBACK + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
+    }
+}
+
+/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
+LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t n, const uint8_t **row)
+{
+    uint32_t k, in = r - ring->first + LLMQ__ZBACK * (ring->rows - 1);
+    for (k = 0, in %= ring->rows; k < n; k++) {
+        row[k] = t->data + (ring->first + (size_t)in) * t->row_size;
+        if (++in == ring->rows) in = 0;
+    }
+}
+
+/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
+LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[LLMQ__ZTALL + 16];
+    const uint32_t tall = count > 4 ? 32 : 16;
+    uint32_t r, i, n;
+    for (r = r0; r < r1; r += n) {
+        llmq__ring ring = llmq__ring_of(t->rows, r);
+        n = llmq__min(tall, llmq__min(r1, ring.first + ring.rows) - r);
+        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + tall, row);
+        for (i = 0; i < count && tall == 32; i += 32)
+            LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+        for (i = 0; i < count && tall == 16; i++)
+            _mm512_mask_storeu_ps(y + i * y_stride + r, (__mmask16)((1u << n) - 1), LLMQ__F(zring_any)(t, l, g, x + i, row));
+    }
+}
+#endif
+
 LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                    size_t y_stride)
 {
@@ -5270,6 +6202,13 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
     llmq__zgrid g;
     if (w % 128 || a % 128) end = r0;
+#if !LLMQ_NO_TRELLIS
+    else if (t->format.taps[0]) {
+        LLMQ__F(zring_of)(&t->format, &g);
+        LLMQ__F(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
     if (end > r0) {
         LLMQ__F(zgrid_of)(&t->format, &g);
         if (g.kind == LLMQ__KIND_OTHER) end = r0;
@@ -5468,6 +6407,7 @@ LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
     return t;
 }
 LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(lutk)(const llmq__tab_avx2 *t, uint32_t k, __m256i v) { return llmq__lutk_avx2(t, k, v); }
 LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }

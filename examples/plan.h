@@ -276,13 +276,13 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
     llmq_feedback feedback;
     double ratio = 0, squares = 0, square = 0, power = 0;
     uint32_t count = meter->rows && meter->rows < from->rows ? meter->rows : from->rows;
-    float *w = (float *)allocate(from->cols * sizeof *w), *back = (float *)allocate(from->cols * sizeof *back), *sum = NULL, *other = NULL;
+    float *w = (float *)allocate((size_t)count * from->cols * sizeof *w), *back = (float *)allocate(from->cols * sizeof *back), *sum = NULL, *other = NULL;
     void *data, *work, *factor = NULL;
     size_t size, work_size, need;
     unsigned layer;
     if (find_format(format, (uint32_t)group, &f)) fail("no format '%s' with group %d", format, group);
-    data = allocate(size = llmq_tensor_size(&f, 1, from->cols));
-    check(llmq_tensor_init(&t, &f, transform, 1, from->cols, data, size), format);
+    data = allocate(size = llmq_tensor_size(&f, count, from->cols));
+    check(llmq_tensor_init(&t, &f, transform, count, from->cols, data, size), format);
     work_size = larger(llmq_encode_work_size(&t), llmq_transform_work_size(transform, from->cols));
     if (meter->kind == ERRORS_HESSIAN && f.points && !f.zeros) {
         char what[64];
@@ -298,14 +298,17 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
         work = allocate(work_size);
     }
     for (uint32_t i = 0; i < count; i++) {
+        if (meter->kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
+        else check(llmq_tensor_decode(from, (uint32_t)((uint64_t)i * from->rows / count), w + (size_t)i * from->cols, work, work_size), "decoding");
+    }
+    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, &error) : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
+        fail("%s: a weight is not finite", name);
+    for (uint32_t i = 0; i < count; i++) {
+        const float *row = w + (size_t)i * from->cols;
         double e = 0, q = 0;
-        if (meter->kind == ERRORS_GAUSS) gaussian_row(w, from->cols, i);
-        else check(llmq_tensor_decode(from, (uint32_t)((uint64_t)i * from->rows / count), w, work, work_size), "decoding");
-        if (factor ? llmq_feedback_encode(&t, data, 0, 1, w, from->cols, &feedback, NULL, work, work_size, &error) : llmq_encode(&t, data, 0, 1, w, from->cols, NULL, work, work_size, &error))
-            fail("%s: a weight is not finite", name);
-        check(llmq_tensor_decode(&t, 0, back, work, work_size), "decoding");
-        for (uint32_t j = 0; j < from->cols; j++) back[j] = w[j] - back[j];
-        for (uint32_t j = 0; j < from->cols; j++) e += (double)back[j] * back[j], q += (double)w[j] * w[j];
+        check(llmq_tensor_decode(&t, i, back, work, work_size), "decoding");
+        for (uint32_t j = 0; j < from->cols; j++) back[j] = row[j] - back[j];
+        for (uint32_t j = 0; j < from->cols; j++) e += (double)back[j] * back[j], q += (double)row[j] * row[j];
         if (factor) e = quadratic_form(&h, back);
         square += e, power += q;
         if (q > 0) ratio += e / q, squares += e / q * (e / q);
@@ -533,12 +536,12 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
     free(choices);
 }
 
-#define MENU "g2,v2n16,v3n64,v4n256,g3,v2n64,v3n512,g4,v2n256,g5,g6,g8"
+#define MENU "t1,t2,t3,t4,g5,g6,g8"
 
 static int command_plan(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "g4", *low = "g2", *out = NULL, *tokenizer = NULL;
+    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "t4", *low = "t2", *out = NULL, *tokenizer = NULL;
     const char *pins = NULL, *least = NULL, *errors = "rows", *types = NULL, *text = NULL;
     error_meter meter = { ERRORS_ROWS, 0, NULL };
     double bpw = 0, ratio = -1, cost = 0, loss = 0, start = seconds();

@@ -10,8 +10,8 @@ trap 'rm -rf "$out"' EXIT
 for target in s390x-linux-gnu:s390x aarch64-linux-gnu:aarch64 arm-linux-gnueabihf:arm riscv64-linux-gnu:riscv64; do
     cc=${target%%:*}-gcc run=qemu-${target##*:}
     command -v "$cc" > /dev/null && command -v "$run" > /dev/null || { echo "skipped: $cc or $run is not installed"; continue; }
-    for t in test_golden test_core test_transform test_bundle test_tensor test_activation test_outliers test_zeros test_allocate test_sense test_imatrix test_feedback test_kernels; do
-        echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/$t.c -o $out/$t.$run -lm && $run $out/$t.$run | tail -1 | sed 's/^/$run /' || echo '$run $t: 0 passed, 1 failed'"
+    for t in test_golden test_core test_transform test_bundle test_tensor test_activation test_outliers test_zeros test_trellis test_allocate test_sense test_imatrix test_feedback test_kernels; do
+        echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $out/$t.$run -lm && $run $out/$t.$run | tail -1 | sed 's/^/$run /' || echo '$run $t: 0 passed, 1 failed'"
     done
 done > "$out/jobs"
 for job in m3:golden m4:golden m4:core m4:kernels m7:kernels m33:kernels m55:golden m55:core m55:kernels; do
@@ -22,10 +22,10 @@ done >> "$out/jobs"
 # RISC-V with vectors: one binary on registers of several lengths. What is agnostic (lanes behind a vector, or masked) becomes ones.
 cc="clang-19 --target=riscv64-linux-gnu -march=rv64gcv" run=qemu-riscv64
 if command -v clang-19 > /dev/null && command -v "$run" > /dev/null && command -v riscv64-linux-gnu-gcc > /dev/null; then
-    for t in test_golden test_tensor test_kernels; do
+    for t in test_golden test_tensor test_trellis test_kernels; do
         for bits in 128 256 512; do
             cpu=rv64,v=true,vlen=$bits,vext_spec=v1.0,rvv_ta_all_1s=true,rvv_ma_all_1s=true program=$out/$t.rvv$bits
-            echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/$t.c -o $program -lm && $run -cpu $cpu $program | tail -1 | sed 's/^/$run, V of $bits bits, /' || echo '$run, V of $bits bits, $t: 0 passed, 1 failed'"
+            echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $program -lm && $run -cpu $cpu $program | tail -1 | sed 's/^/$run, V of $bits bits, /' || echo '$run, V of $bits bits, $t: 0 passed, 1 failed'"
         done
     done
 else
@@ -36,9 +36,9 @@ while IFS='|' read -r name cc run; do
     for t in "${cc%% *}" "${run%% *}"; do
         command -v "$t" > /dev/null || { echo "skipped: $name, $t is not installed"; continue 2; }
     done
-    for t in test_golden test_core test_transform test_tensor test_activation test_outliers test_zeros test_allocate test_sense test_imatrix test_feedback test_kernels; do
+    for t in test_golden test_core test_transform test_tensor test_activation test_outliers test_zeros test_trellis test_allocate test_sense test_imatrix test_feedback test_kernels; do
         program=$out/$t.$name
-        echo "$cc -std=gnu11 -O2 -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/$t.c -o $program -lm && $run $program | tail -1 | sed 's/^/$name /' || echo '$name $t: 0 passed, 1 failed'"
+        echo "$cc -std=gnu11 -O2 -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $program -lm && $run $program | tail -1 | sed 's/^/$name /' || echo '$name $t: 0 passed, 1 failed'"
     done
 done >> "$out/jobs" << 'targets'
 aarch64+dotprod|aarch64-linux-gnu-gcc -static -march=armv8.2-a+dotprod|qemu-aarch64 -cpu max
@@ -50,7 +50,7 @@ targets
 if command -v qemu-x86_64 > /dev/null; then
     for job in core2duo:ssse3 Haswell:avx2; do
         program=$out/kernels.${job##*:}
-        echo "gcc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/test_kernels.c -o $program && qemu-x86_64 -cpu ${job%%:*} $program ${job##*:} 2> /dev/null | tail -1 | sed 's/^/x86-64 ${job%%:*} /' || echo 'x86-64 ${job%%:*} test_kernels: 0 passed, 1 failed'"
+        echo "gcc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/test_kernels.c -o $program && qemu-x86_64 -cpu ${job%%:*} $program ${job##*:} 2> /dev/null | tail -1 | sed 's/^/x86-64 ${job%%:*} /' || echo 'x86-64 ${job%%:*} test_kernels: 0 passed, 1 failed'"
     done
 else
     echo "skipped: qemu-x86_64 is not installed"
@@ -61,7 +61,7 @@ for cc in gcc g++ clang clang++ clang-19 clang++-19; do
     case $cc in *++*) std="-x c++ -std=c++11" ;; *) std=-std=c99 ;; esac
     for level in -O0 -O2 -O3 "-O3 -march=native"; do
         program=$out/kernels.$cc${level// /}
-        echo "$cc $std $level -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/test_kernels.c -o $program && $program | tail -1 | sed 's/^/$cc $level /' || echo '$cc $level test_kernels: 0 passed, 1 failed'"
+        echo "$cc $std $level -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/test_kernels.c -o $program && $program | tail -1 | sed 's/^/$cc $level /' || echo '$cc $level test_kernels: 0 passed, 1 failed'"
     done
 done >> "$out/jobs"
 grep ^skipped "$out/jobs"

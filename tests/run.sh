@@ -35,16 +35,17 @@ add() { printf '%s\n' "$*" >> "$jobs_file"; }
 have() { command -v "$1" > /dev/null || { echo "skipped: $1 is not installed"; return 1; }; }
 
 few=; [ "$mode" = quick ] && few="-DLLMQ_SIMD_SSSE3=0 -DLLMQ_SIMD_AVXVNNI=0" # they are sanitized by "all"
+fewer=; [ "$mode" = quick ] && fewer=-DTRELLIS_ONE_IN=3
 sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -g"
 add suite hygiene tests/hygiene.sh # the slowest first
 add suite simd tests/hygiene.sh simd $([ "$mode" = all ] && echo all)
 add suite tool tests/tool.sh "$mode"
-for s in test_kernels test_tensor test_activation test_outliers test_zeros test_allocate test_bundle test_feedback test_core test_transform test_sense test_imatrix test_golden; do
+for s in test_kernels test_trellis test_tensor test_activation test_outliers test_zeros test_allocate test_bundle test_feedback test_core test_transform test_sense test_imatrix test_golden; do
     # sanitized, the vector kernels take half a minute to compile: test_kernels shows for all suites that they do what scalar ones do
     [ $s = test_kernels ] && part="-DKERNELS_ONE_IN=8 $few" || part=-DLLMQ_SIMD=0
     have gcc && add suite "$s.sanitized" build_and_run $s gcc -std=c11 -O1 -D_GNU_SOURCE $sanitize $part
-    have clang && add suite "$s.clang" build_and_run $s clang -std=c11 -O2 -D_GNU_SOURCE $warn $c_only
-    [ "$mode$s" != quicktest_bundle ] && have gcc && add suite "$s.gcc" build_and_run $s gcc -std=c99 -O2 -D_GNU_SOURCE $warn $c_only
+    have clang && add suite "$s.clang" build_and_run $s clang -std=c11 -O2 -D_GNU_SOURCE $warn $c_only $fewer
+    [ "$mode$s" != quicktest_bundle ] && have gcc && add suite "$s.gcc" build_and_run $s gcc -std=c99 -O2 -D_GNU_SOURCE $warn $c_only $fewer
     [ "$mode" = all ] && have g++ && add suite "$s.c++" build_and_run $s g++ -x c++ -std=c++11 -O2 $warn
 done
 if [ "$mode" = all ]; then

@@ -21,7 +21,7 @@
 #define MAX_POINTS 128u
 #define WORK 40000u /* states times steps of most cases */
 
-static check_wall point_wall, parity_wall, x_wall, weight_wall, sum_wall, choice_wall;
+static check_wall point_wall, parity_wall, x_wall, sum_wall, choice_wall;
 static float initial[(2 * MAX_STATES + MAX_SETS) * 16], wanted[(2 * MAX_STATES + MAX_SETS) * 16];
 static uint16_t wanted_choice[MAX_STATES * MAX_STEPS];
 
@@ -30,7 +30,7 @@ static uint32_t table_count;
 
 /* What the kernel is given; its memory is at the start of the walls or at their ends. */
 typedef struct search {
-    float *points, *x, *weight, *sum;
+    float *points, *x, *sum;
     uint8_t *parity;
     uint16_t *choice;
     uint32_t raw, sets, states, steps, lanes;
@@ -45,7 +45,6 @@ static search open_search(uint32_t raw, uint32_t sets, uint32_t states, uint32_t
     s.points = (float *)place(&point_wall, (size_t)raw * sets * sizeof(float), end);
     s.parity = (uint8_t *)place(&parity_wall, (size_t)2 * states, end);
     s.x = (float *)place(&x_wall, (size_t)steps * 16 * sizeof(float), end);
-    s.weight = (float *)place(&weight_wall, (size_t)steps * 16 * sizeof(float), end);
     s.sum = (float *)place(&sum_wall, ((size_t)2 * states + sets) * 16 * sizeof(float), end);
     s.choice = (uint16_t *)place(&choice_wall, (size_t)states * steps * sizeof(uint16_t), end);
     return s;
@@ -53,7 +52,7 @@ static search open_search(uint32_t raw, uint32_t sets, uint32_t states, uint32_t
 
 static void run(const llmq_kernels *k, const search *s, float *sum, uint16_t *choice)
 {
-    k->viterbi(s->points, s->parity, s->raw, s->sets, s->states, s->x, s->weight, s->steps, s->lanes, sum, choice);
+    k->viterbi(s->points, s->parity, s->raw, s->sets, s->states, s->x, s->steps, s->lanes, sum, choice);
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------------- */
@@ -78,25 +77,12 @@ static float number_of(const search *s, uint32_t kind)
     }
 }
 
-static float weight_of(uint32_t kind)
-{
-    float w = (float)check_uniform();
-    switch (kind) {
-    case 0: return 1.0f;
-    case 1: return power_of_2(-(int32_t)check_below(41));
-    case 2: return float_of(check_random() & 0x007fffffu); /* subnormal, or 0 */
-    case 3: return w * power_of_2(-(int32_t)check_below(120));
-    case 4: return w * power_of_2((int32_t)check_below(127));
-    default: return w;
-    }
-}
-
 static void fill(search *s, uint32_t kind)
 {
-    uint32_t i, weights = check_below(6), begin = check_below(4), n = 16 * s->states;
+    uint32_t i, begin = check_below(4), n = 16 * s->states;
     for (i = 0; i < s->raw * s->sets; i++) s->points[i] = (float)((int32_t)check_below(256) - 128);
     for (i = 0; i < 2 * s->states; i++) s->parity[i] = (uint8_t)check_below(s->sets);
-    for (i = 0; i < 16 * s->steps; i++) s->x[i] = number_of(s, kind), s->weight[i] = weight_of(weights);
+    for (i = 0; i < 16 * s->steps; i++) s->x[i] = number_of(s, kind);
     for (i = 0; i < n; i++) initial[i] = begin == 1 ? 1e19f : begin == 2 ? (float)check_exponential() : begin == 3 ? (float)check_below(4) : 0.0f;
     for (i = 0; i < 16 && begin == 1; i++) initial[16 * check_below(s->states) + i] = 0.0f;
 }
@@ -194,7 +180,7 @@ static double set_cost(const search *s, uint32_t i, uint32_t lane, uint32_t set)
         d = (double)s->x[16 * i + lane] - (double)s->points[k];
         if (d * d < least) least = d * d;
     }
-    return least * (double)s->weight[16 * i + lane];
+    return least;
 }
 
 /* least[state] of all paths from `state` on, whose cost so far is `cost`. */
@@ -228,7 +214,6 @@ static void test_paths(void)
     for (turn = 0; turn < 300; turn++) {
         search s = open_search(1u << turn % 3, 1u << turn / 3 % 4, 2u << turn % 4, check_below(7), 1 + turn % 16, 0);
         fill(&s, USUAL);
-        for (q = 0; q < 16 * s.steps; q++) s.weight[q] = (float)check_uniform();
         memcpy(wanted, initial, (size_t)16 * s.states * sizeof(float));
         run(scalar, &s, wanted, wanted_choice);
         for (lane = 0; lane < s.lanes; lane++) {
@@ -338,7 +323,6 @@ int main(void)
     point_wall = check_wall_open(MAX_POINTS * sizeof(float));
     parity_wall = check_wall_open(2 * MAX_STATES);
     x_wall = check_wall_open(MAX_STEPS * 16 * sizeof(float));
-    weight_wall = check_wall_open(MAX_STEPS * 16 * sizeof(float));
     sum_wall = check_wall_open(sizeof initial);
     choice_wall = check_wall_open(sizeof wanted_choice);
     test_bits();
@@ -352,7 +336,7 @@ int main(void)
         test_encoder(llmq__builtins[i].name, 256, 33, 0, LLMQ_EFFORT_FAST);
     }
     check_wall_close(&point_wall), check_wall_close(&parity_wall), check_wall_close(&x_wall);
-    check_wall_close(&weight_wall), check_wall_close(&sum_wall), check_wall_close(&choice_wall);
+    check_wall_close(&sum_wall), check_wall_close(&choice_wall);
     return check_done("test_viterbi");
 }
 
