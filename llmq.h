@@ -3539,7 +3539,7 @@ static uint32_t llmq__weave_nearest(const float *points, uint32_t n, uint32_t se
 
 /* Codes and indices of columns [k, k + lanes) of the group, from a search of the ring that began at row `start` in these states, in
    which it ends, too. The states are lost. */
-static void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
+LLMQ__APART void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
 {
     const uint32_t sets = a->sets, n = a->raw * sets, parities = a->parities;
     const float *points = a->points, *x = a->strip + a->ring.rows * (size_t)LLMQ__LANES;
