@@ -2264,7 +2264,7 @@ typedef struct llmq__units {
     llmq__unit_product *unit; /* NULL: as fields */
     llmq__field_product *field;
     uint16_t table[64];
-    const uint8_t *above[LLMQ__MEMORY + 1]; /* of a trellis: the record of the row, and those of the rows above it */
+    ptrdiff_t above[LLMQ__MEMORY + 1]; /* of a trellis: bytes from a row to the one so many rows above in its ring */
 } llmq__units;
 
 /* Codes [k, end) of a unit of m codes, of p coordinates. */
@@ -2323,8 +2323,8 @@ static int llmq__units_fit(const llmq_tensor *t, int kind)
     return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
-static void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
-                             uint32_t r1, float *y, size_t y_stride)
+LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
+                                  uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r, n;
@@ -2333,7 +2333,7 @@ static void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llm
 #if !LLMQ_NO_TRELLIS
         if (t->format.taps[0]) {
             llmq__ring ring = llmq__ring_of(t->rows, r);
-            for (i = 0; i <= LLMQ__MEMORY; i++) units->above[i] = llmq__above(t, &ring, r, i);
+            for (i = 0; i <= LLMQ__MEMORY; i++) units->above[i] = llmq__above(t, &ring, r, i) - llmq__above(t, &ring, r, 0);
             n = 1;
         }
 #endif
@@ -2343,7 +2343,9 @@ static void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llm
 #undef LLMQ__TOGETHER
 
 #if !LLMQ_NO_TRELLIS
-/* The products of trellises are one template, trellis_SET(bits, taps, ...): of constants, so that nothing is left of what is not. */
+/* The products of trellises are one template, trellis_SET(bits, taps, ...), of constants. A last parity that is the lowest bit of
+   the code itself stays below the others of the code; LLMQ__MADE are the parities that are not so. */
+#define LLMQ__MADE(t2, t3) ((t3) ? 4u - ((t3) == 1) : 3u - ((t2) == 1))
 #define LLMQ__ID_T1 60 /* ids follow each other, as here */
 #define LLMQ__TRELLIS(name, set, bits, taps)                                                                                    \
     static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)                \
@@ -2549,39 +2551,41 @@ static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint
 #if !LLMQ_NO_TRELLIS
 /* w, with what is at the place of the code `lag` rows above if a parity has it */
 LLMQ__PLAIN uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
+LLMQ__PLAIN uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ? llmq__word_dsp(p) : *p; }
 
-/* The indices of four codes, or of one, as bytes. */
+/* The indices of codes i ... i + 3 of a field, or of one, as bytes. */
 LLMQ__PLAIN uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
-                                     const llmq__field *f, size_t at, uint32_t i)
+                                     const llmq__field *f, uint32_t i)
 {
-    const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3;
-    uint32_t a = 0, b = 0, c = 0, d = 0, lag, w, code = 0;
+    const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3), skip = made == parities;
+    uint32_t a = 0, b = 0, c = 0, d = 0, lag, own = llmq__some_dsp(four, f->a + i), w;
     LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
         if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
-        w = four ? llmq__word_dsp(u->above[lag] + at + i) : u->above[lag][at + i];
+        w = lag ? llmq__some_dsp(four, f->a + i + u->above[lag]) : own;
         a = llmq__xor_dsp(t0, lag, a, w);
         b = llmq__xor_dsp(t1, lag, b, w);
         c = llmq__xor_dsp(t2, lag, c, w);
         d = llmq__xor_dsp(t3, lag, d, w);
     }
-    w = (a >> f->shift & all) | (b >> f->shift & all) << 1 | (c >> f->shift & all) << 2 | (d >> f->shift & all) << 3;
-    if (bits > 1) code = (four ? llmq__word_dsp(f->a + i) : f->a[i]) >> f->shift >> 1 & (bits == 4 ? 7 : 1) * all;
-    if (bits == 3) code |= ((four ? llmq__word_dsp(f->b + i) : f->b[i]) >> f->b_shift & all) << 1;
-    return w | code << parities;
+    w = (a >> f->shift & all) | (b >> f->shift & all) << 1;
+    if (made > 2) w |= (c >> f->shift & all) << 2;
+    if (made > 3) w |= (d >> f->shift & all) << 3;
+    if (bits > 1) w |= (own >> f->shift >> skip & ((bits == 4 ? 15u : 3u) >> skip) * all) << made;
+    if (bits == 3) w |= (llmq__some_dsp(four, f->b + i) >> f->b_shift & all) << (parities + 1);
+    return w;
 }
 
 LLMQ__PLAIN int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
                                       const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const int8_t *points = (const int8_t *)u->table;
-    size_t at = (size_t)(f->a - u->above[0]);
     uint32_t i, w;
     int32_t sum = 0;
     for (i = 0; i + 4 <= n; i += 4) {
-        w = llmq__index_dsp(1, bits, t0, t1, t2, t3, u, f, at, i);
+        w = llmq__index_dsp(1, bits, t0, t1, t2, t3, u, f, i);
         sum += points[w & 255] * q[i] + points[w >> 8 & 255] * q[i + 1] + points[w >> 16 & 255] * q[i + 2] + points[w >> 24] * q[i + 3];
     }
-    for (; i < n; i++) sum += points[llmq__index_dsp(0, bits, t0, t1, t2, t3, u, f, at, i)] * q[i];
+    for (; i < n; i++) sum += points[llmq__index_dsp(0, bits, t0, t1, t2, t3, u, f, i)] * q[i];
     return sum;
 }
 LLMQ__TRELLISES(dsp)
@@ -2785,29 +2789,30 @@ LLMQ__PLAIN uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, 
 LLMQ__PLAIN int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
                                       const llmq__field *f, uint32_t n, const int8_t *q)
 {
-    size_t at = (size_t)(f->a - u->above[0]);
+    const uint32_t parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3);
     uint32_t i, lag;
     int32_t sum = 0, down = -(int32_t)f->shift;
     for (i = 0; i < n; i += 16) {
         mve_pred16_t p = vctp8q(n - i);
-        uint8x16_t a = vdupq_n_u8(0), b = a, c = a, d = a, v;
+        uint8x16_t own = vldrbq_z_u8(f->a + i, p), a = own, b = own, c = own, d = own, v;
         LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
             if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
-            v = vldrbq_z_u8(u->above[lag] + at + i, p);
+            v = lag ? vldrbq_z_u8(f->a + i + u->above[lag], p) : own;
             a = llmq__xor_mve(t0, lag, a, v);
             b = llmq__xor_mve(t1, lag, b, v);
             c = llmq__xor_mve(t2, lag, c, v);
             d = llmq__xor_mve(t3, lag, d, v);
         }
         a = vsliq_n_u8(vshlq_r_u8(a, down), vshlq_r_u8(b, down), 1);
-        a = vsliq_n_u8(a, vshlq_r_u8(c, down), 2);
-        if (t3) a = vsliq_n_u8(a, vshlq_r_u8(d, down), 3);
-        if (bits > 1) {
-            v = vshlq_r_u8(vldrbq_z_u8(f->a + i, p), down - 1);
-            if (bits == 3) v = vsliq_n_u8(v, vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift), 1);
-            a = t3 ? vsliq_n_u8(a, v, 4) : vsliq_n_u8(a, v, 3);
+        if (made > 2) a = vsliq_n_u8(a, vshlq_r_u8(c, down), 2);
+        if (made > 3) a = vsliq_n_u8(a, vshlq_r_u8(d, down), 3);
+        if (bits > 1) { /* what comes next, from its lowest bit on */
+            v = vshlq_r_u8(own, made < parities ? down : down - 1);
+            if (bits == 3) b = vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift);
+            if (bits == 3) v = made < parities ? vsliq_n_u8(v, b, 2) : vsliq_n_u8(v, b, 1);
+            a = made == 2 ? vsliq_n_u8(a, v, 2) : made == 3 ? vsliq_n_u8(a, v, 3) : vsliq_n_u8(a, v, 4);
         }
-        a = vandq_u8(a, vdupq_n_u8((uint8_t)(((t3 ? 8u : 4u) << bits) - 1)));
+        a = vandq_u8(a, vdupq_n_u8((uint8_t)(((uint32_t)1 << (bits - 1 + parities)) - 1)));
         sum = vmladavaq_p_s8(sum, vldrbq_gather_offset_z_s8((const int8_t *)u->table, a, p), vldrbq_z_s8(q + i, p), p);
     }
     return sum;
@@ -3821,10 +3826,11 @@ LLMQ__KERNEL void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, c
     const uint8_t *from[LLMQ__MEMORY + 1];
     uint8_t factor[LLMQ__MEMORY + 1];
     uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
+    uint32_t taps = t->format.taps[0] | t->format.taps[1] | t->format.taps[2] | t->format.taps[3];
     llmq__ring ring = llmq__ring_of(t->rows, r);
     llmq__field f;
     size_t vl;
-    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+    for (lag = 0; taps >> lag; lag++) {
         from[lags] = llmq__above(t, &ring, r, lag);
         factor[lags] = (uint8_t)llmq__parities_of(&t->format, lag);
         lags += factor[lags] != 0;

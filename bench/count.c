@@ -1,4 +1,4 @@
-/* count: one product for each grid between two marker instructions, for targets that exist only in an emulator.
+/* count: one product for each grid and trellis between two marker instructions, for targets that exist only in an emulator.
 
        count [TABLE]        default: the best table of this processor
 
