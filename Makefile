@@ -55,7 +55,7 @@ $(B):
 
 demo: # the two programs side by side, since compiling them is most of the time
 	@$(MAKE) --no-print-directory -s -j2 $(B)/llmq $(B)/hello
-	@$(B)/llmq compare $(MODEL) --text $(HELDOUT) --tokens 2048 --formats g4,g3,g2 --prompt "In the beginning God created" --length 60
+	@$(B)/llmq compare $(MODEL) --text $(HELDOUT) --tokens 2048 --formats t4,g4,t3,g3,t2,g2 --prompt "In the beginning God created" --length 60
 	@echo && echo "examples/hello.c:" && $(B)/hello
 
 test:

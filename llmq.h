@@ -153,12 +153,12 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays (29.2 KB less
+   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays (34.0 KB less
                          on a Cortex-M4 at -Os, as are all these sizes; `make size`)
-   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only (22.6 KB), for firmware that encodes a KV cache
+   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only (23.7 KB), for firmware that encodes a KV cache
    LLMQ_NO_BUNDLE        1: leave out section 12 (2.5 KB of its reading half)
    LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
-   LLMQ_NO_TRELLIS       1: leave out the trellis formats (SIZE_TRELLIS; with the encoder SIZE_TRELLIS_ALL)
+   LLMQ_NO_TRELLIS       1: leave out the trellis formats (1.3 KB; 5.6 KB with the encoder)
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
    LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view

@@ -8,11 +8,11 @@ set -eu
 cd "$(dirname "$0")/.."
 b=$1
 command -v gnuplot > /dev/null || { echo "gnuplot is not installed (Debian: gnuplot-nox)" >&2; exit 1; }
-TSV=1 "$b/distortion" 256 | awk -F'\t' 'BEGIN { split("g2 2 g3 3 g4 4 g5 5 g6 6 g8 8 v2n16 2 v2n64 3 v2n256 4 v3n64 2 v3n512 3 v4n256 2", a, " ");
+TSV=1 "$b/distortion" 256 | awk -F'\t' 'BEGIN { split("g2 2 g3 3 g4 4 g5 5 g6 6 g8 8 v2n16 2 v2n64 3 v2n256 4 v3n64 2 v3n512 3 v4n256 2 t1 1 t2 2 t3 3 t4 4 t2s 2 t3s 3 t4s 4", a, " ");
     for (i = 1; i in a; i += 2) rate[a[i]] = a[i + 1] } /\.db\t/ { split($1, k, "."); print k[2], rate[k[2]], $2 }' > "$b/distortion.dat"
 model=examples/model
 "$b/llmq" sense $model/kjv.llmq --calib $model/calib.txt --samples 8 -o "$b/eval.sums" > /dev/null 2>&1
-grids=g2,g3,g4,g5,g6,v2n16,v2n64,v2n256,v4n256,v3n512
+grids=g2,g3,g4,g5,g6,v2n16,v2n64,v2n256,v4n256,v3n512,t2,t3,t4,t2s,t3s,t4s
 TSV=1 "$b/llmq" compare $model/kjv.llmq --text $model/heldout.txt --tokens 2048 --key x --hessian "$b/eval.sums" \
     --formats "$grids,${grids//,/:64::feedback,}:64::feedback,rtn2:32,rtn3:32,rtn4:32,rtn5:32" 2> /dev/null | awk -F'\t' '
     { split($1, k, "."); name = k[3] (k[4] == "feedback" ? "+" : "") } /\.bpw\t/ { bpw[name] = $2 } /\.kl\t/ { kl[name] = $2 }
@@ -26,12 +26,12 @@ set grid; set key bottom right
 set output "$b/distortion.svg"
 set title "Distance to the rate-distortion bound on N(0,1), group 1024"
 set xlabel "bits of code a weight"; set ylabel "dB above D(R) = 2^{-2R}"
-set xrange [1.5:8.5]; set yrange [0:7]
+set xrange [0.5:8.5]; set yrange [0:7]
 plot "$b/distortion.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" notitle, "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle
 set output "$b/eval.svg"
 set title "The shipped model: divergence from the original, held-out text"
 set xlabel "stored bits a weight, scales included"; set ylabel "KL, nats a token"; set logscale y; set xrange [1.9:6.6]; set yrange [*:*]; set key top right
-plot "$b/eval-grid.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" title "llmq grids, groups of 64", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
+plot "$b/eval-grid.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#1f5fa8" title "llmq, groups of 64", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle, \
      "$b/eval-fed.dat" using 2:3 with points pt 7 ps 0.8 lc rgb "#4f8f3a" title "with error feedback", "" using 2:3:1 with labels right offset -0.7,0 font ",10" notitle, \
      "$b/eval-rtn.dat" using 2:3 with points pt 5 ps 0.8 lc rgb "#b04a2f" title "round to nearest, groups of 32", "" using 2:3:1 with labels left offset 0.7,0 font ",10" notitle
 PLOT
@@ -70,7 +70,7 @@ unset multiplot
 PLOT
 
 if [ "$b/bench.tsv" -nt "$b/bench" ]; then cp "$b/bench.tsv" "$b/roofline.tsv"
-else TSV=1 "$b/bench" --part products --where l2,mem --format g2,g3,g4,v2n64,v2n256,v4n256 --seconds 0.2 > "$b/roofline.tsv"; fi
+else TSV=1 "$b/bench" --part products --where l2,mem --format g2,g3,g4,t2,t3,t4,v2n64,v2n256 --seconds 0.2 > "$b/roofline.tsv"; fi
 
 # column N: what stands N-th in bench.TABLE.FORMAT.LEVEL.gbs, each once, in the order of the file
 column() { awk -F'[.\t]' -v n="$1" '$1 == "bench" && $5 == "gbs" && $2 != "baseline" && !seen[$n]++ { print $n }' "$b/roofline.tsv"; }

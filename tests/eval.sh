@@ -11,7 +11,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 say() { [ -n "${TSV:-}" ] || printf '%s\n' "$*"; }
 model=$root/examples/model
-fed=g8:64::feedback,g6:64::feedback,g5:64::feedback,g4:64::feedback,g3:64::feedback,g2:64::feedback,v2n256:64::feedback,v2n64:64::feedback,v2n16:64::feedback,v3n512:64::feedback,v3n64:64::feedback,v4n256:64::feedback
+fed=t4s:64::feedback,t4:64::feedback,t3s:64::feedback,t3:64::feedback,t2s:64::feedback,t2:64::feedback,g8:64::feedback,g6:64::feedback,g5:64::feedback,g4:64::feedback,g3:64::feedback,g2:64::feedback,v2n256:64::feedback,v2n64:64::feedback,v2n16:64::feedback,v3n512:64::feedback,v3n64:64::feedback,v4n256:64::feedback
 plain=g4:64::plain,g3:64::plain,g2:64::plain
 
 say "The shipped model (examples/model), held-out text, first 8,192 tokens, windows of 256; KL in nats from the original;"
@@ -19,7 +19,7 @@ say "linear layers in the format, groups of 64, embedding binary16; rtnN: round 
 say "feedback: with error feedback from calib.txt, 19,353 tokens of the training text; plain: without the attention-aware weights."
 "$tool" sense "$model/kjv.llmq" --calib "$model/calib.txt" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" compare "$model/kjv.llmq" --text "$model/heldout.txt" --tokens 8192 --key shipped --hessian "$tmp/sums" \
-    --formats "g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,g4:64:none,g3:64:none,$fed,$plain,rtn4:32,rtn3:32,rtn2:32" 2>/dev/null
+    --formats "t4s,t4,t3s,t3,t2s,t2,t1,g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,g4:64:none,g3:64:none,$fed,$plain,rtn4:32,rtn3:32,rtn2:32" 2>/dev/null
 
 say; say "Few bits for activations too: linear layers in g4, groups of 64, activations of 4 bits (usual options), no error feedback;"
 say "the shipped model, and the same function with outliers (tests/outlier_model.c): 1 % of the channels of norms and of w2's input are 30 to"
@@ -42,7 +42,7 @@ for t in none smooth hadamard zigzag duquant; do printf '%s=u4:0:%s,' $t $t; don
     --formats "$(cat "$tmp/list")" 2>/dev/null
 
 say; say "Which layer in which format (llmq alpha, llmq plan): KL for the same stored bits a weight. linear: the least foretold, proven;"
-say "uniform: the best single format that fits; aptq: 4 and 2 bits by the trace of the Hessian. Coefficients from 2,048 tokens of the end of"
+say "uniform: the best single format that fits; aptq: t4 and t2 by the trace of the Hessian. Coefficients from 2,048 tokens of the end of"
 say "heldout.txt, which is not scored here: calib.txt is text the model was trained on, where errors cost it less."
 plans() { # KEY MODEL ALPHA-OPTIONS...: recipes for some budgets by three rules, side by side
     local key=$1 from=$2 text=$3 tokens=$4 list= b r; shift 4
@@ -72,7 +72,7 @@ tr -s '\n' < "$dir/ts_calib_38k.txt" > "$tmp/calib"
 tok=(--tokenizer "$dir/tok512.bin")
 "$tool" sense "$dir/stories260K.bin" "${tok[@]}" --calib "$tmp/calib" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" compare "$dir/stories260K.bin" "${tok[@]}" --text "$tmp/text" --tokens 20000 --key stories260k --transform none --hessian "$tmp/sums" \
-    --formats "g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,g4:64:hadamard,g3:64:hadamard,g2:64:hadamard,$fed,$plain,g4:64:hadamard:feedback,g3:64:hadamard:feedback,g2:64:hadamard:feedback,rtn4:64,rtn3:32,rtn2:32" 2>/dev/null
+    --formats "t4s,t4,t3s,t3,t2s,t2,t1,g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,t4:64:hadamard,t3:64:hadamard,t2:64:hadamard,g4:64:hadamard,g3:64:hadamard,g2:64:hadamard,$fed,$plain,g4:64:hadamard:feedback,g3:64:hadamard:feedback,g2:64:hadamard:feedback,rtn4:64,rtn3:32,rtn2:32" 2>/dev/null
 say; say "stories260K: which layer in which format, as above; coefficients from 4,096 tokens of the calibration text."
 transform=none
 plans stories260k "$dir/stories260K.bin" "$tmp/text" 8192 --text "$tmp/calib" --tokens 4096 "${tok[@]}"

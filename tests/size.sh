@@ -23,8 +23,10 @@ targets() { # target compiler flags...
     measure "$target" all "$@" -DLLMQ_SIMD=0
     measure "$target" no-calibration "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_CALIBRATION=1
     measure "$target" runtime "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1
-    measure "$target" runtime-scalar-grids "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1
-    measure "$target" runtime-no-bundle "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_NO_BUNDLE=1
+    measure "$target" no-trellis "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_TRELLIS=1
+    measure "$target" runtime-no-trellis "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_TRELLIS=1
+    measure "$target" runtime-scalar-grids "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1
+    measure "$target" runtime-no-bundle "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_NO_BUNDLE=1
     measure "$target" runtime-with-simd "$@" -DLLMQ_NO_ENCODER=1
 }
 targets host "${CC:-gcc}"
