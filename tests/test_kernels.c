@@ -406,8 +406,8 @@ static int get_format(llmq_format *f, uint32_t i, uint32_t off)
     if (i < BUILTIN) {
         CHECK_EQ(llmq_format_at(f, i), LLMQ_OK);
         if (!f->points || check_below(2)) return 1;
-        points = (int8_t *)place_bytes(&grid_wall, (size_t)f->p << f->bits, off);
-        memcpy(points, f->points, (size_t)f->p << f->bits);
+        points = (int8_t *)place_bytes(&grid_wall, (size_t)f->p * llmq__table(f), off);
+        memcpy(points, f->points, (size_t)f->p * llmq__table(f));
         f->points = points;
         return 1;
     }
@@ -732,7 +732,7 @@ static void test_nearest(void)
         for (count = 0; count <= 70; count++)
             for (off = 0; off < OFFSETS; off++) {
                 if (skipped() || !get_format(&f, i++ % (BUILTIN + CUSTOM), 0) || !f.points) continue;
-                if (f.n * f.p * sizeof(float) <= GRID_BYTES && f.n * f.p <= MAX_FLOATS) try_nearest(&f, count, off);
+                if (!f.taps[0] && f.n * f.p * sizeof(float) <= GRID_BYTES && f.n * f.p <= MAX_FLOATS) try_nearest(&f, count, off);
             }
 }
 
@@ -751,7 +751,7 @@ static void fill_weights(float *w, uint32_t cols)
     }
 }
 
-/* Encodes weights (in initial) row by row into `data`, the last one appended. */
+/* Encodes weights (in initial) into `data`, the last row appended, but those of a trellis, which hang together. */
 static void encode_rows(llmq_tensor t, uint8_t *data, int effort)
 {
     size_t need = llmq_encode_work_size(&t), size = PATH_ROWS * t.row_size;
@@ -761,9 +761,9 @@ static void encode_rows(llmq_tensor t, uint8_t *data, int effort)
     options.effort = effort;
     memset(data, 0x5a, size);
     t.data = data;
-    t.rows = PATH_ROWS - 1;
-    CHECK_EQ(llmq_encode(&t, data, 0, PATH_ROWS - 1, initial, t.cols, &options, work, need, NULL), LLMQ_OK);
-    CHECK_EQ(llmq_tensor_append(&t, data, size, initial + (PATH_ROWS - 1) * t.cols, &options, work, need), LLMQ_OK);
+    t.rows = t.format.taps[0] ? PATH_ROWS : PATH_ROWS - 1;
+    CHECK_EQ(llmq_encode(&t, data, 0, t.rows, initial, t.cols, &options, work, need, NULL), LLMQ_OK);
+    if (t.rows < PATH_ROWS) CHECK_EQ(llmq_tensor_append(&t, data, size, initial + (PATH_ROWS - 1) * t.cols, &options, work, need), LLMQ_OK);
 }
 
 static void path_encode(llmq_tensor *t, uint8_t *data, int effort)
