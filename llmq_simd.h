@@ -2976,7 +2976,10 @@ LLMQ__WORD void llmq__stb_wasm(void *p, llmq__bs_wasm v)
     wasm_v128_store((uint8_t *)p + 16, v.b);
 }
 LLMQ__WORD llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
-LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b)); }
+LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y)
+{
+    return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
+}
 LLMQ__WORD v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
     const v128_t bit = wasm_i8x16_splat((int8_t)(1 << at));
@@ -4219,12 +4222,14 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
    there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. The words are
    those on floats, and more, with a suffix for each group so that instruction sets can share them.
    LLMQ__BYTES:
-     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  choose(a, b, v, i): b where bit i of v is set, else a;  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s where
-               nothing is lost;  halves(p, s, d, mask): 16 bytes at p, >> s in the lower and >> s + d in the upper half, & mask;
+     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
+               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
+               at p, >> s in the lower and >> s + d in the upper half, & mask;
                st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
    LLMQ__DOTS:
      tab       points of one coordinate, coded for dot():  tab_of(p) takes 64 int8 points;
-               lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices), 16 from 16 k on;  plain(v), from coded to int8;  whole(v), coded points of g8's codes
+               lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices): points 16 k ... 16 k + 15;
+               plain(v), from coded to int8;  whole(v), coded points of g8's codes
      as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
      is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
      ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
@@ -4300,12 +4305,12 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const ui
     return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
 }
 
-/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 64 more than a unit. Fields are written in
+/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
    ascending order, each over what the one before wrote too much. */
-LLMQ__KERNEL void LLMQ__F(unpack)(const llmq__layout *l, const uint8_t *unit, uint32_t m, uint8_t *code, uint8_t *above)
+LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
 {
-    uint8_t in[160], more[320];
-    uint32_t done, width, u, f, i, numbers = l->pairs ? (m + 1) / 2 : m, all = l->pairs ? 6 : l->bits;
+    uint8_t in[160], more[192];
+    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
     for (done = 0; done < all; done += width, unit += u) {
         uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
         width = llmq__plane_width(all - done);
@@ -4317,7 +4322,7 @@ LLMQ__KERNEL void LLMQ__F(unpack)(const llmq__layout *l, const uint8_t *unit, ui
         for (i = 0; i < numbers && to == more; i += 32)
             LLMQ__B(stb)(base + i, LLMQ__B(orb)(LLMQ__B(ldb)(base + i), LLMQ__B(up)(LLMQ__B(ldb)(more + i), done % 8)));
     }
-    if (!l->pairs) return;
+    if (bits != 3) return;
     LLMQ_MEMCPY(more, code, 64);
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 0, 7));
     for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
@@ -4394,7 +4399,7 @@ LLMQ__WORD void LLMQ__F(nibbles)(LLMQ__B(bs) low, LLMQ__B(bs) high, uint32_t ste
     n[step] = LLMQ__B(orb)(LLMQ__B(part)(low, 2, 0x33), LLMQ__B(part)(high, 0, 0xcc));
 }
 
-/* a where the even bits are, b where the odd ones are, of even bits each, and odd bits likewise */
+/* The even bits of a, with those of b above them; and the odd bits likewise. */
 LLMQ__WORD LLMQ__B(bs) LLMQ__F(evens)(LLMQ__B(bs) a, LLMQ__B(bs) b)
 {
     return LLMQ__B(orb)(LLMQ__B(part)(a, 0, 0x55), LLMQ__B(up)(LLMQ__B(part)(b, 0, 0x55), 1));
@@ -4404,8 +4409,8 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(odds)(LLMQ__B(bs) a, LLMQ__B(bs) b)
     return LLMQ__B(orb)(LLMQ__B(part)(a, 1, 0x55), LLMQ__B(part)(b, 0, 0xaa));
 }
 
-/* 32 bytes of the first plane of a whole unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
-   codes of 1, 2, 3, 4 bits, and further parities in s where its lowest bit is. */
+/* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
+   codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
 LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__B(bs) *n, LLMQ__B(bs) *s)
 {
     const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
@@ -4431,7 +4436,8 @@ LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LL
 }
 
 /* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s, const uint32_t *at)
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s,
+                                     const uint32_t *at)
 {
     const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
     LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
@@ -4445,33 +4451,42 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const L
     return r;
 }
 
-/* e[] = coded points of chunks [c, end) of 32 columns of a whole unit, `at` bytes from the start of records. Copies, because what
-   e points to might be the row pointers or the points. */
-LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
+/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
+   plane, `at` from the start of records; top: upper bits of codes of three, bit 2 f for field f; NULL: whole units have them in the
+   second plane. The last vector comes first, because what it writes too much is the next field's. Copies of w and g, because e might
+   point there. */
+LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u,
+                                    uint32_t first, uint32_t end, int8_t *e)
 {
-    const uint32_t bits = llmq__trellis_bits(trellis), vectors = bits == 3 ? 2 : bits, k = bits == 1 ? 4 : bits == 4 ? 1 : 2;
+    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
     const llmq__window own = *w;
     const LLMQ__D(tab) x = g->x, y = g->y;
     LLMQ__B(bs) n[4], s[3];
-    uint32_t v, f;
-    LLMQ__UNROLL(4) for (v = 0; v < vectors; v++) {
+    uint32_t v, f, i, vectors = (u + 31) / 32;
+    LLMQ__UNROLL(4) for (i = 0; i < vectors; i++) {
+        v = vectors - 1 - i;
         LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
         if (v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + 32 * v + LLMQ__AHEAD);
-        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(own.row[0] + at + 64);
-        LLMQ__UNROLL(8) for (f = 0; f < 8 / vectors; f++) {
-            const uint32_t field = vectors * f, chunk = v + field, last = bits == 3 ? chunk : field;
-            const uint32_t places[3] = { trellis < 4 ? last : field, last, field };
-            if (c <= chunk && chunk < end)
-                LLMQ__B(stb)(e + 32 * (chunk - c), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : own.row[0] + at + 64);
+        LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
+            const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? bit + v : bit;
+            const uint32_t places[3] = { trellis < 4 ? last : bit, last, bit };
+            if (first <= column && column < end)
+                LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
         }
     }
 }
 
-/* The same for any trellis, and all chunks of several rows, e[row]. */
+/* The same for any trellis, and whole units of several rows, e[row]. */
 #define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, c, end, e); break
-#define LLMQ__UNITS(trellis) case trellis: for (; rows; rows--, w++, e++) LLMQ__F(strands_of)(trellis, g, w, at, 0, 8, *e); break
-LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, uint32_t c, uint32_t end, int8_t *e)
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, top, u, first, end, e); break
+#define LLMQ__UNITS(trellis)                                                                                                          \
+    case trellis:                                                                                                                     \
+        for (; rows; rows--, w++, e++)                                                                                                \
+            LLMQ__F(strands_of)(trellis, g, w, at, 0, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, LLMQ__RING_UNIT, *e);   \
+        break
+LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
+                                   uint32_t end, int8_t *e)
 {
     LLMQ__EACH(LLMQ__STRANDS)
 }
@@ -4483,56 +4498,49 @@ LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, 
 #undef LLMQ__STRANDS
 #undef LLMQ__UNITS
 
-/* code[0, m) = indices of a unit in the order of llmq__index_bit; room for 320. */
-LLMQ__KERNEL void LLMQ__F(indices)(int trellis, const llmq__layout *l, const llmq__window *w, size_t at, uint32_t m, uint8_t *code)
+/* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
+LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
 {
-    uint8_t raw[320], field[320], sum[160], in[160];
-    uint32_t parities = llmq__trellis_parities(trellis), width = llmq__plane_width(l->bits), u = llmq__plane_bytes(m, width), i, k, f, lag, bit, taps;
-    LLMQ__F(unpack)(l, w->row[0] + at, m, raw, 0);
-    LLMQ_MEMSET(code, 0, 320);
-    for (i = 0; i < l->bits - 1 + parities; i++) {
-        bit = llmq__index_bit(trellis, i);
-        if (bit >= parities) { /* one of the code's own */
-            for (k = 0; k < m; k += 32)
-                LLMQ__B(stb)(code + k, LLMQ__B(orb)(LLMQ__B(ldb)(code + k), LLMQ__B(up)(LLMQ__B(part)(LLMQ__B(ldb)(raw + k), bit - parities + 1, 1), i)));
-            continue;
-        }
-        LLMQ_MEMSET(sum, 0, sizeof sum);
-        for (taps = llmq__trellis_taps(trellis, bit), lag = 0; taps >> lag; lag++) {
-            if (!(taps >> lag & 1)) continue;
-            LLMQ_MEMCPY(in, w->row[lag] + at, u);
-            for (k = 0; k < u; k += 32) LLMQ__B(stb)(sum + k, LLMQ__B(xorb)(LLMQ__B(ldb)(sum + k), LLMQ__B(ldb)(in + k)));
-        }
-        for (f = 0; f < 8 / width; f++)
-            for (k = 0; k < u; k += 32) LLMQ__B(stb)(field + f * u + k, LLMQ__B(part)(LLMQ__B(ldb)(sum + k), f * width, 1));
-        for (k = 0; k < m; k += 32) LLMQ__B(stb)(code + k, LLMQ__B(orb)(LLMQ__B(ldb)(code + k), LLMQ__B(up)(LLMQ__B(ldb)(field + k), i)));
+    uint8_t in[32];
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, bit = 0, to = 0, shift = 0;
+    LLMQ_MEMSET(top, 0, 64);
+    if (all == 2 * u) { /* as it is, and shifted */
+        LLMQ_MEMCPY(in, plane, u);
+        LLMQ_MEMCPY(top, in, u);
+        LLMQ__B(stb)(in, LLMQ__B(part)(LLMQ__B(ldb)(in), 1, 0x7f));
+        LLMQ_MEMCPY(top + u, in, u);
+        return;
+    }
+    for (; m; m--) {
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> bit & 1) << shift);
+        if (++byte == u) byte = 0, bit++;
+        if (++to == all) to = 0, shift += 2;
     }
 }
 
-/* e[row][0, n) = coded points of columns from j on, all in one unit. */
-LLMQ__WORD void LLMQ__F(untwist)(const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, uint32_t j, uint32_t n,
-                                 int8_t (*e)[320])
+/* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
+LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
+                                   uint32_t n, int8_t *e)
 {
-    static const uint32_t places[3] = { 4, 5, 6 };
-    uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), r, i;
+    const uint8_t *behind = t->data + t->rows * t->row_size;
+    uint8_t copy[LLMQ__MEMORY + 1][160], top[64];
+    int8_t all[320];
+    uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
-    if (n == LLMQ__RING_UNIT) {
-        LLMQ__F(units)(g, w, rows, at, e);
+    llmq__window own;
+    if (m == LLMQ__RING_UNIT && k % 32 == 0) {
+        LLMQ__F(strands)(g, w, at, 0, u, k, k + n, e);
         return;
     }
-    for (r = 0; r < rows; r++) {
-        uint8_t code[320];
-        if (m == LLMQ__RING_UNIT && k % 32 == 0) {
-            LLMQ__F(strands)(g, w + r, at, k / 32, (k + n + 31) / 32, e[r]);
-            continue;
-        }
-        LLMQ__F(indices)(g->trellis, l, w + r, at, m, code);
-        for (i = 0; i < n; i += 32) {
-            LLMQ__B(bs) s[3];
-            s[0] = s[1] = s[2] = LLMQ__B(ldb)(code + k + i);
-            LLMQ__B(stb)(e[r] + i, LLMQ__F(pick)(g->trellis, &g->x, &g->y, LLMQ__B(part)(s[0], 0, 15), s, places));
-        }
+    if (l->bits == 3) LLMQ__F(top_bits)(w->row[0] + at + u, m, top);
+    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        own.row[lag] = w->row[lag] + at;
+        if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
+        LLMQ_MEMCPY(copy[lag], own.row[lag], u);
+        own.row[lag] = copy[lag];
     }
+    LLMQ__F(strands)(g, &own, 0, top, u, 0, m, all);
+    LLMQ_MEMCPY(e, all + k, n);
 }
 #endif
 
@@ -4545,10 +4553,9 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
 #if !LLMQ_NO_TRELLIS
     for (; n && g->trellis; n -= take, j += take, e += take) {
-        int8_t own[1][320];
         take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
-        LLMQ__F(untwist)(l, g, w, 1, j, take, own);
-        for (cols = 0; cols < take; cols += 32) LLMQ__B(stb)(e + cols, LLMQ__D(plain)(LLMQ__B(ldb)(own[0] + cols)));
+        LLMQ__F(untwist)(t, l, g, w, j, take, e);
+        for (cols = 0; cols < take && LLMQ__OFFSET; cols += 32) LLMQ__B(stb)(e + cols, LLMQ__D(plain)(LLMQ__B(ldb)(e + cols)));
     }
 #endif
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
@@ -4561,7 +4568,7 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
         } else {
             uint8_t code[192], above[192];
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
-            if (codes == code) LLMQ__F(unpack)(l, unit, m, code, above);
+            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
             else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
         }
@@ -4663,7 +4670,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
         if (g->trellis) { /* whole units, whatever the runs */
 #if !LLMQ_NO_TRELLIS
             n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
-            LLMQ__F(untwist)(l, g, w, 4, j, n, e);
+            for (i = 0; i < 4; i++) LLMQ__F(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
         } else {
             for (i = 0; i < 4; i++)
