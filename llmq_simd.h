@@ -4701,7 +4701,8 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
    those on floats, and more, with a suffix for each group so that instruction sets can share them.
    LLMQ__BYTES:
      bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
-               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes at p, >> s in the lower and >> s + d in the upper half, & mask;
+               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
+               at p, >> s in the lower and >> s + d in the upper half, & mask;
                st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
    LLMQ__DOTS:
      tab       points of one coordinate, coded for dot():  tab_of(p) takes 64 int8 points;
