@@ -1451,7 +1451,7 @@ LLMQ__WORD __m512i llmq__zsome(const uint8_t *p, uint32_t n) { return _mm512_mas
 LLMQ__WORD void llmq__zload_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
 {
     const uint32_t bits = llmq__zbits(kind), u = llmq__zfield(kind, m), half = u / 2;
-    const __mmask64 upper = ~(((uint64_t)1 << half) - 1);
+    const __mmask64 upper = half < 64 ? ~(((uint64_t)1 << half) - 1) : 0;
     uint8_t plane[64];
     v[0] = v[1] = _mm512_setzero_si512();
     if (bits != 1) v[0] = llmq__zsome(unit, u);
@@ -4984,7 +4984,7 @@ LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top
     LLMQ_MEMSET(top, 0, 64);
     if (all == 2 * u) { /* as it is, and shifted */
         LLMQ_MEMCPY(in, plane, u);
-        LLMQ_MEMCPY(top, in, u);
+        LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
         LLMQ__B(stb)(in, LLMQ__B(part)(LLMQ__B(ldb)(in), 1, 0x7f));
         LLMQ_MEMCPY(top + u, in, u);
         return;

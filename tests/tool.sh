@@ -95,7 +95,7 @@ check "an importance matrix" "$tool" quantize $model "$work/im.llmq" --format g3
 check "which is the diagonal of the sums" test "$(cmp -l "$work/im.llmq" "$work/diagonal.llmq" | wc -l)" -lt 200
 "$tool" plan $model --hessian "$work/sums" --ratio 0.25 --rows 1 --out "$work/recipe" > "$work/plan.out" 2> /dev/null
 check "plan: stored bits are 2.25 + 2 R" grep -qE '2\.(7[0-4]|750)[0-9]* bits a weight' "$work/plan.out"
-check "plan: every layer has a line" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] g[24] 64 hadamard ' "$work/recipe")" = 28
+check "plan: every layer has a line" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] t[24] 64 hadamard ' "$work/recipe")" = 28
 "$tool" quantize $model "$work/mixed.llmq" --recipe "$work/recipe" > /dev/null 2>&1
 check "quantize --recipe" test "$("$tool" inspect "$work/mixed.llmq" | grep -c ' g4 ')" = "$(grep -c ' g4 ' "$work/recipe")"
 TSV=1 "$tool" rank $model --hessian "$work/sums" --text $text --tokens 256 2> /dev/null > "$work/rank"
@@ -179,9 +179,9 @@ TSV=1 "$tool" compare $model --text $text --tokens 1024 --abits 32 --key x --for
     sed -n 's/^eval\.x\.\([a-z]*\)\.kl\t/\1 /p' > "$work/rules"
 check "linear is better than uniform and aptq: $(tr '\n' ' ' < "$work/rules")" awk '{ v[$1] = $2 } END { exit !(v["linear"] > 0 && v["linear"] < v["uniform"] && v["linear"] < v["aptq"]) }' "$work/rules"
 plan="$tool plan $model --bpw 3.6 --alpha $work/alpha --rows 1"
-$plan --pin wv=g8 --least layers.0=g4 --tie 0 -o "$work/pinned" > /dev/null 2>&1
+$plan --pin wv=g8 --least layers.0=t4 --tie 0 -o "$work/pinned" > /dev/null 2>&1
 check "pins" test "$(grep -c '\.wv g8 ' "$work/pinned")" = 4
-check "minima" test "$(grep -cE '^layers\.0\.w[a-z0-9]+ (g4|v2n256|g5|g6|g8) ' "$work/pinned")" = 7
+check "minima" test "$(grep -cE '^layers\.0\.w[a-z0-9]+ (t4|g5|g6|g8) ' "$work/pinned")" = 7
 $plan --tie 1 -o "$work/tied" > /dev/null 2>&1
 check "tied inputs" test "$(awk '/\.w[qkv13] / { sub(/\.w[qkv] /, ".a "); sub(/\.w[13] /, ".f "); print $1, $2 }' "$work/tied" | sort -u | wc -l)" = 8
 $plan --tensor-types "$work/types" -o "$work/x" > /dev/null 2>&1
@@ -191,7 +191,7 @@ $plan --measure $text --tokens 64 -o "$work/x" > "$work/measured" 2> /dev/null
 check "measured layers" test "$(grep -cE '^layers\.[0-3]\.w[qkvo123] ' "$work/measured")" = 28
 TSV=1 "$tool" linearity $model --alpha "$work/alpha" --text $text --tokens 256 --recipes 4 --below 2 --key x > "$work/linear" 2> /dev/null
 check "linearity prints keys" test "$(grep -cE $'^eval\\.x\\.linearity\\.(([0-5]\\.(bpw|foretold|kl))|r2|below\\.r2)\t-?[0-9.e+-]+$' "$work/linear")" = 20
-check "a size below the least" says "the least these formats need" "$tool" plan $model --bpw 2 --alpha "$work/alpha" --rows 1
+check "a size below the least" says "the least these formats need" "$tool" plan $model --bpw 1 --alpha "$work/alpha" --rows 1
 check "a size without room for the rest" says "without its linear layers" "$tool" plan $model --size 100k --alpha "$work/alpha" --rows 1
 check "no size" says "one of --size, --bpw" "$tool" plan $model --alpha "$work/alpha"
 check "linear without coefficients" says "needs --alpha" "$tool" plan $model --bpw 3 --rule linear
