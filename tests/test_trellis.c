@@ -194,7 +194,7 @@ static void test_formats(void)
             continue;
         }
         seen++;
-        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128 && f.zeros == 0 && f.unit > 0.0f);
+        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128 && f.zeros == 0 && bits_of(f.unit) == bits_of(trellis_format[i].unit));
         CHECK_EQ(f.n, 1u << (f.bits - 1 + trellis_format[i].parities));
         CHECK(memcmp(f.points, trellis_format[i].points, f.n) == 0);
         for (k = 0; k < 4; k++) {
@@ -249,7 +249,7 @@ static void test_refused_formats(void)
             check_at("%s, refused %lu", f.name, (unsigned long)k);
             if (k == 0) f.bits++;
             if (k == 1) f.bits--;
-            if (k == 2) f.bits = 5;
+            if (k == 2) f.bits = 5, f.n = 1u << (4 + trellis_format[i].parities);
             if (k == 3) f.zeros = 1;
             if (k == 4) f.n *= 2;
             if (k == 5) f.p = 2;
@@ -774,22 +774,27 @@ static double error_of(const llmq_tensor *t, const float *w)
     return relative(error_energy(decoded, w, n), energy(w, n));
 }
 
-/* How far are the codes of a tensor above the best for its scales, in units of which errors count? Columns `step` apart; the sum of all,
-   relative. */
-static double excess(const llmq_tensor *t, const float *w, uint32_t step, double *worst)
+/* How far are the codes of a tensor above the best for its scales, or for the first ones that the encoder tries, rms / unit? In units of
+   the scales, in which errors count. Columns `step` apart; the sum of all, relative. */
+static double excess(const llmq_tensor *t, const float *w, int tried, uint32_t step, double *worst)
 {
     double all = 0.0, best = 0.0, x[256], scale[256];
-    uint32_t j, r, first;
+    uint32_t j, r, first, g, n;
     read_tensor(t);
+    for (r = 0; r < t->rows && tried; r++)
+        for (g = 0; g < ref.groups; g++) {
+            n = least(ref.group, t->cols - g * ref.group);
+            ref.scale[r * ref.groups + g] = (float)(check_sqrt(energy(w + r * t->cols + g * ref.group, n) / n) / (double)t->format.unit);
+        }
     *worst = 0.0;
     for (first = 0; first < t->rows; first += ref.length[first])
         for (j = 0; j < t->cols; j += step) {
             double own = 0.0, lowest;
             for (r = 0; r < ref.length[first]; r++) {
-                double unit = (double)ref.scale[(first + r) * ref.groups + j / ref.group];
-                double error = ((double)w[(first + r) * t->cols + j] - (double)number_at(first + r, j)) / unit;
-                x[r] = (double)w[(first + r) * t->cols + j] / unit;
-                scale[r] = 1.0;
+                double unit = (double)ref.scale[(first + r) * ref.groups + j / ref.group], error;
+                x[r] = unit > 0.0 ? (double)w[(first + r) * t->cols + j] / unit : 0.0;
+                scale[r] = unit > 0.0 ? 1.0 : 0.0; /* a row that codes do nothing for has scale 0 */
+                error = x[r] - scale[r] * ref.point[(first + r) * t->cols + j];
                 own += error * error;
             }
             lowest = least_error(index_of(t), x, scale, ref.length[first]);
@@ -815,10 +820,32 @@ static void test_excess(void)
             normal_numbers(weights, (size_t)rows[k] * cols, 1.0, 0.0);
             for (j = 0; j < rows[k] * cols; j++) weights[j] *= (float)(1u << j / cols % 3);
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_DEFAULT);
-            more = excess(&t, weights, step, &worst);
+            more = excess(&t, weights, 0, step, &worst);
             check_at("%s, %lu rows: %.4f %% above the least error, at worst %.3f %%", t.format.name, (unsigned long)rows[k], 100 * more, 100 * worst);
             if (figures) printf("%s\n", check_where);
-            CHECK(rows[k] == 1 || more <= (rows[k] < 5 ? 0.6 : rows[k] < 50 ? 0.25 : rows[k] < 128 ? 0.06 : 0.02));
+            CHECK(more <= (rows[k] < 3 ? 3.0 : rows[k] < 5 ? 0.6 : rows[k] < 50 ? 0.25 : rows[k] < 128 ? 0.06 : 0.02));
+        }
+}
+
+/* One round, for scales that are known beforehand: codes of short rings are the best there are, to rounding; those of long ones, whose
+   ends are found by a search with open ends, nearly so. */
+static void test_first_round(void)
+{
+    static const uint32_t rows[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 23, 31, 40, 64, 128, 255 };
+    uint32_t i, k, j;
+    for (i = 0; i < TRELLIS_FORMATS; i++)
+        for (k = strong(i) * (i % 3); k < COUNT(rows); k += 1 + 2 * strong(i)) {
+            uint32_t cols = rows[k] < 13 ? 40 : 80, step = rows[k] < 13 ? 1 : strong(i) ? 9 : 3, shorter = rows[k] < 4 * trellis_format[i].memory;
+            llmq_tensor t = open_tensor(i, 32, rows[k], cols, NULL, records);
+            double more, worst;
+            if (skipped()) continue;
+            normal_numbers(weights, (size_t)rows[k] * cols, 1.0, 0.0);
+            for (j = 0; j < rows[k] * cols; j++) weights[j] *= (float)(1u << j / cols % 3);
+            encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_FAST);
+            more = excess(&t, weights, 1, step, &worst);
+            check_at("%s, %lu rows, first round: %.5f %% above the least error, at worst %.4f %%", t.format.name, (unsigned long)rows[k], 100 * more, 100 * worst);
+            if (figures) printf("%s\n", check_where);
+            CHECK(shorter ? worst <= 1e-4 && more <= 1e-6 : more <= (rows[k] < 50 ? 0.2 : rows[k] < 100 ? 0.04 : 0.015));
         }
 }
 
@@ -854,7 +881,7 @@ static void test_precision(void)
 static void test_shapes(void)
 {
     static const struct { uint32_t rows, cols, group; double most; } shape[] = { /* most: times the best of the format */
-        { 128, 64, 32, 1.02 }, { 128, 17, 0, 1.03 }, { 40, 100, 32, 1.08 }, { 12, 100, 64, 1.3 }, { 5, 100, 0, 2.1 }, { 140, 1, 0, 1.05 }, { 300, 33, 32, 1.04 }
+        { 128, 64, 32, 1.02 }, { 128, 17, 0, 1.1 }, { 40, 100, 32, 1.08 }, { 12, 100, 64, 1.3 }, { 5, 100, 0, 2.1 }, { 140, 1, 0, 1.05 }, { 300, 33, 32, 1.04 }
     };
     static const double best[TRELLIS_FORMATS] = { 0.2818, 0.0751, 0.0199, 0.00514, 0.0711, 0.0184, 0.0047 };
     uint32_t i, k;
@@ -911,7 +938,7 @@ static void test_same(void)
             memset(&o, 0, sizeof o);
             o.effort = strong(i) ? LLMQ_EFFORT_FAST : (int)(i + k) % 3;
             normal_numbers(weights, (size_t)rows[k] * stride, 1.0, 0.1);
-            for (r = 0; r < rows[k]; r++) weights[r * stride] *= r % 7 == 0 ? 50.0f : 1.0f;
+            for (r = 0; r < rows[k]; r++) weights[r * stride] *= r % 7 == 0 ? 50.0f : 1.0f, weights[r * stride + cols + r % 3] = float_of(0x7fc00000u);
             fill_bytes(records, sizeof records, 0xee), fill_bytes(workspace, need + 4, 0xff);
             CHECK_EQ(llmq_encode(&t, records, 0, rows[k], weights, stride, &o, workspace, need, NULL), LLMQ_OK);
             CHECK(records[size] == 0xee && ((uint8_t *)workspace)[need] == 0xff);
@@ -1072,8 +1099,8 @@ static double row_error(const llmq_tensor *t, uint32_t r, const float *w)
     return relative(scaled[0], scaled[1]);
 }
 
-/* Kinds of rows, and what is known of their errors: never more than the row itself, for scales fit the codes; and where a row is not
-   small beside others of its ring (which decide how it is coded, as their errors count for more), little. */
+/* Kinds of rows, and what is known of their errors: never more than the row itself, for scales fit the codes; and little, however small
+   it is beside others of its ring. */
 static void test_unusual(void)
 {
     static const double good[5] = { 0, 0.36, 0.105, 0.03, 0.008 };
@@ -1116,9 +1143,9 @@ static void test_unusual(void)
             for (count = 0, r = 0; r < rows; r++) {
                 error = row_error(&t, r, weights);
                 if (kind != 8) CHECK(error <= 1.0 + 1e-4);
-                if ((kind == 9 || kind == 12) && ((r > 10 && r < 50) || r > 70)) CHECK(error < good[t.format.bits] * 1.7);
+                if (kind == 5 || kind == 9 || kind == 12) CHECK(error < good[t.format.bits] * 1.7);
                 if (kind == 0 && r % 3 == 0) CHECK(!(error > 0.0));
-                if ((kind == 5 && r % 3 != 1) || (kind == 3 && r == 7) || (kind == 12 && r < 60) || (kind == 0 && r % 3 == 0)) continue;
+                if ((kind == 3 && r == 7) || (kind == 0 && r % 3 == 0)) continue;
                 mean += error, count++;
             }
             mean /= count;
@@ -1138,7 +1165,7 @@ static void test_zero_group_beside_giants(void)
     for (i = 0; i < TRELLIS_FORMATS; i++) {
         llmq_tensor t = open_tensor(i, 32, 128, 64, NULL, records);
         if (skipped()) continue;
-        normal_numbers(weights, 128 * 64, 1e-25, 0.0);
+        normal_numbers(weights, 128 * 64, 1e-33, 0.0);
         for (r = 0; r < 128; r++)
             for (j = 0; j < 32; j++) weights[r * 64 + j] *= r % 2 ? 1.0f : 1024.0f;
         for (j = 0; j < 32; j++) weights[5 * 64 + j] = 0.0f;
@@ -1146,7 +1173,7 @@ static void test_zero_group_beside_giants(void)
         read_tensor(&t);
         memcpy(decoded, ref.scale, sizeof(float) * 256);
         memcpy(saved, ref.point, 128 * 64);
-        for (j = 32; j < 64; j++) weights[5 * 64 + j] = weights[5 * 64 + j] * 1e30f * 1e25f;
+        for (j = 32; j < 64; j++) weights[5 * 64 + j] = weights[5 * 64 + j] * 1e33f * 1e35f;
         encode_rows(&t, 0, 128, weights, LLMQ_EFFORT_FAST);
         read_tensor(&t);
         check_at("%s, a zero group in a row of giants", t.format.name);
@@ -1411,6 +1438,7 @@ int main(int argc, char **argv)
     figures = argc > 1 && strcmp(argv[1], "figures") == 0;
     test_least();
     test_excess();
+    test_first_round();
     test_precision();
     test_shapes();
     test_same();

@@ -244,8 +244,8 @@ def least_errors(f, rows, cols, seed):
 
 def format_text(f):
     lags = ", ".join("{ %s }" % ", ".join(str(v) for v in own + [-1]) for own in f.lags)
-    return '    { "%s", %d, %d, %d, %d, { %s }, {\n%s } }' % (
-        f.name, f.id, f.bits, f.parities, f.memory, lags, c_lines([str(p) for p in f.points]))
+    return '    { "%s", %d, %d, %d, %d, %sf, { %s }, {\n%s } }' % (
+        f.name, f.id, f.bits, f.parities, f.memory, f.unit, lags, c_lines([str(p) for p in f.points]))
 
 
 def hash_text(f, index):
@@ -309,6 +309,7 @@ def main():
 static const struct {
     const char *name;
     uint32_t id, bits, parities, memory;
+    float unit;
     int8_t lags[4][6];
     int8_t points[128];
 } trellis_format[TRELLIS_FORMATS] = {
