@@ -75,8 +75,8 @@
        activation         llmq_activation_size: 4 cols, + 1.03 cols of codes  transform, and about 3
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
+         of a trellis     4 cols + 4 group for each of 128 to 255 rows, 30 KB (256 states: 100 KB)  about 5 (states + 8 points) a round, four rounds
        sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
-         of a trellis     600 cols, and 30 KB (256 states: 100 KB)            about 5 (states + 8 points) a round, four rounds
        with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols / 2 a weight; cols^3 / 6 to prepare
          of a trellis     the same; 12 cols a row for 512 rows                as much, and twice the search
        sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
@@ -419,7 +419,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes, one after the other, no padding.
      raw      cols numbers, little-endian.
      grid, trellis   first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
-              Then the codes, b = ceil(log2 n) bits each. Each group starts a new vector of p numbers: a group of L
+              Then the codes, b bits each; of a grid b = ceil(log2 n). Each group starts a new vector of p numbers: a group of L
               columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. u4, u6, u8: last the zeros of the groups, a
               byte each. Codes are numbered
               through the row and stored in units of M = 128, fewer in the last. A unit is planes, one after the other: b is
@@ -1183,7 +1183,7 @@ struct llmq_kernels {
     void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
 #endif
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
-    /* Viterbi's algorithm for up to LLMQ_LANES = 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
+    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
        0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
        state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
        first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
@@ -2109,13 +2109,13 @@ static uint32_t llmq__table(const llmq_format *f) { return (uint32_t)1 << (f->ta
 
 static int llmq__format_ok(const llmq_format *f)
 {
-    if (f->taps[0])
-        return f->points && f->p == 1 && f->bits >= 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f) && f->unit > 0.0f && f->unit <= 3.4e38f
-               && (f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3]) >> (LLMQ__MEMORY + 1) == 0 && llmq__group_ok(f->group);
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros;
-    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->unit > 0.0f && f->unit <= 3.4e38f
-           && llmq__group_ok(f->group) && f->zeros <= (f->p == 1 && f->bits <= 8 ? 1 : 0);
+    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
+    if (!(f->unit > 0.0f && f->unit <= 3.4e38f) || !llmq__group_ok(f->group)) return 0;
+    if (f->taps[0])
+        return f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f)
+               && (f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3]) >> (LLMQ__MEMORY + 1) == 0;
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
@@ -3071,13 +3071,14 @@ LLMQ__APART void llmq__products(const llmq__encoder *e, const float *x, uint32_t
 {
     LLMQ__EXACT
     const llmq_format *f = e->format;
+    const uint16_t *code = e->code;
     float lane[LLMQ__LANES];
     int32_t squares = 0;
     uint32_t i, k, dims, p = f->p;
     *den = 0.0f;
     LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
-        const int8_t *point = f->points + e->code[i / p] * (size_t)p;
+        const int8_t *point = f->points + *code++ * (size_t)p;
         dims = llmq__min(p, n - i);
         for (k = 0; k < dims; k++) {
             int32_t v = point[k];
@@ -3254,17 +3255,26 @@ LLMQ__APART uint16_t llmq__encode_steps(const llmq__encoder *e, float *x, uint32
     return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own);
 }
 
-/* OR a code into a zeroed row. */
-static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t code)
+/* OR codes first ... first + n - 1 into a zeroed row: a plane at a time, in runs that stay in one unit (with pairs in one half of it), and
+   in one of its bit fields. */
+static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
 {
-    llmq__place at = llmq__find_code(l, first);
-    uint32_t bits, width, bytes;
-    uint8_t *plane = row_codes + at.unit;
-    code <<= at.shift;
-    for (bits = at.bits; bits; bits -= width, code >>= width, plane += bytes) {
-        width = llmq__plane_width(bits);
-        bytes = llmq__plane_bytes(at.room, width);
-        plane[at.k % bytes] |= (uint8_t)((code & (((uint32_t)1 << width) - 1)) << at.k / bytes * width);
+    uint32_t bits, width, mask, bytes, byte, shift, run, room, i;
+    int32_t down;
+    for (; n; n -= room, first += room, code += room) {
+        llmq__place at = llmq__find_code(l, first);
+        uint8_t *plane = row_codes + at.unit;
+        room = llmq__min(n, at.room - at.k);
+        for (bits = at.bits, down = -(int32_t)at.shift; bits; bits -= width, down += (int32_t)width, plane += bytes) {
+            width = llmq__plane_width(bits);
+            mask = ((uint32_t)1 << width) - 1;
+            bytes = llmq__plane_bytes(at.room, width);
+            byte = at.k % bytes;
+            shift = at.k / bytes * width;
+            for (i = 0; i < room; byte = 0, shift += width)
+                for (run = llmq__min(room, i + bytes - byte); i < run; i++, byte++)
+                    plane[byte] = (uint8_t)(plane[byte] | ((down < 0 ? (uint32_t)code[i] << -down : (uint32_t)code[i] >> down) & mask) << shift);
+        }
     }
 }
 
@@ -3300,8 +3310,7 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
         if (f->zeros) scale = llmq__encode_steps(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zeros + k);
         else scale = llmq__encode_group(e, e->row + j, n, exponent, effort);
         llmq__store16(row + 2 * k, scale);
-        for (k = 0; k < llmq__ceil_div(n, f->p); k++)
-            llmq__pack(row + e->layout.scales, &e->layout, first + k, e->code[k]);
+        llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
     }
     return LLMQ_OK;
 }
@@ -3406,8 +3415,8 @@ typedef struct llmq__weaver {
     float *strip;           /* what is searched: steps of LLMQ__LANES numbers in units of the points */
     float *scale;           /* of each row in the group */
     int32_t *exponent;      /* of each row, and then of each row in the group: what it was divided by */
-    uint16_t *choice, *index;
-    uint8_t *parity, *code; /* parity: for each state and the bit before it */
+    uint16_t *choice, *code, *index; /* code, index: of the group, a row after the other */
+    uint8_t *parity;        /* for each state and the bit before it */
 } llmq__weaver;
 
 static uint32_t llmq__memory(const llmq_format *f)
@@ -3443,17 +3452,15 @@ LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *
     a->scale = (float *)llmq__spend(purse, rows, sizeof(float));
     a->exponent = (int32_t *)llmq__spend(purse, 2 * rows, sizeof(int32_t));
     a->choice = (uint16_t *)llmq__spend(purse, most * a->states, sizeof(uint16_t));
+    a->code = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
     a->index = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
     a->parity = (uint8_t *)llmq__spend(purse, 2 * (size_t)a->states, 1);
-    a->code = (uint8_t *)llmq__spend(purse, rows, group);
     if (!made) return 0;
     for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
     for (i = 0; i < 2 * (size_t)a->states; i++) {
         uint32_t k, v;
-        for (a->parity[i] = 0, k = 0; k < a->parities; k++) {
-            for (v = (uint32_t)i & t->format.taps[k]; v & (v - 1);) v = (v & (v - 1)) & ((v & (v - 1)) - 1); /* two bits at a time */
-            a->parity[i] |= (uint8_t)((v != 0) << k);
-        }
+        for (a->parity[i] = 0, k = 0; k < a->parities; k++)
+            for (v = (uint32_t)i & t->format.taps[k]; v; v &= v - 1) a->parity[i] ^= (uint8_t)(1u << k);
     }
     return made;
 }
@@ -3559,14 +3566,13 @@ LLMQ__APART void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t st
     uint32_t i, l, before[LLMQ__LANES];
     for (i = a->ring.rows; i-- > 0;) {
         size_t at = (size_t)llmq__turn(a, start, i) * a->group + k;
-        uint8_t *code = a->code + at;
-        uint16_t *index = a->index + at;
+        uint16_t *code = a->code + at, *index = a->index + at;
         llmq__weave_back(a, i, lanes, state, before);
         x -= LLMQ__LANES;
         for (l = 0; l < lanes; l++) {
             uint32_t best = llmq__weave_nearest(points, n, sets, parity[before[l]], x[l]);
             index[l] = (uint16_t)best;
-            code[l] = (uint8_t)(best >> parities << 1 | (before[l] & 1));
+            code[l] = (uint16_t)(best >> parities << 1 | (before[l] & 1));
             state[l] = before[l] >> 1;
         }
     }
@@ -3579,56 +3585,18 @@ LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, u
     uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = round % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
-        if (round == 0 && !llmq__weave_short(a)) {
+        if (round > 0) {
+            for (l = 0; l < lanes; l++)
+                for (state[l] = 0, i = 0; i < a->memory; i++)
+                    state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
+        } else if (!llmq__weave_short(a)) {
             llmq__weave_fill(a, cols, j + k, lanes, rows - a->warm, 2 * a->warm);
             llmq__weave_start(a, lanes, state);
         }
-        for (l = 0; l < lanes && round; l++)
-            for (state[l] = 0, i = 0; i < a->memory; i++)
-                state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
         llmq__weave_fill(a, cols, j + k, lanes, start, rows);
         if (round == 0 && llmq__weave_short(a)) llmq__weave_try(a, lanes, state);
         llmq__weave_search(a, lanes, rows, state);
         llmq__weave_codes(a, state, start, lanes, k);
-    }
-}
-
-/* As llmq__products, whose divisions by a format's p take longer than all else here. */
-LLMQ__APART void llmq__weave_products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
-{
-    LLMQ__EXACT
-    float lane[LLMQ__LANES];
-    int32_t squares = 0;
-    uint32_t i;
-    *den = 0.0f;
-    LLMQ_MEMSET(lane, 0, sizeof lane);
-    for (i = 0; i < n; i++) {
-        int32_t v = e->format->points[e->code[i]];
-        lane[i % LLMQ__LANES] += x[i] * (float)v;
-        squares += v * v;
-        if (squares >> 30) *den += (float)squares, squares = 0;
-    }
-    *num = llmq__lane_sum(lane);
-    *den += (float)squares;
-}
-
-/* OR codes [first, first + n) into a zeroed row: a plane at a time, in runs that stay in one unit, and in one of its bit fields. */
-static void llmq__weave_pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint8_t *code)
-{
-    uint32_t bits, width, bytes, byte, shift, done, run, room, i;
-    for (; n; n -= room, first += room, code += room) {
-        llmq__place at = llmq__find_code(l, first);
-        uint8_t *plane = row_codes + at.unit;
-        room = llmq__min(n, at.room - at.k);
-        for (bits = at.bits, done = 0; bits; bits -= width, done += width, plane += bytes) {
-            width = llmq__plane_width(bits);
-            bytes = llmq__plane_bytes(at.room, width);
-            byte = at.k % bytes;
-            shift = at.k / bytes * width;
-            for (i = 0; i < room; byte = 0, shift += width)
-                for (run = llmq__min(room, i + bytes - byte); i < run; i++, byte++)
-                    plane[byte] = (uint8_t)(plane[byte] | (code[i] >> done & (((uint32_t)1 << width) - 1)) << shift);
-        }
     }
 }
 
@@ -3654,7 +3622,7 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
         llmq__weave_round(a, cols, j, n, round);
         for (r = 0; r < rows; r++) {
             a->e->code = a->index + (size_t)r * a->group;
-            (a->e->weight ? llmq__products_weighted : llmq__weave_products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
+            (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
             if (last) a->scale[r] = fit;
             else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
@@ -3671,7 +3639,7 @@ LLMQ__APART void llmq__weave_group(llmq__weaver *a, const llmq_tensor *t, uint32
     for (r = 0; r < rows; r++) {
         uint8_t *row = out + r * t->row_size;
         llmq__store16(row + 2 * g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
-        llmq__weave_pack(row + a->e->layout.scales, &a->e->layout, j, n, a->code + (size_t)r * a->group);
+        llmq__pack(row + a->e->layout.scales, &a->e->layout, j, n, a->code + (size_t)r * a->group);
     }
 }
 
@@ -4855,9 +4823,9 @@ LLMQ__APART void llmq__feed_vector(llmq__feeder *a, uint32_t s, uint32_t dims)
     if (dims == f->p) a->e->kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->room, a->e->code);
     else for (r = 0; r < a->room; r++) a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
     for (r = 0; r < a->rows; r++) {
-        uint32_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
+        uint16_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
-        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, index, code);
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, index, 1, &code);
         for (j = 0; j < dims; j++) {
             float *error = &a->error[(size_t)(s + j) * a->room + r];
             *error = llmq__short(*error - (float)point[j] * a->row[r].scale);
@@ -4909,7 +4877,7 @@ LLMQ__APART void llmq__feed_column(llmq__feeder *a, uint32_t s, uint32_t dims)
     for (r = 0; r < a->rows; r++) {
         size_t at = r % rows * (size_t)feed->group + r / rows;
         float *error = &a->error[s * (size_t)a->room + r];
-        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], feed->code[at]);
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1, feed->code + at);
         *error = llmq__short(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
     }
 }

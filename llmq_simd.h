@@ -307,9 +307,10 @@ LLMQ__PLAIN void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t
     const llmq__ring ring = llmq__ring_of(t->rows, r);
     uint32_t lag, at = r;
     w->row[0] = t->data + (size_t)r * t->row_size;
+    if (!t->format.taps[0]) return;
     if (above && r > ring.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MEMORY * sizeof *w->row);
     else
-        for (lag = 1; lag <= LLMQ__MEMORY && t->format.taps[0]; lag++) {
+        for (lag = 1; lag <= LLMQ__MEMORY; lag++) {
             at = (at > ring.first ? at : ring.first + ring.rows) - 1;
             w->row[lag] = t->data + (size_t)at * t->row_size;
         }
@@ -1383,20 +1384,15 @@ LLMQ__WORD void llmq__zturn16(__m512i *v)
 #if !LLMQ_NO_TRELLIS
 /* ---- blocks of 256 columns of 16 neighbouring rows of a trellis, behind those that they depend on ---- */
 
-/* In the order of llmq__ztaps; bits of a code 1 to 4, then 2 to 4 with 256 states. */
+/* In the order of llmq__trellis(). */
 enum {
     LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S, LLMQ__KIND_T4S
 };
 #define LLMQ__ZBACK 8                   /* rows of memory, at most */
 #define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
 
-LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity)
-{
-    static const uint16_t taps[7][4] = { { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
-                                         { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
-    return taps[kind - LLMQ__KIND_T1][parity];
-}
-LLMQ__WORD uint32_t llmq__zbits(int kind) { return kind < LLMQ__KIND_T2S ? (uint32_t)(kind - LLMQ__KIND_T1) + 1 : (uint32_t)(kind - LLMQ__KIND_T2S) + 2; }
+LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
+LLMQ__WORD uint32_t llmq__zbits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
 
 /* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
 LLMQ__WORD __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
@@ -2346,7 +2342,6 @@ LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, cons
 /* The products of trellises are one template, trellis_SET(bits, taps, ...), of constants. A last parity that is the lowest bit of
    the code itself stays below the others of the code; LLMQ__MADE are the parities that are not so. */
 #define LLMQ__MADE(t2, t3) ((t3) ? 4u - ((t3) == 1) : 3u - ((t2) == 1))
-#define LLMQ__ID_T1 60 /* ids follow each other, as here */
 #define LLMQ__TRELLIS(name, set, bits, taps)                                                                                    \
     static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)                \
     {                                                                                                                           \
@@ -2361,15 +2356,13 @@ LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, cons
     LLMQ__TRELLIS(t2s, set, 2, LLMQ__TAPS_T2S)                                                                                  \
     LLMQ__TRELLIS(t3s, set, 3, LLMQ__TAPS_T3S)                                                                                  \
     LLMQ__TRELLIS(t4s, set, 4, LLMQ__TAPS_T4S)                                                                                  \
-    static int llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                                  \
+    static void llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                                 \
     {                                                                                                                           \
         static llmq__field_product *const field[] = { llmq__t1_##set, llmq__t2_##set, llmq__t3_##set, llmq__t4_##set,           \
                                                       llmq__t2s_##set, llmq__t3s_##set, llmq__t4s_##set };                      \
-        if (f->id - LLMQ__ID_T1 >= sizeof field / sizeof *field) return 0;                                                      \
         u->unit = 0;                                                                                                            \
-        u->field = field[f->id - LLMQ__ID_T1];                                                                                  \
+        u->field = field[llmq__trellis(f) - 1];                                                                                 \
         LLMQ_MEMCPY(u->table, f->points, f->n);                                                                                 \
-        return 1;                                                                                                               \
     }
 #endif
 #endif
@@ -2600,7 +2593,10 @@ LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
     uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
 #if !LLMQ_NO_TRELLIS
-    if (f->taps[0]) return llmq__trellis_units_dsp(f, u);
+    if (f->taps[0]) {
+        llmq__trellis_units_dsp(f, u);
+        return 1;
+    }
 #endif
     if (!llmq__units_fit(t, kind)) return 0;
     u->unit = unit[kind];
@@ -2829,7 +2825,8 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
     llmq__units u;
     int kind = llmq__kind(&t->format, -128);
 #if !LLMQ_NO_TRELLIS
-    if (t->format.taps[0] && llmq__trellis_units_mve(&t->format, &u)) {
+    if (t->format.taps[0]) {
+        llmq__trellis_units_mve(&t->format, &u);
         llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
         return;
     }
@@ -5099,6 +5096,17 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const
     return LLMQ__Q(add4)(total, LLMQ__Q(mul4)(LLMQ__Q(cvt4)(sum), both));
 }
 
+/* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
+LLMQ__WORD void LLMQ__F(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__F(four) *s)
+{
+    LLMQ__D(as) x = LLMQ__D(lda)(q);
+    s->bias = LLMQ__D(bias)(s->bias, x);
+    s->a = LLMQ__D(dot)(s->a, LLMQ__B(ldb)(e[0] + k), x);
+    s->b = LLMQ__D(dot)(s->b, LLMQ__B(ldb)(e[1] + k), x);
+    s->c = LLMQ__D(dot)(s->c, LLMQ__B(ldb)(e[2] + k), x);
+    s->d = LLMQ__D(dot)(s->d, LLMQ__B(ldb)(e[3] + k), x);
+}
+
 /* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
 LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
 {
@@ -5114,12 +5122,7 @@ LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, co
             from = rest;
         }
         if (coded) {
-            LLMQ__D(as) x = LLMQ__D(lda)(from);
-            s.bias = LLMQ__D(bias)(s.bias, x);
-            s.a = LLMQ__D(dot)(s.a, LLMQ__B(ldb)(e[0] + k), x);
-            s.b = LLMQ__D(dot)(s.b, LLMQ__B(ldb)(e[1] + k), x);
-            s.c = LLMQ__D(dot)(s.c, LLMQ__B(ldb)(e[2] + k), x);
-            s.d = LLMQ__D(dot)(s.d, LLMQ__B(ldb)(e[3] + k), x);
+            LLMQ__F(add32)(e, k, from, &s);
         } else {
             LLMQ__D(ws) x = LLMQ__D(ldw)(from);
             s.bias = LLMQ__D(biasw)(s.bias, x);
@@ -5182,14 +5185,7 @@ LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_ac
     LLMQ__F(four) s = b->sum;
     uint32_t c, k;
     for (c = 0; c < LLMQ__RING_UNIT; c += step) {
-        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) {
-            LLMQ__D(as) v = LLMQ__D(lda)(x->q + j + k);
-            s.bias = LLMQ__D(bias)(s.bias, v);
-            s.a = LLMQ__D(dot)(s.a, LLMQ__B(ldb)(e[0] + k), v);
-            s.b = LLMQ__D(dot)(s.b, LLMQ__B(ldb)(e[1] + k), v);
-            s.c = LLMQ__D(dot)(s.c, LLMQ__B(ldb)(e[2] + k), v);
-            s.d = LLMQ__D(dot)(s.d, LLMQ__B(ldb)(e[3] + k), v);
-        }
+        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) LLMQ__F(add32)(e, k, x->q + j + k, &s);
         if (j + k != run->end) continue;
         b->total = LLMQ__F(finish)(b->total, LLMQ__F(sums)(&s), x, row, run);
         LLMQ__F(clear)(&s);
@@ -6004,7 +6000,7 @@ LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
     const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
     int8_t one[4][64];
     uint32_t k, i, turned;
-    g->kind = (strong ? LLMQ__KIND_T2S - 2 : LLMQ__KIND_T1 - 1) + (int)f->bits;
+    g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
     for (k = 0; k < 64; k++) {
         i = k; /* of t2 and t1 */
         if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 15) | (k >> 1 & 16);
