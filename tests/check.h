@@ -185,6 +185,16 @@ static inline double check_normal(void)
     return u * check_sqrt(2.0 * check_exponential() / s);
 }
 
+static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static inline uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; } /* a / b, rounded up */
+
+/* Normal numbers with this mean, both times scale. */
+static inline void normal_numbers(float *x, size_t n, double scale, double mean)
+{
+    size_t i;
+    for (i = 0; i < n; i++) x[i] = (float)((check_normal() + mean) * scale);
+}
+
 /* ---- floats: their bits, and what two rows of them have in common -------------------------------------------------- */
 
 static inline uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }

@@ -27,7 +27,6 @@ static float product[MAX_COUNT][MAX_ROWS + 3], repeated[MAX_COUNT][MAX_ROWS + 3]
 static uint8_t records[MAX_ROWS * (MAX_COLS + 2 * MAX_GROUPS)], one_record[MAX_COLS + 2 * MAX_GROUPS];
 static llmq_activation act[MAX_COUNT], act2[MAX_COUNT];
 
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static float larger(float a, float b) { return a > b ? a : b; }
 static int is_nan(float x) { return (bits_of(x) & 0x7fffffffu) > 0x7f800000u; }
 static int is_finite(float x) { return (bits_of(x) & 0x7f800000u) != 0x7f800000u; }

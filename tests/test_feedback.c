@@ -22,7 +22,6 @@ static const char *const raws[] = { "f32", "f16", "bf16" };
 static const int8_t odd_points[24] = { -90, 10, -20, -90, -60, 40, 0, 0, 0, 70, 90, 9, 70, -80, -30, 70, -80, -30, 0, 0, 0, 0, 0, 0 };
 
 static float power(int e) { return (float)ldexp(1.0, e); }
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static size_t packed(size_t i, size_t j) { return i < j ? j * (j + 1) / 2 + i : i * (i + 1) / 2 + j; }
 
 /* Memory of exactly so many bytes, all of them ones (NaN), with a guard behind. */
@@ -48,12 +47,6 @@ static void give(void *p, size_t size)
 {
     CHECK(guarded(p, size));
     free(p);
-}
-
-static void normal_numbers(float *x, size_t n, double scale)
-{
-    size_t i;
-    for (i = 0; i < n; i++) x[i] = (float)(check_normal() * scale);
 }
 
 /* Table i of those that run here; NULL behind the last. */
@@ -795,7 +788,7 @@ static void encode(const llmq_tensor *t, const float *w, const llmq_feedback *f,
 static float *new_weights(uint32_t rows, uint32_t cols)
 {
     float *w = (float *)take((size_t)rows * cols * sizeof(float));
-    normal_numbers(w, (size_t)rows * cols, 0.02);
+    normal_numbers(w, (size_t)rows * cols, 0.02, 0.0);
     return w;
 }
 
@@ -1283,7 +1276,7 @@ static void test_gain(int print)
     for (k = 0; k < N; k++) natural &= f.column[k] == k; /* equal diagonals stay where they are, so one f serves both orders */
     CHECK(natural);
     check_seed(114);
-    normal_numbers(w, (size_t)GAIN_ROWS * N, 1.0);
+    normal_numbers(w, (size_t)GAIN_ROWS * N, 1.0, 0.0);
     if (print && !tsv) printf("Error of layer outputs, AR(1) inputs with rho = 0.9, 1024 columns: feedback's gain\n");
     for (i = 0; i < (print ? COUNT(all) : 7); i++) {
         double db = gain(all[i].format, &f, w);

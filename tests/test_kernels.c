@@ -83,7 +83,6 @@ static void crashed(int signal_number)
 
 static int skipped(void) { return KERNELS_ONE_IN > 1 && check_below(KERNELS_ONE_IN) != 0; }
 
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* ---- places ----------------------------------------------------------------------------------------------------------- */
 

@@ -16,12 +16,6 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 
-static void normal_numbers(float *x, size_t n, double scale)
-{
-    size_t i;
-    for (i = 0; i < n; i++) x[i] = (float)(check_normal() * scale);
-}
-
 static int all_bytes(const void *p, int byte, size_t n)
 {
     const uint8_t *b = (const uint8_t *)p;
@@ -102,7 +96,7 @@ static void random_block(block *b, uint32_t tokens, uint32_t dim, uint32_t head,
     shape.tokens = tokens, shape.dim = dim, shape.head = head, shape.queries = queries, shape.out = out;
     shape.causal = 1, shape.rope = LLMQ_ROPE_HALVES;
     if (n + 2 * (size_t)tokens * half > COUNT(numbers)) exit(2);
-    normal_numbers(numbers, n, 1.0);
+    normal_numbers(numbers, n, 1.0, 0.0);
     for (s = 0; s < tokens; s++)
         for (i = 0; i < half; i++) {
             double angle = s * 0.5 / (1.0 + 3.0 * i);

@@ -29,13 +29,6 @@ static float product[MAX_COUNT][MAX_ROWS + 3], again[MAX_COUNT][MAX_ROWS + 3];
 static float workspace[1 << 19]; /* the largest encoder: a row of 140,000, and as many codes twice */
 static llmq_transform rotate;
 
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
-static void normal_numbers(float *x, size_t n, double scale)
-{
-    size_t i;
-    for (i = 0; i < n; i++) x[i] = (float)(check_normal() * scale);
-}
 
 /* Activations: which numbers they are matters little, and these are quickly made. */
 static void even_numbers(float *x, size_t n, double scale)
@@ -196,7 +189,6 @@ typedef struct reference {
 
 static reference ref;
 
-static uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 static uint32_t reference_codes(const llmq_format *f, uint32_t cols)
 {
@@ -557,7 +549,7 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
     float weight[MAX_ROWS];
     double total = 0.0;
     uint32_t r, j, wrong = 0;
-    normal_numbers(weight, t->rows, 1.0);
+    normal_numbers(weight, t->rows, 1.0, 0.0);
     memset(sum, 0, sizeof sum);
     memset(size, 0, sizeof size);
     for (r = r0; r < r1; r++) {
@@ -1078,8 +1070,8 @@ static void check_encoding(uint32_t format, uint32_t group, uint32_t cols, int r
     size_t need = llmq_transform_work_size(&t.transform, cols);
     double lost = 0.0;
     records[rows * t.row_size] = 0x5a;
-    normal_numbers(weights, cols, 0.02);
-    normal_numbers(weights + cols, cols, 3.0);
+    normal_numbers(weights, cols, 0.02, 0.0);
+    normal_numbers(weights + cols, cols, 3.0, 0.0);
     encode(&t, 0, rows, weights, cols, bounded ? LLMQ_EFFORT_DEFAULT : LLMQ_EFFORT_FAST);
     CHECK_EQ(records[rows * t.row_size], 0x5a);
     for (r = 0; r < rows; r++) {
@@ -1255,7 +1247,7 @@ static void test_mixed_groups(void)
     uint32_t i, j;
     for (i = 3; i < BUILTIN; i++) {
         llmq_tensor t = open_tensor(i, 64, 192, 1, NULL);
-        normal_numbers(weights, 192, 1.0);
+        normal_numbers(weights, 192, 1.0, 0.0);
         for (j = 0; j < 64; j++) weights[j] *= 1e18f, weights[j + 64] *= 1e-18f;
         encode(&t, 0, 1, weights, 192, LLMQ_EFFORT_DEFAULT);
         read_record(&t.format, 192, records);
@@ -1313,7 +1305,7 @@ static void test_scale_invariance(void)
         for (s = 0; s < COUNT(shift); s++) {
             llmq_tensor t = open_tensor(i, all_groups[i % COUNT(all_groups)], 300, 1, s % 2 ? &rotate : NULL);
             float factor = float_of((uint32_t)(127 + shift[s]) << 23);
-            normal_numbers(weights, 300, 1.0);
+            normal_numbers(weights, 300, 1.0, 0.0);
             encode(&t, 0, 1, weights, 300, (int)s % 3);
             memcpy(saved, records, t.row_size);
             for (j = 0; j < 300; j++) weights[j] *= factor;
@@ -1340,7 +1332,7 @@ static void test_not_finite_weights(void)
                 size_t need = llmq_encode_work_size(&t);
                 llmq_error error;
                 memset(&error, 0x55, sizeof error);
-                normal_numbers(weights, 4 * 172, 1.0);
+                normal_numbers(weights, 4 * 172, 1.0, 0.0);
                 encode(&t, 0, 4, weights, 172, 0);
                 memcpy(saved, records, sizeof saved); /* as it should be */
                 memset(records, 0xee, sizeof records);
@@ -1371,7 +1363,7 @@ static double effort_error(uint32_t format, uint32_t group, int effort)
     uint32_t r;
     check_seed(99);
     for (r = 0; r < 24; r++) {
-        normal_numbers(weights, 256, 1.0);
+        normal_numbers(weights, 256, 1.0, 0.0);
         encode(&t, 0, 1, weights, 256, effort);
         CHECK_EQ(llmq_tensor_decode(&t, 0, decoded, NULL, 0), LLMQ_OK);
         lost += error_energy(weights, decoded, 256);
@@ -1427,7 +1419,7 @@ static void test_best(void)
         llmq_tensor t = open_tensor(format[i], 64, 256, 1, NULL);
         double lost = 0.0, bound = 0.0;
         for (r = 0; r < 8; r++) {
-            normal_numbers(weights, 256, 1.0);
+            normal_numbers(weights, 256, 1.0, 0.0);
             encode(&t, 0, 1, weights, 256, LLMQ_EFFORT_BEST);
             CHECK_EQ(llmq_tensor_decode(&t, 0, decoded, NULL, 0), LLMQ_OK);
             lost += error_energy(weights, decoded, 256);
@@ -1445,7 +1437,7 @@ static void test_ranges_and_append(void)
     for (i = 0; i < FORMATS - 1; i++) {
         llmq_tensor t = open_tensor(i, 64, cols, 5, i % 2 ? &rotate : NULL), grown;
         size_t need = llmq_encode_work_size(&t), size = 5 * t.row_size;
-        normal_numbers(weights, 5 * stride, 1.0);
+        normal_numbers(weights, 5 * stride, 1.0, 0.0);
         encode(&t, 0, 5, weights, stride, 0);
         memcpy(saved, records, size);
         memset(records, 0xee, sizeof records);
@@ -1480,7 +1472,7 @@ static void test_append_errors(void)
     uint8_t *copy = saved;
     memset(records, 0xee, size);
     check_at("llmq_tensor_append");
-    normal_numbers(weights, 100, 1.0);
+    normal_numbers(weights, 100, 1.0, 0.0);
     CHECK_EQ(llmq_tensor_append(NULL, records, size, weights, NULL, workspace, need), LLMQ_E_ARG);
     CHECK_EQ(llmq_tensor_append(&t, NULL, size, weights, NULL, workspace, need), LLMQ_E_ARG);
     CHECK_EQ(llmq_tensor_append(&t, copy, size, weights, NULL, workspace, need), LLMQ_E_ARG);
@@ -1518,7 +1510,7 @@ static void test_progress(void)
     memset(&options, 0, sizeof options);
     options.progress = log_progress;
     options.context = &log;
-    normal_numbers(weights, 600, 1.0);
+    normal_numbers(weights, 600, 1.0, 0.0);
     encode(&t, 0, 6, weights, 100, 0);
     memcpy(saved, records, 6 * t.row_size);
     memset(&log, 0, sizeof log);
@@ -1544,7 +1536,7 @@ static void test_encode_errors(void)
     check_at("llmq_encode");
     memset(&options, 0, sizeof options);
     memset(records, 0xee, sizeof records);
-    normal_numbers(weights, 200, 1.0);
+    normal_numbers(weights, 200, 1.0, 0.0);
     CHECK_EQ(llmq_encode(NULL, records, 0, 2, weights, 100, NULL, workspace, need, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_encode(&t, NULL, 0, 2, weights, 100, NULL, workspace, need, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_encode(&t, saved, 0, 2, weights, 100, NULL, workspace, need, NULL), LLMQ_E_ARG);
@@ -1676,7 +1668,7 @@ static void test_long_rows(void)
         f = get_format(format[i], group[i]);
         check_at("140,000 columns, %s", f.name);
         CHECK_EQ(llmq_tensor_init(&t, &f, &rotate, 1, LONG, long_record, sizeof long_record), LLMQ_OK);
-        normal_numbers(long_row, LONG, 1.0);
+        normal_numbers(long_row, LONG, 1.0, 0.0);
         CHECK_EQ(llmq_encode(&t, long_record, 0, 1, long_row, LONG, NULL, workspace, sizeof workspace, NULL), LLMQ_OK);
         CHECK_EQ(llmq_tensor_decode(&t, 0, long_output, workspace, sizeof workspace), LLMQ_OK);
         CHECK(error_energy(long_row, long_output, LONG) <= 1.03 * builtin[format[i]].mse * energy(long_row, LONG));

@@ -52,14 +52,6 @@ static uint8_t records[1 << 18];
 static llmq_transform rotate;
 
 static int skipped(void) { return TRELLIS_ONE_IN > 1 && check_below(TRELLIS_ONE_IN) != 0; }
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
-static void normal_numbers(float *x, size_t n, double scale, double mean)
-{
-    size_t i;
-    for (i = 0; i < n; i++) x[i] = (float)((check_normal() + mean) * scale);
-}
 
 static llmq_format get_format(uint32_t i, uint32_t group)
 {

@@ -29,15 +29,7 @@ static float product[MAX_COUNT * (MAX_ROWS + 3)], again[MAX_COUNT * (MAX_ROWS + 
 static uint8_t records[MAX_ROWS * 2 * MAX_COLS], saved[MAX_ROWS * 2 * MAX_COLS];
 static llmq_transform rotate;
 
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 static int finite_bits(uint32_t u) { return (u & 0x7f800000u) != 0x7f800000u; }
-
-static void normal_numbers(float *x, size_t n, double scale, double mean)
-{
-    size_t i;
-    for (i = 0; i < n; i++) x[i] = (float)((check_normal() + mean) * scale);
-}
 
 static llmq_format get_format(uint32_t i, uint32_t group)
 {
