@@ -1236,10 +1236,13 @@ LLMQ__WORD void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *c
 }
 LLMQ__WORD __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
 LLMQ__WORD uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+#pragma GCC diagnostic push /* at -O0 this one is a macro of gcc, whose mask is a short of -1 */
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 LLMQ__WORD __m512 llmq__near16_avx512(__m512 least, __m512 x, __m512 y)
 {
     return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a); /* the lesser magnitude, without its sign; of a NaN and a number the number */
 }
+#pragma GCC diagnostic pop
 LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
