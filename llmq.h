@@ -153,15 +153,19 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays (34.0 KB less
-                         on a Cortex-M4 at -Os, as are all these sizes; `make size`)
-   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only (23.7 KB), for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out section 12 (2.5 KB of its reading half)
-   LLMQ_NO_VECTOR_GRIDS  1: leave out the built-in grids with p > 1 (3.4 KB of tables)
-   LLMQ_NO_TRELLIS       1: leave out the trellis formats (1.3 KB; 5.6 KB with the encoder)
-   LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text (0.5 KB)
+   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays
+   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only, for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leave out section 12
+   LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text
+   LLMQ_NO_ACTIVATION_OPTIONS   1: leave out llmq_activations_prepare and what goes with it: activations are then those of
+                         llmq_activation_prepare, and there are no zero points to them
+   LLMQ_FORMATS          the built-in formats that are kept, from the constants LLMQ_WITH_... below, or-ed together; default
+                         LLMQ_WITH_ALL. Those left out are unknown: llmq_format_find does not find them, llmq_format_at passes over them, a
+                         bundle that has one is LLMQ_E_UNSUPPORTED. Code goes with the last format that needs it. Custom grids always work
+   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 2,
+                         the steps of section 3 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
+                         0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
-   LLMQ_MAX_STEPS        steps a transform can have, 1 ... 8 (default 8): 8 bytes each in every tensor view
    LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included
    LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 13). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
@@ -181,18 +185,52 @@
 #ifndef LLMQ_NO_BUNDLE
 #define LLMQ_NO_BUNDLE 0
 #endif
-#ifndef LLMQ_NO_VECTOR_GRIDS
-#define LLMQ_NO_VECTOR_GRIDS 0
-#endif
-#ifndef LLMQ_NO_TRELLIS
-#define LLMQ_NO_TRELLIS 0
-#endif
 #ifndef LLMQ_NO_STRINGS
 #define LLMQ_NO_STRINGS 0
+#endif
+#ifndef LLMQ_NO_ACTIVATION_OPTIONS
+#define LLMQ_NO_ACTIVATION_OPTIONS 0
 #endif
 #ifndef LLMQ_ALLOW_INEXACT
 #define LLMQ_ALLOW_INEXACT 0
 #endif
+
+/* For LLMQ_FORMATS: the built-in formats of section 4, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
+#define LLMQ_WITH_F32           0x0000001
+#define LLMQ_WITH_F16           0x0000002
+#define LLMQ_WITH_BF16          0x0000004
+#define LLMQ_WITH_G2            0x0000008
+#define LLMQ_WITH_G3            0x0000010
+#define LLMQ_WITH_G4            0x0000020
+#define LLMQ_WITH_G5            0x0000040
+#define LLMQ_WITH_G6            0x0000080
+#define LLMQ_WITH_G8            0x0000100
+#define LLMQ_WITH_V2N16         0x0000200
+#define LLMQ_WITH_V2N64         0x0000400
+#define LLMQ_WITH_V2N256        0x0000800
+#define LLMQ_WITH_V3N64         0x0001000
+#define LLMQ_WITH_V3N512        0x0002000
+#define LLMQ_WITH_V4N256        0x0004000
+#define LLMQ_WITH_U4            0x0008000
+#define LLMQ_WITH_U6            0x0010000
+#define LLMQ_WITH_U8            0x0020000
+#define LLMQ_WITH_T1            0x0040000
+#define LLMQ_WITH_T2            0x0080000
+#define LLMQ_WITH_T3            0x0100000
+#define LLMQ_WITH_T4            0x0200000
+#define LLMQ_WITH_T2S           0x0400000
+#define LLMQ_WITH_T3S           0x0800000
+#define LLMQ_WITH_T4S           0x1000000
+#define LLMQ_WITH_RAW           0x0000007  /* f32 f16 bf16 */
+#define LLMQ_WITH_GRIDS         0x00001f8  /* g2 ... g8 */
+#define LLMQ_WITH_VECTOR_GRIDS  0x0007e00  /* v2n16 ... v4n256 */
+#define LLMQ_WITH_ZEROS         0x0038000  /* u4 u6 u8 */
+#define LLMQ_WITH_TRELLISES     0x1fc0000  /* t1 ... t4s */
+#define LLMQ_WITH_ALL           0x1ffffff
+#ifndef LLMQ_FORMATS
+#define LLMQ_FORMATS LLMQ_WITH_ALL
+#endif
+
 #ifndef LLMQ_MAX_STEPS
 #define LLMQ_MAX_STEPS 8
 #endif
@@ -301,6 +339,7 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
    (a + b, a - b) at distance 1, 2, 4 ...; then for each position j of a run, the m numbers at j are multiplied by the
    Paley matrix, terms added in ascending order; at last everything is multiplied by 1 / sqrt(m 2^k).
    A NaN or infinity makes its whole block NaN or infinite. */
+#if LLMQ_MAX_STEPS > 0
 #define LLMQ_DEFAULT_BLOCK 1024
 
 /* Length of the first block that n numbers are cut into; max_block a power of two <= 32768, 0 for the default.
@@ -314,6 +353,7 @@ LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
+#endif
 
 /* ---- 3. Transform ---------------------------------------------------------------------------------------------------
 
@@ -329,6 +369,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
                                                                   each of cols / B; what is left of cols stays as it is [R13]
    The signs of the first matter: without them a row with a mean of 1 sigma piles sqrt(n) sigma on one coefficient, and its error
    grows fivefold. Data of all steps stand one after the other, in the order of the steps, little-endian, at any address. */
+#if LLMQ_MAX_STEPS > 0
 #define LLMQ_STEP_HADAMARD 1
 #define LLMQ_STEP_SMOOTH   2
 #define LLMQ_STEP_PERMUTE  3
@@ -356,6 +397,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *
 
 /* One LLMQ_STEP_HADAMARD; max_block 0 for the default. An impossible max_block is reported by the first use. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block);
+#else
+typedef struct llmq_transform {
+    uint32_t count;  /* 0: the identity, the only one */
+} llmq_transform;
+#endif
 
 /* What llmq_transform_apply computes from a vector v of cols numbers. */
 #define LLMQ_TO_ACTIVATION 0  /* T v:    an activation into the basis of the tensor */
@@ -542,6 +588,7 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
                                                             void *mem, size_t mem_size);
 
+#if !LLMQ_NO_ACTIVATION_OPTIONS
 /* Other ways to choose scales and codes; llmq_activation_prepare is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
    asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = high / N - low / N with N = 2^b - 1 steps (254 of 8 bits),
                z = -low * (1 / scale) and q = x' * (1 / scale), rounded, q limited to -z ... N - z. The zero point is taken off
@@ -575,6 +622,7 @@ LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activatio
 /* llmq_activation_prepare for count vectors, x[i * stride ...], with options. Errors and cost: as there, or twice the cost. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o,
                                                              uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
+#endif
 
 /* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations. Each row is decoded
    once for up to eight activations. Raw tensors need float activations.
@@ -1116,7 +1164,9 @@ typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
 
 /* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, and those of the transform's steps. */
+#if LLMQ_MAX_STEPS > 0
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
+#endif
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
 
 /* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
@@ -1162,12 +1212,14 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 struct llmq_kernels {
     const char *name;
     uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
+#if LLMQ_MAX_STEPS > 0
     /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
     void (*signs)(float *v, uint32_t n, uint32_t seed);
     /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
     void (*butterflies)(float *x, uint32_t n, float norm);
     /* the dense step of a block with an odd factor, for `lanes` of its positions (section 2); work: m * lanes numbers */
     void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+#endif
     /* codes -levels ... levels of n numbers with one scale, which is returned (section 6) */
     float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
     /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
@@ -1182,7 +1234,7 @@ struct llmq_kernels {
     /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
     void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
 #endif
-#if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
+#if !LLMQ_NO_ENCODER && ((LLMQ_FORMATS) & LLMQ_WITH_TRELLISES) != 0
     /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
        0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
        state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
@@ -1231,8 +1283,17 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 #if LLMQ_NO_ENCODER && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs the encoder"
 #endif
-#if LLMQ_MAX_STEPS < 1 || LLMQ_MAX_STEPS > 8
-#error "llmq: LLMQ_MAX_STEPS is 1 to 8"
+#if LLMQ_MAX_STEPS < 0 || LLMQ_MAX_STEPS > 8
+#error "llmq: LLMQ_MAX_STEPS is 0 to 8"
+#endif
+#if LLMQ_MAX_STEPS == 0 && !LLMQ_NO_CALIBRATION
+#error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs transforms (LLMQ_MAX_STEPS 1 to 8)"
+#endif
+#if (LLMQ_FORMATS) <= 0 || ((LLMQ_FORMATS) & ~LLMQ_WITH_ALL) != 0
+#error "llmq: LLMQ_FORMATS is one or more of LLMQ_WITH_..."
+#endif
+#if defined(LLMQ_NO_VECTOR_GRIDS) || defined(LLMQ_NO_TRELLIS)
+#error "llmq: LLMQ_FORMATS replaces LLMQ_NO_VECTOR_GRIDS and LLMQ_NO_TRELLIS"
 #endif
 #if defined(__FAST_MATH__) && !LLMQ_ALLOW_INEXACT
 #error "llmq: -ffast-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
@@ -1287,9 +1348,17 @@ LLMQ__FLUSHING_OFF
 #define LLMQ__APART static
 #endif
 
+/* Is a built-in format kept, or any of a group of them? Formats that are crafted by hand are held to it as well, so that what follows
+   from it is known when the code is compiled. */
+#define LLMQ__HAS(name) (((LLMQ_FORMATS) & LLMQ_WITH_##name) != 0)
+#define LLMQ__TRELLISES LLMQ__HAS(TRELLISES)
+#define LLMQ__ZEROS LLMQ__HAS(ZEROS)
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+typedef char llmq__formats[(LLMQ_FORMATS) > 0 ? 1 : -1]; /* an unknown name is 0 to the preprocessor, but an error to the compiler */
 
 /* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
 
@@ -1316,6 +1385,7 @@ static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); ret
 static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
 static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
+#if LLMQ_MAX_STEPS > 0
 static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
 {
 #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -1324,6 +1394,7 @@ static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
     for (; n > 0; n--, b += 4) *x++ = llmq__load_float(b);
 #endif
 }
+#endif
 #if !LLMQ_NO_ENCODER
 static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
@@ -1338,7 +1409,6 @@ static size_t llmq__size(uint32_t v) { return (uint32_t)(size_t)v == v ? (size_t
 
 static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
-static int llmq__is_power_of_2(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
 static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
@@ -1405,6 +1475,9 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
     return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u); /* 2^32 / golden ratio, odd */
 }
 
+#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 2 handles together */
+
+#if LLMQ_MAX_STEPS > 0 || !LLMQ_NO_ENCODER
 /* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
 static float llmq__sqrt(float x)
 {
@@ -1417,11 +1490,14 @@ static float llmq__sqrt(float x)
     root = (root + 1) >> 1;                                           /* a root is never half-way */
     return llmq__bits_float(((e + 125) / 2 << 23) + root);            /* the leading bit of root adds 1 to the exponent */
 }
+#endif
 
 /* ---- 2. Hadamard -------------------------------------------------------------------------------------------------- */
+#if LLMQ_MAX_STEPS > 0
 
 #define LLMQ__MAX_BASE 128  /* largest Paley base: its dense step costs as many additions a number */
-#define LLMQ__LANES 16      /* positions that the dense step handles together, and partial sums of a float dot product */
+
+static int llmq__is_power_of_2(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
 
 static int llmq__is_prime(uint32_t v)
 {
@@ -1556,8 +1632,43 @@ LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *w
     }
     return LLMQ_OK;
 }
+#endif /* LLMQ_MAX_STEPS */
 
 /* ---- 3. Transform ------------------------------------------------------------------------------------------------- */
+#if LLMQ_MAX_STEPS == 0
+
+static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
+{
+    (void)cols;
+    return t->count ? LLMQ_E_LIMIT : LLMQ_OK;
+}
+
+#if !LLMQ_NO_BUNDLE
+static int llmq__transform_data_ok(const llmq_transform *t) { return t->count == 0; }
+#endif
+
+static int llmq__transform_same(const llmq_transform *a, const llmq_transform *b) { return a->count == b->count; }
+
+LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
+{
+    (void)t, (void)cols;
+    return 0;
+}
+
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+{
+    (void)t, (void)cols, (void)work, (void)work_size;
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols, void *work,
+                                          size_t work_size, const llmq_kernels *kernels)
+{
+    (void)work, (void)work_size, (void)kernels;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    return t ? llmq__transform_check(t, cols) : LLMQ_OK;
+}
+#else
 
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block)
 {
@@ -1771,35 +1882,45 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
         status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work, work_size, llmq__kernels(kernels));
     return status;
 }
+#endif /* LLMQ_MAX_STEPS */
 
 /* ---- 4. Format ---------------------------------------------------------------------------------------------------- */
 
 /* ---- tables: made by tests/gen/grids.py ---- */
+#if LLMQ__HAS(G2)
 /* grid g2: p=1 n=4, MSE 0.11748 */
 #define LLMQ__UNIT_G2 46.344799f
 static const int8_t llmq__g2[4] = {
     -70,-21,21,70
 };
+#endif
 
+#if LLMQ__HAS(G3)
 /* grid g3: p=1 n=8, MSE 0.034549 */
 #define LLMQ__UNIT_G3 40.905211f
 static const int8_t llmq__g3[8] = {
     -88,-55,-31,-10,10,31,55,88
 };
+#endif
 
+#if LLMQ__HAS(G4)
 /* grid g4: p=1 n=16, MSE 0.0095062 */
 #define LLMQ__UNIT_G4 38.135293f
 static const int8_t llmq__g4[16] = {
     -104,-79,-62,-48,-36,-25,-15,-5,5,15,25,36,48,62,79,104
 };
+#endif
 
+#if LLMQ__HAS(G5)
 /* grid g5: p=1 n=32, MSE 0.0025192 */
 #define LLMQ__UNIT_G5 29.718139f
 static const int8_t llmq__g5[32] = {
     -97,-80,-69,-60,-53,-47,-41,-36,-31,-26,-22,-18,-14,-10,-6,-2,2,6,10,14,18,22,26,31,36,41,47,
     53,60,69,80,97
 };
+#endif
 
+#if LLMQ__HAS(G6)
 /* grid g6: p=1 n=64, MSE 0.00065736 */
 #define LLMQ__UNIT_G6 28.816499f
 static const int8_t llmq__g6[64] = {
@@ -1807,7 +1928,9 @@ static const int8_t llmq__g6[64] = {
     -15,-13,-11,-9,-7,-5,-3,-1,1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31,33,36,39,42,45,48,
     51,54,58,62,66,71,77,84,93,108
 };
+#endif
 
+#if LLMQ__HAS(G8) || LLMQ__ZEROS
 /* grid g8: p=1 n=256, MSE 8.8308e-05 */
 #define LLMQ__UNIT_G8 32.390000f
 static const int8_t llmq__g8[256] = {
@@ -1822,16 +1945,18 @@ static const int8_t llmq__g8[256] = {
     77,78,79,80,81,82,83,84,85,86,87,88,89,90,91,92,93,94,95,96,97,98,99,100,101,102,103,104,
     105,106,107,108,109,110,111,112,113,114,115,116,117,118,119,120,121,122,123,124,125,126,127
 };
+#endif
 
-#if !LLMQ_NO_VECTOR_GRIDS
-
+#if LLMQ__HAS(V2N16)
 /* grid v2n16: p=2 n=16, MSE 0.10758 */
 #define LLMQ__UNIT_V2N16 63.424928f
 static const int8_t llmq__v2n16[32] = {
     -127,3,-93,-73,-90,77,-61,1,-29,-48,-27,50,-22,-116,-16,117,0,0,29,-53,32,52,56,-1,61,-111,66,
     109,110,-44,112,39
 };
+#endif
 
+#if LLMQ__HAS(V2N64)
 /* grid v2n64: p=2 n=64, MSE 0.029773 */
 #define LLMQ__UNIT_V2N64 46.933175f
 static const int8_t llmq__v2n64[128] = {
@@ -1841,7 +1966,9 @@ static const int8_t llmq__v2n64[128] = {
     13,18,35,18,62,24,-46,25,-91,28,-22,33,-1,35,21,39,47,41,116,44,77,46,-40,48,-68,53,-18,58,
     6,58,30,59,-110,71,55,73,-43,83,-12,83,92,85,21,89,-77,112,51,114,-40,121,4
 };
+#endif
 
+#if LLMQ__HAS(V2N256)
 /* grid v2n256: p=2 n=256, MSE 0.007803 */
 #define LLMQ__UNIT_V2N256 38.329037f
 static const int8_t llmq__v2n256[512] = {
@@ -1865,7 +1992,9 @@ static const int8_t llmq__v2n256[512] = {
     -56,69,-39,69,37,71,11,72,-14,73,53,75,25,76,73,76,103,80,-96,80,-28,80,0,83,-69,85,-47,85,
     16,87,36,88,-14,92,55,97,3,99,-33,102,23,104,79,108,-12,109,-63,117,44,126,9,127,-32
 };
+#endif
 
+#if LLMQ__HAS(V3N64)
 /* grid v3n64: p=3 n=64, MSE 0.10148 */
 #define LLMQ__UNIT_V3N64 56.236421f
 static const int8_t llmq__v3n64[192] = {
@@ -1878,7 +2007,9 @@ static const int8_t llmq__v3n64[192] = {
     65,28,5,67,-17,39,74,-71,77,77,82,-68,80,3,-102,84,-16,-23,93,84,11,96,-73,-64,110,24,61,124,
     -47,18,125,26,-30
 };
+#endif
 
+#if LLMQ__HAS(V3N512)
 /* grid v3n512: p=3 n=512, MSE 0.027066 */
 #define LLMQ__UNIT_V3N512 40.268520f
 static const int8_t llmq__v3n512[1536] = {
@@ -1940,7 +2071,9 @@ static const int8_t llmq__v3n512[1536] = {
     43,97,22,78,100,-56,36,100,-49,-65,106,-16,56,109,14,-8,111,-66,-10,111,61,1,115,32,-43,118,
     -23,10,118,-15,-34,121,21,29
 };
+#endif
 
+#if LLMQ__HAS(V4N256)
 /* grid v4n256: p=4 n=256, MSE 0.096697 */
 #define LLMQ__UNIT_V4N256 48.829579f
 static const int8_t llmq__v4n256[1024] = {
@@ -1983,51 +2116,62 @@ static const int8_t llmq__v4n256[1024] = {
     -48,77,88,47,60,-16,88,67,-39,20,88,74,-20,-47,91,-62,-66,6,98,25,21,-71,102,-60,4,1,102,-23,
     50,53,103,-40,-28,-58,112,-19,-26,44,112,40,18,37,118,11,-43,-14,119,-7,31,-17
 };
-
 #endif
 
-#if !LLMQ_NO_TRELLIS
 /* Trellises, from tests/gen/trellis.c, with the MSE of an open search. */
 #define LLMQ__TAPS_T1 0x066, 0x026, 0x01a, 0x059
 #define LLMQ__UNIT_T1 75.46345f
+#if LLMQ__HAS(T1)
 static const int8_t llmq__t1[16] = { /* 0.28179, 0.52 dB; {1 2 5 6} {1 2 5} {1 3 4} {0 3 4 6} */
     -124, -101, -53, -48, -44, -44, -22, -22, 23, 19, 42, 45, 53, 54, 97, 127,
 };
+#endif
 #define LLMQ__TAPS_T2 0x03c, 0x016, 0x071, 0x000
 #define LLMQ__UNIT_T2 59.28129f
+#if LLMQ__HAS(T2)
 static const int8_t llmq__t2[16] = { /* 0.07511, 0.80 dB; {2 3 4 5} {1 2 4} {0 4 5 6} */
     -127, -84, -68, -51, -38, -26, -16, -6, 6, 16, 27, 38, 51, 68, 84, 127,
 };
+#endif
 #define LLMQ__TAPS_T3 0x022, 0x070, 0x001, 0x000
 #define LLMQ__UNIT_T3 46.74695f
+#if LLMQ__HAS(T3)
 static const int8_t llmq__t3[32] = { /* 0.01994, 1.06 dB; {1 5} {4 5 6} {0} */
     -127, -97, -78, -58, -70, -55, -42, -31, -43, -32, -22, -13, -22, -13, -4, 5,
     -4, 5, 13, 22, 13, 22, 32, 44, 32, 43, 55, 70, 58, 79, 97, 127,
 };
+#endif
 #define LLMQ__TAPS_T4 0x02c, 0x046, 0x001, 0x000
 #define LLMQ__UNIT_T4 38.83169f
+#if LLMQ__HAS(T4)
 static const int8_t llmq__t4[64] = { /* 0.00514, 1.19 dB; {2 3 5} {1 2 6} {0} */
     -127, -105, -91, -81, -72, -66, -61, -52, -57, -50, -45, -40, -45, -39, -34, -29,
     -34, -30, -26, -21, -25, -21, -17, -13, -17, -13, -10, -6, -9, -6, -2, 2,
     -2, 2, 6, 9, 6, 10, 14, 17, 13, 17, 21, 25, 21, 25, 30, 35,
     30, 35, 40, 46, 40, 45, 51, 58, 53, 62, 67, 73, 81, 91, 105, 126,
 };
+#endif
 #define LLMQ__TAPS_T2S 0x03a, 0x094, 0x08e, 0x161
 #define LLMQ__UNIT_T2S 52.87849f
+#if LLMQ__HAS(T2S)
 static const int8_t llmq__t2s[32] = { /* 0.07109, 0.56 dB; {1 3 4 5} {2 4 7} {1 2 3 7} {0 5 6 8} */
     -125, -88, -72, -82, -50, -54, -53, -42, -34, -28, -22, -26, -11, -13, -9, -1,
     3, 11, 13, 10, 25, 24, 27, 35, 46, 54, 52, 50, 80, 77, 89, 127,
 };
+#endif
 #define LLMQ__TAPS_T3S 0x050, 0x08a, 0x160, 0x001
 #define LLMQ__UNIT_T3S 42.98922f
+#if LLMQ__HAS(T3S)
 static const int8_t llmq__t3s[64] = { /* 0.01844, 0.72 dB; {4 6} {1 3 7} {5 6 8} {0} */
     -125, -101, -87, -79, -70, -60, -52, -45, -68, -59, -51, -46, -40, -35, -29, -27,
     -40, -35, -29, -26, -20, -18, -12, -10, -21, -17, -13, -10, -5, -2, 3, 5,
     -5, -2, 3, 5, 10, 13, 18, 21, 11, 13, 19, 21, 27, 30, 36, 40,
     27, 30, 36, 40, 46, 52, 60, 68, 48, 54, 61, 73, 78, 88, 101, 127,
 };
+#endif
 #define LLMQ__TAPS_T4S 0x02c, 0x0c2, 0x118, 0x001
 #define LLMQ__UNIT_T4S 35.78213f
+#if LLMQ__HAS(T4S)
 static const int8_t llmq__t4s[128] = { /* 0.00469, 0.80 dB; {2 3 5} {1 6 7} {3 4 8} {0} */
     -124, -106, -94, -86, -80, -75, -67, -62, -72, -65, -61, -57, -56, -51, -47, -45,
     -53, -52, -48, -45, -41, -41, -37, -35, -42, -40, -37, -35, -32, -30, -28, -27,
@@ -2056,33 +2200,79 @@ typedef struct llmq__builtin {
 } llmq__builtin;
 
 static const llmq__builtin llmq__builtins[] = {
+#if LLMQ__HAS(F32)
     { "f32",    0,             0.0f,               1,  32, 1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(F16)
     { "f16",    0,             0.0f,               LLMQ__ID_F16, 16, 1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(BF16)
     { "bf16",   0,             0.0f,               3,  16, 1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(G2)
     { "g2",     llmq__g2,      LLMQ__UNIT_G2,      24, 2,  1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(G3)
     { "g3",     llmq__g3,      LLMQ__UNIT_G3,      25, 3,  1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(G4)
     { "g4",     llmq__g4,      LLMQ__UNIT_G4,      26, 4,  1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(G5)
     { "g5",     llmq__g5,      LLMQ__UNIT_G5,      27, 5,  1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(G6)
     { "g6",     llmq__g6,      LLMQ__UNIT_G6,      28, 6,  1, 0, { 0 } },
+#endif
+#if LLMQ__HAS(G8)
     { "g8",     llmq__g8,      LLMQ__UNIT_G8,      29, 8,  1, 0, { 0 } },
-#if !LLMQ_NO_VECTOR_GRIDS
+#endif
+#if LLMQ__HAS(V2N16)
     { "v2n16",  llmq__v2n16,   LLMQ__UNIT_V2N16,   40, 4,  2, 0, { 0 } },
+#endif
+#if LLMQ__HAS(V2N64)
     { "v2n64",  llmq__v2n64,   LLMQ__UNIT_V2N64,   41, 6,  2, 0, { 0 } },
+#endif
+#if LLMQ__HAS(V2N256)
     { "v2n256", llmq__v2n256,  LLMQ__UNIT_V2N256,  42, 8,  2, 0, { 0 } },
+#endif
+#if LLMQ__HAS(V3N64)
     { "v3n64",  llmq__v3n64,   LLMQ__UNIT_V3N64,   43, 6,  3, 0, { 0 } },
+#endif
+#if LLMQ__HAS(V3N512)
     { "v3n512", llmq__v3n512,  LLMQ__UNIT_V3N512,  44, 9,  3, 0, { 0 } },
+#endif
+#if LLMQ__HAS(V4N256)
     { "v4n256", llmq__v4n256,  LLMQ__UNIT_V4N256,  45, 8,  4, 0, { 0 } },
 #endif
+#if LLMQ__HAS(U4)
     { "u4",     llmq__g8 + 120, 2.5f,              50, 4,  1, 1, { 0 } }, /* -8 ... 7 */
+#endif
+#if LLMQ__HAS(U6)
     { "u6",     llmq__g8 + 96, 10.5f,              51, 6,  1, 1, { 0 } }, /* -32 ... 31 */
+#endif
+#if LLMQ__HAS(U8)
     { "u8",     llmq__g8,      42.5f,              52, 8,  1, 1, { 0 } },
-#if !LLMQ_NO_TRELLIS
+#endif
+#if LLMQ__HAS(T1)
     { "t1",    llmq__t1,       LLMQ__UNIT_T1,      60, 1,  1, 0, { LLMQ__TAPS_T1 } },
+#endif
+#if LLMQ__HAS(T2)
     { "t2",    llmq__t2,       LLMQ__UNIT_T2,      61, 2,  1, 0, { LLMQ__TAPS_T2 } },
+#endif
+#if LLMQ__HAS(T3)
     { "t3",    llmq__t3,       LLMQ__UNIT_T3,      62, 3,  1, 0, { LLMQ__TAPS_T3 } },
+#endif
+#if LLMQ__HAS(T4)
     { "t4",    llmq__t4,       LLMQ__UNIT_T4,      63, 4,  1, 0, { LLMQ__TAPS_T4 } },
+#endif
+#if LLMQ__HAS(T2S)
     { "t2s",   llmq__t2s,      LLMQ__UNIT_T2S,     64, 2,  1, 0, { LLMQ__TAPS_T2S } },
+#endif
+#if LLMQ__HAS(T3S)
     { "t3s",   llmq__t3s,      LLMQ__UNIT_T3S,     65, 3,  1, 0, { LLMQ__TAPS_T3S } },
+#endif
+#if LLMQ__HAS(T4S)
     { "t4s",   llmq__t4s,      LLMQ__UNIT_T4S,     66, 4,  1, 0, { LLMQ__TAPS_T4S } },
 #endif
 };
@@ -2093,6 +2283,11 @@ static uint32_t llmq__ceil_log2(uint32_t n)
     while (((uint32_t)1 << b) < n) b++;
     return b;
 }
+
+/* What a format is, as far as any that is kept can be. */
+static int llmq__is_raw(const llmq_format *f) { return LLMQ__HAS(RAW) && !f->points; }
+static int llmq__is_trellis(const llmq_format *f) { return LLMQ__TRELLISES && f->taps[0] != 0; }
+static int llmq__has_zeros(const llmq_format *f) { return LLMQ__ZEROS && f->zeros != 0; }
 
 static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 1024); }
 
@@ -2105,17 +2300,17 @@ static uint32_t llmq__parities(const llmq_format *f)
 }
 
 /* Points that the format's table has. */
-static uint32_t llmq__table(const llmq_format *f) { return (uint32_t)1 << (f->taps[0] ? f->bits - 1 + llmq__parities(f) : f->bits); }
+static uint32_t llmq__table(const llmq_format *f) { return (uint32_t)1 << (llmq__is_trellis(f) ? f->bits - 1 + llmq__parities(f) : f->bits); }
 
 static int llmq__format_ok(const llmq_format *f)
 {
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points) return f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
+    if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
     if (!(f->unit > 0.0f && f->unit <= 3.4e38f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0])
-        return f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f)
+        return LLMQ__TRELLISES && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f)
                && (f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3]) >> (LLMQ__MEMORY + 1) == 0;
-    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (f->p == 1 && f->bits <= 8 ? 1 : 0);
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (LLMQ__ZEROS && f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
@@ -2201,10 +2396,10 @@ static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
     l.vectors = llmq__ceil_div(l.group, f->p);
     l.codes = cols / l.group * l.vectors + llmq__ceil_div(cols % l.group, f->p);
     l.scales = 2 * llmq__ceil_div(cols, l.group);
-    l.zeros = f->zeros ? l.scales / 2 : 0;
+    l.zeros = llmq__has_zeros(f) ? l.scales / 2 : 0;
     l.bits = f->bits;
-    l.unit = f->taps[0] ? LLMQ__RING_UNIT : LLMQ__UNIT;
-    l.pairs = f->bits == 3 && !f->taps[0];
+    l.unit = llmq__is_trellis(f) ? LLMQ__RING_UNIT : LLMQ__UNIT;
+    l.pairs = f->bits == 3 && !llmq__is_trellis(f);
     return l;
 }
 
@@ -2224,7 +2419,7 @@ LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
 {
     llmq__layout l;
     if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
-    if (!f->points) return llmq__size(cols * (f->bits / 8)); /* <= 2^26, as below: 16 bits a code */
+    if (llmq__is_raw(f)) return llmq__size(cols * (f->bits / 8)); /* <= 2^26, as below: 16 bits a code */
     l = llmq__row_layout(f, cols);
     return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit) + llmq__unit_bytes(&l, l.codes % l.unit) + l.zeros);
 }
@@ -2336,10 +2531,10 @@ static llmq__ring llmq__ring_of(uint32_t rows, uint32_t r)
 
 LLMQ_API uint32_t llmq_ring_start(const llmq_tensor *t, uint32_t r)
 {
-    return t->format.taps[0] ? llmq__ring_of(t->rows, r).first : r;
+    return llmq__is_trellis(&t->format) ? llmq__ring_of(t->rows, r).first : r;
 }
 
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
 /* The parities that the code `lag` rows above has a part in, a bit each. */
 static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 {
@@ -2404,7 +2599,7 @@ LLMQ__APART void llmq__points(const llmq_tensor *t, const llmq__layout *l, const
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
     uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
     if (t->format.taps[0]) {
         llmq__indices(t, l, row, first + in, count, e);
         return;
@@ -2427,7 +2622,7 @@ static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_
 LLMQ__APART void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
 {
     uint32_t i;
-    if (t->format.points) {
+    if (!llmq__is_raw(&t->format)) {
         int8_t e[LLMQ__CHUNK];
         llmq__points(t, l, row, j, count, e);
         for (i = 0; i < count; i++) v[i] = (float)e[i];
@@ -2468,7 +2663,7 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     for (j = 0; j < t->cols; j = end) {
         end = llmq__chunk_end(t, &l, j);
         llmq__numbers(t, &l, row, j, end - j, out + j);
-        if (t->format.points) {
+        if (!llmq__is_raw(&t->format)) {
             float scale = llmq__scale(row, j / l.group);
             for (i = j; i < end; i++) out[i] *= scale;
         }
@@ -2483,7 +2678,7 @@ LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, cons
     for (j = 0; j < t->cols; j = end) {
         end = llmq__chunk_end(t, l, j);
         llmq__numbers(t, l, row, j, end - j, v);
-        llmq__add_scaled(out + j, t->format.points ? weight * llmq__scale(row, j / l->group) : weight, v, end - j);
+        llmq__add_scaled(out + j, llmq__is_raw(&t->format) ? weight : weight * llmq__scale(row, j / l->group), v, end - j);
     }
 }
 
@@ -2520,7 +2715,7 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     (t->cols < 128 ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->read_row(t, row, out);
-    if (t->format.zeros) llmq__add_offsets(t, 0, row, row + 1, out);
+    if (llmq__has_zeros(&t->format)) llmq__add_offsets(t, 0, row, row + 1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
@@ -2530,7 +2725,7 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
 
 static uint32_t llmq__activation_group(const llmq_tensor *t)
 {
-    uint32_t g = t->format.points ? t->format.group : 0;
+    uint32_t g = llmq__is_raw(&t->format) ? 0 : t->format.group;
     return g ? g : 128;
 }
 
@@ -2623,14 +2818,7 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     return LLMQ_OK;
 }
 
-/* -- With options. -- */
-
-/* Codes of one scale: q + shift = x * inverse rounded, from least to most. */
-typedef struct llmq__codes {
-    float scale, inverse, least, most;
-    int32_t shift;
-} llmq__codes;
-
+#if !LLMQ_NO_ACTIVATION_OPTIONS || !LLMQ_NO_ENCODER
 /* Widens low ... high to hold x[0, n). Both become NaN, and stay it, if a number is not finite. */
 static void llmq__widen(const float *x, uint32_t n, float *low, float *high)
 {
@@ -2641,6 +2829,16 @@ static void llmq__widen(const float *x, uint32_t n, float *low, float *high)
         if ((llmq__float_bits(x[i]) & 0x7fffffffu) >= 0x7f800000u) *low = *high = llmq__bits_float(0x7fc00000u);
     }
 }
+#endif
+
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+/* -- With options. -- */
+
+/* Codes of one scale: q + shift = x * inverse rounded, from least to most. */
+typedef struct llmq__codes {
+    float scale, inverse, least, most;
+    int32_t shift;
+} llmq__codes;
 
 static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float low, float high)
 {
@@ -2789,6 +2987,7 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
     for (i = 0; i < count; i++) llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step), llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
+#endif
 
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
@@ -2872,7 +3071,7 @@ LLMQ__APART float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, con
         end = llmq__min(t->cols, j + l->group);
         LLMQ_MEMSET(lane, 0, sizeof lane);
         llmq__run_f32(t, l, row, j, end, x, lane);
-        total += llmq__lane_sum(lane) * (t->format.points ? llmq__scale(row, j / l->group) : 1.0f);
+        total += llmq__lane_sum(lane) * (llmq__is_raw(&t->format) ? 1.0f : llmq__scale(row, j / l->group));
     }
     return total;
 }
@@ -2959,14 +3158,14 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
         if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_BASIS;
-        if ((x[i].q != 0) != (x[0].q != 0) || (x[i].q && (x[i].group != x[0].group || !t->format.points))) return LLMQ_E_BASIS;
+        if ((x[i].q != 0) != (x[0].q != 0) || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format)))) return LLMQ_E_BASIS;
     }
     k = llmq__kernels(t->kernels);
     if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     for (i = 0; i < count; i++) {
-        if (t->format.zeros) llmq__add_zeros(t, &x[i], r0, r1, y + i * y_stride);
-        if (x[i].shift) llmq__add_shifts(t, &x[i], r0, r1, y + i * y_stride);
+        if (llmq__has_zeros(&t->format)) llmq__add_zeros(t, &x[i], r0, r1, y + i * y_stride);
+        if (!LLMQ_NO_ACTIVATION_OPTIONS && x[i].shift) llmq__add_shifts(t, &x[i], r0, r1, y + i * y_stride);
     }
     return LLMQ_OK;
 }
@@ -2984,7 +3183,7 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
     (llmq__small(r1 - r0, t->cols) ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->add_rows(t, weight, r0, r1, out);
-    if (t->format.zeros) llmq__add_offsets(t, weight, r0, r1, out);
+    if (llmq__has_zeros(&t->format)) llmq__add_offsets(t, weight, r0, r1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
@@ -3295,11 +3494,11 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
     int32_t exponent = 0;
     uint16_t scale;
     llmq_status status;
-    if (f->points) exponent = llmq__normalise(w, t->cols, e->row);
+    if (!llmq__is_raw(f)) exponent = llmq__normalise(w, t->cols, e->row);
     else LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
     status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
     if (status != LLMQ_OK) return status;
-    if (!f->points) {
+    if (llmq__is_raw(f)) {
         llmq__store_raw(f, e->row, t->cols, row);
         return LLMQ_OK;
     }
@@ -3307,7 +3506,7 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
     for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
         n = llmq__min(e->layout.group, t->cols - j);
         k = j / e->layout.group;
-        if (f->zeros) scale = llmq__encode_steps(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zeros + k);
+        if (llmq__has_zeros(f)) scale = llmq__encode_steps(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zeros + k);
         else scale = llmq__encode_group(e, e->row + j, n, exponent, effort);
         llmq__store16(row + 2 * k, scale);
         llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
@@ -3326,7 +3525,7 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
     return LLMQ_OK;
 }
 
-#if !LLMQ_NO_TRELLIS || !LLMQ_NO_CALIBRATION
+#if LLMQ__TRELLISES || !LLMQ_NO_CALIBRATION
 #define LLMQ__LINE 64u /* pieces of memory begin where a line of the cache may: a vector in two lines costs twice */
 
 /* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
@@ -3364,7 +3563,7 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__purse *purse
 
 /* -- Trellises. -- */
 
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
 
 /* Scalar kernel: see section 13. */
 LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
@@ -3694,8 +3893,8 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
     size_t row, codes, points = 0, work;
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     row = llmq__size_mul(t->cols, sizeof(float));
-    if (!t->format.points) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
-#if !LLMQ_NO_TRELLIS
+    if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
+#if LLMQ__TRELLISES
     if (t->format.taps[0]) {
         llmq__purse purse = llmq__purse_of(0);
         (void)llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, 0, &purse);
@@ -3747,7 +3946,7 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
     if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, 0, options, work, work_size, error);
 #endif
     return llmq__encode_each(t, out, r0, r1, w, stride, options, work, work_size, error);
@@ -3764,7 +3963,7 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
                                         const llmq_encode_options *options, void *work, size_t work_size)
 {
     llmq_status status;
-    if (!t || !data || data != t->data || !row || t->format.taps[0]) return LLMQ_E_ARG;
+    if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
     if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
     status = llmq__encode_rows(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, 0);
     if (status == LLMQ_OK) t->rows++;
@@ -4741,7 +4940,7 @@ typedef struct llmq__feeder {
     int effort;
     void (*scales)(struct llmq__feeder *a, uint32_t s, uint32_t n);    /* of a group */
     void (*vector)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
     llmq__weaver *fit, *feed;  /* of a group of one ring; of a column of some */
 #endif
 } llmq__feeder;
@@ -4833,7 +5032,7 @@ LLMQ__APART void llmq__feed_vector(llmq__feeder *a, uint32_t s, uint32_t dims)
     }
 }
 
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
 /* As llmq__feed_scales, by encoding the group as it is now, without feedback. */
 LLMQ__APART void llmq__feed_ring_scales(llmq__feeder *a, uint32_t s, uint32_t n)
 {
@@ -4958,7 +5157,7 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
     a->scales = llmq__feed_scales;
     a->vector = llmq__feed_vector;
     a->room = LLMQ__FED;
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
     if (t->format.taps[0]) { /* some rings of one size, or the last one */
         a->scales = llmq__feed_ring_scales;
         a->vector = llmq__feed_column;
@@ -4994,7 +5193,7 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 /* Rows that are encoded together from r on, in [r, end). */
 static uint32_t llmq__fed_rows(llmq__feeder *a, uint32_t r, uint32_t end)
 {
-#if !LLMQ_NO_TRELLIS
+#if LLMQ__TRELLISES
     if (a->t->format.taps[0]) {
         llmq__ring ring = llmq__ring_of(a->t->rows, r);
         uint32_t rows = ring.rows;
@@ -5037,8 +5236,8 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
                              || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    if (!t->format.points || t->format.zeros) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-#if !LLMQ_NO_TRELLIS
+    if (llmq__is_raw(&t->format) || llmq__has_zeros(&t->format)) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
+#if LLMQ__TRELLISES
     if (t->format.taps[0] && (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1))) return LLMQ_E_ARG;
     if (t->format.taps[0] && !f->m) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w + r0 * stride, stride, f->d, options, work, work_size, error);
 #endif
@@ -5942,16 +6141,12 @@ static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offs
     return status;
 }
 
-/* The transform of a payload: u32 steps, then 8 bytes each. */
-static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
+#if LLMQ_MAX_STEPS > 0
+/* t->count steps, 8 bytes each behind the count, and their data. */
+static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transform *t)
 {
     llmq_status status;
     uint32_t i;
-    LLMQ_MEMSET(t, 0, sizeof *t);
-    if (size < 4) return LLMQ_E_CORRUPT;
-    t->count = llmq__load32(b);
-    if (t->count > 8 || size < 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
-    if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
     for (i = 0; i < t->count; i++) {
         t->step[i].kind = (uint16_t)llmq__load16(b + 4 + 8 * i);
         t->step[i].block = (uint16_t)llmq__load16(b + 6 + 8 * i);
@@ -5969,6 +6164,22 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
     if (size != 0) return LLMQ_E_CORRUPT;
     if (llmq__transform_data(t, t->count) == 0) t->data = 0;
     return LLMQ_OK;
+}
+#endif
+
+/* The transform of a payload: u32 steps, then the steps. */
+static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
+{
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (size < 4) return LLMQ_E_CORRUPT;
+    t->count = llmq__load32(b);
+    if (t->count > 8 || size < 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
+    if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
+#if LLMQ_MAX_STEPS > 0
+    return llmq__steps_load(b, size, t);
+#else
+    return size == 4 ? LLMQ_OK : LLMQ_E_CORRUPT;
+#endif
 }
 
 /* The grid of a payload: u32 p, u32 n, f32 unit, points. */
@@ -6223,6 +6434,7 @@ LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uin
 
 #if !LLMQ_NO_ENCODER
 
+#if LLMQ_MAX_STEPS > 0
 LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
 {
     uint8_t *b = (uint8_t *)out;
@@ -6244,6 +6456,7 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
     if (n) LLMQ_MEMCPY(b, t->data, n);
     return LLMQ_OK;
 }
+#endif
 
 LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size)
 {
@@ -6468,12 +6681,15 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 /* ---- 13. Kernels -------------------------------------------------------------------------------------------------- */
 
 static const llmq_kernels llmq__scalar = {
-    "scalar", 0, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8,
-    llmq__rows_f32, llmq__add_scaled,
+    "scalar", 0,
+#if LLMQ_MAX_STEPS > 0
+    llmq__signs, llmq__butterflies, llmq__paley,
+#endif
+    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
 #endif
-#if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
+#if !LLMQ_NO_ENCODER && LLMQ__TRELLISES
     llmq__viterbi,
 #endif
 #if !LLMQ_NO_CALIBRATION
@@ -6529,6 +6745,9 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__FLUSHING_OFF
 #undef LLMQ__EXACT
 #undef LLMQ__APART
+#undef LLMQ__HAS
+#undef LLMQ__TRELLISES
+#undef LLMQ__ZEROS
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
 #undef LLMQ__CHUNK
