@@ -1351,8 +1351,8 @@ LLMQ__FLUSHING_OFF
 /* Is a built-in format kept, or any of a group of them? Formats that are crafted by hand are held to it as well, so that what follows
    from it is known when the code is compiled. */
 #define LLMQ__HAS(name) (((LLMQ_FORMATS) & LLMQ_WITH_##name) != 0)
-#define LLMQ__TRELLISES LLMQ__HAS(TRELLISES)
-#define LLMQ__ZEROS LLMQ__HAS(ZEROS)
+#define LLMQ__ANY_TRELLIS LLMQ__HAS(TRELLISES)
+#define LLMQ__ANY_ZEROS LLMQ__HAS(ZEROS)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1930,7 +1930,7 @@ static const int8_t llmq__g6[64] = {
 };
 #endif
 
-#if LLMQ__HAS(G8) || LLMQ__ZEROS
+#if LLMQ__HAS(G8) || LLMQ__ANY_ZEROS
 /* grid g8: p=1 n=256, MSE 8.8308e-05 */
 #define LLMQ__UNIT_G8 32.390000f
 static const int8_t llmq__g8[256] = {
@@ -2286,8 +2286,8 @@ static uint32_t llmq__ceil_log2(uint32_t n)
 
 /* What a format is, as far as any that is kept can be. */
 static int llmq__is_raw(const llmq_format *f) { return LLMQ__HAS(RAW) && !f->points; }
-static int llmq__is_trellis(const llmq_format *f) { return LLMQ__TRELLISES && f->taps[0] != 0; }
-static int llmq__has_zeros(const llmq_format *f) { return LLMQ__ZEROS && f->zeros != 0; }
+static int llmq__is_trellis(const llmq_format *f) { return LLMQ__ANY_TRELLIS && f->taps[0] != 0; }
+static int llmq__has_zeros(const llmq_format *f) { return LLMQ__ANY_ZEROS && f->zeros != 0; }
 
 static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 1024); }
 
@@ -2308,9 +2308,9 @@ static int llmq__format_ok(const llmq_format *f)
     if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
     if (!(f->unit > 0.0f && f->unit <= 3.4e38f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0])
-        return LLMQ__TRELLISES && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f)
+        return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f)
                && (f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3]) >> (LLMQ__MEMORY + 1) == 0;
-    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (LLMQ__ZEROS && f->p == 1 && f->bits <= 8 ? 1 : 0);
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (LLMQ__ANY_ZEROS && f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
@@ -2534,7 +2534,7 @@ LLMQ_API uint32_t llmq_ring_start(const llmq_tensor *t, uint32_t r)
     return llmq__is_trellis(&t->format) ? llmq__ring_of(t->rows, r).first : r;
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* The parities that the code `lag` rows above has a part in, a bit each. */
 static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 {
@@ -2599,7 +2599,7 @@ LLMQ__APART void llmq__points(const llmq_tensor *t, const llmq__layout *l, const
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
     uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
         llmq__indices(t, l, row, first + in, count, e);
         return;
@@ -3525,7 +3525,7 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
     return LLMQ_OK;
 }
 
-#if LLMQ__TRELLISES || !LLMQ_NO_CALIBRATION
+#if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
 #define LLMQ__LINE 64u /* pieces of memory begin where a line of the cache may: a vector in two lines costs twice */
 
 /* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
@@ -3563,7 +3563,7 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__purse *purse
 
 /* -- Trellises. -- */
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 
 /* Scalar kernel: see section 13. */
 LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
@@ -3894,7 +3894,7 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     row = llmq__size_mul(t->cols, sizeof(float));
     if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
         llmq__purse purse = llmq__purse_of(0);
         (void)llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, 0, &purse);
@@ -3946,7 +3946,7 @@ static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_
     if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, 0, options, work, work_size, error);
 #endif
     return llmq__encode_each(t, out, r0, r1, w, stride, options, work, work_size, error);
@@ -4940,7 +4940,7 @@ typedef struct llmq__feeder {
     int effort;
     void (*scales)(struct llmq__feeder *a, uint32_t s, uint32_t n);    /* of a group */
     void (*vector)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     llmq__weaver *fit, *feed;  /* of a group of one ring; of a column of some */
 #endif
 } llmq__feeder;
@@ -5032,7 +5032,7 @@ LLMQ__APART void llmq__feed_vector(llmq__feeder *a, uint32_t s, uint32_t dims)
     }
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* As llmq__feed_scales, by encoding the group as it is now, without feedback. */
 LLMQ__APART void llmq__feed_ring_scales(llmq__feeder *a, uint32_t s, uint32_t n)
 {
@@ -5157,7 +5157,7 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
     a->scales = llmq__feed_scales;
     a->vector = llmq__feed_vector;
     a->room = LLMQ__FED;
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) { /* some rings of one size, or the last one */
         a->scales = llmq__feed_ring_scales;
         a->vector = llmq__feed_column;
@@ -5193,7 +5193,7 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 /* Rows that are encoded together from r on, in [r, end). */
 static uint32_t llmq__fed_rows(llmq__feeder *a, uint32_t r, uint32_t end)
 {
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (a->t->format.taps[0]) {
         llmq__ring ring = llmq__ring_of(a->t->rows, r);
         uint32_t rows = ring.rows;
@@ -5237,7 +5237,7 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     if (llmq__is_raw(&t->format) || llmq__has_zeros(&t->format)) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (t->format.taps[0] && (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1))) return LLMQ_E_ARG;
     if (t->format.taps[0] && !f->m) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w + r0 * stride, stride, f->d, options, work, work_size, error);
 #endif
@@ -6689,7 +6689,7 @@ static const llmq_kernels llmq__scalar = {
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
 #endif
-#if !LLMQ_NO_ENCODER && LLMQ__TRELLISES
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi,
 #endif
 #if !LLMQ_NO_CALIBRATION
@@ -6746,8 +6746,8 @@ LLMQ__FLUSHING_ON
 #undef LLMQ__EXACT
 #undef LLMQ__APART
 #undef LLMQ__HAS
-#undef LLMQ__TRELLISES
-#undef LLMQ__ZEROS
+#undef LLMQ__ANY_TRELLIS
+#undef LLMQ__ANY_ZEROS
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
 #undef LLMQ__CHUNK

@@ -217,10 +217,15 @@
 #else
 #define LLMQ__NEAREST(isa) , llmq__nearest_##isa
 #endif
-#if LLMQ_NO_ENCODER || !LLMQ__TRELLISES
+#if LLMQ_NO_ENCODER || !LLMQ__ANY_TRELLIS
 #define LLMQ__VITERBI(isa)
 #else
 #define LLMQ__VITERBI(isa) , llmq__viterbi_##isa
+#endif
+#if LLMQ_MAX_STEPS > 0
+#define LLMQ__STEPS(isa) llmq__signs_##isa, llmq__butterflies_##isa, llmq__paley_##isa,
+#else
+#define LLMQ__STEPS(isa)
 #endif
 #if LLMQ_NO_CALIBRATION
 #define LLMQ__PRODUCTS(isa)
@@ -230,7 +235,7 @@
 /* A table: its kernels on floats with one suffix, those on codes with another, the products of int8 with that of the table. */
 #define LLMQ__TABLE(name, features, floats, codes, rows)                                                                         \
     static const llmq_kernels llmq__table_##rows = {                                                                              \
-        name, features, llmq__signs_##floats, llmq__butterflies_##floats, llmq__paley_##floats, llmq__quantize_##floats,          \
+        name, features, LLMQ__STEPS(floats) llmq__quantize_##floats,                                                               \
         llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
         LLMQ__NEAREST(floats) LLMQ__VITERBI(floats) LLMQ__PRODUCTS(floats)                                                        \
     }
@@ -258,7 +263,10 @@ LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
         if (llmq__kind_bits(kind) == f->bits && llmq__kind_p(kind) == f->p) break;
     if (f->taps[0]) return LLMQ__KIND_OTHER;
     if (kind > LLMQ__KIND_V2N64) return LLMQ__KIND_OTHER;
-    if (kind == LLMQ__KIND_G8) return f->points == llmq__g8 ? kind : LLMQ__KIND_OTHER;
+#if LLMQ__HAS(G8) || LLMQ__ANY_ZEROS
+    if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
+#endif
+    if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
     if (f->id != LLMQ_FORMAT_CUSTOM) return kind;
     for (i = 0; i < f->p << f->bits; i++)
         if (f->points[i] < least) return LLMQ__KIND_OTHER;
@@ -318,7 +326,7 @@ LLMQ__PLAIN void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t
 
 LLMQ__PLAIN uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
    quick to make: four of them choose among 16 points each time. These are two neighbouring bits of the code, the lowest replaced by
    the last parity, and the first two parities; where a code has one bit all are parities, and where it has four they are the code. */
@@ -1384,7 +1392,7 @@ LLMQ__WORD void llmq__zturn16(__m512i *v)
     }
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* ---- blocks of 256 columns of 16 neighbouring rows of a trellis, behind those that they depend on ---- */
 
 /* In the order of llmq__trellis(). */
@@ -2329,7 +2337,7 @@ LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, cons
     uint32_t i, r, n;
     for (r = r0; r < r1; r += n) {
         n = llmq__min(LLMQ__TOGETHER, r1 - r);
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
         if (t->format.taps[0]) {
             llmq__ring ring = llmq__ring_of(t->rows, r);
             for (i = 0; i <= LLMQ__MEMORY; i++) units->above[i] = llmq__above(t, &ring, r, i) - llmq__above(t, &ring, r, 0);
@@ -2341,7 +2349,7 @@ LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, cons
 }
 #undef LLMQ__TOGETHER
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* The products of trellises are one template, trellis_SET(bits, taps, ...), of constants. A last parity that is the lowest bit of
    the code itself stays below the others of the code; LLMQ__MADE are the parities that are not so. */
 #define LLMQ__MADE(t2, t3) ((t3) ? 4u - ((t3) == 1) : 3u - ((t2) == 1))
@@ -2544,7 +2552,7 @@ static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint
     return sum;
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* w, with what is at the place of the code `lag` rows above if a parity has it */
 LLMQ__PLAIN uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
 LLMQ__PLAIN uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ? llmq__word_dsp(p) : *p; }
@@ -2595,7 +2603,7 @@ LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     const llmq_format *f = &t->format;
     int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
     uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (f->taps[0]) {
         llmq__trellis_units_dsp(f, u);
         return 1;
@@ -2621,12 +2629,15 @@ static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, ui
 }
 
 static const llmq_kernels llmq__table_dsp = {
-    "dsp", LLMQ_CPU_DSP, llmq__signs, llmq__butterflies, llmq__paley, llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp,
-    llmq__rows_f32, llmq__add_scaled,
+    "dsp", LLMQ_CPU_DSP,
+#if LLMQ_MAX_STEPS > 0
+    llmq__signs, llmq__butterflies, llmq__paley,
+#endif
+    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
 #endif
-#if !LLMQ_NO_ENCODER && LLMQ__TRELLISES
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi,
 #endif
 #if !LLMQ_NO_CALIBRATION
@@ -2777,7 +2788,7 @@ static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint
     return sum;
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* x, with what is at the place of the code `lag` rows above if a parity has it */
 LLMQ__PLAIN uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
 {
@@ -2827,7 +2838,7 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
     };
     llmq__units u;
     int kind = llmq__kind(&t->format, -128);
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
         llmq__trellis_units_mve(&t->format, &u);
         llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
@@ -2889,6 +2900,7 @@ LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
 }
 
 LLMQ__FLUSHING_ON
+#if LLMQ_MAX_STEPS > 0
 /* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
 LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
 {
@@ -2945,6 +2957,7 @@ LLMQ__APART void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run,
         vstrwq_f32(x, a), vstrwq_f32(x + 4, b), vstrwq_f32(x + 8, c), vstrwq_f32(x + 12, d);
     }
 }
+#endif
 
 static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t *q)
 {
@@ -3044,6 +3057,7 @@ LLMQ__FLUSHING_OFF
 
 /* ---- where numbers may not be tame ---- */
 
+#if LLMQ_MAX_STEPS > 0
 static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
 {
     const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
@@ -3072,6 +3086,7 @@ static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint
     if (tame) llmq__dense_mve(x, m, q, run, squares, work);
     else llmq__paley(x, m, q, run, lanes, squares, work);
 }
+#endif
 
 static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
 {
@@ -3145,12 +3160,15 @@ static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, u
 }
 
 static const llmq_kernels llmq__table_mve = {
-    "mve", LLMQ_CPU_MVE, llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve, llmq__quantize_mve, llmq__read_row_mve,
-    llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
+    "mve", LLMQ_CPU_MVE,
+#if LLMQ_MAX_STEPS > 0
+    llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve,
+#endif
+    llmq__quantize_mve, llmq__read_row_mve, llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_mve,
 #endif
-#if !LLMQ_NO_ENCODER && LLMQ__TRELLISES
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi, /* its costs need not be tame */
 #endif
 #if !LLMQ_NO_CALIBRATION
@@ -3502,6 +3520,7 @@ LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
 #if LLMQ_SIMD_RVV
 #define LLMQ__TARGET
 
+#if LLMQ_MAX_STEPS > 0
 LLMQ__KERNEL void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j;
@@ -3617,6 +3636,7 @@ LLMQ__KERNEL void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run
         }
     }
 }
+#endif
 
 LLMQ__KERNEL float llmq__quantize_rvv(const float *x, uint32_t n, float levels, int8_t *q)
 {
@@ -3737,7 +3757,7 @@ LLMQ__KERNEL void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p,
 }
 #endif
 
-#if !LLMQ_NO_ENCODER && LLMQ__TRELLISES
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
 /* As in section 2. Four registers have 16 floats, or more. */
 LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
@@ -3819,7 +3839,7 @@ LLMQ__KERNEL void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, 
     }
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
 LLMQ__KERNEL void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
 {
@@ -3860,7 +3880,7 @@ LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__la
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
     uint16_t code[LLMQ__UNIT];
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (f->taps[0]) {
         llmq__woven_rvv(t, l, row, first, count, e);
         return e;
@@ -4305,6 +4325,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__NEAREST
 #undef LLMQ__VITERBI
 #undef LLMQ__PRODUCTS
+#undef LLMQ__STEPS
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
 #undef LLMQ__TABLE
@@ -4331,6 +4352,7 @@ static uint32_t llmq__simd_features(void)
      fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
                maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
 
+#if LLMQ_MAX_STEPS > 0
 LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j, bits = 0;
@@ -4465,6 +4487,7 @@ LLMQ__KERNEL void LLMQ__F(paley)(float *x, uint32_t m, uint32_t q, uint32_t run,
         LLMQ__V(st16)(x + i * run, y);
     }
 }
+#endif
 
 LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
 {
@@ -4643,13 +4666,13 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
 }
 #endif
 
-#if !LLMQ_NO_ENCODER && LLMQ__TRELLISES && LLMQ__FL == 1
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__FL == 1
 LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
                                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     llmq__viterbi(points, parity, raw, sets, states, x, steps, lanes, sum, choice);
 }
-#elif !LLMQ_NO_ENCODER && LLMQ__TRELLISES
+#elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
 LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
@@ -4729,7 +4752,7 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = llmq__kind(f, LLMQ__LEAST);
     g->trellis = 0;
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     g->trellis = llmq__trellis(f);
     if (g->trellis) {
         int8_t points[128];
@@ -4740,7 +4763,8 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
     }
 #endif
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
-        g->x = g->y = LLMQ__D(tab_of)(llmq__g6);
+        LLMQ_MEMSET(all, 0, sizeof all); /* nothing is looked up there */
+        g->x = g->y = LLMQ__D(tab_of)(all);
     } else if (f->p == 1) {
         llmq__repeat(f->points, n, all);
         g->x = g->y = LLMQ__D(tab_of)(all);
@@ -4858,7 +4882,7 @@ LLMQ__KERNEL void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, u
     }
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* The parity with these taps of the 32 bytes from `at` on in each record. */
 LLMQ__WORD LLMQ__B(bs) LLMQ__F(parity)(const llmq__window *w, size_t at, uint32_t taps)
 {
@@ -5029,7 +5053,7 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
     const uint8_t *row = w->row[0];
     const llmq_format *f = &t->format;
     uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     for (; n && g->trellis; n -= take, j += take, e += take) {
         take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
         LLMQ__F(untwist)(t, l, g, w, j, take, e);
@@ -5152,7 +5176,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* whole units, whatever the runs */
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
             for (i = 0; i < 4; i++) LLMQ__F(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
@@ -5174,7 +5198,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
     }
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
 typedef struct LLMQ__F(braid) {
     LLMQ__F(four) sum;
@@ -5328,7 +5352,7 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
             else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
             if (g.trellis) LLMQ__F(weave)(t, &l, &g, x + i, n, w, total);
             else
 #endif
@@ -5995,7 +6019,7 @@ LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
 /* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
    x1 and y1: the same where parity 2 of t4s is 1. */
 LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
@@ -6275,7 +6299,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
     llmq__zgrid g;
     if (w % 128 || a % 128) end = r0;
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     else if (t->format.taps[0]) {
         LLMQ__F(zring_of)(&t->format, &g);
         LLMQ__F(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
