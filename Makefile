@@ -9,7 +9,8 @@
 #   make outliers    what 4 bits leave of inputs with outliers, by transform (a minute)
 #   make eval        quality on the shipped model, and on stories260K where STORIES=DIR has it
 #   make sense       how well sensitivities foretell the loss of quantizing a layer alone
-#   make size        code size of the header's halves
+#   make size        code, constants and stack frames of the header's parts on several processors; fails if the table of sizes in llmq.h
+#                    is out of date (WRITE=1: puts it right)
 #   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
 #                    that an emulator can run (four minutes; also build/bench.json)
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)

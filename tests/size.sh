@@ -1,41 +1,99 @@
 #!/usr/bin/env bash
-# size.sh - bytes of code and tables of the header's halves at -Os, for the host and for a Cortex-M4 if its gcc is there.
-# Then the lines of llmq_simd.h by section: what an
-# instruction set costs a reader. With TSV=1: lines size.TARGET.CONFIG.text (code and constants together, as `size` counts text).
-set -eu
+# size.sh - bytes at -Os of the header's parts, by target and configuration, and their largest stack frames; whether the table of
+# sizes in section 0 of llmq.h is right; then the lines of llmq_simd.h by section: what an instruction set costs a reader.
+#
+#     tests/size.sh             fails if the table in llmq.h is out of date, and says which rows
+#     WRITE=1 tests/size.sh     puts the right numbers into it
+#
+# text is what `size` calls it: code, constants and, on the host, tables for unwinding. TSV=1: lines size.TARGET.CONFIG.KEY<TAB>value,
+# KEY being text, code, rodata, data, bss or frame. The table is compared only if the compiler is the one that it names.
+set -euf
 root=$(cd "$(dirname "$0")/.." && pwd)
+header=$root/llmq.h
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 printf '#define LLMQ_IMPLEMENTATION\n#include "llmq.h"\n' > "$work/all.c"
-[ -n "${TSV:-}" ] || printf '%-8s %-34s %8s %8s %8s\n' target configuration text data bss
 
-measure() { # target name compiler flags...
-    local target=$1 name=$2; shift 2
-    "$@" -Os -I"$root" -c "$work/all.c" -o "$work/all.o"
-    local size=${1%gcc}size; command -v "$size" > /dev/null || size=size
-    read -r text data bss _ < <("$size" "$work/all.o" | tail -1)
-    if [ -n "${TSV:-}" ]; then printf 'size.%s.%s.text\t%s\n' "$target" "$name" "$text"
-    else printf '%-8s %-34s %8s %8s %8s\n' "$target" "$name" "$text" "$data" "$bss"; fi
+# Name, compiler and flags. The RISC-V compiler comes without a C library, so without <string.h>.
+targets="host ${CC:-gcc}
+m0 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
+m4 arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16
+m55 arm-none-eabi-gcc -mcpu=cortex-m55 -mthumb -mfloat-abi=hard
+rv32 riscv64-unknown-elf-gcc -march=rv32imac -mabi=ilp32 -ffreestanding -DLLMQ_MEMCPY=__builtin_memcpy -DLLMQ_MEMSET=__builtin_memset"
+
+# Name and what is defined, without LLMQ_. Rows of the table in llmq.h have these names.
+least="NO_STRINGS=1 NO_ACTIVATION_OPTIONS=1 MAX_STEPS=0"
+configurations="all SIMD=0
+no-calibration SIMD=0 NO_CALIBRATION=1
+runtime SIMD=0 NO_ENCODER=1
+no-bundle SIMD=0 NO_ENCODER=1 NO_BUNDLE=1
+no-strings SIMD=0 NO_ENCODER=1 NO_STRINGS=1
+no-options SIMD=0 NO_ENCODER=1 NO_ACTIVATION_OPTIONS=1
+no-steps SIMD=0 NO_ENCODER=1 MAX_STEPS=0
+no-trellises SIMD=0 NO_ENCODER=1 FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES)
+scalar-grids SIMD=0 NO_ENCODER=1 FORMATS=(LLMQ_WITH_RAW|LLMQ_WITH_GRIDS)
+g4 SIMD=0 NO_ENCODER=1 NO_BUNDLE=1 $least FORMATS=LLMQ_WITH_G4
+t3 SIMD=0 NO_ENCODER=1 NO_BUNDLE=1 $least FORMATS=LLMQ_WITH_T3
+g4-bundle SIMD=0 NO_ENCODER=1 $least FORMATS=(LLMQ_WITH_G4|LLMQ_WITH_F16)
+g4-cache SIMD=0 NO_CALIBRATION=1 NO_BUNDLE=1 $least FORMATS=LLMQ_WITH_G4
+runtime-with-simd NO_ENCODER=1
+runtime-with-avx2 NO_ENCODER=1 SIMD_SSSE3=0 SIMD_AVXVNNI=0 SIMD_AVX512=0
+g4-with-simd NO_ENCODER=1 NO_BUNDLE=1 $least FORMATS=LLMQ_WITH_G4"
+
+# Which of them a target is measured with: vector kernels only where there are some.
+fits() { # target configuration
+    case $2 in
+    *-with-avx2) [ "$1" = host ] && [ "$(uname -m)" = x86_64 ] ;;
+    *-with-simd) [ "$1" != m0 ] && [ "$1" != rv32 ] ;;
+    esac
 }
 
-targets() { # target compiler flags...
-    local target=$1; shift
-    measure "$target" all "$@" -DLLMQ_SIMD=0
-    measure "$target" no-calibration "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_CALIBRATION=1
-    measure "$target" runtime "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1
-    measure "$target" no-trellis "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_TRELLIS=1
-    measure "$target" runtime-no-trellis "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_TRELLIS=1
-    measure "$target" runtime-scalar-grids "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1
-    measure "$target" runtime-no-bundle "$@" -DLLMQ_SIMD=0 -DLLMQ_NO_ENCODER=1 -DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_NO_BUNDLE=1
-    measure "$target" runtime-with-simd "$@" -DLLMQ_NO_ENCODER=1
+measure() { # target configuration definitions compiler flags...: a line "target configuration text code rodata data bss frame"
+    local target=$1 name=$2 definitions=$3 size; shift 3
+    "$@" $(printf -- '-DLLMQ_%s ' $definitions) -Os -fstack-usage -I"$root" -c "$work/all.c" -o "$work/all.o"
+    size=${1%gcc}size; command -v "$size" > /dev/null || size=size
+    { "$size" "$work/all.o" | tail -1; "$size" -A "$work/all.o"; cat "$work/all.su"; } | awk -v name="$target $name" '
+        NR == 1 { text = $1; data = $2; bss = $3; next }
+        $1 ~ /^\.text/ { code += $2 } $1 ~ /^\.s?rodata/ { rodata += $2 } $NF ~ /^(static|dynamic)/ && $(NF - 1) > frame { frame = $(NF - 1) }
+        END { print name, text, code + 0, rodata + 0, data, bss, frame + 0 }' >> "$work/sizes"
 }
-targets host "${CC:-gcc}"
-if [ "$(uname -m)" = x86_64 ]; then
-    measure host runtime-with-avx2 "${CC:-gcc}" -DLLMQ_NO_ENCODER=1 -DLLMQ_SIMD_SSSE3=0 -DLLMQ_SIMD_AVXVNNI=0 -DLLMQ_SIMD_AVX512=0
+
+while read -r target compiler; do
+    if ! command -v "${compiler%% *}" > /dev/null; then echo "$target: ${compiler%% *} is not installed" >&2; continue; fi
+    while read -r name definitions; do
+        if fits "$target" "$name"; then measure "$target" "$name" "$definitions" $compiler; fi
+    done <<< "$configurations"
+done <<< "$targets"
+
+if [ -n "${TSV:-}" ]; then
+    awk '{ split("text code rodata data bss frame", key, " "); for (i = 1; i <= 6; i++) printf "size.%s.%s.%s\t%s\n", $1, $2, key[i], $(i + 2) }' "$work/sizes"
+    exit
 fi
-if command -v arm-none-eabi-gcc > /dev/null; then
-    targets m4 arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16
-    measure m55 runtime-with-simd arm-none-eabi-gcc -mcpu=cortex-m55 -mthumb -mfloat-abi=hard -DLLMQ_NO_ENCODER=1
-elif [ -z "${TSV:-}" ]; then echo "m4: arm-none-eabi-gcc (Debian: gcc-arm-none-eabi, libnewlib-arm-none-eabi) is not installed"; fi
-[ -n "${TSV:-}" ] || awk '/^\/\* ---- [0-9]+\. / { if (name) lines[name] += NR - from; name = $3; sub(/^.* ---- [0-9]+\. /, ""); sub(/( ----*.*|\(the.*)$/, ""); if (!(name in title)) { title[name] = $0; order[++n] = name } from = NR }
+{ echo target configuration text code rodata data bss frame; cat "$work/sizes"; } |
+    awk '{ printf "%-7s %-18s %7s %7s %7s %6s %4s %6s\n", $1, $2, $3, $4, $5, $6, $7, $8 }'
+
+# The table in the header: from the line that says "bytes on a Cortex-M4 ... gcc VERSION" to the next blank one. With `fix` it is
+# written out anew; else a line for each row that is wrong.
+table() { # check|fix
+    awk -v mode="$1" 'NR == FNR { if ($1 == "m4") text[$2] = $3; next }
+        /bytes on a Cortex-M4/ { inside = 1 } /^$/ { inside = 0 }
+        inside && $1 in text && $NF ~ /^[0-9]+$/ {
+            if (mode == "check" && $NF != text[$1]) printf "llmq.h: %s is %s, not %s\n", $1, text[$1], $NF
+            sub(/ *[0-9]+$/, ""); $0 = sprintf("%s%*s", $0, 106 - length($0), text[$1])
+        }
+        mode == "fix"' "$work/sizes" "$header"
+}
+named=$(sed -n 's/.*bytes on a Cortex-M4.* gcc \([0-9.]*\).*/\1/p' "$header")
+have=$(arm-none-eabi-gcc -dumpfullversion 2> /dev/null || echo none)
+status=0
+case $have in
+"$named".*)
+    if [ -n "${WRITE:-}" ]; then table fix > "$work/llmq.h" && cat "$work/llmq.h" > "$header"; fi
+    table check > "$work/wrong"
+    if [ -s "$work/wrong" ]; then cat "$work/wrong"; echo "the table of sizes in llmq.h is out of date: make size WRITE=1"; status=1
+    else echo "the table of sizes in llmq.h is right" >&2; fi ;;
+*) echo "the table of sizes in llmq.h is of arm-none-eabi-gcc $named and was not compared (installed: $have)" >&2 ;;
+esac
+awk '/^\/\* ---- [0-9]+\. / { if (name) lines[name] += NR - from; name = $3; sub(/^.* ---- [0-9]+\. /, ""); sub(/( ----*.*|\(the.*)$/, ""); if (!(name in title)) { title[name] = $0; order[++n] = name } from = NR }
     END { lines[name] += NR - from; print "\nlines of llmq_simd.h"; for (i = 1; i <= n; i++) printf "%6d  %s %s\n", lines[order[i]], order[i], title[order[i]] }' "$root/llmq_simd.h"
+exit $status
