@@ -118,6 +118,7 @@ configured() { # EXPECTED FLAGS...
 }
 
 configurations() {
+    local group
     cat >configured.c <<'END'
 #define LLMQ_STATIC 1
 #define LLMQ_IMPLEMENTATION
@@ -136,18 +137,104 @@ END
     configured "0 0 'ok'"
     configured "0 0 'ok'" -DLLMQ_NO_ENCODER=1
     configured "0 0 'ok'" -DLLMQ_NO_CALIBRATION=1
-    configured "0 -8 'ok'" -DLLMQ_NO_VECTOR_GRIDS=1
-    configured "-14 0 'ok'" -DLLMQ_NO_TRELLIS=1 # one of its tensors is one
+    configured "0 0 'ok'" -DLLMQ_NO_ACTIVATION_OPTIONS=1
+    # its tensors are of f32, g4, g5, t3, u6 and a custom grid
+    configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_F32|LLMQ_WITH_G4|LLMQ_WITH_G5|LLMQ_WITH_T3|LLMQ_WITH_U6)"
+    configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_VECTOR_GRIDS)"
+    for group in RAW GRIDS ZEROS TRELLISES F32 G4 G5 T3 U6; do
+        configured "-14 0 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_$group)"
+    done
     configured "0 0 ''" -DLLMQ_NO_STRINGS=1
     configured "-14 0 'ok'" -DLLMQ_MAX_STEPS=1 # its transform has two
     configured "0 0 'ok'" -DLLMQ_MAX_STEPS=2
+    configured "-14 0 'ok'" -DLLMQ_NO_CALIBRATION=1 -DLLMQ_MAX_STEPS=0
+    configured "-14 0 'ok'" -DLLMQ_NO_ENCODER=1 -DLLMQ_MAX_STEPS=0
 }
 
 # Trellises decode without the encoder, and are not there when they are left out.
 trellises() {
-    local off
-    for off in NO_ENCODER NO_TRELLIS; do
-        check "test_trellis, $off" eval "${compilers[0]} -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DTRELLIS_ONE_IN=4 -DLLMQ_$off=1 '$root/tests/test_trellis.c' -o trellis && ./trellis"
+    local flag
+    for flag in "NO_ENCODER=1" "FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES)"; do
+        check "test_trellis, $flag" eval "${compilers[0]} -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DTRELLIS_ONE_IN=4 '-DLLMQ_$flag' '$root/tests/test_trellis.c' -o trellis && ./trellis"
+    done
+}
+
+# What is left when all but one format goes does what the whole does: the same records from the encoder, and the same products.
+write_products() {
+    cat >products.c <<'END'
+#define LLMQ_STATIC 1
+#define LLMQ_IMPLEMENTATION
+#include "llmq.h"
+#include <stdio.h>
+#define ROWS 131 /* a ring of a trellis that is longer than others */
+#define COLS 300 /* groups of 64, the last one of 44 */
+static float w[ROWS * COLS], x[COLS], y[ROWS], out[COLS], memory[2 * COLS];
+static unsigned char data[ROWS * COLS * 4];
+static uint32_t crc = 1;
+static void sum(const void *p, size_t n)
+{
+    const unsigned char *b = (const unsigned char *)p;
+    while (n-- > 0) crc = (crc ^ *b++) * 16777619u;
+}
+static int use(const llmq_tensor *t)
+{
+    llmq_activation a;
+    uint32_t bits, r;
+    for (bits = t->format.points ? 4 : 32; bits <= 32; bits = bits == 8 ? 32 : 2 * bits) {
+        if (llmq_activation_prepare(&a, t, bits, x, memory, sizeof memory) || llmq_matvec(t, &a, 0, ROWS, y)) return 1;
+        sum(a.x, sizeof x);
+        sum(y, sizeof y);
+    }
+    for (r = 0; r < ROWS; r += 13) {
+        if (llmq_tensor_decode(t, r, out, NULL, 0)) return 2;
+        sum(out, sizeof out);
+    }
+    if (llmq_matvec_transposed(t, w, 0, ROWS, out, NULL, 0)) return 3;
+    sum(out, sizeof out);
+    return 0;
+}
+static int fill(const llmq_tensor *t, const char *name) /* with the records in a file, which the encoder makes if there is one */
+{
+    size_t size = ROWS * t->row_size;
+    FILE *file;
+#if LLMQ_NO_ENCODER
+    file = fopen(name, "rb");
+    if (!file || fread(data, 1, size, file) != size || fclose(file)) return 4;
+#else
+    static float work[1 << 17];
+    if (llmq_encode(t, data, 0, ROWS, w, COLS, NULL, work, sizeof work, NULL)) return 5;
+    file = fopen(name, "wb");
+    if (!file || fwrite(data, 1, size, file) != size || fclose(file)) return 6;
+#endif
+    return 0;
+}
+int main(int argc, char **argv)
+{
+    llmq_format f;
+    llmq_tensor t;
+    uint32_t i;
+    int bad;
+    for (i = 0; i < ROWS * COLS; i++) w[i] = (float)(int32_t)(llmq_random(3, i) >> 8) / 8388608.0f - 1.0f;
+    for (i = 0; i < COLS; i++) x[i] = (float)(int32_t)(llmq_random(4, i) >> 8) / 8388608.0f - 1.0f;
+    if (argc < 3 || llmq_format_find(&f, argv[1], 64) || llmq_tensor_init(&t, &f, NULL, ROWS, COLS, data, sizeof data)) return 7;
+    if ((bad = fill(&t, argv[2])) != 0 || (bad = use(&t)) != 0) return bad;
+    printf("%08lx", (unsigned long)crc);
+    return 0;
+}
+END
+}
+
+stripped() {
+    local cc=${compilers[0]} format only
+    write_products
+    for format in g4 t3 u4 v2n16 f32; do
+        only=-DLLMQ_FORMATS=LLMQ_WITH_${format^^}
+        check "$format of all formats" eval "$cc -O1 -w products.c -o products && ./products $format records >products.out"
+        check "$format alone" eval "$cc -O1 -w $off $only products.c -o alone && ./alone $format records >alone.out"
+        same "$format alone: bits of products" products.out alone.out
+        check "$format alone, with the encoder" eval "$cc -O1 -w $cache $only products.c -o alone && ./alone $format alone.records >alone.out"
+        same "$format alone, with the encoder: bits of products" products.out alone.out
+        same "$format alone, with the encoder: records" records alone.records
     done
 }
 
@@ -176,6 +263,7 @@ objects() {
             fi
             object "$cc" $level "" $more
             object "$cc" $level ",NO_ENCODER" -DLLMQ_NO_ENCODER=1
+            object "$cc" $level ",off" $off_g4
         done
         check "static: $cc" "$cc" -std=c99 -O2 $(strict_of "$cc") $only_c -DLLMQ_STATIC=1 -c impl.c -o static.o
         empty "static: $cc, global symbols" "$(nm -g --defined-only static.o | awk '{ print $3 }')"
@@ -211,9 +299,19 @@ frames() {
 
 # ---- c. Warnings ----
 
-off="-DLLMQ_NO_ENCODER=1 -DLLMQ_NO_BUNDLE=1 -DLLMQ_NO_VECTOR_GRIDS=1 -DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_MAX_STEPS=1"
+# Everything off but the formats; the same for a cache that the device encodes; and everything off but one format.
+least="-DLLMQ_NO_BUNDLE=1 -DLLMQ_NO_STRINGS=1 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_MAX_STEPS=0"
+off="-DLLMQ_NO_ENCODER=1 $least"
+cache="-DLLMQ_NO_CALIBRATION=1 $least"
+off_g4="$off -DLLMQ_FORMATS=LLMQ_WITH_G4"
 variants=("" "-DNDEBUG" "-funsigned-char" "-DLLMQ_STATIC=1" "-DLLMQ_NO_ENCODER=1" "-DLLMQ_NO_CALIBRATION=1" "-DLLMQ_NO_BUNDLE=1"
-    "-DLLMQ_NO_VECTOR_GRIDS=1" "-DLLMQ_NO_TRELLIS=1" "-DLLMQ_NO_TRELLIS=1 -DLLMQ_NO_ENCODER=1" "-DLLMQ_NO_STRINGS=1" "-DLLMQ_MAX_STEPS=1" "$off" "-DLLMQ_STATIC=1 -DNDEBUG $off")
+    "-DLLMQ_NO_STRINGS=1" "-DLLMQ_NO_ACTIVATION_OPTIONS=1" "-DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_ENCODER=1" "-DLLMQ_MAX_STEPS=1"
+    "-DLLMQ_MAX_STEPS=0 -DLLMQ_NO_CALIBRATION=1" "-DLLMQ_MAX_STEPS=0 -DLLMQ_NO_ENCODER=1"
+    "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES)" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES) -DLLMQ_NO_ENCODER=1"
+    "$off" "$off_g4" "-DLLMQ_STATIC=1 -DNDEBUG $off_g4")
+for format in BF16 G8 V3N64 U4 T3 T4S; do
+    variants+=("-DLLMQ_FORMATS=LLMQ_WITH_$format" "$cache -DLLMQ_FORMATS=LLMQ_WITH_$format" "$off -DLLMQ_FORMATS=LLMQ_WITH_$format")
+done
 
 # One line for all variants of a compiler and standard. gcc finds unused functions only when it generates code.
 warnings() { # NAME COMPILER...
@@ -237,13 +335,13 @@ all_warnings() {
         warnings "strict: $cxx -std=c++11" "$cxx" -x c++ -std=c++11 -fsyntax-only $flags
         for std in c11 c17; do
             check "strict: $cc -std=$std" "$cc" -std=$std -fsyntax-only $flags $only_c impl.c
-            check "strict: $cc -std=$std, all off" "$cc" -std=$std -fsyntax-only $flags $only_c $off impl.c
+            check "strict: $cc -std=$std, all off" "$cc" -std=$std -fsyntax-only $flags $only_c $off_g4 impl.c
         done
         for std in c++17 c++20; do
             check "strict: $cxx -std=$std" "$cxx" -x c++ -std=$std -fsyntax-only $flags impl.c
-            check "strict: $cxx -std=$std, all off" "$cxx" -x c++ -std=$std -fsyntax-only $flags $off impl.c
+            check "strict: $cxx -std=$std, all off" "$cxx" -x c++ -std=$std -fsyntax-only $flags $off_g4 impl.c
         done
-        check "strict: $cc -O2, all off" "$cc" -std=c11 -O2 $flags $only_c $off -c impl.c -o off.o
+        check "strict: $cc -O2, all off" "$cc" -std=c11 -O2 $flags $only_c $off_g4 -c impl.c -o off.o
     done
 }
 
@@ -541,7 +639,9 @@ vector_kernels() {
         check "each set alone: $cc" eval "$cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_AVX512=0 -DLLMQ_SIMD_AVXVNNI=0 impl.c &&
             $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_SSSE3=0 impl.c &&
             $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_AVX2=0 impl.c &&
-            $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_NO_ENCODER=1 impl.c"
+            $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_NO_ENCODER=1 impl.c &&
+            $cc -std=c99 -Wall -Wextra -Werror -S -o /dev/null $cache -DLLMQ_FORMATS=LLMQ_WITH_T3 impl.c &&
+            $cc -std=c99 -Wall -Wextra -Werror -S -o /dev/null $off_g4 impl.c"
     done
 }
 
@@ -557,8 +657,16 @@ refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMCPY=f
 refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMSET=f
 refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=0
 refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=9
+refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0
+refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0x2000000
+refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=~LLMQ_WITH_TRELLISES
+refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=LLMQ_WITH_G7
+refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_NO_TRELLIS=1
+check "refused: a format that there is not, beside one that there is" eval \
+    "! ${compilers[0]} -fsyntax-only '-DLLMQ_FORMATS=(LLMQ_WITH_G4|LLMQ_WITH_G7)' impl.c"
 configurations
 trellises
+stripped
 objects
 frames
 all_warnings

@@ -30,7 +30,7 @@
 #endif
 #endif
 
-#if LLMQ_NO_TRELLIS
+#if ((LLMQ_FORMATS) & LLMQ_WITH_TRELLISES) == 0
 
 /* Without them: no format of that name or id; and a bundle that needs one is refused (tests/hygiene.sh, the golden bundle). */
 int main(void)

@@ -12,7 +12,7 @@
 #define LLMQ_STATIC 1
 #include "../llmq.h"
 
-#if !LLMQ_NO_ENCODER && !LLMQ_NO_TRELLIS
+#if !LLMQ_NO_ENCODER && ((LLMQ_FORMATS) & LLMQ_WITH_TRELLISES) != 0
 
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 #define MAX_STATES 1024u
