@@ -63,12 +63,12 @@ weights() {
         $2 == "embed" { shared = $3 * $5 } $2 == "classifier" { own = $3 * $5 } END { printf "%d", sum + (own ? own : shared) }'
 }
 
-# on_board BOARD FLAG...: builds $work/firmware, runs it: $work/out, and instructions between markers in $insn
+# on_board BOARD FLAG... FILE...: builds $work/firmware, runs it: $work/out, and instructions between markers in $insn
 on_board() {
     local board=$1 compile run; shift
     compile=$(examples/mcu/board.sh bare "$board")
     # shellcheck disable=SC2086 # commands with their arguments
-    $compile -Os -I. "$@" examples/mcu/main.c examples/mcu/model.S -lm -o "$work/firmware" 2> "$work/errors" || { head -5 "$work/errors" >&2; return 1; }
+    $compile -Os -I. "$@" -lm -o "$work/firmware" 2> "$work/errors" || { head -5 "$work/errors" >&2; return 1; }
     run=$(examples/mcu/board.sh emulate "$board")
     run=$(sed "s#^[a-z0-9-]*#& -plugin $work/insn.so -d plugin -D $work/log#; s#{}#$work/firmware#g" <<< "$run")
     rm -f "$work/log"
@@ -112,7 +112,7 @@ example() {
     flags+=("-DMODEL_FILE=\"$bundle\"")
     pc=$name.$format.$4.$5.$6
     on_pc "$pc" "${flags[@]}" || { bad "$board $format: not on this machine"; return; }
-    on_board "$board" "${flags[@]}" || { bad "$board $format"; return; }
+    on_board "$board" "${flags[@]}" examples/mcu/main.c examples/mcu/model.S || { bad "$board $format"; return; }
     tools=$(examples/mcu/board.sh bare "$board") tools=${tools%%gcc *}
     read -r text data bss _ < <("${tools}size" "$work/firmware" | tail -1)
     stack=$(awk '$1 == "stack" { n = $2 } END { printf "%d", n }' "$work/out")
@@ -126,15 +126,15 @@ example() {
     frugality "$board" "$format" "$tools"
     within_limits "$board" "$format" ram=$((data + bss + stack)) code=$((text - size)) flash=$((text + data)) tokens="$tokens"
     echo "$board $name $format $((text + data)) $((text - size)) $((data + bss + stack)) $((data + bss)) $stack $tokens $insn $weights $same" >> "$work/rows"
-    say "$board: $name in $format, $tokens tokens, $([ $same = 1 ] && echo same || echo others) as on this machine, $((SECONDS - start)) s"
+    say "$board: $name in $format, $tokens tokens, $([ $same = 1 ] && echo the same as || echo not those of) on this machine, $((SECONDS - start)) s"
 }
 
 flash() { # BOARD
-    local line flags="-DSTARTUP_TRAP_UNALIGNED=1"
-    [ "$1" = m0 ] || flags="$flags -mno-unaligned-access"
-    # shellcheck disable=SC2086
-    line=$(examples/mcu/board.sh run "$1" -Os $flags tests/test_flash.c 2>&1 | tr -d '\r' | tail -1)
-    say "$1: $line"
+    local line flags=("-DFLASH_BOARD=1" "-DSTARTUP_TRAP_UNALIGNED=1")
+    [ "$1" = m0 ] || flags+=("-mno-unaligned-access") # which a Cortex-M0 does not have
+    on_board "$1" "${flags[@]}" tests/test_flash.c || { bad "$1: test_flash"; return; }
+    line=$(tail -1 "$work/out")
+    say "$1: ${line/:/,}"
     if [[ $line =~ ^test_flash:\ ([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])); else bad "$1: test_flash has no result"; fi
 }
 

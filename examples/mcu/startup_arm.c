@@ -1,7 +1,7 @@
 /* startup_arm.c - reset and faults of a Cortex-M; the rest is in board.c
 
-   STARTUP_TRAP_UNALIGNED 1: an access to an address that is no multiple of its size is a fault (CCR.UNALIGN_TRP). On a Cortex-M0
-   it always is one. */
+   STARTUP_TRAP_UNALIGNED 1: an access to an address that is no multiple of its size is a fault (CCR.UNALIGN_TRP), as it always is
+   on a Cortex-M0 (but not in QEMU's). Compile with -mno-unaligned-access then. */
 #include "board.h"
 
 #ifndef STARTUP_TRAP_UNALIGNED
@@ -14,6 +14,18 @@
 #define CPACR 0xE000ED88u  /* bits 20-23: the processor's own floating point and vectors may be used */
 
 void board_reset(void);
+
+#if STARTUP_TRAP_UNALIGNED
+/* newlib's reads words wherever they are. volatile: this loop is not to become a call of memcpy. */
+void *memcpy(void *to, const void *from, size_t size);
+void *memcpy(void *to, const void *from, size_t size)
+{
+    volatile unsigned char *t = (volatile unsigned char *)to;
+    const unsigned char *f = (const unsigned char *)from;
+    for (; size; size--) *t++ = *f++;
+    return to;
+}
+#endif
 
 /* stacked: what the processor saved of its registers. */
 __attribute__((noreturn, used)) static void report(const uint32_t *stacked)
