@@ -34,6 +34,7 @@ frugal=m0 costly='_impure_ptr|_malloc_r|malloc|_sbrk|sbrk|__sinit|_?v?f?i?printf
 # Boards that run test_flash; none of its reads may be unaligned where the board can tell.
 flash_boards=" m0 m55 "
 
+# shellcheck disable=SC2034 # by name, in model
 nano=${NANO:-examples/model/nano.llmq} kjv=examples/model/kjv.llmq
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -149,6 +150,7 @@ tsv() {
          { lines("mcu." $1 "." $3); if (!($1 in seen)) { seen[$1] = 1; lines("mcu." $1) } }' "$work/rows"
 }
 
+# shellcheck disable=SC2046 # words
 [ $# -gt 0 ] || set -- $(awk '{ print $1 }' <<< "$runs")
 for board in "$@"; do
     awk -v b="$board" '$1 == b { found = 1 } END { exit !found }' <<< "$runs" || { say "mcu.sh: no board $board"; exit 2; }

@@ -25,13 +25,13 @@ m55   mps3-an547   rom=0,512K           ram=0x21000000,4M    model=0x28000000,8M
 rv32  virt         rom=0x80000000,4M    ram=0x84000000,4M                               -march=rv32imac -mabi=ilp32
 '
 
-# board NAME: sets name machine flags processor compiler package emulator startup
+# board NAME: sets machine and emulator, and the commands bare and full that compile without and with libc.c
 board() {
     local line word script=one_flash.ld
     line=$(awk -v name="$1" '$1 == name' <<< "$boards")
     [ -n "$line" ] || { echo "board.sh: no board $1" >&2; exit 2; }
     read -r name machine line <<< "$line"
-    memories= processor=
+    memories="" processor=""
     for word in $line; do
         case $word in
         model=*) script=two_flashes.ld ;&
@@ -56,6 +56,7 @@ emulate() { # program [argument...]
     echo "$emulator -M $machine -display none -monitor none -serial null -semihosting-config $options -kernel $1"
 }
 
+# shellcheck disable=SC2046 # words of tables and commands
 case ${1:-} in
 boards) echo $(awk '{ print $1 }' <<< "$boards") ;;
 compile) board "$2"; echo $full ;;
