@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # matrix.sh - the suites on other processors under qemu: big-endian s390x, AArch64 (which fuses multiply and add) and 32-bit Arm
-# without and with more of their vectors, RISC-V without and with vectors, boards with a Cortex-M or a small RISC-V (examples/mcu), x86-64 of
-# older kinds, WebAssembly in node; and the vector kernels under more compilers and levels of optimisation. Needs, for each,
-# what it says when it skips it. About a quarter of an hour. The last line is "N passed, M failed".
+# without and with more of their vectors, RISC-V without and with vectors, boards with a Cortex-M or a small RISC-V (examples/mcu) and
+# the example on them, x86-64 of older kinds, WebAssembly in node; and the vector kernels under more compilers and levels of
+# optimisation. Needs, for each, what it says when it skips it. About a quarter of an hour. The last line is "N passed, M failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 out=$(mktemp -d)
