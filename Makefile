@@ -4,6 +4,7 @@
 #   make test        the gate, two minutes: the suites with gcc and clang, sanitizers, the tool, hygiene of the header
 #   make check       test, the suites as C++11, the fuzzer's mutation loop, the tool's long runs
 #   make matrix      the suites on other processors under qemu, big-endian among them; all kernels (a quarter of an hour)
+#   make mcu         the example of examples/mcu on emulated boards: the same text as here? memory, instructions (a minute)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
 #   make feedback    what error feedback gains on correlated inputs
 #   make outliers    what 4 bits leave of inputs with outliers, by transform (a minute)
@@ -31,7 +32,7 @@ HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
-.PHONY: demo test check matrix distortion feedback outliers eval sense size bench plots readme grids trellises vectors fuzz-long clean
+.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench plots readme grids trellises vectors fuzz-long clean
 
 $(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
 	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
@@ -67,6 +68,9 @@ check:
 
 matrix:
 	@tests/matrix.sh
+
+mcu: $(B)/llmq
+	@tests/mcu.sh
 
 distortion: $(B)/distortion
 	@$(B)/distortion

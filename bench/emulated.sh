@@ -17,7 +17,7 @@ count() {
 }
 
 board() { # NAME TABLE BOARD
-    count "$1" "$2" "$(tests/board/board.sh compile "$3") -I." "$(tests/board/board.sh emulate "$3" "{table}")"
+    count "$1" "$2" "$(examples/mcu/board.sh compile "$3") -I." "$(examples/mcu/board.sh emulate "$3" "{table}")"
 }
 
 count neon neon "aarch64-linux-gnu-gcc -O2 -static" "qemu-aarch64 -cpu max"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # matrix.sh - the suites on other processors under qemu: big-endian s390x, AArch64 (which fuses multiply and add) and 32-bit Arm
-# without and with more of their vectors, RISC-V without and with vectors, boards with a Cortex-M (tests/board), x86-64 of
-# older kinds, WebAssembly in node; and the vector kernels under more compilers and levels of optimisation. Needs, for each,
-# what it says when it skips it. About a quarter of an hour. The last line is "N passed, M failed".
+# without and with more of their vectors, RISC-V without and with vectors, boards with a Cortex-M or a small RISC-V (examples/mcu) and
+# the example on them, x86-64 of older kinds, WebAssembly in node; and the vector kernels under more compilers and levels of
+# optimisation. Needs, for each, what it says when it skips it. About a quarter of an hour. The last line is "N passed, M failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 out=$(mktemp -d)
@@ -10,15 +10,17 @@ trap 'rm -rf "$out"' EXIT
 for target in s390x-linux-gnu:s390x aarch64-linux-gnu:aarch64 arm-linux-gnueabihf:arm riscv64-linux-gnu:riscv64; do
     cc=${target%%:*}-gcc run=qemu-${target##*:}
     command -v "$cc" > /dev/null && command -v "$run" > /dev/null || { echo "skipped: $cc or $run is not installed"; continue; }
-    for t in test_golden test_core test_transform test_bundle test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_imatrix test_feedback test_kernels; do
+    for t in test_golden test_core test_transform test_bundle test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_imatrix test_feedback test_flash test_kernels; do
         echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $out/$t.$run -lm && $run $out/$t.$run | tail -1 | sed 's/^/$run /' || echo '$run $t: 0 passed, 1 failed'"
     done
 done > "$out/jobs"
-for job in m3:golden m4:golden m4:core m4:kernels m7:kernels m33:kernels m55:golden m55:core m55:kernels; do
-    command -v arm-none-eabi-gcc > /dev/null && command -v qemu-system-arm > /dev/null || { echo "skipped: arm-none-eabi-gcc or qemu-system-arm is not installed"; break; }
+for job in m3:golden m4:golden m4:core m4:kernels m7:kernels m33:kernels m55:golden m55:core m55:kernels rv32:golden; do
     board=${job%%:*} t=test_${job##*:}
-    echo "tests/board/board.sh run $board -DKERNELS_SMALL=1 tests/$t.c | tail -1 | sed 's/^/$board /' || echo '$board $t: 0 passed, 1 failed'"
+    missing=$(examples/mcu/board.sh missing "$board")
+    [ -z "$missing" ] || { echo "skipped: $t on $board, not installed: $missing"; continue; }
+    echo "examples/mcu/board.sh run $board -DKERNELS_SMALL=1 tests/$t.c | tail -1 | sed 's/^/$board /' || echo '$board $t: 0 passed, 1 failed'"
 done >> "$out/jobs"
+echo "tests/mcu.sh 2> /dev/null | tail -1 | sed 's/^/all boards /'" >> "$out/jobs" # says itself what it skips
 # RISC-V with vectors: one binary on registers of several lengths. What is agnostic (lanes behind a vector, or masked) becomes ones.
 cc="clang-19 --target=riscv64-linux-gnu -march=rv64gcv" run=qemu-riscv64
 if command -v clang-19 > /dev/null && command -v "$run" > /dev/null && command -v riscv64-linux-gnu-gcc > /dev/null; then
@@ -36,7 +38,7 @@ while IFS='|' read -r name cc run; do
     for t in "${cc%% *}" "${run%% *}"; do
         command -v "$t" > /dev/null || { echo "skipped: $name, $t is not installed"; continue 2; }
     done
-    for t in test_golden test_core test_transform test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_imatrix test_feedback test_kernels; do
+    for t in test_golden test_core test_transform test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_imatrix test_feedback test_flash test_kernels; do
         program=$out/$t.$name
         echo "$cc -std=gnu11 -O2 -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $program -lm && $run $program | tail -1 | sed 's/^/$name /' || echo '$name $t: 0 passed, 1 failed'"
     done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh quick|all - build and run the suites; the last line is "N passed, M failed".
 #   quick  every suite: gcc as C99 (not test_bundle), clang as C11 at -O2; gcc with ASan and UBSan; the header's hygiene (C++ too); the tool
-#   all    also the suites as C++11, the fuzzer's mutation loop under sanitizers, and the tool's long runs
+#   all    also the suites as C++11, the fuzzer's mutation loop under sanitizers, the tool's long runs, two boards of make mcu
 # A compiler that is not installed is skipped and said so. Two jobs run at a time.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -40,7 +40,7 @@ sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover
 add suite hygiene tests/hygiene.sh # the slowest first
 add suite simd tests/hygiene.sh simd $([ "$mode" = all ] && echo all)
 add suite tool tests/tool.sh "$mode"
-for s in test_kernels test_trellis test_tensor test_activation test_outliers test_zeros test_viterbi test_allocate test_bundle test_feedback test_core test_transform test_sense test_imatrix test_golden; do
+for s in test_kernels test_trellis test_tensor test_activation test_outliers test_zeros test_viterbi test_allocate test_bundle test_feedback test_core test_transform test_sense test_imatrix test_golden test_flash; do
     # sanitized, the vector kernels take half a minute to compile: test_kernels shows for all suites that they do what scalar ones do
     [ $s = test_kernels ] && part="-DKERNELS_ONE_IN=8 $few" || part=-DLLMQ_SIMD=0
     have gcc && add suite "$s.sanitized" build_and_run $s gcc -std=c11 -O1 -D_GNU_SOURCE $sanitize $part
@@ -50,6 +50,8 @@ for s in test_kernels test_trellis test_tensor test_activation test_outliers tes
 done
 if [ "$mode" = all ]; then
     add suite fuzz tests/fuzz.sh
+    missing=$(examples/mcu/board.sh missing m0)
+    if [ -z "$missing" ]; then add suite mcu tests/mcu.sh m0 m55; else echo "skipped: mcu, not installed: $missing"; fi
 fi
 
 export out
