@@ -83,7 +83,6 @@ struct llama_state {
     uint32_t window;
     llmq_tensor key, value;     /* of a head: window rows */
     unsigned char *cache;       /* layers x kv heads: the rows of such a key, then of such a value */
-    float *first;               /* layers x kv: the keys of position 0, which quantized ones are differences from */
     llmq_activation *activation;
     unsigned char *activation_memory, *work;
     size_t activation_size, work_size;
@@ -448,7 +447,6 @@ static llmq_status llama__place_state(llama_state *s, const llama_model *m, uint
     s->sine = (float *)llama__take(p, batch, half, f);
     s->scores = (float *)llama__take(p, s->window, f, 1);
     s->cache = (unsigned char *)llama__take(p, (size_t)m->layers * m->kv_heads, s->window, s->key.row_size + s->value.row_size);
-    s->first = (float *)llama__take(p, s->key.format.points ? m->layers : 0, kv, f);
     s->activation = (llmq_activation *)llama__take(p, batch, sizeof *s->activation, 1);
     s->activation_memory = (unsigned char *)llama__take(p, s->activation_size, 1, 1);
     s->work = (unsigned char *)llama__take(p, s->work_size, 1, 1);
@@ -471,7 +469,6 @@ llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batc
     if (size < need) return LLMQ_E_WORKSPACE;
     p.mem = (unsigned char *)mem;
     p.used = 0;
-    memset(mem, 0, need);
     return llama__place_state(s, m, batch, &p);
 }
 
@@ -592,17 +589,6 @@ static llmq_status llama__attend(const llama_model *m, llama_state *s, uint32_t 
     return llmq_matvec_transposed(&s->value, s->scores, 0, n, out, s->work, s->work_size);
 }
 
-/* Softmax does not see what all scores have in common, so what all keys have in common need not be kept, and keys have much in common: those
-   of few bits are differences from the first (perplexity of the shipped model with 4 bits: + 0.4 % instead of + 1.0 %). */
-static void llama__less_first(const llama_state *s, float *first, uint32_t position, float *k)
-{
-    const uint32_t size = s->key.cols;
-    uint32_t i;
-    if (!s->key.format.points) return;
-    if (position == 0) memcpy(first, k, size * sizeof *k);
-    for (i = 0; i < size; i++) k[i] -= first[i];
-}
-
 /* Row `slot` of a tensor whose rows lie at data, encoded as the only one of a view of its own. */
 static llmq_status llama__keep(llama_state *s, llmq_tensor *t, unsigned char *data, uint32_t slot, const float *row)
 {
@@ -623,7 +609,6 @@ static llmq_status llama__attend_token(const llama_model *m, llama_state *s, uin
     uint32_t g, h;
     for (g = 0; g < m->kv_heads; g++, at += key + value) {
         const size_t from = (size_t)i * llama__kv(m) + (size_t)g * size;
-        llama__less_first(s, s->first + (size_t)l * llama__kv(m) + (size_t)g * size, position, s->keys + from);
         if ((status = llama__keep(s, &s->key, at, slot, s->keys + from)) != LLMQ_OK) return status;
         if ((status = llama__keep(s, &s->value, at + key, slot, s->values + from)) != LLMQ_OK) return status;
         for (h = g * queries; h < (g + 1) * queries; h++) {
