@@ -10,12 +10,21 @@
                       layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]
        values, optional   llama.abits llama.azero llama.ascales (u32), llama.aclip (f32): how activations of quantized tensors are
                       quantized, as llmq_activation_options; absent: llmq_activation_defaults, of 8 bits. Those of raw tensors are float
-   Memory is the caller's, sizes are asked for; there is no malloc. libm is used for exp, pow, sin and cos.
+   Memory is the caller's, sizes are asked for; there is no malloc.
 
        llama_model m;  llama_state s;
-       llama_model_init(&m, &bundle, mem, llama_model_size(&bundle));
+       llama_model_init(&m, &bundle, mem, llama_model_size(&bundle));      // or NULL, 0: where memory is short
        llama_state_init(&s, &m, batch, mem2, llama_state_size(&m, batch));
-       llama_forward(&m, &s, tokens, count, position, logits);      // position 0, then on from where the last call ended */
+       llama_forward(&m, &s, tokens, count, position, logits);      // position 0, then on from where the last call ended
+
+   The same logits everywhere: the library's products have the same bits on every processor, and so has all that is here: exp, the
+   inverse square root, sine and cosine are polynomials below, in float, each operation rounded once; there is no libm.
+   Without an FPU that is soft float: the share of its instructions is in README.
+
+   The cache of keys and values is what llama_model.cache says: f32, or rows in a format of few bits, scored and summed where they
+   lie; all positions up to the model's context, or a window: then each new position takes the place of the oldest, and generation
+   can go on for as long as positions fit 24 bits. Rotations (RoPE) make scores depend on distances only, so no key need be changed when others are
+   forgotten; the first tokens are forgotten like any other. */
 #ifndef LLAMA_H
 #define LLAMA_H
 
@@ -33,17 +42,26 @@ typedef struct llama_layer {
     float *norm1, *norm2;
 } llama_layer;
 
+/* How keys and values of earlier positions are kept: a row for a head. */
+typedef struct llama_cache {
+    llmq_format key, value;  /* raw, or a grid; groups of 0 are whole rows. Trellises are not encoded row by row */
+    llmq_transform transform;  /* of a head's rows before they are quantized (a Hadamard at 4 bits takes a third off KL); no steps: none */
+    uint32_t window;         /* positions; 0: the model's context, and no more positions than that */
+} llama_cache;
+
 typedef struct llama_model {
     uint32_t dim, hidden, layers, heads, kv_heads, vocab, context;
     llmq_tensor embed, classifier;
-    llama_layer *layer;
+    llama_layer *layer;                  /* NULL: without memory of its own; views and norms are then made when they are used */
     float *norm;
+    llmq_bundle bundle;
     llmq_activation_options activation;  /* of quantized tensors: what the bundle says, or what the caller puts here; bits = 32: float */
+    llama_cache cache;                   /* f32, window 0; or what the caller puts here before llama_state_size */
 } llama_model;
 
 /* Places in a layer where a watcher can look at the state, with the tokens of the call in its first rows. */
 enum {
-    LLAMA_AT_ATTENTION,  /* normed: input of wq wk wv; q, and keys and values of the positions so far: after RoPE */
+    LLAMA_AT_ATTENTION,  /* normed: input of wq wk wv; q, keys and values: after RoPE */
     LLAMA_AT_OUTPUT,     /* attention: input of wo */
     LLAMA_AT_FEED,       /* normed: input of w1 w3; gate, up: what they gave */
     LLAMA_AT_DOWN,       /* gate: input of w2 */
@@ -58,10 +76,13 @@ struct llama_state {
     llama_watcher watch;        /* NULL: none; what it returns stops the call if it is not LLMQ_OK */
     void *watch_context;
     uint32_t batch;             /* most tokens in one call */
-    float *x, *normed, *q, *attention, *up, *gate;  /* batch vectors each */
-    float *scores;              /* context */
-    float *keys, *values;       /* layers x context x kv */
-    float *cosine, *sine;       /* context x half a head */
+    float *x, *normed, *q, *keys, *values, *attention, *up, *gate;  /* batch vectors each: of the tokens of the call */
+    float *cosine, *sine;       /* batch x half a head: RoPE at their positions, `turned` of them from `turned_at` on */
+    uint32_t turned, turned_at;
+    float *scores;              /* window */
+    uint32_t window;
+    llmq_tensor key, value;     /* of a head: window rows */
+    unsigned char *cache;       /* layers x kv heads: the rows of such a key, then of such a value */
     llmq_activation *activation;
     unsigned char *activation_memory, *work;
     size_t activation_size, work_size;
@@ -70,22 +91,29 @@ struct llama_state {
 /* Bytes of memory for the views of a model; 0 if the bundle is not one of a llama model. */
 size_t llama_model_size(const llmq_bundle *b);
 
-/* Look everything up, check all shapes. mem: aligned for pointers. Errors: those of llmq_bundle_*; LLMQ_E_CORRUPT for a
+/* Look everything up, check all shapes. mem: aligned for pointers; NULL with size 0: views of tensors are made anew for every product,
+   and norms decoded, which takes no memory and some thousand instructions a layer. Errors: those of llmq_bundle_*; LLMQ_E_CORRUPT for a
    shape that does not fit; LLMQ_E_WORKSPACE. */
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size);
 
-/* Bytes of memory to run the model on up to `batch` tokens a call; 0 on overflow. */
+/* Keys and values of 2, 3, 4, 5, 6 or 8 bits (a scale for each row beside them), 16 or 32. LLMQ_E_NOT_FOUND: not built in. */
+llmq_status llama_cache_bits(llama_cache *c, uint32_t bits);
+
+/* Bytes of memory to run the model on up to `batch` tokens a call; 0 on overflow, or if m->cache cannot be kept. */
 size_t llama_state_size(const llama_model *m, uint32_t batch);
 llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batch, void *mem, size_t size);
 
 /* Run `count` tokens at positions position, position + 1 ...; logits[count][vocab], or NULL to only fill the cache.
-   Errors: LLMQ_E_ARG for a token, count or position out of range, and those of llmq_matmul. */
+   Errors: LLMQ_E_ARG for a token, count or position out of range, LLMQ_E_NOT_FINITE for keys or values that are not finite, and those
+   of llmq_matmul. */
 llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count, uint32_t position,
                           float *logits);
 
-/* Its two halves, for those who go through a text layer by layer: x <- embeddings of the tokens; x <- layer l of x. */
+/* Its parts, for those who go through a text layer by layer: x <- embeddings of the tokens; x <- layer l of x; and logits [r0, r1) of the
+   count tokens in x, those of token i at y + i * stride + r0: a few rows at a time where memory for all is short. */
 llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count);
 llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position);
+llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t stride);
 
 #ifdef __cplusplus
 }
@@ -93,12 +121,90 @@ llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l
 #endif /* LLAMA_H */
 
 #ifdef LLAMA_IMPLEMENTATION
-#include <math.h>
 #include <string.h>
+
+/* As in llmq.h: a * b + c is two roundings, and no vectors that flush subnormal numbers. */
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if defined(__ARM_FEATURE_MVE)
+#pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
+#endif
+#define LLAMA__EXACT
+#elif defined(__clang__)
+#define LLAMA__EXACT _Pragma("STDC FP_CONTRACT OFF")
+#if defined(__ARM_FEATURE_MVE)
+#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+#endif
+#else
+#define LLAMA__EXACT
+#endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ---- exp, 1 / sqrt, sine and cosine --------------------------------------------------------------------------------- */
+
+static uint32_t llama__bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+static float llama__float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+
+/* e^x = 2^n e^r, |r| <= ln(2) / 2, e^r by its series up to r^6 (the next term is below 1.2e-7). ln(2) in two parts, of which the first
+   has so few bits that its product with n is exact. Below -87 (2^-126) 0, from 88 (2^127) on e^88. */
+static float llama__exp(float x)
+{
+    LLAMA__EXACT
+    float n, r;
+    int32_t whole;
+    if (x < -87.0f) return 0.0f;
+    if (x > 88.0f) x = 88.0f;
+    if (x != x) return x;
+    whole = (int32_t)(x * 1.44269504f + (x < 0.0f ? -0.5f : 0.5f));
+    n = (float)whole;
+    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    r = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
+    return r * llama__float((uint32_t)(whole + 127) << 23);
+}
+
+/* 1 / sqrt(x), x normal: halving the exponent gives it to 4 %, and Newton's steps square that error (times 1.5). */
+static float llama__inverse_sqrt(float x)
+{
+    LLAMA__EXACT
+    float y = llama__float(0x5f3759dfu - (llama__bits(x) >> 1)), half = x * 0.5f;
+    int i;
+    for (i = 0; i < 4; i++) y = y * (1.5f - half * y * y);
+    return y;
+}
+
+/* A turn by an angle: its cosine and sine. Turns are multiplied as complex numbers. */
+typedef struct llama__turn {
+    float c, s;
+} llama__turn;
+
+static llama__turn llama__turn_on(llama__turn a, llama__turn b)
+{
+    LLAMA__EXACT
+    llama__turn y;
+    y.c = a.c * b.c - a.s * b.s;
+    y.s = a.c * b.s + a.s * b.c;
+    return y;
+}
+
+/* Position times 10000^(-i / half), for position 1 an angle of at most 1, by the series up to the 10th power (the next term is below 3e-8), then
+   by the bits of the position: an error of about position * 1e-7, which is that of the angle as a float. */
+static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half)
+{
+    LLAMA__EXACT
+    float x = llama__exp((float)i / (float)half * -9.21034037f), y = x * x; /* ln(10000) */
+    llama__turn one, all = { 1.0f, 0.0f };
+    one.c = 1.0f - y * (0.5f - y * (4.16666667e-2f - y * (1.38888889e-3f - y * (2.48015873e-5f - y * 2.75573192e-7f))));
+    one.s = x * (1.0f - y * (1.66666667e-1f - y * (8.33333333e-3f - y * (1.98412698e-4f - y * 2.75573192e-6f))));
+    for (; position; position >>= 1, one = llama__turn_on(one, one))
+        if (position & 1) all = llama__turn_on(all, one);
+    return all;
+}
+
+/* ---- model ------------------------------------------------------------------------------------------------------------ */
 
 const char *const llama_linear_name[LLAMA_LINEARS] = { "wq", "wk", "wv", "wo", "w1", "w2", "w3" };
 
@@ -177,13 +283,6 @@ static llmq_status llama__tensor(const llmq_bundle *b, const char *name, uint32_
     return t->rows == rows && t->cols == cols ? LLMQ_OK : LLMQ_E_CORRUPT;
 }
 
-static llmq_status llama__vector(const llmq_bundle *b, const char *name, uint32_t n, float *out)
-{
-    llmq_tensor t;
-    llmq_status status = llama__tensor(b, name, 1, n, &t);
-    return status != LLMQ_OK ? status : llmq_tensor_decode(&t, 0, out, NULL, 0);
-}
-
 /* A value that may be absent, and is *value then. */
 static llmq_status llama__option(const llmq_bundle *b, const char *name, uint32_t *value)
 {
@@ -212,36 +311,76 @@ static llmq_status llama__activation_config(llmq_activation_options *o, const ll
     return LLMQ_OK;
 }
 
+llmq_status llama_cache_bits(llama_cache *c, uint32_t bits)
+{
+    static const struct { uint32_t bits; char name[4]; } table[] = { { 32, "f32" }, { 16, "f16" }, { 8, "g8" }, { 6, "g6" }, { 5, "g5" }, { 4, "g4" }, { 3, "g3" }, { 2, "g2" } };
+    uint32_t i;
+    llmq_status status = LLMQ_E_NOT_FOUND;
+    for (i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].bits == bits) status = llmq_format_find(&c->key, table[i].name, 0);
+    c->value = c->key;
+    return status;
+}
+
+/* Matrix i of layer l, looked up. */
+static llmq_status llama__find(const llama_model *m, uint32_t l, uint32_t i, llmq_tensor *t)
+{
+    char name[40];
+    uint32_t kv = llama__kv(m), rows = i == LLAMA_WK || i == LLAMA_WV ? kv : i == LLAMA_W1 || i == LLAMA_W3 ? m->hidden : m->dim;
+    return llama__tensor(&m->bundle, llama__name(name, l, llama_linear_name[i]), rows, i == LLAMA_W2 ? m->hidden : m->dim, t);
+}
+
+/* Matrix i of layer l: the view there is, or one made at *room. */
+static llmq_status llama__matrix(const llama_model *m, uint32_t l, uint32_t i, llmq_tensor *room, const llmq_tensor **t)
+{
+    *t = m->layer ? &m->layer[l].linear[i] : room;
+    return m->layer ? LLMQ_OK : llama__find(m, l, i, room);
+}
+
+/* Weights of norm `second` of layer l, or of the last norm, l = layers. */
+static llmq_status llama__read_norm(const llama_model *m, uint32_t l, int second, float *weight)
+{
+    char name[40];
+    llmq_tensor t;
+    const char *which = l == m->layers ? "norm" : llama__name(name, l, second ? "norm2" : "norm1");
+    llmq_status status = llama__tensor(&m->bundle, which, 1, m->dim, &t);
+    return status != LLMQ_OK || !weight ? status : llmq_tensor_decode(&t, 0, weight, NULL, 0);
+}
+
+/* Everything of a layer, which is checked even where nothing is kept of it. */
+static llmq_status llama__read_layer(const llama_model *m, uint32_t l)
+{
+    llama_layer *y = m->layer ? &m->layer[l] : NULL;
+    llmq_tensor t;
+    llmq_status status;
+    uint32_t i;
+    if (y) y->norm1 = m->norm + (size_t)(2 * l + 1) * m->dim, y->norm2 = y->norm1 + m->dim;
+    if ((status = llama__read_norm(m, l, 0, y ? y->norm1 : NULL)) != LLMQ_OK) return status;
+    if ((status = llama__read_norm(m, l, 1, y ? y->norm2 : NULL)) != LLMQ_OK) return status;
+    for (i = 0; i < LLAMA_LINEARS && status == LLMQ_OK; i++) status = llama__find(m, l, i, y ? &y->linear[i] : &t);
+    return status;
+}
+
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size)
 {
     llama__pool p;
     llmq_status status = llama__config(m, b);
-    char name[40];
-    uint32_t l, i;
+    uint32_t l;
     if (status != LLMQ_OK) return status;
-    if (!mem || size < llama_model_size(b)) return LLMQ_E_WORKSPACE;
+    if (mem ? size < llama_model_size(b) : size != 0) return LLMQ_E_WORKSPACE;
+    m->bundle = *b;
     p.mem = (unsigned char *)mem;
     p.used = 0;
-    llama__place_model(m, &p);
+    if (mem) llama__place_model(m, &p);
     if ((status = llama__tensor(b, "embed", m->vocab, m->dim, &m->embed)) != LLMQ_OK) return status;
     status = llama__tensor(b, "classifier", m->vocab, m->dim, &m->classifier);
     if (status == LLMQ_E_NOT_FOUND) m->classifier = m->embed;
     else if (status != LLMQ_OK) return status;
-    if ((status = llama__vector(b, "norm", m->dim, m->norm)) != LLMQ_OK) return status;
     if ((status = llama__activation_config(&m->activation, b)) != LLMQ_OK) return status;
-    for (l = 0; l < m->layers; l++) {
-        llama_layer *y = &m->layer[l];
-        uint32_t kv = llama__kv(m);
-        const uint32_t rows[LLAMA_LINEARS] = { m->dim, kv, kv, m->dim, m->hidden, m->dim, m->hidden };
-        y->norm1 = m->norm + (size_t)(2 * l + 1) * m->dim;
-        y->norm2 = y->norm1 + m->dim;
-        if ((status = llama__vector(b, llama__name(name, l, "norm1"), m->dim, y->norm1)) != LLMQ_OK) return status;
-        if ((status = llama__vector(b, llama__name(name, l, "norm2"), m->dim, y->norm2)) != LLMQ_OK) return status;
-        for (i = 0; i < LLAMA_LINEARS; i++) {
-            status = llama__tensor(b, llama__name(name, l, llama_linear_name[i]), rows[i], i == LLAMA_W2 ? m->hidden : m->dim, &y->linear[i]);
-            if (status != LLMQ_OK) return status;
-        }
-    }
+    if ((status = llama_cache_bits(&m->cache, 32)) != LLMQ_OK) return status;
+    if ((status = llama__read_norm(m, m->layers, 0, m->norm)) != LLMQ_OK) return status;
+    for (l = 0; l < m->layers; l++)
+        if ((status = llama__read_layer(m, l)) != LLMQ_OK) return status;
     return LLMQ_OK;
 }
 
@@ -256,86 +395,117 @@ static size_t llama__activations(const llmq_tensor *t, uint32_t batch)
     return batch == 0 || one == 0 || all == 0 || one > SIZE_MAX / batch ? 0 : llama__max(one * batch, all);
 }
 
-/* The largest memory that any tensor needs for the activations of a call, and for decoding a row. */
-static void llama__needs(const llama_model *m, uint32_t batch, size_t *activations, size_t *work)
+/* The largest memory that anything needs for the activations of a call, and for decoding or encoding a row. */
+static llmq_status llama__needs(const llama_model *m, const llama_state *s, uint32_t batch, size_t *activations, size_t *work)
 {
-    size_t need = llama__activations(&m->classifier, batch);
+    size_t need = llama__activations(&m->classifier, batch), key = llmq_encode_work_size(&s->key), value = llmq_encode_work_size(&s->value);
     uint32_t l, i;
+    llmq_tensor room;
+    const llmq_tensor *t;
+    llmq_status status;
     *activations = need ? need : SIZE_MAX;
-    *work = llmq_transform_work_size(&m->embed.transform, m->dim);
+    *activations = llama__max(*activations, llama__activation(&s->key));
+    *work = llama__max(llmq_transform_work_size(&m->embed.transform, m->dim), llama__max(key, value));
+    if (!m->layer) *work = llama__max(*work, m->dim * sizeof(float)); /* weights of a norm */
     for (l = 0; l < m->layers; l++)
         for (i = 0; i < LLAMA_LINEARS; i++) {
-            need = llama__activations(&m->layer[l].linear[i], batch);
+            if ((status = llama__matrix(m, l, i, &room, &t)) != LLMQ_OK) return status;
+            need = llama__activations(t, batch);
             *activations = llama__max(*activations, need ? need : SIZE_MAX);
         }
+    return LLMQ_OK;
 }
 
-static void llama__place_state(llama_state *s, const llama_model *m, uint32_t batch, llama__pool *p)
+/* Views of a head's cache. Their data is set when they are used, and stands for something until then. */
+static llmq_status llama__cache_views(llama_state *s, const llama_model *m)
 {
-    const size_t f = sizeof(float), half = m->dim / m->heads / 2, cache = (size_t)m->context * llama__kv(m);
-    llama__needs(m, batch, &s->activation_size, &s->work_size);
-    s->watch = NULL;
-    s->watch_context = NULL;
+    const uint32_t head = m->dim / m->heads;
+    llmq_status status;
+    if (m->cache.key.taps[0] || m->cache.value.taps[0] || m->cache.window > 1u << 24) return LLMQ_E_ARG;
+    s->window = m->cache.window ? m->cache.window : m->context;
+    if ((status = llmq_tensor_init(&s->key, &m->cache.key, &m->cache.transform, s->window, head, m, SIZE_MAX)) != LLMQ_OK) return status;
+    return llmq_tensor_init(&s->value, &m->cache.value, &m->cache.transform, s->window, head, m, SIZE_MAX);
+}
+
+static llmq_status llama__place_state(llama_state *s, const llama_model *m, uint32_t batch, llama__pool *p)
+{
+    const size_t f = sizeof(float), half = m->dim / m->heads / 2, kv = llama__kv(m);
+    llmq_status status;
+    memset(s, 0, sizeof *s);
+    if ((status = llama__cache_views(s, m)) != LLMQ_OK) return status;
+    if ((status = llama__needs(m, s, batch, &s->activation_size, &s->work_size)) != LLMQ_OK) return status;
     s->batch = batch;
     s->x = (float *)llama__take(p, batch, m->dim, f);
     s->normed = (float *)llama__take(p, batch, m->dim, f);
     s->q = (float *)llama__take(p, batch, m->dim, f);
+    s->keys = (float *)llama__take(p, batch, kv, f);
+    s->values = (float *)llama__take(p, batch, kv, f);
     s->attention = (float *)llama__take(p, batch, m->dim, f);
     s->up = (float *)llama__take(p, batch, m->hidden, f);
     s->gate = (float *)llama__take(p, batch, m->hidden, f);
-    s->scores = (float *)llama__take(p, m->context, f, 1);
-    s->keys = (float *)llama__take(p, m->layers, cache, f);
-    s->values = (float *)llama__take(p, m->layers, cache, f);
-    s->cosine = (float *)llama__take(p, m->context, half, f);
-    s->sine = (float *)llama__take(p, m->context, half, f);
+    s->cosine = (float *)llama__take(p, batch, half, f);
+    s->sine = (float *)llama__take(p, batch, half, f);
+    s->scores = (float *)llama__take(p, s->window, f, 1);
+    s->cache = (unsigned char *)llama__take(p, (size_t)m->layers * m->kv_heads, s->window, s->key.row_size + s->value.row_size);
     s->activation = (llmq_activation *)llama__take(p, batch, sizeof *s->activation, 1);
     s->activation_memory = (unsigned char *)llama__take(p, s->activation_size, 1, 1);
     s->work = (unsigned char *)llama__take(p, s->work_size, 1, 1);
+    return LLMQ_OK;
 }
 
 size_t llama_state_size(const llama_model *m, uint32_t batch)
 {
     llama_state s;
     llama__pool p = { NULL, 0 };
-    llama__place_state(&s, m, batch, &p);
+    if (llama__place_state(&s, m, batch, &p) != LLMQ_OK) return 0;
     return p.used == SIZE_MAX ? 0 : p.used;
 }
 
 llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batch, void *mem, size_t size)
 {
     llama__pool p;
-    size_t need = llama_state_size(m, batch), half = m->dim / m->heads / 2, pos, i;
+    size_t need = llama_state_size(m, batch);
     if (!mem || batch == 0 || need == 0) return LLMQ_E_ARG;
     if (size < need) return LLMQ_E_WORKSPACE;
     p.mem = (unsigned char *)mem;
     p.used = 0;
-    llama__place_state(s, m, batch, &p);
-    for (pos = 0; pos < m->context; pos++)
-        for (i = 0; i < half; i++) {
-            float angle = (float)pos * (1.0f / powf(10000.0f, (float)i / (float)half));
-            s->cosine[pos * half + i] = cosf(angle);
-            s->sine[pos * half + i] = sinf(angle);
-        }
-    return LLMQ_OK;
+    return llama__place_state(s, m, batch, &p);
 }
+
+/* ---- forward ---------------------------------------------------------------------------------------------------------- */
 
 static void llama__rmsnorm(float *out, const float *x, const float *weight, uint32_t n)
 {
+    LLAMA__EXACT
     float sum = 0.0f;
     uint32_t i;
     for (i = 0; i < n; i++) sum += x[i] * x[i];
-    sum = 1.0f / sqrtf(sum / (float)n + 1e-5f);
+    sum = llama__inverse_sqrt(sum / (float)n + 1e-5f);
     for (i = 0; i < n; i++) out[i] = weight[i] * (sum * x[i]);
 }
 
-/* y[i] = W x[i] for count vectors. *prepared says whether s->activation already holds them; tensors that read the same
+/* normed <- norm `second` of layer l, or the last norm, l = layers, of x */
+static llmq_status llama__normalise(const llama_model *m, llama_state *s, uint32_t l, int second, uint32_t count)
+{
+    const float *weight = l == m->layers ? m->norm : !m->layer ? NULL : second ? m->layer[l].norm2 : m->layer[l].norm1;
+    uint32_t i;
+    if (!m->layer) {
+        llmq_status status = llama__read_norm(m, l, second, (float *)(void *)s->work);
+        if (status != LLMQ_OK) return status;
+        weight = (const float *)(const void *)s->work;
+    }
+    for (i = 0; i < count; i++) llama__rmsnorm(s->normed + (size_t)i * m->dim, s->x + (size_t)i * m->dim, weight, m->dim);
+    return LLMQ_OK;
+}
+
+/* y[i] = rows [r0, r1) of W times x[i], for count vectors. *prepared says whether s->activation already holds them; tensors that read the same
    input in the same basis share it, and a tensor that does not fit gets its own. */
-static llmq_status llama__linear(const llama_model *m, llama_state *s, const llmq_tensor *t, const float *x, uint32_t count,
-                                 int *prepared, float *y, size_t stride)
+static llmq_status llama__linear(const llama_model *m, llama_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *x,
+                                 uint32_t count, int *prepared, float *y, size_t stride)
 {
     llmq_status status = LLMQ_E_BASIS;
     uint32_t i;
-    if (*prepared) status = llmq_matmul(t, s->activation, count, 0, t->rows, y, stride);
+    if (*prepared) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
     if (status != LLMQ_E_BASIS) return status;
     status = LLMQ_OK;
     if (t->format.points && m->activation.bits != 32) {
@@ -348,7 +518,7 @@ static llmq_status llama__linear(const llama_model *m, llama_state *s, const llm
     }
     if (status != LLMQ_OK) return status;
     *prepared = 1;
-    return llmq_matmul(t, s->activation, count, 0, t->rows, y, stride);
+    return llmq_matmul(t, s->activation, count, r0, r1, y, stride);
 }
 
 static llmq_status llama__look(const llama_state *s, int place, uint32_t l, uint32_t count, uint32_t position)
@@ -356,78 +526,147 @@ static llmq_status llama__look(const llama_state *s, int place, uint32_t l, uint
     return s->watch ? s->watch(s->watch_context, place, l, s, count, position) : LLMQ_OK;
 }
 
-/* RoPE on adjacent pairs of each head. */
-static void llama__rotate(const llama_model *m, const llama_state *s, float *v, uint32_t n, uint32_t position)
+/* Matrix i of layer l times count vectors. */
+static llmq_status llama__product(const llama_model *m, llama_state *s, uint32_t l, uint32_t i, const float *x, uint32_t count, int *prepared,
+                                  float *y)
 {
-    uint32_t half = m->dim / m->heads / 2, i;
-    const float *c = s->cosine + (size_t)position * half, *d = s->sine + (size_t)position * half;
-    for (i = 0; i < n / 2; i++) {
-        float a = v[2 * i], b = v[2 * i + 1];
-        v[2 * i] = a * c[i % half] - b * d[i % half];
-        v[2 * i + 1] = a * d[i % half] + b * c[i % half];
+    llmq_tensor room;
+    const llmq_tensor *t;
+    llmq_status status = llama__matrix(m, l, i, &room, &t);
+    return status != LLMQ_OK ? status : llama__linear(m, s, t, 0, t->rows, x, count, prepared, y, t->rows);
+}
+
+/* RoPE at `count` positions from `position` on. */
+static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t position, uint32_t count)
+{
+    uint32_t half = m->dim / m->heads / 2, i, k;
+    if (s->turned >= count && s->turned_at == position) return;
+    for (i = 0; i < count; i++)
+        for (k = 0; k < half; k++) {
+            llama__turn turn = llama__turn_of(position + i, k, half);
+            s->cosine[(size_t)i * half + k] = turn.c;
+            s->sine[(size_t)i * half + k] = turn.s;
+        }
+    s->turned = count;
+    s->turned_at = position;
+}
+
+/* RoPE on adjacent pairs of each head: of token i of the call. */
+static void llama__rotate(const llama_model *m, const llama_state *s, float *v, uint32_t n, uint32_t i)
+{
+    uint32_t half = m->dim / m->heads / 2, k;
+    for (k = 0; k < n / 2; k++) {
+        size_t at = (size_t)i * half + k % half;
+        llama__turn from, by;
+        from.c = v[2 * k], from.s = v[2 * k + 1];
+        by.c = s->cosine[at], by.s = s->sine[at];
+        from = llama__turn_on(from, by);
+        v[2 * k] = from.c, v[2 * k + 1] = from.s;
     }
 }
 
-/* One query head at a position against the cache of its key-value head. */
-static void llama__attend(const llama_model *m, const llama_state *s, size_t cache, uint32_t head, uint32_t position, const float *q,
-                          float *out)
+/* Softmax of n scores times `scale`, in place. */
+static void llama__softmax(float *score, uint32_t n, float scale)
 {
-    uint32_t size = m->dim / m->heads, kv = llama__kv(m), p, i;
-    const float *k = s->keys + cache + head / (m->heads / m->kv_heads) * size;
-    const float *v = s->values + cache + head / (m->heads / m->kv_heads) * size;
-    float most = -HUGE_VALF, sum = 0.0f, scale = 1.0f / sqrtf((float)size);
-    for (p = 0; p <= position; p++) {
-        float dot = 0.0f;
-        for (i = 0; i < size; i++) dot += q[i] * k[(size_t)p * kv + i];
-        s->scores[p] = dot * scale;
-        if (s->scores[p] > most) most = s->scores[p];
+    LLAMA__EXACT
+    float most = score[0], sum = 0.0f;
+    uint32_t p;
+    for (p = 1; p < n; p++)
+        if (score[p] > most) most = score[p];
+    for (p = 0; p < n; p++) sum += score[p] = llama__exp((score[p] - most) * scale);
+    sum = 1.0f / sum;
+    for (p = 0; p < n; p++) score[p] *= sum;
+}
+
+/* One query head against the n positions in the cache of its key-value head. */
+static llmq_status llama__attend(const llama_model *m, llama_state *s, uint32_t n, const float *q, float *out)
+{
+    const uint32_t bits = s->key.format.points ? 8 : 32;
+    llmq_status status = llmq_activation_prepare(s->activation, &s->key, bits, q, s->activation_memory, s->activation_size);
+    if (status == LLMQ_OK) status = llmq_matvec(&s->key, s->activation, 0, n, s->scores);
+    if (status != LLMQ_OK) return status;
+    llama__softmax(s->scores, n, llama__inverse_sqrt((float)(m->dim / m->heads)));
+    return llmq_matvec_transposed(&s->value, s->scores, 0, n, out, s->work, s->work_size);
+}
+
+/* Row `slot` of a tensor whose rows lie at data, encoded as the only one of a view of its own. */
+static llmq_status llama__keep(llama_state *s, llmq_tensor *t, unsigned char *data, uint32_t slot, const float *row)
+{
+    llmq_tensor one = *t;
+    t->data = data;
+    one.data = data + (size_t)slot * t->row_size;
+    one.rows = 1;
+    return llmq_encode(&one, data + (size_t)slot * t->row_size, 0, 1, row, t->cols, NULL, s->work, s->work_size, NULL);
+}
+
+/* Keep the key and the value of token i of the call at its place in layer l, then attend with its queries: a key-value head at a time. */
+static llmq_status llama__attend_token(const llama_model *m, llama_state *s, uint32_t l, uint32_t i, uint32_t position)
+{
+    const uint32_t size = m->dim / m->heads, queries = m->heads / m->kv_heads, n = position < s->window ? position + 1 : s->window, slot = position % s->window;
+    const size_t key = (size_t)s->window * s->key.row_size, value = (size_t)s->window * s->value.row_size;
+    unsigned char *at = s->cache + (size_t)l * m->kv_heads * (key + value);
+    llmq_status status;
+    uint32_t g, h;
+    for (g = 0; g < m->kv_heads; g++, at += key + value) {
+        const size_t from = (size_t)i * llama__kv(m) + (size_t)g * size;
+        if ((status = llama__keep(s, &s->key, at, slot, s->keys + from)) != LLMQ_OK) return status;
+        if ((status = llama__keep(s, &s->value, at + key, slot, s->values + from)) != LLMQ_OK) return status;
+        for (h = g * queries; h < (g + 1) * queries; h++) {
+            const size_t head = (size_t)i * m->dim + (size_t)h * size;
+            if ((status = llama__attend(m, s, n, s->q + head, s->attention + head)) != LLMQ_OK) return status;
+        }
     }
-    for (p = 0; p <= position; p++) sum += s->scores[p] = expf(s->scores[p] - most);
-    for (i = 0; i < size; i++) out[i] = 0.0f;
-    for (p = 0; p <= position; p++) {
-        float weight = s->scores[p] / sum;
-        for (i = 0; i < size; i++) out[i] += weight * v[(size_t)p * kv + i];
-    }
+    return LLMQ_OK;
 }
 
 static llmq_status llama__attention(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
-    const llmq_tensor *w = m->layer[l].linear;
-    uint32_t kv = llama__kv(m), size = m->dim / m->heads, i, h;
-    size_t cache = (size_t)l * m->context * kv, at = cache + (size_t)position * kv;
+    uint32_t kv = llama__kv(m), i;
     int prepared = 0;
     llmq_status status;
-    for (i = 0; i < count; i++) llama__rmsnorm(s->normed + (size_t)i * m->dim, s->x + (size_t)i * m->dim, m->layer[l].norm1, m->dim);
-    if ((status = llama__linear(m, s, &w[LLAMA_WQ], s->normed, count, &prepared, s->q, m->dim)) != LLMQ_OK) return status;
-    if ((status = llama__linear(m, s, &w[LLAMA_WK], s->normed, count, &prepared, s->keys + at, kv)) != LLMQ_OK) return status;
-    if ((status = llama__linear(m, s, &w[LLAMA_WV], s->normed, count, &prepared, s->values + at, kv)) != LLMQ_OK) return status;
+    if ((status = llama__normalise(m, s, l, 0, count)) != LLMQ_OK) return status;
+    if ((status = llama__product(m, s, l, LLAMA_WQ, s->normed, count, &prepared, s->q)) != LLMQ_OK) return status;
+    if ((status = llama__product(m, s, l, LLAMA_WK, s->normed, count, &prepared, s->keys)) != LLMQ_OK) return status;
+    if ((status = llama__product(m, s, l, LLAMA_WV, s->normed, count, &prepared, s->values)) != LLMQ_OK) return status;
+    llama__turn_to(m, s, position, count);
     for (i = 0; i < count; i++) {
-        float *q = s->q + (size_t)i * m->dim;
-        llama__rotate(m, s, q, m->dim, position + i);
-        llama__rotate(m, s, s->keys + at + (size_t)i * kv, kv, position + i);
-        for (h = 0; h < m->heads; h++)
-            llama__attend(m, s, cache, h, position + i, q + h * size, s->attention + (size_t)i * m->dim + h * size);
+        llama__rotate(m, s, s->q + (size_t)i * m->dim, m->dim, i);
+        llama__rotate(m, s, s->keys + (size_t)i * kv, kv, i);
+        if ((status = llama__attend_token(m, s, l, i, position + i)) != LLMQ_OK) return status;
     }
     if ((status = llama__look(s, LLAMA_AT_ATTENTION, l, count, position)) != LLMQ_OK) return status;
     if ((status = llama__look(s, LLAMA_AT_OUTPUT, l, count, position)) != LLMQ_OK) return status;
     prepared = 0;
-    return llama__linear(m, s, &w[LLAMA_WO], s->attention, count, &prepared, s->normed, m->dim);
+    return llama__product(m, s, l, LLAMA_WO, s->attention, count, &prepared, s->normed);
+}
+
+/* gate <- silu(gate) * up */
+static void llama__swiglu(float *gate, const float *up, size_t n)
+{
+    LLAMA__EXACT
+    size_t i;
+    for (i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + llama__exp(-gate[i])) * up[i];
+}
+
+/* x += y */
+static void llama__add(float *x, const float *y, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++) x[i] += y[i];
 }
 
 static llmq_status llama__feed_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
-    const llmq_tensor *w = m->layer[l].linear;
-    size_t i;
     int prepared = 0;
     llmq_status status;
-    for (i = 0; i < count; i++) llama__rmsnorm(s->normed + i * m->dim, s->x + i * m->dim, m->layer[l].norm2, m->dim);
-    if ((status = llama__linear(m, s, &w[LLAMA_W1], s->normed, count, &prepared, s->gate, m->hidden)) != LLMQ_OK) return status;
-    if ((status = llama__linear(m, s, &w[LLAMA_W3], s->normed, count, &prepared, s->up, m->hidden)) != LLMQ_OK) return status;
+    if ((status = llama__normalise(m, s, l, 1, count)) != LLMQ_OK) return status;
+    if ((status = llama__product(m, s, l, LLAMA_W1, s->normed, count, &prepared, s->gate)) != LLMQ_OK) return status;
+    if ((status = llama__product(m, s, l, LLAMA_W3, s->normed, count, &prepared, s->up)) != LLMQ_OK) return status;
     if ((status = llama__look(s, LLAMA_AT_FEED, l, count, position)) != LLMQ_OK) return status;
-    for (i = 0; i < (size_t)count * m->hidden; i++) s->gate[i] = s->gate[i] / (1.0f + expf(-s->gate[i])) * s->up[i];
+    llama__swiglu(s->gate, s->up, (size_t)count * m->hidden);
     if ((status = llama__look(s, LLAMA_AT_DOWN, l, count, position)) != LLMQ_OK) return status;
     prepared = 0;
-    return llama__linear(m, s, &w[LLAMA_W2], s->gate, count, &prepared, s->normed, m->dim);
+    return llama__product(m, s, l, LLAMA_W2, s->gate, count, &prepared, s->normed);
 }
 
 llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count)
@@ -441,35 +680,49 @@ llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *to
     return status;
 }
 
+/* How many positions there can be. */
+static uint32_t llama__positions(const llama_model *m) { return m->cache.window ? 1u << 24 : m->context; }
+
 llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
+    const uint32_t end = llama__positions(m);
     llmq_status status;
-    size_t i;
-    if (l >= m->layers || count == 0 || count > s->batch || position >= m->context || count > m->context - position) return LLMQ_E_ARG;
+    if (l >= m->layers || count == 0 || count > s->batch || position >= end || count > end - position) return LLMQ_E_ARG;
     if ((status = llama__attention(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = llama__look(s, LLAMA_AT_SUM1, l, count, position)) != LLMQ_OK) return status;
-    for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
+    llama__add(s->x, s->normed, (size_t)count * m->dim);
     if ((status = llama__feed_forward(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = llama__look(s, LLAMA_AT_SUM2, l, count, position)) != LLMQ_OK) return status;
-    for (i = 0; i < (size_t)count * m->dim; i++) s->x[i] += s->normed[i];
+    llama__add(s->x, s->normed, (size_t)count * m->dim);
     return LLMQ_OK;
+}
+
+llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t stride)
+{
+    int prepared = 0;
+    llmq_status status;
+    if (count == 0 || count > s->batch || r0 > r1 || r1 > m->vocab) return LLMQ_E_ARG;
+    if ((status = llama__normalise(m, s, m->layers, 0, count)) != LLMQ_OK) return status;
+    return llama__linear(m, s, &m->classifier, r0, r1, s->normed, count, &prepared, y, stride);
 }
 
 llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count, uint32_t position, float *logits)
 {
-    llmq_status status = position >= m->context || count > m->context - position ? LLMQ_E_ARG : llama_embed(m, s, tokens, count);
+    const uint32_t end = llama__positions(m);
+    llmq_status status = position >= end || count > end - position ? LLMQ_E_ARG : llama_embed(m, s, tokens, count);
     uint32_t l;
-    size_t i;
-    int prepared = 0;
     for (l = 0; l < m->layers && status == LLMQ_OK; l++) status = llama_layer_forward(m, s, l, count, position);
-    if (status != LLMQ_OK) return status;
-    if (!logits) return LLMQ_OK;
-    for (i = 0; i < count; i++) llama__rmsnorm(s->normed + i * m->dim, s->x + i * m->dim, m->norm, m->dim);
-    return llama__linear(m, s, &m->classifier, s->normed, count, &prepared, logits, m->vocab);
+    return status != LLMQ_OK || !logits ? status : llama_logits(m, s, count, 0, m->vocab, logits, m->vocab);
 }
 
 #ifdef __cplusplus
 }
 #endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
+#pragma GCC pop_options
+#elif defined(__clang__) && defined(__ARM_FEATURE_MVE)
+#pragma clang attribute pop
+#endif
+#undef LLAMA__EXACT
 #undef LLAMA_IMPLEMENTATION
 #endif

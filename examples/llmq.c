@@ -109,6 +109,7 @@ static void progress(uint32_t done, uint32_t total, const char *what)
 
 /* ---- options ------------------------------------------------------------------------------------------------------- */
 
+#define KV_HELP "keys and values in the cache: 2 3 4 5 6 8 bits, rotated by a Hadamard; 16 or 32: float"
 #define ABITS_HELP "activations of quantized layers: 2 ... 8, 32: float; then :zero :symmetric :token :batch :0.9 (clip)"
 
 typedef struct option {
@@ -286,6 +287,15 @@ static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t
         check(llama2c_tokenizer_init(&m->tokenizer, tok, tok_size, m->model.vocab, index), "the tokenizer");
         m->has_tokenizer = 1;
     }
+}
+
+/* How its cache is kept, before open_window. */
+static void set_cache(loaded *m, int bits, int window)
+{
+    if (bits < 1 || llama_cache_bits(&m->model.cache, (uint32_t)bits) != LLMQ_OK) fail("keys and values have 2, 3, 4, 5, 6, 8, 16 or 32 bits");
+    if (window < 0 || window > 1 << 24) fail("--kv-window is 1 ... 16777216 positions, 0: the model's context");
+    m->model.cache.window = (uint32_t)window;
+    if (bits < 16) m->model.cache.transform = llmq_transform_hadamard(1, 512);
 }
 
 static void close_model(loaded *m)
@@ -890,7 +900,7 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
     float *logits = (float *)allocate(m->model.vocab * sizeof *logits);
     uint32_t previous = LLAMA2C_BOS, position, token = ids[0];
     double start = seconds();
-    if (tokens > m->model.context) tokens = m->model.context;
+    if (tokens > m->model.context && m->model.cache.window == 0) tokens = m->model.context;
     for (position = 0; position < tokens; position++) {
         const char *piece;
         uint32_t length;
@@ -920,7 +930,7 @@ static int command_run(int argc, char **argv)
 {
     const char *rest[1], *prompt = "", *tokenizer = NULL;
     const char *abits = NULL;
-    int tokens = 200, seed = 1, prefix = 1;
+    int tokens = 200, seed = 1, prefix = 1, bits = 32, window = 0;
     double temperature = 0, top_p = 0.9, speed;
     const option options[] = {
         { "prompt", "TEXT", "what to continue", &prompt, NULL, NULL },
@@ -929,6 +939,8 @@ static int command_run(int argc, char **argv)
         { "top-p", "P", "draw from the likeliest tokens of this probability", NULL, NULL, &top_p },
         { "seed", "N", "of the draws", NULL, &seed, NULL },
         { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
+        { "kv-bits", "BITS", KV_HELP, NULL, &bits, NULL },
+        { "kv-window", "N", "positions that are remembered, for texts of any length; 0: the model's context, where it ends", NULL, &window, NULL },
         { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
         { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
         { NULL, NULL, NULL, NULL, NULL, NULL }
@@ -939,7 +951,9 @@ static int command_run(int argc, char **argv)
     size_t size;
     parse(argc, argv, "run MODEL [options]", options, rest, 1, 1);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&m, rest[0], bytes, size, 1, abits);
+    open_model(&m, rest[0], bytes, size, 0, abits);
+    set_cache(&m, bits, window);
+    open_window(&m, rest[0], 1);
     ids = prompt_ids(&m, rest[0], prompt, &count);
     speed = generate(&m, ids, count, (uint32_t)tokens, temperature, top_p, (uint32_t)seed, stdout);
     printf("\n");
@@ -1085,42 +1099,68 @@ static uint32_t window_of(const loaded *m, int window)
     return (uint32_t)window;
 }
 
+#define PPL_MOST 8
+
+/* A model to be scored, with a cache of so many bits. */
+static void open_scored(contestant *c, const char *path, const char *tokenizer, int prefix, const char *abits, int bits)
+{
+    size_t size;
+    unsigned char *bytes = read_model(path, tokenizer, prefix, &size);
+    open_model(&c->m, path, bytes, size, 0, abits);
+    set_cache(&c->m, bits, 0);
+    open_window(&c->m, path, 16);
+}
+
+/* The next of numbers with commas between them; 0 at the end. */
+static int next_number(const char **list, int *number)
+{
+    char *end;
+    if (**list == 0) return 0;
+    *number = (int)strtol(*list, &end, 10);
+    if (end == *list || (*end && *end != ',')) fail("a list is numbers with commas between them, not '%s'", *list);
+    *list = end + (*end == ',');
+    return 1;
+}
+
 static int command_ppl(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *reference = NULL, *tokenizer = NULL;
-    const char *abits = NULL;
-    int tokens = 0, window = 0, prefix = 1, threads = 2, n = 1;
+    const char *abits = NULL, *kv = "32";
+    int bits[PPL_MOST], tokens = 0, window = 0, prefix = 1, threads = 2, first = 0, n = 0;
     const option options[] = {
         { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
         { "reference", "MODEL", "also print the KL divergence from this model", &reference, NULL, NULL },
         { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
         { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
         { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
+        { "kv-bits", "LIST", KV_HELP "; a list: each, and KL from the first", &kv, NULL, NULL },
         { "threads", "N", "how many", NULL, &threads, NULL },
         { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
         { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
         { NULL, NULL, NULL, NULL, NULL, NULL }
     };
-    static contestant c[2];
+    static contestant c[PPL_MOST + 1];
     uint32_t *ids, count;
-    size_t size;
-    unsigned char *bytes;
     parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1);
     if (!text) fail("--text FILE is missing");
     if (reference) {
-        bytes = read_model(reference, tokenizer, prefix, &size);
-        open_model(&c[0].m, reference, bytes, size, 16, abits);
-        n = 2;
+        open_scored(&c[0], reference, tokenizer, prefix, abits, 32);
+        first = 1;
     }
-    bytes = read_model(rest[0], tokenizer, prefix, &size);
-    open_model(&c[n - 1].m, rest[0], bytes, size, 16, abits);
-    if (c[0].m.model.vocab != c[n - 1].m.model.vocab || c[0].m.model.context != c[n - 1].m.model.context)
+    while (n < PPL_MOST && next_number(&kv, &bits[n])) {
+        open_scored(&c[first + n], rest[0], tokenizer, prefix, abits, bits[n]);
+        n++;
+    }
+    if (c[0].m.model.vocab != c[first].m.model.vocab || c[0].m.model.context != c[first].m.model.context)
         fail("%s and %s are not the same model", rest[0], reference);
-    ids = text_ids(&c[n - 1].m, rest[0], text, tokens, &count);
-    count = measure(c, n, ids, count, window_of(&c[0].m, window), threads);
-    printf("%u tokens, loss %.5f nats, perplexity %.4f", count, c[n - 1].nll / count, exp(c[n - 1].nll / count));
-    if (reference) printf(", KL from the reference %.5f nats, same likeliest token %.1f %%", c[1].kl / count, 100 * c[1].agree / count);
-    printf("\n");
+    ids = text_ids(&c[first].m, rest[0], text, tokens, &count);
+    count = measure(c, first + n, ids, count, window_of(&c[0].m, window), threads);
+    for (int k = first; k < first + n; k++) {
+        printf("%u tokens, loss %.5f nats, perplexity %.4f", count, c[k].nll / count, exp(c[k].nll / count));
+        if (n > 1) printf(", cache of %d bits", bits[k - first]);
+        if (k > 0) printf(", KL from the %s %.5f nats, same likeliest token %.1f %%", first ? "reference" : "first", c[k].kl / count, 100 * c[k].agree / count);
+        printf("\n");
+    }
     return 0;
 }
 

@@ -164,11 +164,10 @@ static double sense__power(const float *x, size_t n)
     return sum;
 }
 
-static llmq_status sense__attend(sense_layer *s, uint32_t layer, const llama_state *st, uint32_t count)
+static llmq_status sense__attend(sense_layer *s, const llama_state *st, uint32_t count)
 {
     const llama_model *m = s->m;
     const uint32_t kv = llama__kv(m), w = s->window;
-    const size_t cache = (size_t)layer * m->context * kv;
     llmq_attention a = sense__attention(m, count);
     llmq_status status = LLMQ_OK;
     uint32_t g;
@@ -179,8 +178,8 @@ static llmq_status sense__attend(sense_layer *s, uint32_t layer, const llama_sta
         llmq_traces t;
         a.q = st->q + (size_t)g * a.queries * a.head;
         a.wo = s->output + (size_t)g * a.queries * a.head;
-        a.k = st->keys + cache + (size_t)g * a.head;
-        a.v = st->values + cache + (size_t)g * a.head;
+        a.k = st->keys + (size_t)g * a.head;
+        a.v = st->values + (size_t)g * a.head;
         a.seed = s->seed++;
         status = llmq_attention_traces(&a, &t, s->weight, s->weight + w, s->weight + 2 * (size_t)w, s->work, s->work_size);
         if (status != LLMQ_OK) return status;
@@ -217,8 +216,9 @@ static llmq_status sense__feed(sense_layer *s, const llama_state *st, uint32_t c
 llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *st, uint32_t count, uint32_t position)
 {
     sense_layer *s = (sense_layer *)context;
+    (void)layer;
     if (position != 0 || count > s->window) return LLMQ_E_ARG;
-    if (place == LLAMA_AT_ATTENTION) return sense__attend(s, layer, st, count);
+    if (place == LLAMA_AT_ATTENTION) return sense__attend(s, st, count);
     if (place == LLAMA_AT_OUTPUT) return sense__add(s, SENSE_OUTPUT, st->attention, count, NULL);
     if (place == LLAMA_AT_FEED) return sense__feed(s, st, count);
     if (place == LLAMA_AT_SUM1 || place == LLAMA_AT_SUM2) {
