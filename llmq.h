@@ -605,7 +605,6 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
                                                             void *mem, size_t mem_size);
 
-#if !LLMQ_NO_ACTIVATION_OPTIONS
 /* Other ways to choose scales and codes; llmq_activation_prepare is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
    asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = high / N - low / N with N = 2^b - 1 steps (254 of 8 bits),
                z = -low * (1 / scale) and q = x' * (1 / scale), rounded, q limited to -z ... N - z. The zero point is taken off
@@ -629,6 +628,7 @@ typedef struct llmq_activation_options {
     float clip;      /* above 0, up to 1 */
 } llmq_activation_options;
 
+#if !LLMQ_NO_ACTIVATION_OPTIONS
 /* What is good for so many bits: 8 as llmq_activation_prepare, fewer asymmetric, up to 4 with clip 0.95. (KL of the shipped model with
    weights in g4, activations of 4 bits: symmetric 0.135, asymmetric 0.106, with clip 0.95 0.101, 0.9 0.109; one scale a token 0.131.) */
 LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits);

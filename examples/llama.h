@@ -297,7 +297,11 @@ static llmq_status llama__activation_config(llmq_activation_options *o, const ll
     size_t size;
     llmq_status status;
     if ((status = llama__option(b, "llama.abits", &bits)) != LLMQ_OK) return status;
+#if LLMQ_NO_ACTIVATION_OPTIONS
+    o->bits = bits, o->asymmetric = 0, o->scales = LLMQ_SCALES_GROUP, o->clip = 1.0f;
+#else
     *o = llmq_activation_defaults(bits);
+#endif
     zero = (uint32_t)o->asymmetric, scales = (uint32_t)o->scales;
     if ((status = llama__option(b, "llama.azero", &zero)) != LLMQ_OK) return status;
     if ((status = llama__option(b, "llama.ascales", &scales)) != LLMQ_OK) return status;
@@ -308,6 +312,7 @@ static llmq_status llama__activation_config(llmq_activation_options *o, const ll
     }
     if ((bits != 32 && (bits < 2 || bits > 8)) || zero > 1 || scales > LLMQ_SCALES_BATCH || !(o->clip > 0.0f && o->clip <= 1.0f)) return LLMQ_E_CORRUPT;
     o->bits = bits, o->asymmetric = (int)zero, o->scales = (int)scales;
+    if (LLMQ_NO_ACTIVATION_OPTIONS && ((bits != 8 && bits != 32) || zero || scales || o->clip < 1.0f)) return LLMQ_E_UNSUPPORTED;
     return LLMQ_OK;
 }
 
@@ -377,7 +382,8 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
     if (status == LLMQ_E_NOT_FOUND) m->classifier = m->embed;
     else if (status != LLMQ_OK) return status;
     if ((status = llama__activation_config(&m->activation, b)) != LLMQ_OK) return status;
-    if ((status = llama_cache_bits(&m->cache, 32)) != LLMQ_OK) return status;
+    if ((status = llama_cache_bits(&m->cache, 32)) == LLMQ_E_NOT_FOUND) status = LLMQ_OK; /* f32 was left out: the caller chooses another */
+    if (status != LLMQ_OK) return status;
     if ((status = llama__read_norm(m, m->layers, 0, m->norm)) != LLMQ_OK) return status;
     for (l = 0; l < m->layers; l++)
         if ((status = llama__read_layer(m, l)) != LLMQ_OK) return status;
@@ -387,12 +393,20 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
 static size_t llama__max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Bytes for one activation of t, and for `batch` of them, however they are quantized; 0 on overflow. */
-static size_t llama__activation(const llmq_tensor *t) { return (llmq_activation_size(t, 32) + 15) / 16 * 16; }
+static size_t llama__activation(const llmq_tensor *t) { return (llama__max(llmq_activation_size(t, 32), llmq_activation_size(t, 8)) + 15) / 16 * 16; }
 static size_t llama__activations(const llmq_tensor *t, uint32_t batch)
 {
-    static const llmq_activation_options most = { 8, 1, LLMQ_SCALES_BATCH, 1.0f };
-    size_t one = llama__activation(t), all = llmq_activations_size(t, &most, batch);
-    return batch == 0 || one == 0 || all == 0 || one > SIZE_MAX / batch ? 0 : llama__max(one * batch, all);
+    size_t one = llama__activation(t), all;
+    if (batch == 0 || one == 0 || one > SIZE_MAX / batch) return 0;
+    all = one * batch;
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+    {
+        static const llmq_activation_options most = { 8, 1, LLMQ_SCALES_BATCH, 1.0f };
+        size_t size = llmq_activations_size(t, &most, batch);
+        all = size == 0 ? 0 : llama__max(all, size);
+    }
+#endif
+    return all;
 }
 
 /* The largest memory that anything needs for the activations of a call, and for decoding or encoding a row. */
@@ -498,24 +512,31 @@ static llmq_status llama__normalise(const llama_model *m, llama_state *s, uint32
     return LLMQ_OK;
 }
 
+/* Activations of count vectors for t. */
+static llmq_status llama__prepare(const llama_model *m, llama_state *s, const llmq_tensor *t, const float *x, uint32_t count)
+{
+    const uint32_t bits = t->format.points ? m->activation.bits : 32;
+    size_t one = llama__activation(t);
+    llmq_status status = LLMQ_OK;
+    uint32_t i;
+#if !LLMQ_NO_ACTIVATION_OPTIONS
+    if (bits != 32) return llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory, s->activation_size);
+#endif
+    if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE; /* of a tensor that the state was not made for */
+    for (i = 0; i < count && status == LLMQ_OK; i++)
+        status = llmq_activation_prepare(&s->activation[i], t, bits, x + (size_t)i * t->cols, s->activation_memory + i * one, one);
+    return status;
+}
+
 /* y[i] = rows [r0, r1) of W times x[i], for count vectors. *prepared says whether s->activation already holds them; tensors that read the same
    input in the same basis share it, and a tensor that does not fit gets its own. */
 static llmq_status llama__linear(const llama_model *m, llama_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *x,
                                  uint32_t count, int *prepared, float *y, size_t stride)
 {
     llmq_status status = LLMQ_E_BASIS;
-    uint32_t i;
     if (*prepared) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
     if (status != LLMQ_E_BASIS) return status;
-    status = LLMQ_OK;
-    if (t->format.points && m->activation.bits != 32) {
-        status = llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory, s->activation_size);
-    } else {
-        size_t one = llama__activation(t);
-        if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE; /* of a tensor that the state was not made for */
-        for (i = 0; i < count && status == LLMQ_OK; i++)
-            status = llmq_activation_prepare(&s->activation[i], t, 32, x + (size_t)i * t->cols, s->activation_memory + i * one, one);
-    }
+    status = llama__prepare(m, s, t, x, count);
     if (status != LLMQ_OK) return status;
     *prepared = 1;
     return llmq_matmul(t, s->activation, count, r0, r1, y, stride);

@@ -1,14 +1,48 @@
-/* main.c - a stand-in for the example to come: multiplies by one matrix of the model, again and again, and calls what it gets words */
+/* main.c - a language model on a microcontroller: weights in flash, a bounded memory, the same words as on a desktop - public domain or MIT
+
+   The model is the bundle that model.S puts in flash, read where it is. It is checked first: a flash that is erased, half written or has
+   changed bits ends the program with a line that says so. Then the likeliest token follows, MCU_TOKENS times; what the model remembers is
+   the last MCU_WINDOW positions, keys and values in MCU_KV_BITS bits. Nothing is allocated: MCU_MEMORY bytes and the stack are all.
+   There is no libm, no stdio and no heap; without an FPU float operations are the compiler's library. */
+#ifndef MCU_WINDOW
+#define MCU_WINDOW 48
+#endif
+#ifndef MCU_TOKENS
+#define MCU_TOKENS 96
+#endif
+#ifndef MCU_KV_BITS
+#define MCU_KV_BITS 4
+#endif
+#ifndef MCU_MEMORY
+#define MCU_MEMORY 12288
+#endif
+
+/* Of the library: formats of the weights and of the cache, norms in binary32; an encoder, for the cache. */
+#ifndef LLMQ_FORMATS
+#define LLMQ_FORMATS (LLMQ_WITH_F32 | LLMQ_WITH_GRIDS | LLMQ_WITH_TRELLISES)
+#endif
+#ifndef LLMQ_MAX_STEPS
+#define LLMQ_MAX_STEPS 0
+#endif
 #define LLMQ_STATIC 1
-#define LLMQ_IMPLEMENTATION
-#define LLMQ_NO_ENCODER 1
+#define LLMQ_NO_CALIBRATION 1
 #define LLMQ_NO_STRINGS 1
+#define LLMQ_NO_ACTIVATION_OPTIONS 1
+#define LLMQ_IMPLEMENTATION
 #include "../../llmq.h"
+#define LLAMA_IMPLEMENTATION
+#include "../llama.h"
 #include "board.h"
 
-#define COLS 256
+enum { BOS = 1, EOS = 2, PART = 64 }; /* logits that are looked at together */
 
-static float x[COLS], y[COLS], memory[3 * COLS];
+static llmq_bundle bundle;
+static llama_model model;
+static llama_state state;
+static float memory[MCU_MEMORY / sizeof(float)];
+static uint16_t id[MCU_TOKENS + 1];
+
+static void print(const char *text) { board_print(text, strlen(text)); }
 
 static void print_number(uint32_t n)
 {
@@ -19,37 +53,74 @@ static void print_number(uint32_t n)
     board_print(text + at, sizeof text - at);
 }
 
-static uint32_t next(const llmq_tensor *t, uint32_t id)
+static int failed(const char *what, llmq_status status)
 {
-    llmq_activation a;
-    uint32_t i, best = 0;
-    for (i = 0; i < t->cols; i++) x[i] = (float)(int32_t)(llmq_random(id, i) >> 8) / 8388608.0f - 1.0f;
-    if (llmq_activation_prepare(&a, t, 8, x, memory, sizeof memory) != LLMQ_OK) return 0;
-    if (llmq_matmul(t, &a, 1, 0, t->rows, y, t->rows) != LLMQ_OK) return 0;
-    for (i = 1; i < t->rows; i++)
-        if (y[i] > y[best]) best = i;
-    return best * 4 + id % 4;
+    print(what);
+    if (status < 0) print(": error -"), print_number((uint32_t)-status);
+    print("\n");
+    return 1;
+}
+
+/* The text of a token: pieces follow each other in the tokenizer of llama2.c (score, length, bytes), ids 3 ... 258 are bytes. */
+static void print_token(uint32_t token)
+{
+    const void *value;
+    const unsigned char *at;
+    size_t size, length;
+    char byte = (char)(token - 3);
+    if (token >= 3 && token < 259) {
+        board_print(&byte, 1);
+        return;
+    }
+    if (llmq_bundle_value(&bundle, "tokenizer", LLMQ_VALUE_BYTES, &value, &size) != LLMQ_OK) return;
+    at = (const unsigned char *)value;
+    for (at += 4, size -= 4; size >= 8; at += 8 + length, size -= 8 + length, token--) {
+        length = (size_t)at[4] | (size_t)at[5] << 8 | (size_t)at[6] << 16 | (size_t)at[7] << 24;
+        if (length > size - 8) return;
+        if (token == 0) {
+            board_print((const char *)at + 8, length);
+            return;
+        }
+    }
+}
+
+/* The token that follows `token` at a position, the likeliest. */
+static llmq_status next(uint16_t token, uint32_t position, uint16_t *likeliest)
+{
+    uint32_t this_one = token, r, i, end;
+    float best = 0.0f, *part = state.up; /* hidden numbers, done with */
+    llmq_status status = llama_forward(&model, &state, &this_one, 1, position, NULL);
+    for (r = 0; r < model.vocab && status == LLMQ_OK; r = end) {
+        end = model.vocab - r < PART ? model.vocab : r + PART;
+        status = llama_logits(&model, &state, 1, r, end, part - r, 0);
+        for (i = r; i < end && status == LLMQ_OK; i++)
+            if (i == 0 || part[i - r] > best) best = part[i - r], *likeliest = (uint16_t)i;
+    }
+    return status;
 }
 
 int main(void)
 {
-    static uint32_t ids[MCU_TOKENS + 1] = { 1 };
-    llmq_bundle b;
-    llmq_tensor t;
-    uint32_t i;
-    size_t stack;
-    if (llmq_bundle_open(&b, mcu_model, (size_t)(mcu_model_end - mcu_model), NULL) != LLMQ_OK) return 1;
-    if (llmq_bundle_tensor(&b, "layers.0.wq", &t) != LLMQ_OK || t.cols > COLS || t.rows > COLS) return 1;
+    uint32_t n, i;
+    llmq_status status = llmq_bundle_open(&bundle, mcu_model, (size_t)(mcu_model_end - mcu_model), NULL);
+    if (status == LLMQ_OK) status = llmq_bundle_verify(&bundle, NULL);
+    if (status == LLMQ_OK) status = llama_model_init(&model, &bundle, NULL, 0);
+    if (status == LLMQ_OK) status = llama_cache_bits(&model.cache, MCU_KV_BITS);
+    if (status != LLMQ_OK) return failed("the model in flash cannot be used", status);
+    model.cache.window = MCU_WINDOW;
+    status = llama_state_init(&state, &model, 1, memory, sizeof memory);
+    if (status == LLMQ_E_WORKSPACE) print("bytes needed:"), print_number((uint32_t)llama_state_size(&model, 1));
+    if (status != LLMQ_OK || model.hidden < PART) return failed("no room for the model's state", status);
+    id[0] = BOS;
     BOARD_MARK();
-    for (i = 0; i < MCU_TOKENS; i++) ids[i + 1] = next(&t, ids[i]);
-    BOARD_MARK();
-    board_print("ids", 3);
-    for (i = 0; i <= MCU_TOKENS; i++) print_number(ids[i]);
-    stack = board_stack_used();
-    if (stack) {
-        board_print("\nstack", 6);
-        print_number((uint32_t)stack);
+    for (n = 0; n < MCU_TOKENS && (n == 0 || id[n] != EOS); n++) {
+        if ((status = next(id[n], n, &id[n + 1])) != LLMQ_OK) return failed("stopped", status);
+        print_token(id[n + 1]);
     }
-    board_print("\n", 1);
+    BOARD_MARK();
+    print("\nids");
+    for (i = 0; i <= n; i++) print_number(id[i]);
+    if (board_stack_used() > 0) print("\nstack"), print_number((uint32_t)board_stack_used());
+    print("\n");
     return 0;
 }
