@@ -3881,7 +3881,7 @@ LLMQ__APART llmq_status llmq__weave_ring(llmq__weaver *a, const llmq_tensor *t, 
 /* Do rings begin at r? */
 static int llmq__ring_starts(const llmq_tensor *t, uint32_t r) { return r == t->rows || llmq_ring_start(t, r) == r; }
 
-/* As llmq__encode_rows, for all of t's memory at data. */
+/* Rings of W from row r0 up to r1, the first row at w, into t's memory at data. */
 LLMQ__APART llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
@@ -3954,26 +3954,27 @@ LLMQ__APART llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, ui
     return LLMQ_OK;
 }
 
-/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
-static llmq_status llmq__encode_rows(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+/* What both ways of encoding ask of their arguments. */
+static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_options *options, const void *work, size_t work_size)
 {
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     size_t need = llmq_encode_work_size(t);
     if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-#if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) return llmq__weave_rows(t, out - r0 * t->row_size, r0, r1, w, stride, 0, options, work, work_size, error);
-#endif
-    return llmq__encode_each(t, out, r0, r1, w, stride, options, work, work_size, error);
+    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
 LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
                                  const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
+    llmq_status status;
     if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
-    return llmq__encode_rows(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w + r0 * stride, stride, options, work, work_size, error);
+    if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
+    w += r0 * stride;
+#if LLMQ__TRELLISES
+    if (t->format.taps[0]) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, 0, options, work, work_size, error);
+#endif
+    return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
 }
 
 LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
@@ -3982,7 +3983,8 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
     llmq_status status;
     if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
     if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
-    status = llmq__encode_rows(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, 0);
+    if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
+    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, 0);
     if (status == LLMQ_OK) t->rows++;
     return status;
 }

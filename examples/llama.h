@@ -610,14 +610,15 @@ static llmq_status llama__attend(const llama_model *m, llama_state *s, uint32_t 
     return llmq_matvec_transposed(&s->value, s->scores, 0, n, out, s->work, s->work_size);
 }
 
-/* Row `slot` of a tensor whose rows lie at data, encoded as the only one of a view of its own. */
+/* Row `slot` of a tensor whose rows lie at data: appended to a view of the nothing before it. */
 static llmq_status llama__keep(llama_state *s, llmq_tensor *t, unsigned char *data, uint32_t slot, const float *row)
 {
     llmq_tensor one = *t;
     t->data = data;
-    one.data = data + (size_t)slot * t->row_size;
-    one.rows = 1;
-    return llmq_encode(&one, data + (size_t)slot * t->row_size, 0, 1, row, t->cols, NULL, s->work, s->work_size, NULL);
+    data += (size_t)slot * t->row_size;
+    one.data = data;
+    one.rows = 0;
+    return llmq_tensor_append(&one, data, t->row_size, row, NULL, s->work, s->work_size);
 }
 
 /* Keep the key and the value of token i of the call at its place in layer l, then attend with its queries: a key-value head at a time. */

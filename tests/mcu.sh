@@ -7,20 +7,20 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-# Board, model, its formats, -DMCU_WINDOW, -DMCU_TOKENS, -DMCU_KV_BITS
+# Board, model, its formats, MCU_WINDOW, MCU_TOKENS, MCU_KV_BITS, MCU_MEMORY, LLMQ_MAX_STEPS
 runs='
-m0    nano  g4,t3  64   96  4
-m3    nano  g4,t3  64   96  8
-m4    kjv   g4     128  64  8
-m7    kjv   g4     128  64  8
-m33   kjv   g4     128  64  8
-m55   kjv   g4     128  64  8
-rv32  nano  g4,t3  64   96  8
+m0    nano  g4,t3  48   96  4  12160   0
+m3    nano  g4,t3  48   96  4  12160   0
+m4    kjv   g4,t3  128  64  4  61440   1
+m7    kjv   g4     128  64  4  61440   1
+m33   kjv   g4     128  64  4  61440   1
+m55   kjv   g4,t3  128  64  4  61440   1
+rv32  nano  g4,t3  48   96  4  12160   0
 '
-# Format, what llmq quantize is told to make it
+# Format, what is built in for it, what llmq quantize is told; without steps, no transforms
 formats='
-g4  --format g4 --embed g4
-t3  --format t3 --embed g4
+g4  (LLMQ_WITH_F32|LLMQ_WITH_G4)               --format g4 --embed g4
+t3  (LLMQ_WITH_F32|LLMQ_WITH_G4|LLMQ_WITH_T3)  --format t3 --embed g4
 '
 # Board, what, at least and at most
 limits='
@@ -46,15 +46,16 @@ say() { printf '%s\n' "$*" >&2; }
 good() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); say "FAIL $*"; }
 
-# model NAME FORMAT: makes build/mcu.NAME.FORMAT.llmq, unless it is there and newer than what it is made of
+# model NAME FORMAT STEPS: makes build/mcu.NAME.FORMAT.llmq, unless it is there and newer than what it is made of
 model() {
-    local from=${!1} to=build/mcu.$1.$2.llmq
+    local from=${!1} to=build/mcu.$1.$2.llmq transform=hadamard
+    [ "$3" = 0 ] && transform=none
     [ "$1$nano" = "nano${NANO:-}" ] && to=$work/$1.$2.llmq # not for the next run
     bundle=$to
     [ -s "$from" ] || { say "missing: $from, which $to is to be made of"; return 1; }
     [ "$to" -nt "$from" ] && [ "$to" -nt build/llmq ] && return 0
     # shellcheck disable=SC2046 # words of a table
-    build/llmq quantize "$from" "$to.part" $(awk -v f="$2" '$1 == f { $1 = ""; print }' <<< "$formats") > "$work/quantize" 2>&1 || { tail -3 "$work/quantize" >&2; return 1; }
+    build/llmq quantize "$from" "$to.part" $(awk -v f="$2" '$1 == f { $1 = $2 = ""; print }' <<< "$formats") --group 64 --transform "$transform" > "$work/quantize" 2>&1 || { tail -3 "$work/quantize" >&2; return 1; }
     mv "$to.part" "$to"
 }
 
@@ -75,7 +76,7 @@ on_board() {
     rm -f "$work/log"
     timeout 300 $run < /dev/null > "$work/out.raw" 2> "$work/errors" || { say "status $?"; head -5 "$work/errors" "$work/out.raw" >&2; return 1; }
     tr -d '\r' < "$work/out.raw" > "$work/out"
-    insn=$(awk '$1 == "insn" { sum += $2 } END { printf "%d", sum }' "$work/log")
+    insn=$(awk '$1 == "insn" { sum += $2 } END { printf "%.0f", sum }' "$work/log")
 }
 
 # on_pc KEY FLAG...: what this machine says, $work/pc.KEY; boards with the same flags share it. Of its vector kernels only some, to
@@ -105,15 +106,15 @@ frugality() { # BOARD FORMAT PREFIX-OF-TOOLS
     if [ -z "$found" ]; then good; else bad "$1 $2: the program has $found"; fi
 }
 
-# example BOARD MODEL FORMAT WINDOW TOKENS BITS: a row
+# example BOARD MODEL FORMAT WINDOW TOKENS BITS MEMORY STEPS: a row
 example() {
     local board=$1 name=$2 format=$3 start=$SECONDS text data bss stack tokens same tools weights size pc
-    local flags=("-DMCU_WINDOW=$4" "-DMCU_TOKENS=$5" "-DMCU_KV_BITS=$6")
-    model "$name" "$format" || { bad "$board $format: there is no model"; return; }
+    local flags=("-DMCU_WINDOW=$4" "-DMCU_TOKENS=$5" "-DMCU_KV_BITS=$6" "-DLLMQ_MAX_STEPS=$8" "-DLLMQ_FORMATS=$(awk -v f="$3" '$1 == f { print $2 }' <<< "$formats")")
+    model "$name" "$format" "$8" || { bad "$board $format: there is no model"; return; }
     flags+=("-DMODEL_FILE=\"$bundle\"")
     pc=$name.$format.$4.$5.$6
-    on_pc "$pc" "${flags[@]}" || { bad "$board $format: not on this machine"; return; }
-    on_board "$board" "${flags[@]}" examples/mcu/main.c examples/mcu/model.S || { bad "$board $format"; return; }
+    on_pc "$pc" "${flags[@]}" -DMCU_MEMORY=1000000 || { bad "$board $format: not on this machine"; return; }
+    on_board "$board" "${flags[@]}" "-DMCU_MEMORY=$7" examples/mcu/main.c examples/mcu/model.S || { bad "$board $format"; return; }
     tools=$(examples/mcu/board.sh bare "$board") tools=${tools%%gcc *}
     read -r text data bss _ < <("${tools}size" "$work/firmware" | tail -1)
     stack=$(awk '$1 == "stack" { n = $2 } END { printf "%d", n }' "$work/out")
@@ -150,7 +151,7 @@ tsv() {
          { lines("mcu." $1 "." $3); if (!($1 in seen)) { seen[$1] = 1; lines("mcu." $1) } }' "$work/rows"
 }
 
-# shellcheck disable=SC2046 # words
+# shellcheck disable=SC2046,SC2086 # words
 [ $# -gt 0 ] || set -- $(awk '{ print $1 }' <<< "$runs")
 for board in "$@"; do
     awk -v b="$board" '$1 == b { found = 1 } END { exit !found }' <<< "$runs" || { say "mcu.sh: no board $board"; exit 2; }
@@ -160,8 +161,8 @@ ${HOSTCC:-cc} -O2 -shared -fPIC -o "$work/insn.so" bench/insn.c || exit 1
 for board in "$@"; do
     missing=$(examples/mcu/board.sh missing "$board")
     [ -z "$missing" ] || { say "skipped: $board, not installed: $missing"; continue; }
-    read -r _ name list window tokens bits < <(awk -v b="$board" '$1 == b' <<< "$runs")
-    for format in ${list//,/ }; do example "$board" "$name" "$format" "$window" "$tokens" "$bits"; done
+    read -r _ name list rest < <(awk -v b="$board" '$1 == b' <<< "$runs")
+    for format in ${list//,/ }; do example "$board" "$name" "$format" $rest; done
     [[ $flash_boards == *" $board "* ]] && flash "$board"
 done
 if [ -n "${TSV:-}" ]; then
