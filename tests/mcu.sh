@@ -2,7 +2,8 @@
 # mcu.sh [BOARD...] - the example of examples/mcu on boards that QEMU emulates: does it say what it says on this machine, in how much
 # memory and how many instructions? Default: all boards. Also test_flash, on those that are named with it below. Progress is on the
 # standard error output, the table follows at the end. TSV=1: lines mcu.BOARD.FORMAT.WHAT<TAB>value instead, and for the first format of a
-# board also mcu.BOARD.WHAT, where WHAT is tokens, ram, flash, code, insn_per_token, insn_per_weight or same_as_pc (1, 0).
+# board also mcu.BOARD.WHAT, where WHAT is tokens, ram, flash, code, insn_per_token, insn_per_weight, soft_float (its share of
+# the instructions) or same_as_pc (1, 0).
 # NANO=FILE: a model to use in place of examples/model/nano.llmq. The last line is "mcu: N passed, M failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -65,18 +66,26 @@ weights() {
         $2 == "embed" { shared = $3 * $5 } $2 == "classifier" { own = $3 * $5 } END { printf "%d", sum + (own ? own : shared) }'
 }
 
-# on_board BOARD FLAG... FILE...: builds $work/firmware, runs it: $work/out, and instructions between markers in $insn
+# soft_float PREFIX-OF-TOOLS: what tells insn.so where the compiler's float operations are in $work/firmware, if it needs any: its library
+# stands together, between other functions.
+soft_float() {
+    "$1nm" -n "$work/firmware" | awk '$3 ~ /^__(aeabi_(c?f(r?cmp|add|sub|rsub|mul|div|2)|u?i2f)|[a-z]+sf[23]|fix[a-z]*sfsi|float[a-z]*sisf)/ { if (!first) first = $1; last = NR } NR == last + 1 && last { end = $1 }
+        END { if (first) printf ",part=%s-%s", first, end }'
+}
+
+# on_board BOARD FLAG... FILE...: builds $work/firmware, runs it: $work/out, and instructions between markers in $insn, those of soft float in $float
 on_board() {
     local board=$1 compile run; shift
     compile=$(examples/mcu/board.sh bare "$board")
     # shellcheck disable=SC2086 # commands with their arguments
     $compile -Os -I. "$@" -lm -o "$work/firmware" 2> "$work/errors" || { head -5 "$work/errors" >&2; return 1; }
     run=$(examples/mcu/board.sh emulate "$board")
-    run=$(sed "s#^[a-z0-9-]*#& -plugin $work/insn.so -d plugin -D $work/log#; s#{}#$work/firmware#g" <<< "$run")
+    run=$(sed "s#^[a-z0-9-]*#& -plugin $work/insn.so$(soft_float "${compile%%gcc *}") -d plugin -D $work/log#; s#{}#$work/firmware#g" <<< "$run")
     rm -f "$work/log"
     timeout 300 $run < /dev/null > "$work/out.raw" 2> "$work/errors" || { say "status $?"; head -5 "$work/errors" "$work/out.raw" >&2; return 1; }
     tr -d '\r' < "$work/out.raw" > "$work/out"
     insn=$(awk '$1 == "insn" { sum += $2 } END { printf "%.0f", sum }' "$work/log")
+    float=$(awk '$1 == "insn" { sum += $4 } END { printf "%.0f", sum }' "$work/log")
 }
 
 # on_pc KEY FLAG...: what this machine says, $work/pc.KEY; boards with the same flags share it. Of its vector kernels only some, to
@@ -127,7 +136,7 @@ example() {
     [ "$insn" -gt 0 ] && [ "$stack" -gt 0 ] && good || bad "$board $format: no markers were executed, or no depth of the stack printed"
     frugality "$board" "$format" "$tools"
     within_limits "$board" "$format" ram=$((data + bss + stack)) code=$((text - size)) flash=$((text + data)) tokens="$tokens"
-    echo "$board $name $format $((text + data)) $((text - size)) $((data + bss + stack)) $((data + bss)) $stack $tokens $insn $weights $same" >> "$work/rows"
+    echo "$board $name $format $((text + data)) $((text - size)) $((data + bss + stack)) $((data + bss)) $stack $tokens $insn $weights $same $float" >> "$work/rows"
     say "$board: $name in $format, $tokens tokens, $([ $same = 1 ] && echo the same as || echo not those of) on this machine, $((SECONDS - start)) s"
 }
 
@@ -141,13 +150,13 @@ flash() { # BOARD
 }
 
 table() {
-    awk 'BEGIN { printf "%-6s%-10s%9s%9s%8s%9s%8s%8s%14s%14s%12s\n", "board", "model", "flash", "code", "RAM", "(static", "stack)", "tokens", "insn/token", "insn/weight", "same as PC" }
-         { printf "%-6s%-10s%9d%9d%8d%9d%8d%8d%14.0f%14.2f%12s\n", $1, $2 "." $3, $4, $5, $6, $7, $8, $9, $9 ? $10 / $9 : 0, $9 && $11 ? $10 / $9 / $11 : 0, $12 ? "yes" : "no" }' "$work/rows"
+    awk 'BEGIN { printf "%-6s%-10s%9s%9s%8s%9s%8s%8s%14s%14s%12s%12s\n", "board", "model", "flash", "code", "RAM", "(static", "stack)", "tokens", "insn/token", "insn/weight", "soft float", "same as PC" }
+         { printf "%-6s%-10s%9d%9d%8d%9d%8d%8d%14.0f%14.2f%10.1f %%%12s\n", $1, $2 "." $3, $4, $5, $6, $7, $8, $9, $9 ? $10 / $9 : 0, $9 && $11 ? $10 / $9 / $11 : 0, $10 ? 100 * $13 / $10 : 0, $12 ? "yes" : "no" }' "$work/rows"
 }
 
 tsv() {
-    awk 'function lines(key) { printf "%s.tokens\t%d\n%s.ram\t%d\n%s.flash\t%d\n%s.code\t%d\n%s.insn_per_token\t%.0f\n%s.insn_per_weight\t%.3f\n%s.same_as_pc\t%d\n",
-                               key, $9, key, $6, key, $4, key, $5, key, $9 ? $10 / $9 : 0, key, $9 && $11 ? $10 / $9 / $11 : 0, key, $12 }
+    awk 'function lines(key) { printf "%s.tokens\t%d\n%s.ram\t%d\n%s.flash\t%d\n%s.code\t%d\n%s.insn_per_token\t%.0f\n%s.insn_per_weight\t%.3f\n%s.soft_float\t%.4f\n%s.same_as_pc\t%d\n",
+                               key, $9, key, $6, key, $4, key, $5, key, $9 ? $10 / $9 : 0, key, $9 && $11 ? $10 / $9 / $11 : 0, key, $10 ? $13 / $10 : 0, key, $12 }
          { lines("mcu." $1 "." $3); if (!($1 in seen)) { seen[$1] = 1; lines("mcu." $1) } }' "$work/rows"
 }
 
