@@ -518,7 +518,7 @@ typedef struct llmq_format {
 #define LLMQ_FORMAT_CUSTOM 257u  /* id of a grid that is not built in */
 #define LLMQ_MAX_COLS ((uint32_t)1 << 24)
 
-/* Built-in format number i with group 128, for menus; LLMQ_E_NOT_FOUND past the end. */
+/* Built-in format number i of those that are kept (LLMQ_FORMATS), with group 128, for menus; LLMQ_E_NOT_FOUND past the end. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
 
 /* Built-in format by name; group as above (ignored by raw formats). Errors: LLMQ_E_NOT_FOUND, LLMQ_E_ARG (group). */
