@@ -3971,7 +3971,7 @@ LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, 
     if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
     w += r0 * stride;
-#if LLMQ__TRELLISES
+#if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, 0, options, work, work_size, error);
 #endif
     return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
