@@ -144,7 +144,7 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 5
+#define LLMQ_VERSION_MINOR 6
 #define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@
 #error "llmq: include llmq.h, which includes llmq_simd.h"
 #elif LLMQ__SIMD_PART == 0
 
-#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 5
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 6
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 

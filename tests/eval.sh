@@ -2,7 +2,7 @@
 # eval.sh TOOL - quality of the formats on the shipped model, and on stories260K where STORIES (default ../shared/models) has it.
 # With TSV=1: lines eval.MODEL.FORMAT.{kl,ppl,bpw}; FORMAT.TRANSFORM where a table shows two transforms; FORMAT.feedback: quantized
 # with error feedback (calibration text in examples/model, or ts_calib_38k.txt beside stories260K); FORMAT.plain: without the
-# attention-aware weights. eval.{shipped,outlier}.{w4a4,w6a6}.TRANSFORM, eval.outlier.paper.TRANSFORM: activations of few bits too.
+# attention-aware weights. eval.{shipped,nano}.kvBITS.{ppl,kl}; eval.{shipped,outlier}.{w4a4,w6a6}.TRANSFORM, eval.outlier.paper.TRANSFORM: activations of few bits too.
 set -eu
 tool=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,6 +20,17 @@ say "feedback: with error feedback from calib.txt, 19,353 tokens of the training
 "$tool" sense "$model/kjv.llmq" --calib "$model/calib.txt" -o "$tmp/sums" > /dev/null 2>&1
 "$tool" compare "$model/kjv.llmq" --text "$model/heldout.txt" --tokens 8192 --key shipped --hessian "$tmp/sums" \
     --formats "t4s,t4,t3s,t3,t2s,t2,t1,g8,g6,g5,g4,g3,g2,v2n256,v2n64,v2n16,v3n512,v3n64,v4n256,g4:64:none,g3:64:none,$fed,$plain,rtn4:32,rtn3:32,rtn2:32" 2>/dev/null
+
+say; say "Keys and values of few bits (ppl --kv-bits), a scale for each head and position, rotated by a Hadamard: the shipped model, then nano, the"
+say "smaller one for microcontrollers; weights as they come, the same text."
+cached() { # KEY MODEL
+    "$tool" ppl "$2" --text "$model/heldout.txt" --tokens 8192 --kv-bits 32,8,4,3,2 2>/dev/null |
+        if [ -n "${TSV:-}" ]; then awk -v k="$1" -F'[ ,]+' '{ printf "eval.%s.kv%d.ppl\t%s\n", k, $10, $7; if (NF > 15) printf "eval.%s.kv%d.kl\t%s\n", k, $10, $16 }'; else cat; fi
+}
+cached shipped "$model/kjv.llmq"
+cached nano "$model/nano.llmq"
+say; say "nano, linear layers in the format, groups of 64, not rotated, embedding in g4:"
+"$tool" compare "$model/nano.llmq" --text "$model/heldout.txt" --tokens 8192 --key nano --transform none --embed g4 --formats g8,t4,g4,t3,g3,t2,g2 2>/dev/null
 
 say; say "Few bits for activations too: linear layers in g4, groups of 64, activations of 4 bits (usual options), no error feedback;"
 say "the shipped model, and the same function with outliers (tests/outlier_model.c): 1 % of the channels of norms and of w2's input are 30 to"
