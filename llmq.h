@@ -175,8 +175,8 @@
                          processor and its operating system on x86, and is what the compiler was told elsewhere
 
    What that leaves, with LLMQ_SIMD 0 (`make size` keeps this table right): bytes on a Cortex-M4 at -Os, gcc 12.2
-     all              everything                                                                     52596
-     no-calibration   LLMQ_NO_CALIBRATION 1                                                          28808
+     all              everything                                                                     52588
+     no-calibration   LLMQ_NO_CALIBRATION 1                                                          28804
      runtime          LLMQ_NO_ENCODER 1                                                              18882
      no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                      16430
      no-strings       runtime, LLMQ_NO_STRINGS 1                                                     18266
@@ -187,7 +187,7 @@
      g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4           4506
      t3               the same with LLMQ_WITH_T3                                                      5346
      g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                                 7074
-     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 for LLMQ_NO_ENCODER 1                             8822
+     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 for LLMQ_NO_ENCODER 1                             8830
    Public functions that a program does not call are in these numbers: a linker that drops them (-ffunction-sections and
    --gc-sections) leaves less. */
 #ifndef LLMQ_STATIC
