@@ -5,8 +5,10 @@
 #     tests/size.sh             fails if the table in llmq.h is out of date, and says which rows
 #     WRITE=1 tests/size.sh     puts the right numbers into it
 #
-# text is what `size` calls it: code, constants and, on the host, tables for unwinding. TSV=1: lines size.TARGET.CONFIG.KEY<TAB>value,
-# KEY being text, code, rodata, data, bss or frame. The table is compared only if the compiler is the one that it names.
+# text is what `size` calls it: code, constants and, on the host, tables for unwinding; frame the largest of one function; stack, of what
+# a firmware is likely to have and where an emulator runs it, how deep it gets in products, decoding, appending and opening a bundle
+# (size_probe.c). TSV=1: lines size.TARGET.CONFIG.KEY<TAB>value, KEY being text, code, rodata, data, bss, frame or stack. The table is
+# compared only if the compiler is the one that it names.
 set -euf
 root=$(cd "$(dirname "$0")/.." && pwd)
 header=$root/llmq.h
@@ -48,14 +50,25 @@ fits() { # target configuration
     esac
 }
 
-measure() { # target configuration definitions compiler flags...: a line "target configuration text code rodata data bss frame"
+# How deep the stack gets on the board of that name: a number, or - where that is not measured.
+stack() { # target configuration definitions
+    local probe=$work/probe format=${2%%-*} depth=
+    case $2 in g4* | t3) ;; *) echo -; return ;; esac
+    if [ "$1" != host ] && [ -z "$("$root/examples/mcu/board.sh" missing "$1")" ] &&
+        $("$root/examples/mcu/board.sh" bare "$1") -Os $(printf -- '-DLLMQ_%s ' $3) "-DPROBE_FORMAT=\"$format\"" -I"$root" -I"$root/tests" "$root/tests/size_probe.c" -o "$probe"; then
+        depth=$($("$root/examples/mcu/board.sh" emulate "$1" | sed "s#{}#$probe#g") < /dev/null | tr -d '\r' | sed -n 's/^stack //p')
+    fi
+    echo "${depth:--}"
+}
+
+measure() { # target configuration definitions compiler flags...: a line "target configuration text code rodata data bss frame stack"
     local target=$1 name=$2 definitions=$3 size; shift 3
     "$@" $(printf -- '-DLLMQ_%s ' $definitions) -Os -fstack-usage -I"$root" -c "$work/all.c" -o "$work/all.o"
     size=${1%gcc}size; command -v "$size" > /dev/null || size=size
-    { "$size" "$work/all.o" | tail -1; "$size" -A "$work/all.o"; cat "$work/all.su"; } | awk -v name="$target $name" '
+    { "$size" "$work/all.o" | tail -1; "$size" -A "$work/all.o"; cat "$work/all.su"; } | awk -v name="$target $name" -v stack="$(stack "$target" "$name" "$definitions")" '
         NR == 1 { text = $1; data = $2; bss = $3; next }
         $1 ~ /^\.text/ { code += $2 } $1 ~ /^\.s?rodata/ { rodata += $2 } $NF ~ /^(static|dynamic)/ && $(NF - 1) > frame { frame = $(NF - 1) }
-        END { print name, text, code + 0, rodata + 0, data, bss, frame + 0 }' >> "$work/sizes"
+        END { print name, text, code + 0, rodata + 0, data, bss, frame + 0, stack }' >> "$work/sizes"
 }
 
 while read -r target compiler; do
@@ -66,11 +79,11 @@ while read -r target compiler; do
 done <<< "$targets"
 
 if [ -n "${TSV:-}" ]; then
-    awk '{ split("text code rodata data bss frame", key, " "); for (i = 1; i <= 6; i++) printf "size.%s.%s.%s\t%s\n", $1, $2, key[i], $(i + 2) }' "$work/sizes"
+    awk '{ split("text code rodata data bss frame stack", key, " "); for (i = 1; i <= 7; i++) if ($(i + 2) != "-") printf "size.%s.%s.%s\t%s\n", $1, $2, key[i], $(i + 2) }' "$work/sizes"
     exit
 fi
-{ echo target configuration text code rodata data bss frame; cat "$work/sizes"; } |
-    awk '{ printf "%-7s %-18s %7s %7s %7s %6s %4s %6s\n", $1, $2, $3, $4, $5, $6, $7, $8 }'
+{ echo target configuration text code rodata data bss frame stack; cat "$work/sizes"; } |
+    awk '{ printf "%-7s %-18s %7s %7s %7s %6s %4s %6s %6s\n", $1, $2, $3, $4, $5, $6, $7, $8, $9 }'
 
 # The table in the header: from the line that says "bytes on a Cortex-M4 ... gcc VERSION" to the next blank one. With `fix` it is
 # written out anew; else a line for each row that is wrong.
