@@ -40,7 +40,7 @@ sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover
 add suite hygiene tests/hygiene.sh # the slowest first
 add suite simd tests/hygiene.sh simd $([ "$mode" = all ] && echo all)
 add suite tool tests/tool.sh "$mode"
-for s in test_kernels test_trellis test_tensor test_activation test_outliers test_zeros test_viterbi test_allocate test_bundle test_feedback test_core test_transform test_sense test_imatrix test_golden test_flash; do
+for s in test_kernels test_trellis test_tensor test_activation test_outliers test_zeros test_viterbi test_allocate test_bundle test_feedback test_core test_transform test_sense test_imatrix test_golden test_flash test_llama; do
     # sanitized, the vector kernels take half a minute to compile: test_kernels shows for all suites that they do what scalar ones do
     [ $s = test_kernels ] && part="-DKERNELS_ONE_IN=8 $few" || part=-DLLMQ_SIMD=0
     have gcc && add suite "$s.sanitized" build_and_run $s gcc -std=c11 -O1 -D_GNU_SOURCE $sanitize $part
