@@ -8,7 +8,7 @@
 #include "../examples/llama.h"
 
 /* Heads of an odd multiple of 4, three of queries to one of keys, rows that are no multiple of a group. */
-enum { DIM = 72, HIDDEN = 104, LAYERS = 2, HEADS = 6, KV_HEADS = 2, HEAD = DIM / HEADS, KV = HEAD * KV_HEADS, VOCAB = 80, CONTEXT = 24, TOKENS = 20 };
+enum { DIM = 72, HIDDEN = 104, LAYERS = 2, HEADS = 6, KV_HEADS = 2, HEAD = DIM / HEADS, KV = HEAD * KV_HEADS, VOCAB = 80, CONTEXT = 20, TOKENS = 20 };
 static const uint32_t config[7] = { DIM, HIDDEN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT };
 static const char *const config_name[7] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads", "llama.kv_heads", "llama.vocab", "llama.context" };
 
@@ -92,8 +92,10 @@ static void make_bundle(llmq_bundle *b, const char *format)
             add_tensor(e, &n, names[n], weight[l][i], part[i].rows, part[i].cols, format);
         }
     if (change.turned) {
-        static unsigned char turn[64];
-        llmq_transform t = llmq_transform_hadamard(1, 8);
+        static unsigned char turn[12 + 2 * DIM], order[2 * DIM];
+        llmq_transform t = llmq_transform_hadamard(1, 8); /* in place of which comes a permutation, which needs memory */
+        t.step[0].kind = LLMQ_STEP_PERMUTE, t.step[0].block = 0, t.step[0].arg = DIM, t.data = order;
+        for (i = 0; i < DIM; i++) order[2 * i] = (unsigned char)(DIM - 1 - i);
         size = sizeof turn;
         CHECK_EQ(llmq_transform_store(&t, turn, &size), LLMQ_OK);
         memset(&e[n], 0, sizeof e[n]);
@@ -193,19 +195,38 @@ static union { void *pointer; unsigned char byte[65536]; } model_memory;
 static union { void *pointer; unsigned char byte[400000]; } state_memory;
 static llama_model model;
 static llama_state state;
+static size_t state_used;
 static float logits[TOKENS][VOCAB], again[TOKENS][VOCAB];
+
+/* The state of model.cache. */
+static void open_state(uint32_t batch)
+{
+    state_used = llama_state_size(&model, batch);
+    CHECK(state_used != 0 && state_used + 512 <= sizeof state_memory.byte);
+    memset(state_memory.byte, 0xa5, sizeof state_memory.byte);
+    CHECK_EQ(llama_state_init(&state, &model, batch, state_memory.byte, state_used), LLMQ_OK);
+}
 
 /* views 0: none are kept */
 static void open_model(const llmq_bundle *b, int views, uint32_t bits, uint32_t window, uint32_t batch)
 {
     const size_t size = llama_model_size(b);
-    CHECK(size != 0 && size <= sizeof model_memory.byte);
-    memset(state_memory.byte, 0xa5, sizeof state_memory.byte);
+    CHECK(size != 0 && size + 512 <= sizeof model_memory.byte);
+    memset(model_memory.byte, 0x5a, sizeof model_memory.byte);
     CHECK_EQ(llama_model_init(&model, b, views ? model_memory.byte : NULL, views ? size : 0), LLMQ_OK);
     CHECK_EQ(llama_cache_bits(&model.cache, bits), LLMQ_OK);
     model.cache.window = window;
-    CHECK(llama_state_size(&model, batch) <= sizeof state_memory.byte);
-    CHECK_EQ(llama_state_init(&state, &model, batch, state_memory.byte, llama_state_size(&model, batch)), LLMQ_OK);
+    open_state(batch);
+}
+
+/* Is memory behind that of the model and of the state as it was? */
+static void check_bounds(void)
+{
+    size_t size = llama_model_size(&model.bundle), i;
+    int same = 1;
+    for (i = size; i < size + 512 && model.layer; i++) same = same && model_memory.byte[i] == 0x5a;
+    for (i = 0; i < 512; i++) same = same && state_memory.byte[state_used + i] == 0xa5;
+    CHECK(same);
 }
 
 static void run(float (*out)[VOCAB], uint32_t batch)
@@ -215,6 +236,7 @@ static void run(float (*out)[VOCAB], uint32_t batch)
         n = TOKENS - i < batch ? TOKENS - i : batch;
         CHECK_EQ(llama_forward(&model, &state, tokens + i, n, i, out[i]), LLMQ_OK);
     }
+    check_bounds();
 }
 
 static double difference(int window)
@@ -326,13 +348,38 @@ static void test_bits(void)
         make_bundle(&b, golden[i].format);
         open_model(&b, 1, golden[i].bits, golden[i].window, 5);
         model.cache.transform = llmq_transform_hadamard(4, 512);
-        CHECK_EQ(llama_state_init(&state, &model, 5, state_memory.byte, sizeof state_memory.byte), LLMQ_OK);
+        open_state(5);
         run(logits, 5);
         for (k = 0; k < (size_t)TOKENS * VOCAB; k++) hash = (hash ^ bits_of(logits[k / VOCAB][k % VOCAB])) * 16777619u;
         check_at("%s: %08lx", golden[i].format, (unsigned long)hash);
         CHECK(hash == golden[i].hash);
     }
     check_at("%s", "");
+}
+
+/* Bits of a cache; memory that is handed out, and that which there cannot be. */
+static void test_sizes(void)
+{
+    static const size_t beyond[][3] = { { SIZE_MAX / 2 + 2, 2, 1 }, { SIZE_MAX / 2 + 2, 1, 2 }, { SIZE_MAX, 1, 1 }, { SIZE_MAX - 40, 1, 1 }, { 3, SIZE_MAX / 3 + 1, 1 } };
+    static const uint32_t bits[] = { 2, 3, 4, 5, 6, 8, 16, 32 };
+    llama_cache c;
+    uint32_t i;
+    for (i = 0; i < sizeof bits / sizeof *bits; i++) {
+        memset(&c, 0, sizeof c);
+        CHECK_EQ(llama_cache_bits(&c, bits[i]), LLMQ_OK);
+        CHECK(c.key.bits == bits[i] && c.value.bits == bits[i] && c.key.group == 0 && (c.key.points == NULL) == (bits[i] >= 16));
+    }
+    for (i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        llama__pool p = { NULL, 0 };
+        (void)llama__take(&p, 3, 1, 1);
+        CHECK(p.used == 16);
+        (void)llama__take(&p, 1, 4, 4);
+        CHECK(p.used == 32);
+        (void)llama__take(&p, beyond[i][0], beyond[i][1], beyond[i][2]);
+        CHECK(p.used == SIZE_MAX);
+        (void)llama__take(&p, 1, 1, 1);
+        CHECK(p.used == SIZE_MAX);
+    }
 }
 
 static void test_errors(void)
@@ -378,7 +425,7 @@ static void test_errors(void)
 static void check_refused(llmq_status status)
 {
     llmq_bundle b;
-    make_bundle(&b, "g4");
+    make_bundle(&b, "f32"); /* the soonest made */
     CHECK_EQ(llama_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte), status);
     CHECK_EQ(llama_model_init(&model, &b, NULL, 0), status);
 }
@@ -395,14 +442,14 @@ static void set_value(const llmq_bundle *b, const char *name, uint32_t u)
 /* Bundles that open, and hold no model: a tensor that is missing or has another shape, values that are none. */
 static void test_hostile(void)
 {
-    static const struct { const char *name; uint32_t bits; llmq_status status; } wrong[] = {
-        { "llama.dim", 0, LLMQ_E_CORRUPT }, { "llama.dim", DIM + 1, LLMQ_E_CORRUPT }, { "llama.dim", DIM / 2, LLMQ_E_CORRUPT }, { "llama.dim", (1u << 24) + 1, LLMQ_E_CORRUPT },
-        { "llama.hidden", 0, LLMQ_E_CORRUPT }, { "llama.hidden", HIDDEN + 1, LLMQ_E_CORRUPT }, { "llama.layers", 0, LLMQ_E_CORRUPT }, { "llama.layers", 65537, LLMQ_E_CORRUPT },
-        { "llama.layers", LAYERS + 1, LLMQ_E_NOT_FOUND }, { "llama.heads", 0, LLMQ_E_CORRUPT }, { "llama.heads", DIM, LLMQ_E_CORRUPT }, { "llama.heads", 8, LLMQ_E_CORRUPT },
-        { "llama.heads", 7, LLMQ_E_CORRUPT }, { "llama.kv_heads", 0, LLMQ_E_CORRUPT }, { "llama.kv_heads", 4, LLMQ_E_CORRUPT }, { "llama.kv_heads", 3, LLMQ_E_CORRUPT },
-        { "llama.kv_heads", 1u << 24, LLMQ_E_CORRUPT }, { "llama.vocab", VOCAB - 1, LLMQ_E_CORRUPT }, { "llama.vocab", 0, LLMQ_E_CORRUPT }, { "llama.context", 0, LLMQ_E_CORRUPT },
-        { "llama.context", 0xffffffffu, LLMQ_E_CORRUPT }, { "llama.abits", 1, LLMQ_E_CORRUPT }, { "llama.abits", 9, LLMQ_E_CORRUPT }, { "llama.azero", 2, LLMQ_E_CORRUPT },
-        { "llama.ascales", 3, LLMQ_E_CORRUPT }, { "llama.aclip", 0, LLMQ_E_CORRUPT }, { "llama.aclip", 0x7fc00000u, LLMQ_E_CORRUPT }, { "llama.aclip", 0x3f800001u, LLMQ_E_CORRUPT }
+    static const struct { const char *name; uint32_t bits; int shape; /* 1: a model, but not of these tensors */ } wrong[] = {
+        { "llama.dim", 0, 0 }, { "llama.dim", DIM + 1, 0 }, { "llama.dim", DIM / 2, 1 }, { "llama.dim", (1u << 24) + 1, 0 },
+        { "llama.hidden", 0, 0 }, { "llama.hidden", HIDDEN + 1, 1 }, { "llama.layers", 0, 0 }, { "llama.layers", 65537, 0 },
+        { "llama.heads", 0, 0 }, { "llama.heads", DIM, 0 }, { "llama.heads", 8, 0 },
+        { "llama.heads", 7, 0 }, { "llama.kv_heads", 0, 0 }, { "llama.kv_heads", 4, 0 }, { "llama.kv_heads", 3, 1 },
+        { "llama.kv_heads", 1u << 24, 0 }, { "llama.vocab", VOCAB - 1, 1 }, { "llama.vocab", 0, 0 }, { "llama.vocab", (1u << 24) + 1, 0 }, { "llama.context", 0, 0 },
+        { "llama.context", 0xffffffffu, 0 }, { "llama.abits", 1, 1 }, { "llama.abits", 9, 1 }, { "llama.azero", 2, 1 },
+        { "llama.ascales", 3, 1 }, { "llama.aclip", 0, 1 }, { "llama.aclip", 0x7fc00000u, 1 }, { "llama.aclip", 0x3f800001u, 1 }
     };
     static const struct { const char *name; uint32_t rows, cols; } whole[] = { { "embed", VOCAB, DIM }, { "classifier", VOCAB, DIM }, { "norm", 1, DIM } };
     llmq_bundle b;
@@ -412,8 +459,13 @@ static void test_hostile(void)
         memset(&change, 0, sizeof change);
         change.value = wrong[i].name, change.bits = wrong[i].bits;
         change.type = is(wrong[i].name, "llama.aclip") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
-        check_refused(wrong[i].status);
+        check_refused(LLMQ_E_CORRUPT);
+        make_bundle(&b, "f32");
+        CHECK((llama_model_size(&b) != 0) == (wrong[i].shape != 0));
     }
+    memset(&change, 0, sizeof change);
+    change.value = "llama.layers", change.type = LLMQ_VALUE_U32, change.bits = LAYERS + 1;
+    check_refused(LLMQ_E_NOT_FOUND);
     memset(&change, 0, sizeof change);
     for (i = 0; i < 3 + LAYERS * PARTS; i++) {
         char name[24];
@@ -472,7 +524,7 @@ static void test_caches(void)
             if (is("own", cases[i].value)) model.cache.value = own;
             else CHECK_EQ(llmq_format_find(&model.cache.value, cases[i].value, cases[i].value_group), LLMQ_OK);
             if (cases[i].turned) model.cache.transform = llmq_transform_hadamard(7, 512);
-            CHECK_EQ(llama_state_init(&state, &model, batch, state_memory.byte, llama_state_size(&model, batch)), LLMQ_OK);
+            open_state(batch);
             run(batch == 1 ? logits : again, batch);
         }
         off = difference(TOKENS);
@@ -490,12 +542,36 @@ static void test_caches(void)
     CHECK(llama_state_size(&model, 1) == 0);
     model.cache.window = 0;
     CHECK(llama_state_size(&model, 0) == 0);
-    model.cache.value.taps[0] = 1;
+    CHECK_EQ(llmq_format_find(&model.cache.value, "t3", 0), LLMQ_OK);
     CHECK(llama_state_size(&model, 1) == 0);
     memset(&model.cache.value, 0, sizeof model.cache.value); /* as after a format that is not built in */
     CHECK(llama_state_size(&model, 1) == 0);
 }
 
+/* Tensors in bases of their own, which need memory to be turned in. */
+static void test_transforms(void)
+{
+    static const char *const turned[] = { NULL, "embed", "classifier", "layers.0.wk", "layers.1.w1" };
+    static float usual[TOKENS][VOCAB];
+    llmq_bundle b;
+    uint32_t i;
+    for (i = 0; i < sizeof turned / sizeof *turned; i++) {
+        check_at("%s", turned[i] ? turned[i] : "none");
+        change.classifier = 1, change.turned = turned[i];
+        make_bundle(&b, "f32");
+        open_model(&b, 1, 32, 0, 2);
+        run(logits, 1);
+        open_model(&b, 0, 32, 0, 1);
+        run(again, 1);
+        CHECK(memcmp(logits, again, sizeof logits) == 0);
+        if (i == 0) memcpy(usual, logits, sizeof usual);
+        else CHECK(memcmp(logits, usual, sizeof logits) != 0);
+    }
+    memset(&change, 0, sizeof change);
+    check_at("%s", "");
+}
+
+#if !LLMQ_NO_ACTIVATION_OPTIONS
 /* Activations as the bundle says, or as the caller does. */
 static void test_activations(void)
 {
@@ -531,6 +607,8 @@ static void test_activations(void)
     CHECK(memcmp(logits, again, sizeof logits) == 0);
     check_at("%s", "");
 }
+
+#endif
 
 /* What a watcher sees, and that it can stop a call. */
 typedef struct seen {
@@ -594,10 +672,14 @@ int main(void)
     test_forward();
     test_ways();
     test_bits();
+    test_sizes();
     test_errors();
     test_hostile();
     test_caches();
+    test_transforms();
+#if !LLMQ_NO_ACTIVATION_OPTIONS
     test_activations();
+#endif
     test_watcher();
     test_classifier();
     return check_done("test_llama");
