@@ -557,12 +557,13 @@ static llmq_status llama__prepare(const llama_model *m, llama_state *s, const ll
 }
 
 /* y[i] = rows [r0, r1) of W times x[i], for count vectors. *prepared says whether s->activation already holds them; tensors that read the same
-   input in the same basis share it, and a tensor that does not fit gets its own. */
+   input in the same basis share it, and a tensor that does not fit, or is raw between quantized ones, gets its own. */
 static llmq_status llama__linear(const llama_model *m, llama_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *x,
                                  uint32_t count, int *prepared, float *y, size_t stride)
 {
+    const int quantized = t->format.points != NULL && m->activation.bits != 32;
     llmq_status status = LLMQ_E_BASIS;
-    if (*prepared) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
+    if (*prepared && (s->activation->q != NULL) == quantized) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
     if (status != LLMQ_E_BASIS) return status;
     status = llama__prepare(m, s, t, x, count);
     if (status != LLMQ_OK) return status;

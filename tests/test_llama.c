@@ -36,6 +36,7 @@ static void fill_random(float *w, size_t n, uint32_t seed, float size)
 /* What is not as usual in the next bundles; all 0: nothing. */
 static struct {
     const char *missing, *reshaped, *turned; /* a tensor that is left out, has other rows or columns, or a transform */
+    const char *raw;                         /* a tensor that is f32 */
     uint32_t rows, cols;
     const char *value;                       /* of the configuration, or one more, of so many bits */
     uint32_t type, bits;
@@ -51,7 +52,7 @@ static void add_tensor(llmq_entry *e, uint32_t *n, const char *name, const float
     llmq_tensor t;
     if (is(name, change.missing)) return;
     if (is(name, change.reshaped)) rows = change.rows, cols = change.cols;
-    CHECK_EQ(llmq_format_find(&f, rows == 1 ? "f16" : format, 64), LLMQ_OK);
+    CHECK_EQ(llmq_format_find(&f, is(name, change.raw) ? "f32" : rows == 1 ? "f16" : format, 64), LLMQ_OK);
     CHECK_EQ(llmq_tensor_init(&t, &f, NULL, rows, cols, stored[*n], sizeof stored[*n]), LLMQ_OK);
     CHECK_EQ(llmq_encode(&t, stored[*n], 0, rows, w, cols, NULL, work, sizeof work, NULL), LLMQ_OK);
     memset(&e[*n], 0, sizeof e[*n]);
@@ -336,6 +337,31 @@ static void test_ways(void)
     check_at("%s", "");
 }
 
+/* The same positions once more, more of them at a time; and a raw tensor between quantized ones, whose activations stay what they are. */
+static void test_again(void)
+{
+    static float keys[KV];
+    llmq_bundle b;
+    int raw;
+    make_bundle(&b, "g4");
+    open_model(&b, 1, 32, 0, 4);
+    run(logits, 4);
+    CHECK_EQ(llama_forward(&model, &state, tokens, 1, 0, again[0]), LLMQ_OK);
+    CHECK_EQ(llama_forward(&model, &state, tokens, 4, 0, again[0]), LLMQ_OK);
+    CHECK_EQ(llama_forward(&model, &state, tokens + 4, 4, 4, again[4]), LLMQ_OK);
+    CHECK(memcmp(logits[0], again[0], sizeof *again) == 0 && memcmp(logits[4], again[4], sizeof *again) == 0);
+    for (raw = 0; raw < 2; raw++) {
+        change.raw = raw ? "layers.0.wq" : NULL;
+        make_bundle(&b, "g4");
+        open_model(&b, 1, 32, 0, 4);
+        CHECK_EQ(llama_embed(&model, &state, tokens, 1), LLMQ_OK);
+        CHECK_EQ(llama_layer_forward(&model, &state, 0, 1, 0), LLMQ_OK);
+        if (raw) CHECK(memcmp(keys, state.keys, sizeof keys) == 0);
+        memcpy(keys, state.keys, sizeof keys);
+    }
+    change.raw = NULL;
+}
+
 /* The bits of the last logits, of weights and caches of few bits, rotated: found once, the same on every processor. */
 static void test_bits(void)
 {
@@ -416,6 +442,10 @@ static void test_errors(void)
     CHECK_EQ(llama_model_init(&model, &b, model_memory.byte, llama_model_size(&b) - 1), LLMQ_E_WORKSPACE);
     CHECK_EQ(llama_model_init(&model, &b, NULL, 1), LLMQ_E_WORKSPACE);
     CHECK_EQ(llama_model_init(&model, &b, model_memory.byte + 1, llama_model_size(&b)), LLMQ_E_ARG);
+    make_bundle(&b, "f32");
+    open_model(&b, 1, 32, 0, 1); /* a state that was made for smaller tensors */
+    state.activation_size = 16;
+    CHECK_EQ(llama_forward(&model, &state, tokens, 1, 0, logits[0]), LLMQ_E_WORKSPACE);
     open_model(&b, 0, 4, 8, 1); /* a window: positions beyond the context, up to 2^24 */
     CHECK_EQ(llama_forward(&model, &state, tokens, 1, CONTEXT + 100, logits[0]), LLMQ_OK);
     CHECK_EQ(llama_forward(&model, &state, tokens, 1, 1u << 24, logits[0]), LLMQ_E_ARG);
@@ -671,6 +701,7 @@ int main(void)
     test_functions();
     test_forward();
     test_ways();
+    test_again();
     test_bits();
     test_sizes();
     test_errors();
