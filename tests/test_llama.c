@@ -383,13 +383,16 @@ static void test_bits(void)
     check_at("%s", "");
 }
 
-/* Bits of a cache; memory that is handed out, and that which there cannot be. */
+/* Names of tensors; bits of a cache; memory that is handed out, and that which there cannot be. */
 static void test_sizes(void)
 {
     static const size_t beyond[][3] = { { SIZE_MAX / 2 + 2, 2, 1 }, { SIZE_MAX / 2 + 2, 1, 2 }, { SIZE_MAX, 1, 1 }, { SIZE_MAX - 40, 1, 1 }, { 3, SIZE_MAX / 3 + 1, 1 } };
     static const uint32_t bits[] = { 2, 3, 4, 5, 6, 8, 16, 32 };
+    char name[40];
     llama_cache c;
     uint32_t i;
+    CHECK(is("layers.0.wq", llama__name(name, 0, "wq")) && is("layers.10.norm1", llama__name(name, 10, "norm1")));
+    CHECK(is("layers.65535.norm2", llama__name(name, 65535, "norm2")));
     for (i = 0; i < sizeof bits / sizeof *bits; i++) {
         memset(&c, 0, sizeof c);
         CHECK_EQ(llama_cache_bits(&c, bits[i]), LLMQ_OK);
@@ -420,6 +423,15 @@ static void test_errors(void)
     CHECK_EQ(llama_forward(&model, &state, tokens, 3, 0, logits[0]), LLMQ_E_ARG);
     CHECK_EQ(llama_forward(&model, &state, tokens, 1, CONTEXT, logits[0]), LLMQ_E_ARG);
     CHECK_EQ(llama_forward(&model, &state, tokens, 2, CONTEXT - 1, logits[0]), LLMQ_E_ARG);
+    token = 0xffffffffu;
+    CHECK_EQ(llama_forward(&model, &state, &token, 1, 0, logits[0]), LLMQ_E_ARG);
+    for (token = 0; token <= 3; token += 3) { /* none, and more than a call has room for */
+        CHECK_EQ(llama_embed(&model, &state, tokens, token), LLMQ_E_ARG);
+        CHECK_EQ(llama_layer_forward(&model, &state, 0, token, 0), LLMQ_E_ARG);
+        CHECK_EQ(llama_logits(&model, &state, token, 0, VOCAB, logits[0], VOCAB), LLMQ_E_ARG);
+    }
+    CHECK_EQ(llama_layer_forward(&model, &state, 0, 2, CONTEXT - 1), LLMQ_E_ARG);
+    CHECK_EQ(llama_layer_forward(&model, &state, 0, 1, CONTEXT), LLMQ_E_ARG);
     CHECK_EQ(llama_layer_forward(&model, &state, LAYERS, 1, 0), LLMQ_E_ARG);
     CHECK_EQ(llama_logits(&model, &state, 1, 0, VOCAB + 1, logits[0], VOCAB), LLMQ_E_ARG);
     CHECK_EQ(llama_logits(&model, &state, 1, 2, 1, logits[0], VOCAB), LLMQ_E_ARG);
@@ -444,7 +456,7 @@ static void test_errors(void)
     CHECK_EQ(llama_model_init(&model, &b, model_memory.byte + 1, llama_model_size(&b)), LLMQ_E_ARG);
     make_bundle(&b, "f32");
     open_model(&b, 1, 32, 0, 1); /* a state that was made for smaller tensors */
-    state.activation_size = 16;
+    state.activation_size = 64; /* enough for a head */
     CHECK_EQ(llama_forward(&model, &state, tokens, 1, 0, logits[0]), LLMQ_E_WORKSPACE);
     open_model(&b, 0, 4, 8, 1); /* a window: positions beyond the context, up to 2^24 */
     CHECK_EQ(llama_forward(&model, &state, tokens, 1, CONTEXT + 100, logits[0]), LLMQ_OK);
