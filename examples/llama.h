@@ -93,13 +93,15 @@ size_t llama_model_size(const llmq_bundle *b);
 
 /* Look everything up, check all shapes. mem: aligned for pointers; NULL with size 0: views of tensors are made anew for every product,
    and norms decoded, which takes no memory and some thousand instructions a layer. Errors: those of llmq_bundle_*; LLMQ_E_CORRUPT for a
-   shape that does not fit; LLMQ_E_WORKSPACE. */
+   shape that does not fit; LLMQ_E_ARG (mem); LLMQ_E_LIMIT for a model whose views no memory holds; LLMQ_E_WORKSPACE. */
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size);
 
-/* Keys and values of 2, 3, 4, 5, 6 or 8 bits (a scale for each row beside them), 16 or 32. LLMQ_E_NOT_FOUND: not built in. */
+/* Keys and values of 2, 3, 4, 5, 6 or 8 bits (a scale for each row beside them), 16 (binary16, up to 65504) or 32. LLMQ_E_NOT_FOUND: not built
+   in; the cache is as it was. */
 llmq_status llama_cache_bits(llama_cache *c, uint32_t bits);
 
-/* Bytes of memory to run the model on up to `batch` tokens a call; 0 on overflow, or if m->cache cannot be kept. */
+/* Bytes of memory to run the model on up to `batch` tokens a call; 0 on overflow, or if m->cache cannot be kept. mem: aligned for pointers.
+   Errors: LLMQ_E_ARG, for mem or where the size is 0; LLMQ_E_WORKSPACE. */
 size_t llama_state_size(const llama_model *m, uint32_t batch);
 llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batch, void *mem, size_t size);
 
@@ -110,7 +112,7 @@ llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *
                           float *logits);
 
 /* Its parts, for those who go through a text layer by layer: x <- embeddings of the tokens; x <- layer l of x; and logits [r0, r1) of the
-   count tokens in x, those of token i at y + i * stride + r0: a few rows at a time where memory for all is short. */
+   count tokens in x, those of token i from y + i * stride on: a few rows at a time where memory for all is short. */
 llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count);
 llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position);
 llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t stride);
@@ -121,7 +123,12 @@ llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, u
 #endif /* LLAMA_H */
 
 #ifdef LLAMA_IMPLEMENTATION
+#include <stddef.h>
 #include <string.h>
+
+#if LLMQ_NO_ENCODER
+#error "llama.h encodes keys and values: it needs llmq.h with its encoder"
+#endif
 
 /* As in llmq.h: a * b + c is two roundings, and no vectors that flush subnormal numbers. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
@@ -190,8 +197,20 @@ static llama__turn llama__turn_on(llama__turn a, llama__turn b)
     return y;
 }
 
+/* Back to length 1 from close to it, a step of Newton's: lengths would grow with the position, by 6 % until a million, and scores by their
+   square. */
+static llama__turn llama__unit(llama__turn a)
+{
+    LLAMA__EXACT
+    float by = 1.5f - 0.5f * (a.c * a.c + a.s * a.s);
+    a.c *= by;
+    a.s *= by;
+    return a;
+}
+
 /* Position times 10000^(-i / half), for position 1 an angle of at most 1, by the series up to the 10th power (the next term is below 3e-8), then
-   by the bits of the position: an error of about position * 1e-7, which is that of the angle as a float. */
+   by the bits of the position: an error of about position * 1e-7, which is that of the angle as a float. Of two positions it is
+   nearly the same, so what a score depends on, their distance, is turned by as if there were no others. */
 static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half)
 {
     LLAMA__EXACT
@@ -199,7 +218,7 @@ static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half)
     llama__turn one, all = { 1.0f, 0.0f };
     one.c = 1.0f - y * (0.5f - y * (4.16666667e-2f - y * (1.38888889e-3f - y * (2.48015873e-5f - y * 2.75573192e-7f))));
     one.s = x * (1.0f - y * (1.66666667e-1f - y * (8.33333333e-3f - y * (1.98412698e-4f - y * 2.75573192e-6f))));
-    for (; position; position >>= 1, one = llama__turn_on(one, one))
+    for (; position; position >>= 1, one = llama__unit(llama__turn_on(one, one)))
         if (position & 1) all = llama__turn_on(all, one);
     return all;
 }
@@ -226,6 +245,10 @@ static llmq_status llama__config(llama_model *m, const llmq_bundle *b)
     if (m->dim % m->heads || m->heads % m->kv_heads || m->dim / m->heads % 2 || m->layers > 65536) return LLMQ_E_CORRUPT;
     return LLMQ_OK;
 }
+
+/* Not on a multiple of what pointers need? */
+struct llama__aligned { char byte; void *pointer; };
+static int llama__misaligned(const void *mem) { return (uintptr_t)mem % offsetof(struct llama__aligned, pointer) != 0; }
 
 /* Memory is handed out front to back, in units of 16 bytes. With mem NULL only the sum is made; SIZE_MAX: overflow. */
 typedef struct llama__pool {
@@ -323,7 +346,7 @@ llmq_status llama_cache_bits(llama_cache *c, uint32_t bits)
     llmq_status status = LLMQ_E_NOT_FOUND;
     for (i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].bits == bits) status = llmq_format_find(&c->key, table[i].name, 0);
-    c->value = c->key;
+    if (status == LLMQ_OK) c->value = c->key;
     return status;
 }
 
@@ -349,6 +372,7 @@ static llmq_status llama__read_norm(const llama_model *m, uint32_t l, int second
     llmq_tensor t;
     const char *which = l == m->layers ? "norm" : llama__name(name, l, second ? "norm2" : "norm1");
     llmq_status status = llama__tensor(&m->bundle, which, 1, m->dim, &t);
+    if (status == LLMQ_OK && t.transform.count != 0) status = LLMQ_E_CORRUPT; /* weights of a norm are in no other basis */
     return status != LLMQ_OK || !weight ? status : llmq_tensor_decode(&t, 0, weight, NULL, 0);
 }
 
@@ -370,9 +394,12 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
 {
     llama__pool p;
     llmq_status status = llama__config(m, b);
+    size_t need = mem ? llama_model_size(b) : 0;
     uint32_t l;
     if (status != LLMQ_OK) return status;
-    if (mem ? size < llama_model_size(b) : size != 0) return LLMQ_E_WORKSPACE;
+    if (mem && need == 0) return LLMQ_E_LIMIT;
+    if (llama__misaligned(mem)) return LLMQ_E_ARG;
+    if (mem ? size < need : size != 0) return LLMQ_E_WORKSPACE;
     m->bundle = *b;
     p.mem = (unsigned char *)mem;
     p.used = 0;
@@ -435,6 +462,7 @@ static llmq_status llama__cache_views(llama_state *s, const llama_model *m)
 {
     const uint32_t head = m->dim / m->heads;
     llmq_status status;
+    if (m->layers > SIZE_MAX / m->kv_heads) return LLMQ_E_LIMIT;
     if (m->cache.key.taps[0] || m->cache.value.taps[0] || m->cache.window > 1u << 24) return LLMQ_E_ARG;
     s->window = m->cache.window ? m->cache.window : m->context;
     if ((status = llmq_tensor_init(&s->key, &m->cache.key, &m->cache.transform, s->window, head, m, SIZE_MAX)) != LLMQ_OK) return status;
@@ -479,7 +507,7 @@ llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batc
 {
     llama__pool p;
     size_t need = llama_state_size(m, batch);
-    if (!mem || batch == 0 || need == 0) return LLMQ_E_ARG;
+    if (!mem || batch == 0 || need == 0 || llama__misaligned(mem)) return LLMQ_E_ARG;
     if (size < need) return LLMQ_E_WORKSPACE;
     p.mem = (unsigned char *)mem;
     p.used = 0;
@@ -529,12 +557,13 @@ static llmq_status llama__prepare(const llama_model *m, llama_state *s, const ll
 }
 
 /* y[i] = rows [r0, r1) of W times x[i], for count vectors. *prepared says whether s->activation already holds them; tensors that read the same
-   input in the same basis share it, and a tensor that does not fit gets its own. */
+   input in the same basis share it, and a tensor that does not fit, or is raw between quantized ones, gets its own. */
 static llmq_status llama__linear(const llama_model *m, llama_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *x,
                                  uint32_t count, int *prepared, float *y, size_t stride)
 {
+    const int quantized = t->format.points != NULL && m->activation.bits != 32;
     llmq_status status = LLMQ_E_BASIS;
-    if (*prepared) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
+    if (*prepared && (s->activation->q != NULL) == quantized) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
     if (status != LLMQ_E_BASIS) return status;
     status = llama__prepare(m, s, t, x, count);
     if (status != LLMQ_OK) return status;
@@ -725,6 +754,7 @@ llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, u
     llmq_status status;
     if (count == 0 || count > s->batch || r0 > r1 || r1 > m->vocab) return LLMQ_E_ARG;
     if ((status = llama__normalise(m, s, m->layers, 0, count)) != LLMQ_OK) return status;
+    y = (float *)((uintptr_t)y - r0 * sizeof *y); /* the product counts from row 0; through a number, for that may be outside of y */
     return llama__linear(m, s, &m->classifier, r0, r1, s->normed, count, &prepared, y, stride);
 }
 

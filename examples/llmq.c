@@ -155,7 +155,7 @@ static int parse(int argc, char **argv, const char *usage, const option *options
             double v = strtod(argv[i], &end);
             if (*end || end == argv[i]) fail("--%s needs a number, not '%s'", o->name, argv[i]);
             if (o->real) *o->real = v;
-            else if (v != (double)(int)v || v < 0) fail("--%s needs a whole number that is not negative, not '%s'", o->name, argv[i]);
+            else if (!(v >= 0 && v <= 2147483647.0) || v != (double)(int)v) fail("--%s needs a whole number that is not negative, not '%s'", o->name, argv[i]);
             else *o->number = (int)v;
         }
     }
@@ -1115,9 +1115,11 @@ static void open_scored(contestant *c, const char *path, const char *tokenizer, 
 static int next_number(const char **list, int *number)
 {
     char *end;
+    long found;
     if (**list == 0) return 0;
-    *number = (int)strtol(*list, &end, 10);
+    found = strtol(*list, &end, 10);
     if (end == *list || (*end && *end != ',')) fail("a list is numbers with commas between them, not '%s'", *list);
+    *number = found < 0 || found > 1000 ? 0 : (int)found; /* 0, as all that are out of range */
     *list = end + (*end == ',');
     return 1;
 }
@@ -1151,6 +1153,7 @@ static int command_ppl(int argc, char **argv)
         open_scored(&c[first + n], rest[0], tokenizer, prefix, abits, bits[n]);
         n++;
     }
+    if (n == 0 || *kv) fail("--kv-bits is a list of 1 ... %d numbers", PPL_MOST);
     if (c[0].m.model.vocab != c[first].m.model.vocab || c[0].m.model.context != c[first].m.model.context)
         fail("%s and %s are not the same model", rest[0], reference);
     ids = text_ids(&c[first].m, rest[0], text, tokens, &count);

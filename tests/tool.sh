@@ -148,6 +148,37 @@ check "bad bits of activations" says "2 ... 8 bits, or 32" "$tool" ppl $model --
 check "bad words behind them" says "can be :zero" "$tool" ppl $model --text $text --abits 4:fly
 for o in 4:symmetric 6 5:batch 8:zero:token:0.9; do check "abits $o" "$tool" ppl "$work/g4.llmq" --text $text --tokens 32 --abits $o > /dev/null 2>&1; done
 
+# a cache of few bits, a window of positions
+"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 --kv-bits 32,8,4 2> /dev/null > "$work/kv"
+"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 2> /dev/null > "$work/kv.none"
+check "a line for each cache" test "$(grep -cE '^256 tokens, .*, cache of (32|8|4) bits' "$work/kv")" = 3 -a "$(wc -l < "$work/kv")" = 3
+check "f32 is what there is without the option" test "$(sed -n '1s/, cache of 32 bits$//p' "$work/kv")" = "$(cat "$work/kv.none")"
+kv8=$(sed -n '2s/.*cache of 8 bits, KL from the first \([0-9.]*\) .*/\1/p' "$work/kv") kv4=$(sed -n '3s/.*cache of 4 bits, KL from the first \([0-9.]*\) .*/\1/p' "$work/kv")
+check "8 bits are better than 4, and both are near: KL $kv8 $kv4" awk -v a="$kv8" -v b="$kv4" 'BEGIN { exit !(a > 0 && a < 0.002 && b > 5 * a && b < 0.1) }'
+"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 --kv-bits 4 --reference $model 2> /dev/null > "$work/kv.one"
+check "one cache: its perplexity, KL from the reference" test "$(sed -n 's/, KL from the reference [0-9.]* nats, same likeliest token [0-9.]* %$//p' "$work/kv.one")" = "$(sed -n '3s/, cache of .*//p' "$work/kv")"
+said() { "$tool" run "$work/g4.llmq" --prompt "And the LORD said" --tokens 300 --temperature 0.9 --seed 4 "$@" 2> /dev/null | tr '\n' ' '; }
+long=$(said --kv-bits 4 --kv-window 32) cut=$(said --kv-bits 4 --kv-window 32 --tokens 256)
+short=$(said --kv-bits 4) whole=$(said --kv-bits 4 --kv-window 256)
+begins() { [ "${1:0:$((${#2} - 1))}" = "${2:0:$((${#2} - 1))}" ]; } # but for the newline
+check "a window goes on beyond the context" test ${#long} -gt $((${#cut} + 44)) # a token is a letter at least
+check "as it began" begins "$long" "$cut"
+check "without one it stops there" test "$short" = "$(said --kv-bits 4 --tokens 256)"
+check "a window of the context goes on from there" test ${#whole} -gt $((${#short} + 43))
+check "as without one" begins "$whole" "$short"
+check "two windows are not the same" test "${long:0:${#short}}" != "$short"
+check "a window of one" test -n "$(said --kv-window 1)"
+check "the same text each time" test "$(said --kv-bits 4 --kv-window 32)" = "$long"
+check "bits there are none of" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" run $model --kv-bits 7
+check "in a list" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl $model --text $text --kv-bits 32,7
+check "bits that are too many for a number" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl $model --text $text --kv-bits 4294967300
+check "bits that are none" says "needs a number, not 'x'" "$tool" run $model --kv-bits x
+check "a list that is none" says "numbers with commas between them, not 'x'" "$tool" ppl $model --text $text --kv-bits 32,x
+check "an empty list" says "a list of 1 ... 8 numbers" "$tool" ppl $model --text $text --kv-bits ""
+check "a list too long" says "a list of 1 ... 8 numbers" "$tool" ppl $model --text $text --kv-bits 8,8,8,8,8,8,8,8,8
+check "a window that is negative" says "not negative, not '-1'" "$tool" run $model --kv-window -1
+check "a window too long" says "1 ... 16777216 positions" "$tool" run $model --kv-window 16777217
+
 # the best file of a size
 alpha="$tool alpha $model --text $calib --tokens 256 --levels 0.1"
 $alpha --out "$work/alpha" > "$work/alpha.out" 2> /dev/null

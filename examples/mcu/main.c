@@ -39,7 +39,7 @@ enum { BOS = 1, EOS = 2, PART = 64 }; /* logits that are looked at together */
 static llmq_bundle bundle;
 static llama_model model;
 static llama_state state;
-static float memory[MCU_MEMORY / sizeof(float)];
+static union { void *pointer; float number[MCU_MEMORY / sizeof(float)]; } memory; /* aligned for pointers */
 static uint16_t id[MCU_TOKENS + 1];
 
 static void print(const char *text) { board_print(text, strlen(text)); }
@@ -72,7 +72,7 @@ static void print_token(uint32_t token)
         board_print(&byte, 1);
         return;
     }
-    if (llmq_bundle_value(&bundle, "tokenizer", LLMQ_VALUE_BYTES, &value, &size) != LLMQ_OK) return;
+    if (llmq_bundle_value(&bundle, "tokenizer", LLMQ_VALUE_BYTES, &value, &size) != LLMQ_OK || size < 4) return;
     at = (const unsigned char *)value;
     for (at += 4, size -= 4; size >= 8; at += 8 + length, size -= 8 + length, token--) {
         length = (size_t)at[4] | (size_t)at[5] << 8 | (size_t)at[6] << 16 | (size_t)at[7] << 24;
@@ -92,7 +92,7 @@ static llmq_status next(uint16_t token, uint32_t position, uint16_t *likeliest)
     llmq_status status = llama_forward(&model, &state, &this_one, 1, position, NULL);
     for (r = 0; r < model.vocab && status == LLMQ_OK; r = end) {
         end = model.vocab - r < PART ? model.vocab : r + PART;
-        status = llama_logits(&model, &state, 1, r, end, part - r, 0);
+        status = llama_logits(&model, &state, 1, r, end, part, PART);
         for (i = r; i < end && status == LLMQ_OK; i++)
             if (i == 0 || part[i - r] > best) best = part[i - r], *likeliest = (uint16_t)i;
     }
@@ -108,9 +108,10 @@ int main(void)
     if (status == LLMQ_OK) status = llama_cache_bits(&model.cache, MCU_KV_BITS);
     if (status != LLMQ_OK) return failed("the model in flash cannot be used", status);
     model.cache.window = MCU_WINDOW;
-    status = llama_state_init(&state, &model, 1, memory, sizeof memory);
-    if (status == LLMQ_E_WORKSPACE) print("bytes needed:"), print_number((uint32_t)llama_state_size(&model, 1));
-    if (status != LLMQ_OK || model.hidden < PART) return failed("no room for the model's state", status);
+    status = llama_state_init(&state, &model, 1, &memory, sizeof memory);
+    if (status == LLMQ_E_WORKSPACE) print("bytes needed:"), print_number((uint32_t)llama_state_size(&model, 1)), print("\n");
+    if (status != LLMQ_OK) return failed("no room for the model's state", status);
+    if (model.hidden < PART || model.vocab > 65536) return failed("not a model for this program: few hidden numbers or many tokens", LLMQ_OK);
     id[0] = BOS;
     BOARD_MARK();
     for (n = 0; n < MCU_TOKENS && (n == 0 || id[n] != EOS); n++) {
