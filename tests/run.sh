@@ -48,6 +48,7 @@ for s in test_kernels test_trellis test_tensor test_activation test_outliers tes
     [ "$mode$s" != quicktest_bundle ] && have gcc && add suite "$s.gcc" build_and_run $s gcc -std=c99 -O2 -D_GNU_SOURCE $warn $c_only $fewer
     [ "$mode" = all ] && have g++ && add suite "$s.c++" build_and_run $s g++ -x c++ -std=c++11 -O2 $warn
 done
+have gcc && add suite test_llama.few build_and_run test_llama gcc -std=c99 -O1 -DLLMQ_SIMD=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_CALIBRATION=1 $warn $c_only
 if [ "$mode" = all ]; then
     add suite fuzz tests/fuzz.sh
     missing=$(examples/mcu/board.sh missing m0)
