@@ -114,8 +114,9 @@ int main(void)
     if (model.hidden < PART || model.vocab > 65536) return failed("not a model for this program: few hidden numbers or many tokens", LLMQ_OK);
     id[0] = BOS;
     BOARD_MARK();
-    for (n = 0; n < MCU_TOKENS && (n == 0 || id[n] != EOS); n++) {
+    for (n = 0; n < MCU_TOKENS; n++) {
         if ((status = next(id[n], n, &id[n + 1])) != LLMQ_OK) return failed("stopped", status);
+        if (id[n + 1] == BOS || id[n + 1] == EOS) break; /* the text ends */
         print_token(id[n + 1]);
     }
     BOARD_MARK();
