@@ -12,14 +12,6 @@ static unsigned long check_passed, check_failed;
 
 static inline void check_text(const char *text) { board_print(text, strlen(text)); }
 
-static inline void check_number(unsigned long n)
-{
-    char text[20];
-    size_t at = sizeof text;
-    do text[--at] = (char)('0' + n % 10); while ((n /= 10) != 0);
-    board_print(text + at, sizeof text - at);
-}
-
 static inline int check_true(int good, const char *file, unsigned long line, const char *text)
 {
     if (good) {
@@ -29,7 +21,7 @@ static inline int check_true(int good, const char *file, unsigned long line, con
     if (++check_failed > CHECK_PRINTED) return 0;
     check_text(file);
     check_text(":");
-    check_number(line);
+    board_print_number(line);
     check_text(": ");
     check_text(text);
     check_text("\n");
@@ -44,9 +36,9 @@ static inline int check_done(const char *suite)
 {
     check_text(suite);
     check_text(": ");
-    check_number(check_passed);
+    board_print_number(check_passed);
     check_text(" passed, ");
-    check_number(check_failed);
+    board_print_number(check_failed);
     check_text(" failed\n");
     return check_failed != 0;
 }

@@ -41,14 +41,11 @@ static llmq_status probe(void)
 
 int main(void)
 {
-    char text[12];
-    size_t at = sizeof text, n, i;
+    size_t i;
     for (i = 0; i < COLS; i++) x[i] = (float)((int)(i * 37 % 101) - 50) * 0.01f;
     if (probe() != LLMQ_OK) return 1;
-    n = board_stack_used();
-    text[--at] = '\n';
-    do text[--at] = (char)('0' + n % 10); while ((n /= 10) != 0);
     board_print("stack ", 6);
-    board_print(text + at, sizeof text - at);
+    board_print_number(board_stack_used());
+    board_print("\n", 1);
     return 0;
 }

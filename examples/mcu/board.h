@@ -14,6 +14,15 @@ extern const unsigned char mcu_model[], mcu_model_end[];
 /* To the console. */
 void board_print(const char *text, size_t length);
 
+/* A number, in decimal digits, to the console. */
+static inline void board_print_number(unsigned long n)
+{
+    char text[20];
+    size_t at = sizeof text;
+    do text[--at] = (char)('0' + n % 10); while ((n /= 10) != 0);
+    board_print(text + at, sizeof text - at);
+}
+
 /* Bytes below the initial stack pointer that were ever changed; 0 on a desktop. The RAM between variables and stack is painted at
    reset: what a program writes with the colour of the paint does not count. */
 size_t board_stack_used(void);

@@ -46,11 +46,8 @@ static void print(const char *text) { board_print(text, strlen(text)); }
 
 static void print_number(uint32_t n)
 {
-    char text[12];
-    size_t at = sizeof text;
-    do text[--at] = (char)('0' + n % 10); while ((n /= 10) != 0);
-    text[--at] = ' ';
-    board_print(text + at, sizeof text - at);
+    print(" ");
+    board_print_number(n);
 }
 
 static int failed(const char *what, llmq_status status)
@@ -101,7 +98,7 @@ static llmq_status next(uint16_t token, uint32_t position, uint16_t *likeliest)
 
 int main(void)
 {
-    uint32_t n, i;
+    uint32_t n, i, stack;
     llmq_status status = llmq_bundle_open(&bundle, mcu_model, (size_t)(mcu_model_end - mcu_model), NULL);
     if (status == LLMQ_OK) status = llmq_bundle_verify(&bundle, NULL);
     if (status == LLMQ_OK) status = llama_model_init(&model, &bundle, NULL, 0);
@@ -122,7 +119,8 @@ int main(void)
     BOARD_MARK();
     print("\nids");
     for (i = 0; i <= n; i++) print_number(id[i]);
-    if (board_stack_used() > 0) print("\nstack"), print_number((uint32_t)board_stack_used());
+    stack = (uint32_t)board_stack_used();
+    if (stack > 0) print("\nstack"), print_number(stack);
     print("\n");
     return 0;
 }
