@@ -4326,6 +4326,9 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__VITERBI
 #undef LLMQ__PRODUCTS
 #undef LLMQ__STEPS
+#undef LLMQ__MADE
+#undef LLMQ__TRELLIS
+#undef LLMQ__TRELLISES
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
 #undef LLMQ__TABLE

@@ -1099,6 +1099,20 @@ static uint32_t window_of(const loaded *m, int window)
     return (uint32_t)window;
 }
 
+#define ITEM 96
+
+/* The next item of a comma list into item[ITEM]; 0 at its end. */
+static int next_item(const char **list, char *item)
+{
+    size_t n = strcspn(*list, ",");
+    if (**list == 0) return 0;
+    if (n == 0 || n > ITEM - 1) fail("a list is names with commas between them, not '%s'", *list);
+    memcpy(item, *list, n);
+    item[n] = 0;
+    *list += n + ((*list)[n] == ',');
+    return 1;
+}
+
 #define PPL_MOST 8
 
 /* A model to be scored, with a cache of so many bits. */
@@ -1114,13 +1128,12 @@ static void open_scored(contestant *c, const char *path, const char *tokenizer, 
 /* The next of numbers with commas between them; 0 at the end. */
 static int next_number(const char **list, int *number)
 {
-    char *end;
+    char item[ITEM], *end;
     long found;
-    if (**list == 0) return 0;
-    found = strtol(*list, &end, 10);
-    if (end == *list || (*end && *end != ',')) fail("a list is numbers with commas between them, not '%s'", *list);
+    if (!next_item(list, item)) return 0;
+    found = strtol(item, &end, 10);
+    if (*end) fail("a list is numbers with commas between them, not '%s'", item);
     *number = found < 0 || found > 1000 ? 0 : (int)found; /* 0, as all that are out of range */
-    *list = end + (*end == ',');
     return 1;
 }
 
@@ -1179,20 +1192,6 @@ static double linear_bytes(const llmq_bundle *b, double *weights)
         *weights += (double)e.rows * e.cols;
     }
     return bytes;
-}
-
-#define ITEM 96
-
-/* The next item of a comma list into item[ITEM]; 0 at its end. */
-static int next_item(const char **list, char *item)
-{
-    size_t n = strcspn(*list, ",");
-    if (**list == 0) return 0;
-    if (n == 0 || n > ITEM - 1) fail("a list is names with commas between them, not '%s'", *list);
-    memcpy(item, *list, n);
-    item[n] = 0;
-    *list += n + ((*list)[n] == ',');
-    return 1;
 }
 
 #define MOST 64
