@@ -49,6 +49,14 @@ done
 cp "$root/llmq.h" "$root/examples/hello.c" .
 [ $simd ] && cp "$root/llmq_simd.h" .
 printf '#define LLMQ_IMPLEMENTATION\n#include "llmq.h"\n' >impl.c
+cat >sum.h <<'END' # the checksum of programs that compare bits
+static uint32_t crc = 1;
+static void sum(const void *p, size_t n)
+{
+    const unsigned char *b = (const unsigned char *)p;
+    while (n-- > 0) crc = (crc ^ *b++) * 16777619u;
+}
+END
 cat >empty.c <<'END'
 int main(void) { return 0; }
 END
@@ -170,12 +178,7 @@ write_products() {
 #define COLS 300 /* groups of 64, the last one of 44 */
 static float w[ROWS * COLS], x[COLS], y[ROWS], out[COLS], memory[2 * COLS];
 static unsigned char data[ROWS * COLS * 4];
-static uint32_t crc = 1;
-static void sum(const void *p, size_t n)
-{
-    const unsigned char *b = (const unsigned char *)p;
-    while (n-- > 0) crc = (crc ^ *b++) * 16777619u;
-}
+#include "sum.h"
 static int use(const llmq_tensor *t)
 {
     llmq_activation a;
@@ -496,12 +499,7 @@ static float w[ROWS][COLS], x[COLS], out[COLS], y[ROWS], work[40000], memory[2 *
 static unsigned char data[32][ROWS * COLS * 4], rot[12], book[12 + 64], bundle[80000];
 static int8_t points[64];
 static llmq_entry entry[36];
-static uint32_t crc = 1;
-static void sum(const void *p, size_t n)
-{
-    const unsigned char *b = (const unsigned char *)p;
-    while (n-- > 0) crc = (crc ^ *b++) * 16777619u;
-}
+#include "sum.h"
 static int use(const llmq_tensor *t)
 {
     llmq_activation a;
