@@ -145,7 +145,7 @@
 
 #define LLMQ_VERSION_MAJOR 0
 #define LLMQ_VERSION_MINOR 6
-#define LLMQ_VERSION_PATCH 0
+#define LLMQ_VERSION_PATCH 1
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------------------------
 

@@ -196,6 +196,7 @@
 #define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
 #define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
+#define LLMQ__PREFETCH2(p) __builtin_prefetch((const void *)(p), 0, 2) /* only into the level-2 cache */
 #define LLMQ__ANEW(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
 #else
 #define LLMQ__TARGET_OF(sets)
@@ -203,6 +204,7 @@
 #define LLMQ__WORD static __forceinline
 #define LLMQ__KERNEL static __declspec(noinline)
 #define LLMQ__PREFETCH(p) ((void)(p))
+#define LLMQ__PREFETCH2(p) ((void)(p))
 #define LLMQ__ANEW(p) ((void)0)
 #endif
 #if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)
@@ -1401,6 +1403,8 @@ enum {
 };
 #define LLMQ__ZBACK 8                   /* rows of memory, at most */
 #define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
+#define LLMQ__ZSTRIP 4                  /* blocks for one activation that are taken together, at most, */
+#define LLMQ__ZSTRIP_BYTES (128u << 10) /* and bytes that all but the last have: they and the next ones share the level-2 cache */
 
 LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
 LLMQ__WORD uint32_t llmq__zbits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
@@ -1424,8 +1428,7 @@ LLMQ__WORD __m512i llmq__zxor(const __m512i *v, uint32_t taps)
 }
 
 /* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
-   fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything.
-   Blocks follow each other down the rows, so that what is needed next is 16 rows below. */
+   fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything. */
 LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
 {
     const uint32_t bits = llmq__zbits(kind);
@@ -1433,16 +1436,32 @@ LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
     if (bits == 3) v[1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
     if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
 }
-LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, size_t ahead, __m512i *v)
+/* Of eight rows. Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next comes into the
+   level-2 cache, from as many places at once as there are pairs of cache lines in a unit of eight rows with their scales: each is a
+   stream that the processor finds and reads further, which it would not do for the rows of a unit. */
+LLMQ__WORD void llmq__zload8(int kind, const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart, __m512i *v)
+{
+    const uint32_t pairs = (8 * (32 * llmq__zbits(kind) + 4) + 127) / 128;
+    uint32_t k;
+    LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
+    LLMQ__UNROLL(9) for (k = 0; k < pairs; k++, ahead += apart) {
+        LLMQ__PREFETCH2(ahead);
+        LLMQ__PREFETCH2(ahead + 64);
+    }
+}
+/* The last eight rows take the place of those above. */
+LLMQ__WORD void llmq__zshift(__m512i *v)
+{
+    uint32_t k;
+    LLMQ__Z16(k) v[k] = v[2 * LLMQ__ZBACK + k];
+}
+/* All of a block, v[0 ... 47]; total steps of eight rows until the next block, of which this is `step` and the one after it. */
+LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, uintptr_t next, uint32_t step, uint32_t steps, __m512i *v)
 {
     uint32_t k;
     LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
-    LLMQ__Z16(k) {
-        const uint8_t *unit = row[LLMQ__ZBACK + k] + at;
-        LLMQ__PREFETCH((uintptr_t)unit + ahead);
-        if (llmq__zbits(kind) > 2) LLMQ__PREFETCH((uintptr_t)unit + 64 + ahead);
-        llmq__zload_unit(kind, unit, v + 2 * (LLMQ__ZBACK + k));
-    }
+    for (k = 0; k < 2; k++)
+        llmq__zload8(kind, row + LLMQ__ZBACK + 8 * k, at, next + 128 * (size_t)(step + k), 128 * (size_t)steps, v + 2 * LLMQ__ZBACK + 16 * k);
 }
 
 /* The same of the last unit of a row, of m codes: a field has u = ceil(m / 4) columns instead of 64, a nibble ceil(m / 2) instead of 128.
@@ -1494,32 +1513,37 @@ LLMQ__WORD void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32
     }
 }
 
-/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above if the function returns 1. */
+/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above if the function, which returns the
+   bits of an index, says more than 4. */
 LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
 {
     __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
-    *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
     *b = *v;
     *c = v[llmq__zbits(kind) == 3];
-    if (kind == LLMQ__KIND_T3) return 1; /* its parity 2 is the code's own bit, as parity 3 is t3s's */
+    if (kind == LLMQ__KIND_T3) { /* its parity 2 is the code's own bit, as parity 3 is t3s's */
+        *a = llmq__zpick(0x55, x, *c);
+        *c = y;
+        return 5;
+    }
+    *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
     z = llmq__zxor(v, llmq__ztaps(kind, 2) & ~1u);
     if (kind == LLMQ__KIND_T3S) {
         *c = llmq__zpick(0x55, z, *c);
-        return 1;
+        return 6;
     }
     if (kind == LLMQ__KIND_T2) { /* *v and, at the lower bits, z */
         *b = _mm512_ternarylogic_epi32(*v, z, _mm512_set1_epi8(0x55), 0x78);
-        return 0;
+        return 4;
     }
     w = llmq__zxor(v, llmq__ztaps(kind, 3) & ~1u);
     if (kind == LLMQ__KIND_T2S) {
         *b = _mm512_ternarylogic_epi32(*v, w, _mm512_set1_epi8(0x55), 0x78);
         *c = z;
-        return 1;
+        return 5;
     }
     w = _mm512_xor_si512(w, *v);
     *b = llmq__zpick(0x55, z, _mm512_add_epi8(w, w));
-    return 0;
+    return 4;
 }
 #endif
 
@@ -6033,7 +6057,7 @@ LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
     g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
     for (k = 0; k < 64; k++) {
         i = k; /* of t2 and t1 */
-        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 15) | (k >> 1 & 16);
+        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
         if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
         if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
         one[0][k] = f->points[i & (llmq__table(f) - 1)];
@@ -6055,7 +6079,8 @@ LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
 LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
 {
     __m512i a, b, c, up, even, odd, i[4];
-    const int six = llmq__zpairs(kind, v, &a, &b, &c), look = six ? LLMQ__KIND_G6 : LLMQ__KIND_G4;
+    const int bits = llmq__zpairs(kind, v, &a, &b, &c), six = bits > 4;
+    const int look = bits == 4 ? LLMQ__KIND_G4 : bits == 5 ? LLMQ__KIND_G5 : LLMQ__KIND_G6;
     uint32_t f;
     b = _mm512_rol_epi64(b, 2);
     even = llmq__zpick(0x33, a, b);
@@ -6146,47 +6171,59 @@ LLMQ__WORD __m512 LLMQ__F(zring_part)(int kind, const llmq_tensor *t, const llmq
     return total;
 }
 
-/* All columns of sixteen neighbouring rows for one activation; row[0] is LLMQ__ZBACK rows above the first. part: a kind's zring_part. */
+/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row[0] is LLMQ__ZBACK rows above the first. part: a
+   kind's zring_part. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
 typedef __m512 LLMQ__F(zpart)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *,
                               uint32_t, llmq__run, __m512i, __m512);
-LLMQ__WORD __m512 LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
-                                 const llmq_activation *x, const uint8_t *const *row)
+LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
+                               const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
     const uint32_t end = t->cols / 256 * 256;
-    llmq__run run = llmq__first_run(l, x);
-    __m512 total = _mm512_setzero_ps();
-    __m512i sum = _mm512_setzero_si512(), v[2 * LLMQ__ZTALL], a[4], bias[2], s[2], both;
-    uint32_t j, k, w, scale[16];
-    for (j = 0; j < end; j += 256) {
-        llmq__zcopy_scales(row + LLMQ__ZBACK, w = run.w, scale);
-        llmq__zload(kind, row, l->scales + (size_t)(j / 8) * llmq__zbits(kind), 16 * t->row_size, v);
+    const size_t apart = 128 * (size_t)(2 * n) * (end / 256);
+    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + 16 * n * t->row_size;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
+    uint32_t j, k, b, scale[16];
+    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
+    for (j = 0; j < end; j += 256, run = next) {
+        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(kind);
         LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
         LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
             bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
             bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
         }
-        for (k = 0; k < 2; k++) s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK + 16 * k, a, bias);
-        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-            sum = _mm512_add_epi32(sum, k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
-            if (j + 128 * (k + 1) < run.end) continue;
-            both = run.w == w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
-            both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
-            total = llmq__zfinish(total, sum, _mm512_castsi512_ps(both), x->scale[run.x]);
-            sum = _mm512_setzero_si512();
-            llmq__next_run(&run);
+        LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
+        for (b = 0; b < n; b++) {
+            llmq__zcopy_scales(row + LLMQ__ZBACK + 16 * b, run.w, scale);
+            for (k = 0; k < 2; k++, ahead += 128) {
+                llmq__zload8(kind, row + LLMQ__ZBACK + 16 * b + 8 * k, at, ahead, apart, v + 2 * LLMQ__ZBACK);
+                s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK, a, bias);
+                llmq__zshift(v);
+            }
+            next = run;
+            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+                if (j + 128 * (k + 1) < next.end) continue;
+                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
+                sum[b] = _mm512_setzero_si512();
+                llmq__next_run(&next);
+            }
         }
     }
-    return j < t->cols ? part(t, l, g, x, row, j, run, sum, total) : total;
+    for (b = 0; b < n && j < t->cols; b++) total[b] = part(t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
 }
 
 /* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile, __m512i *bias)
+LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t next, uint32_t step,
+                                    uint32_t steps, __m512i *tile, __m512i *bias)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
     __m512i v[2 * LLMQ__ZTALL], p[4];
     uint32_t i, f, k;
-    llmq__zload(kind, row, at, ahead, v);
+    llmq__zload(kind, row, at, next, step, steps, v);
     for (i = 0; i < 16; i++) {
         LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + i), p);
         LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * 64 + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
@@ -6205,15 +6242,15 @@ LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_
     {                                                                                                                                     \
         return LLMQ__F(zring_part)(kind, t, l, g, x, row, j, run, sum, total);                                                            \
     }                                                                                                                                     \
-    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,        \
-                                      const uint8_t *const *row)                                                                          \
+    LLMQ__KERNEL void LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,          \
+                                    const uint8_t *const *row, uint32_t n, __m512 *total)                                                 \
     {                                                                                                                                     \
-        return LLMQ__F(zring)(kind, LLMQ__F(name##_part), t, l, g, x, row);                                                               \
+        LLMQ__F(zring)(kind, LLMQ__F(name##_part), t, l, g, x, row, n, total);                                                            \
     }                                                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, size_t ahead, __m512i *tile,       \
-                                           __m512i *bias)                                                                                 \
+    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t next, uint32_t step,     \
+                                           uint32_t steps, __m512i *tile, __m512i *bias)                                                  \
     {                                                                                                                                     \
-        LLMQ__F(zring_tile)(kind, g, row, at, ahead, tile, bias);                                                                         \
+        LLMQ__F(zring_tile)(kind, g, row, at, next, step, steps, tile, bias);                                                             \
     }
 LLMQ__ZRING(zt1, LLMQ__KIND_T1)
 LLMQ__ZRING(zt2, LLMQ__KIND_T2)
@@ -6226,9 +6263,9 @@ LLMQ__ZRING(zt4s, LLMQ__KIND_T4S)
 
 /* The functions of a kind. */
 typedef struct LLMQ__F(zkind) {
-    __m512 (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *);
+    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
     LLMQ__F(zpart) *part;
-    void (*tile)(const llmq__zgrid *, const uint8_t *const *, size_t, size_t, __m512i *, __m512i *);
+    void (*tile)(const llmq__zgrid *, const uint8_t *const *, size_t, uintptr_t, uint32_t, uint32_t, __m512i *, __m512i *);
 } LLMQ__F(zkind);
 #define LLMQ__ZKIND(name) { LLMQ__F(name), LLMQ__F(name##_part), LLMQ__F(name##_tile) }
 static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
@@ -6239,10 +6276,13 @@ static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(
 LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                        const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
 {
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, ahead = 32 * t->row_size;
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits;
+    const uintptr_t next = (uintptr_t)row[LLMQ__ZBACK] + 32 * t->row_size;
+    const uint32_t step = j / 64, steps = t->cols / 256 * 4;
     __m512i tile[128], bias[4];
     uint32_t b;
-    for (b = 0; b < 2; b++) LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].tile(g, row + 16 * b, at, ahead, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++)
+        LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].tile(g, row + 16 * b, at, next, step + 2 * b, steps, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
         LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
         if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
@@ -6280,17 +6320,22 @@ LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring
 LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                       uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
-    const uint8_t *row[LLMQ__ZTALL + 16];
-    const uint32_t tall = count > 4 ? 32 : 16;
-    uint32_t r, i, n;
+    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
+    __m512 total[LLMQ__ZSTRIP];
+    const uint32_t most = llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
+    uint32_t r, i, b, n, blocks;
     for (r = r0; r < r1; r += n) {
         llmq__ring ring = llmq__ring_of(t->rows, r);
-        n = llmq__min(tall, llmq__min(r1, ring.first + ring.rows) - r);
-        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + tall, row);
-        for (i = 0; i < count && tall == 32; i += 32)
+        n = llmq__min(count > 4 ? 32 : 16 * most, llmq__min(r1, ring.first + ring.rows) - r);
+        blocks = count > 4 ? 2 : (n + 15) / 16;
+        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + 16 * blocks, row);
+        for (i = 0; i < count && count > 4; i += 32)
             LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
-        for (i = 0; i < count && tall == 16; i++)
-            _mm512_mask_storeu_ps(y + i * y_stride + r, (__mmask16)((1u << n) - 1), LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row));
+        for (i = 0; i < count && count <= 4; i++) {
+            LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
+            for (b = 0; b < blocks; b++)
+                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
+        }
     }
 }
 #endif
