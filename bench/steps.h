@@ -110,7 +110,8 @@ static void report_transposed(const duel *d, const duel *s, const char *table, c
 static void set_encode(call *c, job *j, const llmq_format *f)
 {
     llmq_transform rotate = llmq_transform_hadamard(1, 0);
-    set_tensor(c, f, &rotate, 4, 4096);
+    uint32_t rows = f->taps[0] ? LLMQ_RING : 4; /* a trellis is encoded a ring at a time */
+    set_tensor(c, f, &rotate, rows, 4 * MAX_COLS / rows);
     c[0].in = v.normal[0];
     j[0].run = run_encode;
 }
@@ -157,6 +158,10 @@ static const step steps[] = {
     { "transposed", set_transposed, report_transposed, "g4" },
     { "encode", set_encode, report_encode, "g4" },
     { "encode", set_encode, report_encode, "v2n256" },
+    { "encode", set_encode, report_encode, "t2" },
+    { "encode", set_encode, report_encode, "t4" },
+    { "encode", set_encode, report_encode, "t2s" },
+    { "encode", set_encode, report_encode, "t4s" },
     { "append", set_append, report_append, "g4" },
     { "hessian", set_hessian, report_hessian, "g4" },
 };
