@@ -4981,11 +4981,11 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const L
 }
 
 /* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
-   plane, `at` from the start of records; top: upper bits of codes of three, bit 2 f for field f; NULL: whole units have them in the
-   second plane. The last vector comes first, because what it writes too much is the next field's. Copies of w and g, because e might
-   point there. */
-LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u,
-                                    uint32_t first, uint32_t end, int8_t *e)
+   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
+   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
+   field's. Copies of w and g, because e might point there. */
+LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead, const uint8_t *top,
+                                    uint32_t u, uint32_t first, uint32_t end, int8_t *e)
 {
     const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
     const llmq__window own = *w;
@@ -4995,7 +4995,7 @@ LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const l
     LLMQ__UNROLL(4) for (i = 0; i < vectors; i++) {
         v = vectors - 1 - i;
         LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
-        if (v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + 32 * v + LLMQ__AHEAD);
+        if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
         if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : own.row[0] + at + 64);
         LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
             const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? bit + v : bit;
@@ -5008,18 +5008,19 @@ LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const l
 
 /* The same for any trellis, and whole units of several rows, e[row]. */
 #define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, top, u, first, end, e); break
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
 #define LLMQ__UNITS(trellis)                                                                                                          \
     case trellis:                                                                                                                     \
         for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__F(strands_of)(trellis, g, w, at, 0, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, LLMQ__RING_UNIT, *e);   \
+            LLMQ__F(strands_of)(trellis, g, w, at, ahead, 0, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, LLMQ__RING_UNIT, \
+                                *e);                                                                                                  \
         break
 LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
                                    uint32_t end, int8_t *e)
 {
     LLMQ__EACH(LLMQ__STRANDS)
 }
-LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, int8_t (*e)[320])
+LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
 {
     LLMQ__EACH(LLMQ__UNITS)
 }
@@ -5264,7 +5265,7 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
         b[i].total = LLMQ__Q(set4)(0.0f);
     }
     for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
-        LLMQ__F(units)(g, w, 4, at, e);
+        LLMQ__F(units)(g, w, 4, at, 4 * t->row_size, e);
         for (i = 0; i < count; i++) {
             next = run;
             if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
