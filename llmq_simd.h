@@ -1436,32 +1436,16 @@ LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
     if (bits == 3) v[1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
     if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
 }
-/* Of eight rows. Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next comes into the
-   level-2 cache, from as many places at once as there are pairs of cache lines in a unit of eight rows with their scales: each is a
-   stream that the processor finds and reads further, which it would not do for the rows of a unit. */
-LLMQ__WORD void llmq__zload8(int kind, const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart, __m512i *v)
+/* Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next comes into the level-2 cache,
+   from as many places `apart` as there are pairs of cache lines in a unit of eight rows with their scales: each is a stream that the
+   processor finds and reads further, which it would not do for the rows of a unit. This is what row i of eight has to ask for. */
+LLMQ__WORD void llmq__zfetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
 {
     const uint32_t pairs = (8 * (32 * llmq__zbits(kind) + 4) + 127) / 128;
-    uint32_t k;
-    LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
-    LLMQ__UNROLL(9) for (k = 0; k < pairs; k++, ahead += apart) {
-        LLMQ__PREFETCH2(ahead);
-        LLMQ__PREFETCH2(ahead + 64);
+    for (; i < pairs; i += 8) {
+        LLMQ__PREFETCH2(ahead + i * apart);
+        LLMQ__PREFETCH2(ahead + i * apart + 64);
     }
-}
-/* The last eight rows take the place of those above. */
-LLMQ__WORD void llmq__zshift(__m512i *v)
-{
-    uint32_t k;
-    LLMQ__Z16(k) v[k] = v[2 * LLMQ__ZBACK + k];
-}
-/* All of a block, v[0 ... 47]; total steps of eight rows until the next block, of which this is `step` and the one after it. */
-LLMQ__WORD void llmq__zload(int kind, const uint8_t *const *row, size_t at, uintptr_t next, uint32_t step, uint32_t steps, __m512i *v)
-{
-    uint32_t k;
-    LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
-    for (k = 0; k < 2; k++)
-        llmq__zload8(kind, row + LLMQ__ZBACK + 8 * k, at, next + 128 * (size_t)(step + k), 128 * (size_t)steps, v + 2 * LLMQ__ZBACK + 16 * k);
 }
 
 /* The same of the last unit of a row, of m codes: a field has u = ceil(m / 4) columns instead of 64, a nibble ceil(m / 2) instead of 128.
@@ -6127,11 +6111,13 @@ LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m5
 }
 
 /* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__WORD __m512i LLMQ__F(zring_sums)(int kind, const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias)
+LLMQ__WORD __m512i LLMQ__F(zring_sums)(int kind, const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias,
+                                       uintptr_t ahead, size_t apart)
 {
     __m512i sum[16], p[4], lo, hi;
     uint32_t i;
     LLMQ__Z8(i) {
+        llmq__zfetch(kind, i, ahead, apart);
         LLMQ__F(zring_points)(kind, g, v + 2 * i, p);
         sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
         sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
@@ -6185,7 +6171,7 @@ LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor
     uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + 16 * n * t->row_size;
     llmq__run run = llmq__first_run(l, x), next = run;
     __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
-    uint32_t j, k, b, scale[16];
+    uint32_t i, j, k, b, scale[16];
     for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
     for (j = 0; j < end; j += 256, run = next) {
         const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(kind);
@@ -6196,11 +6182,12 @@ LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor
         }
         LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
         for (b = 0; b < n; b++) {
-            llmq__zcopy_scales(row + LLMQ__ZBACK + 16 * b, run.w, scale);
-            for (k = 0; k < 2; k++, ahead += 128) {
-                llmq__zload8(kind, row + LLMQ__ZBACK + 16 * b + 8 * k, at, ahead, apart, v + 2 * LLMQ__ZBACK);
-                s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK, a, bias);
-                llmq__zshift(v);
+            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
+            llmq__zcopy_scales(own, run.w, scale);
+            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
+                LLMQ__Z8(i) llmq__zload_unit(kind, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
+                s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
+                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
             }
             next = run;
             LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
@@ -6218,14 +6205,15 @@ LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor
 }
 
 /* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t next, uint32_t step,
-                                    uint32_t steps, __m512i *tile, __m512i *bias)
+LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
+                                    size_t apart, __m512i *tile, __m512i *bias)
 {
     const __m512i offset = _mm512_set1_epi8(-128);
     __m512i v[2 * LLMQ__ZTALL], p[4];
     uint32_t i, f, k;
-    llmq__zload(kind, row, at, next, step, steps, v);
+    LLMQ__UNROLL(24) for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(kind, row[i] + at, v + 2 * i);
     for (i = 0; i < 16; i++) {
+        llmq__zfetch(kind, i & 7, ahead + 16 * (i & 8), apart);
         LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + i), p);
         LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * 64 + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
     }
@@ -6248,10 +6236,10 @@ LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_
     {                                                                                                                                     \
         LLMQ__F(zring)(kind, LLMQ__F(name##_part), t, l, g, x, row, n, total);                                                            \
     }                                                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t next, uint32_t step,     \
-                                           uint32_t steps, __m512i *tile, __m512i *bias)                                                  \
+    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart,     \
+                                           __m512i *tile, __m512i *bias)                                                                  \
     {                                                                                                                                     \
-        LLMQ__F(zring_tile)(kind, g, row, at, next, step, steps, tile, bias);                                                             \
+        LLMQ__F(zring_tile)(kind, g, row, at, ahead, apart, tile, bias);                                                                  \
     }
 LLMQ__ZRING(zt1, LLMQ__KIND_T1)
 LLMQ__ZRING(zt2, LLMQ__KIND_T2)
@@ -6266,7 +6254,7 @@ LLMQ__ZRING(zt4s, LLMQ__KIND_T4S)
 typedef struct LLMQ__F(zkind) {
     void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
     LLMQ__F(zpart) *part;
-    void (*tile)(const llmq__zgrid *, const uint8_t *const *, size_t, uintptr_t, uint32_t, uint32_t, __m512i *, __m512i *);
+    void (*tile)(const llmq__zgrid *, const uint8_t *const *, size_t, uintptr_t, size_t, __m512i *, __m512i *);
 } LLMQ__F(zkind);
 #define LLMQ__ZKIND(name) { LLMQ__F(name), LLMQ__F(name##_part), LLMQ__F(name##_tile) }
 static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
@@ -6277,13 +6265,12 @@ static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(
 LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                        const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
 {
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits;
-    const uintptr_t next = (uintptr_t)row[LLMQ__ZBACK] + 32 * t->row_size;
-    const uint32_t step = j / 64, steps = t->cols / 256 * 4;
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, apart = 128 * (size_t)(t->cols / 256 * 4);
+    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + 32 * t->row_size + 2 * (size_t)j;
     __m512i tile[128], bias[4];
     uint32_t b;
     for (b = 0; b < 2; b++)
-        LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].tile(g, row + 16 * b, at, next, step + 2 * b, steps, tile + 32 * b, bias + b);
+        LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].tile(g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
         LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
         if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
