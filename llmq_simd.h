@@ -1613,6 +1613,8 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #undef LLMQ__Z8
 #undef LLMQ__ZBACK
 #undef LLMQ__ZTALL
+#undef LLMQ__ZSTRIP
+#undef LLMQ__ZSTRIP_BYTES
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
@@ -4328,6 +4330,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__PLAIN
 #undef LLMQ__KERNEL
 #undef LLMQ__PREFETCH
+#undef LLMQ__PREFETCH2
 #undef LLMQ__ANEW
 #undef LLMQ__TARGET_OF
 #undef LLMQ__NEAREST
