@@ -206,8 +206,9 @@ static void test_sums_range(void)
 /* H of one number of one token */
 static float square(float x, float weight)
 {
-    float work[128 * 128 + 1], h = 0.0f;
+    static float work[128 * 128 + 1]; /* larger than some stacks */
     llmq_hessian sum;
+    float h = 0.0f;
     CHECK_EQ(llmq_hessian_init(&sum, 1, 0, NULL, &h, sizeof h), LLMQ_OK);
     CHECK_EQ(llmq_hessian_add(&sum, 0, 1, &x, 1, 1, &weight, work, sizeof work, NULL), LLMQ_OK);
     return h;
