@@ -1436,13 +1436,15 @@ LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
     if (bits == 3) v[1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
     if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
 }
-/* Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next comes into the level-2 cache,
-   from as many places `apart` as there are pairs of cache lines in a unit of eight rows with their scales: each is a stream that the
-   processor finds and reads further, which it would not do for the rows of a unit. This is what row i of eight has to ask for. */
+/* Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next is asked for, from as many
+   places as a unit of eight rows and their scales have pairs of cache lines: each is a stream that the processor finds and reads further,
+   which it would not do for the rows of a unit. The streams share the bytes of the block; multiples of a power of 2 would be slower. */
+LLMQ__WORD uint32_t llmq__zstreams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
+LLMQ__WORD size_t llmq__zapart(uint32_t bits, size_t block) { return (block / llmq__zstreams(bits) + 127) / 64 * 64; }
+/* What row i of eight has to ask for: two lines of a stream, sometimes of two. */
 LLMQ__WORD void llmq__zfetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
 {
-    const uint32_t pairs = (8 * (32 * llmq__zbits(kind) + 4) + 127) / 128;
-    for (; i < pairs; i += 8) {
+    for (; i < llmq__zstreams(llmq__zbits(kind)); i += 8) {
         LLMQ__PREFETCH2(ahead + i * apart);
         LLMQ__PREFETCH2(ahead + i * apart + 64);
     }
@@ -6170,8 +6172,8 @@ LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor
 {
     const __m512i offset = _mm512_set1_epi8(-128);
     const uint32_t end = t->cols / 256 * 256;
-    const size_t apart = 128 * (size_t)(2 * n) * (end / 256);
-    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + 16 * n * t->row_size;
+    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(kind), block);
+    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
     llmq__run run = llmq__first_run(l, x), next = run;
     __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
     uint32_t i, j, k, b, scale[16];
@@ -6268,8 +6270,8 @@ static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(
 LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                        const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
 {
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, apart = 128 * (size_t)(t->cols / 256 * 4);
-    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + 32 * t->row_size + 2 * (size_t)j;
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zapart(t->format.bits, block);
+    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
     __m512i tile[128], bias[4];
     uint32_t b;
     for (b = 0; b < 2; b++)
