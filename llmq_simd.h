@@ -1499,8 +1499,8 @@ LLMQ__WORD void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32
     }
 }
 
-/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above if the function, which returns the
-   bits of an index, says more than 4. */
+/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above. Returns the grid whose points are
+   looked up by such indices; with LLMQ__KIND_G4 there are none above. */
 LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
 {
     __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
@@ -1509,27 +1509,27 @@ LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, 
     if (kind == LLMQ__KIND_T3) { /* its parity 2 is the code's own bit, as parity 3 is t3s's */
         *a = llmq__zpick(0x55, x, *c);
         *c = y;
-        return 5;
+        return LLMQ__KIND_G5;
     }
     *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
     z = llmq__zxor(v, llmq__ztaps(kind, 2) & ~1u);
     if (kind == LLMQ__KIND_T3S) {
         *c = llmq__zpick(0x55, z, *c);
-        return 6;
+        return LLMQ__KIND_G6;
     }
     if (kind == LLMQ__KIND_T2) { /* *v and, at the lower bits, z */
         *b = _mm512_ternarylogic_epi32(*v, z, _mm512_set1_epi8(0x55), 0x78);
-        return 4;
+        return LLMQ__KIND_G4;
     }
     w = llmq__zxor(v, llmq__ztaps(kind, 3) & ~1u);
     if (kind == LLMQ__KIND_T2S) {
         *b = _mm512_ternarylogic_epi32(*v, w, _mm512_set1_epi8(0x55), 0x78);
         *c = z;
-        return 5;
+        return LLMQ__KIND_G5;
     }
     w = _mm512_xor_si512(w, *v);
     *b = llmq__zpick(0x55, z, _mm512_add_epi8(w, w));
-    return 4;
+    return LLMQ__KIND_G4;
 }
 #endif
 
@@ -6069,8 +6069,7 @@ LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
 LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
 {
     __m512i a, b, c, up, even, odd, i[4];
-    const int bits = llmq__zpairs(kind, v, &a, &b, &c), six = bits > 4;
-    const int look = bits == 4 ? LLMQ__KIND_G4 : bits == 5 ? LLMQ__KIND_G5 : LLMQ__KIND_G6;
+    const int look = llmq__zpairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
     uint32_t f;
     b = _mm512_rol_epi64(b, 2);
     even = llmq__zpick(0x33, a, b);
@@ -6315,16 +6314,17 @@ LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *
 {
     const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
     __m512 total[LLMQ__ZSTRIP];
-    const uint32_t most = llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
+    const int many = count > 4;
+    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
     uint32_t r, i, b, n, blocks;
     for (r = r0; r < r1; r += n) {
         llmq__ring ring = llmq__ring_of(t->rows, r);
-        n = llmq__min(count > 4 ? 32 : 16 * most, llmq__min(r1, ring.first + ring.rows) - r);
-        blocks = count > 4 ? 2 : (n + 15) / 16;
+        n = llmq__min(16 * most, llmq__min(r1, ring.first + ring.rows) - r);
+        blocks = many ? most : (n + 15) / 16;
         LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + 16 * blocks, row);
-        for (i = 0; i < count && count > 4; i += 32)
+        for (i = 0; many && i < count; i += 32)
             LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
-        for (i = 0; i < count && count <= 4; i++) {
+        for (i = 0; !many && i < count; i++) {
             LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
             for (b = 0; b < blocks; b++)
                 _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
