@@ -24,7 +24,8 @@
 
 /* ---- checks -------------------------------------------------------------------------------------------------------
 
-   CHECK(condition) and CHECK_EQ(int, int) count; the first failures are printed, with what check_at last said. */
+   CHECK(condition) and CHECK_EQ(int, int) count; the first failures are printed, with what check_at last said.
+   check_faults_from() begins the checks of a reported fault, check_fault(ID) ends them. */
 
 #define CHECK_PRINTED 20
 
@@ -77,6 +78,15 @@ static inline int check_done(const char *suite)
 {
     printf("%s: %lu passed, %lu failed\n", suite, check_passed, check_failed);
     return check_failed != 0;
+}
+
+/* Ends the checks of one reported fault (L1, T4 ...): a line for the runner, which counts the faults that have a test. */
+static unsigned long check_failed_before;
+static inline void check_faults_from(void) { check_failed_before = check_failed; }
+static inline void check_fault(const char *id)
+{
+    printf("fault %s %s\n", id, check_failed == check_failed_before ? "ok" : "FAILED");
+    check_failed_before = check_failed;
 }
 
 /* ---- walls --------------------------------------------------------------------------------------------------------

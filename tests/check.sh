@@ -1,0 +1,24 @@
+# check.sh - what the test scripts share; to be sourced. Checks that are counted, reported faults, the closing line.
+passed=0 failed=0 fault_from=0
+
+# check NAME COMMAND...: passes if the command succeeds; what it printed is shown if it does not
+check() {
+    local name=$1 out; shift
+    if out=$("$@" 2>&1); then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $name: $(head -c 400 <<< "$out" | tr '\n\r' '  ')"; fi
+}
+
+# says PATTERN COMMAND...: the command fails with an exit code below 126 (so: not by a signal) and these words on stderr
+says() {
+    local pattern=$1 got code; shift
+    got=$("$@" 2>&1 > /dev/null); code=$?
+    [ $code -ne 0 ] && [ $code -lt 126 ] && grep -qE -- "$pattern" <<< "$got" || { echo "expected /$pattern/, exit code $code, got: $got"; return 1; }
+}
+
+# fault ID: ends the checks of one reported fault (L1, T4 ...); the runner counts these lines
+fault() {
+    if [ "$failed" -eq "$fault_from" ]; then echo "fault $1 ok"; else echo "fault $1 FAILED"; fi
+    fault_from=$failed
+}
+
+# finish SUITE: the closing line, and the exit code
+finish() { echo "$1: $passed passed, $failed failed"; [ "$failed" -eq 0 ]; }
