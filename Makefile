@@ -29,13 +29,13 @@ FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
-HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
+HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
 .PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench plots readme grids trellises vectors fuzz-long clean
 
-$(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
-	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
+$(B)/llmq: $(wildcard examples/llmq/*) $(HEADERS) | $(B)
+	$(CC) $(CFLAGS) -o $@ examples/llmq/llmq.c -lm -lpthread
 
 $(B)/hello: examples/hello.c llmq.h llmq_simd.h | $(B)
 	$(CC) -O2 -I. -o $@ examples/hello.c
