@@ -1,4 +1,4 @@
-/* llmq_simd.h - v0.5.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+/* llmq_simd.h - v0.7.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
 
    DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
    else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
@@ -31,7 +31,7 @@
 #error "llmq: include llmq.h, which includes llmq_simd.h"
 #elif LLMQ__SIMD_PART == 0
 
-#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 6
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 7 || LLMQ_VERSION_PATCH != 0
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
@@ -215,22 +215,22 @@
 #define LLMQ__PRAGMA(text)
 #endif
 #if LLMQ_NO_ENCODER
-#define LLMQ__NEAREST(isa)
+#define LLMQ__NEAREST(isa) , LLMQ__NULL
 #else
 #define LLMQ__NEAREST(isa) , llmq__nearest_##isa
 #endif
 #if LLMQ_NO_ENCODER || !LLMQ__ANY_TRELLIS
-#define LLMQ__VITERBI(isa)
+#define LLMQ__VITERBI(isa) , LLMQ__NULL
 #else
 #define LLMQ__VITERBI(isa) , llmq__viterbi_##isa
 #endif
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ__STEPS(isa) llmq__signs_##isa, llmq__butterflies_##isa, llmq__paley_##isa,
 #else
-#define LLMQ__STEPS(isa)
+#define LLMQ__STEPS(isa) LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
 #if LLMQ_NO_CALIBRATION
-#define LLMQ__PRODUCTS(isa)
+#define LLMQ__PRODUCTS(isa) , LLMQ__NULL
 #else
 #define LLMQ__PRODUCTS(isa) , llmq__add_products_##isa
 #endif
@@ -269,8 +269,7 @@ LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
     if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
 #endif
     if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
-    if (f->id != LLMQ_FORMAT_CUSTOM) return kind;
-    for (i = 0; i < f->p << f->bits; i++)
+    for (i = 0; i < f->p << f->bits; i++) /* whatever its id is: a caller may have put other points into a built-in format */
         if (f->points[i] < least) return LLMQ__KIND_OTHER;
     return kind;
 }
@@ -974,9 +973,21 @@ LLMQ__WORD __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((co
 LLMQ__WORD void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 LLMQ__WORD __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 LLMQ__WORD __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+/* In each byte b where the top bit of mask is set, else a. Under -funsigned-char gcc 12 takes bytes for numbers that are never
+   negative and the intrinsic for a, so there the instruction is written out. Other intrinsics that are in use here it gets right. */
+LLMQ__WORD __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
+{
+#if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__)
+    __m256i v;
+    __asm__("vpblendvb\t{%3, %2, %1, %0|%0, %1, %2, %3}" : "=x"(v) : "x"(a), "xm"(b), "x"(mask));
+    return v;
+#else
+    return _mm256_blendv_epi8(a, b, mask);
+#endif
+}
 LLMQ__WORD __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
 {
-    return _mm256_blendv_epi8(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
+    return llmq__blend_avx2(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
 }
 LLMQ__WORD __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
 {
@@ -1015,14 +1026,14 @@ LLMQ__WORD __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i 
 /* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
 LLMQ__WORD __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
-    return _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
+    return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
 }
 LLMQ__WORD __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
     __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
-    lo = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
-    hi = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
-    return _mm256_blendv_epi8(lo, hi, _mm256_slli_epi16(v, 2));
+    lo = llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
+    hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
+    return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
 LLMQ__WORD __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
 {
@@ -1231,7 +1242,7 @@ LLMQ__WORD __m512i llmq__amax16_avx512(__m512i m, __m512 v)
 {
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
-LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { return (uint32_t)_mm512_reduce_max_epu32(m); }
+LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
 LLMQ__WORD void llmq__narrow16_avx512(int8_t *q, __m512 v)
 {
     __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
@@ -2644,16 +2655,24 @@ static const llmq_kernels llmq__table_dsp = {
     "dsp", LLMQ_CPU_DSP,
 #if LLMQ_MAX_STEPS > 0
     llmq__signs, llmq__butterflies, llmq__paley,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
     llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products
+#else
+    LLMQ__NULL
 #endif
 };
 #endif
@@ -3175,16 +3194,24 @@ static const llmq_kernels llmq__table_mve = {
     "mve", LLMQ_CPU_MVE,
 #if LLMQ_MAX_STEPS > 0
     llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
     llmq__quantize_mve, llmq__read_row_mve, llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_mve,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi, /* its costs need not be tame */
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products /* nor need its sums */
+#else
+    LLMQ__NULL
 #endif
 };
 #undef LLMQ__TAME
@@ -4234,9 +4261,9 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #if LLMQ_SIMD_RVV
         &llmq__table_rvv,
 #endif
-        0
+        LLMQ__NULL
     };
-    return i < sizeof all / sizeof *all ? all[i] : 0;
+    return i < sizeof all / sizeof *all ? all[i] : LLMQ__NULL;
 }
 
 #ifndef LLMQ_CPU_FEATURES
@@ -5001,8 +5028,8 @@ LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const l
 #define LLMQ__UNITS(trellis)                                                                                                          \
     case trellis:                                                                                                                     \
         for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__F(strands_of)(trellis, g, w, at, ahead, 0, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, LLMQ__RING_UNIT, \
-                                *e);                                                                                                  \
+            LLMQ__F(strands_of)(trellis, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0,             \
+                                LLMQ__RING_UNIT, *e);                                                                                 \
         break
 LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
                                    uint32_t end, int8_t *e)
@@ -5048,7 +5075,7 @@ LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, 
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     llmq__window own;
     if (m == LLMQ__RING_UNIT && k % 32 == 0) {
-        LLMQ__F(strands)(g, w, at, 0, u, k, k + n, e);
+        LLMQ__F(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
         return;
     }
     if (l->bits == 3) LLMQ__F(top_bits)(w->row[0] + at + u, m, top);
@@ -5089,7 +5116,7 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
             if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
-            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
+            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
         }
     }
 }
@@ -5189,7 +5216,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
     llmq__window w[4];
     llmq__run own = *run;
     uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), 0);
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* whole units, whatever the runs */
@@ -5365,7 +5392,7 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
         for (k = 0; k < 4 && g.trellis; k++)
-            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : 0);
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
             else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
@@ -5405,7 +5432,7 @@ LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, c
     llmq__window w;
     int8_t e[320];
     uint32_t j, end, n, group;
-    llmq__window_of(&w, t, llmq__row_number(t, row), 0);
+    llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
     for (j = group = 0; j < t->cols; group++) {
         LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
@@ -5472,7 +5499,7 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
     llmq__window w;
     int8_t e[320];
     uint32_t j, i, n;
-    llmq__window_of(&w, t, r, 0);
+    llmq__window_of(&w, t, r, LLMQ__NULL);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
@@ -5655,7 +5682,7 @@ LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, co
     llmq__run run = llmq__first_run(l, x);
     uint32_t j, n, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
-    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : 0);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, run.end - j);
