@@ -722,7 +722,7 @@ LLMQ__WORD llmq__bs_ssse3 llmq__lut64_ssse3(const llmq__tab_ssse3 *t, llmq__bs_s
 }
 LLMQ__WORD llmq__bs_ssse3 llmq__whole_ssse3(llmq__bs_ssse3 v) /* max(code - 128, -127) */
 {
-    const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8(-128);
+    const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8((char)-128);
     v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
     v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
     return v;
@@ -1037,7 +1037,7 @@ LLMQ__WORD __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
 }
 LLMQ__WORD __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
 {
-    return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8(-128));
+    return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
 LLMQ__WORD __m256i llmq__plain_avx2(__m256i v) { return v; }
 
@@ -1577,7 +1577,7 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
     (void)upper;
     llmq__repeat(points, n, all);
     for (i = 0; i < 4; i++)
-        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8(-128));
+        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
 }
 #define LLMQ__BIG 0 /* no lookups of 256 points */
 #undef LLMQ__SIMD_PART
@@ -1613,7 +1613,7 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
     uint32_t i, k;
     for (i = 0; i < (n > 64 ? 4u : n == 4 ? 3u : 1u); i++) {
         for (k = 0; k < 64; k++) all[k] = points[(upper ? k >> 3 : n == 4 ? k >> 2 * i : 64 * i + k) & (n - 1)];
-        t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8(-128));
+        t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8((char)-128));
     }
 }
 #define LLMQ__BIG 1
@@ -5765,7 +5765,7 @@ LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *
 LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
     const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
     uint32_t i, b;
     for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
@@ -5827,7 +5827,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
 LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                     const uint8_t *const *row)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
     llmq__run run = llmq__first_run(l, x);
     __m512 total = _mm512_setzero_ps();
@@ -5949,7 +5949,7 @@ LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128
 LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
 {
     const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i bias = _mm512_setzero_si512();
     uint32_t i, k;
     for (i = 0; i < 16; i++) {
@@ -5973,7 +5973,7 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
 LLMQ__WORD void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
                                   __m512i *sum)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     uint8_t codes[8][128];
     uint32_t i, k, n;
     for (i = 0; i < count; i += n, sum += 2 * n) {
@@ -6172,7 +6172,7 @@ LLMQ__WORD __m512 LLMQ__F(zring_part)(int kind, const llmq_tensor *t, const llmq
         bias = _mm512_setzero_si512();
         for (f = 0; f < 4; f++) {
             a[f] = llmq__zlda_part(kind, x->q + j, m, f, from, to);
-            bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8(-128), a[f]);
+            bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8((char)-128), a[f]);
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         for (k = 0; k < 16; k++) {
@@ -6196,7 +6196,7 @@ typedef __m512 LLMQ__F(zpart)(const llmq_tensor *, const llmq__layout *, const l
 LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
                                const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
     const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(kind), block);
     uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
@@ -6239,7 +6239,7 @@ LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor
 LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
                                     size_t apart, __m512i *tile, __m512i *bias)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i v[2 * LLMQ__ZTALL], p[4];
     uint32_t i, f, k;
     LLMQ__UNROLL(24) for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(kind, row[i] + at, v + 2 * i);
@@ -6561,7 +6561,7 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 /* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
    taken off at the end. */
 typedef llmq__tab_avx2 LLMQ__D(tab);
-LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
+LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
 LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
 {
     llmq__tab_avx2 t = llmq__tab_of_avx2(p);
@@ -6581,7 +6581,7 @@ LLMQ__WORD __m256i LLMQ__D(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
 LLMQ__WORD void LLMQ__D(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
 LLMQ__WORD __m256i LLMQ__D(zero_is)(void) { return _mm256_setzero_si256(); }
 LLMQ__WORD __m256i LLMQ__D(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), x); }
+LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
 LLMQ__WORD __m256i LLMQ__D(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
 LLMQ__WORD __m256i LLMQ__D(dotw)(__m256i sum, __m256i w, __m256i x)
 {
@@ -6597,7 +6597,7 @@ LLMQ__WORD __m256i LLMQ__D(dot4)(__m256i sum, const int8_t *w, const int8_t *x, 
 {
     return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
 }
-LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
+LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
 LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
 LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
