@@ -276,7 +276,7 @@
 
 #ifndef LLMQ_API
 #if LLMQ_STATIC && (defined(__GNUC__) || defined(__clang__))
-#define LLMQ_API static __attribute__((unused))
+#define LLMQ_API static __attribute__((__unused__))
 #elif LLMQ_STATIC
 #define LLMQ_API static
 #else
@@ -284,7 +284,7 @@
 #endif
 #endif
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
-#define LLMQ_NODISCARD __attribute__((warn_unused_result))
+#define LLMQ_NODISCARD __attribute__((__warn_unused_result__))
 #else
 #define LLMQ_NODISCARD
 #endif
@@ -1471,7 +1471,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 #undef LLMQ__FLUSHING_ON
 #undef LLMQ__FLUSHING_OFF
 #define LLMQ__FLUSHING_ON _Pragma("clang attribute pop")
-#define LLMQ__FLUSHING_OFF _Pragma("clang attribute push(__attribute__((target(\"no-mve.fp\"))), apply_to = function)")
+#define LLMQ__FLUSHING_OFF _Pragma("clang attribute push(__attribute__((__target__(\"no-mve.fp\"))), apply_to = function)")
 LLMQ__FLUSHING_OFF
 #elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
@@ -1490,7 +1490,7 @@ LLMQ__FLUSHING_OFF
 
 /* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
-#define LLMQ__APART static __attribute__((noinline))
+#define LLMQ__APART static __attribute__((__noinline__))
 #elif defined(_MSC_VER)
 #define LLMQ__APART static __declspec(noinline)
 #else
@@ -1590,8 +1590,8 @@ LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
     uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu; /* all cases, then a choice: loops become vectors */
     uint32_t normal = (rest + ((127u - 15u) << 10)) << 13, special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
-    uint32_t small = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
-    return llmq__bits_float(sign | (rest < 0x400u ? small : rest < 0x7c00u ? normal : special));
+    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
+    return llmq__bits_float(sign | (rest < 0x400u ? subnormal : rest < 0x7c00u ? normal : special));
 }
 
 /* value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31 */
@@ -1640,12 +1640,12 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
 /* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
 static float llmq__sqrt(float x)
 {
-    uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, bit;
+    uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, digit;
     uint64_t m;
     if (e == 0 || e >= 255) return 0.0f;
     m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26); /* [2^48, 2^50), x = m 2^(even) */
-    for (bit = (uint32_t)1 << 24; bit; bit >>= 1)
-        if ((uint64_t)(root | bit) * (root | bit) <= m) root |= bit;  /* 25 bits: 24 and one to round by; */
+    for (digit = (uint32_t)1 << 24; digit; digit >>= 1)
+        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;  /* 25 bits: 24 and one to round by; */
     root = (root + 1) >> 1;                                           /* a root is never half-way */
     return llmq__bits_float(((e + 125) / 2 << 23) + root);            /* the leading bit of root adds 1 to the exponent */
 }
@@ -3972,12 +3972,12 @@ LLMQ__APART void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t st
 
 /* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
    there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
-LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
+LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t turn)
 {
-    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = round % 2 ? rows / 2 : 0;
+    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = turn % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
-        if (round > 0) {
+        if (turn > 0) {
             for (l = 0; l < lanes; l++)
                 for (state[l] = 0, i = 0; i < a->memory; i++)
                     state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
@@ -3986,7 +3986,7 @@ LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, u
             llmq__weave_start(a, lanes, state);
         }
         llmq__weave_fill(a, cols, j + k, lanes, start, rows);
-        if (round == 0 && llmq__weave_short(a)) llmq__weave_try(a, lanes, state);
+        if (turn == 0 && llmq__weave_short(a)) llmq__weave_try(a, lanes, state);
         llmq__weave_search(a, lanes, rows, state);
         llmq__weave_codes(a, state, start, lanes, k);
     }
@@ -4001,7 +4001,7 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
     static const uint8_t rounds[3] = { 4, 1, 8 };
     float lane[LLMQ__LANES], num, den, fit;
     int32_t *exponent = a->exponent + a->ring.rows;
-    uint32_t r, round, rows = a->ring.rows;
+    uint32_t r, turn, rows = a->ring.rows;
     for (r = 0; r < rows; r++) {
         float *x = a->x + (size_t)r * cols + j;
         exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
@@ -4009,9 +4009,9 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
         llmq__add_lanes(x, x, n, lane);
         a->scale[r] = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / a->e->format->unit;
     }
-    for (round = 0; round < rounds[a->effort]; round++) {
-        int last = round + 1 == rounds[a->effort];
-        llmq__weave_round(a, cols, j, n, round);
+    for (turn = 0; turn < rounds[a->effort]; turn++) {
+        int last = turn + 1 == rounds[a->effort];
+        llmq__weave_round(a, cols, j, n, turn);
         for (r = 0; r < rows; r++) {
             a->e->code = a->index + (size_t)r * a->group;
             (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
@@ -4700,15 +4700,15 @@ LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, 
     factor = 2.0 / (double)n * times;
     for (s = a->masked; s < end; s++) {
         const double *x = w->x + llmq__packed(s), *k = w->k + llmq__packed(s), *b = w->b + llmq__packed(s);
-        double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, sq = 0.0, sk = 0.0, sv = 0.0, cov;
+        double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, s_q = 0.0, sk = 0.0, sv = 0.0, cov;
         for (i = a->masked; i < s; i++) {
             cov = p2[i] * (b[i] - less - w->mean_b[i]);
-            sq += cov * k[i];
+            s_q += cov * k[i];
             sk += cov * (w->turn[s - i] * x[i]);
             sv += p2[i] * x[i];
         }
         cov = p2[s] * (b[s] - less - w->mean_b[s]);
-        sum[0] += p[s] * (2.0 * sq + cov * k[s]);
+        sum[0] += p[s] * (2.0 * s_q + cov * k[s]);
         sum[1] += p[s] * (2.0 * sk + cov * w->turn[0] * x[s]);
         sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
         w->weight[a->tokens + s] += factor * (p[s] * cov * w->turn[0]);
@@ -5134,7 +5134,7 @@ typedef struct llmq__feeder {
     uint32_t rows, room;
     int effort;
     void (*scales)(struct llmq__feeder *a, uint32_t s, uint32_t n);    /* of a group */
-    void (*vector)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
+    void (*part)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
 #if LLMQ__ANY_TRELLIS
     llmq__weaver *fit, *feed;  /* of a group of one ring; of a column of some */
 #endif
@@ -5288,7 +5288,7 @@ LLMQ__APART void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
         for (v = b; v < last; v += dims) {
             dims = llmq__min(p, end - v);
             llmq__feed(a, b, v, v, v + dims);
-            a->vector(a, v, dims);
+            a->part(a, v, dims);
         }
     }
     llmq__feed(a, s, end, end, a->t->cols);
@@ -5350,12 +5350,12 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
     a->f = f;
     a->effort = effort;
     a->scales = llmq__feed_scales;
-    a->vector = llmq__feed_vector;
+    a->part = llmq__feed_vector;
     a->room = LLMQ__FED;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) { /* some rings of one size, or the last one */
         a->scales = llmq__feed_ring_scales;
-        a->vector = llmq__feed_column;
+        a->part = llmq__feed_column;
         a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
         if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
         a->fit = llmq__weaver_new(t, e, l.group, l.group, effort, purse);
@@ -7011,16 +7011,16 @@ LLMQ__APART uint32_t llmq__test_rows(llmq_tensor *t)
 LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 {
     const uint32_t kept = LLMQ_FORMATS, one = 1;
-    uint32_t bit, i = 0;
+    uint32_t at, i = 0;
     llmq_tensor t;
     LLMQ_MEMSET(&t, 0, sizeof t);
     t.rows = LLMQ__TEST_ROWS;
     t.row_size = 4;
     t.data = llmq__test_bytes;
     t.kernels = llmq__kernels(k);
-    for (bit = 0; bit < sizeof llmq__test_answers / sizeof *llmq__test_answers; bit++) {
-        if (!(kept & one << bit)) continue;
-        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[bit]) return LLMQ_E_INEXACT;
+    for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
+        if (!(kept & one << at)) continue;
+        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
     }
     return LLMQ_OK;
 }

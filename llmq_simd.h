@@ -187,14 +187,14 @@
 #define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)
 #define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
 #if defined(__GNUC__) || defined(__clang__)
-#define LLMQ__TARGET_OF(sets) __attribute__((target(sets)))
+#define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__OPTIMIZE__)
-#define LLMQ__PLAIN static inline __attribute__((always_inline, unused))
+#define LLMQ__PLAIN static inline __attribute__((__always_inline__, __unused__))
 #else /* functions of their own: compiling is twenty times as fast */
-#define LLMQ__PLAIN static inline __attribute__((unused))
+#define LLMQ__PLAIN static inline __attribute__((__unused__))
 #endif
 #define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
-#define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
+#define LLMQ__KERNEL static __attribute__((__noinline__, __unused__)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #define LLMQ__PREFETCH2(p) __builtin_prefetch((const void *)(p), 0, 2) /* only into the level-2 cache */
 #define LLMQ__ANEW(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
@@ -538,8 +538,8 @@ LLMQ__WORD llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
 }
 LLMQ__WORD __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
 {
-    const __m128i bit = _mm_set_epi32(8, 4, 2, 1);
-    __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), bit), bit);
+    const __m128i flag = _mm_set_epi32(8, 4, 2, 1);
+    __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), flag), flag);
     return _mm_xor_ps(v, _mm_castsi128_ps(_mm_slli_epi32(set, 31)));
 }
 LLMQ__WORD llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
@@ -641,7 +641,7 @@ LLMQ__WORD llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
 }
 LLMQ__WORD __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
 {
-    __m128i bit = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, bit), bit);
+    __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
     return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
 }
 LLMQ__WORD llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
@@ -1041,12 +1041,12 @@ LLMQ__WORD __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
 }
 LLMQ__WORD __m256i llmq__plain_avx2(__m256i v) { return v; }
 
-typedef struct llmq__as_avx2 { __m256i a, abs; } llmq__as_avx2; /* as with SSSE3 */
+typedef struct llmq__as_avx2 { __m256i a, size; } llmq__as_avx2; /* as with SSSE3 */
 LLMQ__WORD llmq__as_avx2 llmq__as_of_avx2(__m256i a)
 {
     llmq__as_avx2 v;
     v.a = a;
-    v.abs = _mm256_abs_epi8(a);
+    v.size = _mm256_abs_epi8(a);
     return v;
 }
 LLMQ__WORD llmq__as_avx2 llmq__lda_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__ldb_avx2(p)); }
@@ -1070,7 +1070,7 @@ typedef __m256i llmq__is_avx2;
 LLMQ__WORD __m256i llmq__zero_is_avx2(void) { return _mm256_setzero_si256(); }
 LLMQ__WORD __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__as_avx2 x)
 {
-    __m256i pairs = _mm256_maddubs_epi16(x.abs, _mm256_sign_epi8(w, x.a));
+    __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_sign_epi8(w, x.a));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 LLMQ__WORD __m256i llmq__bias_avx2(__m256i sum, llmq__as_avx2 x) { (void)x; return sum; }
@@ -1768,10 +1768,10 @@ LLMQ__WORD float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vb
 LLMQ__WORD llmq__fs_neon llmq__min16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(llmq__min4_neon); }
 LLMQ__WORD uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
 {
-    static const uint8_t bit[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
     uint16x8_t cd = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.c, y.c)), vreinterpretq_u16_u32(vcltq_f32(x.d, y.d)));
-    uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(bit));
+    uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(flag));
     m = vpaddq_u8(m, m);
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
@@ -1883,8 +1883,8 @@ LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { retu
 LLMQ__WORD llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
 LLMQ__WORD llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
 {
-    const uint8x16_t bit = vdupq_n_u8((uint8_t)(1 << at));
-    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, bit), y.a, x.a), vbslq_u8(vtstq_u8(v.b, bit), y.b, x.b));
+    const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
+    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
 LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
 {
@@ -2464,9 +2464,9 @@ static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t
 LLMQ__PLAIN uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
 
 /* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
-LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t far, int32_t sum)
+LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap, int32_t sum)
 {
-    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + far);
+    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + gap);
     uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
     sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), sum));
     return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
@@ -3289,8 +3289,8 @@ LLMQ__WORD llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
 }
 LLMQ__WORD v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
 {
-    const v128_t bit = wasm_i32x4_make(1, 2, 4, 8);
-    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), bit), bit);
+    const v128_t flag = wasm_i32x4_make(1, 2, 4, 8);
+    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), flag), flag);
     return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
 }
 LLMQ__WORD float llmq__fold16_wasm(llmq__fs_wasm v)
@@ -3389,8 +3389,8 @@ LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y)
 }
 LLMQ__WORD v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
-    const v128_t bit = wasm_i8x16_splat((int8_t)(1 << at));
-    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, bit), bit));
+    const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
+    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
 LLMQ__WORD llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
 {
@@ -4719,11 +4719,11 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
 LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
-    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), d;
+    LLMQ__V(fs) v = LLMQ__V(ld16)(x), most = LLMQ__V(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
-        for (d = far, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
-        LLMQ__V(st16)(cost, LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)));
+        for (d = most, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
+        LLMQ__V(st16)(cost, LLMQ__V(min16)(most, LLMQ__V(mul16)(d, d)));
     }
 }
 
@@ -5014,8 +5014,8 @@ LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const l
         if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
         if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : own.row[0] + at + 64);
         LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-            const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? bit + v : bit;
-            const uint32_t places[3] = { trellis < 4 ? last : bit, last, bit };
+            const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? place + v : place;
+            const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
             if (first <= column && column < end)
                 LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
         }
@@ -5048,7 +5048,7 @@ LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, 
 LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
 {
     uint8_t in[32];
-    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, bit = 0, to = 0, shift = 0;
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
     LLMQ_MEMSET(top, 0, 64);
     if (all == 2 * u) { /* as it is, and shifted */
         LLMQ_MEMCPY(in, plane, u);
@@ -5058,8 +5058,8 @@ LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top
         return;
     }
     for (; m; m--) {
-        top[to] = (uint8_t)(top[to] | (plane[byte] >> bit & 1) << shift);
-        if (++byte == u) byte = 0, bit++;
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
+        if (++byte == u) byte = 0, field++;
         if (++to == all) to = 0, shift += 2;
     }
 }
