@@ -82,8 +82,8 @@
        sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
        allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
        rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 360). The
-       vector kernels of desktop processors take up to 10 KB.
+       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os. On x86-64 others are larger: gcc 12 at -O3 up to
+       2000, clang 14 at -O2 up to 408, at -O3 up to 392, at -Os up to 280. The vector kernels of desktop processors take up to 10 KB.
        `make size` prints the code size of each half.
 
    ERRORS
@@ -95,10 +95,11 @@
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
        rows of a call changes nothing, nor does the table of kernels (section 13). Exceptions: NaN payloads, and
-       environments that change float arithmetic, which llmq_selftest() detects: x87 (32-bit x86 without -msse2
-       -mfpmath=sse), -ffast-math (refused by #error unless LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast,
-       flush-to-zero, another rounding mode. One it cannot see: clang for 32-bit Arm with NEON makes vectors of scalar code,
-       and those flush subnormal numbers; -fno-slp-vectorize prevents it.
+       environments that change float arithmetic. Those of which a macro tells are refused by #error, unless LLMQ_ALLOW_INEXACT is 1:
+       -ffast-math, its parts that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, MSVC's /fp:fast.
+       llmq_selftest() detects them where no macro does, and x87 (32-bit x86 without -msse2 -mfpmath=sse), clang's -ffp-contract=fast,
+       flush-to-zero, another rounding mode, and kernels that a compiler got wrong. One it cannot see: clang for 32-bit Arm with NEON
+       makes vectors of scalar code, and those flush subnormal numbers; -fno-slp-vectorize prevents it.
 
    TRUST
        Only llmq_bundle_open sees bytes that nobody vouches for. It checks, once, all that memory safety depends on;
@@ -168,8 +169,25 @@
    LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 2,
                          the steps of section 3 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
                          0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
-   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
-   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included
+   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math and the like; results are then no longer the same everywhere
+   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included. Compilers make calls of memcpy and memset
+                         of their own accord all the same, for structs and loops. Where no library has these, it takes (volatile, or they
+                         become calls of themselves):
+                            void *memcpy(void *to, const void *from, size_t n)
+                            {
+                                volatile unsigned char *t = (volatile unsigned char *)to;
+                                const unsigned char *f = (const unsigned char *)from;
+                                while (n-- > 0) *t++ = *f++;
+                                return to;
+                            }
+                            void *memset(void *to, int value, size_t n)
+                            {
+                                volatile unsigned char *t = (volatile unsigned char *)to;
+                                while (n-- > 0) *t++ = (unsigned char)value;
+                                return to;
+                            }
+   LLMQ_API              what stands before each public function; by default extern, or static. For a shared library that hides
+                         its symbols: __attribute__((visibility("default"))), or __declspec(dllexport)
    LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 13). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
    LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
@@ -1464,15 +1482,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 #endif
 
 /* Compilers make vectors of float loops, and those of Helium flush subnormal numbers to zero in every mode of the processor.
-   They are told not to; llmq_simd.h has functions that may, between LLMQ__FLUSHING_ON and _OFF. */
-#define LLMQ__FLUSHING_ON
-#define LLMQ__FLUSHING_OFF
+   They are told not to; llmq_simd.h has functions that may, between a pop and another push. Pragmas and not a macro, which editors
+   that look for functions would take for the beginning of one. */
 #if defined(__ARM_FEATURE_MVE) && defined(__clang__)
-#undef LLMQ__FLUSHING_ON
-#undef LLMQ__FLUSHING_OFF
-#define LLMQ__FLUSHING_ON _Pragma("clang attribute pop")
-#define LLMQ__FLUSHING_OFF _Pragma("clang attribute push(__attribute__((__target__(\"no-mve.fp\"))), apply_to = function)")
-LLMQ__FLUSHING_OFF
+#pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
@@ -7033,11 +7046,9 @@ LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
 #pragma GCC pop_options
-#elif defined(__ARM_FEATURE_MVE)
-LLMQ__FLUSHING_ON
+#elif defined(__ARM_FEATURE_MVE) && defined(__clang__)
+#pragma clang attribute pop
 #endif
-#undef LLMQ__FLUSHING_ON
-#undef LLMQ__FLUSHING_OFF
 #undef LLMQ__EXACT
 #undef LLMQ__APART
 #undef LLMQ__NULL

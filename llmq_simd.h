@@ -2930,7 +2930,9 @@ LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
     return tame & llmq__all_tame_mve(least);
 }
 
-LLMQ__FLUSHING_ON
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #if LLMQ_MAX_STEPS > 0
 /* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
 LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
@@ -3084,7 +3086,9 @@ static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const
 }
 #endif
 
-LLMQ__FLUSHING_OFF
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
+#endif
 
 /* ---- where numbers may not be tame ---- */
 
