@@ -1,4 +1,4 @@
-/* llmq.h - v0.5.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+/* llmq.h - v0.7.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
@@ -82,8 +82,8 @@
        sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
        allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
        rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os (clang at -O3 unrolls more: up to 360). The
-       vector kernels of desktop processors take up to 10 KB.
+       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os. On x86-64 others are larger: gcc 12 at -O3 up to
+       2000, clang 14 at -O2 up to 408, at -O3 up to 392, at -Os up to 280. The vector kernels of desktop processors take up to 10 KB.
        `make size` prints the code size of each half.
 
    ERRORS
@@ -95,10 +95,11 @@
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
        rows of a call changes nothing, nor does the table of kernels (section 13). Exceptions: NaN payloads, and
-       environments that change float arithmetic, which llmq_selftest() detects: x87 (32-bit x86 without -msse2
-       -mfpmath=sse), -ffast-math (refused by #error unless LLMQ_ALLOW_INEXACT is 1), clang's -ffp-contract=fast,
-       flush-to-zero, another rounding mode. One it cannot see: clang for 32-bit Arm with NEON makes vectors of scalar code,
-       and those flush subnormal numbers; -fno-slp-vectorize prevents it.
+       environments that change float arithmetic. Those of which a macro tells are refused by #error, unless LLMQ_ALLOW_INEXACT is 1:
+       -ffast-math, its parts that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, MSVC's /fp:fast.
+       llmq_selftest() detects them where no macro does, and x87 (32-bit x86 without -msse2 -mfpmath=sse), clang's -ffp-contract=fast,
+       flush-to-zero, another rounding mode, and kernels that a compiler got wrong. One it cannot see: clang for 32-bit Arm with NEON
+       makes vectors of scalar code, and those flush subnormal numbers; -fno-slp-vectorize prevents it.
 
    TRUST
        Only llmq_bundle_open sees bytes that nobody vouches for. It checks, once, all that memory safety depends on;
@@ -132,6 +133,9 @@
       [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding algorithm, IEEE Trans. Inf. Theory 13 (1967).
 
    RELEASES
+       0.7.0  faults that users and attackers found; files that do not fit together do not link; a known answer of the kernels.
+       0.6.1  faster products of trellises.
+       0.6.0  for microcontrollers: LLMQ_FORMATS keeps single formats, LLMQ_MAX_STEPS may be 0; the example that runs there.
        0.5.0  trellis formats t1 t2 t3 t4, and stronger t2s t3s t4s.
        0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats u4 u6 u8; allocation of formats.
        0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback; bundles get the best kernels too.
@@ -144,8 +148,8 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 6
-#define LLMQ_VERSION_PATCH 1
+#define LLMQ_VERSION_MINOR 7
+#define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------------------------
 
@@ -165,8 +169,25 @@
    LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 2,
                          the steps of section 3 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
                          0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
-   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math; results are then no longer the same everywhere
-   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included
+   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math and the like; results are then no longer the same everywhere
+   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included. Compilers make calls of memcpy and memset
+                         of their own accord all the same, for structs and loops. Where no library has these, it takes (volatile, or they
+                         become calls of themselves):
+                            void *memcpy(void *to, const void *from, size_t n)
+                            {
+                                volatile unsigned char *t = (volatile unsigned char *)to;
+                                const unsigned char *f = (const unsigned char *)from;
+                                while (n-- > 0) *t++ = *f++;
+                                return to;
+                            }
+                            void *memset(void *to, int value, size_t n)
+                            {
+                                volatile unsigned char *t = (volatile unsigned char *)to;
+                                while (n-- > 0) *t++ = (unsigned char)value;
+                                return to;
+                            }
+   LLMQ_API              what stands before each public function; by default extern, or static. For a shared library that hides
+                         its symbols: __attribute__((visibility("default"))), or __declspec(dllexport)
    LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 13). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
    LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
@@ -271,17 +292,124 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef LLMQ_API
 #if LLMQ_STATIC && (defined(__GNUC__) || defined(__clang__))
-#define LLMQ_API static __attribute__((unused))
+#define LLMQ_API static __attribute__((__unused__))
 #elif LLMQ_STATIC
 #define LLMQ_API static
 #else
 #define LLMQ_API extern
 #endif
+#endif
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
-#define LLMQ_NODISCARD __attribute__((warn_unused_result))
+#define LLMQ_NODISCARD __attribute__((__warn_unused_result__))
 #else
 #define LLMQ_NODISCARD
+#endif
+
+/* What lies in memory must be the same for all files of a program: LLMQ_MAX_STEPS changes struct llmq_transform, and with it tensors,
+   activations and all else that has one; the other macros change no struct, but a version may change any. So each function whose
+   declaration names a struct of this header has another name for the linker, which ends in the version and in that macro. A file
+   that has structs of another make cannot call anything that reads or fills them: it does not link, and the message says why. In the
+   source, functions have the names that are written there. A program that looks symbols up (dlsym, ctypes) finds the whole ones,
+   such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8; functions of plain numbers and bytes have no such ending. */
+#if LLMQ_MAX_STEPS == 0 /* as a numeral, whatever expression it is */
+#define LLMQ_STEPS_NUMERAL 0
+#elif LLMQ_MAX_STEPS == 1
+#define LLMQ_STEPS_NUMERAL 1
+#elif LLMQ_MAX_STEPS == 2
+#define LLMQ_STEPS_NUMERAL 2
+#elif LLMQ_MAX_STEPS == 3
+#define LLMQ_STEPS_NUMERAL 3
+#elif LLMQ_MAX_STEPS == 4
+#define LLMQ_STEPS_NUMERAL 4
+#elif LLMQ_MAX_STEPS == 5
+#define LLMQ_STEPS_NUMERAL 5
+#elif LLMQ_MAX_STEPS == 6
+#define LLMQ_STEPS_NUMERAL 6
+#elif LLMQ_MAX_STEPS == 7
+#define LLMQ_STEPS_NUMERAL 7
+#elif LLMQ_MAX_STEPS == 8
+#define LLMQ_STEPS_NUMERAL 8
+#else
+#error "llmq: LLMQ_MAX_STEPS is 0 to 8"
+#endif
+#if !LLMQ_STATIC
+#define LLMQ_NAMED__(name, major, minor, steps) name##_LLMQ_VERSION_##major##_##minor##_LLMQ_MAX_STEPS_##steps
+#define LLMQ_NAMED_(name, major, minor, steps) LLMQ_NAMED__(name, major, minor, steps)
+#define LLMQ_NAMED(name) LLMQ_NAMED_(name, LLMQ_VERSION_MAJOR, LLMQ_VERSION_MINOR, LLMQ_STEPS_NUMERAL)
+#define llmq_hadamard LLMQ_NAMED(llmq_hadamard)
+#define llmq_step_data_size LLMQ_NAMED(llmq_step_data_size)
+#define llmq_transform_verify LLMQ_NAMED(llmq_transform_verify)
+#define llmq_transform_hadamard LLMQ_NAMED(llmq_transform_hadamard)
+#define llmq_transform_work_size LLMQ_NAMED(llmq_transform_work_size)
+#define llmq_transform_apply LLMQ_NAMED(llmq_transform_apply)
+#define llmq_format_at LLMQ_NAMED(llmq_format_at)
+#define llmq_format_find LLMQ_NAMED(llmq_format_find)
+#define llmq_format_custom LLMQ_NAMED(llmq_format_custom)
+#define llmq_row_size LLMQ_NAMED(llmq_row_size)
+#define llmq_grid_train LLMQ_NAMED(llmq_grid_train)
+#define llmq_tensor_init LLMQ_NAMED(llmq_tensor_init)
+#define llmq_tensor_size LLMQ_NAMED(llmq_tensor_size)
+#define llmq_ring_start LLMQ_NAMED(llmq_ring_start)
+#define llmq_tensor_decode LLMQ_NAMED(llmq_tensor_decode)
+#define llmq_activation_size LLMQ_NAMED(llmq_activation_size)
+#define llmq_activation_prepare LLMQ_NAMED(llmq_activation_prepare)
+#define llmq_activation_defaults LLMQ_NAMED(llmq_activation_defaults)
+#define llmq_activations_size LLMQ_NAMED(llmq_activations_size)
+#define llmq_activations_prepare LLMQ_NAMED(llmq_activations_prepare)
+#define llmq_matmul LLMQ_NAMED(llmq_matmul)
+#define llmq_matvec LLMQ_NAMED(llmq_matvec)
+#define llmq_matvec_transposed LLMQ_NAMED(llmq_matvec_transposed)
+#define llmq_encode_work_size LLMQ_NAMED(llmq_encode_work_size)
+#define llmq_encode LLMQ_NAMED(llmq_encode)
+#define llmq_tensor_append LLMQ_NAMED(llmq_tensor_append)
+#define llmq_hessian_init LLMQ_NAMED(llmq_hessian_init)
+#define llmq_hessian_work_size LLMQ_NAMED(llmq_hessian_work_size)
+#define llmq_hessian_add LLMQ_NAMED(llmq_hessian_add)
+#define llmq_hessian_merge LLMQ_NAMED(llmq_hessian_merge)
+#define llmq_hessian_transform_work_size LLMQ_NAMED(llmq_hessian_transform_work_size)
+#define llmq_hessian_transform LLMQ_NAMED(llmq_hessian_transform)
+#define llmq_attention_work_size LLMQ_NAMED(llmq_attention_work_size)
+#define llmq_attention_traces LLMQ_NAMED(llmq_attention_traces)
+#define llmq_trace_hutchinson LLMQ_NAMED(llmq_trace_hutchinson)
+#define llmq_trace_hutchpp LLMQ_NAMED(llmq_trace_hutchpp)
+#define llmq_feedback_size LLMQ_NAMED(llmq_feedback_size)
+#define llmq_feedback_init LLMQ_NAMED(llmq_feedback_init)
+#define llmq_feedback_work_size LLMQ_NAMED(llmq_feedback_work_size)
+#define llmq_feedback_encode LLMQ_NAMED(llmq_feedback_encode)
+#define llmq_sample_init LLMQ_NAMED(llmq_sample_init)
+#define llmq_sample_add LLMQ_NAMED(llmq_sample_add)
+#define llmq_peaks LLMQ_NAMED(llmq_peaks)
+#define llmq_fit_defaults LLMQ_NAMED(llmq_fit_defaults)
+#define llmq_fit_work_size LLMQ_NAMED(llmq_fit_work_size)
+#define llmq_transform_fit LLMQ_NAMED(llmq_transform_fit)
+#define llmq_transform_foldable LLMQ_NAMED(llmq_transform_foldable)
+#define llmq_transform_split LLMQ_NAMED(llmq_transform_split)
+#define llmq_transform_fold LLMQ_NAMED(llmq_transform_fold)
+#define llmq_transform_cost LLMQ_NAMED(llmq_transform_cost)
+#define llmq_allocate LLMQ_NAMED(llmq_allocate)
+#define llmq_bundle_open LLMQ_NAMED(llmq_bundle_open)
+#define llmq_bundle_verify LLMQ_NAMED(llmq_bundle_verify)
+#define llmq_bundle_at LLMQ_NAMED(llmq_bundle_at)
+#define llmq_bundle_find LLMQ_NAMED(llmq_bundle_find)
+#define llmq_bundle_tensor LLMQ_NAMED(llmq_bundle_tensor)
+#define llmq_bundle_value LLMQ_NAMED(llmq_bundle_value)
+#define llmq_bundle_u32 LLMQ_NAMED(llmq_bundle_u32)
+#define llmq_transform_store LLMQ_NAMED(llmq_transform_store)
+#define llmq_grid_store LLMQ_NAMED(llmq_grid_store)
+#define llmq_bundle_size LLMQ_NAMED(llmq_bundle_size)
+#define llmq_bundle_write LLMQ_NAMED(llmq_bundle_write)
+#define llmq_bundle_write_memory LLMQ_NAMED(llmq_bundle_write_memory)
+#define llmq_kernels_at LLMQ_NAMED(llmq_kernels_at)
+#define llmq_kernels_best LLMQ_NAMED(llmq_kernels_best)
+#define llmq_kernels_test LLMQ_NAMED(llmq_kernels_test)
+#if defined(_MSC_VER) /* there the linker compares also what files say that call nothing */
+#define LLMQ_TEXT__(number) #number
+#define LLMQ_TEXT_(number) LLMQ_TEXT__(number)
+#pragma detect_mismatch("LLMQ_MAX_STEPS", LLMQ_TEXT_(LLMQ_STEPS_NUMERAL))
+#pragma detect_mismatch("LLMQ_VERSION", LLMQ_TEXT_(LLMQ_VERSION_MAJOR) "." LLMQ_TEXT_(LLMQ_VERSION_MINOR))
+#endif
 #endif
 
 #ifdef __cplusplus
@@ -308,7 +436,7 @@ typedef int llmq_status;
 #define LLMQ_E_CHECKSUM   (-12)  /* the bytes were changed after they were written */
 #define LLMQ_E_CORRUPT    (-13)  /* the bundle contradicts itself; llmq_error gives the offset */
 #define LLMQ_E_UNSUPPORTED (-14) /* the bundle needs a kind, format or step that this code does not know */
-#define LLMQ_E_INEXACT    (-15)  /* this program's float arithmetic is not that of section THE SAME BITS EVERYWHERE */
+#define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic is not that of section THE SAME BITS EVERYWHERE */
 #define LLMQ_E_INDEFINITE (-16)  /* a matrix that has to be positive definite is not; llmq_error names the column */
 
 /* Where an error is: llmq_encode fills in row and col with LLMQ_E_NOT_FINITE, bundle calls the offset, in bytes. */
@@ -321,8 +449,10 @@ typedef struct llmq_error {
 /* A short English text for a status; "unknown status" for others, "" when built with LLMQ_NO_STRINGS. */
 LLMQ_API const char *llmq_status_text(llmq_status status);
 
-/* LLMQ_OK if float arithmetic in this program is what the promise of equal bits needs, else LLMQ_E_INEXACT: probes
-   contraction of a*b+c, excess precision, subnormal numbers and the rounding mode. Cost: nanoseconds. */
+/* LLMQ_OK if this program computes what the promise of equal bits needs, else LLMQ_E_INEXACT: probes contraction of a*b+c, excess
+   precision, subnormal numbers, the rounding mode, other orders of sums, reciprocals for divisions, signed zeros and NaN; and then
+   the kernels that new tensors get, LLMQ_KERNELS, by llmq_kernels_test. Call it once. Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones;
+   less with fewer formats. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
 
 /* Conversions between binary32 and binary16 / bfloat16 bits. Widening is exact. Narrowing rounds to nearest, ties to
@@ -511,12 +641,14 @@ typedef struct llmq_format {
     uint32_t p, n;
     uint32_t group;         /* columns a scale; 0: the row */
     uint32_t zeros;         /* 1: a group has a zero point too */
-    uint16_t taps[4];       /* of a trellis: bit l of taps[i] is set if the code l rows above has a part in parity i; a grid: all 0 */
+    uint16_t taps[4];       /* of a trellis: bit l of taps[i] is set if the code l rows above has a part in parity i, l <= 10; those of
+                               no parity come last and are 0; not all are of the row alone (1). A grid: all 0. Vector kernels know the
+                               taps of the built-in trellises; others are worked on by the scalar ones */
 } llmq_format;
 
 #define LLMQ_RING 128u           /* rows of a trellis that hang together */
 #define LLMQ_FORMAT_CUSTOM 257u  /* id of a grid that is not built in */
-#define LLMQ_MAX_COLS ((uint32_t)1 << 24)
+#define LLMQ_MAX_COLS UINT32_C(16777216)
 
 /* Built-in format number i of those that are kept (LLMQ_FORMATS), with group 128, for menus; LLMQ_E_NOT_FOUND past the end. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
@@ -1212,7 +1344,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
    avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
    avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
                  and VNNI)
-   Functions do not check arguments: they are for this library, for tests and for measuring. */
+   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
+   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
+   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
 #define LLMQ_CPU_SSSE3   0x0001u
 #define LLMQ_CPU_AVX2    0x0002u
 #define LLMQ_CPU_AVXVNNI 0x0004u
@@ -1229,14 +1363,12 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 struct llmq_kernels {
     const char *name;
     uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
-#if LLMQ_MAX_STEPS > 0
     /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
     void (*signs)(float *v, uint32_t n, uint32_t seed);
     /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
     void (*butterflies)(float *x, uint32_t n, float norm);
     /* the dense step of a block with an odd factor, for `lanes` of its positions (section 2); work: m * lanes numbers */
     void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
-#endif
     /* codes -levels ... levels of n numbers with one scale, which is returned (section 6) */
     float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
     /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
@@ -1247,11 +1379,8 @@ struct llmq_kernels {
     void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
     /* out_j += scale * v_j, j < n: raw rows */
     void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
-#if !LLMQ_NO_ENCODER
     /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
     void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
-#endif
-#if !LLMQ_NO_ENCODER && ((LLMQ_FORMATS) & LLMQ_WITH_TRELLISES) != 0
     /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
        0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
        state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
@@ -1259,14 +1388,11 @@ struct llmq_kernels {
        2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
     void (*viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
                     uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
-#endif
-#if !LLMQ_NO_CALIBRATION
     /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
        factor has 12 significant bits (section 8), so each product is exact and may be fused with its addition. The rows of
        out are apart, from each other and from a and v. */
     void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
                          uint32_t count, uint32_t n);
-#endif
 };
 
 /* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
@@ -1279,6 +1405,10 @@ LLMQ_API uint32_t llmq_cpu_features(void);
 
 /* The last table that can run here. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void);
+
+/* LLMQ_OK if rows_i8, rows_f32 and read_row of this table (NULL: scalar) give the known answers for a few records of each built-in
+   format that is kept, else LLMQ_E_INEXACT: a compiler has made something else of them. Only for a table that can run here. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 #ifdef __cplusplus
 }
@@ -1300,9 +1430,6 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 #if LLMQ_NO_ENCODER && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs the encoder"
 #endif
-#if LLMQ_MAX_STEPS < 0 || LLMQ_MAX_STEPS > 8
-#error "llmq: LLMQ_MAX_STEPS is 0 to 8"
-#endif
 #if LLMQ_MAX_STEPS == 0 && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs transforms (LLMQ_MAX_STEPS 1 to 8)"
 #endif
@@ -1312,8 +1439,20 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 #if defined(LLMQ_NO_VECTOR_GRIDS) || defined(LLMQ_NO_TRELLIS)
 #error "llmq: LLMQ_FORMATS replaces LLMQ_NO_VECTOR_GRIDS and LLMQ_NO_TRELLIS"
 #endif
-#if defined(__FAST_MATH__) && !LLMQ_ALLOW_INEXACT
-#error "llmq: -ffast-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#if !LLMQ_ALLOW_INEXACT /* what compilers say; for the rest there is llmq_selftest */
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST)
+#error "llmq: -ffast-math, or /fp:fast, breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#elif defined(__ASSOCIATIVE_MATH__)
+#error "llmq: -fassociative-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#elif defined(__RECIPROCAL_MATH__)
+#error "llmq: -freciprocal-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#elif defined(__NO_SIGNED_ZEROS__)
+#error "llmq: -fno-signed-zeros breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#elif defined(__FINITE_MATH_ONLY__)
+#if __FINITE_MATH_ONLY__ > 0
+#error "llmq: -ffinite-math-only breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#endif
+#endif
 #endif
 #ifndef LLMQ_MEMCPY
 #include <string.h>
@@ -1343,22 +1482,28 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 #endif
 
 /* Compilers make vectors of float loops, and those of Helium flush subnormal numbers to zero in every mode of the processor.
-   They are told not to; llmq_simd.h has functions that may, between LLMQ__FLUSHING_ON and _OFF. */
-#define LLMQ__FLUSHING_ON
-#define LLMQ__FLUSHING_OFF
+   They are told not to; llmq_simd.h has functions that may, between a pop and another push. Pragmas and not a macro, which editors
+   that look for functions would take for the beginning of one. */
 #if defined(__ARM_FEATURE_MVE) && defined(__clang__)
-#undef LLMQ__FLUSHING_ON
-#undef LLMQ__FLUSHING_OFF
-#define LLMQ__FLUSHING_ON _Pragma("clang attribute pop")
-#define LLMQ__FLUSHING_OFF _Pragma("clang attribute push(__attribute__((target(\"no-mve.fp\"))), apply_to = function)")
-LLMQ__FLUSHING_OFF
+#pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
 
+/* The null pointer, in words that C++ compilers do not warn of. */
+#ifdef __cplusplus
+#define LLMQ__NULL nullptr
+#else
+#define LLMQ__NULL 0
+#endif
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__)) /* casts are those of C, here and in llmq_simd.h */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#endif
+
 /* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
-#define LLMQ__APART static __attribute__((noinline))
+#define LLMQ__APART static __attribute__((__noinline__))
 #elif defined(_MSC_VER)
 #define LLMQ__APART static __declspec(noinline)
 #else
@@ -1390,7 +1535,7 @@ LLMQ_API const char *llmq_status_text(llmq_status status)
         "a weight is NaN or infinite", "tensor and activation do not go together", "no room for another row",
         "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
         "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
-        "this program's float arithmetic is not IEEE single precision", "a matrix is not positive definite"
+        "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled", "a matrix is not positive definite"
     };
     return status <= 0 && status >= LLMQ_E_INDEFINITE ? text[-status] : "unknown status";
 #endif
@@ -1429,27 +1574,37 @@ static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b !
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
 static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
-LLMQ_API llmq_status llmq_selftest(void)
+/* Is float arithmetic that of IEEE-754 binary32, in the order that is written, on all numbers? volatile keeps compilers from
+   computing these themselves, with better arithmetic than the program has. What is read from it once may be simplified as flags permit. */
+LLMQ__APART int llmq__arithmetic_ok(void)
 {
     LLMQ__EXACT
-    /* volatile keeps the compiler from computing these itself, with better arithmetic than the program has */
     volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f; /* 1 +- 2^-23 */
     volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;      /* 2^-126, 2^24 */
     volatile float fused = above * below - one;              /* 1 - 2^-46 rounds to 1: 0; fused: -2^-46 */
     volatile float wide = (even + one) - even;               /* 2^24 + 1 rounds to even, 2^24: 0; wider: 1 */
     volatile float half = tiny * 0.5f;                       /* subnormal: not 0 unless flushed */
     volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f; /* + 1.5 * 2^-24, + 0.5 * 2^-24 */
-    if (fused != 0.0f || wide != 0.0f || !(half > 0.0f) || !(half + half >= tiny)) return LLMQ_E_INEXACT;
-    if (up != above || down != one) return LLMQ_E_INEXACT;
-    return LLMQ_OK;
+    volatile float three = 3.0f, seven = 7.0f, minus_zero = -0.0f, no_number = llmq__bits_float(0x7fc00000u);
+    const float e = even, o = one, s = seven, n = no_number;
+    volatile float moved = (e + o) - e;                      /* 0; in another order: 1 */
+    volatile float a = three / s, b = (three + three) / s, c = (three + three + three) / s; /* none is a multiple of the rounded 1 / 7 */
+    volatile float third = 5.0f * one / 3.0f, sign = minus_zero + 0.0f;
+    if (llmq__float_bits(fused) != 0 || llmq__float_bits(wide) != 0 || !(half > 0.0f) || !(half + half >= tiny)) return 0;
+    if (llmq__float_bits(up) != 0x3f800001u || llmq__float_bits(down) != 0x3f800000u) return 0;
+    if (llmq__float_bits(moved) != 0 || llmq__float_bits(sign) != 0 || n < o || n >= o) return 0;
+    if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u || llmq__float_bits(c) != 0x3fa49249u) return 0;
+    return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double)); /* -fsingle-precision-constant */
 }
+
+LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT; }
 
 LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
-    uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, rest = bits & 0x7fffu; /* all cases, then a choice: loops become vectors */
+    uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu; /* all cases, then a choice: loops become vectors */
     uint32_t normal = (rest + ((127u - 15u) << 10)) << 13, special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
-    uint32_t small = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
-    return llmq__bits_float(sign | (rest < 0x400u ? small : rest < 0x7c00u ? normal : special));
+    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
+    return llmq__bits_float(sign | (rest < 0x400u ? subnormal : rest < 0x7c00u ? normal : special));
 }
 
 /* value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31 */
@@ -1498,12 +1653,12 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
 /* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
 static float llmq__sqrt(float x)
 {
-    uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, bit;
+    uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, digit;
     uint64_t m;
     if (e == 0 || e >= 255) return 0.0f;
     m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26); /* [2^48, 2^50), x = m 2^(even) */
-    for (bit = (uint32_t)1 << 24; bit; bit >>= 1)
-        if ((uint64_t)(root | bit) * (root | bit) <= m) root |= bit;  /* 25 bits: 24 and one to round by; */
+    for (digit = (uint32_t)1 << 24; digit; digit >>= 1)
+        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;  /* 25 bits: 24 and one to round by; */
     root = (root + 1) >> 1;                                           /* a root is never half-way */
     return llmq__bits_float(((e + 125) / 2 << 23) + root);            /* the leading bit of root adds 1 to the exponent */
 }
@@ -1873,7 +2028,7 @@ static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int dir
                                     const llmq_kernels *kernels)
 {
     const llmq_step *step = &t->step[i];
-    const uint8_t *data = t->data ? t->data + llmq__transform_data(t, i) : 0;
+    const uint8_t *data = t->data ? t->data + llmq__transform_data(t, i) : LLMQ__NULL;
     llmq_status status;
     if (step->kind == LLMQ_STEP_HADAMARD) {
         if (direction != LLMQ_FROM_WEIGHT) kernels->signs(v, cols, step->arg);
@@ -2218,13 +2373,13 @@ typedef struct llmq__builtin {
 
 static const llmq__builtin llmq__builtins[] = {
 #if LLMQ__HAS(F32)
-    { "f32",    0,             0.0f,               1,  32, 1, 0, { 0 } },
+    { "f32",    LLMQ__NULL,          0.0f,               1,  32, 1, 0, { 0 } },
 #endif
 #if LLMQ__HAS(F16)
-    { "f16",    0,             0.0f,               LLMQ__ID_F16, 16, 1, 0, { 0 } },
+    { "f16",    LLMQ__NULL,          0.0f,               LLMQ__ID_F16, 16, 1, 0, { 0 } },
 #endif
 #if LLMQ__HAS(BF16)
-    { "bf16",   0,             0.0f,               3,  16, 1, 0, { 0 } },
+    { "bf16",   LLMQ__NULL,          0.0f,               3,  16, 1, 0, { 0 } },
 #endif
 #if LLMQ__HAS(G2)
     { "g2",     llmq__g2,      LLMQ__UNIT_G2,      24, 2,  1, 0, { 0 } },
@@ -2319,14 +2474,23 @@ static uint32_t llmq__parities(const llmq_format *f)
 /* Points that the format's table has. */
 static uint32_t llmq__table(const llmq_format *f) { return (uint32_t)1 << (llmq__is_trellis(f) ? f->bits - 1 + llmq__parities(f) : f->bits); }
 
+/* Taps of nothing, or of parities with no gap between them; all in reach, and some above the row itself. */
+static int llmq__taps_ok(const llmq_format *f)
+{
+    uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], i = llmq__parities(f);
+    for (; i < 4; i++)
+        if (f->taps[i]) return 0;
+    return all == 0 || (all > 1 && all >> (LLMQ__MEMORY + 1) == 0);
+}
+
 static int llmq__format_ok(const llmq_format *f)
 {
+    if (!llmq__taps_ok(f)) return 0;
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
     if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
     if (!(f->unit > 0.0f && f->unit <= 3.4e38f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0])
-        return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f)
-               && (f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3]) >> (LLMQ__MEMORY + 1) == 0;
+        return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f);
     return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (LLMQ__ANY_ZEROS && f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
@@ -2585,6 +2749,20 @@ static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t
     }
 }
 
+#if LLMQ_SIMD
+/* Has a built-in trellis these taps? The kernels of llmq_simd.h know no others. */
+static int llmq__known_taps(const llmq_format *f)
+{
+    const uint16_t *a = f->taps, *b;
+    uint32_t i;
+    for (i = 0; i < sizeof llmq__builtins / sizeof *llmq__builtins; i++) {
+        b = llmq__builtins[i].taps;
+        if (f->bits == llmq__builtins[i].bits && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3]) return 1;
+    }
+    return 0;
+}
+#endif
+
 /* e[0, count) = the points of codes [first, first + count) of a row of a trellis; count <= LLMQ__CHUNK */
 LLMQ__APART void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t count, int8_t *e)
 {
@@ -2629,8 +2807,17 @@ LLMQ__APART void llmq__points(const llmq_tensor *t, const llmq__layout *l, const
         uint32_t skip = in % p; /* of the first vector, when p does not divide the chunk */
         llmq__unpack(row + l->scales, l, first + in / p, llmq__ceil_div(skip + count, p), code);
         for (v = 0; i < count; v++, skip = 0)
-            for (; skip < p && i < count; skip++, i++) e[i] = points[code[v] * (uint32_t)p + skip];
+            for (; skip < p && i < count; skip++, i++) e[i] = points[code[v] * p + skip];
     }
+}
+
+/* What works on the rows of a tensor: its kernels, if they know its format. */
+static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
+{
+#if LLMQ_SIMD && LLMQ__ANY_TRELLIS
+    if (t->format.taps[0] && !llmq__known_taps(&t->format)) return llmq_kernels_at(0);
+#endif
+    return llmq__kernels(t->kernels);
 }
 
 static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
@@ -2709,8 +2896,8 @@ static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r
 /* What a zero point adds to all numbers of group g of a record: exact, 8 bits of the scale times 9. */
 static float llmq__offset(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t g)
 {
-    int32_t zero = row[t->row_size - l->zeros + g];
-    return (float)(((int32_t)1 << (t->format.bits - 1)) - zero) * llmq__scale(row, g);
+    int32_t zero = row[t->row_size - l->zeros + g], one = 1;
+    return (float)((one << (t->format.bits - 1)) - zero) * llmq__scale(row, g);
 }
 
 /* out += sum of weight[r] * what the zero points of row r add, for rows [r0, r1); weight NULL: 1 */
@@ -2731,8 +2918,8 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
-    (t->cols < 128 ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->read_row(t, row, out);
-    if (llmq__has_zeros(&t->format)) llmq__add_offsets(t, 0, row, row + 1, out);
+    (t->cols < 128 ? llmq_kernels_at(0) : llmq__row_kernels(t))->read_row(t, row, out);
+    if (llmq__has_zeros(&t->format)) llmq__add_offsets(t, LLMQ__NULL, row, row + 1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
@@ -2807,7 +2994,7 @@ static float *llmq__activation_places(llmq_activation *a, float *numbers, int sh
     *q = (int8_t *)(scale + llmq__ceil_div(a->cols, a->group));
     a->scale = scale;
     a->q = *q;
-    a->shift = shifted ? *q + a->cols : 0;
+    a->shift = shifted ? *q + a->cols : LLMQ__NULL;
     return scale;
 }
 
@@ -2923,7 +3110,7 @@ LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activa
     float *scale = llmq__activation_places(a, numbers, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
     uint32_t g, n, groups = llmq__ceil_div(a->cols, a->group);
     llmq__codes all;
-    if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip == 1.0f) { /* what there are kernels for */
+    if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip >= 1.0f) { /* what there are kernels for */
         llmq__quantize_groups(a, o->bits, scale, q, k);
         return;
     }
@@ -2992,7 +3179,7 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
                                               size_t stride, void *mem, size_t mem_size)
 {
     size_t need = llmq_activations_size(t, o, count), step;
-    float *peaks = 0;
+    float *peaks = LLMQ__NULL;
     llmq_status status;
     uint32_t i;
     if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
@@ -3010,7 +3197,7 @@ static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
     int32_t sum = 0;
     uint32_t i;
-    for (i = 0; i < n; i++) sum += (int32_t)((int16_t)a[i] * (int16_t)b[i]);
+    for (i = 0; i < n; i++) sum += (int16_t)a[i] * (int16_t)b[i];
     return sum;
 }
 
@@ -3158,7 +3345,7 @@ LLMQ__APART void llmq__add_shifts(const llmq_tensor *t, const llmq_activation *x
     for (r = r0; r < r1; r += n) {
         n = llmq__min(r1 - r, 8);
         LLMQ_MEMCPY(part, y + r, n * sizeof *part);
-        llmq__kernels(t->kernels)->rows_i8(t, &shifts, 1, r, r + n, y, 0);
+        llmq__row_kernels(t)->rows_i8(t, &shifts, 1, r, r + n, y, 0);
         for (i = 0; i < n; i++) y[r + i] = part[i] + y[r + i];
     }
 }
@@ -3175,9 +3362,9 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
         if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_BASIS;
-        if ((x[i].q != 0) != (x[0].q != 0) || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format)))) return LLMQ_E_BASIS;
+        if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format)))) return LLMQ_E_BASIS;
     }
-    k = llmq__kernels(t->kernels);
+    k = llmq__row_kernels(t);
     if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     for (i = 0; i < count; i++) {
@@ -3199,7 +3386,7 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
     if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
-    (llmq__small(r1 - r0, t->cols) ? llmq_kernels_at(0) : llmq__kernels(t->kernels))->add_rows(t, weight, r0, r1, out);
+    (llmq__small(r1 - r0, t->cols) ? llmq_kernels_at(0) : llmq__row_kernels(t))->add_rows(t, weight, r0, r1, out);
     if (llmq__has_zeros(&t->format)) llmq__add_offsets(t, weight, r0, r1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
@@ -3361,7 +3548,8 @@ static int32_t llmq__normalise(const float *w, uint32_t n, float *x)
 /* bits * 2^exponent for a scale that is 0 or positive and normal, within the range of normal bfloat16. */
 static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
 {
-    int32_t e = (int32_t)(bits >> 7) + exponent;
+    int32_t e = bits >> 7;
+    e += exponent;
     if (bits == 0 || e < 1) return 0;
     return e > 254 ? 0x7f7fu : (uint16_t)((uint32_t)e << 7 | (bits & 127u));
 }
@@ -3418,7 +3606,8 @@ static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float 
     llmq__steps s;
     uint16_t bits;
     s.first = f->bits == 8;
-    s.last = ((int32_t)1 << f->bits) - 1;
+    s.last = 1;
+    s.last = (s.last << f->bits) - 1;
     bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
     s.scale = llmq_bf16_to_f32(bits);
     s.inverse = 1.0f / s.scale;
@@ -3566,7 +3755,7 @@ static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
     size_t bytes = llmq__size_mul(a, b), from = p->used;
     if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
     else p->used = from + (bytes + LLMQ__LINE - 1) / LLMQ__LINE * LLMQ__LINE;
-    return p->at ? p->at + from : 0;
+    return p->at ? p->at + from : LLMQ__NULL;
 }
 
 /* An encoder of t's rows, without buffers. NULL if memory is only counted. */
@@ -3651,7 +3840,7 @@ LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *
     llmq__weaver counted, *made = (llmq__weaver *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
     size_t rows = llmq__ring_most(t->rows), most, i;
     a->e = e;
-    a->d = 0;
+    a->d = LLMQ__NULL;
     a->group = group;
     a->effort = effort;
     a->parities = llmq__parities(&t->format);
@@ -3671,7 +3860,7 @@ LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *
     a->code = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
     a->index = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
     a->parity = (uint8_t *)llmq__spend(purse, 2 * (size_t)a->states, 1);
-    if (!made) return 0;
+    if (!made) return LLMQ__NULL;
     for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
     for (i = 0; i < 2 * (size_t)a->states; i++) {
         uint32_t k, v;
@@ -3719,7 +3908,7 @@ static void llmq__weave_back(const llmq__weaver *a, uint32_t i, uint32_t lanes, 
 static void llmq__weave_start(llmq__weaver *a, uint32_t lanes, uint32_t *state)
 {
     uint32_t i, l;
-    llmq__weave_search(a, lanes, 2 * a->warm, 0);
+    llmq__weave_search(a, lanes, 2 * a->warm, LLMQ__NULL);
     for (l = 0; l < lanes; l++)
         for (state[l] = 0, i = 1; i < a->states; i++)
             if (a->sum[i * LLMQ__LANES + l] < a->sum[state[l] * LLMQ__LANES + l]) state[l] = i;
@@ -3796,12 +3985,12 @@ LLMQ__APART void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t st
 
 /* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
    there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
-LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
+LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t turn)
 {
-    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = round % 2 ? rows / 2 : 0;
+    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = turn % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
-        if (round > 0) {
+        if (turn > 0) {
             for (l = 0; l < lanes; l++)
                 for (state[l] = 0, i = 0; i < a->memory; i++)
                     state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
@@ -3810,7 +3999,7 @@ LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, u
             llmq__weave_start(a, lanes, state);
         }
         llmq__weave_fill(a, cols, j + k, lanes, start, rows);
-        if (round == 0 && llmq__weave_short(a)) llmq__weave_try(a, lanes, state);
+        if (turn == 0 && llmq__weave_short(a)) llmq__weave_try(a, lanes, state);
         llmq__weave_search(a, lanes, rows, state);
         llmq__weave_codes(a, state, start, lanes, k);
     }
@@ -3825,7 +4014,7 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
     static const uint8_t rounds[3] = { 4, 1, 8 };
     float lane[LLMQ__LANES], num, den, fit;
     int32_t *exponent = a->exponent + a->ring.rows;
-    uint32_t r, round, rows = a->ring.rows;
+    uint32_t r, turn, rows = a->ring.rows;
     for (r = 0; r < rows; r++) {
         float *x = a->x + (size_t)r * cols + j;
         exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
@@ -3833,9 +4022,9 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
         llmq__add_lanes(x, x, n, lane);
         a->scale[r] = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / a->e->format->unit;
     }
-    for (round = 0; round < rounds[a->effort]; round++) {
-        int last = round + 1 == rounds[a->effort];
-        llmq__weave_round(a, cols, j, n, round);
+    for (turn = 0; turn < rounds[a->effort]; turn++) {
+        int last = turn + 1 == rounds[a->effort];
+        llmq__weave_round(a, cols, j, n, turn);
         for (r = 0; r < rows; r++) {
             a->e->code = a->index + (size_t)r * a->group;
             (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
@@ -3913,7 +4102,7 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
     if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
-        llmq__purse purse = llmq__purse_of(0);
+        llmq__purse purse = llmq__purse_of(LLMQ__NULL);
         (void)llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, 0, &purse);
         return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
     }
@@ -3972,7 +4161,7 @@ LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, 
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
     w += r0 * stride;
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, 0, options, work, work_size, error);
+    if (t->format.taps[0]) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error);
 #endif
     return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
 }
@@ -3984,7 +4173,7 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
     if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
     if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, 0);
+    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, LLMQ__NULL);
     if (status == LLMQ_OK) t->rows++;
     return status;
 }
@@ -4120,7 +4309,7 @@ static float llmq__short(float x)
     if (a > 0x7f800000u) return x;
     if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
     if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
-    return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & ~(uint32_t)0xfffu));
+    return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
 }
 
 /* x, or 2^60 with its sign if it is larger. */
@@ -4157,7 +4346,7 @@ LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
 
 LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
 {
-    static const llmq_transform none = { 0, { { 0, 0, 0 } }, 0 };
+    static const llmq_transform none = { 0, { { 0, 0, 0 } }, LLMQ__NULL };
     llmq_status status;
     size_t need = llmq_hessian_size(cols, full);
     if (!h || !mem || llmq__misaligned(mem) || cols == 0) return LLMQ_E_ARG;
@@ -4266,7 +4455,7 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
     if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
     for (t = 0; t < count; t += n) {
         n = llmq__min(LLMQ__TOKENS, count - t);
-        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : 0, (float *)work, work_size);
+        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work, work_size);
         if (status != LLMQ_OK) return status;
     }
     for (t = 0; t < count && r0 == 0 && r1 > 0; t++) {
@@ -4358,7 +4547,7 @@ static double llmq__dot_double(const double *u, const double *v, uint32_t n)
     return a + b;
 }
 
-static int llmq__finite(double x) { return x - x == 0.0; }
+static int llmq__finite(double x) { return x - x >= 0.0; }
 
 /* 2^e, -1022 <= e <= 1023 */
 static double llmq__power_of_2(int32_t e)
@@ -4524,15 +4713,15 @@ LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, 
     factor = 2.0 / (double)n * times;
     for (s = a->masked; s < end; s++) {
         const double *x = w->x + llmq__packed(s), *k = w->k + llmq__packed(s), *b = w->b + llmq__packed(s);
-        double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, sq = 0.0, sk = 0.0, sv = 0.0, cov;
+        double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, s_q = 0.0, sk = 0.0, sv = 0.0, cov;
         for (i = a->masked; i < s; i++) {
             cov = p2[i] * (b[i] - less - w->mean_b[i]);
-            sq += cov * k[i];
+            s_q += cov * k[i];
             sk += cov * (w->turn[s - i] * x[i]);
             sv += p2[i] * x[i];
         }
         cov = p2[s] * (b[s] - less - w->mean_b[s]);
-        sum[0] += p[s] * (2.0 * sq + cov * k[s]);
+        sum[0] += p[s] * (2.0 * s_q + cov * k[s]);
         sum[1] += p[s] * (2.0 * sk + cov * w->turn[0] * x[s]);
         sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
         w->weight[a->tokens + s] += factor * (p[s] * cov * w->turn[0]);
@@ -4604,7 +4793,7 @@ static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, u
 {
     uint32_t r;
     for (r = 0; r < count; r++)
-        if (llmq__find_not_finite(rows + r * stride, r, cols, 0) != LLMQ_OK) return 0;
+        if (llmq__find_not_finite(rows + r * stride, r, cols, LLMQ__NULL) != LLMQ_OK) return 0;
     return 1;
 }
 
@@ -4821,7 +5010,7 @@ static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, fl
     LLMQ__EXACT
     uint32_t i, j;
     for (i = 0; i < h->cols; i++) {
-        float *row = m ? m + llmq__packed(i) : 0;
+        float *row = m ? m + llmq__packed(i) : LLMQ__NULL;
         d[i] = llmq__diagonal(h, column[i]) * down + add;
         if (!m) continue;
         for (j = 0; j < i; j++) {
@@ -4909,7 +5098,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     if (size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
     column = (uint32_t *)(void *)(d + h->cols);
-    m = h->full ? (float *)(void *)(column + h->cols) : 0;
+    m = h->full ? (float *)(void *)(column + h->cols) : LLMQ__NULL;
     mean = llmq__diagonal_mean(h, 0, h->cols);
     damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
     if (!(mean > 0.0f)) mean = 1.0f; /* an input that is always 0 */
@@ -4932,7 +5121,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     f->transform = h->transform;
     f->damping = damping;
     f->m = m;
-    f->d = llmq__all_equal(d, h->cols) ? 0 : d;
+    f->d = llmq__all_equal(d, h->cols) ? LLMQ__NULL : d;
     f->first_order = options->first_order * mean / (f->d ? 1.0f : d[0]);
     f->column = column;
     return LLMQ_OK;
@@ -4958,7 +5147,7 @@ typedef struct llmq__feeder {
     uint32_t rows, room;
     int effort;
     void (*scales)(struct llmq__feeder *a, uint32_t s, uint32_t n);    /* of a group */
-    void (*vector)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
+    void (*part)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
 #if LLMQ__ANY_TRELLIS
     llmq__weaver *fit, *feed;  /* of a group of one ring; of a column of some */
 #endif
@@ -4996,7 +5185,7 @@ LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
 {
     uint32_t r, i;
     float *y = a->e->row;
-    a->e->weight = a->f->d ? a->f->d + s : 0;
+    a->e->weight = a->f->d ? a->f->d + s : LLMQ__NULL;
     for (r = 0; r < a->rows; r++) {
         int32_t own;
         uint16_t bits;
@@ -5015,7 +5204,7 @@ LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t d
     float most = 0.0f;
     for (j = 0; j < dims && a->f->d; j++) most = a->f->d[s + j] > most ? a->f->d[s + j] : most;
     for (j = 0; j < dims; j++) {
-        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : 0, *f = a->target + (size_t)(s + j) * a->room;
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL, *f = a->target + (size_t)(s + j) * a->room;
         float root = a->f->d ? llmq__sqrt(a->f->d[s + j] / most) : 1.0f;
         for (r = 0; r < a->room; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
@@ -5057,7 +5246,7 @@ LLMQ__APART void llmq__feed_ring_scales(llmq__feeder *a, uint32_t s, uint32_t n)
 {
     llmq__weaver *fit = a->fit;
     uint32_t r, i, t, rows = fit->ring.rows;
-    fit->e->weight = a->f->d ? a->f->d + s : 0;
+    fit->e->weight = a->f->d ? a->f->d + s : LLMQ__NULL;
     for (r = 0; r < a->rows; r += rows) {
         for (t = 0; t < rows; t++)
             for (fit->exponent[t] = a->row[r + t].exponent, i = 0; i < n; i++)
@@ -5112,7 +5301,7 @@ LLMQ__APART void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
         for (v = b; v < last; v += dims) {
             dims = llmq__min(p, end - v);
             llmq__feed(a, b, v, v, v + dims);
-            a->vector(a, v, dims);
+            a->part(a, v, dims);
         }
     }
     llmq__feed(a, s, end, end, a->t->cols);
@@ -5174,12 +5363,12 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
     a->f = f;
     a->effort = effort;
     a->scales = llmq__feed_scales;
-    a->vector = llmq__feed_vector;
+    a->part = llmq__feed_vector;
     a->room = LLMQ__FED;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) { /* some rings of one size, or the last one */
         a->scales = llmq__feed_ring_scales;
-        a->vector = llmq__feed_column;
+        a->part = llmq__feed_column;
         a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
         if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
         a->fit = llmq__weaver_new(t, e, l.group, l.group, effort, purse);
@@ -5194,7 +5383,7 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
     a->target = (float *)llmq__spend(purse, t->cols, 2 * a->room * sizeof(float));
     a->x = (float *)llmq__spend(purse, t->format.p, a->room * sizeof(float));
     a->row = (llmq__fed *)llmq__spend(purse, a->room, sizeof(llmq__fed));
-    if (!made) return 0;
+    if (!made) return LLMQ__NULL;
     e->row = row, e->points = points, e->code = code;
     for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
     return made;
@@ -5202,10 +5391,10 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
 
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 {
-    llmq__purse purse = llmq__purse_of(0);
+    llmq__purse purse = llmq__purse_of(LLMQ__NULL);
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     if (!t->format.points) return llmq_encode_work_size(t);
-    (void)llmq__feeder_new(t, 0, 0, &purse);
+    (void)llmq__feeder_new(t, LLMQ__NULL, 0, &purse);
     return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
 }
 
@@ -5328,7 +5517,7 @@ LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stri
 {
     uint32_t t, place;
     if (!s || !x) return LLMQ_E_ARG;
-    if (llmq__inputs_check(x, stride, s->cols, count, 0, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    if (llmq__inputs_check(x, stride, s->cols, count, LLMQ__NULL, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     for (t = 0; t < count; t++, x += stride) {
         float height = llmq__raise_peaks(x, s->cols, s->peak);
         if (s->seen < 0xffffffffu) s->seen++;
@@ -5345,7 +5534,7 @@ LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count
 {
     uint32_t r;
     if (!rows || !peak || cols == 0) return LLMQ_E_ARG;
-    if (llmq__inputs_check(rows, stride, cols, count, 0, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    if (llmq__inputs_check(rows, stride, cols, count, LLMQ__NULL, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     for (r = 0; r < count; r++) llmq__raise_peaks(rows + r * stride, cols, peak);
     return LLMQ_OK;
 }
@@ -5393,7 +5582,7 @@ static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
         for (i = gap; i < n; i++) {
             for (c = order[i], j = i; j >= gap; j -= gap) {
                 uint32_t b = order[j - gap];
-                if (key[b] > key[c] || (key[b] == key[c] && b < c)) break;
+                if (key[b] > key[c] || (key[b] >= key[c] && b < c)) break;
                 order[j] = b;
             }
             order[j] = c;
@@ -5646,7 +5835,7 @@ LLMQ__APART llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq
                                        size_t work_size)
 {
     const llmq_kernels *k = LLMQ_KERNELS;
-    const llmq_step *step = &t->step[i], *next = 0;
+    const llmq_step *step = &t->step[i], *next = LLMQ__NULL;
     llmq_status status = LLMQ_OK;
     uint32_t n;
     for (n = i + 1; n < t->count && !next; n++)
@@ -5773,7 +5962,7 @@ LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, do
     uint32_t i;
     if (!x || !y || !slope || !error || n == 0) return LLMQ_E_ARG;
     for (i = 0; i < n; i++) xx += x[i] * x[i], xy += x[i] * y[i];
-    if (xx == 0.0) return LLMQ_E_ARG;
+    if (xx <= 0.0) return LLMQ_E_ARG;
     a = xy / xx;
     for (i = 0; i < n; i++) rest += (y[i] - a * x[i]) * (y[i] - a * x[i]);
     if (!llmq__finite(a) || !llmq__finite(rest)) return LLMQ_E_NOT_FINITE;
@@ -5911,7 +6100,7 @@ static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
             const llmq__item *x = &k->item[i];
             double v = x->loss + price * (double)x->cost;
             if (!llmq__finite(x->loss)) continue;
-            if (b == LLMQ__NONE || v < least || (v == least && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss)))) least = v, b = i;
+            if (b == LLMQ__NONE || v < least || (v <= least && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss)))) least = v, b = i;
         }
         k->base[c] = b;
         if (b == LLMQ__NONE) return ~(uint64_t)0;
@@ -5933,7 +6122,7 @@ LLMQ__APART llmq_status llmq__knapsack_price(llmq__knapsack *k)
     if (cost > k->budget || cost == ~(uint64_t)0) return LLMQ_E_LIMIT;
     while (high > 0.0) { /* halve the exponents, then the numbers */
         middle = low > 0.0 && high > 4.0 * low ? low * llmq__root(high / low) : 0.5 * (low + high);
-        if (low == 0.0 || !(middle > low && middle < high)) break;
+        if (low <= 0.0 || !(middle > low && middle < high)) break;
         if (llmq__knapsack_at(k, middle) > k->budget) low = middle;
         else high = middle;
     }
@@ -6181,7 +6370,7 @@ static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transfor
         size -= one;
     }
     if (size != 0) return LLMQ_E_CORRUPT;
-    if (llmq__transform_data(t, t->count) == 0) t->data = 0;
+    if (llmq__transform_data(t, t->count) == 0) t->data = LLMQ__NULL;
     return LLMQ_OK;
 }
 #endif
@@ -6217,7 +6406,7 @@ static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) 
 /* The entry that a tensor refers to by index + 1, if it is there and of that kind; else NULL. */
 static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind)
 {
-    if (index == 0 || index > b->count || llmq__load16(llmq__entry(b, index - 1)) != kind) return 0;
+    if (index == 0 || index > b->count || llmq__load16(llmq__entry(b, index - 1)) != kind) return LLMQ__NULL;
     return llmq__entry(b, index - 1);
 }
 
@@ -6349,7 +6538,7 @@ LLMQ__APART const uint8_t *llmq__bad_scale(const llmq_tensor *t)
             const uint8_t *scale = t->data + r * t->row_size + 2 * g;
             if (llmq__load16(scale) > 0x7f7fu) return scale;
         }
-    return 0;
+    return LLMQ__NULL;
 }
 
 LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
@@ -6362,7 +6551,7 @@ LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
     if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start)) return llmq__fail(error, LLMQ_E_CHECKSUM, start);
     for (i = 0; i < b->count; i++) {
         const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
-        const uint8_t *bad = llmq_bundle_tensor(b, name, &t) == LLMQ_OK ? llmq__bad_scale(&t) : 0;
+        const uint8_t *bad = llmq_bundle_tensor(b, name, &t) == LLMQ_OK ? llmq__bad_scale(&t) : LLMQ__NULL;
         if (bad) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(bad - b->bytes));
     }
     return LLMQ_OK;
@@ -6551,11 +6740,13 @@ LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32
     r = llmq__entry_index(entries, count, e->transform);
     if (e->transform && (r == 0 || entries[r - 1].kind != LLMQ_KIND_TRANSFORM)) return 0;
     r = llmq__entry_index(entries, count, e->grid);
-    if (e->format.id != LLMQ_FORMAT_CUSTOM) return e->grid == 0;
+    if (e->format.id != LLMQ_FORMAT_CUSTOM) return !e->grid;
     return r && entries[r - 1].kind == LLMQ_KIND_GRID
            && llmq__grid_load((const uint8_t *)entries[r - 1].data, entries[r - 1].size, &grid) == LLMQ_OK
            && grid.p == e->format.p && grid.n == e->format.n;
 }
+
+static uint32_t llmq__high(uint64_t v) { return (uint32_t)(v >> 32); }
 
 /* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
 static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset, uint8_t *b)
@@ -6567,7 +6758,7 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
     llmq__store32(b + 4, (uint32_t)name_at);
     llmq__store32(b + 8, (uint32_t)llmq__length(e->name));
     llmq__store32(b + 16, (uint32_t)(offset & 0xffffffffu));
-    llmq__store32(b + 20, (uint32_t)((uint64_t)offset >> 32));
+    llmq__store32(b + 20, llmq__high(offset));
     llmq__store32(b + 24, (uint32_t)(e->size & 0xffffffffu));
     llmq__store32(b + 28, (uint32_t)((uint64_t)e->size >> 32));
     if (e->kind == LLMQ_KIND_VALUE) llmq__store32(b + 12, e->type);
@@ -6655,7 +6846,7 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
         if (!llmq__writable(entries, count, i)) return LLMQ_E_ARG;
     names_end = llmq__names_end(entries, count);
     if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
-    o.sink = 0;
+    o.sink = LLMQ__NULL;
     o.context = context;
     o.crc = 0;
     o.stopped = 0;
@@ -6663,7 +6854,7 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     LLMQ_MEMCPY(head, llmq__magic, 8);
     llmq__store16(head + 8, LLMQ__MAJOR);
     llmq__store32(head + 16, (uint32_t)(total & 0xffffffffu));
-    llmq__store32(head + 20, (uint32_t)((uint64_t)total >> 32));
+    llmq__store32(head + 20, llmq__high(total));
     llmq__put_payloads(&o, entries, count);
     llmq__store32(head + 24, o.crc);
     llmq__store32(head + 28, count);
@@ -6703,16 +6894,24 @@ static const llmq_kernels llmq__scalar = {
     "scalar", 0,
 #if LLMQ_MAX_STEPS > 0
     llmq__signs, llmq__butterflies, llmq__paley,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
     llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products
+#else
+    LLMQ__NULL
 #endif
 };
 
@@ -6728,7 +6927,7 @@ LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 #if LLMQ_SIMD
     return llmq__simd_at(i - 1);
 #else
-    return 0;
+    return LLMQ__NULL;
 #endif
 }
 
@@ -6747,29 +6946,120 @@ LLMQ_API const llmq_kernels *llmq_kernels_best(void)
 {
     const llmq_kernels *k, *best = &llmq__scalar;
     uint32_t i, features = llmq_cpu_features();
-    for (i = 1; (k = llmq_kernels_at(i)) != 0; i++)
+    for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
         if ((k->features & ~features) == 0) best = k;
     return best;
+}
+
+/* Known answers. 16 records that overlap, so that few bytes make them: the first is at llmq__test_bytes, each of the others 4 bytes
+   behind the one before. The last 256 bytes are the int8 activation as well, and a 7th of the first 32 of those the float one. */
+/* ---- known answers: made by tests/gen/selftest.py ---- */
+static const uint8_t llmq__test_bytes[320] = {
+    203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
+    69, 60, 96, 61, 64, 60, 229, 62, 246, 60, 203, 63, 154, 61, 41, 60, 66, 62, 72, 62, 232, 62, 27, 61,
+    22, 61, 155, 62, 125, 62, 199, 63, 246, 60, 36, 63, 216, 61, 134, 60, 88, 63, 30, 62, 200, 63, 78, 191,
+    166, 189, 15, 189, 158, 62, 59, 63, 206, 188, 255, 63, 123, 60, 76, 189, 42, 190, 11, 189, 65, 60, 175, 60,
+    110, 188, 35, 61, 77, 189, 73, 62, 101, 189, 80, 62, 186, 188, 135, 60, 216, 63, 141, 63, 37, 63, 93, 63,
+    48, 60, 143, 62, 218, 80, 251, 189, 89, 23, 153, 62, 215, 176, 221, 61, 8, 52, 131, 60, 161, 130, 40, 190,
+    151, 115, 73, 61, 216, 14, 135, 190, 163, 70, 21, 188, 125, 138, 145, 189, 244, 71, 59, 188, 233, 247, 142, 60,
+    199, 65, 69, 188, 28, 179, 197, 60, 83, 139, 46, 188, 110, 189, 194, 63, 24, 61, 130, 60, 226, 105, 214, 60,
+    172, 248, 105, 11, 136, 11, 192, 237, 0, 82, 195, 168, 79, 104, 241, 39, 201, 89, 253, 121, 57, 51, 58, 181,
+    131, 12, 195, 214, 66, 162, 155, 206, 53, 7, 90, 222, 35, 223, 48, 20, 54, 131, 233, 54, 92, 246, 96, 1,
+    223, 198, 234, 161, 78, 103, 170, 36, 111, 86, 11, 22, 192, 40, 241, 229, 224, 227, 148, 0, 245, 156, 210, 191,
+    21, 196, 31, 51, 109, 195, 109, 2, 79, 82, 189, 11, 239, 221, 51, 127, 29, 184, 6, 124, 227, 213, 195, 199,
+    66, 107, 226, 17, 213, 79, 81, 181, 79, 123, 170, 35, 133, 153, 97, 74, 44, 136, 191, 168, 210, 105, 79, 46,
+    206, 16, 31, 206, 151, 82, 157, 86,
+};
+static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... */
+    0x37ed5f56u, 0x22a19e4du, 0x80b875ebu, 0x7391219cu, 0xe2196c68u, 0x5faf4884u, 0x2f4df0a1u, 0x877554aeu,
+    0x354d56aeu, 0xe3639c16u, 0x66b4b5f6u, 0xd9ea6f75u, 0x1f3d11ecu, 0xef26e1c9u, 0xb656f9edu, 0xbfae46ebu,
+    0xd6537753u, 0x354d56aeu, 0xa4fa8b29u, 0x2b3a17bbu, 0x8e0d477fu, 0x9c2cf753u, 0xf6f39c9fu, 0xa8699519u,
+    0xfc61f43du,
+};
+/* ---- end ---- */
+#define LLMQ__TEST_ROWS 16
+#define LLMQ__TEST_FLOATS 32
+
+static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) sum = (sum ^ llmq__float_bits(v[i])) * 16777619u;
+    return sum;
+}
+
+/* The float products of the first columns, and the last row. */
+LLMQ__APART uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
+{
+    float x[LLMQ__TEST_FLOATS];
+    uint32_t i;
+    for (i = 0; i < LLMQ__TEST_FLOATS; i++) x[i] = (float)((const int8_t *)llmq__test_bytes + 64)[i] / 7.0f;
+    a->x = x;
+    a->q = LLMQ__NULL;
+    a->cols = t->cols;
+    t->kernels->rows_f32(t, a, 1, 0, t->rows, y, 0);
+    sum = llmq__test_sum(sum, y, t->rows);
+    t->kernels->read_row(t, t->rows - 1, x);
+    return llmq__test_sum(sum, x, t->cols);
+}
+
+LLMQ__APART uint32_t llmq__test_rows(llmq_tensor *t)
+{
+    static const float scale[] = { 0.37f, 0.53f };
+    llmq_activation a;
+    float y[LLMQ__TEST_ROWS];
+    uint32_t sum = 1;
+    LLMQ_MEMSET(&a, 0, sizeof a);
+    a.group = 128;
+    a.scale = scale;
+    a.q = (const int8_t *)llmq__test_bytes + 64;
+    a.cols = t->cols = 256;
+    if (!llmq__is_raw(&t->format)) {
+        t->kernels->rows_i8(t, &a, 1, 0, t->rows, y, 0);
+        sum = llmq__test_sum(sum, y, t->rows);
+    }
+    t->cols = LLMQ__TEST_FLOATS;
+    return llmq__test_floats(t, &a, sum, y);
+}
+
+LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
+{
+    const uint32_t kept = LLMQ_FORMATS, one = 1;
+    uint32_t at, i = 0;
+    llmq_tensor t;
+    LLMQ_MEMSET(&t, 0, sizeof t);
+    t.rows = LLMQ__TEST_ROWS;
+    t.row_size = 4;
+    t.data = llmq__test_bytes;
+    t.kernels = llmq__kernels(k);
+    for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
+        if (!(kept & one << at)) continue;
+        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
+    }
+    return LLMQ_OK;
 }
 
 #ifdef __cplusplus
 }
 #endif
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
+#pragma GCC diagnostic pop
+#endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
 #pragma GCC pop_options
-#elif defined(__ARM_FEATURE_MVE)
-LLMQ__FLUSHING_ON
+#elif defined(__ARM_FEATURE_MVE) && defined(__clang__)
+#pragma clang attribute pop
 #endif
-#undef LLMQ__FLUSHING_ON
-#undef LLMQ__FLUSHING_OFF
 #undef LLMQ__EXACT
 #undef LLMQ__APART
+#undef LLMQ__NULL
 #undef LLMQ__HAS
 #undef LLMQ__ANY_TRELLIS
 #undef LLMQ__ANY_ZEROS
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
 #undef LLMQ__CHUNK
+#undef LLMQ__TEST_ROWS
+#undef LLMQ__TEST_FLOATS
 #undef LLMQ__UNIT
 #undef LLMQ__RINGS
 #undef LLMQ__MEMORY

@@ -1,4 +1,4 @@
-/* llmq_simd.h - v0.5.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+/* llmq_simd.h - v0.7.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
 
    DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
    else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
@@ -31,7 +31,7 @@
 #error "llmq: include llmq.h, which includes llmq_simd.h"
 #elif LLMQ__SIMD_PART == 0
 
-#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 6
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 7 || LLMQ_VERSION_PATCH != 0
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
@@ -187,14 +187,14 @@
 #define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)
 #define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
 #if defined(__GNUC__) || defined(__clang__)
-#define LLMQ__TARGET_OF(sets) __attribute__((target(sets)))
+#define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__OPTIMIZE__)
-#define LLMQ__PLAIN static inline __attribute__((always_inline, unused))
+#define LLMQ__PLAIN static inline __attribute__((__always_inline__, __unused__))
 #else /* functions of their own: compiling is twenty times as fast */
-#define LLMQ__PLAIN static inline __attribute__((unused))
+#define LLMQ__PLAIN static inline __attribute__((__unused__))
 #endif
 #define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
-#define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
+#define LLMQ__KERNEL static __attribute__((__noinline__, __unused__)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #define LLMQ__PREFETCH2(p) __builtin_prefetch((const void *)(p), 0, 2) /* only into the level-2 cache */
 #define LLMQ__ANEW(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
@@ -215,22 +215,22 @@
 #define LLMQ__PRAGMA(text)
 #endif
 #if LLMQ_NO_ENCODER
-#define LLMQ__NEAREST(isa)
+#define LLMQ__NEAREST(isa) , LLMQ__NULL
 #else
 #define LLMQ__NEAREST(isa) , llmq__nearest_##isa
 #endif
 #if LLMQ_NO_ENCODER || !LLMQ__ANY_TRELLIS
-#define LLMQ__VITERBI(isa)
+#define LLMQ__VITERBI(isa) , LLMQ__NULL
 #else
 #define LLMQ__VITERBI(isa) , llmq__viterbi_##isa
 #endif
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ__STEPS(isa) llmq__signs_##isa, llmq__butterflies_##isa, llmq__paley_##isa,
 #else
-#define LLMQ__STEPS(isa)
+#define LLMQ__STEPS(isa) LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
 #if LLMQ_NO_CALIBRATION
-#define LLMQ__PRODUCTS(isa)
+#define LLMQ__PRODUCTS(isa) , LLMQ__NULL
 #else
 #define LLMQ__PRODUCTS(isa) , llmq__add_products_##isa
 #endif
@@ -269,8 +269,7 @@ LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
     if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
 #endif
     if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
-    if (f->id != LLMQ_FORMAT_CUSTOM) return kind;
-    for (i = 0; i < f->p << f->bits; i++)
+    for (i = 0; i < f->p << f->bits; i++) /* whatever its id is: a caller may have put other points into a built-in format */
         if (f->points[i] < least) return LLMQ__KIND_OTHER;
     return kind;
 }
@@ -539,8 +538,8 @@ LLMQ__WORD llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
 }
 LLMQ__WORD __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
 {
-    const __m128i bit = _mm_set_epi32(8, 4, 2, 1);
-    __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), bit), bit);
+    const __m128i flag = _mm_set_epi32(8, 4, 2, 1);
+    __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), flag), flag);
     return _mm_xor_ps(v, _mm_castsi128_ps(_mm_slli_epi32(set, 31)));
 }
 LLMQ__WORD llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
@@ -642,7 +641,7 @@ LLMQ__WORD llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
 }
 LLMQ__WORD __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
 {
-    __m128i bit = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, bit), bit);
+    __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
     return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
 }
 LLMQ__WORD llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
@@ -723,7 +722,7 @@ LLMQ__WORD llmq__bs_ssse3 llmq__lut64_ssse3(const llmq__tab_ssse3 *t, llmq__bs_s
 }
 LLMQ__WORD llmq__bs_ssse3 llmq__whole_ssse3(llmq__bs_ssse3 v) /* max(code - 128, -127) */
 {
-    const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8(-128);
+    const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8((char)-128);
     v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
     v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
     return v;
@@ -974,9 +973,21 @@ LLMQ__WORD __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((co
 LLMQ__WORD void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 LLMQ__WORD __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 LLMQ__WORD __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+/* In each byte b where the top bit of mask is set, else a. Under -funsigned-char gcc 12 takes bytes for numbers that are never
+   negative and the intrinsic for a, so there the instruction is written out. Other intrinsics that are in use here it gets right. */
+LLMQ__WORD __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
+{
+#if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__)
+    __m256i v;
+    __asm__("vpblendvb\t{%3, %2, %1, %0|%0, %1, %2, %3}" : "=x"(v) : "x"(a), "xm"(b), "x"(mask));
+    return v;
+#else
+    return _mm256_blendv_epi8(a, b, mask);
+#endif
+}
 LLMQ__WORD __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
 {
-    return _mm256_blendv_epi8(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
+    return llmq__blend_avx2(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
 }
 LLMQ__WORD __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
 {
@@ -1015,27 +1026,27 @@ LLMQ__WORD __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i 
 /* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
 LLMQ__WORD __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
-    return _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
+    return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
 }
 LLMQ__WORD __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
     __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
-    lo = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
-    hi = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
-    return _mm256_blendv_epi8(lo, hi, _mm256_slli_epi16(v, 2));
+    lo = llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
+    hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
+    return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
 LLMQ__WORD __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
 {
-    return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8(-128));
+    return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
 LLMQ__WORD __m256i llmq__plain_avx2(__m256i v) { return v; }
 
-typedef struct llmq__as_avx2 { __m256i a, abs; } llmq__as_avx2; /* as with SSSE3 */
+typedef struct llmq__as_avx2 { __m256i a, size; } llmq__as_avx2; /* as with SSSE3 */
 LLMQ__WORD llmq__as_avx2 llmq__as_of_avx2(__m256i a)
 {
     llmq__as_avx2 v;
     v.a = a;
-    v.abs = _mm256_abs_epi8(a);
+    v.size = _mm256_abs_epi8(a);
     return v;
 }
 LLMQ__WORD llmq__as_avx2 llmq__lda_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__ldb_avx2(p)); }
@@ -1059,7 +1070,7 @@ typedef __m256i llmq__is_avx2;
 LLMQ__WORD __m256i llmq__zero_is_avx2(void) { return _mm256_setzero_si256(); }
 LLMQ__WORD __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__as_avx2 x)
 {
-    __m256i pairs = _mm256_maddubs_epi16(x.abs, _mm256_sign_epi8(w, x.a));
+    __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_sign_epi8(w, x.a));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 LLMQ__WORD __m256i llmq__bias_avx2(__m256i sum, llmq__as_avx2 x) { (void)x; return sum; }
@@ -1231,7 +1242,7 @@ LLMQ__WORD __m512i llmq__amax16_avx512(__m512i m, __m512 v)
 {
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
-LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { return (uint32_t)_mm512_reduce_max_epu32(m); }
+LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
 LLMQ__WORD void llmq__narrow16_avx512(int8_t *q, __m512 v)
 {
     __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
@@ -1566,7 +1577,7 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
     (void)upper;
     llmq__repeat(points, n, all);
     for (i = 0; i < 4; i++)
-        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8(-128));
+        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
 }
 #define LLMQ__BIG 0 /* no lookups of 256 points */
 #undef LLMQ__SIMD_PART
@@ -1602,7 +1613,7 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
     uint32_t i, k;
     for (i = 0; i < (n > 64 ? 4u : n == 4 ? 3u : 1u); i++) {
         for (k = 0; k < 64; k++) all[k] = points[(upper ? k >> 3 : n == 4 ? k >> 2 * i : 64 * i + k) & (n - 1)];
-        t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8(-128));
+        t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8((char)-128));
     }
 }
 #define LLMQ__BIG 1
@@ -1757,10 +1768,10 @@ LLMQ__WORD float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vb
 LLMQ__WORD llmq__fs_neon llmq__min16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(llmq__min4_neon); }
 LLMQ__WORD uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
 {
-    static const uint8_t bit[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
     uint16x8_t cd = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.c, y.c)), vreinterpretq_u16_u32(vcltq_f32(x.d, y.d)));
-    uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(bit));
+    uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(flag));
     m = vpaddq_u8(m, m);
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
@@ -1872,8 +1883,8 @@ LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { retu
 LLMQ__WORD llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
 LLMQ__WORD llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
 {
-    const uint8x16_t bit = vdupq_n_u8((uint8_t)(1 << at));
-    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, bit), y.a, x.a), vbslq_u8(vtstq_u8(v.b, bit), y.b, x.b));
+    const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
+    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
 LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
 {
@@ -2453,9 +2464,9 @@ static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t
 LLMQ__PLAIN uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
 
 /* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
-LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t far, int32_t sum)
+LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap, int32_t sum)
 {
-    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + far);
+    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + gap);
     uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
     sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), sum));
     return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
@@ -2644,16 +2655,24 @@ static const llmq_kernels llmq__table_dsp = {
     "dsp", LLMQ_CPU_DSP,
 #if LLMQ_MAX_STEPS > 0
     llmq__signs, llmq__butterflies, llmq__paley,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
     llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products
+#else
+    LLMQ__NULL
 #endif
 };
 #endif
@@ -2911,7 +2930,9 @@ LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
     return tame & llmq__all_tame_mve(least);
 }
 
-LLMQ__FLUSHING_ON
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #if LLMQ_MAX_STEPS > 0
 /* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
 LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
@@ -3065,7 +3086,9 @@ static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const
 }
 #endif
 
-LLMQ__FLUSHING_OFF
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
+#endif
 
 /* ---- where numbers may not be tame ---- */
 
@@ -3175,16 +3198,24 @@ static const llmq_kernels llmq__table_mve = {
     "mve", LLMQ_CPU_MVE,
 #if LLMQ_MAX_STEPS > 0
     llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
     llmq__quantize_mve, llmq__read_row_mve, llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_mve,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi, /* its costs need not be tame */
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products /* nor need its sums */
+#else
+    LLMQ__NULL
 #endif
 };
 #undef LLMQ__TAME
@@ -3262,8 +3293,8 @@ LLMQ__WORD llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
 }
 LLMQ__WORD v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
 {
-    const v128_t bit = wasm_i32x4_make(1, 2, 4, 8);
-    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), bit), bit);
+    const v128_t flag = wasm_i32x4_make(1, 2, 4, 8);
+    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), flag), flag);
     return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
 }
 LLMQ__WORD float llmq__fold16_wasm(llmq__fs_wasm v)
@@ -3362,8 +3393,8 @@ LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y)
 }
 LLMQ__WORD v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
-    const v128_t bit = wasm_i8x16_splat((int8_t)(1 << at));
-    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, bit), bit));
+    const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
+    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
 LLMQ__WORD llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
 {
@@ -4234,9 +4265,9 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #if LLMQ_SIMD_RVV
         &llmq__table_rvv,
 #endif
-        0
+        LLMQ__NULL
     };
-    return i < sizeof all / sizeof *all ? all[i] : 0;
+    return i < sizeof all / sizeof *all ? all[i] : LLMQ__NULL;
 }
 
 #ifndef LLMQ_CPU_FEATURES
@@ -4692,11 +4723,11 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
 LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
-    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), d;
+    LLMQ__V(fs) v = LLMQ__V(ld16)(x), most = LLMQ__V(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
-        for (d = far, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
-        LLMQ__V(st16)(cost, LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)));
+        for (d = most, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
+        LLMQ__V(st16)(cost, LLMQ__V(min16)(most, LLMQ__V(mul16)(d, d)));
     }
 }
 
@@ -4987,8 +5018,8 @@ LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const l
         if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
         if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : own.row[0] + at + 64);
         LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-            const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? bit + v : bit;
-            const uint32_t places[3] = { trellis < 4 ? last : bit, last, bit };
+            const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? place + v : place;
+            const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
             if (first <= column && column < end)
                 LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
         }
@@ -5001,8 +5032,8 @@ LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const l
 #define LLMQ__UNITS(trellis)                                                                                                          \
     case trellis:                                                                                                                     \
         for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__F(strands_of)(trellis, g, w, at, ahead, 0, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, LLMQ__RING_UNIT, \
-                                *e);                                                                                                  \
+            LLMQ__F(strands_of)(trellis, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0,             \
+                                LLMQ__RING_UNIT, *e);                                                                                 \
         break
 LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
                                    uint32_t end, int8_t *e)
@@ -5021,7 +5052,7 @@ LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, 
 LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
 {
     uint8_t in[32];
-    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, bit = 0, to = 0, shift = 0;
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
     LLMQ_MEMSET(top, 0, 64);
     if (all == 2 * u) { /* as it is, and shifted */
         LLMQ_MEMCPY(in, plane, u);
@@ -5031,8 +5062,8 @@ LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top
         return;
     }
     for (; m; m--) {
-        top[to] = (uint8_t)(top[to] | (plane[byte] >> bit & 1) << shift);
-        if (++byte == u) byte = 0, bit++;
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
+        if (++byte == u) byte = 0, field++;
         if (++to == all) to = 0, shift += 2;
     }
 }
@@ -5048,7 +5079,7 @@ LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, 
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     llmq__window own;
     if (m == LLMQ__RING_UNIT && k % 32 == 0) {
-        LLMQ__F(strands)(g, w, at, 0, u, k, k + n, e);
+        LLMQ__F(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
         return;
     }
     if (l->bits == 3) LLMQ__F(top_bits)(w->row[0] + at + u, m, top);
@@ -5089,7 +5120,7 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
             if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
-            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
+            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
         }
     }
 }
@@ -5189,7 +5220,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
     llmq__window w[4];
     llmq__run own = *run;
     uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), 0);
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* whole units, whatever the runs */
@@ -5365,7 +5396,7 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
         for (k = 0; k < 4 && g.trellis; k++)
-            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : 0);
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
             else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
@@ -5405,7 +5436,7 @@ LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, c
     llmq__window w;
     int8_t e[320];
     uint32_t j, end, n, group;
-    llmq__window_of(&w, t, llmq__row_number(t, row), 0);
+    llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
     for (j = group = 0; j < t->cols; group++) {
         LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
@@ -5472,7 +5503,7 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
     llmq__window w;
     int8_t e[320];
     uint32_t j, i, n;
-    llmq__window_of(&w, t, r, 0);
+    llmq__window_of(&w, t, r, LLMQ__NULL);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
@@ -5655,7 +5686,7 @@ LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, co
     llmq__run run = llmq__first_run(l, x);
     uint32_t j, n, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
-    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : 0);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, run.end - j);
@@ -5738,7 +5769,7 @@ LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *
 LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
     const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
     uint32_t i, b;
     for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
@@ -5800,7 +5831,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
 LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                     const uint8_t *const *row)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
     llmq__run run = llmq__first_run(l, x);
     __m512 total = _mm512_setzero_ps();
@@ -5922,7 +5953,7 @@ LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128
 LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
 {
     const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i bias = _mm512_setzero_si512();
     uint32_t i, k;
     for (i = 0; i < 16; i++) {
@@ -5946,7 +5977,7 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
 LLMQ__WORD void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
                                   __m512i *sum)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     uint8_t codes[8][128];
     uint32_t i, k, n;
     for (i = 0; i < count; i += n, sum += 2 * n) {
@@ -6145,7 +6176,7 @@ LLMQ__WORD __m512 LLMQ__F(zring_part)(int kind, const llmq_tensor *t, const llmq
         bias = _mm512_setzero_si512();
         for (f = 0; f < 4; f++) {
             a[f] = llmq__zlda_part(kind, x->q + j, m, f, from, to);
-            bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8(-128), a[f]);
+            bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8((char)-128), a[f]);
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         for (k = 0; k < 16; k++) {
@@ -6169,7 +6200,7 @@ typedef __m512 LLMQ__F(zpart)(const llmq_tensor *, const llmq__layout *, const l
 LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
                                const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
     const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(kind), block);
     uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
@@ -6212,7 +6243,7 @@ LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor
 LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
                                     size_t apart, __m512i *tile, __m512i *bias)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i v[2 * LLMQ__ZTALL], p[4];
     uint32_t i, f, k;
     LLMQ__UNROLL(24) for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(kind, row[i] + at, v + 2 * i);
@@ -6534,7 +6565,7 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 /* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
    taken off at the end. */
 typedef llmq__tab_avx2 LLMQ__D(tab);
-LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
+LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
 LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
 {
     llmq__tab_avx2 t = llmq__tab_of_avx2(p);
@@ -6554,7 +6585,7 @@ LLMQ__WORD __m256i LLMQ__D(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
 LLMQ__WORD void LLMQ__D(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
 LLMQ__WORD __m256i LLMQ__D(zero_is)(void) { return _mm256_setzero_si256(); }
 LLMQ__WORD __m256i LLMQ__D(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), x); }
+LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
 LLMQ__WORD __m256i LLMQ__D(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
 LLMQ__WORD __m256i LLMQ__D(dotw)(__m256i sum, __m256i w, __m256i x)
 {
@@ -6570,7 +6601,7 @@ LLMQ__WORD __m256i LLMQ__D(dot4)(__m256i sum, const int8_t *w, const int8_t *x, 
 {
     return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
 }
-LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
+LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
 LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
 LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
