@@ -641,7 +641,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
                                                              uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
 #endif
 
-/* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations. Each row is decoded
+/* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations; y is where row 0 goes, whatever r0
+   is, so that parts of the rows fill one vector. Each row is decoded
    once for up to eight activations. Raw tensors need float activations.
      int8:   y = sum over runs, in order, of  float(S) * (scale_x * scale_w),  S = sum of q * point, exact; a run is a
              longest stretch of columns in which neither scale changes.
@@ -654,11 +655,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
                                                 uint32_t r1, float *y, size_t y_stride);
 
-/* The same for one activation: y[r] for r in [r0, r1). */
+/* The same for one activation: y[r] for r in [r0, r1), y being where row 0 goes. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y);
 
 /* Transposed product: out[cols] = sum over r in [r0, r1) of weight[r] * row r of W, rows in order, in the basis of W.
-   For V caches: weight are the attention probabilities. work: llmq_transform_work_size.
+   For V caches: weight are the attention probabilities, weight[0] that of row 0, whatever r0 is. work: llmq_transform_work_size.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
                                                            float *out, void *work, size_t work_size);
@@ -699,7 +700,8 @@ typedef struct llmq_encode_options {
 /* Bytes of workspace for llmq_encode and llmq_tensor_append. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
 
-/* Encode rows [r0, r1): row r of W is w[r * stride ... + cols). data is t's memory, writable. options NULL: defaults.
+/* Encode rows [r0, r1). w: row r0 of W, the first one encoded, so that a row or a chunk of rows comes from a buffer of its own; row r is
+   w[(r - r0) * stride ... + cols). data: t's memory from row 0 on, writable, whatever r0 is. options NULL: defaults.
    work: aligned for float. Rows in different ranges may be encoded at the same time, with a workspace each. Trellises: r0 and r1 are
    where rings begin (llmq_ring_start), or t->rows, else LLMQ_E_ARG; progress is called after each ring.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (error, which may be NULL, names row and column) and
@@ -923,7 +925,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const l
                                                        const llmq_feedback_options *options, void *mem, size_t size,
                                                        llmq_error *error);
 
-/* llmq_encode with feedback: rows [r0, r1) as there. Rows in different ranges may be encoded at the same time, with a workspace
+/* llmq_encode with feedback: rows [r0, r1), w and data as there (w is row r0, data row 0). Rows in different ranges may be encoded at the same time, with a workspace
    each: the bits are the same. Raw formats are stored without feedback. Workspace: about 196 cols bytes + 8 n p; trellises 12 bytes
    a column for each of up to 512 rows.
    Formats with zeros, too, are encoded without it. progress is called after every 16 rows. Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with
@@ -3970,7 +3972,6 @@ LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, 
     llmq_status status;
     if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-    w += r0 * stride;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, 0, options, work, work_size, error);
 #endif
@@ -5254,13 +5255,13 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
                              || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
     for (r = r0; r < r1; r++)
-        if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+        if (llmq__find_not_finite(w + (r - r0) * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     if (llmq__is_raw(&t->format) || llmq__has_zeros(&t->format)) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0] && (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1))) return LLMQ_E_ARG;
-    if (t->format.taps[0] && !f->m) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w + r0 * stride, stride, f->d, options, work, work_size, error);
+    if (t->format.taps[0] && !f->m) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error);
 #endif
-    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w + r0 * stride, stride, f, options, work, work_size);
+    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */

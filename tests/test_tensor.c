@@ -975,7 +975,7 @@ static void encode(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *
     options.effort = effort;
     CHECK(need > 0 && need + 4 <= sizeof workspace);
     memset(after, 0x5a, 4);
-    CHECK_EQ(llmq_encode(t, records, r0, r1, w, stride, effort ? &options : NULL, workspace, need, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_encode(t, records, r0, r1, w + r0 * stride, stride, effort ? &options : NULL, workspace, need, NULL), LLMQ_OK);
     CHECK(after[0] == 0x5a && after[1] == 0x5a && after[2] == 0x5a && after[3] == 0x5a);
 }
 
@@ -1337,10 +1337,10 @@ static void test_not_finite_weights(void)
                 memcpy(saved, records, sizeof saved); /* as it should be */
                 memset(records, 0xee, sizeof records);
                 weights[row * 172 + col] = float_of(bad[b]);
-                CHECK_EQ(llmq_encode(&t, records, 1, 4, weights, 172, NULL, workspace, need, &error),
+                CHECK_EQ(llmq_encode(&t, records, 1, 4, weights + 172, 172, NULL, workspace, need, &error),
                          row == 0 ? LLMQ_OK : LLMQ_E_NOT_FINITE);
                 if (row) CHECK(error.row == row && error.col == col); /* row of W, not of the range */
-                if (row) CHECK_EQ(llmq_encode(&t, records, row, 4, weights, 172, NULL, workspace, need, NULL), LLMQ_E_NOT_FINITE);
+                if (row) CHECK_EQ(llmq_encode(&t, records, row, 4, weights + row * 172, 172, NULL, workspace, need, NULL), LLMQ_E_NOT_FINITE);
                 memset(records, 0xee, sizeof records);
                 CHECK_EQ(llmq_encode(&t, records, 0, 4, weights, 172, NULL, workspace, need, &error), LLMQ_E_NOT_FINITE);
                 CHECK_EQ(error.status, LLMQ_E_NOT_FINITE);
@@ -1515,12 +1515,12 @@ static void test_progress(void)
     memcpy(saved, records, 6 * t.row_size);
     memset(&log, 0, sizeof log);
     log.total = 5;
-    CHECK_EQ(llmq_encode(&t, records, 1, 6, weights, 100, &options, workspace, need, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_encode(&t, records, 1, 6, weights + 100, 100, &options, workspace, need, NULL), LLMQ_OK);
     CHECK(log.calls == 5 && !log.wrong);
     log.calls = 0;
     log.stop_at = 2;
     memset(records, 0xee, sizeof records);
-    CHECK_EQ(llmq_encode(&t, records, 1, 6, weights, 100, &options, workspace, need, NULL), LLMQ_E_STOPPED);
+    CHECK_EQ(llmq_encode(&t, records, 1, 6, weights + 100, 100, &options, workspace, need, NULL), LLMQ_E_STOPPED);
     CHECK(log.calls == 2 && !log.wrong);
     CHECK(memcmp(saved + t.row_size, records + t.row_size, 2 * t.row_size) == 0);
     for (j = 0; j < 3 * t.row_size; j++)
