@@ -407,8 +407,8 @@ typedef struct llmq_transform {
 /* Bytes of a step's data; 0 if it has none or its block or arg is impossible. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 
-/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, entries of
-   rotations finite? A bundle's are, after llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply
+/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, rows of
+   rotations of length 1 (squared within 1/16; that they are orthogonal is not looked at)? A bundle's are, after llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply
    does not look. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
 
@@ -524,8 +524,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
 /* Built-in format by name; group as above (ignored by raw formats). Errors: LLMQ_E_NOT_FOUND, LLMQ_E_ARG (group). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group);
 
-/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first, followed by
-   copies of any of them up to 2^ceil(log2 n) points (so that every code has a point). Errors: LLMQ_E_ARG. */
+/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first (else LLMQ_E_ARG), followed by
+   any others up to 2^ceil(log2 n) points, so that every code has a point; the encoder uses none of these. unit: 2^-100 ... 2^100.
+   Errors: LLMQ_E_ARG. Cost: linear in n. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
                                                        uint32_t group);
 
@@ -1182,7 +1183,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const 
 typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
 
 /* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, and those of the transform's steps. */
+   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
+   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
 #if LLMQ_MAX_STEPS > 0
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
 #endif
@@ -1192,8 +1194,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *
 LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
 
 /* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
-   (for the checksum, then to be sent). Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
-   transform or grid that is not among the entries, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
+   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
+   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
+   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
 
 /* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
@@ -1760,11 +1763,21 @@ LLMQ__APART int llmq__is_permutation(const uint8_t *b, uint32_t n)
 
 static int llmq__step_data_ok(const llmq_step *step, const uint8_t *b)
 {
-    size_t n = llmq_step_data_size(step), i;
+    LLMQ__EXACT
+    size_t n = llmq_step_data_size(step) / 4, i;
+    float sum = 0.0f, v;
     if (step->kind == LLMQ_STEP_PERMUTE) return llmq__is_permutation(b, step->arg);
-    for (i = 0; i < n; i += 4) {
-        uint32_t u = llmq__load32(b + i), e = u >> 23;
-        if (step->kind == LLMQ_STEP_SMOOTH ? e < 1 || e > 254 : (e & 255) == 255) return 0; /* a sign is in e too */
+    for (i = 0; i < n; i++, b += 4) {
+        uint32_t e = llmq__load32(b) >> 23; /* with the sign */
+        if (step->kind == LLMQ_STEP_SMOOTH) {
+            if (e < 1 || e > 254) return 0;
+            continue;
+        }
+        v = llmq__load_float(b);
+        sum += v * v;
+        if ((i + 1) % step->block) continue;
+        if (!(sum >= 0.9375f && sum <= 1.0625f)) return 0;
+        sum = 0.0f;
     }
     return 1;
 }
@@ -2325,7 +2338,7 @@ static int llmq__format_ok(const llmq_format *f)
 {
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
     if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
-    if (!(f->unit > 0.0f && f->unit <= 3.4e38f) || !llmq__group_ok(f->group)) return 0;
+    if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0])
         return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f)
                && (f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3]) >> (LLMQ__MEMORY + 1) == 0;
@@ -2373,10 +2386,11 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
     return LLMQ_E_NOT_FOUND;
 }
 
-LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+/* A custom format, but for the order of its points. */
+static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
 {
     llmq_format g;
-    if (!f || !points || n < 2 || n > 65536u) return LLMQ_E_ARG;
+    if (!points || n < 2 || n > 65536u) return LLMQ_E_ARG;
     g.name = "custom";
     g.points = points;
     g.unit = unit;
@@ -2388,6 +2402,24 @@ LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, 
     g.zeros = 0;
     LLMQ_MEMSET(g.taps, 0, sizeof g.taps);
     if (!llmq__format_ok(&g)) return LLMQ_E_ARG;
+    *f = g;
+    return LLMQ_OK;
+}
+
+/* Are the first n points sorted by their first coordinate, as the search for the nearest takes for granted? */
+static int llmq__points_sorted(const llmq_format *f)
+{
+    uint32_t i;
+    for (i = 1; i < f->n; i++)
+        if (f->points[(size_t)i * f->p] < f->points[(size_t)(i - 1) * f->p]) return 0;
+    return 1;
+}
+
+LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+{
+    llmq_format g;
+    llmq_status status = f ? llmq__format_of(&g, p, n, points, unit, group) : LLMQ_E_ARG;
+    if (status != LLMQ_OK || !llmq__points_sorted(&g)) return LLMQ_E_ARG;
     *f = g;
     return LLMQ_OK;
 }
@@ -6202,79 +6234,109 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
 #endif
 }
 
-/* The grid of a payload: u32 p, u32 n, f32 unit, points. */
+/* The grid of a payload: u32 p, u32 n, f32 unit, points, whose order is not looked at. */
 static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
 {
     uint32_t p, n;
     if (size < 12) return LLMQ_E_CORRUPT;
     p = llmq__load32(b);
     n = llmq__load32(b + 4);
-    if (llmq_format_custom(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
+    if (llmq__format_of(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
     return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
+}
+
+/* What an entry holds and what it refers to, whether it is in a bundle or on its way into one. */
+typedef struct llmq__content {
+    uint32_t kind, flags;
+    uint32_t type;           /* of a value; of a tensor: the id of its format */
+    uint32_t rows, cols, group;
+    int has_steps, has_grid; /* it names a transform, a grid */
+    const uint8_t *data, *steps, *grid; /* payloads: its own, and those of the entries that it names, NULL if there is none of that kind */
+    size_t size, steps_size, grid_size;
+} llmq__content;
+
+/* Format of a tensor; the payload of its grid may not have been checked yet. */
+static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
+{
+    uint32_t i;
+    llmq_status status = LLMQ_E_CORRUPT;
+    if (!llmq__group_ok(c->group)) return LLMQ_E_CORRUPT;
+    if (c->type == LLMQ_FORMAT_CUSTOM) {
+        if (c->grid) status = llmq__grid_load(c->grid, c->grid_size, f);
+    } else {
+        for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != c->type; i++) {}
+        if (status == LLMQ_OK && c->has_grid) status = LLMQ_E_CORRUPT;
+        if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
+    }
+    if (status == LLMQ_OK && f->points) f->group = c->group;
+    else if (status == LLMQ_OK && c->group != 0) status = LLMQ_E_CORRUPT;
+    return status;
+}
+
+/* Transform of a tensor, likewise. */
+static llmq_status llmq__content_transform(const llmq__content *c, llmq_transform *t)
+{
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (!c->has_steps) return LLMQ_OK;
+    return c->steps ? llmq__transform_load(c->steps, c->steps_size, t) : LLMQ_E_CORRUPT;
+}
+
+/* Is an entry right? The one answer of reader and writer; names and places are not looked at here. */
+LLMQ__APART llmq_status llmq__content_check(const llmq__content *c)
+{
+    llmq_transform t;
+    llmq_format f;
+    llmq_status status;
+    switch (c->kind) {
+    case LLMQ_KIND_TENSOR:
+        if ((status = llmq__content_format(c, &f)) != LLMQ_OK) return status;
+        if ((status = llmq__content_transform(c, &t)) != LLMQ_OK) return status;
+        if (llmq__transform_check(&t, c->cols) != LLMQ_OK) return LLMQ_E_CORRUPT;
+        return c->size != 0 && c->size == llmq_tensor_size(&f, c->rows, c->cols) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_TRANSFORM:
+        if ((status = llmq__transform_load(c->data, c->size, &t)) != LLMQ_OK) return status;
+        return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_GRID:
+        if ((status = llmq__grid_load(c->data, c->size, &f)) != LLMQ_OK) return status;
+        return llmq__points_sorted(&f) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_VALUE:
+        return c->type <= LLMQ_VALUE_TEXT || (c->type <= LLMQ_VALUE_F32 && c->size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    default:
+        return c->flags & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
+    }
 }
 
 static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) { return b->bytes + llmq__load_size(entry + 16); }
 
-/* The entry that a tensor refers to by index + 1, if it is there and of that kind; else NULL. */
-static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind)
+/* The payload of the entry that a tensor refers to by index + 1, and its size; NULL if it is not there or of another kind. */
+static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind, size_t *size)
 {
-    if (index == 0 || index > b->count || llmq__load16(llmq__entry(b, index - 1)) != kind) return 0;
-    return llmq__entry(b, index - 1);
+    const uint8_t *entry;
+    if (index == 0 || index > b->count) return 0;
+    entry = llmq__entry(b, index - 1);
+    if (llmq__load16(entry) != kind) return 0;
+    *size = llmq__load_size(entry + 24);
+    return llmq__payload(b, entry);
 }
 
-/* Format and transform of a tensor's entry; the payloads they come from may not have been checked yet. */
-static llmq_status llmq__tensor_format(const llmq_bundle *b, const uint8_t *entry, llmq_format *f)
+/* Of an entry whose place and size are known to be good. */
+static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *entry)
 {
-    uint32_t id = llmq__load32(entry + 12), grid = llmq__load32(entry + 48), group = llmq__load32(entry + 40), i;
-    llmq_status status = LLMQ_E_CORRUPT;
-    if (!llmq__group_ok(group)) return LLMQ_E_CORRUPT;
-    if (id == LLMQ_FORMAT_CUSTOM) {
-        const uint8_t *g = llmq__referred(b, grid, LLMQ_KIND_GRID);
-        if (g) status = llmq__grid_load(llmq__payload(b, g), llmq__load_size(g + 24), f);
-    } else {
-        for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != id; i++) {}
-        if (status == LLMQ_OK && grid != 0) status = LLMQ_E_CORRUPT;
-        if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
-    }
-    if (status == LLMQ_OK && f->points) f->group = group;
-    else if (status == LLMQ_OK && group != 0) status = LLMQ_E_CORRUPT;
-    return status;
-}
-
-static llmq_status llmq__tensor_transform(const llmq_bundle *b, const uint8_t *entry, llmq_transform *t)
-{
-    uint32_t index = llmq__load32(entry + 44);
-    const uint8_t *e = llmq__referred(b, index, LLMQ_KIND_TRANSFORM);
-    LLMQ_MEMSET(t, 0, sizeof *t);
-    if (index == 0) return LLMQ_OK;
-    return e ? llmq__transform_load(llmq__payload(b, e), llmq__load_size(e + 24), t) : LLMQ_E_CORRUPT;
-}
-
-/* What is particular to the kind of an entry whose place and size are known to be good. */
-LLMQ__APART llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
-{
-    const uint8_t *data = llmq__payload(b, entry);
-    size_t size = llmq__load_size(entry + 24);
-    uint32_t kind = llmq__load16(entry), type = llmq__load32(entry + 12);
-    llmq_transform t;
-    llmq_format f;
-    llmq_status status;
-    switch (kind) {
-    case LLMQ_KIND_TENSOR:
-        if ((status = llmq__tensor_format(b, entry, &f)) != LLMQ_OK) return status;
-        if ((status = llmq__tensor_transform(b, entry, &t)) != LLMQ_OK) return status;
-        if (llmq__transform_check(&t, llmq__load32(entry + 36)) != LLMQ_OK) return LLMQ_E_CORRUPT;
-        return size != 0 && size == llmq_tensor_size(&f, llmq__load32(entry + 32), llmq__load32(entry + 36)) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    case LLMQ_KIND_TRANSFORM:
-        if ((status = llmq__transform_load(data, size, &t)) != LLMQ_OK) return status;
-        return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    case LLMQ_KIND_GRID:
-        return llmq__grid_load(data, size, &f);
-    case LLMQ_KIND_VALUE:
-        return type <= LLMQ_VALUE_TEXT || (type <= LLMQ_VALUE_F32 && size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    default:
-        return llmq__load16(entry + 2) & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
-    }
+    llmq__content c;
+    LLMQ_MEMSET(&c, 0, sizeof c);
+    c.kind = llmq__load16(entry);
+    c.flags = llmq__load16(entry + 2);
+    c.type = llmq__load32(entry + 12);
+    c.data = llmq__payload(b, entry);
+    c.size = llmq__load_size(entry + 24);
+    c.rows = llmq__load32(entry + 32);
+    c.cols = llmq__load32(entry + 36);
+    c.group = llmq__load32(entry + 40);
+    c.has_steps = llmq__load32(entry + 44) != 0;
+    c.has_grid = llmq__load32(entry + 48) != 0;
+    c.steps = llmq__referred(b, llmq__load32(entry + 44), LLMQ_KIND_TRANSFORM, &c.steps_size);
+    c.grid = llmq__referred(b, llmq__load32(entry + 48), LLMQ_KIND_GRID, &c.grid_size);
+    return c;
 }
 
 /* Is a name of these bytes allowed? */
@@ -6327,7 +6389,8 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     for (i = 0; i < b.count; i++)
         if (!llmq__entry_ok(&b, i, names, &end)) return llmq__fail(error, LLMQ_E_CORRUPT, 64 + (size_t)i * 64);
     for (i = 0; i < b.count; i++) { /* second, because tensors look into other entries */
-        llmq_status status = llmq__check_kind(&b, llmq__entry(&b, i));
+        llmq__content c = llmq__content_read(&b, llmq__entry(&b, i));
+        llmq_status status = llmq__content_check(&c);
         if (status != LLMQ_OK) return llmq__fail(error, status, 64 + (size_t)i * 64);
     }
     *bundle = b;
@@ -6373,6 +6436,7 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
 {
     const uint8_t *e, *names;
     uint32_t transform, grid;
+    llmq__content c;
     if (!b || !out || i >= b->count) return LLMQ_E_ARG;
     e = llmq__entry(b, i);
     names = llmq__entry(b, b->count);
@@ -6390,7 +6454,8 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
     grid = llmq__load32(e + 48);
     if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
     if (grid) out->grid = (const char *)names + llmq__load32(llmq__entry(b, grid - 1) + 4);
-    return llmq__tensor_format(b, e, &out->format);
+    c = llmq__content_read(b, e);
+    return llmq__content_format(&c, &out->format);
 }
 
 LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index)
@@ -6412,21 +6477,21 @@ LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, ui
 
 LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
 {
-    const uint8_t *e;
+    llmq__content c;
     llmq_status status;
     uint32_t i;
     if (!t) return LLMQ_E_ARG;
     if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
-    e = llmq__entry(b, i);
-    if (llmq__load16(e) != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
+    c = llmq__content_read(b, llmq__entry(b, i));
+    if (c.kind != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
     LLMQ_MEMSET(t, 0, sizeof *t);
-    t->rows = llmq__load32(e + 32);
-    t->cols = llmq__load32(e + 36);
-    t->data = llmq__payload(b, e);
-    if (llmq__tensor_format(b, e, &t->format) != LLMQ_OK) return LLMQ_E_CORRUPT; /* open has seen that these do not fail */
+    status = llmq__content_format(&c, &t->format); /* open has seen that neither this nor the transform fails */
+    t->rows = c.rows;
+    t->cols = c.cols;
+    t->data = c.data;
     t->row_size = llmq_row_size(&t->format, t->cols);
     t->kernels = LLMQ_KERNELS;
-    return llmq__tensor_transform(b, e, &t->transform);
+    return status == LLMQ_OK ? llmq__content_transform(&c, &t->transform) : status;
 }
 
 LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
@@ -6463,6 +6528,7 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
     llmq_status status;
     if (!t || !out || !size) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status;
+    if (!llmq__transform_data_ok(t)) return LLMQ_E_ARG;
     head = 4 + 8 * (size_t)t->count;
     n = llmq__transform_data(t, t->count);
     if (*size < head || *size - head < n) return LLMQ_E_WORKSPACE;
@@ -6482,7 +6548,7 @@ LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *si
 {
     uint8_t *b = (uint8_t *)out;
     size_t need;
-    if (!f || !out || !size || !llmq__format_ok(f) || !f->points) return LLMQ_E_ARG;
+    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f)) return LLMQ_E_ARG;
     need = 12 + ((size_t)f->p << f->bits);
     if (*size < need) return LLMQ_E_WORKSPACE;
     *size = need;
@@ -6535,27 +6601,73 @@ static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, con
     return 0;
 }
 
+/* The payload of the entry of that name, and its size; NULL if it is not there or of another kind. */
+static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind, size_t *size)
+{
+    uint32_t index = llmq__entry_index(entries, count, name);
+    if (index == 0 || entries[index - 1].kind != kind) return 0;
+    *size = entries[index - 1].size;
+    return (const uint8_t *)entries[index - 1].data;
+}
+
+/* The content of entry i as its reader will see it. */
+static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t count, uint32_t i)
+{
+    const llmq_entry *e = &entries[i];
+    llmq__content c;
+    LLMQ_MEMSET(&c, 0, sizeof c);
+    c.kind = e->kind;
+    c.flags = 1;
+    c.type = e->kind == LLMQ_KIND_TENSOR ? e->format.id : e->type;
+    c.data = (const uint8_t *)e->data;
+    c.size = e->data ? e->size : 0;
+    c.rows = e->rows;
+    c.cols = e->cols;
+    c.group = e->format.points ? e->format.group : 0;
+    c.has_steps = e->transform != 0;
+    c.has_grid = e->grid != 0;
+    c.steps = llmq__named(entries, count, e->transform, LLMQ_KIND_TRANSFORM, &c.steps_size);
+    c.grid = llmq__named(entries, count, e->grid, LLMQ_KIND_GRID, &c.grid_size);
+    return c;
+}
+
+/* Do records of these formats, both in order, mean the same? */
+static int llmq__format_same(const llmq_format *a, const llmq_format *b)
+{
+    size_t i;
+    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zeros != b->zeros || !a->points != !b->points) return 0;
+    if (!a->points) return 1;
+    if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
+    for (i = 0; i < 4; i++)
+        if (a->taps[i] != b->taps[i]) return 0;
+    for (i = 0; i < (size_t)llmq__table(a) * a->p; i++)
+        if (a->points[i] != b->points[i]) return 0;
+    return 1;
+}
+
+/* Will a tensor's reader take its records, which are right, for what its writer does, and find no scale among them that verify refuses? */
+LLMQ__APART int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
+{
+    llmq_tensor t;
+    LLMQ_MEMSET(&t, 0, sizeof t);
+    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f)) return 0;
+    t.rows = c->rows;
+    t.cols = c->cols;
+    t.data = c->data;
+    t.row_size = llmq_row_size(f, c->cols);
+    return !llmq__bad_scale(&t);
+}
+
 /* Is entry i fit to be written? */
 LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
-    const uint8_t *data = (const uint8_t *)e->data;
-    uint32_t r;
-    llmq_transform transform;
-    llmq_format grid;
+    llmq__content c;
     if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
-    if (e->kind == LLMQ_KIND_VALUE) return e->type <= LLMQ_VALUE_TEXT || (e->type <= LLMQ_VALUE_F32 && e->size == 4);
-    if (e->kind == LLMQ_KIND_TRANSFORM) return e->size && llmq__transform_load(data, e->size, &transform) == LLMQ_OK && llmq__transform_data_ok(&transform);
-    if (e->kind == LLMQ_KIND_GRID) return e->size && llmq__grid_load(data, e->size, &grid) == LLMQ_OK;
-    if (e->size == 0 || e->size != llmq_tensor_size(&e->format, e->rows, e->cols)) return 0;
-    r = llmq__entry_index(entries, count, e->transform);
-    if (e->transform && (r == 0 || entries[r - 1].kind != LLMQ_KIND_TRANSFORM)) return 0;
-    r = llmq__entry_index(entries, count, e->grid);
-    if (e->format.id != LLMQ_FORMAT_CUSTOM) return e->grid == 0;
-    return r && entries[r - 1].kind == LLMQ_KIND_GRID
-           && llmq__grid_load((const uint8_t *)entries[r - 1].data, entries[r - 1].size, &grid) == LLMQ_OK
-           && grid.p == e->format.p && grid.n == e->format.n;
+    c = llmq__content_written(entries, count, i);
+    if (llmq__content_check(&c) != LLMQ_OK) return 0;
+    return e->kind != LLMQ_KIND_TENSOR || llmq__tensor_same(&c, &e->format);
 }
 
 /* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
