@@ -672,8 +672,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
        gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>      (least squares: |x - scale c|^2 = |x|^2 - gain)
    the best of which is rounded to bfloat16, after which the codes are chosen once more for the scale as stored.
    An all-zero group has scale 0. Scales below 2^-126 become 0, those over the largest bfloat16 become that; numbers 2^126
-   times smaller than the largest of their row become 0. Raw rows are transformed as they are, and near the largest float
-   a rotation makes them overflow.
+   times smaller than the largest of their row become 0. Raw rows are transformed as they are; a number that then, or in the
+   format, is infinite is LLMQ_E_NOT_FINITE (for binary16 from 65520 on).
    Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
    group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
    Formats with zeros: low = min(0, min x), high = max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8 254
@@ -754,18 +754,21 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
    starts at row 0 counts the weight. However tokens are cut into calls, and rows into ranges, the bits are the same.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input, or a weight that is not finite or negative (error, which may
    be NULL, names token and column; column cols is the weight): nothing was added then. Before a transform, too, numbers above
-   2^60 count as that, so that it cannot overflow.
+   2^60 count as that, and between its steps those above 2^100, so that it cannot overflow. A sum that does (256 tokens of 2^60) is
+   infinite, which llmq_feedback_init reports.
    Cost: about r1^2 / 2 - r0^2 / 2 multiply-adds a token. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
                                                      uint32_t count, const float *weight, void *work, size_t work_size,
                                                      llmq_error *error);
 
 /* H += other, entry by entry: sums over parts of a text, made anywhere. The same parts merged in the same order give the same
-   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS. */
+   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS; LLMQ_E_NOT_FINITE for a sum that is not finite: *h is
+   then as it was. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other);
 
 /* Change the basis of a full H that has none: H <- T H T^T, so that one file of sums serves any choice of transform.
-   Errors: LLMQ_E_ARG (a diagonal, or a transform it already has), LLMQ_E_WORKSPACE, and those of the transform's steps.
+   Errors: LLMQ_E_ARG (a diagonal, or a transform it already has), LLMQ_E_WORKSPACE, and those of the transform's steps;
+   LLMQ_E_NOT_FINITE for a result that is not finite. H is then as it was.
    Cost: 2 cols transforms; workspace 4 cols^2 bytes and that of a transform. */
 LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size);
@@ -1029,7 +1032,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t
 /* x <- T x done to what computes x: rows[cols][n], row j every stride numbers; n = 1 for the gains of a norm. Steps of other kinds than
    `kinds` are passed over: in x = silu(g) * u the rows of g take permutations only, those of u both. work: 8 cols bytes, aligned
    for float. Errors: LLMQ_E_ARG (also a step that is neither SMOOTH nor PERMUTE), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT and
-   LLMQ_E_UNSUPPORTED as llmq_transform_apply. */
+   LLMQ_E_UNSUPPORTED as llmq_transform_apply; LLMQ_E_NOT_FINITE for a number that is not finite, before or after. The rows are then as
+   they were. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
                                                         uint32_t n, void *work, size_t work_size);
 
@@ -1051,7 +1055,7 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #if !LLMQ_NO_CALIBRATION
 /* w[i] += t |w| / sqrt(n) * N(0,1): an error of t^2 = |w' - w|^2 / |w|^2 (on average) that has no direction, for measuring alpha: what a
    layer's error of a known size costs. The same seed gives the same numbers everywhere. Errors: LLMQ_E_ARG (also: t not from 0
-   to 1), LLMQ_E_NOT_FINITE (w, which is then untouched). */
+   to 1), LLMQ_E_NOT_FINITE (w, or what would become of it; it is then untouched). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed);
 
 /* Least squares through the origin, as [R1] fits alpha: slope = sum x y / sum x^2 of n pairs (t^2, increase of the loss), and its
@@ -3443,7 +3447,8 @@ static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n,
 
 /* How a group is cut into steps. */
 typedef struct llmq__steps {
-    float scale, inverse;
+    float scale, inverse, up;   /* the scale is scale / up, up a power of two: what is stored of a tiny clip is normal */
+    int32_t down;               /* up = 2^down */
     int32_t zero, first, last;  /* codes */
 } llmq__steps;
 
@@ -3453,6 +3458,9 @@ static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float 
     uint16_t bits;
     s.first = f->bits == 8;
     s.last = ((int32_t)1 << f->bits) - 1;
+    s.down = clip < 5.42101086e-20f ? 64 : 0; /* 2^-64 */
+    s.up = s.down ? 1.84467441e19f : 1.0f;
+    clip *= s.up;
     bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
     s.scale = llmq_bf16_to_f32(bits);
     s.inverse = 1.0f / s.scale;
@@ -3463,7 +3471,8 @@ static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float 
 
 static int32_t llmq__step_code(const llmq__steps *s, float x)
 {
-    int32_t c = s->zero + llmq__round(x * s->inverse);
+    float y = x * s->inverse * s->up;
+    int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y); /* 2^20: a tiny clip makes it any size */
     return c < s->first ? s->first : c > s->last ? s->last : c;
 }
 
@@ -3502,7 +3511,7 @@ LLMQ__APART uint16_t llmq__encode_steps(const llmq__encoder *e, float *x, uint32
     }
     for (j = 0; j < n; j++) e->code[j] = (uint16_t)llmq__step_code(&best, x[j]);
     *zero = (uint8_t)best.zero;
-    return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own);
+    return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
 }
 
 /* OR codes first ... first + n - 1 into a zeroed row: a plane at a time, in runs that stay in one unit (with pairs in one half of it), and
@@ -3528,6 +3537,50 @@ static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first
     }
 }
 
+#if LLMQ_MAX_STEPS > 0
+/* The exponent of the largest product of a row with the d of a step, or one less; 0 for a row of zeros. */
+static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
+{
+    uint32_t j, most = 0, bits, e;
+    for (j = 0; j < n; j++, d += 4) {
+        bits = llmq__float_bits(x[j]) & 0x7fffffffu;
+        e = (bits >> 23) + (llmq__load32(d) >> 23);
+        if (bits && e > most) most = e;
+    }
+    return most ? (int32_t)most - 254 : 0;
+}
+#endif
+
+/* A row of W, normalised (x times 2^*exponent), into the basis of t. A step that smooths may make a row very large or small, whose sums
+   would overflow or whose numbers be 0: before it powers of two then go from x into the exponent, or the other way. */
+LLMQ__APART llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work, size_t work_size)
+{
+#if LLMQ_MAX_STEPS > 0
+    const llmq_transform *to = &t->transform;
+    uint32_t i, j;
+    int moved = 0;
+    llmq_status status = llmq__transform_check(to, t->cols);
+    if (status == LLMQ_OK) status = llmq__transform_work_check(to, t->cols, work, work_size);
+    for (i = 0; i < to->count && status == LLMQ_OK; i++) {
+        int32_t height = 0;
+        if (moved) *exponent += llmq__normalise(x, t->cols, x);
+        if (to->step[i].kind == LLMQ_STEP_SMOOTH) height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
+        if (height > 32 || height < -32) {
+            float down = llmq__bits_float((uint32_t)(127 - height / 2) << 23);
+            for (j = 0; j < t->cols; j++) x[j] *= down;
+            *exponent += height / 2;
+            moved = 1;
+        }
+        status = llmq__step_apply(to, i, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, llmq__kernels(t->kernels));
+    }
+    if (moved && status == LLMQ_OK) *exponent += llmq__normalise(x, t->cols, x);
+    return status;
+#else
+    (void)x, (void)exponent;
+    return llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, t->kernels);
+#endif
+}
+
 static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
 {
     uint32_t i, half = f->id == LLMQ__ID_F16;
@@ -3537,22 +3590,48 @@ static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, ui
     }
 }
 
-LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, const float *w, int effort, uint8_t *row, void *work,
-                                    size_t work_size)
+static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
+{
+    if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
+    return LLMQ_E_NOT_FINITE;
+}
+
+static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
+{
+    uint32_t j;
+    for (j = 0; j < cols; j++)
+        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) return llmq__not_finite(row, j, error);
+    return LLMQ_OK;
+}
+
+/* Row r of W, of a raw format, already in the basis of t. */
+static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r, llmq_error *error)
+{
+    /* from here on a number rounds to infinity: 65520, half-way to 2^16; half-way to 2^128 for the 8 bits of bfloat16 */
+    const uint32_t limit = f->bits == 32 ? 0x7f800000u : f->id == LLMQ__ID_F16 ? 0x477ff000u : 0x7f7f8000u;
+    uint32_t j;
+    for (j = 0; j < n; j++)
+        if ((llmq__float_bits(x[j]) & 0x7fffffffu) >= limit) return llmq__not_finite(r, j, error);
+    llmq__store_raw(f, x, n, out);
+    return LLMQ_OK;
+}
+
+/* Row r of W, which is at w, to the record at row. */
+LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w, int effort, uint8_t *row,
+                                         void *work, size_t work_size, llmq_error *error)
 {
     const llmq_format *f = e->format;
     uint32_t j, n, k, first = 0;
     int32_t exponent = 0;
     uint16_t scale;
     llmq_status status;
-    if (!llmq__is_raw(f)) exponent = llmq__normalise(w, t->cols, e->row);
-    else LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
-    status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
-    if (status != LLMQ_OK) return status;
     if (llmq__is_raw(f)) {
-        llmq__store_raw(f, e->row, t->cols, row);
-        return LLMQ_OK;
+        LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
+        status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
+        return status == LLMQ_OK ? llmq__encode_raw(f, e->row, t->cols, row, r, error) : status;
     }
+    exponent = llmq__normalise(w, t->cols, e->row);
+    if ((status = llmq__row_to_basis(t, e->row, &exponent, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(row, 0, t->row_size);
     for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
         n = llmq__min(e->layout.group, t->cols - j);
@@ -3562,17 +3641,6 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
         llmq__store16(row + 2 * k, scale);
         llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
     }
-    return LLMQ_OK;
-}
-
-static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
-{
-    uint32_t j;
-    for (j = 0; j < cols; j++)
-        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) {
-            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = j;
-            return LLMQ_E_NOT_FINITE;
-        }
     return LLMQ_OK;
 }
 
@@ -3901,8 +3969,7 @@ LLMQ__APART llmq_status llmq__weave_ring(llmq__weaver *a, const llmq_tensor *t, 
     for (r = 0; r < a->ring.rows; r++, w += stride) {
         float *x = a->x + (size_t)r * t->cols;
         a->exponent[r] = llmq__normalise(w, t->cols, x);
-        status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, t->kernels);
-        if (status != LLMQ_OK) return status;
+        if ((status = llmq__row_to_basis(t, x, &a->exponent[r], work, work_size)) != LLMQ_OK) return status;
     }
     LLMQ_MEMSET(out, 0, a->ring.rows * t->row_size);
     for (j = 0; j < t->cols; j += n) {
@@ -3982,7 +4049,7 @@ LLMQ__APART llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, ui
     work_size -= (size_t)((char *)e.code - (char *)work);
     for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
         if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
-        if ((status = llmq__encode_row(&e, t, w, effort, out, e.code, work_size)) != LLMQ_OK) return status;
+        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, work_size, error)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
@@ -4156,11 +4223,19 @@ static float llmq__short(float x)
     return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & ~(uint32_t)0xfffu));
 }
 
-/* x, or 2^60 with its sign if it is larger. */
-static float llmq__clamp(float x)
+/* x, or `most` with its sign if it is larger. */
+static float llmq__clamp(float x, float most) { return x > most ? most : x < -most ? -most : x; }
+
+/* T x in place, for finite numbers. No step can make them infinite, nor a sum of them: before each they are clamped. */
+static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
 {
-    const float most = 1.15292150e18f;
-    return x > most ? most : x < -most ? -most : x;
+    llmq_status status = LLMQ_OK;
+    uint32_t i, j;
+    for (i = 0; i < h->transform.count && status == LLMQ_OK; i++) {
+        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f); /* 2^100, 2^60 */
+        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size, llmq__kernels(h->kernels));
+    }
+    return status;
 }
 
 static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
@@ -4274,9 +4349,8 @@ LLMQ__APART llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uin
     llmq_status status;
     uint32_t t, j;
     for (t = 0; t < count; t++, x += stride) {
-        for (j = 0; j < h->cols; j++) row[j] = h->transform.count ? llmq__clamp(x[j]) : x[j];
-        status = llmq_transform_apply(&h->transform, LLMQ_TO_ACTIVATION, row, h->cols, end, rest, h->kernels);
-        if (status != LLMQ_OK) return status;
+        LLMQ_MEMCPY(row, x, h->cols * sizeof(float));
+        if ((status = llmq__to_hessian(h, row, end, rest)) != LLMQ_OK) return status;
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
         for (j = h->full ? 0 : r0; j < r1; j++) {
             v = llmq__short(row[j] * root);
@@ -4296,6 +4370,7 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
     uint32_t t, n;
     if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__transform_check(&h->transform, h->cols)) != LLMQ_OK) return status;
     if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
     for (t = 0; t < count; t += n) {
         n = llmq__min(LLMQ__TOKENS, count - t);
@@ -4316,6 +4391,8 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_BASIS;
     n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
+    for (i = 0; i < n; i++)
+        if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
     for (i = 0; i < n; i++) h->h[i] += other->h[i];
     h->weight += other->weight;
     h->squares += other->squares;
@@ -4355,6 +4432,8 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
                 s[j * n + i] = v;
             }
     }
+    for (i = 0; i < n; i++)
+        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, 0) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
     h->transform = *t;
     return LLMQ_OK;
@@ -5181,8 +5260,7 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
         a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
-        status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e->row, a->t->cols, work, work_size, a->t->kernels);
-        if (status != LLMQ_OK) return status;
+        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK) return status;
         for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * a->room + r] = a->e->row[a->f->column[s]];
     }
     for (s = 0; s < a->t->cols; s += n) {
@@ -5744,17 +5822,19 @@ LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols,
 {
     llmq_status status;
     float *v = (float *)work;
-    uint32_t i, j, k;
+    uint32_t i, j, k, write;
     if (!t || !rows || !work || llmq__misaligned(work) || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
     if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
-    for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
-        for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
-        for (i = 0; i < t->count; i++)
-            if (llmq__folds(&t->step[i], kinds)) (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
-        for (j = 0; j < cols; j++) rows[j * stride + k] = v[j];
-    }
+    for (write = 0; write < 2; write++) /* first without */
+        for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
+            for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
+            for (i = 0; i < t->count; i++)
+                if (llmq__folds(&t->step[i], kinds)) (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+            if (!write && llmq__find_not_finite(v, k, cols, 0) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+            for (j = 0; j < cols && write; j++) rows[j * stride + k] = v[j];
+        }
     return LLMQ_OK;
 }
 
@@ -5781,37 +5861,56 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 /* ---- 11. Allocation ----------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
+/* What llmq_perturb makes of w[0, n): written if `write`. Returns 0 at the first number that is not finite. */
+static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int write)
+{
+    LLMQ__EXACT
+    float pair[2] = { 0.0f, 0.0f }, v;
+    uint32_t counter = 0;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (i % 2 == 0) llmq__normal_pair(seed, &counter, pair);
+        v = w[i] + scale * pair[i % 2];
+        if ((llmq__float_bits(v) & 0x7fffffffu) >= 0x7f800000u) return 0;
+        if (write) w[i] = v;
+    }
+    return 1;
+}
+
 LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
 {
     LLMQ__EXACT
-    double square = 0.0;
-    float scale, pair[2];
-    uint32_t counter = 0;
+    double square = 0.0, scale;
+    float most = 0.0f;
     size_t i;
     if (!w || n == 0 || !(t >= 0.0 && t <= 1.0)) return LLMQ_E_ARG;
-    for (i = 0; i < n; i++) square += (double)w[i] * (double)w[i];
-    if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
-    scale = (float)(t * llmq__root(square / (double)n));
     for (i = 0; i < n; i++) {
-        if (i % 2 == 0) llmq__normal_pair(seed, &counter, pair);
-        w[i] += scale * pair[i % 2];
+        square += (double)w[i] * (double)w[i];
+        if (w[i] > most || -w[i] > most) most = w[i] < 0.0f ? -w[i] : w[i];
     }
+    if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
+    scale = t * llmq__root(square / (double)n);
+    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38; /* rounding may make it more than the largest weight */
+    /* normal numbers are below 12 in magnitude here: only very large weights have to be looked at beforehand */
+    if ((double)most + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0)) return LLMQ_E_NOT_FINITE;
+    (void)llmq__perturb(w, n, (float)scale, seed, 1);
     return LLMQ_OK;
 }
 
 LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error)
 {
     LLMQ__EXACT
-    double xx = 0.0, xy = 0.0, rest = 0.0, a;
+    double xx = 0.0, xy = 0.0, rest = 0.0, a, e;
     uint32_t i;
     if (!x || !y || !slope || !error || n == 0) return LLMQ_E_ARG;
     for (i = 0; i < n; i++) xx += x[i] * x[i], xy += x[i] * y[i];
     if (xx == 0.0) return LLMQ_E_ARG;
     a = xy / xx;
     for (i = 0; i < n; i++) rest += (y[i] - a * x[i]) * (y[i] - a * x[i]);
-    if (!llmq__finite(a) || !llmq__finite(rest)) return LLMQ_E_NOT_FINITE;
+    e = n > 1 ? rest / (double)(n - 1) / xx : 0.0;
+    if (!llmq__finite(a) || !llmq__finite(rest) || !llmq__finite(xx) || !llmq__finite(e)) return LLMQ_E_NOT_FINITE;
     *slope = a;
-    *error = n > 1 ? llmq__root(rest / (double)(n - 1) / xx) : 0.0;
+    *error = n > 1 ? llmq__root(e) : 0.0;
     return LLMQ_OK;
 }
 
