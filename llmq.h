@@ -712,7 +712,15 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data
                                                 llmq_error *error);
 
 /* Append one row to a tensor whose memory has room for more, as in a KV cache: encode it behind the last row, then count
-   it. data, data_size: t's memory. Errors as llmq_encode, and LLMQ_E_FULL; LLMQ_E_ARG for trellises, whose rows hang together. */
+   it. data, data_size: t's memory. Errors as llmq_encode, and LLMQ_E_FULL; LLMQ_E_ARG for trellises, whose rows hang together.
+   While others read. One thread appends, any number multiply by the rows that are there, without a lock, if each reader has a copy of the
+   view, made before the first append, and sets its `rows` to a count that the writer has published:
+       writer   llmq_tensor_append(&t, ...); then store t.rows to a shared count, with release order
+       reader   load that count, with acquire order, into copy.rows; then llmq_matvec(&copy, ...), rows [r0, r1) below it
+   Append writes the record behind the last row and t->rows, and nothing else; a record that is counted is never written again. So
+   decoding and all products may run during an append. What may not: a second append to the same tensor; a look at the writer's own
+   view, whose count changes; encoding of rows that a reader may count already (a cache that wraps around and reuses rows needs a lock,
+   or readers that have left them); moving the memory, or freeing it. tests/test_concurrent.c does this under a thread sanitizer. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
