@@ -15,7 +15,9 @@
 #   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
 #                    that an emulator can run (four minutes; also build/bench.json)
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
-#   make readme      put the figures of eval, distortion, size and bench into README.md
+#   make picture     bench/quality.svg, the picture of the README, from bench/RESULTS.md (needs gnuplot)
+#   make results     put the figures of mcu, eval, sense, feedback, outliers, distortion, size and bench into README.md, bench/RESULTS.md
+#                    and examples/mcu/README.md (half an hour)
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make trellises   find the trellis formats again           (a quarter of an hour)
 #   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
@@ -29,13 +31,13 @@ FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
 HELDOUT := examples/model/heldout.txt
-HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h calibrate.h)
+HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
-.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench plots readme grids trellises vectors fuzz-long clean
+.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench plots picture results grids trellises vectors fuzz-long clean
 
-$(B)/llmq: examples/llmq.c $(HEADERS) | $(B)
-	$(CC) $(CFLAGS) -o $@ examples/llmq.c -lm -lpthread
+$(B)/llmq: $(wildcard examples/llmq/*) $(HEADERS) | $(B)
+	$(CC) $(CFLAGS) -o $@ examples/llmq/llmq.c -lm -lpthread
 
 $(B)/hello: examples/hello.c llmq.h llmq_simd.h | $(B)
 	$(CC) -O2 -I. -o $@ examples/hello.c
@@ -98,8 +100,12 @@ bench: $(B)/bench
 plots: $(B)/distortion $(B)/llmq $(B)/bench
 	@bench/plots.sh $(B)
 
-readme: $(B)/llmq $(B)/distortion $(B)/bench
-	@tests/readme.sh $(B)
+picture:
+	@bench/picture.sh
+
+results: $(B)/llmq $(B)/distortion $(B)/bench
+	@tests/results.sh $(B)
+	@bench/picture.sh
 
 grids:
 	$(PYTHON) tests/gen/grids.py

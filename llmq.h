@@ -537,8 +537,8 @@ typedef struct llmq_transform {
 /* Bytes of a step's data; 0 if it has none or its block or arg is impossible. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 
-/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, entries of
-   rotations finite? A bundle's are, after llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply
+/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, rows of
+   rotations of length 1 (squared within 1/16; that they are orthogonal is not looked at)? A bundle's are, after llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply
    does not look. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
 
@@ -656,8 +656,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
 /* Built-in format by name; group as above (ignored by raw formats). Errors: LLMQ_E_NOT_FOUND, LLMQ_E_ARG (group). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group);
 
-/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first, followed by
-   copies of any of them up to 2^ceil(log2 n) points (so that every code has a point). Errors: LLMQ_E_ARG. */
+/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first (else LLMQ_E_ARG), followed by
+   any others up to 2^ceil(log2 n) points, so that every code has a point; the encoder uses none of these. unit: 2^-100 ... 2^100.
+   Errors: LLMQ_E_ARG. Cost: linear in n. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
                                                        uint32_t group);
 
@@ -773,7 +774,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
                                                              uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
 #endif
 
-/* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations. Each row is decoded
+/* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations; y is where row 0 goes, whatever r0
+   is, so that parts of the rows fill one vector. Each row is decoded
    once for up to eight activations. Raw tensors need float activations.
      int8:   y = sum over runs, in order, of  float(S) * (scale_x * scale_w),  S = sum of q * point, exact; a run is a
              longest stretch of columns in which neither scale changes.
@@ -786,11 +788,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
                                                 uint32_t r1, float *y, size_t y_stride);
 
-/* The same for one activation: y[r] for r in [r0, r1). */
+/* The same for one activation: y[r] for r in [r0, r1), y being where row 0 goes. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y);
 
 /* Transposed product: out[cols] = sum over r in [r0, r1) of weight[r] * row r of W, rows in order, in the basis of W.
-   For V caches: weight are the attention probabilities. work: llmq_transform_work_size.
+   For V caches: weight are the attention probabilities, weight[0] that of row 0, whatever r0 is. work: llmq_transform_work_size.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
                                                            float *out, void *work, size_t work_size);
@@ -802,8 +804,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
        gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>      (least squares: |x - scale c|^2 = |x|^2 - gain)
    the best of which is rounded to bfloat16, after which the codes are chosen once more for the scale as stored.
    An all-zero group has scale 0. Scales below 2^-126 become 0, those over the largest bfloat16 become that; numbers 2^126
-   times smaller than the largest of their row become 0. Raw rows are transformed as they are, and near the largest float
-   a rotation makes them overflow.
+   times smaller than the largest of their row become 0. Raw rows are transformed as they are; a number that then, or in the
+   format, is infinite is LLMQ_E_NOT_FINITE (for binary16 from 65520 on).
    Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
    group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
    Formats with zeros: low = min(0, min x), high = max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8 254
@@ -831,7 +833,8 @@ typedef struct llmq_encode_options {
 /* Bytes of workspace for llmq_encode and llmq_tensor_append. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
 
-/* Encode rows [r0, r1): row r of W is w[r * stride ... + cols). data is t's memory, writable. options NULL: defaults.
+/* Encode rows [r0, r1). w: row r0 of W, the first one encoded, so that a row or a chunk of rows comes from a buffer of its own; row r is
+   w[(r - r0) * stride ... + cols). data: t's memory from row 0 on, writable, whatever r0 is. options NULL: defaults.
    work: aligned for float. Rows in different ranges may be encoded at the same time, with a workspace each. Trellises: r0 and r1 are
    where rings begin (llmq_ring_start), or t->rows, else LLMQ_E_ARG; progress is called after each ring.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (error, which may be NULL, names row and column) and
@@ -841,7 +844,15 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data
                                                 llmq_error *error);
 
 /* Append one row to a tensor whose memory has room for more, as in a KV cache: encode it behind the last row, then count
-   it. data, data_size: t's memory. Errors as llmq_encode, and LLMQ_E_FULL; LLMQ_E_ARG for trellises, whose rows hang together. */
+   it. data, data_size: t's memory. Errors as llmq_encode, and LLMQ_E_FULL; LLMQ_E_ARG for trellises, whose rows hang together.
+   While others read. One thread appends, any number multiply by the rows that are there, without a lock, if each reader has a copy of the
+   view, made before the first append, and sets its `rows` to a count that the writer has published:
+       writer   llmq_tensor_append(&t, ...); then store t.rows to a shared count, with release order
+       reader   load that count, with acquire order, into copy.rows; then llmq_matvec(&copy, ...), rows [r0, r1) below it
+   Append writes the record behind the last row and t->rows, and nothing else; a record that is counted is never written again. So
+   decoding and all products may run during an append. What may not: a second append to the same tensor; a look at the writer's own
+   view, whose count changes; encoding of rows that a reader may count already (a cache that wraps around and reuses rows needs a lock,
+   or readers that have left them); moving the memory, or freeing it. tests/test_concurrent.c does this under a thread sanitizer. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
@@ -883,18 +894,21 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
    starts at row 0 counts the weight. However tokens are cut into calls, and rows into ranges, the bits are the same.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input, or a weight that is not finite or negative (error, which may
    be NULL, names token and column; column cols is the weight): nothing was added then. Before a transform, too, numbers above
-   2^60 count as that, so that it cannot overflow.
+   2^60 count as that, and between its steps those above 2^100, so that it cannot overflow. A sum that does (256 tokens of 2^60) is
+   infinite, which llmq_feedback_init reports.
    Cost: about r1^2 / 2 - r0^2 / 2 multiply-adds a token. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
                                                      uint32_t count, const float *weight, void *work, size_t work_size,
                                                      llmq_error *error);
 
 /* H += other, entry by entry: sums over parts of a text, made anywhere. The same parts merged in the same order give the same
-   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS. */
+   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS; LLMQ_E_NOT_FINITE for a sum that is not finite: *h is
+   then as it was. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other);
 
 /* Change the basis of a full H that has none: H <- T H T^T, so that one file of sums serves any choice of transform.
-   Errors: LLMQ_E_ARG (a diagonal, or a transform it already has), LLMQ_E_WORKSPACE, and those of the transform's steps.
+   Errors: LLMQ_E_ARG (a diagonal, or a transform it already has), LLMQ_E_WORKSPACE, and those of the transform's steps;
+   LLMQ_E_NOT_FINITE for a result that is not finite. H is then as it was.
    Cost: 2 cols transforms; workspace 4 cols^2 bytes and that of a transform. */
 LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size);
@@ -1055,7 +1069,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const l
                                                        const llmq_feedback_options *options, void *mem, size_t size,
                                                        llmq_error *error);
 
-/* llmq_encode with feedback: rows [r0, r1) as there. Rows in different ranges may be encoded at the same time, with a workspace
+/* llmq_encode with feedback: rows [r0, r1), w and data as there (w is row r0, data row 0). Rows in different ranges may be encoded at the same time, with a workspace
    each: the bits are the same. Raw formats are stored without feedback. Workspace: about 196 cols bytes + 8 n p; trellises 12 bytes
    a column for each of up to 512 rows.
    Formats with zeros, too, are encoded without it. progress is called after every 16 rows. Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with
@@ -1158,7 +1172,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t
 /* x <- T x done to what computes x: rows[cols][n], row j every stride numbers; n = 1 for the gains of a norm. Steps of other kinds than
    `kinds` are passed over: in x = silu(g) * u the rows of g take permutations only, those of u both. work: 8 cols bytes, aligned
    for float. Errors: LLMQ_E_ARG (also a step that is neither SMOOTH nor PERMUTE), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT and
-   LLMQ_E_UNSUPPORTED as llmq_transform_apply. */
+   LLMQ_E_UNSUPPORTED as llmq_transform_apply; LLMQ_E_NOT_FINITE for a number that is not finite, before or after. The rows are then as
+   they were. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
                                                         uint32_t n, void *work, size_t work_size);
 
@@ -1180,7 +1195,7 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #if !LLMQ_NO_CALIBRATION
 /* w[i] += t |w| / sqrt(n) * N(0,1): an error of t^2 = |w' - w|^2 / |w|^2 (on average) that has no direction, for measuring alpha: what a
    layer's error of a known size costs. The same seed gives the same numbers everywhere. Errors: LLMQ_E_ARG (also: t not from 0
-   to 1), LLMQ_E_NOT_FINITE (w, which is then untouched). */
+   to 1), LLMQ_E_NOT_FINITE (w, or what would become of it; it is then untouched). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed);
 
 /* Least squares through the origin, as [R1] fits alpha: slope = sum x y / sum x^2 of n pairs (t^2, increase of the loss), and its
@@ -1312,7 +1327,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const 
 typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
 
 /* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, and those of the transform's steps. */
+   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
+   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
 #if LLMQ_MAX_STEPS > 0
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
 #endif
@@ -1322,8 +1338,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *
 LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
 
 /* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
-   (for the checksum, then to be sent). Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
-   transform or grid that is not among the entries, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
+   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
+   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
+   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
 
 /* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
@@ -1913,11 +1930,21 @@ LLMQ__APART int llmq__is_permutation(const uint8_t *b, uint32_t n)
 
 static int llmq__step_data_ok(const llmq_step *step, const uint8_t *b)
 {
-    size_t n = llmq_step_data_size(step), i;
+    LLMQ__EXACT
+    size_t n = llmq_step_data_size(step) / 4, i;
+    float sum = 0.0f, v;
     if (step->kind == LLMQ_STEP_PERMUTE) return llmq__is_permutation(b, step->arg);
-    for (i = 0; i < n; i += 4) {
-        uint32_t u = llmq__load32(b + i), e = u >> 23;
-        if (step->kind == LLMQ_STEP_SMOOTH ? e < 1 || e > 254 : (e & 255) == 255) return 0; /* a sign is in e too */
+    for (i = 0; i < n; i++, b += 4) {
+        uint32_t e = llmq__load32(b) >> 23; /* with the sign */
+        if (step->kind == LLMQ_STEP_SMOOTH) {
+            if (e < 1 || e > 254) return 0;
+            continue;
+        }
+        v = llmq__load_float(b);
+        sum += v * v;
+        if ((i + 1) % step->block) continue;
+        if (!(sum >= 0.9375f && sum <= 1.0625f)) return 0;
+        sum = 0.0f;
     }
     return 1;
 }
@@ -2488,7 +2515,7 @@ static int llmq__format_ok(const llmq_format *f)
     if (!llmq__taps_ok(f)) return 0;
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
     if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
-    if (!(f->unit > 0.0f && f->unit <= 3.4e38f) || !llmq__group_ok(f->group)) return 0;
+    if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0])
         return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f);
     return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (LLMQ__ANY_ZEROS && f->p == 1 && f->bits <= 8 ? 1 : 0);
@@ -2535,10 +2562,11 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
     return LLMQ_E_NOT_FOUND;
 }
 
-LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+/* A custom format, but for the order of its points. */
+static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
 {
     llmq_format g;
-    if (!f || !points || n < 2 || n > 65536u) return LLMQ_E_ARG;
+    if (!points || n < 2 || n > 65536u) return LLMQ_E_ARG;
     g.name = "custom";
     g.points = points;
     g.unit = unit;
@@ -2550,6 +2578,24 @@ LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, 
     g.zeros = 0;
     LLMQ_MEMSET(g.taps, 0, sizeof g.taps);
     if (!llmq__format_ok(&g)) return LLMQ_E_ARG;
+    *f = g;
+    return LLMQ_OK;
+}
+
+/* Are the first n points sorted by their first coordinate, as the search for the nearest takes for granted? */
+static int llmq__points_sorted(const llmq_format *f)
+{
+    uint32_t i;
+    for (i = 1; i < f->n; i++)
+        if (f->points[(size_t)i * f->p] < f->points[(size_t)(i - 1) * f->p]) return 0;
+    return 1;
+}
+
+LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+{
+    llmq_format g;
+    llmq_status status = f ? llmq__format_of(&g, p, n, points, unit, group) : LLMQ_E_ARG;
+    if (status != LLMQ_OK || !llmq__points_sorted(&g)) return LLMQ_E_ARG;
     *f = g;
     return LLMQ_OK;
 }
@@ -3597,7 +3643,8 @@ static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n,
 
 /* How a group is cut into steps. */
 typedef struct llmq__steps {
-    float scale, inverse;
+    float scale, inverse, up;   /* the scale is scale / up, up a power of two: what is stored of a tiny clip is normal */
+    int32_t down;               /* up = 2^down */
     int32_t zero, first, last;  /* codes */
 } llmq__steps;
 
@@ -3608,6 +3655,9 @@ static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float 
     s.first = f->bits == 8;
     s.last = 1;
     s.last = (s.last << f->bits) - 1;
+    s.down = clip < 5.42101086e-20f ? 64 : 0; /* 2^-64 */
+    s.up = s.down ? 1.84467441e19f : 1.0f;
+    clip *= s.up;
     bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
     s.scale = llmq_bf16_to_f32(bits);
     s.inverse = 1.0f / s.scale;
@@ -3618,7 +3668,8 @@ static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float 
 
 static int32_t llmq__step_code(const llmq__steps *s, float x)
 {
-    int32_t c = s->zero + llmq__round(x * s->inverse);
+    float y = x * s->inverse * s->up;
+    int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y); /* 2^20: a tiny clip makes it any size */
     return c < s->first ? s->first : c > s->last ? s->last : c;
 }
 
@@ -3657,7 +3708,7 @@ LLMQ__APART uint16_t llmq__encode_steps(const llmq__encoder *e, float *x, uint32
     }
     for (j = 0; j < n; j++) e->code[j] = (uint16_t)llmq__step_code(&best, x[j]);
     *zero = (uint8_t)best.zero;
-    return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own);
+    return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
 }
 
 /* OR codes first ... first + n - 1 into a zeroed row: a plane at a time, in runs that stay in one unit (with pairs in one half of it), and
@@ -3683,6 +3734,50 @@ static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first
     }
 }
 
+#if LLMQ_MAX_STEPS > 0
+/* The exponent of the largest product of a row with the d of a step, or one less; 0 for a row of zeros. */
+static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
+{
+    uint32_t j, most = 0, bits, e;
+    for (j = 0; j < n; j++, d += 4) {
+        bits = llmq__float_bits(x[j]) & 0x7fffffffu;
+        e = (bits >> 23) + (llmq__load32(d) >> 23);
+        if (bits && e > most) most = e;
+    }
+    return most ? (int32_t)most - 254 : 0;
+}
+#endif
+
+/* A row of W, normalised (x times 2^*exponent), into the basis of t. A step that smooths may make a row very large or small, whose sums
+   would overflow or whose numbers be 0: before it powers of two then go from x into the exponent, or the other way. */
+LLMQ__APART llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work, size_t work_size)
+{
+#if LLMQ_MAX_STEPS > 0
+    const llmq_transform *to = &t->transform;
+    uint32_t i, j;
+    int moved = 0;
+    llmq_status status = llmq__transform_check(to, t->cols);
+    if (status == LLMQ_OK) status = llmq__transform_work_check(to, t->cols, work, work_size);
+    for (i = 0; i < to->count && status == LLMQ_OK; i++) {
+        int32_t height = 0;
+        if (moved) *exponent += llmq__normalise(x, t->cols, x);
+        if (to->step[i].kind == LLMQ_STEP_SMOOTH) height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
+        if (height > 32 || height < -32) {
+            float down = llmq__bits_float((uint32_t)(127 - height / 2) << 23);
+            for (j = 0; j < t->cols; j++) x[j] *= down;
+            *exponent += height / 2;
+            moved = 1;
+        }
+        status = llmq__step_apply(to, i, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, llmq__kernels(t->kernels));
+    }
+    if (moved && status == LLMQ_OK) *exponent += llmq__normalise(x, t->cols, x);
+    return status;
+#else
+    (void)x, (void)exponent;
+    return llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, t->kernels);
+#endif
+}
+
 static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
 {
     uint32_t i, half = f->id == LLMQ__ID_F16;
@@ -3692,22 +3787,48 @@ static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, ui
     }
 }
 
-LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, const float *w, int effort, uint8_t *row, void *work,
-                                    size_t work_size)
+static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
+{
+    if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
+    return LLMQ_E_NOT_FINITE;
+}
+
+static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
+{
+    uint32_t j;
+    for (j = 0; j < cols; j++)
+        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) return llmq__not_finite(row, j, error);
+    return LLMQ_OK;
+}
+
+/* Row r of W, of a raw format, already in the basis of t. */
+static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r, llmq_error *error)
+{
+    /* from here on a number rounds to infinity: 65520, half-way to 2^16; half-way to 2^128 for the 8 bits of bfloat16 */
+    const uint32_t limit = f->bits == 32 ? 0x7f800000u : f->id == LLMQ__ID_F16 ? 0x477ff000u : 0x7f7f8000u;
+    uint32_t j;
+    for (j = 0; j < n; j++)
+        if ((llmq__float_bits(x[j]) & 0x7fffffffu) >= limit) return llmq__not_finite(r, j, error);
+    llmq__store_raw(f, x, n, out);
+    return LLMQ_OK;
+}
+
+/* Row r of W, which is at w, to the record at row. */
+LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w, int effort, uint8_t *row,
+                                         void *work, size_t work_size, llmq_error *error)
 {
     const llmq_format *f = e->format;
     uint32_t j, n, k, first = 0;
     int32_t exponent = 0;
     uint16_t scale;
     llmq_status status;
-    if (!llmq__is_raw(f)) exponent = llmq__normalise(w, t->cols, e->row);
-    else LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
-    status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
-    if (status != LLMQ_OK) return status;
     if (llmq__is_raw(f)) {
-        llmq__store_raw(f, e->row, t->cols, row);
-        return LLMQ_OK;
+        LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
+        status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
+        return status == LLMQ_OK ? llmq__encode_raw(f, e->row, t->cols, row, r, error) : status;
     }
+    exponent = llmq__normalise(w, t->cols, e->row);
+    if ((status = llmq__row_to_basis(t, e->row, &exponent, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(row, 0, t->row_size);
     for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
         n = llmq__min(e->layout.group, t->cols - j);
@@ -3717,17 +3838,6 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
         llmq__store16(row + 2 * k, scale);
         llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
     }
-    return LLMQ_OK;
-}
-
-static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
-{
-    uint32_t j;
-    for (j = 0; j < cols; j++)
-        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) {
-            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = j;
-            return LLMQ_E_NOT_FINITE;
-        }
     return LLMQ_OK;
 }
 
@@ -4056,8 +4166,7 @@ LLMQ__APART llmq_status llmq__weave_ring(llmq__weaver *a, const llmq_tensor *t, 
     for (r = 0; r < a->ring.rows; r++, w += stride) {
         float *x = a->x + (size_t)r * t->cols;
         a->exponent[r] = llmq__normalise(w, t->cols, x);
-        status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, t->kernels);
-        if (status != LLMQ_OK) return status;
+        if ((status = llmq__row_to_basis(t, x, &a->exponent[r], work, work_size)) != LLMQ_OK) return status;
     }
     LLMQ_MEMSET(out, 0, a->ring.rows * t->row_size);
     for (j = 0; j < t->cols; j += n) {
@@ -4137,7 +4246,7 @@ LLMQ__APART llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, ui
     work_size -= (size_t)((char *)e.code - (char *)work);
     for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
         if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
-        if ((status = llmq__encode_row(&e, t, w, effort, out, e.code, work_size)) != LLMQ_OK) return status;
+        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, work_size, error)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
@@ -4159,7 +4268,6 @@ LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, 
     llmq_status status;
     if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-    w += r0 * stride;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error);
 #endif
@@ -4312,11 +4420,19 @@ static float llmq__short(float x)
     return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
 }
 
-/* x, or 2^60 with its sign if it is larger. */
-static float llmq__clamp(float x)
+/* x, or `most` with its sign if it is larger. */
+static float llmq__clamp(float x, float most) { return x > most ? most : x < -most ? -most : x; }
+
+/* T x in place, for finite numbers. No step can make them infinite, nor a sum of them: before each they are clamped. */
+static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
 {
-    const float most = 1.15292150e18f;
-    return x > most ? most : x < -most ? -most : x;
+    llmq_status status = LLMQ_OK;
+    uint32_t i, j;
+    for (i = 0; i < h->transform.count && status == LLMQ_OK; i++) {
+        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f); /* 2^100, 2^60 */
+        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size, llmq__kernels(h->kernels));
+    }
+    return status;
 }
 
 static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
@@ -4430,9 +4546,8 @@ LLMQ__APART llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uin
     llmq_status status;
     uint32_t t, j;
     for (t = 0; t < count; t++, x += stride) {
-        for (j = 0; j < h->cols; j++) row[j] = h->transform.count ? llmq__clamp(x[j]) : x[j];
-        status = llmq_transform_apply(&h->transform, LLMQ_TO_ACTIVATION, row, h->cols, end, rest, h->kernels);
-        if (status != LLMQ_OK) return status;
+        LLMQ_MEMCPY(row, x, h->cols * sizeof(float));
+        if ((status = llmq__to_hessian(h, row, end, rest)) != LLMQ_OK) return status;
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
         for (j = h->full ? 0 : r0; j < r1; j++) {
             v = llmq__short(row[j] * root);
@@ -4452,6 +4567,7 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
     uint32_t t, n;
     if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__transform_check(&h->transform, h->cols)) != LLMQ_OK) return status;
     if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
     for (t = 0; t < count; t += n) {
         n = llmq__min(LLMQ__TOKENS, count - t);
@@ -4472,6 +4588,8 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_BASIS;
     n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
+    for (i = 0; i < n; i++)
+        if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
     for (i = 0; i < n; i++) h->h[i] += other->h[i];
     h->weight += other->weight;
     h->squares += other->squares;
@@ -4511,6 +4629,8 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
                 s[j * n + i] = v;
             }
     }
+    for (i = 0; i < n; i++)
+        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
     h->transform = *t;
     return LLMQ_OK;
@@ -5337,8 +5457,7 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
         a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
-        status = llmq_transform_apply(&a->t->transform, LLMQ_TO_WEIGHT, a->e->row, a->t->cols, work, work_size, a->t->kernels);
-        if (status != LLMQ_OK) return status;
+        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK) return status;
         for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * a->room + r] = a->e->row[a->f->column[s]];
     }
     for (s = 0; s < a->t->cols; s += n) {
@@ -5443,13 +5562,13 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
     if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
                              || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
     for (r = r0; r < r1; r++)
-        if (llmq__find_not_finite(w + r * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+        if (llmq__find_not_finite(w + (r - r0) * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     if (llmq__is_raw(&t->format) || llmq__has_zeros(&t->format)) return llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0] && (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1))) return LLMQ_E_ARG;
-    if (t->format.taps[0] && !f->m) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w + r0 * stride, stride, f->d, options, work, work_size, error);
+    if (t->format.taps[0] && !f->m) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error);
 #endif
-    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w + r0 * stride, stride, f, options, work, work_size);
+    return llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */
@@ -5900,17 +6019,19 @@ LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols,
 {
     llmq_status status;
     float *v = (float *)work;
-    uint32_t i, j, k;
+    uint32_t i, j, k, write;
     if (!t || !rows || !work || llmq__misaligned(work) || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
     if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
-    for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
-        for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
-        for (i = 0; i < t->count; i++)
-            if (llmq__folds(&t->step[i], kinds)) (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
-        for (j = 0; j < cols; j++) rows[j * stride + k] = v[j];
-    }
+    for (write = 0; write < 2; write++) /* first without */
+        for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
+            for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
+            for (i = 0; i < t->count; i++)
+                if (llmq__folds(&t->step[i], kinds)) (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+            if (!write && llmq__find_not_finite(v, k, cols, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+            for (j = 0; j < cols && write; j++) rows[j * stride + k] = v[j];
+        }
     return LLMQ_OK;
 }
 
@@ -5937,37 +6058,56 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 /* ---- 11. Allocation ----------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
+/* What llmq_perturb makes of w[0, n): written if `write`. Returns 0 at the first number that is not finite. */
+static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int write)
+{
+    LLMQ__EXACT
+    float pair[2] = { 0.0f, 0.0f }, v;
+    uint32_t counter = 0;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (i % 2 == 0) llmq__normal_pair(seed, &counter, pair);
+        v = w[i] + scale * pair[i % 2];
+        if ((llmq__float_bits(v) & 0x7fffffffu) >= 0x7f800000u) return 0;
+        if (write) w[i] = v;
+    }
+    return 1;
+}
+
 LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
 {
     LLMQ__EXACT
-    double square = 0.0;
-    float scale, pair[2];
-    uint32_t counter = 0;
+    double square = 0.0, scale;
+    float most = 0.0f;
     size_t i;
     if (!w || n == 0 || !(t >= 0.0 && t <= 1.0)) return LLMQ_E_ARG;
-    for (i = 0; i < n; i++) square += (double)w[i] * (double)w[i];
-    if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
-    scale = (float)(t * llmq__root(square / (double)n));
     for (i = 0; i < n; i++) {
-        if (i % 2 == 0) llmq__normal_pair(seed, &counter, pair);
-        w[i] += scale * pair[i % 2];
+        square += (double)w[i] * (double)w[i];
+        if (w[i] > most || -w[i] > most) most = w[i] < 0.0f ? -w[i] : w[i];
     }
+    if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
+    scale = t * llmq__root(square / (double)n);
+    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38; /* rounding may make it more than the largest weight */
+    /* normal numbers are below 12 in magnitude here: only very large weights have to be looked at beforehand */
+    if ((double)most + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0)) return LLMQ_E_NOT_FINITE;
+    (void)llmq__perturb(w, n, (float)scale, seed, 1);
     return LLMQ_OK;
 }
 
 LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error)
 {
     LLMQ__EXACT
-    double xx = 0.0, xy = 0.0, rest = 0.0, a;
+    double xx = 0.0, xy = 0.0, rest = 0.0, a, e;
     uint32_t i;
     if (!x || !y || !slope || !error || n == 0) return LLMQ_E_ARG;
     for (i = 0; i < n; i++) xx += x[i] * x[i], xy += x[i] * y[i];
     if (xx <= 0.0) return LLMQ_E_ARG;
     a = xy / xx;
     for (i = 0; i < n; i++) rest += (y[i] - a * x[i]) * (y[i] - a * x[i]);
-    if (!llmq__finite(a) || !llmq__finite(rest)) return LLMQ_E_NOT_FINITE;
+    e = n > 1 ? rest / (double)(n - 1) / xx : 0.0;
+    if (!llmq__finite(a) || !llmq__finite(rest) || !llmq__finite(xx) || !llmq__finite(e)) return LLMQ_E_NOT_FINITE;
     *slope = a;
-    *error = n > 1 ? llmq__root(rest / (double)(n - 1) / xx) : 0.0;
+    *error = n > 1 ? llmq__root(e) : 0.0;
     return LLMQ_OK;
 }
 
@@ -6390,79 +6530,109 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
 #endif
 }
 
-/* The grid of a payload: u32 p, u32 n, f32 unit, points. */
+/* The grid of a payload: u32 p, u32 n, f32 unit, points, whose order is not looked at. */
 static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
 {
     uint32_t p, n;
     if (size < 12) return LLMQ_E_CORRUPT;
     p = llmq__load32(b);
     n = llmq__load32(b + 4);
-    if (llmq_format_custom(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
+    if (llmq__format_of(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
     return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
+}
+
+/* What an entry holds and what it refers to, whether it is in a bundle or on its way into one. */
+typedef struct llmq__content {
+    uint32_t kind, flags;
+    uint32_t type;           /* of a value; of a tensor: the id of its format */
+    uint32_t rows, cols, group;
+    int has_steps, has_grid; /* it names a transform, a grid */
+    const uint8_t *data, *steps, *grid; /* payloads: its own, and those of the entries that it names, NULL if there is none of that kind */
+    size_t size, steps_size, grid_size;
+} llmq__content;
+
+/* Format of a tensor; the payload of its grid may not have been checked yet. */
+static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
+{
+    uint32_t i;
+    llmq_status status = LLMQ_E_CORRUPT;
+    if (!llmq__group_ok(c->group)) return LLMQ_E_CORRUPT;
+    if (c->type == LLMQ_FORMAT_CUSTOM) {
+        if (c->grid) status = llmq__grid_load(c->grid, c->grid_size, f);
+    } else {
+        for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != c->type; i++) {}
+        if (status == LLMQ_OK && c->has_grid) status = LLMQ_E_CORRUPT;
+        if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
+    }
+    if (status == LLMQ_OK && f->points) f->group = c->group;
+    else if (status == LLMQ_OK && c->group != 0) status = LLMQ_E_CORRUPT;
+    return status;
+}
+
+/* Transform of a tensor, likewise. */
+static llmq_status llmq__content_transform(const llmq__content *c, llmq_transform *t)
+{
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (!c->has_steps) return LLMQ_OK;
+    return c->steps ? llmq__transform_load(c->steps, c->steps_size, t) : LLMQ_E_CORRUPT;
+}
+
+/* Is an entry right? The one answer of reader and writer; names and places are not looked at here. */
+LLMQ__APART llmq_status llmq__content_check(const llmq__content *c)
+{
+    llmq_transform t;
+    llmq_format f;
+    llmq_status status;
+    switch (c->kind) {
+    case LLMQ_KIND_TENSOR:
+        if ((status = llmq__content_format(c, &f)) != LLMQ_OK) return status;
+        if ((status = llmq__content_transform(c, &t)) != LLMQ_OK) return status;
+        if (llmq__transform_check(&t, c->cols) != LLMQ_OK) return LLMQ_E_CORRUPT;
+        return c->size != 0 && c->size == llmq_tensor_size(&f, c->rows, c->cols) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_TRANSFORM:
+        if ((status = llmq__transform_load(c->data, c->size, &t)) != LLMQ_OK) return status;
+        return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_GRID:
+        if ((status = llmq__grid_load(c->data, c->size, &f)) != LLMQ_OK) return status;
+        return llmq__points_sorted(&f) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_VALUE:
+        return c->type <= LLMQ_VALUE_TEXT || (c->type <= LLMQ_VALUE_F32 && c->size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    default:
+        return c->flags & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
+    }
 }
 
 static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) { return b->bytes + llmq__load_size(entry + 16); }
 
-/* The entry that a tensor refers to by index + 1, if it is there and of that kind; else NULL. */
-static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind)
+/* The payload of the entry that a tensor refers to by index + 1, and its size; NULL if it is not there or of another kind. */
+static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind, size_t *size)
 {
-    if (index == 0 || index > b->count || llmq__load16(llmq__entry(b, index - 1)) != kind) return LLMQ__NULL;
-    return llmq__entry(b, index - 1);
+    const uint8_t *entry;
+    if (index == 0 || index > b->count) return LLMQ__NULL;
+    entry = llmq__entry(b, index - 1);
+    if (llmq__load16(entry) != kind) return LLMQ__NULL;
+    *size = llmq__load_size(entry + 24);
+    return llmq__payload(b, entry);
 }
 
-/* Format and transform of a tensor's entry; the payloads they come from may not have been checked yet. */
-static llmq_status llmq__tensor_format(const llmq_bundle *b, const uint8_t *entry, llmq_format *f)
+/* Of an entry whose place and size are known to be good. */
+static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *entry)
 {
-    uint32_t id = llmq__load32(entry + 12), grid = llmq__load32(entry + 48), group = llmq__load32(entry + 40), i;
-    llmq_status status = LLMQ_E_CORRUPT;
-    if (!llmq__group_ok(group)) return LLMQ_E_CORRUPT;
-    if (id == LLMQ_FORMAT_CUSTOM) {
-        const uint8_t *g = llmq__referred(b, grid, LLMQ_KIND_GRID);
-        if (g) status = llmq__grid_load(llmq__payload(b, g), llmq__load_size(g + 24), f);
-    } else {
-        for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != id; i++) {}
-        if (status == LLMQ_OK && grid != 0) status = LLMQ_E_CORRUPT;
-        if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
-    }
-    if (status == LLMQ_OK && f->points) f->group = group;
-    else if (status == LLMQ_OK && group != 0) status = LLMQ_E_CORRUPT;
-    return status;
-}
-
-static llmq_status llmq__tensor_transform(const llmq_bundle *b, const uint8_t *entry, llmq_transform *t)
-{
-    uint32_t index = llmq__load32(entry + 44);
-    const uint8_t *e = llmq__referred(b, index, LLMQ_KIND_TRANSFORM);
-    LLMQ_MEMSET(t, 0, sizeof *t);
-    if (index == 0) return LLMQ_OK;
-    return e ? llmq__transform_load(llmq__payload(b, e), llmq__load_size(e + 24), t) : LLMQ_E_CORRUPT;
-}
-
-/* What is particular to the kind of an entry whose place and size are known to be good. */
-LLMQ__APART llmq_status llmq__check_kind(const llmq_bundle *b, const uint8_t *entry)
-{
-    const uint8_t *data = llmq__payload(b, entry);
-    size_t size = llmq__load_size(entry + 24);
-    uint32_t kind = llmq__load16(entry), type = llmq__load32(entry + 12);
-    llmq_transform t;
-    llmq_format f;
-    llmq_status status;
-    switch (kind) {
-    case LLMQ_KIND_TENSOR:
-        if ((status = llmq__tensor_format(b, entry, &f)) != LLMQ_OK) return status;
-        if ((status = llmq__tensor_transform(b, entry, &t)) != LLMQ_OK) return status;
-        if (llmq__transform_check(&t, llmq__load32(entry + 36)) != LLMQ_OK) return LLMQ_E_CORRUPT;
-        return size != 0 && size == llmq_tensor_size(&f, llmq__load32(entry + 32), llmq__load32(entry + 36)) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    case LLMQ_KIND_TRANSFORM:
-        if ((status = llmq__transform_load(data, size, &t)) != LLMQ_OK) return status;
-        return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    case LLMQ_KIND_GRID:
-        return llmq__grid_load(data, size, &f);
-    case LLMQ_KIND_VALUE:
-        return type <= LLMQ_VALUE_TEXT || (type <= LLMQ_VALUE_F32 && size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    default:
-        return llmq__load16(entry + 2) & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
-    }
+    llmq__content c;
+    LLMQ_MEMSET(&c, 0, sizeof c);
+    c.kind = llmq__load16(entry);
+    c.flags = llmq__load16(entry + 2);
+    c.type = llmq__load32(entry + 12);
+    c.data = llmq__payload(b, entry);
+    c.size = llmq__load_size(entry + 24);
+    c.rows = llmq__load32(entry + 32);
+    c.cols = llmq__load32(entry + 36);
+    c.group = llmq__load32(entry + 40);
+    c.has_steps = llmq__load32(entry + 44) != 0;
+    c.has_grid = llmq__load32(entry + 48) != 0;
+    c.steps = llmq__referred(b, llmq__load32(entry + 44), LLMQ_KIND_TRANSFORM, &c.steps_size);
+    c.grid = llmq__referred(b, llmq__load32(entry + 48), LLMQ_KIND_GRID, &c.grid_size);
+    return c;
 }
 
 /* Is a name of these bytes allowed? */
@@ -6515,7 +6685,8 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     for (i = 0; i < b.count; i++)
         if (!llmq__entry_ok(&b, i, names, &end)) return llmq__fail(error, LLMQ_E_CORRUPT, 64 + (size_t)i * 64);
     for (i = 0; i < b.count; i++) { /* second, because tensors look into other entries */
-        llmq_status status = llmq__check_kind(&b, llmq__entry(&b, i));
+        llmq__content c = llmq__content_read(&b, llmq__entry(&b, i));
+        llmq_status status = llmq__content_check(&c);
         if (status != LLMQ_OK) return llmq__fail(error, status, 64 + (size_t)i * 64);
     }
     *bundle = b;
@@ -6561,6 +6732,7 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
 {
     const uint8_t *e, *names;
     uint32_t transform, grid;
+    llmq__content c;
     if (!b || !out || i >= b->count) return LLMQ_E_ARG;
     e = llmq__entry(b, i);
     names = llmq__entry(b, b->count);
@@ -6578,7 +6750,8 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
     grid = llmq__load32(e + 48);
     if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
     if (grid) out->grid = (const char *)names + llmq__load32(llmq__entry(b, grid - 1) + 4);
-    return llmq__tensor_format(b, e, &out->format);
+    c = llmq__content_read(b, e);
+    return llmq__content_format(&c, &out->format);
 }
 
 LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index)
@@ -6600,21 +6773,21 @@ LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, ui
 
 LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
 {
-    const uint8_t *e;
+    llmq__content c;
     llmq_status status;
     uint32_t i;
     if (!t) return LLMQ_E_ARG;
     if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
-    e = llmq__entry(b, i);
-    if (llmq__load16(e) != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
+    c = llmq__content_read(b, llmq__entry(b, i));
+    if (c.kind != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
     LLMQ_MEMSET(t, 0, sizeof *t);
-    t->rows = llmq__load32(e + 32);
-    t->cols = llmq__load32(e + 36);
-    t->data = llmq__payload(b, e);
-    if (llmq__tensor_format(b, e, &t->format) != LLMQ_OK) return LLMQ_E_CORRUPT; /* open has seen that these do not fail */
+    status = llmq__content_format(&c, &t->format); /* open has seen that neither this nor the transform fails */
+    t->rows = c.rows;
+    t->cols = c.cols;
+    t->data = c.data;
     t->row_size = llmq_row_size(&t->format, t->cols);
     t->kernels = LLMQ_KERNELS;
-    return llmq__tensor_transform(b, e, &t->transform);
+    return status == LLMQ_OK ? llmq__content_transform(&c, &t->transform) : status;
 }
 
 LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
@@ -6651,6 +6824,7 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
     llmq_status status;
     if (!t || !out || !size) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status;
+    if (!llmq__transform_data_ok(t)) return LLMQ_E_ARG;
     head = 4 + 8 * (size_t)t->count;
     n = llmq__transform_data(t, t->count);
     if (*size < head || *size - head < n) return LLMQ_E_WORKSPACE;
@@ -6670,7 +6844,7 @@ LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *si
 {
     uint8_t *b = (uint8_t *)out;
     size_t need;
-    if (!f || !out || !size || !llmq__format_ok(f) || !f->points) return LLMQ_E_ARG;
+    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f)) return LLMQ_E_ARG;
     need = 12 + ((size_t)f->p << f->bits);
     if (*size < need) return LLMQ_E_WORKSPACE;
     *size = need;
@@ -6723,27 +6897,73 @@ static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, con
     return 0;
 }
 
+/* The payload of the entry of that name, and its size; NULL if it is not there or of another kind. */
+static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind, size_t *size)
+{
+    uint32_t index = llmq__entry_index(entries, count, name);
+    if (index == 0 || entries[index - 1].kind != kind) return LLMQ__NULL;
+    *size = entries[index - 1].size;
+    return (const uint8_t *)entries[index - 1].data;
+}
+
+/* The content of entry i as its reader will see it. */
+static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t count, uint32_t i)
+{
+    const llmq_entry *e = &entries[i];
+    llmq__content c;
+    LLMQ_MEMSET(&c, 0, sizeof c);
+    c.kind = e->kind;
+    c.flags = 1;
+    c.type = e->kind == LLMQ_KIND_TENSOR ? e->format.id : e->type;
+    c.data = (const uint8_t *)e->data;
+    c.size = e->data ? e->size : 0;
+    c.rows = e->rows;
+    c.cols = e->cols;
+    c.group = e->format.points ? e->format.group : 0;
+    c.has_steps = e->transform != LLMQ__NULL;
+    c.has_grid = e->grid != LLMQ__NULL;
+    c.steps = llmq__named(entries, count, e->transform, LLMQ_KIND_TRANSFORM, &c.steps_size);
+    c.grid = llmq__named(entries, count, e->grid, LLMQ_KIND_GRID, &c.grid_size);
+    return c;
+}
+
+/* Do records of these formats, both in order, mean the same? */
+static int llmq__format_same(const llmq_format *a, const llmq_format *b)
+{
+    size_t i;
+    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zeros != b->zeros || !a->points != !b->points) return 0;
+    if (!a->points) return 1;
+    if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
+    for (i = 0; i < 4; i++)
+        if (a->taps[i] != b->taps[i]) return 0;
+    for (i = 0; i < (size_t)llmq__table(a) * a->p; i++)
+        if (a->points[i] != b->points[i]) return 0;
+    return 1;
+}
+
+/* Will a tensor's reader take its records, which are right, for what its writer does, and find no scale among them that verify refuses? */
+LLMQ__APART int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
+{
+    llmq_tensor t;
+    LLMQ_MEMSET(&t, 0, sizeof t);
+    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f)) return 0;
+    t.rows = c->rows;
+    t.cols = c->cols;
+    t.data = c->data;
+    t.row_size = llmq_row_size(f, c->cols);
+    return !llmq__bad_scale(&t);
+}
+
 /* Is entry i fit to be written? */
 LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
-    const uint8_t *data = (const uint8_t *)e->data;
-    uint32_t r;
-    llmq_transform transform;
-    llmq_format grid;
+    llmq__content c;
     if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
-    if (e->kind == LLMQ_KIND_VALUE) return e->type <= LLMQ_VALUE_TEXT || (e->type <= LLMQ_VALUE_F32 && e->size == 4);
-    if (e->kind == LLMQ_KIND_TRANSFORM) return e->size && llmq__transform_load(data, e->size, &transform) == LLMQ_OK && llmq__transform_data_ok(&transform);
-    if (e->kind == LLMQ_KIND_GRID) return e->size && llmq__grid_load(data, e->size, &grid) == LLMQ_OK;
-    if (e->size == 0 || e->size != llmq_tensor_size(&e->format, e->rows, e->cols)) return 0;
-    r = llmq__entry_index(entries, count, e->transform);
-    if (e->transform && (r == 0 || entries[r - 1].kind != LLMQ_KIND_TRANSFORM)) return 0;
-    r = llmq__entry_index(entries, count, e->grid);
-    if (e->format.id != LLMQ_FORMAT_CUSTOM) return !e->grid;
-    return r && entries[r - 1].kind == LLMQ_KIND_GRID
-           && llmq__grid_load((const uint8_t *)entries[r - 1].data, entries[r - 1].size, &grid) == LLMQ_OK
-           && grid.p == e->format.p && grid.n == e->format.n;
+    c = llmq__content_written(entries, count, i);
+    if (llmq__content_check(&c) != LLMQ_OK) return 0;
+    return e->kind != LLMQ_KIND_TENSOR || llmq__tensor_same(&c, &e->format);
 }
 
 static uint32_t llmq__high(uint64_t v) { return (uint32_t)(v >> 32); }

@@ -770,8 +770,8 @@ static void encode_rows(const llmq_tensor *t, uint32_t r0, uint32_t r1, const fl
     void *work = take(size);
     memset(&o, 0, sizeof o);
     o.effort = effort;
-    if (f) CHECK_EQ(llmq_feedback_encode(t, data_of(t), r0, r1, w, t->cols, f, &o, work, size, NULL), LLMQ_OK);
-    else CHECK_EQ(llmq_encode(t, data_of(t), r0, r1, w, t->cols, &o, work, size, NULL), LLMQ_OK);
+    if (f) CHECK_EQ(llmq_feedback_encode(t, data_of(t), r0, r1, w + (size_t)r0 * t->cols, t->cols, f, &o, work, size, NULL), LLMQ_OK);
+    else CHECK_EQ(llmq_encode(t, data_of(t), r0, r1, w + (size_t)r0 * t->cols, t->cols, &o, work, size, NULL), LLMQ_OK);
     give(work, size);
 }
 
@@ -1086,17 +1086,17 @@ static void test_progress(void)
     memset(&o, 0, sizeof o);
     memset(&c, 0, sizeof c);
     o.progress = count_calls, o.context = &c;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w, 64, &f, &o, work, size, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w + 5 * 64, 64, &f, &o, work, size, NULL), LLMQ_OK);
     CHECK(c.count == 3 && c.done[0] == 16 && c.done[1] == 32 && c.done[2] == 40 && c.total == 40);
     memset(data_of(&t), 0xee, bytes_of(&t));
     c.count = 0, c.stop_at = 2;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w, 64, &f, &o, work, size, NULL), LLMQ_E_STOPPED);
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w + 5 * 64, 64, &f, &o, work, size, NULL), LLMQ_E_STOPPED);
     CHECK_EQ(c.count, 2);
     for (i = 0; i < bytes_of(&t); i++)
         if (i / t.row_size < 5 || i / t.row_size >= 37) untouched &= t.data[i] == 0xee;
     CHECK(untouched && t.data[36 * t.row_size] != 0xee);
     c.count = 0, c.stop_at = 1;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 7, 7, w, 64, &f, &o, work, size, NULL), LLMQ_OK); /* no rows, no calls */
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 7, 7, w + 7 * 64, 64, &f, &o, work, size, NULL), LLMQ_OK); /* no rows, no calls */
     CHECK_EQ(c.count, 0);
     give(work, size), give(w, 45 * 64 * sizeof(float));
     free_feedback(mem, &h);
@@ -1200,7 +1200,7 @@ static void test_stride(void)
     for (i = 0; i < 20; i++) memcpy(wide + 57 * i, w + 50 * i, 50 * sizeof(float));
     encode(&t, w, &f, 0, 0);
     memset(data_of(&other), 0xee, bytes_of(&other));
-    CHECK_EQ(llmq_feedback_encode(&other, data_of(&other), 3, 18, wide, 57, &f, NULL, work, size, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_feedback_encode(&other, data_of(&other), 3, 18, wide + 3 * 57, 57, &f, NULL, work, size, NULL), LLMQ_OK);
     CHECK(memcmp(t.data + 3 * t.row_size, other.data + 3 * t.row_size, 15 * t.row_size) == 0);
     for (i = 0; i < bytes_of(&t); i++)
         if (i / t.row_size < 3 || i / t.row_size >= 18) untouched &= other.data[i] == 0xee;

@@ -1106,7 +1106,7 @@ static void test_append(void)
                 CHECK_EQ(llmq_encode(&t, records, 0, KINDS, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 memcpy(saved, records, size);
                 memset(records, 0xee, size);
-                CHECK_EQ(llmq_encode(&t, records, 2, KINDS, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_encode(&t, records, 2, KINDS, weights + 2 * cols, cols, &o, workspace, need, NULL), LLMQ_OK);
                 CHECK_EQ(llmq_encode(&t, records, 0, 2, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 CHECK(memcmp(saved, records, size) == 0);
                 memset(records, 0xee, size);

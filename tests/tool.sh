@@ -19,8 +19,8 @@ says() { # pattern command...: fails, with this on stderr
 }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
 
-gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Werror -o "$tool" examples/llmq.c -lm -lpthread || { echo "tool: 0 passed, 1 failed"; exit 1; }
-gcc -std=c11 -O1 -DLLMQ_NO_THREADS -Wall -Wextra -Werror -o "$work/single" examples/llmq.c -lm || { echo "tool: 0 passed, 1 failed"; exit 1; }
+gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Werror -o "$tool" examples/llmq/llmq.c -lm -lpthread || { echo "tool: 0 passed, 1 failed"; exit 1; }
+gcc -std=c11 -O1 -DLLMQ_NO_THREADS -Wall -Wextra -Werror -o "$work/single" examples/llmq/llmq.c -lm || { echo "tool: 0 passed, 1 failed"; exit 1; }
 python=/usr/bin/python3; [ -x $python ] || python=python3
 
 # the main job

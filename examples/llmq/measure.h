@@ -1,0 +1,361 @@
+/* measure.h - the commands ppl and compare: perplexity, and divergence from another model. A part of the tool llmq.c, not a header for others. */
+
+/* ---- measuring ----------------------------------------------------------------------------------------------------- */
+
+/* One model of a comparison and what is measured of it against models[0]. */
+typedef struct contestant {
+    const char *label;
+    loaded m;
+    double bits, bytes, t2;     /* of the linear layers a weight; of the whole bundle; mean */
+    double nll, kl, agree;      /* sums over tokens */
+    double speed;
+    float *logits;              /* window x vocab */
+    const uint32_t *window;
+    uint32_t length;
+} contestant;
+
+static void run_window(contestant *c)
+{
+    uint32_t i, n;
+    for (i = 0; i < c->length; i += n) {
+        n = c->length - i < c->m.state.batch ? c->length - i : c->m.state.batch;
+        check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab), "running the model");
+    }
+}
+
+/* Jobs for the threads: contestant i of n is taken by whoever comes first. */
+typedef struct job_list {
+    contestant *c;
+    int n, next;
+#ifndef LLMQ_NO_THREADS
+    pthread_mutex_t lock;
+#endif
+} job_list;
+
+static void *work_off(void *context)
+{
+    job_list *l = (job_list *)context;
+    while (1) {
+        int i;
+#ifndef LLMQ_NO_THREADS
+        pthread_mutex_lock(&l->lock);
+#endif
+        i = l->next++;
+#ifndef LLMQ_NO_THREADS
+        pthread_mutex_unlock(&l->lock);
+#endif
+        if (i >= l->n) return NULL;
+        run_window(&l->c[i]);
+    }
+}
+
+static void run_all(contestant *c, int n, int threads)
+{
+    job_list l;
+    l.c = c, l.n = n, l.next = 0;
+#ifndef LLMQ_NO_THREADS
+    {
+        pthread_t thread[16];
+        int started = 0;
+        pthread_mutex_init(&l.lock, NULL);
+        while (started < threads - 1 && started < 16 && pthread_create(&thread[started], NULL, work_off, &l) == 0) started++;
+        work_off(&l);
+        while (started) pthread_join(thread[--started], NULL);
+        pthread_mutex_destroy(&l.lock);
+    }
+#else
+    (void)threads;
+    work_off(&l);
+#endif
+}
+
+/* log-softmax in place, in double; returns the index of the likeliest. */
+static uint32_t log_softmax(const float *logits, uint32_t n, double *out)
+{
+    double sum = 0;
+    uint32_t best = 0, i;
+    for (i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    for (i = 0; i < n; i++) sum += exp((double)logits[i] - logits[best]);
+    sum = log(sum) + logits[best];
+    for (i = 0; i < n; i++) out[i] = logits[i] - sum;
+    return best;
+}
+
+/* Score the window's tokens: targets[i] follows position i. */
+static void score_window(contestant *c, int n, const uint32_t *targets, double *reference, double *own)
+{
+    uint32_t vocab = c->m.model.vocab, i, v;
+    for (i = 0; i < c->length; i++) {
+        uint32_t best = log_softmax(c[0].logits + (size_t)i * vocab, vocab, reference);
+        for (int k = 0; k < n; k++) {
+            uint32_t mine = log_softmax(c[k].logits + (size_t)i * vocab, vocab, own);
+            c[k].nll -= own[targets[i]];
+            c[k].agree += mine == best;
+            for (v = 0; v < vocab; v++) c[k].kl += exp(reference[v]) * (reference[v] - own[v]);
+        }
+    }
+}
+
+/* Windows of `window` tokens, each from BOS at position 0; every token is scored. Returns the number of tokens. */
+static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t count, uint32_t window, int threads)
+{
+    uint32_t vocab = c->m.model.vocab, done, *input = (uint32_t *)allocate(window * sizeof *input);
+    double *reference = (double *)allocate(2 * vocab * sizeof *reference);
+    for (int k = 0; k < n; k++) c[k].logits = (float *)allocate((size_t)window * vocab * sizeof(float));
+    for (done = 0; done < count; done += c->length) {
+        uint32_t length = count - done < window ? count - done : window;
+        input[0] = LLAMA2C_BOS;
+        memcpy(input + 1, ids + done, (length - 1) * sizeof *input);
+        for (int k = 0; k < n; k++) c[k].window = input, c[k].length = length;
+        run_all(c, n, threads);
+        score_window(c, n, ids + done, reference, reference + vocab);
+        progress(done + length, count, "tokens");
+    }
+    for (int k = 0; k < n; k++) free(c[k].logits);
+    free(input);
+    free(reference);
+    return count;
+}
+
+/* Ids of a text file, at most `tokens` of them (0: all). */
+static uint32_t *text_ids(const loaded *m, const char *model_path, const char *path, int tokens, uint32_t *count)
+{
+    size_t size;
+    unsigned char *text = read_file(path, &size);
+    uint32_t *ids = encode_text(m, model_path, (const char *)text, size, count);
+    free(text);
+    if (tokens && *count > (uint32_t)tokens) *count = (uint32_t)tokens;
+    if (*count == 0) fail("%s is empty", path);
+    return ids;
+}
+
+static uint32_t window_of(const loaded *m, int window)
+{
+    if (window == 0) return m->model.context;
+    if ((uint32_t)window > m->model.context) fail("--window is at most the context of the model, %u", m->model.context);
+    return (uint32_t)window;
+}
+
+#define ITEM 96
+
+/* The next item of a comma list into item[ITEM]; 0 at its end. */
+static int next_item(const char **list, char *item)
+{
+    size_t n = strcspn(*list, ",");
+    if (**list == 0) return 0;
+    if (n == 0 || n > ITEM - 1) fail("a list is names with commas between them, not '%s'", *list);
+    memcpy(item, *list, n);
+    item[n] = 0;
+    *list += n + ((*list)[n] == ',');
+    return 1;
+}
+
+#define PPL_MOST 8
+
+/* A model to be scored, with a cache of so many bits. */
+static void open_scored(contestant *c, const char *path, const char *tokenizer, int prefix, const char *abits, int bits)
+{
+    size_t size;
+    unsigned char *bytes = read_model(path, tokenizer, prefix, &size);
+    open_model(&c->m, path, bytes, size, 0, abits);
+    set_cache(&c->m, bits, 0);
+    open_window(&c->m, path, 16);
+}
+
+/* The next of numbers with commas between them; 0 at the end. */
+static int next_number(const char **list, int *number)
+{
+    char item[ITEM], *end;
+    long found;
+    if (!next_item(list, item)) return 0;
+    found = strtol(item, &end, 10);
+    if (*end) fail("a list is numbers with commas between them, not '%s'", item);
+    *number = found < 0 || found > 1000 ? 0 : (int)found; /* 0, as all that are out of range */
+    return 1;
+}
+
+static int command_ppl(int argc, char **argv)
+{
+    const char *rest[1], *text = NULL, *reference = NULL, *tokenizer = NULL;
+    const char *abits = NULL, *kv = "32";
+    int bits[PPL_MOST], tokens = 0, window = 0, prefix = 1, threads = 2, first = 0, n = 0;
+    const option options[] = {
+        { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
+        { "reference", "MODEL", "also print the KL divergence from this model", &reference, NULL, NULL },
+        { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
+        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
+        { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
+        { "kv-bits", "LIST", KV_HELP "; a list: each, and KL from the first", &kv, NULL, NULL },
+        { "threads", "N", "how many", NULL, &threads, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    static contestant c[PPL_MOST + 1];
+    uint32_t *ids, count;
+    parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1);
+    if (!text) fail("--text FILE is missing");
+    if (reference) {
+        open_scored(&c[0], reference, tokenizer, prefix, abits, 32);
+        first = 1;
+    }
+    while (n < PPL_MOST && next_number(&kv, &bits[n])) {
+        open_scored(&c[first + n], rest[0], tokenizer, prefix, abits, bits[n]);
+        n++;
+    }
+    if (n == 0 || *kv) fail("--kv-bits is a list of 1 ... %d numbers", PPL_MOST);
+    if (c[0].m.model.vocab != c[first].m.model.vocab || c[0].m.model.context != c[first].m.model.context)
+        fail("%s and %s are not the same model", rest[0], reference);
+    ids = text_ids(&c[first].m, rest[0], text, tokens, &count);
+    count = measure(c, first + n, ids, count, window_of(&c[0].m, window), threads);
+    for (int k = first; k < first + n; k++) {
+        printf("%u tokens, loss %.5f nats, perplexity %.4f", count, c[k].nll / count, exp(c[k].nll / count));
+        if (n > 1) printf(", cache of %d bits", bits[k - first]);
+        if (k > 0) printf(", KL from the %s %.5f nats, same likeliest token %.1f %%", first ? "reference" : "first", c[k].kl / count, 100 * c[k].agree / count);
+        printf("\n");
+    }
+    return 0;
+}
+
+static double linear_bytes(const llmq_bundle *b, double *weights)
+{
+    double bytes = 0;
+    *weights = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        llmq_entry e;
+        check(llmq_bundle_at(b, i, &e), "reading an entry");
+        if (e.kind != LLMQ_KIND_TENSOR || !is_linear(e.name)) continue;
+        bytes += (double)e.size;
+        *weights += (double)e.rows * e.cols;
+    }
+    return bytes;
+}
+
+#define MOST 64
+
+/* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
+   usual kind, an empty part too; or "@FILE": a recipe. The label is what stands before a "=", or the format, and the transform and the kind if they are given. */
+static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, const char *abits)
+{
+    char *name = strchr(item, '='), *group = strchr(name ? name + 1 : item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
+    char *label = (char *)allocate(64);
+    unsigned char *bytes;
+    size_t size;
+    sizes total;
+    if (kind) {
+        *kind++ = 0;
+        if (!r.sums) fail("%s:%s needs --hessian FILE", item, kind);
+        if (strcmp(kind, "feedback") != 0) r.kind = kind;
+    } else {
+        r.sums = NULL;
+    }
+    if (transform) {
+        *transform++ = 0;
+        if (*transform) r.transform = transform;
+    }
+    if (group) {
+        *group++ = 0;
+        if (*group) r.group = atoi(group);
+    }
+    if (name) *name = 0;
+    r.format = name ? name + 1 : item;
+    r.quiet = 1;
+    if (r.format[0] == '@') {
+        read_choices(r.format + 1, &r);
+        r.format = "g4";
+    }
+    if (name) snprintf(label, 64, "%s", item);
+    else snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "", kind ? "." : "", kind ? kind : "");
+    bytes = quantize_bundle(from, &r, &total, &size);
+    open_model(&c[n].m, path, bytes, size, 16, abits);
+    c[n].label = label;
+    c[n].bits = 8 * total.bytes / total.weights;
+    c[n].bytes = (double)size - (strncmp(r.format, "rtn", 3) == 0 ? 4 * total.weights - total.bytes : 0);
+    c[n].t2 = total.error / total.weights;
+}
+
+/* The model that the others are held against. */
+static void open_original(contestant *c, const llmq_bundle *from, const char *path)
+{
+    size_t size;
+    unsigned char *bytes = as_floats(from, &size);
+    open_model(&c->m, path, bytes, size, 16, "32");
+}
+
+static void print_table(const contestant *c, int n, uint32_t count, const char *key)
+{
+    int tsv = getenv("TSV") && *getenv("TSV");
+    if (!tsv) printf("%-16s %10s %10s %9s %11s %10s %8s %10s\n", "linear", "bytes", "bits/w", "t2", "perplexity", "KL", "same %", "tokens/s");
+    for (int k = 0; k < n; k++) {
+        double ppl = exp(c[k].nll / count), kl = c[k].kl / count;
+        if (tsv) {
+            printf("eval.%s.%s.ppl\t%.6g\n", key, c[k].label, ppl);
+            printf("eval.%s.%s.bpw\t%.6g\n", key, c[k].label, c[k].bits);
+            if (k) printf("eval.%s.%s.kl\t%.6g\n", key, c[k].label, kl);
+        } else {
+            printf("%-16s %10.0f %10.3f %9.5f %11.4f %10.5f %8.1f", c[k].label, c[k].bytes, c[k].bits, c[k].t2, ppl, kl, 100 * c[k].agree / count);
+            if (c[k].speed > 0) printf(" %10.1f", c[k].speed);
+            printf("\n");
+        }
+    }
+}
+
+static int command_compare(int argc, char **argv)
+{
+    recipe r = default_recipe;
+    const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model", *list;
+    const char *abits = NULL;
+    int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
+    const option options[] = {
+        { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
+        { "formats", "LIST", "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain rounding", &formats, NULL, NULL },
+        { "hessian", "FILE", "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal", &r.sums_path, NULL, NULL },
+        { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
+        { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
+        { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
+        { "group", "N", "where a format has none", NULL, &r.group, NULL },
+        TRANSFORM_OPTIONS(r),
+        { "embed", "NAME", "format of embedding and classifier", &r.embed, NULL, NULL },
+        { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
+        { "prompt", "TEXT", "print how each continues this", &prompt, NULL, NULL },
+        { "length", "N", "tokens of that, prompt included", NULL, &length, NULL },
+        { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
+        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
+        { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
+        { "threads", "N", "how many", NULL, &threads, NULL },
+        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
+        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
+        { "key", "NAME", "with TSV=1 in the environment: lines eval.NAME...", &key, NULL, NULL },
+        { NULL, NULL, NULL, NULL, NULL, NULL }
+    };
+    static contestant c[MOST];
+    loaded original;
+    static char item[MOST][ITEM];
+    uint32_t *ids, count;
+    unsigned char *bytes;
+    size_t size;
+    double weights;
+    parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1);
+    if (!text) fail("--text FILE is missing");
+    if (r.sums_path) r.sums = open_sums(r.sums_path);
+    bytes = read_model(rest[0], tokenizer, prefix, &size);
+    open_model(&original, rest[0], bytes, size, 0, "32");
+    c[0].label = "original";
+    c[0].bytes = (double)size;
+    c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
+    open_original(&c[0], &original.bundle, rest[0]);
+    for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, &original.bundle, rest[0], r, item[n], abits);
+    for (int k = 0; prompt && k < n; k++) {
+        ids = prompt_ids(&c[k].m, rest[0], prompt, &count);
+        printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
+        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1, stdout);
+        printf("\n");
+        free(ids);
+    }
+    if (prompt) printf("\n");
+    ids = text_ids(&c[0].m, rest[0], text, tokens, &count);
+    count = measure(c, n, ids, count, window_of(&c[0].m, window), threads);
+    print_table(c, n, count, key);
+    return 0;
+}
