@@ -568,7 +568,7 @@ typedef struct fed_case {
     uint32_t tokens;
     double rho;              /* inputs are an AR(1): covariances rho^|i - j|; 0: white */
     llmq_feedback_options o;
-    int blows;               /* 1: feedback alone is worse by far: all rows are plain ones; -1: it is better by far, none is; 0: either */
+    int blows;               /* 1: feedback alone is worse by far: all rows are plain ones; -1: it is better by far, hardly any is; 0: either */
 } fed_case;
 
 /* sum of J_ij e_i e_j, J packed */
@@ -659,7 +659,7 @@ static void check_fed(const fed_case *c)
     CHECK(magnitude(all.error / by_fed - 1.0) < 0.02);                /* factors of 12 bits */
     CHECK(magnitude(all.plain_error / by_plain - 1.0) < 0.02);
     CHECK(all.error < 1.032 * all.plain_error && all.rows == FED_ROWS);
-    CHECK(c->blows > 0 ? all.plain_rows == FED_ROWS : c->blows < 0 ? all.plain_rows == 0 && true_fed < 0.7 * true_plain : 1);
+    CHECK(c->blows > 0 ? all.plain_rows == FED_ROWS : c->blows < 0 ? all.plain_rows <= 2 && true_fed < 0.5 * true_plain : 1);
     for (i = differ = 0; i < FED_ROWS; i++) differ += memcmp(fed + i * t.row_size, plain + i * t.row_size, t.row_size) != 0;
     CHECK(differ <= FED_ROWS - all.plain_rows);                       /* those that are kept are llmq_encode's */
     if (f.taps[0] == 0) { /* ranges give the same rows, and their results add up */
@@ -691,8 +691,8 @@ static void test_fed(void)
         { "g3", 4096, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_NATURAL }, -1 }, /* what it is for */
         { "v2n16", 400, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_DIAGONAL }, -1 },
         { "t3", 1000, 0.9, { 0.01f, 0.0f, LLMQ_ORDER_NATURAL }, -1 },
-        { "g4", 100, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_NATURAL }, -1 },
-        { "g4", 100, 0.9, { 0.5f, 0.01f, LLMQ_ORDER_NATURAL }, -1 },
+        { "g4", 400, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_NATURAL }, -1 },
+        { "g4", 400, 0.9, { 0.5f, 0.01f, LLMQ_ORDER_NATURAL }, -1 },
     };
     llmq_feedback_result result;
     llmq_feedback feedback;
