@@ -382,7 +382,7 @@ static void test_smoothed_rows(void)
                     for (k = 0; k < COLS; k++) diagonal[k] = 1.0f + (float)(k % 7);
                     memory = (float *)take(llmq_feedback_size(&h));
                     CHECK_EQ(llmq_feedback_init(&feedback, &tensor, &h, NULL, memory, llmq_feedback_size(&h), NULL), LLMQ_OK);
-                    CHECK_EQ(llmq_feedback_encode(&tensor, rows, 0, ROWS, w, COLS, &feedback, NULL, work, n, NULL), LLMQ_OK);
+                    CHECK_EQ(llmq_feedback_encode(&tensor, rows, 0, ROWS, w, COLS, &feedback, NULL, work, n, NULL, NULL), LLMQ_OK);
                     free(memory);
                 } else {
                     CHECK_EQ(llmq_encode(&tensor, rows, 0, ROWS, w, COLS, NULL, work, n, NULL), LLMQ_OK);
@@ -543,13 +543,13 @@ static void test_chunks(void)
             factor = (float *)take(llmq_feedback_size(&h));
             CHECK_EQ(llmq_feedback_init(&feedback, &a, &h, NULL, factor, llmq_feedback_size(&h), NULL), LLMQ_OK);
             work = take(n = fed ? llmq_feedback_work_size(&a) : llmq_encode_work_size(&a));
-            if (fed) CHECK_EQ(llmq_feedback_encode(&a, whole, 0, ROWS, w, STRIDE, &feedback, NULL, work, n, NULL), LLMQ_OK);
+            if (fed) CHECK_EQ(llmq_feedback_encode(&a, whole, 0, ROWS, w, STRIDE, &feedback, NULL, work, n, NULL, NULL), LLMQ_OK);
             else CHECK_EQ(llmq_encode(&a, whole, 0, ROWS, w, STRIDE, NULL, work, n, NULL), LLMQ_OK);
             for (r = ROWS; r > 0; r -= rows) { /* the last first, each from a buffer of just its rows */
                 rows = f == 5 ? 128 : r < 32 ? r : 1 + check_below(32);
                 chunk = (float *)take(rows * COLS * sizeof(float));
                 for (i = 0; i < rows; i++) memcpy(chunk + i * COLS, w + (r - rows + i) * STRIDE, COLS * sizeof(float));
-                if (fed) CHECK_EQ(llmq_feedback_encode(&b, parts, r - rows, r, chunk, COLS, &feedback, NULL, work, n, NULL), LLMQ_OK);
+                if (fed) CHECK_EQ(llmq_feedback_encode(&b, parts, r - rows, r, chunk, COLS, &feedback, NULL, work, n, NULL, NULL), LLMQ_OK);
                 else CHECK_EQ(llmq_encode(&b, parts, r - rows, r, chunk, COLS, NULL, work, n, NULL), LLMQ_OK);
                 free(chunk);
             }
@@ -557,6 +557,165 @@ static void test_chunks(void)
             free(work), free(factor), free(more), free(sums), free(parts), free(whole);
         }
     check_fault("L13");
+}
+
+/* ---- L16: feedback is measured, not trusted --------------------------------------------------------------------------- */
+
+enum { FED_COLS = 96, FED_ROWS = 132 };
+
+typedef struct fed_case {
+    const char *format;
+    uint32_t tokens;
+    double rho;              /* inputs are an AR(1): covariances rho^|i - j|; 0: white */
+    llmq_feedback_options o;
+    int blows;               /* 1: feedback alone is worse by far: all rows are plain ones; -1: it is better by far, hardly any is; 0: either */
+} fed_case;
+
+/* sum of J_ij e_i e_j, J packed */
+static double form_of(const double *j, const double *e)
+{
+    double sum = 0.0;
+    uint32_t i, k;
+    for (i = 0; i < FED_COLS; i++)
+        for (k = 0; k <= i; k++) sum += j[i * (i + 1) / 2 + k] * e[i] * e[k] * (k < i ? 2.0 : 1.0);
+    return sum;
+}
+
+/* What errors are to be judged by, from the sums of so many tokens: the text of section 9, in double. */
+static void judge(const float *h, double tokens, double damping, double *j)
+{
+    double all = 0.0, trace = 0.0, n = FED_COLS, rho, lambda = damping;
+    uint32_t i, k;
+    for (i = 0; i < FED_COLS; i++)
+        for (k = 0; k <= i; k++) {
+            double v = (double)h[i * (i + 1) / 2 + k];
+            all += v * v * (k < i ? 2.0 : 1.0);
+            trace += k == i ? v : 0.0;
+            j[i * (i + 1) / 2 + k] = v;
+        }
+    if (tokens > 0.0) {
+        rho = ((1.0 - 2.0 / n) * all + trace * trace) / ((tokens + 1.0 - 2.0 / n) * (all - trace * trace / n));
+        lambda = rho < 0.998 ? 2.0 * rho / (1.0 - rho) : 1000.0;
+        if (lambda < 0.01) lambda = 0.01;
+    }
+    for (i = 0; i < FED_COLS; i++) j[i * (i + 1) / 2 + i] += lambda * trace / n;
+}
+
+/* Errors of all rows by J, and by the true covariance. */
+static double judged(const llmq_tensor *t, const float *w, const double *j, double rho, double *truly)
+{
+    double sum = 0.0, e[FED_COLS], carried;
+    float out[FED_COLS];
+    uint32_t r, i;
+    for (r = 0; r < FED_ROWS; r++) {
+        CHECK_EQ(llmq_tensor_decode(t, r, out, NULL, 0), LLMQ_OK);
+        for (carried = 0.0, i = 0; i < FED_COLS; i++) {
+            e[i] = (double)w[r * FED_COLS + i] - (double)out[i];
+            carried *= rho;
+            *truly += e[i] * (e[i] + 2.0 * carried);
+            carried += e[i];
+        }
+        sum += form_of(j, e);
+    }
+    return sum;
+}
+
+static void check_fed(const fed_case *c)
+{
+    static float w[FED_ROWS * FED_COLS], x[4096 * FED_COLS], sums[FED_COLS * (FED_COLS + 1) / 2];
+    static uint8_t fed[FED_ROWS * FED_COLS], plain[FED_ROWS * FED_COLS];
+    static double j[FED_COLS * (FED_COLS + 1) / 2];
+    double true_fed = 0.0, true_plain = 0.0, by_fed, by_plain, v = 0.0, root = check_sqrt(1.0 - c->rho * c->rho);
+    llmq_format f = format_of(c->format, 32);
+    llmq_tensor t, p;
+    llmq_hessian h;
+    llmq_feedback feedback;
+    llmq_feedback_result all, part;
+    uint32_t i, k, differ;
+    size_t n;
+    void *work, *factor;
+    check_at("L16: %s, %u tokens of AR(1) %g, damping %g, first order %g", c->format, (unsigned)c->tokens, c->rho, (double)c->o.damping, (double)c->o.first_order);
+    normal_numbers(w, FED_ROWS * FED_COLS, 1e-2, 0.0);
+    for (i = 0; i < c->tokens; i++)
+        for (k = 0; k < FED_COLS; k++) v = k ? c->rho * v + root * check_normal() : check_normal(), x[i * FED_COLS + k] = (float)v;
+    CHECK_EQ(llmq_tensor_init(&t, &f, NULL, FED_ROWS, FED_COLS, fed, sizeof fed), LLMQ_OK);
+    CHECK_EQ(llmq_tensor_init(&p, &f, NULL, FED_ROWS, FED_COLS, plain, sizeof plain), LLMQ_OK);
+    CHECK_EQ(llmq_hessian_init(&h, FED_COLS, 1, NULL, sums, sizeof sums), LLMQ_OK);
+    work = take(n = llmq_hessian_work_size(&h));
+    CHECK_EQ(llmq_hessian_add(&h, 0, FED_COLS, x, FED_COLS, c->tokens, NULL, work, n, NULL), LLMQ_OK);
+    free(work);
+    factor = take(n = llmq_feedback_size(&h));
+    CHECK_EQ(llmq_feedback_init(&feedback, &t, &h, &c->o, factor, n, NULL), LLMQ_OK);
+    work = take(n = llmq_encode_work_size(&p));
+    CHECK_EQ(llmq_encode(&p, plain, 0, FED_ROWS, w, FED_COLS, NULL, work, n, NULL), LLMQ_OK);
+    free(work);
+    work = take(n = llmq_feedback_work_size(&t));
+    memset(&all, 0x55, sizeof all);
+    CHECK_EQ(llmq_feedback_encode(&t, fed, 0, FED_ROWS, w, FED_COLS, &feedback, NULL, work, n, &all, NULL), LLMQ_OK);
+    judge(sums, (double)c->tokens, (double)feedback.damping, j);
+    by_fed = judged(&t, w, j, c->rho, &true_fed);
+    by_plain = judged(&p, w, j, c->rho, &true_plain);
+    CHECK(true_fed < 1.05 * true_plain);                              /* the true covariance says so, too */
+    CHECK(magnitude(all.error / by_fed - 1.0) < 0.02);                /* factors of 12 bits */
+    CHECK(magnitude(all.plain_error / by_plain - 1.0) < 0.02);
+    CHECK(all.error < 1.032 * all.plain_error && all.rows == FED_ROWS);
+    CHECK(c->blows > 0 ? all.plain_rows == FED_ROWS : c->blows < 0 ? all.plain_rows <= 2 && true_fed < 0.5 * true_plain : 1);
+    for (i = differ = 0; i < FED_ROWS; i++) differ += memcmp(fed + i * t.row_size, plain + i * t.row_size, t.row_size) != 0;
+    CHECK(differ <= FED_ROWS - all.plain_rows);                       /* those that are kept are llmq_encode's */
+    if (f.taps[0] == 0) { /* ranges give the same rows, and their results add up */
+        memcpy(plain, fed, sizeof fed);
+        memset(fed, 0, sizeof fed);
+        for (i = 0, v = 0.0, k = 0; i < FED_ROWS; i += 33) {
+            CHECK_EQ(llmq_feedback_encode(&t, fed, i, i + 33, w + i * FED_COLS, FED_COLS, &feedback, NULL, work, n, &part, NULL), LLMQ_OK);
+            v += part.error, k += part.plain_rows;
+        }
+        CHECK(memcmp(plain, fed, FED_ROWS * t.row_size) == 0 && k == all.plain_rows && magnitude(v / all.error - 1.0) < 1e-9);
+    }
+    free(work), free(factor);
+}
+
+static void test_fed(void)
+{
+    static const fed_case cases[] = {
+        { "g3", 4096, 0.9, { 0.0f, 1.0f, LLMQ_ORDER_NATURAL }, 1 },   /* the pair that was accepted */
+        { "v2n16", 4096, 0.9, { 0.0f, 1.0f, LLMQ_ORDER_NATURAL }, 1 },
+        { "t2", 4096, 0.9, { 0.0f, 1.0f, LLMQ_ORDER_NATURAL }, 1 },
+        { "g4", 1000, 0.9, { 0.01f, 1.0f, LLMQ_ORDER_DIAGONAL }, 1 },
+        { "g3", 48, 0.9, { 0.0f, 0.0f, LLMQ_ORDER_NATURAL }, 1 },     /* few tokens: fitted to chance */
+        { "t2", 24, 0.0, { 0.0f, 0.0f, LLMQ_ORDER_NATURAL }, 1 },
+        { "g4", 48, 0.0, { 0.01f, 0.0f, LLMQ_ORDER_NATURAL }, 1 },
+        { "v3n64", 24, 0.0, { -1.0f, 0.0f, LLMQ_ORDER_DIAGONAL }, 0 },
+        { "g2", 48, 0.0, { -1.0f, 0.0f, LLMQ_ORDER_NATURAL }, 0 },
+        { "g3", 96, 0.9, { 0.0f, 0.0f, LLMQ_ORDER_DIAGONAL }, 0 },
+        { "g3", 16, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_NATURAL }, 0 },
+        { "g3", 4096, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_NATURAL }, -1 }, /* what it is for */
+        { "v2n16", 400, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_DIAGONAL }, -1 },
+        { "t3", 1000, 0.9, { 0.01f, 0.0f, LLMQ_ORDER_NATURAL }, -1 },
+        { "g4", 400, 0.9, { -1.0f, 0.0f, LLMQ_ORDER_NATURAL }, -1 },
+        { "g4", 400, 0.9, { 0.5f, 0.01f, LLMQ_ORDER_NATURAL }, -1 },
+    };
+    llmq_feedback_result result;
+    llmq_feedback feedback;
+    llmq_hessian h;
+    llmq_tensor t;
+    llmq_format f = format_of("u4", 32);
+    float diagonal[32], factor[256], w[64];
+    uint8_t rows[128];
+    void *work;
+    size_t n;
+    uint32_t i;
+    check_seed(16);
+    for (i = 0; i < COUNT(cases); i++) check_fed(&cases[i]);
+    check_at("L16: a format without feedback says so");
+    CHECK_EQ(llmq_tensor_init(&t, &f, NULL, 2, 32, rows, sizeof rows), LLMQ_OK);
+    CHECK_EQ(llmq_hessian_init(&h, 32, 0, NULL, diagonal, sizeof diagonal), LLMQ_OK);
+    CHECK_EQ(llmq_feedback_init(&feedback, &t, &h, NULL, factor, sizeof factor, NULL), LLMQ_OK);
+    normal_numbers(w, 64, 1.0, 0.0);
+    work = take(n = llmq_feedback_work_size(&t));
+    CHECK_EQ(llmq_feedback_encode(&t, rows, 0, 2, w, 32, &feedback, NULL, work, n, &result, NULL), LLMQ_OK);
+    CHECK(result.rows == 2 && result.plain_rows == 2 && result.error == 0.0 && result.plain_error == 0.0);
+    free(work);
+    check_fault("L16");
 }
 
 int main(void)
@@ -571,5 +730,6 @@ int main(void)
     test_small_clips();
     test_not_finite();
     test_chunks();
+    test_fed();
     return check_done("test_faults");
 }

@@ -301,7 +301,7 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
         if (meter->kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
         else check(llmq_tensor_decode(from, (uint32_t)((uint64_t)i * from->rows / count), w + (size_t)i * from->cols, work, work_size), "decoding");
     }
-    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, &error) : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
+    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, NULL, &error) : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
         fail("%s: a weight is not finite", name);
     for (uint32_t i = 0; i < count; i++) {
         const float *row = w + (size_t)i * from->cols;

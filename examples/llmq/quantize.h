@@ -227,7 +227,7 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     if ((status = llmq_feedback_init(&f, t, &h, &how, factor, size, &error)) != LLMQ_OK) fail("%s, %s: %s (column %u)", r->sums_path, sum, llmq_status_text(status), error.col);
     if (how.damping >= 0 && f.damping > how.damping * 1.5f && !r->quiet) fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
     work = allocate(work_size = llmq_feedback_work_size(t));
-    if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &error))
+    if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, NULL, &error))
         fail("%s: %s (row %u, column %u)", name, llmq_status_text(error.status), error.row, error.col);
     free(work);
     free(factor);
