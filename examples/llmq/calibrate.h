@@ -233,7 +233,7 @@ static int command_sense(int argc, char **argv)
         OPT_TEXT("part", 0, "K/N", part, "only part K of N of the text; 'llmq merge' adds them up"),
         OPT_OUTPUT("imatrix", 0, "FILE", matrix, "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)"),
         OPT_WINDOW(window),
-        OPT_WHOLE("samples", 0, "N", samples, 0, MOST_TOKENS, "queries of a window that the attention traces look at, 0: all"),
+        OPT_WHOLE_OR("samples", 0, "N", samples, 2, MOST_TOKENS, 0, "queries of a window that the attention traces look at, 0: all"),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END

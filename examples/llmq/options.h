@@ -49,7 +49,7 @@ static int read_group(const char *text)
 {
     const char *end;
     int group;
-    if (!read_whole(text, 0, 1024, &group, &end) || *end) fail("a group is a whole number from 0 to 1024, not '%s'", text);
+    if (!read_whole(text, 0, 1024, &group, &end) || *end || (group && group < 32)) fail("a group is 0 or a whole number from 32 to 1024, not '%s'", text);
     return group;
 }
 
@@ -104,6 +104,7 @@ typedef struct option {
 #define OPT_LIST(name, letter, argument, to, help) { name, letter, argument, help, OPTION_LIST, &(to), NULL, NULL, 0, 0, 0 }
 #define OPT_WORD(name, letter, words, to, help) { name, letter, words, help, OPTION_WORD, &(to), NULL, NULL, 0, 0, 0 }
 #define OPT_WHOLE(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, least }
+#define OPT_WHOLE_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, also }
 #define OPT_REAL(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, least }
 #define OPT_REAL_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, also }
 #define OPT_SWITCH(name, letter, to, help) { name, letter, "0|1", help, OPTION_SWITCH, NULL, &(to), NULL, 0, 1, 0 }
@@ -118,7 +119,7 @@ typedef struct option {
 #define OPT_WINDOW(to) OPT_WHOLE("window", 0, "N", to, 0, MOST_TOKENS, "tokens a window, 0: the model's context")
 #define OPT_KEY(to, help) OPT_TEXT("key", 0, "NAME", to, help)
 #define OPT_EFFORT(to) OPT_WORD("effort", 0, "fast|default|best", to, "of the encoder")
-#define OPT_GROUP(to, help) OPT_WHOLE("group", 0, "N", to, 0, 1024, help)
+#define OPT_GROUP(to, help) OPT_WHOLE_OR("group", 0, "N", to, 32, 1024, 0, help)
 
 static const char *kernels_name; /* --kernels */
 static void start_kernels(const char *name);
@@ -166,7 +167,7 @@ static const char *default_of(const option *o, char *out, size_t size)
 {
     out[0] = 0;
     if (o->text && *o->text && **o->text) snprintf(out, size, "%s", *o->text);
-    if (o->number && *o->argument && *o->number >= o->least && *o->number <= o->most) snprintf(out, size, "%d", *o->number);
+    if (o->number && *o->argument && ((*o->number >= o->least && *o->number <= o->most) || *o->number == (int)o->also)) snprintf(out, size, "%d", *o->number);
     if (o->real && ((*o->real >= o->least && *o->real <= o->most) || !(*o->real > o->also || *o->real < o->also))) snprintf(out, size, "%g", *o->real);
     return out;
 }
@@ -317,10 +318,10 @@ static void set_option(const command_line *c, const option *o, const char *value
     case OPTION_INPUT: case OPTION_OUTPUT: is_right = *value != 0; break;
     case OPTION_LIST: is_right = is_list(value); break;
     case OPTION_WORD: is_right = is_word_of(o->argument, value); break;
-    case OPTION_WHOLE: case OPTION_SWITCH: is_right = read_whole(value, o->least, o->most, &number, &end) && *end == 0; break;
-    case OPTION_REAL:
-        is_right = read_number(value, o->least, o->most, &real, &end) && *end == 0;
-        if (!is_right && number_length(value) == strlen(value) && real >= o->also && real <= o->also) is_right = 1;
+    case OPTION_WHOLE: case OPTION_SWITCH: case OPTION_REAL:
+        if (!read_number(value, o->least, o->most, &real, &end)) is_right = end > value && real >= o->also && real <= o->also;
+        if (*end || (o->kind != OPTION_REAL && real != floor(real))) is_right = 0;
+        if (is_right && o->number) number = (int)real;
         break;
     default: break;
     }

@@ -349,7 +349,7 @@ static int find_target(target *t, const char *name)
         t->kind = TARGET_NEW;
         return errno == ENOENT && *name ? follow_links(&t->path) : errno;
     }
-    if (S_ISREG(s.st_mode)) t->device = (uint64_t)s.st_dev + 1, t->file = (uint64_t)s.st_ino; /* 0, 0: no file */
+    if (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode)) t->device = (uint64_t)s.st_dev + 1, t->file = (uint64_t)s.st_ino; /* 0, 0: no file */
     if (S_ISDIR(s.st_mode)) t->kind = TARGET_DIRECTORY;
     else if (has_out && s.st_dev == out.st_dev && s.st_ino == out.st_ino) t->kind = TARGET_STDOUT;
     else if (!S_ISREG(s.st_mode)) t->kind = TARGET_STREAM;
