@@ -94,21 +94,24 @@ typedef struct option {
     double *real;
     double least, most;     /* of numbers */
     double also;            /* one that is not among them, but has a meaning; or least again */
+    int is_needed;
 } option;
 
 /* Name, letter, argument (of a word: the words with | between them), where it goes, range, help. A switch is 1 where it is given, and can be
    given as 0 or 1 too. */
-#define OPT_TEXT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_TEXT, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_INPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_OUTPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_LIST(name, letter, argument, to, help) { name, letter, argument, help, OPTION_LIST, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_WORD(name, letter, words, to, help) { name, letter, words, help, OPTION_WORD, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_WHOLE(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, least }
-#define OPT_WHOLE_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, also }
-#define OPT_REAL(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, least }
-#define OPT_REAL_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, also }
-#define OPT_SWITCH(name, letter, to, help) { name, letter, "0|1", help, OPTION_SWITCH, NULL, &(to), NULL, 0, 1, 0 }
-#define OPT_END { NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }
+#define OPT_TEXT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_TEXT, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_INPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_OUTPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_NEEDED_INPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0, 1 }
+#define OPT_NEEDED_OUTPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0, 1 }
+#define OPT_LIST(name, letter, argument, to, help) { name, letter, argument, help, OPTION_LIST, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_WORD(name, letter, words, to, help) { name, letter, words, help, OPTION_WORD, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_WHOLE(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, least, 0 }
+#define OPT_WHOLE_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, also, 0 }
+#define OPT_REAL(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, least, 0 }
+#define OPT_REAL_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, also, 0 }
+#define OPT_SWITCH(name, letter, to, help) { name, letter, "0|1", help, OPTION_SWITCH, NULL, &(to), NULL, 0, 1, 0, 0 }
+#define OPT_END { NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, 0, 0, 0 }
 
 /* Options that several commands have. */
 #define MOST_TOKENS 2147483647
@@ -127,12 +130,12 @@ static void print_version(void);
 
 static const option common_options[] = {
     OPT_TEXT("kernels", 0, "NAME", kernels_name, "which to run on; the results are the same bits, the speed is not"),
-    { "help", 'h', "", "this", OPTION_HELP, NULL, NULL, NULL, 0, 0, 0 },
-    { "version", 'V', "", "of llmq, and its kernels", OPTION_VERSION, NULL, NULL, NULL, 0, 0, 0 },
+    { "help", 'h', "", "this", OPTION_HELP, NULL, NULL, NULL, 0, 0, 0, 0 },
+    { "version", 'V', "", "of llmq, and its kernels", OPTION_VERSION, NULL, NULL, NULL, 0, 0, 0, 0 },
     OPT_END
 };
 static const option writing_options[] = {
-    { "force", 'f', "", "write even over a file that is read, or over another run's results", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0 },
+    { "force", 'f', "", "write even over a file that is read, or over another run's results", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0, 0 },
     OPT_END
 };
 
@@ -201,6 +204,7 @@ static void print_options(const option *o)
         if (n > (int)room) printf("\n%*s", (int)room, "");
         range_of(o, range, sizeof range);
         default_of(o, value, sizeof value);
+        if (o->is_needed) snprintf(range, sizeof range, "needed");
         if (o->kind == OPTION_WORD || o->kind == OPTION_LIST || o->kind == OPTION_SWITCH) range[0] = 0; /* the line shows it */
         snprintf(line, sizeof line, "%s%s%s%s%s%s%s", o->help, *range || *value ? " (" : "", range, *range && *value ? "; " : "", *value ? "default " : "", value,
                  *range || *value ? ")" : "");
@@ -383,6 +387,17 @@ static void missing_argument(const command_line *c, int n)
     misuse(c, "%.*s is missing", (int)strcspn(at, " "), at);
 }
 
+/* Options that are needed and were not given are named together. */
+static void check_needed(const command_line *c)
+{
+    char words[256] = "";
+    size_t n = 0;
+    int missing = 0;
+    for (const option *o = c->tables[0]; o->name; o++)
+        if (o->is_needed && !*o->text && n < 200) n += (size_t)snprintf(words + n, sizeof words - n, "%s--%.20s %.20s", missing++ ? " and " : "", o->name, o->argument);
+    if (missing) misuse(c, "%s %s needed", words, missing > 1 ? "are" : "is");
+}
+
 static void check_files(const command_line *c, const char *const *rest, int n)
 {
     const char *input[80], *output[8];
@@ -423,6 +438,7 @@ static int parse(int argc, char **argv, const char *usage, const option *options
         }
     }
     if (n < least) missing_argument(&c, n);
+    check_needed(&c);
     start_kernels(kernels_name);
     check_files(&c, rest, n);
     return n;
