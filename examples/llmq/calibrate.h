@@ -386,7 +386,7 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
     double *v = (double *)allocate((PREDICTORS + 1) * count * sizeof *v), *kl = v + PREDICTORS * count;
     for (uint32_t i = 0; i < count; i++) {
         const sensitivity *s = &list[i];
-        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, llmq_random(1, i) };
+        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, (double)llmq_random(1, i) };
         for (int k = 0; k < PREDICTORS; k++) v[(uint32_t)k * count + i] = predicted[k];
         kl[i] = s->kl;
     }

@@ -244,7 +244,7 @@ enum { ERRORS_ROWS, ERRORS_GAUSS, ERRORS_HESSIAN };
 typedef struct error_meter {
     int kind;
     uint32_t rows;        /* how many, 0: all */
-    const sums *sums;     /* ERRORS_HESSIAN */
+    const struct sums *sums; /* ERRORS_HESSIAN */
 } error_meter;
 
 /* v H v^T / (tr H / n), H packed */
