@@ -240,7 +240,7 @@ static int command_sense(int argc, char **argv)
     };
     loaded m;
     uint32_t *ids, count, windows, size_of_window, first, last;
-    int k, n;
+    int k = 0, n = 0;
     const char *end;
     char run[256];
     size_t size;
