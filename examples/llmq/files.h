@@ -124,11 +124,11 @@ static int is_stdout(const char *path)
     return found;
 }
 
-/* May a file be written more than once in a run, the last time with all that it is to hold? */
-static int is_replaceable(const char *path)
+/* Is this a file, or will it be one? Then it can be written more than once in a run, the last time with all that it is to hold. */
+static int is_file(const char *path)
 {
     target t;
-    const int found = find_target(&t, path) == 0 && (t.kind == TARGET_NEW || t.kind == TARGET_FILE);
+    const int found = find_target(&t, path) == 0 && (t.kind == TARGET_NEW || t.kind == TARGET_FILE || t.kind == TARGET_PLACE);
     free(t.path);
     return found;
 }

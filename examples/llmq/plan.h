@@ -191,7 +191,7 @@ static int command_alpha(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     ids = probe_ids(&m, rest[0], text, random, tokens, &count);
-    is_kept = is_replaceable(out);
+    is_kept = is_file(out);
     room = 512 + 128 * (size_t)m.model.layers * LLAMA_LINEARS;
     describe_run(head, sizeof head - 16, &m, ids, 0, count, m.model.context, (int)levels);
     snprintf(head + strlen(head), 16, "; %s %g", metric, level[levels - 1]);

@@ -545,6 +545,7 @@ static int command_quantize(int argc, char **argv)
     sizes total;
     double start = seconds();
     parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2, 1);
+    if (r.abits) (void)read_activations(r.abits); /* a wrong one is found before the work */
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     if (choices) read_choices(choices, &r);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
