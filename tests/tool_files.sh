@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/check.sh
 work=$(mktemp -d)
-trap 'umount "$work/disk" 2> /dev/null; chattr -i "$work/fixed" 2> /dev/null; rm -rf "$work"' EXIT
+trap 'umount "$work/disk" 2> /dev/null; chattr -i "$work/fixed" 2> /dev/null; chmod -f 755 "$work/fixed"; rm -rf "$work"' EXIT
 tool=$(realpath "${TOOL:-$work/tool}") model=$PWD/examples/model/nano.llmq text=$work/text
 [ -n "${TOOL:-}" ] || gcc -O1 -DLLMQ_SIMD=0 -o "$tool" examples/llmq/llmq.c -lm -lpthread || { echo "tool_files: 0 passed, 1 failed"; exit 1; }
 head -c 4000 examples/model/heldout.txt > "$text"
@@ -58,7 +58,8 @@ mknod "$work/t4/null" c 1 3 2> /dev/null && {
 mkfifo "$work/t4/fifo"
 timeout 20 cat "$work/t4/fifo" > "$work/t4/read" & reader=$!
 check "a FIFO is written into" timeout 20 "$tool" quantize $model "$work/t4/fifo" $fast
-kill $reader 2> /dev/null; wait $reader 2> /dev/null
+[ -p "$work/t4/fifo" ] || kill $reader 2> /dev/null
+wait $reader 2> /dev/null
 check "and is still one" test -p "$work/t4/fifo"
 check "its reader has all" is_new "$work/t4/read"
 rm -f "$work/t4/null" "$work/t4/fifo" "$work/t4/read"
@@ -157,7 +158,7 @@ if [ -n "$locked" ]; then
     check "nor its files be replaced" says "cannot write .*/out" quantize "$work/fixed/out"
     check "and both are said before the work" says "the directory that it is in|there is no part" "$tool" quantize $model "$work/fixed/out2" --format g8 --effort best
     check "all is as it was" only "$work/fixed" out
-    chattr -i "$work/fixed" 2> /dev/null || chmod 755 "$work/fixed"
+    chattr -i "$work/fixed" 2> /dev/null; chmod 755 "$work/fixed"
 else
     echo "skipped: a read-only directory, since root may write to all of them here"
 fi
