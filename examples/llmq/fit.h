@@ -32,15 +32,18 @@ static llmq_transform read_steps(const char *text)
     while (*at) {
         size_t n = strcspn(at, "+0123456789");
         llmq_step *step = &t.step[t.count];
-        int kind = 0;
-        char *end;
+        int kind = 0, block = 0;
+        const char *end;
         while (kind < 4 && (strlen(name[kind]) != n || strncmp(name[kind], at, n) != 0)) kind++;
         if (kind == 4 || t.count == LLMQ_MAX_STEPS)
             fail("transforms are none, zigzag, duquant, or up to %d of hadamard smooth permute rotate with + between them, not '%s'", LLMQ_MAX_STEPS, text);
         step->kind = (uint16_t)(kind + 1);
         at += n;
-        step->block = (uint16_t)strtoul(at, &end, 10);
-        at = end + (*end == '+');
+        if (*at && *at != '+' && (!read_whole(at, 1, 65535, &block, &end) || (*end && *end != '+'))) fail("a step's block is a whole number from 1 to 65535, not as in '%s'", text);
+        step->block = (uint16_t)block;
+        at += strcspn(at, "+");
+        if (*at == '+' && at[1] == 0) fail("a step is missing behind the last + of '%s'", text);
+        at += *at == '+';
         t.count++;
     }
     return t;

@@ -63,11 +63,11 @@ static void print_entry(const llmq_bundle *b, const llmq_entry *e)
 
 static int command_inspect(int argc, char **argv)
 {
-    const char *rest[1];
-    int formats = 0, n;
+    const char *rest[1] = { NULL };
+    int formats = 0;
     const option options[] = {
-        { "formats", "1", "list the built-in formats instead", NULL, &formats, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_SWITCH("formats", 0, formats, "list the built-in formats instead"),
+        OPT_END
     };
     llmq_bundle b;
     llmq_error error;
@@ -75,12 +75,12 @@ static int command_inspect(int argc, char **argv)
     size_t size, tensors = 0;
     unsigned char *bytes;
     double weights = 0, stored = 0;
-    n = parse(argc, argv, "inspect BUNDLE [options]", options, rest, 0, 1);
+    (void)parse(argc, argv, "inspect BUNDLE | inspect --formats", options, rest, 0, 1, -1);
     if (formats) {
         print_formats();
         return 0;
     }
-    if (n == 0) fail("the bundle is missing\nusage: llmq inspect BUNDLE");
+    if (!rest[0]) fail("the bundle is missing: llmq inspect BUNDLE");
     bytes = read_file(rest[0], &size);
     if (llmq_bundle_open(&b, bytes, size, &error)) fail("%s: %s (at byte %zu)", rest[0], llmq_status_text(error.status), error.offset);
     for (uint32_t i = 0; i < b.count; i++) {
