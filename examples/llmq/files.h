@@ -1,15 +1,19 @@
 /* files.h - how the tool fails, gets memory, reads and writes files, and shows progress. A part of the tool llmq.c, not a header for others. */
 
+#include "text.h"
+
 /* ---- trouble, memory, files ---------------------------------------------------------------------------------------- */
 
 static void fail(const char *format, ...)
 {
+    char message[8192];
+    words safe = { NULL, 0, 0 }; /* names from files are in it */
     va_list a;
     va_start(a, format);
-    fputs("llmq: ", stderr);
-    vfprintf(stderr, format, a);
-    fputc('\n', stderr);
+    (void)vsnprintf(message, sizeof message, format, a);
     va_end(a);
+    show(&safe, message, strlen(message), 1);
+    fprintf(stderr, "llmq: %s\n", safe.s);
     exit(1);
 }
 

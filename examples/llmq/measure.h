@@ -20,6 +20,7 @@ static void run_window(contestant *c)
     for (i = 0; i < c->length; i += n) {
         n = c->length - i < c->m.state.batch ? c->length - i : c->m.state.batch;
         check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab), "running the model");
+        check_logits(&c->m, c->logits + (size_t)i * c->m.model.vocab, n);
     }
 }
 
@@ -341,6 +342,7 @@ static int command_compare(int argc, char **argv)
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&original, rest[0], bytes, size, 0, "32");
+    tie_sums(r.sums, &original);
     c[0].label = "original";
     c[0].bytes = (double)size;
     c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);

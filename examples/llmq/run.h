@@ -38,8 +38,9 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
         uint32_t length;
         char byte;
         check(llama_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
+        check_logits(m, logits, 1);
         previous = token;
-        token = position + 1 < count ? ids[position + 1] : sample(logits, m->model.vocab, temperature, top_p, seed, position);
+        token = position + 1 < count ? ids[position + 1] : sample(logits, m->tokenizer.count, temperature, top_p, seed, position);
         if (token == LLAMA2C_BOS || token == LLAMA2C_EOS) break;
         piece = llama2c_decode(&m->tokenizer, previous, token, &byte, &length);
         fwrite(piece, 1, length, out);
