@@ -87,7 +87,7 @@ static char *part_path(const char *path, uint32_t layer)
 static int part_done(const char *path, uint32_t layer, const char *run)
 {
     char *part = part_path(path, layer);
-    FILE *f = fopen(part, "rb");
+    FILE *f = open_to_read(part);
     problem p = { { NULL, 0, 0 } };
     sums s;
     size_t size;
@@ -99,6 +99,7 @@ static int part_done(const char *path, uint32_t layer, const char *run)
         done = read_sums(&s, part, bytes, size, &p) && !s.is_imatrix && span_is(s.run, run) && s.bundle.count == SENSE_SUMS + 3;
         free(bytes);
         free(p.what.s);
+        if (!done && !force) fail("%s is of another run: remove it, give another --out, or go on with --force", part);
     }
     free(part);
     return done;
@@ -165,7 +166,7 @@ static void join_parts(const char *path, uint32_t layers, const char *run, uint3
     write_collection(&c, path);
     for (uint32_t l = 0; l < layers; l++) {
         char *part = part_path(path, l);
-        remove(part);
+        (void)remove_file(part);
         free(part);
     }
 }
@@ -240,39 +241,38 @@ static int command_sense(int argc, char **argv)
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1", *matrix = NULL;
     int tokens = 0, window = 0, samples = 32, prefix = 1;
     const option options[] = {
-        { "calib", "FILE", "calibration text (needed)", &text, NULL, NULL },
-        { "out", "FILE", "where the sums go (needed; -o too); FILE.layerN meanwhile, from which a run goes on", &out, NULL, NULL },
-        { "tokens", "N", "use only the first N, 0: all", NULL, &tokens, NULL },
-        { "part", "K/N", "only part K of N of the text; 'llmq merge' adds them up", &part, NULL, NULL },
-        { "imatrix", "FILE", "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)", &matrix, NULL, NULL },
-        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "samples", "N", "queries of a window that the attention traces look at, 0: all", NULL, &samples, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_INPUT("calib", 0, "FILE", text, "calibration text (needed)"),
+        OPT_OUTPUT("out", 'o', "FILE", out, "where the sums go (needed); FILE.layerN meanwhile, from which a run goes on"),
+        OPT_TOKENS(tokens, "use only the first N, 0: all"),
+        OPT_TEXT("part", 0, "K/N", part, "only part K of N of the text; 'llmq merge' adds them up"),
+        OPT_OUTPUT("imatrix", 0, "FILE", matrix, "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)"),
+        OPT_WINDOW(window),
+        OPT_WHOLE("samples", 0, "N", samples, 0, MOST_TOKENS, "queries of a window that the attention traces look at, 0: all"),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_END
     };
     loaded m;
     uint32_t *ids, count, windows, size_of_window, first, last;
-    uint32_t k = 0, n = 0, model;
-    const char *slash;
+    int k, n;
+    uint32_t model;
+    const char *end;
     words run = { NULL, 0, 0 };
     size_t size;
     unsigned char *bytes;
     double start = seconds();
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "-o") == 0) argv[i] = (char *)(uintptr_t)"--out";
-    parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1);
+    parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1, -1);
     if (!text || !out) fail("--calib TEXT and -o FILE are needed");
-    slash = strchr(part, '/');
-    if (!slash || !whole_number(part, (size_t)(slash - part), 65536, &k) || !whole_number(slash + 1, strlen(slash + 1), 65536, &n) || k < 1 || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
+    if (!is_replaceable(out)) fail("--out is a file, since FILE.layerN hold what has been done; not %s", out);
+    if (!read_whole(part, 1, 1e6, &k, &end) || *end != '/' || !read_whole(end + 1, 1, 1e6, &n, &end) || *end || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     size_of_window = window_of(&m, window);
     open_window(&m, rest[0], size_of_window);
     ids = text_ids(&m, rest[0], text, tokens, &count);
     windows = (count + size_of_window - 1) / size_of_window;
-    first = (uint32_t)((uint64_t)windows * (k - 1) / n) * size_of_window;
-    last = (uint32_t)((uint64_t)windows * k / n) * size_of_window;
+    first = (uint32_t)((uint64_t)windows * (uint32_t)(k - 1) / (uint32_t)n) * size_of_window;
+    last = (uint32_t)((uint64_t)windows * (uint32_t)k / (uint32_t)n) * size_of_window;
     if (last > count) last = count;
     if (first >= last) fail("part %s of %u windows is empty", part, windows);
     model = fingerprint(&m.bundle);
@@ -280,15 +280,15 @@ static int command_sense(int argc, char **argv)
     sense_text(&m, ids + first, last - first, size_of_window, samples, out, run.s, model);
     join_parts(out, m.model.layers, run.s, model);
     if (matrix) write_imatrix(matrix, out, &m.model, text, size_of_window);
-    printf("%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers, seconds() - start);
+    fprintf(report(matrix), "%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers, seconds() - start);
     return 0;
 }
 
 static int command_merge(int argc, char **argv)
 {
     const char *rest[64];
-    const option options[] = { { NULL, NULL, NULL, NULL, NULL, NULL } };
-    int n = parse(argc, argv, "merge OUT FILE FILE ...", options, rest, 2, 64);
+    const option options[] = { OPT_END };
+    int n = parse(argc, argv, "merge OUT FILE FILE ...", options, rest, 2, 64, 0);
     const sums *first = open_sums(rest[1]);
     collection c = { NULL, 0, 0 };
     words run = { NULL, 0, 0 };
@@ -325,7 +325,7 @@ static int command_merge(int argc, char **argv)
     if (first->has_model) collect_origin(&c, run.s, first->model);
     else memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, run.n), run.s, run.n);
     write_collection(&c, rest[0]);
-    printf("%s: the sum of %d files\n", rest[0], n - 1);
+    fprintf(report(rest[0]), "%s: the sum of %d files\n", rest[0], n - 1);
     return 0;
 }
 
@@ -439,18 +439,18 @@ static int command_rank(int argc, char **argv)
     recipe r = default_recipe;
     int tokens = 4096, window = 0, prefix = 1, threads = 2;
     const option options[] = {
-        { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
-        { "text", "FILE", "what to measure on (needed)", &text, NULL, NULL },
-        { "format", "NAME", "each layer alone is quantized to", &format, NULL, NULL },
-        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
-        { "tokens", "N", "measure only the first N, 0: all", NULL, &tokens, NULL },
-        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "threads", "N", "how many", NULL, &threads, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { "key", "NAME", "with TSV=1 in the environment: lines sense.NAMEspearman...", &key, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense' (needed)"),
+        OPT_INPUT("text", 0, "FILE", text, "what to measure on (needed)"),
+        OPT_TEXT("format", 0, "NAME", format, "each layer alone is quantized to"),
+        OPT_GROUP(r.group, "columns that share a scale"),
+        OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs: hadamard or none"),
+        OPT_TOKENS(tokens, "measure only the first N, 0: all"),
+        OPT_WINDOW(window),
+        OPT_THREADS(threads),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_KEY(key, "with TSV=1 in the environment: lines sense.NAMEspearman..."),
+        OPT_END
     };
     loaded m;
     contestant *c;
@@ -461,7 +461,7 @@ static int command_rank(int argc, char **argv)
     uint32_t count, *ids, n;
     size_t size;
     unsigned char *bytes;
-    parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1);
+    parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1, -1);
     if (!sums_path || !text) fail("--hessian FILE and --text FILE are needed");
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");

@@ -70,8 +70,8 @@ static int command_inspect(int argc, char **argv)
     const char *rest[1];
     int formats = 0, n;
     const option options[] = {
-        { "formats", "1", "list the built-in formats instead", NULL, &formats, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_SWITCH("formats", 0, formats, "list the built-in formats instead"),
+        OPT_END
     };
     llmq_bundle b;
     llmq_error error;
@@ -79,7 +79,7 @@ static int command_inspect(int argc, char **argv)
     size_t size, tensors = 0;
     unsigned char *bytes;
     double weights = 0, stored = 0;
-    n = parse(argc, argv, "inspect BUNDLE [options]", options, rest, 0, 1);
+    n = parse(argc, argv, "inspect BUNDLE [options]", options, rest, 0, 1, -1);
     if (formats) {
         print_formats();
         return 0;

@@ -2,7 +2,6 @@
 
 #include "kinds.h"
 
-static int force;                        /* may results of another model be used, or be replaced? */
 static double checkpoint_epsilon = 1e-5; /* of norms, which a checkpoint does not say */
 
 /* Ends the program if something was wrong. */
@@ -126,23 +125,25 @@ static void open_window(loaded *m, const char *path, uint32_t tokens)
    point: "4:token:0.9". */
 static llmq_activation_options read_activations(const char *text)
 {
-    llmq_activation_options o = llmq_activation_defaults((uint32_t)atoi(text));
-    if (o.bits != 32 && (o.bits < 2 || o.bits > 8)) fail("activations have 2 ... 8 bits, or 32; not '%s'", text);
-    text += strcspn(text, ":");
-    text += *text == ':';
+    const char *rest;
+    int bits;
+    llmq_activation_options o;
+    if (!read_whole(text, 2, 32, &bits, &rest) || (bits > 8 && bits != 32) || (*rest && *rest != ':')) fail("activations have 2 ... 8 bits, or 32; not '%s'", text);
+    o = llmq_activation_defaults((uint32_t)bits);
+    text = rest + (*rest == ':');
     while (*text) {
         size_t n = strcspn(text, ":");
-        char word[16], *end;
+        char word[16];
+        const char *end;
         double number;
         snprintf(word, sizeof word, "%.*s", (int)(n < 15 ? n : 15), text);
         text += n + (text[n] == ':');
-        number = strtod(word, &end);
         if (strcmp(word, "zero") == 0) o.asymmetric = 1;
         else if (strcmp(word, "symmetric") == 0) o.asymmetric = 0;
         else if (strcmp(word, "group") == 0) o.scales = LLMQ_SCALES_GROUP;
         else if (strcmp(word, "token") == 0) o.scales = LLMQ_SCALES_TOKEN;
         else if (strcmp(word, "batch") == 0) o.scales = LLMQ_SCALES_BATCH;
-        else if (*end == 0 && strchr(word, '.') && number > 0 && number <= 1) o.clip = (float)number;
+        else if (read_number(word, 1e-6, 1, &number, &end) && *end == 0 && strchr(word, '.')) o.clip = (float)number;
         else fail("behind the bits of activations can be :zero, :symmetric, :group, :token, :batch and a clip ratio such as :0.9, not '%s'", word);
     }
     return o;
@@ -269,7 +270,7 @@ static void same_model(const loaded *m, const char *path, uint32_t was)
 {
     const uint32_t is = fingerprint(&m->bundle);
     if (is == was) return;
-    if (!force) fail("%s is of another model: of %08x, and this one is %08x; --force 1 uses it all the same", path, was, is);
+    if (!force) fail("%s is of another model: of %08x, and this one is %08x; --force uses it all the same", path, was, is);
     fprintf(stderr, "llmq: %s is of another model, and used all the same\n", path);
 }
 

@@ -195,7 +195,7 @@ static void open_alphas(alphas *a, const char *path, const loaded *m)
 /* What is left of a run that was stopped, if the file is there: of the same run, or else it is not to be lost. */
 static void resume_alphas(alphas *a, const char *path, const loaded *m, const char *run)
 {
-    FILE *f = fopen(path, "rb");
+    FILE *f = open_to_read(path);
     problem p = { { NULL, 0, 0 } };
     size_t size = 0;
     char *text = NULL;
@@ -204,8 +204,8 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
     if (size) {
         read_alphas(a, path, text, size, m->model.layers, &p);
         if ((p.what.n || !span_is(a->run, run)) && !force) {
-            if (p.what.n) fail("%s is there, and is of no run of this model (%s); give another --out, or --force 1 to replace it", path, p.what.s);
-            fail("%s is of another run (%.*s); give another --out, or --force 1 to replace it", path, (int)a->run.n, a->run.s ? a->run.s : "");
+            if (p.what.n) fail("%s holds no run on this model, or something else (%s): give another --out; --force writes over it", path, p.what.s);
+            fail("%s holds what another run has found (%.*s): give another --out; --force writes over it", path, (int)a->run.n, a->run.s ? a->run.s : "");
         }
         if (p.what.n || !span_is(a->run, run)) memset(a, 0, sizeof *a);
     }
@@ -219,15 +219,15 @@ static int command_alpha(int argc, char **argv)
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *metric = "kl", *list = "0.05,0.1,0.15,0.2";
     int random = 0, tokens = 2048, prefix = 1;
     const option options[] = {
-        { "text", "FILE", "measure the KL on this text", &text, NULL, NULL },
-        { "random", "N", "or on N random tokens, without any data", NULL, &random, NULL },
-        { "tokens", "N", "use only the first N of the text, 0: all", NULL, &tokens, NULL },
-        { "metric", "NAME", "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity", &metric, NULL, NULL },
-        { "levels", "LIST", "sizes t of the noise, relative to the weights", &list, NULL, NULL },
-        { "out", "FILE", "where the lines go (needed); a run that was stopped goes on from what is there", &out, NULL, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_INPUT("text", 0, "FILE", text, "measure the KL on this text"),
+        OPT_WHOLE("random", 0, "N", random, 1, 1 << 24, "or on N random tokens, without any data"),
+        OPT_TOKENS(tokens, "use only the first N of the text, 0: all"),
+        OPT_WORD("metric", 0, "kl|loss", metric, "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity"),
+        OPT_LIST("levels", 0, "LIST", list, "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
+        OPT_OUTPUT("out", 'o', "FILE", out, "where the lines go (needed); a run that was stopped goes on from what is there"),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_END
     };
     static probe p;
     loaded m;
@@ -236,50 +236,46 @@ static int command_alpha(int argc, char **argv)
     unsigned char *bytes;
     size_t size;
     char item[ITEM];
-    words head = { NULL, 0, 0 };
+    words head = { NULL, 0, 0 }, lines = { NULL, 0, 0 };
     alphas before;
-    FILE *f;
-    parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1);
+    int is_kept, is_measured;
+    parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1, -1);
     if (!out || (!text && !random)) fail("--out FILE, and --text FILE or --random N, are needed");
     p.perplexity = strcmp(metric, "loss") == 0;
-    if (!p.perplexity && strcmp(metric, "kl") != 0) fail("--metric is kl or loss");
     if (p.perplexity && !text) fail("--metric loss needs --text FILE");
     while (next_item(&list, item)) {
+        const char *end;
         if (levels == LEVELS) fail("--levels are at most %d", LEVELS);
-        level[levels] = strtod(item, NULL);
-        if (!(level[levels] > 0 && level[levels] <= 1)) fail("--levels are between 0 and 1, not '%s'", item);
+        if (!read_number(item, 1e-6, 1, &level[levels], &end) || *end) fail("--levels are between 0 and 1, not '%s'", item);
         levels++;
     }
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     ids = probe_ids(&m, rest[0], text, random, tokens, &count);
+    is_kept = is_replaceable(out);
     describe_run(&head, &m, ids, 0, count, m.model.context, (int)levels);
     say(&head, "; %s", metric);
     for (uint32_t k = 0; k < levels; k++) say(&head, " %g", level[k]);
-    resume_alphas(&before, out, &m, head.s);
+    resume_alphas(&before, is_kept ? out : "", &m, head.s);
     probe_open(&p, &m.bundle, rest[0], ids, count);
-    f = fopen(out, "wb");
-    if (!f) fail("cannot write %s: %s", out, strerror(errno));
-    fprintf(f, "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head.s, fingerprint(&m.bundle), metric);
+    say(&lines, "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head.s, fingerprint(&m.bundle), metric);
     for (uint32_t l = 0; l < m.model.layers; l++)
         for (int i = 0; i < LLAMA_LINEARS; i++) {
             char name[64];
             double alpha, error;
             snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[i]);
-            if (before.of && before.of[l * LLAMA_LINEARS + (uint32_t)i].known) {
-                alpha = before.of[l * LLAMA_LINEARS + (uint32_t)i].alpha;
-                error = before.of[l * LLAMA_LINEARS + (uint32_t)i].error;
-            } else {
-                measure_alpha(&p, l, i, level, levels, &alpha, &error);
-            }
-            fprintf(f, "%s %.6g %.3g\n", name, alpha, error);
-            fflush(f);
+            is_measured = !before.of || !before.of[l * LLAMA_LINEARS + (uint32_t)i].known;
+            if (is_measured) measure_alpha(&p, l, i, level, levels, &alpha, &error);
+            else alpha = before.of[l * LLAMA_LINEARS + (uint32_t)i].alpha, error = before.of[l * LLAMA_LINEARS + (uint32_t)i].error;
+            say(&lines, "%s %.6g %.3g\n", name, alpha, error);
+            if (is_kept && is_measured) write_file(out, lines.s, lines.n); /* a run that is stopped has lost at most one */
             sum += alpha;
             progress(l * LLAMA_LINEARS + (uint32_t)i, m.model.layers * LLAMA_LINEARS, name);
         }
     progress(1, 1, "");
-    if (fclose(f)) fail("cannot write %s: %s", out, strerror(errno));
-    printf("%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, levels, sum, seconds() - start);
+    write_file(out, lines.s, lines.n);
+    free(lines.s);
+    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, levels, sum, seconds() - start);
     return 0;
 }
 
@@ -521,7 +517,7 @@ static void restrict_plan(plan *p, const char *list, int least)
     while (next_item(&list, item)) {
         char *format = strchr(item, '=');
         uint32_t k, hits = 0;
-        if (!format) fail("--pin and --least are lists of NAME=FORMAT, not '%s'", item);
+        if (!format || format == item) fail("--pin and --least are lists of NAME=FORMAT, not '%s'", item);
         *format++ = 0;
         k = menu_index(p, format);
         for (uint32_t i = 0; i < p->layers; i++) {
@@ -556,13 +552,14 @@ static void plan_best(plan *p, uint64_t budget, int tied, llmq_allocation *resul
 /* "1.2MB", "900k" or bytes: units of 1000. */
 static double read_size(const char *text)
 {
-    char *end;
-    double v = strtod(text, &end);
+    const char *end;
+    double v = 0;
+    const int is_number = read_number(text, 0, 1e15, &v, &end);
     if (*end == 'k' || *end == 'K') v *= 1e3, end++;
     else if (*end == 'M') v *= 1e6, end++;
     else if (*end == 'G') v *= 1e9, end++;
     if (*end == 'B') end++;
-    if (end == text || *end || !(v > 0)) fail("--size is a number of bytes, as 900k or 1.2MB, not '%s'", text);
+    if (!is_number || *end || !(v >= 1 && v <= 1e15)) fail("--size is a number of bytes from 1 to 1e15, as 900k or 1.2MB, not '%s'", text);
     return v;
 }
 
@@ -575,8 +572,7 @@ static void write_plan(const plan *p, const recipe *r, const char *rule, const c
         say(&text, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group, transform_of(r),
             8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k], p->alpha[i], loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
     }
-    if (out) write_file(out, text.s, text.n);
-    else fwrite(text.s, 1, text.n, stdout);
+    write_file(out, text.s, text.n);
     free(text.s);
 }
 
@@ -639,35 +635,36 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
 static int command_plan(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "t4", *low = "t2", *out = NULL, *tokenizer = NULL;
+    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "t4", *low = "t2", *out = "-", *tokenizer = NULL;
     const char *pins = NULL, *least = NULL, *errors = "rows", *types = NULL, *text = NULL;
     error_meter meter = { ERRORS_ROWS, 0, NULL };
     double bpw = 0, ratio = -1, cost = 0, loss = 0, start = seconds();
     int rows = 64, tied = 0, tokens = 2048, linear, uniform;
     const option options[] = {
-        { "size", "BYTES", "of the whole file, as 1.2MB: never over it", &size_text, NULL, NULL },
-        { "bpw", "X", "or: stored bits a weight of the linear layers", NULL, NULL, &bpw },
-        { "rule", "NAME", "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain [linear with --alpha, else aptq]", &rule, NULL, NULL },
-        { "alpha", "FILE", "of 'llmq alpha', for linear", &alpha_path, NULL, NULL },
-        { "hessian", "FILE", "sums of 'llmq sense', for aptq and carried", &sums_path, NULL, NULL },
-        { "ratio", "R", "aptq, carried, in place of a size: the share of the weights in the high format", NULL, NULL, &ratio },
-        { "formats", "LIST", "to choose from", &menu, NULL, NULL },
-        { "high", "NAME", "aptq, carried: format of the layers with the largest score", &high, NULL, NULL },
-        { "low", "NAME", "and of the others", &low, NULL, NULL },
-        { "pin", "LIST", "NAME=FORMAT: tensors with NAME in theirs have this format", &pins, NULL, NULL },
-        { "least", "LIST", "NAME=FORMAT: these have it or a larger one", &least, NULL, NULL },
-        { "tie", "0|1", "1: wq wk wv have one format, w1 w3 too", NULL, &tied, NULL },
-        { "errors", "NAME", "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian", &errors, NULL, NULL },
-        { "rows", "N", "rows of each layer that errors are measured on, 0: all", NULL, &rows, NULL },
-        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs", &r.transform, NULL, NULL },
-        { "embed", "NAME", "of embedding and classifier, as --size counts them", &r.embed, NULL, NULL },
-        { "measure", "TEXT", "print what each layer alone makes in its format, beside what was foretold", &text, NULL, NULL },
-        { "tokens", "N", "of that, only the first N, 0: all", NULL, &tokens, NULL },
-        { "tensor-types", "FILE", "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits", &types, NULL, NULL },
-        { "out", "FILE", "the recipe, for quantize --recipe; not given: printed", &out, NULL, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_TEXT("size", 0, "BYTES", size_text, "of the whole file, as 1.2MB: never over it"),
+        OPT_REAL("bpw", 0, "X", bpw, 0.01, 64, "or: stored bits a weight of the linear layers"),
+        OPT_WORD("rule", 0, "linear|uniform|aptq|carried", rule,
+                 "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain; not given: linear with --alpha, else aptq"),
+        OPT_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha', for linear"),
+        OPT_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense', for aptq and carried"),
+        OPT_REAL("ratio", 0, "R", ratio, 0, 1, "aptq, carried, in place of a size: the share of the weights in the high format"),
+        OPT_LIST("formats", 0, "LIST", menu, "to choose from"),
+        OPT_TEXT("high", 0, "NAME", high, "aptq, carried: format of the layers with the largest score"),
+        OPT_TEXT("low", 0, "NAME", low, "and of the others"),
+        OPT_LIST("pin", 0, "LIST", pins, "NAME=FORMAT: tensors with NAME in theirs have this format"),
+        OPT_LIST("least", 0, "LIST", least, "NAME=FORMAT: these have it or a larger one"),
+        OPT_SWITCH("tie", 0, tied, "1: wq wk wv have one format, w1 w3 too"),
+        OPT_WORD("errors", 0, "rows|gauss|hessian", errors, "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
+        OPT_WHOLE("rows", 0, "N", rows, 0, MOST_TOKENS, "rows of each layer that errors are measured on, 0: all"),
+        OPT_GROUP(r.group, "columns that share a scale"),
+        OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
+        OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier, as --size counts them"),
+        OPT_INPUT("measure", 0, "TEXT", text, "print what each layer alone makes in its format, beside what was foretold"),
+        OPT_TOKENS(tokens, "of that, only the first N, 0: all"),
+        OPT_OUTPUT("tensor-types", 0, "FILE", types, "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits"),
+        OPT_OUTPUT("out", 'o', "FILE", out, "the recipe, for quantize --recipe; '-': printed"),
+        OPT_TOKENIZER(tokenizer),
+        OPT_END
     };
     loaded m;
     plan p;
@@ -677,22 +674,18 @@ static int command_plan(int argc, char **argv)
     size_t size;
     unsigned char *bytes;
     uint32_t count;
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "-o") == 0) argv[i] = (char *)(uintptr_t)"--out";
-    parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1);
+    parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1, -1);
     if (!rule) rule = alpha_path ? "linear" : "aptq";
     linear = strcmp(rule, "linear") == 0, uniform = strcmp(rule, "uniform") == 0;
-    if (!linear && !uniform && strcmp(rule, "aptq") != 0 && strcmp(rule, "carried") != 0) fail("--rule is linear, uniform, aptq or carried");
     if (linear && !alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
     if (!linear && !uniform && !sums_path) fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", rule);
-    if (ratio > 1) fail("--ratio is from 0 to 1");
     if ((size_text != NULL) + (bpw > 0) + (ratio >= 0) != 1) fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
+    if (size_text) (void)read_size(size_text); /* wrong ones are found before the work */
     bytes = read_model(rest[0], tokenizer, 1, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     meter.rows = (uint32_t)rows;
     if (strcmp(errors, "gauss") == 0) meter.kind = ERRORS_GAUSS;
     else if (strcmp(errors, "hessian") == 0) meter.kind = ERRORS_HESSIAN;
-    else if (strcmp(errors, "rows") != 0) fail("--errors is rows, gauss or hessian");
     if (meter.kind == ERRORS_HESSIAN && !sums_path) fail("--errors hessian needs --hessian FILE");
     if (sums_path) meter.sums = open_sums(sums_path);
     tie_sums(meter.sums, &m);
@@ -729,10 +722,10 @@ static int command_plan(int argc, char **argv)
 
 /* ---- how well the theorem holds ---- */
 
-/* A choice of formats near a random number of bits. */
+/* A choice of formats near a random number of bits. What most draws miss, a million of them do not find. */
 static void draw_plan(plan *p, uint32_t seed, double low, double high)
 {
-    uint32_t counter = 0;
+    uint32_t counter = 0, most = 0;
     double cost;
     do {
         const double middle = low + (high - low) * (llmq_random(seed, counter++) / 4294967296.0);
@@ -742,6 +735,7 @@ static void draw_plan(plan *p, uint32_t seed, double low, double high)
             do {
                 p->choice[i] = (uint32_t)((uint64_t)llmq_random(seed, counter++) * p->menu >> 32);
                 bits = 8 * (double)p->option[i * p->menu + p->choice[i]].cost / p->weights[i];
+                if (++most > 1000000) fail("--formats make no recipes of %g to %g bits a weight", low, high);
             } while (bits < middle - 1.5 || bits > middle + 1.5);
             cost += (double)p->option[i * p->menu + p->choice[i]].cost;
         }
@@ -783,22 +777,22 @@ static int command_linearity(int argc, char **argv)
     double low = 3, high = 5, lowest = 2.3;
     int recipes = 24, below = 8, tokens = 4096, threads = 2, prefix = 1;
     const option options[] = {
-        { "alpha", "FILE", "of 'llmq alpha' (needed)", &alpha_path, NULL, NULL },
-        { "text", "FILE", "what to measure on (needed)", &text, NULL, NULL },
-        { "tokens", "N", "only the first N, 0: all", NULL, &tokens, NULL },
-        { "recipes", "N", "random ones between --low and --high bits a weight", NULL, &recipes, NULL },
-        { "below", "N", "and between --lowest and --low", NULL, &below, NULL },
-        { "low", "X", "bits a weight", NULL, NULL, &low },
-        { "high", "X", "bits a weight", NULL, NULL, &high },
-        { "lowest", "X", "bits a weight", NULL, NULL, &lowest },
-        { "formats", "LIST", "to draw from", &menu, NULL, NULL },
-        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs", &r.transform, NULL, NULL },
-        { "threads", "N", "how many", NULL, &threads, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { "key", "NAME", "with TSV=1 in the environment: lines eval.NAME...", &key, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha' (needed)"),
+        OPT_INPUT("text", 0, "FILE", text, "what to measure on (needed)"),
+        OPT_TOKENS(tokens, "only the first N, 0: all"),
+        OPT_WHOLE("recipes", 0, "N", recipes, 2, MOST - 1, "random ones between --low and --high bits a weight"),
+        OPT_WHOLE("below", 0, "N", below, 0, MOST - 3, "and between --lowest and --low"),
+        OPT_REAL("low", 0, "X", low, 0, 64, "bits a weight"),
+        OPT_REAL("high", 0, "X", high, 0, 64, "bits a weight"),
+        OPT_REAL("lowest", 0, "X", lowest, 0, 64, "bits a weight"),
+        OPT_LIST("formats", 0, "LIST", menu, "to draw from"),
+        OPT_GROUP(r.group, "columns that share a scale"),
+        OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
+        OPT_THREADS(threads),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_KEY(key, "with TSV=1 in the environment: lines eval.NAME..."),
+        OPT_END
     };
     const error_meter meter = { ERRORS_ROWS, 64, NULL };
     static contestant c[MOST];
@@ -810,10 +804,12 @@ static int command_linearity(int argc, char **argv)
     unsigned char *bytes;
     size_t size;
     sizes total;
-    parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1);
+    parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1, -1);
     if (!alpha_path || !text) fail("--alpha FILE and --text FILE are needed");
     n = (uint32_t)(recipes + below);
-    if (n >= MOST || recipes < 2) fail("2 to %d recipes", MOST - 1);
+    if (n >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
+    if (!(low < high)) fail("--low is %g, --high is %g: the first is less than the second", low, high);
+    if (below && !(lowest < low)) fail("--lowest is %g, --low is %g: the first is less than the second", lowest, low);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     fill_plan(&p, &m, &r, menu, alpha_path, &meter, 0);

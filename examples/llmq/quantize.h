@@ -7,14 +7,21 @@ typedef struct choice { char name[64], format[32]; int group; uint32_t line; } c
 
 /* What quantize and compare both let be said of transforms. */
 #define TRANSFORM_OPTIONS(r) \
-    { "transform", "NAME", "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; zigzag with --calib, else hadamard", &(r).transform, NULL, NULL }, \
-    { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &(r).clip }, \
-    { "calib", "FILE", "text that smooth, permute and rotate are made from", &(r).calib, NULL, NULL }, \
-    { "calib-tokens", "N", "only the first N of it, 0: all", NULL, &(r).calib_tokens, NULL }, \
-    { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &(r).alpha }, \
-    { "criterion", "NAME", "of rotations: error, peak or range", &(r).criterion, NULL, NULL }, \
-    { "steps", "N", "of rotations", NULL, &(r).steps, NULL }, \
-    { "fold", "0|1", "fold smoothing and permutations into norms and rows where that can be", NULL, &(r).fold, NULL }
+    OPT_TEXT("transform", 0, "NAME", (r).transform, \
+             "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; not given: zigzag with --calib, else hadamard"), \
+    OPT_REAL("clip", 0, "X", (r).clip, 0, 1, "of u4, u6, u8: the part of a range that gets codes, 0: searched"), \
+    OPT_INPUT("calib", 0, "FILE", (r).calib, "text that smooth, permute and rotate are made from"), \
+    OPT_WHOLE("calib-tokens", 0, "N", (r).calib_tokens, 0, MOST_TOKENS, "only the first N of it, 0: all"), \
+    OPT_REAL("alpha", 0, "X", (r).alpha, 0, 1, "of smoothing: 0 evens out weights, 1 inputs"), \
+    OPT_WORD("criterion", 0, "error|peak|range", (r).criterion, "of rotations"), \
+    OPT_WHOLE("steps", 0, "N", (r).steps, 0, 1000000, "of rotations"), \
+    OPT_SWITCH("fold", 0, (r).fold, "fold smoothing and permutations into norms and rows where that can be")
+
+/* And of error feedback. */
+#define FEEDBACK_OPTIONS(r) \
+    OPT_REAL_OR("damping", 0, "X", (r).damping, 0, 10, -1, "of a Hessian, relative to its mean diagonal; -1: by the number of tokens"), \
+    OPT_WORD("order", 0, "natural|diagonal", (r).order, "of columns; diagonal: the most used first"), \
+    OPT_REAL("first-order", 0, "X", (r).first_order, 0, 1, "FOEM's correction, 0: none")
 
 typedef struct recipe {
     const char *format, *embed, *effort;
@@ -54,6 +61,16 @@ static int is_linear(const char *name)
 
 static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
 
+/* The bits of "rtn4"; 0 if it is another format. */
+static int rounded_bits(const char *format)
+{
+    const char *end;
+    int bits;
+    if (strncmp(format, "rtn", 3) != 0) return 0;
+    if (!read_whole(format + 3, 1, 16, &bits, &end) || *end) fail("rtn1 to rtn16 are plain rounding, not '%s'", format);
+    return bits;
+}
+
 /* rtn4: round-to-nearest as most tools do it, for comparison: per group a minimum and a maximum (both including 0), an
    integer zero point, 2^bits levels. The result is stored as floats; it counts as bits + 32 / group. */
 static void round_to_nearest(float *w, size_t n, int bits, size_t group)
@@ -72,14 +89,6 @@ static void round_to_nearest(float *w, size_t n, int bits, size_t group)
             w[k] = ((q < 0 ? 0 : q > top ? top : q) - zero) * step;
         }
     }
-}
-
-/* Bits of a format "rtnN", 1 ... 16; 0: it is another format. */
-static int rtn_bits(const char *format)
-{
-    uint32_t bits;
-    if (!format || strncmp(format, "rtn", 3) != 0) return 0;
-    return whole_number(format + 3, strlen(format + 3), 16, &bits) ? (int)bits : 0;
 }
 
 static float *decode_all(const llmq_tensor *t)
@@ -412,7 +421,7 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     size_t n = (size_t)from->rows * from->cols, work_size;
     float *w = decode_all(from), *back;
     uint32_t bad[2];
-    int rtn = rtn_bits(format);
+    const int rtn = rounded_bits(format);
     void *data, *work;
     if (rows) fold_rows(rows, kinds, w, from->rows, from->cols);
     if (from->format.points && strcmp(format, "f32") != 0) fail("%s is already quantized; start from the original model", e->name);
@@ -420,7 +429,7 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
     else if (strcmp(r->effort, "default") != 0) fail("--effort is fast, default or best");
     if (rtn)
-        for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, rtn, (size_t)r->group);
+        for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, rtn, r->group ? (size_t)r->group : from->cols);
     if (find_format(rtn ? "f32" : format, (uint32_t)r->group, &e->format))
         fail("no format '%s' with group %d: formats are vPnN (P 1 to 8, N 2 to 65536) and those of 'llmq inspect --formats 1'; groups are 32 to "
              "1024 in steps of 32, or 0 for a row", format, r->group);
@@ -447,9 +456,10 @@ typedef struct sizes { double weights, bytes, error, online; } sizes;
 
 static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
 {
-    double count = (double)e->rows * e->cols;
+    const double count = (double)e->rows * e->cols;
+    const int rtn = r->format ? rounded_bits(r->format) : 0;
     total->weights += count;
-    total->bytes += rtn_bits(r->format) ? count * (rtn_bits(r->format) + 32.0 / (r->group ? r->group : (int)e->cols)) / 8 : (double)e->size;
+    total->bytes += rtn ? count * (rtn + 32.0 / (r->group ? (uint32_t)r->group : e->cols)) / 8 : (double)e->size;
     total->error += (double)e->t2 * count;
 }
 
@@ -585,7 +595,7 @@ static int check_choices(const recipe *r, const llmq_bundle *b, uint32_t layers,
         return wrong(p, "%s, line %u: the model has no %s%s", path, c->line, known ? "linear layer " : "", c->name);
     }
     if (r->choices_path && r->of_model && r->of_model != fingerprint(b) && !force)
-        return wrong(p, "%s is of another model: of %08x, and this one is %08x; --force 1 uses it all the same", r->choices_path, r->of_model, fingerprint(b));
+        return wrong(p, "%s is of another model: of %08x, and this one is %08x; --force uses it all the same", r->choices_path, r->of_model, fingerprint(b));
     return 1;
 }
 
@@ -766,30 +776,28 @@ static int command_quantize(int argc, char **argv)
     const char *rest[2], *tokenizer = NULL, *choices = NULL;
     int prefix = 1;
     const option options[] = {
-        { "format", "NAME", "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained", &r.format, NULL, NULL },
-        { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
-        { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
+        OPT_TEXT("format", 0, "NAME", r.format, "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained"),
+        OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier; not given: kept as they are"),
+        OPT_GROUP(r.group, "columns that share a scale: 32 ... 1024 in steps of 32, 0: the row"),
         TRANSFORM_OPTIONS(r),
-        { "block", "N", "largest Hadamard block, 0: 1024", NULL, &r.block, NULL },
-        { "seed", "N", "of the first transform's signs; each layer input has its own", NULL, &r.seed, NULL },
-        { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
-        { "abits", "BITS", ABITS_HELP, &r.abits, NULL, NULL },
-        { "recipe", "FILE", "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format", &choices, NULL, NULL },
-        { "hessian", "FILE", "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp", &r.sums_path, NULL, NULL },
-        { "kind", "NAME", "of its sums: aware (of attention and gates), plain, diagonal", &r.kind, NULL, NULL },
-        { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
-        { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
-        { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
-        { "tokenizer", "FILE", "llama2.c tokenizer to carry along (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_WHOLE("block", 0, "N", r.block, 0, 32768, "largest Hadamard block, a power of two; 0: 1024"),
+        OPT_WHOLE("seed", 's', "N", r.seed, 0, 2147483647, "of the first transform's signs; each layer input has its own"),
+        OPT_EFFORT(r.effort),
+        OPT_TEXT("abits", 0, "BITS", r.abits, ABITS_HELP),
+        OPT_INPUT("recipe", 0, "FILE", choices, "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format"),
+        OPT_INPUT("hessian", 0, "FILE", r.sums_path, "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp"),
+        OPT_WORD("kind", 0, "aware|plain|diagonal", r.kind, "of its sums; aware: of attention and gates"),
+        FEEDBACK_OPTIONS(r),
+        OPT_INPUT("tokenizer", 0, "FILE", tokenizer, "llama2.c tokenizer to carry along (checkpoints only)"),
+        OPT_PREFIX(prefix),
+        OPT_END
     };
     loaded m;
     unsigned char *bytes;
     size_t size;
     sizes total;
     double start = seconds();
-    parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2);
+    parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2, 1);
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     if (choices) read_choices(choices, &r);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
@@ -797,8 +805,8 @@ static int command_quantize(int argc, char **argv)
     tie_sums(r.sums, &m);
     bytes = quantize_bundle(&m.bundle, &r, &total, &size);
     write_file(rest[1], bytes, size);
-    printf("%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; transforms %.0f additions a token, %.1f %% of the products; "
-           "%.2f s\n", rest[1], size, total.weights, r.format, 8 * total.bytes / total.weights, total.error / total.weights, total.online,
+    fprintf(report(rest[1]), "%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; transforms %.0f additions a token, %.1f %% of the products; "
+            "%.2f s\n", rest[1], size, total.weights, r.format, 8 * total.bytes / total.weights, total.error / total.weights, total.online,
            100 * total.online / total.weights, seconds() - start);
     return 0;
 }
