@@ -449,6 +449,7 @@ static int command_rank(int argc, char **argv)
         OPT_THREADS(threads),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
+        OPT_FORCE,
         OPT_KEY(key, "with TSV=1 in the environment: lines sense.NAMEspearman..."),
         OPT_END
     };

@@ -290,6 +290,7 @@ static int command_compare(int argc, char **argv)
         OPT_THREADS(threads),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
+        OPT_FORCE,
         OPT_KEY(key, "with TSV=1 in the environment: lines eval.NAME..."),
         OPT_END
     };

@@ -664,6 +664,7 @@ static int command_plan(int argc, char **argv)
         OPT_OUTPUT("tensor-types", 0, "FILE", types, "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits"),
         OPT_OUTPUT("out", 'o', "FILE", out, "the recipe, for quantize --recipe; '-': printed"),
         OPT_TOKENIZER(tokenizer),
+        OPT_EPSILON,
         OPT_END
     };
     loaded m;
@@ -791,6 +792,7 @@ static int command_linearity(int argc, char **argv)
         OPT_THREADS(threads),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
+        OPT_FORCE,
         OPT_KEY(key, "with TSV=1 in the environment: lines eval.NAME..."),
         OPT_END
     };
