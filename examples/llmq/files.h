@@ -32,6 +32,9 @@ static void fail(const char *format, ...)
 {
     va_list a;
     va_start(a, format);
+    say_error(format, a);
+    va_end(a);
+    exit(EXIT_TROUBLE);
 }
 
 static void check(llmq_status status, const char *what)

@@ -681,19 +681,19 @@ static int copy_field(char *out, size_t room, span field)
 }
 
 /* A line of a recipe: "TENSOR FORMAT [GROUP [TRANSFORM]]". */
-static int read_choice(choice *c, const char *path, span line, uint32_t number, char transform[64], problem *p)
+static int read_choice(choice *c, const char *path, span line, uint32_t number, span *transform, problem *p)
 {
     span field[4];
     const int count = split_fields(line, field, 4);
     uint32_t group = 0;
-    transform[0] = 0;
+    transform->n = 0;
     if (count < 2 || count > 4)
         return wrong(p, "%s, line %u: not a tensor and its format, then perhaps a group and a transform: %.*s", path, number, (int)(line.n < 80 ? line.n : 80), line.s);
     if (!copy_field(c->name, sizeof c->name, field[0])) return wrong(p, "%s, line %u: the name of a tensor is too long", path, number);
     if (!copy_field(c->format, sizeof c->format, field[1])) return wrong(p, "%s, line %u: the name of a format is too long", path, number);
     if (count > 2 && !whole_number(field[2].s, field[2].n, 1024, &group))
         return wrong(p, "%s, line %u: a group is 32 ... 1024 in steps of 32, or 0 for a row, not %.*s", path, number, (int)(field[2].n < 40 ? field[2].n : 40), field[2].s);
-    if (count > 3 && !copy_field(transform, 64, field[3])) return wrong(p, "%s, line %u: the name of a transform is too long", path, number);
+    if (count > 3) *transform = field[3];
     c->group = count > 2 ? (int)group : -1;
     c->line = number;
     return 1;
@@ -725,11 +725,10 @@ static int read_model_line(span line, uint32_t *model)
    "# model FINGERPRINT" says which model they are for. The transform is one for the whole model, and becomes that of the recipe. */
 static int read_recipe(recipe *r, const char *path, const char *text, size_t size, problem *p)
 {
-    char transform[64];
     size_t at = 0, room = 0;
     uint32_t number = 0, count = 0;
     choice *list = NULL;
-    span line;
+    span line, transform;
     if (!is_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no recipe", (const unsigned char *)text, size);
     r->choice_count = 0, r->of_model = 0;
     while (next_line(text, size, &at, &line)) {
@@ -746,10 +745,14 @@ static int read_recipe(recipe *r, const char *path, const char *text, size_t siz
         }
         r->choices = list;
         if (count == MOST_LAYERS * LLAMA_LINEARS) return wrong(p, "%s, line %u: more tensors than a model can have", path, number);
-        if (!read_choice(&list[count++], path, line, number, transform, p)) return 0;
-        if (transform[0] && !r->transform) r->transform = strcpy((char *)allocate(sizeof transform), transform);
-        if (transform[0] && strcmp(r->transform, transform) != 0)
-            return wrong(p, "%s, line %u: one transform for all: %s or %s", path, number, r->transform, transform);
+        if (!read_choice(&list[count++], path, line, number, &transform, p)) return 0;
+        if (transform.n && !r->transform) {
+            words name = { NULL, 0, 0 };
+            say(&name, "%.*s", (int)transform.n, transform.s);
+            r->transform = name.s;
+        }
+        if (transform.n && !span_is(transform, r->transform))
+            return wrong(p, "%s, line %u: one transform for all: %s or %.*s", path, number, r->transform, (int)transform.n, transform.s);
     }
     if (count == 0) return wrong(p, "%s: the recipe names no tensor", path);
     qsort(list, count, sizeof *list, compare_choices);
