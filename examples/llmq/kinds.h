@@ -39,6 +39,12 @@ static int is_text(const unsigned char *b, size_t size)
     return 1;
 }
 
+/* Text that is of another kind than the tool's own: where a recipe or coefficients were asked for. */
+static int is_other_text(const unsigned char *b, size_t size)
+{
+    return begins(b, size, "version https://git-lfs", 23) || begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html") || begins_with_word(b, size, "{");
+}
+
 #define CONVERT "convert the model to a llama2.c checkpoint (llama2.c's export.py --version 0) and give that"
 
 static const struct { const char *start; size_t length; const char *what, *advice; } signature[] = {

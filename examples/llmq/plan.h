@@ -152,7 +152,7 @@ static int read_alphas(alphas *a, const char *path, const char *text, size_t siz
     char name[64];
     memset(a, 0, sizeof *a);
     if (size == 0) return wrong(p, "%s is empty; 'llmq alpha' makes such files", path);
-    if (!is_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
+    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
     a->count = layers * LLAMA_LINEARS;
     a->of = (coefficient *)calloc(a->count, sizeof *a->of);
     if (!a->of) fail("no memory for coefficients of %u layers", layers);

@@ -265,7 +265,7 @@ static int read_sums(sums *s, const char *path, const unsigned char *bytes, size
     s->is_imatrix = size < 4 || memcmp(bytes, "LLMQ", 4) != 0;
     if (s->is_imatrix && (status = imatrix_open(&s->matrix, bytes, size)) != LLMQ_OK) {
         words kind = { NULL, 0, 0 };
-        if (say_kind(&kind, bytes, size) && status == LLMQ_E_MAGIC) wrong_kind(p, path, role, bytes, size);
+        if (say_kind(&kind, bytes, size) && !says_imatrix(bytes, size)) wrong_kind(p, path, role, bytes, size);
         else wrong(p, "%s %s: %s", path, role, llmq_status_text(status));
         free(kind.s);
         return 0;
@@ -729,7 +729,7 @@ static int read_recipe(recipe *r, const char *path, const char *text, size_t siz
     uint32_t number = 0, count = 0;
     choice *list = NULL;
     span line, transform;
-    if (!is_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no recipe", (const unsigned char *)text, size);
+    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no recipe", (const unsigned char *)text, size);
     r->choice_count = 0, r->of_model = 0;
     while (next_line(text, size, &at, &line)) {
         const char *comment = (const char *)memchr(line.s, '#', line.n);
