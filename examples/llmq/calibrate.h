@@ -241,13 +241,13 @@ static int command_sense(int argc, char **argv)
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1", *matrix = NULL;
     int tokens = 0, window = 0, samples = 32, prefix = 1;
     const option options[] = {
-        OPT_INPUT("calib", 0, "FILE", text, "calibration text (needed)"),
-        OPT_OUTPUT("out", 'o', "FILE", out, "where the sums go (needed); FILE.layerN meanwhile, from which a run goes on"),
+        OPT_NEEDED_INPUT("calib", 0, "FILE", text, "calibration text"),
+        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out, "where the sums go; FILE.layerN meanwhile, from which a run goes on"),
         OPT_TOKENS(tokens, "use only the first N, 0: all"),
         OPT_TEXT("part", 0, "K/N", part, "only part K of N of the text; 'llmq merge' adds them up"),
         OPT_OUTPUT("imatrix", 0, "FILE", matrix, "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)"),
         OPT_WINDOW(window),
-        OPT_WHOLE("samples", 0, "N", samples, 0, MOST_TOKENS, "queries of a window that the attention traces look at, 0: all"),
+        OPT_WHOLE_OR("samples", 0, "N", samples, 2, MOST_TOKENS, 0, "queries of a window that the attention traces look at, 0: all"),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -262,7 +262,6 @@ static int command_sense(int argc, char **argv)
     unsigned char *bytes;
     double start = seconds();
     parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1, -1);
-    if (!text || !out) fail("--calib TEXT and -o FILE are needed");
     if (!is_replaceable(out)) fail("--out is a file, since FILE.layerN hold what has been done; not %s", out);
     if (!read_whole(part, 1, 1e6, &k, &end) || *end != '/' || !read_whole(end + 1, 1, 1e6, &n, &end) || *end || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
@@ -417,7 +416,7 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
     double *v = (double *)allocate((PREDICTORS + 1) * count * sizeof *v), *kl = v + PREDICTORS * count;
     for (uint32_t i = 0; i < count; i++) {
         const sensitivity *s = &list[i];
-        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, llmq_random(1, i) };
+        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, (double)llmq_random(1, i) };
         for (int k = 0; k < PREDICTORS; k++) v[(uint32_t)k * count + i] = predicted[k];
         kl[i] = s->kl;
     }
@@ -439,8 +438,8 @@ static int command_rank(int argc, char **argv)
     recipe r = default_recipe;
     int tokens = 4096, window = 0, prefix = 1, threads = 2;
     const option options[] = {
-        OPT_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense' (needed)"),
-        OPT_INPUT("text", 0, "FILE", text, "what to measure on (needed)"),
+        OPT_NEEDED_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense'"),
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to measure on"),
         OPT_TEXT("format", 0, "NAME", format, "each layer alone is quantized to"),
         OPT_GROUP(r.group, "columns that share a scale"),
         OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs: hadamard or none"),
@@ -463,7 +462,6 @@ static int command_rank(int argc, char **argv)
     size_t size;
     unsigned char *bytes;
     parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1, -1);
-    if (!sums_path || !text) fail("--hessian FILE and --text FILE are needed");
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     sums = open_sums(sums_path);

@@ -102,13 +102,20 @@ static void check_output(const char *path)
     free(t.path);
 }
 
-/* Do two names stand for the same file? Devices and FIFOs are never the same. */
+/* Do two names stand for the same file, also one that is not there yet? Devices and FIFOs are never the same. */
 static int same_file(const char *a, const char *b)
 {
     target s, t;
     int same;
     if (find_target(&s, a) || find_target(&t, b)) return strcmp(a, b) == 0; /* whoever opens them finds out why */
-    same = s.device || t.device ? s.device == t.device && s.file == t.file : s.kind == TARGET_NEW && t.kind == TARGET_NEW && strcmp(s.path, t.path) == 0;
+    same = s.device && s.device == t.device && s.file == t.file;
+    if (s.kind == TARGET_NEW && t.kind == TARGET_NEW && strcmp(s.path + base_of(s.path), t.path + base_of(t.path)) == 0) {
+        target in, other;
+        char *directory = directory_of(s.path), *other_directory = directory_of(t.path);
+        if (!directory || !other_directory) fail("no memory");
+        if (find_target(&in, directory) == 0 && find_target(&other, other_directory) == 0) same = in.device && in.device == other.device && in.file == other.file;
+        free(directory), free(other_directory), free(in.path), free(other.path);
+    }
     free(s.path);
     free(t.path);
     return same;
@@ -143,6 +150,14 @@ static void say_output_lost(int error)
     output_is_lost = 1;
 }
 
+static void print_bytes(const void *bytes, size_t size)
+{
+    errno = 0;
+    if (fwrite(bytes, 1, size, stdout) == size) return;
+    say_output_lost(errno);
+    exit(EXIT_TROUBLE);
+}
+
 /* What has been printed so far is out, or the program ends. */
 static void flush_output(void)
 {
@@ -158,7 +173,7 @@ static void write_file(const char *path, const void *bytes, size_t size)
     int error = 0, is_begun;
     find_output(&t, path);
     if (t.kind == TARGET_STDOUT) {
-        fwrite(bytes, 1, size, stdout);
+        print_bytes(bytes, size);
         flush_output();
     } else if (t.kind == TARGET_STREAM) {
         if ((error = write_stream(&t, bytes, size)) != 0) fail("cannot write %s: %s", path, strerror(error));

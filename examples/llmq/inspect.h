@@ -67,8 +67,8 @@ static void print_entry(const llmq_bundle *b, const llmq_entry *e)
 
 static int command_inspect(int argc, char **argv)
 {
-    const char *rest[1];
-    int formats = 0, n;
+    const char *rest[1] = { NULL };
+    int formats = 0;
     const option options[] = {
         OPT_SWITCH("formats", 0, formats, "list the built-in formats instead"),
         OPT_END
@@ -79,12 +79,12 @@ static int command_inspect(int argc, char **argv)
     size_t size, tensors = 0;
     unsigned char *bytes;
     double weights = 0, stored = 0;
-    n = parse(argc, argv, "inspect BUNDLE [options]", options, rest, 0, 1, -1);
+    (void)parse(argc, argv, "inspect BUNDLE | inspect --formats", options, rest, 0, 1, -1);
     if (formats) {
         print_formats();
         return 0;
     }
-    if (n == 0) fail("the bundle is missing\nusage: llmq inspect BUNDLE");
+    if (!rest[0]) fail("the bundle is missing: llmq inspect BUNDLE");
     bytes = read_file(rest[0], &size);
     if (size < 4 || memcmp(bytes, "LLMQ", 4) != 0) {
         problem p = { { NULL, 0, 0 } };

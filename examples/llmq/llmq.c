@@ -37,7 +37,9 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #include <time.h>
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
 #include <windows.h>
 #include <shellapi.h>
 #include <fcntl.h>

@@ -147,7 +147,7 @@ static int command_ppl(int argc, char **argv)
     const char *abits = NULL, *kv = "32";
     int bits[PPL_MOST], tokens = 0, window = 0, prefix = 1, threads = 2, first = 0, n = 0;
     const option options[] = {
-        OPT_INPUT("text", 0, "FILE", text, "what to score (needed)"),
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to score"),
         OPT_INPUT("reference", 0, "MODEL", reference, "also print the KL divergence from this model"),
         OPT_TOKENS(tokens, "score only the first N, 0: all"),
         OPT_WINDOW(window),
@@ -161,7 +161,6 @@ static int command_ppl(int argc, char **argv)
     static contestant c[PPL_MOST + 1];
     uint32_t *ids, count;
     parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1, -1);
-    if (!text) fail("--text FILE is missing");
     if (reference) {
         open_scored(&c[0], reference, tokenizer, prefix, abits, 32);
         first = 1;
@@ -274,7 +273,7 @@ static int command_compare(int argc, char **argv)
     const char *abits = NULL;
     int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
-        OPT_INPUT("text", 0, "FILE", text, "what to score (needed)"),
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to score"),
         OPT_LIST("formats", 0, "LIST", formats, "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain rounding"),
         OPT_INPUT("hessian", 0, "FILE", r.sums_path, "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal"),
         FEEDBACK_OPTIONS(r),
@@ -302,7 +301,6 @@ static int command_compare(int argc, char **argv)
     size_t size;
     double weights;
     parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1, -1);
-    if (!text) fail("--text FILE is missing");
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&original, rest[0], bytes, size, 0, "32");

@@ -49,7 +49,7 @@ static int read_group(const char *text)
 {
     const char *end;
     int group;
-    if (!read_whole(text, 0, 1024, &group, &end) || *end) fail("a group is a whole number from 0 to 1024, not '%s'", text);
+    if (!read_whole(text, 0, 1024, &group, &end) || *end || (group && group < 32)) fail("a group is 0 or a whole number from 32 to 1024, not '%s'", text);
     return group;
 }
 
@@ -94,33 +94,37 @@ typedef struct option {
     double *real;
     double least, most;     /* of numbers */
     double also;            /* one that is not among them, but has a meaning; or least again */
+    int is_needed;
 } option;
 
 /* Name, letter, argument (of a word: the words with | between them), where it goes, range, help. A switch is 1 where it is given, and can be
    given as 0 or 1 too. */
-#define OPT_TEXT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_TEXT, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_INPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_OUTPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_LIST(name, letter, argument, to, help) { name, letter, argument, help, OPTION_LIST, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_WORD(name, letter, words, to, help) { name, letter, words, help, OPTION_WORD, &(to), NULL, NULL, 0, 0, 0 }
-#define OPT_WHOLE(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, least }
-#define OPT_REAL(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, least }
-#define OPT_REAL_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, also }
-#define OPT_SWITCH(name, letter, to, help) { name, letter, "0|1", help, OPTION_SWITCH, NULL, &(to), NULL, 0, 1, 0 }
-#define OPT_END { NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }
+#define OPT_TEXT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_TEXT, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_INPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_OUTPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_NEEDED_INPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0, 1 }
+#define OPT_NEEDED_OUTPUT(name, letter, argument, to, help) { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0, 1 }
+#define OPT_LIST(name, letter, argument, to, help) { name, letter, argument, help, OPTION_LIST, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_WORD(name, letter, words, to, help) { name, letter, words, help, OPTION_WORD, &(to), NULL, NULL, 0, 0, 0, 0 }
+#define OPT_WHOLE(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, least, 0 }
+#define OPT_WHOLE_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, also, 0 }
+#define OPT_REAL(name, letter, argument, to, least, most, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, least, 0 }
+#define OPT_REAL_OR(name, letter, argument, to, least, most, also, help) { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, also, 0 }
+#define OPT_SWITCH(name, letter, to, help) { name, letter, "0|1", help, OPTION_SWITCH, NULL, &(to), NULL, 0, 1, 0, 0 }
+#define OPT_END { NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, 0, 0, 0 }
 
 /* Options that several commands have. */
 #define MOST_TOKENS 2147483647
 #define OPT_TOKENIZER(to) OPT_INPUT("tokenizer", 0, "FILE", to, "llama2.c tokenizer (checkpoints only)")
 #define OPT_PREFIX(to) OPT_SWITCH("prefix", 0, to, "does this tokenizer put a space before a text?"), OPT_EPSILON
 #define OPT_EPSILON OPT_REAL("epsilon", 0, "X", checkpoint_epsilon, 1e-12, 1, "of the model's norms (checkpoints only, which do not say it)")
-#define OPT_FORCE { "force", 'f', "", "use results of another model", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0 }
+#define OPT_FORCE { "force", 'f', "", "use results of another model", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0, 0 }
 #define OPT_TOKENS(to, help) OPT_WHOLE("tokens", 'n', "N", to, 0, MOST_TOKENS, help)
 #define OPT_THREADS(to) OPT_WHOLE("threads", 't', "N", to, 1, MOST_THREADS, "how many")
 #define OPT_WINDOW(to) OPT_WHOLE("window", 0, "N", to, 0, MOST_TOKENS, "tokens a window, 0: the model's context")
 #define OPT_KEY(to, help) OPT_TEXT("key", 0, "NAME", to, help)
 #define OPT_EFFORT(to) OPT_WORD("effort", 0, "fast|default|best", to, "of the encoder")
-#define OPT_GROUP(to, help) OPT_WHOLE("group", 0, "N", to, 0, 1024, help)
+#define OPT_GROUP(to, help) OPT_WHOLE_OR("group", 0, "N", to, 32, 1024, 0, help)
 
 static const char *kernels_name; /* --kernels */
 static void start_kernels(const char *name);
@@ -128,12 +132,12 @@ static void print_version(void);
 
 static const option common_options[] = {
     OPT_TEXT("kernels", 0, "NAME", kernels_name, "which to run on; the results are the same bits, the speed is not"),
-    { "help", 'h', "", "this", OPTION_HELP, NULL, NULL, NULL, 0, 0, 0 },
-    { "version", 'V', "", "of llmq, and its kernels", OPTION_VERSION, NULL, NULL, NULL, 0, 0, 0 },
+    { "help", 'h', "", "this", OPTION_HELP, NULL, NULL, NULL, 0, 0, 0, 0 },
+    { "version", 'V', "", "of llmq, and its kernels", OPTION_VERSION, NULL, NULL, NULL, 0, 0, 0, 0 },
     OPT_END
 };
 static const option writing_options[] = {
-    { "force", 'f', "", "write even over a file that is read, or over another run's results; use results of another model", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0 },
+    { "force", 'f', "", "write even over a file that is read, or over another run's results; use results of another model", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0, 0 },
     OPT_END
 };
 
@@ -168,7 +172,7 @@ static const char *default_of(const option *o, char *out, size_t size)
 {
     out[0] = 0;
     if (o->text && *o->text && **o->text) snprintf(out, size, "%s", *o->text);
-    if (o->number && *o->argument && *o->number >= o->least && *o->number <= o->most) snprintf(out, size, "%d", *o->number);
+    if (o->number && *o->argument && ((*o->number >= o->least && *o->number <= o->most) || *o->number == (int)o->also)) snprintf(out, size, "%d", *o->number);
     if (o->real && ((*o->real >= o->least && *o->real <= o->most) || !(*o->real > o->also || *o->real < o->also))) snprintf(out, size, "%g", *o->real);
     return out;
 }
@@ -202,6 +206,7 @@ static void print_options(const option *o)
         if (n > (int)room) printf("\n%*s", (int)room, "");
         range_of(o, range, sizeof range);
         default_of(o, value, sizeof value);
+        if (o->is_needed) snprintf(range, sizeof range, "needed");
         if (o->kind == OPTION_WORD || o->kind == OPTION_LIST || o->kind == OPTION_SWITCH) range[0] = 0; /* the line shows it */
         snprintf(line, sizeof line, "%s%s%s%s%s%s%s", o->help, *range || *value ? " (" : "", range, *range && *value ? "; " : "", *value ? "default " : "", value,
                  *range || *value ? ")" : "");
@@ -319,10 +324,10 @@ static void set_option(const command_line *c, const option *o, const char *value
     case OPTION_INPUT: case OPTION_OUTPUT: is_right = *value != 0; break;
     case OPTION_LIST: is_right = is_list(value); break;
     case OPTION_WORD: is_right = is_word_of(o->argument, value); break;
-    case OPTION_WHOLE: case OPTION_SWITCH: is_right = read_whole(value, o->least, o->most, &number, &end) && *end == 0; break;
-    case OPTION_REAL:
-        is_right = read_number(value, o->least, o->most, &real, &end) && *end == 0;
-        if (!is_right && number_length(value) == strlen(value) && real >= o->also && real <= o->also) is_right = 1;
+    case OPTION_WHOLE: case OPTION_SWITCH: case OPTION_REAL:
+        if (!read_number(value, o->least, o->most, &real, &end)) is_right = end > value && real >= o->also && real <= o->also;
+        if (*end || (o->kind != OPTION_REAL && real != floor(real))) is_right = 0;
+        if (is_right && o->number) number = (int)real;
         break;
     default: break;
     }
@@ -384,6 +389,17 @@ static void missing_argument(const command_line *c, int n)
     misuse(c, "%.*s is missing", (int)strcspn(at, " "), at);
 }
 
+/* Options that are needed and were not given are named together. */
+static void check_needed(const command_line *c)
+{
+    char words[256] = "";
+    size_t n = 0;
+    int missing = 0;
+    for (const option *o = c->tables[0]; o->name; o++)
+        if (o->is_needed && !*o->text && n < 200) n += (size_t)snprintf(words + n, sizeof words - n, "%s--%.20s %.20s", missing++ ? " and " : "", o->name, o->argument);
+    if (missing) misuse(c, "%s %s needed", words, missing > 1 ? "are" : "is");
+}
+
 static void check_files(const command_line *c, const char *const *rest, int n)
 {
     const char *input[80], *output[8];
@@ -424,6 +440,7 @@ static int parse(int argc, char **argv, const char *usage, const option *options
         }
     }
     if (n < least) missing_argument(&c, n);
+    check_needed(&c);
     start_kernels(kernels_name);
     check_files(&c, rest, n);
     return n;

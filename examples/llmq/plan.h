@@ -224,7 +224,7 @@ static int command_alpha(int argc, char **argv)
         OPT_TOKENS(tokens, "use only the first N of the text, 0: all"),
         OPT_WORD("metric", 0, "kl|loss", metric, "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity"),
         OPT_LIST("levels", 0, "LIST", list, "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
-        OPT_OUTPUT("out", 'o', "FILE", out, "where the lines go (needed); a run that was stopped goes on from what is there"),
+        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out, "where the lines go; a run that was stopped goes on from what is there"),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -240,7 +240,7 @@ static int command_alpha(int argc, char **argv)
     alphas before;
     int is_kept, is_measured;
     parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1, -1);
-    if (!out || (!text && !random)) fail("--out FILE, and --text FILE or --random N, are needed");
+    if (!text && !random) fail("--text FILE or --random N is needed");
     p.perplexity = strcmp(metric, "loss") == 0;
     if (p.perplexity && !text) fail("--metric loss needs --text FILE");
     while (next_item(&list, item)) {
@@ -301,7 +301,7 @@ enum { ERRORS_ROWS, ERRORS_GAUSS, ERRORS_HESSIAN };
 typedef struct error_meter {
     int kind;
     uint32_t rows;        /* how many, 0: all */
-    const sums *sums;     /* ERRORS_HESSIAN */
+    const struct sums *sums; /* ERRORS_HESSIAN */
 } error_meter;
 
 /* v H v^T / (tr H / n), H packed */
@@ -778,8 +778,8 @@ static int command_linearity(int argc, char **argv)
     double low = 3, high = 5, lowest = 2.3;
     int recipes = 24, below = 8, tokens = 4096, threads = 2, prefix = 1;
     const option options[] = {
-        OPT_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha' (needed)"),
-        OPT_INPUT("text", 0, "FILE", text, "what to measure on (needed)"),
+        OPT_NEEDED_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha'"),
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to measure on"),
         OPT_TOKENS(tokens, "only the first N, 0: all"),
         OPT_WHOLE("recipes", 0, "N", recipes, 2, MOST - 1, "random ones between --low and --high bits a weight"),
         OPT_WHOLE("below", 0, "N", below, 0, MOST - 3, "and between --lowest and --low"),
@@ -807,7 +807,6 @@ static int command_linearity(int argc, char **argv)
     size_t size;
     sizes total;
     parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1, -1);
-    if (!alpha_path || !text) fail("--alpha FILE and --text FILE are needed");
     n = (uint32_t)(recipes + below);
     if (n >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
     if (!(low < high)) fail("--low is %g, --high is %g: the first is less than the second", low, high);

@@ -781,7 +781,7 @@ static int command_quantize(int argc, char **argv)
     const option options[] = {
         OPT_TEXT("format", 0, "NAME", r.format, "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained"),
         OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier; not given: kept as they are"),
-        OPT_GROUP(r.group, "columns that share a scale: 32 ... 1024 in steps of 32, 0: the row"),
+        OPT_GROUP(r.group, "columns that share a scale, a multiple of 32; 0: the row"),
         TRANSFORM_OPTIONS(r),
         OPT_WHOLE("block", 0, "N", r.block, 0, 32768, "largest Hadamard block, a power of two; 0: 1024"),
         OPT_WHOLE("seed", 's', "N", r.seed, 0, 2147483647, "of the first transform's signs; each layer input has its own"),

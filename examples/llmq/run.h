@@ -54,7 +54,7 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
         token = position + 1 < count ? ids[position + 1] : sample(logits, m->tokenizer.count, temperature, top_p, seed, position);
         if (token == LLAMA2C_BOS || token == LLAMA2C_EOS) break;
         piece = llama2c_decode(&m->tokenizer, previous, token, &byte, &length);
-        fwrite(piece, 1, length, stdout);
+        print_bytes(piece, length);
         flush_output();
     }
     free(logits);

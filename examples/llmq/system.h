@@ -28,16 +28,30 @@ static volatile int temporary_is_there;
 static int part_of_target(char *out, size_t size, const char *directory, const char *prefix, int n);
 static uint32_t hash_text(uint32_t hash, const char *text);
 
+/* May this letter stand between a directory and a name in it? */
+static int ends_directory(char c)
+{
+#ifdef _WIN32
+    return c == '/' || c == '\\' || c == ':';
+#else
+    return c == '/';
+#endif
+}
+
 /* Where the last part of a path begins. */
 static size_t base_of(const char *path)
 {
     size_t n = strlen(path);
-#ifdef _WIN32
-    while (n && path[n - 1] != '/' && path[n - 1] != '\\' && path[n - 1] != ':') n--;
-#else
-    while (n && path[n - 1] != '/') n--;
-#endif
+    while (n && !ends_directory(path[n - 1])) n--;
     return n;
+}
+
+/* A name in a directory. */
+static int join_path(char *out, size_t size, const char *directory, const char *name)
+{
+    const size_t n = strlen(directory);
+    const int length = snprintf(out, size, "%s%s%s", directory, n && ends_directory(directory[n - 1]) ? "" : "/", name);
+    return length < 0 || (size_t)length >= size ? ENAMETOOLONG : 0;
 }
 
 /* The directory that a path is in, as a name that can be opened; the caller frees it. NULL: no memory. */
@@ -217,7 +231,8 @@ static void list_directory(const char *directory, const char *prefix, void (*tak
     wchar_t *w;
     WIN32_FIND_DATAW found;
     HANDLE h;
-    snprintf(pattern, sizeof pattern, "%s/%s*", directory, prefix);
+    if (join_path(pattern, sizeof pattern - 1, directory, prefix)) return;
+    strcat(pattern, "*");
     w = wide(pattern);
     if (w && (h = FindFirstFileW(w, &found)) != INVALID_HANDLE_VALUE) {
         do {
@@ -349,7 +364,7 @@ static int find_target(target *t, const char *name)
         t->kind = TARGET_NEW;
         return errno == ENOENT && *name ? follow_links(&t->path) : errno;
     }
-    if (S_ISREG(s.st_mode)) t->device = (uint64_t)s.st_dev + 1, t->file = (uint64_t)s.st_ino; /* 0, 0: no file */
+    if (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode)) t->device = (uint64_t)s.st_dev + 1, t->file = (uint64_t)s.st_ino; /* 0, 0: no file */
     if (S_ISDIR(s.st_mode)) t->kind = TARGET_DIRECTORY;
     else if (has_out && s.st_dev == out.st_dev && s.st_ino == out.st_ino) t->kind = TARGET_STDOUT;
     else if (!S_ISREG(s.st_mode)) t->kind = TARGET_STREAM;
@@ -602,12 +617,10 @@ static void prefix_of_parts(char out[32], const char *path)
 /* The n-th name for a temporary file of this process. */
 static int part_of_target(char *out, size_t size, const char *directory, const char *path, int n)
 {
-    char prefix[32];
-    const size_t slash = strlen(directory);
-    int length;
+    char prefix[32], name[96];
     prefix_of_parts(prefix, path);
-    length = snprintf(out, size, "%s%s%s%ld-%d.part", directory, slash && directory[slash - 1] == '/' ? "" : "/", prefix, process_id(), n);
-    return length < 0 || (size_t)length >= size ? ENAMETOOLONG : 0;
+    snprintf(name, sizeof name, "%s%ld-%d.part", prefix, process_id(), n);
+    return join_path(out, size, directory, name);
 }
 
 /* What a process left that is no longer there: it was killed, or the machine stopped. */
@@ -615,11 +628,10 @@ static void remove_stale(const char *directory, const char *name)
 {
     char path[4096], *end;
     const char *number = strrchr(name, '-');
+    long id;
     while (number && number > name && *--number != '-') { }
-    if (!number || strlen(directory) + strlen(name) + 2 > sizeof path) return;
-    const long id = strtol(number + 1, &end, 10);
-    if (id <= 0 || *end != '-' || is_running(id)) return;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
+    id = number ? strtol(number + 1, &end, 10) : 0;
+    if (id <= 0 || *end != '-' || is_running(id) || join_path(path, sizeof path, directory, name)) return;
     (void)remove_file(path);
 }
 
