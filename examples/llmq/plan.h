@@ -595,7 +595,7 @@ static void write_types(const plan *p, const char *path)
 }
 
 /* Each layer alone in its format: the KL it was said to make, and makes; and all of them together. */
-static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens)
+static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens, FILE *said)
 {
     static probe q;
     choice *choices = (choice *)allocate(p->layers * sizeof *choices);
@@ -603,7 +603,7 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
     double sum = 0, all = 0;
     probe_open(&q, &m->bundle, path, ids, count);
     r.format = NULL, r.quiet = 1, r.choices = choices;
-    printf("%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
+    fprintf(said, "%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
     for (uint32_t i = 0; i <= p->layers; i++) { /* the last time all of them */
         const uint32_t first = i < p->layers ? i : 0, last = i < p->layers ? i + 1 : p->layers, k = i < p->layers ? i * p->menu + p->choice[i] : 0;
         probe one = q;
@@ -623,8 +623,8 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
         one.m.quiet = 1;
         kl = probe_change(&one, first / LLAMA_LINEARS);
         if (i < p->layers) sum += p->option[k].loss, all += kl;
-        if (i < p->layers) printf("%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]], 8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
-        else printf("%-33s %12.5f %12.5f\n%-33s %12.5f %12.5f\n", "sum", sum, all, "all together", sum, kl);
+        if (i < p->layers) fprintf(said, "%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]], 8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
+        else fprintf(said, "%-33s %12.5f %12.5f\n%-33s %12.5f %12.5f\n", "sum", sum, all, "all together", sum, kl);
         close_model(&one.m);
     }
     free(choices);
@@ -669,6 +669,7 @@ static int command_plan(int argc, char **argv)
     };
     loaded m;
     plan p;
+    FILE *said;
     llmq_allocation result;
     rest_of_file rest_of = { 0, 0, 0 };
     uint64_t budget;
@@ -711,13 +712,14 @@ static int command_plan(int argc, char **argv)
     if (size_text) p.fixed = fixed_bytes(&p, &rest_of, 1);
     write_plan(&p, &r, rule, out, 8 * cost / p.all, loss, fingerprint(&m.bundle));
     if (types) write_types(&p, types);
-    if (text) measure_plan(&p, &m, rest[0], r, text, tokens);
-    fprintf(out ? stdout : stderr, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", rule, cost, 8 * cost / p.all);
-    if (size_text) fprintf(out ? stdout : stderr, "; file of %.0f bytes, %.2f %% of the size asked for", cost + p.fixed, 100 * (cost + p.fixed) / read_size(size_text));
-    if (alpha_path) fprintf(out ? stdout : stderr, "; foretold KL %.5f", loss);
-    if (linear) fprintf(out ? stdout : stderr, ", %s", result.bound == result.loss ? "proven the least" : "");
-    if (linear && result.bound < result.loss) fprintf(out ? stdout : stderr, "at most %.2g %% above the least", 100 * (result.loss - result.bound) / result.loss);
-    fprintf(out ? stdout : stderr, "; %.2f s\n", seconds() - start);
+    said = report(out);
+    if (text) measure_plan(&p, &m, rest[0], r, text, tokens, said);
+    fprintf(said, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", rule, cost, 8 * cost / p.all);
+    if (size_text) fprintf(said, "; file of %.0f bytes, %.2f %% of the size asked for", cost + p.fixed, 100 * (cost + p.fixed) / read_size(size_text));
+    if (alpha_path) fprintf(said, "; foretold KL %.5f", loss);
+    if (linear) fprintf(said, ", %s", result.bound == result.loss ? "proven the least" : "");
+    if (linear && result.bound < result.loss) fprintf(said, "at most %.2g %% above the least", 100 * (result.loss - result.bound) / result.loss);
+    fprintf(said, "; %.2f s\n", seconds() - start);
     return 0;
 }
 

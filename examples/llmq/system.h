@@ -480,13 +480,14 @@ static void hold_signals(int held)
 }
 
 #ifdef O_TMPFILE
-/* Gives an open file without a name that of its target, in place of what has it; 255: it cannot. A file can only be renamed over
-   another if it has a name, so it has one for the moment between two system calls. */
-static int name_file(int fd, const target *t, const char *directory)
+/* Gives an open file without a name that of its target, in place of what has it, if the process `parent` still runs; 255: it cannot. A
+   file can only be renamed over another if it has a name, so it has one for the moment between two system calls. */
+static int name_file(int fd, const target *t, const char *directory, pid_t parent)
 {
     char link[32], part[4096];
     int error;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (parent && getppid() != parent) return ECANCELED;
     if (t->kind == TARGET_NEW && linkat(AT_FDCWD, link, AT_FDCWD, t->path, AT_SYMLINK_FOLLOW) == 0) return 0;
     for (int n = 0; n < 100; n++) {
         if (part_of_target(part, sizeof part, directory, t->path, n)) return 255;
@@ -494,7 +495,8 @@ static int name_file(int fd, const target *t, const char *directory)
             if (errno == EEXIST) continue;
             return 255;
         }
-        if ((error = rename_over(part, t->path)) != 0) unlink(part);
+        error = parent && getppid() != parent ? ECANCELED : rename_over(part, t->path);
+        if (error) unlink(part);
         return error;
     }
     return 255;
@@ -503,7 +505,8 @@ static int name_file(int fd, const target *t, const char *directory)
 
 /* Into a file that has no name before all of it is on the disk: the system removes it when the program ends, kill -9 included. Its
    name is given by a child, which signals to the program and to its group do not reach, so that neither can a kill -9 between its two
-   calls leave anything. -1: there are no such files here. */
+   calls leave anything. -1: there are no such files here. A child that finds the program gone leaves all as it was, so that nothing
+   changes long after the program's end. */
 static int write_anonymous(const target *t, const char *directory, const void *bytes, size_t size)
 {
 #ifdef O_TMPFILE
@@ -512,13 +515,14 @@ static int write_anonymous(const target *t, const char *directory, const void *b
     if (fd < 0) return -1;
     if ((error = keep_owner_and_mode(fd, t)) == 0 && (error = write_all(fd, bytes, size)) == 0) error = flush_to_disk(fd);
     if (!error) {
+        const pid_t parent = getpid();
         child = fork();
         if (child == 0) {
             hold_signals(1);
             (void)setsid();
-            _exit(name_file(fd, t, directory));
+            _exit(name_file(fd, t, directory, parent));
         }
-        if (child < 0) error = name_file(fd, t, directory);
+        if (child < 0) error = name_file(fd, t, directory, 0);
         else {
             while (waitpid(child, &status, 0) < 0 && errno == EINTR) { }
             error = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
