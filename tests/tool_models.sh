@@ -268,6 +268,13 @@ check "an error" safe "$shown"
 check "says the name" grep -qF 'layers.\u009b31m is not known here' <<< "$shown"
 shown=$(printf 'layers.0.\xc2\x9b31m g4\n' > bad.recipe; "$TOOL" quantize plain.llmq out --recipe bad.recipe 2>&1)
 check "a recipe's name" safe "$shown"
+# on a terminal, what a model says too: its tokens are random bytes here
+sampled="$TOOL run plain.bin --tokenizer tok --temperature 50 --top-p 1 --seed"
+terminal() { $python -c 'import pty, sys; pty.spawn(sys.argv[1:])' "$@"; }
+for seed in 1 2 3; do $sampled $seed; terminal $sampled $seed > terminal.out$seed; done > pipe.out 2> stderr.out
+check "a pipe gets the bytes" grep -qP '[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]' pipe.out
+for seed in 1 2 3; do check "a terminal gets words" safe "$(tr -d '\r' < terminal.out$seed)"; done
+check "of these bytes" grep -qE '\\x[0-9a-f]{2}' terminal.out1
 fault T22
 
 finish tool_models

@@ -8,6 +8,12 @@ typedef struct words {
     size_t n, room;
 } words;
 
+static void out_of_words(void) /* fail() itself makes texts */
+{
+    fputs("llmq: no memory for a text\n", stderr);
+    exit(1);
+}
+
 static void say_arguments(words *w, const char *format, va_list a)
 {
     va_list again;
@@ -19,10 +25,7 @@ static void say_arguments(words *w, const char *format, va_list a)
         w->room = 2 * w->room + (size_t)n + 64;
         w->s = (char *)realloc(w->s, w->room);
     }
-    if (n < 0 || !w->s) { /* fail() needs this function */
-        fputs("llmq: no memory for a text\n", stderr);
-        exit(1);
-    }
+    if (n < 0 || !w->s) out_of_words();
     (void)vsnprintf(w->s + w->n, w->room - w->n, format, a);
     w->n += (size_t)n;
 }
@@ -33,6 +36,19 @@ static void say(words *w, const char *format, ...)
     va_start(a, format);
     say_arguments(w, format, a);
     va_end(a);
+}
+
+/* Bytes, zeros among them too. */
+static void append(words *w, const char *s, size_t n)
+{
+    if (n >= w->room - w->n || !w->s) {
+        w->room = 2 * w->room + n + 64;
+        w->s = (char *)realloc(w->s, w->room);
+        if (!w->s) out_of_words();
+    }
+    memcpy(w->s + w->n, s, n);
+    w->n += n;
+    w->s[w->n] = 0;
 }
 
 /* What is wrong with something that is read. Readers of files say it here, and their callers end the program or do not. */
@@ -140,20 +156,20 @@ static int is_control(uint32_t c)
 }
 
 /* Text of somebody else, s[n], as a terminal may have it: what is no character or could move the cursor is written as \x9b or \u202e.
-   lines: ends of lines stay as they are. */
+   lines: ends of lines and tabs stay as they are. */
 static void show(words *w, const char *s, size_t n, int lines)
 {
-    say(w, "%s", "");
+    append(w, "", 0);
     for (size_t i = 0, length; i < n; i += length) {
         uint32_t code = 0;
         length = character((const unsigned char *)s + i, n - i, &code);
         if (length == 0) {
             say(w, "\\x%02x", (unsigned)(unsigned char)s[i]);
             length = 1;
-        } else if (is_control(code) && !(lines && code == '\n')) {
+        } else if (is_control(code) && !(lines && (code == '\n' || code == '\t'))) {
             say(w, code < 0x80 ? "\\x%02x" : "\\u%04x", (unsigned)code);
         } else {
-            say(w, "%.*s", (int)length, s + i);
+            append(w, s + i, length);
         }
     }
 }
