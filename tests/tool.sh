@@ -111,7 +111,7 @@ check "bad kind" says "aware, plain or diagonal" "$tool" quantize $model "$work/
 check "bad order" says "natural or diagonal" "$tool" quantize $model "$work/x" --hessian "$work/sums" --order fly
 check "bad ratio" says "from 0 to 1" "$tool" plan $model --hessian "$work/sums" --ratio 2
 check "bad rule" says "linear, uniform, aptq or carried" "$tool" plan $model --hessian "$work/sums" --rule fly --bpw 3
-check "merging what does not belong together" says "not sums of the same model" "$tool" merge "$work/x" "$work/sums" $model
+check "merging what does not belong together" says "has no sense.run, so it is no file of sums" "$tool" merge "$work/x" "$work/sums" $model
 echo "layers.0.wq" > "$work/bad"
 check "bad recipe" says "not a tensor and its format" "$tool" quantize $model "$work/x" --recipe "$work/bad"
 

@@ -1,5 +1,7 @@
 /* files.h - how the tool fails, gets memory, reads and writes files, and shows progress. A part of the tool llmq.c, not a header for others. */
 
+#include "text.h"
+
 /* ---- trouble and memory ---------------------------------------------------------------------------------------------- */
 
 /* Exit codes: what was asked for could not be done; it was not understood (EXIT_USAGE, as of most programs with options). */
@@ -16,11 +18,14 @@ static void clear_progress(void)
 
 static void say_error(const char *format, va_list a)
 {
+    words message = { NULL, 0, 0 }, safe = { NULL, 0, 0 }; /* names from files may be in it */
+    say_arguments(&message, format, a);
+    show(&safe, message.s, message.n, 1);
     fflush(stdout);
     clear_progress();
-    fputs("llmq: ", stderr);
-    vfprintf(stderr, format, a);
-    fputc('\n', stderr);
+    fprintf(stderr, "llmq: %s\n", safe.s);
+    free(message.s);
+    free(safe.s);
 }
 
 static void fail(const char *format, ...)

@@ -20,6 +20,7 @@ static void run_window(contestant *c)
     for (i = 0; i < c->length; i += n) {
         n = c->length - i < c->m.state.batch ? c->length - i : c->m.state.batch;
         check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab), "running the model");
+        check_logits(&c->m, c->logits + (size_t)i * c->m.model.vocab, n);
     }
 }
 
@@ -288,6 +289,7 @@ static int command_compare(int argc, char **argv)
         OPT_THREADS(threads),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
+        OPT_FORCE,
         OPT_KEY(key, "with TSV=1 in the environment: lines eval.NAME..."),
         OPT_END
     };
@@ -303,6 +305,7 @@ static int command_compare(int argc, char **argv)
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&original, rest[0], bytes, size, 0, "32");
+    tie_sums(r.sums, &original);
     if (prompt) { /* before the work */
         free(prompt_ids(&original, rest[0], prompt, &count));
         (void)tokens_to_run(&original, "--length", "", length, 0, count);

@@ -116,7 +116,9 @@ typedef struct option {
 /* Options that several commands have. */
 #define MOST_TOKENS 2147483647
 #define OPT_TOKENIZER(to) OPT_INPUT("tokenizer", 0, "FILE", to, "llama2.c tokenizer (checkpoints only)")
-#define OPT_PREFIX(to) OPT_SWITCH("prefix", 0, to, "does this tokenizer put a space before a text?")
+#define OPT_PREFIX(to) OPT_SWITCH("prefix", 0, to, "does this tokenizer put a space before a text?"), OPT_EPSILON
+#define OPT_EPSILON OPT_REAL("epsilon", 0, "X", checkpoint_epsilon, 1e-12, 1, "of the model's norms (checkpoints only, which do not say it)")
+#define OPT_FORCE { "force", 'f', "", "use results of another model", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0, 0 }
 #define OPT_TOKENS(to, help) OPT_WHOLE("tokens", 'n', "N", to, 0, MOST_TOKENS, help)
 #define OPT_THREADS(to) OPT_WHOLE("threads", 't', "N", to, 1, MOST_THREADS, "how many")
 #define OPT_WINDOW(to) OPT_WHOLE("window", 0, "N", to, 0, MOST_TOKENS, "tokens a window, 0: the model's context")
@@ -135,7 +137,7 @@ static const option common_options[] = {
     OPT_END
 };
 static const option writing_options[] = {
-    { "force", 'f', "", "write even over a file that is read, or over another run's results", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0, 0 },
+    { "force", 'f', "", "write even over a file that is read, or over another run's results; use results of another model", OPTION_SWITCH, NULL, &force, NULL, 0, 1, 0, 0 },
     OPT_END
 };
 

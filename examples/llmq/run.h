@@ -38,24 +38,57 @@ static uint32_t tokens_to_run(const loaded *m, const char *option_name, const ch
     return n < context ? n : context;
 }
 
+/* How many bytes at the end of s[n] begin a character that the next token may complete. */
+static size_t begun_character(const unsigned char *s, size_t n)
+{
+    size_t k = 1;
+    while (k <= n && k < 4 && (s[n - k] & 0xc0) == 0x80) k++;
+    if (k > n || s[n - k] < 0xc0) return 0;
+    return k < (s[n - k] < 0xe0 ? 2u : s[n - k] < 0xf0 ? 3u : 4u) ? k : 0;
+}
+
+/* Text of a model: as it is, but what a terminal would obey. held: bytes of a character that is not complete yet; piece NULL: there come none. */
+static void print_generated(words *held, const char *piece, size_t length)
+{
+    static int terminal = -1;
+    words safe = { NULL, 0, 0 };
+    size_t rest;
+    if (terminal < 0) terminal = is_terminal(stdout);
+    if (!terminal) {
+        if (piece) print_bytes(piece, length);
+        return;
+    }
+    if (piece) append(held, piece, length);
+    rest = piece ? begun_character((const unsigned char *)held->s, held->n) : 0;
+    show(&safe, held->s, held->n - rest, 1);
+    print_bytes(safe.s, safe.n);
+    if (held->n) memmove(held->s, held->s + held->n - rest, rest);
+    held->n = rest;
+    free(safe.s);
+}
+
 /* Feed ids (BOS first) and go on for `tokens` in all; text is printed; returns tokens per second of the single steps. */
 static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t tokens, double temperature, double top_p, uint32_t seed)
 {
     float *logits = (float *)allocate(m->model.vocab * sizeof *logits);
     uint32_t previous = LLAMA2C_BOS, position, token = ids[0];
     double start = seconds();
+    words held = { NULL, 0, 0 };
     for (position = 0; position < tokens; position++) {
         const char *piece;
         uint32_t length;
         char byte;
         check(llama_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
+        check_logits(m, logits, 1);
         previous = token;
-        token = position + 1 < count ? ids[position + 1] : sample(logits, m->model.vocab, temperature, top_p, seed, position);
+        token = position + 1 < count ? ids[position + 1] : sample(logits, m->tokenizer.count, temperature, top_p, seed, position);
         if (token == LLAMA2C_BOS || token == LLAMA2C_EOS) break;
         piece = llama2c_decode(&m->tokenizer, previous, token, &byte, &length);
-        print_bytes(piece, length);
+        print_generated(&held, piece, length);
         flush_output();
     }
+    print_generated(&held, NULL, 0);
+    free(held.s);
     free(logits);
     return position / (seconds() - start);
 }
