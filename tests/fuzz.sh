@@ -21,7 +21,7 @@ make_seeds() { # DIRECTORY
     {
         "$tool" quantize "$model" "$d/model/g4" --tokenizer "$d/tokenizer/small" --format g4 --group 32 &&
         "$tool" quantize "$model" "$d/model/t2" --tokenizer "$d/tokenizer/small" --format t2 --group 0 --embed g4 --transform hadamard &&
-        "$tool" sense "$model" --tokenizer "$d/tokenizer/small" --calib "$text" -o "$d/sums/own" --imatrix "$d/sums/imatrix" --samples 1 &&
+        "$tool" sense "$model" --tokenizer "$d/tokenizer/small" --calib "$text" -o "$d/sums/own" --imatrix "$d/sums/imatrix" --samples 2 &&
         "$tool" alpha "$model" --tokenizer "$d/tokenizer/small" --text "$text" -o "$d/alphas/own" &&
         "$tool" plan "$model" --tokenizer "$d/tokenizer/small" --hessian "$d/sums/own" --ratio 0.5 --rows 1 --out "$d/recipe/ratio"
     } > "$work/log" 2>&1 || { cat "$work/log"; return 1; }
