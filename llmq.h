@@ -409,7 +409,8 @@
 #define LLMQ_TEXT__(number) #number
 #define LLMQ_TEXT_(number) LLMQ_TEXT__(number)
 #pragma detect_mismatch("LLMQ_MAX_STEPS", LLMQ_TEXT_(LLMQ_STEPS_NUMERAL))
-#pragma detect_mismatch("LLMQ_VERSION", LLMQ_TEXT_(LLMQ_VERSION_MAJOR) "." LLMQ_TEXT_(LLMQ_VERSION_MINOR))
+#pragma detect_mismatch("LLMQ_VERSION_MAJOR", LLMQ_TEXT_(LLMQ_VERSION_MAJOR))
+#pragma detect_mismatch("LLMQ_VERSION_MINOR", LLMQ_TEXT_(LLMQ_VERSION_MINOR))
 #endif
 #endif
 

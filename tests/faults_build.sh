@@ -171,7 +171,7 @@ check "names of functions that take structs" named
 microsoft() {
     clang --target=x86_64-pc-windows-msvc -ffreestanding -fms-extensions -w -S -emit-llvm $scalar -x c - -o - <<< '#include "llmq.h"' | grep -o 'FAILIFMISMATCH:[^"]*' | sort | tr -d '\\' > directives
     cat directives
-    grep -q 'LLMQ_MAX_STEPS=8' directives && grep -q 'LLMQ_VERSION=[0-9]' directives
+    grep -q 'LLMQ_MAX_STEPS=8' directives && grep -q 'LLMQ_VERSION_MAJOR=[0-9]' directives && grep -q 'LLMQ_VERSION_MINOR=[0-9]' directives
 }
 has clang && check "the linker of MSVC is told" microsoft
 fault L3
