@@ -5517,7 +5517,7 @@ LLMQ__APART void llmq__feed_plain_group(const llmq__feeder *a, uint32_t s, uint3
 {
     const llmq__layout *l = &a->e->layout;
     uint32_t g = a->f->column[s] / l->group, r;
-    a->e->weight = 0;
+    a->e->weight = LLMQ__NULL;
 #if LLMQ__ANY_TRELLIS
     if (a->t->format.taps[0]) {
         llmq__weaver *fit = a->fit;

@@ -184,11 +184,19 @@
 #define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
 #define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__FLOATS)  /* a word of its vocabulary */
 #define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__BYTES)
+#define LLMQ__C(word) LLMQ__GLUE(word, LLMQ__CODES)
 #define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)
 #define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
-#if defined(__OPTIMIZE__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define LLMQ__SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LLMQ__SANITIZED
+#endif
+#if defined(__OPTIMIZE__) && !defined(LLMQ__SANITIZED)
 #define LLMQ__PLAIN static inline __attribute__((__always_inline__, __unused__))
 #else /* functions of their own: compiling is twenty times as fast */
 #define LLMQ__PLAIN static inline __attribute__((__unused__))
@@ -207,7 +215,7 @@
 #define LLMQ__PREFETCH2(p) ((void)(p))
 #define LLMQ__ANEW(p) ((void)0)
 #endif
-#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)
+#if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)
 #define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
 #define LLMQ__PRAGMA(text) _Pragma(#text)
 #else
@@ -472,6 +480,7 @@ LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uin
 #define LLMQ__FLOATS ssse3
 #define LLMQ__RAW 0
 #define LLMQ__BYTES ssse3
+#define LLMQ__CODES ssse3
 #define LLMQ__DOTS ssse3
 #define LLMQ__QUADS sse2
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
@@ -832,6 +841,7 @@ LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #define LLMQ__FLOATS avx2
 #define LLMQ__RAW 1
 #define LLMQ__BYTES avx2
+#define LLMQ__CODES avx2
 #define LLMQ__DOTS avx2
 #define LLMQ__QUADS sse2
 #define LLMQ__FL 8
@@ -1157,6 +1167,7 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #define LLMQ__SIMD_PART 7
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
+#define LLMQ__DECODED
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
@@ -1164,7 +1175,7 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vnni);
+LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
 #endif
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
@@ -1178,6 +1189,7 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vn
 #define LLMQ__FLOATS avx512
 #define LLMQ__RAW 1
 #define LLMQ__BYTES avx2
+#define LLMQ__CODES avx2
 #define LLMQ__QUADS sse2
 #define LLMQ__FL 16
 #define LLMQ__RADIX 16
@@ -1281,6 +1293,7 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__SIMD_PART 7
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
+#define LLMQ__DECODED
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
@@ -1583,7 +1596,7 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 5
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx512, avx512vnni);
+LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx2, avx512vnni);
 #undef LLMQ__ISA
 #undef LLMQ__TARGET
 #undef LLMQ__BIG
@@ -1620,7 +1633,7 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 5
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx512, avx512vbmi);
+LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx2, avx512vbmi);
 #undef LLMQ__BIG
 #undef LLMQ__Z16
 #undef LLMQ__Z8
@@ -1647,6 +1660,7 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #define LLMQ__FLOATS neon
 #define LLMQ__RAW 0
 #define LLMQ__BYTES neon
+#define LLMQ__CODES neon
 #define LLMQ__DOTS neon
 #define LLMQ__QUADS neon
 #define LLMQ__TARGET
@@ -2138,9 +2152,7 @@ LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
 
 typedef llmq__tab_neon llmq__tab_neondot;
 LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
-LLMQ__WORD llmq__tab_neon llmq__tab_of_neondot(const int8_t *p) { return llmq__tab_of_neon(p); }
 LLMQ__WORD llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
-LLMQ__WORD llmq__bs_neon llmq__lutk_neondot(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v) { return llmq__lutk_neon(t, k, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
@@ -2176,6 +2188,7 @@ LLMQ__WORD int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const in
 }
 LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neon(p, v); }
 
+#define LLMQ__DECODED
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
 
@@ -2185,7 +2198,7 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot);
+LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
 #endif
 
 /* smmla multiplies 8 columns of two rows by those of two activations: twice as many products as sdot. Rows are put together in
@@ -2269,7 +2282,7 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neondot, neoni8mm);
+LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neon, neoni8mm);
 #undef LLMQ__OWN
 #endif
 #undef LLMQ__SIMD_PART
@@ -3230,6 +3243,7 @@ static const llmq_kernels llmq__table_mve = {
 #define LLMQ__FLOATS wasm
 #define LLMQ__RAW 0
 #define LLMQ__BYTES wasm
+#define LLMQ__CODES wasm
 #define LLMQ__DOTS wasm
 #define LLMQ__QUADS wasm
 #define LLMQ__TARGET
@@ -4357,6 +4371,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__F
 #undef LLMQ__V
 #undef LLMQ__B
+#undef LLMQ__C
 #undef LLMQ__D
 #undef LLMQ__Q
 #undef LLMQ__WORD
@@ -4375,6 +4390,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__TRELLISES
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
+#undef LLMQ__SANITIZED
 #undef LLMQ__TABLE
 #undef LLMQ__AHEAD
 #undef LLMQ__X86
@@ -4483,11 +4499,11 @@ LLMQ__WORD void LLMQ__F(pass)(float *x, size_t n, size_t h, size_t radix, int in
 /* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
 LLMQ__WORD void LLMQ__F(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__V(fv) norm)
 {
-    if (h == LLMQ__FL) {
-        if (h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
+    if (h == LLMQ__FL) { /* a pass of fewer vectors than registers hold is the last */
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
         else LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 0, norm);
     } else {
-        if (h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
         else LLMQ__F(pass)(x, n, h, radix, 0, 0, norm);
     }
 }
@@ -4767,15 +4783,16 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
 
    Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
-   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. The words are
-   those on floats, and more, with a suffix for each group so that instruction sets can share them.
+   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. LLMQ__CODES is the
+   suffix of the kernels that decode, which are made here unless LLMQ__DECODED is defined: sets that differ in dot() share them.
+   The words are those on floats, and more, with a suffix for each group so that instruction sets can share them.
    LLMQ__BYTES:
      bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
                where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
                at p, >> s in the lower and >> s + d in the upper half, & mask;
                st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
    LLMQ__DOTS:
-     tab       points of one coordinate, coded for dot():  tab_of(p) takes 64 int8 points;
+     tab       points of one coordinate:  tab_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(tab) has those;
                lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices): points 16 k ... 16 k + 15;
                plain(v), from coded to int8;  whole(v), coded points of g8's codes
      as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
@@ -4787,17 +4804,20 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
                bf4(p0, p1, p2, p3): four bfloat16 as floats */
 
 /* What a format's points become, and how a kernel of theirs is told. */
+#ifndef LLMQ__DECODED
 typedef struct LLMQ__F(grid) {
     int kind; /* LLMQ__KIND_... */
     int trellis;
     LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
+    const struct LLMQ__F(grid) *plain; /* the same grid, where x and y are not coded */
 } LLMQ__F(grid);
 
-LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
+LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid) *g)
 {
     int8_t all[64], one[64];
     uint32_t i, n = (uint32_t)1 << f->bits;
-    g->kind = llmq__kind(f, LLMQ__LEAST);
+    g->kind = llmq__kind(f, least);
+    g->plain = g;
     g->trellis = 0;
 #if LLMQ__ANY_TRELLIS
     g->trellis = llmq__trellis(f);
@@ -4824,6 +4844,7 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
         g->y = LLMQ__D(tab_of)(all);
     }
 }
+#endif
 
 /* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
 LLMQ__WORD LLMQ__B(bs) LLMQ__F(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
@@ -4844,7 +4865,7 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(lut)(int kind, const LLMQ__D(tab) *t, LLMQ__B(bs)
 }
 
 /* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c)
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
 {
     if (kind == LLMQ__KIND_G8) return LLMQ__D(whole)(LLMQ__B(ldb)(unit + 32 * c));
     if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__D(lut16)(&g->x, LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * c, 7));
@@ -4854,6 +4875,7 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const ui
     return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
 }
 
+#ifndef LLMQ__DECODED
 /* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
    ascending order, each over what the one before wrote too much. */
 LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
@@ -4884,11 +4906,11 @@ LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, ui
     for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
         LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
         LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
-        LLMQ__B(st2)(e + i, LLMQ__D(plain)(a), LLMQ__D(plain)(b));
+        LLMQ__B(st2)(e + i, a, b);
     }
     for (; i < n; i += 32) {
         LLMQ__B(bs) v = LLMQ__B(ldb)(code + i);
-        LLMQ__B(stb)(e + i, LLMQ__D(plain)(g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v)));
+        LLMQ__B(stb)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v));
     }
 }
 
@@ -4896,13 +4918,13 @@ LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, ui
 LLMQ__WORD void LLMQ__F(chunks_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
 {
     if (c == 0 && end == 4) { /* constants make shifts immediate */
-        LLMQ__B(stb)(e, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 0)));
-        LLMQ__B(stb)(e + 32, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 1)));
-        LLMQ__B(stb)(e + 64, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 2)));
-        LLMQ__B(stb)(e + 96, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 3)));
+        LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, 0));
+        LLMQ__B(stb)(e + 32, LLMQ__F(chunk)(kind, g, unit, 1));
+        LLMQ__B(stb)(e + 64, LLMQ__F(chunk)(kind, g, unit, 2));
+        LLMQ__B(stb)(e + 96, LLMQ__F(chunk)(kind, g, unit, 3));
         return;
     }
-    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, c)));
+    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, c));
 }
 
 /* p = 2 */
@@ -4910,7 +4932,7 @@ LLMQ__WORD void LLMQ__F(pairs_of)(int kind, const LLMQ__F(grid) *g, const uint8_
 {
     for (; c < end; c++, e += 64) {
         LLMQ__B(bs) v = LLMQ__F(index)(llmq__kind_bits(kind), unit, c);
-        LLMQ__B(st2)(e, LLMQ__D(plain)(LLMQ__F(lut)(kind, &g->x, v)), LLMQ__D(plain)(LLMQ__F(lut)(kind, &g->y, v)));
+        LLMQ__B(st2)(e, LLMQ__F(lut)(kind, &g->x, v), LLMQ__F(lut)(kind, &g->y, v));
     }
 }
 
@@ -4984,26 +5006,27 @@ LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LL
     }
 }
 
-/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
+/* Coded points: four bits of the indices in v, the others from place 4 on in bit `at` of s[]. */
 LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s,
-                                     const uint32_t *at)
+                                     uint32_t at)
 {
     const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
     LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
-    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
-    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at);
+    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at), s[1], at);
     if (more > 2) {
-        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
-        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
-        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
+        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at);
+        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at);
+        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at), s[2], at);
     }
     return r;
 }
 
 /* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
    plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
-   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
-   field's. Copies of w and g, because e might point there. */
+   field f; NULL: whole units have them in the second plane, from where a shift brings them there. The last vector comes first, because
+   what it writes too much is the next field's. Copies of w and g, because e might point there. Copies of the loop over vectors would
+   make it no faster, and this function four times as large. */
 LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead, const uint8_t *top,
                                     uint32_t u, uint32_t first, uint32_t end, int8_t *e)
 {
@@ -5012,16 +5035,15 @@ LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const l
     const LLMQ__D(tab) x = g->x, y = g->y;
     LLMQ__B(bs) n[4], s[3];
     uint32_t v, f, i, vectors = (u + 31) / 32;
-    LLMQ__UNROLL(4) for (i = 0; i < vectors; i++) {
+    LLMQ__UNROLL(1) for (i = 0; i < vectors; i++) {
         v = vectors - 1 - i;
         LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
         if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
-        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : own.row[0] + at + 64);
+        if (bits == 3) s[trellis > 4] = top ? LLMQ__B(ldb)(top + 32 * v) : LLMQ__B(part)(LLMQ__B(ldb)(own.row[0] + at + 64), v, 0x55);
         LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-            const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? place + v : place;
-            const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
+            const uint32_t column = f * u + 32 * v;
             if (first <= column && column < end)
-                LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+                LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, width * f));
         }
     }
 }
@@ -5094,7 +5116,7 @@ LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, 
 }
 #endif
 
-/* e[0, n) = points of columns [j, j + n), which lie in one group; n <= 256; e has room for 320. */
+/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
 LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
                                   uint32_t n, int8_t *e)
 {
@@ -5105,7 +5127,6 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
     for (; n && g->trellis; n -= take, j += take, e += take) {
         take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
         LLMQ__F(untwist)(t, l, g, w, j, take, e);
-        for (cols = 0; cols < take && LLMQ__OFFSET; cols += 32) LLMQ__B(stb)(e + cols, LLMQ__D(plain)(LLMQ__B(ldb)(e + cols)));
     }
 #endif
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
@@ -5124,6 +5145,20 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
         }
     }
 }
+#endif
+
+/* g[0] = the grid with points as dot() takes them; g[1] may be the one with them as they are. */
+LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
+{
+#if LLMQ__OFFSET
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g + 1);
+    g[0] = g[1];
+    g->x = LLMQ__D(coded)(g->x);
+    g->y = LLMQ__D(coded)(g->y);
+#else
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g);
+#endif
+}
 
 /* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
    by several streams in distant pages than by one ---- */
@@ -5136,7 +5171,7 @@ LLMQ__WORD void LLMQ__F(clear)(LLMQ__F(four) *s) { s->a = s->b = s->c = s->d = s
 LLMQ__WORD LLMQ__Q(i4) LLMQ__F(sums)(const LLMQ__F(four) *s) { return LLMQ__D(sum4)(s->a, s->b, s->c, s->d, s->bias); }
 
 /* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__WORD void LLMQ__F(step)(int kind, const LLMQ__F(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
+LLMQ__WORD void LLMQ__F(step)(int kind, const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
                               LLMQ__F(four) *s)
 {
     if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
@@ -5212,7 +5247,7 @@ LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, co
 
 /* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
    total are those of the run that has begun. */
-LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                   uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
                                   LLMQ__Q(f4) *total)
 {
@@ -5226,12 +5261,12 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
         if (g->trellis) { /* whole units, whatever the runs */
 #if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
-            for (i = 0; i < 4; i++) LLMQ__F(untwist)(t, l, g, w + i, j, n, e[i]);
+            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
         } else {
             for (i = 0; i < 4; i++)
                 if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
-                else LLMQ__F(points)(t, l, g, w + i, j, n, e[i]);
+                else LLMQ__C(points)(t, l, g->plain, w + i, j, n, e[i]);
         }
         for (i = 0; i < count; i++)
             for (own = *run, k = 0; k < n; k += m) {
@@ -5270,7 +5305,7 @@ LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_ac
 }
 
 /* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
-LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                  uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
 {
     const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
@@ -5285,7 +5320,7 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
         b[i].total = LLMQ__Q(set4)(0.0f);
     }
     for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
-        LLMQ__F(units)(g, w, 4, at, 4 * t->row_size, e);
+        LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
         for (i = 0; i < count; i++) {
             next = run;
             if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
@@ -5299,7 +5334,7 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
 
 /* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
    ends of units. */
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                        const llmq_activation *x, const uint8_t *const *row)
 {
     const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
@@ -5336,7 +5371,7 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t
 
 /* The same, each format a function of its own; both: with one for long groups, where it pays. */
 #define LLMQ__STREAM(name, kind, both)                                                                                            \
-    LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(name)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,   \
+    LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(name)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,   \
                                            const llmq_activation *x, const uint8_t *const *row)                              \
     {                                                                                                                         \
         return both && whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);         \
@@ -5351,7 +5386,7 @@ LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16, 0)
 LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64, 0)
 #undef LLMQ__STREAM
 
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                           const llmq_activation *x, const uint8_t *const *row)
 {
     switch (g->kind) {
@@ -5368,7 +5403,7 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const
 
 /* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
    each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
-LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
 {
     LLMQ__Q(i4) sum[LLMQ__BATCH];
@@ -5384,27 +5419,27 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
                                  size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
+    LLMQ__C(grid) g[2];
     llmq__window w[4];
     LLMQ__Q(f4) total[LLMQ__BATCH];
     uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
-    LLMQ__F(grid_of)(&t->format, &g);
-    if (g.trellis) stride = 1;
+    LLMQ__F(grids_of)(&t->format, g);
+    if (g->trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
-        uint32_t first = g.trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
+        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
-        for (k = 0; k < 4 && g.trellis; k++)
+        for (k = 0; k < 4 && g->trellis; k++)
             if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
             else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
 #if LLMQ__ANY_TRELLIS
-            if (g.trellis) LLMQ__F(weave)(t, &l, &g, x + i, n, w, total);
+            if (g->trellis) LLMQ__F(weave)(t, &l, g, x + i, n, w, total);
             else
 #endif
-            LLMQ__F(rows4)(t, &l, &g, x + i, n, row, total);
+            LLMQ__F(rows4)(t, &l, g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
                 float v[4];
                 if (k % 4 == 0) LLMQ__Q(stf4)(v, total[k / 4]);
@@ -5414,6 +5449,7 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
     }
 }
 
+#ifndef LLMQ__DECODED
 /* ---- products and sums in float ---- */
 
 /* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
@@ -5486,7 +5522,7 @@ LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation 
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
     uint32_t i, r;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
     for (r = r0; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         for (i = 0; i < count; i++)
@@ -5529,7 +5565,7 @@ LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     uint32_t j;
     if (t->format.points) {
-        LLMQ__F(grid_of)(&t->format, &g);
+        LLMQ__F(grid_of)(&t->format, -128, &g);
         LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
         return;
     }
@@ -5544,7 +5580,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
     LLMQ__F(grid) g;
     float v[16];
     uint32_t r, j;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
     for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
     for (; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -5556,6 +5592,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
         llmq__add_scaled(out + j, weight[r], v, t->cols - j);
     }
 }
+#endif
 
 #elif LLMQ__SIMD_PART == 6
 
@@ -5565,7 +5602,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
    rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
    loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
    on Arm.
-   Parameters: LLMQ__ISA; LLMQ__DOTS, the suffix of the words and of the kernels above; LLMQ__STEP, the bytes of a vector, which
+   Parameters: LLMQ__ISA; LLMQ__CODES and LLMQ__DOTS, the suffixes of the kernels and of the words above; LLMQ__STEP, the bytes of a vector, which
    has LLMQ__STEP / 4 lanes; LLMQ__OFFSET, 1 if dot4() takes codes of activations with 128 added, as unsigned bytes. Words:
      turn(e)                as many rows as there are lanes, LLMQ__STEP bytes of each, 128 bytes apart: lane k of row i and lane i of
                             row k change places
@@ -5582,7 +5619,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 
 /* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
    more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, int whole, const llmq__window *w,
+LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
                               uint32_t j, uint32_t n, int8_t *e)
 {
     uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
@@ -5590,9 +5627,9 @@ LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
             const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
-            LLMQ__D(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
+            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
         } else {
-            LLMQ__D(points)(t, l, g, w + i, j, n, to);
+            LLMQ__C(points)(t, l, g, w + i, j, n, to);
             LLMQ_MEMSET(to + n, 0, up - n);
         }
     }
@@ -5674,7 +5711,7 @@ LLMQ__WORD void LLMQ__F(settle)(int32_t *sum, const int32_t *bias, float x_scale
 }
 
 /* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
-LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, const llmq_activation *x,
+LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                  uint32_t count, uint32_t r, float *y, size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -5708,7 +5745,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
                                    size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__D(grid) g;
+    LLMQ__C(grid) g;
     uint32_t r, i;
     if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
 #ifdef LLMQ__OWN
@@ -5718,7 +5755,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #endif
         return;
     }
-    LLMQ__D(grid_of)(&t->format, &g);
+    LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
     for (r = r0; r < r1; r += LLMQ__ROWS)
         for (i = 0; i < count; i += LLMQ__SHARE)
             LLMQ__F(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
@@ -5792,16 +5829,16 @@ LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *
 LLMQ__KERNEL __m512 LLMQ__F(ztail)(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
                                    llmq__run run, __m512i sum, __m512 total)
 {
-    llmq__grid_avx512 g;
+    llmq__grid_avx2 g[2];
     __m128i s[4];
     __m128 v[4];
     uint32_t i;
-    llmq__grid_of_avx512(&t->format, &g);
+    llmq__grids_of_avx512(&t->format, g);
     _mm512_storeu_si512(s, sum);
     _mm512_storeu_ps(v, total);
     for (i = 0; i < 4; i++) {
         llmq__run own = run;
-        llmq__slices_avx512(t, l, &g, x, 1, row + 4 * i, j, &own, s + i, v + i);
+        llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
     }
     return _mm512_loadu_ps(v);
 }
@@ -6566,9 +6603,8 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
    taken off at the end. */
 typedef llmq__tab_avx2 LLMQ__D(tab);
 LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
-LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
+LLMQ__WORD llmq__tab_avx2 LLMQ__D(coded)(llmq__tab_avx2 t)
 {
-    llmq__tab_avx2 t = llmq__tab_of_avx2(p);
     t.a = LLMQ__D(plain)(t.a);
     t.b = LLMQ__D(plain)(t.b);
     t.c = LLMQ__D(plain)(t.c);
@@ -6576,7 +6612,6 @@ LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
     return t;
 }
 LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(lutk)(const llmq__tab_avx2 *t, uint32_t k, __m256i v) { return llmq__lutk_avx2(t, k, v); }
 LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
@@ -6611,6 +6646,8 @@ LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, 
 #undef LLMQ__TARGET
 #undef LLMQ__FLOATS
 #undef LLMQ__BYTES
+#undef LLMQ__CODES
+#undef LLMQ__DECODED
 #undef LLMQ__DOTS
 #undef LLMQ__QUADS
 #undef LLMQ__FL
