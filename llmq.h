@@ -83,7 +83,7 @@
        allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
        rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
        Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os. On x86-64 others are larger: gcc 12 at -O3 up to
-       2000, clang 14 at -O2 up to 408, at -O3 up to 392, at -Os up to 280. The vector kernels of desktop processors take up to 10 KB.
+       2000, clang 14 at -O2 up to 450, at -O3 up to 450, at -Os up to 300. The vector kernels of desktop processors take up to 10 KB.
        `make size` prints the code size of each half.
 
    ERRORS
@@ -409,7 +409,8 @@
 #define LLMQ_TEXT__(number) #number
 #define LLMQ_TEXT_(number) LLMQ_TEXT__(number)
 #pragma detect_mismatch("LLMQ_MAX_STEPS", LLMQ_TEXT_(LLMQ_STEPS_NUMERAL))
-#pragma detect_mismatch("LLMQ_VERSION", LLMQ_TEXT_(LLMQ_VERSION_MAJOR) "." LLMQ_TEXT_(LLMQ_VERSION_MINOR))
+#pragma detect_mismatch("LLMQ_VERSION_MAJOR", LLMQ_TEXT_(LLMQ_VERSION_MAJOR))
+#pragma detect_mismatch("LLMQ_VERSION_MINOR", LLMQ_TEXT_(LLMQ_VERSION_MINOR))
 #endif
 #endif
 
