@@ -427,7 +427,7 @@ typedef int llmq_status;
 #define LLMQ_E_ARG         (-1)  /* an argument is out of its stated range, NULL, misaligned, or does not fit another */
 #define LLMQ_E_LIMIT       (-2)  /* a size is over a limit of this library or does not fit size_t */
 #define LLMQ_E_WORKSPACE   (-3)  /* the memory given is smaller than the size query says */
-#define LLMQ_E_NOT_FINITE  (-4)  /* a weight is NaN or infinite; llmq_error names row and column */
+#define LLMQ_E_NOT_FINITE  (-4)  /* a number given, or a result, is NaN or infinite; llmq_error names row and column */
 #define LLMQ_E_BASIS       (-5)  /* tensor and activation have different transforms, or kinds that do not multiply */
 #define LLMQ_E_FULL        (-6)  /* no room for another row */
 #define LLMQ_E_STOPPED     (-7)  /* the caller's callback asked to stop */
@@ -540,8 +540,9 @@ typedef struct llmq_transform {
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 
 /* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, rows of
-   rotations of length 1 (squared within 1/16; that they are orthogonal is not looked at)? A bundle's are, after llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply
-   does not look. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
+   rotations of length 1 (squared within 1/16; that they are orthogonal is not looked at)? A bundle's are, after
+   llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply does not look. Errors: LLMQ_E_ARG,
+   LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
 
 /* One LLMQ_STEP_HADAMARD; max_block 0 for the default. An impossible max_block is reported by the first use. */
@@ -658,9 +659,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
 /* Built-in format by name; group as above (ignored by raw formats). Errors: LLMQ_E_NOT_FOUND, LLMQ_E_ARG (group). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group);
 
-/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first (else LLMQ_E_ARG), followed by
-   any others up to 2^ceil(log2 n) points, so that every code has a point; the encoder uses none of these. unit: 2^-100 ... 2^100.
-   Errors: LLMQ_E_ARG. Cost: linear in n. */
+/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first, and behind them any
+   others up to 2^ceil(log2 n) points, so that every code has a point; the encoder uses none of those. unit: 2^-100 ... 2^100.
+   Errors: LLMQ_E_ARG (also: points that are not sorted). Cost: linear in n. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
                                                        uint32_t group);
 
@@ -904,8 +905,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r
                                                      llmq_error *error);
 
 /* H += other, entry by entry: sums over parts of a text, made anywhere. The same parts merged in the same order give the same
-   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS; LLMQ_E_NOT_FINITE for a sum that is not finite: *h is
-   then as it was. */
+   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS; LLMQ_E_NOT_FINITE for a sum that is
+   not finite: *h is then as it was. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other);
 
 /* Change the basis of a full H that has none: H <- T H T^T, so that one file of sums serves any choice of transform.
@@ -1038,15 +1039,17 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    what this text says; 0 is off. Where an eigenvalue of H is below first_order * mean(diagonal) / 2, it throws them too far.
    H counts up to a factor: D is that of H / 2^k with a mean of the diagonal in [1, 2), so that huge and tiny inputs do no harm.
 
-   Measured, not trusted: with too little damping, first order where it does not fit, or a handful of tokens, feedback can do worse than none,
-   a thousand times even. So each row (of a trellis each ring) is also encoded as llmq_encode does, both errors are compared, and if that with
-   feedback is larger by more than 1/32, or not finite, the records of llmq_encode are kept. H itself cannot be the judge: it is a sample,
-   and what is fitted to a sample looks better in it than it is. The judge is H + lambda mean(diagonal) I with lambda = 2 rho / (1 - rho),
-   0.01 at least, where rho is the weight that the oracle approximating shrinkage [R21] gives the identity for so many tokens; no less than
-   damping if that had to be raised, and damping itself for a diagonal, or where the tokens are not known. Tried at 192 columns with 4 to 8,192 tokens of
-   known distributions (AR(1) of 0.9 and 0.99, white, spectra 1/k and 1/k^2, outliers), damping 0, 0.01 and the default, first order 0 and
-   1: under the true H the error of g3 and t2 was up to 10^18 times llmq_encode's, and is now at most 1.03 times, but for 4 heavy-tailed
-   tokens, of which no sum can tell (1.2); with lambda = rho / (1 - rho) it was 1.4 times. */
+   Measured, not trusted. With too little damping, with first order where it does not fit, or from a handful of tokens, feedback
+   can do worse than none, a thousand times even. So each row (of a trellis each ring) is also encoded as llmq_encode does, and
+   the two errors are compared. If that with feedback is larger by more than 1/32, or not finite, the records of llmq_encode are
+   kept. H itself cannot be the judge: it is a sample, and what is fitted to a sample looks better in it than it is. The judge is
+       J = H + lambda mean(diagonal) I,   lambda = 2 rho / (1 - rho), at least 0.01,
+   where rho is the weight that the oracle approximating shrinkage [R21] gives the identity for so many tokens. lambda is not
+   below damping if that had to be raised, and is damping itself for a diagonal or where the tokens are not known.
+   Tried at 192 columns with 4 to 8,192 tokens of known distributions (AR(1) of 0.9 and 0.99, white, spectra 1/k and 1/k^2,
+   outliers), with damping 0, 0.01 and the default, first order 0 and 1, in g3 and t2. Under the true H the error was up to 10^18
+   times that of llmq_encode, and is now at most 1.03 times, but for 4 heavy-tailed tokens, of which no sum can tell (1.2); with
+   lambda = rho / (1 - rho) it was 1.4 times. */
 #if !LLMQ_NO_CALIBRATION
 #define LLMQ_ORDER_NATURAL  0
 #define LLMQ_ORDER_DIAGONAL 1
@@ -1291,7 +1294,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
        ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
                   tensor: rows records (section 4).  value: its bytes.
                   transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
-                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8. */
+                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n sorted by their
+                  first coordinate. */
 #if !LLMQ_NO_BUNDLE
 #define LLMQ_KIND_TENSOR    1u
 #define LLMQ_KIND_TRANSFORM 2u
@@ -1574,7 +1578,7 @@ LLMQ_API const char *llmq_status_text(llmq_status status)
 #else
     static const char *const text[] = {
         "ok", "an argument is out of range or does not fit the others", "a size is over a limit", "the memory given is too small",
-        "a weight is NaN or infinite", "tensor and activation do not go together", "no room for another row",
+        "a number is NaN or infinite", "tensor and activation do not go together", "no room for another row",
         "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
         "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
         "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled", "a matrix is not positive definite"
@@ -3693,8 +3697,8 @@ static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float 
 
 static int32_t llmq__step_code(const llmq__steps *s, float x)
 {
-    float y = x * s->inverse * s->up;
-    int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y); /* 2^20: a tiny clip makes it any size */
+    float y = x * s->inverse * s->up; /* with a tiny clip of any size, more than llmq__round takes */
+    int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y);
     return c < s->first ? s->first : c > s->last ? s->last : c;
 }
 
@@ -3766,7 +3770,7 @@ static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
     uint32_t j, most = 0, bits, e;
     for (j = 0; j < n; j++, d += 4) {
         bits = llmq__float_bits(x[j]) & 0x7fffffffu;
-        e = (bits >> 23) + (llmq__load32(d) >> 23);
+        e = (bits >> 23) + (llmq__load32(d) >> 23 & 255);
         if (bits && e > most) most = e;
     }
     return most ? (int32_t)most - 254 : 0;
@@ -4170,8 +4174,9 @@ LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uin
     }
 }
 
-/* Columns [j, j + n) of a->x, in rows of `cols` numbers, which are group g of the ring, from column `first` on, into records from out on. */
-LLMQ__APART void llmq__weave_group(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first, uint32_t g, size_t row_size, uint8_t *out)
+/* Columns [j, j + n) of a->x, in rows of `cols` numbers, into records from out on: group g of the ring, from column `first` on. */
+LLMQ__APART void llmq__weave_group(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first, uint32_t g, size_t row_size,
+                                   uint8_t *out)
 {
     uint32_t r, rows = a->ring.rows;
     llmq__weave_fit(a, cols, j, n);
@@ -5589,8 +5594,10 @@ LLMQ__APART void llmq__feed_plain(llmq__feeder *a)
     for (r = 0; r < a->rows; r++) {
         double down = llmq__power(-a->row[r].exponent);
         (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
-        for (s = 0; s < t.cols; s++)
-            own[(size_t)s * a->room + r] = llmq__short((float)((double)keep[(size_t)s * a->room + r] - (double)a->e->row[a->f->column[s]] * down));
+        for (s = 0; s < t.cols; s++) {
+            double stored = (double)a->e->row[a->f->column[s]] * down;
+            own[(size_t)s * a->room + r] = llmq__short((float)((double)keep[(size_t)s * a->room + r] - stored));
+        }
     }
     a->error = own;
     llmq__feed_measure(a, 0, 1);
@@ -6217,11 +6224,13 @@ LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols,
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
     if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
-    for (write = 0; write < 2; write++) /* first without */
+    for (write = 0; write < 2; write++) /* first it is only looked at */
         for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
             for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
-            for (i = 0; i < t->count; i++)
-                if (llmq__folds(&t->step[i], kinds)) (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+            for (i = 0; i < t->count; i++) {
+                if (!llmq__folds(&t->step[i], kinds)) continue;
+                (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+            }
             if (!write && llmq__find_not_finite(v, k, cols, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
             for (j = 0; j < cols && write; j++) rows[j * stride + k] = v[j];
         }
