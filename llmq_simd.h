@@ -181,6 +181,8 @@
 #endif
 #define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
+#define LLMQ__PASTE_(a, b) a##b
+#define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
 #define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
 #define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__FLOATS)  /* a word of its vocabulary */
 #define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__BYTES)
@@ -1554,6 +1556,126 @@ LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, 
     w = _mm512_xor_si512(w, *v);
     *b = llmq__zpick(0x55, z, _mm512_add_epi8(w, w));
     return LLMQ__KIND_G4;
+}
+#endif
+
+/* What is left of sixteen rows behind the last whole unit, four at a time. */
+LLMQ__KERNEL __m512 llmq__ztail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                   llmq__run run, __m512i sum, __m512 total)
+{
+    llmq__grid_avx2 g[2];
+    __m128i s[4];
+    __m128 v[4];
+    uint32_t i;
+    llmq__grids_of_avx512(&t->format, g);
+    _mm512_storeu_si512(s, sum);
+    _mm512_storeu_ps(v, total);
+    for (i = 0; i < 4; i++) {
+        llmq__run own = run;
+        llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
+    }
+    return _mm512_loadu_ps(v);
+}
+
+/* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
+   others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
+LLMQ__WORD void llmq__zmany(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
+{
+    __m512i s[8], t[8];
+    uint32_t i, k;
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = t[i] = _mm512_setzero_si512();
+    LLMQ__UNROLL(2) for (k = 0; k < 32; k++) {
+        __m512i v = tile[k], w = tile[32 + k];
+        LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
+            __m512i codes;
+            int32_t four;
+            LLMQ_MEMCPY(&four, x[i] + 4 * k, 4);
+            codes = _mm512_set1_epi32(four);
+            s[i] = _mm512_dpbusd_epi32(s[i], codes, v);
+            t[i] = _mm512_dpbusd_epi32(t[i], codes, w);
+        }
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
+        sum[2 * i] = _mm512_add_epi32(sum[2 * i], _mm512_sub_epi32(s[i], bias[0]));
+        sum[2 * i + 1] = _mm512_add_epi32(sum[2 * i + 1], _mm512_sub_epi32(t[i], bias[1]));
+    }
+}
+
+/* sum += a tile of block number b times each activation */
+LLMQ__KERNEL void llmq__ztimes(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+                               __m512i *sum)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    uint8_t codes[8][128];
+    uint32_t i, k, n;
+    for (i = 0; i < count; i += n, sum += 2 * n) {
+        n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
+        for (k = 0; k < n; k++) {
+            __m512i lo, hi;
+            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
+            _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
+        }
+        if (n == 8) llmq__zmany(8, tile, codes, bias, sum);
+        if (n == 4) llmq__zmany(4, tile, codes, bias, sum);
+        if (n == 2) llmq__zmany(2, tile, codes, bias, sum);
+        if (n == 1) llmq__zmany(1, tile, codes, bias, sum);
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* tile[16 f + i] and tile[half + 16 f + i] = signed points of columns 64 f ... 64 f + 63 and 128 + 64 f ... of row i of sixteen, v being the
+   vectors of its unit; ahead and apart: see zstreams. Each kind has a function of its own. */
+typedef void llmq__zpoints(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile);
+
+/* What is left of sixteen rows behind the last whole unit; row[0] is LLMQ__ZBACK rows above the first. */
+LLMQ__KERNEL __m512 llmq__zring_part(llmq__zpoints *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
+                                     const llmq_activation *x, const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t m = t->cols - j;
+    const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(g->kind);
+    __m512i v[2 * LLMQ__ZTALL], tile[64], sums[16], a[4], bias;
+    uint32_t k, f, from, to;
+    if (!llmq__zfits(g->kind, m)) return llmq__ztail(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
+    for (k = 0; k < LLMQ__ZTALL; k++) llmq__zload_part(g->kind, row[k] + at, m, v + 2 * k);
+    points(g, v + 2 * LLMQ__ZBACK, (uintptr_t)row[LLMQ__ZBACK], 0, 32, tile);
+    for (from = 0; from < m; from = to) {
+        to = run.end - j;
+        bias = _mm512_setzero_si512();
+        for (f = 0; f < 4; f++) {
+            a[f] = llmq__zlda_part(g->kind, x->q + j, m, f, from, to);
+            bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
+        }
+        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+        for (k = 0; k < 16; k++) {
+            sums[k] = bias;
+            for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
+        }
+        llmq__zsums(sums, a, a + 1);
+        sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
+        total = llmq__zfinish(total, sum, llmq__zscales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
+        sum = _mm512_setzero_si512();
+        llmq__next_run(&run);
+    }
+    return total;
+}
+
+/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
+LLMQ__KERNEL void llmq__zring_tile(llmq__zpoints *points, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
+                                   size_t apart, __m512i *tile, __m512i *bias)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i v[2 * LLMQ__ZTALL];
+    uint32_t i, f, k;
+    for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(g->kind, row[i] + at, v + 2 * i);
+    points(g, v + 2 * LLMQ__ZBACK, ahead, apart, 64, tile);
+    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
+    for (f = 0; f < 2; f++) {
+        __m512i sum = _mm512_setzero_si512();
+        for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
+        bias[2 * f] = sum;
+    }
 }
 #endif
 
@@ -4368,6 +4490,8 @@ static uint32_t llmq__simd_features(void)
 #endif
 #undef LLMQ__GLUE_
 #undef LLMQ__GLUE
+#undef LLMQ__PASTE_
+#undef LLMQ__PASTE
 #undef LLMQ__F
 #undef LLMQ__V
 #undef LLMQ__B
@@ -5825,24 +5949,6 @@ LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *
     return _mm512_add_epi32(x, y);
 }
 
-/* What is left of sixteen rows behind the last whole unit, four at a time. */
-LLMQ__KERNEL __m512 LLMQ__F(ztail)(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
-                                   llmq__run run, __m512i sum, __m512 total)
-{
-    llmq__grid_avx2 g[2];
-    __m128i s[4];
-    __m128 v[4];
-    uint32_t i;
-    llmq__grids_of_avx512(&t->format, g);
-    _mm512_storeu_si512(s, sum);
-    _mm512_storeu_ps(v, total);
-    for (i = 0; i < 4; i++) {
-        llmq__run own = run;
-        llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
-    }
-    return _mm512_loadu_ps(v);
-}
-
 /* All columns of sixteen rows for one activation. */
 LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                  const uint8_t *const *row)
@@ -5860,7 +5966,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
         sum = _mm512_setzero_si512();
         llmq__next_run(&run);
     }
-    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row, j, run, sum, total) : total;
+    return j < t->cols ? llmq__ztail(t, l, x, row, j, run, sum, total) : total;
 }
 
 /* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
@@ -5904,7 +6010,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq_
     }
     if (j == t->cols) return total;
     llmq__zsums(sum, &lo, &hi);
-    return LLMQ__F(ztail)(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
+    return llmq__ztail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
 #define LLMQ__ZROWS(name, kind)                                                                                                    \
@@ -5961,30 +6067,6 @@ LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, con
     return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
 }
 
-/* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
-   others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
-LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
-{
-    __m512i s[8], t[8];
-    uint32_t i, k;
-    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = t[i] = _mm512_setzero_si512();
-    LLMQ__UNROLL(2) for (k = 0; k < 32; k++) {
-        __m512i v = tile[k], w = tile[32 + k];
-        LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
-            __m512i codes;
-            int32_t four;
-            LLMQ_MEMCPY(&four, x[i] + 4 * k, 4);
-            codes = _mm512_set1_epi32(four);
-            s[i] = _mm512_dpbusd_epi32(s[i], codes, v);
-            t[i] = _mm512_dpbusd_epi32(t[i], codes, w);
-        }
-    }
-    LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
-        sum[2 * i] = _mm512_add_epi32(sum[2 * i], _mm512_sub_epi32(s[i], bias[0]));
-        sum[2 * i + 1] = _mm512_add_epi32(sum[2 * i + 1], _mm512_sub_epi32(t[i], bias[1]));
-    }
-}
-
 /* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
    are turned before them. Returns 128 times the sum of all points of each row. */
 LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
@@ -6010,28 +6092,6 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
     return bias;
 }
 
-/* sum += a tile of block number b times each activation */
-LLMQ__WORD void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
-                                  __m512i *sum)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    uint8_t codes[8][128];
-    uint32_t i, k, n;
-    for (i = 0; i < count; i += n, sum += 2 * n) {
-        n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
-        for (k = 0; k < n; k++) {
-            __m512i lo, hi;
-            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
-            _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
-            _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
-        }
-        if (n == 8) LLMQ__F(zmany)(8, tile, codes, bias, sum);
-        if (n == 4) LLMQ__F(zmany)(4, tile, codes, bias, sum);
-        if (n == 2) LLMQ__F(zmany)(2, tile, codes, bias, sum);
-        if (n == 1) LLMQ__F(zmany)(1, tile, codes, bias, sum);
-    }
-}
-
 /* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
 LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
                                   uint32_t count, __m512i *sum)
@@ -6041,7 +6101,7 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *ro
     at += (size_t)(b / per_unit) * bytes;
     bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
     bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
-    LLMQ__F(ztimes)(g->kind, tile, bias, b, x, count, sum);
+    llmq__ztimes(g->kind, tile, bias, b, x, count, sum);
 }
 
 /* The end of a run of 32 rows. */
@@ -6074,7 +6134,7 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
         LLMQ__F(zend)(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols) total[i] = llmq__ztail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
         _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
     }
 }
@@ -6182,153 +6242,36 @@ LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m5
     else LLMQ__F(zring_pairs)(kind, g, v, p);
 }
 
-/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__WORD __m512i LLMQ__F(zring_sums)(int kind, const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias,
-                                       uintptr_t ahead, size_t apart)
-{
-    __m512i sum[16], p[4], lo, hi;
-    uint32_t i;
-    LLMQ__Z8(i) {
-        llmq__zfetch(kind, i, ahead, apart);
-        LLMQ__F(zring_points)(kind, g, v + 2 * i, p);
-        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
-        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
-    }
-    llmq__zsums(sum, &lo, &hi);
-    return _mm512_add_epi32(lo, hi);
-}
-
-/* What is left of sixteen rows behind the last whole unit; row as below. */
-LLMQ__WORD __m512 LLMQ__F(zring_part)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                      const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
-{
-    const uint32_t m = t->cols - j;
-    const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(kind);
-    __m512i v[2 * LLMQ__ZTALL], sums[16], a[4], p[4], bias;
-    uint32_t k, f, from, to;
-    if (!llmq__zfits(kind, m)) return LLMQ__F(ztail)(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
-    for (k = 0; k < LLMQ__ZTALL; k++) llmq__zload_part(kind, row[k] + at, m, v + 2 * k);
-    for (from = 0; from < m; from = to) {
-        to = run.end - j;
-        bias = _mm512_setzero_si512();
-        for (f = 0; f < 4; f++) {
-            a[f] = llmq__zlda_part(kind, x->q + j, m, f, from, to);
-            bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8((char)-128), a[f]);
-        }
-        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-        for (k = 0; k < 16; k++) {
-            LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + k), p);
-            sums[k] = bias;
-            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], p[f], a[f]);
-        }
-        llmq__zsums(sums, a, a + 1);
-        sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
-        total = llmq__zfinish(total, sum, llmq__zscales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
-        sum = _mm512_setzero_si512();
-        llmq__next_run(&run);
-    }
-    return total;
-}
-
-/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row[0] is LLMQ__ZBACK rows above the first. part: a
-   kind's zring_part. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
-typedef __m512 LLMQ__F(zpart)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *,
-                              uint32_t, llmq__run, __m512i, __m512);
-LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
-                               const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    const uint32_t end = t->cols / 256 * 256;
-    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(kind), block);
-    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
-    llmq__run run = llmq__first_run(l, x), next = run;
-    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
-    uint32_t i, j, k, b, scale[16];
-    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
-    for (j = 0; j < end; j += 256, run = next) {
-        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(kind);
-        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
-        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
-            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
-        }
-        LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
-        for (b = 0; b < n; b++) {
-            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
-            llmq__zcopy_scales(own, run.w, scale);
-            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
-                LLMQ__Z8(i) llmq__zload_unit(kind, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
-                s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
-                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
-            }
-            next = run;
-            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
-                if (j + 128 * (k + 1) < next.end) continue;
-                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
-                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
-                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
-                sum[b] = _mm512_setzero_si512();
-                llmq__next_run(&next);
-            }
-        }
-    }
-    for (b = 0; b < n && j < t->cols; b++) total[b] = part(t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
-}
-
-/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
-                                    size_t apart, __m512i *tile, __m512i *bias)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    __m512i v[2 * LLMQ__ZTALL], p[4];
-    uint32_t i, f, k;
-    LLMQ__UNROLL(24) for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(kind, row[i] + at, v + 2 * i);
-    for (i = 0; i < 16; i++) {
-        llmq__zfetch(kind, i & 7, ahead + 16 * (i & 8), apart);
-        LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + i), p);
-        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * 64 + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
-    }
-    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
-    for (f = 0; f < 2; f++) {
-        __m512i sum = _mm512_setzero_si512();
-        for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
-        bias[2 * f] = sum;
-    }
-}
-
-#define LLMQ__ZRING(name, kind)                                                                                                           \
-    LLMQ__KERNEL __m512 LLMQ__F(name##_part)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
-                                             const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)             \
-    {                                                                                                                                     \
-        return LLMQ__F(zring_part)(kind, t, l, g, x, row, j, run, sum, total);                                                            \
-    }                                                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,          \
-                                    const uint8_t *const *row, uint32_t n, __m512 *total)                                                 \
-    {                                                                                                                                     \
-        LLMQ__F(zring)(kind, LLMQ__F(name##_part), t, l, g, x, row, n, total);                                                            \
-    }                                                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart,     \
-                                           __m512i *tile, __m512i *bias)                                                                  \
-    {                                                                                                                                     \
-        LLMQ__F(zring_tile)(kind, g, row, at, ahead, apart, tile, bias);                                                                  \
-    }
-LLMQ__ZRING(zt1, LLMQ__KIND_T1)
-LLMQ__ZRING(zt2, LLMQ__KIND_T2)
-LLMQ__ZRING(zt3, LLMQ__KIND_T3)
-LLMQ__ZRING(zt4, LLMQ__KIND_T4)
-LLMQ__ZRING(zt2s, LLMQ__KIND_T2S)
-LLMQ__ZRING(zt3s, LLMQ__KIND_T3S)
-LLMQ__ZRING(zt4s, LLMQ__KIND_T4S)
-#undef LLMQ__ZRING
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 8
+#define LLMQ__NAME zt1
+#define LLMQ__KIND LLMQ__KIND_T1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt2
+#define LLMQ__KIND LLMQ__KIND_T2
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt3
+#define LLMQ__KIND LLMQ__KIND_T3
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt4
+#define LLMQ__KIND LLMQ__KIND_T4
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt2s
+#define LLMQ__KIND LLMQ__KIND_T2S
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt3s
+#define LLMQ__KIND LLMQ__KIND_T3S
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt4s
+#define LLMQ__KIND LLMQ__KIND_T4S
+#include LLMQ_SIMD_SELF
 
 /* The functions of a kind. */
 typedef struct LLMQ__F(zkind) {
     void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
-    LLMQ__F(zpart) *part;
-    void (*tile)(const llmq__zgrid *, const uint8_t *const *, size_t, uintptr_t, size_t, __m512i *, __m512i *);
+    llmq__zpoints *points;
 } LLMQ__F(zkind);
-#define LLMQ__ZKIND(name) { LLMQ__F(name), LLMQ__F(name##_part), LLMQ__F(name##_tile) }
+#define LLMQ__ZKIND(name) { LLMQ__F(name##_all), LLMQ__F(name##_points) }
 static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
                                                   LLMQ__ZKIND(zt2s), LLMQ__ZKIND(zt3s), LLMQ__ZKIND(zt4s) }; /* in order */
 #undef LLMQ__ZKIND
@@ -6342,9 +6285,9 @@ LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout 
     __m512i tile[128], bias[4];
     uint32_t b;
     for (b = 0; b < 2; b++)
-        LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].tile(g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
+        llmq__zring_tile(LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
-        LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        llmq__ztimes(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
         if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
     }
 }
@@ -6361,7 +6304,7 @@ LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout 
     for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
         const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols) total[i] = kind->part(t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols) total[i] = llmq__zring_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
         _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
     }
 }
@@ -6422,6 +6365,89 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     }
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
+
+#elif LLMQ__SIMD_PART == 8
+
+/* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
+   Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
+   functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
+
+#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA)
+
+/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
+LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
+                                  size_t apart)
+{
+    __m512i sum[16], p[4], lo, hi;
+    uint32_t i;
+    LLMQ__Z8(i) {
+        llmq__zfetch(LLMQ__KIND, i, ahead, apart);
+        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
+        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
+    }
+    llmq__zsums(sum, &lo, &hi);
+    return _mm512_add_epi32(lo, hi);
+}
+
+LLMQ__KERNEL void LLMQ__K(_points)(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i p[4];
+    uint32_t i, f;
+    for (i = 0; i < 16; i++) {
+        llmq__zfetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
+        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
+    }
+}
+
+/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
+LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                const uint8_t *const *row, uint32_t n, __m512 *total)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t end = t->cols / 256 * 256;
+    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(LLMQ__KIND), block);
+    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
+    uint32_t i, j, k, b, scale[16];
+    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
+    for (j = 0; j < end; j += 256, run = next) {
+        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(LLMQ__KIND);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
+        }
+        LLMQ__Z8(k) llmq__zload_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
+        for (b = 0; b < n; b++) {
+            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
+            llmq__zcopy_scales(own, run.w, scale);
+            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
+                LLMQ__Z8(i) llmq__zload_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
+                s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
+                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
+            }
+            next = run;
+            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+                if (j + 128 * (k + 1) < next.end) continue;
+                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
+                sum[b] = _mm512_setzero_si512();
+                llmq__next_run(&next);
+            }
+        }
+    }
+    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zring_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
+}
+
+#undef LLMQ__K
+#undef LLMQ__KIND
+#undef LLMQ__NAME
 
 #elif LLMQ__SIMD_PART == 10
 
