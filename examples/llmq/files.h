@@ -14,12 +14,26 @@ static void clear_progress(void)
     progress_is_shown = 0;
 }
 
+/* Names in files and of files are whatever somebody wrote. What a terminal obeys (controls below U+0020, and U+007F to U+009F) is shown
+   as \x1b. */
+static void print_escaped(FILE *f, const char *text, size_t n)
+{
+    const unsigned char *b = (const unsigned char *)text;
+    for (size_t i = 0; i < n; i++) {
+        if (b[i] == 0xc2 && i + 1 < n && b[i + 1] >= 0x80 && b[i + 1] < 0xa0) fprintf(f, "\\x%02x", b[++i]);
+        else if (b[i] < 32 || b[i] == 127) fprintf(f, "\\x%02x", b[i]);
+        else fputc(b[i], f);
+    }
+}
+
 static void say_error(const char *format, va_list a)
 {
+    char text[4096];
+    vsnprintf(text, sizeof text, format, a);
     fflush(stdout);
     clear_progress();
     fputs("llmq: ", stderr);
-    vfprintf(stderr, format, a);
+    print_escaped(stderr, text, strlen(text));
     fputc('\n', stderr);
 }
 
@@ -209,12 +223,16 @@ static void progress(uint32_t done, uint32_t total, const char *what)
 {
     static double last;
     static int terminal = -1;
-    double now = seconds();
+    const double now = seconds();
+    const int n = (int)strlen(what);
     if (last == 0) last = now, terminal = is_terminal(stderr);
     if (done == total) {
         clear_progress();
     } else if (now - last > (terminal ? 0.5 : 10)) {
-        fprintf(stderr, terminal ? "\r%u/%u %-30s" : "llmq: %u/%u %s\n", done, total, what);
+        fprintf(stderr, "%s%u/%u ", terminal ? "\r" : "llmq: ", done, total);
+        print_escaped(stderr, what, strlen(what));
+        if (terminal) fprintf(stderr, "%*s", n < 30 ? 30 - n : 0, "");
+        else fputc('\n', stderr);
         progress_is_shown = terminal;
         last = now;
     }
