@@ -214,12 +214,16 @@ static void progress(uint32_t done, uint32_t total, const char *what)
 {
     static double last;
     static int terminal = -1;
-    double now = seconds();
+    const double now = seconds();
+    const int n = (int)strlen(what);
     if (last == 0) last = now, terminal = is_terminal(stderr);
     if (done == total) {
         clear_progress();
     } else if (now - last > (terminal ? 0.5 : 10)) {
-        fprintf(stderr, terminal ? "\r%u/%u %-30s" : "llmq: %u/%u %s\n", done, total, what);
+        fprintf(stderr, "%s%u/%u ", terminal ? "\r" : "llmq: ", done, total);
+        fputs(shown(what), stderr);
+        if (terminal) fprintf(stderr, "%*s", n < 30 ? 30 - n : 0, "");
+        else fputc('\n', stderr);
         progress_is_shown = terminal;
         last = now;
     }
