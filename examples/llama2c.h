@@ -131,11 +131,11 @@ static void llama2c__store_float(unsigned char *b, float x)
 static double llama2c__theta_of(const unsigned char *cosine, const unsigned char *sine, uint32_t half)
 {
     const double angle = atan2((double)llama2c__f32(sine + 4 * (2 * (size_t)half - 1)), (double)llama2c__f32(cosine + 4 * (2 * (size_t)half - 1)));
-    double theta = angle > 0 && angle <= 1.001 ? exp(-log(angle) * half / (half - 1)) : 0, unit, round;
+    double theta = angle > 0 && angle <= 1.001 ? exp(-log(angle) * half / (half - 1)) : 0, unit, nearest;
     if (!(theta >= 0.999 && theta <= 1.001e30)) return 0;
     unit = pow(10.0, floor(log10(theta)) - 3);
-    round = floor(theta / unit + 0.5) * unit;
-    return fabs(round - theta) <= 4e-6 * theta ? round : theta;
+    nearest = floor(theta / unit + 0.5) * unit;
+    return fabs(nearest - theta) <= 4e-6 * theta ? nearest : theta;
 }
 
 /* Reads theta from the tables, and checks that all of them are of it. A head of one pair turns by the position whatever theta is. */

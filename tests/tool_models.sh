@@ -74,6 +74,8 @@ check "two parts" quietly "$TOOL" merge both part1 part2
 check "a sum and a part of it" fails "added already" "$TOOL" merge out both part2
 check "the sum is used" quietly "$TOOL" quantize plain.llmq out --format g3 --hessian both
 rm -f out
+oracle edit plain.sums none.sums sense.0.trace "$(printf '%0144d' 0)" # 72 bytes: a stream without power
+check "powers of 0" fails "the powers of sense.0.trace are not above 0" "$TOOL" rank plain.llmq --text text --hessian none.sums
 fault T3
 
 # T8: numbers that are none
