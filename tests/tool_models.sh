@@ -181,6 +181,9 @@ check "sums as a model" fails "plain.sums holds no llama model: it is a .llmq bu
 check "a text as a model" fails "README.md is neither a .llmq bundle nor a llama2.c checkpoint: it is a text" "$TOOL" run "$root/README.md"
 check "a model as a recipe" fails "plain.llmq is no recipe: it is a .llmq bundle of a model" "$TOOL" quantize plain.llmq out --recipe plain.llmq
 check "a model as a tokenizer" fails "plain.llmq is no tokenizer of llama2.c: it is a .llmq bundle of a model" "$TOOL" run plain.bin --tokenizer plain.llmq
+check "a tokenizer as a model" fails "tok is neither a .llmq bundle nor a llama2.c checkpoint: it is a tokenizer of llama2.c; it goes to --tokenizer" "$TOOL" run tok
+check "a checkpoint as a tokenizer" fails "plain.bin is no tokenizer of llama2.c: it is a llama2.c checkpoint" "$TOOL" run plain.bin --tokenizer plain.bin
+check "a checkpoint as sums" fails "plain.bin is neither sums .*: it is a llama2.c checkpoint" "$TOOL" quantize plain.llmq out --hessian plain.bin
 check "a directory as a model" fails "[Dd]irectory" "$TOOL" run .
 fault T16
 
