@@ -255,7 +255,7 @@ static int command_sense(int argc, char **argv)
     };
     loaded m;
     uint32_t *ids, count, windows, size_of_window, first, last;
-    int k, n;
+    int k = 0, n = 0;
     uint32_t model;
     const char *end;
     words run = { NULL, 0, 0 };
@@ -263,7 +263,7 @@ static int command_sense(int argc, char **argv)
     unsigned char *bytes;
     double start = seconds();
     parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1, -1);
-    if (!is_replaceable(out)) fail("--out is a file, since FILE.layerN hold what has been done; not %s", out);
+    if (!is_file(out)) fail("--out is a file, since FILE.layerN hold what has been done; not %s", out);
     if (!read_whole(part, 1, 1e6, &k, &end) || *end != '/' || !read_whole(end + 1, 1, 1e6, &n, &end) || *end || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");

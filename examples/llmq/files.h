@@ -18,9 +18,9 @@ static void clear_progress(void)
 
 static void say_error(const char *format, va_list a)
 {
-    words message = { NULL, 0, 0 }, safe = { NULL, 0, 0 }; /* names from files may be in it */
+    words message = { NULL, 0, 0 }, safe = { NULL, 0, 0 }; /* names from files and of files are whatever somebody wrote */
     say_arguments(&message, format, a);
-    show(&safe, message.s, message.n, 1);
+    show(&safe, message.s, message.n, 0);
     fflush(stdout);
     clear_progress();
     fprintf(stderr, "llmq: %s\n", safe.s);
@@ -129,11 +129,11 @@ static int is_stdout(const char *path)
     return found;
 }
 
-/* May a file be written more than once in a run, the last time with all that it is to hold? */
-static int is_replaceable(const char *path)
+/* Is this a file, or will it be one? Then it can be written more than once in a run, the last time with all that it is to hold. */
+static int is_file(const char *path)
 {
     target t;
-    const int found = find_target(&t, path) == 0 && (t.kind == TARGET_NEW || t.kind == TARGET_FILE);
+    const int found = find_target(&t, path) == 0 && (t.kind == TARGET_NEW || t.kind == TARGET_FILE || t.kind == TARGET_PLACE);
     free(t.path);
     return found;
 }
@@ -214,12 +214,16 @@ static void progress(uint32_t done, uint32_t total, const char *what)
 {
     static double last;
     static int terminal = -1;
-    double now = seconds();
+    const double now = seconds();
+    const int n = (int)strlen(what);
     if (last == 0) last = now, terminal = is_terminal(stderr);
     if (done == total) {
         clear_progress();
     } else if (now - last > (terminal ? 0.5 : 10)) {
-        fprintf(stderr, terminal ? "\r%u/%u %-30s" : "llmq: %u/%u %s\n", done, total, what);
+        fprintf(stderr, "%s%u/%u ", terminal ? "\r" : "llmq: ", done, total);
+        fputs(shown(what), stderr);
+        if (terminal) fprintf(stderr, "%*s", n < 30 ? 30 - n : 0, "");
+        else fputc('\n', stderr);
         progress_is_shown = terminal;
         last = now;
     }

@@ -301,6 +301,7 @@ static int command_compare(int argc, char **argv)
     size_t size;
     double weights;
     parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1, -1);
+    if (abits) (void)read_activations(abits);
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&original, rest[0], bytes, size, 0, "32");

@@ -252,7 +252,7 @@ static int command_alpha(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     ids = probe_ids(&m, rest[0], text, random, tokens, &count);
-    is_kept = is_replaceable(out);
+    is_kept = is_file(out);
     describe_run(&head, &m, ids, 0, count, m.model.context, (int)levels);
     say(&head, "; %s", metric);
     for (uint32_t k = 0; k < levels; k++) say(&head, " %g", level[k]);

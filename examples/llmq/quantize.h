@@ -652,7 +652,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
         if (e[n].kind == LLMQ_KIND_TENSOR && convert_tensor(b, &e[n], layers, r, made, stored)) {
             data[count++] = (void *)(uintptr_t)e[n].data;
             if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
-            if (!r->quiet) progress(i, b->count, shown(e[n].name));
+            if (!r->quiet) progress(i, b->count, e[n].name);
         }
         n++;
     }
@@ -803,6 +803,7 @@ static int command_quantize(int argc, char **argv)
     sizes total;
     double start = seconds();
     parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2, 1);
+    if (r.abits) (void)read_activations(r.abits); /* a wrong one is found before the work */
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     if (choices) read_choices(choices, &r);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
