@@ -243,13 +243,13 @@ static llama__turn llama__unit(llama__turn a)
     return a;
 }
 
-/* Position times theta^(-i / half) = e^(i / half * log), log = -ln(theta), for position 1 an angle of at most 1, by the series up to the 10th power (the next term is below 3e-8), then
+/* Position times theta^(-i / half) = e^(i / half * rate), rate = -ln(theta), for position 1 an angle of at most 1, by the series up to the 10th power (the next term is below 3e-8), then
    by the bits of the position: an error of about position * 1e-7, which is that of the angle as a float. Of two positions it is
    nearly the same, so what a score depends on, their distance, is turned by as if there were no others. */
-static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half, float log)
+static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half, float rate)
 {
     LLAMA__EXACT
-    float x = llama__exp((float)i / (float)half * log), y = x * x;
+    float x = llama__exp((float)i / (float)half * rate), y = x * x;
     llama__turn one, all = { 1.0f, 0.0f };
     one.c = 1.0f - y * (0.5f - y * (4.16666667e-2f - y * (1.38888889e-3f - y * (2.48015873e-5f - y * 2.75573192e-7f))));
     one.s = x * (1.0f - y * (1.66666667e-1f - y * (8.33333333e-3f - y * (1.98412698e-4f - y * 2.75573192e-6f))));

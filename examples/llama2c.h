@@ -50,7 +50,7 @@ void llama2c_entries(llama2c_checkpoint *c, llmq_entry *entries, char *names);
 
 typedef struct llama2c_tokenizer {
     const unsigned char *bytes;
-    uint32_t count;             /* pieces; after LLMQ_E_LIMIT or LLMQ_E_CORRUPT too, as far as they were read */
+    uint32_t count;             /* pieces; after an error those before the wrong one, or all that there are */
     uint32_t *offset;           /* of each id's score in bytes */
     uint32_t *sorted;           /* ids from 259 on by their bytes */
 } llama2c_tokenizer;
@@ -58,7 +58,7 @@ typedef struct llama2c_tokenizer {
 #define LLAMA2C_LEAST 259u      /* pieces: the three special ones and the bytes */
 
 /* A tokenizer of at most `vocab` ids. mem: 8 * vocab bytes, aligned for uint32_t. Errors: LLMQ_E_TRUNCATED (it ends within a piece),
-   LLMQ_E_LIMIT (more than `vocab` pieces, or 2 GB), LLMQ_E_CORRUPT (fewer than LLAMA2C_LEAST, or a score that is not a number). */
+   LLMQ_E_LIMIT (more than `vocab` pieces, or 2 GB), LLMQ_E_CORRUPT (fewer than LLAMA2C_LEAST), LLMQ_E_NOT_FINITE (a score is NaN). */
 llmq_status llama2c_tokenizer_init(llama2c_tokenizer *t, const void *bytes, size_t size, uint32_t vocab, uint32_t *mem);
 
 /* Ids of a text, without BOS. prefix: 1 to put a space before the text, as llama2.c does. ids: size + 1 of them.
@@ -131,11 +131,11 @@ static void llama2c__store_float(unsigned char *b, float x)
 static double llama2c__theta_of(const unsigned char *cosine, const unsigned char *sine, uint32_t half)
 {
     const double angle = atan2((double)llama2c__f32(sine + 4 * (2 * (size_t)half - 1)), (double)llama2c__f32(cosine + 4 * (2 * (size_t)half - 1)));
-    double theta = angle > 0 && angle <= 1.001 ? exp(-log(angle) * half / (half - 1)) : 0, unit, round;
+    double theta = angle > 0 && angle <= 1.001 ? exp(-log(angle) * half / (half - 1)) : 0, unit, nearest;
     if (!(theta >= 0.999 && theta <= 1.001e30)) return 0;
     unit = pow(10.0, floor(log10(theta)) - 3);
-    round = floor(theta / unit + 0.5) * unit;
-    return fabs(round - theta) <= 4e-6 * theta ? round : theta;
+    nearest = floor(theta / unit + 0.5) * unit;
+    return fabs(nearest - theta) <= 4e-6 * theta ? nearest : theta;
 }
 
 /* Reads theta from the tables, and checks that all of them are of it. A head of one pair turns by the position whatever theta is. */
@@ -296,7 +296,7 @@ llmq_status llama2c_tokenizer_init(llama2c_tokenizer *t, const void *bytes, size
         length = llama2c__u32(t->bytes + at + 4);
         if (length > size - at - 8) return LLMQ_E_TRUNCATED;
         score = llama2c__f32(t->bytes + at);
-        if (score != score) return LLMQ_E_CORRUPT;
+        if (score != score) return LLMQ_E_NOT_FINITE;
         if (t->count < vocab) t->offset[t->count] = (uint32_t)at;
         t->count++; /* of more than there is room for too: they are counted for the caller's words */
         at += 8 + (size_t)length;

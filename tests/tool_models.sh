@@ -74,6 +74,8 @@ check "two parts" quietly "$TOOL" merge both part1 part2
 check "a sum and a part of it" fails "added already" "$TOOL" merge out both part2
 check "the sum is used" quietly "$TOOL" quantize plain.llmq out --format g3 --hessian both
 rm -f out
+oracle edit plain.sums none.sums sense.0.trace "$(printf '%0144d' 0)" # 72 bytes: a stream without power
+check "powers of 0" fails "the powers of sense.0.trace are not above 0" "$TOOL" rank plain.llmq --text text --hessian none.sums
 fault T3
 
 # T8: numbers that are none
@@ -179,6 +181,9 @@ check "sums as a model" fails "plain.sums holds no llama model: it is a .llmq bu
 check "a text as a model" fails "README.md is neither a .llmq bundle nor a llama2.c checkpoint: it is a text" "$TOOL" run "$root/README.md"
 check "a model as a recipe" fails "plain.llmq is no recipe: it is a .llmq bundle of a model" "$TOOL" quantize plain.llmq out --recipe plain.llmq
 check "a model as a tokenizer" fails "plain.llmq is no tokenizer of llama2.c: it is a .llmq bundle of a model" "$TOOL" run plain.bin --tokenizer plain.llmq
+check "a tokenizer as a model" fails "tok is neither a .llmq bundle nor a llama2.c checkpoint: it is a tokenizer of llama2.c; it goes to --tokenizer" "$TOOL" run tok
+check "a checkpoint as a tokenizer" fails "plain.bin is no tokenizer of llama2.c: it is a llama2.c checkpoint" "$TOOL" run plain.bin --tokenizer plain.bin
+check "a checkpoint as sums" fails "plain.bin is neither sums .*: it is a llama2.c checkpoint" "$TOOL" quantize plain.llmq out --hessian plain.bin
 check "a directory as a model" fails "[Dd]irectory" "$TOOL" run .
 fault T16
 

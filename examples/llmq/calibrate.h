@@ -217,6 +217,7 @@ static void write_imatrix(const char *path, const char *sums_path, const llama_m
         snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum((int)linear, 0)]);
         mem = load_sum(from, name, cols, &h);
         for (size_t k = 0; k < cols; k++) mem[k] = mem[k * (k + 1) / 2 + k];
+        if (!(h.weight < 2147483648.0)) fail("%s: %s is a sum of more tokens than an importance matrix can have", sums_path, name);
         tokens[i] = (float)h.weight;
         origin.chunk_count = ((uint32_t)h.weight + window - 1) / window;
         snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
@@ -356,7 +357,9 @@ static double gain_of(const loaded *m, const sums *from, uint32_t layer, int blo
     double gain = 1;
     for (uint32_t i = 2 * layer + (uint32_t)block + 1; i < 2 * m->model.layers; i++) {
         const unsigned char *powers = load_traces(from, i / 2) + 8 * LLAMA_LINEARS + 4 * (i % 2);
-        gain *= 1 + (double)load_float(powers + 8) / load_float(powers);
+        const double read = (double)load_float(powers), added = (double)load_float(powers + 8);
+        if (!(read > 0 && added >= 0)) fail("%s: the powers of sense.%u.trace are not above 0", from->path, i / 2);
+        gain *= 1 + added / read;
     }
     return gain;
 }
@@ -378,6 +381,7 @@ static sensitivity *sensitivities(const loaded *m, const sums *from, uint32_t *c
             s->weights = (double)t->rows * t->cols;
             snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
             mem = load_sum(from, name, t->cols, &h);
+            if (!(h.weight > 0)) fail("%s: %s is a sum of no tokens", from->path, name);
             s->trace = load_float(load_traces(from, l) + 4 * i) / s->weights / h.weight;
             s->carried = s->trace * gain_of(m, from, l, i >= LLAMA_W1);
             for (size_t k = 0; k < t->cols; k++) s->plain += (double)h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;

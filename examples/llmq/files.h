@@ -18,9 +18,9 @@ static void clear_progress(void)
 
 static void say_error(const char *format, va_list a)
 {
-    words message = { NULL, 0, 0 }, safe = { NULL, 0, 0 }; /* names from files may be in it */
+    words message = { NULL, 0, 0 }, safe = { NULL, 0, 0 }; /* names from files and of files are whatever somebody wrote */
     say_arguments(&message, format, a);
-    show(&safe, message.s, message.n, 1);
+    show(&safe, message.s, message.n, 0);
     fflush(stdout);
     clear_progress();
     fprintf(stderr, "llmq: %s\n", safe.s);

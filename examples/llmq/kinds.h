@@ -18,6 +18,20 @@ static int is_safetensors(const unsigned char *b, size_t size)
     return size >= 10 && b[8] == '{' && (b[9] == '"' || b[9] == '}' || b[9] == ' ') && b[4] == 0 && b[5] == 0 && b[6] == 0 && b[7] == 0;
 }
 
+/* A tokenizer of llama2.c: pieces from the first to the last byte, and as many as it has at least. */
+static int is_tokenizer(const unsigned char *b, size_t size)
+{
+    size_t at = 4, count = 0;
+    for (; at < size; count++) {
+        size_t length = 0;
+        if (size - at < 8) return 0;
+        for (int i = 4; i-- > 0;) length = length << 8 | b[at + 4 + (size_t)i];
+        if (length > size - at - 8) return 0;
+        at += 8 + length;
+    }
+    return at == size && count >= LLAMA2C_LEAST;
+}
+
 /* An importance matrix in GGUF: its general.type is among the first keys. */
 static int says_imatrix(const unsigned char *b, size_t size)
 {
@@ -87,6 +101,7 @@ static int say_kind(words *w, const unsigned char *b, size_t size)
     static const char unknown[] = "of no kind that is known here";
     const char *what = unknown, *advice = "give another file";
     imatrix matrix;
+    llama2c_checkpoint checkpoint;
     size_t i = 0;
     while (i < sizeof signature / sizeof *signature && !begins(b, size, signature[i].start, signature[i].length)) i++;
     if (size == 0) what = "empty";
@@ -98,6 +113,8 @@ static int say_kind(words *w, const unsigned char *b, size_t size)
     else if (is_safetensors(b, size)) what = "a safetensors file, which llmq does not read yet", advice = CONVERT;
     else if (begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html"))
         what = "a page of the web (HTML), not the file itself", advice = "fetch the file again, from the address of its raw bytes";
+    else if (is_tokenizer(b, size)) what = "a tokenizer of llama2.c", advice = "it goes to --tokenizer";
+    else if (llama2c_open(&checkpoint, b, size) == LLMQ_OK) what = "a llama2.c checkpoint";
     else if (size > 4 && b[0] == 8 && b[1] < 32 && b[2] == 0x12) what = "an ONNX model, it seems", advice = CONVERT;
     else if (size > 8 && b[0] == '\n' && memchr(b, '<', size < 32 ? size : 32)) what = "a sentencepiece model, it seems", advice = "convert it with llama2.c's tokenizer.py";
     else if (begins_with_word(b, size, "{")) what = "JSON", advice = "give the file of weights, or a tokenizer of llama2.c";

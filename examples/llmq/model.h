@@ -51,11 +51,11 @@ static int read_tokenizer(llama2c_tokenizer *t, const char *path, const unsigned
     llmq_status status = llama2c_tokenizer_init(t, bytes, size, vocab, index);
     words kind = { NULL, 0, 0 };
     if (status == LLMQ_OK) return 1;
-    if (say_kind(&kind, bytes, size)) wrong(p, "%s is no tokenizer of llama2.c: %s", path, kind.s);
-    else if (status == LLMQ_E_LIMIT && t->count) wrong(p, "%s: the tokenizer has %u pieces, the model %u: it is another model's", path, t->count, vocab);
+    if (status == LLMQ_E_LIMIT && t->count) wrong(p, "%s: the tokenizer has %u pieces, the model %u: it is another model's", path, t->count, vocab);
     else if (status == LLMQ_E_LIMIT) wrong(p, "%s: a tokenizer of over 2 GB", path);
+    else if (status == LLMQ_E_NOT_FINITE) wrong(p, "%s: the score of piece %u of the tokenizer is not a number", path, t->count);
+    else if (say_kind(&kind, bytes, size)) wrong(p, "%s is no tokenizer of llama2.c: %s", path, kind.s);
     else if (status == LLMQ_E_TRUNCATED) wrong(p, "%s: the tokenizer ends within piece %u, or is none of llama2.c", path, t->count);
-    else if (t->count >= LLAMA2C_LEAST || size == 0) wrong(p, "%s: the score of piece %u of the tokenizer is not a number", path, t->count);
     else wrong(p, "%s: the tokenizer has %u pieces; one of llama2.c has at least %u: <unk>, BOS, EOS and the 256 bytes", path, t->count, LLAMA2C_LEAST);
     free(kind.s);
     return 0;

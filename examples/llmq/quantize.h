@@ -599,8 +599,10 @@ static int check_choices(const recipe *r, const llmq_bundle *b, uint32_t layers,
         if (known && is_table(c->name)) return wrong(p, "%s, line %u: %s is no linear layer; --embed sets its format", path, c->line, c->name);
         return wrong(p, "%s, line %u: the model has no %s%s", path, c->line, known ? "linear layer " : "", c->name);
     }
-    if (r->choices_path && r->of_model && r->of_model != fingerprint(b) && !force)
-        return wrong(p, "%s is of another model: of %08x, and this one is %08x; --force uses it all the same", r->choices_path, r->of_model, fingerprint(b));
+    if (r->choices_path && r->of_model && !force) {
+        const uint32_t is = fingerprint(b);
+        if (r->of_model != is) return wrong(p, "%s is of another model: of %08x, and this one is %08x; --force uses it all the same", r->choices_path, r->of_model, is);
+    }
     return 1;
 }
 
@@ -655,7 +657,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
         if (e[n].kind == LLMQ_KIND_TENSOR && convert_tensor(b, &e[n], layers, r, made, stored)) {
             data[count++] = (void *)(uintptr_t)e[n].data;
             if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
-            if (!r->quiet) progress(i, b->count, shown(e[n].name));
+            if (!r->quiet) progress(i, b->count, e[n].name);
         }
         n++;
     }
