@@ -10,7 +10,9 @@
 #ifndef LLMQ_IMPLEMENTATION
 #define LLMQ_IMPLEMENTATION
 #endif
+#ifndef LLMQ_IMPLEMENTED
 #define LLMQ_STATIC 1 /* next to nothing of the library is used here */
+#endif
 #ifndef LLMQ_SIMD
 #define LLMQ_SIMD 0
 #endif

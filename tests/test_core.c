@@ -3,7 +3,6 @@
        cc -O2 -o test_core tests/test_core.c && ./test_core */
 #include "check.h"
 
-#define LLMQ_STATIC 1 /* and so this test also sees that the static form compiles without warnings */
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 

@@ -2,10 +2,12 @@
    them, for every format and effort. These are not answers from elsewhere (the other suites have those) but a tripwire: when
    a change to the search or to the order of operations is meant, `test_golden -p` prints the new table, and CHANGELOG.md says
    that result bits changed. */
-#define LLMQ_IMPLEMENTATION
-#define LLMQ_STATIC 1
-#include "../llmq.h"
 #include "check.h"
+
+#define LLMQ_IMPLEMENTATION
+#include "../llmq.h"
+
+#include "internals.h"
 
 #define ROWS 6
 #define COLS 300 /* blocks of 256 and 44, groups of 64 with a short one at the end */
@@ -75,7 +77,7 @@ static void measure_shape(golden *g, const llmq_format *f, uint32_t rows, uint32
     }
     CHECK_EQ(llmq_activation_prepare(&a, &t, f->points ? 8 : 32, w + COLS, mem, sizeof mem), LLMQ_OK);
     CHECK_EQ(llmq_matvec(&t, &a, 0, rows, y), LLMQ_OK);
-    for (e = 0; e < rows; e++) llmq__store32(data + 4 * e, llmq__float_bits(y[e])); /* the same bytes on either endian */
+    for (e = 0; e < rows; e++) llmq__store32(data + 4 * e, bits_of(y[e])); /* the same bytes on either endian */
     g->products = llmq__crc(g->products, data, 4 * rows);
 }
 

@@ -14,8 +14,9 @@
 #endif
 
 #define LLMQ_IMPLEMENTATION
-#define LLMQ_STATIC 1
 #include "../llmq.h"
+
+#include "internals.h"
 
 #ifndef KERNELS_SMALL
 #define KERNELS_SMALL 0
@@ -369,11 +370,20 @@ static const struct { uint32_t p, n; } wide_shapes[] = {
     { 1, 128 }, { 1, 2048 }, { 1, 4000 }, { 2, 8192 }, { 3, 9000 }, { 1, 20000 }, { 1, 65536 }, { 2, 40000 }
 };
 
-#define BUILTIN COUNT(llmq__builtins)
+#define BUILTIN builtin()
 #define CUSTOM (8u * COUNT(custom_n))
 #define FORMATS (BUILTIN + CUSTOM + COUNT(wide_shapes))
 
 enum { RANDOM, COARSE, EXTREME, HIGHEST, LOWEST, NOT_LOWEST, POINT_KINDS };
+
+/* The number of built-in formats. */
+static uint32_t builtin(void)
+{
+    static uint32_t n;
+    llmq_format f;
+    if (!n) while (llmq_format_at(&f, n) == LLMQ_OK) n++;
+    return n;
+}
 
 /* n points sorted by the first coordinate, then copies up to `total`. COARSE: equal points, and many equally near a number.
    The last four are the traps for sums of 16 bits; kernels may do without -128, and then be faster. */
@@ -395,6 +405,14 @@ static void make_points(int8_t *points, uint32_t p, uint32_t n, uint32_t total, 
     for (i = n; i < total; i++) memcpy(points + (size_t)i * p, points + (size_t)check_below(n) * p, p);
 }
 
+/* The least k with 2^k >= n. */
+static uint32_t ceil_log2(uint32_t n)
+{
+    uint32_t k = 0;
+    while ((uint32_t)1 << k < n) k++;
+    return k;
+}
+
 /* Format i, its points in the grid's wall: at the end of it, or at an odd place. A built-in grid half the time
    where it is in the header. 0 if there is no room. */
 static int get_format(llmq_format *f, uint32_t i, uint32_t off)
@@ -412,10 +430,10 @@ static int get_format(llmq_format *f, uint32_t i, uint32_t off)
     }
     p = c < CUSTOM ? c % 8 + 1 : wide_shapes[w].p;
     n = c < CUSTOM ? custom_n[c / 8] : wide_shapes[w].n;
-    if (((size_t)p << llmq__ceil_log2(n)) + FLUSH > GRID_BYTES) off = FLUSH;
-    if ((size_t)p << llmq__ceil_log2(n) > GRID_BYTES) return 0;
-    points = (int8_t *)place_bytes(&grid_wall, (size_t)p << llmq__ceil_log2(n), off);
-    make_points(points, p, n, (uint32_t)1 << llmq__ceil_log2(n), mostly_first(POINT_KINDS));
+    if (((size_t)p << ceil_log2(n)) + FLUSH > GRID_BYTES) off = FLUSH;
+    if ((size_t)p << ceil_log2(n) > GRID_BYTES) return 0;
+    points = (int8_t *)place_bytes(&grid_wall, (size_t)p << ceil_log2(n), off);
+    make_points(points, p, n, (uint32_t)1 << ceil_log2(n), mostly_first(POINT_KINDS));
     CHECK_EQ(llmq_format_custom(f, p, n, points, 50.0f, 128), LLMQ_OK);
     return 1;
 }
@@ -445,8 +463,7 @@ static void store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = 
 /* Any bits are legal. Where all are wild most results are NaN, so most records are tame, and a wild one has one wild scale. */
 static void fill_record(const llmq_tensor *t, uint8_t *row, int wild)
 {
-    llmq__layout l = llmq__layout_of(t);
-    uint32_t i, r, scales = l.scales / 2;
+    uint32_t i, r, scales = t->format.group ? up(t->cols, t->format.group) : 1;
     size_t done;
     for (done = 0; done < t->row_size; done += 4) {
         r = check_random();
@@ -456,7 +473,7 @@ static void fill_record(const llmq_tensor *t, uint8_t *row, int wild)
         uint32_t bytes = t->format.bits / 8;
         for (i = 0; i < t->cols && !wild; i++) { /* the upper half of a float is a bfloat16; halves below 2 */
             uint8_t *upper = row + i * bytes + bytes - 2;
-            store16(upper, strcmp(t->format.name, "f16") == 0 ? (llmq__load16(upper) & 0xbfffu) : moderate());
+            store16(upper, strcmp(t->format.name, "f16") == 0 ? ((uint32_t)(upper[0] | upper[1] << 8) & 0xbfffu) : moderate());
         }
         return;
     }
@@ -504,7 +521,7 @@ static void make_activations(int codes)
     int8_t *q;
     if (!job.t.format.points || group == 0) group = 128;
     if (check_below(2)) group = xgroups[check_below(COUNT(xgroups))]; /* made for another tensor */
-    scales = llmq__ceil_div(cols, group);
+    scales = up(cols, group);
     x = place_floats(&in_wall, cols + spread, off);
     q = (int8_t *)place_bytes(&code_wall, cols + spread, off);
     scale = place_floats(&scale_wall, scales + spread, off);
@@ -623,7 +640,7 @@ static void test_long_rows(void)
                 f.group = f.points ? groups[g] : 0;
                 cols = sizes[i < BUILTIN ? c : check_below(COUNT(sizes))];
                 count = check_below(3) ? counts[check_below(COUNT(counts))] : 1; /* one is what most programs have */
-                rows = least(1 + check_below(40), WORK / cols / llmq__ceil_div(count, 8) + 1);
+                rows = least(1 + check_below(40), WORK / cols / up(count, 8) + 1);
                 try_rows(&f, cols, rows, count, check_below(2) ? FLUSH : turn % OFFSETS);
             }
 }
@@ -791,8 +808,8 @@ static void path_multiply(const llmq_tensor *t, uint32_t bits, uint32_t cut, flo
     memcpy(y + PATH_ROWS, a.x, t->cols * sizeof(float));
     y += PATH_ROWS + t->cols;
     if (bits != 8) return;
-    memcpy(y, a.scale, llmq__ceil_div(t->cols, a.group) * sizeof(float));
-    y += llmq__ceil_div(t->cols, a.group);
+    memcpy(y, a.scale, up(t->cols, a.group) * sizeof(float));
+    y += up(t->cols, a.group);
     while (a.cols-- > 0) *y++ = (float)*a.q++;
 }
 
@@ -811,7 +828,7 @@ static void path_products(llmq_tensor *t)
     static const struct { const char *name; uint32_t path; } paths[] = {
         { "llmq_matmul of int8", 8 }, { "llmq_matmul of float", 32 }, { "llmq_matvec_transposed", 1 }, { "llmq_tensor_decode", 0 }
     };
-    uint32_t i, j, length = 2 * t->cols + PATH_ROWS + llmq__ceil_div(t->cols, 32);
+    uint32_t i, j, length = 2 * t->cols + PATH_ROWS + up(t->cols, 32);
     float *out = place_floats(&out_wall, length, FLUSH);
     for (j = t->format.points ? 0 : 1; j < COUNT(paths); j++) {
         memset(wanted, 0, length * sizeof(float));

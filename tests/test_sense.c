@@ -9,6 +9,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
+#include "internals.h"
 #include "attention.h"
 
 #include <math.h>

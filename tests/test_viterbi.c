@@ -9,8 +9,9 @@
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
-#define LLMQ_STATIC 1
 #include "../llmq.h"
+
+#include "internals.h"
 
 #if !LLMQ_NO_ENCODER && ((LLMQ_FORMATS) & LLMQ_WITH_TRELLISES) != 0
 
@@ -150,8 +151,9 @@ static void test_bits(void)
 static void test_formats(void)
 {
     uint32_t i, k, bit, kind;
-    for (i = 0; i < COUNT(llmq__builtins); i++) {
-        const llmq__builtin *f = llmq__builtins + i;
+    llmq_format format;
+    for (i = 0; llmq_format_at(&format, i) == LLMQ_OK; i++) {
+        const llmq_format *f = &format;
         uint32_t parities = 0, memory = 0;
         search s;
         if (!f->taps[0]) continue;
@@ -251,8 +253,9 @@ static void test_nearest(void)
 {
     float points[MAX_POINTS];
     uint32_t i, k, set, turn;
-    for (i = 0; i < COUNT(llmq__builtins); i++) {
-        const llmq__builtin *f = llmq__builtins + i;
+    llmq_format format;
+    for (i = 0; llmq_format_at(&format, i) == LLMQ_OK; i++) {
+        const llmq_format *f = &format;
         uint32_t sets = 1, n;
         search s;
         if (!f->taps[0]) continue;
@@ -317,6 +320,7 @@ int main(void)
 {
     uint32_t i;
     const llmq_kernels *k;
+    llmq_format f;
     scalar = llmq_kernels_at(0);
     for (i = 1; (k = llmq_kernels_at(i)) != NULL && table_count < COUNT(tables); i++)
         if ((k->features & ~llmq_cpu_features()) == 0) tables[table_count++] = k;
@@ -329,11 +333,11 @@ int main(void)
     test_formats();
     test_paths();
     test_nearest();
-    for (i = 0; i < COUNT(llmq__builtins); i++) {
-        if (!llmq__builtins[i].taps[0]) continue;
-        test_encoder(llmq__builtins[i].name, 3, 50, 0, LLMQ_EFFORT_DEFAULT);
-        test_encoder(llmq__builtins[i].name, 140, 100, 32, LLMQ_EFFORT_FAST);
-        test_encoder(llmq__builtins[i].name, 256, 33, 0, LLMQ_EFFORT_FAST);
+    for (i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) {
+        if (!f.taps[0]) continue;
+        test_encoder(f.name, 3, 50, 0, LLMQ_EFFORT_DEFAULT);
+        test_encoder(f.name, 140, 100, 32, LLMQ_EFFORT_FAST);
+        test_encoder(f.name, 256, 33, 0, LLMQ_EFFORT_FAST);
     }
     check_wall_close(&point_wall), check_wall_close(&parity_wall), check_wall_close(&x_wall);
     check_wall_close(&sum_wall), check_wall_close(&choice_wall);
