@@ -425,7 +425,6 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     llmq_tensor t;
     size_t n = (size_t)from->rows * from->cols, work_size;
     float *w = decode_all(from), *back;
-    uint32_t bad[2];
     const int rtn = rounded_bits(format);
     void *data, *work;
     if (rows) fold_rows(rows, kinds, w, from->rows, from->cols);
@@ -444,11 +443,12 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     check(llmq_tensor_init(&t, &e->format, input, e->rows, e->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
     if (e->format.points && r->sums && is_linear(e->name)) encode_with_feedback(e->name, &t, data, w, r, &options);
-    else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error))
+    else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error)) {
+        if (!e->format.points && error.status == LLMQ_E_NOT_FINITE) /* what was read is finite: check_finite has seen to it */
+            fail("%s: the number in row %u, column %u is too large for %s", e->name, error.row, error.col, e->format.name);
         fail("%s: %s (row %u, column %u)", e->name, llmq_status_text(error.status), error.row, error.col);
+    }
     free(work);
-    if (!e->format.points && find_not_finite(e, &bad[0], &bad[1]))
-        fail("%s: the number in row %u, column %u is too large for %s", e->name, bad[0], bad[1], e->format.name);
     back = rtn ? decode_all(from) : decode_all(&t);
     if (rtn && rows) fold_rows(rows, kinds, back, from->rows, from->cols);
     e->t2 = (float)relative_error(w, back, n);
