@@ -104,6 +104,15 @@ static void random_points(uint32_t n)
     for (i = 0; i < n; i++) points[i] = (int8_t)((int)check_below(256) - 128);
 }
 
+/* n points of p coordinates, sorted by the first, which begins at -128; and copies of the last up to `all`. */
+static void sorted_points(uint32_t n, uint32_t p, uint32_t all)
+{
+    uint32_t i;
+    random_points(n * p);
+    for (i = 0; i < n; i++) points[i * p] = (int8_t)((int)(i * 255 / (n - 1)) - 128);
+    for (i = n * p; i < all * p; i++) points[i] = points[i - p];
+}
+
 /* A trellis of so many bits and parities, the caller's points and random taps; with the last one of the row itself in some. */
 static llmq_format trellis(uint32_t bits, uint32_t parities)
 {
@@ -213,12 +222,11 @@ static void test_refused(void)
 static void test_points(void)
 {
     llmq_format f;
-    uint32_t i, k;
+    uint32_t i;
     for (i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) {
         if (!f.points || f.taps[0]) continue;
-        for (k = 0; k < f.p << f.bits && k < sizeof points; k++) points[k] = (int8_t)((int)check_below(256) - 128);
         if (f.p << f.bits > sizeof points) continue;
-        points[0] = points[(f.p << f.bits) - 1] = -128;
+        sorted_points(1u << f.bits, f.p, 1u << f.bits);
         check_at("points of the caller under the name of %s", f.name);
         f.points = points;
         compare_shapes(&f, 2);
@@ -234,10 +242,11 @@ static void test_formats(void)
         check_at("%s", f.name);
         compare_shapes(&f, 1);
     }
-    random_points(512);
+    sorted_points(200, 1, 256);
     CHECK_EQ(llmq_format_custom(&f, 1, 200, points, 30.0f, 128), LLMQ_OK);
     check_at("200 points");
     compare_shapes(&f, 1);
+    sorted_points(100, 2, 128);
     CHECK_EQ(llmq_format_custom(&f, 2, 100, points, 30.0f, 128), LLMQ_OK);
     check_at("100 points of 2");
     compare_shapes(&f, 1);
