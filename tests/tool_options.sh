@@ -191,5 +191,5 @@ check "of which compare tells before it works" trouble "the prompt has [0-9]+ to
 check "nor beyond the context" trouble "--length is 300, the model's context 128" compare $model --text "$text" --prompt In --length 300
 fault T13
 "$tool" run $'no\e[31m\xc2\x9b31m\x7f-\xc3\xbc' 2> said
-check "names do not command a terminal" grep -q 'no\\x1b\[31m\\x9b31m\\x7f-ü: No such file' said
+check "names do not command a terminal" grep -q 'no\\x1b\[31m\\u009b31m\\x7f-ü: No such file' said
 finish tool_options
