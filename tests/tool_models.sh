@@ -208,6 +208,7 @@ check "a format that there is none of" fails "no format 'g4x'" recipe 'layers.0.
 check "two transforms" fails "line 2: one transform for all: none or hadamard" recipe 'layers.0.wq g4 64 none\nlayers.0.wk g4 64 hadamard\n'
 check "a transform with a number over 2^16" fails "a step's block is a whole number from 1 to 65535" recipe 'layers.0.wq g4 64 hadamard65600\n'
 check "a zero byte" fails "is no recipe" recipe 'layers.0.wq g4\n\0'
+check "a zero byte far on" fails "is no recipe" "$TOOL" quantize plain.llmq out --recipe <(many '%05000d\n' 0 | sed 's/^0/# 0/'; printf 'layers.0.wk\0 g4\n')
 check "carriage returns, blanks, no last newline" quietly recipe '# x\r\n  layers.0.wq\tg4  64 # y\r\nlayers.0.wk g4'
 fault T17
 
