@@ -243,9 +243,10 @@ static llama__turn llama__unit(llama__turn a)
     return a;
 }
 
-/* Position times theta^(-i / half) = e^(i / half * rate), rate = -ln(theta), for position 1 an angle of at most 1, by the series up to the 10th power (the next term is below 3e-8), then
-   by the bits of the position: an error of about position * 1e-7, which is that of the angle as a float. Of two positions it is
-   nearly the same, so what a score depends on, their distance, is turned by as if there were no others. */
+/* Position times theta^(-i / half) = e^(i / half * rate), rate = -ln(theta). For position 1 that is an angle of at most 1, by the series up
+   to the 10th power (the next term is below 3e-8), then by the bits of the position: an error of about position * 1e-7, which is that of
+   the angle as a float. Of two positions it is nearly the same, so what a score depends on, their distance, is turned by as if there
+   were no others. */
 static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half, float rate)
 {
     LLAMA__EXACT

@@ -206,8 +206,9 @@ check "a name of 64 bytes" fails "line 1: the name of a tensor is too long" reci
 check "a format of 32 bytes" fails "line 1: the name of a format is too long" recipe 'layers.0.wq g4%030d\n' 0
 check "a format that there is none of" fails "no format 'g4x'" recipe 'layers.0.wq g4x\n'
 check "two transforms" fails "line 2: one transform for all: none or hadamard" recipe 'layers.0.wq g4 64 none\nlayers.0.wk g4 64 hadamard\n'
-check "a transform with a number over 2^16" fails "transforms are none" recipe 'layers.0.wq g4 64 hadamard65600\n'
+check "a transform with a number over 2^16" fails "a step's block is a whole number from 1 to 65535" recipe 'layers.0.wq g4 64 hadamard65600\n'
 check "a zero byte" fails "is no recipe" recipe 'layers.0.wq g4\n\0'
+check "a zero byte far on" fails "is no recipe" "$TOOL" quantize plain.llmq out --recipe <(many '%05000d\n' 0 | sed 's/^0/# 0/'; printf 'layers.0.wk\0 g4\n')
 check "carriage returns, blanks, no last newline" quietly recipe '# x\r\n  layers.0.wq\tg4  64 # y\r\nlayers.0.wk g4'
 fault T17
 
@@ -232,7 +233,7 @@ check "another run's file" fails "plain.alpha holds what another run has found" 
 check "of other levels" fails "plain.alpha holds what another run has found" "$TOOL" alpha plain.llmq --random 8 --levels 0.2 --out plain.alpha
 check "another model's file" fails "plain.alpha holds what another run has found" "$TOOL" alpha other.llmq --random 8 --levels 0.1 --out plain.alpha
 cp text kept.text
-check "a file of something else" fails "text holds no run on this model" "$TOOL" alpha plain.llmq --random 8 --levels 0.1 --out text
+check "a file of something else" fails "text holds what another run has found, or something else" "$TOOL" alpha plain.llmq --random 8 --levels 0.1 --out text
 check "is as it was" cmp plain.alpha kept.alpha
 check "likewise" cmp text kept.text
 head -8 kept.alpha > plain.alpha; printf 'layers.1.wv 0.00' >> plain.alpha

@@ -36,7 +36,10 @@ static int parse_steps(llmq_transform *steps, const char *text, problem *p)
         uint32_t block = 0;
         int kind = 0;
         while (kind < 4 && (strlen(name[kind]) != n || strncmp(name[kind], at, n) != 0)) kind++;
-        if (kind == 4 || t.count == LLMQ_MAX_STEPS || (digits && (!whole_number(at + n, digits, 32768, &block) || block == 0)) || (at[n + digits] && at[n + digits] != '+'))
+        if (n == 0 && at[n] == 0 && t.count) return wrong(p, "a step is missing behind the last + of '%s'", text);
+        if (kind < 4 && at[n] && at[n] != '+' && (!whole_number(at + n, digits, 65535, &block) || block == 0 || (at[n + digits] && at[n + digits] != '+')))
+            return wrong(p, "a step's block is a whole number from 1 to 65535, not as in '%s'", text);
+        if (kind == 4 || t.count == LLMQ_MAX_STEPS)
             return wrong(p, "transforms are none, zigzag, duquant, or up to %d of hadamard smooth permute rotate with + between them, not '%s'", LLMQ_MAX_STEPS, text);
         t.step[t.count].kind = (uint16_t)(kind + 1);
         t.step[t.count].block = (uint16_t)block;

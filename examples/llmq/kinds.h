@@ -41,11 +41,10 @@ static int says_imatrix(const unsigned char *b, size_t size)
     return 0;
 }
 
-/* Text: whole characters, none of them a control but ends of lines and tabs. Of a long file its beginning. */
+/* Text: whole characters, none of them a control but ends of lines and tabs. */
 static int is_text(const unsigned char *b, size_t size)
 {
-    const size_t end = size < 4096 ? size : 4096 - 4;
-    for (size_t i = 0, length; i < end; i += length) {
+    for (size_t i = 0, length; i < size; i += length) {
         uint32_t code;
         if ((length = character(b + i, size - i, &code)) == 0) return 0;
         if (is_control(code) && code != '\n' && code != '\t' && code != '\r' && code != '\f' && code != 0xfeff) return 0;

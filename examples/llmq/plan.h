@@ -204,8 +204,8 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
     if (size) {
         read_alphas(a, path, text, size, m->model.layers, &p);
         if ((p.what.n || !span_is(a->run, run)) && !force) {
-            if (p.what.n) fail("%s holds no run on this model, or something else (%s): give another --out; --force writes over it", path, p.what.s);
-            fail("%s holds what another run has found (%.*s): give another --out; --force writes over it", path, (int)a->run.n, a->run.s ? a->run.s : "");
+            if (!p.what.n) (void)wrong(&p, "%.*s", (int)a->run.n, a->run.s ? a->run.s : "");
+            fail("%s holds what another run has found, or something else (%s): give another --out; --force writes over it", path, p.what.s ? p.what.s : "");
         }
         if (p.what.n || !span_is(a->run, run)) memset(a, 0, sizeof *a);
     }
@@ -396,7 +396,7 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
     if (alpha_path) open_alphas(&alpha, alpha_path, m);
     p->format = (char (*)[32])allocate(64 * sizeof *p->format);
     while (next_item(&menu, item)) {
-        if (p->menu == 64) fail("--formats are at most 64");
+        if (p->menu == 64) fail("--formats has more than %d", 64);
         if (strlen(item) >= sizeof *p->format) fail("no format '%s'", item);
         strcpy(p->format[p->menu++], item);
     }
