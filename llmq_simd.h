@@ -184,6 +184,7 @@
 #define LLMQ__PASTE_(a, b) a##b
 #define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
 #define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
+#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
 #define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__FLOATS)  /* a word of its vocabulary */
 #define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__BYTES)
 #define LLMQ__C(word) LLMQ__GLUE(word, LLMQ__CODES)
@@ -4496,6 +4497,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__V
 #undef LLMQ__B
 #undef LLMQ__C
+#undef LLMQ__K
 #undef LLMQ__D
 #undef LLMQ__Q
 #undef LLMQ__WORD
@@ -5294,31 +5296,6 @@ typedef struct LLMQ__F(four) {
 LLMQ__WORD void LLMQ__F(clear)(LLMQ__F(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__D(zero_is)(); }
 LLMQ__WORD LLMQ__Q(i4) LLMQ__F(sums)(const LLMQ__F(four) *s) { return LLMQ__D(sum4)(s->a, s->b, s->c, s->d, s->bias); }
 
-/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__WORD void LLMQ__F(step)(int kind, const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
-                              LLMQ__F(four) *s)
-{
-    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
-        LLMQ__D(as) x, y;
-        LLMQ__B(bs) v;
-        LLMQ__D(lda2)(q, &x, &y);
-        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
-#define LLMQ__ROW(i, sum)                                                    \
-    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
-        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
-#undef LLMQ__ROW
-    } else {
-        LLMQ__D(as) x = LLMQ__D(lda)(q);
-        s->bias = LLMQ__D(bias)(s->bias, x);
-        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
-        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
-        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
-        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
-    }
-}
-
 /* total + float(sum) * (scale of the activation * scales of the rows) */
 LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const llmq_activation *x, const uint8_t *const *row,
                                        const llmq__run *run)
@@ -5456,59 +5433,40 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
 }
 #endif
 
-/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
-   ends of units. */
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                       const llmq_activation *x, const uint8_t *const *row)
-{
-    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
-    uint32_t p = llmq__kind_p(kind), bits = llmq__kind_bits(kind), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    size_t at = 0;
-    llmq__run run = llmq__first_run(l, x);
-    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
-    LLMQ__Q(i4) sum;
-    LLMQ__F(four) s;
-    LLMQ__F(clear)(&s);
-    for (; j < end; at += 16 * bits) {
-        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
-        if (whole) {
-            LLMQ__F(step)(kind, g, u, at, 0, x->q + j, &s);
-            LLMQ__F(step)(kind, g, u, at, 1, x->q + j + 32 * p, &s);
-            LLMQ__F(step)(kind, g, u, at, 2, x->q + j + 64 * p, &s);
-            LLMQ__F(step)(kind, g, u, at, 3, x->q + j + 96 * p, &s);
-        }
-        for (c = whole ? 3 : 0; c < 4; c++) {
-            if (!whole) LLMQ__F(step)(kind, g, u, at, c, x->q + j, &s);
-            j += whole ? LLMQ__UNIT * p : 32 * p;
-            if (j != run.end) continue;
-            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
-            llmq__next_run(&run);
-            LLMQ__F(clear)(&s);
-        }
-    }
-    if (j < t->cols) {
-        sum = LLMQ__F(sums)(&s);
-        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
-    }
-    return total;
-}
-
-/* The same, each format a function of its own; both: with one for long groups, where it pays. */
-#define LLMQ__STREAM(name, kind, both)                                                                                            \
-    LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(name)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,   \
-                                           const llmq_activation *x, const uint8_t *const *row)                              \
-    {                                                                                                                         \
-        return both && whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);         \
-    }
-LLMQ__STREAM(g2, LLMQ__KIND_G2, 1)
-LLMQ__STREAM(g3, LLMQ__KIND_G3, 1)
-LLMQ__STREAM(g4, LLMQ__KIND_G4, 1)
-LLMQ__STREAM(g5, LLMQ__KIND_G5, 0)
-LLMQ__STREAM(g6, LLMQ__KIND_G6, 0)
-LLMQ__STREAM(g8, LLMQ__KIND_G8, 1)
-LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16, 0)
-LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64, 0)
-#undef LLMQ__STREAM
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 9
+#define LLMQ__NAME g2
+#define LLMQ__KIND LLMQ__KIND_G2
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g3
+#define LLMQ__KIND LLMQ__KIND_G3
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g4
+#define LLMQ__KIND LLMQ__KIND_G4
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g5
+#define LLMQ__KIND LLMQ__KIND_G5
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g6
+#define LLMQ__KIND LLMQ__KIND_G6
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g8
+#define LLMQ__KIND LLMQ__KIND_G8
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME v2n16
+#define LLMQ__KIND LLMQ__KIND_V2N16
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME v2n64
+#define LLMQ__KIND LLMQ__KIND_V2N64
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
 
 LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                           const llmq_activation *x, const uint8_t *const *row)
@@ -5717,6 +5675,87 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
     }
 }
 #endif
+
+#elif LLMQ__SIMD_PART == 9
+
+/* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
+
+   Parameters: those above; LLMQ__KIND, and LLMQ__NAME, what its function is called; LLMQ__WHOLE, 1 if it has a loop of its own for
+   long groups, where that pays. A text for each format, not a function of the format: compilers work on such functions, and copy
+   them, before they know which it is. */
+
+/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
+LLMQ__WORD void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
+                               LLMQ__F(four) *s)
+{
+    const int kind = LLMQ__KIND;
+    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
+        LLMQ__D(as) x, y;
+        LLMQ__B(bs) v;
+        LLMQ__D(lda2)(q, &x, &y);
+        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
+#define LLMQ__ROW(i, sum)                                                    \
+    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
+        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
+#undef LLMQ__ROW
+    } else {
+        LLMQ__D(as) x = LLMQ__D(lda)(q);
+        s->bias = LLMQ__D(bias)(s->bias, x);
+        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
+        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
+        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
+        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
+    }
+}
+
+/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
+   ends of units. */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                     const llmq_activation *x, const uint8_t *const *row)
+{
+    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
+    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    size_t at = 0;
+    llmq__run run = llmq__first_run(l, x);
+    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
+    LLMQ__Q(i4) sum;
+    LLMQ__F(four) s;
+    LLMQ__F(clear)(&s);
+    for (; j < end; at += 16 * bits) {
+        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
+        if (whole) {
+            LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
+            LLMQ__K(_step)(g, u, at, 1, x->q + j + 32 * p, &s);
+            LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
+            LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
+        }
+        for (c = whole ? 3 : 0; c < 4; c++) {
+            if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
+            j += whole ? LLMQ__UNIT * p : 32 * p;
+            if (j != run.end) continue;
+            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
+            llmq__next_run(&run);
+            LLMQ__F(clear)(&s);
+        }
+    }
+    if (j < t->cols) {
+        sum = LLMQ__F(sums)(&s);
+        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
+    }
+    return total;
+}
+
+LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                             const llmq_activation *x, const uint8_t *const *row)
+{
+    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
+}
+
+#undef LLMQ__KIND
+#undef LLMQ__NAME
+#undef LLMQ__WHOLE
 
 #elif LLMQ__SIMD_PART == 6
 
@@ -6372,8 +6411,6 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
    Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
    functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
 
-#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA)
-
 /* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
 LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
                                   size_t apart)
@@ -6445,7 +6482,6 @@ LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, con
     for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zring_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
 }
 
-#undef LLMQ__K
 #undef LLMQ__KIND
 #undef LLMQ__NAME
 
