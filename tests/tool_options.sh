@@ -109,14 +109,14 @@ a group is 0 or a whole number from 32 to 1024, not '4294967328'|compare $model 
 a group is 0 or a whole number from 32 to 1024, not '64x'|compare $model --text $text --formats g4:64x
 a group is 0 or a whole number from 32 to 1024, not '-64'|compare $model --text $text --formats g4:-64
 --formats has more than 63|compare $model --text $text --formats $(printf 'f32,%.0s' $(seq 63))f32
---formats are at most 64|plan $model --alpha alphas --bpw 4 --formats $(printf 'f32,%.0s' $(seq 64))f32
+--formats has more than 64|plan $model --alpha alphas --bpw 4 --formats $(printf 'f32,%.0s' $(seq 64))f32
 rtn1 to rtn16 are plain rounding, not 'rtn99'|compare $model --text $text --formats rtn99:32
 rtn1 to rtn16 are plain rounding, not 'rtn'|compare $model --text $text --formats rtn:32
 no format 'v4294967298n16'|quantize $model out --format v4294967298n16
 no format 'g44'|quantize $model out --format g44
-transforms are none, zigzag.*, not 'hadamard6[0-9a-z]+'|quantize $model out --transform hadamard65600
-transforms are none, zigzag.*, not 'hadamard6[0-9a-z]+'|quantize $model out --transform hadamard64smooth
-transforms are none, zigzag.*, not 'hadamard64[+]'|quantize $model out --transform hadamard64+
+a step's block is a whole number from 1 to 65535|quantize $model out --transform hadamard65600
+a step's block is a whole number from 1 to 65535|quantize $model out --transform hadamard64smooth
+a step is missing behind the last|quantize $model out --transform hadamard64+
 activations have 2 ... 8 bits, or 32; not '4x'|run $model --abits 4x
 activations have 2 ... 8 bits, or 32; not '4294967300'|run $model --abits 4294967300
 can be :zero.* not 'nan.0'|run $model --abits 4:nan.0
