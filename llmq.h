@@ -4253,7 +4253,7 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 }
 
 /* e for t: the row and the points in the memory at `at`. Returns where it is free again. */
-static float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *at)
+LLMQ__APART float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *at)
 {
     size_t i, n = t->format.points ? (size_t)t->format.p << t->format.bits : 0;
     llmq__encoder_set(e, t);
@@ -5320,7 +5320,7 @@ typedef struct llmq__feeder {
     llmq__fed *row;
     uint8_t *out;      /* the first row's record */
     uint8_t *plain;    /* records of these rows without feedback */
-    llmq_feedback_result result;
+    llmq_feedback_result *result; /* what the rows so far add up to */
     uint32_t rows, room;
     int effort;
     void (*scales)(struct llmq__feeder *a, uint32_t s, uint32_t n);    /* of a group */
@@ -5617,12 +5617,12 @@ LLMQ__APART void llmq__feed_choose(llmq__feeder *a)
         for (i = r; i < r + n; i++) error += a->row[i].error, plain += a->row[i].plain_error;
         if (!llmq__finite(error) || error - plain > (plain < 0.0 ? -plain : plain) * 0.03125) {
             LLMQ_MEMCPY(a->out + r * size, a->plain + r * size, n * size);
-            a->result.plain_rows += n;
+            a->result->plain_rows += n;
             error = plain;
         }
-        a->result.rows += n;
-        a->result.error += error;
-        a->result.plain_error += plain;
+        a->result->rows += n;
+        a->result->error += error;
+        a->result->plain_error += plain;
     }
 }
 
@@ -5651,16 +5651,45 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
     return LLMQ_OK;
 }
 
+#if LLMQ__ANY_TRELLIS
+/* What a feeder of a trellis has: some rings of one size are encoded together, or the last one. */
+LLMQ__APART void llmq__feeder_rings(llmq__feeder *a, const llmq_tensor *t, llmq__purse *purse)
+{
+    const uint32_t group = llmq__layout_of(t).group;
+    a->scales = llmq__feed_ring_scales;
+    a->part = llmq__feed_column;
+    a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
+    if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
+    a->fit = llmq__weaver_new(t, a->e, group, group, a->effort, purse);
+    a->feed = llmq__weaver_new(t, a->e, 1, LLMQ__RINGS, a->effort, purse);
+}
+#endif
+
+/* The buffers of a feeder; e: NULL if memory is only counted. */
+LLMQ__APART void llmq__feeder_buffers(llmq__feeder *a, const llmq_tensor *t, llmq__encoder *e, llmq__purse *purse)
+{
+    const uint32_t vectors = llmq__layout_of(t).vectors;
+    const size_t grid = (size_t)llmq__table(&t->format) * t->format.p;
+    float *row = (float *)llmq__spend(purse, t->cols, sizeof(float));
+    float *points = (float *)llmq__spend(purse, grid, sizeof(float));
+    uint16_t *code = (uint16_t *)llmq__spend(purse, vectors > a->room ? vectors : a->room, sizeof(uint16_t));
+    size_t i;
+    a->points = (float *)llmq__spend(purse, grid, sizeof(float));
+    a->error = (float *)llmq__spend(purse, t->cols, a->room * sizeof(float));
+    a->target = (float *)llmq__spend(purse, t->cols, 2 * a->room * sizeof(float));
+    a->x = (float *)llmq__spend(purse, t->format.p, a->room * sizeof(float));
+    a->row = (llmq__fed *)llmq__spend(purse, a->room, sizeof(llmq__fed));
+    a->plain = (uint8_t *)llmq__spend(purse, a->room, t->row_size);
+    if (!e) return;
+    e->row = row, e->points = points, e->code = code;
+    for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
+}
+
 /* A feeder for t; NULL if memory is only counted. */
 LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__purse *purse)
 {
     llmq__feeder counted, *made = (llmq__feeder *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
-    llmq__encoder *e = llmq__encoder_new(t, purse);
-    llmq__layout l = llmq__layout_of(t);
-    float *row, *points;
-    uint16_t *code;
-    size_t grid = (size_t)llmq__table(&t->format) * t->format.p, i;
-    a->e = e;
+    a->e = llmq__encoder_new(t, purse);
     a->t = t;
     a->f = f;
     a->effort = effort;
@@ -5668,28 +5697,9 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
     a->part = llmq__feed_vector;
     a->room = LLMQ__FED;
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) { /* some rings of one size, or the last one */
-        a->scales = llmq__feed_ring_scales;
-        a->part = llmq__feed_column;
-        a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
-        if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
-        a->fit = llmq__weaver_new(t, e, l.group, l.group, effort, purse);
-        a->feed = llmq__weaver_new(t, e, 1, LLMQ__RINGS, effort, purse);
-    }
+    if (t->format.taps[0]) llmq__feeder_rings(a, t, purse);
 #endif
-    row = (float *)llmq__spend(purse, t->cols, sizeof(float));
-    points = (float *)llmq__spend(purse, grid, sizeof(float));
-    code = (uint16_t *)llmq__spend(purse, l.vectors > a->room ? l.vectors : a->room, sizeof(uint16_t));
-    a->points = (float *)llmq__spend(purse, grid, sizeof(float));
-    a->error = (float *)llmq__spend(purse, t->cols, a->room * sizeof(float));
-    a->target = (float *)llmq__spend(purse, t->cols, 2 * a->room * sizeof(float));
-    a->x = (float *)llmq__spend(purse, t->format.p, a->room * sizeof(float));
-    a->row = (llmq__fed *)llmq__spend(purse, a->room, sizeof(llmq__fed));
-    a->plain = (uint8_t *)llmq__spend(purse, a->room, t->row_size);
-    LLMQ_MEMSET(&a->result, 0, sizeof a->result);
-    if (!made) return LLMQ__NULL;
-    e->row = row, e->points = points, e->code = code;
-    for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
+    llmq__feeder_buffers(a, t, made ? a->e : LLMQ__NULL, purse);
     return made;
 }
 
@@ -5726,13 +5736,14 @@ LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint3
     llmq__feeder *a = llmq__feeder_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
     llmq_status status;
     uint32_t r;
+    LLMQ_MEMSET(result, 0, sizeof *result);
+    a->result = result;
     for (r = r0; r < r1; r += a->rows) {
         a->rows = llmq__fed_rows(a, r, r1);
         a->out = out + (r - r0) * t->row_size;
         if ((status = llmq__feed_rows(a, w + (r - r0) * stride, stride, (char *)work + purse.used, work_size - purse.used)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
-    *result = a->result;
     return LLMQ_OK;
 }
 
