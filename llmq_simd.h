@@ -5132,55 +5132,72 @@ LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LL
     }
 }
 
-/* Coded points: four bits of the indices in v, the others from place 4 on in bit `at` of s[]. */
+/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
 LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s,
-                                     uint32_t at)
+                                     const uint32_t *at)
 {
     const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
     LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
-    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at);
-    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at), s[1], at);
+    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
+    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
     if (more > 2) {
-        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at);
-        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at);
-        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at), s[2], at);
+        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
+        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
+        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
     }
     return r;
 }
 
-/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
-   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
-   field f; NULL: whole units have them in the second plane, from where a shift brings them there. The last vector comes first, because
-   what it writes too much is the next field's. Copies of w and g, because e might point there. Copies of the loop over vectors would
-   make it no faster, and this function four times as large. */
-LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead, const uint8_t *top,
-                                    uint32_t u, uint32_t first, uint32_t end, int8_t *e)
+/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
+LLMQ__WORD void LLMQ__F(strand)(int trellis, int whole, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, const llmq__window *w, size_t at,
+                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
 {
     const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
+    LLMQ__B(bs) n[4], s[3];
+    uint32_t f;
+    LLMQ__F(twist)(trellis, w, at + 32 * v, n, s);
+    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
+    if (bits == 3) {
+        s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : w->row[0] + at + 64);
+        if (v && !whole && !top) s[trellis > 4] = LLMQ__B(part)(s[trellis > 4], v, 0x55);
+    }
+    LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
+        const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? bit + v : bit;
+        const uint32_t places[3] = { trellis < 4 ? last : bit, last, bit };
+        if (first <= column && column < end)
+            LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, x, y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+    }
+}
+
+/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
+   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
+   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
+   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
+   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
+LLMQ__WORD void LLMQ__F(strands_of)(int trellis, int whole, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead,
+                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
+{
     const llmq__window own = *w;
     const LLMQ__D(tab) x = g->x, y = g->y;
-    LLMQ__B(bs) n[4], s[3];
-    uint32_t v, f, i, vectors = (u + 31) / 32;
-    LLMQ__UNROLL(1) for (i = 0; i < vectors; i++) {
-        v = vectors - 1 - i;
-        LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
-        if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
-        if (bits == 3) s[trellis > 4] = top ? LLMQ__B(ldb)(top + 32 * v) : LLMQ__B(part)(LLMQ__B(ldb)(own.row[0] + at + 64), v, 0x55);
-        LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-            const uint32_t column = f * u + 32 * v;
-            if (first <= column && column < end)
-                LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, width * f));
-        }
+    uint32_t v, i, vectors = (u + 31) / 32;
+    if (llmq__trellis_bits(trellis) == 3) {
+        if (vectors > 1) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
+        LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
+    } else if (whole) {
+        LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
+            LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
+    } else {
+        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
     }
 }
 
 /* The same for any trellis, and whole units of several rows, e[row]. */
 #define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, 0, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
 #define LLMQ__UNITS(trellis)                                                                                                          \
     case trellis:                                                                                                                     \
         for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__F(strands_of)(trellis, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0,             \
+            LLMQ__F(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
                                 LLMQ__RING_UNIT, *e);                                                                                 \
         break
 LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
