@@ -4,11 +4,12 @@
 #     tests/fuzz.sh                   FUZZ_N inputs of each kind (default 3000; bundles 20000)
 #     tests/fuzz.sh long SECONDS      libFuzzer instead, so many seconds for each reader (needs clang)
 #     tests/fuzz.sh seeds DIRECTORY   only makes the seeds, a directory for each reader
+# VECTORS=FILE: the implementation, sanitized and with the vector kernels, is there already and is used for bundles.
 cd "$(dirname "$0")/.." || exit 1
 source tests/check.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-sanitize="-g -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -DLLMQ_SIMD=0"
+sanitize="-g -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
 
 # The seeds: what the tool makes of a checkpoint of two layers.
 make_seeds() { # DIRECTORY
@@ -32,7 +33,7 @@ make_seeds() { # DIRECTORY
     printf 'version https://git-lfs.github.com/spec/v1\n\xc2\x9b\xe2\x80\xae 12.5e3' > "$d/words/foreign"
 }
 
-gcc -std=gnu11 $sanitize -DREPLAY -o "$work/replay" fuzz/fuzz_tool.c -lm -lpthread || { echo "fuzz: 0 passed, 1 failed"; exit 1; }
+gcc -std=gnu11 $sanitize -DLLMQ_SIMD=0 -DREPLAY -o "$work/replay" fuzz/fuzz_tool.c -lm -lpthread || { echo "fuzz: 0 passed, 1 failed"; exit 1; }
 case ${1:-short} in
 seeds) make_seeds "$2"; exit ;;
 long)
@@ -57,6 +58,8 @@ for r in $("$work/replay" -l); do
     if out=$(FUZZ_READER=$r ASAN_OPTIONS=detect_leaks=0 "$work/replay" -n "$n" "$work/seeds/$r"/* 2>&1); then passed=$((passed + n))
     else failed=$((failed + 1)); echo "FAIL $r: $(tail -n 30 <<< "$out")"; fi
 done
-gcc -std=c11 $sanitize -DREPLAY -o "$work/bundle" fuzz/fuzz_bundle.c
+library=-DLLMQ_SIMD=0
+[ -z "${VECTORS:-}" ] || library="-DLLMQ_IMPLEMENTED $VECTORS"
+gcc -std=c11 $sanitize -DREPLAY $library -o "$work/bundle" fuzz/fuzz_bundle.c
 if "$work/bundle" -n $((7 * n)); then passed=$((passed + 7 * n)); else failed=$((failed + 1)); fi
 finish fuzz

@@ -2,9 +2,11 @@
 # hygiene.sh - what a header owes the program that includes it: it builds everywhere, without a warning; it leaves no macro,
 # no symbol and no writable byte behind; its stack frames are small; and the bits are the same whatever compiled it.
 #
-#     tests/hygiene.sh [CC...]              llmq.h alone; default: gcc clang
-#     tests/hygiene.sh simd [all] [CC...]   llmq.h with llmq_simd.h beside it; all: at more levels of optimisation
+#     tests/hygiene.sh [PART] [quick|all] [CC...]   default: all parts, all, gcc clang
+#     tests/hygiene.sh object CC LEVEL DIR          an object with the vector kernels for the part simd: DIR/CC-LEVEL.o
 #
+# Parts: builds objects warnings (of llmq.h alone) and simd (with llmq_simd.h beside it). quick: what any change may break; without
+# other configurations and levels of optimisation than the usual ones. OBJECTS=DIR: where objects for simd may be already.
 # Prints `ok NAME`, `FAIL NAME: why` or `skip NAME: why` for each check, and a line that sums up. The C++ compiler that
 # belongs to a CC is found by its name (gcc-12: g++-12, clang: clang++).
 set -u
@@ -36,9 +38,10 @@ has() { command -v "$1" >/dev/null; }
 is_clang() { echo | "$1" -dM -E -x c - 2>/dev/null | grep -q __clang__; }
 cxx_of() { case $1 in *clang*) echo "${1/clang/clang++}" ;; *) echo "${1/gcc/g++}" ;; esac; }
 
-simd= simd_all=
-[ "${1:-}" = simd ] && simd=1 && shift
-[ "${1:-}" = all ] && simd_all=1 && shift
+part= all=1 objects=${OBJECTS:-}
+case ${1:-} in builds | objects | warnings | simd | object) part=$1; shift ;; esac
+if [ "$part" = object ]; then level=$2 objects=$3; set -- "$1"; fi
+case ${1:-} in quick) all=; shift ;; all) shift ;; esac
 [ $# -eq 0 ] && set -- gcc clang
 compilers=()
 for cc in "$@"; do
@@ -47,7 +50,6 @@ done
 [ ${#compilers[@]} -gt 0 ] || { echo "hygiene: no compiler"; exit 2; }
 
 cp "$root/llmq.h" "$root/examples/hello.c" .
-[ $simd ] && cp "$root/llmq_simd.h" .
 printf '#define LLMQ_IMPLEMENTATION\n#include "llmq.h"\n' >impl.c
 cat >sum.h <<'END' # the checksum of programs that compare bits
 static uint32_t crc = 1;
@@ -60,6 +62,7 @@ END
 cat >empty.c <<'END'
 int main(void) { return 0; }
 END
+vectors() { cp "$root/llmq_simd.h" .; } # from here on
 m32= # can this machine build and run 32-bit programs?
 if gcc -m32 empty.c -o empty 2>/dev/null && ./empty; then m32=1; fi
 
@@ -91,7 +94,7 @@ hello_programs() {
         hello "hello: $(cxx_of "$cc")" "$(cxx_of "$cc")" -x c++
     done
     hello "hello: tcc" tcc
-    if [ $m32 ]; then hello "hello: gcc -m32 -O2" gcc -m32 -O2; else skip "hello: gcc -m32" "no 32-bit libraries"; fi
+    if [ $m32 ]; then hello "hello: gcc -m32${all:+ -O2}" gcc -m32 ${all:+-O2}; else skip "hello: gcc -m32" "no 32-bit libraries"; fi
     cd ..
 }
 
@@ -144,11 +147,13 @@ int main(void)
 END
     configured "0 0 'ok'"
     configured "0 0 'ok'" -DLLMQ_NO_ENCODER=1
+    configured "-14 0 'ok'" -DLLMQ_NO_ENCODER=1 -DLLMQ_MAX_STEPS=0
+    configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_VECTOR_GRIDS)"
+    [ $all ] || return
     configured "0 0 'ok'" -DLLMQ_NO_CALIBRATION=1
     configured "0 0 'ok'" -DLLMQ_NO_ACTIVATION_OPTIONS=1
     # its tensors are of f32, g4, g5, t3, u6 and a custom grid
     configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_F32|LLMQ_WITH_G4|LLMQ_WITH_G5|LLMQ_WITH_T3|LLMQ_WITH_U6)"
-    configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_VECTOR_GRIDS)"
     for group in RAW GRIDS ZEROS TRELLISES F32 G4 G5 T3 U6; do
         configured "-14 0 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_$group)"
     done
@@ -156,7 +161,6 @@ END
     configured "-14 0 'ok'" -DLLMQ_MAX_STEPS=1 # its transform has two
     configured "0 0 'ok'" -DLLMQ_MAX_STEPS=2
     configured "-14 0 'ok'" -DLLMQ_NO_CALIBRATION=1 -DLLMQ_MAX_STEPS=0
-    configured "-14 0 'ok'" -DLLMQ_NO_ENCODER=1 -DLLMQ_MAX_STEPS=0
 }
 
 # Trellises decode without the encoder, and are not there when they are left out.
@@ -230,9 +234,10 @@ END
 stripped() {
     local cc=${compilers[0]} format only
     write_products
-    for format in g4 t3 u4 v2n16 f32; do
+    check "products of all formats" "$cc" -O1 -w products.c -o products
+    for format in g4 ${all:+t3 u4 v2n16 f32}; do
         only=-DLLMQ_FORMATS=LLMQ_WITH_${format^^}
-        check "$format of all formats" eval "$cc -O1 -w products.c -o products && ./products $format records >products.out"
+        check "$format of all formats" eval "./products $format records >products.out"
         check "$format alone" eval "$cc -O1 -w $off $only products.c -o alone && ./alone $format records >alone.out"
         same "$format alone: bits of products" products.out alone.out
         check "$format alone, with the encoder" eval "$cc -O1 -w $cache $only products.c -o alone && ./alone $format alone.records >alone.out"
@@ -243,11 +248,21 @@ stripped() {
 
 # ---- b. The object file: what it needs, what it defines; and c, e: warnings and frames of the same compilations ----
 
+compiled() { # CC LEVEL NAME FLAGS...: the object and its warnings; a C++ compiler makes one of C++
+    local cc=$1 level=$2 name=$3 there=$objects/$1$2$3
+    shift 3
+    if [ "$part" = simd ] && [ -n "$objects" ] && [ -e "$there.warnings" ]; then cp "$there.o" .; cat "$there.warnings"; return; fi
+    case $cc in
+    *++*) "$cc" -x c++ -std=c++11 "$level" $(strict_of "$cc") -Wno-error -fno-pie "$@" -c impl.c -o "$cc$level$name.o" ;;
+    *) "$cc" -std=c99 "$level" $(strict_of "$cc") $only_c -Wno-error -fno-pie "$@" -c impl.c -o "$cc$level$name.o" ;;
+    esac
+}
+
 object() { # CC LEVEL NAME FLAGS...; a warning does not keep the object from being looked at
     local cc=$1 level=$2 name=$3 what out
     shift 3
     what="$cc $level$name"
-    out=$("$cc" -std=c99 "$level" $(strict_of "$cc") $only_c -Wno-error -fno-pie "$@" -c impl.c -o "$cc$level$name.o" 2>&1)
+    out=$(compiled "$cc" "$level" "$name" "$@" 2>&1)
     if [ -z "$out" ]; then ok "strict: $what"; else fail "strict: $what" "$(why "$out")"; fi
     [ -e "$cc$level$name.o" ] || return
     empty "undefined symbols: $what" "$(nm -u "$cc$level$name.o" | awk '$2 != "memcpy" && $2 != "memset" { print $2 }')"
@@ -255,16 +270,20 @@ object() { # CC LEVEL NAME FLAGS...; a warning does not keep the object from bei
     empty "writable data: $what" "$(nm "$cc$level$name.o" | awk '$2 ~ /[dDbBcCgGsS]/ { print $3 }')"
 }
 
+levels_of() { # CC: quickly, those without which nothing could be said of frames and recursion
+    if [ $all ]; then echo "-O0 -O2 -O3 -Os"; elif is_clang "$1"; then echo -O2; else echo "-O0 -O2 -Os"; fi
+}
 objects() {
     local cc level more
     for cc in "${compilers[@]}"; do
-        for level in -O0 -O2 -O3 -Os; do
+        for level in $(levels_of "$cc"); do
             more=
             if ! is_clang "$cc"; then
                 more=-fstack-usage
                 [ $level = -O0 ] && more=-fcallgraph-info
             fi
             object "$cc" $level "" $more
+            [ $all ] || continue
             object "$cc" $level ",NO_ENCODER" -DLLMQ_NO_ENCODER=1
             object "$cc" $level ",off" $off_g4
         done
@@ -312,7 +331,8 @@ variants=("" "-DNDEBUG" "-funsigned-char" "-DLLMQ_STATIC=1" "-DLLMQ_NO_ENCODER=1
     "-DLLMQ_MAX_STEPS=0 -DLLMQ_NO_CALIBRATION=1" "-DLLMQ_MAX_STEPS=0 -DLLMQ_NO_ENCODER=1"
     "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES)" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_TRELLISES) -DLLMQ_NO_ENCODER=1"
     "$off" "$off_g4" "-DLLMQ_STATIC=1 -DNDEBUG $off_g4")
-for format in BF16 G8 V3N64 U4 T3 T4S; do
+[ $all ] || variants=("" "$off_g4")
+for format in ${all:+BF16 G8 V3N64 U4 T3 T4S}; do
     variants+=("-DLLMQ_FORMATS=LLMQ_WITH_$format" "$cache -DLLMQ_FORMATS=LLMQ_WITH_$format" "$off -DLLMQ_FORMATS=LLMQ_WITH_$format")
 done
 
@@ -336,6 +356,7 @@ all_warnings() {
         flags=$(strict_of "$cc")
         warnings "strict: $cc -std=c99" "$cc" -std=c99 $c99 $flags $only_c
         warnings "strict: $cxx -std=c++11" "$cxx" -x c++ -std=c++11 -fsyntax-only $flags
+        [ $all ] || { check "strict: $cxx -std=c++17" "$cxx" -x c++ -std=c++17 -fsyntax-only $flags impl.c; continue; }
         for std in c11 c17; do
             check "strict: $cc -std=$std" "$cc" -std=$std -fsyntax-only $flags $only_c impl.c
             check "strict: $cc -std=$std, all off" "$cc" -std=$std -fsyntax-only $flags $only_c $off_g4 impl.c
@@ -448,8 +469,10 @@ selftest() { # NAME EXPECTED(0 or 1) MODE COMPILER...
     local name=$1 expected=$2 mode=$3 out
     shift 3
     if ! has "$1"; then skip "$name" "not installed"; return; fi
-    if ! out=$("$@" self.c -o self -lm 2>&1); then fail "$name" "$(why "$out")"; return; fi
-    out=$(./self "$mode")
+    local program="self $*"
+    program=./${program// /_}
+    if [ ! -e "$program" ] && ! out=$("$@" self.c -o "$program" -lm 2>&1); then fail "$name" "$(why "$out")"; return; fi
+    out=$("$program" "$mode")
     if [ "$out" = "$expected" ]; then ok "$name"
     else fail "$name" "llmq_selftest gives $out, not $expected (0: OK, 1: INEXACT)"; fi
 }
@@ -581,13 +604,15 @@ same_bits() {
     for cc in "${compilers[@]}"; do
         cxx=$(cxx_of "$cc")
         "$cc" -c bits.c -o bits.o || continue
-        for level in -O0 -O2 -O3 -Os; do # the objects of b
+        for level in $(levels_of "$cc"); do # the objects of b
             bits "bits: $cc -std=c99 $level" "$cc" -no-pie bits.o "$cc$level.o"
         done
+        [ $all ] || continue
         bits "bits: $cc -std=gnu11 -O3 -march=native" "$cc" -std=gnu11 -O3 -march=native impl.c bits.o
         bits "bits: $cxx -Os -march=native" "$cxx" -Os -march=native -x c++ impl.c -x none bits.o
     done
     bits "bits: tcc" tcc impl.c bits.c
+    [ $all ] || return
     if [ $m32 ]; then bits "bits: gcc -m32 -O2 -msse2 -mfpmath=sse" gcc -m32 -O2 -msse2 -mfpmath=sse impl.c bits.c
     else skip "bits: gcc -m32" "no 32-bit libraries"; fi
 }
@@ -604,28 +629,32 @@ python_bundles() {
 
 # Objects of b, and the same bits from them as from the scalar kernels alone, at this level in C and C++.
 simd_objects() { # CC LEVEL
-    local cc=$1 level=$2 cxx flags
+    local cc=$1 level=$2 cxx out
     cxx=$(cxx_of "$cc")
-    flags=$(strict_of "$cc")
     object "$cc" "$level" ""
-    bits "bits: $cc $level, $(./bits_names)" "$cc" -no-pie bits.o "$cc$level.o"
+    bits "bits: $cc $level" "$cc" -no-pie bits.o "$cc$level.o"
     has "$cxx" || { skip "bits: $cxx $level" "not installed"; return; }
-    check "strict: $cxx -std=c++11 $level" "$cxx" -x c++ -std=c++11 "$level" $flags -c impl.c -o cxx.o
-    bits "bits: $cxx $level" "$cxx" -no-pie bits.o cxx.o
+    if [ ! $all ]; then
+        check "strict: $cxx -std=c++11" "$cxx" -x c++ -std=c++11 -fsyntax-only $(strict_of "$cxx") impl.c
+        return
+    fi
+    out=$(compiled "$cxx" "$level" "" 2>&1)
+    if [ -z "$out" ]; then ok "strict: $cxx -std=c++11 $level"; else fail "strict: $cxx -std=c++11 $level" "$(why "$out")"; fi
+    bits "bits: $cxx $level" "$cxx" -no-pie bits.o "$cxx$level.o"
 }
 
 vector_kernels() {
     local cc level
-    printf '#include "llmq.h"\n#include <stdio.h>\nint main(void) { printf("%%s", llmq_kernels_best()->name); return 0; }\n' >names.c
     write_bits
     "${compilers[0]}" -c bits.c -o bits.o || return
     bits "bits: ${compilers[0]}, scalar" "${compilers[0]}" -O1 -DLLMQ_SIMD=0 impl.c bits.o
-    check "the best table has a name" eval "${compilers[0]} -O1 impl.c names.c -o bits_names && ./bits_names"
-    [ "$(uname -m)" = x86_64 ] && check "a table is found by itself" test "$(./bits_names)" != scalar
     for cc in "${compilers[@]}"; do
-        for level in -O2 ${simd_all:+-O0 -O3 -Os}; do simd_objects "$cc" $level; done
-        [ $simd_all ] && bits "bits: $cc -std=gnu11 -O3 -march=native" "$cc" -std=gnu11 -O3 -march=native impl.c bits.o
+        for level in -O2 ${all:+-O0 -O3 -Os}; do simd_objects "$cc" $level; done
+        [ $all ] && bits "bits: $cc -std=gnu11 -O3 -march=native" "$cc" -std=gnu11 -O3 -march=native impl.c bits.o
     done
+    printf '#include "llmq.h"\n#include <stdio.h>\nint main(void) { printf("%%s", llmq_kernels_best()->name); return 0; }\n' >names.c
+    check "the best table has a name" eval "${compilers[0]} -no-pie names.c ${compilers[0]}-O2.o -o bits_names && ./bits_names"
+    [ "$(uname -m)" = x86_64 ] && check "a table is found by itself" test "$(./bits_names)" != scalar
     printf '#include <limits.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n' >before.c
     cat before.c impl.c >after.c
     [ "$(uname -m)" = x86_64 ] && echo '#include <immintrin.h>' >>before.c
@@ -634,6 +663,8 @@ vector_kernels() {
         "$cc" -dM -E after.c | sort >after.txt
         empty "macros: $cc, foreign names" "$(comm -13 before.txt after.txt | awk '$2 !~ /^LLMQ_/ && $3 != "LLMQ_NAMED(" $2 ")" { print $2 }')"
         empty "macros: $cc, internal names" "$(awk '$2 ~ /^LLMQ__/ { print $2 }' after.txt)"
+        [ $all ] || continue
+        check "static: $cc" eval "$cc -std=c99 -Wall -Wextra -Werror -S -o /dev/null -DLLMQ_STATIC=1 impl.c"
         check "each set alone: $cc" eval "$cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_AVX512=0 -DLLMQ_SIMD_AVXVNNI=0 impl.c &&
             $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_SSSE3=0 impl.c &&
             $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_AVX2=0 impl.c &&
@@ -643,36 +674,51 @@ vector_kernels() {
     done
 }
 
-if [ $simd ]; then
-    vector_kernels
-    echo "simd: $passed passed, $failed failed"
-    [ "$failed" -eq 0 ]
-    exit
-fi
-hello_programs
-freestanding
-refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMCPY=f
-refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMSET=f
-refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=0
-refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=9
-refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0
-refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0x2000000
-refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=~LLMQ_WITH_TRELLISES
-refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=LLMQ_WITH_G7
-refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_NO_TRELLIS=1
-check "refused: a format that there is not, beside one that there is" eval \
-    "! ${compilers[0]} -fsyntax-only '-DLLMQ_FORMATS=(LLMQ_WITH_G4|LLMQ_WITH_G7)' impl.c"
-configurations
-trellises
-stripped
-objects
-frames
-all_warnings
-macros
-inclusion
-texts
-inexact
-same_bits
-python_bundles
+builds() {
+    hello_programs
+    freestanding
+    refusals
+    configurations
+    [ $all ] && trellises
+    stripped
+    inclusion
+    inexact
+}
+
+refusals() {
+    refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMCPY=f
+    refused "${compilers[0]}" LLMQ_MEMSET -DLLMQ_MEMSET=f
+    refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=0
+    refused "${compilers[0]}" LLMQ_MAX_STEPS -DLLMQ_MAX_STEPS=9
+    refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0
+    refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=0x2000000
+    refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=~LLMQ_WITH_TRELLISES
+    refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_FORMATS=LLMQ_WITH_G7
+    refused "${compilers[0]}" LLMQ_FORMATS -DLLMQ_NO_TRELLIS=1
+    check "refused: a format that there is not, beside one that there is" eval \
+        "! ${compilers[0]} -fsyntax-only '-DLLMQ_FORMATS=(LLMQ_WITH_G4|LLMQ_WITH_G7)' impl.c"
+}
+
+case $part in
+object)
+    vectors
+    compiled "$1" "$level" "" 2>"$objects/$1$level.warnings"
+    cat "$objects/$1$level.warnings"
+    cp "$1$level.o" "$objects/"
+    exit ;;
+builds | "") builds ;;&
+objects | "")
+    objects
+    frames
+    macros
+    texts
+    same_bits
+    python_bundles ;;&
+warnings | "") all_warnings ;;&
+simd | "")
+    part=simd
+    vectors
+    vector_kernels ;;
+esac
 echo "hygiene: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]
