@@ -1,4 +1,4 @@
-/* llmq_simd.h - v0.5.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+/* llmq_simd.h - v0.7.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
 
    DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
    else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
@@ -31,7 +31,7 @@
 #error "llmq: include llmq.h, which includes llmq_simd.h"
 #elif LLMQ__SIMD_PART == 0
 
-#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 6
+#if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 7 || LLMQ_VERSION_PATCH != 0
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
@@ -181,20 +181,31 @@
 #endif
 #define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
+#define LLMQ__PASTE_(a, b) a##b
+#define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
 #define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
+#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
 #define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__FLOATS)  /* a word of its vocabulary */
 #define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__BYTES)
+#define LLMQ__C(word) LLMQ__GLUE(word, LLMQ__CODES)
 #define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)
 #define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
 #if defined(__GNUC__) || defined(__clang__)
-#define LLMQ__TARGET_OF(sets) __attribute__((target(sets)))
-#if defined(__OPTIMIZE__)
-#define LLMQ__PLAIN static inline __attribute__((always_inline, unused))
+#define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define LLMQ__SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LLMQ__SANITIZED
+#endif
+#if defined(__OPTIMIZE__) && !defined(LLMQ__SANITIZED)
+#define LLMQ__PLAIN static inline __attribute__((__always_inline__, __unused__))
 #else /* functions of their own: compiling is twenty times as fast */
-#define LLMQ__PLAIN static inline __attribute__((unused))
+#define LLMQ__PLAIN static inline __attribute__((__unused__))
 #endif
 #define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
-#define LLMQ__KERNEL static __attribute__((noinline, unused)) LLMQ__TARGET
+#define LLMQ__KERNEL static __attribute__((__noinline__, __unused__)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #define LLMQ__PREFETCH2(p) __builtin_prefetch((const void *)(p), 0, 2) /* only into the level-2 cache */
 #define LLMQ__ANEW(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
@@ -207,7 +218,7 @@
 #define LLMQ__PREFETCH2(p) ((void)(p))
 #define LLMQ__ANEW(p) ((void)0)
 #endif
-#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)
+#if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)
 #define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
 #define LLMQ__PRAGMA(text) _Pragma(#text)
 #else
@@ -215,22 +226,22 @@
 #define LLMQ__PRAGMA(text)
 #endif
 #if LLMQ_NO_ENCODER
-#define LLMQ__NEAREST(isa)
+#define LLMQ__NEAREST(isa) , LLMQ__NULL
 #else
 #define LLMQ__NEAREST(isa) , llmq__nearest_##isa
 #endif
 #if LLMQ_NO_ENCODER || !LLMQ__ANY_TRELLIS
-#define LLMQ__VITERBI(isa)
+#define LLMQ__VITERBI(isa) , LLMQ__NULL
 #else
 #define LLMQ__VITERBI(isa) , llmq__viterbi_##isa
 #endif
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ__STEPS(isa) llmq__signs_##isa, llmq__butterflies_##isa, llmq__paley_##isa,
 #else
-#define LLMQ__STEPS(isa)
+#define LLMQ__STEPS(isa) LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
 #if LLMQ_NO_CALIBRATION
-#define LLMQ__PRODUCTS(isa)
+#define LLMQ__PRODUCTS(isa) , LLMQ__NULL
 #else
 #define LLMQ__PRODUCTS(isa) , llmq__add_products_##isa
 #endif
@@ -269,8 +280,7 @@ LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
     if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
 #endif
     if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
-    if (f->id != LLMQ_FORMAT_CUSTOM) return kind;
-    for (i = 0; i < f->p << f->bits; i++)
+    for (i = 0; i < f->p << f->bits; i++) /* whatever its id is: a caller may have put other points into a built-in format */
         if (f->points[i] < least) return LLMQ__KIND_OTHER;
     return kind;
 }
@@ -473,6 +483,7 @@ LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uin
 #define LLMQ__FLOATS ssse3
 #define LLMQ__RAW 0
 #define LLMQ__BYTES ssse3
+#define LLMQ__CODES ssse3
 #define LLMQ__DOTS ssse3
 #define LLMQ__QUADS sse2
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
@@ -539,8 +550,8 @@ LLMQ__WORD llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
 }
 LLMQ__WORD __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
 {
-    const __m128i bit = _mm_set_epi32(8, 4, 2, 1);
-    __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), bit), bit);
+    const __m128i flag = _mm_set_epi32(8, 4, 2, 1);
+    __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), flag), flag);
     return _mm_xor_ps(v, _mm_castsi128_ps(_mm_slli_epi32(set, 31)));
 }
 LLMQ__WORD llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
@@ -642,7 +653,7 @@ LLMQ__WORD llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
 }
 LLMQ__WORD __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
 {
-    __m128i bit = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, bit), bit);
+    __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
     return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
 }
 LLMQ__WORD llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
@@ -723,7 +734,7 @@ LLMQ__WORD llmq__bs_ssse3 llmq__lut64_ssse3(const llmq__tab_ssse3 *t, llmq__bs_s
 }
 LLMQ__WORD llmq__bs_ssse3 llmq__whole_ssse3(llmq__bs_ssse3 v) /* max(code - 128, -127) */
 {
-    const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8(-128);
+    const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8((char)-128);
     v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
     v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
     return v;
@@ -833,6 +844,7 @@ LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #define LLMQ__FLOATS avx2
 #define LLMQ__RAW 1
 #define LLMQ__BYTES avx2
+#define LLMQ__CODES avx2
 #define LLMQ__DOTS avx2
 #define LLMQ__QUADS sse2
 #define LLMQ__FL 8
@@ -974,9 +986,21 @@ LLMQ__WORD __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((co
 LLMQ__WORD void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 LLMQ__WORD __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 LLMQ__WORD __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+/* In each byte b where the top bit of mask is set, else a. Under -funsigned-char gcc 12 takes bytes for numbers that are never
+   negative and the intrinsic for a, so there the instruction is written out. Other intrinsics that are in use here it gets right. */
+LLMQ__WORD __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
+{
+#if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__)
+    __m256i v;
+    __asm__("vpblendvb\t{%3, %2, %1, %0|%0, %1, %2, %3}" : "=x"(v) : "x"(a), "xm"(b), "x"(mask));
+    return v;
+#else
+    return _mm256_blendv_epi8(a, b, mask);
+#endif
+}
 LLMQ__WORD __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
 {
-    return _mm256_blendv_epi8(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
+    return llmq__blend_avx2(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
 }
 LLMQ__WORD __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
 {
@@ -1015,27 +1039,27 @@ LLMQ__WORD __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i 
 /* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
 LLMQ__WORD __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
-    return _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
+    return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
 }
 LLMQ__WORD __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
     __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
-    lo = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
-    hi = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
-    return _mm256_blendv_epi8(lo, hi, _mm256_slli_epi16(v, 2));
+    lo = llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
+    hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
+    return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
 LLMQ__WORD __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
 {
-    return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8(-128));
+    return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
 LLMQ__WORD __m256i llmq__plain_avx2(__m256i v) { return v; }
 
-typedef struct llmq__as_avx2 { __m256i a, abs; } llmq__as_avx2; /* as with SSSE3 */
+typedef struct llmq__as_avx2 { __m256i a, size; } llmq__as_avx2; /* as with SSSE3 */
 LLMQ__WORD llmq__as_avx2 llmq__as_of_avx2(__m256i a)
 {
     llmq__as_avx2 v;
     v.a = a;
-    v.abs = _mm256_abs_epi8(a);
+    v.size = _mm256_abs_epi8(a);
     return v;
 }
 LLMQ__WORD llmq__as_avx2 llmq__lda_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__ldb_avx2(p)); }
@@ -1059,7 +1083,7 @@ typedef __m256i llmq__is_avx2;
 LLMQ__WORD __m256i llmq__zero_is_avx2(void) { return _mm256_setzero_si256(); }
 LLMQ__WORD __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__as_avx2 x)
 {
-    __m256i pairs = _mm256_maddubs_epi16(x.abs, _mm256_sign_epi8(w, x.a));
+    __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_sign_epi8(w, x.a));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 LLMQ__WORD __m256i llmq__bias_avx2(__m256i sum, llmq__as_avx2 x) { (void)x; return sum; }
@@ -1146,6 +1170,7 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #define LLMQ__SIMD_PART 7
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
+#define LLMQ__DECODED
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
@@ -1153,7 +1178,7 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vnni);
+LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
 #endif
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 4
@@ -1167,6 +1192,7 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2vnni, avx2vn
 #define LLMQ__FLOATS avx512
 #define LLMQ__RAW 1
 #define LLMQ__BYTES avx2
+#define LLMQ__CODES avx2
 #define LLMQ__QUADS sse2
 #define LLMQ__FL 16
 #define LLMQ__RADIX 16
@@ -1231,7 +1257,7 @@ LLMQ__WORD __m512i llmq__amax16_avx512(__m512i m, __m512 v)
 {
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
-LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { return (uint32_t)_mm512_reduce_max_epu32(m); }
+LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
 LLMQ__WORD void llmq__narrow16_avx512(int8_t *q, __m512 v)
 {
     __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
@@ -1270,6 +1296,7 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__SIMD_PART 7
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
+#define LLMQ__DECODED
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 3
@@ -1533,6 +1560,126 @@ LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, 
 }
 #endif
 
+/* What is left of sixteen rows behind the last whole unit, four at a time. */
+LLMQ__KERNEL __m512 llmq__ztail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                   llmq__run run, __m512i sum, __m512 total)
+{
+    llmq__grid_avx2 g[2];
+    __m128i s[4];
+    __m128 v[4];
+    uint32_t i;
+    llmq__grids_of_avx512(&t->format, g);
+    _mm512_storeu_si512(s, sum);
+    _mm512_storeu_ps(v, total);
+    for (i = 0; i < 4; i++) {
+        llmq__run own = run;
+        llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
+    }
+    return _mm512_loadu_ps(v);
+}
+
+/* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
+   others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
+LLMQ__WORD void llmq__zmany(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
+{
+    __m512i s[8], t[8];
+    uint32_t i, k;
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = t[i] = _mm512_setzero_si512();
+    LLMQ__UNROLL(2) for (k = 0; k < 32; k++) {
+        __m512i v = tile[k], w = tile[32 + k];
+        LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
+            __m512i codes;
+            int32_t four;
+            LLMQ_MEMCPY(&four, x[i] + 4 * k, 4);
+            codes = _mm512_set1_epi32(four);
+            s[i] = _mm512_dpbusd_epi32(s[i], codes, v);
+            t[i] = _mm512_dpbusd_epi32(t[i], codes, w);
+        }
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
+        sum[2 * i] = _mm512_add_epi32(sum[2 * i], _mm512_sub_epi32(s[i], bias[0]));
+        sum[2 * i + 1] = _mm512_add_epi32(sum[2 * i + 1], _mm512_sub_epi32(t[i], bias[1]));
+    }
+}
+
+/* sum += a tile of block number b times each activation */
+LLMQ__KERNEL void llmq__ztimes(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+                               __m512i *sum)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    uint8_t codes[8][128];
+    uint32_t i, k, n;
+    for (i = 0; i < count; i += n, sum += 2 * n) {
+        n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
+        for (k = 0; k < n; k++) {
+            __m512i lo, hi;
+            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
+            _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
+        }
+        if (n == 8) llmq__zmany(8, tile, codes, bias, sum);
+        if (n == 4) llmq__zmany(4, tile, codes, bias, sum);
+        if (n == 2) llmq__zmany(2, tile, codes, bias, sum);
+        if (n == 1) llmq__zmany(1, tile, codes, bias, sum);
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* tile[16 f + i] and tile[half + 16 f + i] = signed points of columns 64 f ... 64 f + 63 and 128 + 64 f ... of row i of sixteen, v being the
+   vectors of its unit; ahead and apart: see zstreams. Each kind has a function of its own. */
+typedef void llmq__zpoints(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile);
+
+/* What is left of sixteen rows behind the last whole unit; row[0] is LLMQ__ZBACK rows above the first. */
+LLMQ__KERNEL __m512 llmq__zring_part(llmq__zpoints *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
+                                     const llmq_activation *x, const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t m = t->cols - j;
+    const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(g->kind);
+    __m512i v[2 * LLMQ__ZTALL], tile[64], sums[16], a[4], bias;
+    uint32_t k, f, from, to;
+    if (!llmq__zfits(g->kind, m)) return llmq__ztail(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
+    for (k = 0; k < LLMQ__ZTALL; k++) llmq__zload_part(g->kind, row[k] + at, m, v + 2 * k);
+    points(g, v + 2 * LLMQ__ZBACK, (uintptr_t)row[LLMQ__ZBACK], 0, 32, tile);
+    for (from = 0; from < m; from = to) {
+        to = run.end - j;
+        bias = _mm512_setzero_si512();
+        for (f = 0; f < 4; f++) {
+            a[f] = llmq__zlda_part(g->kind, x->q + j, m, f, from, to);
+            bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
+        }
+        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+        for (k = 0; k < 16; k++) {
+            sums[k] = bias;
+            for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
+        }
+        llmq__zsums(sums, a, a + 1);
+        sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
+        total = llmq__zfinish(total, sum, llmq__zscales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
+        sum = _mm512_setzero_si512();
+        llmq__next_run(&run);
+    }
+    return total;
+}
+
+/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
+LLMQ__KERNEL void llmq__zring_tile(llmq__zpoints *points, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
+                                   size_t apart, __m512i *tile, __m512i *bias)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i v[2 * LLMQ__ZTALL];
+    uint32_t i, f, k;
+    for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(g->kind, row[i] + at, v + 2 * i);
+    points(g, v + 2 * LLMQ__ZBACK, ahead, apart, 64, tile);
+    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
+    for (f = 0; f < 2; f++) {
+        __m512i sum = _mm512_setzero_si512();
+        for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
+        bias[2 * f] = sum;
+    }
+}
+#endif
+
 /* Lookup by shuffles of 16 bytes. */
 #define LLMQ__ISA avx512vnni
 LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
@@ -1566,13 +1713,13 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
     (void)upper;
     llmq__repeat(points, n, all);
     for (i = 0; i < 4; i++)
-        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8(-128));
+        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
 }
 #define LLMQ__BIG 0 /* no lookups of 256 points */
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 5
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx512, avx512vnni);
+LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx2, avx512vnni);
 #undef LLMQ__ISA
 #undef LLMQ__TARGET
 #undef LLMQ__BIG
@@ -1602,14 +1749,14 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
     uint32_t i, k;
     for (i = 0; i < (n > 64 ? 4u : n == 4 ? 3u : 1u); i++) {
         for (k = 0; k < 64; k++) all[k] = points[(upper ? k >> 3 : n == 4 ? k >> 2 * i : 64 * i + k) & (n - 1)];
-        t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8(-128));
+        t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8((char)-128));
     }
 }
 #define LLMQ__BIG 1
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 5
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx512, avx512vbmi);
+LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx2, avx512vbmi);
 #undef LLMQ__BIG
 #undef LLMQ__Z16
 #undef LLMQ__Z8
@@ -1636,6 +1783,7 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #define LLMQ__FLOATS neon
 #define LLMQ__RAW 0
 #define LLMQ__BYTES neon
+#define LLMQ__CODES neon
 #define LLMQ__DOTS neon
 #define LLMQ__QUADS neon
 #define LLMQ__TARGET
@@ -1757,10 +1905,10 @@ LLMQ__WORD float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vb
 LLMQ__WORD llmq__fs_neon llmq__min16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(llmq__min4_neon); }
 LLMQ__WORD uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
 {
-    static const uint8_t bit[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
     uint16x8_t cd = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.c, y.c)), vreinterpretq_u16_u32(vcltq_f32(x.d, y.d)));
-    uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(bit));
+    uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(flag));
     m = vpaddq_u8(m, m);
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
@@ -1872,8 +2020,8 @@ LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { retu
 LLMQ__WORD llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
 LLMQ__WORD llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
 {
-    const uint8x16_t bit = vdupq_n_u8((uint8_t)(1 << at));
-    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, bit), y.a, x.a), vbslq_u8(vtstq_u8(v.b, bit), y.b, x.b));
+    const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
+    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
 LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
 {
@@ -2127,9 +2275,7 @@ LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
 
 typedef llmq__tab_neon llmq__tab_neondot;
 LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
-LLMQ__WORD llmq__tab_neon llmq__tab_of_neondot(const int8_t *p) { return llmq__tab_of_neon(p); }
 LLMQ__WORD llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
-LLMQ__WORD llmq__bs_neon llmq__lutk_neondot(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v) { return llmq__lutk_neon(t, k, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
 LLMQ__WORD llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
@@ -2165,6 +2311,7 @@ LLMQ__WORD int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const in
 }
 LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neon(p, v); }
 
+#define LLMQ__DECODED
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
 
@@ -2174,7 +2321,7 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neondot, neondot);
+LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
 #endif
 
 /* smmla multiplies 8 columns of two rows by those of two activations: twice as many products as sdot. Rows are put together in
@@ -2258,7 +2405,7 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
 #undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART 6
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neondot, neoni8mm);
+LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neon, neoni8mm);
 #undef LLMQ__OWN
 #endif
 #undef LLMQ__SIMD_PART
@@ -2453,9 +2600,9 @@ static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t
 LLMQ__PLAIN uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
 
 /* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
-LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t far, int32_t sum)
+LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap, int32_t sum)
 {
-    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + far);
+    uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + gap);
     uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
     sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), sum));
     return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
@@ -2644,16 +2791,24 @@ static const llmq_kernels llmq__table_dsp = {
     "dsp", LLMQ_CPU_DSP,
 #if LLMQ_MAX_STEPS > 0
     llmq__signs, llmq__butterflies, llmq__paley,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
     llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_codes,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products
+#else
+    LLMQ__NULL
 #endif
 };
 #endif
@@ -2911,7 +3066,9 @@ LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
     return tame & llmq__all_tame_mve(least);
 }
 
-LLMQ__FLUSHING_ON
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #if LLMQ_MAX_STEPS > 0
 /* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
 LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
@@ -3065,7 +3222,9 @@ static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const
 }
 #endif
 
-LLMQ__FLUSHING_OFF
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
+#endif
 
 /* ---- where numbers may not be tame ---- */
 
@@ -3175,16 +3334,24 @@ static const llmq_kernels llmq__table_mve = {
     "mve", LLMQ_CPU_MVE,
 #if LLMQ_MAX_STEPS > 0
     llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
 #endif
     llmq__quantize_mve, llmq__read_row_mve, llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
     llmq__nearest_mve,
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
     llmq__viterbi, /* its costs need not be tame */
+#else
+    LLMQ__NULL,
 #endif
 #if !LLMQ_NO_CALIBRATION
     llmq__add_products /* nor need its sums */
+#else
+    LLMQ__NULL
 #endif
 };
 #undef LLMQ__TAME
@@ -3199,6 +3366,7 @@ static const llmq_kernels llmq__table_mve = {
 #define LLMQ__FLOATS wasm
 #define LLMQ__RAW 0
 #define LLMQ__BYTES wasm
+#define LLMQ__CODES wasm
 #define LLMQ__DOTS wasm
 #define LLMQ__QUADS wasm
 #define LLMQ__TARGET
@@ -3262,8 +3430,8 @@ LLMQ__WORD llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
 }
 LLMQ__WORD v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
 {
-    const v128_t bit = wasm_i32x4_make(1, 2, 4, 8);
-    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), bit), bit);
+    const v128_t flag = wasm_i32x4_make(1, 2, 4, 8);
+    v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), flag), flag);
     return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
 }
 LLMQ__WORD float llmq__fold16_wasm(llmq__fs_wasm v)
@@ -3362,8 +3530,8 @@ LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y)
 }
 LLMQ__WORD v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
-    const v128_t bit = wasm_i8x16_splat((int8_t)(1 << at));
-    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, bit), bit));
+    const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
+    return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
 LLMQ__WORD llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
 {
@@ -4234,9 +4402,9 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #if LLMQ_SIMD_RVV
         &llmq__table_rvv,
 #endif
-        0
+        LLMQ__NULL
     };
-    return i < sizeof all / sizeof *all ? all[i] : 0;
+    return i < sizeof all / sizeof *all ? all[i] : LLMQ__NULL;
 }
 
 #ifndef LLMQ_CPU_FEATURES
@@ -4323,9 +4491,13 @@ static uint32_t llmq__simd_features(void)
 #endif
 #undef LLMQ__GLUE_
 #undef LLMQ__GLUE
+#undef LLMQ__PASTE_
+#undef LLMQ__PASTE
 #undef LLMQ__F
 #undef LLMQ__V
 #undef LLMQ__B
+#undef LLMQ__C
+#undef LLMQ__K
 #undef LLMQ__D
 #undef LLMQ__Q
 #undef LLMQ__WORD
@@ -4344,6 +4516,7 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__TRELLISES
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
+#undef LLMQ__SANITIZED
 #undef LLMQ__TABLE
 #undef LLMQ__AHEAD
 #undef LLMQ__X86
@@ -4452,11 +4625,11 @@ LLMQ__WORD void LLMQ__F(pass)(float *x, size_t n, size_t h, size_t radix, int in
 /* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
 LLMQ__WORD void LLMQ__F(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__V(fv) norm)
 {
-    if (h == LLMQ__FL) {
-        if (h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
+    if (h == LLMQ__FL) { /* a pass of fewer vectors than registers hold is the last */
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
         else LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 0, norm);
     } else {
-        if (h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
         else LLMQ__F(pass)(x, n, h, radix, 0, 0, norm);
     }
 }
@@ -4692,11 +4865,11 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
 LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
-    LLMQ__V(fs) v = LLMQ__V(ld16)(x), far = LLMQ__V(set16)(LLMQ__FAR), d;
+    LLMQ__V(fs) v = LLMQ__V(ld16)(x), most = LLMQ__V(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
-        for (d = far, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
-        LLMQ__V(st16)(cost, LLMQ__V(min16)(far, LLMQ__V(mul16)(d, d)));
+        for (d = most, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
+        LLMQ__V(st16)(cost, LLMQ__V(min16)(most, LLMQ__V(mul16)(d, d)));
     }
 }
 
@@ -4736,15 +4909,16 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
 
    Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
-   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. The words are
-   those on floats, and more, with a suffix for each group so that instruction sets can share them.
+   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. LLMQ__CODES is the
+   suffix of the kernels that decode, which are made here unless LLMQ__DECODED is defined: sets that differ in dot() share them.
+   The words are those on floats, and more, with a suffix for each group so that instruction sets can share them.
    LLMQ__BYTES:
      bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
                where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
                at p, >> s in the lower and >> s + d in the upper half, & mask;
                st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
    LLMQ__DOTS:
-     tab       points of one coordinate, coded for dot():  tab_of(p) takes 64 int8 points;
+     tab       points of one coordinate:  tab_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(tab) has those;
                lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices): points 16 k ... 16 k + 15;
                plain(v), from coded to int8;  whole(v), coded points of g8's codes
      as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
@@ -4756,17 +4930,20 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
                bf4(p0, p1, p2, p3): four bfloat16 as floats */
 
 /* What a format's points become, and how a kernel of theirs is told. */
+#ifndef LLMQ__DECODED
 typedef struct LLMQ__F(grid) {
     int kind; /* LLMQ__KIND_... */
     int trellis;
     LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
+    const struct LLMQ__F(grid) *plain; /* the same grid, where x and y are not coded */
 } LLMQ__F(grid);
 
-LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
+LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid) *g)
 {
     int8_t all[64], one[64];
     uint32_t i, n = (uint32_t)1 << f->bits;
-    g->kind = llmq__kind(f, LLMQ__LEAST);
+    g->kind = llmq__kind(f, least);
+    g->plain = g;
     g->trellis = 0;
 #if LLMQ__ANY_TRELLIS
     g->trellis = llmq__trellis(f);
@@ -4793,6 +4970,7 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, LLMQ__F(grid) *g)
         g->y = LLMQ__D(tab_of)(all);
     }
 }
+#endif
 
 /* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
 LLMQ__WORD LLMQ__B(bs) LLMQ__F(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
@@ -4813,7 +4991,7 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(lut)(int kind, const LLMQ__D(tab) *t, LLMQ__B(bs)
 }
 
 /* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c)
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
 {
     if (kind == LLMQ__KIND_G8) return LLMQ__D(whole)(LLMQ__B(ldb)(unit + 32 * c));
     if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__D(lut16)(&g->x, LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * c, 7));
@@ -4823,6 +5001,7 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__F(grid) *g, const ui
     return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
 }
 
+#ifndef LLMQ__DECODED
 /* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
    ascending order, each over what the one before wrote too much. */
 LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
@@ -4853,11 +5032,11 @@ LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, ui
     for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
         LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
         LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
-        LLMQ__B(st2)(e + i, LLMQ__D(plain)(a), LLMQ__D(plain)(b));
+        LLMQ__B(st2)(e + i, a, b);
     }
     for (; i < n; i += 32) {
         LLMQ__B(bs) v = LLMQ__B(ldb)(code + i);
-        LLMQ__B(stb)(e + i, LLMQ__D(plain)(g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v)));
+        LLMQ__B(stb)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v));
     }
 }
 
@@ -4865,13 +5044,13 @@ LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, ui
 LLMQ__WORD void LLMQ__F(chunks_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
 {
     if (c == 0 && end == 4) { /* constants make shifts immediate */
-        LLMQ__B(stb)(e, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 0)));
-        LLMQ__B(stb)(e + 32, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 1)));
-        LLMQ__B(stb)(e + 64, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 2)));
-        LLMQ__B(stb)(e + 96, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, 3)));
+        LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, 0));
+        LLMQ__B(stb)(e + 32, LLMQ__F(chunk)(kind, g, unit, 1));
+        LLMQ__B(stb)(e + 64, LLMQ__F(chunk)(kind, g, unit, 2));
+        LLMQ__B(stb)(e + 96, LLMQ__F(chunk)(kind, g, unit, 3));
         return;
     }
-    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__D(plain)(LLMQ__F(chunk)(kind, g, unit, c)));
+    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, c));
 }
 
 /* p = 2 */
@@ -4879,7 +5058,7 @@ LLMQ__WORD void LLMQ__F(pairs_of)(int kind, const LLMQ__F(grid) *g, const uint8_
 {
     for (; c < end; c++, e += 64) {
         LLMQ__B(bs) v = LLMQ__F(index)(llmq__kind_bits(kind), unit, c);
-        LLMQ__B(st2)(e, LLMQ__D(plain)(LLMQ__F(lut)(kind, &g->x, v)), LLMQ__D(plain)(LLMQ__F(lut)(kind, &g->y, v)));
+        LLMQ__B(st2)(e, LLMQ__F(lut)(kind, &g->x, v), LLMQ__F(lut)(kind, &g->y, v));
     }
 }
 
@@ -4969,40 +5148,57 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const L
     return r;
 }
 
+/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
+LLMQ__WORD void LLMQ__F(strand)(int trellis, int whole, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, const llmq__window *w, size_t at,
+                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
+    LLMQ__B(bs) n[4], s[3];
+    uint32_t f;
+    LLMQ__F(twist)(trellis, w, at + 32 * v, n, s);
+    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
+    if (bits == 3) {
+        s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : w->row[0] + at + 64);
+        if (v && !whole && !top) s[trellis > 4] = LLMQ__B(part)(s[trellis > 4], v, 0x55);
+    }
+    LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
+        const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? bit + v : bit;
+        const uint32_t places[3] = { trellis < 4 ? last : bit, last, bit };
+        if (first <= column && column < end)
+            LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, x, y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+    }
+}
+
 /* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
    plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
    field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
-   field's. Copies of w and g, because e might point there. */
-LLMQ__WORD void LLMQ__F(strands_of)(int trellis, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead, const uint8_t *top,
-                                    uint32_t u, uint32_t first, uint32_t end, int8_t *e)
+   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
+   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
+LLMQ__WORD void LLMQ__F(strands_of)(int trellis, int whole, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead,
+                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
 {
-    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
     const llmq__window own = *w;
     const LLMQ__D(tab) x = g->x, y = g->y;
-    LLMQ__B(bs) n[4], s[3];
-    uint32_t v, f, i, vectors = (u + 31) / 32;
-    LLMQ__UNROLL(4) for (i = 0; i < vectors; i++) {
-        v = vectors - 1 - i;
-        LLMQ__F(twist)(trellis, &own, at + 32 * v, n, s);
-        if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)own.row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
-        if (bits == 3) s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : own.row[0] + at + 64);
-        LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-            const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && !top ? bit + v : bit;
-            const uint32_t places[3] = { trellis < 4 ? last : bit, last, bit };
-            if (first <= column && column < end)
-                LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, &x, &y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
-        }
+    uint32_t v, i, vectors = (u + 31) / 32;
+    if (llmq__trellis_bits(trellis) == 3) {
+        if (vectors > 1) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
+        LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
+    } else if (whole) {
+        LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
+            LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
+    } else {
+        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
     }
 }
 
 /* The same for any trellis, and whole units of several rows, e[row]. */
 #define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, 0, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
 #define LLMQ__UNITS(trellis)                                                                                                          \
     case trellis:                                                                                                                     \
         for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__F(strands_of)(trellis, g, w, at, ahead, 0, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, LLMQ__RING_UNIT, \
-                                *e);                                                                                                  \
+            LLMQ__F(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
+                                LLMQ__RING_UNIT, *e);                                                                                 \
         break
 LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
                                    uint32_t end, int8_t *e)
@@ -5021,7 +5217,7 @@ LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, 
 LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
 {
     uint8_t in[32];
-    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, bit = 0, to = 0, shift = 0;
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
     LLMQ_MEMSET(top, 0, 64);
     if (all == 2 * u) { /* as it is, and shifted */
         LLMQ_MEMCPY(in, plane, u);
@@ -5031,8 +5227,8 @@ LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top
         return;
     }
     for (; m; m--) {
-        top[to] = (uint8_t)(top[to] | (plane[byte] >> bit & 1) << shift);
-        if (++byte == u) byte = 0, bit++;
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
+        if (++byte == u) byte = 0, field++;
         if (++to == all) to = 0, shift += 2;
     }
 }
@@ -5048,7 +5244,7 @@ LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, 
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     llmq__window own;
     if (m == LLMQ__RING_UNIT && k % 32 == 0) {
-        LLMQ__F(strands)(g, w, at, 0, u, k, k + n, e);
+        LLMQ__F(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
         return;
     }
     if (l->bits == 3) LLMQ__F(top_bits)(w->row[0] + at + u, m, top);
@@ -5063,7 +5259,7 @@ LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, 
 }
 #endif
 
-/* e[0, n) = points of columns [j, j + n), which lie in one group; n <= 256; e has room for 320. */
+/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
 LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
                                   uint32_t n, int8_t *e)
 {
@@ -5074,7 +5270,6 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
     for (; n && g->trellis; n -= take, j += take, e += take) {
         take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
         LLMQ__F(untwist)(t, l, g, w, j, take, e);
-        for (cols = 0; cols < take && LLMQ__OFFSET; cols += 32) LLMQ__B(stb)(e + cols, LLMQ__D(plain)(LLMQ__B(ldb)(e + cols)));
     }
 #endif
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
@@ -5089,9 +5284,23 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
             if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
-            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : 0, skip, cols, e);
+            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
         }
     }
+}
+#endif
+
+/* g[0] = the grid with points as dot() takes them; g[1] may be the one with them as they are. */
+LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
+{
+#if LLMQ__OFFSET
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g + 1);
+    g[0] = g[1];
+    g->x = LLMQ__D(coded)(g->x);
+    g->y = LLMQ__D(coded)(g->y);
+#else
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g);
+#endif
 }
 
 /* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
@@ -5103,31 +5312,6 @@ typedef struct LLMQ__F(four) {
 
 LLMQ__WORD void LLMQ__F(clear)(LLMQ__F(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__D(zero_is)(); }
 LLMQ__WORD LLMQ__Q(i4) LLMQ__F(sums)(const LLMQ__F(four) *s) { return LLMQ__D(sum4)(s->a, s->b, s->c, s->d, s->bias); }
-
-/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__WORD void LLMQ__F(step)(int kind, const LLMQ__F(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
-                              LLMQ__F(four) *s)
-{
-    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
-        LLMQ__D(as) x, y;
-        LLMQ__B(bs) v;
-        LLMQ__D(lda2)(q, &x, &y);
-        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
-#define LLMQ__ROW(i, sum)                                                    \
-    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
-        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
-#undef LLMQ__ROW
-    } else {
-        LLMQ__D(as) x = LLMQ__D(lda)(q);
-        s->bias = LLMQ__D(bias)(s->bias, x);
-        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
-        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
-        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
-        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
-    }
-}
 
 /* total + float(sum) * (scale of the activation * scales of the rows) */
 LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const llmq_activation *x, const uint8_t *const *row,
@@ -5181,7 +5365,7 @@ LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, co
 
 /* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
    total are those of the run that has begun. */
-LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                   uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
                                   LLMQ__Q(f4) *total)
 {
@@ -5189,18 +5373,18 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
     llmq__window w[4];
     llmq__run own = *run;
     uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), 0);
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* whole units, whatever the runs */
 #if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
-            for (i = 0; i < 4; i++) LLMQ__F(untwist)(t, l, g, w + i, j, n, e[i]);
+            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
         } else {
             for (i = 0; i < 4; i++)
                 if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
-                else LLMQ__F(points)(t, l, g, w + i, j, n, e[i]);
+                else LLMQ__C(points)(t, l, g->plain, w + i, j, n, e[i]);
         }
         for (i = 0; i < count; i++)
             for (own = *run, k = 0; k < n; k += m) {
@@ -5239,7 +5423,7 @@ LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_ac
 }
 
 /* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
-LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                  uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
 {
     const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
@@ -5254,7 +5438,7 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
         b[i].total = LLMQ__Q(set4)(0.0f);
     }
     for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
-        LLMQ__F(units)(g, w, 4, at, 4 * t->row_size, e);
+        LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
         for (i = 0; i < count; i++) {
             next = run;
             if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
@@ -5266,61 +5450,42 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
 }
 #endif
 
-/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
-   ends of units. */
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream)(int kind, int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,
-                                       const llmq_activation *x, const uint8_t *const *row)
-{
-    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
-    uint32_t p = llmq__kind_p(kind), bits = llmq__kind_bits(kind), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    size_t at = 0;
-    llmq__run run = llmq__first_run(l, x);
-    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
-    LLMQ__Q(i4) sum;
-    LLMQ__F(four) s;
-    LLMQ__F(clear)(&s);
-    for (; j < end; at += 16 * bits) {
-        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
-        if (whole) {
-            LLMQ__F(step)(kind, g, u, at, 0, x->q + j, &s);
-            LLMQ__F(step)(kind, g, u, at, 1, x->q + j + 32 * p, &s);
-            LLMQ__F(step)(kind, g, u, at, 2, x->q + j + 64 * p, &s);
-            LLMQ__F(step)(kind, g, u, at, 3, x->q + j + 96 * p, &s);
-        }
-        for (c = whole ? 3 : 0; c < 4; c++) {
-            if (!whole) LLMQ__F(step)(kind, g, u, at, c, x->q + j, &s);
-            j += whole ? LLMQ__UNIT * p : 32 * p;
-            if (j != run.end) continue;
-            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
-            llmq__next_run(&run);
-            LLMQ__F(clear)(&s);
-        }
-    }
-    if (j < t->cols) {
-        sum = LLMQ__F(sums)(&s);
-        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
-    }
-    return total;
-}
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 9
+#define LLMQ__NAME g2
+#define LLMQ__KIND LLMQ__KIND_G2
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g3
+#define LLMQ__KIND LLMQ__KIND_G3
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g4
+#define LLMQ__KIND LLMQ__KIND_G4
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g5
+#define LLMQ__KIND LLMQ__KIND_G5
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g6
+#define LLMQ__KIND LLMQ__KIND_G6
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME g8
+#define LLMQ__KIND LLMQ__KIND_G8
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME v2n16
+#define LLMQ__KIND LLMQ__KIND_V2N16
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME v2n64
+#define LLMQ__KIND LLMQ__KIND_V2N64
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
 
-/* The same, each format a function of its own; both: with one for long groups, where it pays. */
-#define LLMQ__STREAM(name, kind, both)                                                                                            \
-    LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(name)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,   \
-                                           const llmq_activation *x, const uint8_t *const *row)                              \
-    {                                                                                                                         \
-        return both && whole ? LLMQ__F(stream)(kind, 1, t, l, g, x, row) : LLMQ__F(stream)(kind, 0, t, l, g, x, row);         \
-    }
-LLMQ__STREAM(g2, LLMQ__KIND_G2, 1)
-LLMQ__STREAM(g3, LLMQ__KIND_G3, 1)
-LLMQ__STREAM(g4, LLMQ__KIND_G4, 1)
-LLMQ__STREAM(g5, LLMQ__KIND_G5, 0)
-LLMQ__STREAM(g6, LLMQ__KIND_G6, 0)
-LLMQ__STREAM(g8, LLMQ__KIND_G8, 1)
-LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16, 0)
-LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64, 0)
-#undef LLMQ__STREAM
-
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g,
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                           const llmq_activation *x, const uint8_t *const *row)
 {
     switch (g->kind) {
@@ -5337,7 +5502,7 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const
 
 /* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
    each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
-LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq_activation *x,
+LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
 {
     LLMQ__Q(i4) sum[LLMQ__BATCH];
@@ -5353,27 +5518,27 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
                                  size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
+    LLMQ__C(grid) g[2];
     llmq__window w[4];
     LLMQ__Q(f4) total[LLMQ__BATCH];
     uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
-    LLMQ__F(grid_of)(&t->format, &g);
-    if (g.trellis) stride = 1;
+    LLMQ__F(grids_of)(&t->format, g);
+    if (g->trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
-        uint32_t first = g.trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
+        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
-        for (k = 0; k < 4 && g.trellis; k++)
-            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : 0);
+        for (k = 0; k < 4 && g->trellis; k++)
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
             else w[k] = w[k - 1];
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
 #if LLMQ__ANY_TRELLIS
-            if (g.trellis) LLMQ__F(weave)(t, &l, &g, x + i, n, w, total);
+            if (g->trellis) LLMQ__F(weave)(t, &l, g, x + i, n, w, total);
             else
 #endif
-            LLMQ__F(rows4)(t, &l, &g, x + i, n, row, total);
+            LLMQ__F(rows4)(t, &l, g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
                 float v[4];
                 if (k % 4 == 0) LLMQ__Q(stf4)(v, total[k / 4]);
@@ -5383,6 +5548,7 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
     }
 }
 
+#ifndef LLMQ__DECODED
 /* ---- products and sums in float ---- */
 
 /* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
@@ -5405,7 +5571,7 @@ LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, c
     llmq__window w;
     int8_t e[320];
     uint32_t j, end, n, group;
-    llmq__window_of(&w, t, llmq__row_number(t, row), 0);
+    llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
     for (j = group = 0; j < t->cols; group++) {
         LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
@@ -5455,7 +5621,7 @@ LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation 
     llmq__layout l = llmq__layout_of(t);
     LLMQ__F(grid) g;
     uint32_t i, r;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
     for (r = r0; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         for (i = 0; i < count; i++)
@@ -5472,7 +5638,7 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
     llmq__window w;
     int8_t e[320];
     uint32_t j, i, n;
-    llmq__window_of(&w, t, r, 0);
+    llmq__window_of(&w, t, r, LLMQ__NULL);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l->group);
         LLMQ__V(fs) s;
@@ -5498,7 +5664,7 @@ LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     uint32_t j;
     if (t->format.points) {
-        LLMQ__F(grid_of)(&t->format, &g);
+        LLMQ__F(grid_of)(&t->format, -128, &g);
         LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
         return;
     }
@@ -5513,7 +5679,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
     LLMQ__F(grid) g;
     float v[16];
     uint32_t r, j;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, &g);
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
     for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
     for (; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -5525,6 +5691,88 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
         llmq__add_scaled(out + j, weight[r], v, t->cols - j);
     }
 }
+#endif
+
+#elif LLMQ__SIMD_PART == 9
+
+/* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
+
+   Parameters: those above; LLMQ__KIND, and LLMQ__NAME, what its function is called; LLMQ__WHOLE, 1 if it has a loop of its own for
+   long groups, where that pays. A text for each format, not a function of the format: compilers work on such functions, and copy
+   them, before they know which it is. */
+
+/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
+LLMQ__WORD void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
+                               LLMQ__F(four) *s)
+{
+    const int kind = LLMQ__KIND;
+    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
+        LLMQ__D(as) x, y;
+        LLMQ__B(bs) v;
+        LLMQ__D(lda2)(q, &x, &y);
+        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
+#define LLMQ__ROW(i, sum)                                                    \
+    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
+        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
+#undef LLMQ__ROW
+    } else {
+        LLMQ__D(as) x = LLMQ__D(lda)(q);
+        s->bias = LLMQ__D(bias)(s->bias, x);
+        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
+        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
+        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
+        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
+    }
+}
+
+/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
+   ends of units. */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                     const llmq_activation *x, const uint8_t *const *row)
+{
+    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
+    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    size_t at = 0;
+    llmq__run run = llmq__first_run(l, x);
+    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
+    LLMQ__Q(i4) sum;
+    LLMQ__F(four) s;
+    LLMQ__F(clear)(&s);
+    for (; j < end; at += 16 * bits) {
+        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
+        if (whole) {
+            LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
+            LLMQ__K(_step)(g, u, at, 1, x->q + j + 32 * p, &s);
+            LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
+            LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
+        }
+        for (c = whole ? 3 : 0; c < 4; c++) {
+            if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
+            j += whole ? LLMQ__UNIT * p : 32 * p;
+            if (j != run.end) continue;
+            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
+            llmq__next_run(&run);
+            LLMQ__F(clear)(&s);
+        }
+    }
+    if (j < t->cols) {
+        sum = LLMQ__F(sums)(&s);
+        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
+    }
+    return total;
+}
+
+LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                             const llmq_activation *x, const uint8_t *const *row)
+{
+    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
+}
+
+#undef LLMQ__KIND
+#undef LLMQ__NAME
+#undef LLMQ__WHOLE
 
 #elif LLMQ__SIMD_PART == 6
 
@@ -5534,7 +5782,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
    rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
    loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
    on Arm.
-   Parameters: LLMQ__ISA; LLMQ__DOTS, the suffix of the words and of the kernels above; LLMQ__STEP, the bytes of a vector, which
+   Parameters: LLMQ__ISA; LLMQ__CODES and LLMQ__DOTS, the suffixes of the kernels and of the words above; LLMQ__STEP, the bytes of a vector, which
    has LLMQ__STEP / 4 lanes; LLMQ__OFFSET, 1 if dot4() takes codes of activations with 128 added, as unsigned bytes. Words:
      turn(e)                as many rows as there are lanes, LLMQ__STEP bytes of each, 128 bytes apart: lane k of row i and lane i of
                             row k change places
@@ -5551,7 +5799,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 
 /* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
    more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, int whole, const llmq__window *w,
+LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
                               uint32_t j, uint32_t n, int8_t *e)
 {
     uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
@@ -5559,9 +5807,9 @@ LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
             const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
-            LLMQ__D(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
+            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
         } else {
-            LLMQ__D(points)(t, l, g, w + i, j, n, to);
+            LLMQ__C(points)(t, l, g, w + i, j, n, to);
             LLMQ_MEMSET(to + n, 0, up - n);
         }
     }
@@ -5643,7 +5891,7 @@ LLMQ__WORD void LLMQ__F(settle)(int32_t *sum, const int32_t *bias, float x_scale
 }
 
 /* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
-LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__D(grid) *g, const llmq_activation *x,
+LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                  uint32_t count, uint32_t r, float *y, size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -5655,7 +5903,7 @@ LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, co
     llmq__run run = llmq__first_run(l, x);
     uint32_t j, n, i;
     LLMQ_MEMSET(sum, 0, sizeof sum);
-    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : 0);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, run.end - j);
@@ -5677,7 +5925,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
                                    size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__D(grid) g;
+    LLMQ__C(grid) g;
     uint32_t r, i;
     if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
 #ifdef LLMQ__OWN
@@ -5687,7 +5935,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #endif
         return;
     }
-    LLMQ__D(grid_of)(&t->format, &g);
+    LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
     for (r = r0; r < r1; r += LLMQ__ROWS)
         for (i = 0; i < count; i += LLMQ__SHARE)
             LLMQ__F(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
@@ -5738,7 +5986,7 @@ LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *
 LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
     const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
     uint32_t i, b;
     for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
@@ -5755,24 +6003,6 @@ LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *
     }
     llmq__zsums(sum, &x, &y);
     return _mm512_add_epi32(x, y);
-}
-
-/* What is left of sixteen rows behind the last whole unit, four at a time. */
-LLMQ__KERNEL __m512 LLMQ__F(ztail)(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
-                                   llmq__run run, __m512i sum, __m512 total)
-{
-    llmq__grid_avx512 g;
-    __m128i s[4];
-    __m128 v[4];
-    uint32_t i;
-    llmq__grid_of_avx512(&t->format, &g);
-    _mm512_storeu_si512(s, sum);
-    _mm512_storeu_ps(v, total);
-    for (i = 0; i < 4; i++) {
-        llmq__run own = run;
-        llmq__slices_avx512(t, l, &g, x, 1, row + 4 * i, j, &own, s + i, v + i);
-    }
-    return _mm512_loadu_ps(v);
 }
 
 /* All columns of sixteen rows for one activation. */
@@ -5792,7 +6022,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
         sum = _mm512_setzero_si512();
         llmq__next_run(&run);
     }
-    return j < t->cols ? LLMQ__F(ztail)(t, l, x, row, j, run, sum, total) : total;
+    return j < t->cols ? llmq__ztail(t, l, x, row, j, run, sum, total) : total;
 }
 
 /* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
@@ -5800,7 +6030,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
 LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                     const uint8_t *const *row)
 {
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
     llmq__run run = llmq__first_run(l, x);
     __m512 total = _mm512_setzero_ps();
@@ -5836,7 +6066,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq_
     }
     if (j == t->cols) return total;
     llmq__zsums(sum, &lo, &hi);
-    return LLMQ__F(ztail)(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
+    return llmq__ztail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
 #define LLMQ__ZROWS(name, kind)                                                                                                    \
@@ -5893,36 +6123,12 @@ LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, con
     return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
 }
 
-/* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
-   others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
-LLMQ__WORD void LLMQ__F(zmany)(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
-{
-    __m512i s[8], t[8];
-    uint32_t i, k;
-    LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = t[i] = _mm512_setzero_si512();
-    LLMQ__UNROLL(2) for (k = 0; k < 32; k++) {
-        __m512i v = tile[k], w = tile[32 + k];
-        LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
-            __m512i codes;
-            int32_t four;
-            LLMQ_MEMCPY(&four, x[i] + 4 * k, 4);
-            codes = _mm512_set1_epi32(four);
-            s[i] = _mm512_dpbusd_epi32(s[i], codes, v);
-            t[i] = _mm512_dpbusd_epi32(t[i], codes, w);
-        }
-    }
-    LLMQ__UNROLL(8) for (i = 0; i < m; i++) {
-        sum[2 * i] = _mm512_add_epi32(sum[2 * i], _mm512_sub_epi32(s[i], bias[0]));
-        sum[2 * i + 1] = _mm512_add_epi32(sum[2 * i + 1], _mm512_sub_epi32(t[i], bias[1]));
-    }
-}
-
 /* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
    are turned before them. Returns 128 times the sum of all points of each row. */
 LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
 {
     const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
-    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i bias = _mm512_setzero_si512();
     uint32_t i, k;
     for (i = 0; i < 16; i++) {
@@ -5942,28 +6148,6 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
     return bias;
 }
 
-/* sum += a tile of block number b times each activation */
-LLMQ__WORD void LLMQ__F(ztimes)(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
-                                  __m512i *sum)
-{
-    const __m512i offset = _mm512_set1_epi8(-128);
-    uint8_t codes[8][128];
-    uint32_t i, k, n;
-    for (i = 0; i < count; i += n, sum += 2 * n) {
-        n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
-        for (k = 0; k < n; k++) {
-            __m512i lo, hi;
-            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
-            _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
-            _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
-        }
-        if (n == 8) LLMQ__F(zmany)(8, tile, codes, bias, sum);
-        if (n == 4) LLMQ__F(zmany)(4, tile, codes, bias, sum);
-        if (n == 2) LLMQ__F(zmany)(2, tile, codes, bias, sum);
-        if (n == 1) LLMQ__F(zmany)(1, tile, codes, bias, sum);
-    }
-}
-
 /* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
 LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
                                   uint32_t count, __m512i *sum)
@@ -5973,7 +6157,7 @@ LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *ro
     at += (size_t)(b / per_unit) * bytes;
     bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
     bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
-    LLMQ__F(ztimes)(g->kind, tile, bias, b, x, count, sum);
+    llmq__ztimes(g->kind, tile, bias, b, x, count, sum);
 }
 
 /* The end of a run of 32 rows. */
@@ -6006,7 +6190,7 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
         LLMQ__F(zend)(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = LLMQ__F(ztail)(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols) total[i] = llmq__ztail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
         _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
     }
 }
@@ -6114,153 +6298,36 @@ LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m5
     else LLMQ__F(zring_pairs)(kind, g, v, p);
 }
 
-/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__WORD __m512i LLMQ__F(zring_sums)(int kind, const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias,
-                                       uintptr_t ahead, size_t apart)
-{
-    __m512i sum[16], p[4], lo, hi;
-    uint32_t i;
-    LLMQ__Z8(i) {
-        llmq__zfetch(kind, i, ahead, apart);
-        LLMQ__F(zring_points)(kind, g, v + 2 * i, p);
-        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
-        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
-    }
-    llmq__zsums(sum, &lo, &hi);
-    return _mm512_add_epi32(lo, hi);
-}
-
-/* What is left of sixteen rows behind the last whole unit; row as below. */
-LLMQ__WORD __m512 LLMQ__F(zring_part)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                      const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
-{
-    const uint32_t m = t->cols - j;
-    const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(kind);
-    __m512i v[2 * LLMQ__ZTALL], sums[16], a[4], p[4], bias;
-    uint32_t k, f, from, to;
-    if (!llmq__zfits(kind, m)) return LLMQ__F(ztail)(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
-    for (k = 0; k < LLMQ__ZTALL; k++) llmq__zload_part(kind, row[k] + at, m, v + 2 * k);
-    for (from = 0; from < m; from = to) {
-        to = run.end - j;
-        bias = _mm512_setzero_si512();
-        for (f = 0; f < 4; f++) {
-            a[f] = llmq__zlda_part(kind, x->q + j, m, f, from, to);
-            bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8(-128), a[f]);
-        }
-        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-        for (k = 0; k < 16; k++) {
-            LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + k), p);
-            sums[k] = bias;
-            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], p[f], a[f]);
-        }
-        llmq__zsums(sums, a, a + 1);
-        sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
-        total = llmq__zfinish(total, sum, llmq__zscales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
-        sum = _mm512_setzero_si512();
-        llmq__next_run(&run);
-    }
-    return total;
-}
-
-/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row[0] is LLMQ__ZBACK rows above the first. part: a
-   kind's zring_part. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
-typedef __m512 LLMQ__F(zpart)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *,
-                              uint32_t, llmq__run, __m512i, __m512);
-LLMQ__WORD void LLMQ__F(zring)(int kind, LLMQ__F(zpart) *part, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
-                               const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
-{
-    const __m512i offset = _mm512_set1_epi8(-128);
-    const uint32_t end = t->cols / 256 * 256;
-    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(kind), block);
-    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
-    llmq__run run = llmq__first_run(l, x), next = run;
-    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
-    uint32_t i, j, k, b, scale[16];
-    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
-    for (j = 0; j < end; j += 256, run = next) {
-        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(kind);
-        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
-        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
-            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
-        }
-        LLMQ__Z8(k) llmq__zload_unit(kind, row[k] + at, v + 2 * k);
-        for (b = 0; b < n; b++) {
-            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
-            llmq__zcopy_scales(own, run.w, scale);
-            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
-                LLMQ__Z8(i) llmq__zload_unit(kind, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
-                s[k] = LLMQ__F(zring_sums)(kind, g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
-                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
-            }
-            next = run;
-            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
-                if (j + 128 * (k + 1) < next.end) continue;
-                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
-                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
-                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
-                sum[b] = _mm512_setzero_si512();
-                llmq__next_run(&next);
-            }
-        }
-    }
-    for (b = 0; b < n && j < t->cols; b++) total[b] = part(t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
-}
-
-/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__WORD void LLMQ__F(zring_tile)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
-                                    size_t apart, __m512i *tile, __m512i *bias)
-{
-    const __m512i offset = _mm512_set1_epi8(-128);
-    __m512i v[2 * LLMQ__ZTALL], p[4];
-    uint32_t i, f, k;
-    LLMQ__UNROLL(24) for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(kind, row[i] + at, v + 2 * i);
-    for (i = 0; i < 16; i++) {
-        llmq__zfetch(kind, i & 7, ahead + 16 * (i & 8), apart);
-        LLMQ__F(zring_points)(kind, g, v + 2 * (LLMQ__ZBACK + i), p);
-        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * 64 + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
-    }
-    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
-    for (f = 0; f < 2; f++) {
-        __m512i sum = _mm512_setzero_si512();
-        for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
-        bias[2 * f] = sum;
-    }
-}
-
-#define LLMQ__ZRING(name, kind)                                                                                                           \
-    LLMQ__KERNEL __m512 LLMQ__F(name##_part)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
-                                             const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)             \
-    {                                                                                                                                     \
-        return LLMQ__F(zring_part)(kind, t, l, g, x, row, j, run, sum, total);                                                            \
-    }                                                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,          \
-                                    const uint8_t *const *row, uint32_t n, __m512 *total)                                                 \
-    {                                                                                                                                     \
-        LLMQ__F(zring)(kind, LLMQ__F(name##_part), t, l, g, x, row, n, total);                                                            \
-    }                                                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name##_tile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart,     \
-                                           __m512i *tile, __m512i *bias)                                                                  \
-    {                                                                                                                                     \
-        LLMQ__F(zring_tile)(kind, g, row, at, ahead, apart, tile, bias);                                                                  \
-    }
-LLMQ__ZRING(zt1, LLMQ__KIND_T1)
-LLMQ__ZRING(zt2, LLMQ__KIND_T2)
-LLMQ__ZRING(zt3, LLMQ__KIND_T3)
-LLMQ__ZRING(zt4, LLMQ__KIND_T4)
-LLMQ__ZRING(zt2s, LLMQ__KIND_T2S)
-LLMQ__ZRING(zt3s, LLMQ__KIND_T3S)
-LLMQ__ZRING(zt4s, LLMQ__KIND_T4S)
-#undef LLMQ__ZRING
+#undef LLMQ__SIMD_PART
+#define LLMQ__SIMD_PART 8
+#define LLMQ__NAME zt1
+#define LLMQ__KIND LLMQ__KIND_T1
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt2
+#define LLMQ__KIND LLMQ__KIND_T2
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt3
+#define LLMQ__KIND LLMQ__KIND_T3
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt4
+#define LLMQ__KIND LLMQ__KIND_T4
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt2s
+#define LLMQ__KIND LLMQ__KIND_T2S
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt3s
+#define LLMQ__KIND LLMQ__KIND_T3S
+#include LLMQ_SIMD_SELF
+#define LLMQ__NAME zt4s
+#define LLMQ__KIND LLMQ__KIND_T4S
+#include LLMQ_SIMD_SELF
 
 /* The functions of a kind. */
 typedef struct LLMQ__F(zkind) {
     void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
-    LLMQ__F(zpart) *part;
-    void (*tile)(const llmq__zgrid *, const uint8_t *const *, size_t, uintptr_t, size_t, __m512i *, __m512i *);
+    llmq__zpoints *points;
 } LLMQ__F(zkind);
-#define LLMQ__ZKIND(name) { LLMQ__F(name), LLMQ__F(name##_part), LLMQ__F(name##_tile) }
+#define LLMQ__ZKIND(name) { LLMQ__F(name##_all), LLMQ__F(name##_points) }
 static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
                                                   LLMQ__ZKIND(zt2s), LLMQ__ZKIND(zt3s), LLMQ__ZKIND(zt4s) }; /* in order */
 #undef LLMQ__ZKIND
@@ -6274,9 +6341,9 @@ LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout 
     __m512i tile[128], bias[4];
     uint32_t b;
     for (b = 0; b < 2; b++)
-        LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].tile(g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
+        llmq__zring_tile(LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
-        LLMQ__F(ztimes)(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        llmq__ztimes(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
         if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
     }
 }
@@ -6293,7 +6360,7 @@ LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout 
     for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
         const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols) total[i] = kind->part(t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols) total[i] = llmq__zring_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
         _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
     }
 }
@@ -6354,6 +6421,86 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     }
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
+
+#elif LLMQ__SIMD_PART == 8
+
+/* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
+   Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
+   functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
+
+/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
+LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
+                                  size_t apart)
+{
+    __m512i sum[16], p[4], lo, hi;
+    uint32_t i;
+    LLMQ__Z8(i) {
+        llmq__zfetch(LLMQ__KIND, i, ahead, apart);
+        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
+        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
+    }
+    llmq__zsums(sum, &lo, &hi);
+    return _mm512_add_epi32(lo, hi);
+}
+
+LLMQ__KERNEL void LLMQ__K(_points)(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i p[4];
+    uint32_t i, f;
+    for (i = 0; i < 16; i++) {
+        llmq__zfetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
+        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
+    }
+}
+
+/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
+LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                const uint8_t *const *row, uint32_t n, __m512 *total)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t end = t->cols / 256 * 256;
+    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(LLMQ__KIND), block);
+    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
+    uint32_t i, j, k, b, scale[16];
+    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
+    for (j = 0; j < end; j += 256, run = next) {
+        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(LLMQ__KIND);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
+        }
+        LLMQ__Z8(k) llmq__zload_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
+        for (b = 0; b < n; b++) {
+            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
+            llmq__zcopy_scales(own, run.w, scale);
+            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
+                LLMQ__Z8(i) llmq__zload_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
+                s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
+                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
+            }
+            next = run;
+            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+                if (j + 128 * (k + 1) < next.end) continue;
+                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
+                sum[b] = _mm512_setzero_si512();
+                llmq__next_run(&next);
+            }
+        }
+    }
+    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zring_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
+}
+
+#undef LLMQ__KIND
+#undef LLMQ__NAME
 
 #elif LLMQ__SIMD_PART == 10
 
@@ -6534,10 +6681,9 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 /* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
    taken off at the end. */
 typedef llmq__tab_avx2 LLMQ__D(tab);
-LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
-LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
+LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
+LLMQ__WORD llmq__tab_avx2 LLMQ__D(coded)(llmq__tab_avx2 t)
 {
-    llmq__tab_avx2 t = llmq__tab_of_avx2(p);
     t.a = LLMQ__D(plain)(t.a);
     t.b = LLMQ__D(plain)(t.b);
     t.c = LLMQ__D(plain)(t.c);
@@ -6545,7 +6691,6 @@ LLMQ__WORD llmq__tab_avx2 LLMQ__D(tab_of)(const int8_t *p)
     return t;
 }
 LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(lutk)(const llmq__tab_avx2 *t, uint32_t k, __m256i v) { return llmq__lutk_avx2(t, k, v); }
 LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
 LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
@@ -6554,7 +6699,7 @@ LLMQ__WORD __m256i LLMQ__D(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
 LLMQ__WORD void LLMQ__D(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
 LLMQ__WORD __m256i LLMQ__D(zero_is)(void) { return _mm256_setzero_si256(); }
 LLMQ__WORD __m256i LLMQ__D(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), x); }
+LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
 LLMQ__WORD __m256i LLMQ__D(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
 LLMQ__WORD __m256i LLMQ__D(dotw)(__m256i sum, __m256i w, __m256i x)
 {
@@ -6570,7 +6715,7 @@ LLMQ__WORD __m256i LLMQ__D(dot4)(__m256i sum, const int8_t *w, const int8_t *x, 
 {
     return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
 }
-LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8(-128), llmq__ldb_avx2(w)); }
+LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
 LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
 LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
@@ -6580,6 +6725,8 @@ LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, 
 #undef LLMQ__TARGET
 #undef LLMQ__FLOATS
 #undef LLMQ__BYTES
+#undef LLMQ__CODES
+#undef LLMQ__DECODED
 #undef LLMQ__DOTS
 #undef LLMQ__QUADS
 #undef LLMQ__FL

@@ -105,7 +105,7 @@ LLMQ_NODISCARD llmq_status imatrix_write(int form, const imatrix_source *source,
 
    "blk.N.attn_q.weight" of llama.cpp is "layers.N.wq" of llama.h, and so on for all matrices. Their columns agree: where GGUF
    files permute wq and wk for another rotary embedding, they permute rows. name has length bytes; out gets at most 64 with
-   the terminator. Errors: LLMQ_E_NOT_FOUND, and out is untouched. */
+   the terminator. N is below 2^32, without a sign or zeros in front. Errors: LLMQ_E_NOT_FOUND, and out is untouched. */
 LLMQ_NODISCARD llmq_status imatrix_name_to_llmq(const char *name, size_t length, char out[64]);
 LLMQ_NODISCARD llmq_status imatrix_name_from_llmq(const char *name, size_t length, char out[64]);
 
@@ -685,6 +685,8 @@ static llmq_status imatrix__rename(const char *name, size_t length, int from, ch
         if (length < head + tail || memcmp(name, old[0], head) != 0 || memcmp(name + length - tail, old[1], tail) != 0) continue;
         for (k = head; k < length - tail && name[k] >= '0' && name[k] <= '9'; k++) {}
         if (k < length - tail || k - head > 10 || (k > head) != (tail > 0)) continue;
+        if (k - head > 1 && name[head] == '0') continue; /* no model has names of that form */
+        if (k - head == 10 && memcmp(name + head, "4294967295", 10) > 0) continue;
         memcpy(out, now[0], strlen(now[0]));
         memcpy(out + strlen(now[0]), name + head, k - head);
         memcpy(out + strlen(now[0]) + k - head, now[1], strlen(now[1]) + 1);

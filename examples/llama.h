@@ -8,8 +8,13 @@
        values (u32)   llama.dim llama.hidden llama.layers llama.heads llama.kv_heads llama.vocab llama.context
        tensors        embed [vocab][dim], classifier [vocab][dim] (absent: embed serves), norm [1][dim], and for N = 0 ...
                       layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]
-       values, optional   llama.abits llama.azero llama.ascales (u32), llama.aclip (f32): how activations of quantized tensors are
+       tensors, optional  layers.N.bq [1][dim], bk, bv [1][kv]: added to what wq, wk, wv give
+       values, optional   llama.rope_theta (f32): base of the rotary embedding, 1 ... 1e30; absent: 10000
+                      llama.rope_halves (u32): 0: it turns numbers 2i and 2i + 1 of a head; 1: i and i + head / 2; absent: 0
+                      llama.norm_epsilon (f32): what norms add to the mean square, 1e-12 ... 1; absent: 1e-5
+                      llama.abits llama.azero llama.ascales (u32), llama.aclip (f32): how activations of quantized tensors are
                       quantized, as llmq_activation_options; absent: llmq_activation_defaults, of 8 bits. Those of raw tensors are float
+   Any other tensor, and any other value of a name that begins with "llama.", is refused: it would change what the model computes.
    Memory is the caller's, sizes are asked for; there is no malloc.
 
        llama_model m;  llama_state s;
@@ -40,6 +45,7 @@ extern const char *const llama_linear_name[LLAMA_LINEARS];
 typedef struct llama_layer {
     llmq_tensor linear[LLAMA_LINEARS];
     float *norm1, *norm2;
+    float *bias[3];  /* of wq wk wv; NULL: none */
 } llama_layer;
 
 /* How keys and values of earlier positions are kept: a row for a head. */
@@ -53,7 +59,12 @@ typedef struct llama_model {
     uint32_t dim, hidden, layers, heads, kv_heads, vocab, context;
     llmq_tensor embed, classifier;
     llama_layer *layer;                  /* NULL: without memory of its own; views and norms are then made when they are used */
-    float *norm;
+    float *norm, *bias;                  /* bias: of all layers; NULL: none */
+    float theta, epsilon;                /* base of the rotary embedding; what norms add to the mean square */
+    float turn;                          /* -ln(theta) */
+    int halves, biased;                  /* does the embedding turn halves of heads; has any layer a bias */
+    const char *fault;                   /* after an error: see llama_model_fault */
+    uint32_t fault_layer;
     llmq_bundle bundle;
     llmq_activation_options activation;  /* of quantized tensors: what the bundle says, or what the caller puts here; bits = 32: float */
     llama_cache cache;                   /* f32, window 0; or what the caller puts here before llama_state_size */
@@ -93,8 +104,16 @@ size_t llama_model_size(const llmq_bundle *b);
 
 /* Look everything up, check all shapes. mem: aligned for pointers; NULL with size 0: views of tensors are made anew for every product,
    and norms decoded, which takes no memory and some thousand instructions a layer. Errors: those of llmq_bundle_*; LLMQ_E_CORRUPT for a
-   shape that does not fit; LLMQ_E_ARG (mem); LLMQ_E_LIMIT for a model whose views no memory holds; LLMQ_E_WORKSPACE. */
+   shape or a value that does not fit; LLMQ_E_UNSUPPORTED for a tensor or value that is not among those above; LLMQ_E_ARG (mem);
+   LLMQ_E_LIMIT for a model whose views no memory holds; LLMQ_E_WORKSPACE. */
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size);
+
+/* The name of the entry that an error of llama_model_init is about, "" if it is about none. The bundle must still be there. */
+const char *llama_model_fault(const llama_model *m, char name[256]);
+
+/* What stands behind "layers.N." in a name, and N; NULL if the name is not of that form. N has no sign and no zeros in front, and is below
+   `layers`: a number from a name that passed may be used as an index. */
+const char *llama_layer_part(const char *name, uint32_t layers, uint32_t *layer);
 
 /* Keys and values of 2, 3, 4, 5, 6 or 8 bits (a scale for each row beside them), 16 (binary16, up to 65504) or 32. LLMQ_E_NOT_FOUND: not built
    in; the cache is as it was. */
@@ -183,6 +202,22 @@ static float llama__inverse_sqrt(float x)
     return y;
 }
 
+/* ln(x), x normal: x = 2^n m with m from 1 / sqrt(2) to sqrt(2), and ln(m) = 2 artanh(z), z = (m - 1) / (m + 1), by its series up to z^11
+   (the next term is below 4e-11). */
+static float llama__log(float x)
+{
+    LLAMA__EXACT
+    uint32_t u = llama__bits(x);
+    int32_t n = (int32_t)(u >> 23) - 127;
+    float z = llama__float((u & 0x7fffffu) | 0x3f800000u), y, whole;
+    if (z > 1.41421356f) z *= 0.5f, n++;
+    z = (z - 1.0f) / (z + 1.0f);
+    y = z * z;
+    y = z * y * (0.666666667f + y * (0.4f + y * (0.285714286f + y * (0.222222222f + y * 0.181818182f))));
+    whole = (float)n;
+    return whole * 0.693359375f + (2.0f * z + (y - whole * 2.12194440e-4f));
+}
+
 /* A turn by an angle: its cosine and sine. Turns are multiplied as complex numbers. */
 typedef struct llama__turn {
     float c, s;
@@ -208,13 +243,14 @@ static llama__turn llama__unit(llama__turn a)
     return a;
 }
 
-/* Position times 10000^(-i / half), for position 1 an angle of at most 1, by the series up to the 10th power (the next term is below 3e-8), then
-   by the bits of the position: an error of about position * 1e-7, which is that of the angle as a float. Of two positions it is
-   nearly the same, so what a score depends on, their distance, is turned by as if there were no others. */
-static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half)
+/* Position times theta^(-i / half) = e^(i / half * rate), rate = -ln(theta). For position 1 that is an angle of at most 1, by the series up
+   to the 10th power (the next term is below 3e-8), then by the bits of the position: an error of about position * 1e-7, which is that of
+   the angle as a float. Of two positions it is nearly the same, so what a score depends on, their distance, is turned by as if there
+   were no others. */
+static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half, float rate)
 {
     LLAMA__EXACT
-    float x = llama__exp((float)i / (float)half * -9.21034037f), y = x * x; /* ln(10000) */
+    float x = llama__exp((float)i / (float)half * rate), y = x * x;
     llama__turn one, all = { 1.0f, 0.0f };
     one.c = 1.0f - y * (0.5f - y * (4.16666667e-2f - y * (1.38888889e-3f - y * (2.48015873e-5f - y * 2.75573192e-7f))));
     one.s = x * (1.0f - y * (1.66666667e-1f - y * (8.33333333e-3f - y * (1.98412698e-4f - y * 2.75573192e-6f))));
@@ -227,22 +263,106 @@ static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half)
 
 const char *const llama_linear_name[LLAMA_LINEARS] = { "wq", "wk", "wv", "wo", "w1", "w2", "w3" };
 
+/* "layers.N.what" in name[40] */
+static const char *llama__name(char *name, uint32_t layer, const char *what)
+{
+    char digits[10];
+    size_t n = 7, d = 0;
+    memcpy(name, "layers.", 7);
+    do digits[d++] = (char)('0' + layer % 10); while ((layer /= 10) != 0);
+    while (d) name[n++] = digits[--d];
+    name[n++] = '.';
+    memcpy(name + n, what, strlen(what) + 1);
+    return name;
+}
+
+const char *llama_layer_part(const char *name, uint32_t layers, uint32_t *layer)
+{
+    uint32_t n = 0;
+    const char *s = name + 7;
+    if (strncmp(name, "layers.", 7) != 0 || *s < '0' || *s > '9') return NULL;
+    if (*s == '0' && s[1] != '.') return NULL;
+    for (; *s >= '0' && *s <= '9'; s++) {
+        if (n > 99999999) return NULL;
+        n = 10 * n + (uint32_t)(*s - '0');
+    }
+    if (*s != '.' || n >= layers) return NULL;
+    *layer = n;
+    return s + 1;
+}
+
+static const char *const llama__bias_name[3] = { "bq", "bk", "bv" };
+
+/* Has any layer a bias? */
+static int llama__any_bias(const llama_model *m, const llmq_bundle *b)
+{
+    char name[40];
+    uint32_t l, i, index;
+    for (l = 0; l < m->layers; l++)
+        for (i = 0; i < 3; i++)
+            if (llmq_bundle_find(b, llama__name(name, l, llama__bias_name[i]), &index) == LLMQ_OK) return 1;
+    return 0;
+}
+
+/* Values: the first seven have to be there. */
+enum { LLAMA__DIM, LLAMA__HIDDEN, LLAMA__LAYERS, LLAMA__HEADS, LLAMA__KV_HEADS, LLAMA__VOCAB, LLAMA__CONTEXT, LLAMA__THETA, LLAMA__HALVES,
+       LLAMA__EPSILON, LLAMA__ABITS, LLAMA__AZERO, LLAMA__ASCALES, LLAMA__ACLIP, LLAMA__VALUES };
+static const struct llama__value { const char *name; uint32_t type; } llama__value[LLAMA__VALUES] = {
+    { "llama.dim", LLMQ_VALUE_U32 }, { "llama.hidden", LLMQ_VALUE_U32 }, { "llama.layers", LLMQ_VALUE_U32 }, { "llama.heads", LLMQ_VALUE_U32 },
+    { "llama.kv_heads", LLMQ_VALUE_U32 }, { "llama.vocab", LLMQ_VALUE_U32 }, { "llama.context", LLMQ_VALUE_U32 }, { "llama.rope_theta", LLMQ_VALUE_F32 },
+    { "llama.rope_halves", LLMQ_VALUE_U32 }, { "llama.norm_epsilon", LLMQ_VALUE_F32 }, { "llama.abits", LLMQ_VALUE_U32 }, { "llama.azero", LLMQ_VALUE_U32 },
+    { "llama.ascales", LLMQ_VALUE_U32 }, { "llama.aclip", LLMQ_VALUE_F32 }
+};
+
+#define LLAMA__WHOLE 0xffffffffu /* in place of a layer: a name that is whole */
+
+/* What is looked at from now on, and to blame if that ends with an error: the entry of that name, or "layers.LAYER.NAME". */
+static void llama__blame(llama_model *m, uint32_t layer, const char *name) { m->fault = name, m->fault_layer = layer; }
+
+/* The bits of value i, u32 or f32; *bits stays as it is if there is none and there need not be. */
+static llmq_status llama__read_value(llama_model *m, const llmq_bundle *b, uint32_t i, uint32_t *bits)
+{
+    const void *data;
+    size_t size;
+    llmq_status status = llmq_bundle_value(b, llama__value[i].name, llama__value[i].type, &data, &size);
+    const unsigned char *c = (const unsigned char *)data;
+    uint32_t index;
+    llama__blame(m, LLAMA__WHOLE, llama__value[i].name);
+    if (status == LLMQ_OK) *bits = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
+    if (status != LLMQ_E_NOT_FOUND || i <= LLAMA__CONTEXT) return status;
+    return llmq_bundle_find(b, llama__value[i].name, &index) == LLMQ_OK ? LLMQ_E_CORRUPT : LLMQ_OK; /* it may be of another kind or type */
+}
+
 static uint32_t llama__kv(const llama_model *m) { return m->dim / m->heads * m->kv_heads; }
 
 static llmq_status llama__config(llama_model *m, const llmq_bundle *b)
 {
-    static const char *const name[7] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads", "llama.kv_heads", "llama.vocab",
-                                         "llama.context" };
-    uint32_t value[7], i;
+    uint32_t value[LLAMA__EPSILON + 1], i;
+    llmq_status status;
     memset(m, 0, sizeof *m);
-    for (i = 0; i < 7; i++) {
-        llmq_status status = llmq_bundle_u32(b, name[i], &value[i]);
-        if (status != LLMQ_OK) return status;
-        if (value[i] < 1 || value[i] > 1u << 24) return LLMQ_E_CORRUPT;
+    value[LLAMA__THETA] = 0x461c4000u, value[LLAMA__HALVES] = 0, value[LLAMA__EPSILON] = 0x3727c5acu; /* 10000, 0, 1e-5 */
+    for (i = 0; i <= LLAMA__EPSILON; i++) {
+        if ((status = llama__read_value(m, b, i, &value[i])) != LLMQ_OK) return status;
+        if (i <= LLAMA__CONTEXT && (value[i] < 1 || value[i] > 1u << 24)) return LLMQ_E_CORRUPT;
     }
-    m->dim = value[0], m->hidden = value[1], m->layers = value[2], m->heads = value[3], m->kv_heads = value[4];
-    m->vocab = value[5], m->context = value[6];
-    if (m->dim % m->heads || m->heads % m->kv_heads || m->dim / m->heads % 2 || m->layers > 65536) return LLMQ_E_CORRUPT;
+    m->dim = value[LLAMA__DIM], m->hidden = value[LLAMA__HIDDEN], m->layers = value[LLAMA__LAYERS], m->heads = value[LLAMA__HEADS];
+    m->kv_heads = value[LLAMA__KV_HEADS], m->vocab = value[LLAMA__VOCAB], m->context = value[LLAMA__CONTEXT];
+    m->theta = llama__float(value[LLAMA__THETA]), m->halves = value[LLAMA__HALVES] == 1, m->epsilon = llama__float(value[LLAMA__EPSILON]);
+    llama__blame(m, LLAMA__WHOLE, "llama.layers");
+    if (m->layers > 65536) return LLMQ_E_CORRUPT;
+    llama__blame(m, LLAMA__WHOLE, "llama.heads");
+    if (m->dim % m->heads || m->dim / m->heads % 2) return LLMQ_E_CORRUPT;
+    llama__blame(m, LLAMA__WHOLE, "llama.kv_heads");
+    if (m->heads % m->kv_heads) return LLMQ_E_CORRUPT;
+    llama__blame(m, LLAMA__WHOLE, "llama.rope_theta");
+    if (!(m->theta >= 1.0f && m->theta <= 1e30f)) return LLMQ_E_CORRUPT;
+    llama__blame(m, LLAMA__WHOLE, "llama.rope_halves");
+    if (value[LLAMA__HALVES] > 1) return LLMQ_E_CORRUPT;
+    llama__blame(m, LLAMA__WHOLE, "llama.norm_epsilon");
+    if (!(m->epsilon >= 1e-12f && m->epsilon <= 1.0f)) return LLMQ_E_CORRUPT;
+    m->turn = -llama__log(m->theta);
+    m->biased = llama__any_bias(m, b);
+    llama__blame(m, LLAMA__WHOLE, NULL);
     return LLMQ_OK;
 }
 
@@ -275,6 +395,7 @@ static void llama__place_model(llama_model *m, llama__pool *p)
 {
     m->layer = (llama_layer *)llama__take(p, m->layers, sizeof *m->layer, 1);
     m->norm = (float *)llama__take(p, (size_t)m->layers * 2 + 1, m->dim, sizeof(float));
+    m->bias = m->biased ? (float *)llama__take(p, m->layers, (size_t)m->dim + 2 * (size_t)llama__kv(m), sizeof(float)) : NULL;
 }
 
 size_t llama_model_size(const llmq_bundle *b)
@@ -286,19 +407,6 @@ size_t llama_model_size(const llmq_bundle *b)
     return p.used == SIZE_MAX ? 0 : p.used;
 }
 
-/* "layers.N.what" in name[40] */
-static const char *llama__name(char *name, uint32_t layer, const char *what)
-{
-    char digits[10];
-    size_t n = 7, d = 0;
-    memcpy(name, "layers.", 7);
-    do digits[d++] = (char)('0' + layer % 10); while ((layer /= 10) != 0);
-    while (d) name[n++] = digits[--d];
-    name[n++] = '.';
-    memcpy(name + n, what, strlen(what) + 1);
-    return name;
-}
-
 static llmq_status llama__tensor(const llmq_bundle *b, const char *name, uint32_t rows, uint32_t cols, llmq_tensor *t)
 {
     llmq_status status = llmq_bundle_tensor(b, name, t);
@@ -306,36 +414,66 @@ static llmq_status llama__tensor(const llmq_bundle *b, const char *name, uint32_
     return t->rows == rows && t->cols == cols ? LLMQ_OK : LLMQ_E_CORRUPT;
 }
 
-/* A value that may be absent, and is *value then. */
-static llmq_status llama__option(const llmq_bundle *b, const char *name, uint32_t *value)
+/* Is this the name of a tensor of the model? */
+static int llama__is_tensor(const llama_model *m, const char *name)
 {
-    llmq_status status = llmq_bundle_u32(b, name, value);
-    return status == LLMQ_E_NOT_FOUND ? LLMQ_OK : status;
+    static const char *const whole[3] = { "embed", "classifier", "norm" }, *const norm[2] = { "norm1", "norm2" };
+    uint32_t layer, i;
+    const char *part = llama_layer_part(name, m->layers, &layer);
+    for (i = 0; i < 3 && !part; i++)
+        if (strcmp(name, whole[i]) == 0) return 1;
+    for (i = 0; i < LLAMA_LINEARS && part; i++) {
+        if (strcmp(part, llama_linear_name[i]) == 0) return 1;
+        if (i < 3 && strcmp(part, llama__bias_name[i]) == 0) return 1;
+        if (i < 2 && strcmp(part, norm[i]) == 0) return 1;
+    }
+    return 0;
 }
 
-static llmq_status llama__activation_config(llmq_activation_options *o, const llmq_bundle *b)
+/* What is in the bundle and would change what a model computes, if this code knew it: it must not be passed over. */
+static llmq_status llama__check_entries(llama_model *m, const llmq_bundle *b)
 {
-    uint32_t bits = 8, zero, scales;
-    const void *clip;
-    size_t size;
+    uint32_t i, k;
+    for (i = 0; i < b->count; i++) {
+        llmq_entry e;
+        int known = 1;
+        llmq_status status = llmq_bundle_at(b, i, &e);
+        if (status != LLMQ_OK) return status;
+        if (e.kind == LLMQ_KIND_TENSOR) known = llama__is_tensor(m, e.name);
+        if (e.kind == LLMQ_KIND_VALUE && strncmp(e.name, "llama.", 6) == 0)
+            for (known = 0, k = 0; k < LLAMA__VALUES && !known; k++) known = strcmp(e.name, llama__value[k].name) == 0;
+        llama__blame(m, LLAMA__WHOLE, e.name);
+        if (!known) return LLMQ_E_UNSUPPORTED;
+    }
+    return LLMQ_OK;
+}
+
+static llmq_status llama__activation_config(llama_model *m, const llmq_bundle *b)
+{
+    llmq_activation_options *o = &m->activation;
+    uint32_t bits = 8, zero, scales, clip;
     llmq_status status;
-    if ((status = llama__option(b, "llama.abits", &bits)) != LLMQ_OK) return status;
+    if ((status = llama__read_value(m, b, LLAMA__ABITS, &bits)) != LLMQ_OK) return status;
 #if LLMQ_NO_ACTIVATION_OPTIONS
     o->bits = bits, o->asymmetric = 0, o->scales = LLMQ_SCALES_GROUP, o->clip = 1.0f;
 #else
     *o = llmq_activation_defaults(bits);
 #endif
     zero = (uint32_t)o->asymmetric, scales = (uint32_t)o->scales;
-    if ((status = llama__option(b, "llama.azero", &zero)) != LLMQ_OK) return status;
-    if ((status = llama__option(b, "llama.ascales", &scales)) != LLMQ_OK) return status;
-    if (llmq_bundle_value(b, "llama.aclip", LLMQ_VALUE_F32, &clip, &size) == LLMQ_OK && size == 4) {
-        const unsigned char *c = (const unsigned char *)clip;
-        uint32_t u = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
-        memcpy(&o->clip, &u, 4);
-    }
-    if ((bits != 32 && (bits < 2 || bits > 8)) || zero > 1 || scales > LLMQ_SCALES_BATCH || !(o->clip > 0.0f && o->clip <= 1.0f)) return LLMQ_E_CORRUPT;
+    clip = llama__bits(o->clip);
+    if (bits != 32 && (bits < 2 || bits > 8)) return LLMQ_E_CORRUPT;
+    if (LLMQ_NO_ACTIVATION_OPTIONS && bits != 8 && bits != 32) return LLMQ_E_UNSUPPORTED;
+    if ((status = llama__read_value(m, b, LLAMA__AZERO, &zero)) != LLMQ_OK) return status;
+    if (zero > 1) return LLMQ_E_CORRUPT;
+    if (LLMQ_NO_ACTIVATION_OPTIONS && zero) return LLMQ_E_UNSUPPORTED;
+    if ((status = llama__read_value(m, b, LLAMA__ASCALES, &scales)) != LLMQ_OK) return status;
+    if (scales > LLMQ_SCALES_BATCH) return LLMQ_E_CORRUPT;
+    if (LLMQ_NO_ACTIVATION_OPTIONS && scales) return LLMQ_E_UNSUPPORTED;
+    if ((status = llama__read_value(m, b, LLAMA__ACLIP, &clip)) != LLMQ_OK) return status;
+    o->clip = llama__float(clip);
+    if (!(o->clip > 0.0f && o->clip <= 1.0f)) return LLMQ_E_CORRUPT;
+    if (LLMQ_NO_ACTIVATION_OPTIONS && o->clip < 1.0f) return LLMQ_E_UNSUPPORTED;
     o->bits = bits, o->asymmetric = (int)zero, o->scales = (int)scales;
-    if (LLMQ_NO_ACTIVATION_OPTIONS && ((bits != 8 && bits != 32) || zero || scales || o->clip < 1.0f)) return LLMQ_E_UNSUPPORTED;
     return LLMQ_OK;
 }
 
@@ -376,18 +514,44 @@ static llmq_status llama__read_norm(const llama_model *m, uint32_t l, int second
     return status != LLMQ_OK || !weight ? status : llmq_tensor_decode(&t, 0, weight, NULL, 0);
 }
 
+/* Numbers of the bias of wq, wk or wv (i = 0, 1, 2). */
+static uint32_t llama__bias_size(const llama_model *m, uint32_t i) { return i == 0 ? m->dim : llama__kv(m); }
+
+/* That bias of layer l. LLMQ_E_NOT_FOUND: it has none. */
+static llmq_status llama__read_bias(const llama_model *m, uint32_t l, uint32_t i, float *bias)
+{
+    char name[40];
+    llmq_tensor t;
+    llmq_status status = llama__tensor(&m->bundle, llama__name(name, l, llama__bias_name[i]), 1, llama__bias_size(m, i), &t);
+    if (status == LLMQ_OK && t.transform.count != 0) status = LLMQ_E_CORRUPT;
+    return status != LLMQ_OK || !bias ? status : llmq_tensor_decode(&t, 0, bias, NULL, 0);
+}
+
 /* Everything of a layer, which is checked even where nothing is kept of it. */
-static llmq_status llama__read_layer(const llama_model *m, uint32_t l)
+static llmq_status llama__read_layer(llama_model *m, uint32_t l)
 {
     llama_layer *y = m->layer ? &m->layer[l] : NULL;
+    float *bias = m->bias ? m->bias + (size_t)l * ((size_t)m->dim + 2 * (size_t)llama__kv(m)) : NULL;
     llmq_tensor t;
     llmq_status status;
     uint32_t i;
     if (y) y->norm1 = m->norm + (size_t)(2 * l + 1) * m->dim, y->norm2 = y->norm1 + m->dim;
+    llama__blame(m, l, "norm1");
     if ((status = llama__read_norm(m, l, 0, y ? y->norm1 : NULL)) != LLMQ_OK) return status;
+    llama__blame(m, l, "norm2");
     if ((status = llama__read_norm(m, l, 1, y ? y->norm2 : NULL)) != LLMQ_OK) return status;
-    for (i = 0; i < LLAMA_LINEARS && status == LLMQ_OK; i++) status = llama__find(m, l, i, y ? &y->linear[i] : &t);
-    return status;
+    for (i = 0; i < LLAMA_LINEARS; i++) {
+        llama__blame(m, l, llama_linear_name[i]);
+        if ((status = llama__find(m, l, i, y ? &y->linear[i] : &t)) != LLMQ_OK) return status;
+    }
+    for (i = 0; i < 3; i++) {
+        llama__blame(m, l, llama__bias_name[i]);
+        status = m->biased ? llama__read_bias(m, l, i, bias) : LLMQ_E_NOT_FOUND;
+        if (status != LLMQ_OK && status != LLMQ_E_NOT_FOUND) return status;
+        if (y) y->bias[i] = status == LLMQ_OK ? bias : NULL;
+        if (bias) bias += llama__bias_size(m, i);
+    }
+    return LLMQ_OK;
 }
 
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size)
@@ -396,7 +560,9 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
     llmq_status status = llama__config(m, b);
     size_t need = mem ? llama_model_size(b) : 0;
     uint32_t l;
+    if (status == LLMQ_OK) status = llama__check_entries(m, b);
     if (status != LLMQ_OK) return status;
+    llama__blame(m, LLAMA__WHOLE, NULL);
     if (mem && need == 0) return LLMQ_E_LIMIT;
     if (llama__misaligned(mem)) return LLMQ_E_ARG;
     if (mem ? size < need : size != 0) return LLMQ_E_WORKSPACE;
@@ -404,17 +570,30 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
     p.mem = (unsigned char *)mem;
     p.used = 0;
     if (mem) llama__place_model(m, &p);
+    llama__blame(m, LLAMA__WHOLE, "embed");
     if ((status = llama__tensor(b, "embed", m->vocab, m->dim, &m->embed)) != LLMQ_OK) return status;
+    llama__blame(m, LLAMA__WHOLE, "classifier");
     status = llama__tensor(b, "classifier", m->vocab, m->dim, &m->classifier);
     if (status == LLMQ_E_NOT_FOUND) m->classifier = m->embed;
     else if (status != LLMQ_OK) return status;
-    if ((status = llama__activation_config(&m->activation, b)) != LLMQ_OK) return status;
+    if ((status = llama__activation_config(m, b)) != LLMQ_OK) return status;
+    llama__blame(m, LLAMA__WHOLE, NULL);
     if ((status = llama_cache_bits(&m->cache, 32)) == LLMQ_E_NOT_FOUND) status = LLMQ_OK; /* f32 was left out: the caller chooses another */
     if (status != LLMQ_OK) return status;
+    llama__blame(m, LLAMA__WHOLE, "norm");
     if ((status = llama__read_norm(m, m->layers, 0, m->norm)) != LLMQ_OK) return status;
     for (l = 0; l < m->layers; l++)
         if ((status = llama__read_layer(m, l)) != LLMQ_OK) return status;
+    llama__blame(m, LLAMA__WHOLE, NULL);
     return LLMQ_OK;
+}
+
+const char *llama_model_fault(const llama_model *m, char name[256])
+{
+    name[0] = 0;
+    if (m->fault && m->fault_layer != LLAMA__WHOLE) (void)llama__name(name, m->fault_layer, m->fault);
+    else if (m->fault) memcpy(name, m->fault, strlen(m->fault) + 1); /* of a bundle: at most 255 bytes */
+    return name;
 }
 
 static size_t llama__max(size_t a, size_t b) { return a > b ? a : b; }
@@ -447,7 +626,7 @@ static llmq_status llama__needs(const llama_model *m, const llama_state *s, uint
     *activations = need ? need : SIZE_MAX;
     *activations = llama__max(*activations, llama__activation(&s->key));
     *work = llama__max(llmq_transform_work_size(&m->embed.transform, m->dim), llama__max(key, value));
-    if (!m->layer) *work = llama__max(*work, m->dim * sizeof(float)); /* weights of a norm */
+    if (!m->layer) *work = llama__max(*work, m->dim * sizeof(float)); /* weights of a norm, or a bias */
     for (l = 0; l < m->layers; l++)
         for (i = 0; i < LLAMA_LINEARS; i++) {
             if ((status = llama__matrix(m, l, i, &room, &t)) != LLMQ_OK) return status;
@@ -516,13 +695,13 @@ llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batc
 
 /* ---- forward ---------------------------------------------------------------------------------------------------------- */
 
-static void llama__rmsnorm(float *out, const float *x, const float *weight, uint32_t n)
+static void llama__rmsnorm(float *out, const float *x, const float *weight, uint32_t n, float epsilon)
 {
     LLAMA__EXACT
     float sum = 0.0f;
     uint32_t i;
     for (i = 0; i < n; i++) sum += x[i] * x[i];
-    sum = llama__inverse_sqrt(sum / (float)n + 1e-5f);
+    sum = llama__inverse_sqrt(sum / (float)n + epsilon);
     for (i = 0; i < n; i++) out[i] = weight[i] * (sum * x[i]);
 }
 
@@ -536,7 +715,7 @@ static llmq_status llama__normalise(const llama_model *m, llama_state *s, uint32
         if (status != LLMQ_OK) return status;
         weight = (const float *)(const void *)s->work;
     }
-    for (i = 0; i < count; i++) llama__rmsnorm(s->normed + (size_t)i * m->dim, s->x + (size_t)i * m->dim, weight, m->dim);
+    for (i = 0; i < count; i++) llama__rmsnorm(s->normed + (size_t)i * m->dim, s->x + (size_t)i * m->dim, weight, m->dim, m->epsilon);
     return LLMQ_OK;
 }
 
@@ -586,6 +765,22 @@ static llmq_status llama__product(const llama_model *m, llama_state *s, uint32_t
     return status != LLMQ_OK ? status : llama__linear(m, s, t, 0, t->rows, x, count, prepared, y, t->rows);
 }
 
+/* y[count] += the bias of wq, wk or wv of layer l. */
+static llmq_status llama__add_bias(const llama_model *m, llama_state *s, uint32_t l, uint32_t which, uint32_t count, float *y)
+{
+    const uint32_t n = llama__bias_size(m, which);
+    const float *bias = m->layer ? m->layer[l].bias[which] : (const float *)(const void *)s->work;
+    uint32_t i, k;
+    if (!m->biased || !bias) return LLMQ_OK;
+    if (!m->layer) {
+        llmq_status status = llama__read_bias(m, l, which, (float *)(void *)s->work);
+        if (status != LLMQ_OK) return status == LLMQ_E_NOT_FOUND ? LLMQ_OK : status;
+    }
+    for (i = 0; i < count; i++)
+        for (k = 0; k < n; k++) y[(size_t)i * n + k] += bias[k];
+    return LLMQ_OK;
+}
+
 /* RoPE at `count` positions from `position` on. */
 static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t position, uint32_t count)
 {
@@ -593,7 +788,7 @@ static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t positi
     if (s->turned >= count && s->turned_at == position) return;
     for (i = 0; i < count; i++)
         for (k = 0; k < half; k++) {
-            llama__turn turn = llama__turn_of(position + i, k, half);
+            llama__turn turn = llama__turn_of(position + i, k, half, m->turn);
             s->cosine[(size_t)i * half + k] = turn.c;
             s->sine[(size_t)i * half + k] = turn.s;
         }
@@ -601,17 +796,18 @@ static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t positi
     s->turned_at = position;
 }
 
-/* RoPE on adjacent pairs of each head: of token i of the call. */
+/* RoPE on pairs of each head, which are neighbours or half a head apart: of token i of the call. */
 static void llama__rotate(const llama_model *m, const llama_state *s, float *v, uint32_t n, uint32_t i)
 {
-    uint32_t half = m->dim / m->heads / 2, k;
+    uint32_t half = m->dim / m->heads / 2, k, apart = m->halves ? half : 1;
     for (k = 0; k < n / 2; k++) {
         size_t at = (size_t)i * half + k % half;
+        float *pair = v + (m->halves ? k / half * 2 * half + k % half : 2 * k);
         llama__turn from, by;
-        from.c = v[2 * k], from.s = v[2 * k + 1];
+        from.c = pair[0], from.s = pair[apart];
         by.c = s->cosine[at], by.s = s->sine[at];
         from = llama__turn_on(from, by);
-        v[2 * k] = from.c, v[2 * k + 1] = from.s;
+        pair[0] = from.c, pair[apart] = from.s;
     }
 }
 
@@ -679,6 +875,9 @@ static llmq_status llama__attention(const llama_model *m, llama_state *s, uint32
     if ((status = llama__product(m, s, l, LLAMA_WQ, s->normed, count, &prepared, s->q)) != LLMQ_OK) return status;
     if ((status = llama__product(m, s, l, LLAMA_WK, s->normed, count, &prepared, s->keys)) != LLMQ_OK) return status;
     if ((status = llama__product(m, s, l, LLAMA_WV, s->normed, count, &prepared, s->values)) != LLMQ_OK) return status;
+    if ((status = llama__add_bias(m, s, l, 0, count, s->q)) != LLMQ_OK) return status;
+    if ((status = llama__add_bias(m, s, l, 1, count, s->keys)) != LLMQ_OK) return status;
+    if ((status = llama__add_bias(m, s, l, 2, count, s->values)) != LLMQ_OK) return status;
     llama__turn_to(m, s, position, count);
     for (i = 0; i < count; i++) {
         llama__rotate(m, s, s->q + (size_t)i * m->dim, m->dim, i);

@@ -82,7 +82,7 @@ static llmq_attention sense__attention(const llama_model *m, uint32_t tokens)
     a.head = m->dim / m->heads;
     a.queries = m->heads / m->kv_heads;
     a.causal = 1;
-    a.rope = LLMQ_ROPE_PAIRS;
+    a.rope = m->halves ? LLMQ_ROPE_HALVES : LLMQ_ROPE_PAIRS;
     return a;
 }
 

@@ -206,6 +206,29 @@ static const char *use_refused(const uint8_t *bytes, size_t size, llmq_status st
     return memcmp(&b, &before, sizeof b) ? "a refused bundle has changed the view" : NULL;
 }
 
+/* What a reader says can be written again, unless it has entries of unknown kinds or scales that verify refuses; and read again. */
+static const char *use_written(const llmq_bundle *b, int bad)
+{
+    const char *broken = NULL;
+    llmq_entry *e = (llmq_entry *)calloc(b->count + (size_t)1, sizeof *e);
+    llmq_bundle again;
+    uint8_t *out;
+    uint32_t i, known = 0;
+    size_t size;
+    if (!e) exit(2);
+    for (i = 0; i < b->count; i++)
+        if (llmq_bundle_at(b, i, &e[i]) == LLMQ_OK) known += e[i].kind >= LLMQ_KIND_TENSOR && e[i].kind <= LLMQ_KIND_VALUE;
+    size = llmq_bundle_size(e, b->count);
+    out = (uint8_t *)use_memory(size);
+    if (llmq_bundle_write_memory(e, b->count, out, size) != (bad || known < b->count ? LLMQ_E_ARG : LLMQ_OK))
+        broken = "reader and writer do not agree on what is right";
+    else if (!bad && known == b->count && llmq_bundle_open(&again, out, size, NULL) != LLMQ_OK)
+        broken = "what was written does not open";
+    free(out);
+    free(e);
+    return broken;
+}
+
 static const char *use_bundle(const uint8_t *bytes, size_t size, use_result *u)
 {
     const char *broken = NULL;
@@ -226,6 +249,7 @@ static const char *use_bundle(const uint8_t *bytes, size_t size, use_result *u)
         return "llmq_error does not say what verify found";
     if (llmq_bundle_verify(&b, NULL) != u->verified) return "the status of verify depends on the error argument";
     for (i = 0; i < b.count && !broken; i++) broken = use_entry(&b, i, &bad, u);
+    if (!broken) broken = use_written(&b, bad);
     if (!broken && bad && u->verified == LLMQ_OK) broken = "llmq_bundle_verify does not see a bad scale";
     if (!broken && !bad && u->verified == LLMQ_E_CORRUPT) broken = "llmq_bundle_verify sees a bad scale where none is";
     return broken;

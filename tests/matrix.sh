@@ -21,6 +21,12 @@ for job in m3:golden m4:golden m4:core m4:kernels m7:kernels m33:kernels m55:gol
     echo "examples/mcu/board.sh run $board -DKERNELS_SMALL=1 tests/$t.c | tail -1 | sed 's/^/$board /' || echo '$board $t: 0 passed, 1 failed'"
 done >> "$out/jobs"
 echo "tests/mcu.sh 2> /dev/null | tail -1 | sed 's/^/all boards /'" >> "$out/jobs" # says itself what it skips
+# The tool on Windows.
+if command -v x86_64-w64-mingw32-g++ > /dev/null && command -v wine > /dev/null; then
+    echo "tests/windows.sh 2> /dev/null | tail -1"
+else
+    echo "skipped: windows, x86_64-w64-mingw32-g++ or wine is not installed"
+fi >> "$out/jobs"
 # RISC-V with vectors: one binary on registers of several lengths. What is agnostic (lanes behind a vector, or masked) becomes ones.
 cc="clang-19 --target=riscv64-linux-gnu -march=rv64gcv" run=qemu-riscv64
 if command -v clang-19 > /dev/null && command -v "$run" > /dev/null && command -v riscv64-linux-gnu-gcc > /dev/null; then

@@ -928,6 +928,10 @@ static void test_payload_lies(void)
         { "unit 0", PAYLOAD(BOOK, 8), 4, 0, LLMQ_E_CORRUPT },
         { "unit -1", PAYLOAD(BOOK, 8), 4, 0xbf800000u, LLMQ_E_CORRUPT },
         { "unit NaN", PAYLOAD(BOOK, 8), 4, 0x7fc00000u, LLMQ_E_CORRUPT },
+        { "unit 2^101", PAYLOAD(BOOK, 8), 4, 0x72000000u, LLMQ_E_CORRUPT },
+        { "unit 2^100", PAYLOAD(BOOK, 8), 4, 0x71800000u, LLMQ_OK },
+        { "unit 2^-100", PAYLOAD(BOOK, 8), 4, 0x0d800000u, LLMQ_OK },
+        { "unit 2^-101", PAYLOAD(BOOK, 8), 4, 0x0d000000u, LLMQ_E_CORRUPT },
         { "a grid of 11 bytes", ENTRY(BOOK, 24), 8, 11, LLMQ_E_CORRUPT },
         { "a grid without its last byte", ENTRY(BOOK, 24), 8, 43, LLMQ_E_CORRUPT },
         { "value type 4", ENTRY(V_BYTES, 12), 4, 4, LLMQ_E_CORRUPT },
@@ -1054,7 +1058,103 @@ static void test_one_name(void)
     CHECK_EQ(try_fixed(out, 383).opened, LLMQ_E_CORRUPT);
 }
 
+/* ---- transforms with data ---- */
+
+/* A bundle of an f32 tensor "w" of 4 columns and its transform "t": d, a permutation, one rotation by a quarter turn for both runs of 2. */
+#define DATA_SIZE (64 + 2 * 64 + 64 + 128 + 64)
+#define STEPS_AT (64u + 2 * 64 + 64)         /* the transform's payload, of 4 + 3 * 8 + 16 + 8 + 16 bytes */
+#define STEPS_SIZE 68u
+
+static void bundle_with_data(uint8_t *out)
+{
+    static const float d[4] = { 0.5f, 1.0f, 2.0f, 4.0f }, turn[4] = { 0.0f, 1.0f, -1.0f, 0.0f }, w[4] = { 1.0f, 2.0f, 3.0f, 4.0f };
+    static const uint8_t order[4] = { 3, 0, 2, 1 };
+    static const uint32_t kinds[3] = { LLMQ_STEP_SMOOTH, LLMQ_STEP_PERMUTE, LLMQ_STEP_ROTATE };
+    uint8_t steps[STEPS_SIZE], rows[16];
+    llmq_entry e[2];
+    uint32_t i;
+    memset(steps, 0, sizeof steps);
+    memset(e, 0, sizeof e);
+    put(steps, 4, 3);
+    for (i = 0; i < 3; i++) put(steps + 4 + 8 * i, 2, kinds[i]), put(steps + 6 + 8 * i, 2, i == 2 ? 2 : 0), put(steps + 8 + 8 * i, 4, i == 2 ? 1 : 4);
+    for (i = 0; i < 4; i++) {
+        put(steps + 28 + 4 * i, 4, bits_of(d[i])), put(steps + 44 + 2 * i, 2, order[i]), put(steps + 52 + 4 * i, 4, bits_of(turn[i]));
+        put(rows + 4 * i, 4, bits_of(w[i]));
+    }
+    e[0].name = "t", e[0].kind = LLMQ_KIND_TRANSFORM, e[0].data = steps, e[0].size = sizeof steps;
+    e[1].name = "w", e[1].kind = LLMQ_KIND_TENSOR, e[1].data = rows, e[1].size = sizeof rows, e[1].rows = 1, e[1].cols = 4, e[1].transform = "t";
+    CHECK_EQ(llmq_format_find(&e[1].format, "f32", 0), LLMQ_OK);
+    CHECK_EQ((long)llmq_bundle_size(e, 2), DATA_SIZE);
+    CHECK_EQ(llmq_bundle_write_memory(e, 2, out, DATA_SIZE), LLMQ_OK);
+}
+
+static void test_transform_data(void)
+{
+    static const lie list[] = {
+        { "as it is", 12, 4, 0, LLMQ_OK },
+        { "d of 0", STEPS_AT + 28, 4, 0, LLMQ_E_CORRUPT },
+        { "d that is subnormal", STEPS_AT + 32, 4, 0x007fffffu, LLMQ_E_CORRUPT },
+        { "the least d", STEPS_AT + 32, 4, 0x00800000u, LLMQ_OK },
+        { "d of -1", STEPS_AT + 36, 4, 0xbf800000u, LLMQ_E_CORRUPT },
+        { "d that is infinite", STEPS_AT + 40, 4, 0x7f800000u, LLMQ_E_CORRUPT },
+        { "a permutation with a number twice", STEPS_AT + 44, 2, 0, LLMQ_E_CORRUPT },
+        { "a permutation with a number too large", STEPS_AT + 44, 2, 4, LLMQ_E_CORRUPT },
+        { "a rotation whose row has length 2", STEPS_AT + 56, 4, 0x40000000u, LLMQ_E_CORRUPT },
+        { "a rotation whose row has length 0", STEPS_AT + 60, 4, 0, LLMQ_E_CORRUPT },
+        { "a rotation with a NaN", STEPS_AT + 64, 4, 0x7fc00000u, LLMQ_E_CORRUPT },
+        { "a rotation with an infinity", STEPS_AT + 64, 4, 0xff800000u, LLMQ_E_CORRUPT },
+        { "data of one more d", STEPS_AT + 8, 4, 5, LLMQ_E_CORRUPT },
+        { "data of one d less", STEPS_AT + 8, 4, 3, LLMQ_E_CORRUPT },
+        { "data larger than a bundle can be", STEPS_AT + 8, 4, LLMQ_MAX_COLS, LLMQ_E_CORRUPT },
+        { "more d than columns can be", STEPS_AT + 8, 4, LLMQ_MAX_COLS + 1, LLMQ_E_CORRUPT },
+        { "no d at all", STEPS_AT + 8, 4, 0, LLMQ_E_CORRUPT },
+        { "a block for d", STEPS_AT + 6, 2, 1, LLMQ_E_CORRUPT },
+        { "a block for a permutation", STEPS_AT + 14, 2, 1, LLMQ_E_CORRUPT },
+        { "a permutation of 65537", STEPS_AT + 16, 4, 65537, LLMQ_E_CORRUPT },
+        { "a rotation of 1", STEPS_AT + 22, 2, 1, LLMQ_E_CORRUPT },
+        { "a rotation of 3", STEPS_AT + 22, 2, 3, LLMQ_E_CORRUPT },
+        { "a rotation of 512", STEPS_AT + 22, 2, 512, LLMQ_E_CORRUPT },
+        { "a rotation of 4", STEPS_AT + 22, 2, 4, LLMQ_E_CORRUPT },
+        { "a matrix more", STEPS_AT + 24, 4, 2, LLMQ_E_CORRUPT },
+        { "a byte less", 64 + 24, 8, STEPS_SIZE - 1, LLMQ_E_CORRUPT },
+        { "a byte more", 64 + 24, 8, STEPS_SIZE + 1, LLMQ_E_CORRUPT },
+    };
+    uint8_t bundle[DATA_SIZE], copy[DATA_SIZE];
+    llmq_bundle b;
+    llmq_tensor t;
+    float out[4], work[4];
+    uint32_t i;
+    bundle_with_data(bundle);
+    for (i = 0; i < sizeof list / sizeof *list; i++) {
+        check_at("transform with data: %s", list[i].what);
+        memcpy(copy, bundle, sizeof copy);
+        put(copy + list[i].at, list[i].width, list[i].value);
+        CHECK_EQ(try_fixed(copy, sizeof copy).opened, list[i].expected);
+    }
+    check_at("a tensor of 3 columns with a transform of 4");
+    memcpy(copy, bundle, sizeof copy);
+    put(copy + 128 + 36, 4, 3), put(copy + 128 + 24, 8, 12);
+    CHECK_EQ(try_fixed(copy, sizeof copy).opened, LLMQ_E_CORRUPT);
+    check_at("a tensor with a transform with data"); /* T^T (1 2 3 4): turned back (2 -1 4 -3), put back, over d */
+    if (!CHECK_EQ(llmq_bundle_open(&b, bundle, sizeof bundle, NULL), LLMQ_OK)) return;
+    if (!CHECK_EQ(llmq_bundle_tensor(&b, "w", &t), LLMQ_OK)) return;
+    CHECK(t.transform.count == 3 && t.transform.data == bundle + STEPS_AT + 28);
+    CHECK_EQ(llmq_tensor_decode(&t, 0, out, work, sizeof work), LLMQ_OK);
+    CHECK(out[3] * 4.0f == 2.0f && out[0] * 0.5f == -1.0f && out[2] * 2.0f == 4.0f && out[1] == -3.0f);
+    check_at("%s", "");
+}
+
 /* ---- payloads of any bits ---- */
+
+/* Are the points of the golden bundle's grid in the order of their first coordinates? */
+static int grid_sorted(const uint8_t *bundle)
+{
+    uint32_t k;
+    const uint8_t *points = bundle + PAYLOAD(BOOK, 12);
+    for (k = 1; k < GOLDEN_GRID_N; k++)
+        if ((points[k * GOLDEN_GRID_P] ^ 128) < (points[(k - 1) * GOLDEN_GRID_P] ^ 128)) return 0;
+    return 1;
+}
 
 static void test_random_payloads(void)
 {
@@ -1070,6 +1170,9 @@ static void test_random_payloads(void)
             for (k = 0; k < g->size; k++) copy[g->offset + k] = (uint8_t)(round == 0 ? 255 : round == 1 ? 0 : check_below(256));
         }
         for (k = 0; k < sizeof golden_points; k++) copy[PAYLOAD(BOOK, 12) + k] = (uint8_t)check_below(256);
+        if (round > 2) CHECK_EQ(try_fixed(copy, GOLDEN_SIZE).opened, grid_sorted(copy) ? LLMQ_OK : LLMQ_E_CORRUPT);
+        for (k = 0; k < GOLDEN_GRID_N; k++) /* ascending in the first coordinate */
+            copy[PAYLOAD(BOOK, 12) + k * GOLDEN_GRID_P] = (uint8_t)((256 * k + check_below(256)) / GOLDEN_GRID_N - 128);
         CHECK_EQ(try_fixed(copy, GOLDEN_SIZE).opened, LLMQ_OK);
     }
     check_at("%s", "");
@@ -1151,6 +1254,7 @@ int main(void)
     test_longer_lies();
     test_extremes();
     test_one_name();
+    test_transform_data();
     test_random_payloads();
     test_bad_scales();
     test_nan_scale();

@@ -770,8 +770,8 @@ static void encode_rows(const llmq_tensor *t, uint32_t r0, uint32_t r1, const fl
     void *work = take(size);
     memset(&o, 0, sizeof o);
     o.effort = effort;
-    if (f) CHECK_EQ(llmq_feedback_encode(t, data_of(t), r0, r1, w, t->cols, f, &o, work, size, NULL), LLMQ_OK);
-    else CHECK_EQ(llmq_encode(t, data_of(t), r0, r1, w, t->cols, &o, work, size, NULL), LLMQ_OK);
+    if (f) CHECK_EQ(llmq_feedback_encode(t, data_of(t), r0, r1, w + (size_t)r0 * t->cols, t->cols, f, &o, work, size, NULL, NULL), LLMQ_OK);
+    else CHECK_EQ(llmq_encode(t, data_of(t), r0, r1, w + (size_t)r0 * t->cols, t->cols, &o, work, size, NULL), LLMQ_OK);
     give(work, size);
 }
 
@@ -1053,7 +1053,7 @@ static void test_raw(void)
         CHECK(memcmp(t.data, plain.data, bytes_of(&t)) == 0);
         memset(data_of(&t), 0xee, bytes_of(&t));
         w[3 * 44 + 2] = float_of(0x7fc00000u);
-        CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 0, 5, w, 44, &f, NULL, work, llmq_feedback_work_size(&t), NULL), LLMQ_E_NOT_FINITE);
+        CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 0, 5, w, 44, &f, NULL, work, llmq_feedback_work_size(&t), NULL, NULL), LLMQ_E_NOT_FINITE);
         for (i = 0; i < bytes_of(&t); i++) untouched &= t.data[i] == 0xee;
         CHECK(untouched);
         give(work, llmq_feedback_work_size(&t)), give(w, 220 * sizeof(float));
@@ -1086,17 +1086,17 @@ static void test_progress(void)
     memset(&o, 0, sizeof o);
     memset(&c, 0, sizeof c);
     o.progress = count_calls, o.context = &c;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w, 64, &f, &o, work, size, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w + 5 * 64, 64, &f, &o, work, size, NULL, NULL), LLMQ_OK);
     CHECK(c.count == 3 && c.done[0] == 16 && c.done[1] == 32 && c.done[2] == 40 && c.total == 40);
     memset(data_of(&t), 0xee, bytes_of(&t));
     c.count = 0, c.stop_at = 2;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w, 64, &f, &o, work, size, NULL), LLMQ_E_STOPPED);
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w + 5 * 64, 64, &f, &o, work, size, NULL, NULL), LLMQ_E_STOPPED);
     CHECK_EQ(c.count, 2);
     for (i = 0; i < bytes_of(&t); i++)
         if (i / t.row_size < 5 || i / t.row_size >= 37) untouched &= t.data[i] == 0xee;
     CHECK(untouched && t.data[36 * t.row_size] != 0xee);
     c.count = 0, c.stop_at = 1;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 7, 7, w, 64, &f, &o, work, size, NULL), LLMQ_OK); /* no rows, no calls */
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 7, 7, w + 7 * 64, 64, &f, &o, work, size, NULL, NULL), LLMQ_OK); /* no rows, no calls */
     CHECK_EQ(c.count, 0);
     give(work, size), give(w, 45 * 64 * sizeof(float));
     free_feedback(mem, &h);
@@ -1119,7 +1119,7 @@ static void test_encode_errors(void)
     int untouched = 1;
     memset(&o, 0, sizeof o);
     memset(data, 0xee, bytes_of(&t));
-#define ENCODE(t, data, r0, r1, w, stride, f, o, work, size) llmq_feedback_encode(t, data, r0, r1, w, stride, f, o, work, size, NULL)
+#define ENCODE(t, data, r0, r1, w, stride, f, o, work, size) llmq_feedback_encode(t, data, r0, r1, w, stride, f, o, work, size, NULL, NULL)
     CHECK_EQ(ENCODE(NULL, data, 0, 4, w, 70, &f, NULL, work, size), LLMQ_E_ARG);
     CHECK_EQ(ENCODE(&t, NULL, 0, 4, w, 70, &f, NULL, work, size), LLMQ_E_ARG);
     CHECK_EQ(ENCODE(&t, data + 1, 0, 4, w, 70, &f, NULL, work, size), LLMQ_E_ARG);
@@ -1144,7 +1144,7 @@ static void test_encode_errors(void)
         float old = w[2 * 70 + 33];
         w[2 * 70 + 33] = float_of(i == 0 ? 0x7fc00000u : i == 1 ? 0x7f800000u : 0xff800000u);
         memset(&e, 0, sizeof e);
-        CHECK_EQ(llmq_feedback_encode(&t, data, 0, 4, w, 70, &f, NULL, work, size, &e), LLMQ_E_NOT_FINITE);
+        CHECK_EQ(llmq_feedback_encode(&t, data, 0, 4, w, 70, &f, NULL, work, size, NULL, &e), LLMQ_E_NOT_FINITE);
         CHECK(e.status == LLMQ_E_NOT_FINITE && e.row == 2 && e.col == 33);
         w[2 * 70 + 33] = old;
     }
@@ -1200,7 +1200,7 @@ static void test_stride(void)
     for (i = 0; i < 20; i++) memcpy(wide + 57 * i, w + 50 * i, 50 * sizeof(float));
     encode(&t, w, &f, 0, 0);
     memset(data_of(&other), 0xee, bytes_of(&other));
-    CHECK_EQ(llmq_feedback_encode(&other, data_of(&other), 3, 18, wide, 57, &f, NULL, work, size, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_feedback_encode(&other, data_of(&other), 3, 18, wide + 3 * 57, 57, &f, NULL, work, size, NULL, NULL), LLMQ_OK);
     CHECK(memcmp(t.data + 3 * t.row_size, other.data + 3 * t.row_size, 15 * t.row_size) == 0);
     for (i = 0; i < bytes_of(&t); i++)
         if (i / t.row_size < 3 || i / t.row_size >= 18) untouched &= other.data[i] == 0xee;

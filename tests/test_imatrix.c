@@ -410,7 +410,8 @@ static void test_names(void)
 {
     static const char *const none[] = { "", "blk.", "blk..attn_q.weight", "blk.1.attn_q.weights", "blk.1x.attn_q.weight",
                                         "blk.12345678901.attn_q.weight", "blk.1.wq", ".attn_q.weight", "output.weight1", "output",
-                                        "1output.weight" };
+                                        "1output.weight", "blk.01.attn_q.weight", "layers.00.wq", "blk.4294967296.attn_q.weight",
+                                        "layers.9999999999.wq", "blk.+1.attn_q.weight", "layers.-1.wq" };
     char out[64] = "?";
     size_t i;
     check_name("blk.0.attn_q.weight", "layers.0.wq");

@@ -14,12 +14,13 @@ static const char *const config_name[7] = { "llama.dim", "llama.hidden", "llama.
 
 /* ---- a model of random weights, and its bundle ------------------------------------------------------------------------ */
 
-enum { NORM1, NORM2, WQ, WK, WV, WO, W1, W2, W3, PARTS };
+enum { NORM1, NORM2, WQ, WK, WV, WO, W1, W2, W3, BQ, BK, BV, PARTS };
+#define USUAL BQ /* parts that every model has: biases are optional */
 static const struct { const char *name; uint32_t rows, cols; } part[PARTS] = {
     { "norm1", 1, DIM }, { "norm2", 1, DIM }, { "wq", DIM, DIM }, { "wk", KV, DIM }, { "wv", KV, DIM }, { "wo", DIM, DIM },
-    { "w1", HIDDEN, DIM }, { "w2", DIM, HIDDEN }, { "w3", HIDDEN, DIM }
+    { "w1", HIDDEN, DIM }, { "w2", DIM, HIDDEN }, { "w3", HIDDEN, DIM }, { "bq", 1, DIM }, { "bk", 1, KV }, { "bv", 1, KV }
 };
-#define ENTRIES (7 + 3 + LAYERS * PARTS + 1)
+#define ENTRIES (7 + 3 + LAYERS * PARTS + 6)
 #define MOST ((HIDDEN + 1) * (DIM + 1)) /* with room for a row or column too many */
 static float weight[LAYERS][PARTS][MOST], embed[MOST], classifier[MOST], norm[MOST];
 static unsigned char value[ENTRIES][4], stored[ENTRIES][MOST * 4], bundle_bytes[600000];
@@ -41,6 +42,10 @@ static struct {
     const char *value;                       /* of the configuration, or one more, of so many bits */
     uint32_t type, bits;
     int classifier;                          /* 1: there is one */
+    int biases[LAYERS][3];                   /* 1: there is this one, of q, k, v */
+    float theta, epsilon;                    /* 0: the model does not say it */
+    int halves;                              /* -1: it says 0 */
+    const char *more;                        /* one more tensor, of 1 x DIM numbers */
 } change;
 
 static int is(const char *name, const char *changed) { return changed && strcmp(name, changed) == 0; }
@@ -89,9 +94,19 @@ static void make_bundle(llmq_bundle *b, const char *format)
     for (l = 0; l < LAYERS; l++)
         for (i = 0; i < PARTS; i++) {
             snprintf(names[n], sizeof names[n], "layers.%u.%s", (unsigned)l, part[i].name);
-            if (is(names[n], change.missing)) continue;
+            if (is(names[n], change.missing) || (i >= BQ && !change.biases[l][i - BQ])) continue;
             add_tensor(e, &n, names[n], weight[l][i], part[i].rows, part[i].cols, format);
         }
+    if (change.more) add_tensor(e, &n, change.more, norm, 1, DIM, format);
+    for (i = 0; i < 3; i++) {
+        static const char *const name[3] = { "llama.rope_theta", "llama.norm_epsilon", "llama.rope_halves" };
+        const float number = i == 0 ? change.theta : change.epsilon;
+        if (i < 2 ? bits_of(number) == 0 : change.halves == 0) continue;
+        memset(&e[n], 0, sizeof e[n]);
+        e[n].name = name[i], e[n].kind = LLMQ_KIND_VALUE, e[n].type = i < 2 ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32, e[n].data = value[n], e[n].size = 4;
+        put_u32(value[n], i < 2 ? bits_of(number) : change.halves == 1);
+        n++;
+    }
     if (change.turned) {
         static unsigned char turn[12 + 2 * DIM], order[2 * DIM];
         llmq_transform t = llmq_transform_hadamard(1, 8); /* in place of which comes a permutation, which needs memory */
@@ -116,7 +131,7 @@ static void make_model(void)
     fill_random(classifier, VOCAB * DIM, 4, 1.0f);
     fill_random(norm, DIM, 2, 2.0f);
     for (l = 0; l < LAYERS; l++)
-        for (i = 0; i < PARTS; i++) fill_random(weight[l][i], (size_t)part[i].rows * part[i].cols, 10 + l * PARTS + i, part[i].rows == 1 ? 2.0f : 0.25f);
+        for (i = 0; i < PARTS; i++) fill_random(weight[l][i], (size_t)part[i].rows * part[i].cols, 10 + l * USUAL + i + (i >= BQ ? 1000 : 0), part[i].rows == 1 ? 2.0f : 0.25f);
     for (i = 0; i < TOKENS; i++) tokens[i] = llmq_random(3, i) % VOCAB;
 }
 
@@ -129,7 +144,7 @@ static void ref_norm(double *out, const double *x, const float *w)
     double sum = 0;
     int i;
     for (i = 0; i < DIM; i++) sum += x[i] * x[i];
-    for (i = 0; i < DIM; i++) out[i] = x[i] * (double)w[i] / sqrt(sum / DIM + 1e-5);
+    for (i = 0; i < DIM; i++) out[i] = x[i] * (double)w[i] / sqrt(sum / DIM + (change.epsilon > 0 ? (double)change.epsilon : 1e-5));
 }
 
 static void ref_product(double *y, const float *w, const double *x, int rows, int cols)
@@ -141,11 +156,13 @@ static void ref_product(double *y, const float *w, const double *x, int rows, in
 
 static void ref_rope(double *v, int n, int position)
 {
+    const int apart = change.halves == 1 ? HEAD / 2 : 1;
     int i;
     for (i = 0; i < n; i += 2) {
-        double angle = position * pow(10000.0, -(double)(i % HEAD) / HEAD), a = v[i], b = v[i + 1];
-        v[i] = a * cos(angle) - b * sin(angle);
-        v[i + 1] = a * sin(angle) + b * cos(angle);
+        const int first = change.halves == 1 ? i / HEAD * HEAD + i % HEAD / 2 : i;
+        double angle = position * pow(change.theta > 0 ? (double)change.theta : 10000.0, -(double)(i % HEAD) / HEAD), a = v[first], b = v[first + apart];
+        v[first] = a * cos(angle) - b * sin(angle);
+        v[first + apart] = a * sin(angle) + b * cos(angle);
     }
 }
 
@@ -174,6 +191,9 @@ static void ref_forward(double *logits, uint32_t token, int position, int window
         ref_product(q, weight[l][WQ], h, DIM, DIM);
         ref_product(ref_key[l][position], weight[l][WK], h, KV, DIM);
         ref_product(ref_value[l][position], weight[l][WV], h, KV, DIM);
+        for (i = 0; i < DIM && change.biases[l][0]; i++) q[i] += (double)weight[l][BQ][i];
+        for (i = 0; i < KV && change.biases[l][1]; i++) ref_key[l][position][i] += (double)weight[l][BK][i];
+        for (i = 0; i < KV && change.biases[l][2]; i++) ref_value[l][position][i] += (double)weight[l][BV][i];
         ref_rope(q, DIM, position);
         ref_rope(ref_key[l][position], KV, position);
         for (i = 0; i < HEADS; i++) ref_attend(a + i * HEAD, q + i * HEAD, l, i, position, window);
@@ -269,14 +289,14 @@ static void test_functions(void)
     }
     for (p = 0; p < 4096; p += 1 + p / 7)
         for (i = 0; i < 16; i++) {
-            llama__turn t = llama__turn_of(p, i, 16);
+            llama__turn t = llama__turn_of(p, i, 16, -9.21034037f);
             double angle = p * pow(10000.0, -(double)i / 16);
             e = (check_abs((double)t.c - cos(angle)) + check_abs((double)t.s - sin(angle))) / (p + 1.0);
             worst[2] = e > worst[2] ? e : worst[2];
         }
     for (i = 0; i < 32; i++) /* far on, the lengths are still 1, and a distance of 37 is one */
         for (p = 1000; p < 1u << 24; p += p / 3) {
-            llama__turn t = llama__turn_of(p, i, 32), u = llama__turn_of(p - 37, i, 32), by = llama__turn_of(37, i, 32);
+            llama__turn t = llama__turn_of(p, i, 32, -9.21034037f), u = llama__turn_of(p - 37, i, 32, -9.21034037f), by = llama__turn_of(37, i, 32, -9.21034037f);
             e = check_abs(sqrt((double)t.c * (double)t.c + (double)t.s * (double)t.s) - 1);
             worst[3] = e > worst[3] ? e : worst[3];
             u = llama__turn_on(u, by);
@@ -491,17 +511,21 @@ static void test_hostile(void)
         { "llama.heads", 7, 0 }, { "llama.kv_heads", 0, 0 }, { "llama.kv_heads", 4, 0 }, { "llama.kv_heads", 3, 1 },
         { "llama.kv_heads", 1u << 24, 0 }, { "llama.vocab", VOCAB - 1, 1 }, { "llama.vocab", 0, 0 }, { "llama.vocab", (1u << 24) + 1, 0 }, { "llama.context", 0, 0 },
         { "llama.context", 0xffffffffu, 0 }, { "llama.abits", 1, 1 }, { "llama.abits", 9, 1 }, { "llama.azero", 2, 1 },
-        { "llama.ascales", 3, 1 }, { "llama.aclip", 0, 1 }, { "llama.aclip", 0x7fc00000u, 1 }, { "llama.aclip", 0x3f800001u, 1 }
+        { "llama.ascales", 3, 1 }, { "llama.aclip", 0, 1 }, { "llama.aclip", 0x7fc00000u, 1 }, { "llama.aclip", 0x3f800001u, 1 },
+        { "llama.rope_theta", 0x3f7fffffu, 0 }, { "llama.rope_theta", 0x7fc00000u, 0 }, { "llama.rope_theta", 0x7f800000u, 0 }, { "llama.rope_theta", 0xc61c4000u, 0 },
+        { "llama.norm_epsilon", 0, 0 }, { "llama.norm_epsilon", 0x3f800001u, 0 }, { "llama.norm_epsilon", 0x7fc00000u, 0 }, { "llama.rope_halves", 2, 0 }
     };
     static const struct { const char *name; uint32_t rows, cols; } whole[] = { { "embed", VOCAB, DIM }, { "classifier", VOCAB, DIM }, { "norm", 1, DIM } };
     llmq_bundle b;
     uint32_t i, k;
+    char fault[256];
     for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         check_at("%s = %08lx", wrong[i].name, (unsigned long)wrong[i].bits);
         memset(&change, 0, sizeof change);
         change.value = wrong[i].name, change.bits = wrong[i].bits;
-        change.type = is(wrong[i].name, "llama.aclip") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
+        change.type = is(wrong[i].name, "llama.aclip") || is(wrong[i].name, "llama.rope_theta") || is(wrong[i].name, "llama.norm_epsilon") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
         check_refused(LLMQ_E_CORRUPT);
+        if (wrong[i].shape == 0 && wrong[i].bits != DIM) CHECK(strncmp(llama_model_fault(&model, fault), "llama.", 6) == 0);
         make_bundle(&b, "f32");
         CHECK((llama_model_size(&b) != 0) == (wrong[i].shape != 0));
     }
@@ -512,13 +536,16 @@ static void test_hostile(void)
     for (i = 0; i < 3 + LAYERS * PARTS; i++) {
         char name[24];
         uint32_t rows = i < 3 ? whole[i].rows : part[(i - 3) % PARTS].rows, cols = i < 3 ? whole[i].cols : part[(i - 3) % PARTS].cols;
+        const int bias = i >= 3 && (i - 3) % PARTS >= BQ;
         if (i < 3) snprintf(name, sizeof name, "%s", whole[i].name);
         else snprintf(name, sizeof name, "layers.%u.%s", (unsigned)((i - 3) / PARTS), part[(i - 3) % PARTS].name);
         check_at("%s", name);
         change.classifier = i == 1;
-        if (i != 1) {
+        if (bias) change.biases[(i - 3) / PARTS][(i - 3) % PARTS - BQ] = 1;
+        if (i != 1 && !bias) {
             change.missing = name;
             check_refused(LLMQ_E_NOT_FOUND);
+            CHECK(is(name, llama_model_fault(&model, fault)));
             change.missing = NULL;
         }
         change.reshaped = name;
@@ -526,13 +553,15 @@ static void test_hostile(void)
             change.rows = rows == 1 ? 1 + (k < 2) : rows + (k == 0) - (k == 1);
             change.cols = cols + (k == 2) - (k == 3);
             check_refused(LLMQ_E_CORRUPT);
+            CHECK(is(name, llama_model_fault(&model, fault)));
         }
         change.reshaped = NULL;
-        if (rows == 1) { /* a basis that it would have to be brought back from */
+        if (rows == 1 && cols == DIM) { /* a basis that it would have to be brought back from */
             change.turned = name;
             check_refused(LLMQ_E_CORRUPT);
             change.turned = NULL;
         }
+        memset(change.biases, 0, sizeof change.biases);
     }
     check_at("%s", "");
     make_bundle(&b, "g4"); /* norms of 5 TB: where size_t has 32 bits, no memory is large enough */
@@ -707,6 +736,82 @@ static void test_classifier(void)
     change.classifier = 0;
 }
 
+/* What a model says of its computation, alone and together: against double; and that the usual numbers, said, change no bit. */
+static void test_said(void)
+{
+    static const struct { float theta, epsilon; int halves, biases; } cases[] = {
+        { 0, 0, 0, 1 }, { 0, 0, 0, 2 }, { 1e6f, 0, 0, 0 }, { 5e5f, 0, 0, 0 }, { 1.0f, 0, 0, 0 }, { 1e30f, 0, 0, 0 }, { 0, 1e-6f, 0, 0 }, { 0, 1.0f, 0, 0 }, { 0, 1e-12f, 0, 0 },
+        { 0, 0, 1, 0 }, { 1e5f, 1e-3f, 1, 1 }, { 1e4f, 1e-5f, -1, 0 }
+    };
+    static float usual[TOKENS][VOCAB];
+    llmq_bundle b;
+    uint32_t i;
+    int l, k;
+    make_bundle(&b, "f32");
+    open_model(&b, 1, 32, 0, 1);
+    run(usual, 1);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double off;
+        check_at("theta %g, epsilon %g, halves %d, biases %d", (double)cases[i].theta, (double)cases[i].epsilon, cases[i].halves, cases[i].biases);
+        change.theta = cases[i].theta, change.epsilon = cases[i].epsilon, change.halves = cases[i].halves;
+        for (l = 0; l < LAYERS; l++)
+            for (k = 0; k < 3; k++) change.biases[l][k] = cases[i].biases == 1 || (cases[i].biases == 2 && k == 1 && l == 1);
+        make_bundle(&b, "f32");
+        open_model(&b, 0, 32, 0, 3);
+        run(again, 3);
+        open_model(&b, 1, 32, 0, 1);
+        run(logits, 1);
+        off = difference(TOKENS);
+        check_at("theta %g, epsilon %g, halves %d, biases %d: off by %g", (double)cases[i].theta, (double)cases[i].epsilon, cases[i].halves, cases[i].biases, off);
+        CHECK(off < 1e-4);
+        CHECK(memcmp(logits, again, sizeof logits) == 0);
+        CHECK((memcmp(logits, usual, sizeof logits) == 0) == (cases[i].halves == -1));
+        memset(&change, 0, sizeof change);
+    }
+    check_at("%s", "");
+    CHECK(bits_of(llama__log(10000.0f)) == bits_of(9.21034037f) && llama__log(1.0f) == 0.0f);
+    for (i = 0; i < 1000; i++) {
+        float x = float_of(0x00800000u + i * 2130000u);
+        CHECK(check_abs((double)llama__log(x) - log((double)x)) < 2e-7 * (1 + check_abs(log((double)x))));
+    }
+}
+
+/* Tensors and values that this code does not know, and numbers in names. */
+static void test_unknown(void)
+{
+    static const char *const tensors[] = { "layers.2.wq", "layers.7.norm1", "layers.1000000.wq", "layers.01.wq", "layers.00.wq", "layers.4294967296.wq", "layers.-1.wq",
+                                           "layers.+1.wq", "layers. 1.wq", "layers..wq", "layers.0.wq1", "layers.0.bo", "layers.0", "layers.0.", "norm1", "Embed", "extra" };
+    static const struct { const char *name; uint32_t type; llmq_status status; } values[] = {
+        { "llama.rope_scaling", LLMQ_VALUE_F32, LLMQ_E_UNSUPPORTED }, { "llama.", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED }, { "llama.dims", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
+        { "llama.rope_theta", LLMQ_VALUE_U32, LLMQ_E_CORRUPT }, { "llama.rope_halves", LLMQ_VALUE_F32, LLMQ_E_CORRUPT }, { "llama.abits", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
+        { "general.name", LLMQ_VALUE_U32, LLMQ_OK }, { "llamas", LLMQ_VALUE_U32, LLMQ_OK }
+    };
+    char fault[256];
+    llmq_bundle b;
+    uint32_t i, layer = 77;
+    for (i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        check_at("tensor %s", tensors[i]);
+        change.more = tensors[i];
+        check_refused(LLMQ_E_UNSUPPORTED);
+        CHECK(is(tensors[i], llama_model_fault(&model, fault)));
+        CHECK(llama_layer_part(tensors[i], LAYERS, &layer) == NULL || (layer == 0 && strchr(tensors[i], '0') != NULL));
+    }
+    change.more = NULL;
+    for (i = 0; i < sizeof values / sizeof *values; i++) {
+        check_at("value %s", values[i].name);
+        change.value = values[i].name, change.type = values[i].type, change.bits = 8;
+        check_refused(values[i].status);
+        CHECK(is(values[i].status == LLMQ_OK ? "" : values[i].name, llama_model_fault(&model, fault)));
+    }
+    memset(&change, 0, sizeof change);
+    check_at("%s", "");
+    make_bundle(&b, "f32");
+    CHECK(is("wq", llama_layer_part("layers.0.wq", 1, &layer)) && layer == 0);
+    CHECK(is("w", llama_layer_part("layers.65535.w", 65536, &layer)) && layer == 65535);
+    CHECK(llama_layer_part("layers.65536.w", 65536, &layer) == NULL && layer == 65535);
+    CHECK(is("", llama_layer_part("layers.999999999.", 0xffffffffu, &layer)) && layer == 999999999);
+}
+
 int main(void)
 {
     make_model();
@@ -725,5 +830,9 @@ int main(void)
 #endif
     test_watcher();
     test_classifier();
+    check_faults_from();
+    test_said();
+    test_unknown();
+    check_fault("T9");
     return check_done("test_llama");
 }

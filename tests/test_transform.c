@@ -243,7 +243,7 @@ static void test_refusals(void)
         start(64), smooth(1);
         put_float(k.data + 1 + 4 * 13, bad[i]), CHECK_EQ(llmq_transform_verify(&k.t, 64), LLMQ_E_ARG);
         start(64), rotate(8, 1, 1);
-        put_float(k.data + 1 + 4 * 13, bad[i]), CHECK_EQ(llmq_transform_verify(&k.t, 64), i < 3 ? LLMQ_OK : LLMQ_E_ARG);
+        put_float(k.data + 1 + 4 * 13, bad[i]), CHECK_EQ(llmq_transform_verify(&k.t, 64), LLMQ_E_ARG); /* its row has another length */
     }
 }
 

@@ -757,7 +757,7 @@ static void encode_rows(const llmq_tensor *t, uint32_t r0, uint32_t r1, const fl
     memset(&o, 0, sizeof o);
     o.effort = effort;
     if (!CHECK(need > 0 && need <= sizeof workspace)) exit(1);
-    CHECK_EQ(llmq_encode(t, records, r0, r1, w, t->cols, &o, workspace, need, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_encode(t, records, r0, r1, w + (size_t)r0 * t->cols, t->cols, &o, workspace, need, NULL), LLMQ_OK);
 }
 
 static double error_of(const llmq_tensor *t, const float *w)
@@ -949,7 +949,7 @@ static void test_same(void)
             ring[count] = rows[k];
             for (n = count; n-- > 0;) {
                 next = ring[n + 1];
-                CHECK_EQ(llmq_encode(&t, records, ring[n], next, weights, stride, &o, workspace, need, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_encode(&t, records, ring[n], next, weights + (size_t)ring[n] * stride, stride, &o, workspace, need, NULL), LLMQ_OK);
                 CHECK(memcmp(saved + ring[n] * t.row_size, records + ring[n] * t.row_size, (next - ring[n]) * t.row_size) == 0);
                 if (ring[n]) CHECK(records[ring[n] * t.row_size - 1] == 0xaa); /* what is before it waits */
             }
@@ -1218,7 +1218,7 @@ static void test_errors(void)
         for (b = 0; b < COUNT(range); b++) {
             check_at("%s, rows %lu to %lu", t.format.name, (unsigned long)range[b].r0, (unsigned long)range[b].r1);
             memset(&error, 0x77, sizeof error);
-            CHECK_EQ(llmq_encode(&t, records, range[b].r0, range[b].r1, weights, cols, &o, workspace, need, &error), range[b].status);
+            CHECK_EQ(llmq_encode(&t, records, range[b].r0, range[b].r1, weights + range[b].r0 * cols, cols, &o, workspace, need, &error), range[b].status);
         }
         check_at("%s, errors", t.format.name);
         CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols, &o, workspace, need - 1, NULL), LLMQ_E_WORKSPACE);
@@ -1252,7 +1252,7 @@ static void test_errors(void)
             CHECK(r < 128 || memcmp(records, saved, 128 * t.row_size) == 0);
             CHECK(untouched(r < 128 ? 0 : 128, 300, t.row_size));
             memset(records, 0xee, sizeof records);
-            CHECK_EQ(llmq_encode(&t, records, r < 128 ? 0 : 128, r < 128 ? 128 : 300, weights, cols, &o, workspace, need, NULL), LLMQ_E_NOT_FINITE);
+            CHECK_EQ(llmq_encode(&t, records, r < 128 ? 0 : 128, r < 128 ? 128 : 300, weights + (r < 128 ? 0 : 128 * cols), cols, &o, workspace, need, NULL), LLMQ_E_NOT_FINITE);
             CHECK(untouched(0, 300, t.row_size));
             memset(records, 0xee, sizeof records);
             normal_numbers(weights, 300 * cols, 1.0, 0.0);
@@ -1268,7 +1268,7 @@ static void test_errors(void)
             CHECK(memcmp(records, saved, (stop_at == 1 ? 128 : 300) * t.row_size) == 0 && untouched(stop_at == 1 ? 128 : 300, 300, t.row_size));
         }
         seen_count = 0, stop_at = 0;
-        CHECK_EQ(llmq_encode(&t, records, 128, 300, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
+        CHECK_EQ(llmq_encode(&t, records, 128, 300, weights + 128 * cols, cols, &o, workspace, need, NULL), LLMQ_OK);
         CHECK(seen_count == 1 && seen_total == 172 && seen_done[0] == 172);
     }
     CHECK_EQ((long)llmq_encode_work_size(NULL), 0);

@@ -1106,7 +1106,7 @@ static void test_append(void)
                 CHECK_EQ(llmq_encode(&t, records, 0, KINDS, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 memcpy(saved, records, size);
                 memset(records, 0xee, size);
-                CHECK_EQ(llmq_encode(&t, records, 2, KINDS, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_encode(&t, records, 2, KINDS, weights + 2 * cols, cols, &o, workspace, need, NULL), LLMQ_OK);
                 CHECK_EQ(llmq_encode(&t, records, 0, 2, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 CHECK(memcmp(saved, records, size) == 0);
                 memset(records, 0xee, size);
@@ -1146,12 +1146,12 @@ static void test_feedback(void)
                 CHECK_EQ(llmq_encode(&t, records, 0, KINDS, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 memcpy(saved, records, size);
                 memset(records, 0xee, size);
-                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_OK);
                 CHECK(memcmp(saved, records, size) == 0);
                 f.cols++;
-                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL), LLMQ_E_BASIS);
+                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_E_BASIS);
                 f.cols--, o.clip = 1.5f;
-                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL), LLMQ_E_ARG);
+                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_E_ARG);
             }
 }
 #endif

@@ -75,9 +75,10 @@ cp -p "$work/cut.layer0" "$work/kept"
 $sense -o "$work/cut" > /dev/null 2>&1
 check "a run goes on where it was stopped, to the same bytes" cmp -s "$work/cut" "$work/sums"
 cp "$work/kept" "$work/other.layer0" # a part of another run is not used
-"$tool" sense $model --calib $calib --tokens 600 --samples 8 -o "$work/other" > /dev/null 2>&1
+check "not with another run's parts" says "is of another run" "$tool" sense $model --calib $calib --tokens 600 --samples 8 -o "$work/other"
+"$tool" sense $model --calib $calib --tokens 600 --samples 8 -o "$work/other" --force > /dev/null 2>&1
 "$tool" sense $model --calib $calib --tokens 600 --samples 8 -o "$work/fresh" > /dev/null 2>&1
-check "not with another run's parts" cmp -s "$work/other" "$work/fresh"
+check "unless asked to, and then without them" cmp -s "$work/other" "$work/fresh"
 for k in 1 2; do $sense --part $k/2 -o "$work/part$k" > /dev/null 2>&1; done
 "$tool" merge "$work/merged" "$work/part1" "$work/part2" > /dev/null
 "$tool" merge "$work/merged2" "$work/part1" "$work/part2" > /dev/null
@@ -114,7 +115,7 @@ check "bad kind" says "aware, plain or diagonal" "$tool" quantize $model "$work/
 check "bad order" says "natural or diagonal" "$tool" quantize $model "$work/x" --hessian "$work/sums" --order fly
 check "bad ratio" says "from 0 to 1" "$tool" plan $model --hessian "$work/sums" --ratio 2
 check "bad rule" says "linear, uniform, aptq or carried" "$tool" plan $model --hessian "$work/sums" --rule fly --bpw 3
-check "merging what does not belong together" says "not sums of the same model" "$tool" merge "$work/x" "$work/sums" $model
+check "merging what does not belong together" says "has no sense.run, so it is no file of sums" "$tool" merge "$work/x" "$work/sums" $model
 echo "layers.0.wq" > "$work/bad"
 check "bad recipe" says "not a tensor and its format" "$tool" quantize $model "$work/x" --recipe "$work/bad"
 
@@ -161,27 +162,27 @@ kv8=$(sed -n '2s/.*cache of 8 bits, KL from the first \([0-9.]*\) .*/\1/p' "$wor
 check "8 bits are better than 4, and both are near: KL $kv8 $kv4" awk -v a="$kv8" -v b="$kv4" 'BEGIN { exit !(a > 0 && a < 0.002 && b > 5 * a && b < 0.1) }'
 "$tool" ppl "$work/g4.llmq" --text $text --tokens 256 --kv-bits 4 --reference $model 2> /dev/null > "$work/kv.one"
 check "one cache: its perplexity, KL from the reference" test "$(sed -n 's/, KL from the reference [0-9.]* nats, same likeliest token [0-9.]* %$//p' "$work/kv.one")" = "$(sed -n '3s/, cache of .*//p' "$work/kv")"
-said() { "$tool" run "$work/g4.llmq" --prompt "And the LORD said" --tokens 300 --temperature 0.9 --seed 4 "$@" 2> /dev/null | tr '\n' ' '; }
-long=$(said --kv-bits 4 --kv-window 32) cut=$(said --kv-bits 4 --kv-window 32 --tokens 256)
-short=$(said --kv-bits 4) whole=$(said --kv-bits 4 --kv-window 256)
+said() { "$tool" run "$work/g4.llmq" --prompt "And the LORD said" --temperature 0.9 --seed 4 "$@" 2> /dev/null | tr '\n' ' '; }
+long=$(said --kv-bits 4 --kv-window 32 --tokens 300) cut=$(said --kv-bits 4 --kv-window 32 --tokens 256)
+short=$(said --kv-bits 4 --tokens 256) whole=$(said --kv-bits 4 --kv-window 256 --tokens 300)
 begins() { [ "${1:0:$((${#2} - 1))}" = "${2:0:$((${#2} - 1))}" ]; } # but for the newline
 check "a window goes on beyond the context" test ${#long} -gt $((${#cut} + 44)) # a token is a letter at least
 check "as it began" begins "$long" "$cut"
-check "without one it stops there" test "$short" = "$(said --kv-bits 4 --tokens 256)"
+check "without one it says that it cannot" says "the model's context 256; --kv-window" "$tool" run "$work/g4.llmq" --tokens 300
 check "a window of the context goes on from there" test ${#whole} -gt $((${#short} + 43))
 check "as without one" begins "$whole" "$short"
 check "two windows are not the same" test "${long:0:${#short}}" != "$short"
 check "a window of one" test -n "$(said --kv-window 1)"
-check "the same text each time" test "$(said --kv-bits 4 --kv-window 32)" = "$long"
+check "the same text each time" test "$(said --kv-bits 4 --kv-window 32 --tokens 300)" = "$long"
 check "bits there are none of" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" run $model --kv-bits 7
 check "in a list" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl $model --text $text --kv-bits 32,7
 check "bits that are too many for a number" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl $model --text $text --kv-bits 4294967300
-check "bits that are none" says "needs a number, not 'x'" "$tool" run $model --kv-bits x
+check "bits that are none" says "a whole number from 2 to 32, not 'x'" "$tool" run $model --kv-bits x
 check "a list that is none" says "numbers with commas between them, not 'x'" "$tool" ppl $model --text $text --kv-bits 32,x
-check "an empty list" says "a list of 1 ... 8 numbers" "$tool" ppl $model --text $text --kv-bits ""
+check "an empty list" says "a list with commas between" "$tool" ppl $model --text $text --kv-bits ""
 check "a list too long" says "a list of 1 ... 8 numbers" "$tool" ppl $model --text $text --kv-bits 8,8,8,8,8,8,8,8,8
-check "a window that is negative" says "not negative, not '-1'" "$tool" run $model --kv-window -1
-check "a window too long" says "1 ... 16777216 positions" "$tool" run $model --kv-window 16777217
+check "a window that is negative" says "from 0 to 16777216, not '-1'" "$tool" run $model --kv-window -1
+check "a window too long" says "from 0 to 16777216, not" "$tool" run $model --kv-window 16777217
 
 # the best file of a size
 alpha="$tool alpha $model --text $calib --tokens 256 --levels 0.1"
@@ -192,8 +193,9 @@ $alpha --out "$work/alpha2" > /dev/null 2>&1
 check "a run that was stopped goes on from its lines" test "$(grep -c '^layers' "$work/alpha2")" = 28 -a "$(grep -c '^layers.0.wk 123 0$' "$work/alpha2")" = 1
 check "and makes the others as before" test "$(diff "$work/alpha" "$work/alpha2" | grep -c '^[<>]')" = 2
 sed -i '1s/.*/# another run/' "$work/alpha2"
-$alpha --out "$work/alpha2" > /dev/null 2>&1
-check "but not from another run's" cmp -s "$work/alpha" "$work/alpha2"
+check "but not from another run's" says "another run has found" $alpha --out "$work/alpha2"
+$alpha --out "$work/alpha2" --force > /dev/null 2>&1
+check "which it can write over" cmp -s "$work/alpha" "$work/alpha2"
 check "alpha without data" "$tool" alpha $model --random 64 --levels 0.1 --out "$work/alpha.random" > /dev/null 2>&1
 check "alpha of the loss" "$tool" alpha $model --text $calib --tokens 64 --levels 0.1 --metric loss --out "$work/alpha.loss" > /dev/null 2>&1
 for size in 850k 0.95MB 1050000 1.4MB 2MB; do
@@ -241,7 +243,7 @@ check "no command" says "^$|no command" "$tool"
 check "unknown command" says "no command 'fly'" "$tool" fly
 check "unknown option" says "unknown option --fly" "$tool" run $model --fly 1
 check "missing argument" says "needs an argument" "$tool" run $model --tokens
-check "bad number" says "needs a whole number" "$tool" run $model --tokens -3
+check "bad number" says "is a whole number from 0" "$tool" run $model --tokens -3
 check "missing output" says "output file is missing" "$tool" quantize $model
 check "no such file" says "cannot open" "$tool" run "$work/none"
 check "not a model" says "neither a .llmq bundle nor" "$tool" run $text

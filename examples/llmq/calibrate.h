@@ -42,8 +42,6 @@ static void write_collection(collection *c, const char *path)
     memset(c, 0, sizeof *c);
 }
 
-#define TRACE_BYTES (8 * LLAMA_LINEARS + 16) /* traces, their squared errors, powers of the stream and of what is added to it */
-
 static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
 {
     char name[64];
@@ -68,36 +66,42 @@ static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
     }
 }
 
-/* The text a run was made of: the parts of a resumed run have the same. */
-static void describe_run(char *out, size_t size, const loaded *m, const uint32_t *ids, uint32_t first, uint32_t count, uint32_t window, int samples)
+/* The text and the model a run was made of: the parts of a resumed run have the same. */
+static void describe_run(words *out, const loaded *m, const uint32_t *ids, uint32_t first, uint32_t count, uint32_t window, int samples)
 {
     uint32_t hash = 0;
     for (uint32_t i = 0; i < count; i++) hash = llmq_random(hash, ids[i]);
-    for (size_t i = 0; i < m->size; i++) hash = llmq_random(hash, m->bytes[i]);
-    snprintf(out, size, "%u layers, dim %u, hidden %u; tokens %u ... %u, windows of %u, %d queries; %08x", m->model.layers, m->model.dim, m->model.hidden,
-             first, first + count, window, samples, hash);
+    say(out, "%u layers, dim %u, hidden %u; tokens %u ... %u, windows of %u, %d queries; text %08x, model %08x", m->model.layers, m->model.dim, m->model.hidden,
+        first, first + count, window, samples, hash, fingerprint(&m->bundle));
 }
 
-static void part_path(char *out, size_t size, const char *path, uint32_t layer) { snprintf(out, size, "%s.layer%u", path, layer); }
+/* The file of one layer, in memory that the caller frees. */
+static char *part_path(const char *path, uint32_t layer)
+{
+    words part = { NULL, 0, 0 };
+    say(&part, "%s.layer%u", path, layer);
+    return part.s;
+}
 
-/* Is layer l of this run done already? */
+/* Is layer l of this run done already, and as whole as sums have to be? */
 static int part_done(const char *path, uint32_t layer, const char *run)
 {
-    char part[4096];
-    FILE *f;
-    llmq_bundle b;
-    llmq_error error;
-    const void *text;
-    size_t size, n;
+    char *part = part_path(path, layer);
+    FILE *f = open_to_read(part);
+    problem p = { { NULL, 0, 0 } };
+    sums s;
+    size_t size;
     unsigned char *bytes;
-    int done;
-    part_path(part, sizeof part, path, layer);
-    if ((f = fopen(part, "rb")) == NULL) return 0;
-    fclose(f);
-    bytes = read_file(part, &size);
-    done = llmq_bundle_open(&b, bytes, size, &error) == LLMQ_OK && llmq_bundle_verify(&b, &error) == LLMQ_OK
-           && llmq_bundle_value(&b, "sense.run", LLMQ_VALUE_TEXT, &text, &n) == LLMQ_OK && n == strlen(run) && memcmp(text, run, n) == 0;
-    free(bytes);
+    int done = 0;
+    if (f) {
+        fclose(f);
+        bytes = read_file(part, &size);
+        done = read_sums(&s, part, bytes, size, &p) && !s.is_imatrix && span_is(s.run, run) && s.bundle.count == SENSE_SUMS + 3;
+        free(bytes);
+        free(p.what.s);
+        if (!done && !force) fail("%s is of another run: remove it, give another --out, or go on with --force", part);
+    }
+    free(part);
     return done;
 }
 
@@ -133,31 +137,41 @@ static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint
     return hidden;
 }
 
+static int is_sum(const llmq_entry *e) { return strcmp(e->name, "sense.run") != 0 && strcmp(e->name, "sense.model") != 0; }
+
+/* What sums are of: the text, as words, and the fingerprint of the model. */
+static void collect_origin(collection *c, const char *run, uint32_t model)
+{
+    unsigned char *at = collect(c, "sense.model", LLMQ_VALUE_U32, 4);
+    for (int i = 0; i < 4; i++) at[i] = (unsigned char)(model >> 8 * i & 255);
+    memcpy(collect(c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
+}
+
 /* Joins the layers' files to one, and removes them. */
-static void join_parts(const char *path, uint32_t layers, const char *run)
+static void join_parts(const char *path, uint32_t layers, const char *run, uint32_t model)
 {
     collection c = { NULL, 0, 0 };
-    char part[4096];
     for (uint32_t l = 0; l < layers; l++) {
-        const sums *s;
-        part_path(part, sizeof part, path, l);
-        s = open_sums(part);
+        char *part = part_path(path, l);
+        const sums *s = open_sums(part);
         for (uint32_t i = 0; i < s->bundle.count; i++) {
             llmq_entry e;
             check(llmq_bundle_at(&s->bundle, i, &e), part);
-            if (strcmp(e.name, "sense.run") != 0) memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
+            if (is_sum(&e)) memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
         }
         close_sums(s);
+        free(part);
     }
-    memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
+    collect_origin(&c, run, model);
     write_collection(&c, path);
     for (uint32_t l = 0; l < layers; l++) {
-        part_path(part, sizeof part, path, l);
-        remove(part);
+        char *part = part_path(path, l);
+        (void)remove_file(part);
+        free(part);
     }
 }
 
-static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window, int samples, const char *path, const char *run)
+static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window, int samples, const char *path, const char *run, uint32_t model)
 {
     size_t need = sense_layer_size(&m->model, window);
     void *mem = allocate(need);
@@ -166,7 +180,7 @@ static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
     if (need == 0) fail("the model is too large for this machine");
     for (uint32_t l = 0; l < m->model.layers; l++) {
         collection c = { NULL, 0, 0 };
-        char part[4096];
+        char *part;
         if (part_done(path, l, run)) { /* only its outputs are needed */
             run_layer(m, l, hidden, count, window, NULL, NULL);
             continue;
@@ -174,9 +188,10 @@ static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
         check(sense_layer_init(&s, &m->model, l, window, (uint32_t)samples, mem, need), "preparing a layer");
         run_layer(m, l, hidden, count, window, sense_watch, &s);
         collect_layer(&c, l, &s);
-        memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, strlen(run)), run, strlen(run));
-        part_path(part, sizeof part, path, l);
+        collect_origin(&c, run, model);
+        part = part_path(path, l);
         write_collection(&c, part);
+        free(part);
     }
     free(hidden);
     free(mem);
@@ -202,6 +217,7 @@ static void write_imatrix(const char *path, const char *sums_path, const llama_m
         snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum((int)linear, 0)]);
         mem = load_sum(from, name, cols, &h);
         for (size_t k = 0; k < cols; k++) mem[k] = mem[k * (k + 1) / 2 + k];
+        if (!(h.weight < 2147483648.0)) fail("%s: %s is a sum of more tokens than an importance matrix can have", sums_path, name);
         tokens[i] = (float)h.weight;
         origin.chunk_count = ((uint32_t)h.weight + window - 1) / window;
         snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
@@ -226,75 +242,90 @@ static int command_sense(int argc, char **argv)
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *part = "1/1", *matrix = NULL;
     int tokens = 0, window = 0, samples = 32, prefix = 1;
     const option options[] = {
-        { "calib", "FILE", "calibration text (needed)", &text, NULL, NULL },
-        { "out", "FILE", "where the sums go (needed; -o too); FILE.layerN meanwhile, from which a run goes on", &out, NULL, NULL },
-        { "tokens", "N", "use only the first N, 0: all", NULL, &tokens, NULL },
-        { "part", "K/N", "only part K of N of the text; 'llmq merge' adds them up", &part, NULL, NULL },
-        { "imatrix", "FILE", "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)", &matrix, NULL, NULL },
-        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "samples", "N", "queries of a window that the attention traces look at, 0: all", NULL, &samples, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_NEEDED_INPUT("calib", 0, "FILE", text, "calibration text"),
+        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out, "where the sums go; FILE.layerN meanwhile, from which a run goes on"),
+        OPT_TOKENS(tokens, "use only the first N, 0: all"),
+        OPT_TEXT("part", 0, "K/N", part, "only part K of N of the text; 'llmq merge' adds them up"),
+        OPT_OUTPUT("imatrix", 0, "FILE", matrix, "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)"),
+        OPT_WINDOW(window),
+        OPT_WHOLE_OR("samples", 0, "N", samples, 2, MOST_TOKENS, 0, "queries of a window that the attention traces look at, 0: all"),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_END
     };
     loaded m;
     uint32_t *ids, count, windows, size_of_window, first, last;
-    unsigned k, n;
-    char run[256], rest_of;
+    int k = 0, n = 0;
+    uint32_t model;
+    const char *end;
+    words run = { NULL, 0, 0 };
     size_t size;
     unsigned char *bytes;
     double start = seconds();
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "-o") == 0) argv[i] = (char *)(uintptr_t)"--out";
-    parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1);
-    if (!text || !out) fail("--calib TEXT and -o FILE are needed");
-    if (sscanf(part, "%u/%u%c", &k, &n, &rest_of) != 2 || k < 1 || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
+    parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1, -1);
+    if (!is_file(out)) fail("--out is a file, since FILE.layerN hold what has been done; not %s", out);
+    if (!read_whole(part, 1, 1e6, &k, &end) || *end != '/' || !read_whole(end + 1, 1, 1e6, &n, &end) || *end || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     size_of_window = window_of(&m, window);
     open_window(&m, rest[0], size_of_window);
     ids = text_ids(&m, rest[0], text, tokens, &count);
     windows = (count + size_of_window - 1) / size_of_window;
-    first = (uint32_t)((uint64_t)windows * (k - 1) / n) * size_of_window;
-    last = (uint32_t)((uint64_t)windows * k / n) * size_of_window;
+    first = (uint32_t)((uint64_t)windows * (uint32_t)(k - 1) / (uint32_t)n) * size_of_window;
+    last = (uint32_t)((uint64_t)windows * (uint32_t)k / (uint32_t)n) * size_of_window;
     if (last > count) last = count;
     if (first >= last) fail("part %s of %u windows is empty", part, windows);
-    describe_run(run, sizeof run, &m, ids + first, first, last - first, size_of_window, samples);
-    sense_text(&m, ids + first, last - first, size_of_window, samples, out, run);
-    join_parts(out, m.model.layers, run);
+    model = fingerprint(&m.bundle);
+    describe_run(&run, &m, ids + first, first, last - first, size_of_window, samples);
+    sense_text(&m, ids + first, last - first, size_of_window, samples, out, run.s, model);
+    join_parts(out, m.model.layers, run.s, model);
     if (matrix) write_imatrix(matrix, out, &m.model, text, size_of_window);
-    printf("%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers, seconds() - start);
+    fprintf(report(matrix), "%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers, seconds() - start);
     return 0;
 }
 
 static int command_merge(int argc, char **argv)
 {
     const char *rest[64];
-    const option options[] = { { NULL, NULL, NULL, NULL, NULL, NULL } };
-    int n = parse(argc, argv, "merge OUT FILE FILE ...", options, rest, 2, 64);
+    const option options[] = { OPT_END };
+    int n = parse(argc, argv, "merge OUT FILE FILE ...", options, rest, 2, 64, 0);
     const sums *first = open_sums(rest[1]);
     collection c = { NULL, 0, 0 };
+    words run = { NULL, 0, 0 };
     if (first->is_imatrix) fail("merge is for files of 'llmq sense'; llama.cpp's own tool merges importance matrices");
     for (uint32_t i = 0; i < first->bundle.count; i++) {
         llmq_entry e;
         check(llmq_bundle_at(&first->bundle, i, &e), rest[1]);
-        memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
+        if (is_sum(&e)) memcpy(collect(&c, e.name, e.type, e.size), e.data, e.size);
     }
+    say(&run, "%.*s", (int)first->run.n, first->run.s);
     for (int k = 2; k < n; k++) {
         const sums *s = open_sums(rest[k]);
+        words other = { NULL, 0, 0 };
+        if (s->is_imatrix || s->has_model != first->has_model || s->model != first->model || s->bundle.count != first->bundle.count)
+            fail("%s and %s are not sums of the same model", rest[1], rest[k]);
+        say(&other, "%.*s", (int)s->run.n, s->run.s);
+        if (strstr(run.s, other.s)) fail("%s is of a part of the text that was added already: %s", rest[k], other.s);
         for (uint32_t i = 0; i < c.count; i++) {
             unsigned char *sum = (unsigned char *)(uintptr_t)c.e[i].data;
             const void *data = NULL;
             size_t size = 0;
-            if (c.e[i].type != LLMQ_VALUE_BYTES) continue;
-            if (s->is_imatrix || llmq_bundle_value(&s->bundle, c.e[i].name, LLMQ_VALUE_BYTES, &data, &size) || size != c.e[i].size)
+            if (llmq_bundle_value(&s->bundle, c.e[i].name, LLMQ_VALUE_BYTES, &data, &size) || size != c.e[i].size)
                 fail("%s and %s are not sums of the same model", rest[1], rest[k]);
-            for (size_t j = 0; j < size; j += 4) store_float(sum + j, load_float(sum + j) + load_float((const unsigned char *)data + j));
+            for (size_t j = 0; j < size; j += 4) { /* whole floats: read_sums has seen to it */
+                const float x = load_float(sum + j) + load_float((const unsigned char *)data + j);
+                if (!(x - x == 0)) fail("%s: number %zu of %s is too large for floats once %s is added", rest[1], j / 4, c.e[i].name, rest[k]);
+                store_float(sum + j, x);
+            }
         }
+        say(&run, " + %s", other.s);
+        free(other.s);
         close_sums(s);
     }
+    if (first->has_model) collect_origin(&c, run.s, first->model);
+    else memcpy(collect(&c, "sense.run", LLMQ_VALUE_TEXT, run.n), run.s, run.n);
     write_collection(&c, rest[0]);
-    printf("%s: the sum of %d files\n", rest[0], n - 1);
+    fprintf(report(rest[0]), "%s: the sum of %d files\n", rest[0], n - 1);
     return 0;
 }
 
@@ -326,7 +357,9 @@ static double gain_of(const loaded *m, const sums *from, uint32_t layer, int blo
     double gain = 1;
     for (uint32_t i = 2 * layer + (uint32_t)block + 1; i < 2 * m->model.layers; i++) {
         const unsigned char *powers = load_traces(from, i / 2) + 8 * LLAMA_LINEARS + 4 * (i % 2);
-        gain *= 1 + (double)load_float(powers + 8) / load_float(powers);
+        const double read = (double)load_float(powers), added = (double)load_float(powers + 8);
+        if (!(read > 0 && added >= 0)) fail("%s: the powers of sense.%u.trace are not above 0", from->path, i / 2);
+        gain *= 1 + added / read;
     }
     return gain;
 }
@@ -348,6 +381,7 @@ static sensitivity *sensitivities(const loaded *m, const sums *from, uint32_t *c
             s->weights = (double)t->rows * t->cols;
             snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum(i, 0)]);
             mem = load_sum(from, name, t->cols, &h);
+            if (!(h.weight > 0)) fail("%s: %s is a sum of no tokens", from->path, name);
             s->trace = load_float(load_traces(from, l) + 4 * i) / s->weights / h.weight;
             s->carried = s->trace * gain_of(m, from, l, i >= LLAMA_W1);
             for (size_t k = 0; k < t->cols; k++) s->plain += (double)h.h[k * (k + 1) / 2 + k] / t->cols / h.weight;
@@ -386,7 +420,7 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
     double *v = (double *)allocate((PREDICTORS + 1) * count * sizeof *v), *kl = v + PREDICTORS * count;
     for (uint32_t i = 0; i < count; i++) {
         const sensitivity *s = &list[i];
-        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, llmq_random(1, i) };
+        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, (double)llmq_random(1, i) };
         for (int k = 0; k < PREDICTORS; k++) v[(uint32_t)k * count + i] = predicted[k];
         kl[i] = s->kl;
     }
@@ -408,32 +442,35 @@ static int command_rank(int argc, char **argv)
     recipe r = default_recipe;
     int tokens = 4096, window = 0, prefix = 1, threads = 2;
     const option options[] = {
-        { "hessian", "FILE", "sums of 'llmq sense' (needed)", &sums_path, NULL, NULL },
-        { "text", "FILE", "what to measure on (needed)", &text, NULL, NULL },
-        { "format", "NAME", "each layer alone is quantized to", &format, NULL, NULL },
-        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs: hadamard or none", &r.transform, NULL, NULL },
-        { "tokens", "N", "measure only the first N, 0: all", NULL, &tokens, NULL },
-        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "threads", "N", "how many", NULL, &threads, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { "key", "NAME", "with TSV=1 in the environment: lines sense.NAMEspearman...", &key, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_NEEDED_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense'"),
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to measure on"),
+        OPT_TEXT("format", 0, "NAME", format, "each layer alone is quantized to"),
+        OPT_GROUP(r.group, "columns that share a scale"),
+        OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs: hadamard or none"),
+        OPT_TOKENS(tokens, "measure only the first N, 0: all"),
+        OPT_WINDOW(window),
+        OPT_THREADS(threads),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_FORCE,
+        OPT_KEY(key, "with TSV=1 in the environment: lines sense.NAMEspearman..."),
+        OPT_END
     };
     loaded m;
     contestant *c;
     sensitivity *list;
+    const struct sums *sums;
     choice one;
     sizes total;
     uint32_t count, *ids, n;
     size_t size;
     unsigned char *bytes;
-    parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1);
-    if (!sums_path || !text) fail("--hessian FILE and --text FILE are needed");
+    parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1, -1);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
-    list = sensitivities(&m, open_sums(sums_path), &count);
+    sums = open_sums(sums_path);
+    tie_sums(sums, &m);
+    list = sensitivities(&m, sums, &count);
     c = (contestant *)allocate((count + 1) * sizeof *c);
     memset(c, 0, (count + 1) * sizeof *c);
     open_original(&c[0], &m.bundle, rest[0]);
@@ -444,8 +481,11 @@ static int command_rank(int argc, char **argv)
     for (uint32_t i = 0; i < count; i++) {
         llmq_entry e;
         uint32_t at;
+        memset(&one, 0, sizeof one);
         memcpy(one.name, list[i].name, sizeof one.name);
-        snprintf(one.format, sizeof one.format, "%s", format);
+        one.group = -1;
+        if (strlen(format) >= sizeof one.format) fail("no format '%s'", format);
+        strcpy(one.format, format);
         bytes = quantize_bundle(&c[0].m.bundle, &r, &total, &size);
         open_model(&c[i + 1].m, rest[0], bytes, size, 16, "32");
         check(llmq_bundle_find(&c[i + 1].m.bundle, one.name, &at), one.name);

@@ -20,29 +20,43 @@ typedef struct site_transform {
 static const char *transform_of(const recipe *r) { return r->transform ? r->transform : r->calib ? "zigzag" : "hadamard"; }
 
 /* Steps from their names with + between them; a number behind a name is its block. blocks are 0 where none is given. */
-static llmq_transform read_steps(const char *text)
+static int parse_steps(llmq_transform *steps, const char *text, problem *p)
 {
     static const char *const name[4] = { "hadamard", "smooth", "permute", "rotate" };
     static const char *const alias[3][2] = { { "none", "" }, { "zigzag", "smooth+permute+hadamard" }, { "duquant", "smooth+rotate+permute+rotate" } };
     llmq_transform t;
     const char *at = text;
+    int more = 1;
+    memset(steps, 0, sizeof *steps);
     memset(&t, 0, sizeof t);
     for (int i = 0; i < 3; i++)
-        if (strcmp(text, alias[i][0]) == 0) at = alias[i][1];
-    while (*at) {
-        size_t n = strcspn(at, "+0123456789");
-        llmq_step *step = &t.step[t.count];
+        if (strcmp(text, alias[i][0]) == 0) at = alias[i][1], more = i > 0;
+    while (more) {
+        size_t n = strcspn(at, "+0123456789"), digits = strspn(at + n, "0123456789");
+        uint32_t block = 0;
         int kind = 0;
-        char *end;
         while (kind < 4 && (strlen(name[kind]) != n || strncmp(name[kind], at, n) != 0)) kind++;
+        if (n == 0 && at[n] == 0 && t.count) return wrong(p, "a step is missing behind the last + of '%s'", text);
+        if (kind < 4 && at[n] && at[n] != '+' && (!whole_number(at + n, digits, 65535, &block) || block == 0 || (at[n + digits] && at[n + digits] != '+')))
+            return wrong(p, "a step's block is a whole number from 1 to 65535, not as in '%s'", text);
         if (kind == 4 || t.count == LLMQ_MAX_STEPS)
-            fail("transforms are none, zigzag, duquant, or up to %d of hadamard smooth permute rotate with + between them, not '%s'", LLMQ_MAX_STEPS, text);
-        step->kind = (uint16_t)(kind + 1);
-        at += n;
-        step->block = (uint16_t)strtoul(at, &end, 10);
-        at = end + (*end == '+');
+            return wrong(p, "transforms are none, zigzag, duquant, or up to %d of hadamard smooth permute rotate with + between them, not '%s'", LLMQ_MAX_STEPS, text);
+        t.step[t.count].kind = (uint16_t)(kind + 1);
+        t.step[t.count].block = (uint16_t)block;
         t.count++;
+        at += n + digits;
+        more = *at++ == '+';
     }
+    *steps = t;
+    return 1;
+}
+
+static llmq_transform read_steps(const char *text)
+{
+    llmq_transform t;
+    problem p = { { NULL, 0, 0 } };
+    parse_steps(&t, text, &p);
+    stop_if(&p);
     return t;
 }
 
@@ -207,24 +221,31 @@ static site_transform *make_transforms(loaded *m, const char *path, const recipe
    converted to beforehand. */
 static const site_transform *transforms_for(const llmq_bundle *b, const recipe *r)
 {
-    static struct { const llmq_bundle *bundle; char what[256]; site_transform *made; } cache[64];
-    char what[256];
-    int i = 0, text;
+    typedef struct known { const llmq_bundle *bundle; char *what; site_transform *made; struct known *next; } known;
+    static known *cache;
+    known *k = cache;
+    words what = { NULL, 0, 0 }; /* all that they depend on */
+    int text;
     llmq_transform steps = read_steps(transform_of(r));
     loaded m;
     unsigned char *bytes;
     size_t size = b->size;
-    snprintf(what, sizeof what, "%.99s %d %d %g %d %s %d %.60s", transform_of(r), r->seed, r->block, r->alpha, r->steps, r->criterion, r->fold, r->calib ? r->calib : "");
-    while (i < 63 && cache[i].made && (cache[i].bundle != b || strcmp(cache[i].what, what) != 0)) i++;
-    if (cache[i].made && i < 63) return cache[i].made;
+    say(&what, "%s %d %d %.17g %d %s %d %d %s", transform_of(r), r->seed, r->block, r->alpha, r->steps, r->criterion, r->fold, r->calib_tokens, r->calib ? r->calib : "");
+    while (k && (k->bundle != b || strcmp(k->what, what.s) != 0)) k = k->next;
+    if (k) {
+        free(what.s);
+        return k->made;
+    }
     text = needs_text(&steps);
     if (text && !r->calib) fail("--transform %s is made from a text: --calib FILE is missing", transform_of(r));
     bytes = text ? as_floats(b, &size) : (unsigned char *)memcpy(allocate(size), b->bytes, size);
     open_model(&m, "the model", bytes, size, 0, "32");
     if (text) open_window(&m, "the model", m.model.context);
-    cache[i].bundle = b;
-    memcpy(cache[i].what, what, sizeof what);
-    cache[i].made = make_transforms(&m, "the model", r);
+    k = (known *)allocate(sizeof *k);
+    k->bundle = b;
+    k->what = what.s;
+    k->made = make_transforms(&m, "the model", r);
+    k->next = cache, cache = k;
     close_model(&m);
-    return cache[i].made;
+    return k->made;
 }

@@ -14,10 +14,14 @@ static void print_value(const llmq_entry *e)
     const unsigned char *b = (const unsigned char *)e->data;
     uint32_t u = 0;
     float x;
-    printf("value      %-24s ", e->name);
+    printf("value      %-24s ", shown(e->name));
     if (e->type == LLMQ_VALUE_TEXT) {
-        for (size_t i = 0; i < e->size && i < 60; i++) putchar(b[i] < 32 || b[i] == 127 ? '.' : b[i]);
-        printf("\n");
+        words text = { NULL, 0, 0 };
+        size_t n = e->size < 60 ? e->size : 60, back = 0;
+        while (n < e->size && back < 3 && (b[n - back] & 0xc0) == 0x80) back++; /* not within a character */
+        show(&text, (const char *)b, n - back, 0);
+        printf("%s%s\n", text.s, n < e->size ? " ..." : "");
+        free(text.s);
         return;
     }
     if (e->type == LLMQ_VALUE_BYTES) {
@@ -37,18 +41,18 @@ static void print_entry(const llmq_bundle *b, const llmq_entry *e)
         print_value(e);
     } else if (e->kind == LLMQ_KIND_TENSOR) {
         check(llmq_bundle_tensor(b, e->name, &t), e->name);
-        printf("tensor     %-24s %6u x %-6u %-7s", e->name, e->rows, e->cols, e->format.name);
+        printf("tensor     %-24s %6u x %-6u %-7s", shown(e->name), e->rows, e->cols, e->format.name);
         if (e->format.points) printf(" group %-5u", e->format.group);
         else printf("            ");
         printf(" %7.3f bpw %10zu bytes", 8.0 * (double)e->size / ((double)e->rows * e->cols), e->size);
         if (e->t2 >= 0) printf("  t2 %.6f", (double)e->t2);
-        if (e->transform) printf("  %s", e->transform);
-        if (e->grid) printf("  %s", e->grid);
+        if (e->transform) printf("  %s", shown(e->transform));
+        if (e->grid) printf("  %s", shown(e->grid));
         printf("\n");
     } else if (e->kind == LLMQ_KIND_TRANSFORM) {
         static const char *const step[5] = { "unknown step", "signed Hadamard", "smooth", "permute", "rotate" };
         const unsigned char *s = (const unsigned char *)e->data;
-        printf("transform  %-24s", e->name);
+        printf("transform  %-24s", shown(e->name));
         for (size_t i = 4, end = 4 + 8 * (size_t)s[0]; i < end; i += 8) { /* at most 8 steps */
             unsigned block = s[i + 2] | (unsigned)s[i + 3] << 8, arg = (unsigned)s[i + 4] | (unsigned)s[i + 5] << 8 | (unsigned)s[i + 6] << 16 | (unsigned)s[i + 7] << 24;
             printf("%s %s", i > 4 ? "," : "", step[s[i] <= LLMQ_STEP_ROTATE ? s[i] : 0]);
@@ -57,17 +61,17 @@ static void print_entry(const llmq_bundle *b, const llmq_entry *e)
         }
         printf("\n");
     } else {
-        printf("%-10s %-24s %zu bytes\n", e->kind == LLMQ_KIND_GRID ? "grid" : "unknown", e->name, e->size);
+        printf("%-10s %-24s %zu bytes\n", e->kind == LLMQ_KIND_GRID ? "grid" : "unknown", shown(e->name), e->size);
     }
 }
 
 static int command_inspect(int argc, char **argv)
 {
-    const char *rest[1];
-    int formats = 0, n;
+    const char *rest[1] = { NULL };
+    int formats = 0;
     const option options[] = {
-        { "formats", "1", "list the built-in formats instead", NULL, &formats, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_SWITCH("formats", 0, formats, "list the built-in formats instead"),
+        OPT_END
     };
     llmq_bundle b;
     llmq_error error;
@@ -75,13 +79,18 @@ static int command_inspect(int argc, char **argv)
     size_t size, tensors = 0;
     unsigned char *bytes;
     double weights = 0, stored = 0;
-    n = parse(argc, argv, "inspect BUNDLE [options]", options, rest, 0, 1);
+    (void)parse(argc, argv, "inspect BUNDLE | inspect --formats", options, rest, 0, 1, -1);
     if (formats) {
         print_formats();
         return 0;
     }
-    if (n == 0) fail("the bundle is missing\nusage: llmq inspect BUNDLE");
+    if (!rest[0]) fail("the bundle is missing: llmq inspect BUNDLE");
     bytes = read_file(rest[0], &size);
+    if (size < 4 || memcmp(bytes, "LLMQ", 4) != 0) {
+        problem p = { { NULL, 0, 0 } };
+        wrong_kind(&p, rest[0], "is no .llmq bundle", bytes, size);
+        stop_if(&p);
+    }
     if (llmq_bundle_open(&b, bytes, size, &error)) fail("%s: %s (at byte %zu)", rest[0], llmq_status_text(error.status), error.offset);
     for (uint32_t i = 0; i < b.count; i++) {
         check(llmq_bundle_at(&b, i, &e), "reading an entry");

@@ -20,6 +20,7 @@ static void run_window(contestant *c)
     for (i = 0; i < c->length; i += n) {
         n = c->length - i < c->m.state.batch ? c->length - i : c->m.state.batch;
         check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab), "running the model");
+        check_logits(&c->m, c->logits + (size_t)i * c->m.model.vocab, n);
     }
 }
 
@@ -27,24 +28,17 @@ static void run_window(contestant *c)
 typedef struct job_list {
     contestant *c;
     int n, next;
-#ifndef LLMQ_NO_THREADS
-    pthread_mutex_t lock;
-#endif
 } job_list;
 
-static void *work_off(void *context)
+static void work_off(void *context)
 {
     job_list *l = (job_list *)context;
     while (1) {
         int i;
-#ifndef LLMQ_NO_THREADS
-        pthread_mutex_lock(&l->lock);
-#endif
+        take_lock();
         i = l->next++;
-#ifndef LLMQ_NO_THREADS
-        pthread_mutex_unlock(&l->lock);
-#endif
-        if (i >= l->n) return NULL;
+        give_lock();
+        if (i >= l->n) return;
         run_window(&l->c[i]);
     }
 }
@@ -53,20 +47,7 @@ static void run_all(contestant *c, int n, int threads)
 {
     job_list l;
     l.c = c, l.n = n, l.next = 0;
-#ifndef LLMQ_NO_THREADS
-    {
-        pthread_t thread[16];
-        int started = 0;
-        pthread_mutex_init(&l.lock, NULL);
-        while (started < threads - 1 && started < 16 && pthread_create(&thread[started], NULL, work_off, &l) == 0) started++;
-        work_off(&l);
-        while (started) pthread_join(thread[--started], NULL);
-        pthread_mutex_destroy(&l.lock);
-    }
-#else
-    (void)threads;
-    work_off(&l);
-#endif
+    run_threads(work_off, &l, threads < n ? threads : n);
 }
 
 /* log-softmax in place, in double; returns the index of the likeliest. */
@@ -137,20 +118,6 @@ static uint32_t window_of(const loaded *m, int window)
     return (uint32_t)window;
 }
 
-#define ITEM 96
-
-/* The next item of a comma list into item[ITEM]; 0 at its end. */
-static int next_item(const char **list, char *item)
-{
-    size_t n = strcspn(*list, ",");
-    if (**list == 0) return 0;
-    if (n == 0 || n > ITEM - 1) fail("a list is names with commas between them, not '%s'", *list);
-    memcpy(item, *list, n);
-    item[n] = 0;
-    *list += n + ((*list)[n] == ',');
-    return 1;
-}
-
 #define PPL_MOST 8
 
 /* A model to be scored, with a cache of so many bits. */
@@ -166,12 +133,11 @@ static void open_scored(contestant *c, const char *path, const char *tokenizer, 
 /* The next of numbers with commas between them; 0 at the end. */
 static int next_number(const char **list, int *number)
 {
-    char item[ITEM], *end;
-    long found;
+    char item[ITEM];
+    const char *end;
     if (!next_item(list, item)) return 0;
-    found = strtol(item, &end, 10);
+    if (!read_whole(item, -INFINITY, INFINITY, number, &end)) *number = 0; /* as all that are out of range */
     if (*end) fail("a list is numbers with commas between them, not '%s'", item);
-    *number = found < 0 || found > 1000 ? 0 : (int)found; /* 0, as all that are out of range */
     return 1;
 }
 
@@ -181,21 +147,20 @@ static int command_ppl(int argc, char **argv)
     const char *abits = NULL, *kv = "32";
     int bits[PPL_MOST], tokens = 0, window = 0, prefix = 1, threads = 2, first = 0, n = 0;
     const option options[] = {
-        { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
-        { "reference", "MODEL", "also print the KL divergence from this model", &reference, NULL, NULL },
-        { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
-        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
-        { "kv-bits", "LIST", KV_HELP "; a list: each, and KL from the first", &kv, NULL, NULL },
-        { "threads", "N", "how many", NULL, &threads, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to score"),
+        OPT_INPUT("reference", 0, "MODEL", reference, "also print the KL divergence from this model"),
+        OPT_TOKENS(tokens, "score only the first N, 0: all"),
+        OPT_WINDOW(window),
+        OPT_TEXT("abits", 0, "BITS", abits, ABITS_HELP),
+        OPT_LIST("kv-bits", 0, "LIST", kv, KV_HELP "; a list: each, and KL from the first"),
+        OPT_THREADS(threads),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_END
     };
     static contestant c[PPL_MOST + 1];
     uint32_t *ids, count;
-    parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1);
-    if (!text) fail("--text FILE is missing");
+    parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1, -1);
     if (reference) {
         open_scored(&c[0], reference, tokenizer, prefix, abits, 32);
         first = 1;
@@ -256,7 +221,7 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
     }
     if (group) {
         *group++ = 0;
-        if (*group) r.group = atoi(group);
+        if (*group) r.group = read_group(group);
     }
     if (name) *name = 0;
     r.format = name ? name + 1 : item;
@@ -308,26 +273,25 @@ static int command_compare(int argc, char **argv)
     const char *abits = NULL;
     int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
     const option options[] = {
-        { "text", "FILE", "what to score (needed)", &text, NULL, NULL },
-        { "formats", "LIST", "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain rounding", &formats, NULL, NULL },
-        { "hessian", "FILE", "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal", &r.sums_path, NULL, NULL },
-        { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
-        { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
-        { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
-        { "group", "N", "where a format has none", NULL, &r.group, NULL },
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to score"),
+        OPT_LIST("formats", 0, "LIST", formats, "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain rounding"),
+        OPT_INPUT("hessian", 0, "FILE", r.sums_path, "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal"),
+        FEEDBACK_OPTIONS(r),
+        OPT_GROUP(r.group, "where a format has none"),
         TRANSFORM_OPTIONS(r),
-        { "embed", "NAME", "format of embedding and classifier", &r.embed, NULL, NULL },
-        { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
-        { "prompt", "TEXT", "print how each continues this", &prompt, NULL, NULL },
-        { "length", "N", "tokens of that, prompt included", NULL, &length, NULL },
-        { "tokens", "N", "score only the first N, 0: all", NULL, &tokens, NULL },
-        { "window", "N", "tokens a window, 0: the model's context", NULL, &window, NULL },
-        { "abits", "BITS", ABITS_HELP, &abits, NULL, NULL },
-        { "threads", "N", "how many", NULL, &threads, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { "key", "NAME", "with TSV=1 in the environment: lines eval.NAME...", &key, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_TEXT("embed", 0, "NAME", r.embed, "format of embedding and classifier"),
+        OPT_EFFORT(r.effort),
+        OPT_TEXT("prompt", 'p', "TEXT", prompt, "print how each continues this"),
+        OPT_WHOLE("length", 0, "N", length, 1, MOST_TOKENS, "tokens of that, prompt included"),
+        OPT_TOKENS(tokens, "score only the first N, 0: all"),
+        OPT_WINDOW(window),
+        OPT_TEXT("abits", 0, "BITS", abits, ABITS_HELP),
+        OPT_THREADS(threads),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_FORCE,
+        OPT_KEY(key, "with TSV=1 in the environment: lines eval.NAME..."),
+        OPT_END
     };
     static contestant c[MOST];
     loaded original;
@@ -336,20 +300,26 @@ static int command_compare(int argc, char **argv)
     unsigned char *bytes;
     size_t size;
     double weights;
-    parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1);
-    if (!text) fail("--text FILE is missing");
+    parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1, -1);
+    if (abits) (void)read_activations(abits);
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&original, rest[0], bytes, size, 0, "32");
+    tie_sums(r.sums, &original);
+    if (prompt) { /* before the work */
+        free(prompt_ids(&original, rest[0], prompt, &count));
+        (void)tokens_to_run(&original, "--length", "", length, 0, count);
+    }
     c[0].label = "original";
     c[0].bytes = (double)size;
     c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
     open_original(&c[0], &original.bundle, rest[0]);
     for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, &original.bundle, rest[0], r, item[n], abits);
+    if (*list) fail("--formats has more than %d", MOST - 1);
     for (int k = 0; prompt && k < n; k++) {
         ids = prompt_ids(&c[k].m, rest[0], prompt, &count);
         printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
-        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1, stdout);
+        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1);
         printf("\n");
         free(ids);
     }

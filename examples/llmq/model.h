@@ -1,5 +1,15 @@
 /* model.h - a model from a file, ready to run; texts as tokens. A part of the tool llmq.c, not a header for others. */
 
+#include "kinds.h"
+
+static double checkpoint_epsilon = 1e-5; /* of norms, which a checkpoint does not say */
+
+/* Ends the program if something was wrong. */
+static void stop_if(const problem *p)
+{
+    if (p->what.n) fail("%s", p->what.s);
+}
+
 /* ---- models -------------------------------------------------------------------------------------------------------- */
 
 typedef struct loaded {
@@ -12,6 +22,8 @@ typedef struct loaded {
     llama2c_tokenizer tokenizer;
     uint32_t prefix;           /* does a space go before a text? */
     int quiet;                 /* no progress of its layers */
+    void *memory;              /* of the model */
+    uint32_t *index;           /* of the tokenizer */
 } loaded;
 
 static void add_value(llmq_entry *e, const char *name, uint32_t type, const void *data, size_t size)
@@ -33,24 +45,62 @@ static unsigned char *write_bundle(llmq_entry *e, uint32_t count, size_t *size)
     return bytes;
 }
 
+/* A tokenizer for a model of `vocab` ids, from memory. index: 2 * vocab numbers, which it keeps. */
+static int read_tokenizer(llama2c_tokenizer *t, const char *path, const unsigned char *bytes, size_t size, uint32_t vocab, uint32_t *index, problem *p)
+{
+    llmq_status status = llama2c_tokenizer_init(t, bytes, size, vocab, index);
+    words kind = { NULL, 0, 0 };
+    if (status == LLMQ_OK) return 1;
+    if (status == LLMQ_E_LIMIT && t->count) wrong(p, "%s: the tokenizer has %u pieces, the model %u: it is another model's", path, t->count, vocab);
+    else if (status == LLMQ_E_LIMIT) wrong(p, "%s: a tokenizer of over 2 GB", path);
+    else if (status == LLMQ_E_NOT_FINITE) wrong(p, "%s: the score of piece %u of the tokenizer is not a number", path, t->count);
+    else if (say_kind(&kind, bytes, size)) wrong(p, "%s is no tokenizer of llama2.c: %s", path, kind.s);
+    else if (status == LLMQ_E_TRUNCATED) wrong(p, "%s: the tokenizer ends within piece %u, or is none of llama2.c", path, t->count);
+    else wrong(p, "%s: the tokenizer has %u pieces; one of llama2.c has at least %u: <unk>, BOS, EOS and the 256 bytes", path, t->count, LLAMA2C_LEAST);
+    free(kind.s);
+    return 0;
+}
+
+/* A checkpoint in memory, or words about what the file is. */
+static int read_checkpoint(llama2c_checkpoint *c, const char *path, const unsigned char *bytes, size_t size, problem *p)
+{
+    llmq_status status = llama2c_open(c, bytes, size);
+    words kind = { NULL, 0, 0 };
+    int known = status == LLMQ_OK || say_kind(&kind, bytes, size);
+    if (status == LLMQ_OK) return 1;
+    if (known || status == LLMQ_E_MAGIC) wrong_kind(p, path, "is neither a .llmq bundle nor a llama2.c checkpoint", bytes, size);
+    else if (status == LLMQ_E_TRUNCATED) wrong(p, "%s: the checkpoint is cut off, or is none of llama2.c", path);
+    else if (status == LLMQ_E_CORRUPT) wrong(p, "%s: the checkpoint goes on behind its tensors, or is none of llama2.c", path);
+    else wrong(p, "%s: the rotary embedding of the checkpoint is of no theta (cosine or sine of position %u, pair %u): scaled ones are not known here", path, c->fault[0], c->fault[1]);
+    free(kind.s);
+    return 0;
+}
+
 /* A checkpoint as the bytes of a bundle. */
 static unsigned char *from_checkpoint(const char *path, const unsigned char *bytes, size_t size, const char *tokenizer, int prefix, size_t *out)
 {
     static unsigned char prefix_value[4];
     llama2c_checkpoint c;
-    llmq_status status = llama2c_open(&c, bytes, size);
+    problem p = { { NULL, 0, 0 } };
     unsigned char *bundle, *tok = NULL;
     llmq_entry *e;
     char *names;
     size_t tok_size = 0;
     uint32_t n;
-    if (status != LLMQ_OK) fail("%s is neither a .llmq bundle nor a llama2.c checkpoint (%s)", path, llmq_status_text(status));
+    read_checkpoint(&c, path, bytes, size, &p);
+    stop_if(&p);
+    c.epsilon = (float)checkpoint_epsilon;
     n = llama2c_entry_count(&c);
     e = (llmq_entry *)allocate((n + 2) * sizeof *e);
     names = (char *)allocate((size_t)n * 32);
     llama2c_entries(&c, e, names);
     if (tokenizer) {
+        uint32_t *index = (uint32_t *)allocate((size_t)c.vocab * 2 * sizeof *index);
+        llama2c_tokenizer t;
         tok = read_file(tokenizer, &tok_size);
+        read_tokenizer(&t, tokenizer, tok, tok_size, c.vocab, index, &p);
+        stop_if(&p);
+        free(index);
         add_value(&e[n++], "tokenizer", LLMQ_VALUE_BYTES, tok, tok_size);
         prefix_value[0] = (unsigned char)(prefix != 0);
         add_value(&e[n++], "tokenizer.prefix", LLMQ_VALUE_U32, prefix_value, 4);
@@ -75,52 +125,153 @@ static void open_window(loaded *m, const char *path, uint32_t tokens)
    point: "4:token:0.9". */
 static llmq_activation_options read_activations(const char *text)
 {
-    llmq_activation_options o = llmq_activation_defaults((uint32_t)atoi(text));
-    if (o.bits != 32 && (o.bits < 2 || o.bits > 8)) fail("activations have 2 ... 8 bits, or 32; not '%s'", text);
-    text += strcspn(text, ":");
-    text += *text == ':';
+    const char *rest;
+    int bits;
+    llmq_activation_options o;
+    if (!read_whole(text, 2, 32, &bits, &rest) || (bits > 8 && bits != 32) || (*rest && *rest != ':')) fail("activations have 2 ... 8 bits, or 32; not '%s'", text);
+    o = llmq_activation_defaults((uint32_t)bits);
+    text = rest + (*rest == ':');
     while (*text) {
         size_t n = strcspn(text, ":");
-        char word[16], *end;
+        char word[16];
+        const char *end;
         double number;
         snprintf(word, sizeof word, "%.*s", (int)(n < 15 ? n : 15), text);
         text += n + (text[n] == ':');
-        number = strtod(word, &end);
         if (strcmp(word, "zero") == 0) o.asymmetric = 1;
         else if (strcmp(word, "symmetric") == 0) o.asymmetric = 0;
         else if (strcmp(word, "group") == 0) o.scales = LLMQ_SCALES_GROUP;
         else if (strcmp(word, "token") == 0) o.scales = LLMQ_SCALES_TOKEN;
         else if (strcmp(word, "batch") == 0) o.scales = LLMQ_SCALES_BATCH;
-        else if (*end == 0 && strchr(word, '.') && number > 0 && number <= 1) o.clip = (float)number;
+        else if (read_number(word, 1e-6, 1, &number, &end) && *end == 0 && strchr(word, '.')) o.clip = (float)number;
         else fail("behind the bits of activations can be :zero, :symmetric, :group, :token, :batch and a clip ratio such as :0.9, not '%s'", word);
     }
     return o;
 }
 
-/* Make a model of bundle bytes, which it owns from now on. activations NULL: as the bundle says. */
-static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch, const char *activations)
+/* The first number of a raw tensor that is NaN or infinite; 0 if there is none. */
+static int find_not_finite(const llmq_entry *e, uint32_t *row, uint32_t *col)
+{
+    const unsigned char *b = (const unsigned char *)e->data;
+    const size_t width = e->size / ((size_t)e->rows * e->cols), n = (size_t)e->rows * e->cols;
+    const unsigned mask = width == 4 || strcmp(e->format.name, "bf16") == 0 ? 0x7f80 : 0x7c00; /* of the exponent, in the upper half of a float */
+    size_t i = 0;
+    for (b += width - 2; i < n && (((unsigned)b[1] << 8 | b[0]) & mask) != mask; i++) b += width;
+    if (i == n) return 0;
+    *row = (uint32_t)(i / e->cols), *col = (uint32_t)(i % e->cols);
+    return 1;
+}
+
+/* llmq_bundle_verify looks at scales; these are the numbers of tensors that have none. */
+static int check_finite(const llmq_bundle *b, const char *path, problem *p)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        llmq_entry e;
+        uint32_t row, col;
+        if (llmq_bundle_at(b, i, &e) != LLMQ_OK || e.kind != LLMQ_KIND_TENSOR || e.format.points) continue;
+        if (find_not_finite(&e, &row, &col)) return wrong(p, "%s: %s is NaN or infinite in row %u, column %u", path, e.name, row, col);
+    }
+    return 1;
+}
+
+/* Values that say how texts become tokens: those that are not known here could change it. */
+static int check_tokenizer_values(const llmq_bundle *b, const char *path, uint32_t *prefix, problem *p)
+{
+    *prefix = 1; /* absent: as llama2.c does */
+    for (uint32_t i = 0; i < b->count; i++) {
+        llmq_entry e;
+        if (llmq_bundle_at(b, i, &e) != LLMQ_OK || strncmp(e.name, "tokenizer", 9) != 0) continue;
+        if (strcmp(e.name, "tokenizer") == 0 && e.kind == LLMQ_KIND_VALUE && e.type == LLMQ_VALUE_BYTES) continue;
+        if (strcmp(e.name, "tokenizer.prefix") != 0) return wrong(p, "%s: %s is not known here", path, e.name);
+        if (llmq_bundle_u32(b, "tokenizer.prefix", prefix) != LLMQ_OK || *prefix > 1) return wrong(p, "%s: tokenizer.prefix is neither 0 nor 1", path);
+    }
+    return 1;
+}
+
+/* Why llama_model_init refused. */
+static int wrong_model(problem *p, const char *path, const llama_model *m, llmq_status status)
+{
+    char name[256];
+    uint32_t index;
+    llama_model_fault(m, name);
+    if (status == LLMQ_E_NOT_FOUND && llmq_bundle_find(&m->bundle, name, &index) == LLMQ_OK) return wrong(p, "%s: %s is of another kind than it has to be", path, name);
+    if (status == LLMQ_E_NOT_FOUND) return wrong(p, "%s: %s is missing", path, name);
+    if (status == LLMQ_E_UNSUPPORTED) return wrong(p, "%s: %s is not known here; the model would be another without it", path, name);
+    if (status == LLMQ_E_CORRUPT) return wrong(p, "%s: %s has another shape, or another value, than the model can have", path, name);
+    return wrong(p, "%s: %s (%s)", path, llmq_status_text(status), name);
+}
+
+/* A model of the bytes of a bundle, without room to run it; what is allocated is its own also where something is wrong. */
+static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t size, problem *p)
 {
     llmq_error error;
     const void *tok;
     size_t need, tok_size;
-    void *mem;
+    uint32_t index;
+    llmq_status status;
     memset(m, 0, sizeof *m);
     m->bytes = bytes;
     m->size = size;
-    if (llmq_bundle_open(&m->bundle, bytes, size, &error)) fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    if (llmq_bundle_verify(&m->bundle, &error)) fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    if ((need = llama_model_size(&m->bundle)) == 0) fail("%s holds no llama model; 'llmq inspect' shows what it holds", path);
-    mem = allocate(need);
-    if (llama_model_init(&m->model, &m->bundle, mem, need)) fail("%s: a tensor of the model is missing or has the wrong shape", path);
+    if (llmq_bundle_open(&m->bundle, bytes, size, &error)) return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    if (llmq_bundle_verify(&m->bundle, &error)) return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    if (llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
+        return wrong(p, "%s holds no llama model: it is %s; 'llmq inspect' shows what it holds", path, kind_of_bundle(bytes, size));
+    need = llama_model_size(&m->bundle);
+    if (need) m->memory = allocate(need);
+    if ((status = llama_model_init(&m->model, &m->bundle, m->memory, need)) != LLMQ_OK) {
+        m->model.bundle = m->bundle;
+        return wrong_model(p, path, &m->model, status);
+    }
+    if (need == 0) return wrong(p, "%s: the model is too large for this machine", path);
+    if (!check_finite(&m->bundle, path, p) || !check_tokenizer_values(&m->bundle, path, &m->prefix, p)) return 0;
+    if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) != LLMQ_OK) return 1;
+    m->index = (uint32_t *)allocate((size_t)m->model.vocab * 2 * sizeof *m->index);
+    m->has_tokenizer = read_tokenizer(&m->tokenizer, path, (const unsigned char *)tok, tok_size, m->model.vocab, m->index, p);
+    return m->has_tokenizer;
+}
+
+/* Make a model of bundle bytes, which it owns from now on. activations NULL: as the bundle says. */
+static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch, const char *activations)
+{
+    problem p = { { NULL, 0, 0 } };
+    read_bundle(m, path, bytes, size, &p);
+    stop_if(&p);
     if (activations) m->model.activation = read_activations(activations);
     if (batch) open_window(m, path, batch);
-    m->prefix = 1;
-    (void)!llmq_bundle_u32(&m->bundle, "tokenizer.prefix", &m->prefix); /* absent: as llama2.c does */
-    if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) == LLMQ_OK) {
-        uint32_t *index = (uint32_t *)allocate(m->model.vocab * 2 * sizeof *index);
-        check(llama2c_tokenizer_init(&m->tokenizer, tok, tok_size, m->model.vocab, index), "the tokenizer");
-        m->has_tokenizer = 1;
+}
+
+/* Numbers that a model gave: what is not one would go through all that is made of them. */
+static void check_logits(const loaded *m, const float *logits, uint32_t tokens)
+{
+    const size_t n = (size_t)tokens * m->model.vocab;
+    for (size_t i = 0; i < n; i++)
+        if (!(logits[i] - logits[i] == 0)) fail("running the model: logit %zu is not a number; weights this large are more than floats can do", i % m->model.vocab);
+}
+
+/* What a model is known by: its shape and its weights, whatever tokenizer it carries. Results of one model are not for another. */
+static uint32_t fingerprint(const llmq_bundle *b)
+{
+    uint32_t crc = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        llmq_entry e;
+        unsigned char shape[8];
+        check(llmq_bundle_at(b, i, &e), "reading an entry");
+        if (e.kind == LLMQ_KIND_VALUE && (strncmp(e.name, "llama.", 6) != 0 || strncmp(e.name, "llama.a", 7) == 0)) continue; /* activations are no weights */
+        for (int k = 0; k < 4; k++) shape[k] = (unsigned char)(e.rows >> 8 * k & 255), shape[4 + k] = (unsigned char)(e.cols >> 8 * k & 255);
+        crc = llmq__crc(crc, (const uint8_t *)e.name, strlen(e.name) + 1);
+        crc = llmq__crc(crc, shape, 8);
+        crc = llmq__crc(crc, (const uint8_t *)e.data, e.size);
     }
+    return crc;
+}
+
+/* A result that is of model `was` is to be used for this one. */
+static void same_model(const loaded *m, const char *path, uint32_t was)
+{
+    const uint32_t is = fingerprint(&m->bundle);
+    if (is == was) return;
+    if (!force) fail("%s is of another model: of %08x, and this one is %08x; --force uses it all the same", path, was, is);
+    fprintf(stderr, "llmq: %s is of another model, and used all the same\n", path);
 }
 
 /* How its cache is kept, before open_window. */
@@ -134,10 +285,10 @@ static void set_cache(loaded *m, int bits, int window)
 
 static void close_model(loaded *m)
 {
-    free(m->model.layer); /* the first of their memory */
-    free(m->state.x);
+    free(m->memory);
+    free(m->state.x); /* the first of its memory */
     free(m->bytes);
-    if (m->has_tokenizer) free(m->tokenizer.offset); /* as it came: the head of its index */
+    free(m->index);
     memset(m, 0, sizeof *m);
 }
 
@@ -156,9 +307,13 @@ static unsigned char *read_model(const char *path, const char *tokenizer, int pr
 
 static uint32_t *encode_text(const loaded *m, const char *path, const char *text, size_t size, uint32_t *count)
 {
-    uint32_t *ids = (uint32_t *)allocate((size + 2) * sizeof *ids);
-    void *work = allocate(llama2c_encode_work_size(size));
+    const size_t need = llama2c_encode_work_size(size);
+    uint32_t *ids;
+    void *work;
     if (!m->has_tokenizer) fail("%s has no tokenizer; give one with --tokenizer FILE", path);
+    if (need == 0 || size > SIZE_MAX / 8) fail("a text of %zu bytes is too long", size);
+    ids = (uint32_t *)allocate((size + 2) * sizeof *ids);
+    work = allocate(need);
     *count = llama2c_encode(&m->tokenizer, text, size, (int)m->prefix, ids, work);
     free(work);
     return ids;

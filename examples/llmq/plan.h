@@ -21,9 +21,10 @@ static void logits_of(probe *p, const float *hidden, void (*take)(void *context,
     void *memory = allocate(size);
     for (uint32_t t = 0; t < p->count; t++) {
         llmq_activation a;
-        llama__rmsnorm(normed, hidden + (size_t)t * m->dim, m->norm, m->dim);
+        llama__rmsnorm(normed, hidden + (size_t)t * m->dim, m->norm, m->dim, m->epsilon);
         check(llmq_activation_prepare(&a, &m->classifier, 32, normed, memory, size), "the classifier");
         check(llmq_matvec(&m->classifier, &a, 0, m->vocab, logits), "the classifier");
+        check_logits(&p->m, logits, 1);
         take(context, t, logits);
     }
     free(normed);
@@ -118,41 +119,99 @@ static void measure_alpha(probe *p, uint32_t l, int linear, const double *level,
             store_float(data + 4 * i, noisy[i]);
         }
         t->data = data;
-        x[k] = square / power;
+        x[k] = power > 0 ? square / power : 0;
         y[k] = probe_change(p, l);
         t->data = original.data;
     }
-    check(llmq_slope(x, y, levels, alpha, error), "the slope");
+    *alpha = *error = 0; /* of weights that are all 0, which no noise relative to them changes */
+    if (x[0] > 0) check(llmq_slope(x, y, levels, alpha, error), "the slope");
     free(w);
     free(noisy);
     free(data);
 }
 
-/* Lines "NAME ALPHA ERROR" of a file, if it is of this run (its first line). */
-static int known_alpha(const char *text, size_t size, const char *name, double *alpha, double *error)
+/* Coefficients from a file of 'llmq alpha': of each linear layer in turn, or that it has none yet. */
+typedef struct coefficient { int known; double alpha, error; } coefficient;
+
+typedef struct alphas {
+    uint32_t count;               /* layers times LLAMA_LINEARS */
+    coefficient *of;
+    uint32_t lines;               /* how many are known */
+    span run;                     /* what the first line says they were made of, without "# " */
+    int has_model;                /* does the file say of which model it is? Those of before version 0.7 do not */
+    uint32_t model;
+} alphas;
+
+/* Lines "NAME ALPHA ERROR" of text in memory, for a model of so many layers; # begins a comment. The last line may be cut off, as a run
+   that was stopped leaves it: it counts only if it ends. */
+static int read_alphas(alphas *a, const char *path, const char *text, size_t size, uint32_t layers, problem *p)
 {
-    size_t n = strlen(name);
-    for (size_t at = 0; at < size;) {
-        size_t length = strcspn(text + at, "\n");
-        if (length > n && strncmp(text + at, name, n) == 0 && text[at + n] == ' ') return sscanf(text + at + n, "%lf %lf", alpha, error) == 2;
-        at += length + 1;
+    size_t at = 0;
+    uint32_t number = 0, layer;
+    span line, field[3];
+    char name[64];
+    memset(a, 0, sizeof *a);
+    if (size == 0) return wrong(p, "%s is empty; 'llmq alpha' makes such files", path);
+    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
+    a->count = layers * LLAMA_LINEARS;
+    a->of = (coefficient *)calloc(a->count, sizeof *a->of);
+    if (!a->of) fail("no memory for coefficients of %u layers", layers);
+    while (next_line(text, size, &at, &line)) {
+        int linear;
+        uint32_t i;
+        if (++number == 1 && line.n > 2 && line.s[0] == '#' && line.s[1] == ' ') a->run.s = line.s + 2, a->run.n = line.n - 2;
+        if (read_model_line(line, &a->model)) a->has_model = 1;
+        if (line.n == 0 || line.s[0] == '#') continue;
+        if (at > size) break; /* no end of line: cut off */
+        if (split_fields(line, field, 3) != 3 || !copy_field(name, sizeof name, field[0]))
+            return wrong(p, "%s, line %u: not a tensor, its alpha and an error: %.*s", path, number, (int)(line.n < 80 ? line.n : 80), line.s);
+        if ((linear = linear_of(name, layers, &layer)) < 0) return wrong(p, "%s, line %u: the model has no linear layer %s", path, number, name);
+        i = layer * LLAMA_LINEARS + (uint32_t)linear;
+        if (a->of[i].known) return wrong(p, "%s, line %u: a second line for %s", path, number, name);
+        if (!real_number(field[1].s, field[1].n, &a->of[i].alpha) || !real_number(field[2].s, field[2].n, &a->of[i].error))
+            return wrong(p, "%s, line %u: an alpha or an error that is not a number", path, number);
+        a->of[i].known = 1;
+        a->lines++;
     }
-    return 0;
+    return 1;
 }
 
-/* A text file with a 0 behind it; an empty one if it is not there and need not be. */
-static char *read_text(const char *path, int needed, size_t *size)
+/* Coefficients from a file, for this model and all of its layers. */
+static void open_alphas(alphas *a, const char *path, const loaded *m)
 {
-    FILE *f = fopen(path, "rb");
-    char *text;
-    *size = 0;
-    if (f) fclose(f);
-    if (!f && !needed) return (char *)calloc(1, 1);
-    text = (char *)read_file(path, size);
-    text = (char *)realloc(text, *size + 1);
-    if (!text) fail("no memory for %s", path);
-    text[*size] = 0;
-    return text;
+    problem p = { { NULL, 0, 0 } };
+    size_t size;
+    char *text = (char *)read_file(path, &size);
+    read_alphas(a, path, text, size, m->model.layers, &p);
+    stop_if(&p);
+    if (a->has_model) same_model(m, path, a->model);
+    else fprintf(stderr, "llmq: %s does not say which model it is of: it was made before version 0.7\n", path);
+    for (uint32_t i = 0; i < a->count; i++)
+        if (!a->of[i].known) fail("%s has no line for layers.%u.%s; 'llmq alpha' writes it", path, i / LLAMA_LINEARS, llama_linear_name[i % LLAMA_LINEARS]);
+    free(text);
+    a->run.s = NULL, a->run.n = 0;
+}
+
+/* What is left of a run that was stopped, if the file is there: of the same run, or else it is not to be lost. */
+static void resume_alphas(alphas *a, const char *path, const loaded *m, const char *run)
+{
+    FILE *f = open_to_read(path);
+    problem p = { { NULL, 0, 0 } };
+    size_t size = 0;
+    char *text = NULL;
+    memset(a, 0, sizeof *a);
+    if (f) fclose(f), text = (char *)read_file(path, &size);
+    if (size) {
+        read_alphas(a, path, text, size, m->model.layers, &p);
+        if ((p.what.n || !span_is(a->run, run)) && !force) {
+            if (!p.what.n) (void)wrong(&p, "%.*s", (int)a->run.n, a->run.s ? a->run.s : "");
+            fail("%s holds what another run has found, or something else (%s): give another --out; --force writes over it", path, p.what.s ? p.what.s : "");
+        }
+        if (p.what.n || !span_is(a->run, run)) memset(a, 0, sizeof *a);
+    }
+    free(text);
+    free(p.what.s);
+    a->run.s = NULL, a->run.n = 0;
 }
 
 static int command_alpha(int argc, char **argv)
@@ -160,60 +219,63 @@ static int command_alpha(int argc, char **argv)
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *metric = "kl", *list = "0.05,0.1,0.15,0.2";
     int random = 0, tokens = 2048, prefix = 1;
     const option options[] = {
-        { "text", "FILE", "measure the KL on this text", &text, NULL, NULL },
-        { "random", "N", "or on N random tokens, without any data", NULL, &random, NULL },
-        { "tokens", "N", "use only the first N of the text, 0: all", NULL, &tokens, NULL },
-        { "metric", "NAME", "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity", &metric, NULL, NULL },
-        { "levels", "LIST", "sizes t of the noise, relative to the weights", &list, NULL, NULL },
-        { "out", "FILE", "where the lines go (needed); a run that was stopped goes on from what is there", &out, NULL, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_INPUT("text", 0, "FILE", text, "measure the KL on this text"),
+        OPT_WHOLE("random", 0, "N", random, 1, 1 << 24, "or on N random tokens, without any data"),
+        OPT_TOKENS(tokens, "use only the first N of the text, 0: all"),
+        OPT_WORD("metric", 0, "kl|loss", metric, "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity"),
+        OPT_LIST("levels", 0, "LIST", list, "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
+        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out, "where the lines go; a run that was stopped goes on from what is there"),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_END
     };
     static probe p;
     loaded m;
     double level[LEVELS], start = seconds(), sum = 0;
     uint32_t levels = 0, count, *ids;
     unsigned char *bytes;
-    size_t size, known;
-    char head[256], item[ITEM], *before;
-    FILE *f;
-    parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1);
-    if (!out || (!text && !random)) fail("--out FILE, and --text FILE or --random N, are needed");
+    size_t size;
+    char item[ITEM];
+    words head = { NULL, 0, 0 }, lines = { NULL, 0, 0 };
+    alphas before;
+    int is_kept, is_measured;
+    parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1, -1);
+    if (!text && !random) fail("--text FILE or --random N is needed");
     p.perplexity = strcmp(metric, "loss") == 0;
-    if (!p.perplexity && strcmp(metric, "kl") != 0) fail("--metric is kl or loss");
     if (p.perplexity && !text) fail("--metric loss needs --text FILE");
     while (next_item(&list, item)) {
+        const char *end;
         if (levels == LEVELS) fail("--levels are at most %d", LEVELS);
-        level[levels] = strtod(item, NULL);
-        if (!(level[levels] > 0 && level[levels] <= 1)) fail("--levels are between 0 and 1, not '%s'", item);
+        if (!read_number(item, 1e-6, 1, &level[levels], &end) || *end) fail("--levels are between 0 and 1, not '%s'", item);
         levels++;
     }
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     ids = probe_ids(&m, rest[0], text, random, tokens, &count);
-    describe_run(head, sizeof head - 16, &m, ids, 0, count, m.model.context, (int)levels);
-    snprintf(head + strlen(head), 16, "; %s %g", metric, level[levels - 1]);
-    before = read_text(out, 0, &known);
-    if (known < strlen(head) + 2 || strncmp(before + 2, head, strlen(head)) != 0) known = 0, before[0] = 0;
+    is_kept = is_file(out);
+    describe_run(&head, &m, ids, 0, count, m.model.context, (int)levels);
+    say(&head, "; %s", metric);
+    for (uint32_t k = 0; k < levels; k++) say(&head, " %g", level[k]);
+    resume_alphas(&before, is_kept ? out : "", &m, head.s);
     probe_open(&p, &m.bundle, rest[0], ids, count);
-    f = fopen(out, "wb");
-    if (!f) fail("cannot write %s: %s", out, strerror(errno));
-    fprintf(f, "# %s\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head, metric);
+    say(&lines, "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head.s, fingerprint(&m.bundle), metric);
     for (uint32_t l = 0; l < m.model.layers; l++)
         for (int i = 0; i < LLAMA_LINEARS; i++) {
             char name[64];
             double alpha, error;
             snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[i]);
-            if (!known_alpha(before, known, name, &alpha, &error)) measure_alpha(&p, l, i, level, levels, &alpha, &error);
-            fprintf(f, "%s %.6g %.3g\n", name, alpha, error);
-            fflush(f);
+            is_measured = !before.of || !before.of[l * LLAMA_LINEARS + (uint32_t)i].known;
+            if (is_measured) measure_alpha(&p, l, i, level, levels, &alpha, &error);
+            else alpha = before.of[l * LLAMA_LINEARS + (uint32_t)i].alpha, error = before.of[l * LLAMA_LINEARS + (uint32_t)i].error;
+            say(&lines, "%s %.6g %.3g\n", name, alpha, error);
+            if (is_kept && is_measured) write_file(out, lines.s, lines.n); /* a run that is stopped has lost at most one */
             sum += alpha;
             progress(l * LLAMA_LINEARS + (uint32_t)i, m.model.layers * LLAMA_LINEARS, name);
         }
     progress(1, 1, "");
-    if (fclose(f)) fail("cannot write %s: %s", out, strerror(errno));
-    printf("%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, levels, sum, seconds() - start);
+    write_file(out, lines.s, lines.n);
+    free(lines.s);
+    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, levels, sum, seconds() - start);
     return 0;
 }
 
@@ -239,7 +301,7 @@ enum { ERRORS_ROWS, ERRORS_GAUSS, ERRORS_HESSIAN };
 typedef struct error_meter {
     int kind;
     uint32_t rows;        /* how many, 0: all */
-    const sums *sums;     /* ERRORS_HESSIAN */
+    const struct sums *sums; /* ERRORS_HESSIAN */
 } error_meter;
 
 /* v H v^T / (tr H / n), H packed */
@@ -279,14 +341,16 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
     float *w = (float *)allocate((size_t)count * from->cols * sizeof *w), *back = (float *)allocate(from->cols * sizeof *back), *sum = NULL, *other = NULL;
     void *data, *work, *factor = NULL;
     size_t size, work_size, need;
-    unsigned layer;
+    uint32_t layer = 0;
+    const int linear = linear_of(name, MOST_LAYERS, &layer);
     if (find_format(format, (uint32_t)group, &f)) fail("no format '%s' with group %d", format, group);
     data = allocate(size = llmq_tensor_size(&f, count, from->cols));
     check(llmq_tensor_init(&t, &f, transform, count, from->cols, data, size), format);
     work_size = larger(llmq_encode_work_size(&t), llmq_transform_work_size(transform, from->cols));
     if (meter->kind == ERRORS_HESSIAN && f.points && !f.zeros) {
         char what[64];
-        snprintf(what, sizeof what, "sense.%d.%s", linear_of(name, &layer) < 0 ? 0 : (int)layer, sense_name[sense_sum(linear_of(name, &layer), 0)]);
+        if (linear < 0) fail("%s is no linear layer that sums are made for", name);
+        snprintf(what, sizeof what, "sense.%u.%s", layer, sense_name[sense_sum(linear, 0)]);
         sum = load_sum(meter->sums, what, from->cols, &h);
         other = load_sum(meter->sums, what, from->cols, &turned);
         work_size = larger(work_size, larger(llmq_feedback_work_size(&t), llmq_hessian_transform_work_size(&h, transform)));
@@ -301,7 +365,7 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
         if (meter->kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
         else check(llmq_tensor_decode(from, (uint32_t)((uint64_t)i * from->rows / count), w + (size_t)i * from->cols, work, work_size), "decoding");
     }
-    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, &error) : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
+    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, NULL, &error) : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
         fail("%s: a weight is not finite", name);
     for (uint32_t i = 0; i < count; i++) {
         const float *row = w + (size_t)i * from->cols;
@@ -325,12 +389,18 @@ static double padded(double bytes) { return ceil(bytes / 64) * 64; }
 static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *menu, const char *alpha_path, const error_meter *meter, int whole)
 {
     const site_transform *made = transforms_for(&m->bundle, r);
-    size_t size = 0;
-    char *alpha = alpha_path ? read_text(alpha_path, 1, &size) : NULL;
+    alphas alpha;
     char item[ITEM];
     memset(p, 0, sizeof *p);
+    memset(&alpha, 0, sizeof alpha);
+    if (alpha_path) open_alphas(&alpha, alpha_path, m);
     p->format = (char (*)[32])allocate(64 * sizeof *p->format);
-    while (next_item(&menu, item) && p->menu < 64) snprintf(p->format[p->menu++], 32, "%.31s", item);
+    while (next_item(&menu, item)) {
+        if (p->menu == 64) fail("--formats has more than %d", 64);
+        if (strlen(item) >= sizeof *p->format) fail("no format '%s'", item);
+        strcpy(p->format[p->menu++], item);
+    }
+    if (p->menu == 0) fail("--formats names no format");
     p->layers = m->model.layers * LLAMA_LINEARS;
     p->name = (char (*)[64])allocate(p->layers * sizeof *p->name);
     p->option = (llmq_option *)allocate(p->layers * p->menu * sizeof *p->option);
@@ -342,11 +412,10 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
     for (uint32_t i = 0; i < p->layers; i++) {
         const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS;
         const llmq_tensor *t = &m->model.layer[l].linear[linear];
-        double error;
         snprintf(p->name[i], sizeof p->name[i], "layers.%u.%s", l, llama_linear_name[linear]);
         p->all += p->weights[i] = (double)t->rows * t->cols;
         p->alpha[i] = p->weights[i]; /* without coefficients: as if each weight mattered the same */
-        if (alpha && !known_alpha(alpha, size, p->name[i], &p->alpha[i], &error)) fail("%s has no line for %s; 'llmq alpha' writes it", alpha_path, p->name[i]);
+        if (alpha.of) p->alpha[i] = alpha.of[i].alpha;
         if (p->alpha[i] < 0) p->alpha[i] = 0;
         for (uint32_t k = 0; k < p->menu; k++) {
             llmq_format f;
@@ -361,22 +430,53 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
         progress(i, p->layers, p->name[i]);
     }
     progress(1, 1, "");
-    free(alpha);
+    free(alpha.of);
 }
 
-/* Bytes of the file beside the payloads of linear layers: those of one that is written. */
-static double fixed_bytes(const plan *p, const loaded *m, const recipe *r)
+/* What a file has beside the payloads of linear layers: parts of one that is written, without its grids. */
+typedef struct rest_of_file {
+    double payloads, entries, names;  /* bytes of payloads; how many entries; bytes of their names */
+} rest_of_file;
+
+static rest_of_file measure_rest(const plan *p, const loaded *m, const recipe *r)
 {
     recipe one = *r;
     sizes total;
     size_t size;
-    double fixed;
+    rest_of_file rest = { 0, 0, 0 };
+    unsigned char *bytes;
+    llmq_bundle b;
     one.format = p->format[0];
     one.quiet = 1;
-    free(quantize_bundle(&m->bundle, &one, &total, &size));
-    fixed = (double)size;
-    for (uint32_t i = 0; i < p->layers; i++) fixed -= (double)p->option[i * p->menu].cost;
-    return fixed;
+    bytes = quantize_bundle(&m->bundle, &one, &total, &size);
+    check(llmq_bundle_open(&b, bytes, size, NULL), "the bundle");
+    for (uint32_t i = 0; i < b.count; i++) {
+        llmq_entry e;
+        check(llmq_bundle_at(&b, i, &e), "the bundle");
+        if (e.kind == LLMQ_KIND_GRID) continue;
+        rest.entries++;
+        rest.names += (double)strlen(e.name) + 1;
+        if (e.kind != LLMQ_KIND_TENSOR || !is_linear(e.name)) rest.payloads += padded((double)e.size);
+    }
+    free(bytes);
+    return rest;
+}
+
+/* The bytes of the file beside the payloads of linear layers, with the grids of the formats that are used: all, or those chosen. */
+static double fixed_bytes(const plan *p, const rest_of_file *rest, int chosen)
+{
+    rest_of_file sum = *rest;
+    for (uint32_t k = 0; k < p->menu; k++) {
+        llmq_format f;
+        int used = !chosen;
+        for (uint32_t i = 0; i < k; i++) used = used && strcmp(p->format[i], p->format[k]) != 0;
+        for (uint32_t i = 0; i < p->layers && !used && chosen; i++) used = p->choice[i] == k;
+        if (!used || find_format(p->format[k], 0, &f) != LLMQ_OK || f.id != LLMQ_FORMAT_CUSTOM) continue;
+        sum.entries++;
+        sum.names += (double)strlen(grid_entry(&f)) + 1;
+        sum.payloads += padded(12 + (double)llmq_grid_size(f.p, f.n));
+    }
+    return padded(64 + 64 * sum.entries + sum.names) + sum.payloads;
 }
 
 /* The rule that APTQ has: the largest scores get `high` until the budget is used up, the others `low`. */
@@ -417,7 +517,7 @@ static void restrict_plan(plan *p, const char *list, int least)
     while (next_item(&list, item)) {
         char *format = strchr(item, '=');
         uint32_t k, hits = 0;
-        if (!format) fail("--pin and --least are lists of NAME=FORMAT, not '%s'", item);
+        if (!format || format == item) fail("--pin and --least are lists of NAME=FORMAT, not '%s'", item);
         *format++ = 0;
         k = menu_index(p, format);
         for (uint32_t i = 0; i < p->layers; i++) {
@@ -452,57 +552,50 @@ static void plan_best(plan *p, uint64_t budget, int tied, llmq_allocation *resul
 /* "1.2MB", "900k" or bytes: units of 1000. */
 static double read_size(const char *text)
 {
-    char *end;
-    double v = strtod(text, &end);
+    const char *end;
+    double v = 0;
+    const int is_number = read_number(text, 0, 1e15, &v, &end);
     if (*end == 'k' || *end == 'K') v *= 1e3, end++;
     else if (*end == 'M') v *= 1e6, end++;
     else if (*end == 'G') v *= 1e9, end++;
     if (*end == 'B') end++;
-    if (end == text || *end || !(v > 0)) fail("--size is a number of bytes, as 900k or 1.2MB, not '%s'", text);
+    if (!is_number || *end || !(v >= 1 && v <= 1e15)) fail("--size is a number of bytes from 1 to 1e15, as 900k or 1.2MB, not '%s'", text);
     return v;
 }
 
-static void write_plan(const plan *p, const recipe *r, const char *rule, const char *out, double bpw, double loss)
+static void write_plan(const plan *p, const recipe *r, const char *rule, const char *out, double bpw, double loss, uint32_t model)
 {
-    size_t used = 0, room = 512 + 160 * (size_t)p->layers;
-    char *text = (char *)allocate(room);
-    used += (size_t)snprintf(text, room, "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n", rule, bpw);
+    words text = { NULL, 0, 0 };
+    say(&text, "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n# model %08x\n", rule, bpw, model);
     for (uint32_t i = 0; i < p->layers; i++) {
         const uint32_t k = p->choice[i];
-        used += (size_t)snprintf(text + used, room - used, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group,
-                                 transform_of(r), 8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k], p->alpha[i],
-                                 loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
+        say(&text, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group, transform_of(r),
+            8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k], p->alpha[i], loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
     }
-    if (out) write_file(out, text, used);
-    else fwrite(text, 1, used, stdout);
-    free(text);
+    write_file(out, text.s, text.n);
+    free(text.s);
 }
 
 /* The same choice for llama.cpp's quantize --tensor-type-file: REGEX=TYPE lines, the type of the most bits that is not above the format's. */
 static void write_types(const plan *p, const char *path)
 {
     static const struct { double bits; const char *type; } types[] = { { 8.5, "q8_0" }, { 6.5625, "q6_k" }, { 5.5, "q5_k" }, { 4.5, "q4_k" }, { 3.4375, "q3_k" }, { 2.625, "q2_k" } };
-    size_t used = 0, room = 64 * (size_t)p->layers;
-    char *text = (char *)allocate(room);
+    words text = { NULL, 0, 0 };
     for (uint32_t i = 0; i < p->layers; i++) {
         const double bits = 8 * (double)p->option[i * p->menu + p->choice[i]].cost / p->weights[i];
-        char name[64], pattern[128];
-        size_t n = 0, k = 0;
+        char name[64];
+        size_t k = 0;
         while (k + 1 < sizeof types / sizeof *types && types[k].bits > bits + 0.5) k++; /* theirs have about a quarter more for the same error */
         check(imatrix_name_from_llmq(p->name[i], strlen(p->name[i]), name), p->name[i]);
-        for (const char *c = name; *c; c++) {
-            if (*c == '.') pattern[n++] = '\\';
-            pattern[n++] = *c;
-        }
-        pattern[n] = 0;
-        used += (size_t)snprintf(text + used, room - used, "%s=%s\n", pattern, types[k].type);
+        for (const char *c = name; *c; c++) say(&text, *c == '.' ? "\\%c" : "%c", *c);
+        say(&text, "=%s\n", types[k].type);
     }
-    write_file(path, text, used);
-    free(text);
+    write_file(path, text.s, text.n);
+    free(text.s);
 }
 
 /* Each layer alone in its format: the KL it was said to make, and makes; and all of them together. */
-static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens)
+static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens, FILE *said)
 {
     static probe q;
     choice *choices = (choice *)allocate(p->layers * sizeof *choices);
@@ -510,7 +603,7 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
     double sum = 0, all = 0;
     probe_open(&q, &m->bundle, path, ids, count);
     r.format = NULL, r.quiet = 1, r.choices = choices;
-    printf("%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
+    fprintf(said, "%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
     for (uint32_t i = 0; i <= p->layers; i++) { /* the last time all of them */
         const uint32_t first = i < p->layers ? i : 0, last = i < p->layers ? i + 1 : p->layers, k = i < p->layers ? i * p->menu + p->choice[i] : 0;
         probe one = q;
@@ -522,6 +615,7 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
             memcpy(choices[j - first].name, p->name[j], sizeof choices->name);
             memcpy(choices[j - first].format, p->format[p->choice[j]], sizeof choices->format);
             choices[j - first].group = -1;
+            choices[j - first].line = 0;
         }
         r.choice_count = last - first;
         bytes = quantize_bundle(&q.m.bundle, &r, &total, &size);
@@ -529,8 +623,8 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
         one.m.quiet = 1;
         kl = probe_change(&one, first / LLAMA_LINEARS);
         if (i < p->layers) sum += p->option[k].loss, all += kl;
-        if (i < p->layers) printf("%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]], 8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
-        else printf("%-33s %12.5f %12.5f\n%-33s %12.5f %12.5f\n", "sum", sum, all, "all together", sum, kl);
+        if (i < p->layers) fprintf(said, "%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]], 8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
+        else fprintf(said, "%-33s %12.5f %12.5f\n%-33s %12.5f %12.5f\n", "sum", sum, all, "all together", sum, kl);
         close_model(&one.m);
     }
     free(choices);
@@ -541,64 +635,66 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
 static int command_plan(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "t4", *low = "t2", *out = NULL, *tokenizer = NULL;
+    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "t4", *low = "t2", *out = "-", *tokenizer = NULL;
     const char *pins = NULL, *least = NULL, *errors = "rows", *types = NULL, *text = NULL;
     error_meter meter = { ERRORS_ROWS, 0, NULL };
     double bpw = 0, ratio = -1, cost = 0, loss = 0, start = seconds();
     int rows = 64, tied = 0, tokens = 2048, linear, uniform;
     const option options[] = {
-        { "size", "BYTES", "of the whole file, as 1.2MB: never over it", &size_text, NULL, NULL },
-        { "bpw", "X", "or: stored bits a weight of the linear layers", NULL, NULL, &bpw },
-        { "rule", "NAME", "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain [linear with --alpha, else aptq]", &rule, NULL, NULL },
-        { "alpha", "FILE", "of 'llmq alpha', for linear", &alpha_path, NULL, NULL },
-        { "hessian", "FILE", "sums of 'llmq sense', for aptq and carried", &sums_path, NULL, NULL },
-        { "ratio", "R", "aptq, carried, in place of a size: the share of the weights in the high format", NULL, NULL, &ratio },
-        { "formats", "LIST", "to choose from", &menu, NULL, NULL },
-        { "high", "NAME", "aptq, carried: format of the layers with the largest score", &high, NULL, NULL },
-        { "low", "NAME", "and of the others", &low, NULL, NULL },
-        { "pin", "LIST", "NAME=FORMAT: tensors with NAME in theirs have this format", &pins, NULL, NULL },
-        { "least", "LIST", "NAME=FORMAT: these have it or a larger one", &least, NULL, NULL },
-        { "tie", "0|1", "1: wq wk wv have one format, w1 w3 too", NULL, &tied, NULL },
-        { "errors", "NAME", "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian", &errors, NULL, NULL },
-        { "rows", "N", "rows of each layer that errors are measured on, 0: all", NULL, &rows, NULL },
-        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs", &r.transform, NULL, NULL },
-        { "embed", "NAME", "of embedding and classifier, as --size counts them", &r.embed, NULL, NULL },
-        { "measure", "TEXT", "print what each layer alone makes in its format, beside what was foretold", &text, NULL, NULL },
-        { "tokens", "N", "of that, only the first N, 0: all", NULL, &tokens, NULL },
-        { "tensor-types", "FILE", "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits", &types, NULL, NULL },
-        { "out", "FILE", "the recipe, for quantize --recipe; not given: printed", &out, NULL, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_TEXT("size", 0, "BYTES", size_text, "of the whole file, as 1.2MB: never over it"),
+        OPT_REAL("bpw", 0, "X", bpw, 0.01, 64, "or: stored bits a weight of the linear layers"),
+        OPT_WORD("rule", 0, "linear|uniform|aptq|carried", rule,
+                 "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain; not given: linear with --alpha, else aptq"),
+        OPT_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha', for linear"),
+        OPT_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense', for aptq and carried"),
+        OPT_REAL("ratio", 0, "R", ratio, 0, 1, "aptq, carried, in place of a size: the share of the weights in the high format"),
+        OPT_LIST("formats", 0, "LIST", menu, "to choose from"),
+        OPT_TEXT("high", 0, "NAME", high, "aptq, carried: format of the layers with the largest score"),
+        OPT_TEXT("low", 0, "NAME", low, "and of the others"),
+        OPT_LIST("pin", 0, "LIST", pins, "NAME=FORMAT: tensors with NAME in theirs have this format"),
+        OPT_LIST("least", 0, "LIST", least, "NAME=FORMAT: these have it or a larger one"),
+        OPT_SWITCH("tie", 0, tied, "1: wq wk wv have one format, w1 w3 too"),
+        OPT_WORD("errors", 0, "rows|gauss|hessian", errors, "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
+        OPT_WHOLE("rows", 0, "N", rows, 0, MOST_TOKENS, "rows of each layer that errors are measured on, 0: all"),
+        OPT_GROUP(r.group, "columns that share a scale"),
+        OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
+        OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier, as --size counts them"),
+        OPT_INPUT("measure", 0, "TEXT", text, "print what each layer alone makes in its format, beside what was foretold"),
+        OPT_TOKENS(tokens, "of that, only the first N, 0: all"),
+        OPT_OUTPUT("tensor-types", 0, "FILE", types, "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits"),
+        OPT_OUTPUT("out", 'o', "FILE", out, "the recipe, for quantize --recipe; '-': printed"),
+        OPT_TOKENIZER(tokenizer),
+        OPT_EPSILON,
+        OPT_END
     };
     loaded m;
     plan p;
+    FILE *said;
     llmq_allocation result;
+    rest_of_file rest_of = { 0, 0, 0 };
     uint64_t budget;
     size_t size;
     unsigned char *bytes;
     uint32_t count;
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "-o") == 0) argv[i] = (char *)(uintptr_t)"--out";
-    parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1);
+    parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1, -1);
     if (!rule) rule = alpha_path ? "linear" : "aptq";
     linear = strcmp(rule, "linear") == 0, uniform = strcmp(rule, "uniform") == 0;
-    if (!linear && !uniform && strcmp(rule, "aptq") != 0 && strcmp(rule, "carried") != 0) fail("--rule is linear, uniform, aptq or carried");
     if (linear && !alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
     if (!linear && !uniform && !sums_path) fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", rule);
-    if (ratio > 1) fail("--ratio is from 0 to 1");
     if ((size_text != NULL) + (bpw > 0) + (ratio >= 0) != 1) fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
+    if (size_text) (void)read_size(size_text); /* wrong ones are found before the work */
     bytes = read_model(rest[0], tokenizer, 1, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     meter.rows = (uint32_t)rows;
     if (strcmp(errors, "gauss") == 0) meter.kind = ERRORS_GAUSS;
     else if (strcmp(errors, "hessian") == 0) meter.kind = ERRORS_HESSIAN;
-    else if (strcmp(errors, "rows") != 0) fail("--errors is rows, gauss or hessian");
     if (meter.kind == ERRORS_HESSIAN && !sums_path) fail("--errors hessian needs --hessian FILE");
     if (sums_path) meter.sums = open_sums(sums_path);
+    tie_sums(meter.sums, &m);
     fill_plan(&p, &m, &r, menu, alpha_path, &meter, size_text != NULL);
     if (size_text) {
-        p.fixed = fixed_bytes(&p, &m, &r);
+        rest_of = measure_rest(&p, &m, &r);
+        p.fixed = fixed_bytes(&p, &rest_of, 0);
         if (read_size(size_text) < p.fixed) fail("the file has %.0f bytes without its linear layers", p.fixed);
         budget = (uint64_t)(read_size(size_text) - p.fixed);
     } else if (ratio >= 0) {
@@ -613,24 +709,26 @@ static int command_plan(int argc, char **argv)
     if (linear || uniform) plan_best(&p, budget, uniform ? TIED_ALL : tied ? TIED_INPUTS : TIED_NONE, &result);
     else plan_by_score(&p, sensitivities(&m, meter.sums, &count), budget, menu_index(&p, high), menu_index(&p, low), rule);
     for (uint32_t i = 0; i < p.layers; i++) cost += (double)p.option[i * p.menu + p.choice[i]].cost, loss += p.option[i * p.menu + p.choice[i]].loss;
-    write_plan(&p, &r, rule, out, 8 * cost / p.all, loss);
+    if (size_text) p.fixed = fixed_bytes(&p, &rest_of, 1);
+    write_plan(&p, &r, rule, out, 8 * cost / p.all, loss, fingerprint(&m.bundle));
     if (types) write_types(&p, types);
-    if (text) measure_plan(&p, &m, rest[0], r, text, tokens);
-    fprintf(out ? stdout : stderr, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", rule, cost, 8 * cost / p.all);
-    if (size_text) fprintf(out ? stdout : stderr, "; file of %.0f bytes, %.2f %% of the size asked for", cost + p.fixed, 100 * (cost + p.fixed) / read_size(size_text));
-    if (alpha_path) fprintf(out ? stdout : stderr, "; foretold KL %.5f", loss);
-    if (linear) fprintf(out ? stdout : stderr, ", %s", result.bound == result.loss ? "proven the least" : "");
-    if (linear && result.bound < result.loss) fprintf(out ? stdout : stderr, "at most %.2g %% above the least", 100 * (result.loss - result.bound) / result.loss);
-    fprintf(out ? stdout : stderr, "; %.2f s\n", seconds() - start);
+    said = report(out);
+    if (text) measure_plan(&p, &m, rest[0], r, text, tokens, said);
+    fprintf(said, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", rule, cost, 8 * cost / p.all);
+    if (size_text) fprintf(said, "; file of %.0f bytes, %.2f %% of the size asked for", cost + p.fixed, 100 * (cost + p.fixed) / read_size(size_text));
+    if (alpha_path) fprintf(said, "; foretold KL %.5f", loss);
+    if (linear) fprintf(said, ", %s", result.bound == result.loss ? "proven the least" : "");
+    if (linear && result.bound < result.loss) fprintf(said, "at most %.2g %% above the least", 100 * (result.loss - result.bound) / result.loss);
+    fprintf(said, "; %.2f s\n", seconds() - start);
     return 0;
 }
 
 /* ---- how well the theorem holds ---- */
 
-/* A choice of formats near a random number of bits. */
+/* A choice of formats near a random number of bits. What most draws miss, a million of them do not find. */
 static void draw_plan(plan *p, uint32_t seed, double low, double high)
 {
-    uint32_t counter = 0;
+    uint32_t counter = 0, most = 0;
     double cost;
     do {
         const double middle = low + (high - low) * (llmq_random(seed, counter++) / 4294967296.0);
@@ -640,6 +738,7 @@ static void draw_plan(plan *p, uint32_t seed, double low, double high)
             do {
                 p->choice[i] = (uint32_t)((uint64_t)llmq_random(seed, counter++) * p->menu >> 32);
                 bits = 8 * (double)p->option[i * p->menu + p->choice[i]].cost / p->weights[i];
+                if (++most > 1000000) fail("--formats make no recipes of %g to %g bits a weight", low, high);
             } while (bits < middle - 1.5 || bits > middle + 1.5);
             cost += (double)p->option[i * p->menu + p->choice[i]].cost;
         }
@@ -681,22 +780,23 @@ static int command_linearity(int argc, char **argv)
     double low = 3, high = 5, lowest = 2.3;
     int recipes = 24, below = 8, tokens = 4096, threads = 2, prefix = 1;
     const option options[] = {
-        { "alpha", "FILE", "of 'llmq alpha' (needed)", &alpha_path, NULL, NULL },
-        { "text", "FILE", "what to measure on (needed)", &text, NULL, NULL },
-        { "tokens", "N", "only the first N, 0: all", NULL, &tokens, NULL },
-        { "recipes", "N", "random ones between --low and --high bits a weight", NULL, &recipes, NULL },
-        { "below", "N", "and between --lowest and --low", NULL, &below, NULL },
-        { "low", "X", "bits a weight", NULL, NULL, &low },
-        { "high", "X", "bits a weight", NULL, NULL, &high },
-        { "lowest", "X", "bits a weight", NULL, NULL, &lowest },
-        { "formats", "LIST", "to draw from", &menu, NULL, NULL },
-        { "group", "N", "columns that share a scale", NULL, &r.group, NULL },
-        { "transform", "NAME", "of layer inputs", &r.transform, NULL, NULL },
-        { "threads", "N", "how many", NULL, &threads, NULL },
-        { "tokenizer", "FILE", "llama2.c tokenizer (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { "key", "NAME", "with TSV=1 in the environment: lines eval.NAME...", &key, NULL, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_NEEDED_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha'"),
+        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to measure on"),
+        OPT_TOKENS(tokens, "only the first N, 0: all"),
+        OPT_WHOLE("recipes", 0, "N", recipes, 2, MOST - 1, "random ones between --low and --high bits a weight"),
+        OPT_WHOLE("below", 0, "N", below, 0, MOST - 3, "and between --lowest and --low"),
+        OPT_REAL("low", 0, "X", low, 0, 64, "bits a weight"),
+        OPT_REAL("high", 0, "X", high, 0, 64, "bits a weight"),
+        OPT_REAL("lowest", 0, "X", lowest, 0, 64, "bits a weight"),
+        OPT_LIST("formats", 0, "LIST", menu, "to draw from"),
+        OPT_GROUP(r.group, "columns that share a scale"),
+        OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
+        OPT_THREADS(threads),
+        OPT_TOKENIZER(tokenizer),
+        OPT_PREFIX(prefix),
+        OPT_FORCE,
+        OPT_KEY(key, "with TSV=1 in the environment: lines eval.NAME..."),
+        OPT_END
     };
     const error_meter meter = { ERRORS_ROWS, 64, NULL };
     static contestant c[MOST];
@@ -708,10 +808,11 @@ static int command_linearity(int argc, char **argv)
     unsigned char *bytes;
     size_t size;
     sizes total;
-    parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1);
-    if (!alpha_path || !text) fail("--alpha FILE and --text FILE are needed");
+    parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1, -1);
     n = (uint32_t)(recipes + below);
-    if (n >= MOST || recipes < 2) fail("2 to %d recipes", MOST - 1);
+    if (n >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
+    if (!(low < high)) fail("--low is %g, --high is %g: the first is less than the second", low, high);
+    if (below && !(lowest < low)) fail("--lowest is %g, --low is %g: the first is less than the second", lowest, low);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     fill_plan(&p, &m, &r, menu, alpha_path, &meter, 0);
@@ -725,6 +826,7 @@ static int command_linearity(int argc, char **argv)
             memcpy(choices[i].name, p.name[i], sizeof choices[i].name);
             memcpy(choices[i].format, p.format[p.choice[i]], sizeof choices[i].format);
             choices[i].group = -1;
+            choices[i].line = 0;
         }
         bytes = quantize_bundle(&m.bundle, &r, &total, &size);
         open_model(&c[k + 1].m, rest[0], bytes, size, 16, "32");

@@ -2,19 +2,26 @@
 
 /* ---- quantizing ---------------------------------------------------------------------------------------------------- */
 
-/* A format of its own for a tensor; group -1: that of the recipe. */
-typedef struct choice { char name[64], format[32]; int group; } choice;
+/* A format of its own for a tensor; group -1: that of the recipe. line: of a file, 0: of none */
+typedef struct choice { char name[64], format[32]; int group; uint32_t line; } choice;
 
 /* What quantize and compare both let be said of transforms. */
 #define TRANSFORM_OPTIONS(r) \
-    { "transform", "NAME", "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; zigzag with --calib, else hadamard", &(r).transform, NULL, NULL }, \
-    { "clip", "X", "of u4, u6, u8: the part of a range that gets codes, 0: searched", NULL, NULL, &(r).clip }, \
-    { "calib", "FILE", "text that smooth, permute and rotate are made from", &(r).calib, NULL, NULL }, \
-    { "calib-tokens", "N", "only the first N of it, 0: all", NULL, &(r).calib_tokens, NULL }, \
-    { "alpha", "X", "of smoothing: 0 evens out weights, 1 inputs", NULL, NULL, &(r).alpha }, \
-    { "criterion", "NAME", "of rotations: error, peak or range", &(r).criterion, NULL, NULL }, \
-    { "steps", "N", "of rotations", NULL, &(r).steps, NULL }, \
-    { "fold", "0|1", "fold smoothing and permutations into norms and rows where that can be", NULL, &(r).fold, NULL }
+    OPT_TEXT("transform", 0, "NAME", (r).transform, \
+             "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; not given: zigzag with --calib, else hadamard"), \
+    OPT_REAL("clip", 0, "X", (r).clip, 0, 1, "of u4, u6, u8: the part of a range that gets codes, 0: searched"), \
+    OPT_INPUT("calib", 0, "FILE", (r).calib, "text that smooth, permute and rotate are made from"), \
+    OPT_WHOLE("calib-tokens", 0, "N", (r).calib_tokens, 0, MOST_TOKENS, "only the first N of it, 0: all"), \
+    OPT_REAL("alpha", 0, "X", (r).alpha, 0, 1, "of smoothing: 0 evens out weights, 1 inputs"), \
+    OPT_WORD("criterion", 0, "error|peak|range", (r).criterion, "of rotations"), \
+    OPT_WHOLE("steps", 0, "N", (r).steps, 0, 1000000, "of rotations"), \
+    OPT_SWITCH("fold", 0, (r).fold, "fold smoothing and permutations into norms and rows where that can be")
+
+/* And of error feedback. */
+#define FEEDBACK_OPTIONS(r) \
+    OPT_REAL_OR("damping", 0, "X", (r).damping, 0, 10, -1, "of a Hessian, relative to its mean diagonal; -1: by the number of tokens"), \
+    OPT_WORD("order", 0, "natural|diagonal", (r).order, "of columns; diagonal: the most used first"), \
+    OPT_REAL("first-order", 0, "X", (r).first_order, 0, 1, "FOEM's correction, 0: none")
 
 typedef struct recipe {
     const char *format, *embed, *effort;
@@ -29,18 +36,47 @@ typedef struct recipe {
     double alpha, clip;
     const choice *choices;       /* formats by name; a linear layer that is not among them has `format`, or stays if that is NULL */
     uint32_t choice_count;
+    const char *choices_path;    /* the file they are from; NULL: none */
+    uint32_t of_model;           /* fingerprint of the model that the file says it is for, 0: it says none */
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0, NULL, 0 };
 
-static int is_linear(const char *name) { return strncmp(name, "layers.", 7) == 0 && strstr(name, ".w") != NULL; }
+#define MOST_LAYERS 65536u /* of a llama model */
+
+/* Which linear layer of which layer "layers.N.wX" is; -1 if it is another name. */
+static int linear_of(const char *name, uint32_t layers, uint32_t *layer)
+{
+    const char *part = llama_layer_part(name, layers, layer);
+    int i = 0;
+    while (part && i < LLAMA_LINEARS && strcmp(part, llama_linear_name[i]) != 0) i++;
+    return part && i < LLAMA_LINEARS ? i : -1;
+}
+
+static int is_linear(const char *name)
+{
+    uint32_t layer;
+    return linear_of(name, MOST_LAYERS, &layer) >= 0;
+}
+
 static int is_table(const char *name) { return strcmp(name, "embed") == 0 || strcmp(name, "classifier") == 0; }
+
+/* The bits of "rtn4"; 0 if it is another format. */
+static int rounded_bits(const char *format)
+{
+    const char *end;
+    int bits;
+    if (strncmp(format, "rtn", 3) != 0) return 0;
+    if (!read_whole(format + 3, 1, 16, &bits, &end) || *end) fail("rtn1 to rtn16 are plain rounding, not '%s'", format);
+    return bits;
+}
 
 /* rtn4: round-to-nearest as most tools do it, for comparison: per group a minimum and a maximum (both including 0), an
    integer zero point, 2^bits levels. The result is stored as floats; it counts as bits + 32 / group. */
 static void round_to_nearest(float *w, size_t n, int bits, size_t group)
 {
     size_t j, k;
+    if (group == 0) group = n;
     for (j = 0; j < n; j += group) {
         size_t end = j + group < n ? j + group : n;
         float low = 0, high = 0, step, zero, top = (float)((1 << bits) - 1);
@@ -72,12 +108,23 @@ static double relative_error(const float *w, const float *v, size_t n)
     return power > 0 ? error / power : 0;
 }
 
-/* The last grid that was trained: one that is not built in is made when it is first asked for. */
-static struct trained {
-    char name[32], entry[40];
+/* Grids that were trained: one that is not built in is made when it is first asked for, and kept. */
+typedef struct trained {
+    char name[32], entry[40]; /* vPnN, grid.vPnN */
     llmq_format format;
     int8_t *points;
+    struct trained *next;
 } trained;
+static trained *all_trained;
+
+/* The entry's name of the grid of a custom format. */
+static const char *grid_entry(const llmq_format *f)
+{
+    for (const trained *t = all_trained; t; t = t->next)
+        if (t->points == f->points) return t->entry;
+    fail("a grid that was not trained here");
+    return NULL;
+}
 
 static int show_training(void *context, uint32_t done, uint32_t total)
 {
@@ -85,26 +132,34 @@ static int show_training(void *context, uint32_t done, uint32_t total)
     return 0;
 }
 
+/* P and N of "vPnN". */
+static int grid_shape(const char *name, uint32_t *p, uint32_t *n)
+{
+    const char *second = name[0] == 'v' ? strchr(name, 'n') : NULL;
+    return second && whole_number(name + 1, (size_t)(second - name) - 1, 255, p) && whole_number(second + 1, strlen(second + 1), 65536, n);
+}
+
 /* A format by name: built in, or vPnN, a grid of N points of P numbers. */
 static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
 {
     llmq_status status = llmq_format_find(f, name, group);
-    unsigned p, n;
-    char rest;
+    uint32_t p, n;
     size_t size, work_size;
+    trained *t = all_trained;
     void *work;
-    if (status != LLMQ_E_NOT_FOUND || sscanf(name, "v%un%u%c", &p, &n, &rest) != 2 || (size = llmq_grid_size(p, n)) == 0) return status;
-    if (strcmp(trained.name, name) != 0) {
-        snprintf(trained.name, sizeof trained.name, "%s", name);
-        snprintf(trained.entry, sizeof trained.entry, "grid.%s", trained.name);
-        free(trained.points);
-        trained.points = (int8_t *)allocate(size);
+    if (status != LLMQ_E_NOT_FOUND || !grid_shape(name, &p, &n) || (size = llmq_grid_size(p, n)) == 0) return status;
+    while (t && strcmp(t->name, name) != 0) t = t->next;
+    if (!t) {
+        t = (trained *)allocate(sizeof *t);
+        snprintf(t->name, sizeof t->name, "v%un%u", p, n);
+        snprintf(t->entry, sizeof t->entry, "grid.%s", t->name);
+        t->points = (int8_t *)allocate(size);
         work = allocate(work_size = llmq_grid_train_work_size(p, n));
-        status = llmq_grid_train(&trained.format, p, n, 0, 1, 0, 0, trained.points, size, show_training, trained.entry, work, work_size);
-        check(status, trained.entry);
+        check(llmq_grid_train(&t->format, p, n, 0, 1, 0, 0, t->points, size, show_training, t->entry, work, work_size), t->entry);
         free(work);
+        t->next = all_trained, all_trained = t;
     }
-    return llmq_format_custom(f, p, n, trained.points, trained.format.unit, group);
+    return llmq_format_custom(f, p, n, t->points, t->format.unit, group);
 }
 
 /* ---- sums of calibration inputs: values "sense.LAYER.SUM": f32, sums of the weights and of their squares, then the packed matrix ---- */
@@ -123,25 +178,121 @@ typedef struct sums {
     int is_imatrix;
     llmq_bundle bundle;
     imatrix matrix;
+    span run;                 /* what they were made of */
+    int has_model;            /* do they say of which model they are? Those of before version 0.7 do not */
+    uint32_t model;           /* its fingerprint */
+    uint32_t dim, hidden;     /* of its inputs */
 } sums;
+
+#define TRACE_BYTES (8 * LLAMA_LINEARS + 16) /* traces, their squared errors, powers of the stream and of what is added to it */
+
+/* n of n (n + 1) / 2 floats and 8 bytes more; 0 if there is no such n. */
+static uint32_t inputs_of_sum(size_t size)
+{
+    const size_t count = size >= 8 ? (size - 8) / 4 : 0;
+    size_t n = (size_t)sqrt(2 * (double)count);
+    while (n * (n + 1) / 2 > count) n--;
+    while ((n + 1) * (n + 2) / 2 <= count) n++;
+    return size >= 12 && (size - 8) % 4 == 0 && n * (n + 1) / 2 == count && n <= 1u << 24 ? (uint32_t)n : 0;
+}
+
+/* Numbers of a value: finite, and not negative those that are sums of squares. */
+static int sums_finite(const sums *s, const llmq_entry *e, problem *p)
+{
+    const unsigned char *b = (const unsigned char *)e->data;
+    for (size_t i = 0; i < e->size; i += 4) {
+        const float x = load_float(b + i);
+        if (!(x - x == 0) || (x < 0 && i < 8)) return wrong(p, "%s: number %zu of %s is %g", s->path, i / 4, e->name, (double)x);
+    }
+    return 1;
+}
+
+/* "sense.N.SUM" of the right length, with numbers that sums can be. */
+static int check_sum(sums *s, const llmq_entry *e, uint32_t *layer, int *which, problem *p)
+{
+    const char *dot = strchr(e->name + 6, '.');
+    uint32_t n, *known;
+    if (e->kind != LLMQ_KIND_VALUE || e->type != LLMQ_VALUE_BYTES || !dot || !whole_number(e->name + 6, (size_t)(dot - e->name) - 6, MOST_LAYERS - 1, layer))
+        return wrong(p, "%s: %s is nothing that sums hold", s->path, e->name);
+    for (*which = 0; *which < SENSE_SUMS && strcmp(dot + 1, sense_name[*which]) != 0; ++*which) {}
+    if (*which == SENSE_SUMS) {
+        if (strcmp(dot + 1, "trace") != 0) return wrong(p, "%s: %s is nothing that sums hold", s->path, e->name);
+        if (e->size != TRACE_BYTES) return wrong(p, "%s: %s has %zu bytes, not %d", s->path, e->name, e->size, TRACE_BYTES);
+        return sums_finite(s, e, p);
+    }
+    known = *which == SENSE_DOWN ? &s->hidden : &s->dim;
+    n = inputs_of_sum(e->size);
+    if (n == 0 || (*known && *known != n)) return wrong(p, "%s: %s has %zu bytes, which is no sum of inputs like the others", s->path, e->name, e->size);
+    *known = n;
+    return sums_finite(s, e, p);
+}
+
+/* Everything that the users of sums of 'llmq sense' rely on: each layer that is there is whole. */
+static int check_sums(sums *s, problem *p)
+{
+    uint32_t last = 0, layer;
+    int count = 0, which;
+    const void *run;
+    if (llmq_bundle_value(&s->bundle, "sense.run", LLMQ_VALUE_TEXT, &run, &s->run.n) != LLMQ_OK)
+        return wrong(p, "%s has no sense.run, so it is no file of sums but %s; 'llmq sense' makes such files", s->path, kind_of_bundle(s->bundle.bytes, s->bundle.size));
+    s->run.s = (const char *)run;
+    for (uint32_t i = 0; i < s->bundle.count; i++) {
+        llmq_entry e;
+        if (llmq_bundle_at(&s->bundle, i, &e) != LLMQ_OK) return wrong(p, "%s: entry %u cannot be read", s->path, i);
+        if (strcmp(e.name, "sense.run") == 0) continue;
+        if (strcmp(e.name, "sense.model") == 0) {
+            if (llmq_bundle_u32(&s->bundle, e.name, &s->model) != LLMQ_OK) return wrong(p, "%s: sense.model is no fingerprint of a model", s->path);
+            s->has_model = 1;
+            continue;
+        }
+        if (strncmp(e.name, "sense.", 6) != 0) return wrong(p, "%s: %s is nothing that sums hold", s->path, e.name);
+        if (!check_sum(s, &e, &layer, &which, p)) return 0;
+        if (count % (SENSE_SUMS + 1) != 0 && layer != last) break; /* entries are sorted by name: those of a layer stand together */
+        last = layer, count++;
+    }
+    if (count == 0 || count % (SENSE_SUMS + 1) != 0) return wrong(p, "%s: the sums of layer %u are not complete", s->path, last);
+    return 1;
+}
+
+/* Sums in memory, which has to stay. */
+static int read_sums(sums *s, const char *path, const unsigned char *bytes, size_t size, problem *p)
+{
+    static const char role[] = "is neither sums of 'llmq sense' nor an importance matrix of llama.cpp";
+    llmq_error error;
+    llmq_status status;
+    memset(s, 0, sizeof *s);
+    s->path = path;
+    s->is_imatrix = size < 4 || memcmp(bytes, "LLMQ", 4) != 0;
+    if (s->is_imatrix && (status = imatrix_open(&s->matrix, bytes, size)) != LLMQ_OK) {
+        words kind = { NULL, 0, 0 };
+        if (say_kind(&kind, bytes, size) && !says_imatrix(bytes, size)) wrong_kind(p, path, role, bytes, size);
+        else wrong(p, "%s %s: %s", path, role, llmq_status_text(status));
+        free(kind.s);
+        return 0;
+    }
+    if (s->is_imatrix) return 1;
+    if (llmq_bundle_open(&s->bundle, bytes, size, &error) || llmq_bundle_verify(&s->bundle, &error))
+        return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    return check_sums(s, p);
+}
 
 static const sums *open_sums(const char *path)
 {
     sums *s = (sums *)allocate(sizeof *s);
-    llmq_error error;
-    llmq_status status;
+    problem p = { { NULL, 0, 0 } };
     size_t size;
-    unsigned char *bytes = read_file(path, &size);
-    memset(s, 0, sizeof *s);
-    s->path = path;
-    s->is_imatrix = size < 4 || memcmp(bytes, "LLMQ", 4) != 0;
-    if (s->is_imatrix) {
-        if ((status = imatrix_open(&s->matrix, bytes, size)) != LLMQ_OK)
-            fail("%s: neither sums of 'llmq sense' nor an importance matrix of llama.cpp (%s)", path, llmq_status_text(status));
-    } else if (llmq_bundle_open(&s->bundle, bytes, size, &error) || llmq_bundle_verify(&s->bundle, &error)) {
-        fail("%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    }
+    const unsigned char *bytes = read_file(path, &size);
+    read_sums(s, path, bytes, size, &p);
+    stop_if(&p);
     return s;
+}
+
+/* Are the sums, if there are any, of this model? */
+static void tie_sums(const sums *s, const loaded *m)
+{
+    if (!s || s->is_imatrix) return;
+    if (s->has_model) same_model(m, s->path, s->model);
+    else fprintf(stderr, "llmq: %s does not say which model it is of: it was made before version 0.7\n", s->path);
 }
 
 static void close_sums(const sums *s)
@@ -159,6 +310,7 @@ static float *load_sum(const sums *s, const char *name, uint32_t cols, llmq_hess
     float *mem = (float *)allocate(need);
     if (s->is_imatrix) fail("%s is an importance matrix: it has no sums of products, only diagonals", s->path);
     if (llmq_bundle_value(&s->bundle, name, LLMQ_VALUE_BYTES, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", s->path, name);
+    if (need == 0) fail("%s: sums of inputs of %u numbers are too large for this machine", s->path, cols);
     if (size != need + 8) fail("%s: %s is not for inputs of %u numbers", s->path, name, cols);
     check(llmq_hessian_init(h, cols, 1, NULL, mem, need), name);
     at = (const unsigned char *)data;
@@ -168,41 +320,60 @@ static float *load_sum(const sums *s, const char *name, uint32_t cols, llmq_hess
     return mem;
 }
 
+/* The entry of an importance matrix for a linear layer: its own, or that of one that has the same input, whose means are the same.
+   found: its name there. */
+static int find_importance(const sums *s, const char *name, char found[64], imatrix_entry *e, problem *p)
+{
+    uint32_t layer = 0;
+    const int linear = linear_of(name, MOST_LAYERS, &layer);
+    char own[64], experts[80], sibling[40];
+    if (linear < 0 || imatrix_name_from_llmq(name, strlen(name), own) != LLMQ_OK) return wrong(p, "%s has nothing on %s", s->path, name);
+    strcpy(found, own);
+    if (imatrix_find(&s->matrix, own, e) == LLMQ_OK) return 1;
+    for (int i = 0; i < LLAMA_LINEARS; i++) {
+        if (i == linear || sense_sum(i, 0) != sense_sum(linear, 0)) continue;
+        snprintf(sibling, sizeof sibling, "layers.%u.%s", layer, llama_linear_name[i]);
+        if (imatrix_name_from_llmq(sibling, strlen(sibling), found) == LLMQ_OK && imatrix_find(&s->matrix, found, e) == LLMQ_OK) return 1;
+    }
+    snprintf(experts, sizeof experts, "%.*s_exps.weight", (int)(strlen(own) - strlen(".weight")), own);
+    if (imatrix_find(&s->matrix, experts, e) == LLMQ_OK)
+        return wrong(p, "%s is of a mixture of experts: it has %s of %u experts, and this model has the one matrix %s", s->path, experts, e->experts, own);
+    return wrong(p, "%s has nothing on %s (%s here), nor on another matrix of the same input", s->path, own, name);
+}
+
 /* The mean squares of a linear's inputs, as a diagonal H. */
 static float *load_diagonal(const sums *s, const char *name, uint32_t cols, llmq_hessian *h)
 {
     char other[64];
     imatrix_entry e;
+    problem p = { { NULL, 0, 0 } };
     size_t need = llmq_hessian_size(cols, 0);
     float *mem = (float *)allocate(need);
     check(llmq_hessian_init(h, cols, 0, NULL, mem, need), name);
-    if (imatrix_name_from_llmq(name, strlen(name), other) || imatrix_find(&s->matrix, other, &e)) fail("%s has nothing on %s", s->path, name);
-    if (e.cols != cols || e.experts != 1) fail("%s: %s is not for inputs of %u numbers", s->path, other, cols);
+    find_importance(s, name, other, &e, &p);
+    stop_if(&p);
+    if (e.experts != 1) fail("%s: %s is of %u experts of %u inputs, and the model has one matrix of %u there (%s)", s->path, other, e.experts, e.cols, cols, name);
+    if (e.cols != cols) fail("%s: %s is of %u inputs, and the model has %u there (%s)", s->path, other, e.cols, cols, name);
     if (imatrix_mean(&e, 0, mem)) fail("%s: %s holds numbers that no mean of squares can be", s->path, other);
     h->weight = 1;
     return mem;
 }
 
-/* Layer and linear of a tensor "layers.N.wX"; -1 if it is another. */
-static int linear_of(const char *name, unsigned *layer)
-{
-    int n = 0, i = 0;
-    if (sscanf(name, "layers.%u.%n", layer, &n) != 1 || n == 0) return -1;
-    while (i < LLAMA_LINEARS && strcmp(name + n, llama_linear_name[i]) != 0) i++;
-    return i < LLAMA_LINEARS ? i : -1;
-}
+/* Rows that were encoded with error feedback, and those of them that it made worse, which are as llmq_encode does them. */
+static struct { uint64_t all, plain; } feedback_rows;
 
 /* Rows w into t's records at data with error feedback, from the sums of r. */
 static void encode_with_feedback(const char *name, const llmq_tensor *t, void *data, const float *w, const recipe *r, const llmq_encode_options *options)
 {
+    llmq_feedback_result result;
     llmq_feedback_options how = { (float)r->damping, (float)r->first_order, LLMQ_ORDER_NATURAL };
     llmq_feedback f;
     llmq_hessian h;
     llmq_error error;
     llmq_status status;
-    unsigned layer;
+    uint32_t layer = 0;
     char sum[64];
-    int linear = linear_of(name, &layer), aware = strcmp(r->kind, "aware") == 0;
+    int linear = linear_of(name, MOST_LAYERS, &layer), aware = strcmp(r->kind, "aware") == 0;
     size_t size, work_size;
     float *mem;
     void *work, *factor;
@@ -227,8 +398,9 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     if ((status = llmq_feedback_init(&f, t, &h, &how, factor, size, &error)) != LLMQ_OK) fail("%s, %s: %s (column %u)", r->sums_path, sum, llmq_status_text(status), error.col);
     if (how.damping >= 0 && f.damping > how.damping * 1.5f && !r->quiet) fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
     work = allocate(work_size = llmq_feedback_work_size(t));
-    if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &error))
+    if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &result, &error))
         fail("%s: %s (row %u, column %u)", name, llmq_status_text(error.status), error.row, error.col);
+    if (t->format.points && !t->format.zeros) feedback_rows.all += result.rows, feedback_rows.plain += result.plain_rows;
     free(work);
     free(factor);
     free(mem);
@@ -253,7 +425,7 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     llmq_tensor t;
     size_t n = (size_t)from->rows * from->cols, work_size;
     float *w = decode_all(from), *back;
-    int rtn = strncmp(format, "rtn", 3) == 0;
+    const int rtn = rounded_bits(format);
     void *data, *work;
     if (rows) fold_rows(rows, kinds, w, from->rows, from->cols);
     if (from->format.points && strcmp(format, "f32") != 0) fail("%s is already quantized; start from the original model", e->name);
@@ -261,18 +433,21 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
     else if (strcmp(r->effort, "default") != 0) fail("--effort is fast, default or best");
     if (rtn)
-        for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, atoi(format + 3), (size_t)r->group);
+        for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, rtn, r->group ? (size_t)r->group : from->cols);
     if (find_format(rtn ? "f32" : format, (uint32_t)r->group, &e->format))
         fail("no format '%s' with group %d: formats are vPnN (P 1 to 8, N 2 to 65536) and those of 'llmq inspect --formats 1'; groups are 32 to "
              "1024 in steps of 32, or 0 for a row", format, r->group);
     e->size = llmq_tensor_size(&e->format, e->rows, e->cols);
     e->data = data = allocate(e->size);
-    e->grid = e->format.id == LLMQ_FORMAT_CUSTOM ? trained.entry : NULL;
+    e->grid = e->format.id == LLMQ_FORMAT_CUSTOM ? grid_entry(&e->format) : NULL;
     check(llmq_tensor_init(&t, &e->format, input, e->rows, e->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
     if (e->format.points && r->sums && is_linear(e->name)) encode_with_feedback(e->name, &t, data, w, r, &options);
-    else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error))
+    else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error)) {
+        if (!e->format.points && error.status == LLMQ_E_NOT_FINITE) /* what was read is finite: check_finite has seen to it */
+            fail("%s: the number in row %u, column %u is too large for %s", e->name, error.row, error.col, e->format.name);
         fail("%s: %s (row %u, column %u)", e->name, llmq_status_text(error.status), error.row, error.col);
+    }
     free(work);
     back = rtn ? decode_all(from) : decode_all(&t);
     if (rtn && rows) fold_rows(rows, kinds, back, from->rows, from->cols);
@@ -286,9 +461,10 @@ typedef struct sizes { double weights, bytes, error, online; } sizes;
 
 static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
 {
-    double count = (double)e->rows * e->cols;
+    const double count = (double)e->rows * e->cols;
+    const int rtn = r->format ? rounded_bits(r->format) : 0;
     total->weights += count;
-    total->bytes += r->format && strncmp(r->format, "rtn", 3) == 0 ? count * (atoi(r->format + 3) + 32.0 / r->group) / 8 : (double)e->size;
+    total->bytes += rtn ? count * (rtn + 32.0 / (r->group ? (uint32_t)r->group : e->cols)) / 8 : (double)e->size;
     total->error += (double)e->t2 * count;
 }
 
@@ -347,6 +523,7 @@ static void fold_entry(llmq_entry *e, const llmq_tensor *from, const llmq_transf
     void *work;
     size_t work_size;
     llmq_tensor t;
+    uint32_t bad[2];
     if (from->rows != 1) fail("%s is not a vector", e->name);
     fold_rows(folded, LLMQ_FOLD_SMOOTH, v, from->cols, 1);
     check(llmq_format_find(&e->format, "f32", 0), "f32");
@@ -354,6 +531,7 @@ static void fold_entry(llmq_entry *e, const llmq_tensor *from, const llmq_transf
     check(llmq_tensor_init(&t, &e->format, NULL, 1, from->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
     check(llmq_encode(&t, data, 0, 1, v, from->cols, NULL, work, work_size, NULL), e->name);
+    if (find_not_finite(e, &bad[0], &bad[1])) fail("%s: the number in column %u is too large for floats once the smoothing is folded into it", e->name, bad[1]);
     free(work);
     free(v);
 }
@@ -365,7 +543,7 @@ typedef struct stored_transform {
     size_t size;
 } stored_transform;
 
-static const char *use_transform(stored_transform *s, const llmq_transform *t, unsigned layer, int site)
+static const char *use_transform(stored_transform *s, const llmq_transform *t, uint32_t layer, int site)
 {
     if (s->data) return s->name;
     snprintf(s->name, sizeof s->name, "transform.%u.%s", layer, site_name[site]);
@@ -375,18 +553,20 @@ static const char *use_transform(stored_transform *s, const llmq_transform *t, u
     return s->name;
 }
 
-/* One tensor of a model in its new form; returns whether it is another now. */
-static int convert_tensor(const llmq_bundle *b, llmq_entry *e, const recipe *r, const site_transform *made, stored_transform *stored)
+/* One tensor of a model of so many layers in its new form; returns whether it is another now. */
+static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, const recipe *r, const site_transform *made, stored_transform *stored)
 {
-    unsigned layer = 0;
-    int linear = is_linear(e->name) ? linear_of(e->name, &layer) : -1, site, number = 0, at = 0;
+    uint32_t layer = 0;
+    const int linear = linear_of(e->name, layers, &layer);
+    const char *part = llama_layer_part(e->name, layers, &layer);
+    int site;
     recipe own = *r;
-    const char *format = is_linear(e->name) ? format_of(r, e->name, &own.group) : is_table(e->name) ? r->embed : NULL;
+    const char *format = linear >= 0 ? format_of(r, e->name, &own.group) : is_table(e->name) ? r->embed : NULL;
     const site_transform *input = NULL, *rows = NULL;
     llmq_tensor t;
     check(llmq_bundle_tensor(b, e->name, &t), e->name);
-    if (made && sscanf(e->name, "layers.%u.norm%d%n", &layer, &number, &at) == 2 && e->name[at] == 0) {
-        const llmq_transform *folded = &made[layer * SITES + (number == 1 ? SITE_ATTENTION : SITE_FEED)].folded;
+    if (made && part && (strcmp(part, "norm1") == 0 || strcmp(part, "norm2") == 0)) {
+        const llmq_transform *folded = &made[layer * SITES + (part[4] == '1' ? SITE_ATTENTION : SITE_FEED)].folded;
         if (folded->count) fold_entry(e, &t, folded);
         return folded->count != 0;
     }
@@ -407,22 +587,66 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, const recipe *r, 
     return 1;
 }
 
+/* Is every choice for a linear layer of the model? Those of a file are also for the model that it says. */
+static int check_choices(const recipe *r, const llmq_bundle *b, uint32_t layers, problem *p)
+{
+    for (uint32_t i = 0; i < r->choice_count; i++) {
+        const choice *c = &r->choices[i];
+        const char *path = r->choices_path ? r->choices_path : "the recipe";
+        uint32_t layer, index;
+        const int known = llmq_bundle_find(b, c->name, &index) == LLMQ_OK;
+        if (known && linear_of(c->name, layers, &layer) >= 0) continue;
+        if (known && is_table(c->name)) return wrong(p, "%s, line %u: %s is no linear layer; --embed sets its format", path, c->line, c->name);
+        return wrong(p, "%s, line %u: the model has no %s%s", path, c->line, known ? "linear layer " : "", c->name);
+    }
+    if (r->choices_path && r->of_model && !force) {
+        const uint32_t is = fingerprint(b);
+        if (r->of_model != is) return wrong(p, "%s is of another model: of %08x, and this one is %08x; --force uses it all the same", r->choices_path, r->of_model, is);
+    }
+    return 1;
+}
+
+/* Adds the grids that the n tensors so far refer to; returns how many. Their payloads are for the caller to free. */
+static uint32_t add_grids(llmq_entry *e, uint32_t n)
+{
+    uint32_t count = 0;
+    for (const trained *t = all_trained; t; t = t->next) {
+        size_t size = 12 + llmq_grid_size(t->format.p, t->format.n);
+        uint32_t i = 0;
+        void *grid;
+        while (i < n && (e[i].kind != LLMQ_KIND_TENSOR || !e[i].grid || strcmp(e[i].grid, t->entry) != 0)) i++;
+        if (i == n) continue;
+        grid = allocate(size);
+        check(llmq_grid_store(&t->format, grid, &size), t->entry);
+        add_value(&e[n + count], t->entry, 0, grid, size);
+        e[n + count++].kind = LLMQ_KIND_GRID;
+    }
+    return count;
+}
+
 /* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
 static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
 {
     llmq_transform steps = read_steps(transform_of(r));
-    uint32_t layers = 0, n = 0, count = 0;
+    uint32_t layers = 0, n = 0, count = 0, grids = 0;
     const site_transform *made = NULL;
     stored_transform *stored;
     llmq_entry *e;
-    void **data = (void **)allocate(b->count * sizeof *data);
+    void **data;
     unsigned char *bytes;
-    void *grid = NULL;
     llmq_format custom;
+    problem p = { { NULL, 0, 0 } };
+    check(llmq_bundle_u32(b, "llama.layers", &layers), "llama.layers");
+    check_choices(r, b, layers, &p);
+    stop_if(&p);
     if (r->embed && find_format(r->embed, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) fail("--embed is a built-in format");
     if (r->block && llmq_hadamard_block(1, (size_t)r->block) == 0) fail("--block is a power of two up to 32768");
-    if (steps.count && llmq_bundle_u32(b, "llama.layers", &layers) == LLMQ_OK) made = transforms_for(b, r);
-    e = (llmq_entry *)allocate((b->count + (size_t)layers * SITES + 5) * sizeof *e);
+    if (steps.count) made = transforms_for(b, r);
+    for (const trained *t = all_trained; t; t = t->next) grids++;
+    for (uint32_t i = 0; i < r->choice_count + 1; i++) /* grids that will be trained only now */
+        grids += find_format(i < r->choice_count ? r->choices[i].format : r->format ? r->format : "", 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM;
+    e = (llmq_entry *)allocate((b->count + (size_t)layers * SITES + 4 + grids) * sizeof *e);
+    data = (void **)allocate((b->count + (size_t)grids) * sizeof *data);
     stored = (stored_transform *)allocate((size_t)layers * SITES * sizeof *stored);
     memset(stored, 0, (size_t)layers * SITES * sizeof *stored);
     memset(total, 0, sizeof *total);
@@ -430,7 +654,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
         check(llmq_bundle_at(b, i, &e[n]), "reading an entry");
         if (e[n].kind == LLMQ_KIND_TRANSFORM || e[n].kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
         if (e[n].kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e[n].name)) continue;
-        if (e[n].kind == LLMQ_KIND_TENSOR && convert_tensor(b, &e[n], r, made, stored)) {
+        if (e[n].kind == LLMQ_KIND_TENSOR && convert_tensor(b, &e[n], layers, r, made, stored)) {
             data[count++] = (void *)(uintptr_t)e[n].data;
             if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
             if (!r->quiet) progress(i, b->count, e[n].name);
@@ -438,23 +662,16 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
         n++;
     }
     if (!r->quiet) progress(b->count, b->count, "");
-    for (uint32_t i = 0; i < layers * SITES; i++) {
+    for (size_t i = 0; i < (size_t)layers * SITES; i++) {
         if (!stored[i].data) continue;
         total->online += (double)llmq_transform_cost(&made[i].rest, made[i].cols);
         add_value(&e[n], stored[i].name, 0, stored[i].data, stored[i].size);
         e[n++].kind = LLMQ_KIND_TRANSFORM;
     }
     if (r->abits) n += add_activation_values(&e[n], r->abits);
-    if (r->format && find_format(r->format, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) {
-        size_t stored_size = 12 + llmq_grid_size(custom.p, custom.n);
-        grid = allocate(stored_size);
-        check(llmq_grid_store(&custom, grid, &stored_size), trained.entry);
-        add_value(&e[n], trained.entry, 0, grid, stored_size);
-        e[n++].kind = LLMQ_KIND_GRID;
-    }
+    for (grids = add_grids(e, n); grids; grids--) data[count++] = (void *)(uintptr_t)e[n++].data;
     bytes = write_bundle(e, n, size);
-    free(grid);
-    for (uint32_t i = 0; i < layers * SITES; i++) free(stored[i].data);
+    for (size_t i = 0; i < (size_t)layers * SITES; i++) free(stored[i].data);
     while (count) free(data[--count]);
     free(data);
     free(stored);
@@ -462,38 +679,105 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     return bytes;
 }
 
-static void read_choice(choice *c, const char *path, const char *line, char *transform)
+static int copy_field(char *out, size_t room, span field)
 {
-    char group[16] = "", *end;
-    transform[0] = 0;
-    if (sscanf(line, "%63s %31s %15s %63s", c->name, c->format, group, transform) < 2) fail("%s: not a tensor and its format: %s", path, line);
-    c->group = group[0] ? (int)strtol(group, &end, 10) : -1;
-    if (group[0] && (*end || c->group < 0)) fail("%s: not a group: %s", path, group);
+    if (field.n >= room) return 0;
+    memcpy(out, field.s, field.n);
+    out[field.n] = 0;
+    return 1;
 }
 
-/* Formats of single tensors from a text file: a line "TENSOR FORMAT [GROUP [TRANSFORM]]" each; # begins a comment. The transform is one
-   for the whole model, and becomes that of the recipe. */
+/* A line of a recipe: "TENSOR FORMAT [GROUP [TRANSFORM]]". */
+static int read_choice(choice *c, const char *path, span line, uint32_t number, span *transform, problem *p)
+{
+    span field[4];
+    const int count = split_fields(line, field, 4);
+    uint32_t group = 0;
+    transform->n = 0;
+    if (count < 2 || count > 4)
+        return wrong(p, "%s, line %u: not a tensor and its format, then perhaps a group and a transform: %.*s", path, number, (int)(line.n < 80 ? line.n : 80), line.s);
+    if (!copy_field(c->name, sizeof c->name, field[0])) return wrong(p, "%s, line %u: the name of a tensor is too long", path, number);
+    if (!copy_field(c->format, sizeof c->format, field[1])) return wrong(p, "%s, line %u: the name of a format is too long", path, number);
+    if (count > 2 && !whole_number(field[2].s, field[2].n, 1024, &group))
+        return wrong(p, "%s, line %u: a group is 32 ... 1024 in steps of 32, or 0 for a row, not %.*s", path, number, (int)(field[2].n < 40 ? field[2].n : 40), field[2].s);
+    if (count > 3) *transform = field[3];
+    c->group = count > 2 ? (int)group : -1;
+    c->line = number;
+    return 1;
+}
+
+static int compare_choices(const void *a, const void *b)
+{
+    const choice *x = (const choice *)a, *y = (const choice *)b;
+    const int order = strcmp(x->name, y->name);
+    return order ? order : x->line < y->line ? -1 : 1;
+}
+
+/* "# model 1a2b3c4d" of a recipe or of coefficients: the fingerprint of the model that they are of. */
+static int read_model_line(span line, uint32_t *model)
+{
+    span field[3];
+    uint32_t v = 0;
+    if (split_fields(line, field, 3) != 3 || !span_is(field[0], "#") || !span_is(field[1], "model") || field[2].n != 8) return 0;
+    for (int i = 0; i < 8; i++) {
+        const char c = field[2].s[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return 0;
+        v = v << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    *model = v;
+    return 1;
+}
+
+/* Formats of single tensors from text in memory: a line "TENSOR FORMAT [GROUP [TRANSFORM]]" each; # begins a comment, of which
+   "# model FINGERPRINT" says which model they are for. The transform is one for the whole model, and becomes that of the recipe. */
+static int read_recipe(recipe *r, const char *path, const char *text, size_t size, problem *p)
+{
+    size_t at = 0, room = 0;
+    uint32_t number = 0, count = 0;
+    choice *list = NULL;
+    span line, transform;
+    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no recipe", (const unsigned char *)text, size);
+    r->choice_count = 0, r->of_model = 0;
+    while (next_line(text, size, &at, &line)) {
+        const char *comment = (const char *)memchr(line.s, '#', line.n);
+        span blank;
+        number++;
+        if (read_model_line(line, &r->of_model)) continue;
+        if (comment) line.n = (size_t)(comment - line.s);
+        if (split_fields(line, &blank, 1) == 0) continue;
+        if (count == room) {
+            room = room ? 2 * room : 64;
+            list = (choice *)realloc(list, room * sizeof *list);
+            if (!list) fail("no memory for a recipe of %zu lines", room);
+        }
+        r->choices = list;
+        if (count == MOST_LAYERS * LLAMA_LINEARS) return wrong(p, "%s, line %u: more tensors than a model can have", path, number);
+        if (!read_choice(&list[count++], path, line, number, &transform, p)) return 0;
+        if (transform.n && !r->transform) {
+            words name = { NULL, 0, 0 };
+            say(&name, "%.*s", (int)transform.n, transform.s);
+            r->transform = name.s;
+        }
+        if (transform.n && !span_is(transform, r->transform))
+            return wrong(p, "%s, line %u: one transform for all: %s or %.*s", path, number, r->transform, (int)transform.n, transform.s);
+    }
+    if (count == 0) return wrong(p, "%s: the recipe names no tensor", path);
+    qsort(list, count, sizeof *list, compare_choices);
+    for (uint32_t i = 1; i < count; i++)
+        if (strcmp(list[i].name, list[i - 1].name) == 0) return wrong(p, "%s, line %u: %s has had its format in line %u", path, list[i].line, list[i].name, list[i - 1].line);
+    r->choice_count = count;
+    r->choices_path = path;
+    return 1;
+}
+
 static void read_choices(const char *path, recipe *r)
 {
-    char transform[64];
-    size_t size, at = 0;
+    problem p = { { NULL, 0, 0 } };
+    size_t size;
     char *text = (char *)read_file(path, &size);
-    choice *list = (choice *)allocate((size / 2 + 1) * sizeof *list);
-    r->choice_count = 0;
-    while (at < size) {
-        size_t n = 0;
-        char line[160];
-        while (at + n < size && text[at + n] != '\n') n++;
-        snprintf(line, sizeof line, "%.*s", (int)(n < 159 ? n : 159), text + at);
-        line[strcspn(line, "#")] = 0;
-        at += n + 1;
-        if (strspn(line, " \t\r") == strlen(line)) continue;
-        read_choice(&list[r->choice_count++], path, line, transform);
-        if (transform[0] && !r->transform) r->transform = strcpy((char *)allocate(sizeof transform), transform);
-        if (transform[0] && strcmp(r->transform, transform) != 0) fail("%s: one transform for all: %s or %s", path, r->transform, transform);
-    }
+    read_recipe(r, path, text, size, &p);
+    stop_if(&p);
     free(text);
-    r->choices = list;
 }
 
 static int command_quantize(int argc, char **argv)
@@ -502,38 +786,40 @@ static int command_quantize(int argc, char **argv)
     const char *rest[2], *tokenizer = NULL, *choices = NULL;
     int prefix = 1;
     const option options[] = {
-        { "format", "NAME", "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained", &r.format, NULL, NULL },
-        { "embed", "NAME", "of embedding and classifier; not given: kept as they are", &r.embed, NULL, NULL },
-        { "group", "N", "columns that share a scale: 32 ... 1024, 0: the row", NULL, &r.group, NULL },
+        OPT_TEXT("format", 0, "NAME", r.format, "of the linear layers: g2 ... g8, v2n16 ..., f16; any vPnN is trained"),
+        OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier; not given: kept as they are"),
+        OPT_GROUP(r.group, "columns that share a scale, a multiple of 32; 0: the row"),
         TRANSFORM_OPTIONS(r),
-        { "block", "N", "largest Hadamard block, 0: 1024", NULL, &r.block, NULL },
-        { "seed", "N", "of the first transform's signs; each layer input has its own", NULL, &r.seed, NULL },
-        { "effort", "NAME", "of the encoder: fast, default, best", &r.effort, NULL, NULL },
-        { "abits", "BITS", ABITS_HELP, &r.abits, NULL, NULL },
-        { "recipe", "FILE", "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format", &choices, NULL, NULL },
-        { "hessian", "FILE", "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp", &r.sums_path, NULL, NULL },
-        { "kind", "NAME", "of its sums: aware (of attention and gates), plain, diagonal", &r.kind, NULL, NULL },
-        { "damping", "X", "of a Hessian, relative to its mean diagonal; -1: by the number of tokens", NULL, NULL, &r.damping },
-        { "order", "NAME", "of columns: natural, or diagonal: the most used first", &r.order, NULL, NULL },
-        { "first-order", "X", "FOEM's correction, 0: none", NULL, NULL, &r.first_order },
-        { "tokenizer", "FILE", "llama2.c tokenizer to carry along (checkpoints only)", &tokenizer, NULL, NULL },
-        { "prefix", "0|1", "does this tokenizer put a space before a text?", NULL, &prefix, NULL },
-        { NULL, NULL, NULL, NULL, NULL, NULL }
+        OPT_WHOLE("block", 0, "N", r.block, 0, 32768, "largest Hadamard block, a power of two; 0: 1024"),
+        OPT_WHOLE("seed", 's', "N", r.seed, 0, 2147483647, "of the first transform's signs; each layer input has its own"),
+        OPT_EFFORT(r.effort),
+        OPT_TEXT("abits", 0, "BITS", r.abits, ABITS_HELP),
+        OPT_INPUT("recipe", 0, "FILE", choices, "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format"),
+        OPT_INPUT("hessian", 0, "FILE", r.sums_path, "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp"),
+        OPT_WORD("kind", 0, "aware|plain|diagonal", r.kind, "of its sums; aware: of attention and gates"),
+        FEEDBACK_OPTIONS(r),
+        OPT_INPUT("tokenizer", 0, "FILE", tokenizer, "llama2.c tokenizer to carry along (checkpoints only)"),
+        OPT_PREFIX(prefix),
+        OPT_END
     };
     loaded m;
     unsigned char *bytes;
     size_t size;
     sizes total;
     double start = seconds();
-    parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2);
+    parse(argc, argv, "quantize MODEL OUT.llmq [options]", options, rest, 2, 2, 1);
+    if (r.abits) (void)read_activations(r.abits); /* a wrong one is found before the work */
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     if (choices) read_choices(choices, &r);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, NULL);
+    tie_sums(r.sums, &m);
     bytes = quantize_bundle(&m.bundle, &r, &total, &size);
     write_file(rest[1], bytes, size);
-    printf("%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; transforms %.0f additions a token, %.1f %% of the products; "
-           "%.2f s\n", rest[1], size, total.weights, r.format, 8 * total.bytes / total.weights, total.error / total.weights, total.online,
+    fprintf(report(rest[1]), "%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; transforms %.0f additions a token, %.1f %% of the products; "
+            "%.2f s\n", rest[1], size, total.weights, r.format, 8 * total.bytes / total.weights, total.error / total.weights, total.online,
            100 * total.online / total.weights, seconds() - start);
+    if (feedback_rows.plain) fprintf(report(rest[1]), "%s: %llu of %llu rows are encoded without error feedback, which made them worse\n", rest[1],
+                                     (unsigned long long)feedback_rows.plain, (unsigned long long)feedback_rows.all);
     return 0;
 }

@@ -100,6 +100,7 @@ int main(void)
 {
     uint32_t n, i, stack;
     llmq_status status = llmq_bundle_open(&bundle, mcu_model, (size_t)(mcu_model_end - mcu_model), NULL);
+    if (llmq_selftest() != LLMQ_OK) return failed("this compiler's arithmetic or kernels are not those of llmq.h", LLMQ_E_INEXACT);
     if (status == LLMQ_OK) status = llmq_bundle_verify(&bundle, NULL);
     if (status == LLMQ_OK) status = llama_model_init(&model, &bundle, NULL, 0);
     if (status == LLMQ_OK) status = llama_cache_bits(&model.cache, MCU_KV_BITS);
