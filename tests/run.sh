@@ -30,7 +30,7 @@ suite() {
     local name=$1 log=$out/$1.log code; shift
     { time "$@" > "$log" 2>&1; } 2> "$out/$name.time"
     code=$?
-    if ! grep -qE '^[a-z_]+: [0-9]+ passed, [0-9]+ failed$' "$log"; then
+    if ! grep -qE '^[a-z0-9_]+: [0-9]+ passed, [0-9]+ failed$' "$log"; then
         echo "$name: 0 passed, 1 failed" >> "$log"
     elif [ $code -ne 0 ] && grep -qE ': [0-9]+ passed, 0 failed$' "$log"; then
         echo "$name exited with $code: 0 passed, 1 failed" >> "$log"

@@ -5,7 +5,6 @@
    Without a sanitizer the products are checked all the same: readers compare with those of a cache that was filled before. */
 #include "check.h"
 #define LLMQ_IMPLEMENTATION
-#define LLMQ_STATIC 1
 #include "../llmq.h"
 #include <pthread.h>
 

@@ -3,7 +3,6 @@
    The right values are computed here, in double where it matters, and not by llmq.h. check_fault names the report. */
 #include "check.h"
 #define LLMQ_IMPLEMENTATION
-#define LLMQ_STATIC 1
 #include "../llmq.h"
 
 #define COUNT(list) ((uint32_t)(sizeof(list) / sizeof *(list)))

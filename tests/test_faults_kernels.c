@@ -8,7 +8,6 @@
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
-#define LLMQ_STATIC 1
 #include "../llmq.h"
 
 #define MAX_ROWS 260u
