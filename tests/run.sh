@@ -30,7 +30,7 @@ suite() {
     local name=$1 log=$out/$1.log code; shift
     { time "$@" > "$log" 2>&1; } 2> "$out/$name.time"
     code=$?
-    if ! grep -qE '^[a-z_]+: [0-9]+ passed, [0-9]+ failed$' "$log"; then
+    if ! grep -qE '^[a-z0-9_]+: [0-9]+ passed, [0-9]+ failed$' "$log"; then
         echo "$name: 0 passed, 1 failed" >> "$log"
     elif [ $code -ne 0 ] && grep -qE ': [0-9]+ passed, 0 failed$' "$log"; then
         echo "$name exited with $code: 0 passed, 1 failed" >> "$log"
@@ -135,7 +135,7 @@ for f in tests/faults_*.sh; do
     s=${f#tests/}
     [ -x "$f" ] && job "${s%.sh}" "" "$f $mode"
 done
-[ $have_gcc ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-$([ "$mode" = quick ] && echo 1000 || echo 20000)} tests/fuzz.sh $mode"
+[ $have_gcc ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-$([ "$mode" = quick ] && echo 500 || echo 3000)} tests/fuzz.sh $mode"
 if [ "$mode" = all ]; then
     missing=$(examples/mcu/board.sh missing m0)
     if [ -z "$missing" ]; then job mcu "" "tests/mcu.sh m0 m55"; else echo "skipped: mcu, not installed: $missing"; fi

@@ -810,6 +810,7 @@ static void test_excess(void)
             llmq_tensor t = open_tensor(i, 64, rows[k], cols, NULL, records);
             double more, worst;
             if (skipped()) continue;
+            check_seed(1000 + 100 * i + k); /* limits of averages: the same numbers whatever ran before */
             normal_numbers(weights, (size_t)rows[k] * cols, 1.0, 0.0);
             for (j = 0; j < rows[k] * cols; j++) weights[j] *= (float)(1u << j / cols % 3);
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_DEFAULT);
@@ -832,6 +833,7 @@ static void test_first_round(void)
             llmq_tensor t = open_tensor(i, 32, rows[k], cols, NULL, records);
             double more, worst;
             if (skipped()) continue;
+            check_seed(2000 + 100 * i + k);
             normal_numbers(weights, (size_t)rows[k] * cols, 1.0, 0.0);
             for (j = 0; j < rows[k] * cols; j++) weights[j] *= (float)(1u << j / cols % 3);
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_FAST);
@@ -856,6 +858,7 @@ static void test_precision(void)
             llmq_tensor t = open_tensor(i, 1024, rows, cols, rotated ? &rotate : NULL, records);
             double error[3];
             if (TRELLIS_ONE_IN > 4 && strong(i)) continue;
+            check_seed(3000 + 100 * i + (uint32_t)rotated);
             normal_numbers(weights, (size_t)rows * cols, 0.02, 0.0);
             for (effort = 0; effort < (rotated ? 1 : 3); effort++) {
                 encode_rows(&t, 0, rows, weights, effort);
@@ -883,6 +886,7 @@ static void test_shapes(void)
             llmq_tensor t = open_tensor(i, shape[k].group, shape[k].rows, shape[k].cols, NULL, records);
             double error;
             if (skipped()) continue;
+            check_seed(4000 + 100 * i + k);
             normal_numbers(weights, (size_t)t.rows * t.cols, 3.0, 0.0);
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_DEFAULT);
             error = error_of(&t, weights);
