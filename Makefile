@@ -27,6 +27,7 @@
 CC ?= cc
 CFLAGS ?= -O3
 PYTHON ?= /usr/bin/python3
+export PYTHON
 FUZZ_SECONDS ?= 600
 B := build
 MODEL := examples/model/kjv.llmq
@@ -53,6 +54,10 @@ $(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 
 $(B)/test_feedback: tests/test_feedback.c tests/feedback.h tests/check.h llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -o $@ tests/test_feedback.c -lm
+
+# What a target needs beside a C compiler: need-gnuplot fails, and says what brings it, if there is none.
+need-%:
+	@tests/needs.sh "make $(or $(MAKECMDGOALS),demo)" $*
 
 $(B):
 	mkdir -p $(B)
@@ -97,24 +102,24 @@ bench: $(B)/bench
 	@[ -n "$(TSV)" ] || printf '\nInstructions a weight where only an emulator runs, and how many times fewer than the scalar ones of that processor:\n'
 	@bench/emulated.sh
 
-plots: $(B)/distortion $(B)/llmq $(B)/bench
+plots: need-gnuplot $(B)/distortion $(B)/llmq $(B)/bench
 	@bench/plots.sh $(B)
 
-picture:
+picture: need-gnuplot
 	@bench/picture.sh
 
-results: $(B)/llmq $(B)/distortion $(B)/bench
+results: need-gnuplot $(B)/llmq $(B)/distortion $(B)/bench
 	@tests/results.sh $(B)
 	@bench/picture.sh
 
-grids:
+grids: need-python-numpy
 	$(PYTHON) tests/gen/grids.py
 
 trellises: | $(B)
 	$(CC) -O3 -march=native -o $(B)/trellis tests/gen/trellis.c -lm
 	$(B)/trellis
 
-vectors:
+vectors: need-python-numpy need-python-gguf need-python-ortools
 	$(PYTHON) tests/gen/vectors.py
 	$(PYTHON) tests/gen/attention.py
 	$(PYTHON) tests/gen/feedback.py
@@ -124,7 +129,7 @@ vectors:
 	$(PYTHON) tests/gen/bundle.py golden
 	$(PYTHON) tests/gen/imatrix.py golden
 
-fuzz-long: | $(B)
+fuzz-long: need-clang need-libfuzzer | $(B)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(B)/fuzz_bundle fuzz/fuzz_bundle.c
 	$(CC) -O1 -DREPLAY -o $(B)/replay fuzz/fuzz_bundle.c
 	mkdir -p $(B)/corpus && $(B)/replay -s $(B)/corpus/golden && $(B)/fuzz_bundle -max_total_time=$(FUZZ_SECONDS) -max_len=8192 $(B)/corpus

@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 count() {
     local name=$1 table=$2 compiler=$3 run=$4 tool
     for tool in "${compiler%% *}" "${run%% *}"; do
-        command -v "$tool" > /dev/null || { echo "skipped: $name, $tool is not installed" >&2; return; }
+        command -v "$tool" > /dev/null || { echo "skipped: $name, $tool is not installed ($(tests/needs.sh package "$tool"))" >&2; return; }
     done
     TSV=1 bench/count.sh "$table" "$compiler" "$run" 2> "$work/errors" > "$work/$name" || { echo "skipped: $name: $(head -1 "$work/errors")" >&2; rm -f "$work/$name"; return; }
     awk -v name="$name" -v table="$table" -F'[.\t]' '{ print ($2 == table ? name : name "-scalar"), $3, $5 "." $6 }' "$work/$name" >> "$work/all"

@@ -9,7 +9,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 for target in s390x-linux-gnu:s390x aarch64-linux-gnu:aarch64 arm-linux-gnueabihf:arm riscv64-linux-gnu:riscv64; do
     cc=${target%%:*}-gcc run=qemu-${target##*:}
-    command -v "$cc" > /dev/null && command -v "$run" > /dev/null || { echo "skipped: $cc or $run is not installed"; continue; }
+    lacking=$(tests/needs.sh "skipped: $run" "$cc" "$run" 2>&1) || { echo "$lacking"; continue; }
     for t in test_golden test_core test_transform test_bundle test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_llama test_imatrix test_feedback test_flash test_kernels; do
         echo "$cc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -DTRELLIS_ONE_IN=8 -I. tests/$t.c -o $out/$t.$run -lm && $run $out/$t.$run | tail -1 | sed 's/^/$run /' || echo '$run $t: 0 passed, 1 failed'"
     done
@@ -37,13 +37,13 @@ if command -v clang-19 > /dev/null && command -v "$run" > /dev/null && command -
         done
     done
 else
-    echo "skipped: clang-19, $run or the libraries of riscv64-linux-gnu-gcc are not installed"
+    tests/needs.sh "skipped: RISC-V with vectors" clang-19 "$run" riscv64-linux-gnu-gcc 2>&1
 fi >> "$out/jobs"
 # More of Arm's instruction sets; and WebAssembly, which needs clang-19, lld-19, libclang-rt-19-dev-wasm32, wasi-libc and node; its stack of
 # 64 KB is put first, so that what overruns it traps.
 while IFS='|' read -r name cc run; do
     for t in "${cc%% *}" "${run%% *}"; do
-        command -v "$t" > /dev/null || { echo "skipped: $name, $t is not installed"; continue 2; }
+        command -v "$t" > /dev/null || { echo "skipped: $name, $t is not installed ($(tests/needs.sh package "$t"))"; continue 2; }
     done
     for t in test_golden test_core test_transform test_tensor test_activation test_outliers test_zeros test_trellis test_viterbi test_allocate test_sense test_llama test_imatrix test_feedback test_flash test_kernels; do
         program=$out/$t.$name
@@ -62,11 +62,11 @@ if command -v qemu-x86_64 > /dev/null; then
         echo "gcc -std=gnu11 -O2 -static -D_GNU_SOURCE -DKERNELS_ONE_IN=4 -I. tests/test_kernels.c -o $program && qemu-x86_64 -cpu ${job%%:*} $program ${job##*:} 2> /dev/null | tail -1 | sed 's/^/x86-64 ${job%%:*} /' || echo 'x86-64 ${job%%:*} test_kernels: 0 passed, 1 failed'"
     done
 else
-    echo "skipped: qemu-x86_64 is not installed"
+    echo "skipped: qemu-x86_64 is not installed ($(tests/needs.sh package qemu-x86_64))"
 fi >> "$out/jobs"
 # The vector kernels of this machine, by compiler and level.
 for cc in gcc g++ clang clang++ clang-19 clang++-19; do
-    command -v "$cc" > /dev/null || { echo "skipped: $cc is not installed"; continue; }
+    command -v "$cc" > /dev/null || { echo "skipped: $cc is not installed ($(tests/needs.sh package "$cc"))"; continue; }
     case $cc in *++*) std="-x c++ -std=c++11" ;; *) std=-std=c99 ;; esac
     for level in -O0 -O2 -O3 "-O3 -march=native"; do
         program=$out/kernels.$cc${level// /}

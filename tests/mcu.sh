@@ -161,15 +161,23 @@ tsv() {
 }
 
 # shellcheck disable=SC2046,SC2086 # words
-[ $# -gt 0 ] || set -- $(awk '{ print $1 }' <<< "$runs")
+named=1; [ $# -gt 0 ] || { named=; set -- $(awk '{ print $1 }' <<< "$runs"); }
 for board in "$@"; do
     awk -v b="$board" '$1 == b { found = 1 } END { exit !found }' <<< "$runs" || { say "mcu.sh: no board $board"; exit 2; }
 done
 ${MAKE:-make} -s build/llmq >&2 || exit 1
 ${HOSTCC:-cc} -O2 -shared -fPIC -o "$work/insn.so" bench/insn.c || exit 1
+# lacks BOARD TOOLS: it is skipped, but has failed if it was asked for by its name
+lacks() {
+    local tool packages=
+    for tool in ${2/its C library/}; do packages="$packages, $(tests/needs.sh package "$tool")"; done
+    [[ $2 != *"its C library"* ]] || packages="$packages, $(tests/needs.sh package "its C library")"
+    if [ $named ]; then bad "$1: not installed: $2(${packages#, })"; else say "skipped: $1, not installed: $2(${packages#, })"; fi
+}
+
 for board in "$@"; do
     missing=$(examples/mcu/board.sh missing "$board")
-    [ -z "$missing" ] || { say "skipped: $board, not installed: $missing"; continue; }
+    if [ -n "$missing" ]; then lacks "$board" "$missing"; continue; fi
     read -r _ name list rest < <(awk -v b="$board" '$1 == b' <<< "$runs")
     for format in ${list//,/ }; do example "$board" "$name" "$format" $rest; done
     [[ $flash_boards == *" $board "* ]] && flash "$board"
@@ -181,4 +189,5 @@ else
     table
     echo "mcu: $passed passed, $failed failed"
 fi
-[ $failed = 0 ]
+[ $((passed + failed)) -gt 0 ] || say "mcu.sh: no board could be run; what is said above to be missing has to be installed"
+[ $failed = 0 ] && [ $passed -gt 0 ]

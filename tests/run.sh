@@ -61,7 +61,7 @@ build_and_run() { # source name objects compiler flags...
 makefile=$out/makefile goals=
 rule() { printf '%s:%s\n\t@%s\n' "$1" "${2:+ $2}" "$3" >> "$makefile"; } # target prerequisites command
 job() { [[ $1 =~ ${ONLY:-.} ]] || return 0; goals="$goals $1"; printf '.PHONY: %s\n' "$1" >> "$makefile"; rule "$1" "$2" "suite $1 $3"; } # name prerequisites command
-have() { command -v "$1" > /dev/null || { echo "skipped: $1 is not installed"; return 1; }; }
+have() { command -v "$1" > /dev/null || { echo "skipped: $1 is not installed ($(tests/needs.sh package "$1"))"; return 1; }; }
 printf 'SHELL := /usr/bin/env bash\nall: jobs\n' > "$makefile"
 
 # library NAME "COMMAND" "COMPILER FLAGS": what suites are linked with; COMMAND makes $out/NAME.o, the implementation
@@ -138,7 +138,7 @@ done
 [ $have_gcc ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-$([ "$mode" = quick ] && echo 500 || echo 3000)} tests/fuzz.sh $mode"
 if [ "$mode" = all ]; then
     missing=$(examples/mcu/board.sh missing m0)
-    if [ -z "$missing" ]; then job mcu "" "tests/mcu.sh m0 m55"; else echo "skipped: mcu, not installed: $missing"; fi
+    if [ -z "$missing" ]; then job mcu "" "tests/mcu.sh m0 m55"; else echo "skipped: mcu, not installed: $missing(for both boards Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"; fi
 fi
 
 # ---- doing it ---------------------------------------------------------------------------------------------------------------------------

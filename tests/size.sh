@@ -72,7 +72,7 @@ measure() { # target configuration definitions compiler flags...: a line "target
 }
 
 while read -r target compiler; do
-    if ! command -v "${compiler%% *}" > /dev/null; then echo "$target: ${compiler%% *} is not installed" >&2; continue; fi
+    if ! command -v "${compiler%% *}" > /dev/null; then echo "$target: ${compiler%% *} is not installed ($("$root/tests/needs.sh" package "${compiler%% *}"))" >&2; continue; fi
     while read -r name definitions; do
         if fits "$target" "$name"; then measure "$target" "$name" "$definitions" $compiler; fi
     done <<< "$configurations"
@@ -105,6 +105,7 @@ case $have in
     table check > "$work/wrong"
     if [ -s "$work/wrong" ]; then cat "$work/wrong"; echo "the table of sizes in llmq.h is out of date: make size WRITE=1"; status=1
     else echo "the table of sizes in llmq.h is right" >&2; fi ;;
+none) echo "the table of sizes in llmq.h cannot be compared: arm-none-eabi-gcc is not installed (Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi)" >&2; status=1 ;;
 *) echo "the table of sizes in llmq.h is of arm-none-eabi-gcc $named and was not compared (installed: $have)" >&2 ;;
 esac
 awk '/^\/\* ---- [0-9]+\. / { if (name) lines[name] += NR - from; name = $3; sub(/^.* ---- [0-9]+\. /, ""); sub(/( ----*.*|\(the.*)$/, ""); if (!(name in title)) { title[name] = $0; order[++n] = name } from = NR }
