@@ -21,7 +21,7 @@
 #   make grids       find the built-in grids again           (needs python3-numpy; ten minutes)
 #   make trellises   find the trellis formats again           (a quarter of an hour)
 #   make vectors     make the known answers of the tests again (needs numpy, gguf and ortools from PyPI)
-#   make fuzz-long   coverage-guided fuzzing for FUZZ_SECONDS (needs clang)
+#   make fuzz-long   coverage-guided fuzzing of bundles, importance matrices and all that the tool reads, FUZZ_SECONDS each (needs clang)
 #   make clean
 
 CC ?= cc
@@ -132,9 +132,7 @@ vectors: need-python-numpy need-python-gguf need-python-ortools
 	$(PYTHON) tests/gen/imatrix.py golden
 
 fuzz-long: need-clang need-libfuzzer | $(B)
-	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $(B)/fuzz_bundle fuzz/fuzz_bundle.c
-	$(CC) -O1 -DREPLAY -o $(B)/replay fuzz/fuzz_bundle.c
-	mkdir -p $(B)/corpus && $(B)/replay -s $(B)/corpus/golden && $(B)/fuzz_bundle -max_total_time=$(FUZZ_SECONDS) -max_len=8192 $(B)/corpus
+	@tests/fuzz.sh long $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(B)

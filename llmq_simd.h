@@ -5162,8 +5162,8 @@ LLMQ__WORD void LLMQ__F(strand)(int trellis, int whole, const LLMQ__D(tab) *x, c
         if (v && !whole && !top) s[trellis > 4] = LLMQ__B(part)(s[trellis > 4], v, 0x55);
     }
     LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-        const uint32_t bit = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? bit + v : bit;
-        const uint32_t places[3] = { trellis < 4 ? last : bit, last, bit };
+        const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
+        const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
         if (first <= column && column < end)
             LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, x, y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
     }

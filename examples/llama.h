@@ -24,7 +24,7 @@
 
    The same logits everywhere: the library's products have the same bits on every processor, and so has all that is here: exp, the
    inverse square root, sine and cosine are polynomials below, in float, each operation rounded once; there is no libm.
-   Without an FPU that is soft float: the share of its instructions is in README.
+   Without an FPU that is soft float: the share of its instructions is in examples/mcu/README.md.
 
    The cache of keys and values is what llama_model.cache says: f32, or rows in a format of few bits, scored and summed where they
    lie; all positions up to the model's context, or a window: then each new position takes the place of the oldest, and generation

@@ -2,7 +2,7 @@
 # fuzz.sh - the fuzzers' own mutation loops under sanitizers, no fuzzing engine is needed: the golden bundle, and everything that the
 # tool reads, beginning with files that the tool itself has made of a small model.
 #     tests/fuzz.sh                   FUZZ_N inputs of each kind (default 3000; bundles 20000)
-#     tests/fuzz.sh long SECONDS      libFuzzer instead, so many seconds for each reader (needs clang)
+#     tests/fuzz.sh long SECONDS      libFuzzer instead, so many seconds for each reader, FUZZ_JOBS (2) at a time (needs clang)
 #     tests/fuzz.sh seeds DIRECTORY   only makes the seeds, a directory for each reader
 # VECTORS=FILE: the implementation, sanitized and with the vector kernels, is there already and is used for bundles.
 cd "$(dirname "$0")/.." || exit 1
@@ -48,7 +48,7 @@ long)
         case $r in bundle | imatrix) program=build/fuzz_$r ;; *) program=build/fuzz_tool ;; esac
         # exit() of the tool leads back into the fuzzer, so what was allocated until then is not freed
         echo "FUZZ_READER=$r $program -detect_leaks=0 -max_total_time=${2:-600} -max_len=16384 -timeout=20 -rss_limit_mb=4000 -artifact_prefix=build/crash-$r- build/corpus/$r > build/fuzz-$r.log 2>&1; echo \"$r: \$? (\$(grep -oE 'Done [0-9]+ runs' build/fuzz-$r.log))\""
-    done | xargs -P 2 -d '\n' -n 1 bash -c | tee "$work/long"
+    done | xargs -P "${FUZZ_JOBS:-2}" -d '\n' -n 1 bash -c | tee "$work/long"
     ! grep -v ': 0 ' "$work/long"
     exit ;;
 esac

@@ -135,8 +135,10 @@ for f in tests/faults_*.sh; do
     s=${f#tests/}
     [ -x "$f" ] && job "${s%.sh}" "" "$f $mode"
 done
-[ $have_gcc ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-$([ "$mode" = quick ] && echo 1000 || echo 20000)} tests/fuzz.sh $mode"
+[ $have_gcc ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-$([ "$mode" = quick ] && echo 500 || echo 3000)} tests/fuzz.sh $mode"
 if [ "$mode" = all ]; then
+    if command -v x86_64-w64-mingw32-g++ > /dev/null && command -v wine > /dev/null; then job windows "" tests/windows.sh
+    else echo "skipped: windows, x86_64-w64-mingw32-g++ or wine is not installed"; fi
     missing=$(examples/mcu/board.sh missing m0)
     if [ -z "$missing" ]; then job mcu "" "tests/mcu.sh m0 m55"; else echo "skipped: mcu, not installed: $missing(for both boards Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"; fi
 fi
