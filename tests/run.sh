@@ -95,6 +95,24 @@ c="-I. -c $out/library.c -o $out"
 [ $have_gcc ] && library scalar "gcc -std=c11 -O1 -g1 $sanitize -DLLMQ_SIMD=0 $c/scalar.o" "gcc -std=c11 -O1 -g1 $sanitize"
 [ $have_gcc ] && library unsigned "gcc -std=c99 -O2 -funsigned-char $c/unsigned.o" "gcc -std=c99 -O2 -funsigned-char"
 
+# ---- the jobs: first those that take long by themselves -------------------------------------------------------------------------------
+
+# The tool: one program for all its suites, with one table of vector kernels, since all give the same bits
+rule "$out/llmq" "" "object llmq gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Werror -DLLMQ_SIMD_SSSE3=0 -DLLMQ_SIMD_AVXVNNI=0 -DLLMQ_SIMD_AVX512=0 -o $out/llmq $tool_source -lm -lpthread"
+for f in tests/tool.sh tests/tool_*.sh; do
+    s=${f#tests/}
+    [ -x "$f" ] && job "${s%.sh}" "$out/llmq" "env TOOL=$out/llmq $f $mode"
+done
+for f in tests/faults_*.sh; do
+    s=${f#tests/}
+    [ -x "$f" ] && job "${s%.sh}" "" "$f $mode"
+done
+
+# The header's hygiene, in parts; the objects that one part looks at are there already.
+compilers="${have_gcc:+gcc} ${have_clang:+clang}"
+for part in builds objects warnings; do job hygiene.$part "" "tests/hygiene.sh $part $mode $compilers"; done
+job hygiene.simd "${have_gcc:+$out/gcc-O2.o} ${have_clang:+$out/clang-O2.o} ${have_cxx:+$out/g++-O2.o}" "env OBJECTS=$out tests/hygiene.sh simd $mode $compilers"
+
 # The longest first.
 suites="test_trellis test_bundle test_tensor test_zeros test_kernels test_activation test_outliers test_feedback test_allocate test_llama test_core
 test_transform test_viterbi test_sense test_imatrix test_golden test_flash"
@@ -122,21 +140,6 @@ done
 [ $have_gcc ] && [ "$mode" = all ] && job test_llama.few "" "build_and_run tests/test_llama.c test_llama.few '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_CALIBRATION=1 $warn $c_only"
 [ $have_gcc ] && [ "$mode" = all ] && variant test_kernels unsigned unsigned "gcc -std=c99 -O2 -D_GNU_SOURCE -funsigned-char"
 
-# The header's hygiene, in parts; the objects that one part looks at are there already.
-compilers="${have_gcc:+gcc} ${have_clang:+clang}"
-for part in builds objects warnings; do job hygiene.$part "" "tests/hygiene.sh $part $mode $compilers"; done
-job hygiene.simd "${have_gcc:+$out/gcc-O2.o} ${have_clang:+$out/clang-O2.o} ${have_cxx:+$out/g++-O2.o}" "env OBJECTS=$out tests/hygiene.sh simd $mode $compilers"
-
-# The tool: one program for all its suites, with one table of vector kernels, since all give the same bits
-rule "$out/llmq" "" "object llmq gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Werror -DLLMQ_SIMD_SSSE3=0 -DLLMQ_SIMD_AVXVNNI=0 -DLLMQ_SIMD_AVX512=0 -o $out/llmq $tool_source -lm -lpthread"
-for f in tests/tool.sh tests/tool_*.sh; do
-    s=${f#tests/}
-    [ -x "$f" ] && job "${s%.sh}" "$out/llmq" "env TOOL=$out/llmq $f $mode"
-done
-for f in tests/faults_*.sh; do
-    s=${f#tests/}
-    [ -x "$f" ] && job "${s%.sh}" "" "$f $mode"
-done
 [ $have_gcc ] && [ "$mode" = all ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-3000} tests/fuzz.sh $mode"
 if [ "$mode" = all ]; then
     if command -v x86_64-w64-mingw32-g++ > /dev/null && command -v wine > /dev/null; then job windows "" tests/windows.sh
