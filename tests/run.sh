@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh quick|all - builds and runs the suites; the last line is "N passed, M failed".
-#   quick  every suite with ASan and UBSan; those of kernels with gcc as C99 and with clang; what any change may break of the header's
-#          hygiene; the tool
+#   quick  every suite but test_feedback with ASan and UBSan; those of kernels with gcc as C99 and with clang; what any change may break
+#          of the header's hygiene; the tool
 #   all    every suite with gcc, with clang and as C++11, all cases of them, all of the hygiene, the kernels with -funsigned-char, the
 #          fuzzers' mutation loops, the tool's long runs, two boards of make mcu
 # The implementation takes longest to compile, so it is compiled once for each compiler and set of flags, and all suites are linked with it
@@ -121,14 +121,15 @@ for f in tests/test_*.c; do
     s=${f#tests/} s=${s%.c}
     [[ " ${suites//$'\n'/ } " == *" $s "* ]] || suites="$suites $s"
 done
-# Quickly, all are sanitized with the scalar kernels; those that look at others, or whose sanitized run is of few cases, run with gcc, too,
+# Quickly, suites are sanitized with the scalar kernels; those that look at others, or whose sanitized run is of few cases, run with gcc, too,
 # and those that show what a compiler did with clang.
 some= fewer=-DKERNELS_ONE_IN=8
 if [ "$mode" = quick ]; then some=-DTRELLIS_ONE_IN=4 fewer="-DKERNELS_ONE_IN=16 -DTRELLIS_ONE_IN=30 -DBUNDLE_ONE_IN=5"; fi
-by_gcc() { [ $have_gcc ] && [[ "$mode" = all || " trellis kernels llama viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
+by_gcc() { [ $have_gcc ] && [[ "$mode" = all || " trellis kernels feedback llama viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
 by_clang() { [ $have_clang ] && [[ "$mode" = all || " kernels core viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
 for s in $suites; do
-    if [ $have_gcc ]; then
+    # the sanitized sums of test_feedback take three times as long as all else of it
+    if [ $have_gcc ] && [ "$mode.$s" != quick.test_feedback ]; then
         checked=$guarded library=scalar
         if [ "$mode" = all ] || other "$s" || alone "$s"; then checked="-g1 $sanitize"; fi
         case $mode.$s in *.test_kernels | all.test_viterbi) library=vectors ;; esac
