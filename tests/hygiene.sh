@@ -271,7 +271,7 @@ object() { # CC LEVEL NAME FLAGS...; a warning does not keep the object from bei
 }
 
 levels_of() { # CC: quickly, those without which nothing could be said of frames and recursion
-    if [ $all ]; then echo "-O0 -O2 -O3 -Os"; elif is_clang "$1"; then echo -O2; else echo "-O0 -O2 -Os"; fi
+    if [ $all ]; then echo "-O0 -O2 -O3 -Os"; elif is_clang "$1"; then echo -O2; else echo "-O0 -O2"; fi
 }
 objects() {
     local cc level more
@@ -298,7 +298,7 @@ frames() {
     local cc level su
     for cc in "${compilers[@]}"; do
         is_clang "$cc" && continue
-        for level in -O2 -Os; do
+        for level in -O2 ${all:+-Os}; do
             su=$cc$level.su
             [ -s "$su" ] || { fail "frames: $cc $level" "no .su file"; continue; }
             empty "frames over 256 bytes: $cc $level" \

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # run.sh quick|all - builds and runs the suites; the last line is "N passed, M failed".
-#   quick  every suite: gcc as C99 (but test_bundle), gcc with ASan and UBSan, clang those where compilers may differ and test_bundle;
-#          what every change could break of the header's hygiene; the tool; a little of the fuzzer's mutation loop
-#   all    every suite with clang and as C++11 too, all cases of them, all of the hygiene, the kernels with -funsigned-char, more
-#          mutations, the tool's long runs, two boards of make mcu
+#   quick  every suite with ASan and UBSan; those of kernels with gcc as C99 and with clang; what any change may break of the header's
+#          hygiene; the tool
+#   all    every suite with gcc, with clang and as C++11, all cases of them, all of the hygiene, the kernels with -funsigned-char, the
+#          fuzzers' mutation loops, the tool's long runs, two boards of make mcu
 # The implementation takes longest to compile, so it is compiled once for each compiler and set of flags, and all suites are linked with it
 # (tests/internals.h). A suite that configures the library itself compiles what it needs of it, without vector kernels. A file
 # tests/test_*.c, tests/tool_*.sh or tests/faults_*.sh that is new is run as the others are. Compilers that are not installed are said.
@@ -95,35 +95,7 @@ c="-I. -c $out/library.c -o $out"
 [ $have_gcc ] && library scalar "gcc -std=c11 -O1 -g1 $sanitize -DLLMQ_SIMD=0 $c/scalar.o" "gcc -std=c11 -O1 -g1 $sanitize"
 [ $have_gcc ] && library unsigned "gcc -std=c99 -O2 -funsigned-char $c/unsigned.o" "gcc -std=c99 -O2 -funsigned-char"
 
-# The longest first.
-suites="test_trellis test_bundle test_tensor test_zeros test_kernels test_activation test_outliers test_feedback test_allocate test_llama test_core
-test_transform test_viterbi test_sense test_imatrix test_golden test_flash"
-for f in tests/test_*.c; do
-    s=${f#tests/} s=${s%.c}
-    [[ " ${suites//$'\n'/ } " == *" $s "* ]] || suites="$suites $s"
-done
-some= fewer=
-if [ "$mode" = quick ]; then some=-DTRELLIS_ONE_IN=4 fewer=-DTRELLIS_ONE_IN=12; fi
-for s in $suites; do
-    if [ $have_gcc ]; then
-        checked=$guarded library=scalar
-        if [ "$mode" = all ] || other "$s" || alone "$s"; then checked="-g1 $sanitize"; fi
-        case $mode.$s in *.test_kernels | all.test_viterbi) library=vectors ;; esac
-        variant "$s" sanitized $library "gcc -std=c11 -O1 -D_GNU_SOURCE -DKERNELS_ONE_IN=8 $fewer $checked"
-        [ "$mode$s" = quicktest_bundle ] || variant "$s" gcc gcc-O2 "gcc $as_c99 $some"
-    fi
-    # With clang, quickly: the kernels, what a compiler could do otherwise to sums, and what gcc has not compiled
-    case $mode.$s in quick.test_trellis | quick.test_zeros | quick.test_activation | quick.test_outliers | quick.test_feedback | quick.test_allocate) continue ;; esac
-    [ $have_clang ] && variant "$s" clang clang-O2 "clang $as_c11 $some"
-    [ $have_cxx ] && variant "$s" c++ g++-O2 "g++ $as_cxx"
-done
-[ $have_gcc ] && job test_llama.few "" "build_and_run tests/test_llama.c test_llama.few '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_CALIBRATION=1 $warn $c_only"
-[ $have_gcc ] && [ "$mode" = all ] && variant test_kernels unsigned unsigned "gcc -std=c99 -O2 -D_GNU_SOURCE -funsigned-char"
-
-# The header's hygiene, in parts; the objects that one part looks at are there already.
-compilers="${have_gcc:+gcc} ${have_clang:+clang}"
-for part in builds objects warnings; do job hygiene.$part "" "tests/hygiene.sh $part $mode $compilers"; done
-job hygiene.simd "${have_gcc:+$out/gcc-O2.o} ${have_clang:+$out/clang-O2.o} ${have_cxx:+$out/g++-O2.o}" "env OBJECTS=$out tests/hygiene.sh simd $mode $compilers"
+# ---- the jobs: first those that take long by themselves -------------------------------------------------------------------------------
 
 # The tool: one program for all its suites, with one table of vector kernels, since all give the same bits
 rule "$out/llmq" "" "object llmq gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Werror -DLLMQ_SIMD_SSSE3=0 -DLLMQ_SIMD_AVXVNNI=0 -DLLMQ_SIMD_AVX512=0 -o $out/llmq $tool_source -lm -lpthread"
@@ -135,7 +107,40 @@ for f in tests/faults_*.sh; do
     s=${f#tests/}
     [ -x "$f" ] && job "${s%.sh}" "" "$f $mode"
 done
-[ $have_gcc ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-$([ "$mode" = quick ] && echo 500 || echo 3000)} tests/fuzz.sh $mode"
+
+# The header's hygiene, in parts; the objects that one part looks at are there already.
+compilers="${have_gcc:+gcc} ${have_clang:+clang}"
+for part in builds objects warnings; do job hygiene.$part "" "tests/hygiene.sh $part $mode $compilers"; done
+job hygiene.simd "${have_gcc:+$out/gcc-O2.o} ${have_clang:+$out/clang-O2.o} ${have_cxx:+$out/g++-O2.o}" "env OBJECTS=$out tests/hygiene.sh simd $mode $compilers"
+
+# The longest first.
+suites="test_trellis test_bundle test_tensor test_zeros test_kernels test_activation test_outliers test_feedback test_allocate test_llama test_core
+test_transform test_viterbi test_sense test_imatrix test_golden test_flash"
+for f in tests/test_*.c; do
+    s=${f#tests/} s=${s%.c}
+    [[ " ${suites//$'\n'/ } " == *" $s "* ]] || suites="$suites $s"
+done
+# Quickly, all are sanitized with the scalar kernels; those that depend on other kernels, or whose sanitized run is not of all cases, run
+# with gcc, too, and those that show what a compiler did with clang.
+some= fewer=
+if [ "$mode" = quick ]; then some=-DTRELLIS_ONE_IN=4 fewer="-DTRELLIS_ONE_IN=30 -DBUNDLE_ONE_IN=5"; fi
+by_gcc() { [ $have_gcc ] && [[ "$mode" = all || " trellis bundle tensor zeros kernels activation llama transform viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
+by_clang() { [ $have_clang ] && [[ "$mode" = all || " kernels core viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
+for s in $suites; do
+    if [ $have_gcc ]; then
+        checked=$guarded library=scalar
+        if [ "$mode" = all ] || other "$s" || alone "$s"; then checked="-g1 $sanitize"; fi
+        case $mode.$s in *.test_kernels | all.test_viterbi) library=vectors ;; esac
+        variant "$s" sanitized $library "gcc -std=c11 -O1 -D_GNU_SOURCE -DKERNELS_ONE_IN=8 $fewer $checked"
+    fi
+    by_gcc "$s" && variant "$s" gcc gcc-O2 "gcc $as_c99 $some"
+    by_clang "$s" && variant "$s" clang clang-O2 "clang $as_c11 $some"
+    [ $have_cxx ] && variant "$s" c++ g++-O2 "g++ $as_cxx"
+done
+[ $have_gcc ] && [ "$mode" = all ] && job test_llama.few "" "build_and_run tests/test_llama.c test_llama.few '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_CALIBRATION=1 $warn $c_only"
+[ $have_gcc ] && [ "$mode" = all ] && variant test_kernels unsigned unsigned "gcc -std=c99 -O2 -D_GNU_SOURCE -funsigned-char"
+
+[ $have_gcc ] && [ "$mode" = all ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-3000} tests/fuzz.sh $mode"
 if [ "$mode" = all ]; then
     if command -v x86_64-w64-mingw32-g++ > /dev/null && command -v wine > /dev/null; then job windows "" tests/windows.sh
     else echo "skipped: windows, x86_64-w64-mingw32-g++ or wine is not installed"; fi

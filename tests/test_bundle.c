@@ -9,6 +9,10 @@
 /* The entries of the golden bundle. */
 enum { G4, RAW, BOOK, CUSTOM, ROT, G5, T3, U6, V_BYTES, V_F32, V_TEXT, V_U32, EMPTY };
 
+#ifndef BUNDLE_ONE_IN /* of the bits behind the header, one in so many is inverted */
+#define BUNDLE_ONE_IN 1
+#endif
+
 #define ENTRY(i, field) (64u + 64u * (uint32_t)(i) + (field))   /* a field of the directory */
 #define PAYLOAD(i, field) (golden_entries[i].offset + (field)) /* a byte of a payload */
 #define NAMES (64u + 64u * GOLDEN_COUNT)
@@ -666,6 +670,7 @@ static void test_flipped(void)
     uint32_t at, bit;
     for (at = 0; at < GOLDEN_SIZE; at++)
         for (bit = 0; bit < 8; bit++) {
+            if (at >= ENTRY(0, 0) && (8 * at + bit) % BUNDLE_ONE_IN != 0) continue;
             check_at("byte %u, bit %u inverted", (unsigned)at, (unsigned)bit);
             memcpy(copy, golden_bundle, GOLDEN_SIZE);
             copy[at] = (uint8_t)(copy[at] ^ 1u << bit);
