@@ -3,7 +3,7 @@
 # no symbol and no writable byte behind; its stack frames are small; and the bits are the same whatever compiled it.
 #
 #     tests/hygiene.sh [PART] [quick|all] [CC...]   default: all parts, all, gcc clang
-#     tests/hygiene.sh object CC LEVEL DIR          an object with the vector kernels for the part simd: DIR/CC-LEVEL.o
+#     tests/hygiene.sh object CC LEVEL DIR FLAG...  an object with the vector kernels for the part simd: DIR/CC-LEVEL.o
 #
 # Parts: builds objects warnings (of llmq.h alone) and simd (with llmq_simd.h beside it). quick: what any change may break; without
 # other configurations and levels of optimisation than the usual ones. OBJECTS=DIR: where objects for simd may be already.
@@ -40,7 +40,7 @@ cxx_of() { case $1 in *clang*) echo "${1/clang/clang++}" ;; *) echo "${1/gcc/g++
 
 part= all=1 objects=${OBJECTS:-}
 case ${1:-} in builds | objects | warnings | simd | object) part=$1; shift ;; esac
-if [ "$part" = object ]; then level=$2 objects=$3; set -- "$1"; fi
+if [ "$part" = object ]; then level=$2 objects=$3 flags=("${@:4}"); set -- "$1"; fi
 case ${1:-} in quick) all=; shift ;; all) shift ;; esac
 [ $# -eq 0 ] && set -- gcc clang
 compilers=()
@@ -271,7 +271,7 @@ object() { # CC LEVEL NAME FLAGS...; a warning does not keep the object from bei
 }
 
 levels_of() { # CC: quickly, those without which nothing could be said of frames and recursion
-    if [ $all ]; then echo "-O0 -O2 -O3 -Os"; elif is_clang "$1"; then echo -O2; else echo "-O0 -O2"; fi
+    if [ $all ]; then echo "-O0 -O2 -O3 -Os"; elif is_clang "$1"; then echo -O0; else echo "-O0 -O2"; fi
 }
 objects() {
     local cc level more
@@ -485,7 +485,7 @@ inexact() {
     for cc in "${compilers[@]}"; do
         selftest "selftest: $cc" 0 - "$cc"
         selftest "selftest: $cc -O2" 0 - "$cc" -O2
-        selftest "selftest: $cc -O3 -march=native -std=gnu11" 0 - "$cc" -O3 -march=native -std=gnu11
+        [ $all ] && selftest "selftest: $cc -O3 -march=native -std=gnu11" 0 - "$cc" -O3 -march=native -std=gnu11
         for mode in up down zero; do selftest "selftest: $cc -O2, rounding $mode" 1 $mode "$cc" -O2; done
         if [ $sse ]; then
             selftest "selftest: $cc -O2, results flushed to zero" 1 f "$cc" -O2
@@ -635,6 +635,7 @@ simd_objects() { # CC LEVEL
     bits "bits: $cc $level" "$cc" -no-pie bits.o "$cc$level.o"
     has "$cxx" || { skip "bits: $cxx $level" "not installed"; return; }
     if [ ! $all ]; then
+        check "strict: $cc -std=c11" "$cc" -std=c11 -fsyntax-only $(strict_of "$cc") $only_c impl.c
         check "strict: $cxx -std=c++11" "$cxx" -x c++ -std=c++11 -fsyntax-only $(strict_of "$cxx") impl.c
         return
     fi
@@ -702,7 +703,7 @@ refusals() {
 case $part in
 object)
     vectors
-    compiled "$1" "$level" "" 2>"$objects/$1$level.warnings"
+    compiled "$1" "$level" "" "${flags[@]}" 2>"$objects/$1$level.warnings"
     cat "$objects/$1$level.warnings"
     cp "$1$level.o" "$objects/"
     exit ;;
