@@ -197,19 +197,19 @@
                          processor and its operating system on x86, and is what the compiler was told elsewhere
 
    What that leaves, with LLMQ_SIMD 0 (`make size` keeps this table right): bytes on a Cortex-M4 at -Os, gcc 12.2
-     all              everything                                                                     52588
-     no-calibration   LLMQ_NO_CALIBRATION 1                                                          28804
-     runtime          LLMQ_NO_ENCODER 1                                                              18882
-     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                      16430
-     no-strings       runtime, LLMQ_NO_STRINGS 1                                                     18266
-     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                          17046
-     no-steps         runtime, LLMQ_MAX_STEPS 0                                                      15906
-     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)                   17446
-     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                        13086
-     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4           4506
-     t3               the same with LLMQ_WITH_T3                                                      5346
-     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                                 7074
-     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 for LLMQ_NO_ENCODER 1                             8830
+     all              everything                                                                     57374
+     no-calibration   LLMQ_NO_CALIBRATION 1                                                          30818
+     runtime          LLMQ_NO_ENCODER 1                                                              20172
+     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                      17652
+     no-strings       runtime, LLMQ_NO_STRINGS 1                                                     19538
+     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                          18336
+     no-steps         runtime, LLMQ_MAX_STEPS 0                                                      17156
+     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)                   18812
+     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                        14452
+     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4           5594
+     t3               the same with LLMQ_WITH_T3                                                      6390
+     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                                 8378
+     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 for LLMQ_NO_ENCODER 1                             9970
    Public functions that a program does not call are in these numbers: a linker that drops them (-ffunction-sections and
    --gc-sections) leaves less. */
 #ifndef LLMQ_STATIC

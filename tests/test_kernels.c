@@ -635,7 +635,7 @@ static void test_long_rows(void)
     uint32_t i, g, c, cols, rows, count;
     for (i = 0; i < FORMATS; i++)
         for (g = 0; g < COUNT(groups); g++)
-            for (c = 0; c < COUNT(sizes); c += i < BUILTIN ? 1 : 9) {
+            for (c = 0; c < COUNT(sizes); c += i < BUILTIN ? 1u : 9u) {
                 if (skipped() || !get_format(&f, i, check_below(2) ? FLUSH : turn % OFFSETS)) continue;
                 f.group = f.points ? groups[g] : 0;
                 cols = sizes[i < BUILTIN ? c : check_below(COUNT(sizes))];
@@ -667,7 +667,7 @@ static void test_blocks(void)
     static const uint32_t sizes[] = { 1000, 1024, 1100, 2048, MAX_COLS };
     llmq_format f;
     uint32_t i, g;
-    for (i = 0; i < BUILTIN + CUSTOM; i += i < BUILTIN ? 1 : 5)
+    for (i = 0; i < BUILTIN + CUSTOM; i += i < BUILTIN ? 1u : 5u)
         for (g = 0; g < COUNT(groups); g++) {
             if (skipped() || !get_format(&f, i, turn % OFFSETS) || !f.points) continue;
             f.group = groups[g];
