@@ -26,7 +26,7 @@ t3  (LLMQ_WITH_F32|LLMQ_WITH_G4|LLMQ_WITH_T3)  --format t3 --embed g4
 # Board, what, at least and at most
 limits='
 m0  ram     0   15360
-m0  code    0   24576
+m0  code    0   27648
 m0  flash   0   204800
 m0  tokens  64  1000000
 '
