@@ -276,7 +276,7 @@ fault T7
 
 # T18: another run's results
 check "alpha does not write over another run's" says "another run has found" "$tool" alpha $model --text "$text" --tokens 5 --levels 0.1 --out "$work/t7/alpha"
-check "nor over another file" says "old holds no run on this model, or something else" $alpha --out "$work/old"
+check "nor over another file" says "another run has found, or something else" $alpha --out "$work/old"
 check "which is as it was" cmp "$work/t7/alpha" "$work/t7/alpha2"
 ln "$work/t7/alpha2" "$work/t7/alpha3"
 check "nor under a second name" says "another run has found" "$tool" alpha $model --text "$text" --tokens 5 --levels 0.1 --out "$work/t7/alpha3"
