@@ -1,9 +1,9 @@
 # llmq: nothing needs building to use the header; these targets show, test and measure it.
 #
-#   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network, under 20 s)
-#   make test        the suites with sanitizers, those of kernels with gcc and clang, the tool, hygiene of the header (a minute and a half;
+#   make demo        quantize the shipped model to 4, 3 and 2 bits and let it talk (no network; 70 s of processor time on a slow machine)
+#   make test        the suites with sanitizers, those of kernels with gcc and clang, the tool, hygiene of the header (430 s of processor time there;
 #                    ONLY=REGEX: only jobs with such names, as ONLY=^test_bundle)
-#   make check       the gate: all of that with gcc, clang and as C++11, all configurations, the fuzzers' mutation loops, the tool's long runs
+#   make check       the gate: all of that with gcc, clang and as C++11, all configurations, the fuzzers' mutation loops, the tool's long runs (2,100 s)
 #   make matrix      the suites on other processors under qemu, big-endian among them; all kernels (a quarter of an hour)
 #   make mcu         the example of examples/mcu on emulated boards: the same text as here? memory, instructions (a minute)
 #   make distortion  relative MSE of every format            (TSV=1: lines key<TAB>value, for scripts; also below)
