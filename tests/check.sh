@@ -22,3 +22,11 @@ fault() {
 
 # finish SUITE: the closing line, and the exit code
 finish() { echo "$1: $passed passed, $failed failed"; [ "$failed" -eq 0 ]; }
+
+# find_tool SUITE: sets tool, the program of TOOL or one that is made in $work, model and text, and goes to $work
+find_tool() {
+    tool=$(realpath "${TOOL:-$work/tool}") model=$PWD/examples/model/nano.llmq text=$work/text
+    [ -n "${TOOL:-}" ] || gcc -O1 -DLLMQ_SIMD=0 -o "$tool" examples/llmq/llmq.c -lm -lpthread || { echo "$1: 0 passed, 1 failed"; exit 1; }
+    head -c 4000 examples/model/heldout.txt > "$text"
+    cd "$work" || exit 1
+}

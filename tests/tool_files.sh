@@ -7,10 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/check.sh
 work=$(mktemp -d)
 trap 'umount "$work/disk" 2> /dev/null; chattr -i "$work/fixed" 2> /dev/null; chmod -f 755 "$work/fixed"; rm -rf "$work"' EXIT
-tool=$(realpath "${TOOL:-$work/tool}") model=$PWD/examples/model/nano.llmq text=$work/text
-[ -n "${TOOL:-}" ] || gcc -O1 -DLLMQ_SIMD=0 -o "$tool" examples/llmq/llmq.c -lm -lpthread || { echo "tool_files: 0 passed, 1 failed"; exit 1; }
-head -c 4000 examples/model/heldout.txt > "$text"
-cd "$work" || exit 1
+find_tool tool_files
 fast="--format f16 --transform none"
 "$tool" quantize $model "$work/old" $fast > /dev/null && "$tool" quantize $model "$work/new" --format bf16 --transform none > /dev/null || { echo "tool_files: 0 passed, 1 failed"; exit 1; }
 if cmp -s "$work/old" "$work/new"; then echo "tool_files: 0 passed, 1 failed"; exit 1; fi

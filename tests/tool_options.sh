@@ -6,10 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/check.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-tool=$(realpath "${TOOL:-$work/tool}") model=$PWD/examples/model/nano.llmq text=$work/text
-[ -n "${TOOL:-}" ] || gcc -O1 -DLLMQ_SIMD=0 -o "$tool" examples/llmq/llmq.c -lm -lpthread || { echo "tool_options: 0 passed, 1 failed"; exit 1; }
-head -c 4000 examples/model/heldout.txt > "$text"
-cd "$work" || exit 1
+find_tool tool_options
 run() { timeout 20 "$tool" "$@"; }
 usage() { # PATTERN ARGUMENT...: not understood, for this reason, with nothing on standard output
     local pattern=$1 got code; shift

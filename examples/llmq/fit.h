@@ -187,7 +187,6 @@ static site_transform *make_transforms(loaded *m, const char *path, const recipe
     site_transform *out = (site_transform *)allocate((size_t)layers * SITES * sizeof *out), *t = out;
     uint32_t *ids = NULL, count = 0;
     float *hidden = NULL;
-    if (strcmp(r->criterion, "peak") != 0 && strcmp(r->criterion, "range") != 0 && strcmp(r->criterion, "error") != 0) fail("--criterion is error, peak or range");
     if (needs_text(&steps)) {
         ids = text_ids(m, path, r->calib, r->calib_tokens, &count);
         hidden = embed_windows(m, ids, count, window);

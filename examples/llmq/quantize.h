@@ -379,7 +379,6 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     void *work, *factor;
     if (linear < 0) fail("%s is no linear layer that sums are made for", name);
     if (strcmp(r->order, "diagonal") == 0) how.order = LLMQ_ORDER_DIAGONAL;
-    else if (strcmp(r->order, "natural") != 0) fail("--order is natural or diagonal");
     snprintf(sum, sizeof sum, "sense.%u.%s", layer, sense_name[sense_sum(linear, aware)]);
     mem = r->sums->is_imatrix ? load_diagonal(r->sums, name, t->cols, &h) : load_sum(r->sums, sum, t->cols, &h);
     if (h.full && strcmp(r->kind, "diagonal") == 0) {
@@ -431,7 +430,6 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     if (from->format.points && strcmp(format, "f32") != 0) fail("%s is already quantized; start from the original model", e->name);
     if (strcmp(r->effort, "fast") == 0) options.effort = LLMQ_EFFORT_FAST;
     else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
-    else if (strcmp(r->effort, "default") != 0) fail("--effort is fast, default or best");
     if (rtn)
         for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, rtn, r->group ? (size_t)r->group : from->cols);
     if (find_format(rtn ? "f32" : format, (uint32_t)r->group, &e->format))
