@@ -4,7 +4,7 @@
        #define LLAMA_IMPLEMENTATION
        #include "llama.h"
 
-   The weights come from a bundle (llmq.h, section 12), raw or quantized, each tensor in a format of its own:
+   The weights come from a bundle (llmq.h, section 10), raw or quantized, each tensor in a format of its own:
        values (u32)   llama.dim llama.hidden llama.layers llama.heads llama.kv_heads llama.vocab llama.context
        tensors        embed [vocab][dim], classifier [vocab][dim] (absent: embed serves), norm [1][dim], and for N = 0 ...
                       layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]
@@ -304,14 +304,16 @@ static int llama__any_bias(const llama_model *m, const llmq_bundle *b)
     return 0;
 }
 
-/* Values: the first seven have to be there. */
+/* Values, with their ranges in bits: positive floats are in the order of their bits. The first seven have to be there. */
 enum { LLAMA__DIM, LLAMA__HIDDEN, LLAMA__LAYERS, LLAMA__HEADS, LLAMA__KV_HEADS, LLAMA__VOCAB, LLAMA__CONTEXT, LLAMA__THETA, LLAMA__HALVES,
        LLAMA__EPSILON, LLAMA__ABITS, LLAMA__AZERO, LLAMA__ASCALES, LLAMA__ACLIP, LLAMA__VALUES };
-static const struct llama__value { const char *name; uint32_t type; } llama__value[LLAMA__VALUES] = {
-    { "llama.dim", LLMQ_VALUE_U32 }, { "llama.hidden", LLMQ_VALUE_U32 }, { "llama.layers", LLMQ_VALUE_U32 }, { "llama.heads", LLMQ_VALUE_U32 },
-    { "llama.kv_heads", LLMQ_VALUE_U32 }, { "llama.vocab", LLMQ_VALUE_U32 }, { "llama.context", LLMQ_VALUE_U32 }, { "llama.rope_theta", LLMQ_VALUE_F32 },
-    { "llama.rope_halves", LLMQ_VALUE_U32 }, { "llama.norm_epsilon", LLMQ_VALUE_F32 }, { "llama.abits", LLMQ_VALUE_U32 }, { "llama.azero", LLMQ_VALUE_U32 },
-    { "llama.ascales", LLMQ_VALUE_U32 }, { "llama.aclip", LLMQ_VALUE_F32 }
+static const struct llama__value { const char *name; uint32_t type, min, max; } llama__value[LLAMA__VALUES] = {
+    { "llama.dim", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.hidden", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.layers", LLMQ_VALUE_U32, 1, 65536 },
+    { "llama.heads", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.kv_heads", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.vocab", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.context", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.rope_theta", LLMQ_VALUE_F32, 0x3f800000u, 0x7149f2cau /* 1 to 1e30 */ },
+    { "llama.rope_halves", LLMQ_VALUE_U32, 0, 1 }, { "llama.norm_epsilon", LLMQ_VALUE_F32, 0x2b8cbcccu, 0x3f800000u /* 1e-12 to 1 */ },
+    { "llama.abits", LLMQ_VALUE_U32, 2, 32 }, { "llama.azero", LLMQ_VALUE_U32, 0, 1 }, { "llama.ascales", LLMQ_VALUE_U32, 0, LLMQ_SCALES_BATCH },
+    { "llama.aclip", LLMQ_VALUE_F32, 1, 0x3f800000u /* above 0, to 1 */ }
 };
 
 #define LLAMA__WHOLE 0xffffffffu /* in place of a layer: a name that is whole */
@@ -322,15 +324,20 @@ static void llama__blame(llama_model *m, uint32_t layer, const char *name) { m->
 /* The bits of value i, u32 or f32; *bits stays as it is if there is none and there need not be. */
 static llmq_status llama__read_value(llama_model *m, const llmq_bundle *b, uint32_t i, uint32_t *bits)
 {
+    const struct llama__value *v = &llama__value[i];
     const void *data;
     size_t size;
-    llmq_status status = llmq_bundle_value(b, llama__value[i].name, llama__value[i].type, &data, &size);
+    llmq_status status = llmq_bundle_value(b, v->name, v->type, &data, &size);
     const unsigned char *c = (const unsigned char *)data;
-    uint32_t index;
-    llama__blame(m, LLAMA__WHOLE, llama__value[i].name);
-    if (status == LLMQ_OK) *bits = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
-    if (status != LLMQ_E_NOT_FOUND || i <= LLAMA__CONTEXT) return status;
-    return llmq_bundle_find(b, llama__value[i].name, &index) == LLMQ_OK ? LLMQ_E_CORRUPT : LLMQ_OK; /* it may be of another kind or type */
+    uint32_t value;
+    llama__blame(m, LLAMA__WHOLE, v->name);
+    if (status == LLMQ_E_NOT_FOUND && i > LLAMA__CONTEXT) /* it may be of another kind or type */
+        return llmq_bundle_find(b, v->name, &value) == LLMQ_OK ? LLMQ_E_CORRUPT : LLMQ_OK;
+    if (status != LLMQ_OK) return status;
+    value = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
+    if (value < v->min || value > v->max) return LLMQ_E_CORRUPT;
+    *bits = value;
+    return LLMQ_OK;
 }
 
 static uint32_t llama__kv(const llama_model *m) { return m->dim / m->heads * m->kv_heads; }
@@ -341,25 +348,15 @@ static llmq_status llama__config(llama_model *m, const llmq_bundle *b)
     llmq_status status;
     memset(m, 0, sizeof *m);
     value[LLAMA__THETA] = 0x461c4000u, value[LLAMA__HALVES] = 0, value[LLAMA__EPSILON] = 0x3727c5acu; /* 10000, 0, 1e-5 */
-    for (i = 0; i <= LLAMA__EPSILON; i++) {
+    for (i = 0; i <= LLAMA__EPSILON; i++)
         if ((status = llama__read_value(m, b, i, &value[i])) != LLMQ_OK) return status;
-        if (i <= LLAMA__CONTEXT && (value[i] < 1 || value[i] > 1u << 24)) return LLMQ_E_CORRUPT;
-    }
     m->dim = value[LLAMA__DIM], m->hidden = value[LLAMA__HIDDEN], m->layers = value[LLAMA__LAYERS], m->heads = value[LLAMA__HEADS];
     m->kv_heads = value[LLAMA__KV_HEADS], m->vocab = value[LLAMA__VOCAB], m->context = value[LLAMA__CONTEXT];
-    m->theta = llama__float(value[LLAMA__THETA]), m->halves = value[LLAMA__HALVES] == 1, m->epsilon = llama__float(value[LLAMA__EPSILON]);
-    llama__blame(m, LLAMA__WHOLE, "llama.layers");
-    if (m->layers > 65536) return LLMQ_E_CORRUPT;
+    m->theta = llama__float(value[LLAMA__THETA]), m->halves = (int)value[LLAMA__HALVES], m->epsilon = llama__float(value[LLAMA__EPSILON]);
     llama__blame(m, LLAMA__WHOLE, "llama.heads");
     if (m->dim % m->heads || m->dim / m->heads % 2) return LLMQ_E_CORRUPT;
     llama__blame(m, LLAMA__WHOLE, "llama.kv_heads");
     if (m->heads % m->kv_heads) return LLMQ_E_CORRUPT;
-    llama__blame(m, LLAMA__WHOLE, "llama.rope_theta");
-    if (!(m->theta >= 1.0f && m->theta <= 1e30f)) return LLMQ_E_CORRUPT;
-    llama__blame(m, LLAMA__WHOLE, "llama.rope_halves");
-    if (value[LLAMA__HALVES] > 1) return LLMQ_E_CORRUPT;
-    llama__blame(m, LLAMA__WHOLE, "llama.norm_epsilon");
-    if (!(m->epsilon >= 1e-12f && m->epsilon <= 1.0f)) return LLMQ_E_CORRUPT;
     m->turn = -llama__log(m->theta);
     m->biased = llama__any_bias(m, b);
     llama__blame(m, LLAMA__WHOLE, NULL);
@@ -454,26 +451,23 @@ static llmq_status llama__activation_config(llama_model *m, const llmq_bundle *b
     uint32_t bits = 8, zero, scales, clip;
     llmq_status status;
     if ((status = llama__read_value(m, b, LLAMA__ABITS, &bits)) != LLMQ_OK) return status;
+    if (bits > 8 && bits != 32) return LLMQ_E_CORRUPT;
 #if LLMQ_NO_ACTIVATION_OPTIONS
     o->bits = bits, o->asymmetric = 0, o->scales = LLMQ_SCALES_GROUP, o->clip = 1.0f;
+    if (bits < 8) return LLMQ_E_UNSUPPORTED;
 #else
     *o = llmq_activation_defaults(bits);
 #endif
     zero = (uint32_t)o->asymmetric, scales = (uint32_t)o->scales;
     clip = llama__bits(o->clip);
-    if (bits != 32 && (bits < 2 || bits > 8)) return LLMQ_E_CORRUPT;
-    if (LLMQ_NO_ACTIVATION_OPTIONS && bits != 8 && bits != 32) return LLMQ_E_UNSUPPORTED;
     if ((status = llama__read_value(m, b, LLAMA__AZERO, &zero)) != LLMQ_OK) return status;
-    if (zero > 1) return LLMQ_E_CORRUPT;
     if (LLMQ_NO_ACTIVATION_OPTIONS && zero) return LLMQ_E_UNSUPPORTED;
     if ((status = llama__read_value(m, b, LLAMA__ASCALES, &scales)) != LLMQ_OK) return status;
-    if (scales > LLMQ_SCALES_BATCH) return LLMQ_E_CORRUPT;
     if (LLMQ_NO_ACTIVATION_OPTIONS && scales) return LLMQ_E_UNSUPPORTED;
     if ((status = llama__read_value(m, b, LLAMA__ACLIP, &clip)) != LLMQ_OK) return status;
     o->clip = llama__float(clip);
-    if (!(o->clip > 0.0f && o->clip <= 1.0f)) return LLMQ_E_CORRUPT;
     if (LLMQ_NO_ACTIVATION_OPTIONS && o->clip < 1.0f) return LLMQ_E_UNSUPPORTED;
-    o->bits = bits, o->asymmetric = (int)zero, o->scales = (int)scales;
+    o->asymmetric = (int)zero, o->scales = (int)scales;
     return LLMQ_OK;
 }
 
