@@ -34,19 +34,26 @@
 
    CONTENTS (the same banners stand before the declarations and before the code)
        0. Configuration
-       1. Utilities: status codes, half floats, random numbers
-       2. Hadamard
-       3. Transform
-       4. Format
-       5. Tensor
-       6. Activation and products
-       7. Encoder
-       8. Sensitivity
-       9. Error feedback
-      10. Outliers
-      11. Allocation
-      12. Bundle
-      13. Kernels
+       1. Utilities: status codes, half floats, random numbers, memory
+       2. Kernels
+       3. Hadamard
+       4. Transform
+       5. Tables: the built-in grids and trellises
+       6. Format and row layout
+       7. Tensor
+       8. Activation
+       9. Products
+      10. Bundle: reading
+          (here the run-time half ends: LLMQ_NO_ENCODER leaves out the rest)
+      11. Encoder: rows
+      12. Encoder: trellises and tensors
+      13. Grid trainer
+      14. Bundle: writing
+          (LLMQ_NO_CALIBRATION leaves out the rest)
+      15. Sensitivity
+      16. Error feedback
+      17. Outliers
+      18. Allocation
 
    WHAT IT IS
        The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
@@ -71,7 +78,7 @@
 
    COST
        What               bytes of workspace                                  time (multiply-adds a weight or entry)
-       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 2)
+       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 3)
        activation         llmq_activation_size: 4 cols, + 1.03 cols of codes  transform, and about 3
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
@@ -94,7 +101,7 @@
    THE SAME BITS EVERYWHERE
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 13). Exceptions: NaN payloads, and
+       rows of a call changes nothing, nor does the table of kernels (section 2). Exceptions: NaN payloads, and
        environments that change float arithmetic. Those of which a macro tells are refused by #error, unless LLMQ_ALLOW_INEXACT is 1:
        -ffast-math, its parts that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, MSVC's /fp:fast.
        llmq_selftest() detects them where no macro does, and x87 (32-bit x86 without -msse2 -mfpmath=sse), clang's -ffp-contract=fast,
@@ -158,17 +165,17 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays
-   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only, for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out section 12
+   LLMQ_NO_ENCODER       1: leave out sections 11 to 18: the run-time half stays
+   LLMQ_NO_CALIBRATION   1: leave out sections 15 to 18 only, for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leave out sections 10 and 14
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text
    LLMQ_NO_ACTIVATION_OPTIONS   1: leave out llmq_activations_prepare and what goes with it: activations are then those of
                          llmq_activation_prepare, and there are no zero points to them
    LLMQ_FORMATS          the built-in formats that are kept, from the constants LLMQ_WITH_... below, or-ed together; default
                          LLMQ_WITH_ALL. Those left out are unknown: llmq_format_find does not find them, llmq_format_at passes over them, a
                          bundle that has one is LLMQ_E_UNSUPPORTED. Code goes with the last format that needs it. Custom grids always work
-   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 2,
-                         the steps of section 3 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
+   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 3,
+                         the steps of section 4 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
                          0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math and the like; results are then no longer the same everywhere
    LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included. Compilers make calls of memcpy and memset
@@ -189,7 +196,7 @@
                             }
    LLMQ_API              what stands before each public function; by default extern, or static. For a shared library that hides
                          its symbols: __attribute__((visibility("default"))), or __declspec(dllexport)
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 13). By default 1 if it lies beside this file and the
+   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 2). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
    LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
    LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
@@ -234,7 +241,7 @@
 #define LLMQ_ALLOW_INEXACT 0
 #endif
 
-/* For LLMQ_FORMATS: the built-in formats of section 4, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
+/* For LLMQ_FORMATS: the built-in formats of section 5, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
 #define LLMQ_WITH_F32           0x0000001
 #define LLMQ_WITH_F16           0x0000002
 #define LLMQ_WITH_BF16          0x0000004
@@ -418,9 +425,7 @@
 extern "C" {
 #endif
 
-/* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
-
-typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 13) */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
@@ -451,12 +456,6 @@ typedef struct llmq_error {
 /* A short English text for a status; "unknown status" for others, "" when built with LLMQ_NO_STRINGS. */
 LLMQ_API const char *llmq_status_text(llmq_status status);
 
-/* LLMQ_OK if this program computes what the promise of equal bits needs, else LLMQ_E_INEXACT: probes contraction of a*b+c, excess
-   precision, subnormal numbers, the rounding mode, other orders of sums, reciprocals for divisions, signed zeros and NaN; and then
-   the kernels that new tensors get, LLMQ_KERNELS, by llmq_kernels_test. Call it once. Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones;
-   less with fewer formats. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
-
 /* Conversions between binary32 and binary16 / bfloat16 bits. Widening is exact. Narrowing rounds to nearest, ties to
    even; overflow gives infinity; subnormals and signed zeros are kept; NaN stays NaN (quiet, upper payload kept). */
 LLMQ_API float    llmq_f16_to_f32(uint16_t bits);
@@ -469,7 +468,85 @@ LLMQ_API uint16_t llmq_f32_to_bf16(float x);
        random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1) */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
 
-/* ---- 2. Hadamard ----------------------------------------------------------------------------------------------------
+/* ---- 2. Kernels ----------------------------------------------------------------------------------------------------
+
+   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
+   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
+   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
+   where the caller can read its name or put another; activations and the encoder take the tensor's.
+
+   name        bit of features        name        bit             name   bit
+   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
+   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
+   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
+   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
+                 and VNNI)
+   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
+   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
+   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
+#define LLMQ_CPU_SSSE3   0x0001u
+#define LLMQ_CPU_AVX2    0x0002u
+#define LLMQ_CPU_AVXVNNI 0x0004u
+#define LLMQ_CPU_AVX512  0x0008u
+#define LLMQ_CPU_VBMI    0x0010u
+#define LLMQ_CPU_NEON    0x0020u
+#define LLMQ_CPU_DOTPROD 0x0040u
+#define LLMQ_CPU_I8MM    0x0080u /* AArch64 only */
+#define LLMQ_CPU_DSP     0x0100u
+#define LLMQ_CPU_MVE     0x0200u
+#define LLMQ_CPU_WASM    0x0400u
+#define LLMQ_CPU_RVV     0x0800u
+
+typedef struct llmq_tensor llmq_tensor;          /* section 7 */
+typedef struct llmq_activation llmq_activation;  /* section 8 */
+
+typedef struct llmq_kernels {
+    const char *name;
+    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
+    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
+    void (*signs)(float *v, uint32_t n, uint32_t seed);
+    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
+    void (*butterflies)(float *x, uint32_t n, float norm);
+    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 3); work: m * lanes numbers */
+    void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+    /* codes -levels ... levels of n numbers with one scale, which is returned (section 8) */
+    float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
+    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
+    void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
+    void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
+    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
+    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
+    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
+    /* out_j += scale * v_j, j < n: raw rows */
+    void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
+    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
+    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
+    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
+       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
+       state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
+       first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
+       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
+    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
+       factor has 12 significant bits (section 15), so each product is exact and may be fused with its addition. The rows of
+       out are apart, from each other and from a and v. */
+    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
+                         uint32_t count, uint32_t n);
+} llmq_kernels;
+
+/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
+LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
+
+/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
+   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
+   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
+LLMQ_API uint32_t llmq_cpu_features(void);
+
+/* The last table that can run here. */
+LLMQ_API const llmq_kernels *llmq_kernels_best(void);
+
+/* ---- 3. Hadamard ---------------------------------------------------------------------------------------------------
 
    x <- H x in place, H orthonormal and symmetric, so that H H = I: applying it twice returns x to rounding.
 
@@ -498,13 +575,13 @@ LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 /* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 13).
+/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 2).
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
 #endif
 
-/* ---- 3. Transform ---------------------------------------------------------------------------------------------------
+/* ---- 4. Transform --------------------------------------------------------------------------------------------------
 
    A list of steps, T = T_k ... T_1, that changes the basis of a layer's input. Tensors that read the same input (q, k
    and v; gate and up) share it. y = W x = (W T^-1)(T x): activations are stored as T x, rows of W as T^-T w.
@@ -566,7 +643,7 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
                                                          void *work, size_t work_size, const llmq_kernels *kernels);
 
-/* ---- 4. Format ------------------------------------------------------------------------------------------------------
+/* ---- 5. Tables: the built-in grids and trellises -------------------------------------------------------------------
 
    How a row of numbers becomes bytes. A grid format replaces p consecutive numbers of a group by the index of a point:
        number = scale * point coordinate,   point coordinates int8, scale bfloat16, one per group.
@@ -600,7 +677,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    last, so no row is special and no bits are spent on beginnings.
    Why down the columns. Rows decode with XORs of whole words of earlier records, byte for byte, for any vector width, with no shift
    between lanes; groups, scales, row ranges and the rest are as with grids; a matrix of few columns is no worse; and error feedback, which
-   goes from column to column, is exact (section 9). Along a row, a vector would have to hold lanes a segment apart, which rows of a few
+   goes from column to column, is exact (section 16). Along a row, a vector would have to hold lanes a segment apart, which rows of a few
    hundred columns do not fill. The price: rows are encoded a ring at a time, and cannot be appended one by one (KV caches take grids).
 
    u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
@@ -611,6 +688,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
    no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
    cost nothing, because the codes are chosen for the scale as stored, and the error of a grid is flat at its optimum.
+
+   Rows are records of bytes, as section 6 says. */
+
+/* ---- 6. Format and row layout --------------------------------------------------------------------------------------
 
    ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes, one after the other, no padding.
      raw      cols numbers, little-endian.
@@ -668,37 +749,17 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t 
 /* Bytes of one row record; 0 if the format is not valid or cols is 0 or over LLMQ_MAX_COLS. */
 LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols);
 
-#if !LLMQ_NO_ENCODER
-/* Called now and then by long jobs with work done and work in all; not 0 stops the job with LLMQ_E_STOPPED. */
-typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
-
-/* Bytes for the points of a trained grid, and of workspace to train it; 0 if p or n is out of range. */
-LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
-LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
-
-/* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
-   with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
-   points: llmq_grid_size bytes, the caller's, which *f then refers to. samples: a step, 0 for 256 n but at least 65,536;
-   steps: 0 for 60. In the first half of the steps a step is four short ones, with a quarter of the samples, that move points
-   1.6 times as far as Lloyd's; in the second half the results are averaged. With the defaults the MSE is within about 2 %
-   of the built-in grids'. The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE,
-   LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
-                                                    uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
-                                                    llmq_progress progress, void *context, void *work, size_t work_size);
-#endif
-
-/* ---- 5. Tensor ------------------------------------------------------------------------------------------------------
+/* ---- 7. Tensor -----------------------------------------------------------------------------------------------------
 
    A view: it owns nothing and may be copied. Row r is the record at data + r * row_size. */
-typedef struct llmq_tensor {
+struct llmq_tensor {
     llmq_format format;
     llmq_transform transform;  /* of the input that the rows are multiplied with */
     uint32_t rows, cols;
     size_t row_size;
     const uint8_t *data;
     const llmq_kernels *kernels;  /* what works on it: LLMQ_KERNELS, or what the caller puts here; NULL: scalar */
-} llmq_tensor;
+};
 
 /* Describe rows x cols numbers at data. transform NULL: none. rows may be 0 (to be appended to). size >= rows * row_size
    bytes is checked. Asks for the best kernels of the processor, which on x86 takes microseconds on some virtual machines:
@@ -716,20 +777,20 @@ LLMQ_API uint32_t llmq_ring_start(const llmq_tensor *t, uint32_t r);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work,
                                                        size_t work_size);
 
-/* ---- 6. Activation and products -------------------------------------------------------------------------------------
+/* ---- 8. Activation -------------------------------------------------------------------------------------------------
 
    A vector made ready for products: transformed, and either kept in float or quantized to b bits, stored as int8:
        in each group: scale = m / L,  q = x' * (L / m) rounded to nearest, ties to even,  m = max|x'|,  L = 2^(b-1) - 1.
    A group whose max|x'| is below 2^-100 is zero; one that holds a NaN or infinity has scale NaN, and so are all products.
    All tensors with the same transform and cols can use one activation, whatever their formats. */
-typedef struct llmq_activation {
+struct llmq_activation {
     uint32_t cols, group;      /* group: columns that share a scale */
     llmq_transform transform;  /* that was applied */
     const float *x;            /* transformed numbers; valid for bits = 32 */
     const int8_t *q;           /* bits < 32: codes -127 ... 127; else NULL */
     const int8_t *shift;       /* to be added to q, if codes need 9 bits (below); else NULL */
     const float *scale;        /* bits < 32: ceil(cols / group) scales */
-} llmq_activation;
+};
 
 /* Bytes of memory for an activation of t; 0 if bits is neither 2 ... 8 nor 32. */
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
@@ -777,6 +838,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
                                                              uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
 #endif
 
+/* ---- 9. Products ------------------------------------------------------------------------------------------------ */
+
 /* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations; y is where row 0 goes, whatever r0
    is, so that parts of the rows fill one vector. Each row is decoded
    once for up to eight activations. Raw tensors need float activations.
@@ -800,7 +863,108 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
                                                            float *out, void *work, size_t work_size);
 
-/* ---- 7. Encoder -----------------------------------------------------------------------------------------------------
+/* LLMQ_OK if this program computes what the promise of equal bits needs, else LLMQ_E_INEXACT: probes contraction of a*b+c, excess
+   precision, subnormal numbers, the rounding mode, other orders of sums, reciprocals for divisions, signed zeros and NaN; and then
+   the kernels that new tensors get, LLMQ_KERNELS, by llmq_kernels_test. Call it once. Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones;
+   less with fewer formats. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
+
+/* LLMQ_OK if rows_i8, rows_f32 and read_row of this table (NULL: scalar) give the known answers for a few records of each built-in
+   format that is kept, else LLMQ_E_INEXACT: a compiler has made something else of them. Only for a table that can run here. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
+
+/* ---- 10. Bundle: reading -------------------------------------------------------------------------------------------
+
+   A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
+   a pass over the directory; nothing is copied, no alignment is needed.
+
+   offset  bytes  HEADER
+        0      8  "LLMQ" 0D 0A 1A 0A (damaged by any text-mode transfer)
+        8      2  major version, 1
+       10      2  minor version, 0; readers accept higher ones
+       12      4  CRC-32 of the bytes from 16 to the end of the names
+       16      8  total size in bytes; what follows in the file is not the bundle's
+       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names to the total size
+       28      4  number of entries, E
+       32      4  bytes of names
+       36     28  0
+       64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
+                  0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
+                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry.
+                         This writer sets it on all entries; the other bits are 0, and ignored
+                  4   4  offset of the name in the names
+                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
+                 12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
+                 16   8  offset of the payload from the start of the bundle, a multiple of 64
+                 24   8  bytes of the payload; payloads stand in the order of the directory and do not overlap
+                 32   4  tensor: rows             36  4  tensor: cols
+                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
+                 48   4  tensor: index of its grid's entry + 1, or 0
+                 52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
+                 56   8  0
+       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
+                  tensor: rows records (section 6).  value: its bytes.
+                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
+                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n sorted by their
+                  first coordinate. */
+#if !LLMQ_NO_BUNDLE
+#define LLMQ_KIND_TENSOR    1u
+#define LLMQ_KIND_TRANSFORM 2u
+#define LLMQ_KIND_GRID      3u
+#define LLMQ_KIND_VALUE     4u
+
+#define LLMQ_VALUE_BYTES 0u
+#define LLMQ_VALUE_TEXT  1u
+#define LLMQ_VALUE_U32   2u
+#define LLMQ_VALUE_F32   3u
+
+/* What a bundle says of an entry, and what its writer is told. Members that a kind does not have are 0 or NULL. */
+typedef struct llmq_entry {
+    const char *name;
+    uint32_t kind;          /* LLMQ_KIND_... ; others only where a newer file holds them */
+    uint32_t type;          /* value: LLMQ_VALUE_... */
+    const void *data;       /* payload */
+    size_t size;            /* bytes of payload */
+    llmq_format format;     /* tensor */
+    uint32_t rows, cols;    /* tensor */
+    float t2;               /* tensor: negative if not measured */
+    const char *transform;  /* tensor: name of its transform's entry, NULL for none */
+    const char *grid;       /* tensor: name of its grid's entry, NULL if built in */
+} llmq_entry;
+
+typedef struct llmq_bundle {
+    const uint8_t *bytes;
+    size_t size;            /* total size, as the header says */
+    uint32_t count;         /* entries */
+} llmq_bundle;
+
+/* Check bytes[0, size) and make a view of them, which must outlive *b and all that is taken from it. After LLMQ_OK every
+   call below is safe on these bytes. error may be NULL. Errors: LLMQ_E_TRUNCATED, _MAGIC, _VERSION, _CHECKSUM (of header
+   and directory), _CORRUPT, _UNSUPPORTED, _LIMIT. Cost: linear in the directory, transforms and grids. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void *bytes, size_t size, llmq_error *error);
+
+/* Check the integrity of the payloads: their checksum, and that every scale of every tensor is finite and not negative.
+   Not needed for safety. Errors: LLMQ_E_CHECKSUM, LLMQ_E_CORRUPT. Cost: linear in the bundle. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error);
+
+/* Entry i of b->count, in the order of names. Errors: LLMQ_E_ARG. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *e);
+
+/* Index of the entry of that name. Errors: LLMQ_E_NOT_FOUND. Cost: a binary search. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index);
+
+/* The tensor of that name, ready for use. Errors: LLMQ_E_NOT_FOUND (also if it is of another kind). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
+
+/* The value of that name and type: a pointer into the bundle (no alignment) and its bytes; or as a number.
+   Errors: LLMQ_E_NOT_FOUND. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
+                                                      size_t *size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value);
+
+#endif /* LLMQ_NO_BUNDLE */
+
+/* ---- 11. Encoder: rows ---------------------------------------------------------------------------------------------
 
    Rows of W into records: exact scaling of the row by a power of two (so that no sum overflows, and 2^k W has the codes
    of W), the transform, then group by group: for trial scales down and up from rms / unit, nearest points c and the fit
@@ -813,14 +977,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
    group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
    Formats with zeros: low = min(0, min x), high = max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8 254
    and 1; scale = (high - low) clip / N rounded to bfloat16, zero = f + round(-low clip * (1 / scale)), code = zero + round(x * (1 / scale)),
-   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1).
-   Trellises: a group of columns of a ring of rows at a time. Scales begin at rms / unit; then rounds of a search for the codes of each
-   column, the least sum of (x / scale - point)^2 over its rows (Viterbi's algorithm [R20]), and of the fit above for each row, from which
-   the next round's scale is 2 fit - scale; the last fit is stored. All rows weigh the same whatever their scales: with squares of scales
-   for weights the error was 8 % less, but KL of a small model 15 % more at 3 and 4 bits. A ring is closed by searching 8 times the
-   memory around its start first, for the state there; each further round starts half a ring away from the one before, in the state found
-   there. Rings shorter than 4 times the memory try all states. Of sums that are equal the path with the lower state is kept. */
+   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1). */
 #if !LLMQ_NO_ENCODER
+/* Called now and then by long jobs with work done and work in all; not 0 stops the job with LLMQ_E_STOPPED. */
+typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
+
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 %; trellises: four rounds */
 #define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches; trellises: one round */
 #define LLMQ_EFFORT_BEST    2  /* all 41 from half to one and a half, in steps of 2.5 %; trellises: eight rounds */
@@ -832,7 +993,17 @@ typedef struct llmq_encode_options {
     float clip;              /* formats with zeros: the part of a group's range that gets codes, 0 ... 1; 0: that of least error, of 1, 0.95
                                 ... 0.5 (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
 } llmq_encode_options;
+#endif
 
+/* ---- 12. Encoder: trellises and tensors ----------------------------------------------------------------------------
+
+   Trellises: a group of columns of a ring of rows at a time. Scales begin at rms / unit; then rounds of a search for the codes of each
+   column, the least sum of (x / scale - point)^2 over its rows (Viterbi's algorithm [R20]), and of the fit above for each row, from which
+   the next round's scale is 2 fit - scale; the last fit is stored. All rows weigh the same whatever their scales: with squares of scales
+   for weights the error was 8 % less, but KL of a small model 15 % more at 3 and 4 bits. A ring is closed by searching 8 times the
+   memory around its start first, for the state there; each further round starts half a ring away from the one before, in the state found
+   there. Rings shorter than 4 times the memory try all states. Of sums that are equal the path with the lower state is kept. */
+#if !LLMQ_NO_ENCODER
 /* Bytes of workspace for llmq_encode and llmq_tensor_append. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
 
@@ -860,7 +1031,52 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
 
-/* ---- 8. Sensitivity -------------------------------------------------------------------------------------------------
+/* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER
+
+/* Bytes for the points of a trained grid, and of workspace to train it; 0 if p or n is out of range. */
+LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
+LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
+
+/* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
+   with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
+   points: llmq_grid_size bytes, the caller's, which *f then refers to. samples: a step, 0 for 256 n but at least 65,536;
+   steps: 0 for 60. In the first half of the steps a step is four short ones, with a quarter of the samples, that move points
+   1.6 times as far as Lloyd's; in the second half the results are averaged. With the defaults the MSE is within about 2 %
+   of the built-in grids'. The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE,
+   LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
+                                                    uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
+                                                    llmq_progress progress, void *context, void *work, size_t work_size);
+#endif
+
+/* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
+/* Receives the bytes of a bundle in order; not 0 stops with LLMQ_E_STOPPED. */
+typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
+
+/* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
+   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
+   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
+#if LLMQ_MAX_STEPS > 0
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
+#endif
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
+
+/* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
+LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
+
+/* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
+   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
+   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
+   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
+
+/* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size);
+#endif
+
+/* ---- 15. Sensitivity -----------------------------------------------------------------------------------------------
 
    What a layer's inputs say about its weights. For a linear layer y = W x an error E = W - W' of a row costs, summed over
    tokens t of some text, sum_t w_t (E x_t)^2 = E H E^T with
@@ -991,7 +1207,7 @@ typedef struct llmq_trace {
    2 (|H|_F^2 - sum_i h_ii^2) / m, the least of all distributions with independent entries; the error is measured, though.
    most: probes, 2 or more. tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest: of m probes the error
    is known to 1 / sqrt(2 (m - 1)) of itself, a quarter for 8, and two or three may agree by chance; 0: use all probes. Probe i
-   has the signs of LLMQ_STEP_HADAMARD (section 3) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
+   has the signs of LLMQ_STEP_HADAMARD (section 4) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
    Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (H v), and the operator's; out is then untouched.
    Cost: the products. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t most,
@@ -1011,7 +1227,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
                                                        size_t work_size);
 #endif
 
-/* ---- 9. Error feedback ----------------------------------------------------------------------------------------------
+/* ---- 16. Error feedback --------------------------------------------------------------------------------------------
 
    Rows quantized one column after the other, each column moved by the errors made before it ([R6]; this form: LDLQ, [R7]).
    With H + damping = M D M^T, M unit upper triangular and D diagonal, an error row E = w - w' costs
@@ -1019,11 +1235,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    so column k, when all before it are fixed, should be the point nearest to w_k + f_k. For grids of p > 1 the columns of a
    vector are chosen together: with B the p x p diagonal block of M, the cost of a vector is |(w B + f) S - (w' B) S|^2 with
    S = diag(sqrt D), f from the columns before the vector: the nearest point among those of the grid times B S. The
-   triangle B keeps the order of the first coordinate, so it is found by the same search (section 7).
-   Scales are searched as in section 7, on w + f of the group when it is reached, with errors weighted by D.
+   triangle B keeps the order of the first coordinate, so it is found by the same search (section 11).
+   Scales are searched as in section 11, on w + f of the group when it is reached, with errors weighted by D.
    With H = c I the result is the bits of llmq_encode (but for trellises). A diagonal H only weights the errors.
    Trellises run down a column, so columns are quantized one by one all the same, each by a search over the rows of a ring with its
-   state at the start found as in section 7; scales are those that llmq_encode would give the group as it is when it is reached.
+   state at the start found as in section 12; scales are those that llmq_encode would give the group as it is when it is reached.
    Gain on correlated inputs (AR(1), rho = 0.9): 6.8 to 7.0 dB of 7.2; a trellis along the rows would feed back blocks of columns, and
    lose most of it where inputs are not rotated.
 
@@ -1109,7 +1325,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
                                                          llmq_error *error);
 #endif
 
-/* ---- 10. Outliers ---------------------------------------------------------------------------------------------------
+/* ---- 17. Outliers --------------------------------------------------------------------------------------------------
 
    Transform steps made for the inputs of a layer. In language models a few channels of them are tens or hundreds of times as
    large as the rest, and few tokens are larger still; in 4 or 6 bits, what shares a scale with them is lost. Against it:
@@ -1171,7 +1387,7 @@ typedef struct llmq_fit_options {
 /* alpha 0.6, d from 0.01 to 10000, 256 steps [R13], error, seed 1 */
 LLMQ_API llmq_fit_options llmq_fit_defaults(void);
 
-/* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 3. Each step
+/* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 4. Each step
    is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (of nothing if
    the call was stopped), with peaks over its own rows once they have been mixed by a rotation or Hadamard step. weight: peaks of the
    weights, NULL for ones; taken along too, and ones after a step that mixes. A permutation is zigzag into the blocks of the next step
@@ -1209,7 +1425,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t,
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #endif
 
-/* ---- 11. Allocation -------------------------------------------------------------------------------------------------
+/* ---- 18. Allocation ------------------------------------------------------------------------------------------------
 
    Which format for which layer. By the linearity theorem [R1] what quantizing costs a model is, while errors are small, a sum over its
    layers: increase of the loss = sum_l alpha_l t_l^2, t_l^2 = |W_l - W'_l|^2 / |W_l|^2, so the best file of a size is the solution of
@@ -1261,200 +1477,6 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
                                                   uint64_t budget, uint32_t *choice, llmq_allocation *result, void *work, size_t work_size,
                                                   llmq_error *error);
 #endif
-
-/* ---- 12. Bundle -----------------------------------------------------------------------------------------------------
-
-   A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
-   a pass over the directory; nothing is copied, no alignment is needed.
-
-   offset  bytes  HEADER
-        0      8  "LLMQ" 0D 0A 1A 0A (damaged by any text-mode transfer)
-        8      2  major version, 1
-       10      2  minor version, 0; readers accept higher ones
-       12      4  CRC-32 of the bytes from 16 to the end of the names
-       16      8  total size in bytes; what follows in the file is not the bundle's
-       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names to the total size
-       28      4  number of entries, E
-       32      4  bytes of names
-       36     28  0
-       64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
-                  0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
-                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry.
-                         This writer sets it on all entries; the other bits are 0, and ignored
-                  4   4  offset of the name in the names
-                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
-                 12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
-                 16   8  offset of the payload from the start of the bundle, a multiple of 64
-                 24   8  bytes of the payload; payloads stand in the order of the directory and do not overlap
-                 32   4  tensor: rows             36  4  tensor: cols
-                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
-                 48   4  tensor: index of its grid's entry + 1, or 0
-                 52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
-                 56   8  0
-       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
-                  tensor: rows records (section 4).  value: its bytes.
-                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
-                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n sorted by their
-                  first coordinate. */
-#if !LLMQ_NO_BUNDLE
-#define LLMQ_KIND_TENSOR    1u
-#define LLMQ_KIND_TRANSFORM 2u
-#define LLMQ_KIND_GRID      3u
-#define LLMQ_KIND_VALUE     4u
-
-#define LLMQ_VALUE_BYTES 0u
-#define LLMQ_VALUE_TEXT  1u
-#define LLMQ_VALUE_U32   2u
-#define LLMQ_VALUE_F32   3u
-
-/* What a bundle says of an entry, and what its writer is told. Members that a kind does not have are 0 or NULL. */
-typedef struct llmq_entry {
-    const char *name;
-    uint32_t kind;          /* LLMQ_KIND_... ; others only where a newer file holds them */
-    uint32_t type;          /* value: LLMQ_VALUE_... */
-    const void *data;       /* payload */
-    size_t size;            /* bytes of payload */
-    llmq_format format;     /* tensor */
-    uint32_t rows, cols;    /* tensor */
-    float t2;               /* tensor: negative if not measured */
-    const char *transform;  /* tensor: name of its transform's entry, NULL for none */
-    const char *grid;       /* tensor: name of its grid's entry, NULL if built in */
-} llmq_entry;
-
-typedef struct llmq_bundle {
-    const uint8_t *bytes;
-    size_t size;            /* total size, as the header says */
-    uint32_t count;         /* entries */
-} llmq_bundle;
-
-/* Check bytes[0, size) and make a view of them, which must outlive *b and all that is taken from it. After LLMQ_OK every
-   call below is safe on these bytes. error may be NULL. Errors: LLMQ_E_TRUNCATED, _MAGIC, _VERSION, _CHECKSUM (of header
-   and directory), _CORRUPT, _UNSUPPORTED, _LIMIT. Cost: linear in the directory, transforms and grids. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void *bytes, size_t size, llmq_error *error);
-
-/* Check the integrity of the payloads: their checksum, and that every scale of every tensor is finite and not negative.
-   Not needed for safety. Errors: LLMQ_E_CHECKSUM, LLMQ_E_CORRUPT. Cost: linear in the bundle. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error);
-
-/* Entry i of b->count, in the order of names. Errors: LLMQ_E_ARG. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *e);
-
-/* Index of the entry of that name. Errors: LLMQ_E_NOT_FOUND. Cost: a binary search. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index);
-
-/* The tensor of that name, ready for use. Errors: LLMQ_E_NOT_FOUND (also if it is of another kind). */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
-
-/* The value of that name and type: a pointer into the bundle (no alignment) and its bytes; or as a number.
-   Errors: LLMQ_E_NOT_FOUND. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
-                                                      size_t *size);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value);
-
-#if !LLMQ_NO_ENCODER
-/* Receives the bytes of a bundle in order; not 0 stops with LLMQ_E_STOPPED. */
-typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
-
-/* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
-   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
-   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
-#if LLMQ_MAX_STEPS > 0
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
-#endif
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
-
-/* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
-LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
-
-/* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
-   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
-   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
-   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
-
-/* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size);
-#endif
-#endif /* LLMQ_NO_BUNDLE */
-
-/* ---- 13. Kernels ----------------------------------------------------------------------------------------------------
-
-   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
-   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
-   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
-   where the caller can read its name or put another; activations and the encoder take the tensor's.
-
-   name        bit of features        name        bit             name   bit
-   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
-   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
-   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
-   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
-                 and VNNI)
-   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
-   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
-   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
-#define LLMQ_CPU_SSSE3   0x0001u
-#define LLMQ_CPU_AVX2    0x0002u
-#define LLMQ_CPU_AVXVNNI 0x0004u
-#define LLMQ_CPU_AVX512  0x0008u
-#define LLMQ_CPU_VBMI    0x0010u
-#define LLMQ_CPU_NEON    0x0020u
-#define LLMQ_CPU_DOTPROD 0x0040u
-#define LLMQ_CPU_I8MM    0x0080u /* AArch64 only */
-#define LLMQ_CPU_DSP     0x0100u
-#define LLMQ_CPU_MVE     0x0200u
-#define LLMQ_CPU_WASM    0x0400u
-#define LLMQ_CPU_RVV     0x0800u
-
-struct llmq_kernels {
-    const char *name;
-    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
-    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
-    void (*signs)(float *v, uint32_t n, uint32_t seed);
-    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
-    void (*butterflies)(float *x, uint32_t n, float norm);
-    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 2); work: m * lanes numbers */
-    void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
-    /* codes -levels ... levels of n numbers with one scale, which is returned (section 6) */
-    float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
-    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
-    void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
-    void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
-    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    /* out_j += scale * v_j, j < n: raw rows */
-    void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
-    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
-    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
-    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
-       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
-       state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
-       first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
-       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
-    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
-    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
-       factor has 12 significant bits (section 8), so each product is exact and may be fused with its addition. The rows of
-       out are apart, from each other and from a and v. */
-    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                         uint32_t count, uint32_t n);
-};
-
-/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
-LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
-
-/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
-   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
-   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
-LLMQ_API uint32_t llmq_cpu_features(void);
-
-/* The last table that can run here. */
-LLMQ_API const llmq_kernels *llmq_kernels_best(void);
-
-/* LLMQ_OK if rows_i8, rows_f32 and read_row of this table (NULL: scalar) give the known answers for a few records of each built-in
-   format that is kept, else LLMQ_E_INEXACT: a compiler has made something else of them. Only for a table that can run here. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 #ifdef __cplusplus
 }
@@ -1568,7 +1590,7 @@ extern "C" {
 
 typedef char llmq__formats[(LLMQ_FORMATS) > 0 ? 1 : -1]; /* an unknown name is 0 to the preprocessor, but an error to the compiler */
 
-/* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
 
 LLMQ_API const char *llmq_status_text(llmq_status status)
 {
@@ -1618,7 +1640,6 @@ static size_t llmq__size(uint32_t v) { return (uint32_t)(size_t)v == v ? (size_t
 static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
-static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
 /* Is float arithmetic that of IEEE-754 binary32, in the order that is written, on all numbers? volatile keeps compilers from
    computing these themselves, with better arithmetic than the program has. What is read from it once may be simplified as flags permit. */
@@ -1642,8 +1663,6 @@ LLMQ__APART int llmq__arithmetic_ok(void)
     if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u || llmq__float_bits(c) != 0x3fa49249u) return 0;
     return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double)); /* -fsingle-precision-constant */
 }
-
-LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT; }
 
 LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
@@ -1693,7 +1712,7 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
     return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u); /* 2^32 / golden ratio, odd */
 }
 
-#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 2 handles together */
+#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 3 handles together */
 
 #if LLMQ_MAX_STEPS > 0 || !LLMQ_NO_ENCODER
 /* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
@@ -1710,7 +1729,280 @@ static float llmq__sqrt(float x)
 }
 #endif
 
-/* ---- 2. Hadamard -------------------------------------------------------------------------------------------------- */
+/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
+static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
+static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
+
+#if !LLMQ_NO_ENCODER
+static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
+{
+    if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
+    return LLMQ_E_NOT_FINITE;
+}
+
+static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
+{
+    uint32_t j;
+    for (j = 0; j < cols; j++)
+        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) return llmq__not_finite(row, j, error);
+    return LLMQ_OK;
+}
+
+/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
+   the first term left out, t^11 2/11, is below 1e-9. */
+static float llmq__ln(float x)
+{
+    LLMQ__EXACT
+    uint32_t u = llmq__float_bits(x);
+    int32_t e = (int32_t)(u >> 23) - 127;
+    float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
+    if (m > 1.41421356f) m *= 0.5f, e++;
+    t = (m - 1.0f) / (m + 1.0f);
+    s = t * t;
+    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
+}
+
+/* Two independent N(0,1) numbers by the polar method [R5]. */
+static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
+{
+    LLMQ__EXACT
+    float u, v, s;
+    do {
+        u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
+        v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
+        s = u * u + v * v;
+    } while (s >= 1.0f || s < 1e-30f);
+    s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
+    out[0] = u * s;
+    out[1] = v * s;
+}
+
+/* out[0, p), p <= 8; out has room for an even number */
+static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
+{
+    uint32_t i;
+    for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
+}
+
+#if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
+#define LLMQ__LINE 64u /* pieces of memory begin where a line of the cache may: a vector in two lines costs twice */
+
+/* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
+typedef struct llmq__purse {
+    char *at;
+    size_t used;
+} llmq__purse;
+
+static llmq__purse llmq__purse_of(void *at)
+{
+    llmq__purse p;
+    p.at = (char *)at;
+    p.used = at ? (LLMQ__LINE - (uintptr_t)at % LLMQ__LINE) % LLMQ__LINE : LLMQ__LINE; /* the most that it takes to begin at a line */
+    return p;
+}
+
+static size_t llmq__spent(const llmq__purse *p) { return p->used < SIZE_MAX ? p->used : 0; }
+
+static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
+{
+    size_t bytes = llmq__size_mul(a, b), from = p->used;
+    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
+    else p->used = from + (bytes + LLMQ__LINE - 1) / LLMQ__LINE * LLMQ__LINE;
+    return p->at ? p->at + from : LLMQ__NULL;
+}
+#endif
+#endif /* !LLMQ_NO_ENCODER */
+
+#if !LLMQ_NO_CALIBRATION
+/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
+   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
+   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
+static float llmq__short(float x)
+{
+    uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
+    if (a > 0x7f800000u) return x;
+    if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
+    if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
+    return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
+}
+
+/* x, or `most` with its sign if it is larger. */
+static float llmq__clamp(float x, float most) { return x > most ? most : x < -most ? -most : x; }
+
+static double llmq__dot(const float *u, const float *v, uint32_t n)
+{
+    LLMQ__EXACT
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
+    uint32_t i;
+    for (i = 0; i + 4 <= n; i += 4) {
+        a += (double)u[i] * (double)v[i];
+        b += (double)u[i + 1] * (double)v[i + 1];
+        c += (double)u[i + 2] * (double)v[i + 2];
+        d += (double)u[i + 3] * (double)v[i + 3];
+    }
+    for (; i < n; i++) a += (double)u[i] * (double)v[i];
+    return (a + b) + (c + d);
+}
+
+static double llmq__dot_double(const double *u, const double *v, uint32_t n)
+{
+    LLMQ__EXACT
+    double a = 0.0, b = 0.0;
+    uint32_t i;
+    for (i = 0; i + 2 <= n; i += 2) {
+        a += u[i] * v[i];
+        b += u[i + 1] * v[i + 1];
+    }
+    if (i < n) a += u[i] * v[i];
+    return a + b;
+}
+
+static int llmq__finite(double x) { return x - x >= 0.0; }
+
+/* 2^e, -1022 <= e <= 1023 */
+static double llmq__power_of_2(int32_t e)
+{
+    uint64_t u = (uint64_t)(e + 1023) << 52;
+    double x;
+    LLMQ_MEMCPY(&x, &u, 8);
+    return x;
+}
+
+/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
+   squares the error of llmq__sqrt, 2^-24. */
+static double llmq__root(double x)
+{
+    uint64_t u;
+    int32_t e;
+    double m, r;
+    LLMQ_MEMCPY(&u, &x, 8);
+    e = (int32_t)(u >> 52) - 1023;
+    if (e <= -1023 || e >= 1024) return 0.0;
+    m = x * llmq__power_of_2(-(e - (e & 1)) / 2) * llmq__power_of_2(-(e - (e & 1)) / 2);
+    r = (double)llmq__sqrt((float)m);
+    r = 0.5 * (r + m / r);
+    r = 0.5 * (r + m / r);
+    return r * llmq__power_of_2((e - (e & 1)) / 2);
+}
+
+/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
+   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
+static double llmq__exp(double x)
+{
+    LLMQ__EXACT
+    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
+                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
+    double r, sum = 0.0;
+    int32_t n, i;
+    if (!(x > -700.0)) return 0.0;
+    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
+    r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
+    for (i = 11; i >= 0; i--) sum = sum * r + series[i];
+    return sum * llmq__power_of_2(n);
+}
+
+/* 2^e; e is kept to what a double can be. */
+static double llmq__power(int32_t e)
+{
+    uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
+    double x;
+    LLMQ_MEMCPY(&x, &u, sizeof x);
+    return x;
+}
+#endif
+
+/* ---- 2. Kernels ------------------------------------------------------------------------------------------------- */
+
+/* The scalar kernels. Each is defined in the section of its operation. */
+#if LLMQ_MAX_STEPS > 0
+static void llmq__signs(float *v, uint32_t cols, uint32_t seed);
+static void llmq__butterflies(float *x, uint32_t n, float norm);
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+#endif
+static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q);
+static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out);
+static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                          size_t y_stride);
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                           size_t y_stride);
+LLMQ__APART void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n);
+#if !LLMQ_NO_ENCODER
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                uint16_t *code);
+#if LLMQ__ANY_TRELLIS
+LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+#endif
+#endif
+#if !LLMQ_NO_CALIBRATION
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
+                               uint32_t count, uint32_t n);
+#endif
+
+static const llmq_kernels llmq__scalar = {
+    "scalar", 0,
+#if LLMQ_MAX_STEPS > 0
+    llmq__signs, llmq__butterflies, llmq__paley,
+#else
+    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
+#endif
+    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8, llmq__rows_f32, llmq__add_scaled,
+#if !LLMQ_NO_ENCODER
+    llmq__nearest_codes,
+#else
+    LLMQ__NULL,
+#endif
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
+    llmq__viterbi,
+#else
+    LLMQ__NULL,
+#endif
+#if !LLMQ_NO_CALIBRATION
+    llmq__add_products
+#else
+    LLMQ__NULL
+#endif
+};
+
+#if LLMQ_SIMD /* the other tables: llmq_simd.h, which stands at the end of this file, since it uses all sections */
+static const llmq_kernels *llmq__simd_at(uint32_t i);
+static uint32_t llmq__simd_features(void);
+#endif
+
+LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
+{
+    if (i == 0) return &llmq__scalar;
+#if LLMQ_SIMD
+    return llmq__simd_at(i - 1);
+#else
+    return LLMQ__NULL;
+#endif
+}
+
+LLMQ_API uint32_t llmq_cpu_features(void)
+{
+#ifdef LLMQ_CPU_FEATURES
+    return (uint32_t)(LLMQ_CPU_FEATURES);
+#elif LLMQ_SIMD
+    return llmq__simd_features();
+#else
+    return 0;
+#endif
+}
+
+LLMQ_API const llmq_kernels *llmq_kernels_best(void)
+{
+    const llmq_kernels *k, *best = &llmq__scalar;
+    uint32_t i, features = llmq_cpu_features();
+    for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
+        if ((k->features & ~features) == 0) best = k;
+    return best;
+}
+
+static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
+
+/* ---- 3. Hadamard ------------------------------------------------------------------------------------------------ */
 #if LLMQ_MAX_STEPS > 0
 
 #define LLMQ__MAX_BASE 128  /* largest Paley base: its dense step costs as many additions a number */
@@ -1852,7 +2144,7 @@ LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *w
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 3. Transform ------------------------------------------------------------------------------------------------- */
+/* ---- 4. Transform ----------------------------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS == 0
 
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
@@ -2112,7 +2404,7 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 4. Format ---------------------------------------------------------------------------------------------------- */
+/* ---- 5. Tables: the built-in grids and trellises ---------------------------------------------------------------- */
 
 /* ---- tables: made by tests/gen/grids.py ---- */
 #if LLMQ__HAS(G2)
@@ -2505,6 +2797,8 @@ static const llmq__builtin llmq__builtins[] = {
 #endif
 };
 
+/* ---- 6. Format and row layout ----------------------------------------------------------------------------------- */
+
 static uint32_t llmq__ceil_log2(uint32_t n)
 {
     uint32_t b = 0;
@@ -2641,7 +2935,7 @@ typedef struct llmq__layout {
     uint32_t scales;   /* bytes of scales before the codes */
     uint32_t zeros;    /* bytes of zeros behind them */
     uint32_t bits;     /* of a code */
-    uint32_t unit;     /* codes that are packed together: M of section 4 */
+    uint32_t unit;     /* codes that are packed together: M of section 6 */
     int pairs;         /* of 3-bit codes are packed as one of 6 bits */
 } llmq__layout;
 
@@ -2685,7 +2979,7 @@ LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
 typedef struct llmq__place {
     uint32_t unit;  /* first byte */
     uint32_t k;     /* number in the unit, or in its half */
-    uint32_t room;  /* numbers in the unit: M of section 4, or H */
+    uint32_t room;  /* numbers in the unit: M of section 6, or H */
     uint32_t bits, shift;
 } llmq__place;
 
@@ -2744,7 +3038,7 @@ static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32
     }
 }
 
-/* ---- 5. Tensor ---------------------------------------------------------------------------------------------------- */
+/* ---- 7. Tensor -------------------------------------------------------------------------------------------------- */
 
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols)
 {
@@ -2998,7 +3292,7 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
-/* ---- 6. Activation and products ----------------------------------------------------------------------------------- */
+/* ---- 8. Activation ---------------------------------------------------------------------------------------------- */
 
 #define LLMQ__BATCH 8  /* activations that share one decoding of a row */
 
@@ -3019,10 +3313,6 @@ static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int shi
 }
 
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits) { return llmq__activation_size(t, bits, 0); }
-
-/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
-static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
-static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
 
 /* Has a group with these bits of max|x| a scale, and what stands for it if not: 0 below 2^-100, NaN where it is not finite. */
 static int llmq__quantizable(uint32_t most) { return most >= (uint32_t)(127 - 100) << 23 && most < 0x7f800000u; }
@@ -3268,6 +3558,8 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
 }
 #endif
 
+/* ---- 9. Products ------------------------------------------------------------------------------------------------ */
+
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
     int32_t sum = 0;
@@ -3466,7 +3758,466 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
-/* ---- 7. Encoder --------------------------------------------------------------------------------------------------- */
+/* -- The self-test. -- */
+
+/* Known answers. 16 records that overlap, so that few bytes make them: the first is at llmq__test_bytes, each of the others 4 bytes
+   behind the one before. The last 256 bytes are the int8 activation as well, and a 7th of the first 32 of those the float one. */
+/* ---- known answers: made by tests/gen/selftest.py ---- */
+static const uint8_t llmq__test_bytes[320] = {
+    203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
+    69, 60, 96, 61, 64, 60, 229, 62, 246, 60, 203, 63, 154, 61, 41, 60, 66, 62, 72, 62, 232, 62, 27, 61,
+    22, 61, 155, 62, 125, 62, 199, 63, 246, 60, 36, 63, 216, 61, 134, 60, 88, 63, 30, 62, 200, 63, 78, 191,
+    166, 189, 15, 189, 158, 62, 59, 63, 206, 188, 255, 63, 123, 60, 76, 189, 42, 190, 11, 189, 65, 60, 175, 60,
+    110, 188, 35, 61, 77, 189, 73, 62, 101, 189, 80, 62, 186, 188, 135, 60, 216, 63, 141, 63, 37, 63, 93, 63,
+    48, 60, 143, 62, 218, 80, 251, 189, 89, 23, 153, 62, 215, 176, 221, 61, 8, 52, 131, 60, 161, 130, 40, 190,
+    151, 115, 73, 61, 216, 14, 135, 190, 163, 70, 21, 188, 125, 138, 145, 189, 244, 71, 59, 188, 233, 247, 142, 60,
+    199, 65, 69, 188, 28, 179, 197, 60, 83, 139, 46, 188, 110, 189, 194, 63, 24, 61, 130, 60, 226, 105, 214, 60,
+    172, 248, 105, 11, 136, 11, 192, 237, 0, 82, 195, 168, 79, 104, 241, 39, 201, 89, 253, 121, 57, 51, 58, 181,
+    131, 12, 195, 214, 66, 162, 155, 206, 53, 7, 90, 222, 35, 223, 48, 20, 54, 131, 233, 54, 92, 246, 96, 1,
+    223, 198, 234, 161, 78, 103, 170, 36, 111, 86, 11, 22, 192, 40, 241, 229, 224, 227, 148, 0, 245, 156, 210, 191,
+    21, 196, 31, 51, 109, 195, 109, 2, 79, 82, 189, 11, 239, 221, 51, 127, 29, 184, 6, 124, 227, 213, 195, 199,
+    66, 107, 226, 17, 213, 79, 81, 181, 79, 123, 170, 35, 133, 153, 97, 74, 44, 136, 191, 168, 210, 105, 79, 46,
+    206, 16, 31, 206, 151, 82, 157, 86,
+};
+static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... */
+    0x37ed5f56u, 0x22a19e4du, 0x80b875ebu, 0x7391219cu, 0xe2196c68u, 0x5faf4884u, 0x2f4df0a1u, 0x877554aeu,
+    0x354d56aeu, 0xe3639c16u, 0x66b4b5f6u, 0xd9ea6f75u, 0x1f3d11ecu, 0xef26e1c9u, 0xb656f9edu, 0xbfae46ebu,
+    0xd6537753u, 0x354d56aeu, 0xa4fa8b29u, 0x2b3a17bbu, 0x8e0d477fu, 0x9c2cf753u, 0xf6f39c9fu, 0xa8699519u,
+    0xfc61f43du,
+};
+/* ---- end ---- */
+#define LLMQ__TEST_ROWS 16
+#define LLMQ__TEST_FLOATS 32
+
+static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) sum = (sum ^ llmq__float_bits(v[i])) * 16777619u;
+    return sum;
+}
+
+/* The float products of the first columns, and the last row. */
+LLMQ__APART uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
+{
+    float x[LLMQ__TEST_FLOATS];
+    uint32_t i;
+    for (i = 0; i < LLMQ__TEST_FLOATS; i++) x[i] = (float)((const int8_t *)llmq__test_bytes + 64)[i] / 7.0f;
+    a->x = x;
+    a->q = LLMQ__NULL;
+    a->cols = t->cols;
+    t->kernels->rows_f32(t, a, 1, 0, t->rows, y, 0);
+    sum = llmq__test_sum(sum, y, t->rows);
+    t->kernels->read_row(t, t->rows - 1, x);
+    return llmq__test_sum(sum, x, t->cols);
+}
+
+LLMQ__APART uint32_t llmq__test_rows(llmq_tensor *t)
+{
+    static const float scale[] = { 0.37f, 0.53f };
+    llmq_activation a;
+    float y[LLMQ__TEST_ROWS];
+    uint32_t sum = 1;
+    LLMQ_MEMSET(&a, 0, sizeof a);
+    a.group = 128;
+    a.scale = scale;
+    a.q = (const int8_t *)llmq__test_bytes + 64;
+    a.cols = t->cols = 256;
+    if (!llmq__is_raw(&t->format)) {
+        t->kernels->rows_i8(t, &a, 1, 0, t->rows, y, 0);
+        sum = llmq__test_sum(sum, y, t->rows);
+    }
+    t->cols = LLMQ__TEST_FLOATS;
+    return llmq__test_floats(t, &a, sum, y);
+}
+
+LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
+{
+    const uint32_t kept = LLMQ_FORMATS, one = 1;
+    uint32_t at, i = 0;
+    llmq_tensor t;
+    LLMQ_MEMSET(&t, 0, sizeof t);
+    t.rows = LLMQ__TEST_ROWS;
+    t.row_size = 4;
+    t.data = llmq__test_bytes;
+    t.kernels = llmq__kernels(k);
+    for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
+        if (!(kept & one << at)) continue;
+        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT; }
+
+/* ---- 10. Bundle: reading ---------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_BUNDLE
+
+#define LLMQ__ALIGN 64
+#define LLMQ__MAJOR 1
+static const uint8_t llmq__magic[8] = { 'L', 'L', 'M', 'Q', 0x0d, 0x0a, 0x1a, 0x0a };
+
+/* CRC-32 (IEEE 802.3, reflected polynomial edb88320), four bits at a time: 64 bytes of table for flash. Begin with 0. */
+static uint32_t llmq__crc(uint32_t crc, const uint8_t *b, size_t n)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
+        0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu
+    };
+    crc = ~crc;
+    for (; n; n--) {
+        crc ^= *b++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* A stored 64-bit size; SIZE_MAX, which nothing can have, if it does not fit. */
+static size_t llmq__load_size(const uint8_t *b)
+{
+    uint32_t low = llmq__load32(b), high = llmq__load32(b + 4);
+#if SIZE_MAX > 0xffffffffu
+    return (size_t)high << 32 | low;
+#else
+    return high == 0 && low <= SIZE_MAX ? (size_t)low : SIZE_MAX;
+#endif
+}
+
+static const uint8_t *llmq__entry(const llmq_bundle *b, uint32_t i) { return b->bytes + 64 + (size_t)i * 64; }
+
+static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offset)
+{
+    if (error) error->status = status, error->row = 0, error->col = 0, error->offset = offset;
+    return status;
+}
+
+#if LLMQ_MAX_STEPS > 0
+/* t->count steps, 8 bytes each behind the count, and their data. */
+static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transform *t)
+{
+    llmq_status status;
+    uint32_t i;
+    for (i = 0; i < t->count; i++) {
+        t->step[i].kind = (uint16_t)llmq__load16(b + 4 + 8 * i);
+        t->step[i].block = (uint16_t)llmq__load16(b + 6 + 8 * i);
+        t->step[i].arg = llmq__load32(b + 8 + 8 * i);
+    }
+    b += 4 + 8 * t->count;
+    size -= 4 + 8 * (size_t)t->count;
+    t->data = b;
+    if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
+    for (i = 0; i < t->count; i++) { /* each is checked to fit before the sizes of all are added */
+        size_t one = llmq_step_data_size(&t->step[i]);
+        if (one > size) return LLMQ_E_CORRUPT;
+        size -= one;
+    }
+    if (size != 0) return LLMQ_E_CORRUPT;
+    if (llmq__transform_data(t, t->count) == 0) t->data = LLMQ__NULL;
+    return LLMQ_OK;
+}
+#endif
+
+/* The transform of a payload: u32 steps, then the steps. */
+static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
+{
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (size < 4) return LLMQ_E_CORRUPT;
+    t->count = llmq__load32(b);
+    if (t->count > 8 || size < 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
+    if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
+#if LLMQ_MAX_STEPS > 0
+    return llmq__steps_load(b, size, t);
+#else
+    return size == 4 ? LLMQ_OK : LLMQ_E_CORRUPT;
+#endif
+}
+
+/* The grid of a payload: u32 p, u32 n, f32 unit, points, whose order is not looked at. */
+static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
+{
+    uint32_t p, n;
+    if (size < 12) return LLMQ_E_CORRUPT;
+    p = llmq__load32(b);
+    n = llmq__load32(b + 4);
+    if (llmq__format_of(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
+    return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
+}
+
+/* What an entry holds and what it refers to, whether it is in a bundle or on its way into one. */
+typedef struct llmq__content {
+    uint32_t kind, flags;
+    uint32_t type;           /* of a value; of a tensor: the id of its format */
+    uint32_t rows, cols, group;
+    int has_steps, has_grid; /* it names a transform, a grid */
+    const uint8_t *data, *steps, *grid; /* payloads: its own, and those of the entries that it names, NULL if there is none of that kind */
+    size_t size, steps_size, grid_size;
+} llmq__content;
+
+/* Format of a tensor; the payload of its grid may not have been checked yet. */
+static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
+{
+    uint32_t i;
+    llmq_status status = LLMQ_E_CORRUPT;
+    if (!llmq__group_ok(c->group)) return LLMQ_E_CORRUPT;
+    if (c->type == LLMQ_FORMAT_CUSTOM) {
+        if (c->grid) status = llmq__grid_load(c->grid, c->grid_size, f);
+    } else {
+        for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != c->type; i++) {}
+        if (status == LLMQ_OK && c->has_grid) status = LLMQ_E_CORRUPT;
+        if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
+    }
+    if (status == LLMQ_OK && f->points) f->group = c->group;
+    else if (status == LLMQ_OK && c->group != 0) status = LLMQ_E_CORRUPT;
+    return status;
+}
+
+/* Transform of a tensor, likewise. */
+static llmq_status llmq__content_transform(const llmq__content *c, llmq_transform *t)
+{
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (!c->has_steps) return LLMQ_OK;
+    return c->steps ? llmq__transform_load(c->steps, c->steps_size, t) : LLMQ_E_CORRUPT;
+}
+
+/* Is an entry right? The one answer of reader and writer; names and places are not looked at here. */
+LLMQ__APART llmq_status llmq__content_check(const llmq__content *c)
+{
+    llmq_transform t;
+    llmq_format f;
+    llmq_status status;
+    switch (c->kind) {
+    case LLMQ_KIND_TENSOR:
+        if ((status = llmq__content_format(c, &f)) != LLMQ_OK) return status;
+        if ((status = llmq__content_transform(c, &t)) != LLMQ_OK) return status;
+        if (llmq__transform_check(&t, c->cols) != LLMQ_OK) return LLMQ_E_CORRUPT;
+        return c->size != 0 && c->size == llmq_tensor_size(&f, c->rows, c->cols) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_TRANSFORM:
+        if ((status = llmq__transform_load(c->data, c->size, &t)) != LLMQ_OK) return status;
+        return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_GRID:
+        if ((status = llmq__grid_load(c->data, c->size, &f)) != LLMQ_OK) return status;
+        return llmq__points_sorted(&f) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    case LLMQ_KIND_VALUE:
+        return c->type <= LLMQ_VALUE_TEXT || (c->type <= LLMQ_VALUE_F32 && c->size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
+    default:
+        return c->flags & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
+    }
+}
+
+static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) { return b->bytes + llmq__load_size(entry + 16); }
+
+/* The payload of the entry that a tensor refers to by index + 1, and its size; NULL if it is not there or of another kind. */
+static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind, size_t *size)
+{
+    const uint8_t *entry;
+    if (index == 0 || index > b->count) return LLMQ__NULL;
+    entry = llmq__entry(b, index - 1);
+    if (llmq__load16(entry) != kind) return LLMQ__NULL;
+    *size = llmq__load_size(entry + 24);
+    return llmq__payload(b, entry);
+}
+
+/* Of an entry whose place and size are known to be good. */
+static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *entry)
+{
+    llmq__content c;
+    LLMQ_MEMSET(&c, 0, sizeof c);
+    c.kind = llmq__load16(entry);
+    c.flags = llmq__load16(entry + 2);
+    c.type = llmq__load32(entry + 12);
+    c.data = llmq__payload(b, entry);
+    c.size = llmq__load_size(entry + 24);
+    c.rows = llmq__load32(entry + 32);
+    c.cols = llmq__load32(entry + 36);
+    c.group = llmq__load32(entry + 40);
+    c.has_steps = llmq__load32(entry + 44) != 0;
+    c.has_grid = llmq__load32(entry + 48) != 0;
+    c.steps = llmq__referred(b, llmq__load32(entry + 44), LLMQ_KIND_TRANSFORM, &c.steps_size);
+    c.grid = llmq__referred(b, llmq__load32(entry + 48), LLMQ_KIND_GRID, &c.grid_size);
+    return c;
+}
+
+/* Is a name of these bytes allowed? */
+static int llmq__name_ok(const char *name, size_t length)
+{
+    size_t k;
+    for (k = 0; k < length; k++)
+        if ((unsigned char)name[k] < 32 || name[k] == 127) return 0;
+    return length >= 1 && length <= 255;
+}
+
+/* Name and place of entry i; *end is where the payload before it ended, and becomes where this one does. */
+static int llmq__entry_ok(const llmq_bundle *b, uint32_t i, uint32_t names, size_t *end)
+{
+    const uint8_t *e = llmq__entry(b, i);
+    const char *name = (const char *)llmq__entry(b, b->count);
+    uint32_t at = llmq__load32(e + 4), length = llmq__load32(e + 8);
+    size_t offset = llmq__load_size(e + 16), size = llmq__load_size(e + 24);
+    if (length > 255 || names < length + 1 || at > names - length - 1 || name[at + length] != 0) return 0;
+    if (!llmq__name_ok(name + at, length)) return 0;
+    if (i > 0 && llmq__compare(name + llmq__load32(e - 64 + 4), name + at) >= 0) return 0;
+    if (offset % LLMQ__ALIGN || offset < *end || offset > b->size || size > b->size - offset) return 0;
+    if (llmq__load32(e + 56) || llmq__load32(e + 60)) return 0;
+    *end = offset + size;
+    return 1;
+}
+
+LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, size_t size, llmq_error *error)
+{
+    llmq_bundle b;
+    uint32_t i, names;
+    size_t end;
+    if (!bundle || !bytes) return llmq__fail(error, LLMQ_E_ARG, 0);
+    b.bytes = (const uint8_t *)bytes;
+    for (i = 0; i < sizeof llmq__magic && i < size; i++)
+        if (b.bytes[i] != llmq__magic[i]) return llmq__fail(error, LLMQ_E_MAGIC, i);
+    if (size < 64) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
+    if (llmq__load16(b.bytes + 8) != LLMQ__MAJOR) return llmq__fail(error, LLMQ_E_VERSION, 8);
+    b.size = llmq__load_size(b.bytes + 16);
+    if (b.size == SIZE_MAX) return llmq__fail(error, LLMQ_E_LIMIT, 16);
+    if (b.size > size) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
+    b.count = llmq__load32(b.bytes + 28);
+    names = llmq__load32(b.bytes + 32);
+    if (b.size < 64 || b.count > (b.size - 64) / 64 || names > b.size - 64 - (size_t)b.count * 64)
+        return llmq__fail(error, LLMQ_E_CORRUPT, 28);
+    end = 64 + (size_t)b.count * 64 + names;
+    if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16)) return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
+    for (i = 36; i < 64; i++)
+        if (b.bytes[i]) return llmq__fail(error, LLMQ_E_CORRUPT, i);
+    for (i = 0; i < b.count; i++)
+        if (!llmq__entry_ok(&b, i, names, &end)) return llmq__fail(error, LLMQ_E_CORRUPT, 64 + (size_t)i * 64);
+    for (i = 0; i < b.count; i++) { /* second, because tensors look into other entries */
+        llmq__content c = llmq__content_read(&b, llmq__entry(&b, i));
+        llmq_status status = llmq__content_check(&c);
+        if (status != LLMQ_OK) return llmq__fail(error, status, 64 + (size_t)i * 64);
+    }
+    *bundle = b;
+    return LLMQ_OK;
+}
+
+/* Where the part begins that the second checksum covers. */
+static size_t llmq__data_start(size_t names_end, size_t total)
+{
+    size_t rest = names_end % LLMQ__ALIGN ? LLMQ__ALIGN - names_end % LLMQ__ALIGN : 0;
+    return rest > total - names_end ? total : names_end + rest;
+}
+
+/* The first scale of a tensor that is negative or not finite; NULL if there is none. */
+LLMQ__APART const uint8_t *llmq__bad_scale(const llmq_tensor *t)
+{
+    uint32_t r, g, groups = t->format.points ? llmq__layout_of(t).scales / 2 : 0;
+    for (r = 0; r < t->rows && groups; r++)
+        for (g = 0; g < groups; g++) {
+            const uint8_t *scale = t->data + r * t->row_size + 2 * g;
+            if (llmq__load16(scale) > 0x7f7fu) return scale;
+        }
+    return LLMQ__NULL;
+}
+
+LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
+{
+    size_t start;
+    uint32_t i;
+    llmq_tensor t;
+    if (!b) return llmq__fail(error, LLMQ_E_ARG, 0);
+    start = llmq__data_start(64 + (size_t)b->count * 64 + llmq__load32(b->bytes + 32), b->size);
+    if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start)) return llmq__fail(error, LLMQ_E_CHECKSUM, start);
+    for (i = 0; i < b->count; i++) {
+        const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
+        const uint8_t *bad = llmq_bundle_tensor(b, name, &t) == LLMQ_OK ? llmq__bad_scale(&t) : LLMQ__NULL;
+        if (bad) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(bad - b->bytes));
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *out)
+{
+    const uint8_t *e, *names;
+    uint32_t transform, grid;
+    llmq__content c;
+    if (!b || !out || i >= b->count) return LLMQ_E_ARG;
+    e = llmq__entry(b, i);
+    names = llmq__entry(b, b->count);
+    LLMQ_MEMSET(out, 0, sizeof *out);
+    out->name = (const char *)names + llmq__load32(e + 4);
+    out->kind = llmq__load16(e);
+    out->data = llmq__payload(b, e);
+    out->size = llmq__load_size(e + 24);
+    if (out->kind == LLMQ_KIND_VALUE) out->type = llmq__load32(e + 12);
+    if (out->kind != LLMQ_KIND_TENSOR) return LLMQ_OK;
+    out->rows = llmq__load32(e + 32);
+    out->cols = llmq__load32(e + 36);
+    out->t2 = llmq__load_float(e + 52);
+    transform = llmq__load32(e + 44);
+    grid = llmq__load32(e + 48);
+    if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
+    if (grid) out->grid = (const char *)names + llmq__load32(llmq__entry(b, grid - 1) + 4);
+    c = llmq__content_read(b, e);
+    return llmq__content_format(&c, &out->format);
+}
+
+LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index)
+{
+    uint32_t lo = 0, hi;
+    if (!b || !name || !index) return LLMQ_E_ARG;
+    for (hi = b->count; lo < hi;) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        int order = llmq__compare(name, (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, mid) + 4));
+        if (order == 0) {
+            *index = mid;
+            return LLMQ_OK;
+        }
+        if (order < 0) hi = mid;
+        else lo = mid + 1;
+    }
+    return LLMQ_E_NOT_FOUND;
+}
+
+LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
+{
+    llmq__content c;
+    llmq_status status;
+    uint32_t i;
+    if (!t) return LLMQ_E_ARG;
+    if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
+    c = llmq__content_read(b, llmq__entry(b, i));
+    if (c.kind != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
+    LLMQ_MEMSET(t, 0, sizeof *t);
+    status = llmq__content_format(&c, &t->format); /* open has seen that neither this nor the transform fails */
+    t->rows = c.rows;
+    t->cols = c.cols;
+    t->data = c.data;
+    t->row_size = llmq_row_size(&t->format, t->cols);
+    t->kernels = LLMQ_KERNELS;
+    return status == LLMQ_OK ? llmq__content_transform(&c, &t->transform) : status;
+}
+
+LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
+{
+    const uint8_t *e;
+    llmq_status status;
+    uint32_t i;
+    if (!data || !size) return LLMQ_E_ARG;
+    if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
+    e = llmq__entry(b, i);
+    if (llmq__load16(e) != LLMQ_KIND_VALUE || llmq__load32(e + 12) != type) return LLMQ_E_NOT_FOUND;
+    *data = llmq__payload(b, e);
+    *size = llmq__load_size(e + 24);
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value)
+{
+    const void *data;
+    size_t size;
+    llmq_status status = value ? llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size) : LLMQ_E_ARG;
+    if (status == LLMQ_OK) *value = llmq__load32((const uint8_t *)data);
+    return status;
+}
+
+#endif /* !LLMQ_NO_BUNDLE */
+
+/* ---- 11. Encoder: rows ------------------------------------------------------------------------------------------ */
 #if !LLMQ_NO_ENCODER
 
 #define LLMQ__FAR 1e19f  /* farther than any point, and its square is finite */
@@ -3816,20 +4567,6 @@ static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, ui
     }
 }
 
-static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
-{
-    if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
-    return LLMQ_E_NOT_FINITE;
-}
-
-static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
-{
-    uint32_t j;
-    for (j = 0; j < cols; j++)
-        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) return llmq__not_finite(row, j, error);
-    return LLMQ_OK;
-}
-
 /* Row r of W, of a raw format, already in the basis of t. */
 static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r, llmq_error *error)
 {
@@ -3871,32 +4608,6 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
 }
 
 #if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-#define LLMQ__LINE 64u /* pieces of memory begin where a line of the cache may: a vector in two lines costs twice */
-
-/* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
-typedef struct llmq__purse {
-    char *at;
-    size_t used;
-} llmq__purse;
-
-static llmq__purse llmq__purse_of(void *at)
-{
-    llmq__purse p;
-    p.at = (char *)at;
-    p.used = at ? (LLMQ__LINE - (uintptr_t)at % LLMQ__LINE) % LLMQ__LINE : LLMQ__LINE; /* the most that it takes to begin at a line */
-    return p;
-}
-
-static size_t llmq__spent(const llmq__purse *p) { return p->used < SIZE_MAX ? p->used : 0; }
-
-static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
-{
-    size_t bytes = llmq__size_mul(a, b), from = p->used;
-    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
-    else p->used = from + (bytes + LLMQ__LINE - 1) / LLMQ__LINE * LLMQ__LINE;
-    return p->at ? p->at + from : LLMQ__NULL;
-}
-
 /* An encoder of t's rows, without buffers. NULL if memory is only counted. */
 static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__purse *purse)
 {
@@ -3906,11 +4617,14 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__purse *purse
 }
 #endif
 
-/* -- Trellises. -- */
+#endif /* !LLMQ_NO_ENCODER */
+
+/* ---- 12. Encoder: trellises and tensors ------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER
 
 #if LLMQ__ANY_TRELLIS
 
-/* Scalar kernel: see section 13. */
+/* Scalar kernel: see section 2. */
 LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
                                uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
@@ -4316,43 +5030,10 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
     return status;
 }
 
-/* ---- 4. Format (the trainer, which needs the nearest point) ---- */
+#endif /* !LLMQ_NO_ENCODER */
 
-/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
-   the first term left out, t^11 2/11, is below 1e-9. */
-static float llmq__ln(float x)
-{
-    LLMQ__EXACT
-    uint32_t u = llmq__float_bits(x);
-    int32_t e = (int32_t)(u >> 23) - 127;
-    float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
-    if (m > 1.41421356f) m *= 0.5f, e++;
-    t = (m - 1.0f) / (m + 1.0f);
-    s = t * t;
-    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
-}
-
-/* Two independent N(0,1) numbers by the polar method [R5]. */
-static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
-{
-    LLMQ__EXACT
-    float u, v, s;
-    do {
-        u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
-        v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
-        s = u * u + v * v;
-    } while (s >= 1.0f || s < 1e-30f);
-    s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
-    out[0] = u * s;
-    out[1] = v * s;
-}
-
-/* out[0, p), p <= 8; out has room for an even number */
-static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
-{
-    uint32_t i;
-    for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
-}
+/* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER
 
 /* Shell's sort of n points by their first coordinate. */
 static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
@@ -4435,23 +5116,303 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
 }
 #endif /* !LLMQ_NO_ENCODER */
 
-/* ---- 8. Sensitivity ----------------------------------------------------------------------------------------------- */
-#if !LLMQ_NO_CALIBRATION
+/* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
 
-/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
-   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
-   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
-static float llmq__short(float x)
+#if LLMQ_MAX_STEPS > 0
+LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
 {
-    uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
-    if (a > 0x7f800000u) return x;
-    if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
-    if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
-    return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
+    uint8_t *b = (uint8_t *)out;
+    uint32_t i;
+    size_t head, n;
+    llmq_status status;
+    if (!t || !out || !size) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status;
+    if (!llmq__transform_data_ok(t)) return LLMQ_E_ARG;
+    head = 4 + 8 * (size_t)t->count;
+    n = llmq__transform_data(t, t->count);
+    if (*size < head || *size - head < n) return LLMQ_E_WORKSPACE;
+    *size = head + n;
+    llmq__store32(b, t->count);
+    for (i = 0, b += 4; i < t->count; i++, b += 8) {
+        llmq__store16(b, t->step[i].kind);
+        llmq__store16(b + 2, t->step[i].block);
+        llmq__store32(b + 4, t->step[i].arg);
+    }
+    if (n) LLMQ_MEMCPY(b, t->data, n);
+    return LLMQ_OK;
+}
+#endif
+
+LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size)
+{
+    uint8_t *b = (uint8_t *)out;
+    size_t need;
+    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f)) return LLMQ_E_ARG;
+    need = 12 + ((size_t)f->p << f->bits);
+    if (*size < need) return LLMQ_E_WORKSPACE;
+    *size = need;
+    llmq__store32(b, f->p);
+    llmq__store32(b + 4, f->n);
+    llmq__store32(b + 8, llmq__float_bits(f->unit));
+    LLMQ_MEMCPY(b + 12, f->points, need - 12);
+    return LLMQ_OK;
 }
 
-/* x, or `most` with its sign if it is larger. */
-static float llmq__clamp(float x, float most) { return x > most ? most : x < -most ? -most : x; }
+/* Bytes before the 0, up to 256, which is too long for a name. (Bounded, or compilers make it a call of strlen.) */
+static size_t llmq__length(const char *s)
+{
+    size_t n = 0;
+    while (n < 256 && s[n]) n++;
+    return n;
+}
+
+static size_t llmq__padding(size_t n) { return (LLMQ__ALIGN - n % LLMQ__ALIGN) % LLMQ__ALIGN; }
+static size_t llmq__align_up(size_t n) { return llmq__size_add(n, llmq__padding(n)); } /* 0 stays 0: it does not fit */
+
+/* End of the names; 0 if too large. */
+static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
+{
+    size_t end = llmq__size_add(64, count ? llmq__size_mul(count, 64) : 0);
+    uint32_t i;
+    if (count && end == 64) return 0;
+    for (i = 0; i < count && end; i++) end = llmq__size_add(end, llmq__length(entries[i].name) + 1);
+    return end;
+}
+
+LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
+{
+    size_t end;
+    uint32_t i;
+    if (!entries && count) return 0;
+    for (i = 0; i < count; i++)
+        if (!entries[i].name) return 0;
+    end = llmq__align_up(llmq__names_end(entries, count));
+    for (i = 0; i < count && end; i++) end = llmq__align_up(llmq__size_add(end, entries[i].size));
+    return end;
+}
+
+/* Index + 1 of the entry of that name among sorted entries; 0 for NULL or none. */
+static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, const char *name)
+{
+    uint32_t i;
+    for (i = 0; name && i < count; i++)
+        if (llmq__compare(entries[i].name, name) == 0) return i + 1;
+    return 0;
+}
+
+/* The payload of the entry of that name, and its size; NULL if it is not there or of another kind. */
+static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind, size_t *size)
+{
+    uint32_t index = llmq__entry_index(entries, count, name);
+    if (index == 0 || entries[index - 1].kind != kind) return LLMQ__NULL;
+    *size = entries[index - 1].size;
+    return (const uint8_t *)entries[index - 1].data;
+}
+
+/* The content of entry i as its reader will see it. */
+static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t count, uint32_t i)
+{
+    const llmq_entry *e = &entries[i];
+    llmq__content c;
+    LLMQ_MEMSET(&c, 0, sizeof c);
+    c.kind = e->kind;
+    c.flags = 1;
+    c.type = e->kind == LLMQ_KIND_TENSOR ? e->format.id : e->type;
+    c.data = (const uint8_t *)e->data;
+    c.size = e->data ? e->size : 0;
+    c.rows = e->rows;
+    c.cols = e->cols;
+    c.group = e->format.points ? e->format.group : 0;
+    c.has_steps = e->transform != LLMQ__NULL;
+    c.has_grid = e->grid != LLMQ__NULL;
+    c.steps = llmq__named(entries, count, e->transform, LLMQ_KIND_TRANSFORM, &c.steps_size);
+    c.grid = llmq__named(entries, count, e->grid, LLMQ_KIND_GRID, &c.grid_size);
+    return c;
+}
+
+/* Do records of these formats, both in order, mean the same? */
+static int llmq__format_same(const llmq_format *a, const llmq_format *b)
+{
+    size_t i;
+    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zeros != b->zeros || !a->points != !b->points) return 0;
+    if (!a->points) return 1;
+    if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
+    for (i = 0; i < 4; i++)
+        if (a->taps[i] != b->taps[i]) return 0;
+    for (i = 0; i < (size_t)llmq__table(a) * a->p; i++)
+        if (a->points[i] != b->points[i]) return 0;
+    return 1;
+}
+
+/* Will a tensor's reader take its records, which are right, for what its writer does, and find no scale among them that verify refuses? */
+LLMQ__APART int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
+{
+    llmq_tensor t;
+    LLMQ_MEMSET(&t, 0, sizeof t);
+    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f)) return 0;
+    t.rows = c->rows;
+    t.cols = c->cols;
+    t.data = c->data;
+    t.row_size = llmq_row_size(f, c->cols);
+    return !llmq__bad_scale(&t);
+}
+
+/* Is entry i fit to be written? */
+LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
+{
+    const llmq_entry *e = &entries[i];
+    llmq__content c;
+    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
+    if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
+    c = llmq__content_written(entries, count, i);
+    if (llmq__content_check(&c) != LLMQ_OK) return 0;
+    return e->kind != LLMQ_KIND_TENSOR || llmq__tensor_same(&c, &e->format);
+}
+
+static uint32_t llmq__high(uint64_t v) { return (uint32_t)(v >> 32); }
+
+/* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
+static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset, uint8_t *b)
+{
+    const llmq_entry *e = &entries[i];
+    LLMQ_MEMSET(b, 0, 64);
+    llmq__store16(b, e->kind);
+    llmq__store16(b + 2, 1);
+    llmq__store32(b + 4, (uint32_t)name_at);
+    llmq__store32(b + 8, (uint32_t)llmq__length(e->name));
+    llmq__store32(b + 16, (uint32_t)(offset & 0xffffffffu));
+    llmq__store32(b + 20, llmq__high(offset));
+    llmq__store32(b + 24, (uint32_t)(e->size & 0xffffffffu));
+    llmq__store32(b + 28, (uint32_t)((uint64_t)e->size >> 32));
+    if (e->kind == LLMQ_KIND_VALUE) llmq__store32(b + 12, e->type);
+    if (e->kind != LLMQ_KIND_TENSOR) return;
+    llmq__store32(b + 12, e->format.id);
+    llmq__store32(b + 32, e->rows);
+    llmq__store32(b + 36, e->cols);
+    llmq__store32(b + 40, e->format.points ? e->format.group : 0);
+    llmq__store32(b + 44, llmq__entry_index(entries, count, e->transform));
+    llmq__store32(b + 48, llmq__entry_index(entries, count, e->grid));
+    llmq__store32(b + 52, llmq__float_bits(e->t2));
+}
+
+/* Bytes on their way out: into a checksum, and to the sink if there is one. */
+typedef struct llmq__out {
+    llmq_sink sink;
+    void *context;
+    uint32_t crc;
+    int stopped;
+} llmq__out;
+
+static void llmq__put(llmq__out *o, const void *bytes, size_t n)
+{
+    if (o->stopped || n == 0) return;
+    if (o->sink) o->stopped = o->sink(o->context, bytes, n) != 0;
+    else o->crc = llmq__crc(o->crc, (const uint8_t *)bytes, n);
+}
+
+LLMQ__APART void llmq__put_zeros(llmq__out *o, size_t n)
+{
+    uint8_t zeros[LLMQ__ALIGN];
+    LLMQ_MEMSET(zeros, 0, sizeof zeros);
+    llmq__put(o, zeros, n);
+}
+
+LLMQ__APART void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
+{
+    size_t name_at = 0, offset = llmq__names_end(entries, count);
+    uint8_t b[64];
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        offset = llmq__align_up(offset);
+        llmq__entry_bytes(entries, count, i, name_at, offset, b);
+        llmq__put(o, b, sizeof b);
+        name_at += llmq__length(entries[i].name) + 1;
+        offset += entries[i].size;
+    }
+    for (i = 0; i < count; i++) llmq__put(o, entries[i].name, llmq__length(entries[i].name) + 1);
+}
+
+static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t count)
+{
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        llmq__put(o, entries[i].data, entries[i].size);
+        llmq__put_zeros(o, llmq__padding(entries[i].size));
+    }
+}
+
+/* Shell's sort by name. */
+static void llmq__sort_entries(llmq_entry *e, uint32_t n)
+{
+    uint32_t gap, i, j;
+    for (gap = n / 2; gap; gap /= 2)
+        for (i = gap; i < n; i++)
+            for (j = i; j >= gap && llmq__compare(e[j - gap].name, e[j].name) > 0; j -= gap) {
+                llmq_entry swap = e[j];
+                e[j] = e[j - gap];
+                e[j - gap] = swap;
+            }
+}
+
+LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
+{
+    size_t total = llmq_bundle_size(entries, count), names_end;
+    uint8_t head[64];
+    llmq__out o;
+    uint32_t i;
+    if (!sink || (!entries && count)) return LLMQ_E_ARG;
+    for (i = 0; i < count; i++)
+        if (!entries[i].name) return LLMQ_E_ARG;
+    if (total == 0) return LLMQ_E_LIMIT;
+    llmq__sort_entries(entries, count);
+    for (i = 0; i < count; i++)
+        if (!llmq__writable(entries, count, i)) return LLMQ_E_ARG;
+    names_end = llmq__names_end(entries, count);
+    if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
+    o.sink = LLMQ__NULL;
+    o.context = context;
+    o.crc = 0;
+    o.stopped = 0;
+    LLMQ_MEMSET(head, 0, sizeof head);
+    LLMQ_MEMCPY(head, llmq__magic, 8);
+    llmq__store16(head + 8, LLMQ__MAJOR);
+    llmq__store32(head + 16, (uint32_t)(total & 0xffffffffu));
+    llmq__store32(head + 20, llmq__high(total));
+    llmq__put_payloads(&o, entries, count);
+    llmq__store32(head + 24, o.crc);
+    llmq__store32(head + 28, count);
+    llmq__store32(head + 32, (uint32_t)(names_end - 64 - (size_t)count * 64));
+    o.crc = llmq__crc(0, head + 16, 48);
+    llmq__put_directory(&o, entries, count);
+    llmq__store32(head + 12, o.crc);
+    o.sink = sink;
+    llmq__put(&o, head, sizeof head);
+    llmq__put_directory(&o, entries, count);
+    llmq__put_zeros(&o, llmq__padding(names_end));
+    llmq__put_payloads(&o, entries, count);
+    return o.stopped ? LLMQ_E_STOPPED : LLMQ_OK;
+}
+
+static int llmq__memory_sink(void *context, const void *bytes, size_t n)
+{
+    uint8_t **at = (uint8_t **)context;
+    LLMQ_MEMCPY(*at, bytes, n);
+    *at += n;
+    return 0;
+}
+
+LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size)
+{
+    uint8_t *at = (uint8_t *)out;
+    if (!out) return LLMQ_E_ARG;
+    if (size < llmq_bundle_size(entries, count)) return LLMQ_E_WORKSPACE;
+    return llmq_bundle_write(entries, count, llmq__memory_sink, &at);
+}
+#endif
+
+/* ---- 15. Sensitivity -------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
 
 /* T x in place, for finite numbers. No step can make them infinite, nor a sum of them: before each they are clamped. */
 static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
@@ -4668,78 +5629,6 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
 
 /* -- Traces. Sums are double, of floats: their products are exact, and what cancels (means of v, a softmax's Jacobian kills
    constants) leaves digits enough. -- */
-
-static double llmq__dot(const float *u, const float *v, uint32_t n)
-{
-    LLMQ__EXACT
-    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
-    uint32_t i;
-    for (i = 0; i + 4 <= n; i += 4) {
-        a += (double)u[i] * (double)v[i];
-        b += (double)u[i + 1] * (double)v[i + 1];
-        c += (double)u[i + 2] * (double)v[i + 2];
-        d += (double)u[i + 3] * (double)v[i + 3];
-    }
-    for (; i < n; i++) a += (double)u[i] * (double)v[i];
-    return (a + b) + (c + d);
-}
-
-static double llmq__dot_double(const double *u, const double *v, uint32_t n)
-{
-    LLMQ__EXACT
-    double a = 0.0, b = 0.0;
-    uint32_t i;
-    for (i = 0; i + 2 <= n; i += 2) {
-        a += u[i] * v[i];
-        b += u[i + 1] * v[i + 1];
-    }
-    if (i < n) a += u[i] * v[i];
-    return a + b;
-}
-
-static int llmq__finite(double x) { return x - x >= 0.0; }
-
-/* 2^e, -1022 <= e <= 1023 */
-static double llmq__power_of_2(int32_t e)
-{
-    uint64_t u = (uint64_t)(e + 1023) << 52;
-    double x;
-    LLMQ_MEMCPY(&x, &u, 8);
-    return x;
-}
-
-/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
-   squares the error of llmq__sqrt, 2^-24. */
-static double llmq__root(double x)
-{
-    uint64_t u;
-    int32_t e;
-    double m, r;
-    LLMQ_MEMCPY(&u, &x, 8);
-    e = (int32_t)(u >> 52) - 1023;
-    if (e <= -1023 || e >= 1024) return 0.0;
-    m = x * llmq__power_of_2(-(e - (e & 1)) / 2) * llmq__power_of_2(-(e - (e & 1)) / 2);
-    r = (double)llmq__sqrt((float)m);
-    r = 0.5 * (r + m / r);
-    r = 0.5 * (r + m / r);
-    return r * llmq__power_of_2((e - (e & 1)) / 2);
-}
-
-/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
-   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
-static double llmq__exp(double x)
-{
-    LLMQ__EXACT
-    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
-                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
-    double r, sum = 0.0;
-    int32_t n, i;
-    if (!(x > -700.0)) return 0.0;
-    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
-    r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
-    for (i = 11; i >= 0; i--) sum = sum * r + series[i];
-    return sum * llmq__power_of_2(n);
-}
 
 /* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s': that is all that is
    needed, because terms (h, h', s, s') and (h', h, s', s) are equal and all pairs h, h' get their turn. */
@@ -5099,7 +5988,7 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 9. Error feedback -------------------------------------------------------------------------------------------- */
+/* ---- 16. Error feedback ----------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
 #define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
@@ -5542,15 +6431,6 @@ LLMQ__APART void llmq__feed_plain_group(const llmq__feeder *a, uint32_t s, uint3
     }
 }
 
-/* 2^e; e is kept to what a double can be. */
-static double llmq__power(int32_t e)
-{
-    uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
-    double x;
-    LLMQ_MEMCPY(&x, &u, sizeof x);
-    return x;
-}
-
 /* E J E^T of the errors in a->error, for each row. target: is f complete, with all columns before each? Else it is made so. */
 LLMQ__APART void llmq__feed_measure(llmq__feeder *a, int target, int plain)
 {
@@ -5784,7 +6664,7 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 10. Outliers ------------------------------------------------------------------------------------------------- */
+/* ---- 17. Outliers ----------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
 LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t room)
@@ -6268,7 +7148,7 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 11. Allocation ----------------------------------------------------------------------------------------------- */
+/* ---- 18. Allocation --------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
 /* What llmq_perturb makes of w[0, n): written if `write`. Returns 0 at the first number that is not finite. */
@@ -6660,816 +7540,13 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 12. Bundle --------------------------------------------------------------------------------------------------- */
-#if !LLMQ_NO_BUNDLE
-
-#define LLMQ__ALIGN 64
-#define LLMQ__MAJOR 1
-static const uint8_t llmq__magic[8] = { 'L', 'L', 'M', 'Q', 0x0d, 0x0a, 0x1a, 0x0a };
-
-/* CRC-32 (IEEE 802.3, reflected polynomial edb88320), four bits at a time: 64 bytes of table for flash. Begin with 0. */
-static uint32_t llmq__crc(uint32_t crc, const uint8_t *b, size_t n)
-{
-    static const uint32_t table[16] = {
-        0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
-        0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu
-    };
-    crc = ~crc;
-    for (; n; n--) {
-        crc ^= *b++;
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
-}
-
-/* A stored 64-bit size; SIZE_MAX, which nothing can have, if it does not fit. */
-static size_t llmq__load_size(const uint8_t *b)
-{
-    uint32_t low = llmq__load32(b), high = llmq__load32(b + 4);
-#if SIZE_MAX > 0xffffffffu
-    return (size_t)high << 32 | low;
-#else
-    return high == 0 && low <= SIZE_MAX ? (size_t)low : SIZE_MAX;
-#endif
-}
-
-static const uint8_t *llmq__entry(const llmq_bundle *b, uint32_t i) { return b->bytes + 64 + (size_t)i * 64; }
-
-static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offset)
-{
-    if (error) error->status = status, error->row = 0, error->col = 0, error->offset = offset;
-    return status;
-}
-
-#if LLMQ_MAX_STEPS > 0
-/* t->count steps, 8 bytes each behind the count, and their data. */
-static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transform *t)
-{
-    llmq_status status;
-    uint32_t i;
-    for (i = 0; i < t->count; i++) {
-        t->step[i].kind = (uint16_t)llmq__load16(b + 4 + 8 * i);
-        t->step[i].block = (uint16_t)llmq__load16(b + 6 + 8 * i);
-        t->step[i].arg = llmq__load32(b + 8 + 8 * i);
-    }
-    b += 4 + 8 * t->count;
-    size -= 4 + 8 * (size_t)t->count;
-    t->data = b;
-    if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
-    for (i = 0; i < t->count; i++) { /* each is checked to fit before the sizes of all are added */
-        size_t one = llmq_step_data_size(&t->step[i]);
-        if (one > size) return LLMQ_E_CORRUPT;
-        size -= one;
-    }
-    if (size != 0) return LLMQ_E_CORRUPT;
-    if (llmq__transform_data(t, t->count) == 0) t->data = LLMQ__NULL;
-    return LLMQ_OK;
-}
-#endif
-
-/* The transform of a payload: u32 steps, then the steps. */
-static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
-{
-    LLMQ_MEMSET(t, 0, sizeof *t);
-    if (size < 4) return LLMQ_E_CORRUPT;
-    t->count = llmq__load32(b);
-    if (t->count > 8 || size < 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
-    if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
-#if LLMQ_MAX_STEPS > 0
-    return llmq__steps_load(b, size, t);
-#else
-    return size == 4 ? LLMQ_OK : LLMQ_E_CORRUPT;
-#endif
-}
-
-/* The grid of a payload: u32 p, u32 n, f32 unit, points, whose order is not looked at. */
-static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
-{
-    uint32_t p, n;
-    if (size < 12) return LLMQ_E_CORRUPT;
-    p = llmq__load32(b);
-    n = llmq__load32(b + 4);
-    if (llmq__format_of(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
-    return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
-}
-
-/* What an entry holds and what it refers to, whether it is in a bundle or on its way into one. */
-typedef struct llmq__content {
-    uint32_t kind, flags;
-    uint32_t type;           /* of a value; of a tensor: the id of its format */
-    uint32_t rows, cols, group;
-    int has_steps, has_grid; /* it names a transform, a grid */
-    const uint8_t *data, *steps, *grid; /* payloads: its own, and those of the entries that it names, NULL if there is none of that kind */
-    size_t size, steps_size, grid_size;
-} llmq__content;
-
-/* Format of a tensor; the payload of its grid may not have been checked yet. */
-static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
-{
-    uint32_t i;
-    llmq_status status = LLMQ_E_CORRUPT;
-    if (!llmq__group_ok(c->group)) return LLMQ_E_CORRUPT;
-    if (c->type == LLMQ_FORMAT_CUSTOM) {
-        if (c->grid) status = llmq__grid_load(c->grid, c->grid_size, f);
-    } else {
-        for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != c->type; i++) {}
-        if (status == LLMQ_OK && c->has_grid) status = LLMQ_E_CORRUPT;
-        if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
-    }
-    if (status == LLMQ_OK && f->points) f->group = c->group;
-    else if (status == LLMQ_OK && c->group != 0) status = LLMQ_E_CORRUPT;
-    return status;
-}
-
-/* Transform of a tensor, likewise. */
-static llmq_status llmq__content_transform(const llmq__content *c, llmq_transform *t)
-{
-    LLMQ_MEMSET(t, 0, sizeof *t);
-    if (!c->has_steps) return LLMQ_OK;
-    return c->steps ? llmq__transform_load(c->steps, c->steps_size, t) : LLMQ_E_CORRUPT;
-}
-
-/* Is an entry right? The one answer of reader and writer; names and places are not looked at here. */
-LLMQ__APART llmq_status llmq__content_check(const llmq__content *c)
-{
-    llmq_transform t;
-    llmq_format f;
-    llmq_status status;
-    switch (c->kind) {
-    case LLMQ_KIND_TENSOR:
-        if ((status = llmq__content_format(c, &f)) != LLMQ_OK) return status;
-        if ((status = llmq__content_transform(c, &t)) != LLMQ_OK) return status;
-        if (llmq__transform_check(&t, c->cols) != LLMQ_OK) return LLMQ_E_CORRUPT;
-        return c->size != 0 && c->size == llmq_tensor_size(&f, c->rows, c->cols) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    case LLMQ_KIND_TRANSFORM:
-        if ((status = llmq__transform_load(c->data, c->size, &t)) != LLMQ_OK) return status;
-        return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    case LLMQ_KIND_GRID:
-        if ((status = llmq__grid_load(c->data, c->size, &f)) != LLMQ_OK) return status;
-        return llmq__points_sorted(&f) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    case LLMQ_KIND_VALUE:
-        return c->type <= LLMQ_VALUE_TEXT || (c->type <= LLMQ_VALUE_F32 && c->size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
-    default:
-        return c->flags & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
-    }
-}
-
-static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) { return b->bytes + llmq__load_size(entry + 16); }
-
-/* The payload of the entry that a tensor refers to by index + 1, and its size; NULL if it is not there or of another kind. */
-static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind, size_t *size)
-{
-    const uint8_t *entry;
-    if (index == 0 || index > b->count) return LLMQ__NULL;
-    entry = llmq__entry(b, index - 1);
-    if (llmq__load16(entry) != kind) return LLMQ__NULL;
-    *size = llmq__load_size(entry + 24);
-    return llmq__payload(b, entry);
-}
-
-/* Of an entry whose place and size are known to be good. */
-static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *entry)
-{
-    llmq__content c;
-    LLMQ_MEMSET(&c, 0, sizeof c);
-    c.kind = llmq__load16(entry);
-    c.flags = llmq__load16(entry + 2);
-    c.type = llmq__load32(entry + 12);
-    c.data = llmq__payload(b, entry);
-    c.size = llmq__load_size(entry + 24);
-    c.rows = llmq__load32(entry + 32);
-    c.cols = llmq__load32(entry + 36);
-    c.group = llmq__load32(entry + 40);
-    c.has_steps = llmq__load32(entry + 44) != 0;
-    c.has_grid = llmq__load32(entry + 48) != 0;
-    c.steps = llmq__referred(b, llmq__load32(entry + 44), LLMQ_KIND_TRANSFORM, &c.steps_size);
-    c.grid = llmq__referred(b, llmq__load32(entry + 48), LLMQ_KIND_GRID, &c.grid_size);
-    return c;
-}
-
-/* Is a name of these bytes allowed? */
-static int llmq__name_ok(const char *name, size_t length)
-{
-    size_t k;
-    for (k = 0; k < length; k++)
-        if ((unsigned char)name[k] < 32 || name[k] == 127) return 0;
-    return length >= 1 && length <= 255;
-}
-
-/* Name and place of entry i; *end is where the payload before it ended, and becomes where this one does. */
-static int llmq__entry_ok(const llmq_bundle *b, uint32_t i, uint32_t names, size_t *end)
-{
-    const uint8_t *e = llmq__entry(b, i);
-    const char *name = (const char *)llmq__entry(b, b->count);
-    uint32_t at = llmq__load32(e + 4), length = llmq__load32(e + 8);
-    size_t offset = llmq__load_size(e + 16), size = llmq__load_size(e + 24);
-    if (length > 255 || names < length + 1 || at > names - length - 1 || name[at + length] != 0) return 0;
-    if (!llmq__name_ok(name + at, length)) return 0;
-    if (i > 0 && llmq__compare(name + llmq__load32(e - 64 + 4), name + at) >= 0) return 0;
-    if (offset % LLMQ__ALIGN || offset < *end || offset > b->size || size > b->size - offset) return 0;
-    if (llmq__load32(e + 56) || llmq__load32(e + 60)) return 0;
-    *end = offset + size;
-    return 1;
-}
-
-LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, size_t size, llmq_error *error)
-{
-    llmq_bundle b;
-    uint32_t i, names;
-    size_t end;
-    if (!bundle || !bytes) return llmq__fail(error, LLMQ_E_ARG, 0);
-    b.bytes = (const uint8_t *)bytes;
-    for (i = 0; i < sizeof llmq__magic && i < size; i++)
-        if (b.bytes[i] != llmq__magic[i]) return llmq__fail(error, LLMQ_E_MAGIC, i);
-    if (size < 64) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
-    if (llmq__load16(b.bytes + 8) != LLMQ__MAJOR) return llmq__fail(error, LLMQ_E_VERSION, 8);
-    b.size = llmq__load_size(b.bytes + 16);
-    if (b.size == SIZE_MAX) return llmq__fail(error, LLMQ_E_LIMIT, 16);
-    if (b.size > size) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
-    b.count = llmq__load32(b.bytes + 28);
-    names = llmq__load32(b.bytes + 32);
-    if (b.size < 64 || b.count > (b.size - 64) / 64 || names > b.size - 64 - (size_t)b.count * 64)
-        return llmq__fail(error, LLMQ_E_CORRUPT, 28);
-    end = 64 + (size_t)b.count * 64 + names;
-    if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16)) return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
-    for (i = 36; i < 64; i++)
-        if (b.bytes[i]) return llmq__fail(error, LLMQ_E_CORRUPT, i);
-    for (i = 0; i < b.count; i++)
-        if (!llmq__entry_ok(&b, i, names, &end)) return llmq__fail(error, LLMQ_E_CORRUPT, 64 + (size_t)i * 64);
-    for (i = 0; i < b.count; i++) { /* second, because tensors look into other entries */
-        llmq__content c = llmq__content_read(&b, llmq__entry(&b, i));
-        llmq_status status = llmq__content_check(&c);
-        if (status != LLMQ_OK) return llmq__fail(error, status, 64 + (size_t)i * 64);
-    }
-    *bundle = b;
-    return LLMQ_OK;
-}
-
-/* Where the part begins that the second checksum covers. */
-static size_t llmq__data_start(size_t names_end, size_t total)
-{
-    size_t rest = names_end % LLMQ__ALIGN ? LLMQ__ALIGN - names_end % LLMQ__ALIGN : 0;
-    return rest > total - names_end ? total : names_end + rest;
-}
-
-/* The first scale of a tensor that is negative or not finite; NULL if there is none. */
-LLMQ__APART const uint8_t *llmq__bad_scale(const llmq_tensor *t)
-{
-    uint32_t r, g, groups = t->format.points ? llmq__layout_of(t).scales / 2 : 0;
-    for (r = 0; r < t->rows && groups; r++)
-        for (g = 0; g < groups; g++) {
-            const uint8_t *scale = t->data + r * t->row_size + 2 * g;
-            if (llmq__load16(scale) > 0x7f7fu) return scale;
-        }
-    return LLMQ__NULL;
-}
-
-LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
-{
-    size_t start;
-    uint32_t i;
-    llmq_tensor t;
-    if (!b) return llmq__fail(error, LLMQ_E_ARG, 0);
-    start = llmq__data_start(64 + (size_t)b->count * 64 + llmq__load32(b->bytes + 32), b->size);
-    if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start)) return llmq__fail(error, LLMQ_E_CHECKSUM, start);
-    for (i = 0; i < b->count; i++) {
-        const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
-        const uint8_t *bad = llmq_bundle_tensor(b, name, &t) == LLMQ_OK ? llmq__bad_scale(&t) : LLMQ__NULL;
-        if (bad) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(bad - b->bytes));
-    }
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *out)
-{
-    const uint8_t *e, *names;
-    uint32_t transform, grid;
-    llmq__content c;
-    if (!b || !out || i >= b->count) return LLMQ_E_ARG;
-    e = llmq__entry(b, i);
-    names = llmq__entry(b, b->count);
-    LLMQ_MEMSET(out, 0, sizeof *out);
-    out->name = (const char *)names + llmq__load32(e + 4);
-    out->kind = llmq__load16(e);
-    out->data = llmq__payload(b, e);
-    out->size = llmq__load_size(e + 24);
-    if (out->kind == LLMQ_KIND_VALUE) out->type = llmq__load32(e + 12);
-    if (out->kind != LLMQ_KIND_TENSOR) return LLMQ_OK;
-    out->rows = llmq__load32(e + 32);
-    out->cols = llmq__load32(e + 36);
-    out->t2 = llmq__load_float(e + 52);
-    transform = llmq__load32(e + 44);
-    grid = llmq__load32(e + 48);
-    if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
-    if (grid) out->grid = (const char *)names + llmq__load32(llmq__entry(b, grid - 1) + 4);
-    c = llmq__content_read(b, e);
-    return llmq__content_format(&c, &out->format);
-}
-
-LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index)
-{
-    uint32_t lo = 0, hi;
-    if (!b || !name || !index) return LLMQ_E_ARG;
-    for (hi = b->count; lo < hi;) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        int order = llmq__compare(name, (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, mid) + 4));
-        if (order == 0) {
-            *index = mid;
-            return LLMQ_OK;
-        }
-        if (order < 0) hi = mid;
-        else lo = mid + 1;
-    }
-    return LLMQ_E_NOT_FOUND;
-}
-
-LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
-{
-    llmq__content c;
-    llmq_status status;
-    uint32_t i;
-    if (!t) return LLMQ_E_ARG;
-    if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
-    c = llmq__content_read(b, llmq__entry(b, i));
-    if (c.kind != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
-    LLMQ_MEMSET(t, 0, sizeof *t);
-    status = llmq__content_format(&c, &t->format); /* open has seen that neither this nor the transform fails */
-    t->rows = c.rows;
-    t->cols = c.cols;
-    t->data = c.data;
-    t->row_size = llmq_row_size(&t->format, t->cols);
-    t->kernels = LLMQ_KERNELS;
-    return status == LLMQ_OK ? llmq__content_transform(&c, &t->transform) : status;
-}
-
-LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
-{
-    const uint8_t *e;
-    llmq_status status;
-    uint32_t i;
-    if (!data || !size) return LLMQ_E_ARG;
-    if ((status = llmq_bundle_find(b, name, &i)) != LLMQ_OK) return status;
-    e = llmq__entry(b, i);
-    if (llmq__load16(e) != LLMQ_KIND_VALUE || llmq__load32(e + 12) != type) return LLMQ_E_NOT_FOUND;
-    *data = llmq__payload(b, e);
-    *size = llmq__load_size(e + 24);
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value)
-{
-    const void *data;
-    size_t size;
-    llmq_status status = value ? llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size) : LLMQ_E_ARG;
-    if (status == LLMQ_OK) *value = llmq__load32((const uint8_t *)data);
-    return status;
-}
-
-#if !LLMQ_NO_ENCODER
-
-#if LLMQ_MAX_STEPS > 0
-LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
-{
-    uint8_t *b = (uint8_t *)out;
-    uint32_t i;
-    size_t head, n;
-    llmq_status status;
-    if (!t || !out || !size) return LLMQ_E_ARG;
-    if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status;
-    if (!llmq__transform_data_ok(t)) return LLMQ_E_ARG;
-    head = 4 + 8 * (size_t)t->count;
-    n = llmq__transform_data(t, t->count);
-    if (*size < head || *size - head < n) return LLMQ_E_WORKSPACE;
-    *size = head + n;
-    llmq__store32(b, t->count);
-    for (i = 0, b += 4; i < t->count; i++, b += 8) {
-        llmq__store16(b, t->step[i].kind);
-        llmq__store16(b + 2, t->step[i].block);
-        llmq__store32(b + 4, t->step[i].arg);
-    }
-    if (n) LLMQ_MEMCPY(b, t->data, n);
-    return LLMQ_OK;
-}
-#endif
-
-LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size)
-{
-    uint8_t *b = (uint8_t *)out;
-    size_t need;
-    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f)) return LLMQ_E_ARG;
-    need = 12 + ((size_t)f->p << f->bits);
-    if (*size < need) return LLMQ_E_WORKSPACE;
-    *size = need;
-    llmq__store32(b, f->p);
-    llmq__store32(b + 4, f->n);
-    llmq__store32(b + 8, llmq__float_bits(f->unit));
-    LLMQ_MEMCPY(b + 12, f->points, need - 12);
-    return LLMQ_OK;
-}
-
-/* Bytes before the 0, up to 256, which is too long for a name. (Bounded, or compilers make it a call of strlen.) */
-static size_t llmq__length(const char *s)
-{
-    size_t n = 0;
-    while (n < 256 && s[n]) n++;
-    return n;
-}
-
-static size_t llmq__padding(size_t n) { return (LLMQ__ALIGN - n % LLMQ__ALIGN) % LLMQ__ALIGN; }
-static size_t llmq__align_up(size_t n) { return llmq__size_add(n, llmq__padding(n)); } /* 0 stays 0: it does not fit */
-
-/* End of the names; 0 if too large. */
-static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
-{
-    size_t end = llmq__size_add(64, count ? llmq__size_mul(count, 64) : 0);
-    uint32_t i;
-    if (count && end == 64) return 0;
-    for (i = 0; i < count && end; i++) end = llmq__size_add(end, llmq__length(entries[i].name) + 1);
-    return end;
-}
-
-LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
-{
-    size_t end;
-    uint32_t i;
-    if (!entries && count) return 0;
-    for (i = 0; i < count; i++)
-        if (!entries[i].name) return 0;
-    end = llmq__align_up(llmq__names_end(entries, count));
-    for (i = 0; i < count && end; i++) end = llmq__align_up(llmq__size_add(end, entries[i].size));
-    return end;
-}
-
-/* Index + 1 of the entry of that name among sorted entries; 0 for NULL or none. */
-static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, const char *name)
-{
-    uint32_t i;
-    for (i = 0; name && i < count; i++)
-        if (llmq__compare(entries[i].name, name) == 0) return i + 1;
-    return 0;
-}
-
-/* The payload of the entry of that name, and its size; NULL if it is not there or of another kind. */
-static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind, size_t *size)
-{
-    uint32_t index = llmq__entry_index(entries, count, name);
-    if (index == 0 || entries[index - 1].kind != kind) return LLMQ__NULL;
-    *size = entries[index - 1].size;
-    return (const uint8_t *)entries[index - 1].data;
-}
-
-/* The content of entry i as its reader will see it. */
-static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t count, uint32_t i)
-{
-    const llmq_entry *e = &entries[i];
-    llmq__content c;
-    LLMQ_MEMSET(&c, 0, sizeof c);
-    c.kind = e->kind;
-    c.flags = 1;
-    c.type = e->kind == LLMQ_KIND_TENSOR ? e->format.id : e->type;
-    c.data = (const uint8_t *)e->data;
-    c.size = e->data ? e->size : 0;
-    c.rows = e->rows;
-    c.cols = e->cols;
-    c.group = e->format.points ? e->format.group : 0;
-    c.has_steps = e->transform != LLMQ__NULL;
-    c.has_grid = e->grid != LLMQ__NULL;
-    c.steps = llmq__named(entries, count, e->transform, LLMQ_KIND_TRANSFORM, &c.steps_size);
-    c.grid = llmq__named(entries, count, e->grid, LLMQ_KIND_GRID, &c.grid_size);
-    return c;
-}
-
-/* Do records of these formats, both in order, mean the same? */
-static int llmq__format_same(const llmq_format *a, const llmq_format *b)
-{
-    size_t i;
-    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zeros != b->zeros || !a->points != !b->points) return 0;
-    if (!a->points) return 1;
-    if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
-    for (i = 0; i < 4; i++)
-        if (a->taps[i] != b->taps[i]) return 0;
-    for (i = 0; i < (size_t)llmq__table(a) * a->p; i++)
-        if (a->points[i] != b->points[i]) return 0;
-    return 1;
-}
-
-/* Will a tensor's reader take its records, which are right, for what its writer does, and find no scale among them that verify refuses? */
-LLMQ__APART int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
-{
-    llmq_tensor t;
-    LLMQ_MEMSET(&t, 0, sizeof t);
-    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f)) return 0;
-    t.rows = c->rows;
-    t.cols = c->cols;
-    t.data = c->data;
-    t.row_size = llmq_row_size(f, c->cols);
-    return !llmq__bad_scale(&t);
-}
-
-/* Is entry i fit to be written? */
-LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
-{
-    const llmq_entry *e = &entries[i];
-    llmq__content c;
-    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
-    if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
-    c = llmq__content_written(entries, count, i);
-    if (llmq__content_check(&c) != LLMQ_OK) return 0;
-    return e->kind != LLMQ_KIND_TENSOR || llmq__tensor_same(&c, &e->format);
-}
-
-static uint32_t llmq__high(uint64_t v) { return (uint32_t)(v >> 32); }
-
-/* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
-static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset, uint8_t *b)
-{
-    const llmq_entry *e = &entries[i];
-    LLMQ_MEMSET(b, 0, 64);
-    llmq__store16(b, e->kind);
-    llmq__store16(b + 2, 1);
-    llmq__store32(b + 4, (uint32_t)name_at);
-    llmq__store32(b + 8, (uint32_t)llmq__length(e->name));
-    llmq__store32(b + 16, (uint32_t)(offset & 0xffffffffu));
-    llmq__store32(b + 20, llmq__high(offset));
-    llmq__store32(b + 24, (uint32_t)(e->size & 0xffffffffu));
-    llmq__store32(b + 28, (uint32_t)((uint64_t)e->size >> 32));
-    if (e->kind == LLMQ_KIND_VALUE) llmq__store32(b + 12, e->type);
-    if (e->kind != LLMQ_KIND_TENSOR) return;
-    llmq__store32(b + 12, e->format.id);
-    llmq__store32(b + 32, e->rows);
-    llmq__store32(b + 36, e->cols);
-    llmq__store32(b + 40, e->format.points ? e->format.group : 0);
-    llmq__store32(b + 44, llmq__entry_index(entries, count, e->transform));
-    llmq__store32(b + 48, llmq__entry_index(entries, count, e->grid));
-    llmq__store32(b + 52, llmq__float_bits(e->t2));
-}
-
-/* Bytes on their way out: into a checksum, and to the sink if there is one. */
-typedef struct llmq__out {
-    llmq_sink sink;
-    void *context;
-    uint32_t crc;
-    int stopped;
-} llmq__out;
-
-static void llmq__put(llmq__out *o, const void *bytes, size_t n)
-{
-    if (o->stopped || n == 0) return;
-    if (o->sink) o->stopped = o->sink(o->context, bytes, n) != 0;
-    else o->crc = llmq__crc(o->crc, (const uint8_t *)bytes, n);
-}
-
-LLMQ__APART void llmq__put_zeros(llmq__out *o, size_t n)
-{
-    uint8_t zeros[LLMQ__ALIGN];
-    LLMQ_MEMSET(zeros, 0, sizeof zeros);
-    llmq__put(o, zeros, n);
-}
-
-LLMQ__APART void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
-{
-    size_t name_at = 0, offset = llmq__names_end(entries, count);
-    uint8_t b[64];
-    uint32_t i;
-    for (i = 0; i < count; i++) {
-        offset = llmq__align_up(offset);
-        llmq__entry_bytes(entries, count, i, name_at, offset, b);
-        llmq__put(o, b, sizeof b);
-        name_at += llmq__length(entries[i].name) + 1;
-        offset += entries[i].size;
-    }
-    for (i = 0; i < count; i++) llmq__put(o, entries[i].name, llmq__length(entries[i].name) + 1);
-}
-
-static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t count)
-{
-    uint32_t i;
-    for (i = 0; i < count; i++) {
-        llmq__put(o, entries[i].data, entries[i].size);
-        llmq__put_zeros(o, llmq__padding(entries[i].size));
-    }
-}
-
-/* Shell's sort by name. */
-static void llmq__sort_entries(llmq_entry *e, uint32_t n)
-{
-    uint32_t gap, i, j;
-    for (gap = n / 2; gap; gap /= 2)
-        for (i = gap; i < n; i++)
-            for (j = i; j >= gap && llmq__compare(e[j - gap].name, e[j].name) > 0; j -= gap) {
-                llmq_entry swap = e[j];
-                e[j] = e[j - gap];
-                e[j - gap] = swap;
-            }
-}
-
-LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
-{
-    size_t total = llmq_bundle_size(entries, count), names_end;
-    uint8_t head[64];
-    llmq__out o;
-    uint32_t i;
-    if (!sink || (!entries && count)) return LLMQ_E_ARG;
-    for (i = 0; i < count; i++)
-        if (!entries[i].name) return LLMQ_E_ARG;
-    if (total == 0) return LLMQ_E_LIMIT;
-    llmq__sort_entries(entries, count);
-    for (i = 0; i < count; i++)
-        if (!llmq__writable(entries, count, i)) return LLMQ_E_ARG;
-    names_end = llmq__names_end(entries, count);
-    if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
-    o.sink = LLMQ__NULL;
-    o.context = context;
-    o.crc = 0;
-    o.stopped = 0;
-    LLMQ_MEMSET(head, 0, sizeof head);
-    LLMQ_MEMCPY(head, llmq__magic, 8);
-    llmq__store16(head + 8, LLMQ__MAJOR);
-    llmq__store32(head + 16, (uint32_t)(total & 0xffffffffu));
-    llmq__store32(head + 20, llmq__high(total));
-    llmq__put_payloads(&o, entries, count);
-    llmq__store32(head + 24, o.crc);
-    llmq__store32(head + 28, count);
-    llmq__store32(head + 32, (uint32_t)(names_end - 64 - (size_t)count * 64));
-    o.crc = llmq__crc(0, head + 16, 48);
-    llmq__put_directory(&o, entries, count);
-    llmq__store32(head + 12, o.crc);
-    o.sink = sink;
-    llmq__put(&o, head, sizeof head);
-    llmq__put_directory(&o, entries, count);
-    llmq__put_zeros(&o, llmq__padding(names_end));
-    llmq__put_payloads(&o, entries, count);
-    return o.stopped ? LLMQ_E_STOPPED : LLMQ_OK;
-}
-
-static int llmq__memory_sink(void *context, const void *bytes, size_t n)
-{
-    uint8_t **at = (uint8_t **)context;
-    LLMQ_MEMCPY(*at, bytes, n);
-    *at += n;
-    return 0;
-}
-
-LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size)
-{
-    uint8_t *at = (uint8_t *)out;
-    if (!out) return LLMQ_E_ARG;
-    if (size < llmq_bundle_size(entries, count)) return LLMQ_E_WORKSPACE;
-    return llmq_bundle_write(entries, count, llmq__memory_sink, &at);
-}
-#endif /* !LLMQ_NO_ENCODER */
-#endif /* !LLMQ_NO_BUNDLE */
-
-/* ---- 13. Kernels -------------------------------------------------------------------------------------------------- */
-
-static const llmq_kernels llmq__scalar = {
-    "scalar", 0,
-#if LLMQ_MAX_STEPS > 0
-    llmq__signs, llmq__butterflies, llmq__paley,
-#else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
-#endif
-    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8, llmq__rows_f32, llmq__add_scaled,
-#if !LLMQ_NO_ENCODER
-    llmq__nearest_codes,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_CALIBRATION
-    llmq__add_products
-#else
-    LLMQ__NULL
-#endif
-};
+/* ---- The end: vector kernels, and macros undone -------------------------------------------------------------------- */
 
 #if LLMQ_SIMD
 #define LLMQ__SIMD_PART 1 /* the other tables: llmq__simd_at, llmq__simd_features */
 #include LLMQ_SIMD_PATH
 #undef LLMQ__SIMD_PART
 #endif
-
-LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
-{
-    if (i == 0) return &llmq__scalar;
-#if LLMQ_SIMD
-    return llmq__simd_at(i - 1);
-#else
-    return LLMQ__NULL;
-#endif
-}
-
-LLMQ_API uint32_t llmq_cpu_features(void)
-{
-#ifdef LLMQ_CPU_FEATURES
-    return (uint32_t)(LLMQ_CPU_FEATURES);
-#elif LLMQ_SIMD
-    return llmq__simd_features();
-#else
-    return 0;
-#endif
-}
-
-LLMQ_API const llmq_kernels *llmq_kernels_best(void)
-{
-    const llmq_kernels *k, *best = &llmq__scalar;
-    uint32_t i, features = llmq_cpu_features();
-    for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
-        if ((k->features & ~features) == 0) best = k;
-    return best;
-}
-
-/* Known answers. 16 records that overlap, so that few bytes make them: the first is at llmq__test_bytes, each of the others 4 bytes
-   behind the one before. The last 256 bytes are the int8 activation as well, and a 7th of the first 32 of those the float one. */
-/* ---- known answers: made by tests/gen/selftest.py ---- */
-static const uint8_t llmq__test_bytes[320] = {
-    203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
-    69, 60, 96, 61, 64, 60, 229, 62, 246, 60, 203, 63, 154, 61, 41, 60, 66, 62, 72, 62, 232, 62, 27, 61,
-    22, 61, 155, 62, 125, 62, 199, 63, 246, 60, 36, 63, 216, 61, 134, 60, 88, 63, 30, 62, 200, 63, 78, 191,
-    166, 189, 15, 189, 158, 62, 59, 63, 206, 188, 255, 63, 123, 60, 76, 189, 42, 190, 11, 189, 65, 60, 175, 60,
-    110, 188, 35, 61, 77, 189, 73, 62, 101, 189, 80, 62, 186, 188, 135, 60, 216, 63, 141, 63, 37, 63, 93, 63,
-    48, 60, 143, 62, 218, 80, 251, 189, 89, 23, 153, 62, 215, 176, 221, 61, 8, 52, 131, 60, 161, 130, 40, 190,
-    151, 115, 73, 61, 216, 14, 135, 190, 163, 70, 21, 188, 125, 138, 145, 189, 244, 71, 59, 188, 233, 247, 142, 60,
-    199, 65, 69, 188, 28, 179, 197, 60, 83, 139, 46, 188, 110, 189, 194, 63, 24, 61, 130, 60, 226, 105, 214, 60,
-    172, 248, 105, 11, 136, 11, 192, 237, 0, 82, 195, 168, 79, 104, 241, 39, 201, 89, 253, 121, 57, 51, 58, 181,
-    131, 12, 195, 214, 66, 162, 155, 206, 53, 7, 90, 222, 35, 223, 48, 20, 54, 131, 233, 54, 92, 246, 96, 1,
-    223, 198, 234, 161, 78, 103, 170, 36, 111, 86, 11, 22, 192, 40, 241, 229, 224, 227, 148, 0, 245, 156, 210, 191,
-    21, 196, 31, 51, 109, 195, 109, 2, 79, 82, 189, 11, 239, 221, 51, 127, 29, 184, 6, 124, 227, 213, 195, 199,
-    66, 107, 226, 17, 213, 79, 81, 181, 79, 123, 170, 35, 133, 153, 97, 74, 44, 136, 191, 168, 210, 105, 79, 46,
-    206, 16, 31, 206, 151, 82, 157, 86,
-};
-static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... */
-    0x37ed5f56u, 0x22a19e4du, 0x80b875ebu, 0x7391219cu, 0xe2196c68u, 0x5faf4884u, 0x2f4df0a1u, 0x877554aeu,
-    0x354d56aeu, 0xe3639c16u, 0x66b4b5f6u, 0xd9ea6f75u, 0x1f3d11ecu, 0xef26e1c9u, 0xb656f9edu, 0xbfae46ebu,
-    0xd6537753u, 0x354d56aeu, 0xa4fa8b29u, 0x2b3a17bbu, 0x8e0d477fu, 0x9c2cf753u, 0xf6f39c9fu, 0xa8699519u,
-    0xfc61f43du,
-};
-/* ---- end ---- */
-#define LLMQ__TEST_ROWS 16
-#define LLMQ__TEST_FLOATS 32
-
-static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
-{
-    uint32_t i;
-    for (i = 0; i < n; i++) sum = (sum ^ llmq__float_bits(v[i])) * 16777619u;
-    return sum;
-}
-
-/* The float products of the first columns, and the last row. */
-LLMQ__APART uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
-{
-    float x[LLMQ__TEST_FLOATS];
-    uint32_t i;
-    for (i = 0; i < LLMQ__TEST_FLOATS; i++) x[i] = (float)((const int8_t *)llmq__test_bytes + 64)[i] / 7.0f;
-    a->x = x;
-    a->q = LLMQ__NULL;
-    a->cols = t->cols;
-    t->kernels->rows_f32(t, a, 1, 0, t->rows, y, 0);
-    sum = llmq__test_sum(sum, y, t->rows);
-    t->kernels->read_row(t, t->rows - 1, x);
-    return llmq__test_sum(sum, x, t->cols);
-}
-
-LLMQ__APART uint32_t llmq__test_rows(llmq_tensor *t)
-{
-    static const float scale[] = { 0.37f, 0.53f };
-    llmq_activation a;
-    float y[LLMQ__TEST_ROWS];
-    uint32_t sum = 1;
-    LLMQ_MEMSET(&a, 0, sizeof a);
-    a.group = 128;
-    a.scale = scale;
-    a.q = (const int8_t *)llmq__test_bytes + 64;
-    a.cols = t->cols = 256;
-    if (!llmq__is_raw(&t->format)) {
-        t->kernels->rows_i8(t, &a, 1, 0, t->rows, y, 0);
-        sum = llmq__test_sum(sum, y, t->rows);
-    }
-    t->cols = LLMQ__TEST_FLOATS;
-    return llmq__test_floats(t, &a, sum, y);
-}
-
-LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
-{
-    const uint32_t kept = LLMQ_FORMATS, one = 1;
-    uint32_t at, i = 0;
-    llmq_tensor t;
-    LLMQ_MEMSET(&t, 0, sizeof t);
-    t.rows = LLMQ__TEST_ROWS;
-    t.row_size = 4;
-    t.data = llmq__test_bytes;
-    t.kernels = llmq__kernels(k);
-    for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
-        if (!(kept & one << at)) continue;
-        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
-    }
-    return LLMQ_OK;
-}
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,11 @@
-/* test_activation - section 6 of llmq.h: activations of 2 to 8 bits, with options, and products with them
+/* test_activation - sections 8 and 9 of llmq.h: activations of 2 to 8 bits, with options, and products with them
 
        cc -O2 -o test_activation tests/test_activation.c && ./test_activation
 
    Codes and scales are compared, to the bit, with a second implementation of what the header says; and, in double
    arithmetic and without knowing how they were found, with what quantization is for: a step of the right size, errors of
    half a step, zeros that stay zeros. Products are made again from the codes in 64-bit integers. Rows are read by
-   llmq_tensor_decode, which test_tensor compares with the text of section 4. */
+   llmq_tensor_decode, which test_tensor compares with the text of section 6. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -113,7 +113,7 @@ static void fill(float *x, uint32_t n, uint32_t kind, uint32_t levels)
         }
 }
 
-/* ---- a second reading of section 6 ----------------------------------------------------------------------------------- */
+/* ---- a second reading of section 8 ----------------------------------------------------------------------------------- */
 
 /* To the nearest whole number, ties to even. |y| < 2^24 */
 static int round_even(float y)

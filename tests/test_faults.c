@@ -580,7 +580,7 @@ static double form_of(const double *j, const double *e)
     return sum;
 }
 
-/* What errors are to be judged by, from the sums of so many tokens: the text of section 9, in double. */
+/* What errors are to be judged by, from the sums of so many tokens: the text of section 16, in double. */
 static void judge(const float *h, double tokens, double damping, double *j)
 {
     double all = 0.0, trace = 0.0, n = FED_COLS, rho, lambda = damping;

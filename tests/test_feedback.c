@@ -1,4 +1,4 @@
-/* test_feedback - sections 8 (sums over inputs) and 9 of llmq.h: error feedback
+/* test_feedback - sections 15 (sums over inputs) and 16 of llmq.h: error feedback
 
        cc -O2 -o test_feedback tests/test_feedback.c -lm && ./test_feedback [figures]
 

@@ -1,4 +1,4 @@
-/* test_kernels - section 13 of llmq.h: every table of kernels that can run here gives the bits of the scalar one
+/* test_kernels - section 2 of llmq.h: every table of kernels that can run here gives the bits of the scalar one
 
        cc -O2 -o test_kernels tests/test_kernels.c && ./test_kernels [table | list]
 

@@ -1,4 +1,4 @@
-/* test_outliers - section 10 of llmq.h: samples of inputs, fitted transforms, folding
+/* test_outliers - section 17 of llmq.h: samples of inputs, fitted transforms, folding
 
        cc -O2 -o test_outliers tests/test_outliers.c -lm && ./test_outliers
 

@@ -1,4 +1,4 @@
-/* test_sense - section 8 of llmq.h: sensitivity
+/* test_sense - section 15 of llmq.h: sensitivity
 
        cc -O2 -o test_sense tests/test_sense.c -lm && ./test_sense [deviations]
 

@@ -1,4 +1,4 @@
-/* test_transform - section 3 of llmq.h: the steps with data (smooth, permute, rotate), alone, mixed with Hadamard's, in bundles
+/* test_transform - section 4 of llmq.h: the steps with data (smooth, permute, rotate), alone, mixed with Hadamard's, in bundles
 
        cc -O2 -o test_transform tests/test_transform.c -lm && ./test_transform
 

@@ -1,9 +1,9 @@
-/* test_trellis - t1 to t4 and t2s to t4s: formats whose columns are paths through a trellis, sections 4 to 7, 12 and 13 of llmq.h
+/* test_trellis - t1 to t4 and t2s to t4s: formats whose columns are paths through a trellis, sections 2, 5 to 10, 12 and 14 of llmq.h
 
        cc -O2 -o test_trellis tests/test_trellis.c && ./test_trellis [figures]
 
-   Records are compared with what tests/gen/trellis.py says of them (trellis.h) and with a second reading of section 4 in this file;
-   products with the formulas of section 6 on its points. Codes of the encoder are compared with the best there are: by a search of
+   Records are compared with what tests/gen/trellis.py says of them (trellis.h) and with a second reading of section 6 in this file;
+   products with the formulas of section 9 on its points. Codes of the encoder are compared with the best there are: by a search of
    another kind, in double arithmetic, which is itself compared with the answers of trellis.h.
 
    TRELLIS_ONE_IN  keep one case in so many (default 1, with a sanitizer 8) */
@@ -62,7 +62,7 @@ static llmq_format get_format(uint32_t i, uint32_t group)
     return f;
 }
 
-/* ---- a second reading of section 4 ------------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
 
 static struct {
     uint32_t group, groups, cols;
@@ -365,7 +365,7 @@ static void check_decode(const llmq_tensor *t)
     CHECK_EQ(llmq_tensor_decode(t, t->rows, decoded, workspace, need), LLMQ_E_ARG);
 }
 
-/* Sums of weighted rows, rows in order, as section 6 says; also against double arithmetic. */
+/* Sums of weighted rows, rows in order, as section 9 says; also against double arithmetic. */
 static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
 {
     static double sum[MAX_COLS], size[MAX_COLS];
@@ -450,7 +450,7 @@ static float formula_f32(const llmq_activation *a, uint32_t r)
     return total;
 }
 
-/* Does the product with row r have the bits of section 6, and is it right? */
+/* Does the product with row r have the bits of section 9, and is it right? */
 static void check_product(const llmq_activation *a, uint32_t r, float y)
 {
     double sum = 0.0, size = 0.0;
@@ -539,7 +539,7 @@ static void find_tables(void)
         if (!(k->features & ~llmq_cpu_features()) && table_count < COUNT(tables)) tables[table_count++] = k;
 }
 
-/* Rows [r0, r1) of t, as by the scalar kernels, whose answers are compared with sections 5 and 6 above. */
+/* Rows [r0, r1) of t, as by the scalar kernels, whose answers are compared with sections 7 and 9 above. */
 static void check_table(const llmq_tensor *t, const llmq_kernels *k, uint32_t r0, uint32_t r1)
 {
     static const uint32_t counts[] = { 1, 2, 3, 4, 5, 8, 9, 17 };

@@ -1,4 +1,4 @@
-/* test_viterbi - the kernel `viterbi` (section 13 of llmq.h), and the encoder of trellis formats around it
+/* test_viterbi - the kernel `viterbi` (section 2 of llmq.h), and the encoder of trellis formats around it
 
        cc -O2 -o test_viterbi tests/test_viterbi.c && ./test_viterbi
 

@@ -1,4 +1,4 @@
-/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 4 to 7 and 11 of llmq.h
+/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 5 to 9, 11 and 18 of llmq.h
 
        cc -O2 -o test_zeros tests/test_zeros.c && ./test_zeros
 
@@ -39,7 +39,7 @@ static llmq_format get_format(uint32_t i, uint32_t group)
     return f;
 }
 
-/* ---- a second reading of section 4 ------------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
 
 static struct {
     uint32_t group, groups, scales; /* columns a group; groups; bytes of scales */
@@ -369,7 +369,7 @@ static float formula_sum(const llmq_activation *a, uint32_t j, uint32_t end)
     return total;
 }
 
-/* All of section 6 for the row in ref. */
+/* All of section 9 for the row in ref. */
 static float formula(const llmq_activation *a, uint32_t cols, uint32_t bits)
 {
     int32_t half = 1 << (bits - 1);

@@ -1,4 +1,4 @@
-/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a header for others: llmq.h section 11 is. */
+/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a header for others: llmq.h section 18 is. */
 
 /* ---- coefficients: what an error of a layer costs ---- */
 
