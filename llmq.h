@@ -1784,33 +1784,47 @@ static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *o
     for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
 }
 
-#if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-#define LLMQ__LINE 64u /* pieces of memory begin where a line of the cache may: a vector in two lines costs twice */
+#define LLMQ__LINE 64u /* bytes of a cache line: a vector that lies in two of them costs twice */
 
-/* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
-typedef struct llmq__purse {
-    char *at;
-    size_t used;
-} llmq__purse;
+/* A workspace handed out piece by piece, from the front. Each piece begins at a multiple of `unit` bytes behind the base.
+   With base NULL the pieces are only counted, so that one function states a layout for the size query and for its use. */
+typedef struct llmq__arena {
+    char *base;
+    size_t used;  /* SIZE_MAX once the pieces do not fit size_t */
+    size_t unit;
+} llmq__arena;
 
-static llmq__purse llmq__purse_of(void *at)
+/* The base has to be aligned for all that is put there. */
+static llmq__arena llmq__arena_of(void *base, size_t unit)
 {
-    llmq__purse p;
-    p.at = (char *)at;
-    p.used = at ? (LLMQ__LINE - (uintptr_t)at % LLMQ__LINE) % LLMQ__LINE : LLMQ__LINE; /* the most that it takes to begin at a line */
-    return p;
+    llmq__arena a;
+    a.base = (char *)base;
+    a.used = 0;
+    a.unit = unit;
+    return a;
 }
 
-static size_t llmq__spent(const llmq__purse *p) { return p->used < SIZE_MAX ? p->used : 0; }
-
-static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
+#if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
+/* Pieces begin at cache lines, wherever the base is. Counted: a whole line more, the most that it takes to reach the first. */
+static llmq__arena llmq__arena_of_lines(void *base)
 {
-    size_t bytes = llmq__size_mul(a, b), from = p->used;
-    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
-    else p->used = from + (bytes + LLMQ__LINE - 1) / LLMQ__LINE * LLMQ__LINE;
-    return p->at ? p->at + from : LLMQ__NULL;
+    llmq__arena a = llmq__arena_of(base, LLMQ__LINE);
+    a.used = base ? (LLMQ__LINE - (uintptr_t)base % LLMQ__LINE) % LLMQ__LINE : LLMQ__LINE;
+    return a;
 }
 #endif
+
+/* Bytes used; 0 if they do not fit size_t. */
+static size_t llmq__arena_size(const llmq__arena *a) { return a->used < SIZE_MAX ? a->used : 0; }
+
+/* count elements of `size` bytes; count * size is not 0, and 0 stands for a product that overflowed. */
+static void *llmq__alloc(llmq__arena *a, size_t count, size_t size)
+{
+    size_t bytes = llmq__size_mul(count, size), from = a->used;
+    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) a->used = SIZE_MAX;
+    else a->used = from + (bytes + a->unit - 1) / a->unit * a->unit;
+    return a->base ? a->base + from : LLMQ__NULL;
+}
 #endif /* !LLMQ_NO_ENCODER */
 
 #if !LLMQ_NO_CALIBRATION
@@ -4609,9 +4623,9 @@ LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tens
 
 #if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
 /* An encoder of t's rows, without buffers. NULL if memory is only counted. */
-static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__purse *purse)
+static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena)
 {
-    llmq__encoder *e = (llmq__encoder *)llmq__spend(purse, 1, sizeof *e);
+    llmq__encoder *e = (llmq__encoder *)llmq__alloc(arena, 1, sizeof *e);
     if (e) llmq__encoder_set(e, t);
     return e;
 }
@@ -4688,9 +4702,9 @@ static uint32_t llmq__memory(const llmq_format *f)
 static uint32_t llmq__ring_most(uint32_t rows) { return rows < 2 * LLMQ_RING ? (rows ? rows : 1) : LLMQ_RING + rows % LLMQ_RING; }
 
 /* A weaver of rows of `cols` numbers and groups of `group` of them. */
-LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__purse *purse)
+LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__arena *arena)
 {
-    llmq__weaver counted, *made = (llmq__weaver *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
+    llmq__weaver counted, *made = (llmq__weaver *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
     size_t rows = llmq__ring_most(t->rows), most, i;
     a->e = e;
     a->d = LLMQ__NULL;
@@ -4703,16 +4717,16 @@ LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *
     a->raw = (uint32_t)1 << (t->format.bits - 1);
     a->warm = llmq__min(8 * a->memory, (uint32_t)rows); /* at 64 states 4 times the memory cost 0.03 dB more, 11 times 0.01 dB less */
     most = rows > 2 * (size_t)a->warm ? rows : 2 * (size_t)a->warm;
-    a->x = (float *)llmq__spend(purse, rows * sizeof(float), cols);
-    a->points = (float *)llmq__spend(purse, t->format.n, sizeof(float));
-    a->sum = (float *)llmq__spend(purse, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
-    a->strip = (float *)llmq__spend(purse, most, LLMQ__LANES * sizeof(float));
-    a->scale = (float *)llmq__spend(purse, rows, sizeof(float));
-    a->exponent = (int32_t *)llmq__spend(purse, 2 * rows, sizeof(int32_t));
-    a->choice = (uint16_t *)llmq__spend(purse, most * a->states, sizeof(uint16_t));
-    a->code = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
-    a->index = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
-    a->parity = (uint8_t *)llmq__spend(purse, 2 * (size_t)a->states, 1);
+    a->x = (float *)llmq__alloc(arena, rows * sizeof(float), cols);
+    a->points = (float *)llmq__alloc(arena, t->format.n, sizeof(float));
+    a->sum = (float *)llmq__alloc(arena, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
+    a->strip = (float *)llmq__alloc(arena, most, LLMQ__LANES * sizeof(float));
+    a->scale = (float *)llmq__alloc(arena, rows, sizeof(float));
+    a->exponent = (int32_t *)llmq__alloc(arena, 2 * rows, sizeof(int32_t));
+    a->choice = (uint16_t *)llmq__alloc(arena, most * a->states, sizeof(uint16_t));
+    a->code = (uint16_t *)llmq__alloc(arena, rows * sizeof(uint16_t), group);
+    a->index = (uint16_t *)llmq__alloc(arena, rows * sizeof(uint16_t), group);
+    a->parity = (uint8_t *)llmq__alloc(arena, 2 * (size_t)a->states, 1);
     if (!made) return LLMQ__NULL;
     for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
     for (i = 0; i < 2 * (size_t)a->states; i++) {
@@ -4927,18 +4941,18 @@ static int llmq__ring_starts(const llmq_tensor *t, uint32_t r) { return r == t->
 LLMQ__APART llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
                                     const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
 {
-    llmq__purse purse = llmq__purse_of(work);
+    llmq__arena arena = llmq__arena_of_lines(work);
     llmq__weaver *a;
     llmq_status status;
     uint32_t r, i;
     if (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1)) return LLMQ_E_ARG;
-    a = llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
+    a = llmq__weaver_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
     a->d = d;
     for (r = r0; r < r1; r += a->ring.rows) {
         a->ring = llmq__ring_of(t->rows, r);
         for (i = 0; i < a->ring.rows; i++)
             if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
-        status = llmq__weave_ring(a, t, w, stride, data + r * t->row_size, (char *)work + purse.used, work_size - purse.used);
+        status = llmq__weave_ring(a, t, w, stride, data + r * t->row_size, (char *)work + arena.used, work_size - arena.used);
         if (status != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + a->ring.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
         w += a->ring.rows * stride;
@@ -4955,9 +4969,9 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
     if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
-        llmq__purse purse = llmq__purse_of(LLMQ__NULL);
-        (void)llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, 0, &purse);
-        return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
+        llmq__arena arena = llmq__arena_of_lines(LLMQ__NULL);
+        (void)llmq__weaver_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group, 0, &arena);
+        return llmq__size_add(llmq__arena_size(&arena), llmq_transform_work_size(&t->transform, t->cols));
     }
 #endif
     points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
@@ -5055,10 +5069,22 @@ LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
     return llmq__size_mul((size_t)1 << llmq__ceil_log2(n), p);
 }
 
+/* The points in float, the sum of the samples nearest to each, and their count. */
+static void llmq__trainer_layout(uint32_t p, uint32_t n, llmq__arena *arena, float **points, float **sum, uint32_t **hits)
+{
+    *points = (float *)llmq__alloc(arena, n, p * sizeof(float));
+    *sum = (float *)llmq__alloc(arena, n, p * sizeof(float));
+    *hits = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+}
+
 LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
 {
-    size_t points = llmq_grid_size(p, n) ? llmq__size_mul((size_t)n, p * sizeof(float)) : 0;
-    return llmq__size_add(llmq__size_mul(points, 2), (size_t)n * sizeof(uint32_t));
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
+    float *points, *sum;
+    uint32_t *hits;
+    if (llmq_grid_size(p, n) == 0) return 0;
+    llmq__trainer_layout(p, n, &arena, &points, &sum, &hits);
+    return llmq__arena_size(&arena);
 }
 
 /* One step of Lloyd's iteration: points go that part of the way to the mean of their samples. */
@@ -5088,10 +5114,12 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
 {
     LLMQ__EXACT
     size_t need = llmq_grid_train_work_size(p, n), size = llmq_grid_size(p, n);
-    float *at = (float *)work, x[8], wide, most = 0.0f, unit;
-    uint32_t i, k, counter = 0;
+    llmq__arena arena = llmq__arena_of(work, sizeof(float));
+    float *at, *sum, x[8], wide, most = 0.0f, unit;
+    uint32_t i, k, counter = 0, *hits;
     if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
     if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
+    llmq__trainer_layout(p, n, &arena, &at, &sum, &hits);
     if (samples == 0) samples = n > 256 ? n * 256 : 65536;
     if (steps == 0) steps = 60;
     wide = llmq__sqrt((float)(p + 2) / (float)p);
@@ -5101,8 +5129,7 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
     }
     llmq__sort_points(at, n, p);
     for (i = 0; i < steps; i++) {
-        float *sum = at + (size_t)n * p;
-        uint32_t *hits = (uint32_t *)(void *)(sum + (size_t)n * p), fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
+        uint32_t fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
         for (k = 0; k < (fine ? 1u : 4u); k++) /* first many rough steps, longer than Lloyd's; then means of what follows */
             llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1, fine ? 1.0f / (float)fine : 1.6f);
         if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
@@ -5646,37 +5673,43 @@ typedef struct llmq__heads {
     double *weight;       /* [3][tokens] of q, k and v */
 } llmq__heads;
 
+static void llmq__heads_layout(llmq__heads *w, const llmq_attention *a, llmq__arena *arena)
+{
+    size_t t = llmq__size(a->tokens), n = llmq__size(a->head), triangle = llmq__size_mul(t, llmq__size_add(t, 1)) / 2;
+    w->x = (double *)llmq__alloc(arena, triangle, sizeof(double));
+    w->k = (double *)llmq__alloc(arena, triangle, sizeof(double));
+    w->b = (double *)llmq__alloc(arena, triangle, sizeof(double));
+    w->g = (double *)llmq__alloc(arena, llmq__size_mul(n, n), sizeof(double));
+    w->mean = (double *)llmq__alloc(arena, n, 2 * sizeof(double));
+    w->g_mean = (double *)llmq__alloc(arena, n, sizeof(double));
+    w->v = (double *)llmq__alloc(arena, llmq__size_mul(t, n), sizeof(double));
+    w->gv = (double *)llmq__alloc(arena, llmq__size_mul(t, n), sizeof(double));
+    w->p = (double *)llmq__alloc(arena, t, 2 * sizeof(double));
+    w->mean_b = (double *)llmq__alloc(arena, t, sizeof(double));
+    w->turn = (double *)llmq__alloc(arena, t, sizeof(double));
+    w->term = (double *)llmq__alloc(arena, t, 4 * sizeof(double));
+    w->weight = (double *)llmq__alloc(arena, t, 3 * sizeof(double));
+}
+
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
 {
-    size_t t, n, squares, lines;
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
+    llmq__heads counted;
     if (!a || a->tokens == 0 || a->head == 0) return 0;
-    t = llmq__size(a->tokens), n = llmq__size(a->head);
-    if (llmq__size_mul(t, llmq__size_add(t, 1)) == 0) return 0;
-    squares = llmq__size_add(llmq__size_mul(llmq__packed(t), 3), llmq__size_mul(n, llmq__size_add(n, 3)));
-    lines = llmq__size_mul(t, llmq__size_add(llmq__size_mul(n, 2), 11));
-    return lines == 0 ? 0 : llmq__size_mul(llmq__size_add(squares, lines), sizeof(double));
+    llmq__heads_layout(&counted, a, &arena);
+    return llmq__arena_size(&arena);
 }
 
 LLMQ__APART void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
 {
-    size_t t = a->tokens, n = a->head, triangle = llmq__packed(t), s, i;
+    llmq__arena arena = llmq__arena_of(work, sizeof(double));
+    size_t t = a->tokens, n = a->head, s, i;
+    llmq__heads_layout(w, a, &arena);
     w->a = a;
     w->count = a->samples ? llmq__min(a->samples, a->tokens) : a->tokens;
     w->scale = 1.0 / llmq__root((double)a->head);
-    w->x = (double *)work;
-    w->k = w->x + triangle;
-    w->b = w->k + triangle;
-    w->g = w->b + triangle;
-    w->mean = w->g + n * n;
-    w->g_mean = w->mean + 2 * n;
-    w->v = w->g_mean + n;
-    w->gv = w->v + t * n;
-    w->p = w->gv + t * n;
-    w->mean_b = w->p + 2 * t;
-    w->turn = w->mean_b + t;
-    w->term = w->turn + t;
-    w->weight = w->term + 4 * t;
-    for (i = 0; i < 7 * t; i++) w->term[i] = 0.0;
+    for (i = 0; i < 4 * t; i++) w->term[i] = 0.0;
+    for (i = 0; i < 3 * t; i++) w->weight[i] = 0.0;
     for (s = 0; s < t; s++) {
         for (i = 0; i < n; i++) w->v[s * n + i] = (double)a->v[s * a->v_stride + i];
         for (i = 0; i <= s; i++) {
@@ -5996,14 +6029,21 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 #define LLMQ__RINGS 4u   /* rings of a trellis that are: more would search faster, and take 1.5 KB of workspace a column each */
 #define LLMQ__STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
 
+static void llmq__feedback_layout(const llmq_hessian *h, llmq__arena *arena, float **d, uint32_t **column, float **m)
+{
+    *d = (float *)llmq__alloc(arena, h->cols, sizeof(float));
+    *column = (uint32_t *)llmq__alloc(arena, h->cols, sizeof(uint32_t));
+    *m = h->full ? (float *)llmq__alloc(arena, llmq_hessian_size(h->cols, 1), 1) : LLMQ__NULL;
+}
+
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
 {
-    size_t n, m;
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
+    uint32_t *column;
+    float *d, *m;
     if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
-    n = llmq__size_mul(h->cols, sizeof(float) + sizeof(uint32_t));
-    if (!h->full) return n;
-    m = llmq_hessian_size(h->cols, 1);
-    return llmq__size_add(m, n);
+    llmq__feedback_layout(h, &arena, &d, &column, &m);
+    return llmq__arena_size(&arena);
 }
 
 static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->full ? llmq__packed(i) + i : i]; }
@@ -6145,7 +6185,8 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
 {
     LLMQ__EXACT
     static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
-    float *d = (float *)mem, *m, mean, down, damping, asked, lambda;
+    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
+    float *d, *m, mean, down, damping, asked, lambda;
     uint32_t *column, bad = 0, e;
     size_t need = llmq_feedback_size(h);
     llmq_status status;
@@ -6156,8 +6197,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_BASIS;
     if (size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
-    column = (uint32_t *)(void *)(d + h->cols);
-    m = h->full ? (float *)(void *)(column + h->cols) : LLMQ__NULL;
+    llmq__feedback_layout(h, &arena, &d, &column, &m);
     mean = llmq__diagonal_mean(h, 0, h->cols);
     asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
     lambda = llmq__fair_damping(h, damping);
@@ -6533,43 +6573,43 @@ LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t 
 
 #if LLMQ__ANY_TRELLIS
 /* What a feeder of a trellis has: some rings of one size are encoded together, or the last one. */
-LLMQ__APART void llmq__feeder_rings(llmq__feeder *a, const llmq_tensor *t, llmq__purse *purse)
+LLMQ__APART void llmq__feeder_rings(llmq__feeder *a, const llmq_tensor *t, llmq__arena *arena)
 {
     const uint32_t group = llmq__layout_of(t).group;
     a->scales = llmq__feed_ring_scales;
     a->part = llmq__feed_column;
     a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
     if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
-    a->fit = llmq__weaver_new(t, a->e, group, group, a->effort, purse);
-    a->feed = llmq__weaver_new(t, a->e, 1, LLMQ__RINGS, a->effort, purse);
+    a->fit = llmq__weaver_new(t, a->e, group, group, a->effort, arena);
+    a->feed = llmq__weaver_new(t, a->e, 1, LLMQ__RINGS, a->effort, arena);
 }
 #endif
 
 /* The buffers of a feeder; e: NULL if memory is only counted. */
-LLMQ__APART void llmq__feeder_buffers(llmq__feeder *a, const llmq_tensor *t, llmq__encoder *e, llmq__purse *purse)
+LLMQ__APART void llmq__feeder_buffers(llmq__feeder *a, const llmq_tensor *t, llmq__encoder *e, llmq__arena *arena)
 {
     const uint32_t vectors = llmq__layout_of(t).vectors;
     const size_t grid = (size_t)llmq__table(&t->format) * t->format.p;
-    float *row = (float *)llmq__spend(purse, t->cols, sizeof(float));
-    float *points = (float *)llmq__spend(purse, grid, sizeof(float));
-    uint16_t *code = (uint16_t *)llmq__spend(purse, vectors > a->room ? vectors : a->room, sizeof(uint16_t));
+    float *row = (float *)llmq__alloc(arena, t->cols, sizeof(float));
+    float *points = (float *)llmq__alloc(arena, grid, sizeof(float));
+    uint16_t *code = (uint16_t *)llmq__alloc(arena, vectors > a->room ? vectors : a->room, sizeof(uint16_t));
     size_t i;
-    a->points = (float *)llmq__spend(purse, grid, sizeof(float));
-    a->error = (float *)llmq__spend(purse, t->cols, a->room * sizeof(float));
-    a->target = (float *)llmq__spend(purse, t->cols, 2 * a->room * sizeof(float));
-    a->x = (float *)llmq__spend(purse, t->format.p, a->room * sizeof(float));
-    a->row = (llmq__fed *)llmq__spend(purse, a->room, sizeof(llmq__fed));
-    a->plain = (uint8_t *)llmq__spend(purse, a->room, t->row_size);
+    a->points = (float *)llmq__alloc(arena, grid, sizeof(float));
+    a->error = (float *)llmq__alloc(arena, t->cols, a->room * sizeof(float));
+    a->target = (float *)llmq__alloc(arena, t->cols, 2 * a->room * sizeof(float));
+    a->x = (float *)llmq__alloc(arena, t->format.p, a->room * sizeof(float));
+    a->row = (llmq__fed *)llmq__alloc(arena, a->room, sizeof(llmq__fed));
+    a->plain = (uint8_t *)llmq__alloc(arena, a->room, t->row_size);
     if (!e) return;
     e->row = row, e->points = points, e->code = code;
     for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
 }
 
 /* A feeder for t; NULL if memory is only counted. */
-LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__purse *purse)
+LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__arena *arena)
 {
-    llmq__feeder counted, *made = (llmq__feeder *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
-    a->e = llmq__encoder_new(t, purse);
+    llmq__feeder counted, *made = (llmq__feeder *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
+    a->e = llmq__encoder_new(t, arena);
     a->t = t;
     a->f = f;
     a->effort = effort;
@@ -6577,19 +6617,19 @@ LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feed
     a->part = llmq__feed_vector;
     a->room = LLMQ__FED;
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) llmq__feeder_rings(a, t, purse);
+    if (t->format.taps[0]) llmq__feeder_rings(a, t, arena);
 #endif
-    llmq__feeder_buffers(a, t, made ? a->e : LLMQ__NULL, purse);
+    llmq__feeder_buffers(a, t, made ? a->e : LLMQ__NULL, arena);
     return made;
 }
 
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 {
-    llmq__purse purse = llmq__purse_of(LLMQ__NULL);
+    llmq__arena arena = llmq__arena_of_lines(LLMQ__NULL);
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     if (!t->format.points) return llmq_encode_work_size(t);
-    (void)llmq__feeder_new(t, LLMQ__NULL, 0, &purse);
-    return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
+    (void)llmq__feeder_new(t, LLMQ__NULL, 0, &arena);
+    return llmq__size_add(llmq__arena_size(&arena), llmq_transform_work_size(&t->transform, t->cols));
 }
 
 /* Rows that are encoded together from r on, in [r, end). */
@@ -6612,8 +6652,8 @@ LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint3
                                        const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
                                        llmq_feedback_result *result)
 {
-    llmq__purse purse = llmq__purse_of(work);
-    llmq__feeder *a = llmq__feeder_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
+    llmq__arena arena = llmq__arena_of_lines(work);
+    llmq__feeder *a = llmq__feeder_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
     llmq_status status;
     uint32_t r;
     LLMQ_MEMSET(result, 0, sizeof *result);
@@ -6621,7 +6661,7 @@ LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint3
     for (r = r0; r < r1; r += a->rows) {
         a->rows = llmq__fed_rows(a, r, r1);
         a->out = out + (r - r0) * t->row_size;
-        if ((status = llmq__feed_rows(a, w + (r - r0) * stride, stride, (char *)work + purse.used, work_size - purse.used)) != LLMQ_OK) return status;
+        if ((status = llmq__feed_rows(a, w + (r - r0) * stride, stride, (char *)work + arena.used, work_size - arena.used)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
@@ -6667,16 +6707,26 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
 /* ---- 17. Outliers ----------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
+static void llmq__sample_layout(llmq_sample *s, uint32_t cols, uint32_t room, llmq__arena *arena)
+{
+    s->peak = (float *)llmq__alloc(arena, cols, sizeof(float));
+    s->row = (float *)llmq__alloc(arena, llmq__size(room), cols * sizeof(float));
+    s->height = (float *)llmq__alloc(arena, llmq__size(room / 2), sizeof(float));
+}
+
 LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t room)
 {
-    size_t rows = llmq__size_add(llmq__size(room), 1);
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
+    llmq_sample counted;
     if (cols == 0 || cols > LLMQ_MAX_COLS || room < 2) return 0;
-    return llmq__size_mul(llmq__size_add(llmq__size_mul(rows, cols), room / 2), sizeof(float));
+    llmq__sample_layout(&counted, cols, room, &arena);
+    return llmq__arena_size(&arena);
 }
 
 LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t room, uint32_t seed, void *mem, size_t size)
 {
     size_t need = llmq_sample_size(cols, room);
+    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
     if (!s || !mem || llmq__misaligned(mem) || cols == 0 || room < 2) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     if (size < need) return LLMQ_E_WORKSPACE;
@@ -6684,9 +6734,7 @@ LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t ro
     s->cols = cols;
     s->room = room;
     s->seed = seed;
-    s->peak = (float *)mem;
-    s->row = s->peak + cols;
-    s->height = s->row + (size_t)room * cols;
+    llmq__sample_layout(s, cols, room, &arena);
     LLMQ_MEMSET(s->peak, 0, cols * sizeof(float));
     return LLMQ_OK;
 }
@@ -6841,7 +6889,25 @@ typedef struct llmq__greedy {
     float *out;       /* n numbers */
 } llmq__greedy;
 
-static size_t llmq__greedy_size(size_t n) { return 8 * (n * n + n * (n - 1) / 2 + 2 * n) + 4 * (n * n + n); }
+static void llmq__greedy_layout(llmq__greedy *g, llmq__arena *arena)
+{
+    size_t n = g->n;
+    g->r = (double *)llmq__alloc(arena, n * n, sizeof(double));
+    g->mirror = (double *)llmq__alloc(arena, n * (n - 1) / 2, sizeof(double));
+    g->sign = (double *)llmq__alloc(arena, n, sizeof(double));
+    g->uniform = (double *)llmq__alloc(arena, n, sizeof(double));
+    g->now = (float *)llmq__alloc(arena, n * n, sizeof(float));
+    g->out = (float *)llmq__alloc(arena, n, sizeof(float));
+}
+
+static size_t llmq__greedy_size(uint32_t n)
+{
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
+    llmq__greedy counted;
+    counted.n = n;
+    llmq__greedy_layout(&counted, &arena);
+    return llmq__arena_size(&arena);
+}
 
 /* v of a reflection I - v v^T of n numbers, in place of x, that makes x (+-|x|, 0, 0 ...); returns the sign that makes that positive. */
 static double llmq__mirror(double *x, uint32_t n)
@@ -6869,13 +6935,9 @@ static void llmq__exchange(double *a, double *b) { double t = *a; *a = *b; *b = 
 /* Its memory, r = I, and Z: what takes (1, 1 ...) / sqrt(n) to -(1, 0 ...), and so the other way. */
 LLMQ__APART void llmq__greedy_init(llmq__greedy *g, void *work)
 {
+    llmq__arena arena = llmq__arena_of(work, sizeof(double));
     size_t n = g->n, i;
-    g->r = (double *)work;
-    g->mirror = g->r + n * n;
-    g->sign = g->mirror + n * (n - 1) / 2;
-    g->uniform = g->sign + n;
-    g->now = (float *)(g->uniform + n);
-    g->out = g->now + n * n;
+    llmq__greedy_layout(g, &arena);
     for (i = 0; i < n * n; i++) g->r[i] = i % (n + 1) == 0 ? 1.0 : 0.0;
     for (i = 0; i < n; i++) g->uniform[i] = 1.0 / llmq__root((double)n);
     (void)llmq__mirror(g->uniform, g->n);
@@ -7204,7 +7266,9 @@ LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, do
     return LLMQ_OK;
 }
 
-#define LLMQ__STATES 65536 /* by default */
+#define LLMQ__STATES 65536            /* by default */
+#define LLMQ__STATE_NODES 12          /* nodes there is room for, for each state of a list */
+#define LLMQ__MAX_STATES 0x08000000u  /* 2^27: 12 nodes for each are fewer than 2^32 */
 #define LLMQ__NONE 0xffffffffu
 
 /* An option of a class: of a layer, or of layers that are tied together. r: what it costs beyond the minimum of its class at the price. */
@@ -7238,34 +7302,37 @@ typedef struct llmq__knapsack {
     uint32_t *order;     /* [classes] */
 } llmq__knapsack;
 
-/* Bytes before the lists, and for each state: 3 sums and 12 nodes. */
-static size_t llmq__knapsack_fixed(uint32_t layers, uint32_t options)
+/* All pieces but those for each of k->room states are whatever that is; each state takes the same number of bytes more. */
+static void llmq__knapsack_layout(llmq__knapsack *k, uint32_t layers, uint32_t options, llmq__arena *arena)
 {
-    size_t a = llmq__size_mul(llmq__size(options), sizeof(llmq__item)), b = llmq__size_mul(llmq__size(layers), sizeof(double) + 5 * sizeof(uint32_t));
-    return llmq__size_add(llmq__size_add(a, b), 2 * sizeof(double));
+    size_t room = llmq__size(k->room), n = llmq__size(layers), i;
+    k->item = (llmq__item *)llmq__alloc(arena, llmq__size(options), sizeof(llmq__item));
+    for (i = 0; i < 3; i++) k->list[i] = (llmq__sum *)llmq__alloc(arena, room, sizeof(llmq__sum));
+    k->key = (double *)llmq__alloc(arena, n, sizeof(double));
+    k->node = (llmq__node *)llmq__alloc(arena, room, LLMQ__STATE_NODES * sizeof(llmq__node));
+    k->class_of = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+    k->first = (uint32_t *)llmq__alloc(arena, llmq__size_add(n, 1), sizeof(uint32_t));
+    k->base = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+    k->best = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+    k->order = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
 }
-#define LLMQ__STATE_BYTES (3 * sizeof(llmq__sum) + 12 * sizeof(llmq__node))
 
 LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
 {
-    return llmq__size_add(llmq__knapsack_fixed(layers, options), llmq__size_mul(LLMQ__STATE_BYTES, llmq__size(states ? states : LLMQ__STATES)));
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
+    llmq__knapsack counted;
+    counted.room = states ? states : LLMQ__STATES;
+    llmq__knapsack_layout(&counted, layers, options, &arena);
+    return llmq__arena_size(&arena);
 }
 
+/* As many states as the workspace holds, which is one at least. */
 LLMQ__APART void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
 {
-    size_t states = (work_size - llmq__knapsack_fixed(layers, options)) / LLMQ__STATE_BYTES;
-    k->room = states < 0x08000000u ? (uint32_t)states : 0x08000000u;
-    k->item = (llmq__item *)work;
-    k->list[0] = (llmq__sum *)(void *)(k->item + options);
-    k->list[1] = k->list[0] + k->room;
-    k->list[2] = k->list[1] + k->room;
-    k->key = (double *)(void *)(k->list[2] + k->room);
-    k->node = (llmq__node *)(void *)(k->key + layers);
-    k->class_of = (uint32_t *)(void *)(k->node + 12 * k->room);
-    k->first = k->class_of + layers;
-    k->base = k->first + layers + 1;
-    k->best = k->base + layers;
-    k->order = k->best + layers;
+    size_t one = llmq_allocate_work_size(layers, options, 1), more = (work_size - one) / (llmq_allocate_work_size(layers, options, 2) - one);
+    llmq__arena arena = llmq__arena_of(work, sizeof(double));
+    k->room = more < LLMQ__MAX_STATES ? (uint32_t)more + 1 : LLMQ__MAX_STATES;
+    llmq__knapsack_layout(k, layers, options, &arena);
 }
 
 static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint32_t layer, uint32_t option)
@@ -7468,7 +7535,7 @@ LLMQ__APART uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t 
     for (i = 0; i < n; i++) {
         llmq__sum *s = &k->list[0][i];
         if (s->option != LLMQ__NONE) {
-            if (k->nodes == 12 * k->room) return 0;
+            if (k->nodes == LLMQ__STATE_NODES * k->room) return 0;
             k->node[k->nodes].parent = s->node, k->node[k->nodes].number = c, k->node[k->nodes].option = s->option;
             s->node = k->nodes++;
             s->option = LLMQ__NONE;
@@ -7599,7 +7666,8 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__FED
 #undef LLMQ__STRIP
 #undef LLMQ__STATES
-#undef LLMQ__STATE_BYTES
+#undef LLMQ__STATE_NODES
+#undef LLMQ__MAX_STATES
 #undef LLMQ__NONE
 #undef LLMQ__ALIGN
 #undef LLMQ__MAJOR
