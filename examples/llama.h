@@ -61,7 +61,7 @@ typedef struct llama_model {
     llama_layer *layer;                  /* NULL: without memory of its own; views and norms are then made when they are used */
     float *norm, *bias;                  /* bias: of all layers; NULL: none */
     float theta, epsilon;                /* base of the rotary embedding; what norms add to the mean square */
-    float turn;                          /* -ln(theta) */
+    float rope_rate;                          /* -ln(theta) */
     int halves, biased;                  /* does the embedding turn halves of heads; has any layer a bias */
     const char *fault;                   /* after an error: see llama_model_fault */
     uint32_t fault_layer;
@@ -89,7 +89,7 @@ struct llama_state {
     uint32_t batch;             /* most tokens in one call */
     float *x, *normed, *q, *keys, *values, *attention, *up, *gate;  /* batch vectors each: of the tokens of the call */
     float *cosine, *sine;       /* batch x half a head: RoPE at their positions, `turned` of them from `turned_at` on */
-    uint32_t turned, turned_at;
+    uint32_t rotations, rotations_from;
     float *scores;              /* window */
     uint32_t window;
     llmq_tensor key, value;     /* of a head: window rows */
@@ -156,14 +156,14 @@ llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, u
 #if defined(__ARM_FEATURE_MVE)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
-#define LLAMA__EXACT
+#define LLAMA__NO_CONTRACT
 #elif defined(__clang__)
-#define LLAMA__EXACT _Pragma("STDC FP_CONTRACT OFF")
+#define LLAMA__NO_CONTRACT _Pragma("STDC FP_CONTRACT OFF")
 #if defined(__ARM_FEATURE_MVE)
 #pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
 #endif
 #else
-#define LLAMA__EXACT
+#define LLAMA__NO_CONTRACT
 #endif
 
 #ifdef __cplusplus
@@ -179,7 +179,7 @@ static float llama__float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
    has so few bits that its product with n is exact. Below -87 (2^-126) 0, from 88 (2^127) on e^88. */
 static float llama__exp(float x)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float n, r;
     int32_t whole;
     if (x < -87.0f) return 0.0f;
@@ -195,7 +195,7 @@ static float llama__exp(float x)
 /* 1 / sqrt(x), x normal: halving the exponent gives it to 4 %, and Newton's steps square that error (times 1.5). */
 static float llama__inverse_sqrt(float x)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float y = llama__float(0x5f3759dfu - (llama__bits(x) >> 1)), half = x * 0.5f;
     int i;
     for (i = 0; i < 4; i++) y = y * (1.5f - half * y * y);
@@ -206,7 +206,7 @@ static float llama__inverse_sqrt(float x)
    (the next term is below 4e-11). */
 static float llama__log(float x)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     uint32_t u = llama__bits(x);
     int32_t n = (int32_t)(u >> 23) - 127;
     float z = llama__float((u & 0x7fffffu) | 0x3f800000u), y, whole;
@@ -219,14 +219,14 @@ static float llama__log(float x)
 }
 
 /* A turn by an angle: its cosine and sine. Turns are multiplied as complex numbers. */
-typedef struct llama__turn {
+typedef struct llama__rotation {
     float c, s;
-} llama__turn;
+} llama__rotation;
 
-static llama__turn llama__turn_on(llama__turn a, llama__turn b)
+static llama__rotation llama__complex_product(llama__rotation a, llama__rotation b)
 {
-    LLAMA__EXACT
-    llama__turn y;
+    LLAMA__NO_CONTRACT
+    llama__rotation y;
     y.c = a.c * b.c - a.s * b.s;
     y.s = a.c * b.s + a.s * b.c;
     return y;
@@ -234,9 +234,9 @@ static llama__turn llama__turn_on(llama__turn a, llama__turn b)
 
 /* Back to length 1 from close to it, a step of Newton's: lengths would grow with the position, by 6 % until a million, and scores by their
    square. */
-static llama__turn llama__unit(llama__turn a)
+static llama__rotation llama__unit(llama__rotation a)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float by = 1.5f - 0.5f * (a.c * a.c + a.s * a.s);
     a.c *= by;
     a.s *= by;
@@ -247,15 +247,15 @@ static llama__turn llama__unit(llama__turn a)
    to the 10th power (the next term is below 3e-8), then by the bits of the position: an error of about position * 1e-7, which is that of
    the angle as a float. Of two positions it is nearly the same, so what a score depends on, their distance, is turned by as if there
    were no others. */
-static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half, float rate)
+static llama__rotation llama__rotation_at(uint32_t position, uint32_t i, uint32_t half, float rate)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float x = llama__exp((float)i / (float)half * rate), y = x * x;
-    llama__turn one, all = { 1.0f, 0.0f };
+    llama__rotation one, all = { 1.0f, 0.0f };
     one.c = 1.0f - y * (0.5f - y * (4.16666667e-2f - y * (1.38888889e-3f - y * (2.48015873e-5f - y * 2.75573192e-7f))));
     one.s = x * (1.0f - y * (1.66666667e-1f - y * (8.33333333e-3f - y * (1.98412698e-4f - y * 2.75573192e-6f))));
-    for (; position; position >>= 1, one = llama__unit(llama__turn_on(one, one)))
-        if (position & 1) all = llama__turn_on(all, one);
+    for (; position; position >>= 1, one = llama__unit(llama__complex_product(one, one)))
+        if (position & 1) all = llama__complex_product(all, one);
     return all;
 }
 
@@ -357,7 +357,7 @@ static llmq_status llama__config(llama_model *m, const llmq_bundle *b)
     if (m->dim % m->heads || m->dim / m->heads % 2) return LLMQ_E_CORRUPT;
     llama__blame(m, LLAMA__WHOLE, "llama.kv_heads");
     if (m->heads % m->kv_heads) return LLMQ_E_CORRUPT;
-    m->turn = -llama__log(m->theta);
+    m->rope_rate = -llama__log(m->theta);
     m->biased = llama__any_bias(m, b);
     llama__blame(m, LLAMA__WHOLE, NULL);
     return LLMQ_OK;
@@ -691,7 +691,7 @@ llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batc
 
 static void llama__rmsnorm(float *out, const float *x, const float *weight, uint32_t n, float epsilon)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float sum = 0.0f;
     uint32_t i;
     for (i = 0; i < n; i++) sum += x[i] * x[i];
@@ -735,9 +735,9 @@ static llmq_status llama__linear(const llama_model *m, llama_state *s, const llm
                                  uint32_t count, int *prepared, float *y, size_t stride)
 {
     const int quantized = t->format.points != NULL && m->activation.bits != 32;
-    llmq_status status = LLMQ_E_BASIS;
+    llmq_status status = LLMQ_E_MISMATCH;
     if (*prepared && (s->activation->q != NULL) == quantized) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
-    if (status != LLMQ_E_BASIS) return status;
+    if (status != LLMQ_E_MISMATCH) return status;
     status = llama__prepare(m, s, t, x, count);
     if (status != LLMQ_OK) return status;
     *prepared = 1;
@@ -779,15 +779,15 @@ static llmq_status llama__add_bias(const llama_model *m, llama_state *s, uint32_
 static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t position, uint32_t count)
 {
     uint32_t half = m->dim / m->heads / 2, i, k;
-    if (s->turned >= count && s->turned_at == position) return;
+    if (s->rotations >= count && s->rotations_from == position) return;
     for (i = 0; i < count; i++)
         for (k = 0; k < half; k++) {
-            llama__turn turn = llama__turn_of(position + i, k, half, m->turn);
+            llama__rotation turn = llama__rotation_at(position + i, k, half, m->rope_rate);
             s->cosine[(size_t)i * half + k] = turn.c;
             s->sine[(size_t)i * half + k] = turn.s;
         }
-    s->turned = count;
-    s->turned_at = position;
+    s->rotations = count;
+    s->rotations_from = position;
 }
 
 /* RoPE on pairs of each head, which are neighbours or half a head apart: of token i of the call. */
@@ -797,10 +797,10 @@ static void llama__rotate(const llama_model *m, const llama_state *s, float *v, 
     for (k = 0; k < n / 2; k++) {
         size_t at = (size_t)i * half + k % half;
         float *pair = v + (m->halves ? k / half * 2 * half + k % half : 2 * k);
-        llama__turn from, by;
+        llama__rotation from, by;
         from.c = pair[0], from.s = pair[apart];
         by.c = s->cosine[at], by.s = s->sine[at];
-        from = llama__turn_on(from, by);
+        from = llama__complex_product(from, by);
         pair[0] = from.c, pair[apart] = from.s;
     }
 }
@@ -808,7 +808,7 @@ static void llama__rotate(const llama_model *m, const llama_state *s, float *v, 
 /* Softmax of n scores times `scale`, in place. */
 static void llama__softmax(float *score, uint32_t n, float scale)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float most = score[0], sum = 0.0f;
     uint32_t p;
     for (p = 1; p < n; p++)
@@ -887,7 +887,7 @@ static llmq_status llama__attention(const llama_model *m, llama_state *s, uint32
 /* gate <- silu(gate) * up */
 static void llama__swiglu(float *gate, const float *up, size_t n)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     size_t i;
     for (i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + llama__exp(-gate[i])) * up[i];
 }
@@ -968,6 +968,6 @@ llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *
 #elif defined(__clang__) && defined(__ARM_FEATURE_MVE)
 #pragma clang attribute pop
 #endif
-#undef LLAMA__EXACT
+#undef LLAMA__NO_CONTRACT
 #undef LLAMA_IMPLEMENTATION
 #endif

@@ -165,7 +165,7 @@ static void test_writer(void)
         WRITES(LLMQ_E_ARG, names[i], 0, (other[1] = (int8_t)(other[1] + 1), at->format.points = other));
         WRITES(LLMQ_E_ARG, names[i], 0, at->format.unit *= 1.5f); /* a reader would say another one */
         WRITES(LLMQ_E_ARG, names[i], 0, at->format.taps[0] ^= 2);
-        WRITES(LLMQ_E_ARG, names[i], 0, at->format.zeros ^= 1);
+        WRITES(LLMQ_E_ARG, names[i], 0, at->format.zero_points ^= 1);
         WRITES(LLMQ_E_ARG, names[i], 0, (c.rows[1] = 0x7f, c.rows[0] = 0xc0)); /* the first scale is NaN: verify refuses it */
         WRITES(LLMQ_E_ARG, names[i], 0, c.rows[1] |= 0x80);                     /* or negative */
     }

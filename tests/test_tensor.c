@@ -101,7 +101,7 @@ static void test_formats(void)
         check_at("format %s", builtin[i].name);
         CHECK_EQ(llmq_format_at(&f, i), LLMQ_OK);
         CHECK(strcmp(f.name, builtin[i].name) == 0);
-        CHECK(f.p == builtin[i].p && f.bits == builtin[i].bits && f.zeros == 0);
+        CHECK(f.p == builtin[i].p && f.bits == builtin[i].bits && f.zero_points == 0);
         if (!f.points) {
             CHECK(i < 3 && f.group == 0);
             continue;
@@ -115,7 +115,7 @@ static void test_formats(void)
     for (i = 0; i < COUNT(with_zeros); i++) {
         check_at("format %s", with_zeros[i]);
         CHECK_EQ(llmq_format_at(&f, BUILTIN + i), LLMQ_OK);
-        CHECK(strcmp(f.name, with_zeros[i]) == 0 && f.zeros == 1);
+        CHECK(strcmp(f.name, with_zeros[i]) == 0 && f.zero_points == 1);
         for (k = 0; k < BUILTIN; k++) CHECK(get_format(k, 32).id != f.id);
     }
     for (i = 0; i < COUNT(trellises); i++) {
@@ -946,19 +946,19 @@ static void test_product_errors(void)
     CHECK_EQ(llmq_matmul(&t, a, 2, 2, 1, product[0], 2), LLMQ_E_ARG);
     CHECK_EQ(llmq_matvec(&narrow, a, 0, 2, product[0]), LLMQ_E_ARG);
     check_at("llmq_matmul: transforms that differ");
-    CHECK_EQ(llmq_matvec(&plain, a, 0, 2, product[0]), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matvec(&plain, a, 0, 2, product[0]), LLMQ_E_MISMATCH);
     for (i = 0; i < 3; i++) {
         llmq_tensor other = t;
         other.transform = i == 0 ? seed : i == 1 ? block : two;
-        CHECK_EQ(llmq_matvec(&other, a, 0, 2, product[0]), LLMQ_E_BASIS);
+        CHECK_EQ(llmq_matvec(&other, a, 0, 2, product[0]), LLMQ_E_MISMATCH);
     }
     check_at("llmq_matmul: kinds that differ");
-    CHECK_EQ(llmq_matvec(&raw, a, 0, 1, product[0]), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matvec(&raw, a, 0, 1, product[0]), LLMQ_E_MISMATCH);
     CHECK_EQ(llmq_activation_prepare(&a[2], &t, 32, input[0], memory[0][2], sizeof memory[0][2]), LLMQ_OK);
-    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_MISMATCH);
     plain = open_tensor(5, 96, 172, 2, &rotate);
     CHECK_EQ(llmq_activation_prepare(&a[2], &plain, 8, input[0], memory[0][2], sizeof memory[0][2]), LLMQ_OK);
-    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_MISMATCH);
     CHECK(memcmp(product, again, sizeof product) == 0);
     CHECK_EQ(llmq_matmul(&t, a, 2, 1, 1, product[0], 2), LLMQ_OK); /* no rows: nothing to do */
     CHECK(memcmp(product, again, sizeof product) == 0);

@@ -187,7 +187,7 @@ static void test_formats(void)
             continue;
         }
         seen++;
-        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128 && f.zeros == 0 && bits_of(f.unit) == bits_of(trellis_format[i].unit));
+        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128 && f.zero_points == 0 && bits_of(f.unit) == bits_of(trellis_format[i].unit));
         CHECK_EQ(f.n, 1u << (f.bits - 1 + trellis_format[i].parities));
         CHECK(memcmp(f.points, trellis_format[i].points, f.n) == 0);
         for (k = 0; k < 4; k++) {
@@ -243,7 +243,7 @@ static void test_refused_formats(void)
             if (k == 0) f.bits++;
             if (k == 1) f.bits--;
             if (k == 2) f.bits = 5, f.n = 1u << (4 + trellis_format[i].parities);
-            if (k == 3) f.zeros = 1;
+            if (k == 3) f.zero_points = 1;
             if (k == 4) f.n *= 2;
             if (k == 5) f.p = 2;
             if (k == 6) f.points = NULL;
@@ -266,22 +266,22 @@ static void test_rings(void)
     for (rows = 1; rows <= MAX_ROWS; rows++) {
         t.rows = rows;
         reference_rings(rows);
-        for (r = 0; r < rows; r++) wrong += llmq_ring_start(&t, r) != ref.first[r];
+        for (r = 0; r < rows; r++) wrong += llmq_trellis_block_start(&t, r) != ref.first[r];
     }
     for (rows = 1; rows < 1200; rows += 7) { /* cut off by hand */
         uint32_t first = 0, length;
         t.rows = rows;
         for (; first < rows; first += length) {
             length = rows - first >= 256 ? 128 : rows - first;
-            for (r = first; r < first + length; r++) wrong += llmq_ring_start(&t, r) != first;
+            for (r = first; r < first + length; r++) wrong += llmq_trellis_block_start(&t, r) != first;
         }
     }
     t.rows = 0xffffffffu;
-    wrong += llmq_ring_start(&t, 0xfffffffeu) != 0xffffff00u || llmq_ring_start(&t, 0xffffff00u) != 0xffffff00u || llmq_ring_start(&t, 0xfffffeffu) != 0xfffffe80u;
+    wrong += llmq_trellis_block_start(&t, 0xfffffffeu) != 0xffffff00u || llmq_trellis_block_start(&t, 0xffffff00u) != 0xffffff00u || llmq_trellis_block_start(&t, 0xfffffeffu) != 0xfffffe80u;
     t.rows = 0xffffff7fu;
-    wrong += llmq_ring_start(&t, 0xffffff7eu) != 0xfffffe80u;
+    wrong += llmq_trellis_block_start(&t, 0xffffff7eu) != 0xfffffe80u;
     CHECK_EQ(llmq_tensor_init(&grid, &f, NULL, 300, 64, records, sizeof records), LLMQ_OK);
-    for (r = 0; r < 300; r++) wrong += llmq_ring_start(&grid, r) != r;
+    for (r = 0; r < 300; r++) wrong += llmq_trellis_block_start(&grid, r) != r;
     CHECK_EQ(wrong, 0);
 }
 
@@ -416,7 +416,7 @@ static void prepare(llmq_activation *a, const llmq_tensor *t, const way *w, uint
     need = llmq_activations_size(t, &o, count);
     CHECK(need > 0 && need <= sizeof memory[0]);
     CHECK_EQ(llmq_activations_prepare(a, t, &o, count, input, t->cols, memory[place], need), LLMQ_OK);
-    CHECK((a->shift != NULL) == (o.asymmetric && o.bits == 8));
+    CHECK((a->offset != NULL) == (o.asymmetric && o.bits == 8));
 }
 
 /* The int8 formula for codes q and row r of ref. */
@@ -456,12 +456,12 @@ static void check_product(const llmq_activation *a, uint32_t r, float y)
     double sum = 0.0, size = 0.0;
     float wanted = a->q ? formula_i8(a, a->q, r) : formula_f32(a, r);
     uint32_t j;
-    if (a->shift) wanted += formula_i8(a, a->shift, r);
+    if (a->offset) wanted += formula_i8(a, a->offset, r);
     CHECK(same_floats(&wanted, &y, 1));
     for (j = 0; j < ref.cols; j++) {
-        double x = a->q ? (double)a->scale[j / a->group] * (a->q[j] + (a->shift ? a->shift[j] : 0)) : (double)a->x[j], n = (double)number_at(r, j);
+        double x = a->q ? (double)a->scale[j / a->group] * (a->q[j] + (a->offset ? a->offset[j] : 0)) : (double)a->x[j], n = (double)number_at(r, j);
         sum += x * n;
-        size += a->shift ? check_abs((double)a->scale[j / a->group] * n) * (check_abs(a->q[j]) + check_abs(a->shift[j])) : check_abs(x * n);
+        size += a->offset ? check_abs((double)a->scale[j / a->group] * n) * (check_abs(a->q[j]) + check_abs(a->offset[j])) : check_abs(x * n);
     }
     CHECK(check_abs((double)y - sum) <= 1e-5 * size + 1e-38);
 }
@@ -636,7 +636,7 @@ static void test_wild_records(void)
                     CHECK_EQ(llmq_matvec(&t, &a, 0, t.rows, y), LLMQ_OK);
                     for (wrong = 0, j = 0; j < t.rows; j++) {
                         float wanted = a.q ? formula_i8(&a, a.q, j) : formula_f32(&a, j);
-                        if (a.shift) wanted += formula_i8(&a, a.shift, j);
+                        if (a.offset) wanted += formula_i8(&a, a.offset, j);
                         wrong += !same_floats(&wanted, &y[j], 1);
                     }
                     CHECK_EQ(wrong, 0);
@@ -949,7 +949,7 @@ static void test_same(void)
                 }
             }
             for (r = 0; r < rows[k]; r++)
-                if (llmq_ring_start(&t, r) == r) ring[count++] = r;
+                if (llmq_trellis_block_start(&t, r) == r) ring[count++] = r;
             ring[count] = rows[k];
             for (n = count; n-- > 0;) {
                 next = ring[n + 1];
