@@ -645,175 +645,266 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
 
 /* ---- 5. Tables: the built-in grids and trellises -------------------------------------------------------------------
 
-   How a row of numbers becomes bytes. A grid format replaces p consecutive numbers of a group by the index of a point:
-       number = scale * point coordinate,   point coordinates int8, scale bfloat16, one per group.
-   Points are sorted by their first coordinate; all built-in grids are made by tests/gen/grids.py.
+   A format says how a row of weights becomes bytes. Raw formats store the elements themselves.
+   A grid format cuts a row into groups and gives each group a scale. Within a group, the index of
+   a point of the grid replaces every p consecutive elements:
+       element = scale * point coordinate
+   The scale is a bfloat16. The point coordinates are int8. The points of a grid are sorted by
+   their first coordinate. tests/gen/grids.py makes all built-in grids.
 
    name     bits a weight   p    n     relative MSE on N(0,1), published or computed elsewhere
-   f32 f16 bf16  32 16 16   raw numbers, no groups
+   f32 f16 bf16  32 16 16   raw elements, no groups
    g2 g3 g4      2 3 4      1    2^b   0.1175 0.03455 0.00950   Lloyd-Max [R2]
    g5 g6         5 6        1    2^b   0.00252 0.00066          Lloyd-Max on int8 points
-   g8            8          1    256   8.8e-5                   uniform: the int8 numbers themselves
+   g8            8          1    256   8.8e-5                   uniform: the int8 values themselves
    v2n16         2          2    16    0.1075                   vector grids [R1]
    v2n64         3          2    64    0.0296
    v2n256        4          2    256   0.00775
    v3n64         2          3    64    0.1011
    v3n512        3          3    512   0.0271
    v4n256        2          4    256   0.0959
-   u4 u6 u8      4 6 8      1    16 64 255  0.01154 0.00104 8.8e-5   uniform, with a zero point for each group
-   t1 t2 t3 t4   1 2 3 4    -    16 16 32 64     trellises of 64 states, found and trained by tests/gen/trellis.c
-   t2s t3s t4s   2 3 4      -    32 64 128       and of 256
-   `make distortion` measures them. Any other (p, n) comes from llmq_grid_train.
+   u4 u6 u8      4 6 8      1    16 64 255  0.01154 0.00104 8.8e-5   uniform, a zero point per group
+   t1 t2 t3 t4   1 2 3 4    -    16 16 32 64     trellises of 64 states
+   t2s t3s t4s   2 3 4      -    32 64 128       trellises of 256 states
+   tests/gen/trellis.c finds and trains the trellises. `make distortion` measures all formats.
+   llmq_grid_train makes a grid for any other (p, n).
 
-   TRELLISES. A code of b bits is one of 2^b points, but which 2^b depends on the codes above it in its column: the last bits of a point's
-   index are one to four parities of the lowest bits of codes in the rows above,
-       index = (code / 2) 2^k + sum of parity_i 2^i over i < k,    parity_i = XOR over the l in taps[i] of (code l rows above) mod 2
-   with lag l = 0 for the code itself. So a column is a sequence that a finite state machine reads, and the encoder chooses among all
-   sequences the nearest (Viterbi's algorithm). This is trellis coded quantization [R18] with trained tables of two to eight times the
-   points of a grid. Relative MSE on N(0,1), and dB above the least that b bits allow, 4^-b; groups of 1024:
-       t2 0.0750 0.8    t3 0.0199 1.0    t4 0.0051 1.2    t2s 0.0712 0.6    t3s 0.0185 0.7    t4s 0.0047 0.8    t1 0.282 0.5
-       g2 0.1172 2.7    g3 0.0340 3.4    g4 0.0092 3.7    v4n256 0.0956 1.9    v2n256 0.0074 2.8;    QTIP, 2^16 states, 2 bits: 0.4 [R19]
-   Rows are cut into rings of LLMQ_TRELLIS_BLOCK = 128, the last of 128 to 255 (or fewer, if that are all); above the first row of a ring is its
-   last, so no row is special and no bits are spent on beginnings.
-   Why down the columns. Rows decode with XORs of whole words of earlier records, byte for byte, for any vector width, with no shift
-   between lanes; groups, scales, row ranges and the rest are as with grids; a matrix of few columns is no worse; and error feedback, which
-   goes from column to column, is exact (section 16). Along a row, a vector would have to hold lanes a segment apart, which rows of a few
-   hundred columns do not fill. The price: rows are encoded a ring at a time, and cannot be appended one by one (KV caches take grids).
+   TRELLISES. A code of b bits selects one of 2^b points. The codes above it in the same column
+   decide which 2^b points these are, because the last k bits of a point's index are parities:
+       index = (code / 2) 2^k + sum of parity_i 2^i over i < k
+       parity_i = XOR over the lags l in taps[i] of (code l rows above) mod 2
+   A trellis has k = 1 to 4 parities. Lag l = 0 is the code itself. So a finite state machine reads
+   each column as a sequence, and the encoder chooses the nearest of all sequences (Viterbi's
+   algorithm). This is trellis coded quantization [R18]. Its tables are trained, and have two to
+   eight times as many points as a grid of the same bits.
+   Relative MSE on N(0,1), and dB above 4^-b, the smallest MSE that b bits allow; groups of 1024:
+       t2  0.0750 0.8    t3  0.0199 1.0    t4  0.0051 1.2    t1     0.282  0.5
+       t2s 0.0712 0.6    t3s 0.0185 0.7    t4s 0.0047 0.8
+       g2  0.1172 2.7    g3  0.0340 3.4    g4  0.0092 3.7    v4n256 0.0956 1.9    v2n256 0.0074 2.8
+       QTIP, 2^16 states, 2 bits: 0.4 dB [R19]
+   Rows form tail-biting blocks of LLMQ_TRELLIS_BLOCK = 128 rows. The last block has 128 to 255
+   rows, or all rows if there are fewer. The row above the first row of a block is the last row of
+   that block. So no row is special, and no bits are spent on initial states.
 
-   u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
-   They are here to be compared with, and to hold weights that others have rounded so: the grids above are better (0.0095 against
-   0.0115), and need no zero points. Their points are code - 2^(b-1), and products add (2^(b-1) - zero) * scale * sum of x' for each group.
-   Zeros are any bytes, 0 ... 255, whatever b. u8 has no point of -128, so that code 0, which is not written, is another 1.
+   Why trellises run down the columns. A row decodes with XORs of whole words of other records,
+   byte for byte, for any vector width, with no shift between lanes. Groups, scales and row ranges
+   work as they do with grids. A matrix of few columns is encoded no worse. Error feedback goes from
+   column to column and is exact (section 16). Along a row, each lane of a vector would have to hold
+   a segment of its own, and rows of a few hundred columns do not fill the lanes. The price is that
+   rows are encoded one block at a time and cannot be appended one by one. KV caches use grids.
 
-   Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
-   no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
-   cost nothing, because the codes are chosen for the scale as stored, and the error of a grid is flat at its optimum.
+   ZERO POINTS. u4, u6 and u8 are the usual round-to-nearest of 4, 6 and 8 bits:
+       element = scale * (code - zero point), where 0 is one of the values
+   They serve for comparison, and for weights that other programs have rounded in this way. The
+   grids above are better (0.0095 against 0.0115) and need no zero points.
+   The points are code - 2^(b-1). For each group, a product adds
+       (2^(b-1) - zero point) * scale * (sum of x' over the group)
+   A zero point may be any byte, 0 ... 255, whatever b is.
+   u8 has no point -128: code 0 decodes as code 1 and is never written.
 
-   Rows are records of bytes, as section 6 says. */
+   Why the scale is a bfloat16 and not a binary16. It has the range of a float, so weights of 1e30
+   and of 1e-30 need no second scale. Every processor converts it with a shift. It never becomes
+   subnormal. Its 8 bits of precision cost nothing: the encoder chooses the codes for the scale as
+   stored, and the error of a grid is flat at its optimum.
+
+   Section 6 says how a row is stored. */
 
 /* ---- 6. Format and row layout --------------------------------------------------------------------------------------
 
-   ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes, one after the other, no padding.
-     raw      cols numbers, little-endian.
-     grid, trellis   first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
-              Then the codes, b bits each; of a grid b = ceil(log2 n). Each group starts a new vector of p numbers: a group of L
-              columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. u4, u6, u8: last the zeros of the groups, a
-              byte each. Codes are numbered
-              through the row and stored in units of M = 128, fewer in the last. A unit is planes, one after the other: b is
-              cut into widths 8, 8, ..., 4, 2, 1, widest first, the first plane holding the lowest bits. A plane of width f
-              is u = ceil(f M / 8) bytes, and code k of the unit is in its byte k mod u, at bit f (k div u), counted from
-              the least significant. With b = 3, M codes are stored as H = ceil(M / 2) numbers of 6 bits,
-              c_k + 8 c_(k + H) with 0 for what is not there, in the same way.
-     Codes of a trellis: the same with M = 256, and codes of 3 bits as planes of 2 and 1 (no pairs), so that the lowest bits of all
-     codes are in the first plane.
-     So byte loads are enough, and a row is read once from front to back. Any 16 neighbouring codes from a multiple of 16 on
-     are 16 neighbouring bytes in each plane, in one bit field, next to the 16 neighbouring activations that they meet:
-     vectors of 16, 32 and 64 bytes need no shuffle. Pairs of 3-bit codes cost a table lookup of 64 entries two shifts
-     fewer than planes of 2 and 1 bits.
+   ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes each, one after the
+   other, without padding.
+     raw             cols elements, little-endian.
+     grid, trellis   three parts, one after the other:
+         scales        ceil(cols / group) bfloat16, little-endian; group 0 means the whole row
+         codes         b bits each; b = ceil(log2 n) for a grid
+         zero points   one byte per group; u4, u6 and u8 only
 
-   Why rows are not interleaved. With 8 or 16 rows to a block, a vector lane is a row and its sums need no reduction: in a
-   prototype AVX-512 streamed such blocks of 4 bits from a level-2 cache 1.5 times as fast, AVX2 1.1 times. From memory it
-   made no difference (94 % of the read bandwidth both ways, once a core reads several distant rows at a time, as the
-   kernels do), and rows could no longer be appended, split, sharded, or read by a microcontroller one at a time.
-   A record needs no alignment, and any bits in it are safe to decode. */
+   CODES. Each group starts a new vector of p elements. A group of L columns has ceil(L / p) codes,
+   and its last code may stand for fewer than p elements.
+   Codes are numbered through the row and stored in units of M = 128 codes. In the last unit M is
+   the number of codes that remain.
+   A unit is a sequence of planes, one after the other. b is cut into widths 8, 8, ..., 4, 2, 1,
+   each the widest that fits into the rest. The first plane holds the lowest bits of all codes.
+   A plane of width f has u = ceil(f M / 8) bytes. Code k of the unit is in byte k mod u of the
+   plane, at bit f (k div u), counted from the least significant.
+   b = 3: pairs of codes are stored. The unit holds H = ceil(M / 2) values of 6 bits,
+   c_k + 8 c_(k + H), with 0 for a code that does not exist. Their planes are as above, H for M.
+   Trellis: M = 256, and codes of 3 bits are in planes of 2 and 1, not in pairs, so that the lowest
+   bits of all codes are in the first plane.
+
+   Why this layout. Byte loads are enough, and a row is read once from front to back. In a whole
+   unit, 16 neighbouring codes that begin at a multiple of 16 are 16 neighbouring bytes of each
+   plane, all at the same bit, in the order of the 16 activations that they multiply. So vectors of
+   16, 32 and 64 bytes need no shuffle. A lookup in a table of 64 entries takes two shifts fewer
+   with pairs of 3-bit codes than with planes of 2 and 1 bits.
+
+   Why rows are not interleaved. With blocks of 8 or 16 rows, a vector lane would be a row, and its
+   sums would need no reduction. But rows could no longer be appended, split, sharded, or read one
+   at a time by a microcontroller.
+   Measured: a prototype streamed such blocks of 4 bits from a level-2 cache 1.5 times as fast with
+   AVX-512, and 1.1 times with AVX2.
+   Measured: from memory there was no difference: 94 % of the read bandwidth both ways, once a core
+   reads several distant rows at a time, as the kernels do.
+
+   A record needs no alignment. Any bits in it are safe to decode. */
 typedef struct llmq_format {
-    const char *name;       /* built-in name, or "custom" */
-    const int8_t *points;   /* 2^bits points of p coordinates, the first n sorted; NULL: raw */
-    float unit;             /* point coordinates of a standard deviation of 1 */
-    uint32_t id;            /* what a bundle stores */
-    uint32_t bits;          /* of a code, or of a raw number */
-    uint32_t p, n;
-    uint32_t group;         /* columns a scale; 0: the row */
-    uint32_t zero_points;         /* 1: a group has a zero point too */
-    uint16_t taps[4];       /* of a trellis: bit l of taps[i] is set if the code l rows above has a part in parity i, l <= 10; those of
-                               no parity come last and are 0; not all are of the row alone (1). A grid: all 0. Vector kernels know the
-                               taps of the built-in trellises; others are worked on by the scalar ones */
+    const char *name;      /* built-in name, or "custom" */
+    const int8_t *points;  /* 2^bits points of p coordinates, the first n sorted;
+                              trellis: n points of one coordinate; raw: NULL */
+    float unit;            /* a standard deviation of 1, in point coordinates */
+    uint32_t id;           /* the number that a bundle stores */
+    uint32_t bits;         /* of a code, or of a raw element */
+    uint32_t p, n;         /* coordinates of a point; points (raw: 1 and 0) */
+    uint32_t group;        /* columns that share a scale; 0: the whole row */
+    uint32_t zero_points;  /* 1: each group has a zero point; else 0 */
+    /* Trellis: bit l of taps[i] is set if parity i takes the code l rows above, 0 <= l <= 10.
+       Parities that do not exist come last and are 0. At least one lag is not 0.
+       Grid: all 0. Vector kernels know only the taps of the built-in trellises; the scalar kernels
+       take any others. */
+    uint16_t taps[4];
 } llmq_format;
 
-#define LLMQ_TRELLIS_BLOCK 128u           /* rows of a trellis that hang together */
+#define LLMQ_TRELLIS_BLOCK 128u  /* rows of a tail-biting block of a trellis */
 #define LLMQ_FORMAT_CUSTOM 257u  /* id of a grid that is not built in */
 #define LLMQ_MAX_COLS UINT32_C(16777216)
 
-/* Built-in format number i of those that are kept (LLMQ_FORMATS), with group 128, for menus; LLMQ_E_NOT_FOUND past the end. */
+/* Built-in format i, for menus. Formats that LLMQ_FORMATS leaves out are not counted.
+   f: filled in, with group 128, raw formats with group 0.
+   Errors: LLMQ_E_ARG: f is NULL.
+           LLMQ_E_NOT_FOUND: i is past the last format.
+   On an error *f is unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
 
-/* Built-in format by name; group as above (ignored by raw formats). Errors: LLMQ_E_NOT_FOUND, LLMQ_E_ARG (group). */
+/* Built-in format by name.
+   group: 0, the whole row, or 32 ... 1024 in steps of 32; raw formats ignore it.
+   Errors: LLMQ_E_ARG: NULL, or group is out of range.
+           LLMQ_E_NOT_FOUND: no format of this name, or LLMQ_FORMATS leaves it out.
+   On an error *f is unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group);
 
-/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first, and behind them any
-   others up to 2^ceil(log2 n) points, so that every code has a point; the encoder uses none of those. unit: 2^-100 ... 2^100.
-   Errors: LLMQ_E_ARG (also: points that are not sorted). Cost: linear in n. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
-                                                       uint32_t group);
+/* A grid format with points of the caller.
+   p: 1 ... 8 coordinates of a point.
+   n: 2 ... 65536 points that the encoder uses.
+   points: int8_t[2^ceil(log2 n)][p], which must outlive *f. The first n are sorted by their first
+       coordinate. The others, of any value, give every code a point; the encoder uses none of them.
+   unit: 2^-100 ... 2^100, as in llmq_format.
+   group: as llmq_format_find.
+   Errors: LLMQ_E_ARG: NULL, an argument is out of range, or the points are not sorted.
+   On an error *f is unchanged. Cost: linear in n. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points,
+                                                       float unit, uint32_t group);
 
-/* Bytes of one row record; 0 if the format is not valid or cols is 0 or over LLMQ_MAX_COLS. */
+/* Bytes of one row record.
+   0: f is NULL or not valid, cols is 0 or over LLMQ_MAX_COLS, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols);
 
 /* ---- 7. Tensor -----------------------------------------------------------------------------------------------------
 
-   A view: it owns nothing and may be copied. Row r is the record at data + r * row_size. */
+   A tensor is a view: it owns nothing and may be copied.
+   Row r is the record at data + r * row_size. */
 struct llmq_tensor {
     llmq_format format;
-    llmq_transform transform;  /* of the input that the rows are multiplied with */
+    llmq_transform transform;     /* of the input that the rows are multiplied with */
     uint32_t rows, cols;
-    size_t row_size;
-    const uint8_t *data;
-    const llmq_kernels *kernels;  /* what works on it: LLMQ_KERNELS, or what the caller puts here; NULL: scalar */
+    size_t row_size;              /* bytes of a record */
+    const uint8_t *data;          /* rows * row_size bytes, of any alignment */
+    const llmq_kernels *kernels;  /* LLMQ_KERNELS, or another table of the caller's; NULL: scalar */
 };
 
-/* Describe rows x cols numbers at data. transform NULL: none. rows may be 0 (to be appended to). size >= rows * row_size
-   bytes is checked. Asks for the best kernels of the processor, which on x86 takes microseconds on some virtual machines:
-   keep the view rather than make it anew for every product. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT (cols), LLMQ_E_WORKSPACE (size), and those of the transform's steps. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform,
-                                                     uint32_t rows, uint32_t cols, const void *data, size_t size);
+/* Describe rows x cols elements at data. Nothing is copied from data.
+   f, transform: copied into *t; transform NULL: none.
+   rows: may be 0, for a tensor to be appended to.
+   cols: 1 ... LLMQ_MAX_COLS.
+   data, size: memory for the records, not NULL; size >= rows * row_size is checked.
+   Errors: LLMQ_E_ARG: NULL, cols is 0, or the format is not valid.
+           LLMQ_E_LIMIT: cols is over LLMQ_MAX_COLS, or a record does not fit size_t.
+           LLMQ_E_WORKSPACE: size is too small.
+           Those of the transform's steps (llmq_transform_apply).
+   On an error *t is unchanged.
+   Cost: looks for the best kernels of the processor, which takes microseconds on some virtual
+   machines with x86. Keep the view; do not make one for every product. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f,
+                                                     const llmq_transform *transform, uint32_t rows, uint32_t cols,
+                                                     const void *data, size_t size);
 
-/* Bytes that rows x cols take; 0 on an invalid format or shape or overflow. */
+/* Bytes of rows x cols elements.
+   0: the format or the shape is not valid, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols);
 
-/* The first row of the ring that row r of a trellis is in; r itself in other formats. */
+/* First row of the tail-biting block that row r < t->rows of a trellis is in.
+   In other formats r itself. */
 LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r);
 
-/* out[cols] = row r of W, in the basis of W. work: llmq_transform_work_size. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+/* out = row `row` of W, in the basis of W (the transform is undone).
+   row: below t->rows.
+   out: float[cols].
+   work: llmq_transform_work_size bytes, aligned for float; NULL where that is 0.
+   Errors: LLMQ_E_ARG: NULL, row is out of range, or work is misaligned.
+           LLMQ_E_WORKSPACE: work_size is too small.
+   On these errors out is unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work,
                                                        size_t work_size);
 
 /* ---- 8. Activation -------------------------------------------------------------------------------------------------
 
-   A vector made ready for products: transformed, and either kept in float or quantized to b bits, stored as int8:
-       in each group: scale = m / L,  q = x' * (L / m) rounded to nearest, ties to even,  m = max|x'|,  L = 2^(b-1) - 1.
-   A group whose max|x'| is below 2^-100 is zero; one that holds a NaN or infinity has scale NaN, and so are all products.
-   All tensors with the same transform and cols can use one activation, whatever their formats. */
+   An activation is a vector x made ready for products. It is transformed to x', and then either
+   kept in float or quantized to b bits, which are stored as int8. For each group of columns:
+       scale = m / L,   q = x' * (L / m) rounded to nearest, ties to even,
+       m = max|x'|,     L = 2^(b-1) - 1
+   A group with m below 2^-100 is zero: its scale and its codes are 0.
+   A group that holds a NaN or infinity has the scale NaN, and all products are NaN.
+   All tensors with the same transform and cols can use one activation, whatever their formats, but
+   raw tensors need a float activation. */
 struct llmq_activation {
     uint32_t cols, group;      /* group: columns that share a scale */
-    llmq_transform transform;  /* that was applied */
-    const float *x;            /* transformed numbers; valid for bits = 32 */
-    const int8_t *q;           /* bits < 32: codes -127 ... 127; else NULL */
-    const int8_t *offset;       /* to be added to q, if codes need 9 bits (below); else NULL */
-    const float *scale;        /* bits < 32: ceil(cols / group) scales */
+    llmq_transform transform;  /* the one that was applied to x */
+    const float *x;            /* float[cols], x'; valid if bits was 32 */
+    const int8_t *q;           /* int8_t[cols], codes -127 ... 127; NULL: a float activation */
+    const int8_t *offset;      /* int8_t[cols]: codes are q + offset (asymmetric); NULL: they are q */
+    const float *scale;        /* float[ceil(cols / group)], if q is not NULL */
 };
 
-/* Bytes of memory for an activation of t; 0 if bits is neither 2 ... 8 nor 32. */
+/* Bytes of memory for one activation of t. 0: t is NULL, or bits is neither 2 ... 8 nor 32. */
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
 
-/* Make x[cols] ready for t and all tensors that share its transform. bits: 8 (2 ... 8), or 32 for the float path. mem, aligned for
-   float, must live as long as *a. Groups are those of t, 128 where t has none or longer than 1024 (so that the integer
-   sum of a group stays below 2^24: 127 * 128 * 1024 = 16,646,144). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE.
-   Cost: the transform, and about three operations a number. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
-                                                            void *mem, size_t mem_size);
+/* Make x ready for t and for all tensors that share its transform.
+   bits: 8 is usual; 2 ... 8, or 32 for the float path.
+   x: float[cols], apart from mem.
+   mem: llmq_activation_size bytes, aligned for float. *a refers to it, so it must live as long.
+   Groups are those of t. They are 128 columns if t is raw or its group is the whole row, so that no
+   group has more than 1024 and the integer sum of a group is exact in float:
+   check: 127 * 128 * 1024 = 16646144 < 2^24
+   Errors: LLMQ_E_ARG: NULL, bits is out of range, or mem is misaligned.
+           LLMQ_E_WORKSPACE: mem_size is too small.
+   On an error *a is unchanged.
+   Cost: the transform, and about three operations per element. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits,
+                                                            const float *x, void *mem, size_t mem_size);
 
-/* Other ways to choose scales and codes; llmq_activation_prepare is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
-   asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = high / N - low / N with N = 2^b - 1 steps (254 of 8 bits),
-               z = -low * (1 / scale) and q = x' * (1 / scale), rounded, q limited to -z ... N - z. The zero point is taken off
-               where the codes are made, so products need no correction: their integers are exact as they are. At 8 bits q may not
-               fit int8: it is then kept as a sum, q + shift, shift = 127 - z the same for a group, and a product is the product with
-               q plus the product with the shifts, which takes twice as long.
-   clip        symmetric, too: m = clip max|x'|, codes limited to -L ... L. Zero is a group whose m, or -low and high, are below 2^-100.
-   scales      TOKEN: m, or low and high, of the whole vector. BATCH: Rotated Runtime Smooth [R15]: with s_g = max|x'| of group g
-               over all vectors of the call (finite numbers only; a group with s_g below 2^-100 is zero), the same of x' / s_g; the
-               scale of a group is s_g times one for the vector (zero below 2^-126), which is what hardware without scales for
-               groups can do, and q = x' * (I * (1 / s_g)), where I is the L / m or 1 / scale of the vector. GROUP is never less
-               precise, and takes a pass less here. A NaN or infinity makes all scales of its vector NaN with both, and only those. */
+/* Other ways to choose scales and codes.
+   llmq_activation_prepare takes { bits, 0, LLMQ_SCALES_GROUP, 1 }.
+   symmetric    m = clip max|x'|. Codes are limited to -L ... L.
+   asymmetric   low = clip min(0, min x'),  high = clip max(0, max x'),
+                N = 2^b - 1 steps (254 for 8 bits),  scale = high / N - low / N,
+                z = -low * (1 / scale), rounded,
+                q = x' * (1 / scale), rounded and limited to -z ... N - z.
+                The zero point z is subtracted where the codes are made. So products need no
+                correction, and their integers are exact as they are.
+                Codes of 8 bits do not always fit int8. They are stored as a sum, q + offset, in
+                which offset = 127 - z is the same for a whole group. A product is then the product
+                with q plus the product with the offsets, and takes twice as long.
+   In both, a group is zero if m, or -low and high, are below 2^-100.
+   scales       GROUP  a scale for each group. It is never less precise than the others and needs
+                       one pass fewer.
+                TOKEN  m, or low and high, are of the whole vector.
+                BATCH  Rotated Runtime Smooth [R15]. Hardware without scales for groups can do it.
+                       s_g = max|x'| of group g over all vectors of the call (finite values only);
+                       m, or low and high, are of x' / s_g over the whole vector;
+                       scale of group g = s_g * (scale of the vector), or 0 below 2^-126;
+                       q = x' * (I * (1 / s_g)), with I the L / m or 1 / scale of the vector.
+                       A group with s_g below 2^-100 is zero.
+                With TOKEN and BATCH, a NaN or infinity makes all scales of its vector NaN, and no
+                others. */
 #define LLMQ_SCALES_GROUP 0
 #define LLMQ_SCALES_TOKEN 1
 #define LLMQ_SCALES_BATCH 2
@@ -826,51 +917,82 @@ typedef struct llmq_activation_options {
 } llmq_activation_options;
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS
-/* What is good for so many bits: 8 as llmq_activation_prepare, fewer asymmetric, up to 4 with clip 0.95. (KL of the shipped model with
-   weights in g4, activations of 4 bits: symmetric 0.135, asymmetric 0.106, with clip 0.95 0.101, 0.9 0.109; one scale a token 0.131.) */
+/* Good options for `bits`: 8 bits as llmq_activation_prepare. Fewer are asymmetric, and up to 4
+   have clip 0.95.
+   Measured: KL of the shipped model with weights in g4 and activations of 4 bits: symmetric 0.135,
+   asymmetric 0.106, with clip 0.95 0.101, with clip 0.9 0.109; with one scale a token 0.131. */
 LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits);
 
-/* Bytes of memory for count activations; 0 if count is 0, for options that are out of range, or if it does not fit. */
+/* Bytes of memory for count activations.
+   0: NULL, count is 0, an option is out of range, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count);
 
-/* llmq_activation_prepare for count vectors, x[i * stride ...], with options. Errors and cost: as there, or twice the cost. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o,
-                                                             uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
+/* Make count vectors ready, with options.
+   a: llmq_activation[count].
+   x: vector i is x[i * stride ... + cols).
+   mem: llmq_activations_size bytes; otherwise as in llmq_activation_prepare.
+   Errors: as llmq_activation_prepare. LLMQ_E_ARG also: count is 0, or an option is out of range.
+   On an error a is unchanged.
+   Cost: for each vector that of llmq_activation_prepare, or twice that. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t,
+                                                             const llmq_activation_options *o, uint32_t count,
+                                                             const float *x, size_t stride, void *mem,
+                                                             size_t mem_size);
 #endif
 
 /* ---- 9. Products ------------------------------------------------------------------------------------------------ */
 
-/* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations; y is where row 0 goes, whatever r0
-   is, so that parts of the rows fill one vector. Each row is decoded
-   once for up to eight activations. Raw tensors need float activations.
-     int8:   y = sum over runs, in order, of  float(S) * (scale_x * scale_w),  S = sum of q * point, exact; a run is a
-             longest stretch of columns in which neither scale changes.
-     float:  y = sum over groups of the tensor, in order, of  D * scale_w,  D = sum of x' * point in 16 interleaved
-             partial sums (column j of the group goes to sum j mod 16), added pairwise: i and i + 8, then 4, 2, 1.
-     zeros:  then y = y + X * o for each group of the tensor, in order, o = (2^(b-1) - zero) * scale_w, X the sum of its x': the sum
-             over runs, in order, of float(sum of q + shift) * scale_x; or of its floats, as D.
-     shifts: last the int8 formula once more, of shift in the place of q.
-   Errors: LLMQ_E_ARG (range, cols), LLMQ_E_MISMATCH. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
-                                                uint32_t r1, float *y, size_t y_stride);
+/* Products with rows [r0, r1) of W:  y[i * y_stride + r] = <row r of W, x_i>  for i < count.
+   x: llmq_activation[count], of the transform and cols of t. All are float, or all are int8 with
+      equal groups. Raw tensors need float activations.
+   y: where row 0 goes, whatever r0 is, so that parts of the rows fill one vector. Only rows
+      [r0, r1) are written.
+   y_stride: elements from the products of one activation to the next.
+     int8         y = sum over runs, in order, of  float(S) * (scale_x * scale_w)
+                  S = sum of q * point, exact. A run is a longest stretch of columns in which
+                  neither scale changes.
+     float        y = sum over groups of the tensor, in order, of  D * scale_w
+                  D = sum of x' * point, in 16 interleaved partial sums: column j of the group goes
+                  to sum j mod 16. They are added pairwise: i and i + 8, then 4, 2, 1.
+     zero points  then y = y + X * o for each group of the tensor, in order.
+                  o = (2^(b-1) - zero point) * scale_w
+                  X = sum of the group's x': the sum over runs, in order, of
+                  float(sum of q + offset) * scale_x; for a float activation summed as D is.
+     offsets      last, y = y + the int8 formula with offset in the place of q.
+   Errors: LLMQ_E_ARG: NULL, count is 0, rows are out of range, or an activation has other cols.
+           LLMQ_E_MISMATCH: an activation has another transform than t, another kind or group
+           than the first, or is int8 for a raw tensor.
+   On an error y is unchanged.
+   Cost: one multiply-add per weight and activation. Up to eight activations share the decoding of
+   a row. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                uint32_t r0, uint32_t r1, float *y, size_t y_stride);
 
-/* The same for one activation: y[r] for r in [r0, r1), y being where row 0 goes. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y);
+/* llmq_matmul for one activation: y[r] for r in [r0, r1); y is where row 0 goes. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0,
+                                                uint32_t r1, float *y);
 
-/* Transposed product: out[cols] = sum over r in [r0, r1) of weight[r] * row r of W, rows in order, in the basis of W.
-   For V caches: weight are the attention probabilities, weight[0] that of row 0, whatever r0 is. work: llmq_transform_work_size.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
-                                                           float *out, void *work, size_t work_size);
+/* Transposed product, for V caches:
+       out = sum over r in [r0, r1), in order, of  weight[r] * row r of W
+   weight: the weight of row 0, whatever r0 is; in a V cache the attention probabilities.
+   out: float[cols], in the basis of W.
+   work: llmq_transform_work_size bytes, aligned for float; NULL where that is 0.
+   Errors: LLMQ_E_ARG: NULL, rows are out of range, or work is misaligned.
+           LLMQ_E_WORKSPACE: work_size is too small.
+   On these errors out is unchanged. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0,
+                                                           uint32_t r1, float *out, void *work, size_t work_size);
 
-/* LLMQ_OK if this program computes what the promise of equal bits needs, else LLMQ_E_INEXACT: probes contraction of a*b+c, excess
-   precision, subnormal numbers, the rounding mode, other orders of sums, reciprocals for divisions, signed zeros and NaN; and then
-   the kernels that new tensors get, LLMQ_KERNELS, by llmq_kernels_test. Call it once. Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones;
-   less with fewer formats. */
+/* LLMQ_OK if this program computes as the promise of equal bits needs, else LLMQ_E_INEXACT.
+   Call it once. It probes contraction of a*b+c, excess precision, subnormal numbers, the rounding
+   mode, other orders of sums, reciprocals for divisions, signed zeros and NaN. Then it runs
+   llmq_kernels_test on LLMQ_KERNELS, the kernels of new tensors.
+   Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones; less with fewer formats. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
 
-/* LLMQ_OK if rows_i8, rows_f32 and read_row of this table (NULL: scalar) give the known answers for a few records of each built-in
-   format that is kept, else LLMQ_E_INEXACT: a compiler has made something else of them. Only for a table that can run here. */
+/* LLMQ_OK if rows_i8, rows_f32 and read_row of table k give the known answers for a few records of
+   each format in LLMQ_FORMATS, else LLMQ_E_INEXACT: a compiler has changed their results.
+   k: a table that can run on this processor; NULL: scalar. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 /* ---- 10. Bundle: reading -------------------------------------------------------------------------------------------
