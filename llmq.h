@@ -2542,6 +2542,10 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 
 /* ---- 5. Tables: the built-in grids and trellises ---------------------------------------------------------------- */
 
+/* tests/gen/grids.py writes the grids up to the trellises. Each table stands under its own LLMQ__HAS,
+   so a firmware holds only the points that it uses. LLMQ__UNIT_... is a standard deviation of 1 in
+   point coordinates. */
+
 /* ---- tables: made by tests/gen/grids.py ---- */
 #if LLMQ__HAS(G2)
 /* grid g2: p=1 n=4, MSE 0.11748 */
@@ -2774,7 +2778,9 @@ static const int8_t llmq__v4n256[1024] = {
 };
 #endif
 
-/* Trellises, from tests/gen/trellis.c, with the MSE of an open search. */
+/* Trellises. tests/gen/trellis.c finds them and prints these lines; tests/gen/*.py read them.
+   Beside each table: the MSE of an open search (rows in no tail-biting blocks), its distance in dB
+   from 4^-b, and for each parity the lags that its taps have as bits. */
 #define LLMQ__TAPS_T1 0x066, 0x026, 0x01a, 0x059
 #define LLMQ__UNIT_T1 75.46345f
 #if LLMQ__HAS(T1)
@@ -2842,18 +2848,22 @@ static const int8_t llmq__t4s[128] = { /* 0.00469, 0.80 dB; {2 3 5} {1 6 7} {3 4
 
 #define LLMQ__ID_F16 2 /* the other raw format of 16 bits is bf16 */
 
-#define LLMQ__MAX_LAG 10 /* rows above that a parity may reach, at most */
+#define LLMQ__MAX_LAG 10 /* the largest lag of a tap: a parity takes no code further above */
 
-/* The built-in formats; their order is that of menus. Ids 16 ... 21, 32 ... 37 and 256 were those of version 0.1, whose rows
-   were laid out otherwise. */
+/* A built-in format, as in llmq_format. n follows from bits and taps; group is the caller's. */
 typedef struct llmq__builtin {
     const char *name;
-    const int8_t *points;
-    float unit;
-    uint16_t id;
+    const int8_t *points;        /* NULL: raw */
+    float unit;                  /* 0: raw */
+    uint16_t id;                 /* what bundles store, so never changed and never used again */
     uint8_t bits, p, zero_points;
-    uint16_t taps[4];
+    uint16_t taps[4];            /* 0: a grid, or raw */
 } llmq__builtin;
+
+/* The order is the order of the LLMQ_WITH_... bits; menus and llmq_kernels_test depend on it.
+   Version 0.1 used the ids 16 ... 21, 32 ... 37 and 256; its rows had another layout.
+   u4, u6 and u8 take their points from g8, in which g8[k] = k - 128 for k > 0, and g8[0] = -127.
+   check: 120 - 128 = -2^(4-1); 96 - 128 = -2^(6-1) */
 
 static const llmq__builtin llmq__builtins[] = {
 #if LLMQ__HAS(F32)
@@ -2935,6 +2945,7 @@ static const llmq__builtin llmq__builtins[] = {
 
 /* ---- 6. Format and row layout ----------------------------------------------------------------------------------- */
 
+/* Smallest b with 2^b >= n; n <= 2^31. */
 static uint32_t llmq__ceil_log2(uint32_t n)
 {
     uint32_t b = 0;
@@ -2942,14 +2953,18 @@ static uint32_t llmq__ceil_log2(uint32_t n)
     return b;
 }
 
-/* What a format is, as far as any that is kept can be. */
+/* The kind of a format. If LLMQ_FORMATS has no format of a kind, the answer is a constant 0 and the
+   compiler drops the code for that kind. Formats that a program fills in by hand are held to this
+   too. Grids have no question of their own: they are what remains. */
 static int llmq__is_raw(const llmq_format *f) { return LLMQ__HAS(RAW) && !f->points; }
 static int llmq__is_trellis(const llmq_format *f) { return LLMQ__ANY_TRELLIS && f->taps[0] != 0; }
 static int llmq__has_zero_points(const llmq_format *f) { return LLMQ__ANY_ZERO_POINTS && f->zero_points != 0; }
 
+/* Groups are multiples of LLMQ__CHUNK = 32, so a chunk of columns never crosses one, and at most 1024,
+   so the integer sum of a group is exact in float (section 8). */
 static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 1024); }
 
-/* Parities of a trellis, which is what has some. */
+/* Number of parities of a trellis; 0 for a grid. Parities that do not exist come last. */
 static uint32_t llmq__parities(const llmq_format *f)
 {
     uint32_t i = 0;
@@ -2957,10 +2972,15 @@ static uint32_t llmq__parities(const llmq_format *f)
     return i;
 }
 
-/* Points that the format's table has. */
-static uint32_t llmq__table(const llmq_format *f) { return (uint32_t)1 << (llmq__is_trellis(f) ? f->bits - 1 + llmq__parities(f) : f->bits); }
+/* Points in the table of a format that is not raw. Every index that a code can have is below it, so
+   any bits of a record are safe to decode. The index of a trellis is code / 2 and the parities. */
+static uint32_t llmq__table(const llmq_format *f)
+{
+    return (uint32_t)1 << (llmq__is_trellis(f) ? f->bits - 1 + llmq__parities(f) : f->bits);
+}
 
-/* Taps of nothing, or of parities with no gap between them; all in reach, and some above the row itself. */
+/* True if there are no taps (a grid), or if the parities have no gap between them, no lag is over
+   LLMQ__MAX_LAG, and some lag is not 0. With lag 0 alone the format would be a grid. */
 static int llmq__taps_ok(const llmq_format *f)
 {
     uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], i = llmq__parities(f);
@@ -2969,17 +2989,24 @@ static int llmq__taps_ok(const llmq_format *f)
     return all == 0 || (all > 1 && all >> (LLMQ__MAX_LAG + 1) == 0);
 }
 
+/* True if *f is a format that this program keeps and memory safety can rest on: the table of points
+   covers every code, and no width or count is out of range. It reads no points: whether they are
+   there and sorted is the caller's to know (llmq__points_sorted). */
 static int llmq__format_ok(const llmq_format *f)
 {
     if (!llmq__taps_ok(f)) return 0;
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zero_points && !f->taps[0];
+    if (!f->points)
+        return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zero_points && !f->taps[0];
+    /* A unit that is NaN fails, too. check: 7.8886091e-31f == 2^-100; 1.2676506e30f == 2^100 */
     if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
-    if (f->taps[0])
+    if (f->taps[0]) /* an index, of bits - 1 + 4 bits at most, fits a byte (llmq__indices) */
         return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zero_points && f->n == llmq__table(f);
-    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zero_points <= (LLMQ__ANY_ZERO_POINTS && f->p == 1 && f->bits <= 8 ? 1 : 0);
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits
+           && f->zero_points <= (LLMQ__ANY_ZERO_POINTS && f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
+/* Every member is set, so *f may be uninitialised. n comes last: llmq__table reads bits and taps. */
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
 {
     const llmq__builtin *row;
@@ -2999,13 +3026,15 @@ LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
     return LLMQ_OK;
 }
 
-/* < 0, 0, > 0 as the bytes of a come before, are, come after those of b */
+/* Order of two strings, by bytes as unsigned values: below 0, 0 or above 0 if a comes before b, equals
+   it, or comes after it. Bundles sort their names by it. */
 static int llmq__compare(const char *a, const char *b)
 {
     while (*a && *a == *b) a++, b++;
     return (int)(unsigned char)*a - (int)(unsigned char)*b;
 }
 
+/* The format is built in a copy, so that *f is unchanged on an error. */
 LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group)
 {
     llmq_format found;
@@ -3021,11 +3050,13 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
     return LLMQ_E_NOT_FOUND;
 }
 
-/* A custom format, but for the order of its points. */
-static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+/* A custom format whose points need not be sorted yet. It takes constant time, so that the reader of
+   bundles can open a grid without a look at each point. On an error *f is unchanged. */
+static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
+                                   uint32_t group)
 {
     llmq_format g;
-    if (!points || n < 2 || n > 65536u) return LLMQ_E_ARG;
+    if (!points || n < 2 || n > 65536u) return LLMQ_E_ARG; /* 1 ... 16 bits a code */
     g.name = "custom";
     g.points = points;
     g.unit = unit;
@@ -3041,7 +3072,8 @@ static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const
     return LLMQ_OK;
 }
 
-/* Are the first n points sorted by their first coordinate, as the search for the nearest takes for granted? */
+/* True if the first n points are sorted by their first coordinate. The encoder's search for the nearest
+   point relies on it. */
 static int llmq__points_sorted(const llmq_format *f)
 {
     uint32_t i;
@@ -3050,7 +3082,8 @@ static int llmq__points_sorted(const llmq_format *f)
     return 1;
 }
 
-LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
+                                        uint32_t group)
 {
     llmq_format g;
     llmq_status status = f ? llmq__format_of(&g, p, n, points, unit, group) : LLMQ_E_ARG;
@@ -3059,22 +3092,26 @@ LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, 
     return LLMQ_OK;
 }
 
-#define LLMQ__CHUNK 32  /* columns that are decoded together: a bit field of a unit, and a divisor of every group */
-#define LLMQ__UNIT 128      /* codes that are packed together, of grids */
-#define LLMQ__TRELLIS_UNIT 256 /* and of trellises */
+/* Columns that are decoded together. They bound the buffers of decoding, and divide every group. In a
+   whole unit of a grid, a field of bits holds at least 16 codes and at most 128. */
+#define LLMQ__CHUNK 32
+#define LLMQ__UNIT 128         /* codes of a whole unit of a grid: M of the row record */
+#define LLMQ__TRELLIS_UNIT 256 /* codes of a whole unit of a trellis */
 
-/* How a row is laid out: everything that follows from format and cols. */
+/* The layout of a row: everything that follows from format and cols. */
 typedef struct llmq__layout {
-    uint32_t group;    /* columns a scale, never 0 */
-    uint32_t vectors;  /* codes of a whole group */
-    uint32_t codes;    /* codes of the row */
-    uint32_t scales;   /* bytes of scales before the codes */
-    uint32_t zero_points;    /* bytes of zeros behind them */
-    uint32_t bits;     /* of a code */
-    uint32_t unit;     /* codes that are packed together: M of section 6 */
-    int pairs;         /* of 3-bit codes are packed as one of 6 bits */
+    uint32_t group;        /* columns that share a scale, never 0 */
+    uint32_t vectors;      /* codes of a whole group */
+    uint32_t codes;        /* codes of the row */
+    uint32_t scales;       /* bytes of the scales, before the codes */
+    uint32_t zero_points;  /* bytes of the zero points, after the codes */
+    uint32_t bits;         /* of a code */
+    uint32_t unit;         /* codes of a whole unit */
+    int pairs;             /* 1: two codes of 3 bits are stored as one value of 6 bits */
 } llmq__layout;
 
+/* The layout of a row of 1 <= cols <= LLMQ_MAX_COLS elements of a valid format. For raw formats only
+   group counts: the whole row. Nothing overflows: codes <= cols <= 2^24, and scales <= 2 cols. */
 static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
 {
     llmq__layout l;
@@ -3089,10 +3126,13 @@ static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
     return l;
 }
 
+/* Width in bits of the first plane of values of `bits` bits, 1 <= bits <= 16: the widest that fits. */
 static uint32_t llmq__plane_width(uint32_t bits) { return bits >= 8 ? 8 : bits >= 4 ? 4 : bits >= 2 ? 2 : 1; }
 
+/* Bytes of a plane of that many values: u of the row record. A unit has at most 256 values. */
 static uint32_t llmq__plane_bytes(uint32_t values, uint32_t width) { return llmq__ceil_div(values * width, 8); }
 
+/* Bytes of a unit of that many codes, 0 <= codes <= l->unit: the sum of its planes. */
 static uint32_t llmq__unit_bytes(const llmq__layout *l, uint32_t codes)
 {
     uint32_t bytes = 0, bits = l->bits;
@@ -3105,25 +3145,29 @@ LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
 {
     llmq__layout l;
     if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
-    if (llmq__is_raw(f)) return llmq__size(cols * (f->bits / 8)); /* <= 2^26, as below: 16 bits a code */
+    /* 32 bits hold it. Raw: at most 2^24 elements of 4 bytes. Else at most 2^24 codes of 2 bytes, and
+       3 bytes for each group of 32 columns or more. */
+    if (llmq__is_raw(f)) return llmq__size(cols * (f->bits / 8));
     l = llmq__row_layout(f, cols);
-    return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit) + llmq__unit_bytes(&l, l.codes % l.unit) + l.zero_points);
+    return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit)
+                      + llmq__unit_bytes(&l, l.codes % l.unit) + l.zero_points);
 }
 
-/* Where a code is: its unit, the place in it, the numbers in the unit, the bits of a number, and how far the code is shifted
-   in that. A run of codes from k on shares all but k until the unit, or its half with 3 bits, ends. */
+/* The position of a code. Codes are stored as values: a value is a code, or a pair of codes. The codes
+   after it differ only in k, as long as k < capacity: until the unit ends, or with pairs its half. */
 typedef struct llmq__code_position {
-    uint32_t unit;  /* first byte */
-    uint32_t k;     /* number in the unit, or in its half */
-    uint32_t capacity;  /* numbers in the unit: M of section 6, or H */
-    uint32_t bits, shift;
+    uint32_t unit;      /* bytes from the first code of the row to the unit */
+    uint32_t k;         /* value in the unit that holds the code */
+    uint32_t capacity;  /* values in the unit: M of the row record, H with pairs */
+    uint32_t bits, shift; /* bits of a value; the code's place in it: 0, or 3 for the second of a pair */
 } llmq__code_position;
 
+/* The position of code `code` < l->codes of a row. The encoder writes by it, and decoding reads by it. */
 static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
 {
     llmq__code_position pos;
     pos.k = code % l->unit;
-    pos.unit = (code - pos.k) / 8 * l->bits;
+    pos.unit = (code - pos.k) / 8 * l->bits; /* units before it are whole: multiples of 128 codes, no byte is shared */
     pos.capacity = llmq__min(l->codes - (code - pos.k), l->unit);
     pos.bits = l->bits;
     pos.shift = 0;
@@ -3135,7 +3179,8 @@ static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
     return pos;
 }
 
-/* code[0, n) |= bits [shift, shift + ...) of the bytes b, moved up by `done`. In sixteens, which compilers make vectors of. */
+/* code[0, n) |= (b[0, n) >> shift & mask) << done: one plane of a run. b and code do not overlap.
+   The loop of 16 has a constant count, so that compilers make vectors of it. */
 LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
 {
     uint32_t i;
@@ -3144,11 +3189,13 @@ LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shi
     for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
 }
 
-/* code[0, n) = the numbers from there on, all in one unit; n <= LLMQ__CHUNK */
+/* code[0, n) = the values from pos->k on, plane by plane. `plane` is the first byte of the unit.
+   n <= LLMQ__CHUNK and n <= pos->capacity - pos->k, so all are in one unit. Within a plane, values are
+   neighbouring bytes until the plane ends; the next value is in its first byte, `width` bits higher. */
 static void llmq__unpack_run(const uint8_t *plane, const llmq__code_position *pos, uint32_t n, uint16_t *code)
 {
     uint32_t done = 0, bits = pos->bits, width, bytes, i, run, byte, shift;
-    uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code */
+    uint8_t b[LLMQ__CHUNK]; /* a copy: otherwise compilers must fear that bytes and code overlap */
     LLMQ_MEMSET(code, 0, n * sizeof *code);
     for (; bits; bits -= width, done += width, plane += bytes) {
         width = llmq__plane_width(bits);
@@ -3162,13 +3209,14 @@ static void llmq__unpack_run(const uint8_t *plane, const llmq__code_position *po
     }
 }
 
-/* code[0, count) = codes first, first + 1 ... of a row; count <= LLMQ__CHUNK */
+/* code[0, count) = codes first, first + 1 ... of a row, which begin at row_codes.
+   count <= LLMQ__CHUNK, first + count <= l->codes. */
 static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count, uint16_t *code)
 {
     uint32_t n, i;
     for (; count; count -= n, first += n, code += n) {
         llmq__code_position pos = llmq__find_code(l, first);
-        n = llmq__min(count, pos.capacity - pos.k);
+        n = llmq__min(count, pos.capacity - pos.k); /* up to the end of the unit, or of its half */
         llmq__unpack_run(row_codes + pos.unit, &pos, n, code);
         for (i = 0; i < n && l->pairs; i++) code[i] = (uint16_t)(code[i] >> pos.shift & 7);
     }
