@@ -871,9 +871,9 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
    bits: 8 is usual; 2 ... 8, or 32 for the float path.
    x: float[cols], apart from mem.
    mem: llmq_activation_size bytes, aligned for float. *a refers to it, so it must live as long.
-   Groups are those of t. They are 128 columns if t is raw or its group is the whole row, so that no
-   group has more than 1024 and the integer sum of a group is exact in float:
-   check: 127 * 128 * 1024 = 16646144 < 2^24
+   Groups are those of t. They are 128 columns if t is raw or its group is the whole row. So no group
+   has more than 1024 columns, and its integer sum, up to 127 * 128 * 1024 = 16,646,144, is below
+   2^24 and exact in float.
    Errors: LLMQ_E_ARG: NULL, bits is out of range, or mem is misaligned.
            LLMQ_E_WORKSPACE: mem_size is too small.
    On an error *a is unchanged.
@@ -963,8 +963,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
            LLMQ_E_MISMATCH: an activation has another transform than t, another kind or group
            than the first, or is int8 for a raw tensor.
    On an error y is unchanged.
-   Cost: one multiply-add per weight and activation. Up to eight activations share the decoding of
-   a row. */
+   Cost: one multiply-add per weight and activation, and the decoding of a row: once for up to eight
+   int8 activations, but with dsp and mve, and for float activations, once for each. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride);
 
@@ -3234,11 +3234,12 @@ LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, cons
 {
     llmq_status status;
     size_t row = f ? llmq_row_size(f, cols) : 0;
+    /* With a valid format and cols > 0, a row size of 0 can only mean that a limit is exceeded. */
     if (!t || !f || !data || cols == 0 || !llmq__format_ok(f)) return LLMQ_E_ARG;
     if (row == 0) return LLMQ_E_LIMIT;
     if (transform && (status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
-    if (size / row < rows) return LLMQ_E_WORKSPACE;
-    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (size / row < rows) return LLMQ_E_WORKSPACE; /* not rows * row > size, which could overflow */
+    LLMQ_MEMSET(t, 0, sizeof *t); /* with transform NULL there are no steps */
     t->format = *f;
     if (transform) t->transform = *transform;
     t->rows = rows;
@@ -3249,11 +3250,14 @@ LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, cons
     return LLMQ_OK;
 }
 
-/* The rows of a trellis that hang together: `rows` of them from `first` on, a ring. */
+/* A tail-biting block of a trellis: its first row, and its rows. */
 typedef struct llmq__trellis_block {
     uint32_t first, rows;
 } llmq__trellis_block;
 
+/* The block of row r < rows of a trellis of that many rows. Blocks have LLMQ_TRELLIS_BLOCK rows. Rows
+   left over at the end join the block before them, which then has up to 255; a tensor of fewer rows
+   than a block is one block. */
 static llmq__trellis_block llmq__trellis_block_of(uint32_t rows, uint32_t r)
 {
     llmq__trellis_block block;
@@ -3269,20 +3273,25 @@ LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* The parities that the code `lag` rows above has a part in, a bit each. */
+/* The parities that take the code `lag` rows above: bit i for parity i; lag <= LLMQ__MAX_LAG. As a factor
+   it copies one bit into all of them. */
 static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 {
     return (f->taps[0] >> lag & 1u) | (f->taps[1] >> lag & 1u) << 1 | (f->taps[2] >> lag & 1u) << 2 | (f->taps[3] >> lag & 1u) << 3;
 }
 
-/* The record of the row `lag` above row r in its ring. */
+/* The record of the row `lag` above row r of the block, cyclically. A block may have fewer rows than lag,
+   down to one, so it may be passed several times. */
 static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r, uint32_t lag)
 {
     for (r -= block->first; r < lag; r += block->rows) continue;
     return t->data + (block->first + r - lag) * t->row_size;
 }
 
-/* Bytes i < n of b, four a word, ^= (from[i] >> shift & mask) * factor, which is less than 256. */
+/* Byte i of b, i < n, ^= (from[i] >> shift & mask) * factor. Bytes of b are numbered from the low end of
+   each word, whatever the byte order of the machine. b has room for n bytes rounded up to words.
+   Four bytes are worked on at a time. No bit may cross from one to the next, so mask << shift and
+   mask * factor must be below 256. It reads n bytes of `from` and not one more. */
 LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n, uint32_t *b)
 {
     uint32_t i;
@@ -3290,12 +3299,14 @@ LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_
     for (; i < n; i++) b[i / 4] ^= ((from[i] >> shift & mask) * factor) << i % 4 * 8;
 }
 
-/* Bit i of a byte of b ^= parity i of a code of row r: of the n codes that begin `at` bytes from the row's head, bits `shift`. */
+/* Bit i of byte k of b ^= parity i of code k, for n codes of row r in one field of the first plane: their
+   lowest bits are bit `shift` of the bytes from `at` on, counted from the head of the record. A parity is
+   an XOR, so the rows of all lags are added one after the other; each contributes the same bytes. */
 static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
 {
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, parities, taps = 0, i;
-    for (i = 0; i < 4; i++) taps |= t->format.taps[i];
+    for (i = 0; i < 4; i++) taps |= t->format.taps[i]; /* the lags that some parity takes */
     for (lag = 0; taps >> lag; lag++) {
         parities = llmq__parities_of(&t->format, lag);
         if (parities) llmq__xor_field(llmq__above(t, &block, r, lag) + at, shift, 1, parities, n, b);
@@ -3303,7 +3314,8 @@ static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t
 }
 
 #if LLMQ_SIMD
-/* Has a built-in trellis these taps? The kernels of llmq_simd.h know no others. */
+/* True if a built-in trellis has the bits and taps of f. The kernels of llmq_simd.h have those compiled
+   in and know no others. A format left out by LLMQ_FORMATS is not known either. */
 static int llmq__known_taps(const llmq_format *f)
 {
     const uint16_t *a = f->taps, *b;
@@ -3316,11 +3328,17 @@ static int llmq__known_taps(const llmq_format *f)
 }
 #endif
 
-/* e[0, count) = the points of codes [first, first + count) of a row of a trellis; count <= LLMQ__CHUNK */
-LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t count, int8_t *e)
+/* e[0, count) = the points of codes [first, first + count) of a row of a trellis. `row` is a record of t,
+   because parities take codes of other records. count <= LLMQ__CHUNK.
+   The indices are made in the bytes of b, (code / 2) 2^k + parities: for codes of 1, 2 and 4 bits from
+   one plane. A code of 3 bits has its two low bits in the first plane and its highest in the second,
+   whose fields have other lengths: a run ends where the field of either plane ends. */
+LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first,
+                                  uint32_t count, int8_t *e)
 {
     const int8_t *points = t->format.points;
-    uint32_t b[LLMQ__CHUNK / 4], r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), i, n;
+    uint32_t b[LLMQ__CHUNK / 4], r = (uint32_t)((size_t)(row - t->data) / t->row_size),
+             parities = llmq__parities(&t->format), i, n;
     for (; count; count -= n, first += n, e += n) { /* runs in one bit field of each plane */
         llmq__code_position pos = llmq__find_code(l, first);
         const uint8_t *plane = row + l->scales + pos.unit;
@@ -3329,24 +3347,28 @@ LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, c
         for (byte = pos.k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
         n = llmq__min(n, bytes - byte);
         LLMQ_MEMSET(b, 0, sizeof b);
-        if (l->bits == 3) { /* the highest bit is in a plane of its own */
+        if (l->bits == 3) { /* bit 2 of the code is bit 1 of code / 2, so it goes to bit k + 1 */
             uint32_t more = llmq__plane_bytes(pos.capacity, 1);
             n = llmq__min(n, more - pos.k % more);
             llmq__xor_field(plane + bytes + pos.k % more, pos.k / more, 1, (uint32_t)2 << parities, n, b);
         }
         llmq__xor_rows(t, r, l->scales + pos.unit + byte, shift, n, b);
+        /* the bits of the first plane above the lowest: 0, 1 or 3 of them, as the mask says */
         llmq__xor_field(plane + byte, shift + 1, ((uint32_t)1 << width >> 1) - 1, (uint32_t)1 << parities, n, b);
         for (i = 0; i < n; i++) e[i] = points[b[i / 4] >> i % 4 * 8 & 255];
     }
 }
 #endif
 
-/* e[0, count) = the points' coordinates at columns [j, j + count), which lie in one group; count <= LLMQ__CHUNK */
-LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, int8_t *e)
+/* e[0, count) = the coordinates of points at columns [j, j + count), which lie in one group. `row` is a
+   record of t, whose format is not raw. count <= LLMQ__CHUNK. Every code has a point, so any bits of the
+   record are safe. */
+LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                 uint32_t count, int8_t *e)
 {
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
-    uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
+    uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v; /* first code of the group */
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
         llmq__indices(t, l, row, first + in, count, e);
@@ -3357,14 +3379,15 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
         llmq__unpack(row + l->scales, l, first + in, count, code);
         for (i = 0; i < count; i++) e[i] = points[code[i]];
     } else {
-        uint32_t skip = in % p; /* of the first vector, when p does not divide the chunk */
+        uint32_t skip = in % p; /* coordinates of the first vector that are before j: p need not divide 32 */
+        /* at most LLMQ__CHUNK codes: p >= 2 and skip < p, so ceil((p - 1 + 32) / p) <= 17 */
         llmq__unpack(row + l->scales, l, first + in / p, llmq__ceil_div(skip + count, p), code);
         for (v = 0; i < count; v++, skip = 0)
             for (; skip < p && i < count; skip++, i++) e[i] = points[code[v] * p + skip];
     }
 }
 
-/* What works on the rows of a tensor: its kernels, if they know its format. */
+/* The kernels for the rows of a tensor: its own, or the scalar ones for a trellis that is not built in. */
 static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
 {
 #if LLMQ_SIMD && LLMQ__ANY_TRELLIS
@@ -3373,10 +3396,13 @@ static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
     return llmq__kernels(t->kernels);
 }
 
+/* The scale of a group of a record, not of a raw format. Any bits are safe: it may be NaN or infinite. */
 static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
 
-/* v[0, count) = what the products multiply with at columns [j, j + count), before the scale */
-LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
+/* v[0, count) = the values at columns [j, j + count) before the scale: points, or raw elements. The columns
+   lie in one group; count <= LLMQ__CHUNK. */
+LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                 uint32_t count, float *v)
 {
     uint32_t i;
     if (!llmq__is_raw(&t->format)) {
@@ -3386,7 +3412,7 @@ LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, co
     } else if (t->format.bits == 32) {
         for (row += 4 * (size_t)j, i = 0; i < count; i++) v[i] = llmq__load_float(row + 4 * i);
     } else {
-        uint16_t b[LLMQ__CHUNK];
+        uint16_t b[LLMQ__CHUNK]; /* loads apart from conversions, so that the latter become vectors */
         for (row += 2 * (size_t)j, i = 0; i < count; i++) b[i] = (uint16_t)llmq__load16(row + 2 * i);
         if (t->format.id != LLMQ__ID_F16)
             for (i = 0; i < count; i++) v[i] = llmq_bf16_to_f32(b[i]);
@@ -3395,10 +3421,10 @@ LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
-/* Raw rows are one group of scale 1. */
+/* The layout of the rows of a tensor. A raw row is one group, whose scale 1 is not stored. */
 static llmq__layout llmq__layout_of(const llmq_tensor *t) { return llmq__row_layout(&t->format, t->cols); }
 
-/* out[0, n) += scale * v[0, n) */
+/* out[0, n) += scale * v[0, n): a multiplication and an addition, each rounded. */
 LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -3406,12 +3432,15 @@ LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, ui
     for (i = 0; i < n; i++) out[i] += scale * v[i];
 }
 
-/* Where the chunk of columns from j on ends: within the row and within the group. */
+/* End of the chunk of columns that begins at j: in the row, and in the group of j. Groups are multiples of
+   LLMQ__CHUNK, or the row; so all chunks but the last of a row are whole. */
 static uint32_t llmq__chunk_end(const llmq_tensor *t, const llmq__layout *l, uint32_t j)
 {
     return llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (j / l->group + 1) * l->group);
 }
 
+/* Kernel read_row: out[0, cols) = row r as stored, without the terms of zero points and in the basis of
+   the transform. */
 static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -3427,7 +3456,10 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
-LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight, float *out)
+/* out[0, cols) += weight * row. The scale is multiplied by the weight first, once for each chunk: that is
+   the order of roundings that all kernels keep. */
+LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight,
+                                  float *out)
 {
     LLMQ__NO_CONTRACT
     float v[LLMQ__CHUNK];
@@ -3435,10 +3467,12 @@ LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, c
     for (j = 0; j < t->cols; j = end) {
         end = llmq__chunk_end(t, l, j);
         llmq__values(t, l, row, j, end - j, v);
-        llmq__add_scaled(out + j, llmq__is_raw(&t->format) ? weight : weight * llmq__scale(row, j / l->group), v, end - j);
+        llmq__add_scaled(out + j, llmq__is_raw(&t->format) ? weight : weight * llmq__scale(row, j / l->group), v,
+                         end - j);
     }
 }
 
+/* Kernel add_rows: out[0, cols) += weight[r] * row r, for rows [r0, r1) in order. weight[0] is of row 0. */
 static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -3446,14 +3480,16 @@ static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r
     for (r = r0; r < r1; r++) llmq__add_row(t, &l, t->data + (size_t)r * t->row_size, weight[r], out);
 }
 
-/* What a zero point adds to all numbers of group g of a record: exact, 8 bits of the scale times 9. */
+/* The term that its zero point adds to all elements of group g of a record. Exact unless it overflows: 8
+   bits of the scale times 8 bits, since -254 <= 2^(b-1) - zero point <= 128. */
 static float llmq__zero_point_term(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t g)
 {
     int32_t zero = row[t->row_size - l->zero_points + g], one = 1;
     return (float)((one << (t->format.bits - 1)) - zero) * llmq__scale(row, g);
 }
 
-/* out += sum of weight[r] * what the zero points of row r add, for rows [r0, r1); weight NULL: 1 */
+/* out += sum of weight[r] * (the terms of the zero points of row r) for rows [r0, r1); weight NULL: 1.
+   The terms of all rows are summed first, and then added to each column of the group once. */
 LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     LLMQ__NO_CONTRACT
@@ -3461,7 +3497,8 @@ LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float
     uint32_t g, r, j;
     for (g = 0; g < l.zero_points; g++) {
         float sum = 0.0f;
-        for (r = r0; r < r1; r++) sum += (weight ? weight[r] : 1.0f) * llmq__zero_point_term(t, &l, t->data + r * t->row_size, g);
+        for (r = r0; r < r1; r++)
+            sum += (weight ? weight[r] : 1.0f) * llmq__zero_point_term(t, &l, t->data + r * t->row_size, g);
         for (j = g * l.group; j < llmq__min(t->cols, (g + 1) * l.group); j++) out[j] += sum;
     }
 }
@@ -3471,6 +3508,7 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
+    /* a short row, as in llmq__small: the scalar kernel is done before another has made its tables */
     (t->cols < 128 ? llmq_kernels_at(0) : llmq__row_kernels(t))->read_row(t, row, out);
     if (llmq__has_zero_points(&t->format)) llmq__add_zero_point_terms(t, LLMQ__NULL, row, row + 1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
@@ -3480,29 +3518,43 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
 
 #define LLMQ__BATCH 8  /* activations that share one decoding of a row */
 
+/* Columns of an activation's group: the group of t, or 128 if t is raw or its group is the whole row,
+   which may be so long that the integer sum of a group is not exact in float.
+   check: 127 * 128 * 1024 = 16646144 < 2^24 */
 static uint32_t llmq__activation_group(const llmq_tensor *t)
 {
     uint32_t g = llmq__is_raw(&t->format) ? 0 : t->format.group;
     return g ? g : 128;
 }
 
-/* Of one activation: numbers, then scales and codes, and the shifts if there are any. */
+/* Bytes of one activation; 0 if bits is out of range. Layout: x', then scales, codes, and offsets if there
+   are any. The workspace of the transform is in the same memory as scales and codes. */
 static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int with_offsets)
 {
     size_t rest, codes = 0;
     if (!t || t->cols == 0 || (bits != 32 && (bits < 2 || bits > 8))) return 0;
-    rest = llmq_transform_work_size(&t->transform, t->cols); /* done with before the codes are written: they share memory */
-    if (bits != 32) codes = llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float) + (size_t)t->cols * (with_offsets ? 2 : 1);
+    rest = llmq_transform_work_size(&t->transform, t->cols); /* x' is complete before the first code is written */
+    if (bits != 32)
+        codes = llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float)
+                + (size_t)t->cols * (with_offsets ? 2 : 1);
     return llmq__size_add(llmq__size_mul(t->cols, sizeof(float)), rest > codes ? rest : codes);
 }
 
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits) { return llmq__activation_size(t, bits, 0); }
 
-/* Has a group with these bits of max|x| a scale, and what stands for it if not: 0 below 2^-100, NaN where it is not finite. */
-static int llmq__quantizable(uint32_t max_abs) { return max_abs >= (uint32_t)(127 - 100) << 23 && max_abs < 0x7f800000u; }
+/* max_abs: the bits of m = max|x| of a group. True if the group gets a scale: if m is at least 2^-100, so
+   that m / L is normal and L / m is finite, with room to spare, and if it is not infinite or NaN. */
+static int llmq__quantizable(uint32_t max_abs)
+{
+    /* check: f32bits(2^-100) == (127 - 100) << 23; 0x7f800000 == 255 << 23 */
+    return max_abs >= (uint32_t)(127 - 100) << 23 && max_abs < 0x7f800000u;
+}
+
+/* The scale of a group that is not quantizable: NaN if it is not finite, else 0. Its codes are 0. */
 static float llmq__no_scale(uint32_t max_abs) { return max_abs >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f; }
 
-/* q[0, n) and the scale of one group */
+/* Kernel quantize: the codes q[0, n) of one group of n >= 1 values, and its scale, which is returned.
+   levels: L, 1 ... 127. */
 static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
 {
     uint32_t i, max_abs = 0, bits;
@@ -3515,18 +3567,21 @@ static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(max_abs);
     }
-    inverse = levels / llmq__bits_float(max_abs);
+    inverse = levels / llmq__bits_float(max_abs); /* |x * inverse| <= 127 (1 + 2^-23), so q fits int8 */
     for (i = 0; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(max_abs) / levels;
 }
 
-/* The float half of it: x transformed at the head of mem. */
+/* The float half of an activation: x' at the head of mem, and *a without codes. The caller has checked
+   that mem holds llmq__activation_size bytes; what follows x' there is the transform's workspace. On an
+   error *a is unchanged. */
 static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *t, const float *x, void *mem, size_t mem_size)
 {
     float *y = (float *)mem;
     llmq_status status;
     LLMQ_MEMCPY(y, x, t->cols * sizeof(float));
-    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, t->cols, y + t->cols, mem_size - t->cols * sizeof(float), t->kernels);
+    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, t->cols, y + t->cols,
+                                  mem_size - t->cols * sizeof(float), t->kernels);
     if (status != LLMQ_OK) return status;
     LLMQ_MEMSET(a, 0, sizeof *a);
     a->cols = t->cols;
@@ -3536,7 +3591,8 @@ static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *
     return LLMQ_OK;
 }
 
-/* Places for scales, codes and shifts behind the numbers. */
+/* Lays out scales, codes and offsets after x', which begins at `values`: the layout that
+   llmq__activation_size counts. Sets the members of *a, and returns scales and *q as writable pointers. */
 static float *llmq__activation_layout(llmq_activation *a, float *values, int with_offsets, int8_t **q)
 {
     float *scale = values + a->cols;
@@ -3547,8 +3603,10 @@ static float *llmq__activation_layout(llmq_activation *a, float *values, int wit
     return scale;
 }
 
+/* L for codes of `bits` bits, 2 ... 8: the largest code, so that -L ... L are symmetric. */
 static float llmq__symmetric_levels(uint32_t bits) { return (float)((1u << (bits - 1)) - 1); }
 
+/* Codes and scales of all groups of a->x, symmetric. The last group may have fewer columns. */
 static void llmq__quantize_groups(const llmq_activation *a, uint32_t bits, float *scale, int8_t *q, const llmq_kernels *k)
 {
     uint32_t j;
@@ -3566,13 +3624,15 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__activation_open(a, t, x, mem, mem_size)) != LLMQ_OK || bits == 32) return status;
+    /* from here on nothing can fail, and the transform's workspace is free to hold scales and codes */
     scale = llmq__activation_layout(a, (float *)mem, 0, &q);
     llmq__quantize_groups(a, bits, scale, q, llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS || !LLMQ_NO_ENCODER
-/* Widens low ... high to hold x[0, n). Both become NaN, and stay it, if a number is not finite. */
+/* Extend the range *low ... *high to x[0, n). If a value is not finite, both become NaN. They stay NaN,
+   since no comparison with NaN is true. */
 static void llmq__extend_range(const float *x, uint32_t n, float *low, float *high)
 {
     uint32_t i;
@@ -3587,19 +3647,21 @@ static void llmq__extend_range(const float *x, uint32_t n, float *low, float *hi
 #if !LLMQ_NO_ACTIVATION_OPTIONS
 /* -- With options. -- */
 
-/* Codes of one scale: q + shift = x * inverse rounded, from least to most. */
+/* The codes of one scale: q + offset = x * inverse, limited to code_min ... code_max and rounded. The limits
+   are whole. With inverse, limits and offset 0 all codes are 0: a group without a scale. */
 typedef struct llmq__codes {
     float scale, inverse, code_min, code_max;
     int32_t offset;
 } llmq__codes;
 
+/* The codes for values from low <= 0 to high >= 0, both finite or both NaN; clip is applied here. */
 static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float low, float high)
 {
     llmq__codes c;
     float m;
     low *= o->clip;
     high *= o->clip;
-    m = -low > high ? -low : high;
+    m = -low > high ? -low : high; /* if both are NaN, m is NaN, and so is the scale */
     LLMQ_MEMSET(&c, 0, sizeof c);
     if (!llmq__quantizable(llmq__float_bits(m))) {
         c.scale = llmq__no_scale(llmq__float_bits(m));
@@ -3609,10 +3671,10 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
         c.scale = m / c.code_max;
         c.inverse = c.code_max / m;
     } else {
-        float steps = (float)((1 << o->bits) - 1 - (o->bits == 8));
+        float steps = (float)((1 << o->bits) - 1 - (o->bits == 8)); /* 254 of 8 bits: q is -127 ... 127, never -128 */
         int32_t zero;
-        c.scale = high / steps - low / steps; /* of the difference, which might overflow, there is no need */
-        c.inverse = 1.0f / c.scale;
+        c.scale = high / steps - low / steps; /* not (high - low) / steps, whose difference may overflow */
+        c.inverse = 1.0f / c.scale;           /* finite: scale is at least 2^-100 / 254, or nearly */
         zero = llmq__round(-low * c.inverse);
         c.code_min = (float)-zero;
         c.code_max = steps - (float)zero;
@@ -3621,6 +3683,8 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
     return c;
 }
 
+/* q[0, n) = the codes of x[0, n), less the offset. Each value is limited before it is rounded, so the
+   argument of llmq__round is small whatever x holds. */
 static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, int8_t *q)
 {
     uint32_t i;
@@ -3632,7 +3696,8 @@ static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, i
     }
 }
 
-/* The same with x / s_g, 0 in a group whose s_g is 0 */
+/* llmq__extend_range for x[0, n) / s_g, where peak is s_g; for zeros if s_g is too small to divide by. Only
+   the ends of the range are divided: division keeps the order. ends * 0 keeps NaN. */
 static void llmq__extend_smoothed_range(const float *x, uint32_t n, float peak, float *low, float *high)
 {
     float ends[2] = { 0.0f, 0.0f };
@@ -3643,23 +3708,29 @@ static void llmq__extend_smoothed_range(const float *x, uint32_t n, float peak, 
     llmq__extend_range(ends, 2, low, high);
 }
 
-/* c of x / s_g made one of x, with no codes but 0 where the scale would be subnormal or s_g is 0. NaN stays. */
+/* c, the codes of x / s_g, as codes of x; peak is s_g. All codes and the scale are 0 if s_g is too small, or
+   if the scale would be subnormal. A scale that is NaN stays NaN. */
 static llmq__codes llmq__smoothed_codes(llmq__codes c, float peak)
 {
     float scale = c.scale * peak;
+    /* 2^-126 is the smallest normal number. check: 0x00800000 == f32bits(2^-126) */
     int zero = !llmq__quantizable(llmq__float_bits(peak)) || llmq__float_bits(scale) < 0x00800000u;
     c.inverse = zero ? 0.0f : c.inverse * (1.0f / peak);
     c.scale = zero ? c.scale * 0.0f : scale;
     return c;
 }
 
-LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *values, const llmq_kernels *k)
+/* Quantize an activation whose float half is at `values`. peaks: s_g of each group, for LLMQ_SCALES_BATCH,
+   else NULL. With TOKEN and BATCH a first pass finds the range of the whole vector, and `all` are its codes;
+   with GROUP each group has its own. */
+LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks,
+                                              float *values, const llmq_kernels *k)
 {
     int8_t *q;
     float *scale = llmq__activation_layout(a, values, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
     uint32_t g, n, groups = llmq__ceil_div(a->cols, a->group);
     llmq__codes all;
-    if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip >= 1.0f) { /* what there are kernels for */
+    if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip >= 1.0f) { /* only this case has kernels */
         llmq__quantize_groups(a, o->bits, scale, q, k);
         return;
     }
@@ -3679,11 +3750,12 @@ LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_act
         }
         scale[g] = c.scale;
         llmq__take_codes(&c, a->x + g * a->group, n, q);
-        if (a->offset) LLMQ_MEMSET(q + a->cols, c.offset & 255, n);
+        if (a->offset) LLMQ_MEMSET(q + a->cols, c.offset & 255, n); /* -127 ... 127; offsets follow the codes */
     }
 }
 
-/* s_g, from the finite numbers of all vectors */
+/* peaks[g] = s_g: max|x'| of group g over all count vectors. Only finite values count, so that one bad
+   vector does not spoil the others. */
 static void llmq__batch_peaks(const llmq_activation *a, uint32_t count, float *peaks)
 {
     uint32_t i, j;
@@ -3691,6 +3763,7 @@ static void llmq__batch_peaks(const llmq_activation *a, uint32_t count, float *p
     for (i = 0; i < count; i++)
         for (j = 0; j < a->cols; j++) {
             float v = a[i].x[j] < 0.0f ? -a[i].x[j] : a[i].x[j];
+            /* the largest finite float; false for NaN. check: 3.40282347e38f == (2 - 2^-23) * 2^127 */
             if (v > peaks[j / a->group] && v <= 3.40282347e38f) peaks[j / a->group] = v;
         }
 }
@@ -3705,12 +3778,15 @@ LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits)
     return o;
 }
 
+/* True if all options are in range; a clip that is NaN is not. */
 static int llmq__activation_options_ok(const llmq_activation_options *o)
 {
-    return o->bits >= 2 && o->bits <= 8 && o->scales >= LLMQ_SCALES_GROUP && o->scales <= LLMQ_SCALES_BATCH && o->clip > 0.0f && o->clip <= 1.0f;
+    return o->bits >= 2 && o->bits <= 8 && o->scales >= LLMQ_SCALES_GROUP && o->scales <= LLMQ_SCALES_BATCH
+           && o->clip > 0.0f && o->clip <= 1.0f;
 }
 
-/* Bytes from one activation to the next: they stay aligned for float. */
+/* Bytes from one activation to the next: rounded up, so that the next stays aligned for float. 0 if they
+   do not fit size_t. */
 static size_t llmq__activation_step(const llmq_tensor *t, const llmq_activation_options *o)
 {
     size_t one = llmq__activation_size(t, o->bits, o->asymmetric && o->bits == 8);
@@ -3720,11 +3796,13 @@ static size_t llmq__activation_step(const llmq_tensor *t, const llmq_activation_
 LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count)
 {
     if (!t || !o || t->cols == 0 || !llmq__activation_options_ok(o)) return 0;
-    return llmq__size_add(llmq__size_mul(llmq__activation_step(t, o), llmq__size(count)), /* and s_g */
+    return llmq__size_add(llmq__size_mul(llmq__activation_step(t, o), llmq__size(count)), /* then s_g of all groups */
                           llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float));
 }
 
-LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o, uint32_t count, const float *x,
+/* All vectors are transformed before any is quantized, because BATCH needs the peaks of all. */
+LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t,
+                                              const llmq_activation_options *o, uint32_t count, const float *x,
                                               size_t stride, void *mem, size_t mem_size)
 {
     size_t need = llmq_activations_size(t, o, count), step;
@@ -3736,14 +3814,18 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
     step = llmq__activation_step(t, o);
     for (i = 0; i < count; i++)
         if ((status = llmq__activation_open(&a[i], t, x + i * stride, (uint8_t *)mem + i * step, step)) != LLMQ_OK) return status;
-    if (o->scales == LLMQ_SCALES_BATCH) llmq__batch_peaks(a, count, peaks = (float *)(void *)((uint8_t *)mem + count * step));
-    for (i = 0; i < count; i++) llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step), llmq__kernels(t->kernels));
+    if (o->scales == LLMQ_SCALES_BATCH)
+        llmq__batch_peaks(a, count, peaks = (float *)(void *)((uint8_t *)mem + count * step));
+    for (i = 0; i < count; i++)
+        llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step),
+                                  llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
 #endif
 
 /* ---- 9. Products ------------------------------------------------------------------------------------------------ */
 
+/* <a, b> for n <= LLMQ__CHUNK. 16-bit factors let compilers use multiply-add instructions. */
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
     int32_t sum = 0;
@@ -3752,7 +3834,9 @@ static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
     return sum;
 }
 
-/* sum[i] = <points, codes of activation i> over columns [j, end), which lie in one group of the row */
+/* sum[i] = <points, codes of activation i> over columns [j, end), i < count, which lie in one group of the
+   row and one of the activations, so they are at most 1024 columns: |sum| < 2^24.
+   `row` is a record of t. It is decoded once for all activations. */
 LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end,
                               const llmq_activation *x, uint32_t count, int32_t *sum)
 {
@@ -3766,9 +3850,12 @@ LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
-/* One row times up to LLMQ__BATCH int8 activations of the same groups; y[i * stride]. */
-LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const llmq_activation *x, uint32_t count,
-                         float *y, size_t stride)
+/* y[i * stride] = <row, x[i]> for count <= LLMQ__BATCH int8 activations with equal groups: the int8 formula
+   of llmq_matmul. `row` is a record of t, which is not raw.
+   (float)sum is exact. A run costs three roundings, and all kernels round so: the product of the scales,
+   its product with the sum, and the addition. */
+LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                 const llmq_activation *x, uint32_t count, float *y, size_t stride)
 {
     LLMQ__NO_CONTRACT
     float total[LLMQ__BATCH];
@@ -3776,7 +3863,7 @@ LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, co
     uint32_t j, end, i, xgroup = x->group;
     for (i = 0; i < count; i++) total[i] = 0.0f;
     for (j = 0; j < t->cols; j = end) {
-        uint32_t wg = j / l->group, xg = j / xgroup;
+        uint32_t wg = j / l->group, xg = j / xgroup; /* the groups of the row and of the activations that j is in */
         float scale = llmq__scale(row, wg);
         end = llmq__min(t->cols, llmq__min((wg + 1) * l->group, (xg + 1) * xgroup));
         llmq__run_i8(t, l, row, j, end, x, count, sum);
@@ -3785,7 +3872,7 @@ LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, co
     for (i = 0; i < count; i++) y[i * stride] = total[i];
 }
 
-/* The sum of LLMQ__LANES partial sums, pairwise. */
+/* The sum of LLMQ__LANES partial sums, added pairwise: i and i + 8, then 4, 2, 1. Overwrites them. */
 static float llmq__lane_sum(float *lane)
 {
     uint32_t h, i;
@@ -3794,7 +3881,8 @@ static float llmq__lane_sum(float *lane)
     return lane[0];
 }
 
-/* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n */
+/* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n. The inner loop has a constant count and independent
+   sums, so that compilers make vectors of it without a change of order. */
 LLMQ__NOINLINE void llmq__add_lanes(const float *x, const float *v, uint32_t n, float *lane)
 {
     LLMQ__NO_CONTRACT
@@ -3804,9 +3892,10 @@ LLMQ__NOINLINE void llmq__add_lanes(const float *x, const float *v, uint32_t n, 
     for (u = 0; i < n; i++, u++) lane[u] += x[i] * v[i];
 }
 
-/* lane[] += the products of columns [j, end), which lie in one group of the row */
-LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end, const float *x,
-                               float *lane)
+/* lane[0, LLMQ__LANES) += the products of columns [j, end), which begin a group of the row and lie in it. A
+   chunk is a multiple of LLMQ__LANES, so column j of the group goes to lane j mod LLMQ__LANES. */
+LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                  uint32_t end, const float *x, float *lane)
 {
     float v[LLMQ__CHUNK];
     uint32_t n;
@@ -3817,13 +3906,14 @@ LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, c
     }
 }
 
+/* <row, x> for a float activation x[0, cols): the float formula of llmq_matmul. `row` is a record of t. */
 LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f, lane[LLMQ__LANES];
     uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
-        end = llmq__min(t->cols, j + l->group);
+        end = llmq__min(t->cols, j + l->group); /* group <= 2^24: no overflow */
         LLMQ_MEMSET(lane, 0, sizeof lane);
         llmq__run_f32(t, l, row, j, end, x, lane);
         total += llmq__lane_sum(lane) * (llmq__is_raw(&t->format) ? 1.0f : llmq__scale(row, j / l->group));
@@ -3831,6 +3921,7 @@ LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, 
     return total;
 }
 
+/* Kernel rows_i8: the int8 formula for rows [r0, r1) and count activations, LLMQ__BATCH at a time. */
 static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                           size_t y_stride)
 {
@@ -3843,6 +3934,7 @@ static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32
         }
 }
 
+/* Kernel rows_f32: the float formula for rows [r0, r1). It decodes a row again for each activation. */
 static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                            size_t y_stride)
 {
@@ -3852,7 +3944,8 @@ static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint3
         for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
-/* The sum of x's numbers in columns [j, end), which are a group of a tensor. */
+/* X of the zero-point formula of llmq_matmul: the sum of x' over columns [j, end), a group of a tensor. A
+   float activation is summed in lanes like a product; an int8 one in runs, each with one scale. */
 LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint32_t end)
 {
     LLMQ__NO_CONTRACT
@@ -3869,12 +3962,13 @@ LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint3
         next = llmq__min(end, (j / x->group + 1) * x->group);
         for (i = j; i < next; i++) sum += x->q[i];
         for (i = j; i < next && x->offset; i++) sum += x->offset[i];
-        total += (float)sum * x->scale[(next - 1) / x->group];
+        total += (float)sum * x->scale[(next - 1) / x->group]; /* exact: |sum| <= 254 * 1024 */
     }
     return total;
 }
 
-/* y += what the zero points of rows [r0, r1) add to their products with x */
+/* y[r] += X * o for each group, r in [r0, r1): the terms of zero points. X is of the activation alone, so
+   it is computed once for all rows. Each y[r] gets its groups in order. */
 LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
     LLMQ__NO_CONTRACT
@@ -3886,7 +3980,8 @@ LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activ
     }
 }
 
-/* y += the products with the shifts of codes that need 9 bits, a few rows at a time */
+/* y[r] += the product with the activation's offsets, r in [r0, r1). The kernels write their result into y, so
+   eight values of y at a time are kept aside. x->offset takes the place of the codes. */
 LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
     llmq_activation offsets = *x;
@@ -3901,8 +3996,12 @@ LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llm
     }
 }
 
-/* Is a product so small that the scalar kernel is done with it before another has made its tables? */
-static int llmq__small(uint32_t rows, uint32_t cols) { return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512; }
+/* True if a product is so small that the scalar kernel is done before another has made its tables. The
+   result does not depend on it. So it does no harm that rows * cols wraps with more than 2^24 rows. */
+static int llmq__small(uint32_t rows, uint32_t cols)
+{
+    return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512;
+}
 
 LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                  size_t y_stride)
@@ -3913,14 +4012,16 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
         if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_MISMATCH;
-        if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format)))) return LLMQ_E_MISMATCH;
+        if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format))))
+            return LLMQ_E_MISMATCH;
     }
     k = llmq__row_kernels(t);
     if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     for (i = 0; i < count; i++) {
         if (llmq__has_zero_points(&t->format)) llmq__add_zero_points(t, &x[i], r0, r1, y + i * y_stride);
-        if (!LLMQ_NO_ACTIVATION_OPTIONS && x[i].offset) llmq__add_activation_offsets(t, &x[i], r0, r1, y + i * y_stride);
+        if (!LLMQ_NO_ACTIVATION_OPTIONS && x[i].offset)
+            llmq__add_activation_offsets(t, &x[i], r0, r1, y + i * y_stride);
     }
     return LLMQ_OK;
 }
@@ -3944,8 +4045,9 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
 
 /* -- The self-test. -- */
 
-/* Known answers. 16 records that overlap, so that few bytes make them: the first is at llmq__test_bytes, each of the others 4 bytes
-   behind the one before. The last 256 bytes are the int8 activation as well, and a 7th of the first 32 of those the float one. */
+/* Known answers, which tests/gen/selftest.py works out from the text of this header. 16 records overlap, so
+   that few bytes make them: the first is at llmq__test_bytes, each other 4 bytes after the one before.
+   The last 256 bytes are also the int8 activation. A 7th of the first 32 of those is the float one. */
 /* ---- known answers: made by tests/gen/selftest.py ---- */
 static const uint8_t llmq__test_bytes[320] = {
     203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
@@ -3973,6 +4075,7 @@ static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... 
 #define LLMQ__TEST_ROWS 16
 #define LLMQ__TEST_FLOATS 32
 
+/* A checksum of the bits of v[0, n), continued from sum: FNV-1a with words for bytes. */
 static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
 {
     uint32_t i;
@@ -3980,7 +4083,8 @@ static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
     return sum;
 }
 
-/* The float products of the first columns, and the last row. */
+/* The checksum goes on with the float products of all rows with LLMQ__TEST_FLOATS columns, and with the last
+   row decoded. y: room for LLMQ__TEST_ROWS floats. x is first the activation, then the decoded row. */
 LLMQ__NOINLINE uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
 {
     float x[LLMQ__TEST_FLOATS];
@@ -3995,6 +4099,10 @@ LLMQ__NOINLINE uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation 
     return llmq__test_sum(sum, x, t->cols);
 }
 
+/* The checksum of the products of the known records in the format of t, and of the last row decoded. Changes
+   t->cols: int8 products have 256 columns, which are two groups; float products and the decoded row have
+   LLMQ__TEST_FLOATS. The records are 4 bytes apart; the longest of the last row, two scales and 256 codes of
+   8 bits, ends within the bytes. check: 4 * 15 + 2 * 2 + 256 <= 320 */
 LLMQ__NOINLINE uint32_t llmq__test_rows(llmq_tensor *t)
 {
     static const float scale[] = { 0.37f, 0.53f };
@@ -4017,7 +4125,7 @@ LLMQ__NOINLINE uint32_t llmq__test_rows(llmq_tensor *t)
 LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 {
     const uint32_t kept = LLMQ_FORMATS, one = 1;
-    uint32_t at, i = 0;
+    uint32_t at, i = 0; /* bit of LLMQ_FORMATS; number of the format among those that are kept */
     llmq_tensor t;
     LLMQ_MEMSET(&t, 0, sizeof t);
     t.rows = LLMQ__TEST_ROWS;
