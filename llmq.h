@@ -2778,7 +2778,7 @@ static const int8_t llmq__v4n256[1024] = {
 };
 #endif
 
-/* Trellises. tests/gen/trellis.c finds them and prints these lines; tests/gen/*.py read them.
+/* Trellises. tests/gen/trellis.c finds them and prints these lines; scripts there read them.
    Beside each table: the MSE of an open search (rows in no tail-biting blocks), its distance in dB
    from 4^-b, and for each parity the lags that its taps have as bits. */
 #define LLMQ__TAPS_T1 0x066, 0x026, 0x01a, 0x059
@@ -3179,46 +3179,69 @@ static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
     return pos;
 }
 
-/* code[0, n) |= (b[0, n) >> shift & mask) << done: one plane of a run. b and code do not overlap.
-   The loop of 16 has a constant count, so that compilers make vectors of it. */
-LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
+/* A field of one plane that consecutive codes lie in: neighbouring bytes at the same bits. For code i of the
+   run, bits up, up + 1, ... are (byte i from `byte` on) >> shift & mask. */
+typedef struct llmq__bit_field {
+    uint32_t byte;           /* bytes from the first code of the row */
+    uint8_t shift, mask, up;
+} llmq__bit_field;
+
+#define LLMQ__MAX_FIELDS 4 /* planes of a code, at most: a code of 15 bits has 8, 4, 2 and 1 */
+
+/* The run of codes that begins at code `code` < l->codes and stays in one field of each plane.
+   f: LLMQ__MAX_FIELDS; set to one field for each plane that holds bits of the code, lowest bits first.
+   *count: codes of the run, at least 1, up to where a field or the unit ends, or the half of a pair's unit.
+   Returns the number of fields, at least 1.
+   This and llmq__find_code are the CODES of the row record; all scalar decoding goes through them. */
+static uint32_t llmq__find_run(const llmq__layout *l, uint32_t code, llmq__bit_field *f, uint32_t *count)
 {
-    uint32_t i;
-    for (; n >= 16; n -= 16, b += 16, code += 16)
-        for (i = 0; i < 16; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
-    for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
+    llmq__code_position pos = llmq__find_code(l, code);
+    uint32_t fields = 0, done = 0, up = 0, width, bytes, byte, shift, taken;
+    *count = pos.capacity - pos.k;
+    /* done: bits of a value in earlier planes; up: bits of the code in them. The next bit of the code is
+       bit pos.shift + up of the value, and lies in the plane of bits [done, done + width). */
+    for (; up < l->bits; up += taken, done += width, pos.unit += bytes, fields++, f++) {
+        width = llmq__plane_width(pos.bits - done);
+        bytes = llmq__plane_bytes(pos.capacity, width);
+        taken = llmq__min(done + width - pos.shift - up, l->bits - up);
+        /* k mod bytes and k div bytes, in at most 7 steps: division is slow on small processors */
+        for (byte = pos.k, shift = pos.shift + up - done; byte >= bytes; byte -= bytes) shift += width;
+        f->byte = pos.unit + byte;
+        f->shift = (uint8_t)shift;
+        f->mask = (uint8_t)(((uint32_t)1 << taken) - 1);
+        f->up = (uint8_t)up;
+        *count = llmq__min(*count, bytes - byte);
+    }
+    return fields;
 }
 
-/* code[0, n) = the values from pos->k on, plane by plane. `plane` is the first byte of the unit.
-   n <= LLMQ__CHUNK and n <= pos->capacity - pos->k, so all are in one unit. Within a plane, values are
-   neighbouring bytes until the plane ends; the next value is in its first byte, `width` bits higher. */
-static void llmq__unpack_run(const uint8_t *plane, const llmq__code_position *pos, uint32_t n, uint16_t *code)
+/* code[0, n) |= (b[0, n) >> shift & mask) << up: one field of a run. b and code do not overlap.
+   The loop of 16 has a constant count, so that compilers make vectors of it. */
+LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, const llmq__bit_field *f, uint16_t *code)
 {
-    uint32_t done = 0, bits = pos->bits, width, bytes, i, run, byte, shift;
-    uint8_t b[LLMQ__CHUNK]; /* a copy: otherwise compilers must fear that bytes and code overlap */
-    LLMQ_MEMSET(code, 0, n * sizeof *code);
-    for (; bits; bits -= width, done += width, plane += bytes) {
-        width = llmq__plane_width(bits);
-        bytes = llmq__plane_bytes(pos->capacity, width);
-        for (byte = pos->k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
-        for (i = 0; i < n; i += run, byte = 0, shift += width) {
-            run = llmq__min(bytes - byte, n - i);
-            LLMQ_MEMCPY(b, plane + byte, run);
-            llmq__merge_field(b, run, shift, ((uint32_t)1 << width) - 1, done, code + i);
-        }
-    }
+    const uint32_t shift = f->shift, mask = f->mask, up = f->up;
+    uint32_t i;
+    for (; n >= 16; n -= 16, b += 16, code += 16)
+        for (i = 0; i < 16; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << up);
+    for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << up);
 }
 
 /* code[0, count) = codes first, first + 1 ... of a row, which begin at row_codes.
    count <= LLMQ__CHUNK, first + count <= l->codes. */
-static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count, uint16_t *code)
+static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count,
+                         uint16_t *code)
 {
-    uint32_t n, i;
+    llmq__bit_field f[LLMQ__MAX_FIELDS];
+    uint8_t b[LLMQ__CHUNK]; /* a copy: otherwise compilers must fear that bytes and codes overlap */
+    uint32_t n, i, fields;
+    LLMQ_MEMSET(code, 0, count * sizeof *code);
     for (; count; count -= n, first += n, code += n) {
-        llmq__code_position pos = llmq__find_code(l, first);
-        n = llmq__min(count, pos.capacity - pos.k); /* up to the end of the unit, or of its half */
-        llmq__unpack_run(row_codes + pos.unit, &pos, n, code);
-        for (i = 0; i < n && l->pairs; i++) code[i] = (uint16_t)(code[i] >> pos.shift & 7);
+        fields = llmq__find_run(l, first, f, &n);
+        n = llmq__min(count, n);
+        for (i = 0; i < fields; i++) {
+            LLMQ_MEMCPY(b, row_codes + f[i].byte, n);
+            llmq__merge_field(b, n, f + i, code);
+        }
     }
 }
 
@@ -3330,31 +3353,24 @@ static int llmq__known_taps(const llmq_format *f)
 
 /* e[0, count) = the points of codes [first, first + count) of a row of a trellis. `row` is a record of t,
    because parities take codes of other records. count <= LLMQ__CHUNK.
-   The indices are made in the bytes of b, (code / 2) 2^k + parities: for codes of 1, 2 and 4 bits from
-   one plane. A code of 3 bits has its two low bits in the first plane and its highest in the second,
-   whose fields have other lengths: a run ends where the field of either plane ends. */
+   The bytes of b become the indices (code / 2) 2^k + parities, with k parities. */
 LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first,
                                   uint32_t count, int8_t *e)
 {
     const int8_t *points = t->format.points;
+    llmq__bit_field f[LLMQ__MAX_FIELDS];
     uint32_t b[LLMQ__CHUNK / 4], r = (uint32_t)((size_t)(row - t->data) / t->row_size),
-             parities = llmq__parities(&t->format), i, n;
-    for (; count; count -= n, first += n, e += n) { /* runs in one bit field of each plane */
-        llmq__code_position pos = llmq__find_code(l, first);
-        const uint8_t *plane = row + l->scales + pos.unit;
-        uint32_t width = llmq__plane_width(l->bits), bytes = llmq__plane_bytes(pos.capacity, width), byte, shift;
-        n = llmq__min(count, pos.capacity - pos.k);
-        for (byte = pos.k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
-        n = llmq__min(n, bytes - byte);
+             parities = llmq__parities(&t->format), i, n, fields;
+    for (; count; count -= n, first += n, e += n) {
+        fields = llmq__find_run(l, first, f, &n);
+        n = llmq__min(count, n);
         LLMQ_MEMSET(b, 0, sizeof b);
-        if (l->bits == 3) { /* bit 2 of the code is bit 1 of code / 2, so it goes to bit k + 1 */
-            uint32_t more = llmq__plane_bytes(pos.capacity, 1);
-            n = llmq__min(n, more - pos.k % more);
-            llmq__xor_field(plane + bytes + pos.k % more, pos.k / more, 1, (uint32_t)2 << parities, n, b);
-        }
-        llmq__xor_rows(t, r, l->scales + pos.unit + byte, shift, n, b);
-        /* the bits of the first plane above the lowest: 0, 1 or 3 of them, as the mask says */
-        llmq__xor_field(plane + byte, shift + 1, ((uint32_t)1 << width >> 1) - 1, (uint32_t)1 << parities, n, b);
+        llmq__xor_rows(t, r, l->scales + f[0].byte, f[0].shift, n, b); /* bits [0, k): parities of lowest bits */
+        /* from bit k on: code / 2. Its low bits are in the first plane; bit 2 of a code of 3 bits is in the second */
+        if (f[0].mask > 1)
+            llmq__xor_field(row + l->scales + f[0].byte, f[0].shift + 1u, f[0].mask >> 1, (uint32_t)1 << parities, n, b);
+        if (fields > 1)
+            llmq__xor_field(row + l->scales + f[1].byte, f[1].shift, f[1].mask, (uint32_t)2 << parities, n, b);
         for (i = 0; i < n; i++) e[i] = points[b[i / 4] >> i % 4 * 8 & 255];
     }
 }
