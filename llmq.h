@@ -2945,7 +2945,8 @@ static const llmq__builtin llmq__builtins[] = {
 
 /* ---- 6. Format and row layout ----------------------------------------------------------------------------------- */
 
-/* Smallest b with 2^b >= n; n <= 2^31. */
+/* Smallest b with 2^b >= n.
+   n: 0 ... 2^31; from there on no shift of 32 bits reaches it. */
 static uint32_t llmq__ceil_log2(uint32_t n)
 {
     uint32_t b = 0;
@@ -2960,11 +2961,13 @@ static int llmq__is_raw(const llmq_format *f) { return LLMQ__HAS(RAW) && !f->poi
 static int llmq__is_trellis(const llmq_format *f) { return LLMQ__ANY_TRELLIS && f->taps[0] != 0; }
 static int llmq__has_zero_points(const llmq_format *f) { return LLMQ__ANY_ZERO_POINTS && f->zero_points != 0; }
 
-/* Groups are multiples of LLMQ__CHUNK = 32, so a chunk of columns never crosses one, and at most 1024,
-   so the integer sum of a group is exact in float (section 8). */
+/* True if g is a valid group: the whole row, or a multiple of 32 up to 1024.
+   Multiples of LLMQ__CHUNK, so that a chunk of columns never crosses a group.
+   Up to 1024 columns, so that the integer sum of a group is exact in float (section 8). */
 static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 1024); }
 
-/* Number of parities of a trellis; 0 for a grid. Parities that do not exist come last. */
+/* Number of parities of a trellis; 0 for a grid.
+   Parities that do not exist come last (llmq__taps_ok). */
 static uint32_t llmq__parities(const llmq_format *f)
 {
     uint32_t i = 0;
@@ -2972,15 +2975,18 @@ static uint32_t llmq__parities(const llmq_format *f)
     return i;
 }
 
-/* Points in the table of a format that is not raw. Every index that a code can have is below it, so
-   any bits of a record are safe to decode. The index of a trellis is code / 2 and the parities. */
+/* Points in the table of a format that is not raw.
+   Every index that a code can have is below it, so any bits of a record are safe to decode.
+   The index of a trellis is made of code / 2, which has bits - 1 bits, and of the parities. */
 static uint32_t llmq__table(const llmq_format *f)
 {
     return (uint32_t)1 << (llmq__is_trellis(f) ? f->bits - 1 + llmq__parities(f) : f->bits);
 }
 
-/* True if there are no taps (a grid), or if the parities have no gap between them, no lag is over
-   LLMQ__MAX_LAG, and some lag is not 0. With lag 0 alone the format would be a grid. */
+/* True if there are no taps (a grid), or if all of this holds:
+   the parities have no gap between them;
+   no lag is over LLMQ__MAX_LAG, the reach that all kernels provide for;
+   some lag is not 0: with lag 0 alone the format would be a grid. */
 static int llmq__taps_ok(const llmq_format *f)
 {
     uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], i = llmq__parities(f);
@@ -2989,9 +2995,10 @@ static int llmq__taps_ok(const llmq_format *f)
     return all == 0 || (all > 1 && all >> (LLMQ__MAX_LAG + 1) == 0);
 }
 
-/* True if *f is a format that this program keeps and memory safety can rest on: the table of points
-   covers every code, and no width or count is out of range. It reads no points: whether they are
-   there and sorted is the caller's to know (llmq__points_sorted). */
+/* True if *f is a format that this program keeps and that memory safety can rest on:
+   the table of points covers every code, and no width or count is out of range.
+   It reads no points. Whether they are there and sorted is for the caller to know
+   (llmq__points_sorted). */
 static int llmq__format_ok(const llmq_format *f)
 {
     if (!llmq__taps_ok(f)) return 0;
@@ -3006,7 +3013,8 @@ static int llmq__format_ok(const llmq_format *f)
            && f->zero_points <= (LLMQ__ANY_ZERO_POINTS && f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
-/* Every member is set, so *f may be uninitialised. n comes last: llmq__table reads bits and taps. */
+/* Every member is set, so *f may be uninitialised.
+   n comes last, because llmq__table reads bits and taps. */
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
 {
     const llmq__builtin *row;
@@ -3026,8 +3034,9 @@ LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
     return LLMQ_OK;
 }
 
-/* Order of two strings, by bytes as unsigned values: below 0, 0 or above 0 if a comes before b, equals
-   it, or comes after it. Bundles sort their names by it. */
+/* Order of two strings, by bytes as unsigned values.
+   Below 0, 0 or above 0 if a comes before b, equals it, or comes after it.
+   Bundles sort their names by it. */
 static int llmq__compare(const char *a, const char *b)
 {
     while (*a && *a == *b) a++, b++;
@@ -3050,8 +3059,10 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
     return LLMQ_E_NOT_FOUND;
 }
 
-/* A custom format whose points need not be sorted yet. It takes constant time, so that the reader of
-   bundles can open a grid without a look at each point. On an error *f is unchanged. */
+/* A custom format whose points need not be sorted.
+   Takes constant time, so that the reader of bundles can open a grid without a look at each point.
+   p, n, points, unit, group: as llmq_format_custom.
+   On an error *f is unchanged. */
 static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
                                    uint32_t group)
 {
@@ -3072,8 +3083,8 @@ static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const
     return LLMQ_OK;
 }
 
-/* True if the first n points are sorted by their first coordinate. The encoder's search for the nearest
-   point relies on it. */
+/* True if the first n points are sorted by their first coordinate.
+   The encoder's search for the nearest point relies on it; decoding does not. */
 static int llmq__points_sorted(const llmq_format *f)
 {
     uint32_t i;
@@ -3110,8 +3121,9 @@ typedef struct llmq__layout {
     int pairs;             /* 1: two codes of 3 bits are stored as one value of 6 bits */
 } llmq__layout;
 
-/* The layout of a row of 1 <= cols <= LLMQ_MAX_COLS elements of a valid format. For raw formats only
-   group counts: the whole row. Nothing overflows: codes <= cols <= 2^24, and scales <= 2 cols. */
+/* The layout of a row of a valid format.
+   cols: 1 ... LLMQ_MAX_COLS. For raw formats only `group` counts: the whole row.
+   Nothing overflows: codes <= cols <= 2^24, and scales <= 2 cols. */
 static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
 {
     llmq__layout l;
@@ -3126,13 +3138,16 @@ static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
     return l;
 }
 
-/* Width in bits of the first plane of values of `bits` bits, 1 <= bits <= 16: the widest that fits. */
+/* Width of the first plane of values of `bits` bits: the widest that fits.
+   bits: 1 ... 16. */
 static uint32_t llmq__plane_width(uint32_t bits) { return bits >= 8 ? 8 : bits >= 4 ? 4 : bits >= 2 ? 2 : 1; }
 
-/* Bytes of a plane of that many values: u of the row record. A unit has at most 256 values. */
+/* Bytes of a plane of that many values: u of the row record.
+   values: 0 ... LLMQ__TRELLIS_UNIT. */
 static uint32_t llmq__plane_bytes(uint32_t values, uint32_t width) { return llmq__ceil_div(values * width, 8); }
 
-/* Bytes of a unit of that many codes, 0 <= codes <= l->unit: the sum of its planes. */
+/* Bytes of a unit: the sum of its planes.
+   codes: 0 ... l->unit; the last unit of a row has fewer than a whole one. */
 static uint32_t llmq__unit_bytes(const llmq__layout *l, uint32_t codes)
 {
     uint32_t bytes = 0, bits = l->bits;
@@ -3162,7 +3177,8 @@ typedef struct llmq__code_position {
     uint32_t bits, shift; /* bits of a value; the code's place in it: 0, or 3 for the second of a pair */
 } llmq__code_position;
 
-/* The position of code `code` < l->codes of a row. The encoder writes by it, and decoding reads by it. */
+/* The position of code `code` < l->codes of a row.
+   The encoder writes by it, and decoding reads by it. */
 static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
 {
     llmq__code_position pos;
@@ -3189,10 +3205,12 @@ typedef struct llmq__bit_field {
 #define LLMQ__MAX_FIELDS 4 /* planes of a code, at most: a code of 15 bits has 8, 4, 2 and 1 */
 
 /* The run of codes that begins at code `code` < l->codes and stays in one field of each plane.
-   f: LLMQ__MAX_FIELDS; set to one field for each plane that holds bits of the code, lowest bits first.
-   *count: codes of the run, at least 1, up to where a field or the unit ends, or the half of a pair's unit.
+   f: room for LLMQ__MAX_FIELDS. Set to one field for each plane that holds bits of the code, from
+      its lowest bits up.
+   *count: codes of the run, at least 1. It ends where a field or the unit ends, and with pairs
+      where the half of the unit ends.
    Returns the number of fields, at least 1.
-   This and llmq__find_code are the CODES of the row record; all scalar decoding goes through them. */
+   This and llmq__find_code are the CODES of the row record; all scalar decoding uses them. */
 static uint32_t llmq__find_run(const llmq__layout *l, uint32_t code, llmq__bit_field *f, uint32_t *count)
 {
     llmq__code_position pos = llmq__find_code(l, code);
@@ -3215,7 +3233,8 @@ static uint32_t llmq__find_run(const llmq__layout *l, uint32_t code, llmq__bit_f
     return fields;
 }
 
-/* code[0, n) |= (b[0, n) >> shift & mask) << up: one field of a run. b and code do not overlap.
+/* code[0, n) |= (b[0, n) >> shift & mask) << up: one field of a run.
+   b: n bytes, apart from code.
    The loop of 16 has a constant count, so that compilers make vectors of it. */
 LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, const llmq__bit_field *f, uint16_t *code)
 {
@@ -3226,8 +3245,9 @@ LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, const llmq__
     for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << up);
 }
 
-/* code[0, count) = codes first, first + 1 ... of a row, which begin at row_codes.
-   count <= LLMQ__CHUNK, first + count <= l->codes. */
+/* code[0, count) = codes first, first + 1, ... of a row, which begin at row_codes.
+   count: up to LLMQ__CHUNK, with first + count <= l->codes.
+   It reads no byte outside of the fields of these codes. */
 static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count,
                          uint16_t *code)
 {
@@ -3278,9 +3298,10 @@ typedef struct llmq__trellis_block {
     uint32_t first, rows;
 } llmq__trellis_block;
 
-/* The block of row r < rows of a trellis of that many rows. Blocks have LLMQ_TRELLIS_BLOCK rows. Rows
-   left over at the end join the block before them, which then has up to 255; a tensor of fewer rows
-   than a block is one block. */
+/* The block that row r of a trellis of `rows` rows is in; r < rows.
+   Blocks have LLMQ_TRELLIS_BLOCK rows.
+   Rows left over at the end join the block before them, which then has up to 255.
+   A tensor with fewer rows than a block is one block. */
 static llmq__trellis_block llmq__trellis_block_of(uint32_t rows, uint32_t r)
 {
     llmq__trellis_block block;
@@ -3296,25 +3317,29 @@ LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* The parities that take the code `lag` rows above: bit i for parity i; lag <= LLMQ__MAX_LAG. As a factor
-   it copies one bit into all of them. */
+/* The parities that take the code `lag` rows above: bit i for parity i.
+   lag: 0 ... LLMQ__MAX_LAG.
+   As a factor it copies one bit into all of these parities. */
 static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 {
     return (f->taps[0] >> lag & 1u) | (f->taps[1] >> lag & 1u) << 1 | (f->taps[2] >> lag & 1u) << 2 | (f->taps[3] >> lag & 1u) << 3;
 }
 
-/* The record of the row `lag` above row r of the block, cyclically. A block may have fewer rows than lag,
-   down to one, so it may be passed several times. */
+/* The record of the row `lag` above row r of the block, cyclically.
+   A block may have fewer rows than lag, down to one, so it may be passed several times. */
 static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r, uint32_t lag)
 {
     for (r -= block->first; r < lag; r += block->rows) continue;
     return t->data + (block->first + r - lag) * t->row_size;
 }
 
-/* Byte i of b, i < n, ^= (from[i] >> shift & mask) * factor. Bytes of b are numbered from the low end of
-   each word, whatever the byte order of the machine. b has room for n bytes rounded up to words.
-   Four bytes are worked on at a time. No bit may cross from one to the next, so mask << shift and
-   mask * factor must be below 256. It reads n bytes of `from` and not one more. */
+/* Byte i of b ^= (from[i] >> shift & mask) * factor, for i < n.
+   b: words for n bytes. Byte i is bits 8 (i mod 4) ... of word i / 4, whatever the byte order of
+      the
+      machine.
+   mask << shift and mask * factor are below 256: four bytes are worked on at a time, and no bit may
+      cross from one to the next.
+   It reads n bytes of `from` and not one more: a record may end there. */
 LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n, uint32_t *b)
 {
     uint32_t i;
@@ -3322,9 +3347,11 @@ LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_
     for (; i < n; i++) b[i / 4] ^= ((from[i] >> shift & mask) * factor) << i % 4 * 8;
 }
 
-/* Bit i of byte k of b ^= parity i of code k, for n codes of row r in one field of the first plane: their
-   lowest bits are bit `shift` of the bytes from `at` on, counted from the head of the record. A parity is
-   an XOR, so the rows of all lags are added one after the other; each contributes the same bytes. */
+/* Bit i of byte k of b ^= parity i of code k, for n codes of row r.
+   at: bytes from the head of a record to the first of the codes' n bytes in the first plane.
+   shift: the bit of these bytes that is the lowest bit of the codes.
+   Records are alike, so the codes above are at the same place in the records above. A parity is an
+   XOR, so the order of the lags does not matter. */
 static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
 {
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
@@ -3337,8 +3364,8 @@ static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t
 }
 
 #if LLMQ_SIMD
-/* True if a built-in trellis has the bits and taps of f. The kernels of llmq_simd.h have those compiled
-   in and know no others. A format left out by LLMQ_FORMATS is not known either. */
+/* True if a built-in trellis has the bits and taps of f.
+   The kernels of llmq_simd.h have these compiled in and know no others. */
 static int llmq__known_taps(const llmq_format *f)
 {
     const uint16_t *a = f->taps, *b;
@@ -3351,9 +3378,11 @@ static int llmq__known_taps(const llmq_format *f)
 }
 #endif
 
-/* e[0, count) = the points of codes [first, first + count) of a row of a trellis. `row` is a record of t,
-   because parities take codes of other records. count <= LLMQ__CHUNK.
-   The bytes of b become the indices (code / 2) 2^k + parities, with k parities. */
+/* e[0, count) = the points of codes [first, first + count) of a row of a trellis.
+   row: a record of t, and not a copy: parities take codes of the records above it.
+   count: up to LLMQ__CHUNK.
+   The bytes of b become the indices (code / 2) 2^k + parities, with k parities. Their point is then
+   looked up; the table has one for each (llmq__table). */
 LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first,
                                   uint32_t count, int8_t *e)
 {
@@ -3376,9 +3405,10 @@ LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, c
 }
 #endif
 
-/* e[0, count) = the coordinates of points at columns [j, j + count), which lie in one group. `row` is a
-   record of t, whose format is not raw. count <= LLMQ__CHUNK. Every code has a point, so any bits of the
-   record are safe. */
+/* e[0, count) = the coordinates of points at columns [j, j + count).
+   row: a record of t, whose format is not raw.
+   count: up to LLMQ__CHUNK; the columns lie in one group.
+   Every code has a point, so any bits of the record are safe. */
 LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
                                  uint32_t count, int8_t *e)
 {
@@ -3403,7 +3433,8 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
-/* The kernels for the rows of a tensor: its own, or the scalar ones for a trellis that is not built in. */
+/* The kernels for the rows of a tensor: its own, or the scalar ones for a trellis that they do not
+   know. */
 static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
 {
 #if LLMQ_SIMD && LLMQ__ANY_TRELLIS
@@ -3412,11 +3443,13 @@ static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
     return llmq__kernels(t->kernels);
 }
 
-/* The scale of a group of a record, not of a raw format. Any bits are safe: it may be NaN or infinite. */
+/* The scale of a group of a record, not of a raw format.
+   Any bits are safe: it may be NaN or infinite, and so are the results. */
 static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
 
-/* v[0, count) = the values at columns [j, j + count) before the scale: points, or raw elements. The columns
-   lie in one group; count <= LLMQ__CHUNK. */
+/* v[0, count) = the values at columns [j, j + count) before the scale: points, or raw elements.
+   row: a record of t.
+   count: up to LLMQ__CHUNK; the columns lie in one group. */
 LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
                                  uint32_t count, float *v)
 {
@@ -3448,15 +3481,17 @@ LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, ui
     for (i = 0; i < n; i++) out[i] += scale * v[i];
 }
 
-/* End of the chunk of columns that begins at j: in the row, and in the group of j. Groups are multiples of
-   LLMQ__CHUNK, or the row; so all chunks but the last of a row are whole. */
+/* End of the chunk of columns that begins at j: in the row, and in the group of j.
+   Groups are multiples of LLMQ__CHUNK, or the row. So all chunks but the last of a row are whole.
+   */
 static uint32_t llmq__chunk_end(const llmq_tensor *t, const llmq__layout *l, uint32_t j)
 {
     return llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (j / l->group + 1) * l->group);
 }
 
-/* Kernel read_row: out[0, cols) = row r as stored, without the terms of zero points and in the basis of
-   the transform. */
+/* Kernel read_row: out[0, cols) = row r as stored: in the basis of the transform, and without the
+   terms of zero points.
+   One multiplication by the scale per element, so each element has one rounding. */
 static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -3472,8 +3507,9 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
-/* out[0, cols) += weight * row. The scale is multiplied by the weight first, once for each chunk: that is
-   the order of roundings that all kernels keep. */
+/* out[0, cols) += weight * row.
+   The scale is multiplied by the weight first, and the product by each value. All kernels keep this
+   order of roundings. */
 LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight,
                                   float *out)
 {
@@ -3488,7 +3524,8 @@ LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, c
     }
 }
 
-/* Kernel add_rows: out[0, cols) += weight[r] * row r, for rows [r0, r1) in order. weight[0] is of row 0. */
+/* Kernel add_rows: out[0, cols) += weight[r] * row r, for rows [r0, r1) in order.
+   weight: weight[0] is of row 0, whatever r0 is. */
 static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -3496,16 +3533,19 @@ static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r
     for (r = r0; r < r1; r++) llmq__add_row(t, &l, t->data + (size_t)r * t->row_size, weight[r], out);
 }
 
-/* The term that its zero point adds to all elements of group g of a record. Exact unless it overflows: 8
-   bits of the scale times 8 bits, since -254 <= 2^(b-1) - zero point <= 128. */
+/* The term that its zero point adds to all elements of group g of a record.
+   Exact unless it overflows: 8 bits of the scale times 8 bits, since
+   -254 <= 2^(b-1) - zero point <= 128. */
 static float llmq__zero_point_term(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t g)
 {
     int32_t zero = row[t->row_size - l->zero_points + g], one = 1;
     return (float)((one << (t->format.bits - 1)) - zero) * llmq__scale(row, g);
 }
 
-/* out += sum of weight[r] * (the terms of the zero points of row r) for rows [r0, r1); weight NULL: 1.
-   The terms of all rows are summed first, and then added to each column of the group once. */
+/* out += sum of weight[r] * (the terms of the zero points of row r), for rows [r0, r1) in order.
+   weight: NULL for weights of 1.
+   The terms of all rows are summed first. Then the sum is added once to each column of the group.
+   It does nothing for formats without zero points. */
 LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     LLMQ__NO_CONTRACT
@@ -3534,8 +3574,8 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
 
 #define LLMQ__BATCH 8  /* activations that share one decoding of a row */
 
-/* Columns of an activation's group: the group of t, or 128 if t is raw or its group is the whole row,
-   which may be so long that the integer sum of a group is not exact in float.
+/* Columns of an activation's group: the group of t, or 128 if t is raw or its group is the whole
+   row. A row may be so long that its integer sum is not exact in float; a group is not.
    check: 127 * 128 * 1024 = 16646144 < 2^24 */
 static uint32_t llmq__activation_group(const llmq_tensor *t)
 {
@@ -3543,8 +3583,9 @@ static uint32_t llmq__activation_group(const llmq_tensor *t)
     return g ? g : 128;
 }
 
-/* Bytes of one activation; 0 if bits is out of range. Layout: x', then scales, codes, and offsets if there
-   are any. The workspace of the transform is in the same memory as scales and codes. */
+/* Bytes of one activation; 0 if t is NULL or bits is out of range, or if they do not fit size_t.
+   Layout: x', then scales, codes, and offsets if there are any.
+   The workspace of the transform is in the same memory as scales and codes. */
 static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int with_offsets)
 {
     size_t rest, codes = 0;
@@ -3558,19 +3599,24 @@ static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int wit
 
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits) { return llmq__activation_size(t, bits, 0); }
 
-/* max_abs: the bits of m = max|x| of a group. True if the group gets a scale: if m is at least 2^-100, so
-   that m / L is normal and L / m is finite, with room to spare, and if it is not infinite or NaN. */
+/* True if a group gets a scale.
+   max_abs: the bits of m = max|x| of the group.
+   m is at least 2^-100, so that m / L is normal and L / m finite with room to spare, and it is
+   neither infinite nor NaN. */
 static int llmq__quantizable(uint32_t max_abs)
 {
     /* check: f32bits(2^-100) == (127 - 100) << 23; 0x7f800000 == 255 << 23 */
     return max_abs >= (uint32_t)(127 - 100) << 23 && max_abs < 0x7f800000u;
 }
 
-/* The scale of a group that is not quantizable: NaN if it is not finite, else 0. Its codes are 0. */
+/* The scale of a group that is not quantizable: NaN if m is not finite, else 0.
+   Its codes are 0. */
 static float llmq__no_scale(uint32_t max_abs) { return max_abs >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f; }
 
-/* Kernel quantize: the codes q[0, n) of one group of n >= 1 values, and its scale, which is returned.
-   levels: L, 1 ... 127. */
+/* Kernel quantize: the codes q[0, n) of one group, and its scale, which is returned.
+   n: at least 1.
+   levels: L, 1 ... 127.
+   Each code costs one rounding of the product and one to a whole number. All kernels round so. */
 static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
 {
     uint32_t i, max_abs = 0, bits;
@@ -3588,9 +3634,10 @@ static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
     return llmq__bits_float(max_abs) / levels;
 }
 
-/* The float half of an activation: x' at the head of mem, and *a without codes. The caller has checked
-   that mem holds llmq__activation_size bytes; what follows x' there is the transform's workspace. On an
-   error *a is unchanged. */
+/* The float half of an activation: x' at the head of mem, and *a without codes.
+   mem: llmq__activation_size bytes, which the caller has checked. After x' it is the workspace of
+      the transform.
+   On an error *a is unchanged, but mem is not. */
 static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *t, const float *x, void *mem, size_t mem_size)
 {
     float *y = (float *)mem;
@@ -3607,8 +3654,9 @@ static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *
     return LLMQ_OK;
 }
 
-/* Lays out scales, codes and offsets after x', which begins at `values`: the layout that
-   llmq__activation_size counts. Sets the members of *a, and returns scales and *q as writable pointers. */
+/* Lays out scales, codes and offsets after x': the layout that llmq__activation_size counts.
+   values: x'.
+   Sets the members of *a, and gives scales (returned) and codes (*q) as writable pointers. */
 static float *llmq__activation_layout(llmq_activation *a, float *values, int with_offsets, int8_t **q)
 {
     float *scale = values + a->cols;
@@ -3619,10 +3667,11 @@ static float *llmq__activation_layout(llmq_activation *a, float *values, int wit
     return scale;
 }
 
-/* L for codes of `bits` bits, 2 ... 8: the largest code, so that -L ... L are symmetric. */
+/* L for codes of `bits` bits, 2 ... 8: the largest code. -L ... L is symmetric. */
 static float llmq__symmetric_levels(uint32_t bits) { return (float)((1u << (bits - 1)) - 1); }
 
-/* Codes and scales of all groups of a->x, symmetric. The last group may have fewer columns. */
+/* Codes and scales of all groups of a->x, symmetric.
+   The last group may have fewer columns. */
 static void llmq__quantize_groups(const llmq_activation *a, uint32_t bits, float *scale, int8_t *q, const llmq_kernels *k)
 {
     uint32_t j;
@@ -3647,8 +3696,9 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
 }
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS || !LLMQ_NO_ENCODER
-/* Extend the range *low ... *high to x[0, n). If a value is not finite, both become NaN. They stay NaN,
-   since no comparison with NaN is true. */
+/* Extend the range *low ... *high to x[0, n).
+   If a value is not finite, both become NaN. They stay NaN, since no comparison with NaN is true.
+   */
 static void llmq__extend_range(const float *x, uint32_t n, float *low, float *high)
 {
     uint32_t i;
@@ -3670,7 +3720,8 @@ typedef struct llmq__codes {
     int32_t offset;
 } llmq__codes;
 
-/* The codes for values from low <= 0 to high >= 0, both finite or both NaN; clip is applied here. */
+/* The codes for values from low to high; clip is applied here.
+   low <= 0 <= high, both finite; or both are NaN, and then so is the scale. */
 static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float low, float high)
 {
     llmq__codes c;
@@ -3699,8 +3750,9 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
     return c;
 }
 
-/* q[0, n) = the codes of x[0, n), less the offset. Each value is limited before it is rounded, so the
-   argument of llmq__round is small whatever x holds. */
+/* q[0, n) = the codes of x[0, n), less the offset.
+   A value is limited before it is rounded, so the argument of llmq__round is small whatever x
+   holds, and NaN becomes code_min. */
 static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, int8_t *q)
 {
     uint32_t i;
@@ -3712,8 +3764,10 @@ static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, i
     }
 }
 
-/* llmq__extend_range for x[0, n) / s_g, where peak is s_g; for zeros if s_g is too small to divide by. Only
-   the ends of the range are divided: division keeps the order. ends * 0 keeps NaN. */
+/* llmq__extend_range for x[0, n) / s_g; for zeros if s_g is too small to divide by.
+   peak: s_g, finite.
+   Only the ends of the range are divided, since division by a positive value keeps the order.
+   An end times 0 is 0, or stays NaN. */
 static void llmq__extend_smoothed_range(const float *x, uint32_t n, float peak, float *low, float *high)
 {
     float ends[2] = { 0.0f, 0.0f };
@@ -3724,8 +3778,10 @@ static void llmq__extend_smoothed_range(const float *x, uint32_t n, float peak, 
     llmq__extend_range(ends, 2, low, high);
 }
 
-/* c, the codes of x / s_g, as codes of x; peak is s_g. All codes and the scale are 0 if s_g is too small, or
-   if the scale would be subnormal. A scale that is NaN stays NaN. */
+/* c, the codes of x / s_g, as codes of x.
+   peak: s_g, finite.
+   All codes and the scale are 0 if s_g is too small, or if the scale would be subnormal.
+   A scale that is NaN stays NaN. */
 static llmq__codes llmq__smoothed_codes(llmq__codes c, float peak)
 {
     float scale = c.scale * peak;
@@ -3736,9 +3792,11 @@ static llmq__codes llmq__smoothed_codes(llmq__codes c, float peak)
     return c;
 }
 
-/* Quantize an activation whose float half is at `values`. peaks: s_g of each group, for LLMQ_SCALES_BATCH,
-   else NULL. With TOKEN and BATCH a first pass finds the range of the whole vector, and `all` are its codes;
-   with GROUP each group has its own. */
+/* Quantize an activation whose float half is done.
+   peaks: s_g of each group, for LLMQ_SCALES_BATCH; else NULL.
+   values: x', in memory of llmq__activation_size bytes.
+   With TOKEN and BATCH a first pass finds the range of the whole vector, and `all` are its codes.
+   With GROUP each group has its own range and codes. */
 LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks,
                                               float *values, const llmq_kernels *k)
 {
@@ -3770,8 +3828,10 @@ LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_act
     }
 }
 
-/* peaks[g] = s_g: max|x'| of group g over all count vectors. Only finite values count, so that one bad
-   vector does not spoil the others. */
+/* peaks[g] = s_g: max|x'| of group g over all count vectors.
+   a: count activations with equal cols and groups.
+   peaks: one for each group.
+   Only finite values count, so that one bad vector does not spoil the others. */
 static void llmq__batch_peaks(const llmq_activation *a, uint32_t count, float *peaks)
 {
     uint32_t i, j;
@@ -3801,8 +3861,8 @@ static int llmq__activation_options_ok(const llmq_activation_options *o)
            && o->clip > 0.0f && o->clip <= 1.0f;
 }
 
-/* Bytes from one activation to the next: rounded up, so that the next stays aligned for float. 0 if they
-   do not fit size_t. */
+/* Bytes from one activation to the next: rounded up, so that the next stays aligned for float.
+   0 if they do not fit size_t. */
 static size_t llmq__activation_step(const llmq_tensor *t, const llmq_activation_options *o)
 {
     size_t one = llmq__activation_size(t, o->bits, o->asymmetric && o->bits == 8);
@@ -3841,7 +3901,9 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
 
 /* ---- 9. Products ------------------------------------------------------------------------------------------------ */
 
-/* <a, b> for n <= LLMQ__CHUNK. 16-bit factors let compilers use multiply-add instructions. */
+/* <a, b>, exact.
+   n: up to LLMQ__CHUNK.
+   Factors of 16 bits let compilers use instructions that multiply and add such. */
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
     int32_t sum = 0;
@@ -3850,9 +3912,10 @@ static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
     return sum;
 }
 
-/* sum[i] = <points, codes of activation i> over columns [j, end), i < count, which lie in one group of the
-   row and one of the activations, so they are at most 1024 columns: |sum| < 2^24.
-   `row` is a record of t. It is decoded once for all activations. */
+/* sum[i] = <points, codes of activation i> over columns [j, end), for i < count.
+   row: a record of t. It is decoded once for all activations.
+   The columns lie in one group of the row and in one of the activations. So they are at most 1024,
+   and |sum| < 2^24 (llmq__activation_group). */
 LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end,
                               const llmq_activation *x, uint32_t count, int32_t *sum)
 {
@@ -3866,10 +3929,12 @@ LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
-/* y[i * stride] = <row, x[i]> for count <= LLMQ__BATCH int8 activations with equal groups: the int8 formula
-   of llmq_matmul. `row` is a record of t, which is not raw.
-   (float)sum is exact. A run costs three roundings, and all kernels round so: the product of the scales,
-   its product with the sum, and the addition. */
+/* y[i * stride] = <row, x[i]> for i < count: the int8 formula of llmq_matmul.
+   row: a record of t, which is not raw.
+   x: int8 activations with equal groups.
+   count: up to LLMQ__BATCH.
+   (float)sum is exact. A run costs three roundings, and all kernels round so: the product of the
+   scales, its product with the sum, and the addition. */
 LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                  const llmq_activation *x, uint32_t count, float *y, size_t stride)
 {
@@ -3888,7 +3953,8 @@ LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, co
     for (i = 0; i < count; i++) y[i * stride] = total[i];
 }
 
-/* The sum of LLMQ__LANES partial sums, added pairwise: i and i + 8, then 4, 2, 1. Overwrites them. */
+/* The sum of LLMQ__LANES partial sums, added pairwise: i and i + 8, then 4, 2, 1.
+   Overwrites them. */
 static float llmq__lane_sum(float *lane)
 {
     uint32_t h, i;
@@ -3897,8 +3963,9 @@ static float llmq__lane_sum(float *lane)
     return lane[0];
 }
 
-/* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n. The inner loop has a constant count and independent
-   sums, so that compilers make vectors of it without a change of order. */
+/* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n.
+   The inner loop has a constant count and independent sums, so that compilers make vectors of it
+   without a change of order. */
 LLMQ__NOINLINE void llmq__add_lanes(const float *x, const float *v, uint32_t n, float *lane)
 {
     LLMQ__NO_CONTRACT
@@ -3908,8 +3975,11 @@ LLMQ__NOINLINE void llmq__add_lanes(const float *x, const float *v, uint32_t n, 
     for (u = 0; i < n; i++, u++) lane[u] += x[i] * v[i];
 }
 
-/* lane[0, LLMQ__LANES) += the products of columns [j, end), which begin a group of the row and lie in it. A
-   chunk is a multiple of LLMQ__LANES, so column j of the group goes to lane j mod LLMQ__LANES. */
+/* lane[0, LLMQ__LANES) += the products of columns [j, end).
+   row: a record of t.
+   x: x[0] is of column 0.
+   j begins a group of the row, and end is in that group. A chunk is a multiple of LLMQ__LANES, so
+   column j of the group goes to lane j mod LLMQ__LANES. */
 LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
                                   uint32_t end, const float *x, float *lane)
 {
@@ -3922,7 +3992,9 @@ LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, c
     }
 }
 
-/* <row, x> for a float activation x[0, cols): the float formula of llmq_matmul. `row` is a record of t. */
+/* <row, x>: the float formula of llmq_matmul.
+   row: a record of t.
+   x: float[cols], transformed. */
 LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
 {
     LLMQ__NO_CONTRACT
@@ -3937,7 +4009,8 @@ LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, 
     return total;
 }
 
-/* Kernel rows_i8: the int8 formula for rows [r0, r1) and count activations, LLMQ__BATCH at a time. */
+/* Kernel rows_i8: the int8 formula for rows [r0, r1) and count activations.
+   Activations are worked on LLMQ__BATCH at a time, which bounds the sums on the stack. */
 static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                           size_t y_stride)
 {
@@ -3950,7 +4023,8 @@ static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32
         }
 }
 
-/* Kernel rows_f32: the float formula for rows [r0, r1). It decodes a row again for each activation. */
+/* Kernel rows_f32: the float formula for rows [r0, r1) and count activations.
+   A row is decoded again for each activation. */
 static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                            size_t y_stride)
 {
@@ -3960,8 +4034,10 @@ static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint3
         for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
-/* X of the zero-point formula of llmq_matmul: the sum of x' over columns [j, end), a group of a tensor. A
-   float activation is summed in lanes like a product; an int8 one in runs, each with one scale. */
+/* X of the zero-point formula of llmq_matmul: the sum of x' over columns [j, end).
+   The columns are a group of a tensor, which may have several groups of x, or a part of one.
+   A float activation is summed in lanes, as a product is.
+   An int8 one is summed in runs, each with one scale. */
 LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint32_t end)
 {
     LLMQ__NO_CONTRACT
@@ -3983,8 +4059,9 @@ LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint3
     return total;
 }
 
-/* y[r] += X * o for each group, r in [r0, r1): the terms of zero points. X is of the activation alone, so
-   it is computed once for all rows. Each y[r] gets its groups in order. */
+/* y[r] += X * o for each group in order, for r in [r0, r1): the terms of zero points.
+   y: y[0] is of row 0.
+   X is of the activation alone, so it is computed once for all rows. */
 LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
     LLMQ__NO_CONTRACT
@@ -3996,8 +4073,9 @@ LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activ
     }
 }
 
-/* y[r] += the product with the activation's offsets, r in [r0, r1). The kernels write their result into y, so
-   eight values of y at a time are kept aside. x->offset takes the place of the codes. */
+/* y[r] += the product with the activation's offsets, for r in [r0, r1).
+   x: an activation with offsets. They take the place of its codes in a copy.
+   Kernels write their result into y, so eight values of y at a time are kept aside. */
 LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
     llmq_activation offsets = *x;
@@ -4012,8 +4090,9 @@ LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llm
     }
 }
 
-/* True if a product is so small that the scalar kernel is done before another has made its tables. The
-   result does not depend on it. So it does no harm that rows * cols wraps with more than 2^24 rows. */
+/* True if a product is so small that the scalar kernel is done before another has made its tables.
+   The result does not depend on it. So it does no harm that rows * cols wraps with more than 2^24
+   rows. */
 static int llmq__small(uint32_t rows, uint32_t cols)
 {
     return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512;
@@ -4091,7 +4170,8 @@ static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... 
 #define LLMQ__TEST_ROWS 16
 #define LLMQ__TEST_FLOATS 32
 
-/* A checksum of the bits of v[0, n), continued from sum: FNV-1a with words for bytes. */
+/* A checksum of the bits of v[0, n), continued from sum: FNV-1a, with words in the place of bytes.
+   Its prime is 16777619. */
 static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
 {
     uint32_t i;
@@ -4099,8 +4179,11 @@ static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
     return sum;
 }
 
-/* The checksum goes on with the float products of all rows with LLMQ__TEST_FLOATS columns, and with the last
-   row decoded. y: room for LLMQ__TEST_ROWS floats. x is first the activation, then the decoded row. */
+/* The checksum, continued with the float products of all rows and with the last row decoded.
+   t: with LLMQ__TEST_FLOATS columns.
+   a: an activation to be changed into a float one.
+   y: room for LLMQ__TEST_ROWS floats.
+   x is first the activation and then the decoded row. */
 LLMQ__NOINLINE uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
 {
     float x[LLMQ__TEST_FLOATS];
@@ -4115,10 +4198,11 @@ LLMQ__NOINLINE uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation 
     return llmq__test_sum(sum, x, t->cols);
 }
 
-/* The checksum of the products of the known records in the format of t, and of the last row decoded. Changes
-   t->cols: int8 products have 256 columns, which are two groups; float products and the decoded row have
-   LLMQ__TEST_FLOATS. The records are 4 bytes apart; the longest of the last row, two scales and 256 codes of
-   8 bits, ends within the bytes. check: 4 * 15 + 2 * 2 + 256 <= 320 */
+/* The checksum of all that the kernels of t make of the known records in the format of t.
+   Changes t->cols: int8 products have 256 columns, which are two groups; float products and the
+   decoded row have LLMQ__TEST_FLOATS.
+   Records are 4 bytes apart. The longest one of the last row, two scales and 256 codes of 8 bits,
+   ends within the bytes. check: 4 * 15 + 2 * 2 + 256 <= 320 */
 LLMQ__NOINLINE uint32_t llmq__test_rows(llmq_tensor *t)
 {
     static const float scale[] = { 0.37f, 0.53f };
