@@ -819,7 +819,7 @@ struct llmq_tensor {
    Errors: LLMQ_E_ARG: NULL, cols is 0, or the format is not valid.
            LLMQ_E_LIMIT: cols is over LLMQ_MAX_COLS, or a record does not fit size_t.
            LLMQ_E_WORKSPACE: size is too small.
-           Those of the transform's steps (llmq_transform_apply).
+           The errors of llmq_transform_apply for the transform's steps.
    On an error *t is unchanged.
    Cost: looks for the best kernels of the processor, which takes microseconds on some virtual
    machines with x86. Keep the view; do not make one for every product. */
@@ -871,7 +871,7 @@ LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
    bits: 8 is usual; 2 ... 8, or 32 for the float path.
    x: float[cols], apart from mem.
    mem: llmq_activation_size bytes, aligned for float. *a refers to it, so it must live as long.
-   Groups are those of t. They are 128 columns if t is raw or its group is the whole row. So no group
+   Groups are the groups of t, or 128 columns if t is raw or its group is the whole row. So no group
    has more than 1024 columns, and its integer sum, up to 127 * 128 * 1024 = 16,646,144, is below
    2^24 and exact in float.
    Errors: LLMQ_E_ARG: NULL, bits is out of range, or mem is misaligned.
@@ -933,7 +933,7 @@ LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activatio
    mem: llmq_activations_size bytes; otherwise as in llmq_activation_prepare.
    Errors: as llmq_activation_prepare. LLMQ_E_ARG also: count is 0, or an option is out of range.
    On an error a is unchanged.
-   Cost: for each vector that of llmq_activation_prepare, or twice that. */
+   Cost: llmq_activation_prepare for each vector, or twice its cost. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t,
                                                              const llmq_activation_options *o, uint32_t count,
                                                              const float *x, size_t stride, void *mem,
@@ -2542,9 +2542,17 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 
 /* ---- 5. Tables: the built-in grids and trellises ---------------------------------------------------------------- */
 
-/* tests/gen/grids.py writes the grids up to the trellises. Each table stands under its own LLMQ__HAS,
-   so a firmware holds only the points that it uses. LLMQ__UNIT_... is a standard deviation of 1 in
-   point coordinates. */
+/* tests/gen/grids.py writes the grids up to the trellises.
+   Each table stands under its own LLMQ__HAS, so a firmware holds only the points that it uses.
+   LLMQ__UNIT_... is a standard deviation of 1 in point coordinates.
+
+   To add a built-in grid:
+     1. a bit LLMQ_WITH_... after the last one, in LLMQ_WITH_ALL and in a group of section 0;
+     2. its table, which tests/gen/grids.py makes;
+     3. an entry at the end of llmq__builtins, with an id that no format has had;
+     4. its known answer, which tests/gen/selftest.py prints, at the end of llmq__test_answers.
+   Decoding, encoding and products then work with the scalar kernels and with the general paths of
+   the others. */
 
 /* ---- tables: made by tests/gen/grids.py ---- */
 #if LLMQ__HAS(G2)
@@ -2855,7 +2863,7 @@ typedef struct llmq__builtin {
     const char *name;
     const int8_t *points;        /* NULL: raw */
     float unit;                  /* 0: raw */
-    uint16_t id;                 /* what bundles store, so never changed and never used again */
+    uint16_t id;                 /* bundles store it: it never changes, and no other format gets it */
     uint8_t bits, p, zero_points;
     uint16_t taps[4];            /* 0: a grid, or raw */
 } llmq__builtin;
@@ -2945,6 +2953,13 @@ static const llmq__builtin llmq__builtins[] = {
 
 /* ---- 6. Format and row layout ----------------------------------------------------------------------------------- */
 
+/* Three things are here: functions that make and check a format; the layout of a row,
+   llmq__layout; and the unpacking of codes.
+   A code is found in two steps. llmq__find_code finds its unit and its value there. llmq__find_run
+   finds the bits of the value in the planes, and how many codes after it are stored alike.
+   No other function of this file knows how codes are laid out, except for the encoder, which stores
+   them (section 11). The vector kernels of llmq_simd.h load codes in their own ways. */
+
 /* Smallest b with 2^b >= n.
    n: 0 ... 2^31; from there on no shift of 32 bits reaches it. */
 static uint32_t llmq__ceil_log2(uint32_t n)
@@ -2954,9 +2969,9 @@ static uint32_t llmq__ceil_log2(uint32_t n)
     return b;
 }
 
-/* The kind of a format. If LLMQ_FORMATS has no format of a kind, the answer is a constant 0 and the
-   compiler drops the code for that kind. Formats that a program fills in by hand are held to this
-   too. Grids have no question of their own: they are what remains. */
+/* The kind of a format: raw, trellis, or else a grid, with or without zero points.
+   If LLMQ_FORMATS has no format of a kind, the answer is a constant 0, and the compiler drops the
+   code for that kind. This holds for formats that a program fills in by hand, too. */
 static int llmq__is_raw(const llmq_format *f) { return LLMQ__HAS(RAW) && !f->points; }
 static int llmq__is_trellis(const llmq_format *f) { return LLMQ__ANY_TRELLIS && f->taps[0] != 0; }
 static int llmq__has_zero_points(const llmq_format *f) { return LLMQ__ANY_ZERO_POINTS && f->zero_points != 0; }
@@ -3051,6 +3066,7 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
     if (!f || !name) return LLMQ_E_ARG;
     for (i = 0; llmq_format_at(&found, i) == LLMQ_OK; i++)
         if (llmq__compare(found.name, name) == 0) {
+            /* raw formats ignore the group, so that a program can pass the same one for any name */
             if (found.points && !llmq__group_ok(group)) return LLMQ_E_ARG;
             if (found.points) found.group = group;
             *f = found;
@@ -3096,15 +3112,15 @@ static int llmq__points_sorted(const llmq_format *f)
 LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
                                         uint32_t group)
 {
-    llmq_format g;
+    llmq_format g; /* *f stays as it is until the points are known to be sorted, too */
     llmq_status status = f ? llmq__format_of(&g, p, n, points, unit, group) : LLMQ_E_ARG;
     if (status != LLMQ_OK || !llmq__points_sorted(&g)) return LLMQ_E_ARG;
     *f = g;
     return LLMQ_OK;
 }
 
-/* Columns that are decoded together. They bound the buffers of decoding, and divide every group. In a
-   whole unit of a grid, a field of bits holds at least 16 codes and at most 128. */
+/* Columns that are decoded together.
+   They bound the buffers of decoding, so that frames are small, and they divide every group. */
 #define LLMQ__CHUNK 32
 #define LLMQ__UNIT 128         /* codes of a whole unit of a grid: M of the row record */
 #define LLMQ__TRELLIS_UNIT 256 /* codes of a whole unit of a trellis */
@@ -3160,21 +3176,23 @@ LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
 {
     llmq__layout l;
     if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
-    /* 32 bits hold it. Raw: at most 2^24 elements of 4 bytes. Else at most 2^24 codes of 2 bytes, and
-       3 bytes for each group of 32 columns or more. */
+    /* 32 bits hold it: for raw formats at most 2^24 elements of 4 bytes, else at most 2^24 codes of
+       2 bytes, and 3 bytes for each group of 32 columns or more.
+       check: 2^24 * 4 < 2^32; 2^24 * 2 + 2^24 / 32 * 3 < 2^32 */
     if (llmq__is_raw(f)) return llmq__size(cols * (f->bits / 8));
     l = llmq__row_layout(f, cols);
     return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit)
                       + llmq__unit_bytes(&l, l.codes % l.unit) + l.zero_points);
 }
 
-/* The position of a code. Codes are stored as values: a value is a code, or a pair of codes. The codes
-   after it differ only in k, as long as k < capacity: until the unit ends, or with pairs its half. */
+/* The position of a code. Codes are stored as values: a value is a code, or a pair of codes.
+   The codes after it differ only in k, as long as k < capacity: until the unit ends, or with pairs
+   until its half ends. */
 typedef struct llmq__code_position {
-    uint32_t unit;      /* bytes from the first code of the row to the unit */
-    uint32_t k;         /* value in the unit that holds the code */
-    uint32_t capacity;  /* values in the unit: M of the row record, H with pairs */
-    uint32_t bits, shift; /* bits of a value; the code's place in it: 0, or 3 for the second of a pair */
+    uint32_t unit;         /* bytes from the first code of the row to the unit */
+    uint32_t k;            /* the value in the unit that holds the code */
+    uint32_t capacity;     /* values in the unit: M of the row record, H with pairs */
+    uint32_t bits, shift;  /* of a value; of the code in it: 0, or 3 for the second of a pair */
 } llmq__code_position;
 
 /* The position of code `code` < l->codes of a row.
@@ -3183,11 +3201,13 @@ static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
 {
     llmq__code_position pos;
     pos.k = code % l->unit;
-    pos.unit = (code - pos.k) / 8 * l->bits; /* units before it are whole: multiples of 128 codes, no byte is shared */
+    /* The units before it are whole. A whole unit has a multiple of 128 codes. So it has
+       codes / 8 * bits bytes, with pairs too, and shares no byte with another. */
+    pos.unit = (code - pos.k) / 8 * l->bits;
     pos.capacity = llmq__min(l->codes - (code - pos.k), l->unit);
     pos.bits = l->bits;
     pos.shift = 0;
-    if (l->pairs) {
+    if (l->pairs) { /* value k is the pair of codes k and k + capacity */
         pos.bits = 6;
         pos.capacity = llmq__ceil_div(pos.capacity, 2);
         if (pos.k >= pos.capacity) pos.k -= pos.capacity, pos.shift = 3;
@@ -3195,8 +3215,9 @@ static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
     return pos;
 }
 
-/* A field of one plane that consecutive codes lie in: neighbouring bytes at the same bits. For code i of the
-   run, bits up, up + 1, ... are (byte i from `byte` on) >> shift & mask. */
+/* A field of a plane that consecutive codes lie in: neighbouring bytes, at the same bits.
+   For code i of the run, bits up, up + 1, ... are (byte i from `byte` on) >> shift & mask.
+   All three fit a byte: shift + (bits of the mask) <= 8, and up <= 15. */
 typedef struct llmq__bit_field {
     uint32_t byte;           /* bytes from the first code of the row */
     uint8_t shift, mask, up;
@@ -3216,8 +3237,8 @@ static uint32_t llmq__find_run(const llmq__layout *l, uint32_t code, llmq__bit_f
     llmq__code_position pos = llmq__find_code(l, code);
     uint32_t fields = 0, done = 0, up = 0, width, bytes, byte, shift, taken;
     *count = pos.capacity - pos.k;
-    /* done: bits of a value in earlier planes; up: bits of the code in them. The next bit of the code is
-       bit pos.shift + up of the value, and lies in the plane of bits [done, done + width). */
+    /* done: bits of a value in earlier planes; up: bits of the code in them. The next bit of the
+       code, bit pos.shift + up of the value, is in the plane of bits [done, done + width). */
     for (; up < l->bits; up += taken, done += width, pos.unit += bytes, fields++, f++) {
         width = llmq__plane_width(pos.bits - done);
         bytes = llmq__plane_bytes(pos.capacity, width);
@@ -3252,9 +3273,9 @@ static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32
                          uint16_t *code)
 {
     llmq__bit_field f[LLMQ__MAX_FIELDS];
-    uint8_t b[LLMQ__CHUNK]; /* a copy: otherwise compilers must fear that bytes and codes overlap */
+    uint8_t b[LLMQ__CHUNK]; /* a copy: bytes of the row may overlap anything, in a compiler's eyes */
     uint32_t n, i, fields;
-    LLMQ_MEMSET(code, 0, count * sizeof *code);
+    LLMQ_MEMSET(code, 0, count * sizeof *code); /* fields are or-ed into it */
     for (; count; count -= n, first += n, code += n) {
         fields = llmq__find_run(l, first, f, &n);
         n = llmq__min(count, n);
@@ -3267,13 +3288,25 @@ static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32
 
 /* ---- 7. Tensor -------------------------------------------------------------------------------------------------- */
 
+/* The walk of a row, from the outside in:
+     llmq_tensor_decode      checks, picks kernels, adds zero points, undoes the transform
+     read_row, add_rows      kernels: the whole row, a chunk of columns at a time, with its scale
+     llmq__values            a chunk before the scale: raw elements, or points as float
+     llmq__points            a chunk of points as int8; products begin here, too (section 9)
+     llmq__unpack            grids: the codes, whose points are looked up
+     llmq__indices           trellises: the indices, from this record and the records above it
+   A chunk is up to LLMQ__CHUNK columns of one group.
+   A tensor is trusted: nothing below the first line checks an argument. llmq__format_ok held for its
+   format, so every code has a point. */
+
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols)
 {
     return llmq__size_mul(llmq_row_size(f, cols), llmq__size(rows));
 }
 
-LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform, uint32_t rows,
-                                      uint32_t cols, const void *data, size_t size)
+/* Everything is checked before *t is written. From here on the view is trusted. */
+LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform,
+                                      uint32_t rows, uint32_t cols, const void *data, size_t size)
 {
     llmq_status status;
     size_t row = f ? llmq_row_size(f, cols) : 0;
@@ -3322,7 +3355,8 @@ LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r)
    As a factor it copies one bit into all of these parities. */
 static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 {
-    return (f->taps[0] >> lag & 1u) | (f->taps[1] >> lag & 1u) << 1 | (f->taps[2] >> lag & 1u) << 2 | (f->taps[3] >> lag & 1u) << 3;
+    return (f->taps[0] >> lag & 1u) | (f->taps[1] >> lag & 1u) << 1 | (f->taps[2] >> lag & 1u) << 2
+           | (f->taps[3] >> lag & 1u) << 3;
 }
 
 /* The record of the row `lag` above row r of the block, cyclically.
@@ -3340,9 +3374,10 @@ static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__trellis_bloc
    mask << shift and mask * factor are below 256: four bytes are worked on at a time, and no bit may
       cross from one to the next.
    It reads n bytes of `from` and not one more: a record may end there. */
-LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n, uint32_t *b)
+LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n,
+                                    uint32_t *b)
 {
-    uint32_t i;
+    uint32_t i; /* after the loop of words a multiple of 4, or n */
     for (i = 0; i + 4 <= n; i += 4) b[i / 4] ^= (llmq__load32(from + i) >> shift & mask * 0x01010101u) * factor;
     for (; i < n; i++) b[i / 4] ^= ((from[i] >> shift & mask) * factor) << i % 4 * 8;
 }
@@ -3356,7 +3391,7 @@ static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t
 {
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, parities, taps = 0, i;
-    for (i = 0; i < 4; i++) taps |= t->format.taps[i]; /* the lags that some parity takes */
+    for (i = 0; i < 4; i++) taps |= t->format.taps[i]; /* bit l: some parity takes lag l */
     for (lag = 0; taps >> lag; lag++) {
         parities = llmq__parities_of(&t->format, lag);
         if (parities) llmq__xor_field(llmq__above(t, &block, r, lag) + at, shift, 1, parities, n, b);
@@ -3395,9 +3430,11 @@ LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, c
         n = llmq__min(count, n);
         LLMQ_MEMSET(b, 0, sizeof b);
         llmq__xor_rows(t, r, l->scales + f[0].byte, f[0].shift, n, b); /* bits [0, k): parities of lowest bits */
-        /* from bit k on: code / 2. Its low bits are in the first plane; bit 2 of a code of 3 bits is in the second */
+        /* Bits from k on: code / 2. The first plane has all of it, but for the highest bit of codes
+           of 3 bits, which is in the second plane and goes to bit k + 1. */
         if (f[0].mask > 1)
-            llmq__xor_field(row + l->scales + f[0].byte, f[0].shift + 1u, f[0].mask >> 1, (uint32_t)1 << parities, n, b);
+            llmq__xor_field(row + l->scales + f[0].byte, f[0].shift + 1u, f[0].mask >> 1, (uint32_t)1 << parities, n,
+                            b);
         if (fields > 1)
             llmq__xor_field(row + l->scales + f[1].byte, f[1].shift, f[1].mask, (uint32_t)2 << parities, n, b);
         for (i = 0; i < n; i++) e[i] = points[b[i / 4] >> i % 4 * 8 & 255];
@@ -3414,7 +3451,8 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
 {
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
-    uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v; /* first code of the group */
+    /* in: columns of the group before j; first: its first code (each group starts a new vector) */
+    uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
         llmq__indices(t, l, row, first + in, count, e);
@@ -3425,8 +3463,10 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
         llmq__unpack(row + l->scales, l, first + in, count, code);
         for (i = 0; i < count; i++) e[i] = points[code[i]];
     } else {
-        uint32_t skip = in % p; /* coordinates of the first vector that are before j: p need not divide 32 */
-        /* at most LLMQ__CHUNK codes: p >= 2 and skip < p, so ceil((p - 1 + 32) / p) <= 17 */
+        /* skip: coordinates of the first vector that are before j, since p need not divide a chunk.
+           `code` has room: with p >= 2 and skip < p, a chunk needs fewer codes than columns.
+           check: ceil((2 - 1 + 32) / 2) <= 32 */
+        uint32_t skip = in % p;
         llmq__unpack(row + l->scales, l, first + in / p, llmq__ceil_div(skip + count, p), code);
         for (v = 0; i < count; v++, skip = 0)
             for (; skip < p && i < count; skip++, i++) e[i] = points[code[v] * p + skip];
@@ -3445,7 +3485,10 @@ static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
 
 /* The scale of a group of a record, not of a raw format.
    Any bits are safe: it may be NaN or infinite, and so are the results. */
-static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
+static float llmq__scale(const uint8_t *row, uint32_t group)
+{
+    return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group));
+}
 
 /* v[0, count) = the values at columns [j, j + count) before the scale: points, or raw elements.
    row: a record of t.
@@ -3546,7 +3589,8 @@ static float llmq__zero_point_term(const llmq_tensor *t, const llmq__layout *l, 
    weight: NULL for weights of 1.
    The terms of all rows are summed first. Then the sum is added once to each column of the group.
    It does nothing for formats without zero points. */
-LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
+                                               float *out)
 {
     LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
@@ -3564,13 +3608,22 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
-    /* a short row, as in llmq__small: the scalar kernel is done before another has made its tables */
+    /* A short row, as in llmq__small: the scalar kernel is done before another has its tables. */
     (t->cols < 128 ? llmq_kernels_at(0) : llmq__row_kernels(t))->read_row(t, row, out);
+    /* before the transform is undone: zero points are in the basis of the stored row */
     if (llmq__has_zero_points(&t->format)) llmq__add_zero_point_terms(t, LLMQ__NULL, row, row + 1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
 /* ---- 8. Activation ---------------------------------------------------------------------------------------------- */
+
+/* An activation in memory:
+     float x'[cols]        the transform works in place here
+     float scale[groups]   from here on the transform's workspace, until x' is complete
+     int8_t q[cols]
+     int8_t offset[cols]   only for asymmetric codes of 8 bits
+   A float activation ends after x', or after the workspace.
+   Whatever the options are, q is int8. So the kernels need not know them. */
 
 #define LLMQ__BATCH 8  /* activations that share one decoding of a row */
 
@@ -3638,7 +3691,8 @@ static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
    mem: llmq__activation_size bytes, which the caller has checked. After x' it is the workspace of
       the transform.
    On an error *a is unchanged, but mem is not. */
-static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *t, const float *x, void *mem, size_t mem_size)
+static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *t, const float *x, void *mem,
+                                         size_t mem_size)
 {
     float *y = (float *)mem;
     llmq_status status;
@@ -3672,15 +3726,18 @@ static float llmq__symmetric_levels(uint32_t bits) { return (float)((1u << (bits
 
 /* Codes and scales of all groups of a->x, symmetric.
    The last group may have fewer columns. */
-static void llmq__quantize_groups(const llmq_activation *a, uint32_t bits, float *scale, int8_t *q, const llmq_kernels *k)
+static void llmq__quantize_groups(const llmq_activation *a, uint32_t bits, float *scale, int8_t *q,
+                                  const llmq_kernels *k)
 {
     uint32_t j;
     for (j = 0; j < a->cols; j += a->group)
-        scale[j / a->group] = k->quantize(a->x + j, llmq__min(a->group, a->cols - j), llmq__symmetric_levels(bits), q + j);
+        scale[j / a->group] = k->quantize(a->x + j, llmq__min(a->group, a->cols - j), llmq__symmetric_levels(bits),
+                                          q + j);
 }
 
-LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x, void *mem,
-                                             size_t mem_size)
+/* llmq_activations_prepare can do the same, but LLMQ_NO_ACTIVATION_OPTIONS leaves it out. */
+LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
+                                             void *mem, size_t mem_size)
 {
     llmq_status status;
     size_t need = llmq_activation_size(t, bits);
@@ -3689,7 +3746,7 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__activation_open(a, t, x, mem, mem_size)) != LLMQ_OK || bits == 32) return status;
-    /* from here on nothing can fail, and the transform's workspace is free to hold scales and codes */
+    /* The transform's workspace is free now; scales and codes take its place. */
     scale = llmq__activation_layout(a, (float *)mem, 0, &q);
     llmq__quantize_groups(a, bits, scale, q, llmq__kernels(t->kernels));
     return LLMQ_OK;
@@ -3713,8 +3770,9 @@ static void llmq__extend_range(const float *x, uint32_t n, float *low, float *hi
 #if !LLMQ_NO_ACTIVATION_OPTIONS
 /* -- With options. -- */
 
-/* The codes of one scale: q + offset = x * inverse, limited to code_min ... code_max and rounded. The limits
-   are whole. With inverse, limits and offset 0 all codes are 0: a group without a scale. */
+/* The codes of one scale: q + offset = x * inverse, limited to code_min ... code_max and rounded.
+   The limits are whole numbers.
+   With inverse, limits and offset 0 all codes are 0: a group without a scale. */
 typedef struct llmq__codes {
     float scale, inverse, code_min, code_max;
     int32_t offset;
@@ -3738,10 +3796,14 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
         c.scale = m / c.code_max;
         c.inverse = c.code_max / m;
     } else {
-        float steps = (float)((1 << o->bits) - 1 - (o->bits == 8)); /* 254 of 8 bits: q is -127 ... 127, never -128 */
+        /* 8 bits have 254 and not 255 steps, so that q is -127 ... 127 like all other codes.
+           check: 2^8 - 1 - 1 = 127 - -127 */
+        float steps = (float)((1 << o->bits) - 1 - (o->bits == 8));
         int32_t zero;
-        c.scale = high / steps - low / steps; /* not (high - low) / steps, whose difference may overflow */
-        c.inverse = 1.0f / c.scale;           /* finite: scale is at least 2^-100 / 254, or nearly */
+        /* not (high - low) / steps: the difference may overflow */
+        c.scale = high / steps - low / steps;
+        /* finite: high - low is at least 2^-100, so the scale is at least about 2^-108 */
+        c.inverse = 1.0f / c.scale;
         zero = llmq__round(-low * c.inverse);
         c.code_min = (float)-zero;
         c.code_max = steps - (float)zero;
@@ -3758,7 +3820,7 @@ static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, i
     uint32_t i;
     for (i = 0; i < n; i++) {
         float v = x[i] * c->inverse;
-        v = v > c->code_min ? v : c->code_min; /* NaN too */
+        v = v > c->code_min ? v : c->code_min; /* in this order: a NaN becomes code_min */
         v = v < c->code_max ? v : c->code_max;
         q[i] = (int8_t)(llmq__round(v) - c->offset);
     }
@@ -3808,6 +3870,7 @@ LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_act
         llmq__quantize_groups(a, o->bits, scale, q, k);
         return;
     }
+    /* the range of the whole vector; with GROUP it stays 0 ... 0, and `all` is not used */
     for (g = 0; g < groups && o->scales != LLMQ_SCALES_GROUP; g++) {
         n = llmq__min(a->group, a->cols - g * a->group);
         if (peaks) llmq__extend_smoothed_range(a->x + g * a->group, n, peaks[g], &low, &high);
@@ -3824,7 +3887,8 @@ LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_act
         }
         scale[g] = c.scale;
         llmq__take_codes(&c, a->x + g * a->group, n, q);
-        if (a->offset) LLMQ_MEMSET(q + a->cols, c.offset & 255, n); /* -127 ... 127; offsets follow the codes */
+        /* an int8 from -127 to 127 as a byte; offsets are a->cols bytes after their codes */
+        if (a->offset) LLMQ_MEMSET(q + a->cols, c.offset & 255, n);
     }
 }
 
@@ -3839,11 +3903,13 @@ static void llmq__batch_peaks(const llmq_activation *a, uint32_t count, float *p
     for (i = 0; i < count; i++)
         for (j = 0; j < a->cols; j++) {
             float v = a[i].x[j] < 0.0f ? -a[i].x[j] : a[i].x[j];
-            /* the largest finite float; false for NaN. check: 3.40282347e38f == (2 - 2^-23) * 2^127 */
+            /* The largest finite float. A NaN compares false.
+               check: 3.40282347e38f == (2 - 2^-23) * 2^127 */
             if (v > peaks[j / a->group] && v <= 3.40282347e38f) peaks[j / a->group] = v;
         }
 }
 
+/* No error for bits out of range: the functions that take options find it. */
 LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits)
 {
     llmq_activation_options o;
@@ -3876,7 +3942,8 @@ LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activatio
                           llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float));
 }
 
-/* All vectors are transformed before any is quantized, because BATCH needs the peaks of all. */
+/* All vectors are transformed before any is quantized, because BATCH needs the peaks of all.
+   mem: count activations, llmq__activation_step bytes apart, and then the peaks. */
 LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t,
                                               const llmq_activation_options *o, uint32_t count, const float *x,
                                               size_t stride, void *mem, size_t mem_size)
@@ -3889,7 +3956,8 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     step = llmq__activation_step(t, o);
     for (i = 0; i < count; i++)
-        if ((status = llmq__activation_open(&a[i], t, x + i * stride, (uint8_t *)mem + i * step, step)) != LLMQ_OK) return status;
+        if ((status = llmq__activation_open(&a[i], t, x + i * stride, (uint8_t *)mem + i * step, step)) != LLMQ_OK)
+            return status; /* the steps do not fit t, so this is the first vector, and a is unchanged */
     if (o->scales == LLMQ_SCALES_BATCH)
         llmq__batch_peaks(a, count, peaks = (float *)(void *)((uint8_t *)mem + count * step));
     for (i = 0; i < count; i++)
@@ -3900,6 +3968,16 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
 #endif
 
 /* ---- 9. Products ------------------------------------------------------------------------------------------------ */
+
+/* The walk of an int8 product, from the outside in:
+     llmq_matmul     checks, picks kernels, then adds zero points and offsets
+     rows_i8         kernel: rows, and activations LLMQ__BATCH at a time
+     llmq__row_i8    a row: run by run, the float formula
+     llmq__run_i8    a run: chunks of points, times the codes of each activation, exact in integers
+   A float product goes through rows_f32, llmq__row_f32 and llmq__run_f32 in the same way.
+   Every kernel gives the same bits. Within a run integers are exact in any order. Between runs, and
+   in float products, the order of additions is the one of the formulas. No multiplication is fused
+   with an addition (LLMQ__NO_CONTRACT). */
 
 /* <a, b>, exact.
    n: up to LLMQ__CHUNK.
@@ -3916,8 +3994,8 @@ static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
    row: a record of t. It is decoded once for all activations.
    The columns lie in one group of the row and in one of the activations. So they are at most 1024,
    and |sum| < 2^24 (llmq__activation_group). */
-LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end,
-                              const llmq_activation *x, uint32_t count, int32_t *sum)
+LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                 uint32_t end, const llmq_activation *x, uint32_t count, int32_t *sum)
 {
     int8_t e[LLMQ__CHUNK];
     uint32_t i, n;
@@ -3944,7 +4022,9 @@ LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, co
     uint32_t j, end, i, xgroup = x->group;
     for (i = 0; i < count; i++) total[i] = 0.0f;
     for (j = 0; j < t->cols; j = end) {
-        uint32_t wg = j / l->group, xg = j / xgroup; /* the groups of the row and of the activations that j is in */
+        /* A run ends where a group of the row or of the activations ends. Neither group need divide
+           the other. */
+        uint32_t wg = j / l->group, xg = j / xgroup;
         float scale = llmq__scale(row, wg);
         end = llmq__min(t->cols, llmq__min((wg + 1) * l->group, (xg + 1) * xgroup));
         llmq__run_i8(t, l, row, j, end, x, count, sum);
@@ -4011,8 +4091,8 @@ LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, 
 
 /* Kernel rows_i8: the int8 formula for rows [r0, r1) and count activations.
    Activations are worked on LLMQ__BATCH at a time, which bounds the sums on the stack. */
-static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                          size_t y_stride)
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                          float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r, n;
@@ -4025,13 +4105,14 @@ static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32
 
 /* Kernel rows_f32: the float formula for rows [r0, r1) and count activations.
    A row is decoded again for each activation. */
-static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                           size_t y_stride)
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                           float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r;
     for (r = r0; r < r1; r++)
-        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
 /* X of the zero-point formula of llmq_matmul: the sum of x' over columns [j, end).
@@ -4054,7 +4135,8 @@ LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint3
         next = llmq__min(end, (j / x->group + 1) * x->group);
         for (i = j; i < next; i++) sum += x->q[i];
         for (i = j; i < next && x->offset; i++) sum += x->offset[i];
-        total += (float)sum * x->scale[(next - 1) / x->group]; /* exact: |sum| <= 254 * 1024 */
+        /* The float of the sum is exact. check: 2 * 127 * 1024 < 2^24 */
+        total += (float)sum * x->scale[(next - 1) / x->group];
     }
     return total;
 }
@@ -4062,7 +4144,8 @@ LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint3
 /* y[r] += X * o for each group in order, for r in [r0, r1): the terms of zero points.
    y: y[0] is of row 0.
    X is of the activation alone, so it is computed once for all rows. */
-LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1,
+                                          float *y)
 {
     LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
@@ -4076,7 +4159,8 @@ LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activ
 /* y[r] += the product with the activation's offsets, for r in [r0, r1).
    x: an activation with offsets. They take the place of its codes in a copy.
    Kernels write their result into y, so eight values of y at a time are kept aside. */
-LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llmq_activation *x, uint32_t r0,
+                                                 uint32_t r1, float *y)
 {
     llmq_activation offsets = *x;
     float part[8];
@@ -4098,8 +4182,10 @@ static int llmq__small(uint32_t rows, uint32_t cols)
     return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512;
 }
 
-LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                 size_t y_stride)
+/* All activations are checked before the first product, so that y is unchanged on an error.
+   The order of the three parts, points, zero points and offsets, is part of the result. */
+LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
+                                 uint32_t r1, float *y, size_t y_stride)
 {
     const llmq_kernels *k;
     uint32_t i;
@@ -4107,6 +4193,7 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
         if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_MISMATCH;
+        /* the kernels take activations of one kind, and int8 ones with equal groups */
         if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format))))
             return LLMQ_E_MISMATCH;
     }
@@ -4126,8 +4213,10 @@ LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x,
     return llmq_matmul(t, x, 1, r0, r1, y, 0);
 }
 
-LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out,
-                                            void *work, size_t work_size)
+/* The sum of the rows is made in the basis in which they are stored. So the transform is undone
+   once and not for every row. */
+LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
+                                            float *out, void *work, size_t work_size)
 {
     llmq_status status;
     if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
@@ -4140,9 +4229,11 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
 
 /* -- The self-test. -- */
 
-/* Known answers, which tests/gen/selftest.py works out from the text of this header. 16 records overlap, so
-   that few bytes make them: the first is at llmq__test_bytes, each other 4 bytes after the one before.
-   The last 256 bytes are also the int8 activation. A 7th of the first 32 of those is the float one. */
+/* Known answers. tests/gen/selftest.py works them out from the text of this header, not its code.
+   There are 16 records. They overlap, so that few bytes make them: the first is at
+   llmq__test_bytes, each other 4 bytes after the one before.
+   The last 256 bytes are also the int8 activation. The first 32 of these, divided by 7, are the
+   float activation. */
 /* ---- known answers: made by tests/gen/selftest.py ---- */
 static const uint8_t llmq__test_bytes[320] = {
     203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
@@ -4225,21 +4316,25 @@ LLMQ__NOINLINE uint32_t llmq__test_rows(llmq_tensor *t)
 LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 {
     const uint32_t kept = LLMQ_FORMATS, one = 1;
-    uint32_t at, i = 0; /* bit of LLMQ_FORMATS; number of the format among those that are kept */
+    uint32_t at, i = 0; /* at: bit of LLMQ_FORMATS; i: index of llmq_format_at, which counts the bits that are set */
     llmq_tensor t;
     LLMQ_MEMSET(&t, 0, sizeof t);
     t.rows = LLMQ__TEST_ROWS;
-    t.row_size = 4;
+    t.row_size = 4; /* records overlap, so the view is made by hand */
     t.data = llmq__test_bytes;
     t.kernels = llmq__kernels(k);
     for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
         if (!(kept & one << at)) continue;
-        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
+        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at])
+            return LLMQ_E_INEXACT;
     }
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT; }
+LLMQ_API llmq_status llmq_selftest(void)
+{
+    return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT;
+}
 
 /* ---- 10. Bundle: reading ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
