@@ -3296,8 +3296,8 @@ static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32
      llmq__unpack            grids: the codes, whose points are looked up
      llmq__indices           trellises: the indices, from this record and the records above it
    A chunk is up to LLMQ__CHUNK columns of one group.
-   A tensor is trusted: nothing below the first line checks an argument. llmq__format_ok held for its
-   format, so every code has a point. */
+   A tensor is trusted: nothing below the first line checks an argument. llmq__format_ok held for
+   its format, so every code has a point. */
 
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols)
 {
@@ -3369,8 +3369,7 @@ static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__trellis_bloc
 
 /* Byte i of b ^= (from[i] >> shift & mask) * factor, for i < n.
    b: words for n bytes. Byte i is bits 8 (i mod 4) ... of word i / 4, whatever the byte order of
-      the
-      machine.
+      the machine.
    mask << shift and mask * factor are below 256: four bytes are worked on at a time, and no bit may
       cross from one to the next.
    It reads n bytes of `from` and not one more: a record may end there. */
@@ -3407,7 +3406,8 @@ static int llmq__known_taps(const llmq_format *f)
     uint32_t i;
     for (i = 0; i < sizeof llmq__builtins / sizeof *llmq__builtins; i++) {
         b = llmq__builtins[i].taps;
-        if (f->bits == llmq__builtins[i].bits && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3]) return 1;
+        if (f->bits == llmq__builtins[i].bits && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3])
+            return 1;
     }
     return 0;
 }
@@ -3464,8 +3464,8 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
         for (i = 0; i < count; i++) e[i] = points[code[i]];
     } else {
         /* skip: coordinates of the first vector that are before j, since p need not divide a chunk.
-           `code` has room: with p >= 2 and skip < p, a chunk needs fewer codes than columns.
-           check: ceil((2 - 1 + 32) / 2) <= 32 */
+           `code` has room: with p >= 2 and skip < p, a chunk needs at most 17 codes.
+           check: ceil((2 - 1 + 32) / 2) < 32 */
         uint32_t skip = in % p;
         llmq__unpack(row + l->scales, l, first + in / p, llmq__ceil_div(skip + count, p), code);
         for (v = 0; i < count; v++, skip = 0)
@@ -3525,8 +3525,7 @@ LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, ui
 }
 
 /* End of the chunk of columns that begins at j: in the row, and in the group of j.
-   Groups are multiples of LLMQ__CHUNK, or the row. So all chunks but the last of a row are whole.
-   */
+   Groups are multiples of LLMQ__CHUNK, or the row: all chunks but the last of a row are whole. */
 static uint32_t llmq__chunk_end(const llmq_tensor *t, const llmq__layout *l, uint32_t j)
 {
     return llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (j / l->group + 1) * l->group);
@@ -3754,8 +3753,7 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS || !LLMQ_NO_ENCODER
 /* Extend the range *low ... *high to x[0, n).
-   If a value is not finite, both become NaN. They stay NaN, since no comparison with NaN is true.
-   */
+   If a value is not finite, both become NaN, and stay it: no comparison with NaN is true. */
 static void llmq__extend_range(const float *x, uint32_t n, float *low, float *high)
 {
     uint32_t i;
