@@ -586,9 +586,9 @@ def versions_apart(headers):
         for m in matches:
             if m.group(1) != expected:
                 found.append(("%s:%d" % (path, text.count("\n", 0, m.start(1)) + 1), "%s, not %s" % (m.group(1), expected)))
-    history = re.search(r"^   *(\d+\.\d+\.\d+)  ", headers[0].text, re.M) # the newest release that the header tells of
-    if history and history.group(1) != version:
-        found.append(("llmq.h:%d" % (headers[0].text.count("\n", 0, history.start()) + 1), "%s, not %s" % (history.group(1), version)))
+    releases = re.findall(r"^ +(\d+\.\d+\.\d+) ", headers[0].text.partition("\n   RELEASES\n")[2].partition("\n\n")[0], re.M)
+    if releases != re.findall(r"^## (\d+\.\d+\.\d+)", read("CHANGELOG.md"), re.M):
+        found.append(("llmq.h:1", "RELEASES are not those of CHANGELOG.md"))
     return found
 
 
