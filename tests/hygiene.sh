@@ -135,7 +135,7 @@ configurations() {
 #define LLMQ_STATIC 1
 #define LLMQ_IMPLEMENTATION
 #include "llmq.h"
-#include "golden.h"
+#include "vectors/golden.h"
 #include <stdio.h>
 int main(void)
 {
@@ -626,7 +626,7 @@ same_bits() {
 python_bundles() {
     if ! has python3; then skip "bundles in Python" "not installed"; return; fi
     check "Python reads the bundle of C" python3 "$root/tests/gen/bundle.py" dump bits.llmq
-    check "tests/golden.h can be made again" eval "python3 '$root/tests/gen/bundle.py' golden - | cmp - '$root/tests/golden.h'"
+    check "tests/vectors/golden.h can be made again" eval "python3 '$root/tests/gen/bundle.py' golden - | cmp - '$root/tests/vectors/golden.h'"
 }
 
 # ---- k. With the vector kernels ----

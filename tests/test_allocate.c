@@ -9,7 +9,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
-#include "allocate.h"
+#include "vectors/allocate.h"
 
 #include <math.h>
 

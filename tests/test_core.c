@@ -7,7 +7,7 @@
 #include "../llmq.h"
 
 #define VECTORS_CORE
-#include "vectors.h"
+#include "vectors/vectors.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

@@ -9,7 +9,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
-#include "feedback.h"
+#include "vectors/feedback.h"
 
 #include <math.h>
 

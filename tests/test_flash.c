@@ -12,7 +12,7 @@
 #else
 #include "check.h"
 #endif
-#include "golden.h"
+#include "vectors/golden.h"
 #define LLMQ_IMPLEMENTATION
 #define LLMQ_STATIC 1
 #define LLMQ_NO_ENCODER 1

@@ -1,6 +1,6 @@
 /* test_imatrix.c - examples/imatrix.h: files made without it, files made by it, and files that are broken
 
-   The first are in tests/imatrix_golden.h, which tests/gen/imatrix.py made. The broken ones are each opened and, if they open,
+   The first are in tests/vectors/imatrix_golden.h, which tests/gen/imatrix.py made. The broken ones are each opened and, if they open,
    used in every way, in memory of exactly their size; that is fuzz_imatrix.c. */
 #include "check.h"
 #include "../fuzz/fuzz_imatrix.c"

@@ -9,7 +9,7 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
-#include "outliers.h"
+#include "vectors/outliers.h"
 
 #include <math.h>
 

@@ -10,7 +10,7 @@
 #include "../llmq.h"
 
 #include "internals.h"
-#include "attention.h"
+#include "vectors/attention.h"
 
 #include <math.h>
 

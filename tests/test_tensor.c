@@ -11,7 +11,7 @@
 
 #include "internals.h"
 #define VECTORS_TENSOR
-#include "vectors.h"
+#include "vectors/vectors.h"
 
 #include "exact.h"
 

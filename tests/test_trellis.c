@@ -14,7 +14,7 @@
 
 #include "internals.h"
 #include "exact.h"
-#include "trellis.h"
+#include "vectors/trellis.h"
 
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 #define MAX_COLS 1300u
