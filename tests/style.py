@@ -216,13 +216,17 @@ class Source:
         return (name,), pasted, head[first].line
 
     def find_sections(self):
-        """Banners with numbers; the text of the comment that one begins is the head of the section."""
-        self.sections = []
+        """Banners with numbers; the head of a section is all comment from there to its first line of code."""
+        self.sections, heading = [], False
         for c in self.comments:
             m = BANNER.match(c.text)
+            heading = heading and not any(line in self.has_code for line in range(self.sections[-1].line, c.line))
             if m and m.group(1):
                 half = 1 if self.implementation and c.line > self.implementation else 0
                 self.sections.append(Section(int(m.group(1)), m.group(2), c.line, half, c.text))
+                heading = True
+            elif heading:
+                self.sections[-1].head += c.text
 
     def section_at(self, line):
         best = None
