@@ -15,7 +15,7 @@
 #                    is out of date (WRITE=1: puts it right)
 #   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
 #                    that an emulator can run (four minutes; also build/bench.json)
-#   make style       what a reader counts in the headers: order, lengths, comments, constants, versions (LIST=1: where; ten seconds)
+#   make style       counts the style of the headers: order, lengths, comments, constants, versions (LIST=1: also each offender; ten seconds)
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
 #   make picture     bench/quality.svg, the picture of the README, from bench/RESULTS.md (needs gnuplot)
 #   make results     put the figures of mcu, eval, sense, feedback, outliers, distortion, size and bench into README.md, bench/RESULTS.md
@@ -56,7 +56,7 @@ $(B)/outliers: bench/outliers.c llmq.h llmq_simd.h | $(B)
 $(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
 
-$(B)/test_feedback: tests/test_feedback.c tests/vectors/feedback.h tests/check.h llmq.h llmq_simd.h | $(B)
+$(B)/test_feedback: tests/test_feedback.c tests/vectors/feedback.h tests/check.h tests/helpers.h llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -o $@ tests/test_feedback.c -lm
 
 # What a target needs beside a C compiler: need-gnuplot fails, and says what brings it, if there is none.

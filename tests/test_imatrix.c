@@ -233,12 +233,6 @@ static void test_refused(void)
 
 /* ---- files that are odd or broken ---- */
 
-static void put32(unsigned char *b, uint32_t v)
-{
-    int i;
-    for (i = 0; i < 4; i++) b[i] = (unsigned char)(v >> (8 * i) & 255);
-}
-
 static size_t find(const unsigned char *bytes, size_t size, const char *s)
 {
     size_t at = 0;

@@ -13,7 +13,6 @@
 
 #include <math.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HAD LLMQ_STEP_HADAMARD
 #define SMOOTH LLMQ_STEP_SMOOTH
 #define PERMUTE LLMQ_STEP_PERMUTE

@@ -14,7 +14,6 @@
 
 #include <math.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 
 static int all_bytes(const void *p, int byte, size_t n)
