@@ -672,7 +672,7 @@ vector_kernels() {
     done
 }
 
-# What a reader sees at once: tests/style.py counts it.
+# Symbols, macros and warnings of both headers, for the counts of tests/style.py.
 names() {
     local cc cxx
     for cc in "${compilers[@]}"; do object "$cc" -O0 ""; done

@@ -1,16 +1,24 @@
 #!/usr/bin/env python3
-"""same.py - do two trees compile to the same code, but for the names of symbols? A tool for renaming and moving; no part of the gate
+"""same.py - checks that two trees compile to the same code, except for the names of symbols
+
+It is a tool for renaming and moving code, and no part of the gate.
 
     tests/same.py [-l] OLD NEW                   OLD, NEW: directories with llmq.h and llmq_simd.h
     tests/same.py [-l] OLD NEW CC FLAG...        another compiler than those of COMPILERS; -l: which functions
 
-The implementation is compiled to assembler by each compiler that is installed. Each function and each table with a name is an item. In
-its text a label is replaced by its place in the item, an unnamed constant by its content, and another item by the order in which items are
-first used there; alignment, kind of section and linkage belong to the text. Two items are equal if their texts are, and if the items that
-they use correspond to each other; items of what is not compiled (memcpy) keep their names. So neither order nor names matter, of functions,
-tables, constants and labels, and one changed constant or branch does. Items are matched by content first, whatever their names are.
+Each installed compiler translates the implementation to assembler. An item is a function, or a table
+that has a name. The text of an item includes its alignment, the kind of its section and its linkage.
+In the text
+    a label is replaced by its position in the item,
+    a constant without a name by its content,
+    another item by a number: in the order of first use,
+    and an external symbol (memcpy) is kept.
+Two items are equal if their texts are equal and the items that they use correspond. So names and
+order of functions, tables, constants and labels do not matter; a changed constant or branch does.
+Items correspond by content first, then by name.
 
-A line for each compiler says how many functions and tables are equal, different, or in one tree only. Exit status 1 if any is not equal.
+For each compiler the numbers of functions and tables are printed that are equal, different, or in one
+tree only. The exit status is 1 if any item is not equal.
 """
 import collections
 import hashlib
@@ -23,41 +31,45 @@ import tempfile
 
 COMPILERS = [
     ("gcc -O2, x86-64", ["gcc", "-O2", "-fno-pie"]),
-    ("arm-none-eabi-gcc -O2, Cortex-M4", ["arm-none-eabi-gcc", "-O2", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16",
-                                          "-fno-section-anchors"]),
+    ("arm-none-eabi-gcc -O2, Cortex-M4", ["arm-none-eabi-gcc", "-O2", "-mcpu=cortex-m4", "-mthumb",
+                                          "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-fno-section-anchors"]),
     ("clang -O2, wasm32", ["clang", "-O2", "--target=wasm32", "-ffreestanding", "-msimd128", "-fno-verbose-asm",
                            "-DLLMQ_MEMCPY=__builtin_memcpy", "-DLLMQ_MEMSET=__builtin_memset"]),
 ]
 COMMON = ["-S", "-g0", "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fdata-sections"]
 NAME = re.compile(r'[A-Za-z_.$][\w.$]*')
 LABEL = re.compile(r'^("[^"]+"|[A-Za-z_.$][\w.$]*):')
-IGNORED = re.compile(r"\s*\.(file|ident|loc|cfi_\w+|hidden|weak|addrsig\w*|eabi_attribute|syntax|thumb|thumb_func|thumb_set|arch|arch_extension"
-                     r"|cpu|fpu|code|no_dead_strip|export_name)\b")
+IGNORED = re.compile(r"\s*(?:[#@]|\.(file|ident|loc|cfi_\w+|hidden|weak|addrsig\w*|eabi_attribute|syntax|thumb"
+                     r"|thumb_func|arch|arch_extension|cpu|fpu|code|no_dead_strip|globa?l|type)\b)")
+SECTION = re.compile(r"\.(text\.unlikely|text|rodata\.str[\d.]+|rodata\.cst\d+|rodata|data\.rel\.ro\.local"
+                     r"|data\.rel\.ro|data|bss)")
 
 
 class Item:
     def __init__(self, name, section, align):
         self.name, self.section, self.align = name, section, align
-        self.lines, self.places, self.is_code, self.is_global = [], 0, section.startswith(".text"), False
+        self.lines, self.places = [], 0
+        self.is_code, self.is_global = section.startswith(".text"), False
         self.text = self.uses = None
 
 
 def kind_of(section):
     """The section without the name that -ffunction-sections and -fdata-sections append."""
-    m = re.match(r"\.(text\.unlikely|text|rodata\.str[\d.]+|rodata\.cst\d+|rodata|data\.rel\.ro\.local|data\.rel\.ro|data|bss)", section)
+    m = SECTION.match(section)
     return "." + m.group(1) if m else section
 
 
 class Assembler:
-    """What a compiler wrote: named items, unnamed constants (by label), labels of code (label -> item and place)."""
+    """The output of a compiler: named items, constants without a name, labels of code (label -> item and position)."""
 
     def __init__(self, text):
         self.items, self.constants, self.labels = {}, {}, {}
         self.public = set(re.findall(r"^\s*\.globa?l\s+(\S+)", text, re.M))
-        section, align, item, begun = ".text", "", None, {} # begun: the function of a section, which goes on after a table of its jumps
+        section, align, item = ".text", "", None
+        begun = {} # the function of a section: it goes on after a jump table in another section
         for line in text.split("\n"):
             line = line.rstrip()
-            if not line or re.match(r"\s*[#@]", line) or IGNORED.match(line) or re.match(r"\s*\.(globl|global|type)\b", line):
+            if not line or IGNORED.match(line):
                 continue
             m = re.match(r"\s*\.(section|text|data|bss)\b\s*([^,\s]*)", line)
             if m:
@@ -139,15 +151,16 @@ class Assembler:
         return "\n".join(out), uses
 
     def classes(self):
-        """name -> a hash of what an item is, with all that it uses, however deep."""
+        """name -> a hash of the item and of all that it uses, at any depth."""
         now = {n: hashlib.sha1(i.text.encode()).hexdigest() for n, i in self.items.items()}
         for _ in range(64): # more than any chain of calls is long
-            now = {n: hashlib.sha1((now[n] + "".join(now[u] for u in i.uses)).encode()).hexdigest() for n, i in self.items.items()}
+            joined = {n: now[n] + "".join(now[u] for u in i.uses) for n, i in self.items.items()}
+            now = {n: hashlib.sha1(text.encode()).hexdigest() for n, text in joined.items()}
         return now
 
 
 def match(old, new):
-    """old name -> new name: by content with all that is used; then by name; by text alone; by being used in the same place."""
+    """old name -> new name, by content including all that is used; then by name, by text alone, by position of use."""
     pairs, taken = {}, set()
 
     def pair(a, b):

@@ -1,23 +1,27 @@
 #!/usr/bin/env python3
-"""style.py - what a reader of the headers counts: the order of sections, lengths, comments, constants that are derived
+"""style.py - counts the style of the two headers: order, lengths, comments, derived constants, versions
 
-    tests/style.py [-l] [NAME...]    a line "style.NAME<TAB>value<TAB>goal" for each count, or for those whose names begin so;
-                                     -l: also its offenders, as file:line
-    tests/style.py text              without the counts for which the header must be compiled, which take most of the time
+    tests/style.py [-l] [NAME...]   prints a line "style.NAME<TAB>value<TAB>goal" for each count,
+                                    or for the counts whose names begin with NAME;
+                                    -l: also each offender, as file:line
+    tests/style.py text             omits the counts that compile the header, which take most of the time
 
-Exit status 1 if a count is beyond its goal although the goal is binding (GOALS says which are), or a file cannot be read.
-Only Python's standard library is needed. `ctags_unseen` asks universal-ctags, `leaks` and `warnings` ask tests/hygiene.sh; a count
-whose tool is missing is "-".
+GOALS lists the counts. The exit status is 1 if a count misses its goal and the goal is binding, or
+if a file cannot be read. Python's standard library is enough. `ctags_unseen` runs universal-ctags,
+`leaks` and `warnings` run tests/hygiene.sh. The value is "-" if such a program is missing.
 
-A constant is derived by a comment beside it, in the same line or right above it:
+A comment derives a constant that stands in the same line, or in the first line of code below it:
 
     check: 0x7149f2ca == f32bits(1e30)
     check: 2*127*127 = 32258 < 2^15; 5 * 3 = 15
 
-It ends with its comment; semicolons part expressions. An expression compares two or more terms by = == != < <= > >=. A term has numbers as
-C writes them (1u, 0.5f, 0x1p-20 are right), + - * / // %, ^ or ** for powers, << >> & |, parentheses, pi and the functions of FUNCTIONS.
-/ is exact division into a real number. Where one side of = is a number alone, the constant itself must be in the code beside the comment,
-so that neither can change without the other.
+The expression ends where its comment ends. Semicolons separate several expressions. An expression
+compares two or more terms by = == != < <= > >=. Terms consist of
+    numbers as C writes them (1u, 0.5f, 0x1p-20f), pi
+    + - * / // % ^ ** << >> & | ~ ( )      where ^ is a power, as **, and 7 / 2 is 3.5
+    calls of FUNCTIONS                     f32 rounds to float, f32bits gives the bits of a float
+If an expression is an equation and one side is a number alone, the number must be in the code beside
+the comment. So neither the constant nor its derivation can change without the other.
 """
 import ast
 import math
@@ -32,11 +36,11 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HEADERS = ["llmq.h", "llmq_simd.h"]
 
-# Each count: its goal, whether a value beyond it is an error ("binding") or work to do ("open"), and what it counts.
-# "<=" and ">=" are where good values are.
+# Name, goal, and the objects that are counted. A value that misses a "binding" goal is an error; one that
+# misses an "open" goal is work to do.
 GOALS = [
-    ("sections_out_of_order", "<=", 0, "open", "banners whose number does not follow the one before; of llmq.h in both halves"),
-    ("later_sections_used", "<=", 0, "open", "names of a later section that an earlier one uses; once for each section and name"),
+    ("sections_out_of_order", "<=", 0, "open", "banners out of sequence, or not in the contents, in both halves"),
+    ("later_sections_used", "<=", 0, "open", "pairs of a section and a name that only a later section defines"),
     ("functions_over_60_lines", "<=", 0, "binding", "in the headers"),
     ("functions_over_60_lines_tool", "<=", 0, "open", "in examples/"),
     ("complexity_over_20", "<=", 0, "open", "functions of the headers with more than 19 decisions"),
@@ -44,18 +48,18 @@ GOALS = [
     ("lines_over_120_columns", "<=", 0, "open", "in the headers"),
     ("lines_over_120_columns_else", "<=", 0, "open", "in other C files"),
     ("prose_over_100_columns", "<=", 0, "open", "lines of comment alone, in the headers"),
-    ("what_per_1000_words", "<=", 1.5, "open", "of comments in llmq.h"),
-    ("what_per_1000_words_simd", "<=", 1.5, "open", "of comments in llmq_simd.h"),
+    ("what_per_1000_words", "<=", 1.5, "open", "in comments of llmq.h"),
+    ("what_per_1000_words_simd", "<=", 1.5, "open", "in comments of llmq_simd.h"),
     ("comment_lines_per_code_line", ">=", 0.3, "open", "in the implementation of llmq.h, without tables"),
     ("comment_lines_per_code_line_simd", ">=", 0.3, "open", "in llmq_simd.h"),
-    ("functions_without_comment", "<=", 0, "open", "of 12 lines or more, without a comment right above them or their prototype"),
-    ("parameters_undescribed", "<=", 0, "open", "macros that a template of llmq_simd.h uses and its head does not name"),
-    ("ctags_unseen", "<=", 0, "open", "functions of the headers, with names that are written out, that ctags does not see"),
-    ("checks", ">=", 10, "open", "comments `check:`"),
-    ("checks_wrong", "<=", 0, "binding", "of these, that are not so"),
-    ("versions_apart", "<=", 0, "binding", "places that state another version than the macros of llmq.h"),
-    ("leaks", "<=", 0, "binding", "names and macros left behind (tests/hygiene.sh)"),
-    ("warnings", "<=", 0, "binding", "compilers that warn (tests/hygiene.sh)"),
+    ("functions_without_comment", "<=", 0, "open", "12 lines or more, no comment right above function or prototype"),
+    ("parameters_undescribed", "<=", 0, "open", "parameters that the head of a template does not name"),
+    ("ctags_unseen", "<=", 0, "open", "functions of the headers that ctags does not see, pasted names left out"),
+    ("checks", ">=", 10, "open", "expressions of check: comments"),
+    ("checks_wrong", "<=", 0, "binding", "check: expressions that are false"),
+    ("versions_apart", "<=", 0, "binding", "versions that differ from the macros of llmq.h"),
+    ("leaks", "<=", 0, "binding", "symbols and macros that the headers leave behind"),
+    ("warnings", "<=", 0, "binding", "compilations with warnings"),
 ]
 COMPILED = ["leaks", "warnings"]
 
@@ -132,7 +136,8 @@ class Source:
             if kind == "directive": # comments in it are comments
                 for c in re.finditer(r"/\*.*?\*/|//[^\n]*", text, re.S):
                     self.comment(Token("comment", c.group(), line + text.count("\n", 0, c.start()), 1))
-                token.text = re.sub(r"/\*.*?\*/|//[^\n]*", lambda c: " " + "\n" * c.group().count("\n"), text, flags=re.S)
+                blank = lambda c: " " + "\n" * c.group().count("\n")
+                token.text = re.sub(r"/\*.*?\*/|//[^\n]*", blank, text, flags=re.S)
                 self.directives.append(token)
                 self.has_code.update(range(line, line + text.count("\n") + 1))
             elif kind == "comment":
@@ -147,8 +152,9 @@ class Source:
         self.has_comment.update(range(token.line, token.line + token.text.count("\n") + 1))
 
     def split(self):
-        """Functions, and the code outside of them. Both branches of an #if are read; each begins at the depth of the #if."""
-        events = sorted(self.code + [t for t in self.directives if re.match(r"\s*#\s*(if|el|endif)", t.text)], key=lambda t: (t.line, t.column))
+        """Separates functions from other code. Each branch of an #if begins at the depth of the #if."""
+        conditions = [t for t in self.directives if re.match(r"\s*#\s*(if|el|endif)", t.text)]
+        events = sorted(self.code + conditions, key=lambda t: (t.line, t.column))
         depth, saved, head, body, paren = 0, [], [], None, 0
         for t in events:
             if t.kind == "directive":
@@ -165,12 +171,11 @@ class Source:
                 depth += (t.text == "{") - (t.text == "}")
                 if depth == 0:
                     name, pasted, start = self.name_of(head)
-                    if name and name[0]:
-                        self.functions.append(Function(name[0], pasted, start, t.line, head + body))
+                    if name:
+                        self.functions.append(Function(name, pasted, start, t.line, head + body))
+                        head, body = [], None
                     else:
                         head, body = head + body, None # a declaration goes on
-                        continue
-                    head, body = [], None
                 continue
             if t.text == "{" and paren == 0:
                 if len(head) >= 2 and head[-2].text == "extern" and head[-1].text == '"C"':
@@ -189,7 +194,7 @@ class Source:
 
     @staticmethod
     def name_of(head):
-        """The name before the last parentheses: f(...) or PASTE(f)(...). ((name,), the word that pastes, first line)"""
+        """The name before the last parentheses: f(...) or PASTE(f)(...). Returns it, PASTE or None, the first line."""
         if not head or head[-1].text != ")" or any(t.text in ("=", "typedef") for t in head):
             return None, None, 0
         def back(i): # from ) to its (
@@ -213,7 +218,7 @@ class Source:
         first = i
         while first > 0 and head[first].column > 0:
             first -= 1
-        return (name,), pasted, head[first].line
+        return name, pasted, head[first].line
 
     def find_sections(self):
         """Banners with numbers; the head of a section is all comment from there to its first line of code."""
@@ -248,6 +253,11 @@ def sources_below(*folders):
                     yield os.path.relpath(os.path.join(where, name), ROOT)
 
 
+def public_names(tokens):
+    """The functions that a prototype declares."""
+    return [a.text for a, b in zip(tokens, tokens[1:]) if b.text == "(" and a.text.startswith("llmq_")]
+
+
 # ---- sections ----
 
 def sections_out_of_order(headers):
@@ -262,12 +272,15 @@ def sections_out_of_order(headers):
             for section in [x for x in s.sections if x.half == half]:
                 first = 0 if s.implementation else 1
                 if section.number != (first if last is None else last + 1):
-                    yield s.where(section.line), "section %d after %s" % (section.number, "none" if last is None else last)
+                    before = "none" if last is None else last
+                    yield s.where(section.line), "section %d after %s" % (section.number, before)
                 last = section.number
 
 
 def definitions(s):
-    """(name, word that pastes it or None, line) of functions, macros, tables, types and enumerators of the implementation."""
+    """(name, word that pastes it or None, line) of functions, macros, tables, types and enumerators.
+
+    Only those of the implementation."""
     for f in s.functions:
         if f.start > s.implementation:
             yield f.name, f.pasted, f.start
@@ -292,7 +305,7 @@ def definitions(s):
 
 
 def macros_of(s):
-    """name -> the sections in which it is defined. A macro that several sections define is a parameter of what they include."""
+    """name -> the sections that define it. A macro that several sections define is a parameter."""
     home = {}
     for d in s.directives:
         m = DEFINE.match(d.text)
@@ -313,9 +326,7 @@ def later_sections_used(headers):
         for tokens in s.outside: # public functions: from the section of their prototypes on
             section = s.section_at(tokens[0].line)
             if section and not section.half and any(t.text == "LLMQ_API" for t in tokens):
-                for a, b in zip(tokens, tokens[1:]):
-                    if b.text == "(" and a.text.startswith("llmq_"):
-                        home[(None, a.text)] = section.number
+                home.update(((None, name), section.number) for name in public_names(tokens))
         parameters = {name for name, numbers in macros_of(s).items() if len(numbers) > 1}
         seen = set()
         for line, key in uses(s):
@@ -323,15 +334,18 @@ def later_sections_used(headers):
             if section is None or home.get(key, -1) <= section.number or (section.number, key) in seen:
                 continue
             pasted, name = key
-            # parameters, and words of a template, are what those give it who make something of it
+            # an instruction set gives a template its parameters and words
             if name in parameters or (section.template and (pasted or name in section.head)):
                 continue
             seen.add((section.number, key))
-            yield s.where(line), "section %d uses %s of section %d" % (section.number, "%s(%s)" % key if pasted else name, home[key])
+            shown = "%s(%s)" % key if pasted else name
+            yield s.where(line), "section %d uses %s of section %d" % (section.number, shown, home[key])
 
 
 def uses(s):
-    """(line, (word that pastes, name)) wherever a name is used in the implementation; tests of whether it is defined are no uses."""
+    """(line, (word that pastes, name)) for each use of a name in the implementation.
+
+    A test whether the name is defined is no use."""
     tokens = [t for t in s.code if t.line > s.implementation]
     for d in s.directives:
         if d.line <= s.implementation or re.match(r"\s*#\s*(undef|ifdef|ifndef|include|error|pragma)", d.text):
@@ -346,8 +360,9 @@ def uses(s):
             continue
         if t.text.startswith(("llmq_", "LLMQ_")):
             yield t.line, (None, t.text)
-        if i + 3 < len(tokens) and tokens[i + 1].text == "(" and tokens[i + 2].kind == "name" and tokens[i + 3].text == ")":
-            yield t.line, (t.text, tokens[i + 2].text)
+        after = tokens[i + 1:i + 4]
+        if len(after) == 3 and after[0].text == "(" and after[1].kind == "name" and after[2].text == ")":
+            yield t.line, (t.text, after[1].text)
 
 
 def parameters_undescribed(headers):
@@ -395,7 +410,7 @@ def functions_without_comment(headers):
             while line > 1 and s.lines[line - 2].strip() and not under_comment(s, line):
                 line -= 1
             if under_comment(s, line):
-                described.update(a.text for a, b in zip(tokens, tokens[1:]) if b.text == "(" and a.text.startswith("llmq_"))
+                described.update(public_names(tokens))
         for f in s.functions:
             if f.lines >= 12 and not under_comment(s, f.start) and f.name not in described:
                 yield s.where(f.start), "%s: %d lines" % (f.name, f.lines)
@@ -408,8 +423,8 @@ def ctags_unseen(headers):
         return None
     found = []
     for s in headers:
-        r = subprocess.run([program, "-x", "--kinds-C=f", "--kinds-C++=f", "--_xformat=%N %n", os.path.join(ROOT, s.path)],
-                           capture_output=True, text=True)
+        command = [program, "-x", "--kinds-C=f", "--kinds-C++=f", "--_xformat=%N %n", os.path.join(ROOT, s.path)]
+        r = subprocess.run(command, capture_output=True, text=True)
         if r.returncode:
             return None
         tags = set(tuple(line.split()) for line in r.stdout.split("\n"))
@@ -439,13 +454,13 @@ def what_per_1000_words(s):
 
 
 def comment_lines_per_code_line(s):
-    """In the implementation. Lines of numbers alone are tables, and not code; comments after code are not comment lines."""
+    """In the implementation. Lines of numbers alone are tables, not code. A comment after code is no comment line."""
     comment = code = 0
     for i, line in enumerate(s.lines, 1):
         if i <= s.implementation or not line.strip():
             continue
         if i in s.has_code:
-            code += not re.fullmatch(r"[\s{},]*(?:-?(?:0x[0-9a-fA-F]+|\d[\d.]*(?:e-?\d+)?)[uf]*[\s{},]+)*(?:\d[\d.]*)?[\s{};]*", line) or "{" in line or "}" in line
+            code += not re.fullmatch(r"(?:\s*-?(?:0x[0-9a-fA-F]+|\d[\d.]*(?:e-?\d+)?)[uf]*,?)+\s*", line)
         elif i in s.has_comment:
             comment += 1
     return round(comment / max(code, 1), 3), []
@@ -469,13 +484,17 @@ def f64bits(x):
     return struct.unpack("<Q", struct.pack("<d", x))[0]
 
 
-FUNCTIONS = {"abs": abs, "min": min, "max": max, "round": round, "floor": math.floor, "ceil": math.ceil, "sqrt": math.sqrt, "log": math.log,
-             "log2": math.log2, "log10": math.log10, "exp": math.exp, "cos": math.cos, "sin": math.sin, "erf": math.erf, "gcd": math.gcd,
-             "comb": math.comb, "f32": f32, "f32bits": f32bits, "bits_f32": bits_f32, "f64bits": f64bits}
-BINARY = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv,
-          ast.Mod: operator.mod, ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.BitAnd: operator.and_, ast.BitOr: operator.or_}
-COMPARE = {ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
-NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[uUlLfF]*")
+FUNCTIONS = {"abs": abs, "min": min, "max": max, "round": round, "floor": math.floor, "ceil": math.ceil,
+             "sqrt": math.sqrt, "log": math.log, "log2": math.log2, "log10": math.log10, "exp": math.exp,
+             "cos": math.cos, "sin": math.sin, "erf": math.erf, "gcd": math.gcd, "comb": math.comb,
+             "f32": f32, "f32bits": f32bits, "bits_f32": bits_f32, "f64bits": f64bits}
+BINARY = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+          ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.LShift: operator.lshift,
+          ast.RShift: operator.rshift, ast.BitAnd: operator.and_, ast.BitOr: operator.or_}
+COMPARE = {ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+           ast.Gt: operator.gt, ast.GtE: operator.ge}
+NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?\d+)?"
+                    r"|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[uUlLfF]*")
 
 
 def number(text):
@@ -506,8 +525,9 @@ def evaluate(node):
         if isinstance(node.op, ast.LShift) and b > 4096:
             raise ValueError("too large a shift")
         return BINARY[type(node.op)](a, b)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords:
-        return FUNCTIONS[node.func.id](*[evaluate(a) for a in node.args])
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        if node.func.id in FUNCTIONS:
+            return FUNCTIONS[node.func.id](*[evaluate(a) for a in node.args])
     raise ValueError("only numbers, operators and known functions")
 
 
@@ -564,7 +584,7 @@ def read(path):
 
 
 def versions_apart(headers):
-    """Places that state the version: they must say what the macros of llmq.h say."""
+    """Every statement of the version must agree with the macros of llmq.h."""
     macro = dict(re.findall(r"^#define LLMQ_VERSION_(MAJOR|MINOR|PATCH) (\d+)$", headers[0].text, re.M))
     if len(macro) != 3:
         return [("llmq.h:1", "no macros of the version")]
@@ -575,7 +595,7 @@ def versions_apart(headers):
         ("llmq.h", r"_LLMQ_VERSION_(\d+_\d+)_", symbol, 1),
         ("llmq_simd.h", r"\A/\* llmq_simd\.h - v(\S+) ", version, 1),
         ("llmq_simd.h", r"(LLMQ_VERSION_MAJOR != \d+ \|\| LLMQ_VERSION_MINOR != \d+ \|\| LLMQ_VERSION_PATCH != \d+)",
-         "LLMQ_VERSION_MAJOR != %(MAJOR)s || LLMQ_VERSION_MINOR != %(MINOR)s || LLMQ_VERSION_PATCH != %(PATCH)s" % macro, 1),
+         " || ".join("LLMQ_VERSION_%s != %s" % (part, macro[part]) for part in ("MAJOR", "MINOR", "PATCH")), 1),
         ("CHANGELOG.md", r"\A.*?^## (\S+)", version, 1),
         ("README.md", r"\bllmq(?:\.h)? v?(\d+\.\d+\.\d+)", version, 0),
         ("README.md", r"_LLMQ_VERSION_(\d+_\d+)_", symbol, 0),
@@ -589,8 +609,10 @@ def versions_apart(headers):
             found.append((path + ":1", "no version where there was one"))
         for m in matches:
             if m.group(1) != expected:
-                found.append(("%s:%d" % (path, text.count("\n", 0, m.start(1)) + 1), "%s, not %s" % (m.group(1), expected)))
-    releases = re.findall(r"^ +(\d+\.\d+\.\d+) ", headers[0].text.partition("\n   RELEASES\n")[2].partition("\n\n")[0], re.M)
+                line = text.count("\n", 0, m.start(1)) + 1
+                found.append(("%s:%d" % (path, line), "%s, not %s" % (m.group(1), expected)))
+    history = headers[0].text.partition("\n   RELEASES\n")[2].partition("\n\n")[0]
+    releases = re.findall(r"^ +(\d+\.\d+\.\d+) ", history, re.M)
     if releases != re.findall(r"^## (\d+\.\d+\.\d+)", read("CHANGELOG.md"), re.M):
         found.append(("llmq.h:1", "RELEASES are not those of CHANGELOG.md"))
     return found
@@ -599,7 +621,7 @@ def versions_apart(headers):
 # ---- all of them ----
 
 def hygiene():
-    """What tests/hygiene.sh says: (lines about names left behind, lines about warnings), or None without a compiler."""
+    """The failures of tests/hygiene.sh: names left behind, and warnings. None, None without a compiler."""
     r = subprocess.run([os.path.join(ROOT, "tests", "hygiene.sh"), "names", "quick"], capture_output=True, text=True)
     failures = re.findall(r"^FAIL (.*)$", r.stdout, re.M)
     if not re.search(r"^hygiene: [1-9]\d* passed", r.stdout, re.M):
