@@ -703,10 +703,8 @@ def main(args):
                 print("    %s: %s" % (where, why))
         if value is not None and force == "binding" and (value > goal if side == "<=" else value < goal):
             exceeded += 1
-            sys.stderr.write("style: %s is %s, and must be %s %s (%s)\n" % (name, value, side, goal, about))
-            if not offenders:
-                for where, why in found[:5]:
-                    sys.stderr.write("    %s: %s\n" % (where, why))
+            first = "" if offenders else "".join("; %s: %s" % f for f in found[:3])
+            sys.stderr.write("style: %s is %s, not %s %s (%s)%s\n" % (name, value, side, goal, about, first))
     return 1 if exceeded else 0
 
 
