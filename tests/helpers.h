@@ -41,6 +41,7 @@ static inline int32_t round_even(float x)
 
 static inline uint32_t load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static inline uint32_t load32(const uint8_t *b) { return load16(b) | load16(b + 2) << 16; }
+static inline float load_float(const uint8_t *b) { return float_of(load32(b)); }
 static inline void put16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static inline void put32(uint8_t *b, uint32_t v) { put16(b, v & 65535); put16(b + 2, v >> 16); }
 static inline void put_float(uint8_t *b, float x) { put32(b, bits_of(x)); }

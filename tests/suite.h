@@ -46,10 +46,10 @@ static inline void prepare_as(llmq_activation *a, const llmq_tensor *t, const wa
     need = llmq_activations_size(t, &o, count);
     CHECK(need > 0 && need <= size);
     CHECK_EQ(llmq_activations_prepare(a, t, &o, count, input, t->cols, memory, need), LLMQ_OK);
-    CHECK((a->shift != NULL) == (o.asymmetric && o.bits == 8));
+    CHECK((a->offset != NULL) == (o.asymmetric && o.bits == 8));
 }
 
 /* The code of element j, with the offset of an asymmetric activation. */
-static inline int32_t code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->shift ? a->shift[j] : 0); }
+static inline int32_t code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->offset ? a->offset[j] : 0); }
 
 #endif
