@@ -1507,7 +1507,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 #endif
 
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 0 /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
+#define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
 #include LLMQ_SIMD_PATH
 #undef LLMQ__SIMD_PART
 #endif
@@ -7349,7 +7349,7 @@ static const llmq_kernels llmq__scalar = {
 };
 
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 1 /* the other tables: llmq__simd_at, llmq__simd_features */
+#define LLMQ__SIMD_PART LLMQ__PART_TABLES /* the other tables: llmq__simd_at, llmq__simd_features */
 #include LLMQ_SIMD_PATH
 #undef LLMQ__SIMD_PART
 #endif

@@ -29,7 +29,22 @@
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
-#elif LLMQ__SIMD_PART == 0
+#endif
+#ifndef LLMQ__PART_CONFIGURATION
+#define LLMQ__PART_CONFIGURATION 1
+#define LLMQ__PART_FLOATS 2
+#define LLMQ__PART_CODES 3
+#define LLMQ__PART_FORMAT 4
+#define LLMQ__PART_BLOCKS 5
+#define LLMQ__PART_VNNI 6
+#define LLMQ__PART_AVX512_PRODUCTS 7
+#define LLMQ__PART_AVX512_TRELLIS 8
+#define LLMQ__PART_RVV_PRODUCTS 9
+#define LLMQ__PART_END 10
+#define LLMQ__PART_TABLES 11
+#endif
+
+#if LLMQ__SIMD_PART == LLMQ__PART_CONFIGURATION
 
 #if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 7 || LLMQ_VERSION_PATCH != 0
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
@@ -172,7 +187,7 @@
 #define LLMQ_SIMD_SELF "llmq_simd.h"
 #endif
 
-#elif LLMQ__SIMD_PART == 1
+#elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
 #pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
@@ -627,7 +642,7 @@ LLMQ__WORD void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are b
 
 #undef LLMQ__SIMD_PART
 #undef LLMQ__EACH
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_ssse3 { __m128i a, b; } llmq__bs_ssse3;
@@ -825,14 +840,14 @@ LLMQ__WORD void llmq__add_is_ssse3(int32_t *p, __m128i v)
 #define LLMQ__OFFSET 0
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
+#define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
 
@@ -978,7 +993,7 @@ LLMQ__WORD void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
 }
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
 typedef __m256i llmq__bs_avx2;
@@ -1147,10 +1162,10 @@ LLMQ__WORD __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x
 #define LLMQ__STEP 32u
 #define LLMQ__OFFSET 0
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #undef LLMQ__OFFSET
@@ -1167,21 +1182,21 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 
 #define LLMQ__DPBUSD _mm256_dpbusd_avx_epi32
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 7
+#define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
 #define LLMQ__DECODED
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
 #endif
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
+#define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
 
@@ -1285,7 +1300,7 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 }
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
 /* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
@@ -1293,16 +1308,16 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__STEP 32u
 #define LLMQ__DPBUSD _mm256_dpbusd_epi32
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 7
+#define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
 #define LLMQ__DECODED
 #define LLMQ__OFFSET 1
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
 #undef LLMQ__ISA
@@ -1717,7 +1732,7 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
 }
 #define LLMQ__BIG 0 /* no lookups of 256 points */
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 5
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx2, avx512vnni);
 #undef LLMQ__ISA
@@ -1754,7 +1769,7 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
 }
 #define LLMQ__BIG 1
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 5
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx2, avx512vbmi);
 #undef LLMQ__BIG
@@ -1766,7 +1781,7 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #undef LLMQ__ZSTRIP_BYTES
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
+#define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
 
@@ -1999,7 +2014,7 @@ LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal n
 #endif
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_neon { uint8x16_t a, b; } llmq__bs_neon;
@@ -2252,10 +2267,10 @@ LLMQ__WORD int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
 
@@ -2316,10 +2331,10 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 #define LLMQ__OFFSET 0
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
 #endif
@@ -2403,13 +2418,13 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
 }
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neon, neoni8mm);
 #undef LLMQ__OWN
 #endif
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
+#define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
 
@@ -3506,7 +3521,7 @@ LLMQ__WORD void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
 }
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_wasm { v128_t a, b; } llmq__bs_wasm;
@@ -3678,14 +3693,14 @@ LLMQ__WORD void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, was
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
+#define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
 
@@ -4263,7 +4278,7 @@ typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g,
 #define LLMQ__LMUL 4
 #define LLMQ__LMUL2 8
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 10
+#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #include LLMQ_SIMD_SELF
 #define LLMQ__ISA rvv2
 #define LLMQ__LMUL 2
@@ -4523,8 +4538,19 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__ARM
 #undef LLMQ__ARM_TARGETS
 #undef LLMQ_SIMD_SELF
+#undef LLMQ__PART_CONFIGURATION
+#undef LLMQ__PART_FLOATS
+#undef LLMQ__PART_CODES
+#undef LLMQ__PART_FORMAT
+#undef LLMQ__PART_BLOCKS
+#undef LLMQ__PART_VNNI
+#undef LLMQ__PART_AVX512_PRODUCTS
+#undef LLMQ__PART_AVX512_TRELLIS
+#undef LLMQ__PART_RVV_PRODUCTS
+#undef LLMQ__PART_END
+#undef LLMQ__PART_TABLES
 
-#elif LLMQ__SIMD_PART == 2
+#elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
 
 /* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
 
@@ -4904,7 +4930,7 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 }
 #endif
 
-#elif LLMQ__SIMD_PART == 3
+#elif LLMQ__SIMD_PART == LLMQ__PART_CODES
 
 /* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
 
@@ -5451,7 +5477,7 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
 #endif
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 9
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g2
 #define LLMQ__KIND LLMQ__KIND_G2
 #define LLMQ__WHOLE 1
@@ -5693,7 +5719,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 }
 #endif
 
-#elif LLMQ__SIMD_PART == 9
+#elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
 
 /* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
 
@@ -5774,7 +5800,7 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
 #undef LLMQ__NAME
 #undef LLMQ__WHOLE
 
-#elif LLMQ__SIMD_PART == 6
+#elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
 
 /* ---- 3. Template: kernels on codes (blocks of rows for several activations) -----------------------------------------
 
@@ -5946,7 +5972,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #undef LLMQ__WIDE
 #undef LLMQ__ROWS
 
-#elif LLMQ__SIMD_PART == 5
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
 
 /* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
    Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
@@ -6299,7 +6325,7 @@ LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m5
 }
 
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 8
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt1
 #define LLMQ__KIND LLMQ__KIND_T1
 #include LLMQ_SIMD_SELF
@@ -6422,7 +6448,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
 
-#elif LLMQ__SIMD_PART == 8
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
 
 /* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
    Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
@@ -6502,7 +6528,7 @@ LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, con
 #undef LLMQ__KIND
 #undef LLMQ__NAME
 
-#elif LLMQ__SIMD_PART == 10
+#elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
 
 /* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
    Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
@@ -6673,7 +6699,7 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 #undef LLMQ__LMUL
 #undef LLMQ__LMUL2
 
-#elif LLMQ__SIMD_PART == 7
+#elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
 
 /* ---- 5. x86: AVX2, and with VNNI (the words with VNNI, which AVX-512 shares) ----
    Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
@@ -6719,7 +6745,7 @@ LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__
 LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
 LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
-#elif LLMQ__SIMD_PART == 4 /* the parameters of the templates are done with */
+#elif LLMQ__SIMD_PART == LLMQ__PART_END /* the parameters of the templates are done with */
 
 #undef LLMQ__ISA
 #undef LLMQ__TARGET
@@ -6738,4 +6764,6 @@ LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, 
 #undef LLMQ__STEP
 #undef LLMQ__OFFSET
 
+#else
+#error "llmq: LLMQ__SIMD_PART is none of LLMQ__PART_..."
 #endif
