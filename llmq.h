@@ -1509,7 +1509,6 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 #if LLMQ_SIMD
 #define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
 /* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
@@ -7351,7 +7350,6 @@ static const llmq_kernels llmq__scalar = {
 #if LLMQ_SIMD
 #define LLMQ__SIMD_PART LLMQ__PART_TABLES /* the other tables: llmq__simd_at, llmq__simd_features */
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)

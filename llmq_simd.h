@@ -32,19 +32,28 @@
 #endif
 #ifndef LLMQ__PART_CONFIGURATION
 #define LLMQ__PART_CONFIGURATION 1
-#define LLMQ__PART_FLOATS 2
-#define LLMQ__PART_CODES 3
-#define LLMQ__PART_FORMAT 4
-#define LLMQ__PART_BLOCKS 5
-#define LLMQ__PART_VNNI 6
-#define LLMQ__PART_AVX512_PRODUCTS 7
-#define LLMQ__PART_AVX512_TRELLIS 8
-#define LLMQ__PART_RVV_PRODUCTS 9
-#define LLMQ__PART_END 10
-#define LLMQ__PART_TABLES 11
+#define LLMQ__PART_DISPATCH 2
+#define LLMQ__PART_FLOATS 3
+#define LLMQ__PART_CODES 4
+#define LLMQ__PART_FORMAT 5
+#define LLMQ__PART_BLOCKS 6
+#define LLMQ__PART_SSSE3 7
+#define LLMQ__PART_AVX2 8
+#define LLMQ__PART_VNNI 9
+#define LLMQ__PART_AVX512 10
+#define LLMQ__PART_AVX512_PRODUCTS 11
+#define LLMQ__PART_AVX512_TRELLIS 12
+#define LLMQ__PART_NEON 13
+#define LLMQ__PART_MICRO 14
+#define LLMQ__PART_WASM 15
+#define LLMQ__PART_RVV 16
+#define LLMQ__PART_RVV_PRODUCTS 17
+#define LLMQ__PART_END 18
+#define LLMQ__PART_TABLES 19
 #endif
 
 #if LLMQ__SIMD_PART == LLMQ__PART_CONFIGURATION
+#undef LLMQ__SIMD_PART
 
 #if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 7 || LLMQ_VERSION_PATCH != 0
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
@@ -187,7 +196,8 @@
 #define LLMQ_SIMD_SELF "llmq_simd.h"
 #endif
 
-#elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
+#elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
+#undef LLMQ__SIMD_PART
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
 #pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
@@ -463,6 +473,9 @@ LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llm
     return w % (32 * p) == 0 && a % (32 * p) == 0 ? 32 : 0;
 }
 
+#elif LLMQ__SIMD_PART == LLMQ__PART_SSSE3
+#undef LLMQ__SIMD_PART
+
 /* ---- 4. x86: SSSE3 ------------------------------------------------------------------------------------------------ */
 
 #if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2 /* words that SSE2 has, which is in every x86-64 */
@@ -640,7 +653,6 @@ LLMQ__WORD void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are b
     _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm_packs_epi32(_mm_cvttps_epi32(v.c), _mm_cvttps_epi32(v.d)));
 }
 
-#undef LLMQ__SIMD_PART
 #undef LLMQ__EACH
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
@@ -839,17 +851,17 @@ LLMQ__WORD void llmq__add_is_ssse3(int32_t *p, __m128i v)
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX2
+#undef LLMQ__SIMD_PART
 
 /* ---- 5. x86: AVX2, and with VNNI ---------------------------------------------------------------------------------- */
 
@@ -992,7 +1004,6 @@ LLMQ__WORD void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
     _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(w, 0xd8));
 }
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
@@ -1161,10 +1172,8 @@ LLMQ__WORD __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x
 
 #define LLMQ__STEP 32u
 #define LLMQ__OFFSET 0
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
@@ -1181,24 +1190,23 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #define LLMQ__LEAST (-128)
 
 #define LLMQ__DPBUSD _mm256_dpbusd_avx_epi32
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
 #define LLMQ__DECODED
 #define LLMQ__OFFSET 1
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
 #endif
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512
+#undef LLMQ__SIMD_PART
 
 /* ---- 6. x86: AVX-512 ---------------------------------------------------------------------------------------------- */
 
@@ -1299,7 +1307,6 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
@@ -1307,19 +1314,15 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__DOTS avx512
 #define LLMQ__STEP 32u
 #define LLMQ__DPBUSD _mm256_dpbusd_epi32
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #include LLMQ_SIMD_SELF
 #undef LLMQ__DPBUSD
 #define LLMQ__DECODED
 #define LLMQ__OFFSET 1
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #undef LLMQ__ISA
 
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
@@ -1731,7 +1734,6 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
         t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
 }
 #define LLMQ__BIG 0 /* no lookups of 256 points */
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx2, avx512vnni);
@@ -1768,7 +1770,6 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
     }
 }
 #define LLMQ__BIG 1
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx2, avx512vbmi);
@@ -1780,10 +1781,12 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #undef LLMQ__ZSTRIP
 #undef LLMQ__ZSTRIP_BYTES
 #undef LLMQ__KIND_V2N256
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_NEON
+#undef LLMQ__SIMD_PART
 
 /* ---- 7. Arm: NEON -------------------------------------------------------------------------------------------------
 
@@ -2013,7 +2016,6 @@ LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal n
 }
 #endif
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
@@ -2266,10 +2268,8 @@ LLMQ__WORD int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_
 
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
@@ -2330,10 +2330,8 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
@@ -2417,16 +2415,17 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
     }
 }
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neon, neoni8mm);
 #undef LLMQ__OWN
 #endif
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
+#undef LLMQ__SIMD_PART
 
 /* ---- 8. Arm: microcontrollers -------------------------------------------------------------------------------------- */
 
@@ -3372,6 +3371,9 @@ static const llmq_kernels llmq__table_mve = {
 #undef LLMQ__TAME
 #endif
 
+#elif LLMQ__SIMD_PART == LLMQ__PART_WASM
+#undef LLMQ__SIMD_PART
+
 /* ---- 9. WebAssembly -----------------------------------------------------------------------------------------------
 
    SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
@@ -3520,7 +3522,6 @@ LLMQ__WORD void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
     wasm_v128_store(p + 8, llmq__code8_wasm(v.c, v.d));
 }
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #include LLMQ_SIMD_SELF
 
@@ -3692,17 +3693,17 @@ LLMQ__WORD void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, was
 
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_RVV
+#undef LLMQ__SIMD_PART
 
 /* ---- 10. RISC-V -----------------------------------------------------------------------------------------------------
 
@@ -4277,13 +4278,14 @@ typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g,
 #define LLMQ__ISA rvv4
 #define LLMQ__LMUL 4
 #define LLMQ__LMUL2 8
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv2
 #define LLMQ__LMUL 2
 #define LLMQ__LMUL2 4
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv1
 #define LLMQ__LMUL 1
 #define LLMQ__LMUL2 2
@@ -4377,7 +4379,27 @@ LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv, rvv);
 #undef LLMQ__TARGET
 #endif
 
+#elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
+#undef LLMQ__SIMD_PART
+
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
+
+#define LLMQ__SIMD_PART LLMQ__PART_DISPATCH
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_SSSE3
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX2
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_NEON
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_MICRO
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_WASM
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_RVV
+#include LLMQ_SIMD_SELF
 
 /* From slow to fast. */
 static const llmq_kernels *llmq__simd_at(uint32_t i)
@@ -4539,18 +4561,27 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__ARM_TARGETS
 #undef LLMQ_SIMD_SELF
 #undef LLMQ__PART_CONFIGURATION
+#undef LLMQ__PART_DISPATCH
 #undef LLMQ__PART_FLOATS
 #undef LLMQ__PART_CODES
 #undef LLMQ__PART_FORMAT
 #undef LLMQ__PART_BLOCKS
+#undef LLMQ__PART_SSSE3
+#undef LLMQ__PART_AVX2
 #undef LLMQ__PART_VNNI
+#undef LLMQ__PART_AVX512
 #undef LLMQ__PART_AVX512_PRODUCTS
 #undef LLMQ__PART_AVX512_TRELLIS
+#undef LLMQ__PART_NEON
+#undef LLMQ__PART_MICRO
+#undef LLMQ__PART_WASM
+#undef LLMQ__PART_RVV
 #undef LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__PART_END
 #undef LLMQ__PART_TABLES
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
+#undef LLMQ__SIMD_PART
 
 /* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
 
@@ -4931,6 +4962,7 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_CODES
+#undef LLMQ__SIMD_PART
 
 /* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
 
@@ -5476,36 +5508,42 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
 }
 #endif
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g2
 #define LLMQ__KIND LLMQ__KIND_G2
 #define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g3
 #define LLMQ__KIND LLMQ__KIND_G3
 #define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g4
 #define LLMQ__KIND LLMQ__KIND_G4
 #define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g5
 #define LLMQ__KIND LLMQ__KIND_G5
 #define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g6
 #define LLMQ__KIND LLMQ__KIND_G6
 #define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g8
 #define LLMQ__KIND LLMQ__KIND_G8
 #define LLMQ__WHOLE 1
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME v2n16
 #define LLMQ__KIND LLMQ__KIND_V2N16
 #define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME v2n64
 #define LLMQ__KIND LLMQ__KIND_V2N64
 #define LLMQ__WHOLE 0
@@ -5720,6 +5758,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
+#undef LLMQ__SIMD_PART
 
 /* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
 
@@ -5801,6 +5840,7 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
 #undef LLMQ__WHOLE
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
+#undef LLMQ__SIMD_PART
 
 /* ---- 3. Template: kernels on codes (blocks of rows for several activations) -----------------------------------------
 
@@ -5973,6 +6013,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #undef LLMQ__ROWS
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
+#undef LLMQ__SIMD_PART
 
 /* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
    Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
@@ -6324,26 +6365,31 @@ LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m5
     else LLMQ__F(zring_pairs)(kind, g, v, p);
 }
 
-#undef LLMQ__SIMD_PART
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt1
 #define LLMQ__KIND LLMQ__KIND_T1
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt2
 #define LLMQ__KIND LLMQ__KIND_T2
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt3
 #define LLMQ__KIND LLMQ__KIND_T3
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt4
 #define LLMQ__KIND LLMQ__KIND_T4
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt2s
 #define LLMQ__KIND LLMQ__KIND_T2S
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt3s
 #define LLMQ__KIND LLMQ__KIND_T3S
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
 #define LLMQ__NAME zt4s
 #define LLMQ__KIND LLMQ__KIND_T4S
 #include LLMQ_SIMD_SELF
@@ -6449,6 +6495,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 }
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
+#undef LLMQ__SIMD_PART
 
 /* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
    Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
@@ -6529,6 +6576,7 @@ LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, con
 #undef LLMQ__NAME
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
+#undef LLMQ__SIMD_PART
 
 /* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
    Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
@@ -6700,6 +6748,7 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 #undef LLMQ__LMUL2
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
+#undef LLMQ__SIMD_PART
 
 /* ---- 5. x86: AVX2, and with VNNI (the words with VNNI, which AVX-512 shares) ----
    Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
@@ -6746,6 +6795,7 @@ LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v)
 LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_END /* the parameters of the templates are done with */
+#undef LLMQ__SIMD_PART
 
 #undef LLMQ__ISA
 #undef LLMQ__TARGET
