@@ -473,6 +473,1438 @@ LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llm
     return w % (32 * p) == 0 && a % (32 * p) == 0 ? 32 : 0;
 }
 
+#elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
+#undef LLMQ__SIMD_PART
+
+/* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
+
+   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__FL, the floats of a native
+   vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers; LLMQ__LINES, 4 or 8, and LLMQ__ACROSS, 2 or 3: rows,
+   and vectors of each, of the sums that add_products does. Words with the suffix LLMQ__FLOATS:
+     fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
+               flip16(v, bits) changes the sign of lane i where bit i is set;  fold16(v), the sum of the lanes as llmq__lane_sum;
+               narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
+               keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
+               min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
+               near16(least, x, y), |x - y| where that is < least, else least
+     us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
+     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
+               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
+
+#if LLMQ_MAX_STEPS > 0
+LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
+{
+    uint32_t j, bits = 0;
+    for (j = 0; j + 16 <= n; j += 16) {
+        bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
+        LLMQ__V(st16)(v + j, LLMQ__V(flip16)(LLMQ__V(ld16)(v + j), bits & 0xffffu));
+    }
+    if (j < n) bits = llmq_random(seed, j / 32);
+    for (; j < n; j++)
+        if (bits >> j % 32 & 1) v[j] = -v[j];
+}
+
+/* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
+#define LLMQ__B1(a, b) do { LLMQ__V(fv) t_ = a; a = LLMQ__V(addv)(t_, b); b = LLMQ__V(subv)(t_, b); } while (0)
+#define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
+#define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
+    do {                                                                                                              \
+        LLMQ__B2(a, b, c, d); LLMQ__B2(e, f, g, h);                                                                   \
+        LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, h);                                               \
+    } while (0)
+
+/* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
+#define LLMQ__LOAD(i) (inside ? LLMQ__V(ldin)(x + (i) * h) : LLMQ__V(ldv)(x + (i) * h))
+#define LLMQ__STORE(i, v) LLMQ__V(stv)(x + (i) * h, last ? LLMQ__V(mulv)(v, norm) : v)
+LLMQ__WORD void LLMQ__F(pass2)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
+    LLMQ__B1(a, b);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b);
+}
+
+LLMQ__WORD void LLMQ__F(pass4)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__B2(a, b, c, d);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+}
+
+LLMQ__WORD void LLMQ__F(pass8)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__B3(a, b, c, d, e, f, g, i);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
+}
+
+#if LLMQ__RADIX == 16
+LLMQ__WORD void LLMQ__F(pass16)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+{
+    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__V(fv) j = LLMQ__LOAD(8), k = LLMQ__LOAD(9), l = LLMQ__LOAD(10), m = LLMQ__LOAD(11);
+    LLMQ__V(fv) n = LLMQ__LOAD(12), o = LLMQ__LOAD(13), p = LLMQ__LOAD(14), q = LLMQ__LOAD(15);
+    LLMQ__B3(a, b, c, d, e, f, g, i);
+    LLMQ__B3(j, k, l, m, n, o, p, q);
+    LLMQ__B1(a, j); LLMQ__B1(b, k); LLMQ__B1(c, l); LLMQ__B1(d, m);
+    LLMQ__B1(e, n); LLMQ__B1(f, o); LLMQ__B1(g, p); LLMQ__B1(i, q);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
+    LLMQ__STORE(8, j); LLMQ__STORE(9, k); LLMQ__STORE(10, l); LLMQ__STORE(11, m);
+    LLMQ__STORE(12, n); LLMQ__STORE(13, o); LLMQ__STORE(14, p); LLMQ__STORE(15, q);
+}
+#endif
+
+/* All butterflies at distances h ... h * radix / 2, of n numbers. */
+LLMQ__WORD void LLMQ__F(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__V(fv) norm)
+{
+    size_t i, j;
+    for (i = 0; i < n; i += h * radix)
+        for (j = i; j < i + h; j += LLMQ__FL) {
+#if LLMQ__RADIX == 16
+            if (radix == 16) LLMQ__F(pass16)(x + j, h, inside, last, norm);
+#endif
+            if (radix == 8) LLMQ__F(pass8)(x + j, h, inside, last, norm);
+            if (radix == 4) LLMQ__F(pass4)(x + j, h, inside, last, norm);
+            if (radix == 2) LLMQ__F(pass2)(x + j, h, inside, last, norm);
+        }
+}
+
+/* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
+LLMQ__WORD void LLMQ__F(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__V(fv) norm)
+{
+    if (h == LLMQ__FL) { /* a pass of fewer vectors than registers hold is the last */
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
+        else LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 0, norm);
+    } else {
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
+        else LLMQ__F(pass)(x, n, h, radix, 0, 0, norm);
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(butterflies)(float *x, uint32_t n, float norm)
+{
+    LLMQ__V(fv) scale = LLMQ__V(setv)(norm);
+    size_t h, radix;
+    if (n < 2 * LLMQ__FL) {
+        llmq__butterflies(x, n, norm);
+        return;
+    }
+    for (h = LLMQ__FL; h < n; h *= radix) {
+        radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
+#if LLMQ__RADIX == 16
+        if (radix == 16) LLMQ__F(pass_of)(x, n, h, 16, scale);
+#endif
+        if (radix == 8) LLMQ__F(pass_of)(x, n, h, 8, scale);
+        if (radix == 4) LLMQ__F(pass_of)(x, n, h, 4, scale);
+        if (radix == 2) LLMQ__F(pass_of)(x, n, h, 2, scale);
+    }
+}
+#undef LLMQ__B1
+#undef LLMQ__B2
+#undef LLMQ__B3
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+
+LLMQ__KERNEL void LLMQ__F(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i, l;
+    if (lanes < 16) {
+        llmq__paley(x, m, q, run, lanes, squares, work);
+        return;
+    }
+    for (l = 0; l < m; l++) LLMQ__V(st16)(work + l * 16, LLMQ__V(ld16)(x + l * run));
+    for (i = 0; i < m; i++) {
+        LLMQ__V(fs) y = LLMQ__V(ld16)(work);
+        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__V(flip16)(y, 0xffffu);
+        for (l = 1; l < m; l++) {
+            LLMQ__V(fs) v = LLMQ__V(ld16)(work + l * 16);
+            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__V(sub16)(y, v) : LLMQ__V(add16)(y, v);
+        }
+        LLMQ__V(st16)(x + i * run, y);
+    }
+}
+#endif
+
+LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
+{
+    LLMQ__V(us) m = LLMQ__V(zero_us)();
+    LLMQ__V(fs) scale;
+    uint32_t i, most, bits;
+    float inverse;
+    for (i = 0; i + 16 <= n; i += 16) m = LLMQ__V(amax16)(m, LLMQ__V(ld16)(x + i));
+    for (most = LLMQ__V(top16)(m); i < n; i++) {
+        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
+        if (bits > most) most = bits;
+    }
+    if (!llmq__quantizable(most)) {
+        LLMQ_MEMSET(q, 0, n);
+        return llmq__no_scale(most);
+    }
+    inverse = levels / llmq__bits_float(most);
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
+    scale = LLMQ__V(set16)(inverse);
+    for (i = 0; i + 16 <= n; i += 16) LLMQ__V(narrow16)(q + i, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), scale));
+    for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
+    return llmq__bits_float(most) / levels;
+}
+
+LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, uint32_t n)
+{
+    LLMQ__EXACT
+    LLMQ__V(fs) s = LLMQ__V(set16)(scale);
+    uint32_t i;
+    for (i = 0; i + 16 <= n; i += 16)
+        LLMQ__V(st16)(out + i, LLMQ__V(add16)(LLMQ__V(ld16)(out + i), LLMQ__V(mul16)(s, LLMQ__V(ld16)(v + i))));
+    for (; i < n; i++) out[i] += scale * v[i];
+}
+
+#if !LLMQ_NO_CALIBRATION
+#if LLMQ__FL == 16
+#define LLMQ__LOAD(p) (part ? LLMQ__V(ldn)(p, n) : LLMQ__V(ldv)(p))
+#define LLMQ__STORE(p, x) do { if (part) LLMQ__V(stn)(p, n, x); else LLMQ__V(stv)(p, x); } while (0)
+#else
+#define LLMQ__LOAD(p) LLMQ__V(ldv)(p)
+#define LLMQ__STORE(p, x) LLMQ__V(stv)(p, x)
+#endif
+
+/* Columns [k, k + n) of add_products for LLMQ__LINES rows: the sums of up to three vectors each stay in registers. Where the last
+   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__FL. */
+LLMQ__WORD void LLMQ__F(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
+{
+    LLMQ__V(fv) s[LLMQ__LINES], t[LLMQ__LINES], u[LLMQ__LINES], w, x, y, f;
+    const float *from[LLMQ__LINES];
+    size_t step = 0, last = part ? k : k + n - LLMQ__FL, next = across == 2 ? last : k + LLMQ__FL;
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+        from[i] = a[i];
+        s[i] = LLMQ__LOAD(out[i] + k);
+        t[i] = across > 1 ? LLMQ__V(ldv)(out[i] + next) : s[i];
+        u[i] = across > 2 ? LLMQ__V(ldv)(out[i] + last) : s[i];
+    }
+    for (; count; count--, v += v_stride, step += a_step) {
+        w = LLMQ__LOAD(v + k);
+        x = across > 1 ? LLMQ__V(ldv)(v + next) : w;
+        y = across > 2 ? LLMQ__V(ldv)(v + last) : w;
+        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+            f = LLMQ__V(setv)(from[i][step]);
+            s[i] = LLMQ__V(maddv)(s[i], f, w);
+            if (across > 1) t[i] = LLMQ__V(maddv)(t[i], f, x);
+            if (across > 2) u[i] = LLMQ__V(maddv)(u[i], f, y);
+        }
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+        LLMQ__STORE(out[i] + k, s[i]);
+        if (across > 1) LLMQ__V(stv)(out[i] + next, t[i]);
+        if (across > 2) LLMQ__V(stv)(out[i] + last, u[i]);
+    }
+}
+
+/* The same for a single row: up to eight vectors, and n >= LLMQ__FL. */
+LLMQ__WORD void LLMQ__F(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
+{
+    LLMQ__V(fv) s[8], f;
+    size_t at[8];
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+        at[i] = llmq__min(i * LLMQ__FL, n - LLMQ__FL);
+        s[i] = LLMQ__V(ldv)(out + at[i]);
+    }
+    for (; count; count--, v += v_stride, a += a_step) {
+        f = LLMQ__V(setv)(*a);
+        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__V(maddv)(s[i], f, LLMQ__V(ldv)(v + at[i]));
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__V(stv)(out + at[i], s[i]);
+}
+
+/* All columns for LLMQ__LINES rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
+   overlapping vectors, has two at least. */
+LLMQ__WORD void LLMQ__F(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
+                                   uint32_t n)
+{
+    uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__FL);
+    for (k = 0; k < n; k += width, vectors -= across) {
+        across = vectors % LLMQ__ACROSS == 0 ? LLMQ__ACROSS : vectors == 1 ? 1 : LLMQ__ACROSS - 1;
+        width = llmq__min(n - k, across * LLMQ__FL);
+#if LLMQ__FL == 16
+        if (width < LLMQ__FL) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
+        else
+#endif
+        if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
+        else if (across == 2) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
+#if LLMQ__ACROSS == 3
+        else LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
+#endif
+    }
+}
+
+/* Rows that are missing are the last one again, with the same sums. */
+LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                        uint32_t rows, uint32_t count, uint32_t n)
+{
+    float *to[LLMQ__LINES];
+    const float *from[LLMQ__LINES];
+    uint32_t i, l, k, width;
+    if (n < LLMQ__FL && LLMQ__FL < 16) {
+        llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+        return;
+    }
+    if (rows == 1 && n >= LLMQ__FL) { /* equal pieces of up to eight vectors, so that none is less than one */
+        for (k = 0; k < n; k += width) {
+            width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__FL);
+            LLMQ__F(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
+        }
+        return;
+    }
+    for (i = 0; i < rows; i += LLMQ__LINES) {
+        for (l = 0; l < LLMQ__LINES; l++) {
+            to[l] = out[llmq__min(i + l, rows - 1)];
+            from[l] = a[llmq__min(i + l, rows - 1)];
+            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
+        }
+        LLMQ__F(add_strip)(to, from, a_step, v, v_stride, count, n);
+    }
+}
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+#endif
+
+#if !LLMQ_NO_ENCODER && LLMQ__FL == 1
+LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                   uint16_t *code)
+{
+    llmq__nearest_codes(points, n, p, x, inverse, count, code);
+}
+#elif !LLMQ_NO_ENCODER
+/* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
+   a point costs 16 vectors what it costs LLMQ__FL of them in scalar code. */
+LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                   uint16_t *code)
+{
+    float y[8 * 16];
+    uint32_t i, k, c, l;
+    for (i = 0; i + 16 <= count && n <= 32 * LLMQ__FL; i += 16, x += (size_t)16 * p) {
+        LLMQ__V(fs) least = LLMQ__V(set16)(LLMQ__FAR), best = LLMQ__V(set16)(0.0f);
+        for (l = 0; l < 16; l++)
+            for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
+        for (c = 0; c < n; c++) {
+            const float *at = points + (size_t)c * p;
+            LLMQ__V(fs) d = LLMQ__V(sub16)(LLMQ__V(ld16)(y), LLMQ__V(set16)(at[0])), sum = LLMQ__V(mul16)(d, d);
+            for (k = 1; k < p; k++) {
+                d = LLMQ__V(sub16)(LLMQ__V(ld16)(y + k * 16), LLMQ__V(set16)(at[k]));
+                sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(d, d));
+            }
+            LLMQ__V(keep16)(sum, LLMQ__V(set16)((float)c), &least, &best);
+        }
+        LLMQ__V(code16)(code + i, best);
+    }
+    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__FL == 1
+LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    llmq__viterbi(points, parity, raw, sets, states, x, steps, lanes, sum, choice);
+}
+#elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
+/* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
+LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
+{
+    LLMQ__V(fs) v = LLMQ__V(ld16)(x), most = LLMQ__V(set16)(LLMQ__FAR), d;
+    uint32_t s, k;
+    for (s = 0; s < sets; s++, cost += 16) {
+        for (d = most, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
+        LLMQ__V(st16)(cost, LLMQ__V(min16)(most, LLMQ__V(mul16)(d, d)));
+    }
+}
+
+/* One new state from two old ones. */
+LLMQ__WORD void LLMQ__F(step_to)(LLMQ__V(fs) a, LLMQ__V(fs) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+{
+    LLMQ__V(fs) u = LLMQ__V(add16)(a, LLMQ__V(ld16)(a_cost)), v = LLMQ__V(add16)(b, LLMQ__V(ld16)(b_cost));
+    *choice = (uint16_t)LLMQ__V(less16)(v, u);
+    LLMQ__V(st16)(to, LLMQ__V(min16)(u, v));
+}
+
+/* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
+LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    size_t half = states / 2, i;
+    float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
+    const uint8_t *above = parity + states;
+    uint32_t t;
+    (void)lanes;
+    for (t = 0; t < steps; t++, choice += states) {
+        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, cost);
+        for (i = 0; i < half; i++) {
+            LLMQ__V(fs) a = LLMQ__V(ld16)(from + 16 * i), b = LLMQ__V(ld16)(from + 16 * (half + i));
+            const size_t q = 2 * i;
+            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
+            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
+        }
+        other = from, from = to, to = other;
+    }
+    if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
+}
+#endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_CODES
+#undef LLMQ__SIMD_PART
+
+/* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
+
+   Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
+   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. LLMQ__CODES is the
+   suffix of the kernels that decode, which are made here unless LLMQ__DECODED is defined: sets that differ in dot() share them.
+   The words are those on floats, and more, with a suffix for each group so that instruction sets can share them.
+   LLMQ__BYTES:
+     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
+               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
+               at p, >> s in the lower and >> s + d in the upper half, & mask;
+               st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
+   LLMQ__DOTS:
+     tab       points of one coordinate:  tab_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(tab) has those;
+               lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices): points 16 k ... 16 k + 15;
+               plain(v), from coded to int8;  whole(v), coded points of g8's codes
+     as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
+     is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
+     ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
+               sum4(a, b, c, d, bias): an i4, the sum of each is, less bias
+   LLMQ__QUADS:
+     i4, f4    four int32, four floats:  zero_i4() add_i4(a, b) cvt4(i4);  set4(x) add4 mul4(a, b);  ldi4(p) sti4(p, v) ldf4(p) stf4(p, v);
+               bf4(p0, p1, p2, p3): four bfloat16 as floats */
+
+/* What a format's points become, and how a kernel of theirs is told. */
+#ifndef LLMQ__DECODED
+typedef struct LLMQ__F(grid) {
+    int kind; /* LLMQ__KIND_... */
+    int trellis;
+    LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
+    const struct LLMQ__F(grid) *plain; /* the same grid, where x and y are not coded */
+} LLMQ__F(grid);
+
+LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid) *g)
+{
+    int8_t all[64], one[64];
+    uint32_t i, n = (uint32_t)1 << f->bits;
+    g->kind = llmq__kind(f, least);
+    g->plain = g;
+    g->trellis = 0;
+#if LLMQ__ANY_TRELLIS
+    g->trellis = llmq__trellis(f);
+    if (g->trellis) {
+        int8_t points[128];
+        llmq__trellis_points(f, g->trellis, points);
+        g->x = LLMQ__D(tab_of)(points);
+        g->y = LLMQ__D(tab_of)(points + 64);
+        return;
+    }
+#endif
+    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
+        LLMQ_MEMSET(all, 0, sizeof all); /* nothing is looked up there */
+        g->x = g->y = LLMQ__D(tab_of)(all);
+    } else if (f->p == 1) {
+        llmq__repeat(f->points, n, all);
+        g->x = g->y = LLMQ__D(tab_of)(all);
+    } else {
+        for (i = 0; i < n; i++) one[i] = f->points[2 * i];
+        llmq__repeat(one, n, all);
+        g->x = LLMQ__D(tab_of)(all);
+        for (i = 0; i < n; i++) one[i] = f->points[2 * i + 1];
+        llmq__repeat(one, n, all);
+        g->y = LLMQ__D(tab_of)(all);
+    }
+}
+#endif
+
+/* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
+{
+    LLMQ__B(bs) v;
+    if (bits == 2) return LLMQ__B(part)(LLMQ__B(ldb)(unit), 2 * c, 3);
+    v = LLMQ__B(part)(LLMQ__B(ldb)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
+    if (bits == 5) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(halves)(unit + 64, 2 * c, 1, 1), 4));
+    if (bits == 6) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(part)(LLMQ__B(ldb)(unit + 64), 2 * c, 3), 4));
+    return v;
+}
+
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(lut)(int kind, const LLMQ__D(tab) *t, LLMQ__B(bs) v)
+{
+    if (kind == LLMQ__KIND_G5) return LLMQ__D(lut32)(t, v);
+    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__D(lut64)(t, v);
+    return LLMQ__D(lut16)(t, v);
+}
+
+/* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
+{
+    if (kind == LLMQ__KIND_G8) return LLMQ__D(whole)(LLMQ__B(ldb)(unit + 32 * c));
+    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__D(lut16)(&g->x, LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * c, 7));
+    if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
+        return LLMQ__D(lut16)(&g->x, LLMQ__B(orb)(LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * (c - 2) + 3, 1),
+                                                  LLMQ__B(up)(LLMQ__B(halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
+    return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
+}
+
+#ifndef LLMQ__DECODED
+/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
+   ascending order, each over what the one before wrote too much. */
+LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+{
+    uint8_t in[160], more[192];
+    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
+    for (done = 0; done < all; done += width, unit += u) {
+        uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
+        width = llmq__plane_width(all - done);
+        u = llmq__plane_bytes(numbers, width);
+        LLMQ_MEMCPY(in, unit, u);
+        for (f = 0; f < 8 / width; f++)
+            for (i = 0; i < u; i += 32)
+                LLMQ__B(stb)(to + f * u + i, LLMQ__B(part)(LLMQ__B(ldb)(in + i), f * width, (1 << width) - 1));
+        for (i = 0; i < numbers && to == more; i += 32)
+            LLMQ__B(stb)(base + i, LLMQ__B(orb)(LLMQ__B(ldb)(base + i), LLMQ__B(up)(LLMQ__B(ldb)(more + i), done % 8)));
+    }
+    if (bits != 3) return;
+    LLMQ_MEMCPY(more, code, 64);
+    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 0, 7));
+    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
+}
+
+/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
+LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
+{
+    uint32_t i;
+    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
+        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
+        LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
+        LLMQ__B(st2)(e + i, a, b);
+    }
+    for (; i < n; i += 32) {
+        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i);
+        LLMQ__B(stb)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v));
+    }
+}
+
+/* Points of chunks [c, end) of a whole unit, p = 1. */
+LLMQ__WORD void LLMQ__F(chunks_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    if (c == 0 && end == 4) { /* constants make shifts immediate */
+        LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, 0));
+        LLMQ__B(stb)(e + 32, LLMQ__F(chunk)(kind, g, unit, 1));
+        LLMQ__B(stb)(e + 64, LLMQ__F(chunk)(kind, g, unit, 2));
+        LLMQ__B(stb)(e + 96, LLMQ__F(chunk)(kind, g, unit, 3));
+        return;
+    }
+    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, c));
+}
+
+/* p = 2 */
+LLMQ__WORD void LLMQ__F(pairs_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    for (; c < end; c++, e += 64) {
+        LLMQ__B(bs) v = LLMQ__F(index)(llmq__kind_bits(kind), unit, c);
+        LLMQ__B(st2)(e, LLMQ__F(lut)(kind, &g->x, v), LLMQ__F(lut)(kind, &g->y, v));
+    }
+}
+
+/* The same, for points of any kind that are looked up by shuffles. */
+LLMQ__KERNEL void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_G2: LLMQ__F(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
+    case LLMQ__KIND_G3: LLMQ__F(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
+    case LLMQ__KIND_G4: LLMQ__F(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
+    case LLMQ__KIND_G5: LLMQ__F(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
+    case LLMQ__KIND_G6: LLMQ__F(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
+    case LLMQ__KIND_G8: LLMQ__F(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
+    case LLMQ__KIND_V2N16: LLMQ__F(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
+    default: LLMQ__F(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* The parity with these taps of the 32 bytes from `at` on in each record. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(parity)(const llmq__window *w, size_t at, uint32_t taps)
+{
+    LLMQ__B(bs) v = LLMQ__B(ldb)(w->row[0] + at);
+    uint32_t lag;
+    if (!(taps & 1)) v = LLMQ__B(xorb)(v, v);
+    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MEMORY; lag++)
+        if (taps >> lag & 1) v = LLMQ__B(xorb)(v, LLMQ__B(ldb)(w->row[lag] + at));
+    return v;
+}
+
+/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
+LLMQ__WORD void LLMQ__F(nibbles)(LLMQ__B(bs) low, LLMQ__B(bs) high, uint32_t step, LLMQ__B(bs) *n)
+{
+    n[0] = LLMQ__B(orb)(LLMQ__B(part)(low, 0, 0x33), LLMQ__B(up)(LLMQ__B(part)(high, 0, 0x33), 2));
+    n[step] = LLMQ__B(orb)(LLMQ__B(part)(low, 2, 0x33), LLMQ__B(part)(high, 0, 0xcc));
+}
+
+/* The even bits of a, with those of b above them; and the odd bits likewise. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(evens)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+{
+    return LLMQ__B(orb)(LLMQ__B(part)(a, 0, 0x55), LLMQ__B(up)(LLMQ__B(part)(b, 0, 0x55), 1));
+}
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(odds)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+{
+    return LLMQ__B(orb)(LLMQ__B(part)(a, 1, 0x55), LLMQ__B(part)(b, 0, 0xaa));
+}
+
+/* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
+   codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
+LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__B(bs) *n, LLMQ__B(bs) *s)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
+    LLMQ__B(bs) x = LLMQ__B(ldb)(w->row[0] + at);
+    LLMQ__B(bs) a = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 1));
+    LLMQ__B(bs) c = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 2));
+    if (bits == 1) {
+        LLMQ__B(bs) d = LLMQ__F(parity)(w, at, last);
+        LLMQ__F(nibbles)(LLMQ__F(evens)(a, b), LLMQ__F(evens)(c, d), 2, n);
+        LLMQ__F(nibbles)(LLMQ__F(odds)(a, b), LLMQ__F(odds)(c, d), 2, n + 1);
+        return;
+    }
+    if (last != 1) x = LLMQ__B(xorb)(x, LLMQ__B(part)(LLMQ__F(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
+    if (bits == 4) {
+        n[0] = x;
+        s[0] = a;
+        s[1] = b;
+        s[2] = c;
+    } else {
+        LLMQ__F(nibbles)(x, LLMQ__F(evens)(a, b), 1, n);
+        s[0] = c;
+    }
+}
+
+/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
+LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s,
+                                     const uint32_t *at)
+{
+    const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
+    LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
+    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
+    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    if (more > 2) {
+        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
+        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
+        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
+    }
+    return r;
+}
+
+/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
+LLMQ__WORD void LLMQ__F(strand)(int trellis, int whole, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, const llmq__window *w, size_t at,
+                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
+    LLMQ__B(bs) n[4], s[3];
+    uint32_t f;
+    LLMQ__F(twist)(trellis, w, at + 32 * v, n, s);
+    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
+    if (bits == 3) {
+        s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : w->row[0] + at + 64);
+        if (v && !whole && !top) s[trellis > 4] = LLMQ__B(part)(s[trellis > 4], v, 0x55);
+    }
+    LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
+        const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
+        const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
+        if (first <= column && column < end)
+            LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, x, y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+    }
+}
+
+/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
+   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
+   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
+   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
+   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
+LLMQ__WORD void LLMQ__F(strands_of)(int trellis, int whole, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead,
+                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
+{
+    const llmq__window own = *w;
+    const LLMQ__D(tab) x = g->x, y = g->y;
+    uint32_t v, i, vectors = (u + 31) / 32;
+    if (llmq__trellis_bits(trellis) == 3) {
+        if (vectors > 1) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
+        LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
+    } else if (whole) {
+        LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
+            LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
+    } else {
+        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
+    }
+}
+
+/* The same for any trellis, and whole units of several rows, e[row]. */
+#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, 0, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
+#define LLMQ__UNITS(trellis)                                                                                                          \
+    case trellis:                                                                                                                     \
+        for (; rows; rows--, w++, e++)                                                                                                \
+            LLMQ__F(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
+                                LLMQ__RING_UNIT, *e);                                                                                 \
+        break
+LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
+                                   uint32_t end, int8_t *e)
+{
+    LLMQ__EACH(LLMQ__STRANDS)
+}
+LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
+{
+    LLMQ__EACH(LLMQ__UNITS)
+}
+#undef LLMQ__EACH
+#undef LLMQ__STRANDS
+#undef LLMQ__UNITS
+
+/* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
+LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
+{
+    uint8_t in[32];
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
+    LLMQ_MEMSET(top, 0, 64);
+    if (all == 2 * u) { /* as it is, and shifted */
+        LLMQ_MEMCPY(in, plane, u);
+        LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
+        LLMQ__B(stb)(in, LLMQ__B(part)(LLMQ__B(ldb)(in), 1, 0x7f));
+        LLMQ_MEMCPY(top + u, in, u);
+        return;
+    }
+    for (; m; m--) {
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
+        if (++byte == u) byte = 0, field++;
+        if (++to == all) to = 0, shift += 2;
+    }
+}
+
+/* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
+LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
+                                   uint32_t n, int8_t *e)
+{
+    const uint8_t *behind = t->data + t->rows * t->row_size;
+    uint8_t copy[LLMQ__MEMORY + 1][160], top[64];
+    int8_t all[320];
+    uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
+    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
+    llmq__window own;
+    if (m == LLMQ__RING_UNIT && k % 32 == 0) {
+        LLMQ__F(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
+        return;
+    }
+    if (l->bits == 3) LLMQ__F(top_bits)(w->row[0] + at + u, m, top);
+    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        own.row[lag] = w->row[lag] + at;
+        if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
+        LLMQ_MEMCPY(copy[lag], own.row[lag], u);
+        own.row[lag] = copy[lag];
+    }
+    LLMQ__F(strands)(g, &own, 0, top, u, 0, m, all);
+    LLMQ_MEMCPY(e, all + k, n);
+}
+#endif
+
+/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
+LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
+                                  uint32_t n, int8_t *e)
+{
+    const uint8_t *row = w->row[0];
+    const llmq_format *f = &t->format;
+    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
+#if LLMQ__ANY_TRELLIS
+    for (; n && g->trellis; n -= take, j += take, e += take) {
+        take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
+        LLMQ__F(untwist)(t, l, g, w, j, take, e);
+    }
+#endif
+    for (; n; n -= cols, e += cols, first += take, skip = 0) {
+        uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
+        const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
+        take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
+        cols = llmq__min(n, take * f->p - skip);
+        if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
+            LLMQ__F(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
+        } else {
+            uint8_t code[192], above[192];
+            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
+            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
+            if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
+            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
+        }
+    }
+}
+#endif
+
+/* g[0] = the grid with points as dot() takes them; g[1] may be the one with them as they are. */
+LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
+{
+#if LLMQ__OFFSET
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g + 1);
+    g[0] = g[1];
+    g->x = LLMQ__D(coded)(g->x);
+    g->y = LLMQ__D(coded)(g->y);
+#else
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g);
+#endif
+}
+
+/* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
+   by several streams in distant pages than by one ---- */
+
+typedef struct LLMQ__F(four) {
+    LLMQ__D(is) a, b, c, d, bias;
+} LLMQ__F(four);
+
+LLMQ__WORD void LLMQ__F(clear)(LLMQ__F(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__D(zero_is)(); }
+LLMQ__WORD LLMQ__Q(i4) LLMQ__F(sums)(const LLMQ__F(four) *s) { return LLMQ__D(sum4)(s->a, s->b, s->c, s->d, s->bias); }
+
+/* total + float(sum) * (scale of the activation * scales of the rows) */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const llmq_activation *x, const uint8_t *const *row,
+                                       const llmq__run *run)
+{
+    LLMQ__EXACT
+    size_t w = 2 * (size_t)run->w;
+    LLMQ__Q(f4) scale = LLMQ__Q(bf4)(row[0] + w, row[1] + w, row[2] + w, row[3] + w);
+    LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x->scale[run->x]), scale);
+    return LLMQ__Q(add4)(total, LLMQ__Q(mul4)(LLMQ__Q(cvt4)(sum), both));
+}
+
+/* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
+LLMQ__WORD void LLMQ__F(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__F(four) *s)
+{
+    LLMQ__D(as) x = LLMQ__D(lda)(q);
+    s->bias = LLMQ__D(bias)(s->bias, x);
+    s->a = LLMQ__D(dot)(s->a, LLMQ__B(ldb)(e[0] + k), x);
+    s->b = LLMQ__D(dot)(s->b, LLMQ__B(ldb)(e[1] + k), x);
+    s->c = LLMQ__D(dot)(s->c, LLMQ__B(ldb)(e[2] + k), x);
+    s->d = LLMQ__D(dot)(s->d, LLMQ__B(ldb)(e[3] + k), x);
+}
+
+/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
+LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
+{
+    LLMQ__F(four) s;
+    uint32_t c;
+    int8_t rest[32];
+    LLMQ__F(clear)(&s);
+    for (c = 0; c < n; c += 32, k += 32) {
+        const int8_t *from = q + c;
+        if (n - c < 32) {
+            LLMQ_MEMSET(rest, 0, sizeof rest);
+            LLMQ_MEMCPY(rest, q + c, n - c);
+            from = rest;
+        }
+        if (coded) {
+            LLMQ__F(add32)(e, k, from, &s);
+        } else {
+            LLMQ__D(ws) x = LLMQ__D(ldw)(from);
+            s.bias = LLMQ__D(biasw)(s.bias, x);
+            s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + k), x);
+            s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + k), x);
+            s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + k), x);
+            s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + k), x);
+        }
+    }
+    return LLMQ__F(sums)(&s);
+}
+
+/* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
+   total are those of the run that has begun. */
+LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
+                                  LLMQ__Q(f4) *total)
+{
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    llmq__window w[4];
+    llmq__run own = *run;
+    uint32_t i, k, m, n;
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
+    for (; j < t->cols; j += n, *run = own) {
+        n = llmq__min(256, run->end - j);
+        if (g->trellis) { /* whole units, whatever the runs */
+#if LLMQ__ANY_TRELLIS
+            n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
+            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
+#endif
+        } else {
+            for (i = 0; i < 4; i++)
+                if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
+                else LLMQ__C(points)(t, l, g->plain, w + i, j, n, e[i]);
+        }
+        for (i = 0; i < count; i++)
+            for (own = *run, k = 0; k < n; k += m) {
+                const int8_t *q = x[i].q + j + k;
+                m = llmq__min(n - k, own.end - j - k);
+                sum[i] = LLMQ__Q(add_i4)(sum[i], g->trellis ? LLMQ__F(tile)(1, e, k, q, m) : LLMQ__F(tile)(0, e, k, q, m));
+                if (j + k + m < own.end) continue;
+                total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, &own);
+                sum[i] = LLMQ__Q(zero_i4)();
+                llmq__next_run(&own);
+            }
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
+typedef struct LLMQ__F(braid) {
+    LLMQ__F(four) sum;
+    LLMQ__Q(f4) total;
+} LLMQ__F(braid);
+
+/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
+LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
+                                  llmq__run *run, LLMQ__F(braid) *b)
+{
+    LLMQ__F(four) s = b->sum;
+    uint32_t c, k;
+    for (c = 0; c < LLMQ__RING_UNIT; c += step) {
+        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) LLMQ__F(add32)(e, k, x->q + j + k, &s);
+        if (j + k != run->end) continue;
+        b->total = LLMQ__F(finish)(b->total, LLMQ__F(sums)(&s), x, row, run);
+        LLMQ__F(clear)(&s);
+        llmq__next_run(run);
+    }
+    b->sum = s;
+}
+
+/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
+LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                 uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
+{
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__RING_UNIT * LLMQ__RING_UNIT : 0; /* G8: p = 1 */
+    size_t at = l->scales;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    LLMQ__F(braid) b[LLMQ__BATCH];
+    LLMQ__Q(i4) s[LLMQ__BATCH];
+    for (i = 0; i < count; i++) {
+        LLMQ__F(clear)(&b[i].sum);
+        b[i].total = LLMQ__Q(set4)(0.0f);
+    }
+    for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
+        LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
+        for (i = 0; i < count; i++) {
+            next = run;
+            if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
+            else LLMQ__F(add_unit)(32, e, x + i, j, row, &next, b + i);
+        }
+    }
+    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__F(sums)(&b[i].sum);
+    if (j < t->cols) LLMQ__F(slices)(t, l, g, x, count, row, j, &run, s, total);
+}
+#endif
+
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g2
+#define LLMQ__KIND LLMQ__KIND_G2
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g3
+#define LLMQ__KIND LLMQ__KIND_G3
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g4
+#define LLMQ__KIND LLMQ__KIND_G4
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g5
+#define LLMQ__KIND LLMQ__KIND_G5
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g6
+#define LLMQ__KIND LLMQ__KIND_G6
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g8
+#define LLMQ__KIND LLMQ__KIND_G8
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME v2n16
+#define LLMQ__KIND LLMQ__KIND_V2N16
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME v2n64
+#define LLMQ__KIND LLMQ__KIND_V2N64
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+
+LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                          const llmq_activation *x, const uint8_t *const *row)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_G2: return LLMQ__F(g2)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G3: return LLMQ__F(g3)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__F(g4)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__F(g5)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__F(g6)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__F(g8)(whole, t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__F(v2n16)(whole, t, l, g, x, row);
+    default: return LLMQ__F(v2n64)(whole, t, l, g, x, row);
+    }
+}
+
+/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
+   each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
+LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                               uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
+{
+    LLMQ__Q(i4) sum[LLMQ__BATCH];
+    llmq__run run = llmq__first_run(l, x);
+    uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
+    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__F(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
+    if (aligned) return;
+    for (i = 0; i < count; i++) sum[i] = LLMQ__Q(zero_i4)(), total[i] = LLMQ__Q(set4)(0.0f);
+    LLMQ__F(slices)(t, l, g, x, count, row, 0, &run, sum, total);
+}
+
+LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                 size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__C(grid) g[2];
+    llmq__window w[4];
+    LLMQ__Q(f4) total[LLMQ__BATCH];
+    uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
+    LLMQ__F(grids_of)(&t->format, g);
+    if (g->trellis) stride = 1;
+    for (b = 0; b < blocks + (rest != 0); b++) {
+        const uint8_t *row[4];
+        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
+        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
+        for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+        for (k = 0; k < 4 && g->trellis; k++)
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
+            else w[k] = w[k - 1];
+        for (i = 0; i < count; i += n) {
+            n = llmq__min(LLMQ__BATCH, count - i);
+#if LLMQ__ANY_TRELLIS
+            if (g->trellis) LLMQ__F(weave)(t, &l, g, x + i, n, w, total);
+            else
+#endif
+            LLMQ__F(rows4)(t, &l, g, x + i, n, row, total);
+            for (k = 0; k < 4 * n; k++) {
+                float v[4];
+                if (k % 4 == 0) LLMQ__Q(stf4)(v, total[k / 4]);
+                if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
+            }
+        }
+    }
+}
+
+#ifndef LLMQ__DECODED
+/* ---- products and sums in float ---- */
+
+/* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
+LLMQ__WORD LLMQ__V(fs) LLMQ__F(lanes_i8)(LLMQ__V(fs) lane, const float *x, const int8_t *e, uint32_t n)
+{
+    LLMQ__EXACT
+    float rest[16];
+    uint32_t i;
+    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), LLMQ__V(widen16)(e + i)));
+    if (i == n) return lane;
+    LLMQ_MEMSET(rest, 0, sizeof rest);
+    LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
+    return LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(rest), LLMQ__V(widen16)(e + i)));
+}
+
+LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float total = 0.0f;
+    llmq__window w;
+    int8_t e[320];
+    uint32_t j, end, n, group;
+    llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
+    for (j = group = 0; j < t->cols; group++) {
+        LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
+        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
+            n = llmq__min(256, end - j);
+            LLMQ__F(points)(t, l, g, &w, j, n, e);
+            sum = LLMQ__F(lanes_i8)(sum, x + j, e, n);
+        }
+        total += LLMQ__V(fold16)(sum) * llmq__scale(row, group);
+    }
+    return total;
+}
+
+/* Columns [j, j + 16) of a raw row. */
+LLMQ__WORD LLMQ__V(fs) LLMQ__F(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
+{
+#if LLMQ__RAW
+    const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
+    (void)l;
+    if (t->format.bits == 32) return LLMQ__V(ld16)((const float *)(const void *)p);
+    return t->format.id == LLMQ__ID_F16 ? LLMQ__V(half16)(p) : LLMQ__V(brain16)(p);
+#else
+    float v[16];
+    llmq__numbers(t, l, row, j, 16, v);
+    return LLMQ__V(ld16)(v);
+#endif
+}
+
+LLMQ__WORD float LLMQ__F(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+{
+    LLMQ__EXACT
+    float lane[16], v[16];
+    LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
+    uint32_t j;
+    for (j = 0; j + 16 <= t->cols; j += 16)
+        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j), LLMQ__F(raw16)(t, l, row, j)));
+    LLMQ__V(st16)(lane, sum);
+    if (j < t->cols) {
+        llmq__numbers(t, l, row, j, t->cols - j, v);
+        llmq__add_lanes(x + j, v, t->cols - j, lane);
+    }
+    return 0.0f + llmq__lane_sum(lane) * 1.0f;
+}
+
+LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                    size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g;
+    uint32_t i, r;
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] = t->format.points ? LLMQ__F(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__F(row_raw)(t, &l, row, x[i].x);
+    }
+}
+
+/* out = scale * points, or out += weight * scale * points, over a row */
+LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, uint32_t r, float weight,
+                                    float *out)
+{
+    LLMQ__EXACT
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    llmq__window w;
+    int8_t e[320];
+    uint32_t j, i, n;
+    llmq__window_of(&w, t, r, LLMQ__NULL);
+    for (j = 0; j < t->cols; j += n) {
+        float scale = llmq__scale(row, j / l->group);
+        LLMQ__V(fs) s;
+        if (add) scale = weight * scale;
+        s = LLMQ__V(set16)(scale);
+        n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
+        LLMQ__F(points)(t, l, g, &w, j, n, e);
+        for (i = 0; i + 16 <= n; i += 16) {
+            LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
+            LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
+        }
+        for (; i < n; i++) {
+            float v = scale * (float)e[i];
+            out[j + i] = add ? out[j + i] + v : v;
+        }
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g;
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j;
+    if (t->format.points) {
+        LLMQ__F(grid_of)(&t->format, -128, &g);
+        LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
+        return;
+    }
+    for (j = 0; j + 16 <= t->cols; j += 16) LLMQ__V(st16)(out + j, LLMQ__F(raw16)(t, &l, row, j));
+    if (j < t->cols) llmq__numbers(t, &l, row, j, t->cols - j, out + j);
+}
+
+LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    LLMQ__EXACT
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__F(grid) g;
+    float v[16];
+    uint32_t r, j;
+    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
+    for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
+    for (; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        LLMQ__V(fs) s = LLMQ__V(set16)(weight[r]);
+        for (j = 0; j + 16 <= t->cols; j += 16)
+            LLMQ__V(st16)(out + j, LLMQ__V(add16)(LLMQ__V(ld16)(out + j), LLMQ__V(mul16)(s, LLMQ__F(raw16)(t, &l, row, j))));
+        if (j == t->cols) continue;
+        llmq__numbers(t, &l, row, j, t->cols - j, v);
+        llmq__add_scaled(out + j, weight[r], v, t->cols - j);
+    }
+}
+#endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
+#undef LLMQ__SIMD_PART
+
+/* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
+
+   Parameters: those above; LLMQ__KIND, and LLMQ__NAME, what its function is called; LLMQ__WHOLE, 1 if it has a loop of its own for
+   long groups, where that pays. A text for each format, not a function of the format: compilers work on such functions, and copy
+   them, before they know which it is. */
+
+/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
+LLMQ__WORD void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
+                               LLMQ__F(four) *s)
+{
+    const int kind = LLMQ__KIND;
+    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
+        LLMQ__D(as) x, y;
+        LLMQ__B(bs) v;
+        LLMQ__D(lda2)(q, &x, &y);
+        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
+#define LLMQ__ROW(i, sum)                                                    \
+    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
+    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
+        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
+#undef LLMQ__ROW
+    } else {
+        LLMQ__D(as) x = LLMQ__D(lda)(q);
+        s->bias = LLMQ__D(bias)(s->bias, x);
+        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
+        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
+        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
+        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
+    }
+}
+
+/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
+   ends of units. */
+LLMQ__WORD LLMQ__Q(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                     const llmq_activation *x, const uint8_t *const *row)
+{
+    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
+    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    size_t at = 0;
+    llmq__run run = llmq__first_run(l, x);
+    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
+    LLMQ__Q(i4) sum;
+    LLMQ__F(four) s;
+    LLMQ__F(clear)(&s);
+    for (; j < end; at += 16 * bits) {
+        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
+        if (whole) {
+            LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
+            LLMQ__K(_step)(g, u, at, 1, x->q + j + 32 * p, &s);
+            LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
+            LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
+        }
+        for (c = whole ? 3 : 0; c < 4; c++) {
+            if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
+            j += whole ? LLMQ__UNIT * p : 32 * p;
+            if (j != run.end) continue;
+            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
+            llmq__next_run(&run);
+            LLMQ__F(clear)(&s);
+        }
+    }
+    if (j < t->cols) {
+        sum = LLMQ__F(sums)(&s);
+        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
+    }
+    return total;
+}
+
+LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                             const llmq_activation *x, const uint8_t *const *row)
+{
+    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
+}
+
+#undef LLMQ__KIND
+#undef LLMQ__NAME
+#undef LLMQ__WHOLE
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
+#undef LLMQ__SIMD_PART
+
+/* ---- 3. Template: kernels on codes (blocks of rows for several activations) -----------------------------------------
+
+   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
+   rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
+   loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
+   on Arm.
+   Parameters: LLMQ__ISA; LLMQ__CODES and LLMQ__DOTS, the suffixes of the kernels and of the words above; LLMQ__STEP, the bytes of a vector, which
+   has LLMQ__STEP / 4 lanes; LLMQ__OFFSET, 1 if dot4() takes codes of activations with 128 added, as unsigned bytes. Words:
+     turn(e)                as many rows as there are lanes, LLMQ__STEP bytes of each, 128 bytes apart: lane k of row i and lane i of
+                            row k change places
+     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__STEP bytes may be read there
+     add_is(p, is)          p[lanes] += is, int32
+     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is
+   Where LLMQ__OWN is defined, product() is written before and turn() puts points where that wants them; the suffix LLMQ__ISA is
+   then another one than LLMQ__DOTS, whose table has the rest. */
+
+#define LLMQ__TILE 128u
+#define LLMQ__SHARE 32u
+#define LLMQ__WIDE (LLMQ__STEP / 4u)
+#define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
+
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
+   more. whole: they are 128 of whole units, looked up by shuffles. */
+LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
+                              uint32_t j, uint32_t n, int8_t *e)
+{
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
+    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
+        int8_t *to = e + i * LLMQ__TILE;
+        if (whole) {
+            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
+            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
+        } else {
+            LLMQ__C(points)(t, l, g, w + i, j, n, to);
+            LLMQ_MEMSET(to + n, 0, up - n);
+        }
+    }
+    for (i = 0; i < up; i += LLMQ__STEP) {
+        LLMQ__F(turn)(e + i);
+        LLMQ__F(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
+    }
+}
+
+#ifndef LLMQ__OWN
+/* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
+LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
+{
+    LLMQ__D(is) a0, a1, a2, a3, b0, b1, b2, b3;
+    uint32_t c, k;
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__D(zero_is)();
+    for (c = 0; c < n; c += LLMQ__STEP)
+        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
+            const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
+            a0 = LLMQ__D(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__D(dot4)(b0, b, x[0] + c, k);
+            a1 = LLMQ__D(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__D(dot4)(b1, b, x[1] + c, k);
+            a2 = LLMQ__D(dot4)(a2, a, x[2] + c, k), b2 = LLMQ__D(dot4)(b2, b, x[2] + c, k);
+            a3 = LLMQ__D(dot4)(a3, a, x[3] + c, k), b3 = LLMQ__D(dot4)(b3, b, x[3] + c, k);
+        }
+    LLMQ__D(add_is)(sum, a0), LLMQ__D(add_is)(sum + LLMQ__WIDE, b0);
+    LLMQ__D(add_is)(sum + LLMQ__ROWS, a1), LLMQ__D(add_is)(sum + LLMQ__ROWS + LLMQ__WIDE, b1);
+    LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS, a2), LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
+    LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS, a3), LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
+}
+#endif
+
+#if LLMQ__OFFSET
+/* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
+LLMQ__WORD void LLMQ__F(excess)(const int8_t *e, uint32_t n, int32_t *bias)
+{
+    LLMQ__D(is) s[4];
+    uint32_t half, c, k;
+    for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
+        s[0] = s[1] = s[2] = s[3] = LLMQ__D(zero_is)(); /* four, because each waits for the one before */
+        for (c = 0; c < n; c += LLMQ__STEP)
+            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__D(sum_is)(s[k % 4], e + k * LLMQ__TILE + c);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__D(take_is)(bias, s[k]);
+    }
+}
+#endif
+
+/* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
+LLMQ__WORD void LLMQ__F(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
+{
+    const int8_t *q[4];
+    int8_t own[4][LLMQ__TILE];
+    uint32_t i, c, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
+    for (i = 0; i < 4; i++) {
+        const int8_t *from = x[llmq__min(i, count - 1)].q + j;
+        q[i] = from;
+        if (up > x->cols - j) { /* nothing may be read behind the last code */
+            LLMQ_MEMSET(own[i], 0, sizeof own[i]);
+            LLMQ_MEMCPY(own[i], from, n);
+            q[i] = from = own[i];
+        }
+        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__B(stb)(own[i] + c, LLMQ__D(plain)(LLMQ__B(ldb)(from + c)));
+        if (LLMQ__OFFSET) q[i] = own[i];
+    }
+    LLMQ__F(product)(e, n, q, sum);
+}
+
+/* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
+LLMQ__WORD void LLMQ__F(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
+{
+    LLMQ__EXACT
+    uint32_t i;
+    LLMQ__UNROLL(4) for (i = 0; i < LLMQ__ROWS; i += 4) {
+        LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x_scale), LLMQ__Q(ldf4)(scale + i));
+        LLMQ__Q(i4) s = LLMQ__Q(ldi4)(sum + i);
+        if (LLMQ__OFFSET) s = LLMQ__Q(add_i4)(s, LLMQ__Q(ldi4)(bias + i));
+        LLMQ__Q(stf4)(y + i, LLMQ__Q(add4)(LLMQ__Q(ldf4)(y + i), LLMQ__Q(mul4)(LLMQ__Q(cvt4)(s), both)));
+        LLMQ__Q(sti4)(sum + i, LLMQ__Q(zero_i4)());
+    }
+}
+
+/* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
+LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                 uint32_t count, uint32_t r, float *y, size_t y_stride)
+{
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
+    int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
+    float scale[LLMQ__ROWS];
+    llmq__window w[LLMQ__ROWS];
+    llmq__run run = llmq__first_run(l, x);
+    uint32_t j, n, i;
+    LLMQ_MEMSET(sum, 0, sizeof sum);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
+    for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
+    for (j = 0; j < t->cols; j += n) {
+        n = llmq__min(LLMQ__TILE, run.end - j);
+        LLMQ__F(fill)(t, l, g, j < end, w, j, n, e);
+#if LLMQ__OFFSET
+        LLMQ__F(excess)(e, n, bias);
+#endif
+        for (i = 0; i < count; i += 4) LLMQ__F(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
+        if (j + n < run.end) continue;
+        for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
+        for (i = 0; i < count; i++) LLMQ__F(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+        LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
+        llmq__next_run(&run);
+    }
+}
+
+/* The last block may begin within the one before: its rows come out the same. */
+LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                   size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__C(grid) g;
+    uint32_t r, i;
+    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
+#ifdef LLMQ__OWN
+        LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
+#else
+        LLMQ__D(fours)(t, x, count, r0, r1, y, y_stride);
+#endif
+        return;
+    }
+    LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
+    for (r = r0; r < r1; r += LLMQ__ROWS)
+        for (i = 0; i < count; i += LLMQ__SHARE)
+            LLMQ__F(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
+}
+
+#undef LLMQ__TILE
+#undef LLMQ__SHARE
+#undef LLMQ__WIDE
+#undef LLMQ__ROWS
+
 #elif LLMQ__SIMD_PART == LLMQ__PART_SSSE3
 #undef LLMQ__SIMD_PART
 
@@ -4579,1438 +6011,6 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__PART_END
 #undef LLMQ__PART_TABLES
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
-#undef LLMQ__SIMD_PART
-
-/* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
-
-   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__FL, the floats of a native
-   vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers; LLMQ__LINES, 4 or 8, and LLMQ__ACROSS, 2 or 3: rows,
-   and vectors of each, of the sums that add_products does. Words with the suffix LLMQ__FLOATS:
-     fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
-               flip16(v, bits) changes the sign of lane i where bit i is set;  fold16(v), the sum of the lanes as llmq__lane_sum;
-               narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
-               keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
-               min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
-               near16(least, x, y), |x - y| where that is < least, else least
-     us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
-     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
-               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
-
-#if LLMQ_MAX_STEPS > 0
-LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
-{
-    uint32_t j, bits = 0;
-    for (j = 0; j + 16 <= n; j += 16) {
-        bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
-        LLMQ__V(st16)(v + j, LLMQ__V(flip16)(LLMQ__V(ld16)(v + j), bits & 0xffffu));
-    }
-    if (j < n) bits = llmq_random(seed, j / 32);
-    for (; j < n; j++)
-        if (bits >> j % 32 & 1) v[j] = -v[j];
-}
-
-/* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
-#define LLMQ__B1(a, b) do { LLMQ__V(fv) t_ = a; a = LLMQ__V(addv)(t_, b); b = LLMQ__V(subv)(t_, b); } while (0)
-#define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
-#define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
-    do {                                                                                                              \
-        LLMQ__B2(a, b, c, d); LLMQ__B2(e, f, g, h);                                                                   \
-        LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, h);                                               \
-    } while (0)
-
-/* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
-#define LLMQ__LOAD(i) (inside ? LLMQ__V(ldin)(x + (i) * h) : LLMQ__V(ldv)(x + (i) * h))
-#define LLMQ__STORE(i, v) LLMQ__V(stv)(x + (i) * h, last ? LLMQ__V(mulv)(v, norm) : v)
-LLMQ__WORD void LLMQ__F(pass2)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
-{
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
-    LLMQ__B1(a, b);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b);
-}
-
-LLMQ__WORD void LLMQ__F(pass4)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
-{
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__B2(a, b, c, d);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
-}
-
-LLMQ__WORD void LLMQ__F(pass8)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
-{
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
-    LLMQ__B3(a, b, c, d, e, f, g, i);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
-    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
-}
-
-#if LLMQ__RADIX == 16
-LLMQ__WORD void LLMQ__F(pass16)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
-{
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
-    LLMQ__V(fv) j = LLMQ__LOAD(8), k = LLMQ__LOAD(9), l = LLMQ__LOAD(10), m = LLMQ__LOAD(11);
-    LLMQ__V(fv) n = LLMQ__LOAD(12), o = LLMQ__LOAD(13), p = LLMQ__LOAD(14), q = LLMQ__LOAD(15);
-    LLMQ__B3(a, b, c, d, e, f, g, i);
-    LLMQ__B3(j, k, l, m, n, o, p, q);
-    LLMQ__B1(a, j); LLMQ__B1(b, k); LLMQ__B1(c, l); LLMQ__B1(d, m);
-    LLMQ__B1(e, n); LLMQ__B1(f, o); LLMQ__B1(g, p); LLMQ__B1(i, q);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
-    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
-    LLMQ__STORE(8, j); LLMQ__STORE(9, k); LLMQ__STORE(10, l); LLMQ__STORE(11, m);
-    LLMQ__STORE(12, n); LLMQ__STORE(13, o); LLMQ__STORE(14, p); LLMQ__STORE(15, q);
-}
-#endif
-
-/* All butterflies at distances h ... h * radix / 2, of n numbers. */
-LLMQ__WORD void LLMQ__F(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__V(fv) norm)
-{
-    size_t i, j;
-    for (i = 0; i < n; i += h * radix)
-        for (j = i; j < i + h; j += LLMQ__FL) {
-#if LLMQ__RADIX == 16
-            if (radix == 16) LLMQ__F(pass16)(x + j, h, inside, last, norm);
-#endif
-            if (radix == 8) LLMQ__F(pass8)(x + j, h, inside, last, norm);
-            if (radix == 4) LLMQ__F(pass4)(x + j, h, inside, last, norm);
-            if (radix == 2) LLMQ__F(pass2)(x + j, h, inside, last, norm);
-        }
-}
-
-/* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
-LLMQ__WORD void LLMQ__F(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__V(fv) norm)
-{
-    if (h == LLMQ__FL) { /* a pass of fewer vectors than registers hold is the last */
-        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
-        else LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 0, norm);
-    } else {
-        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
-        else LLMQ__F(pass)(x, n, h, radix, 0, 0, norm);
-    }
-}
-
-LLMQ__KERNEL void LLMQ__F(butterflies)(float *x, uint32_t n, float norm)
-{
-    LLMQ__V(fv) scale = LLMQ__V(setv)(norm);
-    size_t h, radix;
-    if (n < 2 * LLMQ__FL) {
-        llmq__butterflies(x, n, norm);
-        return;
-    }
-    for (h = LLMQ__FL; h < n; h *= radix) {
-        radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
-#if LLMQ__RADIX == 16
-        if (radix == 16) LLMQ__F(pass_of)(x, n, h, 16, scale);
-#endif
-        if (radix == 8) LLMQ__F(pass_of)(x, n, h, 8, scale);
-        if (radix == 4) LLMQ__F(pass_of)(x, n, h, 4, scale);
-        if (radix == 2) LLMQ__F(pass_of)(x, n, h, 2, scale);
-    }
-}
-#undef LLMQ__B1
-#undef LLMQ__B2
-#undef LLMQ__B3
-#undef LLMQ__LOAD
-#undef LLMQ__STORE
-
-LLMQ__KERNEL void LLMQ__F(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
-{
-    uint32_t i, l;
-    if (lanes < 16) {
-        llmq__paley(x, m, q, run, lanes, squares, work);
-        return;
-    }
-    for (l = 0; l < m; l++) LLMQ__V(st16)(work + l * 16, LLMQ__V(ld16)(x + l * run));
-    for (i = 0; i < m; i++) {
-        LLMQ__V(fs) y = LLMQ__V(ld16)(work);
-        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__V(flip16)(y, 0xffffu);
-        for (l = 1; l < m; l++) {
-            LLMQ__V(fs) v = LLMQ__V(ld16)(work + l * 16);
-            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__V(sub16)(y, v) : LLMQ__V(add16)(y, v);
-        }
-        LLMQ__V(st16)(x + i * run, y);
-    }
-}
-#endif
-
-LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
-{
-    LLMQ__V(us) m = LLMQ__V(zero_us)();
-    LLMQ__V(fs) scale;
-    uint32_t i, most, bits;
-    float inverse;
-    for (i = 0; i + 16 <= n; i += 16) m = LLMQ__V(amax16)(m, LLMQ__V(ld16)(x + i));
-    for (most = LLMQ__V(top16)(m); i < n; i++) {
-        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
-        if (bits > most) most = bits;
-    }
-    if (!llmq__quantizable(most)) {
-        LLMQ_MEMSET(q, 0, n);
-        return llmq__no_scale(most);
-    }
-    inverse = levels / llmq__bits_float(most);
-    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
-    scale = LLMQ__V(set16)(inverse);
-    for (i = 0; i + 16 <= n; i += 16) LLMQ__V(narrow16)(q + i, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), scale));
-    for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
-    return llmq__bits_float(most) / levels;
-}
-
-LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, uint32_t n)
-{
-    LLMQ__EXACT
-    LLMQ__V(fs) s = LLMQ__V(set16)(scale);
-    uint32_t i;
-    for (i = 0; i + 16 <= n; i += 16)
-        LLMQ__V(st16)(out + i, LLMQ__V(add16)(LLMQ__V(ld16)(out + i), LLMQ__V(mul16)(s, LLMQ__V(ld16)(v + i))));
-    for (; i < n; i++) out[i] += scale * v[i];
-}
-
-#if !LLMQ_NO_CALIBRATION
-#if LLMQ__FL == 16
-#define LLMQ__LOAD(p) (part ? LLMQ__V(ldn)(p, n) : LLMQ__V(ldv)(p))
-#define LLMQ__STORE(p, x) do { if (part) LLMQ__V(stn)(p, n, x); else LLMQ__V(stv)(p, x); } while (0)
-#else
-#define LLMQ__LOAD(p) LLMQ__V(ldv)(p)
-#define LLMQ__STORE(p, x) LLMQ__V(stv)(p, x)
-#endif
-
-/* Columns [k, k + n) of add_products for LLMQ__LINES rows: the sums of up to three vectors each stay in registers. Where the last
-   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__FL. */
-LLMQ__WORD void LLMQ__F(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
-{
-    LLMQ__V(fv) s[LLMQ__LINES], t[LLMQ__LINES], u[LLMQ__LINES], w, x, y, f;
-    const float *from[LLMQ__LINES];
-    size_t step = 0, last = part ? k : k + n - LLMQ__FL, next = across == 2 ? last : k + LLMQ__FL;
-    uint32_t i;
-    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
-        from[i] = a[i];
-        s[i] = LLMQ__LOAD(out[i] + k);
-        t[i] = across > 1 ? LLMQ__V(ldv)(out[i] + next) : s[i];
-        u[i] = across > 2 ? LLMQ__V(ldv)(out[i] + last) : s[i];
-    }
-    for (; count; count--, v += v_stride, step += a_step) {
-        w = LLMQ__LOAD(v + k);
-        x = across > 1 ? LLMQ__V(ldv)(v + next) : w;
-        y = across > 2 ? LLMQ__V(ldv)(v + last) : w;
-        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
-            f = LLMQ__V(setv)(from[i][step]);
-            s[i] = LLMQ__V(maddv)(s[i], f, w);
-            if (across > 1) t[i] = LLMQ__V(maddv)(t[i], f, x);
-            if (across > 2) u[i] = LLMQ__V(maddv)(u[i], f, y);
-        }
-    }
-    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
-        LLMQ__STORE(out[i] + k, s[i]);
-        if (across > 1) LLMQ__V(stv)(out[i] + next, t[i]);
-        if (across > 2) LLMQ__V(stv)(out[i] + last, u[i]);
-    }
-}
-
-/* The same for a single row: up to eight vectors, and n >= LLMQ__FL. */
-LLMQ__WORD void LLMQ__F(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
-{
-    LLMQ__V(fv) s[8], f;
-    size_t at[8];
-    uint32_t i;
-    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
-        at[i] = llmq__min(i * LLMQ__FL, n - LLMQ__FL);
-        s[i] = LLMQ__V(ldv)(out + at[i]);
-    }
-    for (; count; count--, v += v_stride, a += a_step) {
-        f = LLMQ__V(setv)(*a);
-        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__V(maddv)(s[i], f, LLMQ__V(ldv)(v + at[i]));
-    }
-    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__V(stv)(out + at[i], s[i]);
-}
-
-/* All columns for LLMQ__LINES rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
-   overlapping vectors, has two at least. */
-LLMQ__WORD void LLMQ__F(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
-                                   uint32_t n)
-{
-    uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__FL);
-    for (k = 0; k < n; k += width, vectors -= across) {
-        across = vectors % LLMQ__ACROSS == 0 ? LLMQ__ACROSS : vectors == 1 ? 1 : LLMQ__ACROSS - 1;
-        width = llmq__min(n - k, across * LLMQ__FL);
-#if LLMQ__FL == 16
-        if (width < LLMQ__FL) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
-        else
-#endif
-        if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
-        else if (across == 2) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
-#if LLMQ__ACROSS == 3
-        else LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
-#endif
-    }
-}
-
-/* Rows that are missing are the last one again, with the same sums. */
-LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                        uint32_t rows, uint32_t count, uint32_t n)
-{
-    float *to[LLMQ__LINES];
-    const float *from[LLMQ__LINES];
-    uint32_t i, l, k, width;
-    if (n < LLMQ__FL && LLMQ__FL < 16) {
-        llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
-        return;
-    }
-    if (rows == 1 && n >= LLMQ__FL) { /* equal pieces of up to eight vectors, so that none is less than one */
-        for (k = 0; k < n; k += width) {
-            width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__FL);
-            LLMQ__F(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
-        }
-        return;
-    }
-    for (i = 0; i < rows; i += LLMQ__LINES) {
-        for (l = 0; l < LLMQ__LINES; l++) {
-            to[l] = out[llmq__min(i + l, rows - 1)];
-            from[l] = a[llmq__min(i + l, rows - 1)];
-            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
-        }
-        LLMQ__F(add_strip)(to, from, a_step, v, v_stride, count, n);
-    }
-}
-#undef LLMQ__LOAD
-#undef LLMQ__STORE
-#endif
-
-#if !LLMQ_NO_ENCODER && LLMQ__FL == 1
-LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
-{
-    llmq__nearest_codes(points, n, p, x, inverse, count, code);
-}
-#elif !LLMQ_NO_ENCODER
-/* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
-   a point costs 16 vectors what it costs LLMQ__FL of them in scalar code. */
-LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
-{
-    float y[8 * 16];
-    uint32_t i, k, c, l;
-    for (i = 0; i + 16 <= count && n <= 32 * LLMQ__FL; i += 16, x += (size_t)16 * p) {
-        LLMQ__V(fs) least = LLMQ__V(set16)(LLMQ__FAR), best = LLMQ__V(set16)(0.0f);
-        for (l = 0; l < 16; l++)
-            for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
-        for (c = 0; c < n; c++) {
-            const float *at = points + (size_t)c * p;
-            LLMQ__V(fs) d = LLMQ__V(sub16)(LLMQ__V(ld16)(y), LLMQ__V(set16)(at[0])), sum = LLMQ__V(mul16)(d, d);
-            for (k = 1; k < p; k++) {
-                d = LLMQ__V(sub16)(LLMQ__V(ld16)(y + k * 16), LLMQ__V(set16)(at[k]));
-                sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(d, d));
-            }
-            LLMQ__V(keep16)(sum, LLMQ__V(set16)((float)c), &least, &best);
-        }
-        LLMQ__V(code16)(code + i, best);
-    }
-    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
-}
-#endif
-
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__FL == 1
-LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
-{
-    llmq__viterbi(points, parity, raw, sets, states, x, steps, lanes, sum, choice);
-}
-#elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
-LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
-{
-    LLMQ__V(fs) v = LLMQ__V(ld16)(x), most = LLMQ__V(set16)(LLMQ__FAR), d;
-    uint32_t s, k;
-    for (s = 0; s < sets; s++, cost += 16) {
-        for (d = most, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
-        LLMQ__V(st16)(cost, LLMQ__V(min16)(most, LLMQ__V(mul16)(d, d)));
-    }
-}
-
-/* One new state from two old ones. */
-LLMQ__WORD void LLMQ__F(step_to)(LLMQ__V(fs) a, LLMQ__V(fs) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
-{
-    LLMQ__V(fs) u = LLMQ__V(add16)(a, LLMQ__V(ld16)(a_cost)), v = LLMQ__V(add16)(b, LLMQ__V(ld16)(b_cost));
-    *choice = (uint16_t)LLMQ__V(less16)(v, u);
-    LLMQ__V(st16)(to, LLMQ__V(min16)(u, v));
-}
-
-/* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
-LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
-{
-    size_t half = states / 2, i;
-    float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
-    const uint8_t *above = parity + states;
-    uint32_t t;
-    (void)lanes;
-    for (t = 0; t < steps; t++, choice += states) {
-        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, cost);
-        for (i = 0; i < half; i++) {
-            LLMQ__V(fs) a = LLMQ__V(ld16)(from + 16 * i), b = LLMQ__V(ld16)(from + 16 * (half + i));
-            const size_t q = 2 * i;
-            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
-            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
-        }
-        other = from, from = to, to = other;
-    }
-    if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
-}
-#endif
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_CODES
-#undef LLMQ__SIMD_PART
-
-/* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
-
-   Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
-   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. LLMQ__CODES is the
-   suffix of the kernels that decode, which are made here unless LLMQ__DECODED is defined: sets that differ in dot() share them.
-   The words are those on floats, and more, with a suffix for each group so that instruction sets can share them.
-   LLMQ__BYTES:
-     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
-               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
-               at p, >> s in the lower and >> s + d in the upper half, & mask;
-               st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
-   LLMQ__DOTS:
-     tab       points of one coordinate:  tab_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(tab) has those;
-               lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices): points 16 k ... 16 k + 15;
-               plain(v), from coded to int8;  whole(v), coded points of g8's codes
-     as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
-     is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
-     ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
-               sum4(a, b, c, d, bias): an i4, the sum of each is, less bias
-   LLMQ__QUADS:
-     i4, f4    four int32, four floats:  zero_i4() add_i4(a, b) cvt4(i4);  set4(x) add4 mul4(a, b);  ldi4(p) sti4(p, v) ldf4(p) stf4(p, v);
-               bf4(p0, p1, p2, p3): four bfloat16 as floats */
-
-/* What a format's points become, and how a kernel of theirs is told. */
-#ifndef LLMQ__DECODED
-typedef struct LLMQ__F(grid) {
-    int kind; /* LLMQ__KIND_... */
-    int trellis;
-    LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
-    const struct LLMQ__F(grid) *plain; /* the same grid, where x and y are not coded */
-} LLMQ__F(grid);
-
-LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid) *g)
-{
-    int8_t all[64], one[64];
-    uint32_t i, n = (uint32_t)1 << f->bits;
-    g->kind = llmq__kind(f, least);
-    g->plain = g;
-    g->trellis = 0;
-#if LLMQ__ANY_TRELLIS
-    g->trellis = llmq__trellis(f);
-    if (g->trellis) {
-        int8_t points[128];
-        llmq__trellis_points(f, g->trellis, points);
-        g->x = LLMQ__D(tab_of)(points);
-        g->y = LLMQ__D(tab_of)(points + 64);
-        return;
-    }
-#endif
-    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
-        LLMQ_MEMSET(all, 0, sizeof all); /* nothing is looked up there */
-        g->x = g->y = LLMQ__D(tab_of)(all);
-    } else if (f->p == 1) {
-        llmq__repeat(f->points, n, all);
-        g->x = g->y = LLMQ__D(tab_of)(all);
-    } else {
-        for (i = 0; i < n; i++) one[i] = f->points[2 * i];
-        llmq__repeat(one, n, all);
-        g->x = LLMQ__D(tab_of)(all);
-        for (i = 0; i < n; i++) one[i] = f->points[2 * i + 1];
-        llmq__repeat(one, n, all);
-        g->y = LLMQ__D(tab_of)(all);
-    }
-}
-#endif
-
-/* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
-{
-    LLMQ__B(bs) v;
-    if (bits == 2) return LLMQ__B(part)(LLMQ__B(ldb)(unit), 2 * c, 3);
-    v = LLMQ__B(part)(LLMQ__B(ldb)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
-    if (bits == 5) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(halves)(unit + 64, 2 * c, 1, 1), 4));
-    if (bits == 6) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(part)(LLMQ__B(ldb)(unit + 64), 2 * c, 3), 4));
-    return v;
-}
-
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(lut)(int kind, const LLMQ__D(tab) *t, LLMQ__B(bs) v)
-{
-    if (kind == LLMQ__KIND_G5) return LLMQ__D(lut32)(t, v);
-    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__D(lut64)(t, v);
-    return LLMQ__D(lut16)(t, v);
-}
-
-/* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
-{
-    if (kind == LLMQ__KIND_G8) return LLMQ__D(whole)(LLMQ__B(ldb)(unit + 32 * c));
-    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__D(lut16)(&g->x, LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * c, 7));
-    if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        return LLMQ__D(lut16)(&g->x, LLMQ__B(orb)(LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * (c - 2) + 3, 1),
-                                                  LLMQ__B(up)(LLMQ__B(halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
-    return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
-}
-
-#ifndef LLMQ__DECODED
-/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
-   ascending order, each over what the one before wrote too much. */
-LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
-{
-    uint8_t in[160], more[192];
-    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
-    for (done = 0; done < all; done += width, unit += u) {
-        uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
-        width = llmq__plane_width(all - done);
-        u = llmq__plane_bytes(numbers, width);
-        LLMQ_MEMCPY(in, unit, u);
-        for (f = 0; f < 8 / width; f++)
-            for (i = 0; i < u; i += 32)
-                LLMQ__B(stb)(to + f * u + i, LLMQ__B(part)(LLMQ__B(ldb)(in + i), f * width, (1 << width) - 1));
-        for (i = 0; i < numbers && to == more; i += 32)
-            LLMQ__B(stb)(base + i, LLMQ__B(orb)(LLMQ__B(ldb)(base + i), LLMQ__B(up)(LLMQ__B(ldb)(more + i), done % 8)));
-    }
-    if (bits != 3) return;
-    LLMQ_MEMCPY(more, code, 64);
-    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 0, 7));
-    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
-}
-
-/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
-LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
-{
-    uint32_t i;
-    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
-        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
-        LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
-        LLMQ__B(st2)(e + i, a, b);
-    }
-    for (; i < n; i += 32) {
-        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i);
-        LLMQ__B(stb)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v));
-    }
-}
-
-/* Points of chunks [c, end) of a whole unit, p = 1. */
-LLMQ__WORD void LLMQ__F(chunks_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
-{
-    if (c == 0 && end == 4) { /* constants make shifts immediate */
-        LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, 0));
-        LLMQ__B(stb)(e + 32, LLMQ__F(chunk)(kind, g, unit, 1));
-        LLMQ__B(stb)(e + 64, LLMQ__F(chunk)(kind, g, unit, 2));
-        LLMQ__B(stb)(e + 96, LLMQ__F(chunk)(kind, g, unit, 3));
-        return;
-    }
-    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, c));
-}
-
-/* p = 2 */
-LLMQ__WORD void LLMQ__F(pairs_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
-{
-    for (; c < end; c++, e += 64) {
-        LLMQ__B(bs) v = LLMQ__F(index)(llmq__kind_bits(kind), unit, c);
-        LLMQ__B(st2)(e, LLMQ__F(lut)(kind, &g->x, v), LLMQ__F(lut)(kind, &g->y, v));
-    }
-}
-
-/* The same, for points of any kind that are looked up by shuffles. */
-LLMQ__KERNEL void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
-{
-    switch (g->kind) {
-    case LLMQ__KIND_G2: LLMQ__F(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
-    case LLMQ__KIND_G3: LLMQ__F(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
-    case LLMQ__KIND_G4: LLMQ__F(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
-    case LLMQ__KIND_G5: LLMQ__F(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
-    case LLMQ__KIND_G6: LLMQ__F(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
-    case LLMQ__KIND_G8: LLMQ__F(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
-    case LLMQ__KIND_V2N16: LLMQ__F(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
-    default: LLMQ__F(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
-    }
-}
-
-#if LLMQ__ANY_TRELLIS
-/* The parity with these taps of the 32 bytes from `at` on in each record. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(parity)(const llmq__window *w, size_t at, uint32_t taps)
-{
-    LLMQ__B(bs) v = LLMQ__B(ldb)(w->row[0] + at);
-    uint32_t lag;
-    if (!(taps & 1)) v = LLMQ__B(xorb)(v, v);
-    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MEMORY; lag++)
-        if (taps >> lag & 1) v = LLMQ__B(xorb)(v, LLMQ__B(ldb)(w->row[lag] + at));
-    return v;
-}
-
-/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
-LLMQ__WORD void LLMQ__F(nibbles)(LLMQ__B(bs) low, LLMQ__B(bs) high, uint32_t step, LLMQ__B(bs) *n)
-{
-    n[0] = LLMQ__B(orb)(LLMQ__B(part)(low, 0, 0x33), LLMQ__B(up)(LLMQ__B(part)(high, 0, 0x33), 2));
-    n[step] = LLMQ__B(orb)(LLMQ__B(part)(low, 2, 0x33), LLMQ__B(part)(high, 0, 0xcc));
-}
-
-/* The even bits of a, with those of b above them; and the odd bits likewise. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(evens)(LLMQ__B(bs) a, LLMQ__B(bs) b)
-{
-    return LLMQ__B(orb)(LLMQ__B(part)(a, 0, 0x55), LLMQ__B(up)(LLMQ__B(part)(b, 0, 0x55), 1));
-}
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(odds)(LLMQ__B(bs) a, LLMQ__B(bs) b)
-{
-    return LLMQ__B(orb)(LLMQ__B(part)(a, 1, 0x55), LLMQ__B(part)(b, 0, 0xaa));
-}
-
-/* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
-   codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
-LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__B(bs) *n, LLMQ__B(bs) *s)
-{
-    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
-    LLMQ__B(bs) x = LLMQ__B(ldb)(w->row[0] + at);
-    LLMQ__B(bs) a = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 1));
-    LLMQ__B(bs) c = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 2));
-    if (bits == 1) {
-        LLMQ__B(bs) d = LLMQ__F(parity)(w, at, last);
-        LLMQ__F(nibbles)(LLMQ__F(evens)(a, b), LLMQ__F(evens)(c, d), 2, n);
-        LLMQ__F(nibbles)(LLMQ__F(odds)(a, b), LLMQ__F(odds)(c, d), 2, n + 1);
-        return;
-    }
-    if (last != 1) x = LLMQ__B(xorb)(x, LLMQ__B(part)(LLMQ__F(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
-    if (bits == 4) {
-        n[0] = x;
-        s[0] = a;
-        s[1] = b;
-        s[2] = c;
-    } else {
-        LLMQ__F(nibbles)(x, LLMQ__F(evens)(a, b), 1, n);
-        s[0] = c;
-    }
-}
-
-/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s,
-                                     const uint32_t *at)
-{
-    const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
-    LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
-    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
-    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
-    if (more > 2) {
-        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
-        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
-        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
-    }
-    return r;
-}
-
-/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
-LLMQ__WORD void LLMQ__F(strand)(int trellis, int whole, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, const llmq__window *w, size_t at,
-                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
-{
-    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
-    LLMQ__B(bs) n[4], s[3];
-    uint32_t f;
-    LLMQ__F(twist)(trellis, w, at + 32 * v, n, s);
-    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
-    if (bits == 3) {
-        s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : w->row[0] + at + 64);
-        if (v && !whole && !top) s[trellis > 4] = LLMQ__B(part)(s[trellis > 4], v, 0x55);
-    }
-    LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-        const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
-        const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
-        if (first <= column && column < end)
-            LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, x, y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
-    }
-}
-
-/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
-   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
-   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
-   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
-   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
-LLMQ__WORD void LLMQ__F(strands_of)(int trellis, int whole, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead,
-                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
-{
-    const llmq__window own = *w;
-    const LLMQ__D(tab) x = g->x, y = g->y;
-    uint32_t v, i, vectors = (u + 31) / 32;
-    if (llmq__trellis_bits(trellis) == 3) {
-        if (vectors > 1) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
-        LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
-    } else if (whole) {
-        LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
-            LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
-    } else {
-        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
-    }
-}
-
-/* The same for any trellis, and whole units of several rows, e[row]. */
-#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, 0, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
-#define LLMQ__UNITS(trellis)                                                                                                          \
-    case trellis:                                                                                                                     \
-        for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__F(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
-                                LLMQ__RING_UNIT, *e);                                                                                 \
-        break
-LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
-                                   uint32_t end, int8_t *e)
-{
-    LLMQ__EACH(LLMQ__STRANDS)
-}
-LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
-{
-    LLMQ__EACH(LLMQ__UNITS)
-}
-#undef LLMQ__EACH
-#undef LLMQ__STRANDS
-#undef LLMQ__UNITS
-
-/* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
-LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
-{
-    uint8_t in[32];
-    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
-    LLMQ_MEMSET(top, 0, 64);
-    if (all == 2 * u) { /* as it is, and shifted */
-        LLMQ_MEMCPY(in, plane, u);
-        LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
-        LLMQ__B(stb)(in, LLMQ__B(part)(LLMQ__B(ldb)(in), 1, 0x7f));
-        LLMQ_MEMCPY(top + u, in, u);
-        return;
-    }
-    for (; m; m--) {
-        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
-        if (++byte == u) byte = 0, field++;
-        if (++to == all) to = 0, shift += 2;
-    }
-}
-
-/* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
-LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
-                                   uint32_t n, int8_t *e)
-{
-    const uint8_t *behind = t->data + t->rows * t->row_size;
-    uint8_t copy[LLMQ__MEMORY + 1][160], top[64];
-    int8_t all[320];
-    uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
-    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
-    llmq__window own;
-    if (m == LLMQ__RING_UNIT && k % 32 == 0) {
-        LLMQ__F(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
-        return;
-    }
-    if (l->bits == 3) LLMQ__F(top_bits)(w->row[0] + at + u, m, top);
-    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
-        own.row[lag] = w->row[lag] + at;
-        if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
-        LLMQ_MEMCPY(copy[lag], own.row[lag], u);
-        own.row[lag] = copy[lag];
-    }
-    LLMQ__F(strands)(g, &own, 0, top, u, 0, m, all);
-    LLMQ_MEMCPY(e, all + k, n);
-}
-#endif
-
-/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
-LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
-                                  uint32_t n, int8_t *e)
-{
-    const uint8_t *row = w->row[0];
-    const llmq_format *f = &t->format;
-    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
-#if LLMQ__ANY_TRELLIS
-    for (; n && g->trellis; n -= take, j += take, e += take) {
-        take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
-        LLMQ__F(untwist)(t, l, g, w, j, take, e);
-    }
-#endif
-    for (; n; n -= cols, e += cols, first += take, skip = 0) {
-        uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
-        const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
-        take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
-        cols = llmq__min(n, take * f->p - skip);
-        if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
-            LLMQ__F(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
-        } else {
-            uint8_t code[192], above[192];
-            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
-            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
-            if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
-            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
-        }
-    }
-}
-#endif
-
-/* g[0] = the grid with points as dot() takes them; g[1] may be the one with them as they are. */
-LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
-{
-#if LLMQ__OFFSET
-    LLMQ__C(grid_of)(f, LLMQ__LEAST, g + 1);
-    g[0] = g[1];
-    g->x = LLMQ__D(coded)(g->x);
-    g->y = LLMQ__D(coded)(g->y);
-#else
-    LLMQ__C(grid_of)(f, LLMQ__LEAST, g);
-#endif
-}
-
-/* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
-   by several streams in distant pages than by one ---- */
-
-typedef struct LLMQ__F(four) {
-    LLMQ__D(is) a, b, c, d, bias;
-} LLMQ__F(four);
-
-LLMQ__WORD void LLMQ__F(clear)(LLMQ__F(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__D(zero_is)(); }
-LLMQ__WORD LLMQ__Q(i4) LLMQ__F(sums)(const LLMQ__F(four) *s) { return LLMQ__D(sum4)(s->a, s->b, s->c, s->d, s->bias); }
-
-/* total + float(sum) * (scale of the activation * scales of the rows) */
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const llmq_activation *x, const uint8_t *const *row,
-                                       const llmq__run *run)
-{
-    LLMQ__EXACT
-    size_t w = 2 * (size_t)run->w;
-    LLMQ__Q(f4) scale = LLMQ__Q(bf4)(row[0] + w, row[1] + w, row[2] + w, row[3] + w);
-    LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x->scale[run->x]), scale);
-    return LLMQ__Q(add4)(total, LLMQ__Q(mul4)(LLMQ__Q(cvt4)(sum), both));
-}
-
-/* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
-LLMQ__WORD void LLMQ__F(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__F(four) *s)
-{
-    LLMQ__D(as) x = LLMQ__D(lda)(q);
-    s->bias = LLMQ__D(bias)(s->bias, x);
-    s->a = LLMQ__D(dot)(s->a, LLMQ__B(ldb)(e[0] + k), x);
-    s->b = LLMQ__D(dot)(s->b, LLMQ__B(ldb)(e[1] + k), x);
-    s->c = LLMQ__D(dot)(s->c, LLMQ__B(ldb)(e[2] + k), x);
-    s->d = LLMQ__D(dot)(s->d, LLMQ__B(ldb)(e[3] + k), x);
-}
-
-/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
-LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
-{
-    LLMQ__F(four) s;
-    uint32_t c;
-    int8_t rest[32];
-    LLMQ__F(clear)(&s);
-    for (c = 0; c < n; c += 32, k += 32) {
-        const int8_t *from = q + c;
-        if (n - c < 32) {
-            LLMQ_MEMSET(rest, 0, sizeof rest);
-            LLMQ_MEMCPY(rest, q + c, n - c);
-            from = rest;
-        }
-        if (coded) {
-            LLMQ__F(add32)(e, k, from, &s);
-        } else {
-            LLMQ__D(ws) x = LLMQ__D(ldw)(from);
-            s.bias = LLMQ__D(biasw)(s.bias, x);
-            s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + k), x);
-            s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + k), x);
-            s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + k), x);
-            s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + k), x);
-        }
-    }
-    return LLMQ__F(sums)(&s);
-}
-
-/* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
-   total are those of the run that has begun. */
-LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
-                                  LLMQ__Q(f4) *total)
-{
-    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    llmq__window w[4];
-    llmq__run own = *run;
-    uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
-    for (; j < t->cols; j += n, *run = own) {
-        n = llmq__min(256, run->end - j);
-        if (g->trellis) { /* whole units, whatever the runs */
-#if LLMQ__ANY_TRELLIS
-            n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
-            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
-#endif
-        } else {
-            for (i = 0; i < 4; i++)
-                if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
-                else LLMQ__C(points)(t, l, g->plain, w + i, j, n, e[i]);
-        }
-        for (i = 0; i < count; i++)
-            for (own = *run, k = 0; k < n; k += m) {
-                const int8_t *q = x[i].q + j + k;
-                m = llmq__min(n - k, own.end - j - k);
-                sum[i] = LLMQ__Q(add_i4)(sum[i], g->trellis ? LLMQ__F(tile)(1, e, k, q, m) : LLMQ__F(tile)(0, e, k, q, m));
-                if (j + k + m < own.end) continue;
-                total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, &own);
-                sum[i] = LLMQ__Q(zero_i4)();
-                llmq__next_run(&own);
-            }
-    }
-}
-
-#if LLMQ__ANY_TRELLIS
-/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
-typedef struct LLMQ__F(braid) {
-    LLMQ__F(four) sum;
-    LLMQ__Q(f4) total;
-} LLMQ__F(braid);
-
-/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
-LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
-                                  llmq__run *run, LLMQ__F(braid) *b)
-{
-    LLMQ__F(four) s = b->sum;
-    uint32_t c, k;
-    for (c = 0; c < LLMQ__RING_UNIT; c += step) {
-        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) LLMQ__F(add32)(e, k, x->q + j + k, &s);
-        if (j + k != run->end) continue;
-        b->total = LLMQ__F(finish)(b->total, LLMQ__F(sums)(&s), x, row, run);
-        LLMQ__F(clear)(&s);
-        llmq__next_run(run);
-    }
-    b->sum = s;
-}
-
-/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
-LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
-{
-    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
-    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__RING_UNIT * LLMQ__RING_UNIT : 0; /* G8: p = 1 */
-    size_t at = l->scales;
-    llmq__run run = llmq__first_run(l, x), next = run;
-    LLMQ__F(braid) b[LLMQ__BATCH];
-    LLMQ__Q(i4) s[LLMQ__BATCH];
-    for (i = 0; i < count; i++) {
-        LLMQ__F(clear)(&b[i].sum);
-        b[i].total = LLMQ__Q(set4)(0.0f);
-    }
-    for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
-        LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
-        for (i = 0; i < count; i++) {
-            next = run;
-            if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
-            else LLMQ__F(add_unit)(32, e, x + i, j, row, &next, b + i);
-        }
-    }
-    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__F(sums)(&b[i].sum);
-    if (j < t->cols) LLMQ__F(slices)(t, l, g, x, count, row, j, &run, s, total);
-}
-#endif
-
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME g2
-#define LLMQ__KIND LLMQ__KIND_G2
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME g3
-#define LLMQ__KIND LLMQ__KIND_G3
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME g4
-#define LLMQ__KIND LLMQ__KIND_G4
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME g5
-#define LLMQ__KIND LLMQ__KIND_G5
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME g6
-#define LLMQ__KIND LLMQ__KIND_G6
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME g8
-#define LLMQ__KIND LLMQ__KIND_G8
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME v2n16
-#define LLMQ__KIND LLMQ__KIND_V2N16
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
-#define LLMQ__NAME v2n64
-#define LLMQ__KIND LLMQ__KIND_V2N64
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
-
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                          const llmq_activation *x, const uint8_t *const *row)
-{
-    switch (g->kind) {
-    case LLMQ__KIND_G2: return LLMQ__F(g2)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G3: return LLMQ__F(g3)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G4: return LLMQ__F(g4)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G5: return LLMQ__F(g5)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G6: return LLMQ__F(g6)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__F(g8)(whole, t, l, g, x, row);
-    case LLMQ__KIND_V2N16: return LLMQ__F(v2n16)(whole, t, l, g, x, row);
-    default: return LLMQ__F(v2n64)(whole, t, l, g, x, row);
-    }
-}
-
-/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
-   each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
-LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                               uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
-{
-    LLMQ__Q(i4) sum[LLMQ__BATCH];
-    llmq__run run = llmq__first_run(l, x);
-    uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
-    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__F(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
-    if (aligned) return;
-    for (i = 0; i < count; i++) sum[i] = LLMQ__Q(zero_i4)(), total[i] = LLMQ__Q(set4)(0.0f);
-    LLMQ__F(slices)(t, l, g, x, count, row, 0, &run, sum, total);
-}
-
-LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                 size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__C(grid) g[2];
-    llmq__window w[4];
-    LLMQ__Q(f4) total[LLMQ__BATCH];
-    uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
-    LLMQ__F(grids_of)(&t->format, g);
-    if (g->trellis) stride = 1;
-    for (b = 0; b < blocks + (rest != 0); b++) {
-        const uint8_t *row[4];
-        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
-        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
-        for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
-        for (k = 0; k < 4 && g->trellis; k++)
-            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
-            else w[k] = w[k - 1];
-        for (i = 0; i < count; i += n) {
-            n = llmq__min(LLMQ__BATCH, count - i);
-#if LLMQ__ANY_TRELLIS
-            if (g->trellis) LLMQ__F(weave)(t, &l, g, x + i, n, w, total);
-            else
-#endif
-            LLMQ__F(rows4)(t, &l, g, x + i, n, row, total);
-            for (k = 0; k < 4 * n; k++) {
-                float v[4];
-                if (k % 4 == 0) LLMQ__Q(stf4)(v, total[k / 4]);
-                if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
-            }
-        }
-    }
-}
-
-#ifndef LLMQ__DECODED
-/* ---- products and sums in float ---- */
-
-/* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
-LLMQ__WORD LLMQ__V(fs) LLMQ__F(lanes_i8)(LLMQ__V(fs) lane, const float *x, const int8_t *e, uint32_t n)
-{
-    LLMQ__EXACT
-    float rest[16];
-    uint32_t i;
-    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), LLMQ__V(widen16)(e + i)));
-    if (i == n) return lane;
-    LLMQ_MEMSET(rest, 0, sizeof rest);
-    LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
-    return LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(rest), LLMQ__V(widen16)(e + i)));
-}
-
-LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, const float *x)
-{
-    LLMQ__EXACT
-    float total = 0.0f;
-    llmq__window w;
-    int8_t e[320];
-    uint32_t j, end, n, group;
-    llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
-    for (j = group = 0; j < t->cols; group++) {
-        LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
-        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
-            n = llmq__min(256, end - j);
-            LLMQ__F(points)(t, l, g, &w, j, n, e);
-            sum = LLMQ__F(lanes_i8)(sum, x + j, e, n);
-        }
-        total += LLMQ__V(fold16)(sum) * llmq__scale(row, group);
-    }
-    return total;
-}
-
-/* Columns [j, j + 16) of a raw row. */
-LLMQ__WORD LLMQ__V(fs) LLMQ__F(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
-{
-#if LLMQ__RAW
-    const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
-    (void)l;
-    if (t->format.bits == 32) return LLMQ__V(ld16)((const float *)(const void *)p);
-    return t->format.id == LLMQ__ID_F16 ? LLMQ__V(half16)(p) : LLMQ__V(brain16)(p);
-#else
-    float v[16];
-    llmq__numbers(t, l, row, j, 16, v);
-    return LLMQ__V(ld16)(v);
-#endif
-}
-
-LLMQ__WORD float LLMQ__F(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
-{
-    LLMQ__EXACT
-    float lane[16], v[16];
-    LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
-    uint32_t j;
-    for (j = 0; j + 16 <= t->cols; j += 16)
-        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j), LLMQ__F(raw16)(t, l, row, j)));
-    LLMQ__V(st16)(lane, sum);
-    if (j < t->cols) {
-        llmq__numbers(t, l, row, j, t->cols - j, v);
-        llmq__add_lanes(x + j, v, t->cols - j, lane);
-    }
-    return 0.0f + llmq__lane_sum(lane) * 1.0f;
-}
-
-LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                    size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
-    uint32_t i, r;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (i = 0; i < count; i++)
-            y[i * y_stride + r] = t->format.points ? LLMQ__F(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__F(row_raw)(t, &l, row, x[i].x);
-    }
-}
-
-/* out = scale * points, or out += weight * scale * points, over a row */
-LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, uint32_t r, float weight,
-                                    float *out)
-{
-    LLMQ__EXACT
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    llmq__window w;
-    int8_t e[320];
-    uint32_t j, i, n;
-    llmq__window_of(&w, t, r, LLMQ__NULL);
-    for (j = 0; j < t->cols; j += n) {
-        float scale = llmq__scale(row, j / l->group);
-        LLMQ__V(fs) s;
-        if (add) scale = weight * scale;
-        s = LLMQ__V(set16)(scale);
-        n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
-        LLMQ__F(points)(t, l, g, &w, j, n, e);
-        for (i = 0; i + 16 <= n; i += 16) {
-            LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
-            LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
-        }
-        for (; i < n; i++) {
-            float v = scale * (float)e[i];
-            out[j + i] = add ? out[j + i] + v : v;
-        }
-    }
-}
-
-LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    uint32_t j;
-    if (t->format.points) {
-        LLMQ__F(grid_of)(&t->format, -128, &g);
-        LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
-        return;
-    }
-    for (j = 0; j + 16 <= t->cols; j += 16) LLMQ__V(st16)(out + j, LLMQ__F(raw16)(t, &l, row, j));
-    if (j < t->cols) llmq__numbers(t, &l, row, j, t->cols - j, out + j);
-}
-
-LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
-{
-    LLMQ__EXACT
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
-    float v[16];
-    uint32_t r, j;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
-    for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
-    for (; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        LLMQ__V(fs) s = LLMQ__V(set16)(weight[r]);
-        for (j = 0; j + 16 <= t->cols; j += 16)
-            LLMQ__V(st16)(out + j, LLMQ__V(add16)(LLMQ__V(ld16)(out + j), LLMQ__V(mul16)(s, LLMQ__F(raw16)(t, &l, row, j))));
-        if (j == t->cols) continue;
-        llmq__numbers(t, &l, row, j, t->cols - j, v);
-        llmq__add_scaled(out + j, weight[r], v, t->cols - j);
-    }
-}
-#endif
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
-#undef LLMQ__SIMD_PART
-
-/* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
-
-   Parameters: those above; LLMQ__KIND, and LLMQ__NAME, what its function is called; LLMQ__WHOLE, 1 if it has a loop of its own for
-   long groups, where that pays. A text for each format, not a function of the format: compilers work on such functions, and copy
-   them, before they know which it is. */
-
-/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__WORD void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
-                               LLMQ__F(four) *s)
-{
-    const int kind = LLMQ__KIND;
-    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
-        LLMQ__D(as) x, y;
-        LLMQ__B(bs) v;
-        LLMQ__D(lda2)(q, &x, &y);
-        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
-#define LLMQ__ROW(i, sum)                                                    \
-    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
-        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
-#undef LLMQ__ROW
-    } else {
-        LLMQ__D(as) x = LLMQ__D(lda)(q);
-        s->bias = LLMQ__D(bias)(s->bias, x);
-        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
-        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
-        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
-        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
-    }
-}
-
-/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
-   ends of units. */
-LLMQ__WORD LLMQ__Q(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                     const llmq_activation *x, const uint8_t *const *row)
-{
-    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
-    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    size_t at = 0;
-    llmq__run run = llmq__first_run(l, x);
-    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
-    LLMQ__Q(i4) sum;
-    LLMQ__F(four) s;
-    LLMQ__F(clear)(&s);
-    for (; j < end; at += 16 * bits) {
-        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
-        if (whole) {
-            LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
-            LLMQ__K(_step)(g, u, at, 1, x->q + j + 32 * p, &s);
-            LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
-            LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
-        }
-        for (c = whole ? 3 : 0; c < 4; c++) {
-            if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
-            j += whole ? LLMQ__UNIT * p : 32 * p;
-            if (j != run.end) continue;
-            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
-            llmq__next_run(&run);
-            LLMQ__F(clear)(&s);
-        }
-    }
-    if (j < t->cols) {
-        sum = LLMQ__F(sums)(&s);
-        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
-    }
-    return total;
-}
-
-LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                             const llmq_activation *x, const uint8_t *const *row)
-{
-    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
-}
-
-#undef LLMQ__KIND
-#undef LLMQ__NAME
-#undef LLMQ__WHOLE
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
-#undef LLMQ__SIMD_PART
-
-/* ---- 3. Template: kernels on codes (blocks of rows for several activations) -----------------------------------------
-
-   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
-   rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
-   loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
-   on Arm.
-   Parameters: LLMQ__ISA; LLMQ__CODES and LLMQ__DOTS, the suffixes of the kernels and of the words above; LLMQ__STEP, the bytes of a vector, which
-   has LLMQ__STEP / 4 lanes; LLMQ__OFFSET, 1 if dot4() takes codes of activations with 128 added, as unsigned bytes. Words:
-     turn(e)                as many rows as there are lanes, LLMQ__STEP bytes of each, 128 bytes apart: lane k of row i and lane i of
-                            row k change places
-     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__STEP bytes may be read there
-     add_is(p, is)          p[lanes] += is, int32
-     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is
-   Where LLMQ__OWN is defined, product() is written before and turn() puts points where that wants them; the suffix LLMQ__ISA is
-   then another one than LLMQ__DOTS, whose table has the rest. */
-
-#define LLMQ__TILE 128u
-#define LLMQ__SHARE 32u
-#define LLMQ__WIDE (LLMQ__STEP / 4u)
-#define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
-
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
-   more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
-                              uint32_t j, uint32_t n, int8_t *e)
-{
-    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
-    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
-        int8_t *to = e + i * LLMQ__TILE;
-        if (whole) {
-            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
-            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
-        } else {
-            LLMQ__C(points)(t, l, g, w + i, j, n, to);
-            LLMQ_MEMSET(to + n, 0, up - n);
-        }
-    }
-    for (i = 0; i < up; i += LLMQ__STEP) {
-        LLMQ__F(turn)(e + i);
-        LLMQ__F(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
-    }
-}
-
-#ifndef LLMQ__OWN
-/* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
-LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
-{
-    LLMQ__D(is) a0, a1, a2, a3, b0, b1, b2, b3;
-    uint32_t c, k;
-    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__D(zero_is)();
-    for (c = 0; c < n; c += LLMQ__STEP)
-        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
-            const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
-            a0 = LLMQ__D(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__D(dot4)(b0, b, x[0] + c, k);
-            a1 = LLMQ__D(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__D(dot4)(b1, b, x[1] + c, k);
-            a2 = LLMQ__D(dot4)(a2, a, x[2] + c, k), b2 = LLMQ__D(dot4)(b2, b, x[2] + c, k);
-            a3 = LLMQ__D(dot4)(a3, a, x[3] + c, k), b3 = LLMQ__D(dot4)(b3, b, x[3] + c, k);
-        }
-    LLMQ__D(add_is)(sum, a0), LLMQ__D(add_is)(sum + LLMQ__WIDE, b0);
-    LLMQ__D(add_is)(sum + LLMQ__ROWS, a1), LLMQ__D(add_is)(sum + LLMQ__ROWS + LLMQ__WIDE, b1);
-    LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS, a2), LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
-    LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS, a3), LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
-}
-#endif
-
-#if LLMQ__OFFSET
-/* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
-LLMQ__WORD void LLMQ__F(excess)(const int8_t *e, uint32_t n, int32_t *bias)
-{
-    LLMQ__D(is) s[4];
-    uint32_t half, c, k;
-    for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
-        s[0] = s[1] = s[2] = s[3] = LLMQ__D(zero_is)(); /* four, because each waits for the one before */
-        for (c = 0; c < n; c += LLMQ__STEP)
-            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__D(sum_is)(s[k % 4], e + k * LLMQ__TILE + c);
-        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__D(take_is)(bias, s[k]);
-    }
-}
-#endif
-
-/* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
-LLMQ__WORD void LLMQ__F(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
-{
-    const int8_t *q[4];
-    int8_t own[4][LLMQ__TILE];
-    uint32_t i, c, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
-    for (i = 0; i < 4; i++) {
-        const int8_t *from = x[llmq__min(i, count - 1)].q + j;
-        q[i] = from;
-        if (up > x->cols - j) { /* nothing may be read behind the last code */
-            LLMQ_MEMSET(own[i], 0, sizeof own[i]);
-            LLMQ_MEMCPY(own[i], from, n);
-            q[i] = from = own[i];
-        }
-        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__B(stb)(own[i] + c, LLMQ__D(plain)(LLMQ__B(ldb)(from + c)));
-        if (LLMQ__OFFSET) q[i] = own[i];
-    }
-    LLMQ__F(product)(e, n, q, sum);
-}
-
-/* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
-LLMQ__WORD void LLMQ__F(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
-{
-    LLMQ__EXACT
-    uint32_t i;
-    LLMQ__UNROLL(4) for (i = 0; i < LLMQ__ROWS; i += 4) {
-        LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x_scale), LLMQ__Q(ldf4)(scale + i));
-        LLMQ__Q(i4) s = LLMQ__Q(ldi4)(sum + i);
-        if (LLMQ__OFFSET) s = LLMQ__Q(add_i4)(s, LLMQ__Q(ldi4)(bias + i));
-        LLMQ__Q(stf4)(y + i, LLMQ__Q(add4)(LLMQ__Q(ldf4)(y + i), LLMQ__Q(mul4)(LLMQ__Q(cvt4)(s), both)));
-        LLMQ__Q(sti4)(sum + i, LLMQ__Q(zero_i4)());
-    }
-}
-
-/* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
-LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, uint32_t r, float *y, size_t y_stride)
-{
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
-    int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
-    int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
-    float scale[LLMQ__ROWS];
-    llmq__window w[LLMQ__ROWS];
-    llmq__run run = llmq__first_run(l, x);
-    uint32_t j, n, i;
-    LLMQ_MEMSET(sum, 0, sizeof sum);
-    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
-    for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
-    for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(LLMQ__TILE, run.end - j);
-        LLMQ__F(fill)(t, l, g, j < end, w, j, n, e);
-#if LLMQ__OFFSET
-        LLMQ__F(excess)(e, n, bias);
-#endif
-        for (i = 0; i < count; i += 4) LLMQ__F(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
-        if (j + n < run.end) continue;
-        for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
-        for (i = 0; i < count; i++) LLMQ__F(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
-        LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
-        llmq__next_run(&run);
-    }
-}
-
-/* The last block may begin within the one before: its rows come out the same. */
-LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__C(grid) g;
-    uint32_t r, i;
-    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
-#ifdef LLMQ__OWN
-        LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
-#else
-        LLMQ__D(fours)(t, x, count, r0, r1, y, y_stride);
-#endif
-        return;
-    }
-    LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
-    for (r = r0; r < r1; r += LLMQ__ROWS)
-        for (i = 0; i < count; i += LLMQ__SHARE)
-            LLMQ__F(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
-}
-
-#undef LLMQ__TILE
-#undef LLMQ__SHARE
-#undef LLMQ__WIDE
-#undef LLMQ__ROWS
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
 #undef LLMQ__SIMD_PART
