@@ -2637,6 +2637,53 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
 #include LLMQ_SIMD_SELF
 #endif
 
+#elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
+#undef LLMQ__SIMD_PART
+
+/* ---- 5. x86: AVX2, and with VNNI (the words with VNNI, which AVX-512 shares) ----
+   Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
+
+/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
+   taken off at the end. */
+typedef llmq__tab_avx2 LLMQ__D(tab);
+LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
+LLMQ__WORD llmq__tab_avx2 LLMQ__D(coded)(llmq__tab_avx2 t)
+{
+    t.a = LLMQ__D(plain)(t.a);
+    t.b = LLMQ__D(plain)(t.b);
+    t.c = LLMQ__D(plain)(t.c);
+    t.d = LLMQ__D(plain)(t.d);
+    return t;
+}
+LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
+typedef __m256i LLMQ__D(as), LLMQ__D(ws), LLMQ__D(is);
+LLMQ__WORD __m256i LLMQ__D(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD void LLMQ__D(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__WORD __m256i LLMQ__D(zero_is)(void) { return _mm256_setzero_si256(); }
+LLMQ__WORD __m256i LLMQ__D(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
+LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
+LLMQ__WORD __m256i LLMQ__D(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__WORD __m256i LLMQ__D(dotw)(__m256i sum, __m256i w, __m256i x)
+{
+    return LLMQ__DPBUSD(sum, LLMQ__D(plain)(w), x);
+}
+LLMQ__WORD __m256i LLMQ__D(biasw)(__m256i sum, __m256i x) { return LLMQ__D(bias)(sum, x); }
+LLMQ__WORD __m128i LLMQ__D(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+{
+    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
+}
+LLMQ__WORD void LLMQ__D(turn)(int8_t *e) { llmq__turn_avx2(e); }
+LLMQ__WORD __m256i LLMQ__D(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
+}
+LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
+LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
+LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
+
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512
 #undef LLMQ__SIMD_PART
 
@@ -3216,6 +3263,569 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
+#undef LLMQ__SIMD_PART
+
+/* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
+   Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
+   coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
+   f of codes of 2 bits; ztable(points, n, upper, table). */
+
+LLMQ__KERNEL void LLMQ__F(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
+{
+    int8_t one[256];
+    uint32_t i, n = (uint32_t)1 << f->bits;
+    g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
+    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
+    for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
+    LLMQ__F(ztable)(one, n, 0, g->x);
+    for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
+    LLMQ__F(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
+}
+
+/* The coded points that meet the two vectors of llmq__zlda: of codes v, both if a code has two points, else of v and of w. */
+LLMQ__WORD void LLMQ__F(zlook)(int kind, const llmq__zgrid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
+{
+    *a = LLMQ__F(look)(kind, g->x, v);
+    if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__F(look)(kind, g->y, v);
+    else if (kind == LLMQ__KIND_G3) *b = LLMQ__F(look_upper)(g->y, v);
+    else *b = LLMQ__F(look)(kind, g->x, w);
+}
+
+/* Those of block h of a unit, which has two if p = 2. */
+LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+{
+    const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
+    __m512i v = llmq__zindex(kind, unit, h);
+    LLMQ__F(zlook)(kind, g, v, both ? v : llmq__zindex(kind, unit, 1), a, b);
+}
+
+/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
+LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
+{
+    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
+    uint32_t i, b;
+    for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
+    bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+    LLMQ__Z16(i) sum[i] = bias;
+    for (b = block; b < block + n; b++, q += 128) {
+        size_t unit = at + (size_t)(b / per_unit) * bytes;
+        llmq__zlda(kind, q, &x, &y);
+        LLMQ__Z16(i) {
+            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__AHEAD);
+            LLMQ__F(zpoints)(kind, g, row[i] + unit, b % per_unit, &v, &w);
+            sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
+        }
+    }
+    llmq__zsums(sum, &x, &y);
+    return _mm512_add_epi32(x, y);
+}
+
+/* All columns of sixteen rows for one activation. */
+LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                 const uint8_t *const *row)
+{
+    const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum = _mm512_setzero_si512();
+    uint32_t j, n;
+    for (j = 0; j < end; j += n) {
+        n = llmq__min(run.end, end) - j;
+        sum = LLMQ__F(zrun)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
+        if (j + n < run.end) continue;
+        total = llmq__zfinish(total, sum, llmq__zscales(row, run.w), x->scale[run.x]);
+        sum = _mm512_setzero_si512();
+        llmq__next_run(&run);
+    }
+    return j < t->cols ? llmq__ztail(t, l, x, row, j, run, sum, total) : total;
+}
+
+/* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
+   belong to different runs of 128 columns each; else all runs end where pairs of units do. */
+LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                    const uint8_t *const *row)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t end = t->cols / 256 * 256;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum[16], a[4], lo, hi;
+    uint32_t j, i, f;
+    lo = hi = _mm512_setzero_si512();
+    LLMQ__Z16(i) sum[i] = lo;
+    for (j = 0; j < end; j += 256) {
+        size_t at = l->scales + j / 4;
+        __m512i bias = _mm512_setzero_si512();
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
+            const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
+            a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
+            bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
+        }
+        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+        LLMQ__Z16(i) {
+            __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
+            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__AHEAD);
+            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__F(look_pair)(g->x, v, f), a[f]);
+            sum[i] = s;
+        }
+        if (!split && j + 256 < run.end) continue;
+        llmq__zsums(sum, &lo, &hi);
+        if (!split) lo = _mm512_add_epi32(lo, hi);
+        total = llmq__zfinish(total, lo, llmq__zscales(row, run.w), x->scale[run.x]);
+        llmq__next_run(&run);
+        if (split) {
+            total = llmq__zfinish(total, hi, llmq__zscales(row, run.w), x->scale[run.x]);
+            llmq__next_run(&run);
+        }
+        LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
+    }
+    if (j == t->cols) return total;
+    llmq__zsums(sum, &lo, &hi);
+    return llmq__ztail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
+}
+
+#define LLMQ__ZROWS(name, kind)                                                                                                    \
+    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
+                                      const uint8_t *const *row)                                                            \
+    {                                                                                                                              \
+        return LLMQ__F(zrows)(kind, t, l, g, x, row);                                                                       \
+    }
+LLMQ__ZROWS(zg2, LLMQ__KIND_G2)
+LLMQ__ZROWS(zg3, LLMQ__KIND_G3)
+LLMQ__ZROWS(zg4, LLMQ__KIND_G4)
+LLMQ__ZROWS(zg5, LLMQ__KIND_G5)
+LLMQ__ZROWS(zg6, LLMQ__KIND_G6)
+LLMQ__ZROWS(zg8, LLMQ__KIND_G8)
+LLMQ__ZROWS(zv2n16, LLMQ__KIND_V2N16)
+LLMQ__ZROWS(zv2n64, LLMQ__KIND_V2N64)
+#if LLMQ__BIG
+LLMQ__ZROWS(zv2n256, LLMQ__KIND_V2N256)
+#endif
+#undef LLMQ__ZROWS
+
+LLMQ__KERNEL __m512 LLMQ__F(zg2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                       const uint8_t *const *row)
+{
+    return split ? LLMQ__F(zrows_g2)(1, t, l, g, x, row) : LLMQ__F(zrows_g2)(0, t, l, g, x, row);
+}
+
+/* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
+LLMQ__WORD int LLMQ__F(zsplit)(const llmq__layout *l, const llmq_activation *x)
+{
+    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
+    if (w == 128 || a == 128) return 1;
+    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
+}
+
+LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                const uint8_t *const *row)
+{
+    int split;
+    switch (g->kind) {
+    case LLMQ__KIND_G3: return LLMQ__F(zg3)(t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__F(zg4)(t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__F(zg5)(t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__F(zg6)(t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__F(zg8)(t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__F(zv2n16)(t, l, g, x, row);
+    case LLMQ__KIND_V2N64: return LLMQ__F(zv2n64)(t, l, g, x, row);
+#if LLMQ__BIG
+    case LLMQ__KIND_V2N256: return LLMQ__F(zv2n256)(t, l, g, x, row);
+#endif
+    default: break;
+    }
+    split = LLMQ__F(zsplit)(l, x);
+    return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
+}
+
+/* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
+   are turned before them. Returns 128 times the sum of all points of each row. */
+LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
+{
+    const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i bias = _mm512_setzero_si512();
+    uint32_t i, k;
+    for (i = 0; i < 16; i++) {
+        tile[i] = llmq__zindex(kind, row[i] + at, h);
+        if (!pair) tile[16 + i] = llmq__zindex(kind, row[i] + at, 1);
+    }
+    llmq__zturn16(tile);
+    if (!pair) llmq__zturn16(tile + 16);
+    for (i = 0; i < 16; i++) {
+        __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
+        LLMQ__F(zlook)(kind, g, v, w, tile + i, tile + 16 + i);
+    }
+    for (k = 0; k < 32; k++) {
+        tile[k] = _mm512_xor_si512(tile[k], offset);
+        bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
+    }
+    return bias;
+}
+
+/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
+LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
+                                  uint32_t count, __m512i *sum)
+{
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    __m512i tile[64], bias[2];
+    at += (size_t)(b / per_unit) * bytes;
+    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
+    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
+    llmq__ztimes(g->kind, tile, bias, b, x, count, sum);
+}
+
+/* The end of a run of 32 rows. */
+LLMQ__WORD void LLMQ__F(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    __m512 scales[2];
+    uint32_t i;
+    scales[0] = llmq__zscales(row, run->w);
+    scales[1] = llmq__zscales(row + 16, run->w);
+    for (i = 0; i < 2 * count; i++) {
+        total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
+        sum[i] = _mm512_setzero_si512();
+    }
+    llmq__next_run(run);
+}
+
+/* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
+LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                  const uint8_t *const *row, float *y, size_t y_stride)
+{
+    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < end; j += 128) {
+        LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
+        if (j + 128 < run.end) continue;
+        LLMQ__F(zend)(x, count, row, &run, sum, total);
+    }
+    for (i = 0; i < 2 * count; i++) {
+        if (j < t->cols) total[i] = llmq__ztail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
+    }
+}
+
+/* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
+   section 3, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
+LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[32];
+    float v[16];
+    uint32_t r, b, i, k, apart;
+    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
+        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
+        for (i = 0; i < count; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+    }
+    for (; r < r1; r += 16 * apart) {
+        apart = (r1 - r) / 16;
+        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
+        for (b = r; b < r + apart; b++) {
+            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
+            for (i = 0; i < count; i++) {
+                _mm512_storeu_ps(v, LLMQ__F(zany)(t, l, g, x + i, row));
+                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
+            }
+        }
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
+   x1 and y1: the same where parity 2 of t4s is 1. */
+LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
+{
+    const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
+    int8_t one[4][64];
+    uint32_t k, i, turned;
+    g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
+    for (k = 0; k < 64; k++) {
+        i = k; /* of t2 and t1 */
+        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
+        if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
+        if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
+        one[0][k] = f->points[i & (llmq__table(f) - 1)];
+        one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
+    }
+    for (k = 0; k < 64; k++) {
+        turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
+        one[2][k] = one[0][turned];
+        one[3][k] = one[1][turned];
+    }
+    LLMQ__F(ztable)(one[0], 64, 0, g->x);
+    LLMQ__F(ztable)(one[1], 64, 0, g->x1);
+    LLMQ__F(ztable)(one[2], 64, 0, g->y);
+    LLMQ__F(ztable)(one[3], 64, 0, g->y1);
+}
+
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
+   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
+LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    __m512i a, b, c, up, even, odd, i[4];
+    const int look = llmq__zpairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
+    uint32_t f;
+    b = _mm512_rol_epi64(b, 2);
+    even = llmq__zpick(0x33, a, b);
+    odd = llmq__zpick(0x33, b, a);
+    i[0] = even;
+    i[1] = odd;
+    i[2] = _mm512_ror_epi64(even, 4);
+    i[3] = _mm512_ror_epi64(odd, 6);
+    if (six) {
+        up = _mm512_srli_epi16(c, 2);
+        i[0] = llmq__zpick(0x0f, i[0], _mm512_slli_epi16(c, 4));
+        i[1] = llmq__zpick(0x3c, i[1], up);
+        i[2] = llmq__zpick(0x0f, i[2], c);
+        i[3] = llmq__zpick(0x0f, i[3], up);
+    }
+    if (!LLMQ__BIG && six) i[1] = llmq__zpick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
+    if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
+    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__F(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
+}
+
+/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
+LLMQ__WORD void LLMQ__F(zring_fours)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    uint32_t h;
+    LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
+        __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, lo, hi;
+        z = llmq__zpick(0x11, x, _mm512_add_epi8(y, y));
+        lo = llmq__zpick(0x03, z, _mm512_slli_epi16(*v, 2));
+        hi = llmq__zpick(0x0f, _mm512_srli_epi16(*v, 4), z);
+        p[0] = LLMQ__F(look)(LLMQ__KIND_G6, g->x, lo);
+        p[2] = LLMQ__F(look)(LLMQ__KIND_G6, g->y, hi);
+        if (kind == LLMQ__KIND_T4) continue;
+        z = llmq__zxor(v, llmq__ztaps(kind, 2));
+        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__F(look)(LLMQ__KIND_G6, g->x1, lo));
+        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__F(look)(LLMQ__KIND_G6, g->y1, hi));
+    }
+}
+
+LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+{
+    if (llmq__zbits(kind) == 4) LLMQ__F(zring_fours)(kind, g, v, p);
+    else LLMQ__F(zring_pairs)(kind, g, v, p);
+}
+
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zt1
+#define LLMQ__KIND LLMQ__KIND_T1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zt2
+#define LLMQ__KIND LLMQ__KIND_T2
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zt3
+#define LLMQ__KIND LLMQ__KIND_T3
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zt4
+#define LLMQ__KIND LLMQ__KIND_T4
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zt2s
+#define LLMQ__KIND LLMQ__KIND_T2S
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zt3s
+#define LLMQ__KIND LLMQ__KIND_T3S
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zt4s
+#define LLMQ__KIND LLMQ__KIND_T4S
+#include LLMQ_SIMD_SELF
+
+/* The functions of a kind. */
+typedef struct LLMQ__F(zkind) {
+    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
+    llmq__zpoints *points;
+} LLMQ__F(zkind);
+#define LLMQ__ZKIND(name) { LLMQ__F(name##_all), LLMQ__F(name##_points) }
+static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
+                                                  LLMQ__ZKIND(zt2s), LLMQ__ZKIND(zt3s), LLMQ__ZKIND(zt4s) }; /* in order */
+#undef LLMQ__ZKIND
+
+/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
+LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zapart(t->format.bits, block);
+    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
+    __m512i tile[128], bias[4];
+    uint32_t b;
+    for (b = 0; b < 2; b++)
+        llmq__zring_tile(LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) {
+        llmq__ztimes(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
+    }
+}
+
+LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
+{
+    const LLMQ__F(zkind) *kind = LLMQ__F(zkinds) + (g->kind - LLMQ__KIND_T1);
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
+    for (i = 0; i < 2 * count; i++) {
+        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
+        if (j < t->cols) total[i] = llmq__zring_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
+    }
+}
+
+/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
+LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t n, const uint8_t **row)
+{
+    uint32_t k, in = r - ring->first + LLMQ__ZBACK * (ring->rows - 1);
+    for (k = 0, in %= ring->rows; k < n; k++) {
+        row[k] = t->data + (ring->first + (size_t)in) * t->row_size;
+        if (++in == ring->rows) in = 0;
+    }
+}
+
+/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
+LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
+    __m512 total[LLMQ__ZSTRIP];
+    const int many = count > 4;
+    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
+    uint32_t r, i, b, n, blocks;
+    for (r = r0; r < r1; r += n) {
+        llmq__ring ring = llmq__ring_of(t->rows, r);
+        n = llmq__min(16 * most, llmq__min(r1, ring.first + ring.rows) - r);
+        blocks = many ? most : (n + 15) / 16;
+        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + 16 * blocks, row);
+        for (i = 0; many && i < count; i += 32)
+            LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+        for (i = 0; !many && i < count; i++) {
+            LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
+            for (b = 0; b < blocks; b++)
+                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
+        }
+    }
+}
+#endif
+
+LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                   size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
+    llmq__zgrid g;
+    if (w % 128 || a % 128) end = r0;
+#if LLMQ__ANY_TRELLIS
+    else if (t->format.taps[0]) {
+        LLMQ__F(zring_of)(&t->format, &g);
+        LLMQ__F(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
+    if (end > r0) {
+        LLMQ__F(zgrid_of)(&t->format, &g);
+        if (g.kind == LLMQ__KIND_OTHER) end = r0;
+        else LLMQ__F(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
+    }
+    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
+}
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
+#undef LLMQ__SIMD_PART
+
+/* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
+   Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
+   functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
+
+/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
+LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
+                                  size_t apart)
+{
+    __m512i sum[16], p[4], lo, hi;
+    uint32_t i;
+    LLMQ__Z8(i) {
+        llmq__zfetch(LLMQ__KIND, i, ahead, apart);
+        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
+        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
+    }
+    llmq__zsums(sum, &lo, &hi);
+    return _mm512_add_epi32(lo, hi);
+}
+
+LLMQ__KERNEL void LLMQ__K(_points)(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i p[4];
+    uint32_t i, f;
+    for (i = 0; i < 16; i++) {
+        llmq__zfetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
+        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
+    }
+}
+
+/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
+LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+                                const uint8_t *const *row, uint32_t n, __m512 *total)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t end = t->cols / 256 * 256;
+    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(LLMQ__KIND), block);
+    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
+    uint32_t i, j, k, b, scale[16];
+    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
+    for (j = 0; j < end; j += 256, run = next) {
+        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(LLMQ__KIND);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
+        }
+        LLMQ__Z8(k) llmq__zload_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
+        for (b = 0; b < n; b++) {
+            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
+            llmq__zcopy_scales(own, run.w, scale);
+            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
+                LLMQ__Z8(i) llmq__zload_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
+                s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
+                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
+            }
+            next = run;
+            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+                if (j + 128 * (k + 1) < next.end) continue;
+                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
+                sum[b] = _mm512_setzero_si512();
+                llmq__next_run(&next);
+            }
+        }
+    }
+    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zring_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
+}
+
+#undef LLMQ__KIND
+#undef LLMQ__NAME
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_NEON
 #undef LLMQ__SIMD_PART
@@ -5811,6 +6421,198 @@ LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv, rvv);
 #undef LLMQ__TARGET
 #endif
 
+#elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
+#undef LLMQ__SIMD_PART
+
+/* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
+   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
+   full) or 1; LLMQ__LMUL2, twice as many. */
+
+#define LLMQ__JOIN_(a, b, c) a##b##c
+#define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
+#define LLMQ__M(name) LLMQ__JOIN(name, LLMQ__LMUL, )   /* an intrinsic for 64 bytes */
+#define LLMQ__M2(name) LLMQ__JOIN(name, LLMQ__LMUL2, ) /* for 64 of twice the width */
+typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__F(codes);
+typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__F(bytes);
+typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__F(words);
+
+/* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
+LLMQ__WORD LLMQ__F(codes) LLMQ__F(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
+{
+    LLMQ__F(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
+    if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
+    return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
+}
+
+/* Codes 64 half ... 64 half + 63 of a whole unit. */
+LLMQ__WORD LLMQ__F(codes) LLMQ__F(code)(uint32_t bits, const uint8_t *unit, uint32_t half)
+{
+    LLMQ__F(codes) v, above;
+    uint8_t mask = bits == 5 ? 16 : 48;
+    if (bits == 8) return LLMQ__M(__riscv_vle8_v_u8m)(unit + 64 * half, 64);
+    if (bits == 2) {
+        v = LLMQ__F(fields)(unit, 32, 2);
+        return __riscv_vand(half ? __riscv_vsrl(v, 4, 64) : v, 3, 64);
+    }
+    if (bits == 3) { /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
+        v = LLMQ__F(fields)(unit, 32, 4);
+        if (!half) return __riscv_vand(v, 7, 64);
+        above = __riscv_vand(__riscv_vsll(LLMQ__F(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
+        return __riscv_vor(__riscv_vand(__riscv_vsrl(v, 3, 64), 1, 64), above, 64);
+    }
+    v = LLMQ__M(__riscv_vle8_v_u8m)(unit, 64);
+    v = half ? __riscv_vsrl(v, 4, 64) : __riscv_vand(v, 15, 64);
+    if (bits == 4) return v;
+    above = LLMQ__F(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4); /* bits 4 and 5 of the upper half are in place */
+    return __riscv_vor(v, __riscv_vand(half ? above : __riscv_vsll(above, 4, 64), mask, 64), 64);
+}
+
+/* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
+LLMQ__WORD LLMQ__F(codes) LLMQ__F(look_up)(const uint8_t *table, uint32_t n, LLMQ__F(codes) v)
+{
+#if LLMQ__LMUL > 1
+    LLMQ__F(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
+    const size_t part = 64 / LLMQ__LMUL;
+    if (n <= part) {
+        vuint8m1_t t = __riscv_vle8_v_u8m1(table, n);
+        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m1(v, 0), part));
+        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m1(v, 1), part));
+#if LLMQ__LMUL == 4
+        r = __riscv_vset(r, 2, __riscv_vrgather(t, __riscv_vget_u8m1(v, 2), part));
+        r = __riscv_vset(r, 3, __riscv_vrgather(t, __riscv_vget_u8m1(v, 3), part));
+    } else if (n == 32) {
+        vuint8m2_t t = __riscv_vle8_v_u8m2(table, 32);
+        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m2(v, 0), 32));
+        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m2(v, 1), 32));
+#endif
+    } else
+        r = __riscv_vrgather(LLMQ__M(__riscv_vle8_v_u8m)(table, n), v, 64);
+    return r;
+#else
+    return __riscv_vrgather(__riscv_vle8_v_u8m1(table, n), v, 64);
+#endif
+}
+
+LLMQ__WORD LLMQ__F(bytes) LLMQ__F(lut)(int kind, const uint8_t *table, LLMQ__F(codes) v)
+{
+    if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
+    else v = LLMQ__F(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
+    return LLMQ__M(__riscv_vreinterpret_i8m)(v);
+}
+
+/* Points of 128 columns of a row times their activations, two products to a sum: at most 2 * 128 * 127 < 2^15. With p = 1, a and
+   b meet the halves of the unit; with p = 2 the coordinates of the half. */
+LLMQ__WORD LLMQ__F(words) LLMQ__F(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half, LLMQ__F(bytes) a,
+                                            LLMQ__F(bytes) b)
+{
+    const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
+    LLMQ__F(bytes) v, w;
+    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) { /* by loads: two tables would spill */
+        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__F(code)(bits, unit, half), 2, 64);
+        at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
+        v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
+        w = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(at, 8, 64));
+    } else if (llmq__kind_p(kind) == 2) {
+        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, half));
+        w = LLMQ__F(lut)(kind, g->y, LLMQ__F(code)(bits, unit, half));
+    } else {
+        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 0));
+        w = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 1));
+    }
+    return __riscv_vwmacc(__riscv_vwmul(v, a, 64), w, b, 64);
+}
+
+/* sum[r][i] = the products of piece i of row r, the activations of its 128 columns being q */
+LLMQ__WORD void LLMQ__F(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit, uint32_t half, const int8_t *q,
+                               int32_t (*sum)[LLMQ__PIECES], uint32_t i)
+{
+    LLMQ__F(bytes) a, b;
+    vint32m1_t zero = __riscv_vmv_s_x_i32m1(0, 1);
+    uint32_t r;
+    if (llmq__kind_p(kind) == 2) {
+        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) v =
+            LLMQ__M2(__riscv_vreinterpret_u16m)(LLMQ__M2(__riscv_vle8_v_u8m)((const uint8_t *)q, 128));
+        a = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(v, 64));
+        b = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(v, 8, 64));
+    } else {
+        a = LLMQ__M(__riscv_vle8_v_i8m)(q, 64);
+        b = LLMQ__M(__riscv_vle8_v_i8m)(q + 64, 64);
+    }
+    for (r = 0; r < 4; r++)
+        sum[r][i] = __riscv_vmv_x(__riscv_vwredsum(LLMQ__F(products)(kind, g, unit[r], half, a, b), zero, 64));
+}
+
+LLMQ__WORD void LLMQ__F(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
+                                llmq__progress_rvv *at)
+{
+    const uint32_t p = llmq__kind_p(kind), size = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
+    int32_t sum[4][LLMQ__PIECES];
+    const uint8_t *unit[4];
+    uint32_t j, i, r, n;
+    for (r = 0; r < 4; r++) unit[r] = at[r].row + l->scales;
+    for (j = 0; j < end; j += 128 * n) {
+        n = llmq__min(LLMQ__PIECES, (end - j) / 128);
+        for (i = 0; i < n; i += p) {
+            LLMQ__F(piece)(kind, g, unit, 0, x->q + j + 128 * i, sum, i);
+            if (p == 2) LLMQ__F(piece)(kind, g, unit, 1, x->q + j + 128 * i + 128, sum, i + 1);
+            for (r = 0; r < 4; r++) unit[r] += size;
+        }
+        for (r = 0; r < 4; r++) llmq__finish_rvv(l, x, sum[r], n, at + r);
+    }
+}
+
+/* Each format a function of its own. */
+#define LLMQ__STREAM(name, kind)                                                                                                     \
+    LLMQ__KERNEL void LLMQ__F(name)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,           \
+                                    llmq__progress_rvv *at)                                                                          \
+    {                                                                                                                                \
+        LLMQ__F(stream)(kind, l, g, x, end, at);                                                                                     \
+    }
+LLMQ__STREAM(g2, LLMQ__KIND_G2)
+LLMQ__STREAM(g3, LLMQ__KIND_G3)
+LLMQ__STREAM(g4, LLMQ__KIND_G4)
+LLMQ__STREAM(g5, LLMQ__KIND_G5)
+LLMQ__STREAM(g6, LLMQ__KIND_G6)
+LLMQ__STREAM(g8, LLMQ__KIND_G8)
+LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
+LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
+LLMQ__STREAM(v2n256, LLMQ__KIND_V2N256)
+
+static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
+{
+    static const llmq__stream_rvv all[] = { 0, LLMQ__F(g2), LLMQ__F(g3), LLMQ__F(g4), LLMQ__F(g5), LLMQ__F(g6), LLMQ__F(g8), LLMQ__F(v2n16),
+                                            LLMQ__F(v2n64), LLMQ__F(v2n256) };
+    return all[kind]; /* in the order of LLMQ__KIND_... */
+}
+#undef LLMQ__STREAM
+#undef LLMQ__JOIN_
+#undef LLMQ__JOIN
+#undef LLMQ__M
+#undef LLMQ__M2
+#undef LLMQ__ISA
+#undef LLMQ__LMUL
+#undef LLMQ__LMUL2
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_END /* the parameters of the templates are done with */
+#undef LLMQ__SIMD_PART
+
+#undef LLMQ__ISA
+#undef LLMQ__TARGET
+#undef LLMQ__FLOATS
+#undef LLMQ__BYTES
+#undef LLMQ__CODES
+#undef LLMQ__DECODED
+#undef LLMQ__DOTS
+#undef LLMQ__QUADS
+#undef LLMQ__FL
+#undef LLMQ__RADIX
+#undef LLMQ__LINES
+#undef LLMQ__ACROSS
+#undef LLMQ__LEAST
+#undef LLMQ__RAW
+#undef LLMQ__STEP
+#undef LLMQ__OFFSET
+
 #elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
 #undef LLMQ__SIMD_PART
 
@@ -6011,808 +6813,6 @@ static uint32_t llmq__simd_features(void)
 #undef LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__PART_END
 #undef LLMQ__PART_TABLES
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
-#undef LLMQ__SIMD_PART
-
-/* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
-   Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
-   coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
-   f of codes of 2 bits; ztable(points, n, upper, table). */
-
-LLMQ__KERNEL void LLMQ__F(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
-{
-    int8_t one[256];
-    uint32_t i, n = (uint32_t)1 << f->bits;
-    g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
-    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
-    for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
-    LLMQ__F(ztable)(one, n, 0, g->x);
-    for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
-    LLMQ__F(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
-}
-
-/* The coded points that meet the two vectors of llmq__zlda: of codes v, both if a code has two points, else of v and of w. */
-LLMQ__WORD void LLMQ__F(zlook)(int kind, const llmq__zgrid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
-{
-    *a = LLMQ__F(look)(kind, g->x, v);
-    if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__F(look)(kind, g->y, v);
-    else if (kind == LLMQ__KIND_G3) *b = LLMQ__F(look_upper)(g->y, v);
-    else *b = LLMQ__F(look)(kind, g->x, w);
-}
-
-/* Those of block h of a unit, which has two if p = 2. */
-LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
-{
-    const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
-    __m512i v = llmq__zindex(kind, unit, h);
-    LLMQ__F(zlook)(kind, g, v, both ? v : llmq__zindex(kind, unit, 1), a, b);
-}
-
-/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
-LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
-{
-    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
-    uint32_t i, b;
-    for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
-    bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-    LLMQ__Z16(i) sum[i] = bias;
-    for (b = block; b < block + n; b++, q += 128) {
-        size_t unit = at + (size_t)(b / per_unit) * bytes;
-        llmq__zlda(kind, q, &x, &y);
-        LLMQ__Z16(i) {
-            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__AHEAD);
-            LLMQ__F(zpoints)(kind, g, row[i] + unit, b % per_unit, &v, &w);
-            sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
-        }
-    }
-    llmq__zsums(sum, &x, &y);
-    return _mm512_add_epi32(x, y);
-}
-
-/* All columns of sixteen rows for one activation. */
-LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                 const uint8_t *const *row)
-{
-    const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    llmq__run run = llmq__first_run(l, x);
-    __m512 total = _mm512_setzero_ps();
-    __m512i sum = _mm512_setzero_si512();
-    uint32_t j, n;
-    for (j = 0; j < end; j += n) {
-        n = llmq__min(run.end, end) - j;
-        sum = LLMQ__F(zrun)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
-        if (j + n < run.end) continue;
-        total = llmq__zfinish(total, sum, llmq__zscales(row, run.w), x->scale[run.x]);
-        sum = _mm512_setzero_si512();
-        llmq__next_run(&run);
-    }
-    return j < t->cols ? llmq__ztail(t, l, x, row, j, run, sum, total) : total;
-}
-
-/* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
-   belong to different runs of 128 columns each; else all runs end where pairs of units do. */
-LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                    const uint8_t *const *row)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    const uint32_t end = t->cols / 256 * 256;
-    llmq__run run = llmq__first_run(l, x);
-    __m512 total = _mm512_setzero_ps();
-    __m512i sum[16], a[4], lo, hi;
-    uint32_t j, i, f;
-    lo = hi = _mm512_setzero_si512();
-    LLMQ__Z16(i) sum[i] = lo;
-    for (j = 0; j < end; j += 256) {
-        size_t at = l->scales + j / 4;
-        __m512i bias = _mm512_setzero_si512();
-        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
-            const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
-            a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
-            bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
-        }
-        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-        LLMQ__Z16(i) {
-            __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
-            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__AHEAD);
-            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__F(look_pair)(g->x, v, f), a[f]);
-            sum[i] = s;
-        }
-        if (!split && j + 256 < run.end) continue;
-        llmq__zsums(sum, &lo, &hi);
-        if (!split) lo = _mm512_add_epi32(lo, hi);
-        total = llmq__zfinish(total, lo, llmq__zscales(row, run.w), x->scale[run.x]);
-        llmq__next_run(&run);
-        if (split) {
-            total = llmq__zfinish(total, hi, llmq__zscales(row, run.w), x->scale[run.x]);
-            llmq__next_run(&run);
-        }
-        LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
-    }
-    if (j == t->cols) return total;
-    llmq__zsums(sum, &lo, &hi);
-    return llmq__ztail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
-}
-
-#define LLMQ__ZROWS(name, kind)                                                                                                    \
-    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
-                                      const uint8_t *const *row)                                                            \
-    {                                                                                                                              \
-        return LLMQ__F(zrows)(kind, t, l, g, x, row);                                                                       \
-    }
-LLMQ__ZROWS(zg2, LLMQ__KIND_G2)
-LLMQ__ZROWS(zg3, LLMQ__KIND_G3)
-LLMQ__ZROWS(zg4, LLMQ__KIND_G4)
-LLMQ__ZROWS(zg5, LLMQ__KIND_G5)
-LLMQ__ZROWS(zg6, LLMQ__KIND_G6)
-LLMQ__ZROWS(zg8, LLMQ__KIND_G8)
-LLMQ__ZROWS(zv2n16, LLMQ__KIND_V2N16)
-LLMQ__ZROWS(zv2n64, LLMQ__KIND_V2N64)
-#if LLMQ__BIG
-LLMQ__ZROWS(zv2n256, LLMQ__KIND_V2N256)
-#endif
-#undef LLMQ__ZROWS
-
-LLMQ__KERNEL __m512 LLMQ__F(zg2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                       const uint8_t *const *row)
-{
-    return split ? LLMQ__F(zrows_g2)(1, t, l, g, x, row) : LLMQ__F(zrows_g2)(0, t, l, g, x, row);
-}
-
-/* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
-LLMQ__WORD int LLMQ__F(zsplit)(const llmq__layout *l, const llmq_activation *x)
-{
-    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
-    if (w == 128 || a == 128) return 1;
-    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
-}
-
-LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                const uint8_t *const *row)
-{
-    int split;
-    switch (g->kind) {
-    case LLMQ__KIND_G3: return LLMQ__F(zg3)(t, l, g, x, row);
-    case LLMQ__KIND_G4: return LLMQ__F(zg4)(t, l, g, x, row);
-    case LLMQ__KIND_G5: return LLMQ__F(zg5)(t, l, g, x, row);
-    case LLMQ__KIND_G6: return LLMQ__F(zg6)(t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__F(zg8)(t, l, g, x, row);
-    case LLMQ__KIND_V2N16: return LLMQ__F(zv2n16)(t, l, g, x, row);
-    case LLMQ__KIND_V2N64: return LLMQ__F(zv2n64)(t, l, g, x, row);
-#if LLMQ__BIG
-    case LLMQ__KIND_V2N256: return LLMQ__F(zv2n256)(t, l, g, x, row);
-#endif
-    default: break;
-    }
-    split = LLMQ__F(zsplit)(l, x);
-    return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
-}
-
-/* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
-   are turned before them. Returns 128 times the sum of all points of each row. */
-LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
-{
-    const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    __m512i bias = _mm512_setzero_si512();
-    uint32_t i, k;
-    for (i = 0; i < 16; i++) {
-        tile[i] = llmq__zindex(kind, row[i] + at, h);
-        if (!pair) tile[16 + i] = llmq__zindex(kind, row[i] + at, 1);
-    }
-    llmq__zturn16(tile);
-    if (!pair) llmq__zturn16(tile + 16);
-    for (i = 0; i < 16; i++) {
-        __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
-        LLMQ__F(zlook)(kind, g, v, w, tile + i, tile + 16 + i);
-    }
-    for (k = 0; k < 32; k++) {
-        tile[k] = _mm512_xor_si512(tile[k], offset);
-        bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
-    }
-    return bias;
-}
-
-/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
-                                  uint32_t count, __m512i *sum)
-{
-    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
-    __m512i tile[64], bias[2];
-    at += (size_t)(b / per_unit) * bytes;
-    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
-    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
-    llmq__ztimes(g->kind, tile, bias, b, x, count, sum);
-}
-
-/* The end of a run of 32 rows. */
-LLMQ__WORD void LLMQ__F(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
-{
-    __m512 scales[2];
-    uint32_t i;
-    scales[0] = llmq__zscales(row, run->w);
-    scales[1] = llmq__zscales(row + 16, run->w);
-    for (i = 0; i < 2 * count; i++) {
-        total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
-        sum[i] = _mm512_setzero_si512();
-    }
-    llmq__next_run(run);
-}
-
-/* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
-LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                  const uint8_t *const *row, float *y, size_t y_stride)
-{
-    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < end; j += 128) {
-        LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
-        if (j + 128 < run.end) continue;
-        LLMQ__F(zend)(x, count, row, &run, sum, total);
-    }
-    for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = llmq__ztail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
-        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
-    }
-}
-
-/* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
-   section 3, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
-LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride)
-{
-    const uint8_t *row[32];
-    float v[16];
-    uint32_t r, b, i, k, apart;
-    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
-        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
-        for (i = 0; i < count; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
-    }
-    for (; r < r1; r += 16 * apart) {
-        apart = (r1 - r) / 16;
-        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
-        for (b = r; b < r + apart; b++) {
-            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
-            for (i = 0; i < count; i++) {
-                _mm512_storeu_ps(v, LLMQ__F(zany)(t, l, g, x + i, row));
-                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
-            }
-        }
-    }
-}
-
-#if LLMQ__ANY_TRELLIS
-/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
-   x1 and y1: the same where parity 2 of t4s is 1. */
-LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
-{
-    const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
-    int8_t one[4][64];
-    uint32_t k, i, turned;
-    g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
-    for (k = 0; k < 64; k++) {
-        i = k; /* of t2 and t1 */
-        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
-        if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
-        if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
-        one[0][k] = f->points[i & (llmq__table(f) - 1)];
-        one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
-    }
-    for (k = 0; k < 64; k++) {
-        turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
-        one[2][k] = one[0][turned];
-        one[3][k] = one[1][turned];
-    }
-    LLMQ__F(ztable)(one[0], 64, 0, g->x);
-    LLMQ__F(ztable)(one[1], 64, 0, g->x1);
-    LLMQ__F(ztable)(one[2], 64, 0, g->y);
-    LLMQ__F(ztable)(one[3], 64, 0, g->y1);
-}
-
-/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
-   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
-LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
-{
-    __m512i a, b, c, up, even, odd, i[4];
-    const int look = llmq__zpairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
-    uint32_t f;
-    b = _mm512_rol_epi64(b, 2);
-    even = llmq__zpick(0x33, a, b);
-    odd = llmq__zpick(0x33, b, a);
-    i[0] = even;
-    i[1] = odd;
-    i[2] = _mm512_ror_epi64(even, 4);
-    i[3] = _mm512_ror_epi64(odd, 6);
-    if (six) {
-        up = _mm512_srli_epi16(c, 2);
-        i[0] = llmq__zpick(0x0f, i[0], _mm512_slli_epi16(c, 4));
-        i[1] = llmq__zpick(0x3c, i[1], up);
-        i[2] = llmq__zpick(0x0f, i[2], c);
-        i[3] = llmq__zpick(0x0f, i[3], up);
-    }
-    if (!LLMQ__BIG && six) i[1] = llmq__zpick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
-    if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
-    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__F(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
-}
-
-/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
-LLMQ__WORD void LLMQ__F(zring_fours)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
-{
-    uint32_t h;
-    LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
-        __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, lo, hi;
-        z = llmq__zpick(0x11, x, _mm512_add_epi8(y, y));
-        lo = llmq__zpick(0x03, z, _mm512_slli_epi16(*v, 2));
-        hi = llmq__zpick(0x0f, _mm512_srli_epi16(*v, 4), z);
-        p[0] = LLMQ__F(look)(LLMQ__KIND_G6, g->x, lo);
-        p[2] = LLMQ__F(look)(LLMQ__KIND_G6, g->y, hi);
-        if (kind == LLMQ__KIND_T4) continue;
-        z = llmq__zxor(v, llmq__ztaps(kind, 2));
-        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__F(look)(LLMQ__KIND_G6, g->x1, lo));
-        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__F(look)(LLMQ__KIND_G6, g->y1, hi));
-    }
-}
-
-LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
-{
-    if (llmq__zbits(kind) == 4) LLMQ__F(zring_fours)(kind, g, v, p);
-    else LLMQ__F(zring_pairs)(kind, g, v, p);
-}
-
-#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
-#define LLMQ__NAME zt1
-#define LLMQ__KIND LLMQ__KIND_T1
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
-#define LLMQ__NAME zt2
-#define LLMQ__KIND LLMQ__KIND_T2
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
-#define LLMQ__NAME zt3
-#define LLMQ__KIND LLMQ__KIND_T3
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
-#define LLMQ__NAME zt4
-#define LLMQ__KIND LLMQ__KIND_T4
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
-#define LLMQ__NAME zt2s
-#define LLMQ__KIND LLMQ__KIND_T2S
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
-#define LLMQ__NAME zt3s
-#define LLMQ__KIND LLMQ__KIND_T3S
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
-#define LLMQ__NAME zt4s
-#define LLMQ__KIND LLMQ__KIND_T4S
-#include LLMQ_SIMD_SELF
-
-/* The functions of a kind. */
-typedef struct LLMQ__F(zkind) {
-    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
-    llmq__zpoints *points;
-} LLMQ__F(zkind);
-#define LLMQ__ZKIND(name) { LLMQ__F(name##_all), LLMQ__F(name##_points) }
-static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
-                                                  LLMQ__ZKIND(zt2s), LLMQ__ZKIND(zt3s), LLMQ__ZKIND(zt4s) }; /* in order */
-#undef LLMQ__ZKIND
-
-/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
-LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
-{
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zapart(t->format.bits, block);
-    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
-    __m512i tile[128], bias[4];
-    uint32_t b;
-    for (b = 0; b < 2; b++)
-        llmq__zring_tile(LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
-    for (b = 0; b < 2; b++) {
-        llmq__ztimes(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
-        if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
-    }
-}
-
-LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
-{
-    const LLMQ__F(zkind) *kind = LLMQ__F(zkinds) + (g->kind - LLMQ__KIND_T1);
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
-    for (i = 0; i < 2 * count; i++) {
-        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols) total[i] = llmq__zring_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
-        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
-    }
-}
-
-/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
-LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t n, const uint8_t **row)
-{
-    uint32_t k, in = r - ring->first + LLMQ__ZBACK * (ring->rows - 1);
-    for (k = 0, in %= ring->rows; k < n; k++) {
-        row[k] = t->data + (ring->first + (size_t)in) * t->row_size;
-        if (++in == ring->rows) in = 0;
-    }
-}
-
-/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
-LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
-{
-    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
-    __m512 total[LLMQ__ZSTRIP];
-    const int many = count > 4;
-    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
-    uint32_t r, i, b, n, blocks;
-    for (r = r0; r < r1; r += n) {
-        llmq__ring ring = llmq__ring_of(t->rows, r);
-        n = llmq__min(16 * most, llmq__min(r1, ring.first + ring.rows) - r);
-        blocks = many ? most : (n + 15) / 16;
-        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + 16 * blocks, row);
-        for (i = 0; many && i < count; i += 32)
-            LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
-        for (i = 0; !many && i < count; i++) {
-            LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
-            for (b = 0; b < blocks; b++)
-                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
-        }
-    }
-}
-#endif
-
-LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
-    llmq__zgrid g;
-    if (w % 128 || a % 128) end = r0;
-#if LLMQ__ANY_TRELLIS
-    else if (t->format.taps[0]) {
-        LLMQ__F(zring_of)(&t->format, &g);
-        LLMQ__F(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
-        return;
-    }
-#endif
-    if (end > r0) {
-        LLMQ__F(zgrid_of)(&t->format, &g);
-        if (g.kind == LLMQ__KIND_OTHER) end = r0;
-        else LLMQ__F(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
-    }
-    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
-}
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
-#undef LLMQ__SIMD_PART
-
-/* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
-   Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
-   functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
-
-/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
-                                  size_t apart)
-{
-    __m512i sum[16], p[4], lo, hi;
-    uint32_t i;
-    LLMQ__Z8(i) {
-        llmq__zfetch(LLMQ__KIND, i, ahead, apart);
-        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
-        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
-        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
-    }
-    llmq__zsums(sum, &lo, &hi);
-    return _mm512_add_epi32(lo, hi);
-}
-
-LLMQ__KERNEL void LLMQ__K(_points)(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    __m512i p[4];
-    uint32_t i, f;
-    for (i = 0; i < 16; i++) {
-        llmq__zfetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
-        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
-        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
-    }
-}
-
-/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
-LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                const uint8_t *const *row, uint32_t n, __m512 *total)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    const uint32_t end = t->cols / 256 * 256;
-    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(LLMQ__KIND), block);
-    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
-    llmq__run run = llmq__first_run(l, x), next = run;
-    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
-    uint32_t i, j, k, b, scale[16];
-    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
-    for (j = 0; j < end; j += 256, run = next) {
-        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(LLMQ__KIND);
-        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
-        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
-            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
-        }
-        LLMQ__Z8(k) llmq__zload_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
-        for (b = 0; b < n; b++) {
-            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
-            llmq__zcopy_scales(own, run.w, scale);
-            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
-                LLMQ__Z8(i) llmq__zload_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
-                s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
-                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
-            }
-            next = run;
-            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
-                if (j + 128 * (k + 1) < next.end) continue;
-                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
-                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
-                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
-                sum[b] = _mm512_setzero_si512();
-                llmq__next_run(&next);
-            }
-        }
-    }
-    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zring_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
-}
-
-#undef LLMQ__KIND
-#undef LLMQ__NAME
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
-#undef LLMQ__SIMD_PART
-
-/* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
-   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
-   full) or 1; LLMQ__LMUL2, twice as many. */
-
-#define LLMQ__JOIN_(a, b, c) a##b##c
-#define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
-#define LLMQ__M(name) LLMQ__JOIN(name, LLMQ__LMUL, )   /* an intrinsic for 64 bytes */
-#define LLMQ__M2(name) LLMQ__JOIN(name, LLMQ__LMUL2, ) /* for 64 of twice the width */
-typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__F(codes);
-typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__F(bytes);
-typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__F(words);
-
-/* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
-LLMQ__WORD LLMQ__F(codes) LLMQ__F(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
-{
-    LLMQ__F(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
-    if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
-    return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
-}
-
-/* Codes 64 half ... 64 half + 63 of a whole unit. */
-LLMQ__WORD LLMQ__F(codes) LLMQ__F(code)(uint32_t bits, const uint8_t *unit, uint32_t half)
-{
-    LLMQ__F(codes) v, above;
-    uint8_t mask = bits == 5 ? 16 : 48;
-    if (bits == 8) return LLMQ__M(__riscv_vle8_v_u8m)(unit + 64 * half, 64);
-    if (bits == 2) {
-        v = LLMQ__F(fields)(unit, 32, 2);
-        return __riscv_vand(half ? __riscv_vsrl(v, 4, 64) : v, 3, 64);
-    }
-    if (bits == 3) { /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        v = LLMQ__F(fields)(unit, 32, 4);
-        if (!half) return __riscv_vand(v, 7, 64);
-        above = __riscv_vand(__riscv_vsll(LLMQ__F(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
-        return __riscv_vor(__riscv_vand(__riscv_vsrl(v, 3, 64), 1, 64), above, 64);
-    }
-    v = LLMQ__M(__riscv_vle8_v_u8m)(unit, 64);
-    v = half ? __riscv_vsrl(v, 4, 64) : __riscv_vand(v, 15, 64);
-    if (bits == 4) return v;
-    above = LLMQ__F(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4); /* bits 4 and 5 of the upper half are in place */
-    return __riscv_vor(v, __riscv_vand(half ? above : __riscv_vsll(above, 4, 64), mask, 64), 64);
-}
-
-/* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
-LLMQ__WORD LLMQ__F(codes) LLMQ__F(look_up)(const uint8_t *table, uint32_t n, LLMQ__F(codes) v)
-{
-#if LLMQ__LMUL > 1
-    LLMQ__F(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
-    const size_t part = 64 / LLMQ__LMUL;
-    if (n <= part) {
-        vuint8m1_t t = __riscv_vle8_v_u8m1(table, n);
-        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m1(v, 0), part));
-        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m1(v, 1), part));
-#if LLMQ__LMUL == 4
-        r = __riscv_vset(r, 2, __riscv_vrgather(t, __riscv_vget_u8m1(v, 2), part));
-        r = __riscv_vset(r, 3, __riscv_vrgather(t, __riscv_vget_u8m1(v, 3), part));
-    } else if (n == 32) {
-        vuint8m2_t t = __riscv_vle8_v_u8m2(table, 32);
-        r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m2(v, 0), 32));
-        r = __riscv_vset(r, 1, __riscv_vrgather(t, __riscv_vget_u8m2(v, 1), 32));
-#endif
-    } else
-        r = __riscv_vrgather(LLMQ__M(__riscv_vle8_v_u8m)(table, n), v, 64);
-    return r;
-#else
-    return __riscv_vrgather(__riscv_vle8_v_u8m1(table, n), v, 64);
-#endif
-}
-
-LLMQ__WORD LLMQ__F(bytes) LLMQ__F(lut)(int kind, const uint8_t *table, LLMQ__F(codes) v)
-{
-    if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
-    else v = LLMQ__F(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
-    return LLMQ__M(__riscv_vreinterpret_i8m)(v);
-}
-
-/* Points of 128 columns of a row times their activations, two products to a sum: at most 2 * 128 * 127 < 2^15. With p = 1, a and
-   b meet the halves of the unit; with p = 2 the coordinates of the half. */
-LLMQ__WORD LLMQ__F(words) LLMQ__F(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half, LLMQ__F(bytes) a,
-                                            LLMQ__F(bytes) b)
-{
-    const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
-    LLMQ__F(bytes) v, w;
-    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) { /* by loads: two tables would spill */
-        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__F(code)(bits, unit, half), 2, 64);
-        at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
-        v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
-        w = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(at, 8, 64));
-    } else if (llmq__kind_p(kind) == 2) {
-        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, half));
-        w = LLMQ__F(lut)(kind, g->y, LLMQ__F(code)(bits, unit, half));
-    } else {
-        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 0));
-        w = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 1));
-    }
-    return __riscv_vwmacc(__riscv_vwmul(v, a, 64), w, b, 64);
-}
-
-/* sum[r][i] = the products of piece i of row r, the activations of its 128 columns being q */
-LLMQ__WORD void LLMQ__F(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit, uint32_t half, const int8_t *q,
-                               int32_t (*sum)[LLMQ__PIECES], uint32_t i)
-{
-    LLMQ__F(bytes) a, b;
-    vint32m1_t zero = __riscv_vmv_s_x_i32m1(0, 1);
-    uint32_t r;
-    if (llmq__kind_p(kind) == 2) {
-        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) v =
-            LLMQ__M2(__riscv_vreinterpret_u16m)(LLMQ__M2(__riscv_vle8_v_u8m)((const uint8_t *)q, 128));
-        a = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(v, 64));
-        b = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(v, 8, 64));
-    } else {
-        a = LLMQ__M(__riscv_vle8_v_i8m)(q, 64);
-        b = LLMQ__M(__riscv_vle8_v_i8m)(q + 64, 64);
-    }
-    for (r = 0; r < 4; r++)
-        sum[r][i] = __riscv_vmv_x(__riscv_vwredsum(LLMQ__F(products)(kind, g, unit[r], half, a, b), zero, 64));
-}
-
-LLMQ__WORD void LLMQ__F(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
-                                llmq__progress_rvv *at)
-{
-    const uint32_t p = llmq__kind_p(kind), size = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
-    int32_t sum[4][LLMQ__PIECES];
-    const uint8_t *unit[4];
-    uint32_t j, i, r, n;
-    for (r = 0; r < 4; r++) unit[r] = at[r].row + l->scales;
-    for (j = 0; j < end; j += 128 * n) {
-        n = llmq__min(LLMQ__PIECES, (end - j) / 128);
-        for (i = 0; i < n; i += p) {
-            LLMQ__F(piece)(kind, g, unit, 0, x->q + j + 128 * i, sum, i);
-            if (p == 2) LLMQ__F(piece)(kind, g, unit, 1, x->q + j + 128 * i + 128, sum, i + 1);
-            for (r = 0; r < 4; r++) unit[r] += size;
-        }
-        for (r = 0; r < 4; r++) llmq__finish_rvv(l, x, sum[r], n, at + r);
-    }
-}
-
-/* Each format a function of its own. */
-#define LLMQ__STREAM(name, kind)                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,           \
-                                    llmq__progress_rvv *at)                                                                          \
-    {                                                                                                                                \
-        LLMQ__F(stream)(kind, l, g, x, end, at);                                                                                     \
-    }
-LLMQ__STREAM(g2, LLMQ__KIND_G2)
-LLMQ__STREAM(g3, LLMQ__KIND_G3)
-LLMQ__STREAM(g4, LLMQ__KIND_G4)
-LLMQ__STREAM(g5, LLMQ__KIND_G5)
-LLMQ__STREAM(g6, LLMQ__KIND_G6)
-LLMQ__STREAM(g8, LLMQ__KIND_G8)
-LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
-LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
-LLMQ__STREAM(v2n256, LLMQ__KIND_V2N256)
-
-static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
-{
-    static const llmq__stream_rvv all[] = { 0, LLMQ__F(g2), LLMQ__F(g3), LLMQ__F(g4), LLMQ__F(g5), LLMQ__F(g6), LLMQ__F(g8), LLMQ__F(v2n16),
-                                            LLMQ__F(v2n64), LLMQ__F(v2n256) };
-    return all[kind]; /* in the order of LLMQ__KIND_... */
-}
-#undef LLMQ__STREAM
-#undef LLMQ__JOIN_
-#undef LLMQ__JOIN
-#undef LLMQ__M
-#undef LLMQ__M2
-#undef LLMQ__ISA
-#undef LLMQ__LMUL
-#undef LLMQ__LMUL2
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
-#undef LLMQ__SIMD_PART
-
-/* ---- 5. x86: AVX2, and with VNNI (the words with VNNI, which AVX-512 shares) ----
-   Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
-
-/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
-   taken off at the end. */
-typedef llmq__tab_avx2 LLMQ__D(tab);
-LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
-LLMQ__WORD llmq__tab_avx2 LLMQ__D(coded)(llmq__tab_avx2 t)
-{
-    t.a = LLMQ__D(plain)(t.a);
-    t.b = LLMQ__D(plain)(t.b);
-    t.c = LLMQ__D(plain)(t.c);
-    t.d = LLMQ__D(plain)(t.d);
-    return t;
-}
-LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
-typedef __m256i LLMQ__D(as), LLMQ__D(ws), LLMQ__D(is);
-LLMQ__WORD __m256i LLMQ__D(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD void LLMQ__D(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
-LLMQ__WORD __m256i LLMQ__D(zero_is)(void) { return _mm256_setzero_si256(); }
-LLMQ__WORD __m256i LLMQ__D(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
-LLMQ__WORD __m256i LLMQ__D(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD __m256i LLMQ__D(dotw)(__m256i sum, __m256i w, __m256i x)
-{
-    return LLMQ__DPBUSD(sum, LLMQ__D(plain)(w), x);
-}
-LLMQ__WORD __m256i LLMQ__D(biasw)(__m256i sum, __m256i x) { return LLMQ__D(bias)(sum, x); }
-LLMQ__WORD __m128i LLMQ__D(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
-{
-    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
-}
-LLMQ__WORD void LLMQ__D(turn)(int8_t *e) { llmq__turn_avx2(e); }
-LLMQ__WORD __m256i LLMQ__D(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
-{
-    return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
-}
-LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
-LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
-LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
-
-#elif LLMQ__SIMD_PART == LLMQ__PART_END /* the parameters of the templates are done with */
-#undef LLMQ__SIMD_PART
-
-#undef LLMQ__ISA
-#undef LLMQ__TARGET
-#undef LLMQ__FLOATS
-#undef LLMQ__BYTES
-#undef LLMQ__CODES
-#undef LLMQ__DECODED
-#undef LLMQ__DOTS
-#undef LLMQ__QUADS
-#undef LLMQ__FL
-#undef LLMQ__RADIX
-#undef LLMQ__LINES
-#undef LLMQ__ACROSS
-#undef LLMQ__LEAST
-#undef LLMQ__RAW
-#undef LLMQ__STEP
-#undef LLMQ__OFFSET
 
 #else
 #error "llmq: LLMQ__SIMD_PART is none of LLMQ__PART_..."
