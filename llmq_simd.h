@@ -199,11 +199,85 @@
 #elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
 #undef LLMQ__SIMD_PART
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
-#pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
+#ifndef LLMQ_CPU_FEATURES
+#if LLMQ__X86
+static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    int v[4];
+    __cpuidex(v, (int)leaf, (int)sub);
+    LLMQ_MEMCPY(r, v, 16);
+#else
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(sub));
 #endif
+}
+
+/* Registers that the operating system saves: bits 1, 2 SSE and AVX; 5, 6, 7 those of AVX-512. */
+static uint32_t llmq__xgetbv(void)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    return (uint32_t)_xgetbv(0);
+#else
+    uint32_t low, high;
+    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv, for assemblers without it */
+    (void)high;
+    return low;
+#endif
+}
+
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
+    const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
+    llmq__cpuid(0, 0, one);
+    if (one[0] < 1) return 0;
+    seven[1] = seven[2] = more[0] = 0;
+    if (one[0] >= 7) {
+        llmq__cpuid(7, 0, seven);
+        if (seven[0] >= 1) llmq__cpuid(7, 1, more);
+    }
+    llmq__cpuid(1, 0, one);
+    if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
+    if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
+    if ((saved & 0x6) != 0x6) return have;
+    if ((one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, F16C, AVX2 */
+    if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
+    if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
+    if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
+    if ((have & LLMQ_CPU_AVX512) && (seven[2] >> 1 & 1)) have |= LLMQ_CPU_VBMI;
+    return have;
+}
+#else
+/* What the compiler was told of. */
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t have = 0;
+#if LLMQ_SIMD_NEON
+    have |= LLMQ_CPU_NEON;
+#endif
+#if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
+    have |= LLMQ_CPU_DOTPROD;
+#endif
+#if LLMQ_SIMD_I8MM && defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
+    have |= LLMQ_CPU_I8MM;
+#endif
+#if LLMQ_SIMD_WASM
+    have |= LLMQ_CPU_WASM;
+#endif
+#if LLMQ_SIMD_DSP
+    have |= LLMQ_CPU_DSP;
+#endif
+#if LLMQ_SIMD_MVE
+    have |= LLMQ_CPU_MVE;
+#endif
+#if LLMQ_SIMD_RVV
+    have |= LLMQ_CPU_RVV;
+#endif
+    return have;
+}
+#endif
+#endif
+
 #define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
 #define LLMQ__PASTE_(a, b) a##b
@@ -6618,6 +6692,11 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 
 /* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
 
+#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
+#pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #define LLMQ__SIMD_PART LLMQ__PART_DISPATCH
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_SSSE3
@@ -6677,85 +6756,6 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
     };
     return i < sizeof all / sizeof *all ? all[i] : LLMQ__NULL;
 }
-
-#ifndef LLMQ_CPU_FEATURES
-#if LLMQ__X86
-static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
-{
-#if defined(_MSC_VER) && !defined(__clang__)
-    int v[4];
-    __cpuidex(v, (int)leaf, (int)sub);
-    LLMQ_MEMCPY(r, v, 16);
-#else
-    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(sub));
-#endif
-}
-
-/* Registers that the operating system saves: bits 1, 2 SSE and AVX; 5, 6, 7 those of AVX-512. */
-static uint32_t llmq__xgetbv(void)
-{
-#if defined(_MSC_VER) && !defined(__clang__)
-    return (uint32_t)_xgetbv(0);
-#else
-    uint32_t low, high;
-    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv, for assemblers without it */
-    (void)high;
-    return low;
-#endif
-}
-
-static uint32_t llmq__simd_features(void)
-{
-    uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
-    const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
-    llmq__cpuid(0, 0, one);
-    if (one[0] < 1) return 0;
-    seven[1] = seven[2] = more[0] = 0;
-    if (one[0] >= 7) {
-        llmq__cpuid(7, 0, seven);
-        if (seven[0] >= 1) llmq__cpuid(7, 1, more);
-    }
-    llmq__cpuid(1, 0, one);
-    if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
-    if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
-    if ((saved & 0x6) != 0x6) return have;
-    if ((one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, F16C, AVX2 */
-    if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
-    if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
-    if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
-    if ((have & LLMQ_CPU_AVX512) && (seven[2] >> 1 & 1)) have |= LLMQ_CPU_VBMI;
-    return have;
-}
-#else
-/* What the compiler was told of. */
-static uint32_t llmq__simd_features(void)
-{
-    uint32_t have = 0;
-#if LLMQ_SIMD_NEON
-    have |= LLMQ_CPU_NEON;
-#endif
-#if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
-    have |= LLMQ_CPU_DOTPROD;
-#endif
-#if LLMQ_SIMD_I8MM && defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
-    have |= LLMQ_CPU_I8MM;
-#endif
-#if LLMQ_SIMD_WASM
-    have |= LLMQ_CPU_WASM;
-#endif
-#if LLMQ_SIMD_DSP
-    have |= LLMQ_CPU_DSP;
-#endif
-#if LLMQ_SIMD_MVE
-    have |= LLMQ_CPU_MVE;
-#endif
-#if LLMQ_SIMD_RVV
-    have |= LLMQ_CPU_RVV;
-#endif
-    return have;
-}
-#endif
-#endif
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
 #pragma GCC diagnostic pop
