@@ -13,16 +13,43 @@
 
    CONTENTS
        1. Configuration
-       2. Template: kernels on floats
-       3. Template: kernels on codes
-       4. x86: SSSE3
-       5. x86: AVX2, and with VNNI
-       6. x86: AVX-512
-       7. Arm: NEON
-       8. Arm: microcontrollers
-       9. WebAssembly
-      10. RISC-V
-      11. Tables
+       2. Dispatch, and what all kernels share
+       3. Template: kernels on floats
+       4. Template: kernels on codes
+       5. x86: SSSE3
+       6. x86: AVX2, and with VNNI
+       7. x86: AVX-512
+       8. Arm: NEON
+       9. Arm: microcontrollers
+      10. WebAssembly
+      11. RISC-V
+      12. Tables
+
+   PARTS
+       The file is one chain of #elif, so that each inclusion reads one part of it. Templates are parts that are included more than
+       once. A part is included so, and takes its name away when it begins:
+           #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+           #include LLMQ_SIMD_SELF
+
+       LLMQ__PART_...    section  included by
+       CONFIGURATION        1     llmq.h, where it includes headers
+       DISPATCH             2     TABLES
+       FLOATS               3     each instruction set but those of section 9 and RVV
+       CODES                4     the same sets, again where products of int8 differ
+       FORMAT               4     CODES, for each format whose points are looked up by shuffles
+       BLOCKS               4     whoever includes CODES, behind it, and NEON once more for I8MM
+       SSSE3                5     TABLES
+       AVX2                 6     TABLES
+       VNNI                 6     AVX2 and AVX512
+       AVX512               7     TABLES
+       AVX512_PRODUCTS      7     AVX512, for each way to look points up
+       AVX512_TRELLIS       7     AVX512_PRODUCTS, for each trellis
+       NEON                 8     TABLES
+       MICRO                9     TABLES
+       WASM                10     TABLES
+       RVV                 11     TABLES
+       RVV_PRODUCTS        11     RVV, for each size of register groups
+       TABLES              12     llmq.h, behind the scalar kernels
 
    STACK
        Frames are up to 10 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
@@ -198,6 +225,8 @@
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
 #undef LLMQ__SIMD_PART
+
+/* ---- 2. Dispatch, and what all kernels share --------------------------------------------------------------------- */
 
 #ifndef LLMQ_CPU_FEATURES
 #if LLMQ__X86
@@ -550,7 +579,7 @@ LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llm
 #elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
 #undef LLMQ__SIMD_PART
 
-/* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
+/* ---- 3. Template: kernels on floats --------------------------------------------------------------------------------
 
    Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__FL, the floats of a native
    vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers; LLMQ__LINES, 4 or 8, and LLMQ__ACROSS, 2 or 3: rows,
@@ -931,7 +960,7 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 #elif LLMQ__SIMD_PART == LLMQ__PART_CODES
 #undef LLMQ__SIMD_PART
 
-/* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
+/* ---- 4. Template: kernels on codes ---------------------------------------------------------------------------------
 
    Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
    there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. LLMQ__CODES is the
@@ -1727,7 +1756,7 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 #elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
 #undef LLMQ__SIMD_PART
 
-/* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
+/* ---- products of one format ----
 
    Parameters: those above; LLMQ__KIND, and LLMQ__NAME, what its function is called; LLMQ__WHOLE, 1 if it has a loop of its own for
    long groups, where that pays. A text for each format, not a function of the format: compilers work on such functions, and copy
@@ -1809,7 +1838,7 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
 #elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
 #undef LLMQ__SIMD_PART
 
-/* ---- 3. Template: kernels on codes (blocks of rows for several activations) -----------------------------------------
+/* ---- blocks of rows for several activations ----
 
    Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
    rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
@@ -1982,7 +2011,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #elif LLMQ__SIMD_PART == LLMQ__PART_SSSE3
 #undef LLMQ__SIMD_PART
 
-/* ---- 4. x86: SSSE3 ------------------------------------------------------------------------------------------------ */
+/* ---- 5. x86: SSSE3 ----------------------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2 /* words that SSE2 has, which is in every x86-64 */
 #define LLMQ__TARGET
@@ -2369,7 +2398,7 @@ LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX2
 #undef LLMQ__SIMD_PART
 
-/* ---- 5. x86: AVX2, and with VNNI ---------------------------------------------------------------------------------- */
+/* ---- 6. x86: AVX2, and with VNNI --------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
@@ -2714,7 +2743,7 @@ LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
 #elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
 #undef LLMQ__SIMD_PART
 
-/* ---- 5. x86: AVX2, and with VNNI (the words with VNNI, which AVX-512 shares) ----
+/* ---- the words with VNNI, which AVX-512 shares ----
    Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
 
 /* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
@@ -2761,7 +2790,7 @@ LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512
 #undef LLMQ__SIMD_PART
 
-/* ---- 6. x86: AVX-512 ---------------------------------------------------------------------------------------------- */
+/* ---- 7. x86: AVX-512 --------------------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
@@ -3341,7 +3370,7 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
 #undef LLMQ__SIMD_PART
 
-/* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
+/* ---- the products, once for each way to look points up ----
    Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
    coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
    f of codes of 2 bits; ztable(points, n, upper, table). */
@@ -3589,7 +3618,7 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
 }
 
 /* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
-   section 3, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
+   section 4, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
 LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                  uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -3823,7 +3852,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
 #undef LLMQ__SIMD_PART
 
-/* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
+/* ---- a trellis, once for each way to look points up ----
    Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
    functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
 
@@ -3904,7 +3933,7 @@ LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, con
 #elif LLMQ__SIMD_PART == LLMQ__PART_NEON
 #undef LLMQ__SIMD_PART
 
-/* ---- 7. Arm: NEON -------------------------------------------------------------------------------------------------
+/* ---- 8. Arm: NEON --------------------------------------------------------------------------------------------------
 
    The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
    So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
@@ -4543,7 +4572,7 @@ LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, 
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
 #undef LLMQ__SIMD_PART
 
-/* ---- 8. Arm: microcontrollers -------------------------------------------------------------------------------------- */
+/* ---- 9. Arm: microcontrollers ------------------------------------------------------------------------------------ */
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
 /* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
@@ -5490,7 +5519,7 @@ static const llmq_kernels llmq__table_mve = {
 #elif LLMQ__SIMD_PART == LLMQ__PART_WASM
 #undef LLMQ__SIMD_PART
 
-/* ---- 9. WebAssembly -----------------------------------------------------------------------------------------------
+/* ---- 10. WebAssembly -----------------------------------------------------------------------------------------------
 
    SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
 
@@ -5821,7 +5850,7 @@ LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV
 #undef LLMQ__SIMD_PART
 
-/* ---- 10. RISC-V -----------------------------------------------------------------------------------------------------
+/* ---- 11. RISC-V ----------------------------------------------------------------------------------------------------
 
    Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
    are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
@@ -6070,7 +6099,7 @@ LLMQ__KERNEL void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p,
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* As in section 2. Four registers have 16 floats, or more. */
+/* As in section 3. Four registers have 16 floats, or more. */
 LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
 {
     vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), d;
@@ -6445,7 +6474,7 @@ LLMQ__KERNEL void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, 
     }
 }
 
-/* Blocks of four rows, a quarter of the range apart, as in section 3; the last block may repeat a row. */
+/* Blocks of four rows, a quarter of the range apart, as in section 4; the last block may repeat a row. */
 LLMQ__KERNEL void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l, const llmq__grid_rvv *g,
                                           const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -6498,7 +6527,7 @@ LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv, rvv);
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__SIMD_PART
 
-/* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
+/* ---- products of whole units, once for each size of register groups ----
    Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
    full) or 1; LLMQ__LMUL2, twice as many. */
 
@@ -6690,7 +6719,7 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 #elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
 #undef LLMQ__SIMD_PART
 
-/* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
+/* ---- 12. Tables -------------------------------------------------------------------------------------------------- */
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
 #pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
