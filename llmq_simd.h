@@ -353,33 +353,6 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__UNROLL(n)
 #define LLMQ__PRAGMA(text)
 #endif
-#if LLMQ_NO_ENCODER
-#define LLMQ__NEAREST(isa) , LLMQ__NULL
-#else
-#define LLMQ__NEAREST(isa) , llmq__nearest_##isa
-#endif
-#if LLMQ_NO_ENCODER || !LLMQ__ANY_TRELLIS
-#define LLMQ__VITERBI(isa) , LLMQ__NULL
-#else
-#define LLMQ__VITERBI(isa) , llmq__viterbi_##isa
-#endif
-#if LLMQ_MAX_STEPS > 0
-#define LLMQ__STEPS(isa) llmq__signs_##isa, llmq__butterflies_##isa, llmq__paley_##isa,
-#else
-#define LLMQ__STEPS(isa) LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
-#endif
-#if LLMQ_NO_CALIBRATION
-#define LLMQ__PRODUCTS(isa) , LLMQ__NULL
-#else
-#define LLMQ__PRODUCTS(isa) , llmq__add_products_##isa
-#endif
-/* A table: its kernels on floats with one suffix, those on codes with another, the products of int8 with that of the table. */
-#define LLMQ__TABLE(name, features, floats, codes, rows)                                                                         \
-    static const llmq_kernels llmq__table_##rows = {                                                                              \
-        name, features, LLMQ__STEPS(floats) llmq__quantize_##floats,                                                               \
-        llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
-        LLMQ__NEAREST(floats) LLMQ__VITERBI(floats) LLMQ__PRODUCTS(floats)                                                        \
-    }
 
 /* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
 enum {
@@ -876,7 +849,7 @@ LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__FL == 1
-LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+LLMQ__KERNEL void LLMQ__F(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                                    uint16_t *code)
 {
     llmq__nearest_codes(points, n, p, x, inverse, count, code);
@@ -884,7 +857,7 @@ LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, 
 #elif !LLMQ_NO_ENCODER
 /* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
    a point costs 16 vectors what it costs LLMQ__FL of them in scalar code. */
-LLMQ__KERNEL void LLMQ__F(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+LLMQ__KERNEL void LLMQ__F(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                                    uint16_t *code)
 {
     float y[8 * 16];
@@ -2390,7 +2363,7 @@ LLMQ__WORD void llmq__add_is_ssse3(int32_t *p, __m128i v)
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
+LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
@@ -2711,7 +2684,7 @@ LLMQ__WORD __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
+LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 #undef LLMQ__OFFSET
 
 #if LLMQ_SIMD_AVXVNNI
@@ -2734,7 +2707,7 @@ LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
+LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _avx2vnni);
 #endif
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
@@ -3318,7 +3291,7 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
 #define LLMQ__BIG 0 /* no lookups of 256 points */
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx2, avx512vnni);
+LLMQ__TABLE(avx512vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, _avx512, _avx512, _avx2, _avx512vnni);
 #undef LLMQ__ISA
 #undef LLMQ__TARGET
 #undef LLMQ__BIG
@@ -3354,7 +3327,7 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
 #define LLMQ__BIG 1
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx2, avx512vbmi);
+LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512, _avx512, _avx2, _avx512vbmi);
 #undef LLMQ__BIG
 #undef LLMQ__Z16
 #undef LLMQ__Z8
@@ -4417,7 +4390,7 @@ LLMQ__WORD int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
+LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
 #if LLMQ_SIMD_DOTPROD
 #undef LLMQ__TARGET
@@ -4479,7 +4452,7 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
+LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
 
 /* smmla multiplies 8 columns of two rows by those of two activations: twice as many products as sdot. Rows are put together in
@@ -4562,7 +4535,7 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
 
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neon, neoni8mm);
+LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
 #undef LLMQ__OWN
 #endif
 #define LLMQ__SIMD_PART LLMQ__PART_END
@@ -4946,30 +4919,7 @@ static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, ui
     else llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
 }
 
-static const llmq_kernels llmq__table_dsp = {
-    "dsp", LLMQ_CPU_DSP,
-#if LLMQ_MAX_STEPS > 0
-    llmq__signs, llmq__butterflies, llmq__paley,
-#else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
-#endif
-    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp, llmq__rows_f32, llmq__add_scaled,
-#if !LLMQ_NO_ENCODER
-    llmq__nearest_codes,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_CALIBRATION
-    llmq__add_products
-#else
-    LLMQ__NULL
-#endif
-};
+LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
 #endif
 
 #if LLMQ_SIMD_MVE
@@ -5352,7 +5302,7 @@ LLMQ__APART void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l
 #if !LLMQ_NO_ENCODER
 /* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
    less than any other, and is its own square, 0, too. */
-static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                               uint16_t *code)
 {
     LLMQ__EXACT
@@ -5489,30 +5439,7 @@ static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, u
     }
 }
 
-static const llmq_kernels llmq__table_mve = {
-    "mve", LLMQ_CPU_MVE,
-#if LLMQ_MAX_STEPS > 0
-    llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve,
-#else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
-#endif
-    llmq__quantize_mve, llmq__read_row_mve, llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
-#if !LLMQ_NO_ENCODER
-    llmq__nearest_mve,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi, /* its costs need not be tame */
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_CALIBRATION
-    llmq__add_products /* nor need its sums */
-#else
-    LLMQ__NULL
-#endif
-};
+LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: they need not be tame */
 #undef LLMQ__TAME
 #endif
 
@@ -5842,7 +5769,7 @@ LLMQ__WORD void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, was
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
+LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #define LLMQ__SIMD_PART LLMQ__PART_END
 #include LLMQ_SIMD_SELF
 #endif
@@ -6068,7 +5995,7 @@ LLMQ__KERNEL void llmq__add_products_rvv(float *const *out, const float *const *
 #if !LLMQ_NO_ENCODER
 /* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
    are not large. */
-LLMQ__KERNEL void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+LLMQ__KERNEL void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                                     uint16_t *code)
 {
     float y[8 * 64];
@@ -6518,7 +6445,7 @@ LLMQ__KERNEL void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation 
         }
 }
 
-LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv, rvv);
+LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__PIECES
 #undef LLMQ__TARGET
@@ -6807,17 +6734,12 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #undef LLMQ__PREFETCH2
 #undef LLMQ__ANEW
 #undef LLMQ__TARGET_OF
-#undef LLMQ__NEAREST
-#undef LLMQ__VITERBI
-#undef LLMQ__PRODUCTS
-#undef LLMQ__STEPS
 #undef LLMQ__MADE
 #undef LLMQ__TRELLIS
 #undef LLMQ__TRELLISES
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
 #undef LLMQ__SANITIZED
-#undef LLMQ__TABLE
 #undef LLMQ__AHEAD
 #undef LLMQ__X86
 #undef LLMQ__ARM
