@@ -958,11 +958,10 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 
 /* What a format's points become, and how a kernel of theirs is told. */
 #ifndef LLMQ__DECODED
-typedef struct LLMQ__F(grid) {
+typedef struct {
     int kind; /* LLMQ__KIND_... */
     int trellis;
     LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
-    const struct LLMQ__F(grid) *plain; /* the same grid, where x and y are not coded */
 } LLMQ__F(grid);
 
 LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid) *g)
@@ -970,7 +969,6 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid
     int8_t all[64], one[64];
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = llmq__kind(f, least);
-    g->plain = g;
     g->trellis = 0;
 #if LLMQ__ANY_TRELLIS
     g->trellis = llmq__trellis(f);
@@ -1317,7 +1315,7 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
 }
 #endif
 
-/* g[0] = the grid with points as dot() takes them; g[1] may be the one with them as they are. */
+/* g[0] = the grid with points as dot() takes them; g[LLMQ__OFFSET], which may be the same, has them as they are. */
 LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
 {
 #if LLMQ__OFFSET
@@ -1333,7 +1331,7 @@ LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
 /* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
    by several streams in distant pages than by one ---- */
 
-typedef struct LLMQ__F(four) {
+typedef struct {
     LLMQ__D(is) a, b, c, d, bias;
 } LLMQ__F(four);
 
@@ -1411,7 +1409,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
         } else {
             for (i = 0; i < 4; i++)
                 if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
-                else LLMQ__C(points)(t, l, g->plain, w + i, j, n, e[i]);
+                else LLMQ__C(points)(t, l, g + LLMQ__OFFSET, w + i, j, n, e[i]);
         }
         for (i = 0; i < count; i++)
             for (own = *run, k = 0; k < n; k += m) {
@@ -1428,7 +1426,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
 
 #if LLMQ__ANY_TRELLIS
 /* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
-typedef struct LLMQ__F(braid) {
+typedef struct {
     LLMQ__F(four) sum;
     LLMQ__Q(f4) total;
 } LLMQ__F(braid);
@@ -3723,7 +3721,7 @@ LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m5
 #include LLMQ_SIMD_SELF
 
 /* The functions of a kind. */
-typedef struct LLMQ__F(zkind) {
+typedef struct {
     void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
     llmq__zpoints *points;
 } LLMQ__F(zkind);
