@@ -37,7 +37,7 @@
        FLOATS               3     each instruction set but those of section 9 and RVV
        CODES                4     the same sets, again where products of int8 differ
        FORMAT               4     CODES, for each format whose points are looked up by shuffles
-       BLOCKS               4     whoever includes CODES, behind it, and NEON once more for I8MM
+       BLOCKS               4     CODES at its end; NEON for I8MM
        SSSE3                5     TABLES
        AVX2                 6     TABLES
        VNNI                 6     AVX2 and AVX512
@@ -75,8 +75,7 @@
 #define LLMQ__PART_WASM 15
 #define LLMQ__PART_RVV 16
 #define LLMQ__PART_RVV_PRODUCTS 17
-#define LLMQ__PART_END 18
-#define LLMQ__PART_TABLES 19
+#define LLMQ__PART_TABLES 18
 #endif
 
 #if LLMQ__SIMD_PART == LLMQ__PART_CONFIGURATION
@@ -313,11 +312,11 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
 #define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
 #define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
-#define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__FLOATS)  /* a word of its vocabulary */
-#define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__BYTES)
-#define LLMQ__C(word) LLMQ__GLUE(word, LLMQ__CODES)
-#define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)
-#define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)
+#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)   /* a kernel that decodes */
+#define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__ISA)     /* a word of its vocabulary: on floats, */
+#define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__CODES)   /* on bytes, */
+#define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)    /* on points and their products, */
+#define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)   /* on four sums */
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__has_feature)
@@ -554,9 +553,14 @@ LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llm
 
 /* ---- 3. Template: kernels on floats --------------------------------------------------------------------------------
 
-   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__FL, the floats of a native
-   vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers; LLMQ__LINES, 4 or 8, and LLMQ__ACROSS, 2 or 3: rows,
-   and vectors of each, of the sums that add_products does. Words with the suffix LLMQ__FLOATS:
+   Parameters:
+     LLMQ__ISA     the suffix of the kernels, and of the words on floats
+     LLMQ__FL      1, 4, 8 or 16: floats of a native vector
+     LLMQ__RADIX   8 or 16: vectors that the butterflies hold in registers
+     LLMQ__LINES   4 or 8: rows of sums that add_products holds in registers,
+     LLMQ__ACROSS  2 or 3: and vectors of each of these rows
+   Every template checks its parameters and undoes them at its end. LLMQ__TARGET, the attribute of functions, is no parameter:
+   the section of an instruction set defines it for its words and for the templates that it includes, and undoes it. Words:
      fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
                flip16(v, bits) changes the sign of lane i where bit i is set;  fold16(v), the sum of the lanes as llmq__lane_sum;
                narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
@@ -566,6 +570,22 @@ LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llm
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
      fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
                maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
+#error "llmq: the template of kernels on floats needs LLMQ__TARGET and LLMQ__ISA"
+#endif
+#if !defined(LLMQ__FL) || (LLMQ__FL != 1 && LLMQ__FL != 4 && LLMQ__FL != 8 && LLMQ__FL != 16)
+#error "llmq: LLMQ__FL is 1, 4, 8 or 16"
+#endif
+#if !defined(LLMQ__RADIX) || (LLMQ__RADIX != 8 && LLMQ__RADIX != 16)
+#error "llmq: LLMQ__RADIX is 8 or 16"
+#endif
+#if !defined(LLMQ__LINES) || (LLMQ__LINES != 4 && LLMQ__LINES != 8)
+#error "llmq: LLMQ__LINES is 4 or 8"
+#endif
+#if !defined(LLMQ__ACROSS) || (LLMQ__ACROSS != 2 && LLMQ__ACROSS != 3)
+#error "llmq: LLMQ__ACROSS is 2 or 3"
+#endif
 
 #if LLMQ_MAX_STEPS > 0
 LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
@@ -930,21 +950,35 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 }
 #endif
 
+#undef LLMQ__ISA
+#undef LLMQ__FL
+#undef LLMQ__RADIX
+#undef LLMQ__LINES
+#undef LLMQ__ACROSS
+
 #elif LLMQ__SIMD_PART == LLMQ__PART_CODES
 #undef LLMQ__SIMD_PART
 
 /* ---- 4. Template: kernels on codes ---------------------------------------------------------------------------------
 
-   Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
-   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. LLMQ__CODES is the
-   suffix of the kernels that decode, which are made here unless LLMQ__DECODED is defined: sets that differ in dot() share them.
-   The words are those on floats, and more, with a suffix for each group so that instruction sets can share them.
-   LLMQ__BYTES:
+   Parameters:
+     LLMQ__ISA      the suffix of the kernels, and of the words on points and their products
+     LLMQ__DECODED  0: kernels that decode are made here, with words on floats and on bytes that have the suffix LLMQ__ISA, too
+                    1: they are those of another set, whose suffix is LLMQ__CODES: sets that differ in dot() share them
+     LLMQ__CODES    that suffix; only where LLMQ__DECODED is 1
+     LLMQ__RAW      1: there are words half16(p) and brain16(p), which load 16 numbers of raw rows as fs, and ld16 takes any
+                    address; else 0; only where LLMQ__DECODED is 0
+     LLMQ__QUADS    the suffix of the words on four sums
+     LLMQ__LEAST    (-128) or (-127): the least point that dot() takes, -127 where it multiplies magnitudes
+     LLMQ__STEP     16u or 32u: bytes of a vector of the blocks below, which has LLMQ__STEP / 4 lanes
+     LLMQ__OFFSET   1: dot() takes points with 128 added, as unsigned bytes, and dot4() of the blocks codes of activations; else 0
+   The words are those on floats, and more, in groups that instruction sets can share.
+   Bytes:
      bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
                where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
                at p, >> s in the lower and >> s + d in the upper half, & mask;
                st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
-   LLMQ__DOTS:
+   Points and products:
      tab       points of one coordinate:  tab_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(tab) has those;
                lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices): points 16 k ... 16 k + 15;
                plain(v), from coded to int8;  whole(v), coded points of g8's codes
@@ -952,12 +986,37 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
      is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
      ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
                sum4(a, b, c, d, bias): an i4, the sum of each is, less bias
-   LLMQ__QUADS:
+   Four sums:
      i4, f4    four int32, four floats:  zero_i4() add_i4(a, b) cvt4(i4);  set4(x) add4 mul4(a, b);  ldi4(p) sti4(p, v) ldf4(p) stf4(p, v);
                bf4(p0, p1, p2, p3): four bfloat16 as floats */
 
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__QUADS)
+#error "llmq: the template of kernels on codes needs LLMQ__TARGET, LLMQ__ISA and LLMQ__QUADS"
+#endif
+#if !defined(LLMQ__DECODED) || (LLMQ__DECODED != 0 && LLMQ__DECODED != 1)
+#error "llmq: LLMQ__DECODED is 0 or 1"
+#elif LLMQ__DECODED
+#if !defined(LLMQ__CODES) || defined(LLMQ__RAW)
+#error "llmq: where LLMQ__DECODED is 1, there is LLMQ__CODES and no LLMQ__RAW"
+#endif
+#elif defined(LLMQ__CODES) || !defined(LLMQ__RAW) || (LLMQ__RAW != 0 && LLMQ__RAW != 1)
+#error "llmq: where LLMQ__DECODED is 0, there is no LLMQ__CODES, and LLMQ__RAW is 0 or 1"
+#else
+#define LLMQ__CODES LLMQ__ISA
+#endif
+#if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
+#error "llmq: LLMQ__LEAST is (-128) or (-127)"
+#endif
+#if !defined(LLMQ__STEP) || (LLMQ__STEP != 16 && LLMQ__STEP != 32)
+#error "llmq: LLMQ__STEP is 16u or 32u"
+#endif
+#if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
+#error "llmq: LLMQ__OFFSET is 0 or 1"
+#endif
+#define LLMQ__DOTS LLMQ__ISA
+
 /* What a format's points become, and how a kernel of theirs is told. */
-#ifndef LLMQ__DECODED
+#if !LLMQ__DECODED
 typedef struct {
     int kind; /* LLMQ__KIND_... */
     int trellis;
@@ -1026,7 +1085,7 @@ LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__C(grid) *g, const ui
     return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
 }
 
-#ifndef LLMQ__DECODED
+#if !LLMQ__DECODED
 /* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
    ascending order, each over what the one before wrote too much. */
 LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
@@ -1579,7 +1638,7 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
     }
 }
 
-#ifndef LLMQ__DECODED
+#if !LLMQ__DECODED
 /* ---- products and sums in float ---- */
 
 /* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
@@ -1724,14 +1783,30 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 }
 #endif
 
+#undef LLMQ__DECODED
+#undef LLMQ__RAW
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undoes the others, which it shares */
+#define LLMQ__OWN 0
+#include LLMQ_SIMD_SELF
+
 #elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
 #undef LLMQ__SIMD_PART
 
 /* ---- products of one format ----
 
-   Parameters: those above; LLMQ__KIND, and LLMQ__NAME, what its function is called; LLMQ__WHOLE, 1 if it has a loop of its own for
-   long groups, where that pays. A text for each format, not a function of the format: compilers work on such functions, and copy
-   them, before they know which it is. */
+   Parameters beside those above:
+     LLMQ__NAME   what its function is called
+     LLMQ__KIND   LLMQ__KIND_...
+     LLMQ__WHOLE  1: there is a loop of its own for long groups, where that pays; else 0
+   A text for each format, not a function of the format: compilers work on such functions, and copy them, before they know which
+   it is. */
+
+#if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
+#error "llmq: the template of products of one format needs LLMQ__NAME and LLMQ__KIND"
+#endif
+#if !defined(LLMQ__WHOLE) || (LLMQ__WHOLE != 0 && LLMQ__WHOLE != 1)
+#error "llmq: LLMQ__WHOLE is 0 or 1"
+#endif
 
 /* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
 LLMQ__WORD void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
@@ -1815,15 +1890,33 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
    rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
    loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
    on Arm.
-   Parameters: LLMQ__ISA; LLMQ__CODES and LLMQ__DOTS, the suffixes of the kernels and of the words above; LLMQ__STEP, the bytes of a vector, which
-   has LLMQ__STEP / 4 lanes; LLMQ__OFFSET, 1 if dot4() takes codes of activations with 128 added, as unsigned bytes. Words:
+   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__STEP and LLMQ__OFFSET as above, and
+     LLMQ__DOTS  the suffix of the words on points and their products
+     LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and the words below are all there
+                 1: product() is written before, and turn() puts points where that wants them; the table LLMQ__DOTS has what is no
+                    block. dot4, add_is, sum_is and take_is are not needed.
+   Words:
      turn(e)                as many rows as there are lanes, LLMQ__STEP bytes of each, 128 bytes apart: lane k of row i and lane i of
                             row k change places
      dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__STEP bytes may be read there
      add_is(p, is)          p[lanes] += is, int32
-     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is
-   Where LLMQ__OWN is defined, product() is written before and turn() puts points where that wants them; the suffix LLMQ__ISA is
-   then another one than LLMQ__DOTS, whose table has the rest. */
+     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || !defined(LLMQ__QUADS)
+#error "llmq: the template of blocks needs LLMQ__TARGET, LLMQ__ISA, LLMQ__CODES, LLMQ__DOTS and LLMQ__QUADS"
+#endif
+#if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
+#error "llmq: LLMQ__LEAST is (-128) or (-127)"
+#endif
+#if !defined(LLMQ__STEP) || (LLMQ__STEP != 16 && LLMQ__STEP != 32)
+#error "llmq: LLMQ__STEP is 16u or 32u"
+#endif
+#if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
+#error "llmq: LLMQ__OFFSET is 0 or 1"
+#endif
+#if !defined(LLMQ__OWN) || (LLMQ__OWN != 0 && LLMQ__OWN != 1)
+#error "llmq: LLMQ__OWN is 0 or 1"
+#endif
 
 #define LLMQ__TILE 128u
 #define LLMQ__SHARE 32u
@@ -1852,7 +1945,7 @@ LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const
     }
 }
 
-#ifndef LLMQ__OWN
+#if !LLMQ__OWN
 /* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
 LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
@@ -1961,7 +2054,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     LLMQ__C(grid) g;
     uint32_t r, i;
     if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
-#ifdef LLMQ__OWN
+#if LLMQ__OWN
         LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
 #else
         LLMQ__D(fours)(t, x, count, r0, r1, y, y_stride);
@@ -1978,6 +2071,14 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #undef LLMQ__SHARE
 #undef LLMQ__WIDE
 #undef LLMQ__ROWS
+#undef LLMQ__ISA
+#undef LLMQ__CODES
+#undef LLMQ__DOTS
+#undef LLMQ__QUADS
+#undef LLMQ__LEAST
+#undef LLMQ__STEP
+#undef LLMQ__OFFSET
+#undef LLMQ__OWN
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_SSSE3
 #undef LLMQ__SIMD_PART
@@ -2013,19 +2114,7 @@ LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uin
 #endif
 
 #if LLMQ_SIMD_SSSE3
-#define LLMQ__ISA ssse3
-#define LLMQ__FLOATS ssse3
-#define LLMQ__RAW 0
-#define LLMQ__BYTES ssse3
-#define LLMQ__CODES ssse3
-#define LLMQ__DOTS ssse3
-#define LLMQ__QUADS sse2
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
-#define LLMQ__FL 4
-#define LLMQ__RADIX 8
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 2
-#define LLMQ__LEAST (-127)
 
 typedef __m128 llmq__fv_ssse3;
 LLMQ__WORD __m128 llmq__ldv_ssse3(const float *p) { return _mm_loadu_ps(p); }
@@ -2161,6 +2250,11 @@ LLMQ__WORD void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are b
 
 #undef LLMQ__EACH
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA ssse3
+#define LLMQ__FL 4
+#define LLMQ__RADIX 8
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 2
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_ssse3 { __m128i a, b; } llmq__bs_ssse3;
@@ -2354,16 +2448,17 @@ LLMQ__WORD void llmq__add_is_ssse3(int32_t *p, __m128i v)
     _mm_storeu_si128((__m128i *)(void *)p, _mm_add_epi32(_mm_loadu_si128((const __m128i *)(const void *)p), v));
 }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA ssse3
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 0
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-127)
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
-
-#define LLMQ__SIMD_PART LLMQ__PART_CODES
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
-#define LLMQ__SIMD_PART LLMQ__PART_END
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX2
@@ -2373,18 +2468,6 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
-#define LLMQ__ISA avx2
-#define LLMQ__FLOATS avx2
-#define LLMQ__RAW 1
-#define LLMQ__BYTES avx2
-#define LLMQ__CODES avx2
-#define LLMQ__DOTS avx2
-#define LLMQ__QUADS sse2
-#define LLMQ__FL 8
-#define LLMQ__RADIX 8
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 3
-#define LLMQ__LEAST (-127)
 
 typedef __m256 llmq__fv_avx2;
 LLMQ__WORD __m256 llmq__ldv_avx2(const float *p) { return _mm256_loadu_ps(p); }
@@ -2511,6 +2594,11 @@ LLMQ__WORD void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA avx2
+#define LLMQ__FL 8
+#define LLMQ__RADIX 8
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 3
 #include LLMQ_SIMD_SELF
 
 typedef __m256i llmq__bs_avx2;
@@ -2676,46 +2764,50 @@ LLMQ__WORD __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA avx2
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 1
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-127)
 #define LLMQ__STEP 32u
 #define LLMQ__OFFSET 0
-#define LLMQ__SIMD_PART LLMQ__PART_CODES
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
-#undef LLMQ__OFFSET
 
 #if LLMQ_SIMD_AVXVNNI
 #undef LLMQ__TARGET
-#undef LLMQ__ISA
-#undef LLMQ__DOTS
-#undef LLMQ__LEAST
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avxvnni")
-#define LLMQ__ISA avx2vnni
-#define LLMQ__DOTS avx2vnni
-#define LLMQ__LEAST (-128)
 
-#define LLMQ__DPBUSD _mm256_dpbusd_avx_epi32
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
+#define LLMQ__DOTS avx2vnni
+#define LLMQ__DPBUSD _mm256_dpbusd_avx_epi32
 #include LLMQ_SIMD_SELF
-#undef LLMQ__DPBUSD
-#define LLMQ__DECODED
-#define LLMQ__OFFSET 1
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
+#define LLMQ__ISA avx2vnni
+#define LLMQ__DECODED 1
+#define LLMQ__CODES avx2
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-128)
+#define LLMQ__STEP 32u
+#define LLMQ__OFFSET 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _avx2vnni);
 #endif
-#define LLMQ__SIMD_PART LLMQ__PART_END
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
 #undef LLMQ__SIMD_PART
 
 /* ---- the words with VNNI, which AVX-512 shares ----
-   Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
+   Parameters:
+     LLMQ__DOTS    their suffix
+     LLMQ__DPBUSD  the intrinsic of the set */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__DOTS) || !defined(LLMQ__DPBUSD)
+#error "llmq: the words with VNNI need LLMQ__TARGET, LLMQ__DOTS and LLMQ__DPBUSD"
+#endif
 
 /* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
    taken off at the end. */
@@ -2758,6 +2850,9 @@ LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__
 LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
 LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
+#undef LLMQ__DOTS
+#undef LLMQ__DPBUSD
+
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512
 #undef LLMQ__SIMD_PART
 
@@ -2765,17 +2860,6 @@ LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, 
 
 #if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
-#define LLMQ__FLOATS avx512
-#define LLMQ__RAW 1
-#define LLMQ__BYTES avx2
-#define LLMQ__CODES avx2
-#define LLMQ__QUADS sse2
-#define LLMQ__FL 16
-#define LLMQ__RADIX 16
-#define LLMQ__LINES 8
-#define LLMQ__ACROSS 3
-#define LLMQ__LEAST (-128)
-#define LLMQ__ISA avx512 /* for the kernels on floats, which both tables share */
 
 typedef __m512 llmq__fv_avx512, llmq__fs_avx512;
 LLMQ__WORD __m512 llmq__ldv_avx512(const float *p) { return _mm512_loadu_ps(p); }
@@ -2848,35 +2932,44 @@ LLMQ__WORD void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *c
 }
 LLMQ__WORD __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
 LLMQ__WORD uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+#if defined(__GNUC__)
 #pragma GCC diagnostic push /* at -O0 this one is a macro of gcc, whose mask is a short of -1 */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
+#endif
 LLMQ__WORD __m512 llmq__near16_avx512(__m512 least, __m512 x, __m512 y)
 {
     return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a); /* the lesser magnitude, without its sign; of a NaN and a number the number */
 }
+#if defined(__GNUC__)
 #pragma GCC diagnostic pop
+#endif
 LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA avx512 /* both tables share the kernels on floats */
+#define LLMQ__FL 16
+#define LLMQ__RADIX 16
+#define LLMQ__LINES 8
+#define LLMQ__ACROSS 3
 #include LLMQ_SIMD_SELF
 
 /* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
-#define LLMQ__DOTS avx512
-#define LLMQ__STEP 32u
-#define LLMQ__DPBUSD _mm256_dpbusd_epi32
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
+#define LLMQ__DOTS avx512
+#define LLMQ__DPBUSD _mm256_dpbusd_epi32
 #include LLMQ_SIMD_SELF
-#undef LLMQ__DPBUSD
-#define LLMQ__DECODED
-#define LLMQ__OFFSET 1
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA avx512
+#define LLMQ__DECODED 1
+#define LLMQ__CODES avx2
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-128)
+#define LLMQ__STEP 32u
+#define LLMQ__OFFSET 1
 #include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
-#include LLMQ_SIMD_SELF
-#undef LLMQ__ISA
 
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
 
@@ -3252,7 +3345,6 @@ LLMQ__KERNEL void llmq__zring_tile(llmq__zpoints *points, const llmq__zgrid *g, 
 #endif
 
 /* Lookup by shuffles of 16 bytes. */
-#define LLMQ__ISA avx512vnni
 LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
 {
     const __m512i low = _mm512_set1_epi8(kind == LLMQ__KIND_G2 ? 3 : kind == LLMQ__KIND_G3 ? 7 : 15);
@@ -3286,17 +3378,15 @@ LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int up
     for (i = 0; i < 4; i++)
         t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
 }
-#define LLMQ__BIG 0 /* no lookups of 256 points */
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
+#define LLMQ__ISA avx512vnni
+#define LLMQ__BIG 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx512vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, _avx512, _avx512, _avx2, _avx512vnni);
-#undef LLMQ__ISA
 #undef LLMQ__TARGET
-#undef LLMQ__BIG
 
 /* Lookup by byte permutes, which take 6 bits of an index (7 from two vectors) and ignore those above: a table of 4 to 32 points
    is repeated to 64, and codes need no mask. */
-#define LLMQ__ISA avx512vbmi
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
 LLMQ__WORD __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
 {
@@ -3322,11 +3412,11 @@ LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int up
         t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8((char)-128));
     }
 }
-#define LLMQ__BIG 1
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
+#define LLMQ__ISA avx512vbmi
+#define LLMQ__BIG 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512, _avx512, _avx2, _avx512vbmi);
-#undef LLMQ__BIG
 #undef LLMQ__Z16
 #undef LLMQ__Z8
 #undef LLMQ__ZBACK
@@ -3334,17 +3424,25 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #undef LLMQ__ZSTRIP
 #undef LLMQ__ZSTRIP_BYTES
 #undef LLMQ__KIND_V2N256
-#define LLMQ__SIMD_PART LLMQ__PART_END
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
 #undef LLMQ__SIMD_PART
 
 /* ---- the products, once for each way to look points up ----
-   Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
-   coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
-   f of codes of 2 bits; ztable(points, n, upper, table). */
+   Parameters:
+     LLMQ__ISA  the suffix of the kernels and of the words
+     LLMQ__BIG  1: there are lookups of 256 points; else 0
+   Words: look(kind, table, codes) gives 64 coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits;
+   look_pair(table, bytes, f) those of field f of codes of 2 bits; ztable(points, n, upper, table). */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
+#error "llmq: the template of products of AVX-512 needs LLMQ__TARGET and LLMQ__ISA"
+#endif
+#if !defined(LLMQ__BIG) || (LLMQ__BIG != 0 && LLMQ__BIG != 1)
+#error "llmq: LLMQ__BIG is 0 or 1"
+#endif
 
 LLMQ__KERNEL void LLMQ__F(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
 {
@@ -3820,12 +3918,22 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
 
+#undef LLMQ__ISA
+#undef LLMQ__BIG
+
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
 #undef LLMQ__SIMD_PART
 
 /* ---- a trellis, once for each way to look points up ----
-   Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
-   functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
+   Parameters beside those of the products:
+     LLMQ__NAME  what its functions are called
+     LLMQ__KIND  LLMQ__KIND_T...
+   They are a text for each kind, not functions of a kind, because compilers work on such functions before they know the kind:
+   clang spent a third of its time there. */
+
+#if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
+#error "llmq: the template of a trellis of AVX-512 needs LLMQ__NAME and LLMQ__KIND"
+#endif
 
 /* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
 LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
@@ -3913,16 +4021,7 @@ LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, con
    its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits. */
 
 #if LLMQ_SIMD_NEON
-#define LLMQ__ISA neon
-#define LLMQ__FLOATS neon
-#define LLMQ__RAW 0
-#define LLMQ__BYTES neon
-#define LLMQ__CODES neon
-#define LLMQ__DOTS neon
-#define LLMQ__QUADS neon
 #define LLMQ__TARGET
-#define LLMQ__RADIX 16
-#define LLMQ__LEAST (-128)
 
 LLMQ__WORD float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
 {
@@ -3944,9 +4043,6 @@ LLMQ__WORD uint32_t llmq__top16_neon(uint32x4_t m)
 }
 
 #if defined(__aarch64__)
-#define LLMQ__FL 4
-#define LLMQ__LINES 8
-#define LLMQ__ACROSS 3
 typedef float32x4_t llmq__fv_neon;
 LLMQ__WORD float32x4_t llmq__ldv_neon(const float *p) { return vld1q_f32(p); }
 LLMQ__WORD void llmq__stv_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
@@ -4063,9 +4159,6 @@ LLMQ__WORD void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
     vst1q_u16(p + 8, llmq__code8_neon(v.c, v.d));
 }
 #else
-#define LLMQ__FL 1
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 2
 typedef float llmq__fv_neon;
 LLMQ__WORD float llmq__ldv_neon(const float *p) { return *p; }
 LLMQ__WORD void llmq__stv_neon(float *p, float v) { *p = v; }
@@ -4133,6 +4226,17 @@ LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal n
 #endif
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA neon
+#define LLMQ__RADIX 16
+#if defined(__aarch64__)
+#define LLMQ__FL 4
+#define LLMQ__LINES 8
+#define LLMQ__ACROSS 3
+#else
+#define LLMQ__FL 1
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 2
+#endif
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_neon { uint8x16_t a, b; } llmq__bs_neon;
@@ -4382,18 +4486,19 @@ LLMQ__WORD int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_
 #endif
 }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA neon
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 0
+#define LLMQ__QUADS neon
+#define LLMQ__LEAST (-128)
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
-#define LLMQ__SIMD_PART LLMQ__PART_CODES
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
 #if LLMQ_SIMD_DOTPROD
 #undef LLMQ__TARGET
-#undef LLMQ__ISA
-#undef LLMQ__DOTS
 #if defined(__ARM_FEATURE_DOTPROD)
 #define LLMQ__TARGET
 #elif defined(__clang__)
@@ -4401,8 +4506,6 @@ LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 #else
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod") /* crypto for words compiled with it to be inlined */
 #endif
-#define LLMQ__ISA neondot
-#define LLMQ__DOTS neondot
 
 typedef llmq__tab_neon llmq__tab_neondot;
 LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
@@ -4442,13 +4545,14 @@ LLMQ__WORD int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const in
 }
 LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neon(p, v); }
 
-#define LLMQ__DECODED
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA neondot
+#define LLMQ__DECODED 1
+#define LLMQ__CODES neon
+#define LLMQ__QUADS neon
+#define LLMQ__LEAST (-128)
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
-
-#define LLMQ__SIMD_PART LLMQ__PART_CODES
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
@@ -4458,8 +4562,6 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
    serve more rows than a block has to pay. One activation has nothing to pair with: all but blocks is neondot's. */
 #if LLMQ_SIMD_I8MM
 #undef LLMQ__TARGET
-#undef LLMQ__ISA
-#undef LLMQ__STEP
 #if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
 #define LLMQ__TARGET
 #elif defined(__clang__)
@@ -4469,9 +4571,6 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
 #else
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod+i8mm")
 #endif
-#define LLMQ__ISA neoni8mm
-#define LLMQ__STEP 32u /* 16 rows a block, so that two activations that were put together serve eight pairs of rows */
-#define LLMQ__OWN
 
 /* Eight rows, 32 bytes of each: of rows 2 i and 2 i + 1, columns 0 ... 7 come to lie where the first 16 bytes of the one were, in
    the order of rows, 8 ... 15 behind, 16 ... 23 and 24 ... 31 likewise in the other. */
@@ -4532,12 +4631,18 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
+#define LLMQ__ISA neoni8mm
+#define LLMQ__OWN 1
+#define LLMQ__CODES neon
+#define LLMQ__DOTS neondot
+#define LLMQ__QUADS neon
+#define LLMQ__LEAST (-128)
+#define LLMQ__STEP 32u /* 16 rows a block: two activations that were put together serve eight pairs of rows */
+#define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
-#undef LLMQ__OWN
 #endif
-#define LLMQ__SIMD_PART LLMQ__PART_END
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
@@ -5449,19 +5554,7 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: they
    SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
 
 #if LLMQ_SIMD_WASM
-#define LLMQ__ISA wasm
-#define LLMQ__FLOATS wasm
-#define LLMQ__RAW 0
-#define LLMQ__BYTES wasm
-#define LLMQ__CODES wasm
-#define LLMQ__DOTS wasm
-#define LLMQ__QUADS wasm
 #define LLMQ__TARGET
-#define LLMQ__FL 4
-#define LLMQ__RADIX 8
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 2
-#define LLMQ__LEAST (-128)
 
 typedef v128_t llmq__fv_wasm;
 LLMQ__WORD v128_t llmq__ldv_wasm(const float *p) { return wasm_v128_load(p); }
@@ -5593,6 +5686,11 @@ LLMQ__WORD void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA wasm
+#define LLMQ__FL 4
+#define LLMQ__RADIX 8
+#define LLMQ__LINES 4
+#define LLMQ__ACROSS 2
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_wasm { v128_t a, b; } llmq__bs_wasm;
@@ -5761,15 +5859,17 @@ LLMQ__WORD v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, 
 }
 LLMQ__WORD void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA wasm
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 0
+#define LLMQ__QUADS wasm
+#define LLMQ__LEAST (-128)
 #define LLMQ__STEP 16u
 #define LLMQ__OFFSET 0
-#define LLMQ__SIMD_PART LLMQ__PART_CODES
-#include LLMQ_SIMD_SELF
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
-#define LLMQ__SIMD_PART LLMQ__PART_END
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV
@@ -6345,20 +6445,17 @@ LLMQ__KERNEL void llmq__finish_rvv(const llmq__layout *l, const llmq_activation 
 typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
                                  llmq__progress_rvv *at);
 
+#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv4
 #define LLMQ__LMUL 4
-#define LLMQ__LMUL2 8
-#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv2
 #define LLMQ__LMUL 2
-#define LLMQ__LMUL2 4
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv1
 #define LLMQ__LMUL 1
-#define LLMQ__LMUL2 2
 #include LLMQ_SIMD_SELF
 
 static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, const llmq_activation *x)
@@ -6453,8 +6550,22 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #undef LLMQ__SIMD_PART
 
 /* ---- products of whole units, once for each size of register groups ----
-   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
-   full) or 1; LLMQ__LMUL2, twice as many. */
+   Parameters:
+     LLMQ__ISA   the suffix of the kernels
+     LLMQ__LMUL  4, 2 or 1: registers in a group that holds 64 bytes; groups of 4 and 2 are then full */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
+#error "llmq: the template of products of RISC-V needs LLMQ__TARGET and LLMQ__ISA"
+#endif
+#if !defined(LLMQ__LMUL) || (LLMQ__LMUL != 4 && LLMQ__LMUL != 2 && LLMQ__LMUL != 1)
+#error "llmq: LLMQ__LMUL is 4, 2 or 1"
+#elif LLMQ__LMUL == 4 /* a number to paste: twice as many */
+#define LLMQ__LMUL2 8
+#elif LLMQ__LMUL == 2
+#define LLMQ__LMUL2 4
+#else
+#define LLMQ__LMUL2 2
+#endif
 
 #define LLMQ__JOIN_(a, b, c) a##b##c
 #define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
@@ -6621,26 +6732,6 @@ static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
 #undef LLMQ__LMUL
 #undef LLMQ__LMUL2
 
-#elif LLMQ__SIMD_PART == LLMQ__PART_END /* the parameters of the templates are done with */
-#undef LLMQ__SIMD_PART
-
-#undef LLMQ__ISA
-#undef LLMQ__TARGET
-#undef LLMQ__FLOATS
-#undef LLMQ__BYTES
-#undef LLMQ__CODES
-#undef LLMQ__DECODED
-#undef LLMQ__DOTS
-#undef LLMQ__QUADS
-#undef LLMQ__FL
-#undef LLMQ__RADIX
-#undef LLMQ__LINES
-#undef LLMQ__ACROSS
-#undef LLMQ__LEAST
-#undef LLMQ__RAW
-#undef LLMQ__STEP
-#undef LLMQ__OFFSET
-
 #elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
 #undef LLMQ__SIMD_PART
 
@@ -6760,7 +6851,6 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #undef LLMQ__PART_WASM
 #undef LLMQ__PART_RVV
 #undef LLMQ__PART_RVV_PRODUCTS
-#undef LLMQ__PART_END
 #undef LLMQ__PART_TABLES
 
 #else
