@@ -7322,8 +7322,8 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 
 /* ---- 13. Kernels -------------------------------------------------------------------------------------------------- */
 
-/* The order of the members of struct llmq_kernels behind `features`, once for all tables: X(needs, member, kernel, suffix). A table
-   gives its kernels on floats, those whose sums may be subnormal, those on codes, and the products of int8 a suffix each. */
+/* All tables are made of this list, in the order of struct llmq_kernels: X(needs, member, kernel, suffix). A table names four
+   suffixes: of kernels on floats, of kernels whose sums may be subnormal, of kernels on codes, and of products of int8. */
 #define LLMQ__KERNELS(X, floats, sums, codes, products) \
     X(TRANSFORM, signs, signs, floats)                  \
     X(TRANSFORM, butterflies, butterflies, floats)      \
@@ -7361,7 +7361,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 #define LLMQ__NEEDS_CALIBRATION(kernel) LLMQ__NULL
 #endif
 
-/* Each member is where the list says, and the list has all of them. */
+/* Each member is where the list says, and the list has all members. */
 #define LLMQ__PLACE(needs, member, kernel, suffix) LLMQ__PLACE_OF_##member,
 enum { LLMQ__KERNELS(LLMQ__PLACE, , , , ) LLMQ__KERNEL_COUNT };
 #define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                                                 \

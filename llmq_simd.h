@@ -34,8 +34,8 @@
        LLMQ__PART_...    section  included by
        CONFIGURATION        1     llmq.h, where it includes headers
        DISPATCH             2     TABLES
-       FLOATS               3     each instruction set but those of section 9 and RVV
-       CODES                4     the same sets, again where products of int8 differ
+       FLOATS               3     SSSE3, AVX2, AVX512, NEON and WASM
+       CODES                4     the same sets; AVX2 and NEON again, for VNNI and DOTPROD
        FORMAT               4     CODES, for each format whose points are looked up by shuffles
        BLOCKS               4     CODES at its end; NEON for I8MM
        SSSE3                5     TABLES
@@ -49,7 +49,27 @@
        WASM                10     TABLES
        RVV                 11     TABLES
        RVV_PRODUCTS        11     RVV, for each size of register groups
-       TABLES              12     llmq.h, behind the scalar kernels
+       TABLES              12     llmq.h, after the scalar kernels
+
+   HOW TO ADD AN INSTRUCTION SET
+       WebAssembly, section 10, is the shortest one that has all; read it beside this list.
+       1. llmq.h, section 13: a bit, LLMQ_CPU_WASM, and a line of the list of tables.
+       2. Section 1: LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set; and the header of its intrinsics.
+       3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor, elsewhere it repeats what the compiler was
+          told.
+       4. A part: LLMQ__PART_WASM in the list of parts (and in the list of #undef at the end), its section in the chain with
+          #if LLMQ_SIMD_WASM around all of it, and its inclusion in section 12, after the parts whose words it uses.
+       5. There, LLMQ__TARGET: nothing where the whole program is compiled for the set, else LLMQ__TARGET_OF("..."). The section
+          undoes it at its end.
+       6. The words on floats that the head of section 3 lists, with the suffix _wasm; then the part FLOATS with its parameters.
+          Each operation is rounded as the scalar one, and comparisons are false where an operand is NaN.
+       7. The words on bytes, on points and products, on four sums and for blocks that section 4 lists; then the part CODES. A set
+          that differs from another only in products shares its words on bytes: see AVX2 with VNNI, in section 6.
+       8. LLMQ__TABLE (llmq.h, section 13) makes the table: its name, its bits, and the suffixes of its kernels. No suffix means
+          the scalar kernels. A line in llmq__simd_at, section 12, puts it after all slower ones.
+       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run, and has a list of names;
+          tests/matrix.sh has a line for each emulator.
+       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections 9 and 11.
 
    STACK
        Frames are up to 10 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
@@ -359,6 +379,15 @@ enum {
     LLMQ__KIND_V2N64
 };
 #define LLMQ__AHEAD 1024 /* bytes from a load to what is prefetched by it */
+
+/* The kernels are written for these sizes of llmq.h, and tables of functions by kind for this order; from V2N16 on a point has two
+   coordinates. */
+#if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__RING_UNIT != 256
+#error "llmq: the kernels of llmq_simd.h are written for sums of 16 lanes, and for units of 128 and of 256 codes"
+#endif
+typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 && LLMQ__KIND_G4 == 3 &&
+                                  LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 &&
+                                  LLMQ__KIND_V2N64 == 8 ? 1 : -1];
 
 LLMQ__PLAIN uint32_t llmq__kind_bits(int kind)
 {
@@ -963,9 +992,9 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 
    Parameters:
      LLMQ__ISA      the suffix of the kernels, and of the words on points and their products
-     LLMQ__DECODED  0: kernels that decode are made here, with words on floats and on bytes that have the suffix LLMQ__ISA, too
-                    1: they are those of another set, whose suffix is LLMQ__CODES: sets that differ in dot() share them
-     LLMQ__CODES    that suffix; only where LLMQ__DECODED is 1
+     LLMQ__DECODED  0: kernels that decode are made here, of words on floats and on bytes that also have the suffix LLMQ__ISA
+                    1: kernels that decode and words on bytes are shared with another set, whose dot() differs
+     LLMQ__CODES    the suffix of that set; only where LLMQ__DECODED is 1
      LLMQ__RAW      1: there are words half16(p) and brain16(p), which load 16 numbers of raw rows as fs, and ld16 takes any
                     address; else 0; only where LLMQ__DECODED is 0
      LLMQ__QUADS    the suffix of the words on four sums
@@ -1922,6 +1951,9 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
 #define LLMQ__SHARE 32u
 #define LLMQ__WIDE (LLMQ__STEP / 4u)
 #define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
+#if LLMQ__TILE != LLMQ__UNIT || LLMQ__SHARE % 4 != 0
+#error "llmq: a tile is a unit, and activations are taken four at a time"
+#endif
 
 /* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
    more. whole: they are 128 of whole units, looked up by shuffles. */
@@ -3092,10 +3124,21 @@ LLMQ__WORD void llmq__zturn16(__m512i *v)
 enum {
     LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S, LLMQ__KIND_T4S
 };
+typedef char llmq__trellises_in_order[LLMQ__KIND_T2 == LLMQ__KIND_T1 + 1 && LLMQ__KIND_T3 == LLMQ__KIND_T1 + 2 &&
+                                      LLMQ__KIND_T4 == LLMQ__KIND_T1 + 3 && LLMQ__KIND_T2S == LLMQ__KIND_T1 + 4 &&
+                                      LLMQ__KIND_T3S == LLMQ__KIND_T1 + 5 && LLMQ__KIND_T4S == LLMQ__KIND_T1 + 6 ? 1 : -1];
 #define LLMQ__ZBACK 8                   /* rows of memory, at most */
 #define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
 #define LLMQ__ZSTRIP 4                  /* blocks for one activation that are taken together, at most, */
 #define LLMQ__ZSTRIP_BYTES (128u << 10) /* and bytes that all but the last have: they and the next ones share the level-2 cache */
+#define LLMQ__ANY_OF(taps) LLMQ__ANY_OF_(taps)
+#define LLMQ__ANY_OF_(a, b, c, d) ((a) | (b) | (c) | (d))
+#if (LLMQ__ANY_OF(LLMQ__TAPS_T1) | LLMQ__ANY_OF(LLMQ__TAPS_T2) | LLMQ__ANY_OF(LLMQ__TAPS_T3) | LLMQ__ANY_OF(LLMQ__TAPS_T4) |  \
+     LLMQ__ANY_OF(LLMQ__TAPS_T2S) | LLMQ__ANY_OF(LLMQ__TAPS_T3S) | LLMQ__ANY_OF(LLMQ__TAPS_T4S)) >> (LLMQ__ZBACK + 1)
+#error "llmq: a tap of a built-in trellis reaches beyond LLMQ__ZBACK rows"
+#endif
+#undef LLMQ__ANY_OF
+#undef LLMQ__ANY_OF_
 
 LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
 LLMQ__WORD uint32_t llmq__zbits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
