@@ -34,19 +34,26 @@
 
    CONTENTS (the same banners stand before the declarations and before the code)
        0. Configuration
-       1. Utilities: status codes, half floats, random numbers
-       2. Hadamard
-       3. Transform
-       4. Format
-       5. Tensor
-       6. Activation and products
-       7. Encoder
-       8. Sensitivity
-       9. Error feedback
-      10. Outliers
-      11. Allocation
-      12. Bundle
-      13. Kernels
+       1. Utilities: status codes, half floats, random numbers, memory
+       2. Kernels
+       3. Hadamard
+       4. Transform
+       5. Tables: the built-in grids and trellises
+       6. Format and row layout
+       7. Tensor
+       8. Activation
+       9. Products
+      10. Bundle: reading
+          (here the run-time half ends: LLMQ_NO_ENCODER leaves out the rest)
+      11. Encoder: rows
+      12. Encoder: trellises and tensors
+      13. Grid trainer
+      14. Bundle: writing
+          (LLMQ_NO_CALIBRATION leaves out the rest)
+      15. Sensitivity
+      16. Error feedback
+      17. Outliers
+      18. Allocation
 
    WHAT IT IS
        The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
@@ -71,7 +78,7 @@
 
    COST
        What               bytes of workspace                                  time (multiply-adds a weight or entry)
-       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 2)
+       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 3)
        activation         llmq_activation_size: 4 cols, + 1.03 cols of codes  transform, and about 3
        product            0                                                   1, and the decoding of a code
        encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
@@ -94,7 +101,7 @@
    THE SAME BITS EVERYWHERE
        Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
        single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 13). Exceptions: NaN payloads, and
+       rows of a call changes nothing, nor does the table of kernels (section 2). Exceptions: NaN payloads, and
        environments that change float arithmetic. Those of which a macro tells are refused by #error, unless LLMQ_ALLOW_INEXACT is 1:
        -ffast-math, its parts that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, MSVC's /fp:fast.
        llmq_selftest() detects them where no macro does, and x87 (32-bit x86 without -msse2 -mfpmath=sse), clang's -ffp-contract=fast,
@@ -158,17 +165,17 @@
 
    LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 7 to 11, the grid trainer and the bundle writer: the run-time half stays
-   LLMQ_NO_CALIBRATION   1: leave out sections 8 to 11 only, for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out section 12
+   LLMQ_NO_ENCODER       1: leave out sections 11 to 18: the run-time half stays
+   LLMQ_NO_CALIBRATION   1: leave out sections 15 to 18 only, for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leave out sections 10 and 14
    LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text
    LLMQ_NO_ACTIVATION_OPTIONS   1: leave out llmq_activations_prepare and what goes with it: activations are then those of
                          llmq_activation_prepare, and there are no zero points to them
    LLMQ_FORMATS          the built-in formats that are kept, from the constants LLMQ_WITH_... below, or-ed together; default
                          LLMQ_WITH_ALL. Those left out are unknown: llmq_format_find does not find them, llmq_format_at passes over them, a
                          bundle that has one is LLMQ_E_UNSUPPORTED. Code goes with the last format that needs it. Custom grids always work
-   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 2,
-                         the steps of section 3 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
+   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 3,
+                         the steps of section 4 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
                          0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
    LLMQ_ALLOW_INEXACT    1: compile under -ffast-math and the like; results are then no longer the same everywhere
    LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included. Compilers make calls of memcpy and memset
@@ -189,7 +196,7 @@
                             }
    LLMQ_API              what stands before each public function; by default extern, or static. For a shared library that hides
                          its symbols: __attribute__((visibility("default"))), or __declspec(dllexport)
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 13). By default 1 if it lies beside this file and the
+   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 2). By default 1 if it lies beside this file and the
                          compiler can tell (__has_include) and has the intrinsics; its own macros are described there
    LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
    LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
@@ -234,7 +241,7 @@
 #define LLMQ_ALLOW_INEXACT 0
 #endif
 
-/* For LLMQ_FORMATS: the built-in formats of section 4, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
+/* For LLMQ_FORMATS: the built-in formats of section 5, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
 #define LLMQ_WITH_F32           0x0000001
 #define LLMQ_WITH_F16           0x0000002
 #define LLMQ_WITH_BF16          0x0000004
@@ -263,7 +270,7 @@
 #define LLMQ_WITH_RAW           0x0000007  /* f32 f16 bf16 */
 #define LLMQ_WITH_GRIDS         0x00001f8  /* g2 ... g8 */
 #define LLMQ_WITH_VECTOR_GRIDS  0x0007e00  /* v2n16 ... v4n256 */
-#define LLMQ_WITH_ZEROS         0x0038000  /* u4 u6 u8 */
+#define LLMQ_WITH_ZERO_POINTS         0x0038000  /* u4 u6 u8 */
 #define LLMQ_WITH_TRELLISES     0x1fc0000  /* t1 ... t4s */
 #define LLMQ_WITH_ALL           0x1ffffff
 #ifndef LLMQ_FORMATS
@@ -352,7 +359,7 @@
 #define llmq_grid_train LLMQ_NAMED(llmq_grid_train)
 #define llmq_tensor_init LLMQ_NAMED(llmq_tensor_init)
 #define llmq_tensor_size LLMQ_NAMED(llmq_tensor_size)
-#define llmq_ring_start LLMQ_NAMED(llmq_ring_start)
+#define llmq_trellis_block_start LLMQ_NAMED(llmq_trellis_block_start)
 #define llmq_tensor_decode LLMQ_NAMED(llmq_tensor_decode)
 #define llmq_activation_size LLMQ_NAMED(llmq_activation_size)
 #define llmq_activation_prepare LLMQ_NAMED(llmq_activation_prepare)
@@ -418,9 +425,7 @@
 extern "C" {
 #endif
 
-/* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
-
-typedef struct llmq_kernels llmq_kernels;  /* the inner loops for an instruction set (section 13) */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
@@ -428,7 +433,7 @@ typedef int llmq_status;
 #define LLMQ_E_LIMIT       (-2)  /* a size is over a limit of this library or does not fit size_t */
 #define LLMQ_E_WORKSPACE   (-3)  /* the memory given is smaller than the size query says */
 #define LLMQ_E_NOT_FINITE  (-4)  /* a number given, or a result, is NaN or infinite; llmq_error names row and column */
-#define LLMQ_E_BASIS       (-5)  /* tensor and activation have different transforms, or kinds that do not multiply */
+#define LLMQ_E_MISMATCH       (-5)  /* tensor and activation have different transforms, or kinds that do not multiply */
 #define LLMQ_E_FULL        (-6)  /* no room for another row */
 #define LLMQ_E_STOPPED     (-7)  /* the caller's callback asked to stop */
 #define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, of that name and kind */
@@ -451,12 +456,6 @@ typedef struct llmq_error {
 /* A short English text for a status; "unknown status" for others, "" when built with LLMQ_NO_STRINGS. */
 LLMQ_API const char *llmq_status_text(llmq_status status);
 
-/* LLMQ_OK if this program computes what the promise of equal bits needs, else LLMQ_E_INEXACT: probes contraction of a*b+c, excess
-   precision, subnormal numbers, the rounding mode, other orders of sums, reciprocals for divisions, signed zeros and NaN; and then
-   the kernels that new tensors get, LLMQ_KERNELS, by llmq_kernels_test. Call it once. Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones;
-   less with fewer formats. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
-
 /* Conversions between binary32 and binary16 / bfloat16 bits. Widening is exact. Narrowing rounds to nearest, ties to
    even; overflow gives infinity; subnormals and signed zeros are kept; NaN stays NaN (quiet, upper payload kept). */
 LLMQ_API float    llmq_f16_to_f32(uint16_t bits);
@@ -469,7 +468,85 @@ LLMQ_API uint16_t llmq_f32_to_bf16(float x);
        random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1) */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
 
-/* ---- 2. Hadamard ----------------------------------------------------------------------------------------------------
+/* ---- 2. Kernels ----------------------------------------------------------------------------------------------------
+
+   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
+   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
+   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
+   where the caller can read its name or put another; activations and the encoder take the tensor's.
+
+   name        bit of features        name        bit             name   bit
+   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
+   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
+   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
+   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
+                 and VNNI)
+   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
+   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
+   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
+#define LLMQ_CPU_SSSE3   0x0001u
+#define LLMQ_CPU_AVX2    0x0002u
+#define LLMQ_CPU_AVXVNNI 0x0004u
+#define LLMQ_CPU_AVX512  0x0008u
+#define LLMQ_CPU_VBMI    0x0010u
+#define LLMQ_CPU_NEON    0x0020u
+#define LLMQ_CPU_DOTPROD 0x0040u
+#define LLMQ_CPU_I8MM    0x0080u /* AArch64 only */
+#define LLMQ_CPU_DSP     0x0100u
+#define LLMQ_CPU_MVE     0x0200u
+#define LLMQ_CPU_WASM    0x0400u
+#define LLMQ_CPU_RVV     0x0800u
+
+typedef struct llmq_tensor llmq_tensor;          /* section 7 */
+typedef struct llmq_activation llmq_activation;  /* section 8 */
+
+typedef struct llmq_kernels {
+    const char *name;
+    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
+    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
+    void (*signs)(float *v, uint32_t n, uint32_t seed);
+    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
+    void (*butterflies)(float *x, uint32_t n, float norm);
+    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 3); work: m * lanes numbers */
+    void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+    /* codes -levels ... levels of n numbers with one scale, which is returned (section 8) */
+    float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
+    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
+    void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
+    void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
+    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
+    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
+    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
+    /* out_j += scale * v_j, j < n: raw rows */
+    void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
+    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
+    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
+    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
+       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
+       state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
+       first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
+       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
+    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
+                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
+       factor has 12 significant bits (section 15), so each product is exact and may be fused with its addition. The rows of
+       out are apart, from each other and from a and v. */
+    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
+                         uint32_t count, uint32_t n);
+} llmq_kernels;
+
+/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
+LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
+
+/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
+   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
+   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
+LLMQ_API uint32_t llmq_cpu_features(void);
+
+/* The last table that can run here. */
+LLMQ_API const llmq_kernels *llmq_kernels_best(void);
+
+/* ---- 3. Hadamard ---------------------------------------------------------------------------------------------------
 
    x <- H x in place, H orthonormal and symmetric, so that H H = I: applying it twice returns x to rounding.
 
@@ -498,13 +575,13 @@ LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 /* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 13).
+/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 2).
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
 #endif
 
-/* ---- 3. Transform ---------------------------------------------------------------------------------------------------
+/* ---- 4. Transform --------------------------------------------------------------------------------------------------
 
    A list of steps, T = T_k ... T_1, that changes the basis of a layer's input. Tensors that read the same input (q, k
    and v; gate and up) share it. y = W x = (W T^-1)(T x): activations are stored as T x, rows of W as T^-T w.
@@ -566,7 +643,7 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
                                                          void *work, size_t work_size, const llmq_kernels *kernels);
 
-/* ---- 4. Format ------------------------------------------------------------------------------------------------------
+/* ---- 5. Tables: the built-in grids and trellises -------------------------------------------------------------------
 
    How a row of numbers becomes bytes. A grid format replaces p consecutive numbers of a group by the index of a point:
        number = scale * point coordinate,   point coordinates int8, scale bfloat16, one per group.
@@ -596,11 +673,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    points of a grid. Relative MSE on N(0,1), and dB above the least that b bits allow, 4^-b; groups of 1024:
        t2 0.0750 0.8    t3 0.0199 1.0    t4 0.0051 1.2    t2s 0.0712 0.6    t3s 0.0185 0.7    t4s 0.0047 0.8    t1 0.282 0.5
        g2 0.1172 2.7    g3 0.0340 3.4    g4 0.0092 3.7    v4n256 0.0956 1.9    v2n256 0.0074 2.8;    QTIP, 2^16 states, 2 bits: 0.4 [R19]
-   Rows are cut into rings of LLMQ_RING = 128, the last of 128 to 255 (or fewer, if that are all); above the first row of a ring is its
+   Rows are cut into rings of LLMQ_TRELLIS_BLOCK = 128, the last of 128 to 255 (or fewer, if that are all); above the first row of a ring is its
    last, so no row is special and no bits are spent on beginnings.
    Why down the columns. Rows decode with XORs of whole words of earlier records, byte for byte, for any vector width, with no shift
    between lanes; groups, scales, row ranges and the rest are as with grids; a matrix of few columns is no worse; and error feedback, which
-   goes from column to column, is exact (section 9). Along a row, a vector would have to hold lanes a segment apart, which rows of a few
+   goes from column to column, is exact (section 16). Along a row, a vector would have to hold lanes a segment apart, which rows of a few
    hundred columns do not fill. The price: rows are encoded a ring at a time, and cannot be appended one by one (KV caches take grids).
 
    u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
@@ -611,6 +688,10 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
    no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
    cost nothing, because the codes are chosen for the scale as stored, and the error of a grid is flat at its optimum.
+
+   Rows are records of bytes, as section 6 says. */
+
+/* ---- 6. Format and row layout --------------------------------------------------------------------------------------
 
    ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes, one after the other, no padding.
      raw      cols numbers, little-endian.
@@ -643,13 +724,13 @@ typedef struct llmq_format {
     uint32_t bits;          /* of a code, or of a raw number */
     uint32_t p, n;
     uint32_t group;         /* columns a scale; 0: the row */
-    uint32_t zeros;         /* 1: a group has a zero point too */
+    uint32_t zero_points;         /* 1: a group has a zero point too */
     uint16_t taps[4];       /* of a trellis: bit l of taps[i] is set if the code l rows above has a part in parity i, l <= 10; those of
                                no parity come last and are 0; not all are of the row alone (1). A grid: all 0. Vector kernels know the
                                taps of the built-in trellises; others are worked on by the scalar ones */
 } llmq_format;
 
-#define LLMQ_RING 128u           /* rows of a trellis that hang together */
+#define LLMQ_TRELLIS_BLOCK 128u           /* rows of a trellis that hang together */
 #define LLMQ_FORMAT_CUSTOM 257u  /* id of a grid that is not built in */
 #define LLMQ_MAX_COLS UINT32_C(16777216)
 
@@ -668,37 +749,17 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t 
 /* Bytes of one row record; 0 if the format is not valid or cols is 0 or over LLMQ_MAX_COLS. */
 LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols);
 
-#if !LLMQ_NO_ENCODER
-/* Called now and then by long jobs with work done and work in all; not 0 stops the job with LLMQ_E_STOPPED. */
-typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
-
-/* Bytes for the points of a trained grid, and of workspace to train it; 0 if p or n is out of range. */
-LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
-LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
-
-/* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
-   with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
-   points: llmq_grid_size bytes, the caller's, which *f then refers to. samples: a step, 0 for 256 n but at least 65,536;
-   steps: 0 for 60. In the first half of the steps a step is four short ones, with a quarter of the samples, that move points
-   1.6 times as far as Lloyd's; in the second half the results are averaged. With the defaults the MSE is within about 2 %
-   of the built-in grids'. The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE,
-   LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
-                                                    uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
-                                                    llmq_progress progress, void *context, void *work, size_t work_size);
-#endif
-
-/* ---- 5. Tensor ------------------------------------------------------------------------------------------------------
+/* ---- 7. Tensor -----------------------------------------------------------------------------------------------------
 
    A view: it owns nothing and may be copied. Row r is the record at data + r * row_size. */
-typedef struct llmq_tensor {
+struct llmq_tensor {
     llmq_format format;
     llmq_transform transform;  /* of the input that the rows are multiplied with */
     uint32_t rows, cols;
     size_t row_size;
     const uint8_t *data;
     const llmq_kernels *kernels;  /* what works on it: LLMQ_KERNELS, or what the caller puts here; NULL: scalar */
-} llmq_tensor;
+};
 
 /* Describe rows x cols numbers at data. transform NULL: none. rows may be 0 (to be appended to). size >= rows * row_size
    bytes is checked. Asks for the best kernels of the processor, which on x86 takes microseconds on some virtual machines:
@@ -710,26 +771,26 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols);
 
 /* The first row of the ring that row r of a trellis is in; r itself in other formats. */
-LLMQ_API uint32_t llmq_ring_start(const llmq_tensor *t, uint32_t r);
+LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r);
 
 /* out[cols] = row r of W, in the basis of W. work: llmq_transform_work_size. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work,
                                                        size_t work_size);
 
-/* ---- 6. Activation and products -------------------------------------------------------------------------------------
+/* ---- 8. Activation -------------------------------------------------------------------------------------------------
 
    A vector made ready for products: transformed, and either kept in float or quantized to b bits, stored as int8:
        in each group: scale = m / L,  q = x' * (L / m) rounded to nearest, ties to even,  m = max|x'|,  L = 2^(b-1) - 1.
    A group whose max|x'| is below 2^-100 is zero; one that holds a NaN or infinity has scale NaN, and so are all products.
    All tensors with the same transform and cols can use one activation, whatever their formats. */
-typedef struct llmq_activation {
+struct llmq_activation {
     uint32_t cols, group;      /* group: columns that share a scale */
     llmq_transform transform;  /* that was applied */
     const float *x;            /* transformed numbers; valid for bits = 32 */
     const int8_t *q;           /* bits < 32: codes -127 ... 127; else NULL */
-    const int8_t *shift;       /* to be added to q, if codes need 9 bits (below); else NULL */
+    const int8_t *offset;       /* to be added to q, if codes need 9 bits (below); else NULL */
     const float *scale;        /* bits < 32: ceil(cols / group) scales */
-} llmq_activation;
+};
 
 /* Bytes of memory for an activation of t; 0 if bits is neither 2 ... 8 nor 32. */
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
@@ -777,6 +838,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
                                                              uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
 #endif
 
+/* ---- 9. Products ------------------------------------------------------------------------------------------------ */
+
 /* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations; y is where row 0 goes, whatever r0
    is, so that parts of the rows fill one vector. Each row is decoded
    once for up to eight activations. Raw tensors need float activations.
@@ -787,7 +850,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
      zeros:  then y = y + X * o for each group of the tensor, in order, o = (2^(b-1) - zero) * scale_w, X the sum of its x': the sum
              over runs, in order, of float(sum of q + shift) * scale_x; or of its floats, as D.
      shifts: last the int8 formula once more, of shift in the place of q.
-   Errors: LLMQ_E_ARG (range, cols), LLMQ_E_BASIS. */
+   Errors: LLMQ_E_ARG (range, cols), LLMQ_E_MISMATCH. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
                                                 uint32_t r1, float *y, size_t y_stride);
 
@@ -800,7 +863,108 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
                                                            float *out, void *work, size_t work_size);
 
-/* ---- 7. Encoder -----------------------------------------------------------------------------------------------------
+/* LLMQ_OK if this program computes what the promise of equal bits needs, else LLMQ_E_INEXACT: probes contraction of a*b+c, excess
+   precision, subnormal numbers, the rounding mode, other orders of sums, reciprocals for divisions, signed zeros and NaN; and then
+   the kernels that new tensors get, LLMQ_KERNELS, by llmq_kernels_test. Call it once. Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones;
+   less with fewer formats. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
+
+/* LLMQ_OK if rows_i8, rows_f32 and read_row of this table (NULL: scalar) give the known answers for a few records of each built-in
+   format that is kept, else LLMQ_E_INEXACT: a compiler has made something else of them. Only for a table that can run here. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
+
+/* ---- 10. Bundle: reading -------------------------------------------------------------------------------------------
+
+   A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
+   a pass over the directory; nothing is copied, no alignment is needed.
+
+   offset  bytes  HEADER
+        0      8  "LLMQ" 0D 0A 1A 0A (damaged by any text-mode transfer)
+        8      2  major version, 1
+       10      2  minor version, 0; readers accept higher ones
+       12      4  CRC-32 of the bytes from 16 to the end of the names
+       16      8  total size in bytes; what follows in the file is not the bundle's
+       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names to the total size
+       28      4  number of entries, E
+       32      4  bytes of names
+       36     28  0
+       64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
+                  0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
+                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry.
+                         This writer sets it on all entries; the other bits are 0, and ignored
+                  4   4  offset of the name in the names
+                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
+                 12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
+                 16   8  offset of the payload from the start of the bundle, a multiple of 64
+                 24   8  bytes of the payload; payloads stand in the order of the directory and do not overlap
+                 32   4  tensor: rows             36  4  tensor: cols
+                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
+                 48   4  tensor: index of its grid's entry + 1, or 0
+                 52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
+                 56   8  0
+       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
+                  tensor: rows records (section 6).  value: its bytes.
+                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
+                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n sorted by their
+                  first coordinate. */
+#if !LLMQ_NO_BUNDLE
+#define LLMQ_KIND_TENSOR    1u
+#define LLMQ_KIND_TRANSFORM 2u
+#define LLMQ_KIND_GRID      3u
+#define LLMQ_KIND_VALUE     4u
+
+#define LLMQ_VALUE_BYTES 0u
+#define LLMQ_VALUE_TEXT  1u
+#define LLMQ_VALUE_U32   2u
+#define LLMQ_VALUE_F32   3u
+
+/* What a bundle says of an entry, and what its writer is told. Members that a kind does not have are 0 or NULL. */
+typedef struct llmq_entry {
+    const char *name;
+    uint32_t kind;          /* LLMQ_KIND_... ; others only where a newer file holds them */
+    uint32_t type;          /* value: LLMQ_VALUE_... */
+    const void *data;       /* payload */
+    size_t size;            /* bytes of payload */
+    llmq_format format;     /* tensor */
+    uint32_t rows, cols;    /* tensor */
+    float t2;               /* tensor: negative if not measured */
+    const char *transform;  /* tensor: name of its transform's entry, NULL for none */
+    const char *grid;       /* tensor: name of its grid's entry, NULL if built in */
+} llmq_entry;
+
+typedef struct llmq_bundle {
+    const uint8_t *bytes;
+    size_t size;            /* total size, as the header says */
+    uint32_t count;         /* entries */
+} llmq_bundle;
+
+/* Check bytes[0, size) and make a view of them, which must outlive *b and all that is taken from it. After LLMQ_OK every
+   call below is safe on these bytes. error may be NULL. Errors: LLMQ_E_TRUNCATED, _MAGIC, _VERSION, _CHECKSUM (of header
+   and directory), _CORRUPT, _UNSUPPORTED, _LIMIT. Cost: linear in the directory, transforms and grids. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void *bytes, size_t size, llmq_error *error);
+
+/* Check the integrity of the payloads: their checksum, and that every scale of every tensor is finite and not negative.
+   Not needed for safety. Errors: LLMQ_E_CHECKSUM, LLMQ_E_CORRUPT. Cost: linear in the bundle. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error);
+
+/* Entry i of b->count, in the order of names. Errors: LLMQ_E_ARG. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *e);
+
+/* Index of the entry of that name. Errors: LLMQ_E_NOT_FOUND. Cost: a binary search. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index);
+
+/* The tensor of that name, ready for use. Errors: LLMQ_E_NOT_FOUND (also if it is of another kind). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
+
+/* The value of that name and type: a pointer into the bundle (no alignment) and its bytes; or as a number.
+   Errors: LLMQ_E_NOT_FOUND. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
+                                                      size_t *size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value);
+
+#endif /* LLMQ_NO_BUNDLE */
+
+/* ---- 11. Encoder: rows ---------------------------------------------------------------------------------------------
 
    Rows of W into records: exact scaling of the row by a power of two (so that no sum overflows, and 2^k W has the codes
    of W), the transform, then group by group: for trial scales down and up from rms / unit, nearest points c and the fit
@@ -813,14 +977,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t,
    group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
    Formats with zeros: low = min(0, min x), high = max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8 254
    and 1; scale = (high - low) clip / N rounded to bfloat16, zero = f + round(-low clip * (1 / scale)), code = zero + round(x * (1 / scale)),
-   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1).
-   Trellises: a group of columns of a ring of rows at a time. Scales begin at rms / unit; then rounds of a search for the codes of each
-   column, the least sum of (x / scale - point)^2 over its rows (Viterbi's algorithm [R20]), and of the fit above for each row, from which
-   the next round's scale is 2 fit - scale; the last fit is stored. All rows weigh the same whatever their scales: with squares of scales
-   for weights the error was 8 % less, but KL of a small model 15 % more at 3 and 4 bits. A ring is closed by searching 8 times the
-   memory around its start first, for the state there; each further round starts half a ring away from the one before, in the state found
-   there. Rings shorter than 4 times the memory try all states. Of sums that are equal the path with the lower state is kept. */
+   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1). */
 #if !LLMQ_NO_ENCODER
+/* Called now and then by long jobs with work done and work in all; not 0 stops the job with LLMQ_E_STOPPED. */
+typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
+
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 %; trellises: four rounds */
 #define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches; trellises: one round */
 #define LLMQ_EFFORT_BEST    2  /* all 41 from half to one and a half, in steps of 2.5 %; trellises: eight rounds */
@@ -832,14 +993,24 @@ typedef struct llmq_encode_options {
     float clip;              /* formats with zeros: the part of a group's range that gets codes, 0 ... 1; 0: that of least error, of 1, 0.95
                                 ... 0.5 (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
 } llmq_encode_options;
+#endif
 
+/* ---- 12. Encoder: trellises and tensors ----------------------------------------------------------------------------
+
+   Trellises: a group of columns of a ring of rows at a time. Scales begin at rms / unit; then rounds of a search for the codes of each
+   column, the least sum of (x / scale - point)^2 over its rows (Viterbi's algorithm [R20]), and of the fit above for each row, from which
+   the next round's scale is 2 fit - scale; the last fit is stored. All rows weigh the same whatever their scales: with squares of scales
+   for weights the error was 8 % less, but KL of a small model 15 % more at 3 and 4 bits. A ring is closed by searching 8 times the
+   memory around its start first, for the state there; each further round starts half a ring away from the one before, in the state found
+   there. Rings shorter than 4 times the memory try all states. Of sums that are equal the path with the lower state is kept. */
+#if !LLMQ_NO_ENCODER
 /* Bytes of workspace for llmq_encode and llmq_tensor_append. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
 
 /* Encode rows [r0, r1). w: row r0 of W, the first one encoded, so that a row or a chunk of rows comes from a buffer of its own; row r is
    w[(r - r0) * stride ... + cols). data: t's memory from row 0 on, writable, whatever r0 is. options NULL: defaults.
    work: aligned for float. Rows in different ranges may be encoded at the same time, with a workspace each. Trellises: r0 and r1 are
-   where rings begin (llmq_ring_start), or t->rows, else LLMQ_E_ARG; progress is called after each ring.
+   where rings begin (llmq_trellis_block_start), or t->rows, else LLMQ_E_ARG; progress is called after each ring.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (error, which may be NULL, names row and column) and
    LLMQ_E_STOPPED: earlier rows (rings) of the range are written, the others untouched. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
@@ -860,7 +1031,52 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
 
-/* ---- 8. Sensitivity -------------------------------------------------------------------------------------------------
+/* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER
+
+/* Bytes for the points of a trained grid, and of workspace to train it; 0 if p or n is out of range. */
+LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
+LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
+
+/* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
+   with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
+   points: llmq_grid_size bytes, the caller's, which *f then refers to. samples: a step, 0 for 256 n but at least 65,536;
+   steps: 0 for 60. In the first half of the steps a step is four short ones, with a quarter of the samples, that move points
+   1.6 times as far as Lloyd's; in the second half the results are averaged. With the defaults the MSE is within about 2 %
+   of the built-in grids'. The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE,
+   LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
+                                                    uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
+                                                    llmq_progress progress, void *context, void *work, size_t work_size);
+#endif
+
+/* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
+/* Receives the bytes of a bundle in order; not 0 stops with LLMQ_E_STOPPED. */
+typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
+
+/* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
+   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
+   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
+#if LLMQ_MAX_STEPS > 0
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
+#endif
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
+
+/* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
+LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
+
+/* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
+   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
+   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
+   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
+
+/* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size);
+#endif
+
+/* ---- 15. Sensitivity -----------------------------------------------------------------------------------------------
 
    What a layer's inputs say about its weights. For a linear layer y = W x an error E = W - W' of a row costs, summed over
    tokens t of some text, sum_t w_t (E x_t)^2 = E H E^T with
@@ -905,7 +1121,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r
                                                      llmq_error *error);
 
 /* H += other, entry by entry: sums over parts of a text, made anywhere. The same parts merged in the same order give the same
-   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_BASIS; LLMQ_E_NOT_FINITE for a sum that is
+   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_MISMATCH; LLMQ_E_NOT_FINITE for a sum that is
    not finite: *h is then as it was. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other);
 
@@ -991,27 +1207,27 @@ typedef struct llmq_trace {
    2 (|H|_F^2 - sum_i h_ii^2) / m, the least of all distributions with independent entries; the error is measured, though.
    most: probes, 2 or more. tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest: of m probes the error
    is known to 1 / sqrt(2 (m - 1)) of itself, a quarter for 8, and two or three may agree by chance; 0: use all probes. Probe i
-   has the signs of LLMQ_STEP_HADAMARD (section 3) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
+   has the signs of LLMQ_STEP_HADAMARD (section 4) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
    Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (H v), and the operator's; out is then untouched.
    Cost: the products. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t most,
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
                                                           double tolerance, uint32_t seed, llmq_trace *out, void *work,
                                                           size_t work_size);
 
 /* Bytes of workspace for llmq_trace_hutchpp: 4 n (min(most / 3, n) + 2). 0 if n is 0, most below 4, or it does not fit. */
-LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t most);
+LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products);
 
 /* Hutch++ [R11]: most products in all, 4 or more. A third of them turns random signs into vectors that span where H is large; with
    an orthonormal basis Q of these, tr(Q^T H Q) is exact and costs the second third (less if H has a lower rank: products that
    vanish to rounding, 2^-16, are dropped); the rest are Hutchinson's probes of (I - Q Q^T) H (I - Q Q^T), whose error is all the
    error there is. For positive semidefinite H it falls as 1 / most and not as its root; on a flat spectrum it gains nothing.
    Arguments and errors as above. Cost: the products, and 6 n (most / 3)^2 multiply-adds. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t most,
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
                                                        double tolerance, uint32_t seed, llmq_trace *out, void *work,
                                                        size_t work_size);
 #endif
 
-/* ---- 9. Error feedback ----------------------------------------------------------------------------------------------
+/* ---- 16. Error feedback --------------------------------------------------------------------------------------------
 
    Rows quantized one column after the other, each column moved by the errors made before it ([R6]; this form: LDLQ, [R7]).
    With H + damping = M D M^T, M unit upper triangular and D diagonal, an error row E = w - w' costs
@@ -1019,11 +1235,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    so column k, when all before it are fixed, should be the point nearest to w_k + f_k. For grids of p > 1 the columns of a
    vector are chosen together: with B the p x p diagonal block of M, the cost of a vector is |(w B + f) S - (w' B) S|^2 with
    S = diag(sqrt D), f from the columns before the vector: the nearest point among those of the grid times B S. The
-   triangle B keeps the order of the first coordinate, so it is found by the same search (section 7).
-   Scales are searched as in section 7, on w + f of the group when it is reached, with errors weighted by D.
+   triangle B keeps the order of the first coordinate, so it is found by the same search (section 11).
+   Scales are searched as in section 11, on w + f of the group when it is reached, with errors weighted by D.
    With H = c I the result is the bits of llmq_encode (but for trellises). A diagonal H only weights the errors.
    Trellises run down a column, so columns are quantized one by one all the same, each by a search over the rows of a ring with its
-   state at the start found as in section 7; scales are those that llmq_encode would give the group as it is when it is reached.
+   state at the start found as in section 12; scales are those that llmq_encode would give the group as it is when it is reached.
    Gain on correlated inputs (AR(1), rho = 0.9): 6.8 to 7.0 dB of 7.2; a trellis along the rows would feed back blocks of columns, and
    lose most of it where inputs are not rotated.
 
@@ -1079,7 +1295,7 @@ LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h);
 /* Factor H for t, whose cols and transform are those of *h (llmq_hessian_transform). options NULL: the default damping, natural order. It is
    0.01 where *h is a diagonal or does not know its tokens (weight 0).
    mem: aligned for float, to outlive *f. An H of zeros counts as I.
-   Errors: LLMQ_E_ARG, LLMQ_E_BASIS, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (an entry of H; error names row and column),
+   Errors: LLMQ_E_ARG, LLMQ_E_MISMATCH, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (an entry of H; error names row and column),
    LLMQ_E_INDEFINITE (no damping up to 10 helped, error names the column: this is not a sum of squares). *f is then as it was.
    Cost: cols^3 / 6 multiply-adds, for each damping tried. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
@@ -1099,7 +1315,7 @@ typedef struct llmq_feedback_result {
    zeros, are encoded without feedback (all rows are then plain ones, and errors 0); trellises with a diagonal are as llmq_encode does
    them with weighted errors (none is then plain, and errors are 0). Workspace: about 196 cols bytes + 8 n p, and 16 records; trellises
    12 bytes a column and a record for each of up to 512 rows. progress is called after every 16 rows.
-   Errors: as llmq_encode, and LLMQ_E_BASIS if f was made for another shape of tensor; with LLMQ_E_NOT_FINITE no row is written, with
+   Errors: as llmq_encode, and LLMQ_E_MISMATCH if f was made for another shape of tensor; with LLMQ_E_NOT_FINITE no row is written, with
    LLMQ_E_STOPPED earlier rows are. Cost: twice that of llmq_encode, and cols multiply-adds a weight, 3/2 cols with first order or p > 1;
    with first order also cols^2 / (3 group). */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
@@ -1109,7 +1325,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
                                                          llmq_error *error);
 #endif
 
-/* ---- 10. Outliers ---------------------------------------------------------------------------------------------------
+/* ---- 17. Outliers --------------------------------------------------------------------------------------------------
 
    Transform steps made for the inputs of a layer. In language models a few channels of them are tens or hundreds of times as
    large as the rest, and few tokens are larger still; in 4 or 6 bits, what shares a scale with them is lost. Against it:
@@ -1131,7 +1347,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
 /* What is kept of a layer's inputs while they stream past: the peak of each channel over all of them, and some of them: half of
    the room for those with the largest numbers, half drawn so that each has the same chance. */
 typedef struct llmq_sample {
-    uint32_t cols, room;
+    uint32_t cols, capacity;
     uint32_t top, drawn;   /* rows there: `top` from row 0 on, `drawn` from row room / 2 on */
     uint32_t seen, seed;   /* inputs so far (2^32 - 1 stands for more) */
     float *peak;           /* [cols] */
@@ -1141,8 +1357,8 @@ typedef struct llmq_sample {
 
 /* Bytes for a sample with room for so many inputs, 2 or more: 4 cols (room + 1) + 4 (room / 2); 0 if that does not fit. 128 inputs of 4,096
    numbers take 2.1 MB. */
-LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t room);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t room, uint32_t seed, void *mem, size_t size);
+LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t capacity);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem, size_t size);
 
 /* Look at count inputs, one every stride numbers. Calls may be cut anywhere: the sample is the same. Errors: LLMQ_E_ARG;
    LLMQ_E_NOT_FINITE (error, which may be NULL, names input and column): nothing was added. Cost: two operations a number. */
@@ -1160,7 +1376,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride,
 
 typedef struct llmq_fit_options {
     float alpha;             /* of smoothing, 0 ... 1 */
-    float least, most;       /* bounds of its d, normal numbers: 0 < least <= most */
+    float d_min, d_max;       /* bounds of its d, normal numbers: 0 < least <= most */
     int criterion;           /* LLMQ_CRITERION_... */
     uint32_t steps;          /* of a rotation */
     uint32_t seed;           /* step i of the list takes llmq_random(seed, i) */
@@ -1171,7 +1387,7 @@ typedef struct llmq_fit_options {
 /* alpha 0.6, d from 0.01 to 10000, 256 steps [R13], error, seed 1 */
 LLMQ_API llmq_fit_options llmq_fit_defaults(void);
 
-/* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 3. Each step
+/* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 4. Each step
    is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (of nothing if
    the call was stopped), with peaks over its own rows once they have been mixed by a rotation or Hadamard step. weight: peaks of the
    weights, NULL for ones; taken along too, and ones after a step that mixes. A permutation is zigzag into the blocks of the next step
@@ -1209,7 +1425,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t,
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #endif
 
-/* ---- 11. Allocation -------------------------------------------------------------------------------------------------
+/* ---- 18. Allocation ------------------------------------------------------------------------------------------------
 
    Which format for which layer. By the linearity theorem [R1] what quantizing costs a model is, while errors are small, a sum over its
    layers: increase of the loss = sum_l alpha_l t_l^2, t_l^2 = |W_l - W'_l|^2 / |W_l|^2, so the best file of a size is the solution of
@@ -1261,200 +1477,6 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
                                                   uint64_t budget, uint32_t *choice, llmq_allocation *result, void *work, size_t work_size,
                                                   llmq_error *error);
 #endif
-
-/* ---- 12. Bundle -----------------------------------------------------------------------------------------------------
-
-   A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
-   a pass over the directory; nothing is copied, no alignment is needed.
-
-   offset  bytes  HEADER
-        0      8  "LLMQ" 0D 0A 1A 0A (damaged by any text-mode transfer)
-        8      2  major version, 1
-       10      2  minor version, 0; readers accept higher ones
-       12      4  CRC-32 of the bytes from 16 to the end of the names
-       16      8  total size in bytes; what follows in the file is not the bundle's
-       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names to the total size
-       28      4  number of entries, E
-       32      4  bytes of names
-       36     28  0
-       64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
-                  0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
-                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry.
-                         This writer sets it on all entries; the other bits are 0, and ignored
-                  4   4  offset of the name in the names
-                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
-                 12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
-                 16   8  offset of the payload from the start of the bundle, a multiple of 64
-                 24   8  bytes of the payload; payloads stand in the order of the directory and do not overlap
-                 32   4  tensor: rows             36  4  tensor: cols
-                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
-                 48   4  tensor: index of its grid's entry + 1, or 0
-                 52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
-                 56   8  0
-       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
-                  tensor: rows records (section 4).  value: its bytes.
-                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
-                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n sorted by their
-                  first coordinate. */
-#if !LLMQ_NO_BUNDLE
-#define LLMQ_KIND_TENSOR    1u
-#define LLMQ_KIND_TRANSFORM 2u
-#define LLMQ_KIND_GRID      3u
-#define LLMQ_KIND_VALUE     4u
-
-#define LLMQ_VALUE_BYTES 0u
-#define LLMQ_VALUE_TEXT  1u
-#define LLMQ_VALUE_U32   2u
-#define LLMQ_VALUE_F32   3u
-
-/* What a bundle says of an entry, and what its writer is told. Members that a kind does not have are 0 or NULL. */
-typedef struct llmq_entry {
-    const char *name;
-    uint32_t kind;          /* LLMQ_KIND_... ; others only where a newer file holds them */
-    uint32_t type;          /* value: LLMQ_VALUE_... */
-    const void *data;       /* payload */
-    size_t size;            /* bytes of payload */
-    llmq_format format;     /* tensor */
-    uint32_t rows, cols;    /* tensor */
-    float t2;               /* tensor: negative if not measured */
-    const char *transform;  /* tensor: name of its transform's entry, NULL for none */
-    const char *grid;       /* tensor: name of its grid's entry, NULL if built in */
-} llmq_entry;
-
-typedef struct llmq_bundle {
-    const uint8_t *bytes;
-    size_t size;            /* total size, as the header says */
-    uint32_t count;         /* entries */
-} llmq_bundle;
-
-/* Check bytes[0, size) and make a view of them, which must outlive *b and all that is taken from it. After LLMQ_OK every
-   call below is safe on these bytes. error may be NULL. Errors: LLMQ_E_TRUNCATED, _MAGIC, _VERSION, _CHECKSUM (of header
-   and directory), _CORRUPT, _UNSUPPORTED, _LIMIT. Cost: linear in the directory, transforms and grids. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void *bytes, size_t size, llmq_error *error);
-
-/* Check the integrity of the payloads: their checksum, and that every scale of every tensor is finite and not negative.
-   Not needed for safety. Errors: LLMQ_E_CHECKSUM, LLMQ_E_CORRUPT. Cost: linear in the bundle. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error);
-
-/* Entry i of b->count, in the order of names. Errors: LLMQ_E_ARG. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *e);
-
-/* Index of the entry of that name. Errors: LLMQ_E_NOT_FOUND. Cost: a binary search. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index);
-
-/* The tensor of that name, ready for use. Errors: LLMQ_E_NOT_FOUND (also if it is of another kind). */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
-
-/* The value of that name and type: a pointer into the bundle (no alignment) and its bytes; or as a number.
-   Errors: LLMQ_E_NOT_FOUND. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
-                                                      size_t *size);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value);
-
-#if !LLMQ_NO_ENCODER
-/* Receives the bytes of a bundle in order; not 0 stops with LLMQ_E_STOPPED. */
-typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
-
-/* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
-   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
-   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
-#if LLMQ_MAX_STEPS > 0
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
-#endif
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
-
-/* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
-LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
-
-/* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
-   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
-   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
-   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
-
-/* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size);
-#endif
-#endif /* LLMQ_NO_BUNDLE */
-
-/* ---- 13. Kernels ----------------------------------------------------------------------------------------------------
-
-   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
-   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
-   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
-   where the caller can read its name or put another; activations and the encoder take the tensor's.
-
-   name        bit of features        name        bit             name   bit
-   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
-   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
-   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
-   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
-                 and VNNI)
-   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
-   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
-   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
-#define LLMQ_CPU_SSSE3   0x0001u
-#define LLMQ_CPU_AVX2    0x0002u
-#define LLMQ_CPU_AVXVNNI 0x0004u
-#define LLMQ_CPU_AVX512  0x0008u
-#define LLMQ_CPU_VBMI    0x0010u
-#define LLMQ_CPU_NEON    0x0020u
-#define LLMQ_CPU_DOTPROD 0x0040u
-#define LLMQ_CPU_I8MM    0x0080u /* AArch64 only */
-#define LLMQ_CPU_DSP     0x0100u
-#define LLMQ_CPU_MVE     0x0200u
-#define LLMQ_CPU_WASM    0x0400u
-#define LLMQ_CPU_RVV     0x0800u
-
-struct llmq_kernels {
-    const char *name;
-    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
-    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
-    void (*signs)(float *v, uint32_t n, uint32_t seed);
-    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
-    void (*butterflies)(float *x, uint32_t n, float norm);
-    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 2); work: m * lanes numbers */
-    void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
-    /* codes -levels ... levels of n numbers with one scale, which is returned (section 6) */
-    float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
-    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
-    void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
-    void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
-    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    /* out_j += scale * v_j, j < n: raw rows */
-    void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
-    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
-    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
-    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
-       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
-       state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
-       first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
-       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
-    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
-    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
-       factor has 12 significant bits (section 8), so each product is exact and may be fused with its addition. The rows of
-       out are apart, from each other and from a and v. */
-    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                         uint32_t count, uint32_t n);
-};
-
-/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
-LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
-
-/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
-   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
-   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
-LLMQ_API uint32_t llmq_cpu_features(void);
-
-/* The last table that can run here. */
-LLMQ_API const llmq_kernels *llmq_kernels_best(void);
-
-/* LLMQ_OK if rows_i8, rows_f32 and read_row of this table (NULL: scalar) give the known answers for a few records of each built-in
-   format that is kept, else LLMQ_E_INEXACT: a compiler has made something else of them. Only for a table that can run here. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 #ifdef __cplusplus
 }
@@ -1512,18 +1534,18 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 #endif
 
 /* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
-   LLMQ__EXACT puts at the head of each function that adds products. */
+   LLMQ__NO_CONTRACT puts at the head of each function that adds products. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
-#define LLMQ__EXACT
+#define LLMQ__NO_CONTRACT
 #elif defined(__clang__)
-#define LLMQ__EXACT _Pragma("STDC FP_CONTRACT OFF")
+#define LLMQ__NO_CONTRACT _Pragma("STDC FP_CONTRACT OFF")
 #elif defined(_MSC_VER)
 #pragma fp_contract(off)
-#define LLMQ__EXACT
+#define LLMQ__NO_CONTRACT
 #else
-#define LLMQ__EXACT
+#define LLMQ__NO_CONTRACT
 #endif
 
 /* Compilers make vectors of float loops, and those of Helium flush subnormal numbers to zero in every mode of the processor.
@@ -1548,18 +1570,18 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 /* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
-#define LLMQ__APART static __attribute__((__noinline__))
+#define LLMQ__NOINLINE static __attribute__((__noinline__))
 #elif defined(_MSC_VER)
-#define LLMQ__APART static __declspec(noinline)
+#define LLMQ__NOINLINE static __declspec(noinline)
 #else
-#define LLMQ__APART static
+#define LLMQ__NOINLINE static
 #endif
 
 /* Is a built-in format kept, or any of a group of them? Formats that are crafted by hand are held to it as well, so that what follows
    from it is known when the code is compiled. */
 #define LLMQ__HAS(name) (((LLMQ_FORMATS) & LLMQ_WITH_##name) != 0)
 #define LLMQ__ANY_TRELLIS LLMQ__HAS(TRELLISES)
-#define LLMQ__ANY_ZEROS LLMQ__HAS(ZEROS)
+#define LLMQ__ANY_ZERO_POINTS LLMQ__HAS(ZERO_POINTS)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1567,7 +1589,7 @@ extern "C" {
 
 typedef char llmq__formats[(LLMQ_FORMATS) > 0 ? 1 : -1]; /* an unknown name is 0 to the preprocessor, but an error to the compiler */
 
-/* ---- 1. Utilities: status codes, half floats, random numbers ------------------------------------------------------ */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
 
 LLMQ_API const char *llmq_status_text(llmq_status status)
 {
@@ -1617,13 +1639,12 @@ static size_t llmq__size(uint32_t v) { return (uint32_t)(size_t)v == v ? (size_t
 static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
-static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
 /* Is float arithmetic that of IEEE-754 binary32, in the order that is written, on all numbers? volatile keeps compilers from
    computing these themselves, with better arithmetic than the program has. What is read from it once may be simplified as flags permit. */
-LLMQ__APART int llmq__arithmetic_ok(void)
+LLMQ__NOINLINE int llmq__arithmetic_ok(void)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f; /* 1 +- 2^-23 */
     volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;      /* 2^-126, 2^24 */
     volatile float fused = above * below - one;              /* 1 - 2^-46 rounds to 1: 0; fused: -2^-46 */
@@ -1641,8 +1662,6 @@ LLMQ__APART int llmq__arithmetic_ok(void)
     if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u || llmq__float_bits(c) != 0x3fa49249u) return 0;
     return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double)); /* -fsingle-precision-constant */
 }
-
-LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT; }
 
 LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
@@ -1692,7 +1711,7 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
     return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u); /* 2^32 / golden ratio, odd */
 }
 
-#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 2 handles together */
+#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 3 handles together */
 
 #if LLMQ_MAX_STEPS > 0 || !LLMQ_NO_ENCODER
 /* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
@@ -1709,7 +1728,326 @@ static float llmq__sqrt(float x)
 }
 #endif
 
-/* ---- 2. Hadamard -------------------------------------------------------------------------------------------------- */
+/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
+static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
+static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
+
+#if !LLMQ_NO_ENCODER
+static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
+{
+    if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
+    return LLMQ_E_NOT_FINITE;
+}
+
+static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
+{
+    uint32_t j;
+    for (j = 0; j < cols; j++)
+        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) return llmq__not_finite(row, j, error);
+    return LLMQ_OK;
+}
+
+/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
+   the first term left out, t^11 2/11, is below 1e-9. */
+static float llmq__ln(float x)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t u = llmq__float_bits(x);
+    int32_t e = (int32_t)(u >> 23) - 127;
+    float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
+    if (m > 1.41421356f) m *= 0.5f, e++;
+    t = (m - 1.0f) / (m + 1.0f);
+    s = t * t;
+    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
+}
+
+/* Two independent N(0,1) numbers by the polar method [R5]. */
+static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
+{
+    LLMQ__NO_CONTRACT
+    float u, v, s;
+    do {
+        u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
+        v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
+        s = u * u + v * v;
+    } while (s >= 1.0f || s < 1e-30f);
+    s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
+    out[0] = u * s;
+    out[1] = v * s;
+}
+
+/* out[0, p), p <= 8; out has room for an even number */
+static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
+{
+    uint32_t i;
+    for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
+}
+
+#define LLMQ__LINE 64u /* bytes of a cache line: a vector that lies in two of them costs twice */
+
+/* A workspace handed out piece by piece, from the front. Each piece begins at a multiple of `unit` bytes behind the base.
+   With base NULL the pieces are only counted, so that one function states a layout for the size query and for its use. */
+typedef struct llmq__arena {
+    char *base;
+    size_t used;  /* SIZE_MAX once the pieces do not fit size_t */
+    size_t unit;
+} llmq__arena;
+
+/* The base has to be aligned for all that is put there. */
+static llmq__arena llmq__arena_of(void *base, size_t unit)
+{
+    llmq__arena a;
+    a.base = (char *)base;
+    a.used = 0;
+    a.unit = unit;
+    return a;
+}
+
+#if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
+/* Pieces begin at cache lines, wherever the base is. Counted: a whole line more, the most that it takes to reach the first. */
+static llmq__arena llmq__arena_of_lines(void *base)
+{
+    llmq__arena a = llmq__arena_of(base, LLMQ__LINE);
+    a.used = base ? (LLMQ__LINE - (uintptr_t)base % LLMQ__LINE) % LLMQ__LINE : LLMQ__LINE;
+    return a;
+}
+#endif
+
+/* Bytes used; 0 if they do not fit size_t. */
+static size_t llmq__arena_size(const llmq__arena *a) { return a->used < SIZE_MAX ? a->used : 0; }
+
+/* count elements of `size` bytes; count * size is not 0, and 0 stands for a product that overflowed. */
+static void *llmq__alloc(llmq__arena *a, size_t count, size_t size)
+{
+    size_t bytes = llmq__size_mul(count, size), from = a->used;
+    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) a->used = SIZE_MAX;
+    else a->used = from + (bytes + a->unit - 1) / a->unit * a->unit;
+    return a->base ? a->base + from : LLMQ__NULL;
+}
+#endif /* !LLMQ_NO_ENCODER */
+
+#if !LLMQ_NO_CALIBRATION
+/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
+   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
+   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
+static float llmq__round12(float x)
+{
+    uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
+    if (a > 0x7f800000u) return x;
+    if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
+    if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
+    return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
+}
+
+/* x, or `most` with its sign if it is larger. */
+static float llmq__clamp(float x, float limit) { return x > limit ? limit : x < -limit ? -limit : x; }
+
+static double llmq__dot(const float *u, const float *v, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
+    uint32_t i;
+    for (i = 0; i + 4 <= n; i += 4) {
+        a += (double)u[i] * (double)v[i];
+        b += (double)u[i + 1] * (double)v[i + 1];
+        c += (double)u[i + 2] * (double)v[i + 2];
+        d += (double)u[i + 3] * (double)v[i + 3];
+    }
+    for (; i < n; i++) a += (double)u[i] * (double)v[i];
+    return (a + b) + (c + d);
+}
+
+static double llmq__dot_double(const double *u, const double *v, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    double a = 0.0, b = 0.0;
+    uint32_t i;
+    for (i = 0; i + 2 <= n; i += 2) {
+        a += u[i] * v[i];
+        b += u[i + 1] * v[i + 1];
+    }
+    if (i < n) a += u[i] * v[i];
+    return a + b;
+}
+
+static int llmq__finite(double x) { return x - x >= 0.0; }
+
+/* 2^e, -1022 <= e <= 1023 */
+static double llmq__exp2_64(int32_t e)
+{
+    uint64_t u = (uint64_t)(e + 1023) << 52;
+    double x;
+    LLMQ_MEMCPY(&x, &u, 8);
+    return x;
+}
+
+/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
+   squares the error of llmq__sqrt, 2^-24. */
+static double llmq__sqrt64(double x)
+{
+    uint64_t u;
+    int32_t e;
+    double m, r;
+    LLMQ_MEMCPY(&u, &x, 8);
+    e = (int32_t)(u >> 52) - 1023;
+    if (e <= -1023 || e >= 1024) return 0.0;
+    m = x * llmq__exp2_64(-(e - (e & 1)) / 2) * llmq__exp2_64(-(e - (e & 1)) / 2);
+    r = (double)llmq__sqrt((float)m);
+    r = 0.5 * (r + m / r);
+    r = 0.5 * (r + m / r);
+    return r * llmq__exp2_64((e - (e & 1)) / 2);
+}
+
+/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
+   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
+static double llmq__exp64(double x)
+{
+    LLMQ__NO_CONTRACT
+    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
+                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
+    double r, sum = 0.0;
+    int32_t n, i;
+    if (!(x > -700.0)) return 0.0;
+    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
+    r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
+    for (i = 11; i >= 0; i--) sum = sum * r + series[i];
+    return sum * llmq__exp2_64(n);
+}
+
+/* 2^e; e is kept to what a double can be. */
+static double llmq__power(int32_t e)
+{
+    uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
+    double x;
+    LLMQ_MEMCPY(&x, &u, sizeof x);
+    return x;
+}
+#endif
+
+/* ---- 2. Kernels ------------------------------------------------------------------------------------------------- */
+
+/* The scalar kernels. Each is defined in the section of its operation. */
+#if LLMQ_MAX_STEPS > 0
+static void llmq__signs(float *v, uint32_t cols, uint32_t seed);
+static void llmq__butterflies(float *x, uint32_t n, float norm);
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+#endif
+static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q);
+static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out);
+static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                          size_t y_stride);
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                           size_t y_stride);
+LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n);
+#if !LLMQ_NO_ENCODER
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                uint16_t *code);
+#if LLMQ__ANY_TRELLIS
+LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
+                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+#endif
+#endif
+#if !LLMQ_NO_CALIBRATION
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
+                               uint32_t count, uint32_t n);
+#endif
+
+/* All tables are made of this list, in the order of struct llmq_kernels: X(needs, member, kernel, suffix). A table names four
+   suffixes: of kernels on floats, of kernels whose sums may be subnormal, of kernels on codes, and of products of int8. */
+#define LLMQ__KERNELS(X, floats, sums, codes, products) \
+    X(TRANSFORM, signs, signs, floats)                  \
+    X(TRANSFORM, butterflies, butterflies, floats)      \
+    X(TRANSFORM, paley, paley, floats)                  \
+    X(NOTHING, quantize, quantize, floats)              \
+    X(NOTHING, read_row, read_row, codes)               \
+    X(NOTHING, add_rows, add_rows, codes)               \
+    X(NOTHING, rows_i8, rows_i8, products)              \
+    X(NOTHING, rows_f32, rows_f32, codes)               \
+    X(NOTHING, add_scaled, add_scaled, sums)            \
+    X(ENCODER, nearest, nearest_codes, floats)          \
+    X(TRELLIS_ENCODER, viterbi, viterbi, sums)          \
+    X(CALIBRATION, add_products, add_products, sums)
+
+/* A kernel that needs what is left out is NULL. */
+#define LLMQ__NEEDS_NOTHING(kernel) kernel
+#if LLMQ_MAX_STEPS > 0
+#define LLMQ__NEEDS_TRANSFORM(kernel) kernel
+#else
+#define LLMQ__NEEDS_TRANSFORM(kernel) LLMQ__NULL
+#endif
+#if !LLMQ_NO_ENCODER
+#define LLMQ__NEEDS_ENCODER(kernel) kernel
+#else
+#define LLMQ__NEEDS_ENCODER(kernel) LLMQ__NULL
+#endif
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) kernel
+#else
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) LLMQ__NULL
+#endif
+#if !LLMQ_NO_CALIBRATION
+#define LLMQ__NEEDS_CALIBRATION(kernel) kernel
+#else
+#define LLMQ__NEEDS_CALIBRATION(kernel) LLMQ__NULL
+#endif
+
+/* Each member is where the list says, and the list has all members. */
+#define LLMQ__PLACE(needs, member, kernel, suffix) LLMQ__PLACE_OF_##member,
+enum { LLMQ__KERNELS(LLMQ__PLACE, , , , ) LLMQ__KERNEL_COUNT };
+#define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                                                 \
+    typedef char llmq__place_of_##member[offsetof(llmq_kernels, member) == offsetof(llmq_kernels, signs) +            \
+                                         LLMQ__PLACE_OF_##member * sizeof(void (*)(void)) ? 1 : -1];
+LLMQ__KERNELS(LLMQ__IN_PLACE, , , , )
+typedef char llmq__kernel_count[sizeof(llmq_kernels) == offsetof(llmq_kernels, signs) +
+                                LLMQ__KERNEL_COUNT * sizeof(void (*)(void)) ? 1 : -1];
+
+#define LLMQ__ENTRY(needs, member, kernel, suffix) , LLMQ__NEEDS_##needs(llmq__##kernel##suffix)
+#define LLMQ__TABLE(id, features, floats, sums, codes, products)    \
+    static const llmq_kernels llmq__table_##id = {                  \
+        #id, features                                               \
+        LLMQ__KERNELS(LLMQ__ENTRY, floats, sums, codes, products)   \
+    }
+LLMQ__TABLE(scalar, 0, , , , );
+
+#if LLMQ_SIMD /* the other tables: llmq_simd.h, which stands at the end of this file, since it uses all sections */
+static const llmq_kernels *llmq__simd_at(uint32_t i);
+static uint32_t llmq__simd_features(void);
+#endif
+
+LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
+{
+    if (i == 0) return &llmq__table_scalar;
+#if LLMQ_SIMD
+    return llmq__simd_at(i - 1);
+#else
+    return LLMQ__NULL;
+#endif
+}
+
+LLMQ_API uint32_t llmq_cpu_features(void)
+{
+#ifdef LLMQ_CPU_FEATURES
+    return (uint32_t)(LLMQ_CPU_FEATURES);
+#elif LLMQ_SIMD
+    return llmq__simd_features();
+#else
+    return 0;
+#endif
+}
+
+LLMQ_API const llmq_kernels *llmq_kernels_best(void)
+{
+    const llmq_kernels *k, *best = &llmq__table_scalar;
+    uint32_t i, features = llmq_cpu_features();
+    for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
+        if ((k->features & ~features) == 0) best = k;
+    return best;
+}
+
+static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
+
+/* ---- 3. Hadamard ------------------------------------------------------------------------------------------------ */
 #if LLMQ_MAX_STEPS > 0
 
 #define LLMQ__MAX_BASE 128  /* largest Paley base: its dense step costs as many additions a number */
@@ -1818,7 +2156,7 @@ static void llmq__butterflies(float *x, uint32_t n, float norm)
 }
 
 /* One block, n an order. */
-LLMQ__APART void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32_t n, float *work)
+LLMQ__NOINLINE void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32_t n, float *work)
 {
     uint32_t m = llmq__base(n), run = n / m, i, j, q;
     float norm = 1.0f / llmq__sqrt((float)n);
@@ -1851,7 +2189,7 @@ LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *w
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 3. Transform ------------------------------------------------------------------------------------------------- */
+/* ---- 4. Transform ----------------------------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS == 0
 
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
@@ -1938,7 +2276,7 @@ static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
 }
 
 /* Is every number below n among the n at b exactly once? Looked for in ranges that a bitmap on the stack holds. */
-LLMQ__APART int llmq__is_permutation(const uint8_t *b, uint32_t n)
+LLMQ__NOINLINE int llmq__is_permutation(const uint8_t *b, uint32_t n)
 {
     uint8_t seen[128];
     uint32_t from, j, k;
@@ -1958,7 +2296,7 @@ LLMQ__APART int llmq__is_permutation(const uint8_t *b, uint32_t n)
 
 static int llmq__step_data_ok(const llmq_step *step, const uint8_t *b)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     size_t n = llmq_step_data_size(step) / 4, i;
     float sum = 0.0f, v;
     if (step->kind == LLMQ_STEP_PERMUTE) return llmq__is_permutation(b, step->arg);
@@ -2058,7 +2396,7 @@ static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int directi
 /* One run of n numbers by the matrix at data: v_i <- sum_k r_ki v_k, or back, v_k <- sum_i r_ki v_i, terms in order. */
 static void llmq__rotate(float *v, uint32_t n, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float *out = work, *row = work + n;
     uint32_t i, k;
     LLMQ_MEMSET(out, 0, n * sizeof *out);
@@ -2111,7 +2449,7 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 4. Format ---------------------------------------------------------------------------------------------------- */
+/* ---- 5. Tables: the built-in grids and trellises ---------------------------------------------------------------- */
 
 /* ---- tables: made by tests/gen/grids.py ---- */
 #if LLMQ__HAS(G2)
@@ -2157,7 +2495,7 @@ static const int8_t llmq__g6[64] = {
 };
 #endif
 
-#if LLMQ__HAS(G8) || LLMQ__ANY_ZEROS
+#if LLMQ__HAS(G8) || LLMQ__ANY_ZERO_POINTS
 /* grid g8: p=1 n=256, MSE 8.8308e-05 */
 #define LLMQ__UNIT_G8 32.390000f
 static const int8_t llmq__g8[256] = {
@@ -2413,7 +2751,7 @@ static const int8_t llmq__t4s[128] = { /* 0.00469, 0.80 dB; {2 3 5} {1 6 7} {3 4
 
 #define LLMQ__ID_F16 2 /* the other raw format of 16 bits is bf16 */
 
-#define LLMQ__MEMORY 10 /* rows above that a parity may reach, at most */
+#define LLMQ__MAX_LAG 10 /* rows above that a parity may reach, at most */
 
 /* The built-in formats; their order is that of menus. Ids 16 ... 21, 32 ... 37 and 256 were those of version 0.1, whose rows
    were laid out otherwise. */
@@ -2422,7 +2760,7 @@ typedef struct llmq__builtin {
     const int8_t *points;
     float unit;
     uint16_t id;
-    uint8_t bits, p, zeros;
+    uint8_t bits, p, zero_points;
     uint16_t taps[4];
 } llmq__builtin;
 
@@ -2504,6 +2842,8 @@ static const llmq__builtin llmq__builtins[] = {
 #endif
 };
 
+/* ---- 6. Format and row layout ----------------------------------------------------------------------------------- */
+
 static uint32_t llmq__ceil_log2(uint32_t n)
 {
     uint32_t b = 0;
@@ -2514,7 +2854,7 @@ static uint32_t llmq__ceil_log2(uint32_t n)
 /* What a format is, as far as any that is kept can be. */
 static int llmq__is_raw(const llmq_format *f) { return LLMQ__HAS(RAW) && !f->points; }
 static int llmq__is_trellis(const llmq_format *f) { return LLMQ__ANY_TRELLIS && f->taps[0] != 0; }
-static int llmq__has_zeros(const llmq_format *f) { return LLMQ__ANY_ZEROS && f->zeros != 0; }
+static int llmq__has_zero_points(const llmq_format *f) { return LLMQ__ANY_ZERO_POINTS && f->zero_points != 0; }
 
 static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 1024); }
 
@@ -2535,18 +2875,18 @@ static int llmq__taps_ok(const llmq_format *f)
     uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], i = llmq__parities(f);
     for (; i < 4; i++)
         if (f->taps[i]) return 0;
-    return all == 0 || (all > 1 && all >> (LLMQ__MEMORY + 1) == 0);
+    return all == 0 || (all > 1 && all >> (LLMQ__MAX_LAG + 1) == 0);
 }
 
 static int llmq__format_ok(const llmq_format *f)
 {
     if (!llmq__taps_ok(f)) return 0;
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zeros && !f->taps[0];
+    if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zero_points && !f->taps[0];
     if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0])
-        return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zeros && f->n == llmq__table(f);
-    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zeros <= (LLMQ__ANY_ZEROS && f->p == 1 && f->bits <= 8 ? 1 : 0);
+        return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zero_points && f->n == llmq__table(f);
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zero_points <= (LLMQ__ANY_ZERO_POINTS && f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
@@ -2562,7 +2902,7 @@ LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
     f->bits = row->bits;
     f->p = row->p;
     f->group = row->points ? 128 : 0;
-    f->zeros = row->zeros;
+    f->zero_points = row->zero_points;
     LLMQ_MEMCPY(f->taps, row->taps, sizeof f->taps);
     f->n = row->points ? llmq__table(f) : 0;
     return LLMQ_OK;
@@ -2603,7 +2943,7 @@ static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const
     g.p = p;
     g.n = n;
     g.group = group;
-    g.zeros = 0;
+    g.zero_points = 0;
     LLMQ_MEMSET(g.taps, 0, sizeof g.taps);
     if (!llmq__format_ok(&g)) return LLMQ_E_ARG;
     *f = g;
@@ -2630,7 +2970,7 @@ LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, 
 
 #define LLMQ__CHUNK 32  /* columns that are decoded together: a bit field of a unit, and a divisor of every group */
 #define LLMQ__UNIT 128      /* codes that are packed together, of grids */
-#define LLMQ__RING_UNIT 256 /* and of trellises */
+#define LLMQ__TRELLIS_UNIT 256 /* and of trellises */
 
 /* How a row is laid out: everything that follows from format and cols. */
 typedef struct llmq__layout {
@@ -2638,9 +2978,9 @@ typedef struct llmq__layout {
     uint32_t vectors;  /* codes of a whole group */
     uint32_t codes;    /* codes of the row */
     uint32_t scales;   /* bytes of scales before the codes */
-    uint32_t zeros;    /* bytes of zeros behind them */
+    uint32_t zero_points;    /* bytes of zeros behind them */
     uint32_t bits;     /* of a code */
-    uint32_t unit;     /* codes that are packed together: M of section 4 */
+    uint32_t unit;     /* codes that are packed together: M of section 6 */
     int pairs;         /* of 3-bit codes are packed as one of 6 bits */
 } llmq__layout;
 
@@ -2651,16 +2991,16 @@ static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
     l.vectors = llmq__ceil_div(l.group, f->p);
     l.codes = cols / l.group * l.vectors + llmq__ceil_div(cols % l.group, f->p);
     l.scales = 2 * llmq__ceil_div(cols, l.group);
-    l.zeros = llmq__has_zeros(f) ? l.scales / 2 : 0;
+    l.zero_points = llmq__has_zero_points(f) ? l.scales / 2 : 0;
     l.bits = f->bits;
-    l.unit = llmq__is_trellis(f) ? LLMQ__RING_UNIT : LLMQ__UNIT;
+    l.unit = llmq__is_trellis(f) ? LLMQ__TRELLIS_UNIT : LLMQ__UNIT;
     l.pairs = f->bits == 3 && !llmq__is_trellis(f);
     return l;
 }
 
 static uint32_t llmq__plane_width(uint32_t bits) { return bits >= 8 ? 8 : bits >= 4 ? 4 : bits >= 2 ? 2 : 1; }
 
-static uint32_t llmq__plane_bytes(uint32_t numbers, uint32_t width) { return llmq__ceil_div(numbers * width, 8); }
+static uint32_t llmq__plane_bytes(uint32_t values, uint32_t width) { return llmq__ceil_div(values * width, 8); }
 
 static uint32_t llmq__unit_bytes(const llmq__layout *l, uint32_t codes)
 {
@@ -2676,36 +3016,36 @@ LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
     if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
     if (llmq__is_raw(f)) return llmq__size(cols * (f->bits / 8)); /* <= 2^26, as below: 16 bits a code */
     l = llmq__row_layout(f, cols);
-    return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit) + llmq__unit_bytes(&l, l.codes % l.unit) + l.zeros);
+    return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit) + llmq__unit_bytes(&l, l.codes % l.unit) + l.zero_points);
 }
 
 /* Where a code is: its unit, the place in it, the numbers in the unit, the bits of a number, and how far the code is shifted
    in that. A run of codes from k on shares all but k until the unit, or its half with 3 bits, ends. */
-typedef struct llmq__place {
+typedef struct llmq__code_position {
     uint32_t unit;  /* first byte */
     uint32_t k;     /* number in the unit, or in its half */
-    uint32_t room;  /* numbers in the unit: M of section 4, or H */
+    uint32_t capacity;  /* numbers in the unit: M of section 6, or H */
     uint32_t bits, shift;
-} llmq__place;
+} llmq__code_position;
 
-static llmq__place llmq__find_code(const llmq__layout *l, uint32_t code)
+static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
 {
-    llmq__place at;
-    at.k = code % l->unit;
-    at.unit = (code - at.k) / 8 * l->bits;
-    at.room = llmq__min(l->codes - (code - at.k), l->unit);
-    at.bits = l->bits;
-    at.shift = 0;
+    llmq__code_position pos;
+    pos.k = code % l->unit;
+    pos.unit = (code - pos.k) / 8 * l->bits;
+    pos.capacity = llmq__min(l->codes - (code - pos.k), l->unit);
+    pos.bits = l->bits;
+    pos.shift = 0;
     if (l->pairs) {
-        at.bits = 6;
-        at.room = llmq__ceil_div(at.room, 2);
-        if (at.k >= at.room) at.k -= at.room, at.shift = 3;
+        pos.bits = 6;
+        pos.capacity = llmq__ceil_div(pos.capacity, 2);
+        if (pos.k >= pos.capacity) pos.k -= pos.capacity, pos.shift = 3;
     }
-    return at;
+    return pos;
 }
 
 /* code[0, n) |= bits [shift, shift + ...) of the bytes b, moved up by `done`. In sixteens, which compilers make vectors of. */
-LLMQ__APART void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
+LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
 {
     uint32_t i;
     for (; n >= 16; n -= 16, b += 16, code += 16)
@@ -2714,15 +3054,15 @@ LLMQ__APART void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift,
 }
 
 /* code[0, n) = the numbers from there on, all in one unit; n <= LLMQ__CHUNK */
-static void llmq__unpack_run(const uint8_t *plane, const llmq__place *at, uint32_t n, uint16_t *code)
+static void llmq__unpack_run(const uint8_t *plane, const llmq__code_position *pos, uint32_t n, uint16_t *code)
 {
-    uint32_t done = 0, bits = at->bits, width, bytes, i, run, byte, shift;
+    uint32_t done = 0, bits = pos->bits, width, bytes, i, run, byte, shift;
     uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code */
     LLMQ_MEMSET(code, 0, n * sizeof *code);
     for (; bits; bits -= width, done += width, plane += bytes) {
         width = llmq__plane_width(bits);
-        bytes = llmq__plane_bytes(at->room, width);
-        for (byte = at->k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
+        bytes = llmq__plane_bytes(pos->capacity, width);
+        for (byte = pos->k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
         for (i = 0; i < n; i += run, byte = 0, shift += width) {
             run = llmq__min(bytes - byte, n - i);
             LLMQ_MEMCPY(b, plane + byte, run);
@@ -2736,14 +3076,14 @@ static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32
 {
     uint32_t n, i;
     for (; count; count -= n, first += n, code += n) {
-        llmq__place at = llmq__find_code(l, first);
-        n = llmq__min(count, at.room - at.k);
-        llmq__unpack_run(row_codes + at.unit, &at, n, code);
-        for (i = 0; i < n && l->pairs; i++) code[i] = (uint16_t)(code[i] >> at.shift & 7);
+        llmq__code_position pos = llmq__find_code(l, first);
+        n = llmq__min(count, pos.capacity - pos.k);
+        llmq__unpack_run(row_codes + pos.unit, &pos, n, code);
+        for (i = 0; i < n && l->pairs; i++) code[i] = (uint16_t)(code[i] >> pos.shift & 7);
     }
 }
 
-/* ---- 5. Tensor ---------------------------------------------------------------------------------------------------- */
+/* ---- 7. Tensor -------------------------------------------------------------------------------------------------- */
 
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols)
 {
@@ -2771,22 +3111,22 @@ LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, cons
 }
 
 /* The rows of a trellis that hang together: `rows` of them from `first` on, a ring. */
-typedef struct llmq__ring {
+typedef struct llmq__trellis_block {
     uint32_t first, rows;
-} llmq__ring;
+} llmq__trellis_block;
 
-static llmq__ring llmq__ring_of(uint32_t rows, uint32_t r)
+static llmq__trellis_block llmq__trellis_block_of(uint32_t rows, uint32_t r)
 {
-    llmq__ring ring;
-    ring.first = r / LLMQ_RING * LLMQ_RING;
-    if (ring.first > 0 && rows - ring.first < LLMQ_RING) ring.first -= LLMQ_RING;
-    ring.rows = rows - ring.first < 2 * LLMQ_RING ? rows - ring.first : LLMQ_RING;
-    return ring;
+    llmq__trellis_block block;
+    block.first = r / LLMQ_TRELLIS_BLOCK * LLMQ_TRELLIS_BLOCK;
+    if (block.first > 0 && rows - block.first < LLMQ_TRELLIS_BLOCK) block.first -= LLMQ_TRELLIS_BLOCK;
+    block.rows = rows - block.first < 2 * LLMQ_TRELLIS_BLOCK ? rows - block.first : LLMQ_TRELLIS_BLOCK;
+    return block;
 }
 
-LLMQ_API uint32_t llmq_ring_start(const llmq_tensor *t, uint32_t r)
+LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r)
 {
-    return llmq__is_trellis(&t->format) ? llmq__ring_of(t->rows, r).first : r;
+    return llmq__is_trellis(&t->format) ? llmq__trellis_block_of(t->rows, r).first : r;
 }
 
 #if LLMQ__ANY_TRELLIS
@@ -2797,14 +3137,14 @@ static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 }
 
 /* The record of the row `lag` above row r in its ring. */
-static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t lag)
+static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r, uint32_t lag)
 {
-    for (r -= ring->first; r < lag; r += ring->rows) continue;
-    return t->data + (ring->first + r - lag) * t->row_size;
+    for (r -= block->first; r < lag; r += block->rows) continue;
+    return t->data + (block->first + r - lag) * t->row_size;
 }
 
 /* Bytes i < n of b, four a word, ^= (from[i] >> shift & mask) * factor, which is less than 256. */
-LLMQ__APART void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n, uint32_t *b)
+LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n, uint32_t *b)
 {
     uint32_t i;
     for (i = 0; i + 4 <= n; i += 4) b[i / 4] ^= (llmq__load32(from + i) >> shift & mask * 0x01010101u) * factor;
@@ -2814,12 +3154,12 @@ LLMQ__APART void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t m
 /* Bit i of a byte of b ^= parity i of a code of row r: of the n codes that begin `at` bytes from the row's head, bits `shift`. */
 static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
 {
-    llmq__ring ring = llmq__ring_of(t->rows, r);
+    llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, parities, taps = 0, i;
     for (i = 0; i < 4; i++) taps |= t->format.taps[i];
     for (lag = 0; taps >> lag; lag++) {
         parities = llmq__parities_of(&t->format, lag);
-        if (parities) llmq__xor_field(llmq__above(t, &ring, r, lag) + at, shift, 1, parities, n, b);
+        if (parities) llmq__xor_field(llmq__above(t, &block, r, lag) + at, shift, 1, parities, n, b);
     }
 }
 
@@ -2838,24 +3178,24 @@ static int llmq__known_taps(const llmq_format *f)
 #endif
 
 /* e[0, count) = the points of codes [first, first + count) of a row of a trellis; count <= LLMQ__CHUNK */
-LLMQ__APART void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t count, int8_t *e)
+LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t count, int8_t *e)
 {
     const int8_t *points = t->format.points;
     uint32_t b[LLMQ__CHUNK / 4], r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), i, n;
     for (; count; count -= n, first += n, e += n) { /* runs in one bit field of each plane */
-        llmq__place at = llmq__find_code(l, first);
-        const uint8_t *plane = row + l->scales + at.unit;
-        uint32_t width = llmq__plane_width(l->bits), bytes = llmq__plane_bytes(at.room, width), byte, shift;
-        n = llmq__min(count, at.room - at.k);
-        for (byte = at.k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
+        llmq__code_position pos = llmq__find_code(l, first);
+        const uint8_t *plane = row + l->scales + pos.unit;
+        uint32_t width = llmq__plane_width(l->bits), bytes = llmq__plane_bytes(pos.capacity, width), byte, shift;
+        n = llmq__min(count, pos.capacity - pos.k);
+        for (byte = pos.k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
         n = llmq__min(n, bytes - byte);
         LLMQ_MEMSET(b, 0, sizeof b);
         if (l->bits == 3) { /* the highest bit is in a plane of its own */
-            uint32_t more = llmq__plane_bytes(at.room, 1);
-            n = llmq__min(n, more - at.k % more);
-            llmq__xor_field(plane + bytes + at.k % more, at.k / more, 1, (uint32_t)2 << parities, n, b);
+            uint32_t more = llmq__plane_bytes(pos.capacity, 1);
+            n = llmq__min(n, more - pos.k % more);
+            llmq__xor_field(plane + bytes + pos.k % more, pos.k / more, 1, (uint32_t)2 << parities, n, b);
         }
-        llmq__xor_rows(t, r, l->scales + at.unit + byte, shift, n, b);
+        llmq__xor_rows(t, r, l->scales + pos.unit + byte, shift, n, b);
         llmq__xor_field(plane + byte, shift + 1, ((uint32_t)1 << width >> 1) - 1, (uint32_t)1 << parities, n, b);
         for (i = 0; i < n; i++) e[i] = points[b[i / 4] >> i % 4 * 8 & 255];
     }
@@ -2863,7 +3203,7 @@ LLMQ__APART void llmq__indices(const llmq_tensor *t, const llmq__layout *l, cons
 #endif
 
 /* e[0, count) = the points' coordinates at columns [j, j + count), which lie in one group; count <= LLMQ__CHUNK */
-LLMQ__APART void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, int8_t *e)
+LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, int8_t *e)
 {
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
@@ -2897,7 +3237,7 @@ static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
 static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
 
 /* v[0, count) = what the products multiply with at columns [j, j + count), before the scale */
-LLMQ__APART void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
+LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
 {
     uint32_t i;
     if (!llmq__is_raw(&t->format)) {
@@ -2920,9 +3260,9 @@ LLMQ__APART void llmq__numbers(const llmq_tensor *t, const llmq__layout *l, cons
 static llmq__layout llmq__layout_of(const llmq_tensor *t) { return llmq__row_layout(&t->format, t->cols); }
 
 /* out[0, n) += scale * v[0, n) */
-LLMQ__APART void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n)
+LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     uint32_t i;
     for (i = 0; i < n; i++) out[i] += scale * v[i];
 }
@@ -2940,7 +3280,7 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     uint32_t j, end, i;
     for (j = 0; j < t->cols; j = end) {
         end = llmq__chunk_end(t, &l, j);
-        llmq__numbers(t, &l, row, j, end - j, out + j);
+        llmq__values(t, &l, row, j, end - j, out + j);
         if (!llmq__is_raw(&t->format)) {
             float scale = llmq__scale(row, j / l.group);
             for (i = j; i < end; i++) out[i] *= scale;
@@ -2948,14 +3288,14 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
-LLMQ__APART void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight, float *out)
+LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight, float *out)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float v[LLMQ__CHUNK];
     uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
         end = llmq__chunk_end(t, l, j);
-        llmq__numbers(t, l, row, j, end - j, v);
+        llmq__values(t, l, row, j, end - j, v);
         llmq__add_scaled(out + j, llmq__is_raw(&t->format) ? weight : weight * llmq__scale(row, j / l->group), v, end - j);
     }
 }
@@ -2968,21 +3308,21 @@ static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r
 }
 
 /* What a zero point adds to all numbers of group g of a record: exact, 8 bits of the scale times 9. */
-static float llmq__offset(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t g)
+static float llmq__zero_point_term(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t g)
 {
-    int32_t zero = row[t->row_size - l->zeros + g], one = 1;
+    int32_t zero = row[t->row_size - l->zero_points + g], one = 1;
     return (float)((one << (t->format.bits - 1)) - zero) * llmq__scale(row, g);
 }
 
 /* out += sum of weight[r] * what the zero points of row r add, for rows [r0, r1); weight NULL: 1 */
-LLMQ__APART void llmq__add_offsets(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
     uint32_t g, r, j;
-    for (g = 0; g < l.zeros; g++) {
+    for (g = 0; g < l.zero_points; g++) {
         float sum = 0.0f;
-        for (r = r0; r < r1; r++) sum += (weight ? weight[r] : 1.0f) * llmq__offset(t, &l, t->data + r * t->row_size, g);
+        for (r = r0; r < r1; r++) sum += (weight ? weight[r] : 1.0f) * llmq__zero_point_term(t, &l, t->data + r * t->row_size, g);
         for (j = g * l.group; j < llmq__min(t->cols, (g + 1) * l.group); j++) out[j] += sum;
     }
 }
@@ -2993,11 +3333,11 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     (t->cols < 128 ? llmq_kernels_at(0) : llmq__row_kernels(t))->read_row(t, row, out);
-    if (llmq__has_zeros(&t->format)) llmq__add_offsets(t, LLMQ__NULL, row, row + 1, out);
+    if (llmq__has_zero_points(&t->format)) llmq__add_zero_point_terms(t, LLMQ__NULL, row, row + 1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
-/* ---- 6. Activation and products ----------------------------------------------------------------------------------- */
+/* ---- 8. Activation ---------------------------------------------------------------------------------------------- */
 
 #define LLMQ__BATCH 8  /* activations that share one decoding of a row */
 
@@ -3008,41 +3348,37 @@ static uint32_t llmq__activation_group(const llmq_tensor *t)
 }
 
 /* Of one activation: numbers, then scales and codes, and the shifts if there are any. */
-static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int shifted)
+static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int with_offsets)
 {
     size_t rest, codes = 0;
     if (!t || t->cols == 0 || (bits != 32 && (bits < 2 || bits > 8))) return 0;
     rest = llmq_transform_work_size(&t->transform, t->cols); /* done with before the codes are written: they share memory */
-    if (bits != 32) codes = llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float) + (size_t)t->cols * (shifted ? 2 : 1);
+    if (bits != 32) codes = llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float) + (size_t)t->cols * (with_offsets ? 2 : 1);
     return llmq__size_add(llmq__size_mul(t->cols, sizeof(float)), rest > codes ? rest : codes);
 }
 
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits) { return llmq__activation_size(t, bits, 0); }
 
-/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
-static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
-static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
-
 /* Has a group with these bits of max|x| a scale, and what stands for it if not: 0 below 2^-100, NaN where it is not finite. */
-static int llmq__quantizable(uint32_t most) { return most >= (uint32_t)(127 - 100) << 23 && most < 0x7f800000u; }
-static float llmq__no_scale(uint32_t most) { return most >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f; }
+static int llmq__quantizable(uint32_t max_abs) { return max_abs >= (uint32_t)(127 - 100) << 23 && max_abs < 0x7f800000u; }
+static float llmq__no_scale(uint32_t max_abs) { return max_abs >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f; }
 
 /* q[0, n) and the scale of one group */
 static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
 {
-    uint32_t i, most = 0, bits;
+    uint32_t i, max_abs = 0, bits;
     float inverse;
     for (i = 0; i < n; i++) { /* magnitudes compare as integers, NaN above infinity */
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
-        if (bits > most) most = bits;
+        if (bits > max_abs) max_abs = bits;
     }
-    if (!llmq__quantizable(most)) {
+    if (!llmq__quantizable(max_abs)) {
         LLMQ_MEMSET(q, 0, n);
-        return llmq__no_scale(most);
+        return llmq__no_scale(max_abs);
     }
-    inverse = levels / llmq__bits_float(most);
+    inverse = levels / llmq__bits_float(max_abs);
     for (i = 0; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
-    return llmq__bits_float(most) / levels;
+    return llmq__bits_float(max_abs) / levels;
 }
 
 /* The float half of it: x transformed at the head of mem. */
@@ -3062,13 +3398,13 @@ static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *
 }
 
 /* Places for scales, codes and shifts behind the numbers. */
-static float *llmq__activation_places(llmq_activation *a, float *numbers, int shifted, int8_t **q)
+static float *llmq__activation_layout(llmq_activation *a, float *values, int with_offsets, int8_t **q)
 {
-    float *scale = numbers + a->cols;
+    float *scale = values + a->cols;
     *q = (int8_t *)(scale + llmq__ceil_div(a->cols, a->group));
     a->scale = scale;
     a->q = *q;
-    a->shift = shifted ? *q + a->cols : LLMQ__NULL;
+    a->offset = with_offsets ? *q + a->cols : LLMQ__NULL;
     return scale;
 }
 
@@ -3091,14 +3427,14 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__activation_open(a, t, x, mem, mem_size)) != LLMQ_OK || bits == 32) return status;
-    scale = llmq__activation_places(a, (float *)mem, 0, &q);
+    scale = llmq__activation_layout(a, (float *)mem, 0, &q);
     llmq__quantize_groups(a, bits, scale, q, llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS || !LLMQ_NO_ENCODER
 /* Widens low ... high to hold x[0, n). Both become NaN, and stay it, if a number is not finite. */
-static void llmq__widen(const float *x, uint32_t n, float *low, float *high)
+static void llmq__extend_range(const float *x, uint32_t n, float *low, float *high)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
@@ -3114,8 +3450,8 @@ static void llmq__widen(const float *x, uint32_t n, float *low, float *high)
 
 /* Codes of one scale: q + shift = x * inverse rounded, from least to most. */
 typedef struct llmq__codes {
-    float scale, inverse, least, most;
-    int32_t shift;
+    float scale, inverse, code_min, code_max;
+    int32_t offset;
 } llmq__codes;
 
 static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float low, float high)
@@ -3129,19 +3465,19 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
     if (!llmq__quantizable(llmq__float_bits(m))) {
         c.scale = llmq__no_scale(llmq__float_bits(m));
     } else if (!o->asymmetric) {
-        c.most = llmq__symmetric_levels(o->bits);
-        c.least = -c.most;
-        c.scale = m / c.most;
-        c.inverse = c.most / m;
+        c.code_max = llmq__symmetric_levels(o->bits);
+        c.code_min = -c.code_max;
+        c.scale = m / c.code_max;
+        c.inverse = c.code_max / m;
     } else {
         float steps = (float)((1 << o->bits) - 1 - (o->bits == 8));
         int32_t zero;
         c.scale = high / steps - low / steps; /* of the difference, which might overflow, there is no need */
         c.inverse = 1.0f / c.scale;
         zero = llmq__round(-low * c.inverse);
-        c.least = (float)-zero;
-        c.most = steps - (float)zero;
-        c.shift = o->bits == 8 ? 127 - zero : 0;
+        c.code_min = (float)-zero;
+        c.code_max = steps - (float)zero;
+        c.offset = o->bits == 8 ? 127 - zero : 0;
     }
     return c;
 }
@@ -3151,21 +3487,21 @@ static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, i
     uint32_t i;
     for (i = 0; i < n; i++) {
         float v = x[i] * c->inverse;
-        v = v > c->least ? v : c->least; /* NaN too */
-        v = v < c->most ? v : c->most;
-        q[i] = (int8_t)(llmq__round(v) - c->shift);
+        v = v > c->code_min ? v : c->code_min; /* NaN too */
+        v = v < c->code_max ? v : c->code_max;
+        q[i] = (int8_t)(llmq__round(v) - c->offset);
     }
 }
 
 /* The same with x / s_g, 0 in a group whose s_g is 0 */
-static void llmq__widen_smoothed(const float *x, uint32_t n, float peak, float *low, float *high)
+static void llmq__extend_smoothed_range(const float *x, uint32_t n, float peak, float *low, float *high)
 {
     float ends[2] = { 0.0f, 0.0f };
     int zero = !llmq__quantizable(llmq__float_bits(peak));
-    llmq__widen(x, n, &ends[0], &ends[1]);
+    llmq__extend_range(x, n, &ends[0], &ends[1]);
     ends[0] = zero ? ends[0] * 0.0f : ends[0] / peak;
     ends[1] = zero ? ends[1] * 0.0f : ends[1] / peak;
-    llmq__widen(ends, 2, low, high);
+    llmq__extend_range(ends, 2, low, high);
 }
 
 /* c of x / s_g made one of x, with no codes but 0 where the scale would be subnormal or s_g is 0. NaN stays. */
@@ -3178,10 +3514,10 @@ static llmq__codes llmq__smoothed_codes(llmq__codes c, float peak)
     return c;
 }
 
-LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *numbers, const llmq_kernels *k)
+LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *values, const llmq_kernels *k)
 {
     int8_t *q;
-    float *scale = llmq__activation_places(a, numbers, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
+    float *scale = llmq__activation_layout(a, values, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
     uint32_t g, n, groups = llmq__ceil_div(a->cols, a->group);
     llmq__codes all;
     if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip >= 1.0f) { /* what there are kernels for */
@@ -3190,8 +3526,8 @@ LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activa
     }
     for (g = 0; g < groups && o->scales != LLMQ_SCALES_GROUP; g++) {
         n = llmq__min(a->group, a->cols - g * a->group);
-        if (peaks) llmq__widen_smoothed(a->x + g * a->group, n, peaks[g], &low, &high);
-        else llmq__widen(a->x + g * a->group, n, &low, &high);
+        if (peaks) llmq__extend_smoothed_range(a->x + g * a->group, n, peaks[g], &low, &high);
+        else llmq__extend_range(a->x + g * a->group, n, &low, &high);
     }
     all = llmq__choose_codes(o, low, high);
     for (g = 0; g < groups; g++, q += n) {
@@ -3199,12 +3535,12 @@ LLMQ__APART void llmq__activation_quantize(llmq_activation *a, const llmq_activa
         n = llmq__min(a->group, a->cols - g * a->group);
         if (o->scales == LLMQ_SCALES_GROUP) {
             low = high = 0.0f;
-            llmq__widen(a->x + g * a->group, n, &low, &high);
+            llmq__extend_range(a->x + g * a->group, n, &low, &high);
             c = llmq__choose_codes(o, low, high);
         }
         scale[g] = c.scale;
         llmq__take_codes(&c, a->x + g * a->group, n, q);
-        if (a->shift) LLMQ_MEMSET(q + a->cols, c.shift & 255, n);
+        if (a->offset) LLMQ_MEMSET(q + a->cols, c.offset & 255, n);
     }
 }
 
@@ -3267,6 +3603,8 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
 }
 #endif
 
+/* ---- 9. Products ------------------------------------------------------------------------------------------------ */
+
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
     int32_t sum = 0;
@@ -3276,7 +3614,7 @@ static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 }
 
 /* sum[i] = <points, codes of activation i> over columns [j, end), which lie in one group of the row */
-LLMQ__APART void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end,
+LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end,
                               const llmq_activation *x, uint32_t count, int32_t *sum)
 {
     int8_t e[LLMQ__CHUNK];
@@ -3290,10 +3628,10 @@ LLMQ__APART void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const
 }
 
 /* One row times up to LLMQ__BATCH int8 activations of the same groups; y[i * stride]. */
-LLMQ__APART void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const llmq_activation *x, uint32_t count,
+LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const llmq_activation *x, uint32_t count,
                          float *y, size_t stride)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float total[LLMQ__BATCH];
     int32_t sum[LLMQ__BATCH];
     uint32_t j, end, i, xgroup = x->group;
@@ -3318,9 +3656,9 @@ static float llmq__lane_sum(float *lane)
 }
 
 /* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n */
-LLMQ__APART void llmq__add_lanes(const float *x, const float *v, uint32_t n, float *lane)
+LLMQ__NOINLINE void llmq__add_lanes(const float *x, const float *v, uint32_t n, float *lane)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     uint32_t i, u;
     for (i = 0; i + LLMQ__LANES <= n; i += LLMQ__LANES)
         for (u = 0; u < LLMQ__LANES; u++) lane[u] += x[i + u] * v[i + u];
@@ -3328,21 +3666,21 @@ LLMQ__APART void llmq__add_lanes(const float *x, const float *v, uint32_t n, flo
 }
 
 /* lane[] += the products of columns [j, end), which lie in one group of the row */
-LLMQ__APART void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end, const float *x,
+LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end, const float *x,
                                float *lane)
 {
     float v[LLMQ__CHUNK];
     uint32_t n;
     for (; j < end; j += n) {
         n = llmq__min(LLMQ__CHUNK, end - j);
-        llmq__numbers(t, l, row, j, n, v);
+        llmq__values(t, l, row, j, n, v);
         llmq__add_lanes(x + j, v, n, lane);
     }
 }
 
-LLMQ__APART float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float total = 0.0f, lane[LLMQ__LANES];
     uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
@@ -3376,9 +3714,9 @@ static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint3
 }
 
 /* The sum of x's numbers in columns [j, end), which are a group of a tensor. */
-LLMQ__APART float llmq__group_sum(const llmq_activation *x, uint32_t j, uint32_t end)
+LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint32_t end)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float total = 0.0f, lane[LLMQ__LANES];
     uint32_t i, u, next;
     if (!x->q) {
@@ -3391,35 +3729,35 @@ LLMQ__APART float llmq__group_sum(const llmq_activation *x, uint32_t j, uint32_t
         int32_t sum = 0;
         next = llmq__min(end, (j / x->group + 1) * x->group);
         for (i = j; i < next; i++) sum += x->q[i];
-        for (i = j; i < next && x->shift; i++) sum += x->shift[i];
+        for (i = j; i < next && x->offset; i++) sum += x->offset[i];
         total += (float)sum * x->scale[(next - 1) / x->group];
     }
     return total;
 }
 
 /* y += what the zero points of rows [r0, r1) add to their products with x */
-LLMQ__APART void llmq__add_zeros(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
     uint32_t g, r;
-    for (g = 0; g < l.zeros; g++) {
+    for (g = 0; g < l.zero_points; g++) {
         float sum = llmq__group_sum(x, g * l.group, llmq__min(t->cols, (g + 1) * l.group));
-        for (r = r0; r < r1; r++) y[r] += sum * llmq__offset(t, &l, t->data + r * t->row_size, g);
+        for (r = r0; r < r1; r++) y[r] += sum * llmq__zero_point_term(t, &l, t->data + r * t->row_size, g);
     }
 }
 
 /* y += the products with the shifts of codes that need 9 bits, a few rows at a time */
-LLMQ__APART void llmq__add_shifts(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
 {
-    llmq_activation shifts = *x;
+    llmq_activation offsets = *x;
     float part[8];
     uint32_t r, i, n;
-    shifts.q = x->shift;
+    offsets.q = x->offset;
     for (r = r0; r < r1; r += n) {
         n = llmq__min(r1 - r, 8);
         LLMQ_MEMCPY(part, y + r, n * sizeof *part);
-        llmq__row_kernels(t)->rows_i8(t, &shifts, 1, r, r + n, y, 0);
+        llmq__row_kernels(t)->rows_i8(t, &offsets, 1, r, r + n, y, 0);
         for (i = 0; i < n; i++) y[r + i] = part[i] + y[r + i];
     }
 }
@@ -3435,15 +3773,15 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     if (!t || !x || !y || r0 > r1 || r1 > t->rows || count == 0) return LLMQ_E_ARG;
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
-        if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_BASIS;
-        if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format)))) return LLMQ_E_BASIS;
+        if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_MISMATCH;
+        if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format)))) return LLMQ_E_MISMATCH;
     }
     k = llmq__row_kernels(t);
     if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     for (i = 0; i < count; i++) {
-        if (llmq__has_zeros(&t->format)) llmq__add_zeros(t, &x[i], r0, r1, y + i * y_stride);
-        if (!LLMQ_NO_ACTIVATION_OPTIONS && x[i].shift) llmq__add_shifts(t, &x[i], r0, r1, y + i * y_stride);
+        if (llmq__has_zero_points(&t->format)) llmq__add_zero_points(t, &x[i], r0, r1, y + i * y_stride);
+        if (!LLMQ_NO_ACTIVATION_OPTIONS && x[i].offset) llmq__add_activation_offsets(t, &x[i], r0, r1, y + i * y_stride);
     }
     return LLMQ_OK;
 }
@@ -3461,3205 +3799,102 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
     LLMQ_MEMSET(out, 0, t->cols * sizeof *out);
     (llmq__small(r1 - r0, t->cols) ? llmq_kernels_at(0) : llmq__row_kernels(t))->add_rows(t, weight, r0, r1, out);
-    if (llmq__has_zeros(&t->format)) llmq__add_offsets(t, weight, r0, r1, out);
+    if (llmq__has_zero_points(&t->format)) llmq__add_zero_point_terms(t, weight, r0, r1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
-/* ---- 7. Encoder --------------------------------------------------------------------------------------------------- */
-#if !LLMQ_NO_ENCODER
+/* -- The self-test. -- */
 
-#define LLMQ__FAR 1e19f  /* farther than any point, and its square is finite */
+/* Known answers. 16 records that overlap, so that few bytes make them: the first is at llmq__test_bytes, each of the others 4 bytes
+   behind the one before. The last 256 bytes are the int8 activation as well, and a 7th of the first 32 of those the float one. */
+/* ---- known answers: made by tests/gen/selftest.py ---- */
+static const uint8_t llmq__test_bytes[320] = {
+    203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
+    69, 60, 96, 61, 64, 60, 229, 62, 246, 60, 203, 63, 154, 61, 41, 60, 66, 62, 72, 62, 232, 62, 27, 61,
+    22, 61, 155, 62, 125, 62, 199, 63, 246, 60, 36, 63, 216, 61, 134, 60, 88, 63, 30, 62, 200, 63, 78, 191,
+    166, 189, 15, 189, 158, 62, 59, 63, 206, 188, 255, 63, 123, 60, 76, 189, 42, 190, 11, 189, 65, 60, 175, 60,
+    110, 188, 35, 61, 77, 189, 73, 62, 101, 189, 80, 62, 186, 188, 135, 60, 216, 63, 141, 63, 37, 63, 93, 63,
+    48, 60, 143, 62, 218, 80, 251, 189, 89, 23, 153, 62, 215, 176, 221, 61, 8, 52, 131, 60, 161, 130, 40, 190,
+    151, 115, 73, 61, 216, 14, 135, 190, 163, 70, 21, 188, 125, 138, 145, 189, 244, 71, 59, 188, 233, 247, 142, 60,
+    199, 65, 69, 188, 28, 179, 197, 60, 83, 139, 46, 188, 110, 189, 194, 63, 24, 61, 130, 60, 226, 105, 214, 60,
+    172, 248, 105, 11, 136, 11, 192, 237, 0, 82, 195, 168, 79, 104, 241, 39, 201, 89, 253, 121, 57, 51, 58, 181,
+    131, 12, 195, 214, 66, 162, 155, 206, 53, 7, 90, 222, 35, 223, 48, 20, 54, 131, 233, 54, 92, 246, 96, 1,
+    223, 198, 234, 161, 78, 103, 170, 36, 111, 86, 11, 22, 192, 40, 241, 229, 224, 227, 148, 0, 245, 156, 210, 191,
+    21, 196, 31, 51, 109, 195, 109, 2, 79, 82, 189, 11, 239, 221, 51, 127, 29, 184, 6, 124, 227, 213, 195, 199,
+    66, 107, 226, 17, 213, 79, 81, 181, 79, 123, 170, 35, 133, 153, 97, 74, 44, 136, 191, 168, 210, 105, 79, 46,
+    206, 16, 31, 206, 151, 82, 157, 86,
+};
+static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... */
+    0x37ed5f56u, 0x22a19e4du, 0x80b875ebu, 0x7391219cu, 0xe2196c68u, 0x5faf4884u, 0x2f4df0a1u, 0x877554aeu,
+    0x354d56aeu, 0xe3639c16u, 0x66b4b5f6u, 0xd9ea6f75u, 0x1f3d11ecu, 0xef26e1c9u, 0xb656f9edu, 0xbfae46ebu,
+    0xd6537753u, 0x354d56aeu, 0xa4fa8b29u, 0x2b3a17bbu, 0x8e0d477fu, 0x9c2cf753u, 0xf6f39c9fu, 0xa8699519u,
+    0xfc61f43du,
+};
+/* ---- end ---- */
+#define LLMQ__TEST_ROWS 16
+#define LLMQ__TEST_FLOATS 32
 
-/* The nearest of n points (p coordinates each, sorted by the first) to x in its first dims coordinates, dims <= p. Points
-   are visited in order of their distance in the first coordinate, so the first that is too far by it ends the search:
-   adding squares cannot make a float sum smaller, hence this finds what trying all points would find. */
-static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x)
+static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
 {
-    LLMQ__EXACT
-    const float *left, *right = points, *end = points + (size_t)n * p, *best = points;
-    float least = LLMQ__FAR, x0 = x[0], dl, dr, d, sum;
-    uint32_t half, k;
-    for (half = n; half > 0;) { /* right becomes the first point not below x0 */
-        uint32_t step = half / 2;
-        const float *mid = right + (size_t)step * p;
-        if (*mid < x0) right = mid + p, half -= step + 1;
-        else half = step;
-    }
-    left = right;
-    dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
-    dr = right == end ? LLMQ__FAR : *right - x0;
-    for (;;) {
-        const float *at;
-        if (dl <= dr) {
-            if (dl * dl > least) break;
-            sum = dl * dl;
-            at = left -= p;
-            dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
-        } else {
-            if (dr * dr > least) break;
-            sum = dr * dr;
-            at = right;
-            right += p;
-            dr = right == end ? LLMQ__FAR : *right - x0;
-        }
-        for (k = 1; k < dims; k++) {
-            d = x[k] - at[k];
-            sum += d * d;
-        }
-        if (sum < least || (sum <= least && at < best)) least = sum, best = at;
-    }
-    return (uint32_t)((size_t)(best - points) / p);
-}
-
-/* The workspace of one encoder call. */
-typedef struct llmq__encoder {
-    const llmq_kernels *kernels;
-    const llmq_format *format;
-    llmq__layout layout;
-    float *row;        /* cols: the row, transformed */
-    float *points;     /* 2^bits points as floats */
-    uint16_t *code;    /* of a group */
-    const float *weight; /* of the squared error in each number of a group; NULL: all the same */
-    float clip;          /* of formats with zeros; 0: searched */
-} llmq__encoder;
-
-/* e for t, without memory. */
-static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
-{
-    LLMQ_MEMSET(e, 0, sizeof *e);
-    e->kernels = llmq__kernels(t->kernels);
-    e->format = &t->format;
-    e->layout = llmq__layout_of(t);
-}
-
-static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                uint16_t *code)
-{
-    float y[8];
-    uint32_t i, k;
-    for (i = 0; i < count; i++, x += p) {
-        for (k = 0; k < p; k++) y[k] = x[k] * inverse;
-        code[i] = (uint16_t)llmq__nearest(points, n, p, p, y);
-    }
-}
-
-/* *num = <x, c> and *den = <c, c> for the points c of e->code, n numbers. */
-LLMQ__APART void llmq__products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
-{
-    LLMQ__EXACT
-    const llmq_format *f = e->format;
-    const uint16_t *code = e->code;
-    float lane[LLMQ__LANES];
-    int32_t squares = 0;
-    uint32_t i, k, dims, p = f->p;
-    *den = 0.0f;
-    LLMQ_MEMSET(lane, 0, sizeof lane);
-    for (i = 0; i < n; i += dims) {
-        const int8_t *point = f->points + *code++ * (size_t)p;
-        dims = llmq__min(p, n - i);
-        for (k = 0; k < dims; k++) {
-            int32_t v = point[k];
-            lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
-            squares += v * v;
-        }
-        if (squares >> 30) *den += (float)squares, squares = 0; /* long groups only: before 8 * 128^2 more could overflow */
-    }
-    *num = llmq__lane_sum(lane);
-    *den += (float)squares;
-}
-
-/* The same with the weights of e in both products. */
-LLMQ__APART void llmq__products_weighted(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
-{
-    LLMQ__EXACT
-    float lane[LLMQ__LANES], other[LLMQ__LANES], v;
-    uint32_t i, p = e->format->p;
-    LLMQ_MEMSET(lane, 0, sizeof lane);
-    LLMQ_MEMSET(other, 0, sizeof other);
-    for (i = 0; i < n; i++) {
-        v = (float)e->format->points[e->code[i / p] * (size_t)p + i % p];
-        lane[i % LLMQ__LANES] += x[i] * e->weight[i] * v;
-        other[i % LLMQ__LANES] += e->weight[i] * v * v;
-    }
-    *num = llmq__lane_sum(lane);
-    *den = llmq__lane_sum(other);
-}
-
-/* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
-   is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
-LLMQ__APART float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, float *fit)
-{
-    const llmq_format *f = e->format;
-    float y[8], inverse = 1.0f / scale, num, den;
-    uint32_t k, p = f->p, whole = n / p;
-    e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
-    for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
-    if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
-    (e->weight ? llmq__products_weighted : llmq__products)(e, x, n, &num, &den);
-    if (!(num > 0.0f) || !(den > 0.0f)) return 0.0f;
-    *fit = num / den;
-    return num * *fit;
-}
-
-/* x = w / 2^exponent with largest magnitude in [1, 2) (or 0, or as near as normal factors get); returns the exponent.
-   Exact, but for numbers 2^126 times smaller than the largest. w may be x. */
-static int32_t llmq__normalise(const float *w, uint32_t n, float *x)
-{
-    uint32_t i, most = 0, bits, e;
-    float down;
-    for (i = 0; i < n; i++) {
-        bits = llmq__float_bits(w[i]) & 0x7fffffffu;
-        if (bits > most) most = bits;
-    }
-    e = most >> 23;
-    if (e < 1) e = 1;
-    if (e > 253) e = 253; /* so that 2^-exponent is normal */
-    down = llmq__bits_float((254 - e) << 23);
-    for (i = 0; i < n; i++) x[i] = w[i] * down;
-    return (int32_t)e - 127;
-}
-
-/* bits * 2^exponent for a scale that is 0 or positive and normal, within the range of normal bfloat16. */
-static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
-{
-    int32_t e = bits >> 7;
-    e += exponent;
-    if (bits == 0 || e < 1) return 0;
-    return e > 254 ? 0x7f7fu : (uint16_t)((uint32_t)e << 7 | (bits & 127u));
-}
-
-/* Scale (bfloat16, 0 if none is of use) of the n numbers x of a group after they were divided by 2^*exponent, in place. */
-LLMQ__APART uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uint32_t n, int32_t *exponent, int effort)
-{
-    LLMQ__EXACT
-    /* Trial scales go down, then up from rms / unit in these steps, until so many in a row were no better; twice as many on
-       the way down for grids of 3 bits a number and more, which in short groups have a second optimum there, at which the
-       largest number is just reached. Tried at group 64, g4: MSE 0.00691, with patience 2 both ways 0.00713, without any
-       search 0.00868; at 2 bits it makes no difference. */
-    static const struct { float step; int8_t trials, patience; } plan[3] = { { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 } };
-    float lane[LLMQ__LANES], unit, fit = 0.0f, best_fit, best;
-    int32_t i, side, worse;
-    *exponent = llmq__normalise(x, n, x);
-    LLMQ_MEMSET(lane, 0, sizeof lane);
-    llmq__add_lanes(x, x, n, lane);
-    unit = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / e->format->unit;
-    best_fit = unit;
-    best = unit > 0.0f ? llmq__assign(e, x, n, unit, &best_fit) : 0.0f;
-    for (side = -1; side <= 1 && unit > 0.0f; side += 2) {
-        int32_t patience = plan[effort].patience * (side < 0 && e->format->bits >= 3 * e->format->p ? 2 : 1);
-        for (i = 1, worse = 0; i <= plan[effort].trials && worse < patience; i++) {
-            float gain = llmq__assign(e, x, n, unit * (1.0f + (float)(side * i) * plan[effort].step), &fit);
-            if (gain > best) best = gain, best_fit = fit, worse = 0;
-            else worse++;
-        }
-    }
-    return best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0; /* no gain: a grid on one side of 0, the group on the other */
-}
-
-/* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
-static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
-{
-    int32_t own;
-    uint16_t bits = llmq__choose_scale(e, x, n, &own, effort);
-    float fit;
-    if (bits) (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
-    else LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
-    return llmq__raise_scale(bits, exponent + own);
-}
-
-/* -- Formats with zeros. -- */
-
-/* How a group is cut into steps. */
-typedef struct llmq__steps {
-    float scale, inverse, up;   /* the scale is scale / up, up a power of two: what is stored of a tiny clip is normal */
-    int32_t down;               /* up = 2^down */
-    int32_t zero, first, last;  /* codes */
-} llmq__steps;
-
-static llmq__steps llmq__cut(const llmq_format *f, float low, float high, float clip)
-{
-    llmq__steps s;
-    uint16_t bits;
-    s.first = f->bits == 8;
-    s.last = 1;
-    s.last = (s.last << f->bits) - 1;
-    s.down = clip < 5.42101086e-20f ? 64 : 0; /* 2^-64 */
-    s.up = s.down ? 1.84467441e19f : 1.0f;
-    clip *= s.up;
-    bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
-    s.scale = llmq_bf16_to_f32(bits);
-    s.inverse = 1.0f / s.scale;
-    s.zero = s.first + llmq__round(-low * clip * s.inverse);
-    if (s.zero > s.last) s.zero = s.last;
-    return s;
-}
-
-static int32_t llmq__step_code(const llmq__steps *s, float x)
-{
-    float y = x * s->inverse * s->up; /* with a tiny clip of any size, more than llmq__round takes */
-    int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y);
-    return c < s->first ? s->first : c > s->last ? s->last : c;
-}
-
-static float llmq__step_error(const llmq__steps *s, const float *x, uint32_t n)
-{
-    LLMQ__EXACT
-    float sum = 0.0f, e;
     uint32_t i;
-    for (i = 0; i < n; i++) {
-        e = x[i] - s->scale * (float)(llmq__step_code(s, x[i]) - s->zero);
-        sum += e * e;
-    }
+    for (i = 0; i < n; i++) sum = (sum ^ llmq__float_bits(v[i])) * 16777619u;
     return sum;
 }
 
-/* As llmq__encode_group, with a zero point. */
-LLMQ__APART uint16_t llmq__encode_steps(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort, uint8_t *zero)
+/* The float products of the first columns, and the last row. */
+LLMQ__NOINLINE uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
 {
-    static const struct { float step; int32_t trials; } plan[3] = { { 0.05f, 10 }, { 0.0f, 0 }, { 0.0125f, 40 } };
-    llmq__steps best, s;
-    float low = 0.0f, high = 0.0f, least, error;
-    int32_t own = llmq__normalise(x, n, x), i;
-    uint32_t j;
-    llmq__widen(x, n, &low, &high);
-    *zero = (uint8_t)(1u << (e->format->bits - 1));
-    if (!(high > low)) {
-        for (j = 0; j < n; j++) e->code[j] = *zero;
-        return 0;
-    }
-    best = llmq__cut(e->format, low, high, e->clip > 0.0f ? e->clip : 1.0f);
-    least = llmq__step_error(&best, x, n);
-    for (i = 1; i <= plan[effort].trials && !(e->clip > 0.0f); i++) {
-        s = llmq__cut(e->format, low, high, 1.0f - (float)i * plan[effort].step);
-        error = llmq__step_error(&s, x, n);
-        if (error < least) least = error, best = s;
-    }
-    for (j = 0; j < n; j++) e->code[j] = (uint16_t)llmq__step_code(&best, x[j]);
-    *zero = (uint8_t)best.zero;
-    return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
-}
-
-/* OR codes first ... first + n - 1 into a zeroed row: a plane at a time, in runs that stay in one unit (with pairs in one half of it), and
-   in one of its bit fields. */
-static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
-{
-    uint32_t bits, width, mask, bytes, byte, shift, run, room, i;
-    int32_t down;
-    for (; n; n -= room, first += room, code += room) {
-        llmq__place at = llmq__find_code(l, first);
-        uint8_t *plane = row_codes + at.unit;
-        room = llmq__min(n, at.room - at.k);
-        for (bits = at.bits, down = -(int32_t)at.shift; bits; bits -= width, down += (int32_t)width, plane += bytes) {
-            width = llmq__plane_width(bits);
-            mask = ((uint32_t)1 << width) - 1;
-            bytes = llmq__plane_bytes(at.room, width);
-            byte = at.k % bytes;
-            shift = at.k / bytes * width;
-            for (i = 0; i < room; byte = 0, shift += width)
-                for (run = llmq__min(room, i + bytes - byte); i < run; i++, byte++)
-                    plane[byte] = (uint8_t)(plane[byte] | ((down < 0 ? (uint32_t)code[i] << -down : (uint32_t)code[i] >> down) & mask) << shift);
-        }
-    }
-}
-
-#if LLMQ_MAX_STEPS > 0
-/* The exponent of the largest product of a row with the d of a step, or one less; 0 for a row of zeros. */
-static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
-{
-    uint32_t j, most = 0, bits, e;
-    for (j = 0; j < n; j++, d += 4) {
-        bits = llmq__float_bits(x[j]) & 0x7fffffffu;
-        e = (bits >> 23) + (llmq__load32(d) >> 23 & 255);
-        if (bits && e > most) most = e;
-    }
-    return most ? (int32_t)most - 254 : 0;
-}
-#endif
-
-/* A row of W, normalised (x times 2^*exponent), into the basis of t. A step that smooths may make a row very large or small, whose sums
-   would overflow or whose numbers be 0: before it powers of two then go from x into the exponent, or the other way. */
-LLMQ__APART llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work, size_t work_size)
-{
-#if LLMQ_MAX_STEPS > 0
-    const llmq_transform *to = &t->transform;
-    uint32_t i, j;
-    int moved = 0;
-    llmq_status status = llmq__transform_check(to, t->cols);
-    if (status == LLMQ_OK) status = llmq__transform_work_check(to, t->cols, work, work_size);
-    for (i = 0; i < to->count && status == LLMQ_OK; i++) {
-        int32_t height = 0;
-        if (moved) *exponent += llmq__normalise(x, t->cols, x);
-        if (to->step[i].kind == LLMQ_STEP_SMOOTH) height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
-        if (height > 32 || height < -32) {
-            float down = llmq__bits_float((uint32_t)(127 - height / 2) << 23);
-            for (j = 0; j < t->cols; j++) x[j] *= down;
-            *exponent += height / 2;
-            moved = 1;
-        }
-        status = llmq__step_apply(to, i, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, llmq__kernels(t->kernels));
-    }
-    if (moved && status == LLMQ_OK) *exponent += llmq__normalise(x, t->cols, x);
-    return status;
-#else
-    (void)x, (void)exponent;
-    return llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, t->kernels);
-#endif
-}
-
-static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
-{
-    uint32_t i, half = f->id == LLMQ__ID_F16;
-    for (i = 0; i < n; i++) {
-        if (f->bits == 32) llmq__store32(row + 4 * (size_t)i, llmq__float_bits(x[i]));
-        else llmq__store16(row + 2 * (size_t)i, half ? llmq_f32_to_f16(x[i]) : llmq_f32_to_bf16(x[i]));
-    }
-}
-
-static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
-{
-    if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
-    return LLMQ_E_NOT_FINITE;
-}
-
-static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
-{
-    uint32_t j;
-    for (j = 0; j < cols; j++)
-        if ((llmq__float_bits(w[j]) & 0x7fffffffu) >= 0x7f800000u) return llmq__not_finite(row, j, error);
-    return LLMQ_OK;
-}
-
-/* Row r of W, of a raw format, already in the basis of t. */
-static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r, llmq_error *error)
-{
-    /* from here on a number rounds to infinity: 65520, half-way to 2^16; half-way to 2^128 for the 8 bits of bfloat16 */
-    const uint32_t limit = f->bits == 32 ? 0x7f800000u : f->id == LLMQ__ID_F16 ? 0x477ff000u : 0x7f7f8000u;
-    uint32_t j;
-    for (j = 0; j < n; j++)
-        if ((llmq__float_bits(x[j]) & 0x7fffffffu) >= limit) return llmq__not_finite(r, j, error);
-    llmq__store_raw(f, x, n, out);
-    return LLMQ_OK;
-}
-
-/* Row r of W, which is at w, to the record at row. */
-LLMQ__APART llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w, int effort, uint8_t *row,
-                                         void *work, size_t work_size, llmq_error *error)
-{
-    const llmq_format *f = e->format;
-    uint32_t j, n, k, first = 0;
-    int32_t exponent = 0;
-    uint16_t scale;
-    llmq_status status;
-    if (llmq__is_raw(f)) {
-        LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
-        status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
-        return status == LLMQ_OK ? llmq__encode_raw(f, e->row, t->cols, row, r, error) : status;
-    }
-    exponent = llmq__normalise(w, t->cols, e->row);
-    if ((status = llmq__row_to_basis(t, e->row, &exponent, work, work_size)) != LLMQ_OK) return status;
-    LLMQ_MEMSET(row, 0, t->row_size);
-    for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
-        n = llmq__min(e->layout.group, t->cols - j);
-        k = j / e->layout.group;
-        if (llmq__has_zeros(f)) scale = llmq__encode_steps(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zeros + k);
-        else scale = llmq__encode_group(e, e->row + j, n, exponent, effort);
-        llmq__store16(row + 2 * k, scale);
-        llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
-    }
-    return LLMQ_OK;
-}
-
-#if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-#define LLMQ__LINE 64u /* pieces of memory begin where a line of the cache may: a vector in two lines costs twice */
-
-/* Memory that is dealt out piece by piece, or only counted; used is SIZE_MAX if it does not fit. */
-typedef struct llmq__purse {
-    char *at;
-    size_t used;
-} llmq__purse;
-
-static llmq__purse llmq__purse_of(void *at)
-{
-    llmq__purse p;
-    p.at = (char *)at;
-    p.used = at ? (LLMQ__LINE - (uintptr_t)at % LLMQ__LINE) % LLMQ__LINE : LLMQ__LINE; /* the most that it takes to begin at a line */
-    return p;
-}
-
-static size_t llmq__spent(const llmq__purse *p) { return p->used < SIZE_MAX ? p->used : 0; }
-
-static void *llmq__spend(llmq__purse *p, size_t a, size_t b)
-{
-    size_t bytes = llmq__size_mul(a, b), from = p->used;
-    if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) p->used = SIZE_MAX;
-    else p->used = from + (bytes + LLMQ__LINE - 1) / LLMQ__LINE * LLMQ__LINE;
-    return p->at ? p->at + from : LLMQ__NULL;
-}
-
-/* An encoder of t's rows, without buffers. NULL if memory is only counted. */
-static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__purse *purse)
-{
-    llmq__encoder *e = (llmq__encoder *)llmq__spend(purse, 1, sizeof *e);
-    if (e) llmq__encoder_set(e, t);
-    return e;
-}
-#endif
-
-/* -- Trellises. -- */
-
-#if LLMQ__ANY_TRELLIS
-
-/* Scalar kernel: see section 13. */
-LLMQ__APART void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
-                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
-{
-    LLMQ__EXACT
-    float *cost = sum + 2 * LLMQ__LANES * (size_t)states, d;
-    uint32_t t, s, i, k;
-    for (t = 0; t < steps; t++, x += LLMQ__LANES, choice += states) {
-        const float *from = sum + (t % 2 ? LLMQ__LANES * (size_t)states : 0);
-        float *to = sum + (t % 2 ? 0 : LLMQ__LANES * (size_t)states);
-        for (s = 0; s < sets; s++)
-            for (i = 0; i < lanes; i++) {
-                float least = LLMQ__FAR;
-                for (k = s; k < raw * sets; k += sets) {
-                    d = x[i] - points[k];
-                    d = d * d;
-                    if (d < least) least = d;
-                }
-                cost[s * LLMQ__LANES + i] = least;
-            }
-        for (s = 0; s < states; s++, to += LLMQ__LANES) {
-            const float *a = from + (size_t)(s / 2) * LLMQ__LANES, *b = a + (size_t)(states / 2) * LLMQ__LANES;
-            const float *a_cost = cost + parity[s] * LLMQ__LANES, *b_cost = cost + parity[s + states] * LLMQ__LANES;
-            uint32_t chosen = 0;
-            for (i = 0; i < lanes; i++) {
-                float u = a[i] + a_cost[i], v = b[i] + b_cost[i];
-                if (v < u) u = v, chosen |= (uint32_t)1 << i;
-                to[i] = u;
-            }
-            choice[s] = (uint16_t)chosen;
-        }
-    }
-    if (steps % 2) LLMQ_MEMCPY(sum, sum + LLMQ__LANES * (size_t)states, LLMQ__LANES * (size_t)states * sizeof *sum);
-}
-
-/* What encodes a ring of rows, a group of columns at a time. */
-typedef struct llmq__weaver {
-    llmq__encoder *e;       /* for one row at a time */
-    llmq__ring ring;
-    uint32_t parities, sets, states, memory, raw;
-    uint32_t group;         /* columns a scale */
-    uint32_t warm;          /* steps of a search on each side of a place whose state it is for */
-    int effort;
-    const float *d;         /* weights of the columns; NULL: all the same */
-    float *x;               /* the rows, divided by a power of two each, and within a group by another */
-    float *points, *sum;    /* sum: two for each state and lane, and one for each set and lane */
-    float *strip;           /* what is searched: steps of LLMQ__LANES numbers in units of the points */
-    float *scale;           /* of each row in the group */
-    int32_t *exponent;      /* of each row, and then of each row in the group: what it was divided by */
-    uint16_t *choice, *code, *index; /* code, index: of the group, a row after the other */
-    uint8_t *parity;        /* for each state and the bit before it */
-} llmq__weaver;
-
-static uint32_t llmq__memory(const llmq_format *f)
-{
-    uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], m = 0;
-    while (all >> (m + 1)) m++;
-    return m;
-}
-
-/* Rows of the largest ring of a tensor. */
-static uint32_t llmq__ring_most(uint32_t rows) { return rows < 2 * LLMQ_RING ? (rows ? rows : 1) : LLMQ_RING + rows % LLMQ_RING; }
-
-/* A weaver of rows of `cols` numbers and groups of `group` of them. */
-LLMQ__APART llmq__weaver *llmq__weaver_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__purse *purse)
-{
-    llmq__weaver counted, *made = (llmq__weaver *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
-    size_t rows = llmq__ring_most(t->rows), most, i;
-    a->e = e;
-    a->d = LLMQ__NULL;
-    a->group = group;
-    a->effort = effort;
-    a->parities = llmq__parities(&t->format);
-    a->memory = llmq__memory(&t->format);
-    a->sets = (uint32_t)1 << a->parities;
-    a->states = (uint32_t)1 << a->memory;
-    a->raw = (uint32_t)1 << (t->format.bits - 1);
-    a->warm = llmq__min(8 * a->memory, (uint32_t)rows); /* at 64 states 4 times the memory cost 0.03 dB more, 11 times 0.01 dB less */
-    most = rows > 2 * (size_t)a->warm ? rows : 2 * (size_t)a->warm;
-    a->x = (float *)llmq__spend(purse, rows * sizeof(float), cols);
-    a->points = (float *)llmq__spend(purse, t->format.n, sizeof(float));
-    a->sum = (float *)llmq__spend(purse, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
-    a->strip = (float *)llmq__spend(purse, most, LLMQ__LANES * sizeof(float));
-    a->scale = (float *)llmq__spend(purse, rows, sizeof(float));
-    a->exponent = (int32_t *)llmq__spend(purse, 2 * rows, sizeof(int32_t));
-    a->choice = (uint16_t *)llmq__spend(purse, most * a->states, sizeof(uint16_t));
-    a->code = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
-    a->index = (uint16_t *)llmq__spend(purse, rows * sizeof(uint16_t), group);
-    a->parity = (uint8_t *)llmq__spend(purse, 2 * (size_t)a->states, 1);
-    if (!made) return LLMQ__NULL;
-    for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
-    for (i = 0; i < 2 * (size_t)a->states; i++) {
-        uint32_t k, v;
-        for (a->parity[i] = 0, k = 0; k < a->parities; k++)
-            for (v = (uint32_t)i & t->format.taps[k]; v; v &= v - 1) a->parity[i] ^= (uint8_t)(1u << k);
-    }
-    return made;
-}
-
-/* The row of a ring that a search is at, `steps` after `start`; both less than some rings. */
-static uint32_t llmq__turn(const llmq__weaver *a, uint32_t start, uint32_t steps) { return (start + steps) % a->ring.rows; }
-
-/* Search `steps` steps of the strip. state: where each lane begins; NULL: anywhere. */
-static void llmq__weave_search(llmq__weaver *a, uint32_t lanes, uint32_t steps, const uint32_t *state)
-{
-    uint32_t l, i;
-    for (i = 0; i < a->states * LLMQ__LANES; i++) a->sum[i] = state ? LLMQ__FAR : 0.0f;
-    for (l = 0; l < lanes && state; l++) a->sum[state[l] * LLMQ__LANES + l] = 0.0f;
-    a->e->kernels->viterbi(a->points, a->parity, a->raw, a->sets, a->states, a->strip, steps, lanes, a->sum, a->choice);
-}
-
-/* The strip: columns [j, j + lanes) of a->x, in rows of `cols` numbers, from row `start` of the ring on. */
-static void llmq__weave_fill(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start, uint32_t steps)
-{
-    uint32_t i, l;
-    for (i = 0; i < steps; i++) {
-        uint32_t t = llmq__turn(a, start, i);
-        const float *x = a->x + (size_t)t * cols + j;
-        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, *to = a->strip + i * (size_t)LLMQ__LANES;
-        for (l = 0; l < lanes; l++) to[l] = x[l] * inverse;
-        for (; l < LLMQ__LANES; l++) to[l] = 0.0f;
-    }
-}
-
-/* One step back along the best path of each lane, from state[lane] behind step i: the bits before it, the code's own the lowest. Lanes
-   together, since each waits for what it reads. */
-static void llmq__weave_back(const llmq__weaver *a, uint32_t i, uint32_t lanes, const uint32_t *state, uint32_t *before)
-{
-    const uint16_t *choice = a->choice + i * (size_t)a->states;
-    uint32_t l, memory = a->memory;
-    for (l = 0; l < lanes; l++) before[l] = state[l] | ((uint32_t)choice[state[l]] >> l & 1) << memory;
-}
-
-/* The state of each lane at the start of the ring, which a search around it finds best: of the strip, whose midst it is. */
-static void llmq__weave_start(llmq__weaver *a, uint32_t lanes, uint32_t *state)
-{
-    uint32_t i, l;
-    llmq__weave_search(a, lanes, 2 * a->warm, LLMQ__NULL);
-    for (l = 0; l < lanes; l++)
-        for (state[l] = 0, i = 1; i < a->states; i++)
-            if (a->sum[i * LLMQ__LANES + l] < a->sum[state[l] * LLMQ__LANES + l]) state[l] = i;
-    for (i = 2 * a->warm; i-- > a->warm;) {
-        llmq__weave_back(a, i, lanes, state, state);
-        for (l = 0; l < lanes; l++) state[l] >>= 1;
-    }
-}
-
-/* The states from which it is best to go once around to where one came from, of all: a search with open ends knows nothing of rings that
-   are hardly longer than the memory. Of 5 rows, t2: MSE 0.419, and 0.100 so; of 16, t4s: 0.0078 and 0.0052; of 32: 0.0051 and 0.0047.
-   Reads the strip, which is the ring from its start on. */
-LLMQ__APART void llmq__weave_try(llmq__weaver *a, uint32_t lanes, uint32_t *state)
-{
-    float least[LLMQ__LANES];
-    uint32_t all[LLMQ__LANES], l, s;
-    for (l = 0; l < lanes; l++) least[l] = LLMQ__FAR, state[l] = 0;
-    for (s = 0; s < a->states; s++) {
-        const float *sum = a->sum + s * LLMQ__LANES;
-        for (l = 0; l < lanes; l++) all[l] = s;
-        llmq__weave_search(a, lanes, a->ring.rows, all);
-        for (l = 0; l < lanes; l++)
-            if (sum[l] < least[l]) least[l] = sum[l], state[l] = s;
-    }
-}
-
-/* Is a ring so short? */
-static int llmq__weave_short(const llmq__weaver *a) { return a->ring.rows < 4 * a->memory; }
-
-/* Index of the point nearest to x in a set (set, set + sets, ... below n), the first of those that are. They ascend by 1 or more, so
-   where x is not so far that differences are rounded away squares fall strictly, then rise, and halves can be left out. */
-static uint32_t llmq__weave_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
-{
-    LLMQ__EXACT
-    float least = LLMQ__FAR, d, e;
-    uint32_t best = set, r;
-    if (x > -1024.0f && x < 1024.0f) {
-        for (r = n / 2; r >= sets; r /= 2) {
-            d = x - points[best + r - sets];
-            e = x - points[best + r];
-            best += r & (0u - (uint32_t)(e * e < d * d));
-        }
-        return best;
-    }
-    for (r = set; r < n; r += sets) {
-        d = x - points[r];
-        d = d * d;
-        if (d < least) least = d, best = r;
-    }
-    return best;
-}
-
-/* Codes and indices of columns [k, k + lanes) of the group, from a search of the ring that began at row `start` in these states, in
-   which it ends, too. The states are lost. */
-LLMQ__APART void llmq__weave_codes(llmq__weaver *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
-{
-    const uint32_t sets = a->sets, n = a->raw * sets, parities = a->parities;
-    const float *points = a->points, *x = a->strip + a->ring.rows * (size_t)LLMQ__LANES;
-    const uint8_t *parity = a->parity;
-    uint32_t i, l, before[LLMQ__LANES];
-    for (i = a->ring.rows; i-- > 0;) {
-        size_t at = (size_t)llmq__turn(a, start, i) * a->group + k;
-        uint16_t *code = a->code + at, *index = a->index + at;
-        llmq__weave_back(a, i, lanes, state, before);
-        x -= LLMQ__LANES;
-        for (l = 0; l < lanes; l++) {
-            uint32_t best = llmq__weave_nearest(points, n, sets, parity[before[l]], x[l]);
-            index[l] = (uint16_t)best;
-            code[l] = (uint16_t)(best >> parities << 1 | (before[l] & 1));
-            state[l] = before[l] >> 1;
-        }
-    }
-}
-
-/* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
-   there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
-LLMQ__APART void llmq__weave_round(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t turn)
-{
-    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->ring.rows, start = turn % 2 ? rows / 2 : 0;
-    for (k = 0; k < n; k += lanes) {
-        lanes = llmq__min(LLMQ__LANES, n - k);
-        if (turn > 0) {
-            for (l = 0; l < lanes; l++)
-                for (state[l] = 0, i = 0; i < a->memory; i++)
-                    state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
-        } else if (!llmq__weave_short(a)) {
-            llmq__weave_fill(a, cols, j + k, lanes, rows - a->warm, 2 * a->warm);
-            llmq__weave_start(a, lanes, state);
-        }
-        llmq__weave_fill(a, cols, j + k, lanes, start, rows);
-        if (turn == 0 && llmq__weave_short(a)) llmq__weave_try(a, lanes, state);
-        llmq__weave_search(a, lanes, rows, state);
-        llmq__weave_codes(a, state, start, lanes, k);
-    }
-}
-
-/* Codes and scales for columns [j, j + n) of a->x, a group, in rows of `cols` numbers. */
-LLMQ__APART void llmq__weave_fit(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n)
-{
-    LLMQ__EXACT
-    /* Scales go twice as far as the fit says, since the next search will follow: at group 64, t4, MSE 0.00499 after one round, 0.00487
-       0.00480 0.00476 after 2 3 4, 0.00469 after 8; with steps as the fit says 0.00481 after 4. */
-    static const uint8_t rounds[3] = { 4, 1, 8 };
-    float lane[LLMQ__LANES], num, den, fit;
-    int32_t *exponent = a->exponent + a->ring.rows;
-    uint32_t r, turn, rows = a->ring.rows;
-    for (r = 0; r < rows; r++) {
-        float *x = a->x + (size_t)r * cols + j;
-        exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
-        LLMQ_MEMSET(lane, 0, sizeof lane);
-        llmq__add_lanes(x, x, n, lane);
-        a->scale[r] = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / a->e->format->unit;
-    }
-    for (turn = 0; turn < rounds[a->effort]; turn++) {
-        int last = turn + 1 == rounds[a->effort];
-        llmq__weave_round(a, cols, j, n, turn);
-        for (r = 0; r < rows; r++) {
-            a->e->code = a->index + (size_t)r * a->group;
-            (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
-            fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
-            if (last) a->scale[r] = fit;
-            else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
-        }
-    }
-}
-
-/* Columns [j, j + n) of a->x, in rows of `cols` numbers, into records from out on: group g of the ring, from column `first` on. */
-LLMQ__APART void llmq__weave_group(llmq__weaver *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first, uint32_t g, size_t row_size,
-                                   uint8_t *out)
-{
-    uint32_t r, rows = a->ring.rows;
-    llmq__weave_fit(a, cols, j, n);
-    for (r = 0; r < rows; r++) {
-        uint8_t *row = out + r * row_size;
-        llmq__store16(row + 2 * (size_t)g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
-        llmq__pack(row + a->e->layout.scales, &a->e->layout, first, n, a->code + (size_t)r * a->group);
-    }
-}
-
-/* A ring of W, its first row at w. */
-LLMQ__APART llmq_status llmq__weave_ring(llmq__weaver *a, const llmq_tensor *t, const float *w, size_t stride, uint8_t *out, void *work, size_t work_size)
-{
-    uint32_t r, j, n;
-    llmq_status status;
-    for (r = 0; r < a->ring.rows; r++, w += stride) {
-        float *x = a->x + (size_t)r * t->cols;
-        a->exponent[r] = llmq__normalise(w, t->cols, x);
-        if ((status = llmq__row_to_basis(t, x, &a->exponent[r], work, work_size)) != LLMQ_OK) return status;
-    }
-    LLMQ_MEMSET(out, 0, a->ring.rows * t->row_size);
-    for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(a->group, t->cols - j);
-        if (a->d) a->e->weight = a->d + j;
-        llmq__weave_group(a, t->cols, j, n, j, j / a->group, t->row_size, out);
-    }
-    return LLMQ_OK;
-}
-
-/* Do rings begin at r? */
-static int llmq__ring_starts(const llmq_tensor *t, uint32_t r) { return r == t->rows || llmq_ring_start(t, r) == r; }
-
-/* Rings of W from row r0 up to r1, the first row at w, into t's memory at data. */
-LLMQ__APART llmq_status llmq__weave_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
-                                    const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
-{
-    llmq__purse purse = llmq__purse_of(work);
-    llmq__weaver *a;
-    llmq_status status;
-    uint32_t r, i;
-    if (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1)) return LLMQ_E_ARG;
-    a = llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
-    a->d = d;
-    for (r = r0; r < r1; r += a->ring.rows) {
-        a->ring = llmq__ring_of(t->rows, r);
-        for (i = 0; i < a->ring.rows; i++)
-            if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
-        status = llmq__weave_ring(a, t, w, stride, data + r * t->row_size, (char *)work + purse.used, work_size - purse.used);
-        if (status != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a->ring.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
-        w += a->ring.rows * stride;
-    }
-    return LLMQ_OK;
-}
-#endif
-
-LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
-{
-    size_t row, codes, points = 0, work;
-    if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
-    row = llmq__size_mul(t->cols, sizeof(float));
-    if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
-#if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) {
-        llmq__purse purse = llmq__purse_of(LLMQ__NULL);
-        (void)llmq__weaver_new(t, llmq__encoder_new(t, &purse), t->cols, llmq__layout_of(t).group, 0, &purse);
-        return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
-    }
-#endif
-    points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
-    codes = llmq__size_mul(llmq__layout_of(t).vectors, sizeof(uint16_t));
-    work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
-    return llmq__size_add(llmq__size_add(row, points), codes > work ? codes : work);
-}
-
-/* e for t: the row and the points in the memory at `at`. Returns where it is free again. */
-LLMQ__APART float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *at)
-{
-    size_t i, n = t->format.points ? (size_t)t->format.p << t->format.bits : 0;
-    llmq__encoder_set(e, t);
-    e->row = at;
-    e->points = at + t->cols;
-    for (i = 0; i < n; i++) e->points[i] = (float)t->format.points[i];
-    return e->points + n;
-}
-
-/* Row after row, of formats other than trellises. */
-LLMQ__APART llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                          const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
-{
-    llmq__encoder e;
-    llmq_status status;
-    uint32_t r;
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
-    if (options) e.clip = options->clip;
-    work_size -= (size_t)((char *)e.code - (char *)work);
-    for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
-        if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
-        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, work_size, error)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
-    }
-    return LLMQ_OK;
-}
-
-/* What both ways of encoding ask of their arguments. */
-static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_options *options, const void *work, size_t work_size)
-{
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    size_t need = llmq_encode_work_size(t);
-    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
-    if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
-    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                 const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
-{
-    llmq_status status;
-    if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
-    if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-#if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) return llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error);
-#endif
-    return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
-}
-
-LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
-                                        const llmq_encode_options *options, void *work, size_t work_size)
-{
-    llmq_status status;
-    if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
-    if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
-    if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, LLMQ__NULL);
-    if (status == LLMQ_OK) t->rows++;
-    return status;
-}
-
-/* ---- 4. Format (the trainer, which needs the nearest point) ---- */
-
-/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
-   the first term left out, t^11 2/11, is below 1e-9. */
-static float llmq__ln(float x)
-{
-    LLMQ__EXACT
-    uint32_t u = llmq__float_bits(x);
-    int32_t e = (int32_t)(u >> 23) - 127;
-    float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
-    if (m > 1.41421356f) m *= 0.5f, e++;
-    t = (m - 1.0f) / (m + 1.0f);
-    s = t * t;
-    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
-}
-
-/* Two independent N(0,1) numbers by the polar method [R5]. */
-static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
-{
-    LLMQ__EXACT
-    float u, v, s;
-    do {
-        u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
-        v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
-        s = u * u + v * v;
-    } while (s >= 1.0f || s < 1e-30f);
-    s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
-    out[0] = u * s;
-    out[1] = v * s;
-}
-
-/* out[0, p), p <= 8; out has room for an even number */
-static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
-{
+    float x[LLMQ__TEST_FLOATS];
     uint32_t i;
-    for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
+    for (i = 0; i < LLMQ__TEST_FLOATS; i++) x[i] = (float)((const int8_t *)llmq__test_bytes + 64)[i] / 7.0f;
+    a->x = x;
+    a->q = LLMQ__NULL;
+    a->cols = t->cols;
+    t->kernels->rows_f32(t, a, 1, 0, t->rows, y, 0);
+    sum = llmq__test_sum(sum, y, t->rows);
+    t->kernels->read_row(t, t->rows - 1, x);
+    return llmq__test_sum(sum, x, t->cols);
 }
 
-/* Shell's sort of n points by their first coordinate. */
-static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
+LLMQ__NOINLINE uint32_t llmq__test_rows(llmq_tensor *t)
 {
-    uint32_t gap, i, j, k;
-    for (gap = n / 2; gap; gap /= 2)
-        for (i = gap; i < n; i++)
-            for (j = i; j >= gap && points[(j - gap) * p] > points[j * p]; j -= gap)
-                for (k = 0; k < p; k++) {
-                    float swap = points[j * p + k];
-                    points[j * p + k] = points[(j - gap) * p + k];
-                    points[(j - gap) * p + k] = swap;
-                }
-}
-
-LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
-{
-    if (p < 1 || p > 8 || n < 2 || n > 65536u) return 0;
-    return llmq__size_mul((size_t)1 << llmq__ceil_log2(n), p);
-}
-
-LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
-{
-    size_t points = llmq_grid_size(p, n) ? llmq__size_mul((size_t)n, p * sizeof(float)) : 0;
-    return llmq__size_add(llmq__size_mul(points, 2), (size_t)n * sizeof(uint32_t));
-}
-
-/* One step of Lloyd's iteration: points go that part of the way to the mean of their samples. */
-LLMQ__APART void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, float move)
-{
-    LLMQ__EXACT
-    float x[8];
-    uint32_t counter = 0, i, k, c;
-    LLMQ_MEMSET(x, 0, sizeof x);
-    LLMQ_MEMSET(sum, 0, (size_t)n * p * sizeof *sum);
-    LLMQ_MEMSET(hits, 0, (size_t)n * sizeof *hits);
-    for (i = 0; i < samples; i++) {
-        llmq__normals(seed, &counter, p, x);
-        c = llmq__nearest(points, n, p, p, x);
-        hits[c]++;
-        for (k = 0; k < p; k++) sum[c * p + k] += x[k];
+    static const float scale[] = { 0.37f, 0.53f };
+    llmq_activation a;
+    float y[LLMQ__TEST_ROWS];
+    uint32_t sum = 1;
+    LLMQ_MEMSET(&a, 0, sizeof a);
+    a.group = 128;
+    a.scale = scale;
+    a.q = (const int8_t *)llmq__test_bytes + 64;
+    a.cols = t->cols = 256;
+    if (!llmq__is_raw(&t->format)) {
+        t->kernels->rows_i8(t, &a, 1, 0, t->rows, y, 0);
+        sum = llmq__test_sum(sum, y, t->rows);
     }
-    for (c = 0; c < n; c++)
-        for (k = 0; k < p && hits[c]; k++)
-            points[c * p + k] += (sum[c * p + k] / (float)hits[c] - points[c * p + k]) * move;
-    llmq__sort_points(points, n, p);
+    t->cols = LLMQ__TEST_FLOATS;
+    return llmq__test_floats(t, &a, sum, y);
 }
 
-LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples,
-                                     uint32_t steps, int8_t *points, size_t points_size, llmq_progress progress, void *context,
-                                     void *work, size_t work_size)
+LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 {
-    LLMQ__EXACT
-    size_t need = llmq_grid_train_work_size(p, n), size = llmq_grid_size(p, n);
-    float *at = (float *)work, x[8], wide, most = 0.0f, unit;
-    uint32_t i, k, counter = 0;
-    if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
-    if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
-    if (samples == 0) samples = n > 256 ? n * 256 : 65536;
-    if (steps == 0) steps = 60;
-    wide = llmq__sqrt((float)(p + 2) / (float)p);
-    for (i = 0; i < n; i++) {
-        llmq__normals(seed, &counter, p, x);
-        for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
-    }
-    llmq__sort_points(at, n, p);
-    for (i = 0; i < steps; i++) {
-        float *sum = at + (size_t)n * p;
-        uint32_t *hits = (uint32_t *)(void *)(sum + (size_t)n * p), fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
-        for (k = 0; k < (fine ? 1u : 4u); k++) /* first many rough steps, longer than Lloyd's; then means of what follows */
-            llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1, fine ? 1.0f / (float)fine : 1.6f);
-        if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
-    }
-    for (i = 0; i < n * p; i++)
-        if (at[i] > most || -at[i] > most) most = at[i] > 0.0f ? at[i] : -at[i];
-    unit = 127.0f / most;
-    for (i = 0; i < size; i++) /* the spare codes repeat the last point */
-        points[i] = llmq__round_i8(at[i < n * p ? i : (n - 1) * p + i % p] * unit);
-    return llmq_format_custom(f, p, n, points, unit, group);
-}
-#endif /* !LLMQ_NO_ENCODER */
-
-/* ---- 8. Sensitivity ----------------------------------------------------------------------------------------------- */
-#if !LLMQ_NO_CALIBRATION
-
-/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
-   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
-   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
-static float llmq__short(float x)
-{
-    uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
-    if (a > 0x7f800000u) return x;
-    if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
-    if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
-    return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
-}
-
-/* x, or `most` with its sign if it is larger. */
-static float llmq__clamp(float x, float most) { return x > most ? most : x < -most ? -most : x; }
-
-/* T x in place, for finite numbers. No step can make them infinite, nor a sum of them: before each they are clamped. */
-static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
-{
-    llmq_status status = LLMQ_OK;
-    uint32_t i, j;
-    for (i = 0; i < h->transform.count && status == LLMQ_OK; i++) {
-        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f); /* 2^100, 2^60 */
-        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size, llmq__kernels(h->kernels));
-    }
-    return status;
-}
-
-static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                               uint32_t count, uint32_t n)
-{
-    LLMQ__EXACT
-    uint32_t i, t;
-    for (i = 0; i < rows; i++)
-        for (t = 0; t < count; t++) llmq__add_scaled(out[i], a[i][t * a_step], v + t * v_stride, n);
-}
-
-#define LLMQ__TOKENS 128  /* worked on together: a panel of so many by 128 columns is half of a small level-2 cache */
-#define LLMQ__PANEL 128
-#define LLMQ__PANELS 8    /* 512 KB that the rows of H use again and again, while they themselves come from memory */
-
-/* Where row i of a packed lower triangle begins, which is how many numbers i rows have. */
-static size_t llmq__packed(size_t i) { return i % 2 ? (i + 1) / 2 * i : i / 2 * (i + 1); }
-
-LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
-{
-    size_t n = llmq__size(cols), pairs;
-    if (cols == 0 || cols > LLMQ_MAX_COLS) return 0;
-    if (!full) return llmq__size_mul(n, sizeof(float));
-    pairs = n % 2 ? llmq__size_mul(n, (n + 1) / 2) : llmq__size_mul(n / 2, n + 1);
-    return llmq__size_mul(pairs, sizeof(float));
-}
-
-LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
-{
-    static const llmq_transform none = { 0, { { 0, 0, 0 } }, LLMQ__NULL };
-    llmq_status status;
-    size_t need = llmq_hessian_size(cols, full);
-    if (!h || !mem || llmq__misaligned(mem) || cols == 0) return LLMQ_E_ARG;
-    if (need == 0) return LLMQ_E_LIMIT;
-    if (size < need) return LLMQ_E_WORKSPACE;
-    if (!transform) transform = &none;
-    if ((status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
-    h->cols = cols;
-    h->full = full != 0;
-    h->weight = h->squares = 0.0;
-    h->transform = *transform;
-    h->h = (float *)mem;
-    h->kernels = LLMQ_KERNELS;
-    LLMQ_MEMSET(mem, 0, need);
-    return LLMQ_OK;
-}
-
-/* Bytes of the panels of LLMQ__PANEL columns of LLMQ__TOKENS tokens; 0 if they do not fit. */
-static size_t llmq__panels_size(uint32_t cols)
-{
-    return llmq__size_mul(llmq__ceil_div(cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
-}
-
-/* A row of floats; the panels; what the transform needs. */
-LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
-{
-    size_t n;
-    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
-    n = llmq__size_mul(llmq__size(h->cols), sizeof(float));
-    if (h->full) n = n ? llmq__size_add(llmq__panels_size(h->cols), n) : 0;
-    return llmq__size_add(n, llmq_transform_work_size(&h->transform, h->cols));
-}
-
-/* Are count tokens and their weights something to add? */
-LLMQ__APART llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count, const float *weight, llmq_error *error)
-{
-    uint32_t t;
-    for (t = 0; t < count; t++) {
-        if (llmq__find_not_finite(x + t * stride, t, cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-        if (weight && (llmq__find_not_finite(weight + t, t, 1, error) != LLMQ_OK || weight[t] < 0.0f)) {
-            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = t, error->col = cols;
-            return LLMQ_E_NOT_FINITE;
-        }
+    const uint32_t kept = LLMQ_FORMATS, one = 1;
+    uint32_t at, i = 0;
+    llmq_tensor t;
+    LLMQ_MEMSET(&t, 0, sizeof t);
+    t.rows = LLMQ__TEST_ROWS;
+    t.row_size = 4;
+    t.data = llmq__test_bytes;
+    t.kernels = llmq__kernels(k);
+    for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
+        if (!(kept & one << at)) continue;
+        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
     }
     return LLMQ_OK;
 }
 
-/* Rows [i, i + rows) of a full H, within a panel, += the panels' tokens in the columns of the panel that begins at c <= i. */
-LLMQ__APART void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
-{
-    const float *v = panels + (size_t)c * LLMQ__TOKENS;
-    float *out[8];
-    const float *a[8];
-    uint32_t k, n = i - c < LLMQ__PANEL ? 1 : rows; /* on the diagonal each row has its own length */
-    for (k = 0; k < rows; k++) {
-        out[k] = h->h + llmq__packed(i + k) + c;
-        a[k] = panels + (size_t)(i - i % LLMQ__PANEL) * LLMQ__TOKENS + i % LLMQ__PANEL + k;
-    }
-    for (k = 0; k < rows; k += n)
-        llmq__kernels(h->kernels)->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count, llmq__min(LLMQ__PANEL, i + k - c + 1));
-}
+LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT; }
 
-/* Rows [r0, r1) of a full H += the panels' tokens. */
-LLMQ__APART void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
-{
-    uint32_t g, i, c, rows;
-    for (g = 0; g < r1; g += LLMQ__PANELS * LLMQ__PANEL)
-        for (i = g > r0 ? g : r0; i < r1; i += rows) {
-            rows = llmq__min(8 - i % 8, r1 - i);
-            for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL) llmq__add_panel(h, i, rows, c, panels, count);
-        }
-}
-
-/* Rows [r0, r1) of H += at most LLMQ__TOKENS tokens. */
-LLMQ__APART llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
-                                    const float *weight, float *row, size_t work_size)
-{
-    LLMQ__EXACT
-    float *panels = row + h->cols, *end = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
-    size_t rest = work_size - (size_t)((char *)end - (char *)row);
-    llmq_status status;
-    uint32_t t, j;
-    for (t = 0; t < count; t++, x += stride) {
-        LLMQ_MEMCPY(row, x, h->cols * sizeof(float));
-        if ((status = llmq__to_hessian(h, row, end, rest)) != LLMQ_OK) return status;
-        root = weight ? llmq__sqrt(weight[t]) : 1.0f;
-        for (j = h->full ? 0 : r0; j < r1; j++) {
-            v = llmq__short(row[j] * root);
-            if (h->full) panels[((size_t)(j / LLMQ__PANEL) * LLMQ__TOKENS + t) * LLMQ__PANEL + j % LLMQ__PANEL] = v;
-            else h->h[j] += v * v;
-        }
-    }
-    if (h->full) llmq__add_panels(h, r0, r1, panels, count);
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
-                                      const float *weight, void *work, size_t work_size, llmq_error *error)
-{
-    llmq_status status;
-    size_t need = llmq_hessian_work_size(h);
-    uint32_t t, n;
-    if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    if ((status = llmq__transform_check(&h->transform, h->cols)) != LLMQ_OK) return status;
-    if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
-    for (t = 0; t < count; t += n) {
-        n = llmq__min(LLMQ__TOKENS, count - t);
-        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work, work_size);
-        if (status != LLMQ_OK) return status;
-    }
-    for (t = 0; t < count && r0 == 0 && r1 > 0; t++) {
-        double w = weight ? (double)weight[t] : 1.0;
-        h->weight += w;
-        h->squares += w * w;
-    }
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other)
-{
-    size_t i, n;
-    if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
-    if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_BASIS;
-    n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
-    for (i = 0; i < n; i++)
-        if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
-    for (i = 0; i < n; i++) h->h[i] += other->h[i];
-    h->weight += other->weight;
-    h->squares += other->squares;
-    return LLMQ_OK;
-}
-
-LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t)
-{
-    size_t n;
-    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
-    n = llmq__size(h->cols);
-    return llmq__size_add(llmq__size_mul(llmq__size_mul(n, n), sizeof(float)), llmq_transform_work_size(t, h->cols));
-}
-
-LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size)
-{
-    size_t need = llmq_hessian_transform_work_size(h, t), i, j, n, used;
-    float *s = (float *)work;
-    llmq_status status;
-    int pass;
-    if (!h || !t || !h->full || h->transform.count || !work || llmq__misaligned(work) || need == 0) return LLMQ_E_ARG;
-    if ((status = llmq__transform_check(t, h->cols)) != LLMQ_OK) return status;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    n = h->cols;
-    used = n * n * sizeof(float);
-    for (i = 0; i < n; i++)
-        for (j = 0; j <= i; j++) s[i * n + j] = s[j * n + i] = h->h[llmq__packed(i) + j];
-    for (pass = 0; pass < 2; pass++) { /* S <- S T^T, transposed: T H, then T H T^T */
-        for (i = 0; i < n; i++) {
-            status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used, h->kernels);
-            if (status != LLMQ_OK) return status;
-        }
-        for (i = 0; i < n; i++)
-            for (j = 0; j < i; j++) {
-                float v = s[i * n + j];
-                s[i * n + j] = s[j * n + i];
-                s[j * n + i] = v;
-            }
-    }
-    for (i = 0; i < n; i++)
-        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
-    h->transform = *t;
-    return LLMQ_OK;
-}
-
-/* -- Traces. Sums are double, of floats: their products are exact, and what cancels (means of v, a softmax's Jacobian kills
-   constants) leaves digits enough. -- */
-
-static double llmq__dot(const float *u, const float *v, uint32_t n)
-{
-    LLMQ__EXACT
-    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
-    uint32_t i;
-    for (i = 0; i + 4 <= n; i += 4) {
-        a += (double)u[i] * (double)v[i];
-        b += (double)u[i + 1] * (double)v[i + 1];
-        c += (double)u[i + 2] * (double)v[i + 2];
-        d += (double)u[i + 3] * (double)v[i + 3];
-    }
-    for (; i < n; i++) a += (double)u[i] * (double)v[i];
-    return (a + b) + (c + d);
-}
-
-static double llmq__dot_double(const double *u, const double *v, uint32_t n)
-{
-    LLMQ__EXACT
-    double a = 0.0, b = 0.0;
-    uint32_t i;
-    for (i = 0; i + 2 <= n; i += 2) {
-        a += u[i] * v[i];
-        b += u[i + 1] * v[i + 1];
-    }
-    if (i < n) a += u[i] * v[i];
-    return a + b;
-}
-
-static int llmq__finite(double x) { return x - x >= 0.0; }
-
-/* 2^e, -1022 <= e <= 1023 */
-static double llmq__power_of_2(int32_t e)
-{
-    uint64_t u = (uint64_t)(e + 1023) << 52;
-    double x;
-    LLMQ_MEMCPY(&x, &u, 8);
-    return x;
-}
-
-/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
-   squares the error of llmq__sqrt, 2^-24. */
-static double llmq__root(double x)
-{
-    uint64_t u;
-    int32_t e;
-    double m, r;
-    LLMQ_MEMCPY(&u, &x, 8);
-    e = (int32_t)(u >> 52) - 1023;
-    if (e <= -1023 || e >= 1024) return 0.0;
-    m = x * llmq__power_of_2(-(e - (e & 1)) / 2) * llmq__power_of_2(-(e - (e & 1)) / 2);
-    r = (double)llmq__sqrt((float)m);
-    r = 0.5 * (r + m / r);
-    r = 0.5 * (r + m / r);
-    return r * llmq__power_of_2((e - (e & 1)) / 2);
-}
-
-/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
-   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
-static double llmq__exp(double x)
-{
-    LLMQ__EXACT
-    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
-                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
-    double r, sum = 0.0;
-    int32_t n, i;
-    if (!(x > -700.0)) return 0.0;
-    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
-    r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
-    for (i = 11; i >= 0; i--) sum = sum * r + series[i];
-    return sum * llmq__power_of_2(n);
-}
-
-/* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s': that is all that is
-   needed, because terms (h, h', s, s') and (h', h, s', s) are equal and all pairs h, h' get their turn. */
-typedef struct llmq__heads {
-    const llmq_attention *a;
-    uint32_t count;       /* queries that are looked at */
-    double scale;         /* 1 / sqrt(head) */
-    double *x, *k, *b;    /* triangles: x_s . x_s', k_s . k_s', and for the pair of heads v_s . G v_s', G = W_O,h^T W_O,h' */
-    double *g, *v, *gv;   /* G, v, and G v for all tokens */
-    double *p, *mean;     /* p^h_t and p^h'_t; a^h_t and a^h'_t */
-    double *g_mean;       /* G a^h'_t */
-    double *mean_b;       /* a^h_t . G v_s' */
-    double *turn;         /* (R_s^T q^h_t) . (R_s'^T q^h'_t) at s - s' */
-    double *term;         /* [4][count]: of q, k, v and o; what the queries add to the traces */
-    double *weight;       /* [3][tokens] of q, k and v */
-} llmq__heads;
-
-LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
-{
-    size_t t, n, squares, lines;
-    if (!a || a->tokens == 0 || a->head == 0) return 0;
-    t = llmq__size(a->tokens), n = llmq__size(a->head);
-    if (llmq__size_mul(t, llmq__size_add(t, 1)) == 0) return 0;
-    squares = llmq__size_add(llmq__size_mul(llmq__packed(t), 3), llmq__size_mul(n, llmq__size_add(n, 3)));
-    lines = llmq__size_mul(t, llmq__size_add(llmq__size_mul(n, 2), 11));
-    return lines == 0 ? 0 : llmq__size_mul(llmq__size_add(squares, lines), sizeof(double));
-}
-
-LLMQ__APART void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
-{
-    size_t t = a->tokens, n = a->head, triangle = llmq__packed(t), s, i;
-    w->a = a;
-    w->count = a->samples ? llmq__min(a->samples, a->tokens) : a->tokens;
-    w->scale = 1.0 / llmq__root((double)a->head);
-    w->x = (double *)work;
-    w->k = w->x + triangle;
-    w->b = w->k + triangle;
-    w->g = w->b + triangle;
-    w->mean = w->g + n * n;
-    w->g_mean = w->mean + 2 * n;
-    w->v = w->g_mean + n;
-    w->gv = w->v + t * n;
-    w->p = w->gv + t * n;
-    w->mean_b = w->p + 2 * t;
-    w->turn = w->mean_b + t;
-    w->term = w->turn + t;
-    w->weight = w->term + 4 * t;
-    for (i = 0; i < 7 * t; i++) w->term[i] = 0.0;
-    for (s = 0; s < t; s++) {
-        for (i = 0; i < n; i++) w->v[s * n + i] = (double)a->v[s * a->v_stride + i];
-        for (i = 0; i <= s; i++) {
-            w->x[llmq__packed(s) + i] = llmq__dot(a->x + s * a->x_stride, a->x + i * a->x_stride, a->dim);
-            w->k[llmq__packed(s) + i] = llmq__dot(a->k + s * a->k_stride, a->k + i * a->k_stride, a->head);
-        }
-    }
-}
-
-/* Keys [a->masked, this) are seen by query t; none if that is empty. */
-static uint32_t llmq__seen(const llmq_attention *a, uint32_t t) { return a->causal ? t + 1 : a->tokens; }
-
-/* p and a of query t in head h. */
-static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p, double *mean)
-{
-    LLMQ__EXACT
-    const llmq_attention *a = w->a;
-    const float *q = a->q + t * a->q_stride + (size_t)h * a->head;
-    uint32_t s, i, end = llmq__seen(a, t);
-    double most = -1e300, total = 0.0;
-    for (s = a->masked; s < end; s++) {
-        p[s] = llmq__dot(q, a->k + s * a->k_stride, a->head) * w->scale;
-        if (p[s] > most) most = p[s];
-    }
-    for (s = a->masked; s < end; s++) total += p[s] = llmq__exp(p[s] - most);
-    for (i = 0; i < a->head; i++) mean[i] = 0.0;
-    for (s = a->masked; s < end; s++) {
-        p[s] /= total;
-        for (i = 0; i < a->head; i++) mean[i] += p[s] * w->v[(size_t)s * a->head + i];
-    }
-}
-
-/* w->turn for heads h and h': with pairs (a, b) of q^h and (a', b') of q^h', and angles (s - s') times that of the pair,
-   the sum of (a a' + b b') cos + (b a' - a b') sin. */
-static void llmq__turns(const llmq__heads *w, uint32_t t, uint32_t h, uint32_t h2, uint32_t count)
-{
-    LLMQ__EXACT
-    const llmq_attention *a = w->a;
-    const float *q = a->q + t * a->q_stride + (size_t)h * a->head, *q2 = a->q + t * a->q_stride + (size_t)h2 * a->head;
-    uint32_t d, i, half = a->head / 2, step = a->rope == LLMQ_ROPE_PAIRS ? 2 : 1, other = step == 2 ? 1 : half;
-    double same = llmq__dot(q, q2, a->head);
-    for (d = 0; d < count; d++) {
-        double sum = 0.0;
-        for (i = 0; i < half && a->rope; i++) {
-            double u0 = (double)q[i * step], u1 = (double)q[i * step + other];
-            double v0 = (double)q2[i * step], v1 = (double)q2[i * step + other];
-            sum += (u0 * v0 + u1 * v1) * (double)a->cosine[(size_t)d * half + i];
-            sum += (u1 * v0 - u0 * v1) * (double)a->sine[(size_t)d * half + i];
-        }
-        w->turn[d] = a->rope ? sum : same;
-    }
-}
-
-/* What stretch j adds to the traces through the pair of heads h, h'. */
-LLMQ__APART void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, uint32_t j, double trace_g)
-{
-    LLMQ__EXACT
-    const llmq_attention *a = w->a;
-    uint32_t n = a->head, s, i, t = (uint32_t)((uint64_t)j * a->tokens / w->count), end;
-    uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t;
-    double *p = w->p, *p2 = h == h2 ? p : p + a->tokens, *mean2 = h == h2 ? w->mean : w->mean + n;
-    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length;
-    t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32);
-    if (a->importance) times *= (double)a->importance[t];
-    end = llmq__seen(a, t);
-    if (end <= a->masked) return;
-    llmq__attend(w, t, h, p, w->mean);
-    if (h != h2) llmq__attend(w, t, h2, p2, mean2);
-    llmq__turns(w, t, h, h2, end - a->masked);
-    for (i = 0; i < n; i++) w->g_mean[i] = llmq__dot_double(w->g + (size_t)i * n, mean2, n);
-    for (s = a->masked; s < end; s++) w->mean_b[s] = llmq__dot_double(w->mean, w->gv + (size_t)s * n, n);
-    c = llmq__dot_double(w->mean, w->g_mean, n);
-    factor = 2.0 / (double)n * times;
-    for (s = a->masked; s < end; s++) {
-        const double *x = w->x + llmq__packed(s), *k = w->k + llmq__packed(s), *b = w->b + llmq__packed(s);
-        double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, s_q = 0.0, sk = 0.0, sv = 0.0, cov;
-        for (i = a->masked; i < s; i++) {
-            cov = p2[i] * (b[i] - less - w->mean_b[i]);
-            s_q += cov * k[i];
-            sk += cov * (w->turn[s - i] * x[i]);
-            sv += p2[i] * x[i];
-        }
-        cov = p2[s] * (b[s] - less - w->mean_b[s]);
-        sum[0] += p[s] * (2.0 * s_q + cov * k[s]);
-        sum[1] += p[s] * (2.0 * sk + cov * w->turn[0] * x[s]);
-        sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
-        w->weight[a->tokens + s] += factor * (p[s] * cov * w->turn[0]);
-        w->weight[2 * (size_t)a->tokens + s] += 2.0 * times * trace_g * p[s] * p2[s];
-    }
-    w->term[w->count + j] += factor * sum[1];
-    w->term[2 * (size_t)w->count + j] += 2.0 * times * trace_g * sum[2];
-    if (h != h2) return;
-    w->weight[t] += factor * sum[0];
-    w->term[j] += factor * sum[0] * w->x[llmq__packed(t) + t];
-    w->term[3 * (size_t)w->count + j] += 2.0 * times * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
-}
-
-LLMQ__APART void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
-{
-    LLMQ__EXACT
-    const llmq_attention *a = w->a;
-    uint32_t n = a->head, s, i, j;
-    double trace = 0.0;
-    for (i = 0; i < n * n; i++) w->g[i] = 0.0;
-    for (s = 0; s < a->out; s++) {
-        const float *u = a->wo + s * a->wo_stride + (size_t)h * n, *v = a->wo + s * a->wo_stride + (size_t)h2 * n;
-        for (i = 0; i < n; i++)
-            for (j = 0; j < n; j++) w->g[(size_t)i * n + j] += (double)u[i] * (double)v[j];
-    }
-    for (i = 0; i < n; i++) trace += w->g[(size_t)i * n + i];
-    for (s = 0; s < a->tokens; s++) {
-        for (i = 0; i < n; i++)
-            w->gv[(size_t)s * n + i] = llmq__dot_double(w->g + (size_t)i * n, w->v + (size_t)s * n, n);
-        for (i = 0; i <= s; i++)
-            w->b[llmq__packed(s) + i] = llmq__dot_double(w->v + (size_t)s * n, w->gv + (size_t)i * n, n);
-    }
-    for (j = 0; j < w->count; j++) llmq__add_query(w, h, h2, j, trace);
-}
-
-/* The sums, their errors, and the weights that are wanted; nothing is written unless all are finite. */
-LLMQ__APART llmq_status llmq__heads_close(const llmq__heads *w, float *const *weight, llmq_traces *out)
-{
-    LLMQ__EXACT
-    uint32_t c, t, tokens = w->a->tokens;
-    double trace[4], error[4];
-    for (c = 0; c < 4; c++) {
-        const double *g = w->term + (size_t)c * w->count;
-        double sum = g[0], rough = 0.0;
-        for (t = 1; t < w->count; t++) sum += g[t], rough += (g[t] - g[t - 1]) * (g[t] - g[t - 1]);
-        if (!llmq__finite(sum) || !llmq__finite(rough)) return LLMQ_E_NOT_FINITE;
-        trace[c] = sum > 0.0 ? sum : 0.0;
-        error[c] = w->count < tokens ? llmq__root(rough * (double)w->count / (2.0 * (double)(w->count - 1))) : 0.0;
-    }
-    for (c = 0; c < 3; c++) {
-        double *v = w->weight + (size_t)c * tokens, sum = 0.0;
-        for (t = 0; t < tokens; t++) {
-            if (!(v[t] > 0.0)) v[t] = 0.0; /* rounding */
-            sum += v[t] * w->x[llmq__packed(t) + t];
-        }
-        for (t = 0; t < tokens && sum > 0.0; t++) {
-            v[t] *= trace[c] / sum; /* 1, for q */
-            if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE;
-        }
-    }
-    for (c = 0; c < 3; c++)
-        for (t = 0; t < tokens && weight[c]; t++) weight[c][t] += (float)w->weight[(size_t)c * tokens + t];
-    out->q = trace[0], out->k = trace[1], out->v = trace[2], out->o = trace[3];
-    out->q_error = error[0], out->k_error = error[1], out->v_error = error[2], out->o_error = error[3];
-    return LLMQ_OK;
-}
-
-static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, uint32_t cols)
-{
-    uint32_t r;
-    for (r = 0; r < count; r++)
-        if (llmq__find_not_finite(rows + r * stride, r, cols, LLMQ__NULL) != LLMQ_OK) return 0;
-    return 1;
-}
-
-LLMQ__APART llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
-{
-    size_t need = llmq_attention_work_size(a);
-    uint32_t width, t;
-    if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return LLMQ_E_ARG;
-    if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
-    if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
-    if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
-    for (t = 0; t < a->tokens && a->importance; t++)
-        if (a->importance[t] < 0.0f) return LLMQ_E_ARG;
-    if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT;
-    width = a->queries * a->head;
-    if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head || a->wo_stride < width)
-        return LLMQ_E_ARG;
-    if (!work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
-    if (need == 0) return LLMQ_E_LIMIT;
-    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
-}
-
-LLMQ__APART int llmq__attention_finite(const llmq_attention *a)
-{
-    uint32_t width = a->queries * a->head, half = a->head / 2;
-    return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim) && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
-        && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head) && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
-        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width) && (!a->importance || llmq__rows_finite(a->importance, a->tokens, 1, a->tokens))
-        && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half) && llmq__rows_finite(a->sine, half, a->tokens, half)));
-}
-
-LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight, float *k_weight,
-                                           float *v_weight, void *work, size_t work_size)
-{
-    llmq__heads w;
-    float *weight[3];
-    uint32_t h, h2;
-    llmq_status status = traces ? llmq__attention_check(a, work, work_size) : LLMQ_E_ARG;
-    weight[0] = q_weight, weight[1] = k_weight, weight[2] = v_weight;
-    if (status != LLMQ_OK) return status;
-    if (!llmq__attention_finite(a)) return LLMQ_E_NOT_FINITE;
-    llmq__heads_open(&w, a, work);
-    for (h = 0; h < a->queries; h++)
-        for (h2 = 0; h2 < a->queries; h2++) llmq__add_heads(&w, h, h2);
-    return llmq__heads_close(&w, weight, traces);
-}
-
-/* v[0, n) <- signs of probe i */
-static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
-{
-    uint32_t j;
-    for (j = 0; j < n; j++) v[j] = 1.0f;
-    llmq__signs(v, n, llmq_random(seed, i));
-}
-
-/* v <- (I - Q Q^T) v for `rank` orthonormal rows of q, twice: rounding leaves something after the first time. */
-static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
-{
-    LLMQ__EXACT
-    uint32_t i, j;
-    for (i = 0; i < 2 * rank; i++) {
-        const float *row = q + (size_t)(i % rank) * n;
-        double c = llmq__dot(row, v, n);
-        for (j = 0; j < n; j++) v[j] = (float)((double)v[j] - c * (double)row[j]);
-    }
-}
-
-/* hv <- H v, and v^T H v; if some of H v is not finite, then v^T H v is not. */
-static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv, double *value)
-{
-    llmq_status status = product(context, v, hv);
-    if (status != LLMQ_OK) return status;
-    *value = llmq__dot(v, hv, n);
-    return llmq__finite(*value) ? LLMQ_OK : LLMQ_E_NOT_FINITE;
-}
-
-/* An orthonormal basis of what H makes of so many probes, less what vanishes; v: room for n numbers. */
-LLMQ__APART llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed, float *v,
-                                     float *basis, uint32_t *rank)
-{
-    LLMQ__EXACT
-    uint32_t i, j;
-    for (i = 0, *rank = 0; i < probes; i++) {
-        float *y = basis + (size_t)*rank * n;
-        double all, rest;
-        llmq_status status;
-        llmq__probe(v, n, seed, i);
-        if ((status = llmq__quadratic(product, context, n, v, y, &all)) != LLMQ_OK) return status;
-        all = llmq__dot(y, y, n);
-        llmq__project(y, basis, *rank, n);
-        rest = llmq__dot(y, y, n);
-        if (!(rest > all * (1.0 / 4294967296.0))) continue;
-        rest = 1.0 / llmq__root(rest);
-        for (j = 0; j < n; j++) y[j] = (float)((double)y[j] * rest);
-        ++*rank;
-    }
-    return LLMQ_OK;
-}
-
-/* Hutch++ with so many probes for the sketch; without any it is Hutchinson's estimate. Mean and variance by Welford's updates. */
-LLMQ__APART llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch, uint32_t most,
-                                    double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
-{
-    LLMQ__EXACT
-    size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
-    float *v = (float *)work, *hv, *basis;
-    double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
-    uint32_t rank = 0, i, used;
-    llmq_status status;
-    if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
-    if (need == 0) return LLMQ_E_LIMIT;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    hv = v + n, basis = hv + n;
-    if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
-    for (i = 0; i < rank; i++) {
-        if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
-        exact += value;
-    }
-    for (i = 0, used = sketch + rank; used < most; used++) {
-        double before = mean;
-        llmq__probe(v, n, seed, sketch + i++);
-        llmq__project(v, basis, rank, n);
-        if ((status = llmq__quadratic(product, context, n, v, hv, &value)) != LLMQ_OK) return status;
-        mean += (value - before) / (double)i;
-        squares += (value - before) * (value - mean);
-        error = i > 1 ? llmq__root(squares / ((double)i * (double)(i - 1))) : 0.0;
-        value = exact + mean;
-        if (i >= 8 && tolerance > 0.0 && error <= tolerance * (value < 0.0 ? -value : value)) { used++; break; }
-    }
-    out->trace = exact + mean, out->error = error, out->products = used;
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t most, double tolerance,
-                                           uint32_t seed, llmq_trace *out, void *work, size_t work_size)
-{
-    if (most < 2) return LLMQ_E_ARG;
-    return llmq__trace(product, context, n, 0, most, tolerance, seed, out, work, work_size);
-}
-
-LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t most)
-{
-    if (most < 4) return 0;
-    return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(most / 3, n), 2)), sizeof(float));
-}
-
-LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t most, double tolerance,
-                                        uint32_t seed, llmq_trace *out, void *work, size_t work_size)
-{
-    if (most < 4) return LLMQ_E_ARG;
-    return llmq__trace(product, context, n, llmq__min(most / 3, n), most, tolerance, seed, out, work, work_size);
-}
-
-#endif /* LLMQ_NO_CALIBRATION */
-
-/* ---- 9. Error feedback -------------------------------------------------------------------------------------------- */
-#if !LLMQ_NO_CALIBRATION
-
-#define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
-#define LLMQ__FED 16     /* rows of W that are encoded together, one a lane */
-#define LLMQ__RINGS 4u   /* rings of a trellis that are: more would search faster, and take 1.5 KB of workspace a column each */
-#define LLMQ__STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
-
-LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
-{
-    size_t n, m;
-    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
-    n = llmq__size_mul(h->cols, sizeof(float) + sizeof(uint32_t));
-    if (!h->full) return n;
-    m = llmq_hessian_size(h->cols, 1);
-    return llmq__size_add(m, n);
-}
-
-static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->full ? llmq__packed(i) + i : i]; }
-
-static float llmq__diagonal_mean(const llmq_hessian *h, uint32_t first, uint32_t n)
-{
-    double sum = 0.0; /* which does not overflow */
-    uint32_t i;
-    for (i = first; i < first + n; i++) sum += (double)llmq__diagonal(h, i);
-    return (float)(sum / (double)n);
-}
-
-/* Runs of `run` columns in [first, first + n), a shorter one last, by decreasing mean of their diagonal: column[i] for i < n. Only whole
-   runs move. key: workspace, a float a run. */
-static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, uint32_t run, uint32_t *column, float *key)
-{
-    uint32_t runs = n / run, i, j, k;
-    for (i = 0; i < runs; i++) {
-        float mean = llmq__diagonal_mean(h, first + i * run, run);
-        for (j = i; j > 0 && key[j - 1] < mean; j--) key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
-        key[j] = mean, column[j * run] = first + i * run;
-    }
-    for (i = runs; i-- > 0;) /* from the starts of the runs, at their new places, to all columns */
-        for (j = run; j-- > 0;) column[i * run + j] = column[i * run] + j;
-    for (k = runs * run; k < n; k++) column[k] = first + k;
-}
-
-static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int order, uint32_t *column, float *key)
-{
-    uint32_t s, n, cols = h->cols;
-    for (s = 0; s < cols; s++) column[s] = s;
-    if (order == LLMQ_ORDER_NATURAL || !h->full) return;
-    llmq__order_runs(h, 0, cols, group, column, key);
-    for (s = 0; s < cols; s += n) {
-        n = llmq__min(group, cols - column[s]);
-        llmq__order_runs(h, column[s], n, p, column + s, key);
-    }
-}
-
-/* m = H * down with its columns in order, and `add` on the diagonal, which is also d. m NULL: only d. */
-static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float down, float add, float *m, float *d)
-{
-    LLMQ__EXACT
-    uint32_t i, j;
-    for (i = 0; i < h->cols; i++) {
-        float *row = m ? m + llmq__packed(i) : LLMQ__NULL;
-        d[i] = llmq__diagonal(h, column[i]) * down + add;
-        if (!m) continue;
-        for (j = 0; j < i; j++) {
-            uint32_t a = column[i], b = column[j];
-            row[j] = (a > b ? h->h[llmq__packed(a) + b] : h->h[llmq__packed(b) + a]) * down;
-        }
-        row[i] = d[i];
-    }
-}
-
-/* Row i, entries [0, last], of what is left of H, less the share of pivot j > i. */
-static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_t j)
-{
-    const float *pivot = m + llmq__packed(j);
-    k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
-}
-
-/* m, a packed lower triangle with the diagonal d, becomes M^T, and d becomes D, where m was M D M^T: pivots from the last to the first, each
-   taken off the rows above it. The pivots of a block go through a row together: what happens to an entry, and in which order,
-   is the same. m NULL: a diagonal. Returns n, the number of columns, or that of a pivot which is not positive enough. */
-static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
-{
-    uint32_t i, j, j0, j1;
-    for (j = 0; j < n && !m; j++)
-        if (!(d[j] > 0.0f)) return j;
-    for (j1 = m ? n : 0; j1 > 0; j1 = j0) {
-        j0 = j1 > LLMQ__PIVOTS ? j1 - LLMQ__PIVOTS : 0;
-        for (j = j1; j-- > j0;) {
-            float own = d[j];
-            d[j] = m[llmq__packed(j) + j];
-            if (!(d[j] > own * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
-            for (i = j0; i < j; i++) llmq__eliminate(k, m, i, j);
-        }
-        for (i = 0; i < j0; i++)
-            for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
-    }
-    for (j = 0; j < n && m; j++) {
-        float *row = m + llmq__packed(j);
-        for (i = 0; i < j; i++) row[i] = llmq__short(row[i] / d[j]);
-        row[j] = 1.0f;
-    }
-    return n;
-}
-
-/* Are all entries of H finite? */
-static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
-{
-    uint32_t i;
-    for (i = 0; i < h->cols; i++)
-        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error) != LLMQ_OK) {
-            if (error && !h->full) error->col = i;
-            return LLMQ_E_NOT_FINITE;
-        }
-    return LLMQ_OK;
-}
-
-static int llmq__all_equal(const float *d, uint32_t n)
-{
-    uint32_t i = 1;
-    while (i < n && !(d[i] < d[0] || d[i] > d[0])) i++;
-    return i == n;
-}
-
-static float llmq__usual_damping(const llmq_hessian *h)
-{
-    double damping = 0.01;
-    if (h->full && h->weight > 0.0 && h->squares > 0.0) damping += 2.0 * (double)h->cols * h->squares / (h->weight * h->weight);
-    return damping < 1.0 ? (float)damping : 1.0f;
-}
-
-/* The lambda by which errors are judged: from what share of H may be chance; `damping` if that is not to be known. */
-static float llmq__fair_damping(const llmq_hessian *h, float damping)
-{
-    LLMQ__EXACT
-    double all = 0.0, trace = 0.0, n = (double)h->cols, tokens, rho, rest, lambda;
-    size_t i, j, at = 0;
-    if (!h->full || !(h->weight > 0.0) || !(h->squares > 0.0)) return damping;
-    for (i = 0; i < h->cols; i++) {
-        for (j = 0; j < i; j++, at++) all += 2.0 * (double)h->h[at] * (double)h->h[at];
-        all += (double)h->h[at] * (double)h->h[at];
-        trace += (double)h->h[at++];
-    }
-    tokens = h->weight / h->squares * h->weight;
-    rest = (tokens + 1.0 - 2.0 / n) * (all - trace * trace / n);
-    rho = (1.0 - 2.0 / n) * all + trace * trace; /* times rest */
-    if (!(rest > 0.0) || !(rho < 0.998 * rest)) return 1000.0f; /* H is a multiple of I as far as one can tell */
-    lambda = 2.0 * rho / (rest - rho);
-    return lambda > 0.01 ? (float)lambda : 0.01f;
-}
-
-LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options,
-                                        void *mem, size_t size, llmq_error *error)
-{
-    LLMQ__EXACT
-    static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
-    float *d = (float *)mem, *m, mean, down, damping, asked, lambda;
-    uint32_t *column, bad = 0, e;
-    size_t need = llmq_feedback_size(h);
-    llmq_status status;
-    if (!options) options = &usual;
-    if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
-    if (!(options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
-        || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL)) return LLMQ_E_ARG;
-    if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_BASIS;
-    if (size < need) return LLMQ_E_WORKSPACE;
-    if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
-    column = (uint32_t *)(void *)(d + h->cols);
-    m = h->full ? (float *)(void *)(column + h->cols) : LLMQ__NULL;
-    mean = llmq__diagonal_mean(h, 0, h->cols);
-    asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
-    lambda = llmq__fair_damping(h, damping);
-    if (!(mean > 0.0f)) mean = 1.0f; /* an input that is always 0 */
-    e = llmq__float_bits(mean) >> 23;
-    down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
-    mean *= down; /* in [1, 2), but for the largest and smallest floats */
-    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols, t->format.points ? t->format.p : 1, options->order, column, d);
-    for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
-        if (damping > 10.0f) {
-            if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
-            return LLMQ_E_INDEFINITE;
-        }
-        llmq__copy_hessian(h, column, down, damping * mean, m, d);
-        bad = llmq__factor(llmq__kernels(t->kernels), h->cols, m, d);
-        if (bad == h->cols) break;
-    }
-    f->cols = h->cols;
-    f->group = t->format.group;
-    f->p = t->format.p;
-    f->transform = h->transform;
-    f->damping = damping;
-    f->m = m;
-    f->d = llmq__all_equal(d, h->cols) ? LLMQ__NULL : d;
-    f->first_order = options->first_order * mean / (f->d ? 1.0f : d[0]);
-    if (damping > asked && lambda < damping) lambda = damping; /* H is no sum of squares, or its floats are not */
-    f->ridge = (lambda - damping) * mean / (f->d ? 1.0f : d[0]);
-    f->unit = (f->d ? 1.0 : (double)d[0]) / (double)down;
-    f->column = column;
-    return LLMQ_OK;
-}
-
-/* A row of W that is being encoded. */
-typedef struct llmq__fed {
-    int32_t exponent;            /* a row of w is what was given / 2^exponent */
-    float scale, inverse, down;  /* in the group: w' = point * scale; w is w * down * inverse in units of the grid */
-    double error, plain_error;   /* with feedback, and without */
-} llmq__fed;
-
-/* What encodes `room` rows at a time. Buffers of a number for each column and row keep the rows side by side. */
-typedef struct llmq__feeder {
-    llmq__encoder *e;
-    const llmq_tensor *t;
-    const llmq_feedback *f;
-    float *error;      /* w, until its column is quantized, and then w - w' */
-    float *target;     /* f: what the errors of earlier columns add to w; behind it as much for a step of first order */
-    float *points;     /* the grid in the metric of a vector, p > 1 */
-    float *x;          /* vectors to be quantized: p numbers for each row */
-    llmq__fed *row;
-    uint8_t *out;      /* the first row's record */
-    uint8_t *plain;    /* records of these rows without feedback */
-    llmq_feedback_result *result; /* what the rows so far add up to */
-    uint32_t rows, room;
-    int effort;
-    void (*scales)(struct llmq__feeder *a, uint32_t s, uint32_t n);    /* of a group */
-    void (*part)(struct llmq__feeder *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
-#if LLMQ__ANY_TRELLIS
-    llmq__weaver *fit, *feed;  /* of a group of one ring; of a column of some */
-#endif
-} llmq__feeder;
-
-/* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
-LLMQ__APART void llmq__feed(const llmq__feeder *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
-{
-    float *out[8];
-    const float *m[8];
-    uint32_t i, n;
-    if (!a->f->m || t0 == t1) return;
-    for (; k0 < k1; k0 += n) {
-        n = llmq__min(8, k1 - k0);
-        for (i = 0; i < n; i++) {
-            out[i] = a->target + (size_t)(k0 + i) * a->room;
-            m[i] = a->f->m + llmq__packed(k0 + i) + t0;
-        }
-        a->e->kernels->add_products(out, m, 1, a->error + (size_t)t0 * a->room, a->room, n, t1 - t0, a->room);
-    }
-}
-
-/* The scale of row r, divided by 2^own, in the group of the s-th column is `bits`. */
-static void llmq__feed_scale(const llmq__feeder *a, uint32_t s, uint32_t r, uint16_t bits, int32_t own)
-{
-    uint16_t stored = llmq__raise_scale(bits, a->row[r].exponent + own);
-    llmq__store16(a->out + r * a->t->row_size + 2 * (size_t)(a->f->column[s] / a->e->layout.group), stored);
-    a->row[r].down = llmq__bits_float((uint32_t)(127 - own) << 23);
-    a->row[r].inverse = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
-    a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
-}
-
-/* Scales of a group, columns [s, s + n) in order, for all rows. */
-LLMQ__APART void llmq__feed_scales(llmq__feeder *a, uint32_t s, uint32_t n)
-{
-    uint32_t r, i;
-    float *y = a->e->row;
-    a->e->weight = a->f->d ? a->f->d + s : LLMQ__NULL;
-    for (r = 0; r < a->rows; r++) {
-        int32_t own;
-        uint16_t bits;
-        for (i = 0; i < n; i++) y[i] = a->error[(size_t)(s + i) * a->room + r] + a->target[(size_t)(s + i) * a->room + r];
-        bits = llmq__choose_scale(a->e, y, n, &own, a->effort);
-        llmq__feed_scale(a, s, r, bits, own);
-    }
-    for (; r < a->room; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
-}
-
-/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
-LLMQ__APART void llmq__feed_metric(const llmq__feeder *a, uint32_t s, uint32_t dims)
-{
-    LLMQ__EXACT
-    uint32_t p = a->e->format->p, i, j, r, k;
-    float most = 0.0f;
-    for (j = 0; j < dims && a->f->d; j++) most = a->f->d[s + j] > most ? a->f->d[s + j] : most;
-    for (j = 0; j < dims; j++) {
-        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL, *f = a->target + (size_t)(s + j) * a->room;
-        float root = a->f->d ? llmq__sqrt(a->f->d[s + j] / most) : 1.0f;
-        for (r = 0; r < a->room; r++) a->x[r * p + j] = f[r];
-        for (i = b ? 0 : j; i <= j; i++)
-            for (r = 0; r < a->room; r++) a->x[r * p + j] += a->error[(size_t)(s + i) * a->room + r] * (b ? b[i] : 1.0f);
-        for (r = 0; r < a->room; r++) a->x[r * p + j] = a->x[r * p + j] * root * a->row[r].down * a->row[r].inverse;
-        for (k = 0; k < a->e->format->n && p > 1; k++) {
-            float v = 0.0f;
-            for (i = b ? 0 : j; i <= j; i++) v += a->e->points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
-            a->points[(size_t)k * p + j] = v * root;
-        }
-    }
-}
-
-/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. */
-LLMQ__APART void llmq__feed_vector(llmq__feeder *a, uint32_t s, uint32_t dims)
-{
-    LLMQ__EXACT
-    const llmq_format *f = a->e->format;
-    const float *points = f->p > 1 ? a->points : a->e->points;
-    uint32_t column = a->f->column[s], group = column / a->e->layout.group, r, j;
-    uint32_t index = group * a->e->layout.vectors + column % a->e->layout.group / f->p;
-    llmq__feed_metric(a, s, dims);
-    if (dims == f->p) a->e->kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->room, a->e->code);
-    else for (r = 0; r < a->room; r++) a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
-    for (r = 0; r < a->rows; r++) {
-        uint16_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
-        const int8_t *point = f->points + (size_t)code * f->p;
-        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, index, 1, &code);
-        for (j = 0; j < dims; j++) {
-            float *error = &a->error[(size_t)(s + j) * a->room + r];
-            *error = llmq__short(*error - (float)point[j] * a->row[r].scale);
-        }
-    }
-}
-
-#if LLMQ__ANY_TRELLIS
-/* As llmq__feed_scales, by encoding the group as it is now, without feedback. */
-LLMQ__APART void llmq__feed_ring_scales(llmq__feeder *a, uint32_t s, uint32_t n)
-{
-    llmq__weaver *fit = a->fit;
-    uint32_t r, i, t, rows = fit->ring.rows;
-    fit->e->weight = a->f->d ? a->f->d + s : LLMQ__NULL;
-    for (r = 0; r < a->rows; r += rows) {
-        for (t = 0; t < rows; t++)
-            for (fit->exponent[t] = a->row[r + t].exponent, i = 0; i < n; i++)
-                fit->x[t * (size_t)n + i] = a->error[(size_t)(s + i) * a->room + r + t] + a->target[(size_t)(s + i) * a->room + r + t];
-        llmq__weave_fit(fit, n, 0, n);
-        for (t = 0; t < rows; t++) llmq__feed_scale(a, s, r + t, llmq_f32_to_bf16(fit->scale[t]), fit->exponent[rows + t] - fit->exponent[t]);
-    }
-}
-
-/* `steps` steps of the s-th column from row `start` of each ring on; a lane is a ring. */
-static void llmq__feed_strip(llmq__feeder *a, uint32_t start, uint32_t steps)
-{
-    llmq__weaver *feed = a->feed;
-    uint32_t rows = feed->ring.rows, lanes = a->rows / rows, i, l;
-    for (i = 0; i < steps; i++) {
-        const float *x = a->x + llmq__turn(feed, start, i);
-        for (l = 0; l < LLMQ__LANES; l++) feed->strip[i * (size_t)LLMQ__LANES + l] = l < lanes ? x[l * rows] : 0.0f;
-    }
-}
-
-/* As llmq__feed_vector. */
-LLMQ__APART void llmq__feed_column(llmq__feeder *a, uint32_t s, uint32_t dims)
-{
-    llmq__weaver *feed = a->feed;
-    uint32_t state[LLMQ__LANES] = { 0 }, rows = feed->ring.rows, lanes = a->rows / rows, r;
-    llmq__feed_metric(a, s, dims);
-    if (!llmq__weave_short(feed)) {
-        llmq__feed_strip(a, rows - feed->warm, 2 * feed->warm);
-        llmq__weave_start(feed, lanes, state);
-    }
-    llmq__feed_strip(a, 0, rows);
-    if (llmq__weave_short(feed)) llmq__weave_try(feed, lanes, state);
-    llmq__weave_search(feed, lanes, rows, state);
-    llmq__weave_codes(feed, state, 0, lanes, 0);
-    for (r = 0; r < a->rows; r++) {
-        size_t at = r % rows * (size_t)feed->group + r / rows;
-        float *error = &a->error[s * (size_t)a->room + r];
-        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1, feed->code + at);
-        *error = llmq__short(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
-    }
-}
-#endif
-
-/* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
-LLMQ__APART void llmq__feed_group(llmq__feeder *a, uint32_t s, uint32_t n)
-{
-    uint32_t p = a->e->format->p, strip = LLMQ__STRIP / p * p, end = s + n, b, v, last, dims;
-    a->scales(a, s, n);
-    for (b = s; b < end; b = last) {
-        last = b + llmq__min(strip, end - b);
-        llmq__feed(a, s, b, b, last);
-        for (v = b; v < last; v += dims) {
-            dims = llmq__min(p, end - v);
-            llmq__feed(a, b, v, v, v + dims);
-            a->part(a, v, dims);
-        }
-    }
-    llmq__feed(a, s, end, end, a->t->cols);
-}
-
-/* First order: f of the columns from s on, F, loses first_order F (H^-1 of these columns). With M and D cut to them, F is
-   delta M for the moves delta of the weights, and delta H^-1 M = (delta M) M^-1 M^-T D^-1: y = F M^-1, z = y M^-T. */
-static void llmq__feed_first_order(const llmq__feeder *a, uint32_t s, float *y)
-{
-    LLMQ__EXACT
-    const llmq_feedback *f = a->f;
-    uint32_t cols = a->t->cols, j, k, r;
-    LLMQ_MEMCPY(y + (size_t)s * a->room, a->target + (size_t)s * a->room, (size_t)(cols - s) * a->room * sizeof *y);
-    for (k = s; k < cols; k++)
-        for (j = s; j < k; j++)
-            for (r = 0; r < a->room; r++) y[k * (size_t)a->room + r] -= y[j * (size_t)a->room + r] * f->m[llmq__packed(k) + j];
-    for (k = cols; k-- > s;)
-        for (j = s; j < k; j++)
-            for (r = 0; r < a->room; r++) y[j * (size_t)a->room + r] -= y[k * (size_t)a->room + r] * f->m[llmq__packed(k) + j];
-    for (k = s; k < cols; k++)
-        for (r = 0; r < a->room; r++)
-            a->target[k * (size_t)a->room + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)a->room + r];
-}
-
-/* Columns of the group that the s-th column in order is in. */
-static uint32_t llmq__fed_group(const llmq__feeder *a, uint32_t s)
-{
-    uint32_t group = a->e->layout.group;
-    return llmq__min(group, a->t->cols - a->f->column[s] / group * group);
-}
-
-/* Columns [s, s + n) in order, a group, of row r, in the order of the record. */
-static void llmq__fed_gather(const llmq__feeder *a, uint32_t s, uint32_t n, uint32_t r, float *x)
-{
-    uint32_t i, group = a->e->layout.group;
-    for (i = s; i < s + n; i++) x[a->f->column[i] % group] = a->error[(size_t)i * a->room + r];
-}
-
-/* A group, columns [s, s + n) in order, as llmq_encode has it. */
-LLMQ__APART void llmq__feed_plain_group(const llmq__feeder *a, uint32_t s, uint32_t n)
-{
-    const llmq__layout *l = &a->e->layout;
-    uint32_t g = a->f->column[s] / l->group, r;
-    a->e->weight = LLMQ__NULL;
-#if LLMQ__ANY_TRELLIS
-    if (a->t->format.taps[0]) {
-        llmq__weaver *fit = a->fit;
-        uint32_t i, rows = fit->ring.rows;
-        for (r = 0; r < a->rows; r += rows) {
-            for (i = 0; i < rows; i++) fit->exponent[i] = a->row[r + i].exponent, llmq__fed_gather(a, s, n, r + i, fit->x + i * (size_t)n);
-            llmq__weave_group(fit, n, 0, n, g * l->group, g, a->t->row_size, a->plain + r * a->t->row_size);
-        }
-        return;
-    }
-#endif
-    for (r = 0; r < a->rows; r++) {
-        uint8_t *row = a->plain + r * a->t->row_size;
-        llmq__fed_gather(a, s, n, r, a->e->row);
-        llmq__store16(row + 2 * (size_t)g, llmq__encode_group(a->e, a->e->row, n, a->row[r].exponent, a->effort));
-        llmq__pack(row + l->scales, l, g * l->vectors, llmq__ceil_div(n, a->e->format->p), a->e->code);
-    }
-}
-
-/* 2^e; e is kept to what a double can be. */
-static double llmq__power(int32_t e)
-{
-    uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
-    double x;
-    LLMQ_MEMCPY(&x, &u, sizeof x);
-    return x;
-}
-
-/* E J E^T of the errors in a->error, for each row. target: is f complete, with all columns before each? Else it is made so. */
-LLMQ__APART void llmq__feed_measure(llmq__feeder *a, int target, int plain)
-{
-    LLMQ__EXACT
-    uint32_t cols = a->t->cols, b, v, last, r;
-    if (!target) {
-        LLMQ_MEMSET(a->target, 0, (size_t)cols * a->room * sizeof(float));
-        for (b = 0; b < cols; b = last) {
-            last = b + llmq__min(LLMQ__STRIP, cols - b);
-            llmq__feed(a, 0, b, b, last);
-            for (v = b + 1; v < last; v++) llmq__feed(a, b, v, v, v + 1);
-        }
-    }
-    for (r = 0; r < a->rows; r++) {
-        double sum = 0.0;
-        for (v = 0; v < cols; v++) {
-            double own = (double)a->error[(size_t)v * a->room + r], e = own + (double)a->target[(size_t)v * a->room + r];
-            sum += (a->f->d ? (double)a->f->d[v] : 1.0) * e * e + (double)a->f->ridge * own * own;
-        }
-        sum *= a->f->unit * llmq__power(2 * a->row[r].exponent);
-        if (plain) a->row[r].plain_error = sum;
-        else a->row[r].error = sum;
-    }
-}
-
-/* Records and errors of the rows without feedback. They take the memory of a step of first order, and target. */
-LLMQ__APART void llmq__feed_plain(llmq__feeder *a)
-{
-    const size_t all = (size_t)a->t->cols * a->room;
-    float *keep = a->error, *own = a->target + all;
-    llmq_tensor t = *a->t;
-    uint32_t r, s, n;
-    LLMQ_MEMSET(a->plain, 0, a->rows * t.row_size);
-    for (s = 0; s < t.cols; s += n) {
-        n = llmq__fed_group(a, s);
-        llmq__feed_plain_group(a, s, n);
-    }
-    t.data = a->plain;
-    t.rows = a->rows; /* whole rings */
-    LLMQ_MEMSET(own, 0, all * sizeof(float));
-    for (r = 0; r < a->rows; r++) {
-        double down = llmq__power(-a->row[r].exponent);
-        (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
-        for (s = 0; s < t.cols; s++) {
-            double stored = (double)a->e->row[a->f->column[s]] * down;
-            own[(size_t)s * a->room + r] = llmq__short((float)((double)keep[(size_t)s * a->room + r] - stored));
-        }
-    }
-    a->error = own;
-    llmq__feed_measure(a, 0, 1);
-    a->error = keep;
-}
-
-/* Keep the better records, of a row or of a ring. */
-LLMQ__APART void llmq__feed_choose(llmq__feeder *a)
-{
-    uint32_t r, i, n = 1;
-    size_t size = a->t->row_size;
-#if LLMQ__ANY_TRELLIS
-    if (a->t->format.taps[0]) n = a->fit->ring.rows;
-#endif
-    for (r = 0; r < a->rows; r += n) {
-        double error = 0.0, plain = 0.0;
-        for (i = r; i < r + n; i++) error += a->row[i].error, plain += a->row[i].plain_error;
-        if (!llmq__finite(error) || error - plain > (plain < 0.0 ? -plain : plain) * 0.03125) {
-            LLMQ_MEMCPY(a->out + r * size, a->plain + r * size, n * size);
-            a->result->plain_rows += n;
-            error = plain;
-        }
-        a->result->rows += n;
-        a->result->error += error;
-        a->result->plain_error += plain;
-    }
-}
-
-/* Rows r ... r + a->rows of W, the first at w. */
-LLMQ__APART llmq_status llmq__feed_rows(llmq__feeder *a, const float *w, size_t stride, void *work, size_t work_size)
-{
-    const size_t all = (size_t)a->t->cols * a->room;
-    uint32_t r, s, n;
-    llmq_status status;
-    LLMQ_MEMSET(a->error, 0, all * sizeof(float));
-    LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
-    for (r = 0; r < a->rows; r++, w += stride) {
-        a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
-        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK) return status;
-        for (s = 0; s < a->t->cols; s++) a->error[(size_t)s * a->room + r] = a->e->row[a->f->column[s]];
-    }
-    llmq__feed_plain(a);
-    LLMQ_MEMSET(a->target, 0, all * sizeof(float));
-    for (s = 0; s < a->t->cols; s += n) {
-        n = llmq__fed_group(a, s);
-        llmq__feed_group(a, s, n);
-        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__feed_first_order(a, s + n, a->target + all);
-    }
-    llmq__feed_measure(a, a->e->format->p == 1 && !(a->f->first_order > 0.0f), 0);
-    llmq__feed_choose(a);
-    return LLMQ_OK;
-}
-
-#if LLMQ__ANY_TRELLIS
-/* What a feeder of a trellis has: some rings of one size are encoded together, or the last one. */
-LLMQ__APART void llmq__feeder_rings(llmq__feeder *a, const llmq_tensor *t, llmq__purse *purse)
-{
-    const uint32_t group = llmq__layout_of(t).group;
-    a->scales = llmq__feed_ring_scales;
-    a->part = llmq__feed_column;
-    a->room = llmq__min(LLMQ__RINGS, t->rows / LLMQ_RING) * LLMQ_RING;
-    if (a->room < llmq__ring_most(t->rows)) a->room = llmq__ring_most(t->rows);
-    a->fit = llmq__weaver_new(t, a->e, group, group, a->effort, purse);
-    a->feed = llmq__weaver_new(t, a->e, 1, LLMQ__RINGS, a->effort, purse);
-}
-#endif
-
-/* The buffers of a feeder; e: NULL if memory is only counted. */
-LLMQ__APART void llmq__feeder_buffers(llmq__feeder *a, const llmq_tensor *t, llmq__encoder *e, llmq__purse *purse)
-{
-    const uint32_t vectors = llmq__layout_of(t).vectors;
-    const size_t grid = (size_t)llmq__table(&t->format) * t->format.p;
-    float *row = (float *)llmq__spend(purse, t->cols, sizeof(float));
-    float *points = (float *)llmq__spend(purse, grid, sizeof(float));
-    uint16_t *code = (uint16_t *)llmq__spend(purse, vectors > a->room ? vectors : a->room, sizeof(uint16_t));
-    size_t i;
-    a->points = (float *)llmq__spend(purse, grid, sizeof(float));
-    a->error = (float *)llmq__spend(purse, t->cols, a->room * sizeof(float));
-    a->target = (float *)llmq__spend(purse, t->cols, 2 * a->room * sizeof(float));
-    a->x = (float *)llmq__spend(purse, t->format.p, a->room * sizeof(float));
-    a->row = (llmq__fed *)llmq__spend(purse, a->room, sizeof(llmq__fed));
-    a->plain = (uint8_t *)llmq__spend(purse, a->room, t->row_size);
-    if (!e) return;
-    e->row = row, e->points = points, e->code = code;
-    for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
-}
-
-/* A feeder for t; NULL if memory is only counted. */
-LLMQ__APART llmq__feeder *llmq__feeder_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__purse *purse)
-{
-    llmq__feeder counted, *made = (llmq__feeder *)llmq__spend(purse, 1, sizeof *made), *a = made ? made : &counted;
-    a->e = llmq__encoder_new(t, purse);
-    a->t = t;
-    a->f = f;
-    a->effort = effort;
-    a->scales = llmq__feed_scales;
-    a->part = llmq__feed_vector;
-    a->room = LLMQ__FED;
-#if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) llmq__feeder_rings(a, t, purse);
-#endif
-    llmq__feeder_buffers(a, t, made ? a->e : LLMQ__NULL, purse);
-    return made;
-}
-
-LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
-{
-    llmq__purse purse = llmq__purse_of(LLMQ__NULL);
-    if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
-    if (!t->format.points) return llmq_encode_work_size(t);
-    (void)llmq__feeder_new(t, LLMQ__NULL, 0, &purse);
-    return llmq__size_add(llmq__spent(&purse), llmq_transform_work_size(&t->transform, t->cols));
-}
-
-/* Rows that are encoded together from r on, in [r, end). */
-static uint32_t llmq__fed_rows(llmq__feeder *a, uint32_t r, uint32_t end)
-{
-#if LLMQ__ANY_TRELLIS
-    if (a->t->format.taps[0]) {
-        llmq__ring ring = llmq__ring_of(a->t->rows, r);
-        uint32_t rows = ring.rows;
-        while (rows + ring.rows <= a->room && r + rows < end && llmq__ring_of(a->t->rows, r + rows).rows == ring.rows) rows += ring.rows;
-        a->fit->ring = a->feed->ring = ring;
-        return rows;
-    }
-#endif
-    return llmq__min(a->room, end - r);
-}
-
-/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
-LLMQ__APART llmq_status llmq__feed_all(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                       const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
-                                       llmq_feedback_result *result)
-{
-    llmq__purse purse = llmq__purse_of(work);
-    llmq__feeder *a = llmq__feeder_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &purse);
-    llmq_status status;
-    uint32_t r;
-    LLMQ_MEMSET(result, 0, sizeof *result);
-    a->result = result;
-    for (r = r0; r < r1; r += a->rows) {
-        a->rows = llmq__fed_rows(a, r, r1);
-        a->out = out + (r - r0) * t->row_size;
-        if ((status = llmq__feed_rows(a, w + (r - r0) * stride, stride, (char *)work + purse.used, work_size - purse.used)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
-    }
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                          const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
-                                          llmq_feedback_result *result, llmq_error *error)
-{
-    llmq_feedback_result all;
-    llmq_status status;
-    uint32_t r;
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    size_t need = llmq_feedback_work_size(t);
-    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
-    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
-                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_BASIS;
-    for (r = r0; r < r1; r++)
-        if (llmq__find_not_finite(w + (r - r0) * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    LLMQ_MEMSET(&all, 0, sizeof all);
-    all.rows = r1 - r0;
-#if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0] && (!llmq__ring_starts(t, r0) || !llmq__ring_starts(t, r1))) return LLMQ_E_ARG;
-#endif
-    if (llmq__is_raw(&t->format) || llmq__has_zeros(&t->format)) {
-        all.plain_rows = r1 - r0;
-        status = llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
-#if LLMQ__ANY_TRELLIS
-    } else if (t->format.taps[0] && !f->m) {
-        status = llmq__weave_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error);
-#endif
-    } else {
-        status = llmq__feed_all(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work, work_size, &all);
-    }
-    if (status == LLMQ_OK && result) *result = all;
-    return status;
-}
-
-#endif /* LLMQ_NO_CALIBRATION */
-
-/* ---- 10. Outliers ------------------------------------------------------------------------------------------------- */
-#if !LLMQ_NO_CALIBRATION
-
-LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t room)
-{
-    size_t rows = llmq__size_add(llmq__size(room), 1);
-    if (cols == 0 || cols > LLMQ_MAX_COLS || room < 2) return 0;
-    return llmq__size_mul(llmq__size_add(llmq__size_mul(rows, cols), room / 2), sizeof(float));
-}
-
-LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t room, uint32_t seed, void *mem, size_t size)
-{
-    size_t need = llmq_sample_size(cols, room);
-    if (!s || !mem || llmq__misaligned(mem) || cols == 0 || room < 2) return LLMQ_E_ARG;
-    if (need == 0) return LLMQ_E_LIMIT;
-    if (size < need) return LLMQ_E_WORKSPACE;
-    LLMQ_MEMSET(s, 0, sizeof *s);
-    s->cols = cols;
-    s->room = room;
-    s->seed = seed;
-    s->peak = (float *)mem;
-    s->row = s->peak + cols;
-    s->height = s->row + (size_t)room * cols;
-    LLMQ_MEMSET(s->peak, 0, cols * sizeof(float));
-    return LLMQ_OK;
-}
-
-/* peak[j] = max(peak[j], |x_j|); returns the largest |x_j| */
-static float llmq__raise_peaks(const float *x, uint32_t n, float *peak)
-{
-    float height = 0.0f, a;
-    uint32_t j;
-    for (j = 0; j < n; j++) {
-        a = x[j] < 0.0f ? -x[j] : x[j];
-        if (a > peak[j]) peak[j] = a;
-        if (a > height) height = a;
-    }
-    return height;
-}
-
-/* Where a row goes that is this high: into a free place, or that of the lowest of the rows that are kept for their height. */
-static uint32_t llmq__top_place(llmq_sample *s, float height)
-{
-    uint32_t i, lowest = 0;
-    if (s->top < s->room / 2) return s->top++;
-    for (i = 1; i < s->top; i++)
-        if (s->height[i] < s->height[lowest]) lowest = i;
-    return height > s->height[lowest] ? lowest : s->room;
-}
-
-/* The same for the rows that are drawn: place k of a random number k below the count of rows seen, if there is one. */
-static uint32_t llmq__drawn_place(llmq_sample *s)
-{
-    uint32_t places = s->room - s->room / 2, k;
-    if (s->drawn < places) return s->room / 2 + s->drawn++;
-    k = (uint32_t)((uint64_t)llmq_random(s->seed, s->seen) * s->seen >> 32);
-    return k < places ? s->room / 2 + k : s->room;
-}
-
-LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error)
-{
-    uint32_t t, place;
-    if (!s || !x) return LLMQ_E_ARG;
-    if (llmq__inputs_check(x, stride, s->cols, count, LLMQ__NULL, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    for (t = 0; t < count; t++, x += stride) {
-        float height = llmq__raise_peaks(x, s->cols, s->peak);
-        if (s->seen < 0xffffffffu) s->seen++;
-        if ((place = llmq__top_place(s, height)) < s->room) {
-            LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
-            s->height[place] = height;
-        }
-        if ((place = llmq__drawn_place(s)) < s->room) LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
-    }
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak, llmq_error *error)
-{
-    uint32_t r;
-    if (!rows || !peak || cols == 0) return LLMQ_E_ARG;
-    if (llmq__inputs_check(rows, stride, cols, count, LLMQ__NULL, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    for (r = 0; r < count; r++) llmq__raise_peaks(rows + r * stride, cols, peak);
-    return LLMQ_OK;
-}
-
-/* The rows of a sample one after the other, i = 0 ... top + drawn - 1. */
-static float *llmq__sample_row(const llmq_sample *s, uint32_t i)
-{
-    return s->row + (size_t)(i < s->top ? i : s->room / 2 + (i - s->top)) * s->cols;
-}
-
-LLMQ_API llmq_fit_options llmq_fit_defaults(void)
-{
-    llmq_fit_options o;
-    LLMQ_MEMSET(&o, 0, sizeof o);
-    o.alpha = 0.6f;
-    o.least = 0.01f;
-    o.most = 10000.0f;
-    o.criterion = LLMQ_CRITERION_ERROR;
-    o.steps = 256;
-    o.seed = 1;
-    return o;
-}
-
-/* d = peak^alpha / weight^(1 - alpha) within its bounds; a channel without inputs or weights counts as 2^-100 of them. Sample, peaks and
-   weights are not changed here. */
-LLMQ__APART void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o, uint8_t *data)
-{
-    LLMQ__EXACT
-    uint32_t j;
-    for (j = 0; j < s->cols; j++, data += 4) {
-        double p = (double)llmq__ln(s->peak[j] > 7.9e-31f ? s->peak[j] : 7.9e-31f);
-        double w = weight ? (double)llmq__ln(weight[j] > 7.9e-31f ? weight[j] : 7.9e-31f) : 0.0;
-        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w; /* at most 89: e^e has to be a float */
-        double d = e > 0.0 ? 1.0 / llmq__exp(-e) : llmq__exp(e);
-        llmq__store32(data, llmq__float_bits(d < (double)o->least ? o->least : d > (double)o->most ? o->most : (float)d));
-    }
-}
-
-/* order[0, n) = 0 ... n - 1 by decreasing key, equal ones in their order. Shell's sort. */
-static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
-{
-    uint32_t gap, i, j, c;
-    for (i = 0; i < n; i++) order[i] = i;
-    for (gap = n / 2; gap; gap /= 2)
-        for (i = gap; i < n; i++) {
-            for (c = order[i], j = i; j >= gap; j -= gap) {
-                uint32_t b = order[j - gap];
-                if (key[b] > key[c] || (key[b] >= key[c] && b < c)) break;
-                order[j] = b;
-            }
-            order[j] = c;
-        }
-}
-
-/* Length of the block of a step that begins at column j: of what a rotation leaves out, 0. */
-static uint32_t llmq__step_block(const llmq_step *step, uint32_t cols, uint32_t j)
-{
-    if (step->kind == LLMQ_STEP_HADAMARD) return llmq__block(cols - j, step->block);
-    return cols - j < step->block ? 0 : step->block;
-}
-
-/* A permutation for the step that mixes blocks next, or NULL. work: 12 cols bytes. */
-LLMQ__APART void llmq__fit_permute(const llmq_sample *s, const llmq_step *next, uint8_t *data, uint32_t *work)
-{
-    uint32_t *order = work, *at = order + s->cols, *end = at + s->cols, blocks = 0, j, n, k = 0, i;
-    int down = 0;
-    llmq__sort_down(s->peak, s->cols, order);
-    for (j = 0; next && j < s->cols && (n = llmq__step_block(next, s->cols, j)) != 0; j += n, blocks++) at[blocks] = j, end[blocks] = j + n;
-    if (!next) j = 0;
-    for (i = 0; i < j; i++) { /* deal; a turn at either end gives that block two */
-        while (at[k] == end[k]) {
-            if (down ? k == 0 : k == blocks - 1) down = !down;
-            else k = down ? k - 1 : k + 1;
-        }
-        llmq__store16(data + 2 * (size_t)at[k]++, order[i]);
-        if (down ? k == 0 : k == blocks - 1) down = !down;
-        else k = down ? k - 1 : k + 1;
-    }
-    for (; i < s->cols; i++) llmq__store16(data + 2 * (size_t)i, order[i]);
-}
-
-/* A rotation in the making, for blocks [first, last) of n columns. */
-typedef struct llmq__greedy {
-    const llmq_kernels *kernels;
-    const llmq_sample *sample;
-    uint32_t n, first, last;
-    int criterion;
-    uint32_t seed, counter;
-    double *r;        /* R_1 ... R_k so far: [n][n] */
-    double *mirror;   /* Q' of a step: v of its reflections I - v v^T, of n - 1, n - 2 ... 1 numbers */
-    double *sign;     /* of its columns */
-    double *uniform;  /* v of Z */
-    float *now;       /* r, rounded */
-    float *out;       /* n numbers */
-} llmq__greedy;
-
-static size_t llmq__greedy_size(size_t n) { return 8 * (n * n + n * (n - 1) / 2 + 2 * n) + 4 * (n * n + n); }
-
-/* v of a reflection I - v v^T of n numbers, in place of x, that makes x (+-|x|, 0, 0 ...); returns the sign that makes that positive. */
-static double llmq__mirror(double *x, uint32_t n)
-{
-    LLMQ__EXACT
-    double length = llmq__root(llmq__dot_double(x, x, n)), down, sign = x[0] < 0.0 ? 1.0 : -1.0;
-    uint32_t i;
-    x[0] -= sign * length; /* away from 0 */
-    down = llmq__root(2.0 / llmq__dot_double(x, x, n));
-    for (i = 0; i < n; i++) x[i] *= down;
-    return sign;
-}
-
-/* row <- row (I - v v^T) */
-static void llmq__reflect(double *row, const double *v, uint32_t n)
-{
-    LLMQ__EXACT
-    double dot = llmq__dot_double(row, v, n);
-    uint32_t i;
-    for (i = 0; i < n; i++) row[i] -= dot * v[i];
-}
-
-static void llmq__exchange(double *a, double *b) { double t = *a; *a = *b; *b = t; }
-
-/* Its memory, r = I, and Z: what takes (1, 1 ...) / sqrt(n) to -(1, 0 ...), and so the other way. */
-LLMQ__APART void llmq__greedy_init(llmq__greedy *g, void *work)
-{
-    size_t n = g->n, i;
-    g->r = (double *)work;
-    g->mirror = g->r + n * n;
-    g->sign = g->mirror + n * (n - 1) / 2;
-    g->uniform = g->sign + n;
-    g->now = (float *)(g->uniform + n);
-    g->out = g->now + n * n;
-    for (i = 0; i < n * n; i++) g->r[i] = i % (n + 1) == 0 ? 1.0 : 0.0;
-    for (i = 0; i < n; i++) g->uniform[i] = 1.0 / llmq__root((double)n);
-    (void)llmq__mirror(g->uniform, g->n);
-}
-
-/* r <- r E Z Q E for a step that spreads channel c */
-LLMQ__APART void llmq__greedy_step(llmq__greedy *g, uint32_t c)
-{
-    LLMQ__EXACT
-    uint32_t n = g->n, i, k;
-    float pair[2];
-    double *v = g->mirror, *row = g->r;
-    for (k = 1; k < n; v += n - k, k++) { /* k: the first row and column of Q that a reflection touches */
-        for (i = 0; i < n - k; i++) {
-            if (i % 2 == 0) llmq__normal_pair(g->seed, &g->counter, pair);
-            v[i] = (double)pair[i % 2];
-        }
-        g->sign[k] = k + 1 < n ? llmq__mirror(v, n - k) : v[0] < 0.0 ? -1.0 : 1.0;
-    }
-    for (i = 0; i < n; i++, row += n) {
-        llmq__exchange(&row[0], &row[c]);
-        llmq__reflect(row, g->uniform, n);
-        for (v = g->mirror, k = 1; k + 1 < n; v += n - k, k++) llmq__reflect(row + k, v, n - k);
-        for (k = 1; k < n; k++) row[k] *= g->sign[k];
-        llmq__exchange(&row[0], &row[c]);
-    }
-}
-
-/* What the turned numbers of one input come to. */
-typedef struct llmq__extent {
-    float low, high, peak;  /* least and largest number, largest magnitude */
-    uint32_t channel;       /* of that */
-    double power;           /* |x|^2 */
-} llmq__extent;
-
-LLMQ__APART llmq__extent llmq__greedy_extent(const llmq__greedy *g, const float *v, float bar)
-{
-    llmq__extent e;
-    uint32_t b, k;
-    LLMQ_MEMSET(&e, 0, sizeof e);
-    for (b = g->first, v += (size_t)b * g->n; b < g->last; b++, v += g->n) {
-        double power = llmq__dot(v, v, g->n);
-        e.power += power;
-        if (power < 0.999 * (double)bar * (double)bar) continue; /* too short to have a number over bar in any rotation; the rest is for rounding */
-        LLMQ_MEMSET(g->out, 0, g->n * sizeof(float));
-        for (k = 0; k < g->n; k++) g->kernels->add_scaled(g->out, v[k], g->now + (size_t)k * g->n, g->n);
-        for (k = 0; k < g->n; k++) {
-            float x = g->out[k], a = x < 0.0f ? -x : x;
-            if (x < e.low) e.low = x;
-            if (x > e.high) e.high = x;
-            if (a > e.peak) e.peak = a, e.channel = k;
-        }
-    }
-    return e;
-}
-
-/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over the peak
-   of the inputs before is not looked at: those that are kept for their height come first. */
-LLMQ__APART double llmq__greedy_measure(const llmq__greedy *g, uint32_t *channel)
-{
-    uint32_t rows = g->sample->top + g->sample->drawn, i;
-    double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0;
-    for (i = 0; i < g->n * g->n; i++) g->now[i] = (float)g->r[i];
-    for (i = 0; i < rows; i++) {
-        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
-        double bad = (double)e.peak;
-        if (g->criterion == LLMQ_CRITERION_ERROR) bad = e.power > 0.0 ? bad * bad / e.power : 0.0;
-        if (bad > worst) worst = bad, *channel = e.channel;
-        if ((double)e.low < low) low = (double)e.low;
-        if ((double)e.high > high) high = (double)e.high;
-        sum += bad;
-    }
-    return g->criterion == LLMQ_CRITERION_ERROR ? sum : g->criterion == LLMQ_CRITERION_RANGE ? high - low : worst;
-}
-
-static void llmq__store_floats(const float *x, size_t n, uint8_t *b)
-{
-    size_t i;
-    for (i = 0; i < n; i++) llmq__store32(b + 4 * i, llmq__float_bits(x[i]));
-}
-
-/* The best of the products of 0 ... steps rotations, to data. */
-LLMQ__APART llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
-{
-    uint32_t step, channel = 0;
-    double best, now;
-    llmq__greedy_init(g, work);
-    best = llmq__greedy_measure(g, &channel);
-    llmq__store_floats(g->now, (size_t)g->n * g->n, data);
-    for (step = 1; step <= o->steps && best > 0.0; step++) {
-        llmq__greedy_step(g, channel);
-        now = llmq__greedy_measure(g, &channel);
-        if (now < best) {
-            best = now;
-            llmq__store_floats(g->now, (size_t)g->n * g->n, data);
-        }
-        if (o->progress && o->progress(o->context, step, o->steps)) return LLMQ_E_STOPPED;
-    }
-    return LLMQ_OK;
-}
-
-LLMQ__APART llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
-                                            const llmq_kernels *kernels)
-{
-    llmq__greedy g;
-    uint32_t i, runs = s->cols / step->block;
-    llmq_status status = LLMQ_OK;
-    g.kernels = kernels;
-    g.sample = s;
-    g.n = step->block;
-    g.criterion = o->criterion;
-    g.seed = llmq_random(o->seed, number);
-    g.counter = 0;
-    for (i = 0; i < step->arg && status == LLMQ_OK; i++, data += 4 * (size_t)g.n * g.n) {
-        g.first = step->arg == 1 ? 0 : i;
-        g.last = step->arg == 1 ? runs : i + 1;
-        status = llmq__fit_rotation(&g, o, data, work);
-    }
-    return status;
-}
-
-LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
-{
-    size_t need = llmq__size_mul(cols, 12), one; /* a permutation's; in doubles, for what comes first has to be aligned so */
-    uint32_t i;
-    if (!t || t->count > LLMQ_MAX_STEPS || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
-    if ((one = llmq_transform_work_size(t, cols)) > need) need = one;
-    for (i = 0; i < t->count; i++)
-        if (t->step[i].kind == LLMQ_STEP_ROTATE && (one = llmq__greedy_size(t->step[i].block)) > need) need = one;
-    return need;
-}
-
-static int llmq__mixes(const llmq_step *step) { return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE; }
-
-/* The sample, its peaks and those of the weights through step i. */
-LLMQ__APART llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, void *work, size_t work_size, const llmq_kernels *k)
-{
-    uint32_t r, rows = s->top + s->drawn;
-    llmq_status status = LLMQ_OK;
-    for (r = 0; r < rows && status == LLMQ_OK; r++)
-        status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, llmq__sample_row(s, r), s->cols, work, work_size, k);
-    if (status != LLMQ_OK) return status;
-    if (llmq__mixes(&t->step[i])) {
-        LLMQ_MEMSET(s->peak, 0, s->cols * sizeof(float));
-        for (r = 0; r < rows; r++) llmq__raise_peaks(llmq__sample_row(s, r), s->cols, s->peak);
-        for (r = 0; weight && r < s->cols; r++) weight[r] = 1.0f;
-        return LLMQ_OK;
-    }
-    status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, s->peak, s->cols, work, work_size, k);
-    if (weight && status == LLMQ_OK) status = llmq__step_apply(t, i, LLMQ_TO_WEIGHT, weight, s->cols, work, work_size, k);
-    return status;
-}
-
-static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o, size_t size,
-                                   const void *work, size_t work_size)
-{
-    llmq_status status;
-    if (!t || !s || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
-    if ((status = llmq__transform_check(t, s->cols)) != LLMQ_OK) return status;
-    if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK || o->criterion > LLMQ_CRITERION_ERROR) return LLMQ_E_ARG;
-    if (!(o->least >= 1.17549435e-38f && o->least <= o->most && o->most <= 3.4e38f)) return LLMQ_E_ARG;
-    return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE : LLMQ_OK;
-}
-
-/* Data of step i, and what it does to the sample. */
-LLMQ__APART llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, const llmq_fit_options *o, uint8_t *data, void *work,
-                                       size_t work_size)
-{
-    const llmq_kernels *k = LLMQ_KERNELS;
-    const llmq_step *step = &t->step[i], *next = LLMQ__NULL;
-    llmq_status status = LLMQ_OK;
-    uint32_t n;
-    for (n = i + 1; n < t->count && !next; n++)
-        if (llmq__mixes(&t->step[n])) next = &t->step[n];
-    if (step->kind == LLMQ_STEP_SMOOTH) llmq__fit_smooth(s, weight, o, data);
-    if (step->kind == LLMQ_STEP_PERMUTE) llmq__fit_permute(s, next, data, (uint32_t *)work);
-    if (step->kind == LLMQ_STEP_ROTATE) status = llmq__fit_rotations(step, i, s, o, data, work, llmq__kernels(k));
-    return status != LLMQ_OK ? status : llmq__fit_apply(t, i, s, weight, work, work_size, llmq__kernels(k));
-}
-
-LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options, void *data, size_t size,
-                                        void *work, size_t work_size)
-{
-    llmq_fit_options o = options ? *options : llmq_fit_defaults();
-    const uint8_t *before;
-    llmq_status status;
-    uint32_t i;
-    if (!t) return LLMQ_E_ARG;
-    before = t->data;
-    t->data = (const uint8_t *)data;
-    status = llmq__fit_check(t, s, &o, size, work, work_size);
-    if (status == LLMQ_OK) {
-        for (i = 0; i < t->count && status == LLMQ_OK; i++)
-            status = llmq__fit_step(t, i, s, weight, &o, (uint8_t *)data + llmq__transform_data(t, i), work, work_size);
-        if (status != LLMQ_OK) s->top = s->drawn = 0;
-    }
-    if (status != LLMQ_OK) t->data = before;
-    return status;
-}
-
-/* -- Folding -- */
-
-static int llmq__folds(const llmq_step *step, int kinds)
-{
-    return (step->kind == LLMQ_STEP_SMOOTH && (kinds & LLMQ_FOLD_SMOOTH)) || (step->kind == LLMQ_STEP_PERMUTE && (kinds & LLMQ_FOLD_PERMUTE));
-}
-
-LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds)
-{
-    uint32_t i = 0;
-    while (t && i < t->count && i < LLMQ_MAX_STEPS && llmq__folds(&t->step[i], kinds)) i++;
-    return i;
-}
-
-LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest)
-{
-    llmq_transform head, tail;
-    uint32_t i;
-    if (!t || !first || !rest || t->count > LLMQ_MAX_STEPS || n > t->count) return LLMQ_E_ARG;
-    head = *t;
-    LLMQ_MEMSET(&tail, 0, sizeof tail);
-    for (i = n; i < t->count; i++) tail.step[tail.count++] = t->step[i];
-    if (t->data && tail.count) tail.data = t->data + llmq__transform_data(t, n);
-    head.count = n;
-    *first = head;
-    *rest = tail;
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride, uint32_t n, void *work,
-                                         size_t work_size)
-{
-    llmq_status status;
-    float *v = (float *)work;
-    uint32_t i, j, k, write;
-    if (!t || !rows || !work || llmq__misaligned(work) || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
-    if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
-    if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
-    if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
-    for (write = 0; write < 2; write++) /* first it is only looked at */
-        for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
-            for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
-            for (i = 0; i < t->count; i++) {
-                if (!llmq__folds(&t->step[i], kinds)) continue;
-                (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
-            }
-            if (!write && llmq__find_not_finite(v, k, cols, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-            for (j = 0; j < cols && write; j++) rows[j * stride + k] = v[j];
-        }
-    return LLMQ_OK;
-}
-
-LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
-{
-    uint64_t sum = 0;
-    uint32_t i, j, n, m;
-    for (i = 0; t && i < t->count && i < LLMQ_MAX_STEPS; i++) {
-        const llmq_step *step = &t->step[i];
-        if (step->kind == LLMQ_STEP_SMOOTH) sum += cols;
-        if (step->kind == LLMQ_STEP_ROTATE && step->block) sum += (uint64_t)(cols / step->block) * step->block * step->block;
-        if (step->kind != LLMQ_STEP_HADAMARD || !llmq__max_block_ok(step->block)) continue;
-        for (j = 0; j < cols; j += n) {
-            n = llmq__block(cols - j, step->block);
-            m = llmq__base(n);
-            sum += (uint64_t)n * ((m > 1 ? m : 0) + llmq__ceil_log2(n / m));
-        }
-    }
-    return sum;
-}
-
-#endif /* LLMQ_NO_CALIBRATION */
-
-/* ---- 11. Allocation ----------------------------------------------------------------------------------------------- */
-#if !LLMQ_NO_CALIBRATION
-
-/* What llmq_perturb makes of w[0, n): written if `write`. Returns 0 at the first number that is not finite. */
-static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int write)
-{
-    LLMQ__EXACT
-    float pair[2] = { 0.0f, 0.0f }, v;
-    uint32_t counter = 0;
-    size_t i;
-    for (i = 0; i < n; i++) {
-        if (i % 2 == 0) llmq__normal_pair(seed, &counter, pair);
-        v = w[i] + scale * pair[i % 2];
-        if ((llmq__float_bits(v) & 0x7fffffffu) >= 0x7f800000u) return 0;
-        if (write) w[i] = v;
-    }
-    return 1;
-}
-
-LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
-{
-    LLMQ__EXACT
-    double square = 0.0, scale;
-    float most = 0.0f;
-    size_t i;
-    if (!w || n == 0 || !(t >= 0.0 && t <= 1.0)) return LLMQ_E_ARG;
-    for (i = 0; i < n; i++) {
-        square += (double)w[i] * (double)w[i];
-        if (w[i] > most || -w[i] > most) most = w[i] < 0.0f ? -w[i] : w[i];
-    }
-    if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
-    scale = t * llmq__root(square / (double)n);
-    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38; /* rounding may make it more than the largest weight */
-    /* normal numbers are below 12 in magnitude here: only very large weights have to be looked at beforehand */
-    if ((double)most + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0)) return LLMQ_E_NOT_FINITE;
-    (void)llmq__perturb(w, n, (float)scale, seed, 1);
-    return LLMQ_OK;
-}
-
-LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error)
-{
-    LLMQ__EXACT
-    double xx = 0.0, xy = 0.0, rest = 0.0, a, e;
-    uint32_t i;
-    if (!x || !y || !slope || !error || n == 0) return LLMQ_E_ARG;
-    for (i = 0; i < n; i++) xx += x[i] * x[i], xy += x[i] * y[i];
-    if (xx <= 0.0) return LLMQ_E_ARG;
-    a = xy / xx;
-    for (i = 0; i < n; i++) rest += (y[i] - a * x[i]) * (y[i] - a * x[i]);
-    e = n > 1 ? rest / (double)(n - 1) / xx : 0.0;
-    if (!llmq__finite(a) || !llmq__finite(rest) || !llmq__finite(xx) || !llmq__finite(e)) return LLMQ_E_NOT_FINITE;
-    *slope = a;
-    *error = n > 1 ? llmq__root(e) : 0.0;
-    return LLMQ_OK;
-}
-
-#define LLMQ__STATES 65536 /* by default */
-#define LLMQ__NONE 0xffffffffu
-
-/* An option of a class: of a layer, or of layers that are tied together. r: what it costs beyond the minimum of its class at the price. */
-typedef struct llmq__item {
-    uint64_t cost;
-    double loss, r;
-} llmq__item;
-
-/* Cost and loss of everything, the classes so far as chosen, the others at their minimum; how it came to be: the options taken
-   before (a node) and the one taken last. */
-typedef struct llmq__sum {
-    uint64_t cost;
-    double loss, r;
-    uint32_t node, option;
-} llmq__sum;
-
-typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
-
-typedef struct llmq__knapsack {
-    uint32_t classes, room, nodes, best_node;  /* room for sums in a list, and for 12 times as many nodes */
-    uint64_t budget, slack;  /* slack: what the minima leave of it */
-    double lambda, base_loss, bound, best_loss, cut;  /* cut: sums of this r and more are not followed */
-    llmq__item *item;
-    llmq__sum *list[3];
-    double *key;       /* least r of a class but 0 */
-    llmq__node *node;
-    uint32_t *class_of;  /* [layers] */
-    uint32_t *first;     /* [classes + 1]: of its items */
-    uint32_t *base;      /* [classes]: the item of the minimum */
-    uint32_t *best;      /* [classes]: the item chosen */
-    uint32_t *order;     /* [classes] */
-} llmq__knapsack;
-
-/* Bytes before the lists, and for each state: 3 sums and 12 nodes. */
-static size_t llmq__knapsack_fixed(uint32_t layers, uint32_t options)
-{
-    size_t a = llmq__size_mul(llmq__size(options), sizeof(llmq__item)), b = llmq__size_mul(llmq__size(layers), sizeof(double) + 5 * sizeof(uint32_t));
-    return llmq__size_add(llmq__size_add(a, b), 2 * sizeof(double));
-}
-#define LLMQ__STATE_BYTES (3 * sizeof(llmq__sum) + 12 * sizeof(llmq__node))
-
-LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
-{
-    return llmq__size_add(llmq__knapsack_fixed(layers, options), llmq__size_mul(LLMQ__STATE_BYTES, llmq__size(states ? states : LLMQ__STATES)));
-}
-
-LLMQ__APART void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
-{
-    size_t states = (work_size - llmq__knapsack_fixed(layers, options)) / LLMQ__STATE_BYTES;
-    k->room = states < 0x08000000u ? (uint32_t)states : 0x08000000u;
-    k->item = (llmq__item *)work;
-    k->list[0] = (llmq__sum *)(void *)(k->item + options);
-    k->list[1] = k->list[0] + k->room;
-    k->list[2] = k->list[1] + k->room;
-    k->key = (double *)(void *)(k->list[2] + k->room);
-    k->node = (llmq__node *)(void *)(k->key + layers);
-    k->class_of = (uint32_t *)(void *)(k->node + 12 * k->room);
-    k->first = k->class_of + layers;
-    k->base = k->first + layers + 1;
-    k->best = k->base + layers;
-    k->order = k->best + layers;
-}
-
-static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint32_t layer, uint32_t option)
-{
-    if (error) error->status = status, error->row = layer, error->col = option;
-    return status;
-}
-
-LLMQ__APART llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers, llmq_error *error)
-{
-    uint64_t sum = 0, most;
-    uint32_t l, i;
-    if (first[0] != 0) return LLMQ_E_ARG;
-    for (l = 0; l < layers; l++, sum += most) {
-        if (first[l + 1] <= first[l]) return LLMQ_E_ARG;
-        if (sum > (uint64_t)1 << 62) return llmq__option_fail(error, LLMQ_E_LIMIT, l, 0);
-        most = 0;
-        for (i = first[l]; i < first[l + 1]; i++) {
-            double loss = options[i].loss;
-            if (options[i].cost > (uint64_t)1 << 53) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
-            if (options[i].cost > most) most = options[i].cost;
-            if (!llmq__finite(loss) && !(loss > 0.0)) return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
-            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240)) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
-        }
-    }
-    return LLMQ_OK;
-}
-
-/* Classes of tied layers: their items are sums. */
-LLMQ__APART llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie)
-{
-    uint32_t l, c, i, n;
-    k->classes = 0;
-    k->first[0] = 0;
-    for (l = 0; l < layers; l++) {
-        n = first[l + 1] - first[l];
-        for (c = 0; tie && c < k->classes && tie[k->order[c]] != tie[l]; c++) {}
-        if (!tie) c = k->classes;
-        k->class_of[l] = c;
-        if (c == k->classes) {
-            k->order[k->classes++] = l;
-            k->first[c + 1] = k->first[c] + n;
-            LLMQ_MEMSET(k->item + k->first[c], 0, n * sizeof *k->item);
-        } else if (k->first[c + 1] - k->first[c] != n) {
-            return LLMQ_E_ARG;
-        }
-        for (i = 0; i < n; i++) {
-            k->item[k->first[c] + i].cost += options[first[l] + i].cost;
-            k->item[k->first[c] + i].loss += options[first[l] + i].loss;
-        }
-    }
-    return LLMQ_OK;
-}
-
-/* Everything at its minimum at a price: the sum of costs. Equal ones: the cheaper, then the better, then the first. An infinite loss is
-   never taken, unless there is nothing else: then the sum is 2^64 - 1. */
-static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
-{
-    LLMQ__EXACT
-    uint64_t sum = 0;
-    uint32_t c, i, b;
-    for (c = 0; c < k->classes; c++) {
-        double least = 0.0;
-        for (b = LLMQ__NONE, i = k->first[c]; i < k->first[c + 1]; i++) {
-            const llmq__item *x = &k->item[i];
-            double v = x->loss + price * (double)x->cost;
-            if (!llmq__finite(x->loss)) continue;
-            if (b == LLMQ__NONE || v < least || (v <= least && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss)))) least = v, b = i;
-        }
-        k->base[c] = b;
-        if (b == LLMQ__NONE) return ~(uint64_t)0;
-        sum += k->item[b].cost;
-    }
-    return sum;
-}
-
-/* The least price at which the minima fit, to the last bit or two; their sums. */
-LLMQ__APART llmq_status llmq__knapsack_price(llmq__knapsack *k)
-{
-    LLMQ__EXACT
-    double low = 0.0, high = 0.0, middle;
-    uint64_t cost;
-    uint32_t c;
-    int32_t e;
-    for (e = -960; e <= 900 && llmq__knapsack_at(k, high) > k->budget; e += 60) low = high, high = llmq__power_of_2(e);
-    cost = llmq__knapsack_at(k, high);
-    if (cost > k->budget || cost == ~(uint64_t)0) return LLMQ_E_LIMIT;
-    while (high > 0.0) { /* halve the exponents, then the numbers */
-        middle = low > 0.0 && high > 4.0 * low ? low * llmq__root(high / low) : 0.5 * (low + high);
-        if (low <= 0.0 || !(middle > low && middle < high)) break;
-        if (llmq__knapsack_at(k, middle) > k->budget) low = middle;
-        else high = middle;
-    }
-    k->lambda = high;
-    k->slack = k->budget - llmq__knapsack_at(k, high);
-    for (k->base_loss = 0.0, c = 0; c < k->classes; c++) k->base_loss += k->item[k->base[c]].loss;
-    k->bound = k->base_loss - k->lambda * (double)k->slack;
-    return LLMQ_OK;
-}
-
-/* r of all items; and the best single exchange again and again while the budget has room for one. */
-LLMQ__APART void llmq__knapsack_fill(llmq__knapsack *k)
-{
-    LLMQ__EXACT
-    uint64_t slack = k->slack;
-    uint32_t c, i, which, item;
-    for (c = 0; c < k->classes; c++) {
-        const llmq__item *base = &k->item[k->base[c]];
-        k->best[c] = k->base[c];
-        for (i = k->first[c]; i < k->first[c + 1]; i++) { /* below 0 only by rounding */
-            double r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
-            k->item[i].r = r > 0.0 ? r : 0.0;
-        }
-    }
-    for (k->best_loss = k->base_loss;; k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
-        double gain = 0.0;
-        for (which = item = LLMQ__NONE, c = 0; c < k->classes; c++) {
-            const llmq__item *now = &k->item[k->best[c]];
-            for (i = k->first[c]; i < k->first[c + 1]; i++)
-                if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack) gain = now->loss - k->item[i].loss, which = c, item = i;
-        }
-        if (which == LLMQ__NONE) return;
-        slack = slack + k->item[k->best[which]].cost - k->item[item].cost;
-    }
-}
-
-/* How far r may go to be of use: the distance of the best from the bound, with a little for rounding. */
-static double llmq__knapsack_gap(const llmq__knapsack *k)
-{
-    double gap = k->best_loss - k->bound, size = k->best_loss < 0.0 ? -k->best_loss : k->best_loss;
-    return gap + 1e-9 * gap + 1e-14 * (size + k->lambda * (double)k->slack);
-}
-
-/* Classes by increasing least r, which is key. */
-LLMQ__APART void llmq__knapsack_order(llmq__knapsack *k)
-{
-    uint32_t c, i, j, gap;
-    for (c = 0; c < k->classes; c++) {
-        k->order[c] = c;
-        k->key[c] = 1e308;
-        for (i = k->first[c]; i < k->first[c + 1]; i++)
-            if (i != k->base[c] && k->item[i].r < k->key[c]) k->key[c] = k->item[i].r;
-    }
-    for (gap = k->classes / 2; gap; gap /= 2) /* Shell's sort */
-        for (i = gap; i < k->classes; i++) {
-            for (c = k->order[i], j = i; j >= gap && k->key[k->order[j - gap]] > k->key[c]; j -= gap) k->order[j] = k->order[j - gap];
-            k->order[j] = c;
-        }
-}
-
-/* to = what is good of b[0, nb), and of a[0, na) with an item of class c in the place of its base. Returns how many, or LLMQ__NONE if there
-   is no room for them. Sorted by cost; each has less loss than all before. */
-LLMQ__APART uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, const llmq__sum *a, uint32_t na, const llmq__sum *b, uint32_t nb,
-                                          double limit, llmq__sum *to)
-{
-    LLMQ__EXACT
-    const llmq__item *x = &k->item[item], *base = &k->item[k->base[c]];
-    double more = x->loss - base->loss, r = item == k->base[c] ? 0.0 : x->r, last = 0.0;
-    uint32_t n = 0, i = 0, j = 0;
-    while (i < na || j < nb) {
-        uint64_t cost = i < na ? a[i].cost + x->cost - base->cost : 0;
-        llmq__sum s;
-        if (i == na || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
-            s = b[j++];
-        } else {
-            s = a[i++];
-            s.cost = cost;
-            s.loss += more;
-            s.r += r;
-            s.option = item == k->base[c] ? LLMQ__NONE : item;
-            if (s.r >= limit) continue;
-        }
-        if (n > 0 && s.loss >= last) continue;
-        if (n == k->room) return LLMQ__NONE;
-        last = s.loss;
-        to[n++] = s;
-    }
-    return n;
-}
-
-/* The sums in list 0 with all items of class c that are of use, into list 0. Returns how many; 0 if there is no room for the nodes. */
-LLMQ__APART uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
-{
-    uint32_t i, n = 0;
-    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
-    llmq__sum *swap;
-    if (k->cut < limit) limit = k->cut;
-    for (i = k->first[c]; i < k->first[c + 1]; i++) {
-        if (i != k->base[c] && !(k->item[i].r < limit)) continue;
-        n = llmq__knapsack_merge(k, c, i, k->list[0], count, k->list[1], n, limit, k->list[2]);
-        if (n == LLMQ__NONE) { /* begin again with half of it */
-            k->cut = limit = limit > least ? 0.5 * limit : 0.0;
-            n = 0;
-            i = k->first[c] - 1;
-            continue;
-        }
-        swap = k->list[1], k->list[1] = k->list[2], k->list[2] = swap;
-    }
-    swap = k->list[0], k->list[0] = k->list[1], k->list[1] = swap;
-    for (i = 0; i < n; i++) {
-        llmq__sum *s = &k->list[0][i];
-        if (s->option != LLMQ__NONE) {
-            if (k->nodes == 12 * k->room) return 0;
-            k->node[k->nodes].parent = s->node, k->node[k->nodes].number = c, k->node[k->nodes].option = s->option;
-            s->node = k->nodes++;
-            s->option = LLMQ__NONE;
-        }
-        if (s->cost <= k->budget && s->loss < k->best_loss) k->best_loss = s->loss, k->best_node = s->node;
-    }
-    return n;
-}
-
-/* All of it after the price. Returns the bound that is proven. */
-LLMQ__APART double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *result)
-{
-    uint32_t i, n = 1;
-    double proven;
-    llmq__knapsack_fill(k);
-    llmq__knapsack_order(k);
-    k->nodes = 0;
-    k->best_node = LLMQ__NONE;
-    k->cut = 1e308;
-    k->list[0][0].cost = k->budget - k->slack, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
-    k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
-    for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
-        uint32_t before = n;
-        n = llmq__knapsack_try(k, k->order[i], before);
-        if (n == 0) break;
-        if (n > result->states) result->states = n;
-    }
-    result->tried = i;
-    proven = llmq__knapsack_gap(k);
-    if (k->cut < proven) proven = k->cut;
-    if (n == 0 && k->key[k->order[i]] < proven) proven = k->key[k->order[i]]; /* from here on nothing was tried */
-    if (k->best_node != LLMQ__NONE)
-        for (i = 0; i < k->classes; i++) k->best[i] = k->base[i];
-    for (i = k->best_node; i != LLMQ__NONE; i = k->node[i].parent) k->best[k->node[i].number] = k->node[i].option;
-    return k->bound + proven;
-}
-
-LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie, uint64_t budget, uint32_t *choice,
-                                   llmq_allocation *result, void *work, size_t work_size, llmq_error *error)
-{
-    llmq__knapsack k;
-    llmq_status status;
-    uint32_t l;
-    size_t need;
-    double loss;
-    if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
-    if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
-    need = llmq_allocate_work_size(layers, first[layers], 1);
-    if (need == 0 || work_size < need) return LLMQ_E_WORKSPACE;
-    llmq__knapsack_place(&k, layers, first[layers], work, work_size);
-    if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
-    k.budget = budget;
-    if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
-        result->cost = llmq__knapsack_at(&k, llmq__power_of_2(900));
-        return status;
-    }
-    LLMQ_MEMSET(result, 0, sizeof *result);
-    result->bound = llmq__knapsack_solve(&k, result);
-    for (l = 0; l < layers; l++) {
-        uint32_t c = k.class_of[l];
-        choice[l] = k.best[c] - k.first[c];
-        result->cost += options[first[l] + choice[l]].cost;
-        result->loss += options[first[l] + choice[l]].loss;
-    }
-    loss = result->loss;
-    if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
-    return LLMQ_OK;
-}
-
-#endif /* LLMQ_NO_CALIBRATION */
-
-/* ---- 12. Bundle --------------------------------------------------------------------------------------------------- */
+/* ---- 10. Bundle: reading ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
 
 #define LLMQ__ALIGN 64
@@ -6790,7 +4025,7 @@ static llmq_status llmq__content_transform(const llmq__content *c, llmq_transfor
 }
 
 /* Is an entry right? The one answer of reader and writer; names and places are not looked at here. */
-LLMQ__APART llmq_status llmq__content_check(const llmq__content *c)
+LLMQ__NOINLINE llmq_status llmq__content_check(const llmq__content *c)
 {
     llmq_transform t;
     llmq_format f;
@@ -6913,7 +4148,7 @@ static size_t llmq__data_start(size_t names_end, size_t total)
 }
 
 /* The first scale of a tensor that is negative or not finite; NULL if there is none. */
-LLMQ__APART const uint8_t *llmq__bad_scale(const llmq_tensor *t)
+LLMQ__NOINLINE const uint8_t *llmq__bad_scale(const llmq_tensor *t)
 {
     uint32_t r, g, groups = t->format.points ? llmq__layout_of(t).scales / 2 : 0;
     for (r = 0; r < t->rows && groups; r++)
@@ -7025,7 +4260,922 @@ LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uin
     return status;
 }
 
+#endif /* !LLMQ_NO_BUNDLE */
+
+/* ---- 11. Encoder: rows ------------------------------------------------------------------------------------------ */
 #if !LLMQ_NO_ENCODER
+
+#define LLMQ__FAR 1e19f  /* farther than any point, and its square is finite */
+
+/* The nearest of n points (p coordinates each, sorted by the first) to x in its first dims coordinates, dims <= p. Points
+   are visited in order of their distance in the first coordinate, so the first that is too far by it ends the search:
+   adding squares cannot make a float sum smaller, hence this finds what trying all points would find. */
+static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x)
+{
+    LLMQ__NO_CONTRACT
+    const float *left, *right = points, *end = points + (size_t)n * p, *best = points;
+    float min_dist = LLMQ__FAR, x0 = x[0], dl, dr, d, sum;
+    uint32_t half, k;
+    for (half = n; half > 0;) { /* right becomes the first point not below x0 */
+        uint32_t step = half / 2;
+        const float *mid = right + (size_t)step * p;
+        if (*mid < x0) right = mid + p, half -= step + 1;
+        else half = step;
+    }
+    left = right;
+    dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
+    dr = right == end ? LLMQ__FAR : *right - x0;
+    for (;;) {
+        const float *at;
+        if (dl <= dr) {
+            if (dl * dl > min_dist) break;
+            sum = dl * dl;
+            at = left -= p;
+            dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
+        } else {
+            if (dr * dr > min_dist) break;
+            sum = dr * dr;
+            at = right;
+            right += p;
+            dr = right == end ? LLMQ__FAR : *right - x0;
+        }
+        for (k = 1; k < dims; k++) {
+            d = x[k] - at[k];
+            sum += d * d;
+        }
+        if (sum < min_dist || (sum <= min_dist && at < best)) min_dist = sum, best = at;
+    }
+    return (uint32_t)((size_t)(best - points) / p);
+}
+
+/* The workspace of one encoder call. */
+typedef struct llmq__encoder {
+    const llmq_kernels *kernels;
+    const llmq_format *format;
+    llmq__layout layout;
+    float *row;        /* cols: the row, transformed */
+    float *points;     /* 2^bits points as floats */
+    uint16_t *code;    /* of a group */
+    const float *weight; /* of the squared error in each number of a group; NULL: all the same */
+    float clip;          /* of formats with zeros; 0: searched */
+} llmq__encoder;
+
+/* e for t, without memory. */
+static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
+{
+    LLMQ_MEMSET(e, 0, sizeof *e);
+    e->kernels = llmq__kernels(t->kernels);
+    e->format = &t->format;
+    e->layout = llmq__layout_of(t);
+}
+
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                uint16_t *code)
+{
+    float y[8];
+    uint32_t i, k;
+    for (i = 0; i < count; i++, x += p) {
+        for (k = 0; k < p; k++) y[k] = x[k] * inverse;
+        code[i] = (uint16_t)llmq__nearest(points, n, p, p, y);
+    }
+}
+
+/* *num = <x, c> and *den = <c, c> for the points c of e->code, n numbers. */
+LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+{
+    LLMQ__NO_CONTRACT
+    const llmq_format *f = e->format;
+    const uint16_t *code = e->code;
+    float lane[LLMQ__LANES];
+    int32_t squares = 0;
+    uint32_t i, k, dims, p = f->p;
+    *den = 0.0f;
+    LLMQ_MEMSET(lane, 0, sizeof lane);
+    for (i = 0; i < n; i += dims) {
+        const int8_t *point = f->points + *code++ * (size_t)p;
+        dims = llmq__min(p, n - i);
+        for (k = 0; k < dims; k++) {
+            int32_t v = point[k];
+            lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
+            squares += v * v;
+        }
+        if (squares >> 30) *den += (float)squares, squares = 0; /* long groups only: before 8 * 128^2 more could overflow */
+    }
+    *num = llmq__lane_sum(lane);
+    *den += (float)squares;
+}
+
+/* The same with the weights of e in both products. */
+LLMQ__NOINLINE void llmq__products_weighted(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+{
+    LLMQ__NO_CONTRACT
+    float lane[LLMQ__LANES], other[LLMQ__LANES], v;
+    uint32_t i, p = e->format->p;
+    LLMQ_MEMSET(lane, 0, sizeof lane);
+    LLMQ_MEMSET(other, 0, sizeof other);
+    for (i = 0; i < n; i++) {
+        v = (float)e->format->points[e->code[i / p] * (size_t)p + i % p];
+        lane[i % LLMQ__LANES] += x[i] * e->weight[i] * v;
+        other[i % LLMQ__LANES] += e->weight[i] * v * v;
+    }
+    *num = llmq__lane_sum(lane);
+    *den = llmq__lane_sum(other);
+}
+
+/* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
+   is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
+LLMQ__NOINLINE float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, float *fit)
+{
+    const llmq_format *f = e->format;
+    float y[8], inverse = 1.0f / scale, num, den;
+    uint32_t k, p = f->p, whole = n / p;
+    e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
+    for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
+    if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
+    (e->weight ? llmq__products_weighted : llmq__products)(e, x, n, &num, &den);
+    if (!(num > 0.0f) || !(den > 0.0f)) return 0.0f;
+    *fit = num / den;
+    return num * *fit;
+}
+
+/* x = w / 2^exponent with largest magnitude in [1, 2) (or 0, or as near as normal factors get); returns the exponent.
+   Exact, but for numbers 2^126 times smaller than the largest. w may be x. */
+static int32_t llmq__normalise(const float *w, uint32_t n, float *x)
+{
+    uint32_t i, max_abs = 0, bits, e;
+    float down;
+    for (i = 0; i < n; i++) {
+        bits = llmq__float_bits(w[i]) & 0x7fffffffu;
+        if (bits > max_abs) max_abs = bits;
+    }
+    e = max_abs >> 23;
+    if (e < 1) e = 1;
+    if (e > 253) e = 253; /* so that 2^-exponent is normal */
+    down = llmq__bits_float((254 - e) << 23);
+    for (i = 0; i < n; i++) x[i] = w[i] * down;
+    return (int32_t)e - 127;
+}
+
+/* bits * 2^exponent for a scale that is 0 or positive and normal, within the range of normal bfloat16. */
+static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
+{
+    int32_t e = bits >> 7;
+    e += exponent;
+    if (bits == 0 || e < 1) return 0;
+    return e > 254 ? 0x7f7fu : (uint16_t)((uint32_t)e << 7 | (bits & 127u));
+}
+
+/* Scale (bfloat16, 0 if none is of use) of the n numbers x of a group after they were divided by 2^*exponent, in place. */
+LLMQ__NOINLINE uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uint32_t n, int32_t *exponent, int effort)
+{
+    LLMQ__NO_CONTRACT
+    /* Trial scales go down, then up from rms / unit in these steps, until so many in a row were no better; twice as many on
+       the way down for grids of 3 bits a number and more, which in short groups have a second optimum there, at which the
+       largest number is just reached. Tried at group 64, g4: MSE 0.00691, with patience 2 both ways 0.00713, without any
+       search 0.00868; at 2 bits it makes no difference. */
+    static const struct { float step; int8_t trials, patience; } plan[3] = { { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 } };
+    float lane[LLMQ__LANES], unit, fit = 0.0f, best_fit, best;
+    int32_t i, side, worse;
+    *exponent = llmq__normalise(x, n, x);
+    LLMQ_MEMSET(lane, 0, sizeof lane);
+    llmq__add_lanes(x, x, n, lane);
+    unit = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / e->format->unit;
+    best_fit = unit;
+    best = unit > 0.0f ? llmq__assign(e, x, n, unit, &best_fit) : 0.0f;
+    for (side = -1; side <= 1 && unit > 0.0f; side += 2) {
+        int32_t patience = plan[effort].patience * (side < 0 && e->format->bits >= 3 * e->format->p ? 2 : 1);
+        for (i = 1, worse = 0; i <= plan[effort].trials && worse < patience; i++) {
+            float gain = llmq__assign(e, x, n, unit * (1.0f + (float)(side * i) * plan[effort].step), &fit);
+            if (gain > best) best = gain, best_fit = fit, worse = 0;
+            else worse++;
+        }
+    }
+    return best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0; /* no gain: a grid on one side of 0, the group on the other */
+}
+
+/* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
+static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
+{
+    int32_t own;
+    uint16_t bits = llmq__choose_scale(e, x, n, &own, effort);
+    float fit;
+    if (bits) (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
+    else LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
+    return llmq__raise_scale(bits, exponent + own);
+}
+
+/* -- Formats with zeros. -- */
+
+/* How a group is cut into steps. */
+typedef struct llmq__affine {
+    float scale, inverse, up;   /* the scale is scale / up, up a power of two: what is stored of a tiny clip is normal */
+    int32_t down;               /* up = 2^down */
+    int32_t zero, first, last;  /* codes */
+} llmq__affine;
+
+static llmq__affine llmq__affine_of_range(const llmq_format *f, float low, float high, float clip)
+{
+    llmq__affine s;
+    uint16_t bits;
+    s.first = f->bits == 8;
+    s.last = 1;
+    s.last = (s.last << f->bits) - 1;
+    s.down = clip < 5.42101086e-20f ? 64 : 0; /* 2^-64 */
+    s.up = s.down ? 1.84467441e19f : 1.0f;
+    clip *= s.up;
+    bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
+    s.scale = llmq_bf16_to_f32(bits);
+    s.inverse = 1.0f / s.scale;
+    s.zero = s.first + llmq__round(-low * clip * s.inverse);
+    if (s.zero > s.last) s.zero = s.last;
+    return s;
+}
+
+static int32_t llmq__affine_code(const llmq__affine *s, float x)
+{
+    float y = x * s->inverse * s->up; /* with a tiny clip of any size, more than llmq__round takes */
+    int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y);
+    return c < s->first ? s->first : c > s->last ? s->last : c;
+}
+
+static float llmq__affine_error(const llmq__affine *s, const float *x, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    float sum = 0.0f, e;
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        e = x[i] - s->scale * (float)(llmq__affine_code(s, x[i]) - s->zero);
+        sum += e * e;
+    }
+    return sum;
+}
+
+/* As llmq__encode_group, with a zero point. */
+LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort, uint8_t *zero)
+{
+    static const struct { float step; int32_t trials; } plan[3] = { { 0.05f, 10 }, { 0.0f, 0 }, { 0.0125f, 40 } };
+    llmq__affine best, s;
+    float low = 0.0f, high = 0.0f, min_error, error;
+    int32_t own = llmq__normalise(x, n, x), i;
+    uint32_t j;
+    llmq__extend_range(x, n, &low, &high);
+    *zero = (uint8_t)(1u << (e->format->bits - 1));
+    if (!(high > low)) {
+        for (j = 0; j < n; j++) e->code[j] = *zero;
+        return 0;
+    }
+    best = llmq__affine_of_range(e->format, low, high, e->clip > 0.0f ? e->clip : 1.0f);
+    min_error = llmq__affine_error(&best, x, n);
+    for (i = 1; i <= plan[effort].trials && !(e->clip > 0.0f); i++) {
+        s = llmq__affine_of_range(e->format, low, high, 1.0f - (float)i * plan[effort].step);
+        error = llmq__affine_error(&s, x, n);
+        if (error < min_error) min_error = error, best = s;
+    }
+    for (j = 0; j < n; j++) e->code[j] = (uint16_t)llmq__affine_code(&best, x[j]);
+    *zero = (uint8_t)best.zero;
+    return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
+}
+
+/* OR codes first ... first + n - 1 into a zeroed row: a plane at a time, in runs that stay in one unit (with pairs in one half of it), and
+   in one of its bit fields. */
+static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
+{
+    uint32_t bits, width, mask, bytes, byte, shift, run, capacity, i;
+    int32_t down;
+    for (; n; n -= capacity, first += capacity, code += capacity) {
+        llmq__code_position pos = llmq__find_code(l, first);
+        uint8_t *plane = row_codes + pos.unit;
+        capacity = llmq__min(n, pos.capacity - pos.k);
+        for (bits = pos.bits, down = -(int32_t)pos.shift; bits; bits -= width, down += (int32_t)width, plane += bytes) {
+            width = llmq__plane_width(bits);
+            mask = ((uint32_t)1 << width) - 1;
+            bytes = llmq__plane_bytes(pos.capacity, width);
+            byte = pos.k % bytes;
+            shift = pos.k / bytes * width;
+            for (i = 0; i < capacity; byte = 0, shift += width)
+                for (run = llmq__min(capacity, i + bytes - byte); i < run; i++, byte++)
+                    plane[byte] = (uint8_t)(plane[byte] | ((down < 0 ? (uint32_t)code[i] << -down : (uint32_t)code[i] >> down) & mask) << shift);
+        }
+    }
+}
+
+#if LLMQ_MAX_STEPS > 0
+/* The exponent of the largest product of a row with the d of a step, or one less; 0 for a row of zeros. */
+static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
+{
+    uint32_t j, most = 0, bits, e;
+    for (j = 0; j < n; j++, d += 4) {
+        bits = llmq__float_bits(x[j]) & 0x7fffffffu;
+        e = (bits >> 23) + (llmq__load32(d) >> 23 & 255);
+        if (bits && e > most) most = e;
+    }
+    return most ? (int32_t)most - 254 : 0;
+}
+#endif
+
+/* A row of W, normalised (x times 2^*exponent), into the basis of t. A step that smooths may make a row very large or small, whose sums
+   would overflow or whose numbers be 0: before it powers of two then go from x into the exponent, or the other way. */
+LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work, size_t work_size)
+{
+#if LLMQ_MAX_STEPS > 0
+    const llmq_transform *to = &t->transform;
+    uint32_t i, j;
+    int moved = 0;
+    llmq_status status = llmq__transform_check(to, t->cols);
+    if (status == LLMQ_OK) status = llmq__transform_work_check(to, t->cols, work, work_size);
+    for (i = 0; i < to->count && status == LLMQ_OK; i++) {
+        int32_t height = 0;
+        if (moved) *exponent += llmq__normalise(x, t->cols, x);
+        if (to->step[i].kind == LLMQ_STEP_SMOOTH) height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
+        if (height > 32 || height < -32) {
+            float down = llmq__bits_float((uint32_t)(127 - height / 2) << 23);
+            for (j = 0; j < t->cols; j++) x[j] *= down;
+            *exponent += height / 2;
+            moved = 1;
+        }
+        status = llmq__step_apply(to, i, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, llmq__kernels(t->kernels));
+    }
+    if (moved && status == LLMQ_OK) *exponent += llmq__normalise(x, t->cols, x);
+    return status;
+#else
+    (void)x, (void)exponent;
+    return llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, x, t->cols, work, work_size, t->kernels);
+#endif
+}
+
+static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
+{
+    uint32_t i, half = f->id == LLMQ__ID_F16;
+    for (i = 0; i < n; i++) {
+        if (f->bits == 32) llmq__store32(row + 4 * (size_t)i, llmq__float_bits(x[i]));
+        else llmq__store16(row + 2 * (size_t)i, half ? llmq_f32_to_f16(x[i]) : llmq_f32_to_bf16(x[i]));
+    }
+}
+
+/* Row r of W, of a raw format, already in the basis of t. */
+static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r, llmq_error *error)
+{
+    /* from here on a number rounds to infinity: 65520, half-way to 2^16; half-way to 2^128 for the 8 bits of bfloat16 */
+    const uint32_t limit = f->bits == 32 ? 0x7f800000u : f->id == LLMQ__ID_F16 ? 0x477ff000u : 0x7f7f8000u;
+    uint32_t j;
+    for (j = 0; j < n; j++)
+        if ((llmq__float_bits(x[j]) & 0x7fffffffu) >= limit) return llmq__not_finite(r, j, error);
+    llmq__store_raw(f, x, n, out);
+    return LLMQ_OK;
+}
+
+/* Row r of W, which is at w, to the record at row. */
+LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w, int effort, uint8_t *row,
+                                         void *work, size_t work_size, llmq_error *error)
+{
+    const llmq_format *f = e->format;
+    uint32_t j, n, k, first = 0;
+    int32_t exponent = 0;
+    uint16_t scale;
+    llmq_status status;
+    if (llmq__is_raw(f)) {
+        LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
+        status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
+        return status == LLMQ_OK ? llmq__encode_raw(f, e->row, t->cols, row, r, error) : status;
+    }
+    exponent = llmq__normalise(w, t->cols, e->row);
+    if ((status = llmq__row_to_basis(t, e->row, &exponent, work, work_size)) != LLMQ_OK) return status;
+    LLMQ_MEMSET(row, 0, t->row_size);
+    for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
+        n = llmq__min(e->layout.group, t->cols - j);
+        k = j / e->layout.group;
+        if (llmq__has_zero_points(f)) scale = llmq__affine_encode(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zero_points + k);
+        else scale = llmq__encode_group(e, e->row + j, n, exponent, effort);
+        llmq__store16(row + 2 * k, scale);
+        llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
+    }
+    return LLMQ_OK;
+}
+
+#if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
+/* An encoder of t's rows, without buffers. NULL if memory is only counted. */
+static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena)
+{
+    llmq__encoder *e = (llmq__encoder *)llmq__alloc(arena, 1, sizeof *e);
+    if (e) llmq__encoder_set(e, t);
+    return e;
+}
+#endif
+
+#endif /* !LLMQ_NO_ENCODER */
+
+/* ---- 12. Encoder: trellises and tensors ------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER
+
+#if LLMQ__ANY_TRELLIS
+
+/* Scalar kernel: see section 2. */
+LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
+                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    LLMQ__NO_CONTRACT
+    float *cost = sum + 2 * LLMQ__LANES * (size_t)states, d;
+    uint32_t t, s, i, k;
+    for (t = 0; t < steps; t++, x += LLMQ__LANES, choice += states) {
+        const float *from = sum + (t % 2 ? LLMQ__LANES * (size_t)states : 0);
+        float *to = sum + (t % 2 ? 0 : LLMQ__LANES * (size_t)states);
+        for (s = 0; s < sets; s++)
+            for (i = 0; i < lanes; i++) {
+                float min_dist = LLMQ__FAR;
+                for (k = s; k < set_size * sets; k += sets) {
+                    d = x[i] - points[k];
+                    d = d * d;
+                    if (d < min_dist) min_dist = d;
+                }
+                cost[s * LLMQ__LANES + i] = min_dist;
+            }
+        for (s = 0; s < states; s++, to += LLMQ__LANES) {
+            const float *a = from + (size_t)(s / 2) * LLMQ__LANES, *b = a + (size_t)(states / 2) * LLMQ__LANES;
+            const float *a_cost = cost + parity[s] * LLMQ__LANES, *b_cost = cost + parity[s + states] * LLMQ__LANES;
+            uint32_t chosen = 0;
+            for (i = 0; i < lanes; i++) {
+                float u = a[i] + a_cost[i], v = b[i] + b_cost[i];
+                if (v < u) u = v, chosen |= (uint32_t)1 << i;
+                to[i] = u;
+            }
+            choice[s] = (uint16_t)chosen;
+        }
+    }
+    if (steps % 2) LLMQ_MEMCPY(sum, sum + LLMQ__LANES * (size_t)states, LLMQ__LANES * (size_t)states * sizeof *sum);
+}
+
+/* What encodes a ring of rows, a group of columns at a time. */
+typedef struct llmq__trellis_encoder {
+    llmq__encoder *e;       /* for one row at a time */
+    llmq__trellis_block block;
+    uint32_t parities, sets, states, memory, set_size;
+    uint32_t group;         /* columns a scale */
+    uint32_t warmup;          /* steps of a search on each side of a place whose state it is for */
+    int effort;
+    const float *d;         /* weights of the columns; NULL: all the same */
+    float *x;               /* the rows, divided by a power of two each, and within a group by another */
+    float *points, *sum;    /* sum: two for each state and lane, and one for each set and lane */
+    float *strip;           /* what is searched: steps of LLMQ__LANES numbers in units of the points */
+    float *scale;           /* of each row in the group */
+    int32_t *exponent;      /* of each row, and then of each row in the group: what it was divided by */
+    uint16_t *choice, *code, *index; /* code, index: of the group, a row after the other */
+    uint8_t *parity;        /* for each state and the bit before it */
+} llmq__trellis_encoder;
+
+static uint32_t llmq__memory(const llmq_format *f)
+{
+    uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], m = 0;
+    while (all >> (m + 1)) m++;
+    return m;
+}
+
+/* Rows of the largest ring of a tensor. */
+static uint32_t llmq__trellis_block_max(uint32_t rows) { return rows < 2 * LLMQ_TRELLIS_BLOCK ? (rows ? rows : 1) : LLMQ_TRELLIS_BLOCK + rows % LLMQ_TRELLIS_BLOCK; }
+
+/* A weaver of rows of `cols` numbers and groups of `group` of them. */
+LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__arena *arena)
+{
+    llmq__trellis_encoder counted, *made = (llmq__trellis_encoder *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
+    size_t rows = llmq__trellis_block_max(t->rows), strip_rows, i;
+    a->e = e;
+    a->d = LLMQ__NULL;
+    a->group = group;
+    a->effort = effort;
+    a->parities = llmq__parities(&t->format);
+    a->memory = llmq__memory(&t->format);
+    a->sets = (uint32_t)1 << a->parities;
+    a->states = (uint32_t)1 << a->memory;
+    a->set_size = (uint32_t)1 << (t->format.bits - 1);
+    a->warmup = llmq__min(8 * a->memory, (uint32_t)rows); /* at 64 states 4 times the memory cost 0.03 dB more, 11 times 0.01 dB less */
+    strip_rows = rows > 2 * (size_t)a->warmup ? rows : 2 * (size_t)a->warmup;
+    a->x = (float *)llmq__alloc(arena, rows * sizeof(float), cols);
+    a->points = (float *)llmq__alloc(arena, t->format.n, sizeof(float));
+    a->sum = (float *)llmq__alloc(arena, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
+    a->strip = (float *)llmq__alloc(arena, strip_rows, LLMQ__LANES * sizeof(float));
+    a->scale = (float *)llmq__alloc(arena, rows, sizeof(float));
+    a->exponent = (int32_t *)llmq__alloc(arena, 2 * rows, sizeof(int32_t));
+    a->choice = (uint16_t *)llmq__alloc(arena, strip_rows * a->states, sizeof(uint16_t));
+    a->code = (uint16_t *)llmq__alloc(arena, rows * sizeof(uint16_t), group);
+    a->index = (uint16_t *)llmq__alloc(arena, rows * sizeof(uint16_t), group);
+    a->parity = (uint8_t *)llmq__alloc(arena, 2 * (size_t)a->states, 1);
+    if (!made) return LLMQ__NULL;
+    for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
+    for (i = 0; i < 2 * (size_t)a->states; i++) {
+        uint32_t k, v;
+        for (a->parity[i] = 0, k = 0; k < a->parities; k++)
+            for (v = (uint32_t)i & t->format.taps[k]; v; v &= v - 1) a->parity[i] ^= (uint8_t)(1u << k);
+    }
+    return made;
+}
+
+/* The row of a ring that a search is at, `steps` after `start`; both less than some rings. */
+static uint32_t llmq__trellis_row(const llmq__trellis_encoder *a, uint32_t start, uint32_t steps) { return (start + steps) % a->block.rows; }
+
+/* Search `steps` steps of the strip. state: where each lane begins; NULL: anywhere. */
+static void llmq__trellis_search(llmq__trellis_encoder *a, uint32_t lanes, uint32_t steps, const uint32_t *state)
+{
+    uint32_t l, i;
+    for (i = 0; i < a->states * LLMQ__LANES; i++) a->sum[i] = state ? LLMQ__FAR : 0.0f;
+    for (l = 0; l < lanes && state; l++) a->sum[state[l] * LLMQ__LANES + l] = 0.0f;
+    a->e->kernels->viterbi(a->points, a->parity, a->set_size, a->sets, a->states, a->strip, steps, lanes, a->sum, a->choice);
+}
+
+/* The strip: columns [j, j + lanes) of a->x, in rows of `cols` numbers, from row `start` of the ring on. */
+static void llmq__trellis_fill(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start, uint32_t steps)
+{
+    uint32_t i, l;
+    for (i = 0; i < steps; i++) {
+        uint32_t t = llmq__trellis_row(a, start, i);
+        const float *x = a->x + (size_t)t * cols + j;
+        float inverse = a->scale[t] > 0.0f ? 1.0f / a->scale[t] : 0.0f, *to = a->strip + i * (size_t)LLMQ__LANES;
+        for (l = 0; l < lanes; l++) to[l] = x[l] * inverse;
+        for (; l < LLMQ__LANES; l++) to[l] = 0.0f;
+    }
+}
+
+/* One step back along the best path of each lane, from state[lane] behind step i: the bits before it, the code's own the lowest. Lanes
+   together, since each waits for what it reads. */
+static void llmq__trellis_backtrack(const llmq__trellis_encoder *a, uint32_t i, uint32_t lanes, const uint32_t *state, uint32_t *before)
+{
+    const uint16_t *choice = a->choice + i * (size_t)a->states;
+    uint32_t l, memory = a->memory;
+    for (l = 0; l < lanes; l++) before[l] = state[l] | ((uint32_t)choice[state[l]] >> l & 1) << memory;
+}
+
+/* The state of each lane at the start of the ring, which a search around it finds best: of the strip, whose midst it is. */
+static void llmq__trellis_start(llmq__trellis_encoder *a, uint32_t lanes, uint32_t *state)
+{
+    uint32_t i, l;
+    llmq__trellis_search(a, lanes, 2 * a->warmup, LLMQ__NULL);
+    for (l = 0; l < lanes; l++)
+        for (state[l] = 0, i = 1; i < a->states; i++)
+            if (a->sum[i * LLMQ__LANES + l] < a->sum[state[l] * LLMQ__LANES + l]) state[l] = i;
+    for (i = 2 * a->warmup; i-- > a->warmup;) {
+        llmq__trellis_backtrack(a, i, lanes, state, state);
+        for (l = 0; l < lanes; l++) state[l] >>= 1;
+    }
+}
+
+/* The states from which it is best to go once around to where one came from, of all: a search with open ends knows nothing of rings that
+   are hardly longer than the memory. Of 5 rows, t2: MSE 0.419, and 0.100 so; of 16, t4s: 0.0078 and 0.0052; of 32: 0.0051 and 0.0047.
+   Reads the strip, which is the ring from its start on. */
+LLMQ__NOINLINE void llmq__tailbite_exhaustive(llmq__trellis_encoder *a, uint32_t lanes, uint32_t *state)
+{
+    float min_sum[LLMQ__LANES];
+    uint32_t all[LLMQ__LANES], l, s;
+    for (l = 0; l < lanes; l++) min_sum[l] = LLMQ__FAR, state[l] = 0;
+    for (s = 0; s < a->states; s++) {
+        const float *sum = a->sum + s * LLMQ__LANES;
+        for (l = 0; l < lanes; l++) all[l] = s;
+        llmq__trellis_search(a, lanes, a->block.rows, all);
+        for (l = 0; l < lanes; l++)
+            if (sum[l] < min_sum[l]) min_sum[l] = sum[l], state[l] = s;
+    }
+}
+
+/* Is a ring so short? */
+static int llmq__tailbite_is_short(const llmq__trellis_encoder *a) { return a->block.rows < 4 * a->memory; }
+
+/* Index of the point nearest to x in a set (set, set + sets, ... below n), the first of those that are. They ascend by 1 or more, so
+   where x is not so far that differences are rounded away squares fall strictly, then rise, and halves can be left out. */
+static uint32_t llmq__trellis_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
+{
+    LLMQ__NO_CONTRACT
+    float min_dist = LLMQ__FAR, d, e;
+    uint32_t best = set, r;
+    if (x > -1024.0f && x < 1024.0f) {
+        for (r = n / 2; r >= sets; r /= 2) {
+            d = x - points[best + r - sets];
+            e = x - points[best + r];
+            best += r & (0u - (uint32_t)(e * e < d * d));
+        }
+        return best;
+    }
+    for (r = set; r < n; r += sets) {
+        d = x - points[r];
+        d = d * d;
+        if (d < min_dist) min_dist = d, best = r;
+    }
+    return best;
+}
+
+/* Codes and indices of columns [k, k + lanes) of the group, from a search of the ring that began at row `start` in these states, in
+   which it ends, too. The states are lost. */
+LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
+{
+    const uint32_t sets = a->sets, n = a->set_size * sets, parities = a->parities;
+    const float *points = a->points, *x = a->strip + a->block.rows * (size_t)LLMQ__LANES;
+    const uint8_t *parity = a->parity;
+    uint32_t i, l, before[LLMQ__LANES];
+    for (i = a->block.rows; i-- > 0;) {
+        size_t at = (size_t)llmq__trellis_row(a, start, i) * a->group + k;
+        uint16_t *code = a->code + at, *index = a->index + at;
+        llmq__trellis_backtrack(a, i, lanes, state, before);
+        x -= LLMQ__LANES;
+        for (l = 0; l < lanes; l++) {
+            uint32_t best = llmq__trellis_nearest(points, n, sets, parity[before[l]], x[l]);
+            index[l] = (uint16_t)best;
+            code[l] = (uint16_t)(best >> parities << 1 | (before[l] & 1));
+            state[l] = before[l] >> 1;
+        }
+    }
+}
+
+/* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
+   there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
+LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
+{
+    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->block.rows, start = round % 2 ? rows / 2 : 0;
+    for (k = 0; k < n; k += lanes) {
+        lanes = llmq__min(LLMQ__LANES, n - k);
+        if (round > 0) {
+            for (l = 0; l < lanes; l++)
+                for (state[l] = 0, i = 0; i < a->memory; i++)
+                    state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
+        } else if (!llmq__tailbite_is_short(a)) {
+            llmq__trellis_fill(a, cols, j + k, lanes, rows - a->warmup, 2 * a->warmup);
+            llmq__trellis_start(a, lanes, state);
+        }
+        llmq__trellis_fill(a, cols, j + k, lanes, start, rows);
+        if (round == 0 && llmq__tailbite_is_short(a)) llmq__tailbite_exhaustive(a, lanes, state);
+        llmq__trellis_search(a, lanes, rows, state);
+        llmq__trellis_codes(a, state, start, lanes, k);
+    }
+}
+
+/* Codes and scales for columns [j, j + n) of a->x, a group, in rows of `cols` numbers. */
+LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    /* Scales go twice as far as the fit says, since the next search will follow: at group 64, t4, MSE 0.00499 after one round, 0.00487
+       0.00480 0.00476 after 2 3 4, 0.00469 after 8; with steps as the fit says 0.00481 after 4. */
+    static const uint8_t rounds[3] = { 4, 1, 8 };
+    float lane[LLMQ__LANES], num, den, fit;
+    int32_t *exponent = a->exponent + a->block.rows;
+    uint32_t r, round, rows = a->block.rows;
+    for (r = 0; r < rows; r++) {
+        float *x = a->x + (size_t)r * cols + j;
+        exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
+        LLMQ_MEMSET(lane, 0, sizeof lane);
+        llmq__add_lanes(x, x, n, lane);
+        a->scale[r] = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / a->e->format->unit;
+    }
+    for (round = 0; round < rounds[a->effort]; round++) {
+        int last = round + 1 == rounds[a->effort];
+        llmq__trellis_round(a, cols, j, n, round);
+        for (r = 0; r < rows; r++) {
+            a->e->code = a->index + (size_t)r * a->group;
+            (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
+            fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
+            if (last) a->scale[r] = fit;
+            else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
+        }
+    }
+}
+
+/* Columns [j, j + n) of a->x, in rows of `cols` numbers, into records from out on: group g of the ring, from column `first` on. */
+LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first, uint32_t g, size_t row_size,
+                                   uint8_t *out)
+{
+    uint32_t r, rows = a->block.rows;
+    llmq__trellis_fit(a, cols, j, n);
+    for (r = 0; r < rows; r++) {
+        uint8_t *row = out + r * row_size;
+        llmq__store16(row + 2 * (size_t)g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
+        llmq__pack(row + a->e->layout.scales, &a->e->layout, first, n, a->code + (size_t)r * a->group);
+    }
+}
+
+/* A ring of W, its first row at w. */
+LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, const llmq_tensor *t, const float *w, size_t stride, uint8_t *out, void *work, size_t work_size)
+{
+    uint32_t r, j, n;
+    llmq_status status;
+    for (r = 0; r < a->block.rows; r++, w += stride) {
+        float *x = a->x + (size_t)r * t->cols;
+        a->exponent[r] = llmq__normalise(w, t->cols, x);
+        if ((status = llmq__row_to_basis(t, x, &a->exponent[r], work, work_size)) != LLMQ_OK) return status;
+    }
+    LLMQ_MEMSET(out, 0, a->block.rows * t->row_size);
+    for (j = 0; j < t->cols; j += n) {
+        n = llmq__min(a->group, t->cols - j);
+        if (a->d) a->e->weight = a->d + j;
+        llmq__trellis_group(a, t->cols, j, n, j, j / a->group, t->row_size, out);
+    }
+    return LLMQ_OK;
+}
+
+/* Do rings begin at r? */
+static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r) { return r == t->rows || llmq_trellis_block_start(t, r) == r; }
+
+/* Rings of W from row r0 up to r1, the first row at w, into t's memory at data. */
+LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
+                                    const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+{
+    llmq__arena arena = llmq__arena_of_lines(work);
+    llmq__trellis_encoder *a;
+    llmq_status status;
+    uint32_t r, i;
+    if (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1)) return LLMQ_E_ARG;
+    a = llmq__trellis_encoder_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
+    a->d = d;
+    for (r = r0; r < r1; r += a->block.rows) {
+        a->block = llmq__trellis_block_of(t->rows, r);
+        for (i = 0; i < a->block.rows; i++)
+            if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
+        status = llmq__trellis_encode_block(a, t, w, stride, data + r * t->row_size, (char *)work + arena.used, work_size - arena.used);
+        if (status != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a->block.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+        w += a->block.rows * stride;
+    }
+    return LLMQ_OK;
+}
+#endif
+
+LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
+{
+    size_t row, codes, points = 0, work;
+    if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
+    row = llmq__size_mul(t->cols, sizeof(float));
+    if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
+#if LLMQ__ANY_TRELLIS
+    if (t->format.taps[0]) {
+        llmq__arena arena = llmq__arena_of_lines(LLMQ__NULL);
+        (void)llmq__trellis_encoder_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group, 0, &arena);
+        return llmq__size_add(llmq__arena_size(&arena), llmq_transform_work_size(&t->transform, t->cols));
+    }
+#endif
+    points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
+    codes = llmq__size_mul(llmq__layout_of(t).vectors, sizeof(uint16_t));
+    work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
+    return llmq__size_add(llmq__size_add(row, points), codes > work ? codes : work);
+}
+
+/* e for t: the row and the points in the memory at `at`. Returns where it is free again. */
+LLMQ__NOINLINE float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *at)
+{
+    size_t i, n = t->format.points ? (size_t)t->format.p << t->format.bits : 0;
+    llmq__encoder_set(e, t);
+    e->row = at;
+    e->points = at + t->cols;
+    for (i = 0; i < n; i++) e->points[i] = (float)t->format.points[i];
+    return e->points + n;
+}
+
+/* Row after row, of formats other than trellises. */
+LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                          const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+{
+    llmq__encoder e;
+    llmq_status status;
+    uint32_t r;
+    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
+    if (options) e.clip = options->clip;
+    work_size -= (size_t)((char *)e.code - (char *)work);
+    for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
+        if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
+        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, work_size, error)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
+}
+
+/* What both ways of encoding ask of their arguments. */
+static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_options *options, const void *work, size_t work_size)
+{
+    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t need = llmq_encode_work_size(t);
+    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
+    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                 const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+{
+    llmq_status status;
+    if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
+    if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
+#if LLMQ__ANY_TRELLIS
+    if (t->format.taps[0]) return llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error);
+#endif
+    return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
+}
+
+LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
+                                        const llmq_encode_options *options, void *work, size_t work_size)
+{
+    llmq_status status;
+    if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
+    if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
+    if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
+    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, LLMQ__NULL);
+    if (status == LLMQ_OK) t->rows++;
+    return status;
+}
+
+#endif /* !LLMQ_NO_ENCODER */
+
+/* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER
+
+/* Shell's sort of n points by their first coordinate. */
+static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
+{
+    uint32_t gap, i, j, k;
+    for (gap = n / 2; gap; gap /= 2)
+        for (i = gap; i < n; i++)
+            for (j = i; j >= gap && points[(j - gap) * p] > points[j * p]; j -= gap)
+                for (k = 0; k < p; k++) {
+                    float swap = points[j * p + k];
+                    points[j * p + k] = points[(j - gap) * p + k];
+                    points[(j - gap) * p + k] = swap;
+                }
+}
+
+LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
+{
+    if (p < 1 || p > 8 || n < 2 || n > 65536u) return 0;
+    return llmq__size_mul((size_t)1 << llmq__ceil_log2(n), p);
+}
+
+/* The points in float, the sum of the samples nearest to each, and their count. */
+static void llmq__trainer_layout(uint32_t p, uint32_t n, llmq__arena *arena, float **points, float **sum, uint32_t **hits)
+{
+    *points = (float *)llmq__alloc(arena, n, p * sizeof(float));
+    *sum = (float *)llmq__alloc(arena, n, p * sizeof(float));
+    *hits = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+}
+
+LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
+{
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
+    float *points, *sum;
+    uint32_t *hits;
+    if (llmq_grid_size(p, n) == 0) return 0;
+    llmq__trainer_layout(p, n, &arena, &points, &sum, &hits);
+    return llmq__arena_size(&arena);
+}
+
+/* One step of Lloyd's iteration: points go that part of the way to the mean of their samples. */
+LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, float move)
+{
+    LLMQ__NO_CONTRACT
+    float x[8];
+    uint32_t counter = 0, i, k, c;
+    LLMQ_MEMSET(x, 0, sizeof x);
+    LLMQ_MEMSET(sum, 0, (size_t)n * p * sizeof *sum);
+    LLMQ_MEMSET(hits, 0, (size_t)n * sizeof *hits);
+    for (i = 0; i < samples; i++) {
+        llmq__normals(seed, &counter, p, x);
+        c = llmq__nearest(points, n, p, p, x);
+        hits[c]++;
+        for (k = 0; k < p; k++) sum[c * p + k] += x[k];
+    }
+    for (c = 0; c < n; c++)
+        for (k = 0; k < p && hits[c]; k++)
+            points[c * p + k] += (sum[c * p + k] / (float)hits[c] - points[c * p + k]) * move;
+    llmq__sort_points(points, n, p);
+}
+
+LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples,
+                                     uint32_t steps, int8_t *points, size_t points_size, llmq_progress progress, void *context,
+                                     void *work, size_t work_size)
+{
+    LLMQ__NO_CONTRACT
+    size_t need = llmq_grid_train_work_size(p, n), size = llmq_grid_size(p, n);
+    llmq__arena arena = llmq__arena_of(work, sizeof(float));
+    float *at, *sum, x[8], wide, max_abs = 0.0f, unit;
+    uint32_t i, k, counter = 0, *hits;
+    if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
+    if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
+    llmq__trainer_layout(p, n, &arena, &at, &sum, &hits);
+    if (samples == 0) samples = n > 256 ? n * 256 : 65536;
+    if (steps == 0) steps = 60;
+    wide = llmq__sqrt((float)(p + 2) / (float)p);
+    for (i = 0; i < n; i++) {
+        llmq__normals(seed, &counter, p, x);
+        for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
+    }
+    llmq__sort_points(at, n, p);
+    for (i = 0; i < steps; i++) {
+        uint32_t fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
+        for (k = 0; k < (fine ? 1u : 4u); k++) /* first many rough steps, longer than Lloyd's; then means of what follows */
+            llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1, fine ? 1.0f / (float)fine : 1.6f);
+        if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
+    }
+    for (i = 0; i < n * p; i++)
+        if (at[i] > max_abs || -at[i] > max_abs) max_abs = at[i] > 0.0f ? at[i] : -at[i];
+    unit = 127.0f / max_abs;
+    for (i = 0; i < size; i++) /* the spare codes repeat the last point */
+        points[i] = llmq__round_i8(at[i < n * p ? i : (n - 1) * p + i % p] * unit);
+    return llmq_format_custom(f, p, n, points, unit, group);
+}
+#endif /* !LLMQ_NO_ENCODER */
+
+/* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
 
 #if LLMQ_MAX_STEPS > 0
 LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
@@ -7143,7 +5293,7 @@ static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t c
 static int llmq__format_same(const llmq_format *a, const llmq_format *b)
 {
     size_t i;
-    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zeros != b->zeros || !a->points != !b->points) return 0;
+    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zero_points != b->zero_points || !a->points != !b->points) return 0;
     if (!a->points) return 1;
     if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
     for (i = 0; i < 4; i++)
@@ -7154,7 +5304,7 @@ static int llmq__format_same(const llmq_format *a, const llmq_format *b)
 }
 
 /* Will a tensor's reader take its records, which are right, for what its writer does, and find no scale among them that verify refuses? */
-LLMQ__APART int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
+LLMQ__NOINLINE int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
 {
     llmq_tensor t;
     LLMQ_MEMSET(&t, 0, sizeof t);
@@ -7167,7 +5317,7 @@ LLMQ__APART int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
 }
 
 /* Is entry i fit to be written? */
-LLMQ__APART int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
+LLMQ__NOINLINE int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
     llmq__content c;
@@ -7219,14 +5369,14 @@ static void llmq__put(llmq__out *o, const void *bytes, size_t n)
     else o->crc = llmq__crc(o->crc, (const uint8_t *)bytes, n);
 }
 
-LLMQ__APART void llmq__put_zeros(llmq__out *o, size_t n)
+LLMQ__NOINLINE void llmq__put_zeros(llmq__out *o, size_t n)
 {
     uint8_t zeros[LLMQ__ALIGN];
     LLMQ_MEMSET(zeros, 0, sizeof zeros);
     llmq__put(o, zeros, n);
 }
 
-LLMQ__APART void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
+LLMQ__NOINLINE void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
     size_t name_at = 0, offset = llmq__names_end(entries, count);
     uint8_t b[64];
@@ -7317,189 +5467,2183 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
     if (size < llmq_bundle_size(entries, count)) return LLMQ_E_WORKSPACE;
     return llmq_bundle_write(entries, count, llmq__memory_sink, &at);
 }
-#endif /* !LLMQ_NO_ENCODER */
-#endif /* !LLMQ_NO_BUNDLE */
-
-/* ---- 13. Kernels -------------------------------------------------------------------------------------------------- */
-
-/* All tables are made of this list, in the order of struct llmq_kernels: X(needs, member, kernel, suffix). A table names four
-   suffixes: of kernels on floats, of kernels whose sums may be subnormal, of kernels on codes, and of products of int8. */
-#define LLMQ__KERNELS(X, floats, sums, codes, products) \
-    X(TRANSFORM, signs, signs, floats)                  \
-    X(TRANSFORM, butterflies, butterflies, floats)      \
-    X(TRANSFORM, paley, paley, floats)                  \
-    X(NOTHING, quantize, quantize, floats)              \
-    X(NOTHING, read_row, read_row, codes)               \
-    X(NOTHING, add_rows, add_rows, codes)               \
-    X(NOTHING, rows_i8, rows_i8, products)              \
-    X(NOTHING, rows_f32, rows_f32, codes)               \
-    X(NOTHING, add_scaled, add_scaled, sums)            \
-    X(ENCODER, nearest, nearest_codes, floats)          \
-    X(TRELLIS_ENCODER, viterbi, viterbi, sums)          \
-    X(CALIBRATION, add_products, add_products, sums)
-
-/* A kernel that needs what is left out is NULL. */
-#define LLMQ__NEEDS_NOTHING(kernel) kernel
-#if LLMQ_MAX_STEPS > 0
-#define LLMQ__NEEDS_TRANSFORM(kernel) kernel
-#else
-#define LLMQ__NEEDS_TRANSFORM(kernel) LLMQ__NULL
 #endif
-#if !LLMQ_NO_ENCODER
-#define LLMQ__NEEDS_ENCODER(kernel) kernel
-#else
-#define LLMQ__NEEDS_ENCODER(kernel) LLMQ__NULL
-#endif
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) kernel
-#else
-#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) LLMQ__NULL
-#endif
+
+/* ---- 15. Sensitivity -------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
-#define LLMQ__NEEDS_CALIBRATION(kernel) kernel
-#else
-#define LLMQ__NEEDS_CALIBRATION(kernel) LLMQ__NULL
+
+/* T x in place, for finite numbers. No step can make them infinite, nor a sum of them: before each they are clamped. */
+static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
+{
+    llmq_status status = LLMQ_OK;
+    uint32_t i, j;
+    for (i = 0; i < h->transform.count && status == LLMQ_OK; i++) {
+        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f); /* 2^100, 2^60 */
+        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size, llmq__kernels(h->kernels));
+    }
+    return status;
+}
+
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
+                               uint32_t count, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t i, t;
+    for (i = 0; i < rows; i++)
+        for (t = 0; t < count; t++) llmq__add_scaled(out[i], a[i][t * a_step], v + t * v_stride, n);
+}
+
+#define LLMQ__TOKENS 128  /* worked on together: a panel of so many by 128 columns is half of a small level-2 cache */
+#define LLMQ__PANEL 128
+#define LLMQ__PANELS 8    /* 512 KB that the rows of H use again and again, while they themselves come from memory */
+
+/* Where row i of a packed lower triangle begins, which is how many numbers i rows have. */
+static size_t llmq__packed(size_t i) { return i % 2 ? (i + 1) / 2 * i : i / 2 * (i + 1); }
+
+LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
+{
+    size_t n = llmq__size(cols), pairs;
+    if (cols == 0 || cols > LLMQ_MAX_COLS) return 0;
+    if (!full) return llmq__size_mul(n, sizeof(float));
+    pairs = n % 2 ? llmq__size_mul(n, (n + 1) / 2) : llmq__size_mul(n / 2, n + 1);
+    return llmq__size_mul(pairs, sizeof(float));
+}
+
+LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
+{
+    static const llmq_transform none = { 0, { { 0, 0, 0 } }, LLMQ__NULL };
+    llmq_status status;
+    size_t need = llmq_hessian_size(cols, full);
+    if (!h || !mem || llmq__misaligned(mem) || cols == 0) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    if (size < need) return LLMQ_E_WORKSPACE;
+    if (!transform) transform = &none;
+    if ((status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
+    h->cols = cols;
+    h->full = full != 0;
+    h->weight = h->squares = 0.0;
+    h->transform = *transform;
+    h->h = (float *)mem;
+    h->kernels = LLMQ_KERNELS;
+    LLMQ_MEMSET(mem, 0, need);
+    return LLMQ_OK;
+}
+
+/* Bytes of the panels of LLMQ__PANEL columns of LLMQ__TOKENS tokens; 0 if they do not fit. */
+static size_t llmq__panels_size(uint32_t cols)
+{
+    return llmq__size_mul(llmq__ceil_div(cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
+}
+
+/* A row of floats; the panels; what the transform needs. */
+LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
+{
+    size_t n;
+    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
+    n = llmq__size_mul(llmq__size(h->cols), sizeof(float));
+    if (h->full) n = n ? llmq__size_add(llmq__panels_size(h->cols), n) : 0;
+    return llmq__size_add(n, llmq_transform_work_size(&h->transform, h->cols));
+}
+
+/* Are count tokens and their weights something to add? */
+LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count, const float *weight, llmq_error *error)
+{
+    uint32_t t;
+    for (t = 0; t < count; t++) {
+        if (llmq__find_not_finite(x + t * stride, t, cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+        if (weight && (llmq__find_not_finite(weight + t, t, 1, error) != LLMQ_OK || weight[t] < 0.0f)) {
+            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = t, error->col = cols;
+            return LLMQ_E_NOT_FINITE;
+        }
+    }
+    return LLMQ_OK;
+}
+
+/* Rows [i, i + rows) of a full H, within a panel, += the panels' tokens in the columns of the panel that begins at c <= i. */
+LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
+{
+    const float *v = panels + (size_t)c * LLMQ__TOKENS;
+    float *out[8];
+    const float *a[8];
+    uint32_t k, n = i - c < LLMQ__PANEL ? 1 : rows; /* on the diagonal each row has its own length */
+    for (k = 0; k < rows; k++) {
+        out[k] = h->h + llmq__packed(i + k) + c;
+        a[k] = panels + (size_t)(i - i % LLMQ__PANEL) * LLMQ__TOKENS + i % LLMQ__PANEL + k;
+    }
+    for (k = 0; k < rows; k += n)
+        llmq__kernels(h->kernels)->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count, llmq__min(LLMQ__PANEL, i + k - c + 1));
+}
+
+/* Rows [r0, r1) of a full H += the panels' tokens. */
+LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
+{
+    uint32_t g, i, c, rows;
+    for (g = 0; g < r1; g += LLMQ__PANELS * LLMQ__PANEL)
+        for (i = g > r0 ? g : r0; i < r1; i += rows) {
+            rows = llmq__min(8 - i % 8, r1 - i);
+            for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL) llmq__add_panel(h, i, rows, c, panels, count);
+        }
+}
+
+/* Rows [r0, r1) of H += at most LLMQ__TOKENS tokens. */
+LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
+                                    const float *weight, float *row, size_t work_size)
+{
+    LLMQ__NO_CONTRACT
+    float *panels = row + h->cols, *end = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
+    size_t rest = work_size - (size_t)((char *)end - (char *)row);
+    llmq_status status;
+    uint32_t t, j;
+    for (t = 0; t < count; t++, x += stride) {
+        LLMQ_MEMCPY(row, x, h->cols * sizeof(float));
+        if ((status = llmq__to_hessian(h, row, end, rest)) != LLMQ_OK) return status;
+        root = weight ? llmq__sqrt(weight[t]) : 1.0f;
+        for (j = h->full ? 0 : r0; j < r1; j++) {
+            v = llmq__round12(row[j] * root);
+            if (h->full) panels[((size_t)(j / LLMQ__PANEL) * LLMQ__TOKENS + t) * LLMQ__PANEL + j % LLMQ__PANEL] = v;
+            else h->h[j] += v * v;
+        }
+    }
+    if (h->full) llmq__add_panels(h, r0, r1, panels, count);
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
+                                      const float *weight, void *work, size_t work_size, llmq_error *error)
+{
+    llmq_status status;
+    size_t need = llmq_hessian_work_size(h);
+    uint32_t t, n;
+    if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__transform_check(&h->transform, h->cols)) != LLMQ_OK) return status;
+    if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
+    for (t = 0; t < count; t += n) {
+        n = llmq__min(LLMQ__TOKENS, count - t);
+        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work, work_size);
+        if (status != LLMQ_OK) return status;
+    }
+    for (t = 0; t < count && r0 == 0 && r1 > 0; t++) {
+        double w = weight ? (double)weight[t] : 1.0;
+        h->weight += w;
+        h->squares += w * w;
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other)
+{
+    size_t i, n;
+    if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
+    if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_MISMATCH;
+    n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
+    for (i = 0; i < n; i++)
+        if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
+    for (i = 0; i < n; i++) h->h[i] += other->h[i];
+    h->weight += other->weight;
+    h->squares += other->squares;
+    return LLMQ_OK;
+}
+
+LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t)
+{
+    size_t n;
+    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
+    n = llmq__size(h->cols);
+    return llmq__size_add(llmq__size_mul(llmq__size_mul(n, n), sizeof(float)), llmq_transform_work_size(t, h->cols));
+}
+
+LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size)
+{
+    size_t need = llmq_hessian_transform_work_size(h, t), i, j, n, used;
+    float *s = (float *)work;
+    llmq_status status;
+    int pass;
+    if (!h || !t || !h->full || h->transform.count || !work || llmq__misaligned(work) || need == 0) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t, h->cols)) != LLMQ_OK) return status;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    n = h->cols;
+    used = n * n * sizeof(float);
+    for (i = 0; i < n; i++)
+        for (j = 0; j <= i; j++) s[i * n + j] = s[j * n + i] = h->h[llmq__packed(i) + j];
+    for (pass = 0; pass < 2; pass++) { /* S <- S T^T, transposed: T H, then T H T^T */
+        for (i = 0; i < n; i++) {
+            status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used, h->kernels);
+            if (status != LLMQ_OK) return status;
+        }
+        for (i = 0; i < n; i++)
+            for (j = 0; j < i; j++) {
+                float v = s[i * n + j];
+                s[i * n + j] = s[j * n + i];
+                s[j * n + i] = v;
+            }
+    }
+    for (i = 0; i < n; i++)
+        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
+    h->transform = *t;
+    return LLMQ_OK;
+}
+
+/* -- Traces. Sums are double, of floats: their products are exact, and what cancels (means of v, a softmax's Jacobian kills
+   constants) leaves digits enough. -- */
+
+/* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s': that is all that is
+   needed, because terms (h, h', s, s') and (h', h, s', s) are equal and all pairs h, h' get their turn. */
+typedef struct llmq__heads {
+    const llmq_attention *a;
+    uint32_t count;       /* queries that are looked at */
+    double scale;         /* 1 / sqrt(head) */
+    double *x, *k, *b;    /* triangles: x_s . x_s', k_s . k_s', and for the pair of heads v_s . G v_s', G = W_O,h^T W_O,h' */
+    double *g, *v, *gv;   /* G, v, and G v for all tokens */
+    double *p, *mean;     /* p^h_t and p^h'_t; a^h_t and a^h'_t */
+    double *g_mean;       /* G a^h'_t */
+    double *mean_b;       /* a^h_t . G v_s' */
+    double *rotated;         /* (R_s^T q^h_t) . (R_s'^T q^h'_t) at s - s' */
+    double *term;         /* [4][count]: of q, k, v and o; what the queries add to the traces */
+    double *weight;       /* [3][tokens] of q, k and v */
+} llmq__heads;
+
+static void llmq__heads_layout(llmq__heads *w, const llmq_attention *a, llmq__arena *arena)
+{
+    size_t t = llmq__size(a->tokens), n = llmq__size(a->head), triangle = llmq__size_mul(t, llmq__size_add(t, 1)) / 2;
+    w->x = (double *)llmq__alloc(arena, triangle, sizeof(double));
+    w->k = (double *)llmq__alloc(arena, triangle, sizeof(double));
+    w->b = (double *)llmq__alloc(arena, triangle, sizeof(double));
+    w->g = (double *)llmq__alloc(arena, llmq__size_mul(n, n), sizeof(double));
+    w->mean = (double *)llmq__alloc(arena, n, 2 * sizeof(double));
+    w->g_mean = (double *)llmq__alloc(arena, n, sizeof(double));
+    w->v = (double *)llmq__alloc(arena, llmq__size_mul(t, n), sizeof(double));
+    w->gv = (double *)llmq__alloc(arena, llmq__size_mul(t, n), sizeof(double));
+    w->p = (double *)llmq__alloc(arena, t, 2 * sizeof(double));
+    w->mean_b = (double *)llmq__alloc(arena, t, sizeof(double));
+    w->rotated = (double *)llmq__alloc(arena, t, sizeof(double));
+    w->term = (double *)llmq__alloc(arena, t, 4 * sizeof(double));
+    w->weight = (double *)llmq__alloc(arena, t, 3 * sizeof(double));
+}
+
+LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
+{
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
+    llmq__heads counted;
+    if (!a || a->tokens == 0 || a->head == 0) return 0;
+    llmq__heads_layout(&counted, a, &arena);
+    return llmq__arena_size(&arena);
+}
+
+LLMQ__NOINLINE void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
+{
+    llmq__arena arena = llmq__arena_of(work, sizeof(double));
+    size_t t = a->tokens, n = a->head, s, i;
+    llmq__heads_layout(w, a, &arena);
+    w->a = a;
+    w->count = a->samples ? llmq__min(a->samples, a->tokens) : a->tokens;
+    w->scale = 1.0 / llmq__sqrt64((double)a->head);
+    for (i = 0; i < 4 * t; i++) w->term[i] = 0.0;
+    for (i = 0; i < 3 * t; i++) w->weight[i] = 0.0;
+    for (s = 0; s < t; s++) {
+        for (i = 0; i < n; i++) w->v[s * n + i] = (double)a->v[s * a->v_stride + i];
+        for (i = 0; i <= s; i++) {
+            w->x[llmq__packed(s) + i] = llmq__dot(a->x + s * a->x_stride, a->x + i * a->x_stride, a->dim);
+            w->k[llmq__packed(s) + i] = llmq__dot(a->k + s * a->k_stride, a->k + i * a->k_stride, a->head);
+        }
+    }
+}
+
+/* Keys [a->masked, this) are seen by query t; none if that is empty. */
+static uint32_t llmq__seen(const llmq_attention *a, uint32_t t) { return a->causal ? t + 1 : a->tokens; }
+
+/* p and a of query t in head h. */
+static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p, double *mean)
+{
+    LLMQ__NO_CONTRACT
+    const llmq_attention *a = w->a;
+    const float *q = a->q + t * a->q_stride + (size_t)h * a->head;
+    uint32_t s, i, end = llmq__seen(a, t);
+    double max_score = -1e300, total = 0.0;
+    for (s = a->masked; s < end; s++) {
+        p[s] = llmq__dot(q, a->k + s * a->k_stride, a->head) * w->scale;
+        if (p[s] > max_score) max_score = p[s];
+    }
+    for (s = a->masked; s < end; s++) total += p[s] = llmq__exp64(p[s] - max_score);
+    for (i = 0; i < a->head; i++) mean[i] = 0.0;
+    for (s = a->masked; s < end; s++) {
+        p[s] /= total;
+        for (i = 0; i < a->head; i++) mean[i] += p[s] * w->v[(size_t)s * a->head + i];
+    }
+}
+
+/* w->turn for heads h and h': with pairs (a, b) of q^h and (a', b') of q^h', and angles (s - s') times that of the pair,
+   the sum of (a a' + b b') cos + (b a' - a b') sin. */
+static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, uint32_t h2, uint32_t count)
+{
+    LLMQ__NO_CONTRACT
+    const llmq_attention *a = w->a;
+    const float *q = a->q + t * a->q_stride + (size_t)h * a->head, *q2 = a->q + t * a->q_stride + (size_t)h2 * a->head;
+    uint32_t d, i, half = a->head / 2, step = a->rope == LLMQ_ROPE_PAIRS ? 2 : 1, other = step == 2 ? 1 : half;
+    double same = llmq__dot(q, q2, a->head);
+    for (d = 0; d < count; d++) {
+        double sum = 0.0;
+        for (i = 0; i < half && a->rope; i++) {
+            double u0 = (double)q[i * step], u1 = (double)q[i * step + other];
+            double v0 = (double)q2[i * step], v1 = (double)q2[i * step + other];
+            sum += (u0 * v0 + u1 * v1) * (double)a->cosine[(size_t)d * half + i];
+            sum += (u1 * v0 - u0 * v1) * (double)a->sine[(size_t)d * half + i];
+        }
+        w->rotated[d] = a->rope ? sum : same;
+    }
+}
+
+/* What stretch j adds to the traces through the pair of heads h, h'. */
+LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, uint32_t j, double trace_g)
+{
+    LLMQ__NO_CONTRACT
+    const llmq_attention *a = w->a;
+    uint32_t n = a->head, s, i, t = (uint32_t)((uint64_t)j * a->tokens / w->count), end;
+    uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t;
+    double *p = w->p, *p2 = h == h2 ? p : p + a->tokens, *mean2 = h == h2 ? w->mean : w->mean + n;
+    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length;
+    t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32);
+    if (a->importance) times *= (double)a->importance[t];
+    end = llmq__seen(a, t);
+    if (end <= a->masked) return;
+    llmq__attend(w, t, h, p, w->mean);
+    if (h != h2) llmq__attend(w, t, h2, p2, mean2);
+    llmq__rotated_scores(w, t, h, h2, end - a->masked);
+    for (i = 0; i < n; i++) w->g_mean[i] = llmq__dot_double(w->g + (size_t)i * n, mean2, n);
+    for (s = a->masked; s < end; s++) w->mean_b[s] = llmq__dot_double(w->mean, w->gv + (size_t)s * n, n);
+    c = llmq__dot_double(w->mean, w->g_mean, n);
+    factor = 2.0 / (double)n * times;
+    for (s = a->masked; s < end; s++) {
+        const double *x = w->x + llmq__packed(s), *k = w->k + llmq__packed(s), *b = w->b + llmq__packed(s);
+        double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, s_q = 0.0, sk = 0.0, sv = 0.0, cov;
+        for (i = a->masked; i < s; i++) {
+            cov = p2[i] * (b[i] - less - w->mean_b[i]);
+            s_q += cov * k[i];
+            sk += cov * (w->rotated[s - i] * x[i]);
+            sv += p2[i] * x[i];
+        }
+        cov = p2[s] * (b[s] - less - w->mean_b[s]);
+        sum[0] += p[s] * (2.0 * s_q + cov * k[s]);
+        sum[1] += p[s] * (2.0 * sk + cov * w->rotated[0] * x[s]);
+        sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
+        w->weight[a->tokens + s] += factor * (p[s] * cov * w->rotated[0]);
+        w->weight[2 * (size_t)a->tokens + s] += 2.0 * times * trace_g * p[s] * p2[s];
+    }
+    w->term[w->count + j] += factor * sum[1];
+    w->term[2 * (size_t)w->count + j] += 2.0 * times * trace_g * sum[2];
+    if (h != h2) return;
+    w->weight[t] += factor * sum[0];
+    w->term[j] += factor * sum[0] * w->x[llmq__packed(t) + t];
+    w->term[3 * (size_t)w->count + j] += 2.0 * times * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
+}
+
+LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
+{
+    LLMQ__NO_CONTRACT
+    const llmq_attention *a = w->a;
+    uint32_t n = a->head, s, i, j;
+    double trace = 0.0;
+    for (i = 0; i < n * n; i++) w->g[i] = 0.0;
+    for (s = 0; s < a->out; s++) {
+        const float *u = a->wo + s * a->wo_stride + (size_t)h * n, *v = a->wo + s * a->wo_stride + (size_t)h2 * n;
+        for (i = 0; i < n; i++)
+            for (j = 0; j < n; j++) w->g[(size_t)i * n + j] += (double)u[i] * (double)v[j];
+    }
+    for (i = 0; i < n; i++) trace += w->g[(size_t)i * n + i];
+    for (s = 0; s < a->tokens; s++) {
+        for (i = 0; i < n; i++)
+            w->gv[(size_t)s * n + i] = llmq__dot_double(w->g + (size_t)i * n, w->v + (size_t)s * n, n);
+        for (i = 0; i <= s; i++)
+            w->b[llmq__packed(s) + i] = llmq__dot_double(w->v + (size_t)s * n, w->gv + (size_t)i * n, n);
+    }
+    for (j = 0; j < w->count; j++) llmq__add_query(w, h, h2, j, trace);
+}
+
+/* The sums, their errors, and the weights that are wanted; nothing is written unless all are finite. */
+LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const *weight, llmq_traces *out)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t c, t, tokens = w->a->tokens;
+    double trace[4], error[4];
+    for (c = 0; c < 4; c++) {
+        const double *g = w->term + (size_t)c * w->count;
+        double sum = g[0], rough = 0.0;
+        for (t = 1; t < w->count; t++) sum += g[t], rough += (g[t] - g[t - 1]) * (g[t] - g[t - 1]);
+        if (!llmq__finite(sum) || !llmq__finite(rough)) return LLMQ_E_NOT_FINITE;
+        trace[c] = sum > 0.0 ? sum : 0.0;
+        error[c] = w->count < tokens ? llmq__sqrt64(rough * (double)w->count / (2.0 * (double)(w->count - 1))) : 0.0;
+    }
+    for (c = 0; c < 3; c++) {
+        double *v = w->weight + (size_t)c * tokens, sum = 0.0;
+        for (t = 0; t < tokens; t++) {
+            if (!(v[t] > 0.0)) v[t] = 0.0; /* rounding */
+            sum += v[t] * w->x[llmq__packed(t) + t];
+        }
+        for (t = 0; t < tokens && sum > 0.0; t++) {
+            v[t] *= trace[c] / sum; /* 1, for q */
+            if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE;
+        }
+    }
+    for (c = 0; c < 3; c++)
+        for (t = 0; t < tokens && weight[c]; t++) weight[c][t] += (float)w->weight[(size_t)c * tokens + t];
+    out->q = trace[0], out->k = trace[1], out->v = trace[2], out->o = trace[3];
+    out->q_error = error[0], out->k_error = error[1], out->v_error = error[2], out->o_error = error[3];
+    return LLMQ_OK;
+}
+
+static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, uint32_t cols)
+{
+    uint32_t r;
+    for (r = 0; r < count; r++)
+        if (llmq__find_not_finite(rows + r * stride, r, cols, LLMQ__NULL) != LLMQ_OK) return 0;
+    return 1;
+}
+
+LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
+{
+    size_t need = llmq_attention_work_size(a);
+    uint32_t width, t;
+    if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return LLMQ_E_ARG;
+    if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
+    if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
+    if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
+    for (t = 0; t < a->tokens && a->importance; t++)
+        if (a->importance[t] < 0.0f) return LLMQ_E_ARG;
+    if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT;
+    width = a->queries * a->head;
+    if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head || a->wo_stride < width)
+        return LLMQ_E_ARG;
+    if (!work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+LLMQ__NOINLINE int llmq__attention_finite(const llmq_attention *a)
+{
+    uint32_t width = a->queries * a->head, half = a->head / 2;
+    return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim) && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
+        && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head) && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
+        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width) && (!a->importance || llmq__rows_finite(a->importance, a->tokens, 1, a->tokens))
+        && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half) && llmq__rows_finite(a->sine, half, a->tokens, half)));
+}
+
+LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight, float *k_weight,
+                                           float *v_weight, void *work, size_t work_size)
+{
+    llmq__heads w;
+    float *weight[3];
+    uint32_t h, h2;
+    llmq_status status = traces ? llmq__attention_check(a, work, work_size) : LLMQ_E_ARG;
+    weight[0] = q_weight, weight[1] = k_weight, weight[2] = v_weight;
+    if (status != LLMQ_OK) return status;
+    if (!llmq__attention_finite(a)) return LLMQ_E_NOT_FINITE;
+    llmq__heads_open(&w, a, work);
+    for (h = 0; h < a->queries; h++)
+        for (h2 = 0; h2 < a->queries; h2++) llmq__add_heads(&w, h, h2);
+    return llmq__heads_close(&w, weight, traces);
+}
+
+/* v[0, n) <- signs of probe i */
+static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
+{
+    uint32_t j;
+    for (j = 0; j < n; j++) v[j] = 1.0f;
+    llmq__signs(v, n, llmq_random(seed, i));
+}
+
+/* v <- (I - Q Q^T) v for `rank` orthonormal rows of q, twice: rounding leaves something after the first time. */
+static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t i, j;
+    for (i = 0; i < 2 * rank; i++) {
+        const float *row = q + (size_t)(i % rank) * n;
+        double c = llmq__dot(row, v, n);
+        for (j = 0; j < n; j++) v[j] = (float)((double)v[j] - c * (double)row[j]);
+    }
+}
+
+/* hv <- H v, and v^T H v; if some of H v is not finite, then v^T H v is not. */
+static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv, double *value)
+{
+    llmq_status status = product(context, v, hv);
+    if (status != LLMQ_OK) return status;
+    *value = llmq__dot(v, hv, n);
+    return llmq__finite(*value) ? LLMQ_OK : LLMQ_E_NOT_FINITE;
+}
+
+/* An orthonormal basis of what H makes of so many probes, less what vanishes; v: room for n numbers. */
+LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed, float *v,
+                                     float *basis, uint32_t *rank)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t i, j;
+    for (i = 0, *rank = 0; i < probes; i++) {
+        float *y = basis + (size_t)*rank * n;
+        double all, rest;
+        llmq_status status;
+        llmq__probe(v, n, seed, i);
+        if ((status = llmq__quadratic(product, context, n, v, y, &all)) != LLMQ_OK) return status;
+        all = llmq__dot(y, y, n);
+        llmq__project(y, basis, *rank, n);
+        rest = llmq__dot(y, y, n);
+        if (!(rest > all * (1.0 / 4294967296.0))) continue;
+        rest = 1.0 / llmq__sqrt64(rest);
+        for (j = 0; j < n; j++) y[j] = (float)((double)y[j] * rest);
+        ++*rank;
+    }
+    return LLMQ_OK;
+}
+
+/* Hutch++ with so many probes for the sketch; without any it is Hutchinson's estimate. Mean and variance by Welford's updates. */
+LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch, uint32_t max_products,
+                                    double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+{
+    LLMQ__NO_CONTRACT
+    size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
+    float *v = (float *)work, *hv, *basis;
+    double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
+    uint32_t rank = 0, i, used;
+    llmq_status status;
+    if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    hv = v + n, basis = hv + n;
+    if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
+    for (i = 0; i < rank; i++) {
+        if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
+        exact += value;
+    }
+    for (i = 0, used = sketch + rank; used < max_products; used++) {
+        double before = mean;
+        llmq__probe(v, n, seed, sketch + i++);
+        llmq__project(v, basis, rank, n);
+        if ((status = llmq__quadratic(product, context, n, v, hv, &value)) != LLMQ_OK) return status;
+        mean += (value - before) / (double)i;
+        squares += (value - before) * (value - mean);
+        error = i > 1 ? llmq__sqrt64(squares / ((double)i * (double)(i - 1))) : 0.0;
+        value = exact + mean;
+        if (i >= 8 && tolerance > 0.0 && error <= tolerance * (value < 0.0 ? -value : value)) { used++; break; }
+    }
+    out->trace = exact + mean, out->error = error, out->products = used;
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products, double tolerance,
+                                           uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+{
+    if (max_products < 2) return LLMQ_E_ARG;
+    return llmq__trace(product, context, n, 0, max_products, tolerance, seed, out, work, work_size);
+}
+
+LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products)
+{
+    if (max_products < 4) return 0;
+    return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(max_products / 3, n), 2)), sizeof(float));
+}
+
+LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products, double tolerance,
+                                        uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+{
+    if (max_products < 4) return LLMQ_E_ARG;
+    return llmq__trace(product, context, n, llmq__min(max_products / 3, n), max_products, tolerance, seed, out, work, work_size);
+}
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- 16. Error feedback ----------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
+
+#define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
+#define LLMQ__LDLQ_ROWS 16     /* rows of W that are encoded together, one a lane */
+#define LLMQ__LDLQ_BLOCKS 4u   /* rings of a trellis that are: more would search faster, and take 1.5 KB of workspace a column each */
+#define LLMQ__LDLQ_STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
+
+static void llmq__feedback_layout(const llmq_hessian *h, llmq__arena *arena, float **d, uint32_t **column, float **m)
+{
+    *d = (float *)llmq__alloc(arena, h->cols, sizeof(float));
+    *column = (uint32_t *)llmq__alloc(arena, h->cols, sizeof(uint32_t));
+    *m = h->full ? (float *)llmq__alloc(arena, llmq_hessian_size(h->cols, 1), 1) : LLMQ__NULL;
+}
+
+LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
+{
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
+    uint32_t *column;
+    float *d, *m;
+    if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
+    llmq__feedback_layout(h, &arena, &d, &column, &m);
+    return llmq__arena_size(&arena);
+}
+
+static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->full ? llmq__packed(i) + i : i]; }
+
+static float llmq__diagonal_mean(const llmq_hessian *h, uint32_t first, uint32_t n)
+{
+    double sum = 0.0; /* which does not overflow */
+    uint32_t i;
+    for (i = first; i < first + n; i++) sum += (double)llmq__diagonal(h, i);
+    return (float)(sum / (double)n);
+}
+
+/* Runs of `run` columns in [first, first + n), a shorter one last, by decreasing mean of their diagonal: column[i] for i < n. Only whole
+   runs move. key: workspace, a float a run. */
+static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, uint32_t run, uint32_t *column, float *key)
+{
+    uint32_t runs = n / run, i, j, k;
+    for (i = 0; i < runs; i++) {
+        float mean = llmq__diagonal_mean(h, first + i * run, run);
+        for (j = i; j > 0 && key[j - 1] < mean; j--) key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
+        key[j] = mean, column[j * run] = first + i * run;
+    }
+    for (i = runs; i-- > 0;) /* from the starts of the runs, at their new places, to all columns */
+        for (j = run; j-- > 0;) column[i * run + j] = column[i * run] + j;
+    for (k = runs * run; k < n; k++) column[k] = first + k;
+}
+
+static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int order, uint32_t *column, float *key)
+{
+    uint32_t s, n, cols = h->cols;
+    for (s = 0; s < cols; s++) column[s] = s;
+    if (order == LLMQ_ORDER_NATURAL || !h->full) return;
+    llmq__order_runs(h, 0, cols, group, column, key);
+    for (s = 0; s < cols; s += n) {
+        n = llmq__min(group, cols - column[s]);
+        llmq__order_runs(h, column[s], n, p, column + s, key);
+    }
+}
+
+/* m = H * down with its columns in order, and `add` on the diagonal, which is also d. m NULL: only d. */
+static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float down, float add, float *m, float *d)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t i, j;
+    for (i = 0; i < h->cols; i++) {
+        float *row = m ? m + llmq__packed(i) : LLMQ__NULL;
+        d[i] = llmq__diagonal(h, column[i]) * down + add;
+        if (!m) continue;
+        for (j = 0; j < i; j++) {
+            uint32_t a = column[i], b = column[j];
+            row[j] = (a > b ? h->h[llmq__packed(a) + b] : h->h[llmq__packed(b) + a]) * down;
+        }
+        row[i] = d[i];
+    }
+}
+
+/* Row i, entries [0, last], of what is left of H, less the share of pivot j > i. */
+static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_t j)
+{
+    const float *pivot = m + llmq__packed(j);
+    k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
+}
+
+/* m, a packed lower triangle with the diagonal d, becomes M^T, and d becomes D, where m was M D M^T: pivots from the last to the first, each
+   taken off the rows above it. The pivots of a block go through a row together: what happens to an entry, and in which order,
+   is the same. m NULL: a diagonal. Returns n, the number of columns, or that of a pivot which is not positive enough. */
+static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
+{
+    uint32_t i, j, j0, j1;
+    for (j = 0; j < n && !m; j++)
+        if (!(d[j] > 0.0f)) return j;
+    for (j1 = m ? n : 0; j1 > 0; j1 = j0) {
+        j0 = j1 > LLMQ__PIVOTS ? j1 - LLMQ__PIVOTS : 0;
+        for (j = j1; j-- > j0;) {
+            float own = d[j];
+            d[j] = m[llmq__packed(j) + j];
+            if (!(d[j] > own * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
+            for (i = j0; i < j; i++) llmq__eliminate(k, m, i, j);
+        }
+        for (i = 0; i < j0; i++)
+            for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
+    }
+    for (j = 0; j < n && m; j++) {
+        float *row = m + llmq__packed(j);
+        for (i = 0; i < j; i++) row[i] = llmq__round12(row[i] / d[j]);
+        row[j] = 1.0f;
+    }
+    return n;
+}
+
+/* Are all entries of H finite? */
+static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
+{
+    uint32_t i;
+    for (i = 0; i < h->cols; i++)
+        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error) != LLMQ_OK) {
+            if (error && !h->full) error->col = i;
+            return LLMQ_E_NOT_FINITE;
+        }
+    return LLMQ_OK;
+}
+
+static int llmq__all_equal(const float *d, uint32_t n)
+{
+    uint32_t i = 1;
+    while (i < n && !(d[i] < d[0] || d[i] > d[0])) i++;
+    return i == n;
+}
+
+static float llmq__usual_damping(const llmq_hessian *h)
+{
+    double damping = 0.01;
+    if (h->full && h->weight > 0.0 && h->squares > 0.0) damping += 2.0 * (double)h->cols * h->squares / (h->weight * h->weight);
+    return damping < 1.0 ? (float)damping : 1.0f;
+}
+
+/* The lambda by which errors are judged: from what share of H may be chance; `damping` if that is not to be known. */
+static float llmq__fair_damping(const llmq_hessian *h, float damping)
+{
+    LLMQ__NO_CONTRACT
+    double all = 0.0, trace = 0.0, n = (double)h->cols, tokens, rho, rest, lambda;
+    size_t i, j, at = 0;
+    if (!h->full || !(h->weight > 0.0) || !(h->squares > 0.0)) return damping;
+    for (i = 0; i < h->cols; i++) {
+        for (j = 0; j < i; j++, at++) all += 2.0 * (double)h->h[at] * (double)h->h[at];
+        all += (double)h->h[at] * (double)h->h[at];
+        trace += (double)h->h[at++];
+    }
+    tokens = h->weight / h->squares * h->weight;
+    rest = (tokens + 1.0 - 2.0 / n) * (all - trace * trace / n);
+    rho = (1.0 - 2.0 / n) * all + trace * trace; /* times rest */
+    if (!(rest > 0.0) || !(rho < 0.998 * rest)) return 1000.0f; /* H is a multiple of I as far as one can tell */
+    lambda = 2.0 * rho / (rest - rho);
+    return lambda > 0.01 ? (float)lambda : 0.01f;
+}
+
+LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options,
+                                        void *mem, size_t size, llmq_error *error)
+{
+    LLMQ__NO_CONTRACT
+    static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
+    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
+    float *d, *m, mean, down, damping, asked, lambda;
+    uint32_t *column, bad = 0, e;
+    size_t need = llmq_feedback_size(h);
+    llmq_status status;
+    if (!options) options = &usual;
+    if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
+    if (!(options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
+        || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL)) return LLMQ_E_ARG;
+    if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_MISMATCH;
+    if (size < need) return LLMQ_E_WORKSPACE;
+    if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
+    llmq__feedback_layout(h, &arena, &d, &column, &m);
+    mean = llmq__diagonal_mean(h, 0, h->cols);
+    asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
+    lambda = llmq__fair_damping(h, damping);
+    if (!(mean > 0.0f)) mean = 1.0f; /* an input that is always 0 */
+    e = llmq__float_bits(mean) >> 23;
+    down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
+    mean *= down; /* in [1, 2), but for the largest and smallest floats */
+    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols, t->format.points ? t->format.p : 1, options->order, column, d);
+    for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
+        if (damping > 10.0f) {
+            if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
+            return LLMQ_E_INDEFINITE;
+        }
+        llmq__copy_hessian(h, column, down, damping * mean, m, d);
+        bad = llmq__factor(llmq__kernels(t->kernels), h->cols, m, d);
+        if (bad == h->cols) break;
+    }
+    f->cols = h->cols;
+    f->group = t->format.group;
+    f->p = t->format.p;
+    f->transform = h->transform;
+    f->damping = damping;
+    f->m = m;
+    f->d = llmq__all_equal(d, h->cols) ? LLMQ__NULL : d;
+    f->first_order = options->first_order * mean / (f->d ? 1.0f : d[0]);
+    if (damping > asked && lambda < damping) lambda = damping; /* H is no sum of squares, or its floats are not */
+    f->ridge = (lambda - damping) * mean / (f->d ? 1.0f : d[0]);
+    f->unit = (f->d ? 1.0 : (double)d[0]) / (double)down;
+    f->column = column;
+    return LLMQ_OK;
+}
+
+/* A row of W that is being encoded. */
+typedef struct llmq__ldlq_row {
+    int32_t exponent;            /* a row of w is what was given / 2^exponent */
+    float scale, inverse, down;  /* in the group: w' = point * scale; w is w * down * inverse in units of the grid */
+    double error, plain_error;   /* with feedback, and without */
+} llmq__ldlq_row;
+
+/* What encodes `room` rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+typedef struct llmq__ldlq {
+    llmq__encoder *e;
+    const llmq_tensor *t;
+    const llmq_feedback *f;
+    float *residual;      /* w, until its column is quantized, and then w - w' */
+    float *correction;     /* f: what the errors of earlier columns add to w; behind it as much for a step of first order */
+    float *points;     /* the grid in the metric of a vector, p > 1 */
+    float *x;          /* vectors to be quantized: p numbers for each row */
+    llmq__ldlq_row *row;
+    uint8_t *out;      /* the first row's record */
+    uint8_t *plain;    /* records of these rows without feedback */
+    llmq_feedback_result *result; /* what the rows so far add up to */
+    uint32_t rows, capacity;
+    int effort;
+    void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);    /* of a group */
+    void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
+#if LLMQ__ANY_TRELLIS
+    llmq__trellis_encoder *group_trellis, *column_trellis;  /* of a group of one ring; of a column of some */
+#endif
+} llmq__ldlq;
+
+/* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
+LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
+{
+    float *out[8];
+    const float *m[8];
+    uint32_t i, n;
+    if (!a->f->m || t0 == t1) return;
+    for (; k0 < k1; k0 += n) {
+        n = llmq__min(8, k1 - k0);
+        for (i = 0; i < n; i++) {
+            out[i] = a->correction + (size_t)(k0 + i) * a->capacity;
+            m[i] = a->f->m + llmq__packed(k0 + i) + t0;
+        }
+        a->e->kernels->add_products(out, m, 1, a->residual + (size_t)t0 * a->capacity, a->capacity, n, t1 - t0, a->capacity);
+    }
+}
+
+/* The scale of row r, divided by 2^own, in the group of the s-th column is `bits`. */
+static void llmq__ldlq_scale(const llmq__ldlq *a, uint32_t s, uint32_t r, uint16_t bits, int32_t own)
+{
+    uint16_t stored = llmq__raise_scale(bits, a->row[r].exponent + own);
+    llmq__store16(a->out + r * a->t->row_size + 2 * (size_t)(a->f->column[s] / a->e->layout.group), stored);
+    a->row[r].down = llmq__bits_float((uint32_t)(127 - own) << 23);
+    a->row[r].inverse = bits ? 1.0f / llmq_bf16_to_f32(bits) : 0.0f;
+    a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
+}
+
+/* Scales of a group, columns [s, s + n) in order, for all rows. */
+LLMQ__NOINLINE void llmq__ldlq_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
+{
+    uint32_t r, i;
+    float *y = a->e->row;
+    a->e->weight = a->f->d ? a->f->d + s : LLMQ__NULL;
+    for (r = 0; r < a->rows; r++) {
+        int32_t own;
+        uint16_t bits;
+        for (i = 0; i < n; i++) y[i] = a->residual[(size_t)(s + i) * a->capacity + r] + a->correction[(size_t)(s + i) * a->capacity + r];
+        bits = llmq__choose_scale(a->e, y, n, &own, a->effort);
+        llmq__ldlq_scale(a, s, r, bits, own);
+    }
+    for (; r < a->capacity; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
+}
+
+/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
+LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t dims)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t p = a->e->format->p, i, j, r, k;
+    float max_d = 0.0f;
+    for (j = 0; j < dims && a->f->d; j++) max_d = a->f->d[s + j] > max_d ? a->f->d[s + j] : max_d;
+    for (j = 0; j < dims; j++) {
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL, *f = a->correction + (size_t)(s + j) * a->capacity;
+        float weight = a->f->d ? llmq__sqrt(a->f->d[s + j] / max_d) : 1.0f;
+        for (r = 0; r < a->capacity; r++) a->x[r * p + j] = f[r];
+        for (i = b ? 0 : j; i <= j; i++)
+            for (r = 0; r < a->capacity; r++) a->x[r * p + j] += a->residual[(size_t)(s + i) * a->capacity + r] * (b ? b[i] : 1.0f);
+        for (r = 0; r < a->capacity; r++) a->x[r * p + j] = a->x[r * p + j] * weight * a->row[r].down * a->row[r].inverse;
+        for (k = 0; k < a->e->format->n && p > 1; k++) {
+            float v = 0.0f;
+            for (i = b ? 0 : j; i <= j; i++) v += a->e->points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
+            a->points[(size_t)k * p + j] = v * weight;
+        }
+    }
+}
+
+/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. */
+LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
+{
+    LLMQ__NO_CONTRACT
+    const llmq_format *f = a->e->format;
+    const float *points = f->p > 1 ? a->points : a->e->points;
+    uint32_t column = a->f->column[s], group = column / a->e->layout.group, r, j;
+    uint32_t index = group * a->e->layout.vectors + column % a->e->layout.group / f->p;
+    llmq__ldlq_metric(a, s, dims);
+    if (dims == f->p) a->e->kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->capacity, a->e->code);
+    else for (r = 0; r < a->capacity; r++) a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    for (r = 0; r < a->rows; r++) {
+        uint16_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
+        const int8_t *point = f->points + (size_t)code * f->p;
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, index, 1, &code);
+        for (j = 0; j < dims; j++) {
+            float *error = &a->residual[(size_t)(s + j) * a->capacity + r];
+            *error = llmq__round12(*error - (float)point[j] * a->row[r].scale);
+        }
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* As llmq__ldlq_scales, by encoding the group as it is now, without feedback. */
+LLMQ__NOINLINE void llmq__ldlq_block_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
+{
+    llmq__trellis_encoder *fit = a->group_trellis;
+    uint32_t r, i, t, rows = fit->block.rows;
+    fit->e->weight = a->f->d ? a->f->d + s : LLMQ__NULL;
+    for (r = 0; r < a->rows; r += rows) {
+        for (t = 0; t < rows; t++)
+            for (fit->exponent[t] = a->row[r + t].exponent, i = 0; i < n; i++)
+                fit->x[t * (size_t)n + i] = a->residual[(size_t)(s + i) * a->capacity + r + t] + a->correction[(size_t)(s + i) * a->capacity + r + t];
+        llmq__trellis_fit(fit, n, 0, n);
+        for (t = 0; t < rows; t++) llmq__ldlq_scale(a, s, r + t, llmq_f32_to_bf16(fit->scale[t]), fit->exponent[rows + t] - fit->exponent[t]);
+    }
+}
+
+/* `steps` steps of the s-th column from row `start` of each ring on; a lane is a ring. */
+static void llmq__ldlq_strip(llmq__ldlq *a, uint32_t start, uint32_t steps)
+{
+    llmq__trellis_encoder *feed = a->column_trellis;
+    uint32_t rows = feed->block.rows, lanes = a->rows / rows, i, l;
+    for (i = 0; i < steps; i++) {
+        const float *x = a->x + llmq__trellis_row(feed, start, i);
+        for (l = 0; l < LLMQ__LANES; l++) feed->strip[i * (size_t)LLMQ__LANES + l] = l < lanes ? x[l * rows] : 0.0f;
+    }
+}
+
+/* As llmq__ldlq_vector. */
+LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
+{
+    llmq__trellis_encoder *feed = a->column_trellis;
+    uint32_t state[LLMQ__LANES] = { 0 }, rows = feed->block.rows, lanes = a->rows / rows, r;
+    llmq__ldlq_metric(a, s, dims);
+    if (!llmq__tailbite_is_short(feed)) {
+        llmq__ldlq_strip(a, rows - feed->warmup, 2 * feed->warmup);
+        llmq__trellis_start(feed, lanes, state);
+    }
+    llmq__ldlq_strip(a, 0, rows);
+    if (llmq__tailbite_is_short(feed)) llmq__tailbite_exhaustive(feed, lanes, state);
+    llmq__trellis_search(feed, lanes, rows, state);
+    llmq__trellis_codes(feed, state, 0, lanes, 0);
+    for (r = 0; r < a->rows; r++) {
+        size_t at = r % rows * (size_t)feed->group + r / rows;
+        float *error = &a->residual[s * (size_t)a->capacity + r];
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1, feed->code + at);
+        *error = llmq__round12(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
+    }
+}
 #endif
 
-/* Each member is where the list says, and the list has all members. */
-#define LLMQ__PLACE(needs, member, kernel, suffix) LLMQ__PLACE_OF_##member,
-enum { LLMQ__KERNELS(LLMQ__PLACE, , , , ) LLMQ__KERNEL_COUNT };
-#define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                                                 \
-    typedef char llmq__place_of_##member[offsetof(llmq_kernels, member) == offsetof(llmq_kernels, signs) +            \
-                                         LLMQ__PLACE_OF_##member * sizeof(void (*)(void)) ? 1 : -1];
-LLMQ__KERNELS(LLMQ__IN_PLACE, , , , )
-typedef char llmq__kernel_count[sizeof(llmq_kernels) == offsetof(llmq_kernels, signs) +
-                                LLMQ__KERNEL_COUNT * sizeof(void (*)(void)) ? 1 : -1];
-
-#define LLMQ__ENTRY(needs, member, kernel, suffix) , LLMQ__NEEDS_##needs(llmq__##kernel##suffix)
-#define LLMQ__TABLE(id, features, floats, sums, codes, products)    \
-    static const llmq_kernels llmq__table_##id = {                  \
-        #id, features                                               \
-        LLMQ__KERNELS(LLMQ__ENTRY, floats, sums, codes, products)   \
+/* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
+LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
+{
+    uint32_t p = a->e->format->p, strip = LLMQ__LDLQ_STRIP / p * p, end = s + n, b, v, last, dims;
+    a->scales(a, s, n);
+    for (b = s; b < end; b = last) {
+        last = b + llmq__min(strip, end - b);
+        llmq__ldlq_correct(a, s, b, b, last);
+        for (v = b; v < last; v += dims) {
+            dims = llmq__min(p, end - v);
+            llmq__ldlq_correct(a, b, v, v, v + dims);
+            a->part(a, v, dims);
+        }
     }
-LLMQ__TABLE(scalar, 0, , , , );
+    llmq__ldlq_correct(a, s, end, end, a->t->cols);
+}
+
+/* First order: f of the columns from s on, F, loses first_order F (H^-1 of these columns). With M and D cut to them, F is
+   delta M for the moves delta of the weights, and delta H^-1 M = (delta M) M^-1 M^-T D^-1: y = F M^-1, z = y M^-T. */
+static void llmq__ldlq_first_order(const llmq__ldlq *a, uint32_t s, float *y)
+{
+    LLMQ__NO_CONTRACT
+    const llmq_feedback *f = a->f;
+    uint32_t cols = a->t->cols, j, k, r;
+    LLMQ_MEMCPY(y + (size_t)s * a->capacity, a->correction + (size_t)s * a->capacity, (size_t)(cols - s) * a->capacity * sizeof *y);
+    for (k = s; k < cols; k++)
+        for (j = s; j < k; j++)
+            for (r = 0; r < a->capacity; r++) y[k * (size_t)a->capacity + r] -= y[j * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+    for (k = cols; k-- > s;)
+        for (j = s; j < k; j++)
+            for (r = 0; r < a->capacity; r++) y[j * (size_t)a->capacity + r] -= y[k * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+    for (k = s; k < cols; k++)
+        for (r = 0; r < a->capacity; r++)
+            a->correction[k * (size_t)a->capacity + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)a->capacity + r];
+}
+
+/* Columns of the group that the s-th column in order is in. */
+static uint32_t llmq__ldlq_finish_group(const llmq__ldlq *a, uint32_t s)
+{
+    uint32_t group = a->e->layout.group;
+    return llmq__min(group, a->t->cols - a->f->column[s] / group * group);
+}
+
+/* Columns [s, s + n) in order, a group, of row r, in the order of the record. */
+static void llmq__ldlq_gather(const llmq__ldlq *a, uint32_t s, uint32_t n, uint32_t r, float *x)
+{
+    uint32_t i, group = a->e->layout.group;
+    for (i = s; i < s + n; i++) x[a->f->column[i] % group] = a->residual[(size_t)i * a->capacity + r];
+}
+
+/* A group, columns [s, s + n) in order, as llmq_encode has it. */
+LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint32_t n)
+{
+    const llmq__layout *l = &a->e->layout;
+    uint32_t g = a->f->column[s] / l->group, r;
+    a->e->weight = LLMQ__NULL;
+#if LLMQ__ANY_TRELLIS
+    if (a->t->format.taps[0]) {
+        llmq__trellis_encoder *fit = a->group_trellis;
+        uint32_t i, rows = fit->block.rows;
+        for (r = 0; r < a->rows; r += rows) {
+            for (i = 0; i < rows; i++) fit->exponent[i] = a->row[r + i].exponent, llmq__ldlq_gather(a, s, n, r + i, fit->x + i * (size_t)n);
+            llmq__trellis_group(fit, n, 0, n, g * l->group, g, a->t->row_size, a->plain + r * a->t->row_size);
+        }
+        return;
+    }
+#endif
+    for (r = 0; r < a->rows; r++) {
+        uint8_t *row = a->plain + r * a->t->row_size;
+        llmq__ldlq_gather(a, s, n, r, a->e->row);
+        llmq__store16(row + 2 * (size_t)g, llmq__encode_group(a->e, a->e->row, n, a->row[r].exponent, a->effort));
+        llmq__pack(row + l->scales, l, g * l->vectors, llmq__ceil_div(n, a->e->format->p), a->e->code);
+    }
+}
+
+/* E J E^T of the errors in a->error, for each row. target: is f complete, with all columns before each? Else it is made so. */
+LLMQ__NOINLINE void llmq__ldlq_measure(llmq__ldlq *a, int target, int plain)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t cols = a->t->cols, b, v, last, r;
+    if (!target) {
+        LLMQ_MEMSET(a->correction, 0, (size_t)cols * a->capacity * sizeof(float));
+        for (b = 0; b < cols; b = last) {
+            last = b + llmq__min(LLMQ__LDLQ_STRIP, cols - b);
+            llmq__ldlq_correct(a, 0, b, b, last);
+            for (v = b + 1; v < last; v++) llmq__ldlq_correct(a, b, v, v, v + 1);
+        }
+    }
+    for (r = 0; r < a->rows; r++) {
+        double sum = 0.0;
+        for (v = 0; v < cols; v++) {
+            double own = (double)a->residual[(size_t)v * a->capacity + r], e = own + (double)a->correction[(size_t)v * a->capacity + r];
+            sum += (a->f->d ? (double)a->f->d[v] : 1.0) * e * e + (double)a->f->ridge * own * own;
+        }
+        sum *= a->f->unit * llmq__power(2 * a->row[r].exponent);
+        if (plain) a->row[r].plain_error = sum;
+        else a->row[r].error = sum;
+    }
+}
+
+/* Records and errors of the rows without feedback. They take the memory of a step of first order, and target. */
+LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
+{
+    const size_t all = (size_t)a->t->cols * a->capacity;
+    float *keep = a->residual, *own = a->correction + all;
+    llmq_tensor t = *a->t;
+    uint32_t r, s, n;
+    LLMQ_MEMSET(a->plain, 0, a->rows * t.row_size);
+    for (s = 0; s < t.cols; s += n) {
+        n = llmq__ldlq_finish_group(a, s);
+        llmq__ldlq_plain_group(a, s, n);
+    }
+    t.data = a->plain;
+    t.rows = a->rows; /* whole rings */
+    LLMQ_MEMSET(own, 0, all * sizeof(float));
+    for (r = 0; r < a->rows; r++) {
+        double down = llmq__power(-a->row[r].exponent);
+        (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
+        for (s = 0; s < t.cols; s++) {
+            double stored = (double)a->e->row[a->f->column[s]] * down;
+            own[(size_t)s * a->capacity + r] = llmq__round12((float)((double)keep[(size_t)s * a->capacity + r] - stored));
+        }
+    }
+    a->residual = own;
+    llmq__ldlq_measure(a, 0, 1);
+    a->residual = keep;
+}
+
+/* Keep the better records, of a row or of a ring. */
+LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
+{
+    uint32_t r, i, n = 1;
+    size_t size = a->t->row_size;
+#if LLMQ__ANY_TRELLIS
+    if (a->t->format.taps[0]) n = a->group_trellis->block.rows;
+#endif
+    for (r = 0; r < a->rows; r += n) {
+        double error = 0.0, plain = 0.0;
+        for (i = r; i < r + n; i++) error += a->row[i].error, plain += a->row[i].plain_error;
+        if (!llmq__finite(error) || error - plain > (plain < 0.0 ? -plain : plain) * 0.03125) {
+            LLMQ_MEMCPY(a->out + r * size, a->plain + r * size, n * size);
+            a->result->plain_rows += n;
+            error = plain;
+        }
+        a->result->rows += n;
+        a->result->error += error;
+        a->result->plain_error += plain;
+    }
+}
+
+/* Rows r ... r + a->rows of W, the first at w. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w, size_t stride, void *work, size_t work_size)
+{
+    const size_t all = (size_t)a->t->cols * a->capacity;
+    uint32_t r, s, n;
+    llmq_status status;
+    LLMQ_MEMSET(a->residual, 0, all * sizeof(float));
+    LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
+    for (r = 0; r < a->rows; r++, w += stride) {
+        a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
+        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK) return status;
+        for (s = 0; s < a->t->cols; s++) a->residual[(size_t)s * a->capacity + r] = a->e->row[a->f->column[s]];
+    }
+    llmq__ldlq_plain(a);
+    LLMQ_MEMSET(a->correction, 0, all * sizeof(float));
+    for (s = 0; s < a->t->cols; s += n) {
+        n = llmq__ldlq_finish_group(a, s);
+        llmq__ldlq_group(a, s, n);
+        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__ldlq_first_order(a, s + n, a->correction + all);
+    }
+    llmq__ldlq_measure(a, a->e->format->p == 1 && !(a->f->first_order > 0.0f), 0);
+    llmq__ldlq_choose(a);
+    return LLMQ_OK;
+}
+
+#if LLMQ__ANY_TRELLIS
+/* What a feeder of a trellis has: some rings of one size are encoded together, or the last one. */
+LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq__arena *arena)
+{
+    const uint32_t group = llmq__layout_of(t).group;
+    a->scales = llmq__ldlq_block_scales;
+    a->part = llmq__ldlq_column;
+    a->capacity = llmq__min(LLMQ__LDLQ_BLOCKS, t->rows / LLMQ_TRELLIS_BLOCK) * LLMQ_TRELLIS_BLOCK;
+    if (a->capacity < llmq__trellis_block_max(t->rows)) a->capacity = llmq__trellis_block_max(t->rows);
+    a->group_trellis = llmq__trellis_encoder_new(t, a->e, group, group, a->effort, arena);
+    a->column_trellis = llmq__trellis_encoder_new(t, a->e, 1, LLMQ__LDLQ_BLOCKS, a->effort, arena);
+}
+#endif
+
+/* The buffers of a feeder; e: NULL if memory is only counted. */
+LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq__encoder *e, llmq__arena *arena)
+{
+    const uint32_t vectors = llmq__layout_of(t).vectors;
+    const size_t grid = (size_t)llmq__table(&t->format) * t->format.p;
+    float *row = (float *)llmq__alloc(arena, t->cols, sizeof(float));
+    float *points = (float *)llmq__alloc(arena, grid, sizeof(float));
+    uint16_t *code = (uint16_t *)llmq__alloc(arena, vectors > a->capacity ? vectors : a->capacity, sizeof(uint16_t));
+    size_t i;
+    a->points = (float *)llmq__alloc(arena, grid, sizeof(float));
+    a->residual = (float *)llmq__alloc(arena, t->cols, a->capacity * sizeof(float));
+    a->correction = (float *)llmq__alloc(arena, t->cols, 2 * a->capacity * sizeof(float));
+    a->x = (float *)llmq__alloc(arena, t->format.p, a->capacity * sizeof(float));
+    a->row = (llmq__ldlq_row *)llmq__alloc(arena, a->capacity, sizeof(llmq__ldlq_row));
+    a->plain = (uint8_t *)llmq__alloc(arena, a->capacity, t->row_size);
+    if (!e) return;
+    e->row = row, e->points = points, e->code = code;
+    for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
+}
+
+/* A feeder for t; NULL if memory is only counted. */
+LLMQ__NOINLINE llmq__ldlq *llmq__ldlq_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__arena *arena)
+{
+    llmq__ldlq counted, *made = (llmq__ldlq *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
+    a->e = llmq__encoder_new(t, arena);
+    a->t = t;
+    a->f = f;
+    a->effort = effort;
+    a->scales = llmq__ldlq_scales;
+    a->part = llmq__ldlq_vector;
+    a->capacity = LLMQ__LDLQ_ROWS;
+#if LLMQ__ANY_TRELLIS
+    if (t->format.taps[0]) llmq__ldlq_blocks(a, t, arena);
+#endif
+    llmq__ldlq_buffers(a, t, made ? a->e : LLMQ__NULL, arena);
+    return made;
+}
+
+LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
+{
+    llmq__arena arena = llmq__arena_of_lines(LLMQ__NULL);
+    if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
+    if (!t->format.points) return llmq_encode_work_size(t);
+    (void)llmq__ldlq_new(t, LLMQ__NULL, 0, &arena);
+    return llmq__size_add(llmq__arena_size(&arena), llmq_transform_work_size(&t->transform, t->cols));
+}
+
+/* Rows that are encoded together from r on, in [r, end). */
+static uint32_t llmq__ldlq_rows_at(llmq__ldlq *a, uint32_t r, uint32_t end)
+{
+#if LLMQ__ANY_TRELLIS
+    if (a->t->format.taps[0]) {
+        llmq__trellis_block block = llmq__trellis_block_of(a->t->rows, r);
+        uint32_t rows = block.rows;
+        while (rows + block.rows <= a->capacity && r + rows < end && llmq__trellis_block_of(a->t->rows, r + rows).rows == block.rows) rows += block.rows;
+        a->group_trellis->block = a->column_trellis->block = block;
+        return rows;
+    }
+#endif
+    return llmq__min(a->capacity, end - r);
+}
+
+/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                       const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
+                                       llmq_feedback_result *result)
+{
+    llmq__arena arena = llmq__arena_of_lines(work);
+    llmq__ldlq *a = llmq__ldlq_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
+    llmq_status status;
+    uint32_t r;
+    LLMQ_MEMSET(result, 0, sizeof *result);
+    a->result = result;
+    for (r = r0; r < r1; r += a->rows) {
+        a->rows = llmq__ldlq_rows_at(a, r, r1);
+        a->out = out + (r - r0) * t->row_size;
+        if ((status = llmq__ldlq_encode_rows(a, w + (r - r0) * stride, stride, (char *)work + arena.used, work_size - arena.used)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                          const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
+                                          llmq_feedback_result *result, llmq_error *error)
+{
+    llmq_feedback_result all;
+    llmq_status status;
+    uint32_t r;
+    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t need = llmq_feedback_work_size(t);
+    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
+    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
+    if (work_size < need) return LLMQ_E_WORKSPACE;
+    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
+                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_MISMATCH;
+    for (r = r0; r < r1; r++)
+        if (llmq__find_not_finite(w + (r - r0) * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    LLMQ_MEMSET(&all, 0, sizeof all);
+    all.rows = r1 - r0;
+#if LLMQ__ANY_TRELLIS
+    if (t->format.taps[0] && (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1))) return LLMQ_E_ARG;
+#endif
+    if (llmq__is_raw(&t->format) || llmq__has_zero_points(&t->format)) {
+        all.plain_rows = r1 - r0;
+        status = llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
+#if LLMQ__ANY_TRELLIS
+    } else if (t->format.taps[0] && !f->m) {
+        status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error);
+#endif
+    } else {
+        status = llmq__ldlq_encode(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work, work_size, &all);
+    }
+    if (status == LLMQ_OK && result) *result = all;
+    return status;
+}
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- 17. Outliers ----------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
+
+static void llmq__sample_layout(llmq_sample *s, uint32_t cols, uint32_t capacity, llmq__arena *arena)
+{
+    s->peak = (float *)llmq__alloc(arena, cols, sizeof(float));
+    s->row = (float *)llmq__alloc(arena, llmq__size(capacity), cols * sizeof(float));
+    s->height = (float *)llmq__alloc(arena, llmq__size(capacity / 2), sizeof(float));
+}
+
+LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t capacity)
+{
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
+    llmq_sample counted;
+    if (cols == 0 || cols > LLMQ_MAX_COLS || capacity < 2) return 0;
+    llmq__sample_layout(&counted, cols, capacity, &arena);
+    return llmq__arena_size(&arena);
+}
+
+LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem, size_t size)
+{
+    size_t need = llmq_sample_size(cols, capacity);
+    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
+    if (!s || !mem || llmq__misaligned(mem) || cols == 0 || capacity < 2) return LLMQ_E_ARG;
+    if (need == 0) return LLMQ_E_LIMIT;
+    if (size < need) return LLMQ_E_WORKSPACE;
+    LLMQ_MEMSET(s, 0, sizeof *s);
+    s->cols = cols;
+    s->capacity = capacity;
+    s->seed = seed;
+    llmq__sample_layout(s, cols, capacity, &arena);
+    LLMQ_MEMSET(s->peak, 0, cols * sizeof(float));
+    return LLMQ_OK;
+}
+
+/* peak[j] = max(peak[j], |x_j|); returns the largest |x_j| */
+static float llmq__raise_peaks(const float *x, uint32_t n, float *peak)
+{
+    float height = 0.0f, a;
+    uint32_t j;
+    for (j = 0; j < n; j++) {
+        a = x[j] < 0.0f ? -x[j] : x[j];
+        if (a > peak[j]) peak[j] = a;
+        if (a > height) height = a;
+    }
+    return height;
+}
+
+/* Where a row goes that is this high: into a free place, or that of the lowest of the rows that are kept for their height. */
+static uint32_t llmq__top_slot(llmq_sample *s, float height)
+{
+    uint32_t i, lowest = 0;
+    if (s->top < s->capacity / 2) return s->top++;
+    for (i = 1; i < s->top; i++)
+        if (s->height[i] < s->height[lowest]) lowest = i;
+    return height > s->height[lowest] ? lowest : s->capacity;
+}
+
+/* The same for the rows that are drawn: place k of a random number k below the count of rows seen, if there is one. */
+static uint32_t llmq__drawn_slot(llmq_sample *s)
+{
+    uint32_t places = s->capacity - s->capacity / 2, k;
+    if (s->drawn < places) return s->capacity / 2 + s->drawn++;
+    k = (uint32_t)((uint64_t)llmq_random(s->seed, s->seen) * s->seen >> 32);
+    return k < places ? s->capacity / 2 + k : s->capacity;
+}
+
+LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error)
+{
+    uint32_t t, place;
+    if (!s || !x) return LLMQ_E_ARG;
+    if (llmq__inputs_check(x, stride, s->cols, count, LLMQ__NULL, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    for (t = 0; t < count; t++, x += stride) {
+        float height = llmq__raise_peaks(x, s->cols, s->peak);
+        if (s->seen < 0xffffffffu) s->seen++;
+        if ((place = llmq__top_slot(s, height)) < s->capacity) {
+            LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
+            s->height[place] = height;
+        }
+        if ((place = llmq__drawn_slot(s)) < s->capacity) LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
+    }
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak, llmq_error *error)
+{
+    uint32_t r;
+    if (!rows || !peak || cols == 0) return LLMQ_E_ARG;
+    if (llmq__inputs_check(rows, stride, cols, count, LLMQ__NULL, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+    for (r = 0; r < count; r++) llmq__raise_peaks(rows + r * stride, cols, peak);
+    return LLMQ_OK;
+}
+
+/* The rows of a sample one after the other, i = 0 ... top + drawn - 1. */
+static float *llmq__sample_row(const llmq_sample *s, uint32_t i)
+{
+    return s->row + (size_t)(i < s->top ? i : s->capacity / 2 + (i - s->top)) * s->cols;
+}
+
+LLMQ_API llmq_fit_options llmq_fit_defaults(void)
+{
+    llmq_fit_options o;
+    LLMQ_MEMSET(&o, 0, sizeof o);
+    o.alpha = 0.6f;
+    o.d_min = 0.01f;
+    o.d_max = 10000.0f;
+    o.criterion = LLMQ_CRITERION_ERROR;
+    o.steps = 256;
+    o.seed = 1;
+    return o;
+}
+
+/* d = peak^alpha / weight^(1 - alpha) within its bounds; a channel without inputs or weights counts as 2^-100 of them. Sample, peaks and
+   weights are not changed here. */
+LLMQ__NOINLINE void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o, uint8_t *data)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t j;
+    for (j = 0; j < s->cols; j++, data += 4) {
+        double p = (double)llmq__ln(s->peak[j] > 7.9e-31f ? s->peak[j] : 7.9e-31f);
+        double w = weight ? (double)llmq__ln(weight[j] > 7.9e-31f ? weight[j] : 7.9e-31f) : 0.0;
+        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w; /* at most 89: e^e has to be a float */
+        double d = e > 0.0 ? 1.0 / llmq__exp64(-e) : llmq__exp64(e);
+        llmq__store32(data, llmq__float_bits(d < (double)o->d_min ? o->d_min : d > (double)o->d_max ? o->d_max : (float)d));
+    }
+}
+
+/* order[0, n) = 0 ... n - 1 by decreasing key, equal ones in their order. Shell's sort. */
+static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
+{
+    uint32_t gap, i, j, c;
+    for (i = 0; i < n; i++) order[i] = i;
+    for (gap = n / 2; gap; gap /= 2)
+        for (i = gap; i < n; i++) {
+            for (c = order[i], j = i; j >= gap; j -= gap) {
+                uint32_t b = order[j - gap];
+                if (key[b] > key[c] || (key[b] >= key[c] && b < c)) break;
+                order[j] = b;
+            }
+            order[j] = c;
+        }
+}
+
+/* Length of the block of a step that begins at column j: of what a rotation leaves out, 0. */
+static uint32_t llmq__step_block(const llmq_step *step, uint32_t cols, uint32_t j)
+{
+    if (step->kind == LLMQ_STEP_HADAMARD) return llmq__block(cols - j, step->block);
+    return cols - j < step->block ? 0 : step->block;
+}
+
+/* A permutation for the step that mixes blocks next, or NULL. work: 12 cols bytes. */
+LLMQ__NOINLINE void llmq__fit_permute(const llmq_sample *s, const llmq_step *next, uint8_t *data, uint32_t *work)
+{
+    uint32_t *order = work, *at = order + s->cols, *end = at + s->cols, blocks = 0, j, n, k = 0, i;
+    int down = 0;
+    llmq__sort_down(s->peak, s->cols, order);
+    for (j = 0; next && j < s->cols && (n = llmq__step_block(next, s->cols, j)) != 0; j += n, blocks++) at[blocks] = j, end[blocks] = j + n;
+    if (!next) j = 0;
+    for (i = 0; i < j; i++) { /* deal; a turn at either end gives that block two */
+        while (at[k] == end[k]) {
+            if (down ? k == 0 : k == blocks - 1) down = !down;
+            else k = down ? k - 1 : k + 1;
+        }
+        llmq__store16(data + 2 * (size_t)at[k]++, order[i]);
+        if (down ? k == 0 : k == blocks - 1) down = !down;
+        else k = down ? k - 1 : k + 1;
+    }
+    for (; i < s->cols; i++) llmq__store16(data + 2 * (size_t)i, order[i]);
+}
+
+/* A rotation in the making, for blocks [first, last) of n columns. */
+typedef struct llmq__greedy {
+    const llmq_kernels *kernels;
+    const llmq_sample *sample;
+    uint32_t n, first, last;
+    int criterion;
+    uint32_t seed, counter;
+    double *r;        /* R_1 ... R_k so far: [n][n] */
+    double *mirror;   /* Q' of a step: v of its reflections I - v v^T, of n - 1, n - 2 ... 1 numbers */
+    double *sign;     /* of its columns */
+    double *uniform;  /* v of Z */
+    float *now;       /* r, rounded */
+    float *out;       /* n numbers */
+} llmq__greedy;
+
+static void llmq__greedy_layout(llmq__greedy *g, llmq__arena *arena)
+{
+    size_t n = g->n;
+    g->r = (double *)llmq__alloc(arena, n * n, sizeof(double));
+    g->mirror = (double *)llmq__alloc(arena, n * (n - 1) / 2, sizeof(double));
+    g->sign = (double *)llmq__alloc(arena, n, sizeof(double));
+    g->uniform = (double *)llmq__alloc(arena, n, sizeof(double));
+    g->now = (float *)llmq__alloc(arena, n * n, sizeof(float));
+    g->out = (float *)llmq__alloc(arena, n, sizeof(float));
+}
+
+static size_t llmq__greedy_size(uint32_t n)
+{
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
+    llmq__greedy counted;
+    counted.n = n;
+    llmq__greedy_layout(&counted, &arena);
+    return llmq__arena_size(&arena);
+}
+
+/* v of a reflection I - v v^T of n numbers, in place of x, that makes x (+-|x|, 0, 0 ...); returns the sign that makes that positive. */
+static double llmq__householder(double *x, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    double length = llmq__sqrt64(llmq__dot_double(x, x, n)), down, sign = x[0] < 0.0 ? 1.0 : -1.0;
+    uint32_t i;
+    x[0] -= sign * length; /* away from 0 */
+    down = llmq__sqrt64(2.0 / llmq__dot_double(x, x, n));
+    for (i = 0; i < n; i++) x[i] *= down;
+    return sign;
+}
+
+/* row <- row (I - v v^T) */
+static void llmq__reflect(double *row, const double *v, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    double dot = llmq__dot_double(row, v, n);
+    uint32_t i;
+    for (i = 0; i < n; i++) row[i] -= dot * v[i];
+}
+
+static void llmq__swap(double *a, double *b) { double t = *a; *a = *b; *b = t; }
+
+/* Its memory, r = I, and Z: what takes (1, 1 ...) / sqrt(n) to -(1, 0 ...), and so the other way. */
+LLMQ__NOINLINE void llmq__greedy_init(llmq__greedy *g, void *work)
+{
+    llmq__arena arena = llmq__arena_of(work, sizeof(double));
+    size_t n = g->n, i;
+    llmq__greedy_layout(g, &arena);
+    for (i = 0; i < n * n; i++) g->r[i] = i % (n + 1) == 0 ? 1.0 : 0.0;
+    for (i = 0; i < n; i++) g->uniform[i] = 1.0 / llmq__sqrt64((double)n);
+    (void)llmq__householder(g->uniform, g->n);
+}
+
+/* r <- r E Z Q E for a step that spreads channel c */
+LLMQ__NOINLINE void llmq__greedy_step(llmq__greedy *g, uint32_t c)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t n = g->n, i, k;
+    float pair[2];
+    double *v = g->mirror, *row = g->r;
+    for (k = 1; k < n; v += n - k, k++) { /* k: the first row and column of Q that a reflection touches */
+        for (i = 0; i < n - k; i++) {
+            if (i % 2 == 0) llmq__normal_pair(g->seed, &g->counter, pair);
+            v[i] = (double)pair[i % 2];
+        }
+        g->sign[k] = k + 1 < n ? llmq__householder(v, n - k) : v[0] < 0.0 ? -1.0 : 1.0;
+    }
+    for (i = 0; i < n; i++, row += n) {
+        llmq__swap(&row[0], &row[c]);
+        llmq__reflect(row, g->uniform, n);
+        for (v = g->mirror, k = 1; k + 1 < n; v += n - k, k++) llmq__reflect(row + k, v, n - k);
+        for (k = 1; k < n; k++) row[k] *= g->sign[k];
+        llmq__swap(&row[0], &row[c]);
+    }
+}
+
+/* What the turned numbers of one input come to. */
+typedef struct llmq__extent {
+    float low, high, peak;  /* least and largest number, largest magnitude */
+    uint32_t channel;       /* of that */
+    double power;           /* |x|^2 */
+} llmq__extent;
+
+LLMQ__NOINLINE llmq__extent llmq__greedy_extent(const llmq__greedy *g, const float *v, float bar)
+{
+    llmq__extent e;
+    uint32_t b, k;
+    LLMQ_MEMSET(&e, 0, sizeof e);
+    for (b = g->first, v += (size_t)b * g->n; b < g->last; b++, v += g->n) {
+        double power = llmq__dot(v, v, g->n);
+        e.power += power;
+        if (power < 0.999 * (double)bar * (double)bar) continue; /* too short to have a number over bar in any rotation; the rest is for rounding */
+        LLMQ_MEMSET(g->out, 0, g->n * sizeof(float));
+        for (k = 0; k < g->n; k++) g->kernels->add_scaled(g->out, v[k], g->now + (size_t)k * g->n, g->n);
+        for (k = 0; k < g->n; k++) {
+            float x = g->out[k], a = x < 0.0f ? -x : x;
+            if (x < e.low) e.low = x;
+            if (x > e.high) e.high = x;
+            if (a > e.peak) e.peak = a, e.channel = k;
+        }
+    }
+    return e;
+}
+
+/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over the peak
+   of the inputs before is not looked at: those that are kept for their height come first. */
+LLMQ__NOINLINE double llmq__greedy_measure(const llmq__greedy *g, uint32_t *channel)
+{
+    uint32_t rows = g->sample->top + g->sample->drawn, i;
+    double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0;
+    for (i = 0; i < g->n * g->n; i++) g->now[i] = (float)g->r[i];
+    for (i = 0; i < rows; i++) {
+        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
+        double bad = (double)e.peak;
+        if (g->criterion == LLMQ_CRITERION_ERROR) bad = e.power > 0.0 ? bad * bad / e.power : 0.0;
+        if (bad > worst) worst = bad, *channel = e.channel;
+        if ((double)e.low < low) low = (double)e.low;
+        if ((double)e.high > high) high = (double)e.high;
+        sum += bad;
+    }
+    return g->criterion == LLMQ_CRITERION_ERROR ? sum : g->criterion == LLMQ_CRITERION_RANGE ? high - low : worst;
+}
+
+static void llmq__store_floats(const float *x, size_t n, uint8_t *b)
+{
+    size_t i;
+    for (i = 0; i < n; i++) llmq__store32(b + 4 * i, llmq__float_bits(x[i]));
+}
+
+/* The best of the products of 0 ... steps rotations, to data. */
+LLMQ__NOINLINE llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
+{
+    uint32_t step, channel = 0;
+    double best, now;
+    llmq__greedy_init(g, work);
+    best = llmq__greedy_measure(g, &channel);
+    llmq__store_floats(g->now, (size_t)g->n * g->n, data);
+    for (step = 1; step <= o->steps && best > 0.0; step++) {
+        llmq__greedy_step(g, channel);
+        now = llmq__greedy_measure(g, &channel);
+        if (now < best) {
+            best = now;
+            llmq__store_floats(g->now, (size_t)g->n * g->n, data);
+        }
+        if (o->progress && o->progress(o->context, step, o->steps)) return LLMQ_E_STOPPED;
+    }
+    return LLMQ_OK;
+}
+
+LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
+                                            const llmq_kernels *kernels)
+{
+    llmq__greedy g;
+    uint32_t i, runs = s->cols / step->block;
+    llmq_status status = LLMQ_OK;
+    g.kernels = kernels;
+    g.sample = s;
+    g.n = step->block;
+    g.criterion = o->criterion;
+    g.seed = llmq_random(o->seed, number);
+    g.counter = 0;
+    for (i = 0; i < step->arg && status == LLMQ_OK; i++, data += 4 * (size_t)g.n * g.n) {
+        g.first = step->arg == 1 ? 0 : i;
+        g.last = step->arg == 1 ? runs : i + 1;
+        status = llmq__fit_rotation(&g, o, data, work);
+    }
+    return status;
+}
+
+LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
+{
+    size_t need = llmq__size_mul(cols, 12), one; /* a permutation's; in doubles, for what comes first has to be aligned so */
+    uint32_t i;
+    if (!t || t->count > LLMQ_MAX_STEPS || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
+    if ((one = llmq_transform_work_size(t, cols)) > need) need = one;
+    for (i = 0; i < t->count; i++)
+        if (t->step[i].kind == LLMQ_STEP_ROTATE && (one = llmq__greedy_size(t->step[i].block)) > need) need = one;
+    return need;
+}
+
+static int llmq__mixes(const llmq_step *step) { return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE; }
+
+/* The sample, its peaks and those of the weights through step i. */
+LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, void *work, size_t work_size, const llmq_kernels *k)
+{
+    uint32_t r, rows = s->top + s->drawn;
+    llmq_status status = LLMQ_OK;
+    for (r = 0; r < rows && status == LLMQ_OK; r++)
+        status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, llmq__sample_row(s, r), s->cols, work, work_size, k);
+    if (status != LLMQ_OK) return status;
+    if (llmq__mixes(&t->step[i])) {
+        LLMQ_MEMSET(s->peak, 0, s->cols * sizeof(float));
+        for (r = 0; r < rows; r++) llmq__raise_peaks(llmq__sample_row(s, r), s->cols, s->peak);
+        for (r = 0; weight && r < s->cols; r++) weight[r] = 1.0f;
+        return LLMQ_OK;
+    }
+    status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, s->peak, s->cols, work, work_size, k);
+    if (weight && status == LLMQ_OK) status = llmq__step_apply(t, i, LLMQ_TO_WEIGHT, weight, s->cols, work, work_size, k);
+    return status;
+}
+
+static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o, size_t size,
+                                   const void *work, size_t work_size)
+{
+    llmq_status status;
+    if (!t || !s || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t, s->cols)) != LLMQ_OK) return status;
+    if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK || o->criterion > LLMQ_CRITERION_ERROR) return LLMQ_E_ARG;
+    if (!(o->d_min >= 1.17549435e-38f && o->d_min <= o->d_max && o->d_max <= 3.4e38f)) return LLMQ_E_ARG;
+    return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+/* Data of step i, and what it does to the sample. */
+LLMQ__NOINLINE llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, const llmq_fit_options *o, uint8_t *data, void *work,
+                                       size_t work_size)
+{
+    const llmq_kernels *k = LLMQ_KERNELS;
+    const llmq_step *step = &t->step[i], *next = LLMQ__NULL;
+    llmq_status status = LLMQ_OK;
+    uint32_t n;
+    for (n = i + 1; n < t->count && !next; n++)
+        if (llmq__mixes(&t->step[n])) next = &t->step[n];
+    if (step->kind == LLMQ_STEP_SMOOTH) llmq__fit_smooth(s, weight, o, data);
+    if (step->kind == LLMQ_STEP_PERMUTE) llmq__fit_permute(s, next, data, (uint32_t *)work);
+    if (step->kind == LLMQ_STEP_ROTATE) status = llmq__fit_rotations(step, i, s, o, data, work, llmq__kernels(k));
+    return status != LLMQ_OK ? status : llmq__fit_apply(t, i, s, weight, work, work_size, llmq__kernels(k));
+}
+
+LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options, void *data, size_t size,
+                                        void *work, size_t work_size)
+{
+    llmq_fit_options o = options ? *options : llmq_fit_defaults();
+    const uint8_t *before;
+    llmq_status status;
+    uint32_t i;
+    if (!t) return LLMQ_E_ARG;
+    before = t->data;
+    t->data = (const uint8_t *)data;
+    status = llmq__fit_check(t, s, &o, size, work, work_size);
+    if (status == LLMQ_OK) {
+        for (i = 0; i < t->count && status == LLMQ_OK; i++)
+            status = llmq__fit_step(t, i, s, weight, &o, (uint8_t *)data + llmq__transform_data(t, i), work, work_size);
+        if (status != LLMQ_OK) s->top = s->drawn = 0;
+    }
+    if (status != LLMQ_OK) t->data = before;
+    return status;
+}
+
+/* -- Folding -- */
+
+static int llmq__folds(const llmq_step *step, int kinds)
+{
+    return (step->kind == LLMQ_STEP_SMOOTH && (kinds & LLMQ_FOLD_SMOOTH)) || (step->kind == LLMQ_STEP_PERMUTE && (kinds & LLMQ_FOLD_PERMUTE));
+}
+
+LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds)
+{
+    uint32_t i = 0;
+    while (t && i < t->count && i < LLMQ_MAX_STEPS && llmq__folds(&t->step[i], kinds)) i++;
+    return i;
+}
+
+LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest)
+{
+    llmq_transform head, tail;
+    uint32_t i;
+    if (!t || !first || !rest || t->count > LLMQ_MAX_STEPS || n > t->count) return LLMQ_E_ARG;
+    head = *t;
+    LLMQ_MEMSET(&tail, 0, sizeof tail);
+    for (i = n; i < t->count; i++) tail.step[tail.count++] = t->step[i];
+    if (t->data && tail.count) tail.data = t->data + llmq__transform_data(t, n);
+    head.count = n;
+    *first = head;
+    *rest = tail;
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride, uint32_t n, void *work,
+                                         size_t work_size)
+{
+    llmq_status status;
+    float *v = (float *)work;
+    uint32_t i, j, k, write;
+    if (!t || !rows || !work || llmq__misaligned(work) || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
+    if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
+    if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
+    if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
+    for (write = 0; write < 2; write++) /* first it is only looked at */
+        for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
+            for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
+            for (i = 0; i < t->count; i++) {
+                if (!llmq__folds(&t->step[i], kinds)) continue;
+                (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+            }
+            if (!write && llmq__find_not_finite(v, k, cols, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+            for (j = 0; j < cols && write; j++) rows[j * stride + k] = v[j];
+        }
+    return LLMQ_OK;
+}
+
+LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
+{
+    uint64_t sum = 0;
+    uint32_t i, j, n, m;
+    for (i = 0; t && i < t->count && i < LLMQ_MAX_STEPS; i++) {
+        const llmq_step *step = &t->step[i];
+        if (step->kind == LLMQ_STEP_SMOOTH) sum += cols;
+        if (step->kind == LLMQ_STEP_ROTATE && step->block) sum += (uint64_t)(cols / step->block) * step->block * step->block;
+        if (step->kind != LLMQ_STEP_HADAMARD || !llmq__max_block_ok(step->block)) continue;
+        for (j = 0; j < cols; j += n) {
+            n = llmq__block(cols - j, step->block);
+            m = llmq__base(n);
+            sum += (uint64_t)n * ((m > 1 ? m : 0) + llmq__ceil_log2(n / m));
+        }
+    }
+    return sum;
+}
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- 18. Allocation --------------------------------------------------------------------------------------------- */
+#if !LLMQ_NO_CALIBRATION
+
+/* What llmq_perturb makes of w[0, n): written if `write`. Returns 0 at the first number that is not finite. */
+static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int write)
+{
+    LLMQ__NO_CONTRACT
+    float pair[2] = { 0.0f, 0.0f }, v;
+    uint32_t counter = 0;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (i % 2 == 0) llmq__normal_pair(seed, &counter, pair);
+        v = w[i] + scale * pair[i % 2];
+        if ((llmq__float_bits(v) & 0x7fffffffu) >= 0x7f800000u) return 0;
+        if (write) w[i] = v;
+    }
+    return 1;
+}
+
+LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
+{
+    LLMQ__NO_CONTRACT
+    double square = 0.0, scale;
+    float max_abs = 0.0f;
+    size_t i;
+    if (!w || n == 0 || !(t >= 0.0 && t <= 1.0)) return LLMQ_E_ARG;
+    for (i = 0; i < n; i++) {
+        square += (double)w[i] * (double)w[i];
+        if (w[i] > max_abs || -w[i] > max_abs) max_abs = w[i] < 0.0f ? -w[i] : w[i];
+    }
+    if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
+    scale = t * llmq__sqrt64(square / (double)n);
+    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38; /* rounding may make it more than the largest weight */
+    /* normal numbers are below 12 in magnitude here: only very large weights have to be looked at beforehand */
+    if ((double)max_abs + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0)) return LLMQ_E_NOT_FINITE;
+    (void)llmq__perturb(w, n, (float)scale, seed, 1);
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error)
+{
+    LLMQ__NO_CONTRACT
+    double xx = 0.0, xy = 0.0, rest = 0.0, a, e;
+    uint32_t i;
+    if (!x || !y || !slope || !error || n == 0) return LLMQ_E_ARG;
+    for (i = 0; i < n; i++) xx += x[i] * x[i], xy += x[i] * y[i];
+    if (xx <= 0.0) return LLMQ_E_ARG;
+    a = xy / xx;
+    for (i = 0; i < n; i++) rest += (y[i] - a * x[i]) * (y[i] - a * x[i]);
+    e = n > 1 ? rest / (double)(n - 1) / xx : 0.0;
+    if (!llmq__finite(a) || !llmq__finite(rest) || !llmq__finite(xx) || !llmq__finite(e)) return LLMQ_E_NOT_FINITE;
+    *slope = a;
+    *error = n > 1 ? llmq__sqrt64(e) : 0.0;
+    return LLMQ_OK;
+}
+
+#define LLMQ__STATES 65536            /* by default */
+#define LLMQ__STATE_NODES 12          /* nodes there is room for, for each state of a list */
+#define LLMQ__MAX_STATES 0x08000000u  /* 2^27: 12 nodes for each are fewer than 2^32 */
+#define LLMQ__NONE 0xffffffffu
+
+/* An option of a class: of a layer, or of layers that are tied together. r: what it costs beyond the minimum of its class at the price. */
+typedef struct llmq__item {
+    uint64_t cost;
+    double loss, r;
+} llmq__item;
+
+/* Cost and loss of everything, the classes so far as chosen, the others at their minimum; how it came to be: the options taken
+   before (a node) and the one taken last. */
+typedef struct llmq__sum {
+    uint64_t cost;
+    double loss, r;
+    uint32_t node, option;
+} llmq__sum;
+
+typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
+
+typedef struct llmq__knapsack {
+    uint32_t classes, capacity, nodes, best_node;  /* room for sums in a list, and for 12 times as many nodes */
+    uint64_t budget, slack;  /* slack: what the minima leave of it */
+    double lambda, base_loss, bound, best_loss, cut;  /* cut: sums of this r and more are not followed */
+    llmq__item *item;
+    llmq__sum *list[3];
+    double *key;       /* least r of a class but 0 */
+    llmq__node *node;
+    uint32_t *class_of;  /* [layers] */
+    uint32_t *first;     /* [classes + 1]: of its items */
+    uint32_t *base;      /* [classes]: the item of the minimum */
+    uint32_t *best;      /* [classes]: the item chosen */
+    uint32_t *order;     /* [classes] */
+} llmq__knapsack;
+
+/* All pieces but those for each of k->room states are whatever that is; each state takes the same number of bytes more. */
+static void llmq__knapsack_layout(llmq__knapsack *k, uint32_t layers, uint32_t options, llmq__arena *arena)
+{
+    size_t capacity = llmq__size(k->capacity), n = llmq__size(layers), i;
+    k->item = (llmq__item *)llmq__alloc(arena, llmq__size(options), sizeof(llmq__item));
+    for (i = 0; i < 3; i++) k->list[i] = (llmq__sum *)llmq__alloc(arena, capacity, sizeof(llmq__sum));
+    k->key = (double *)llmq__alloc(arena, n, sizeof(double));
+    k->node = (llmq__node *)llmq__alloc(arena, capacity, LLMQ__STATE_NODES * sizeof(llmq__node));
+    k->class_of = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+    k->first = (uint32_t *)llmq__alloc(arena, llmq__size_add(n, 1), sizeof(uint32_t));
+    k->base = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+    k->best = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+    k->order = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+}
+
+LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
+{
+    llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
+    llmq__knapsack counted;
+    counted.capacity = states ? states : LLMQ__STATES;
+    llmq__knapsack_layout(&counted, layers, options, &arena);
+    return llmq__arena_size(&arena);
+}
+
+/* As many states as the workspace holds, which is one at least. */
+LLMQ__NOINLINE void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
+{
+    size_t one = llmq_allocate_work_size(layers, options, 1), more = (work_size - one) / (llmq_allocate_work_size(layers, options, 2) - one);
+    llmq__arena arena = llmq__arena_of(work, sizeof(double));
+    k->capacity = more < LLMQ__MAX_STATES ? (uint32_t)more + 1 : LLMQ__MAX_STATES;
+    llmq__knapsack_layout(k, layers, options, &arena);
+}
+
+static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint32_t layer, uint32_t option)
+{
+    if (error) error->status = status, error->row = layer, error->col = option;
+    return status;
+}
+
+LLMQ__NOINLINE llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers, llmq_error *error)
+{
+    uint64_t sum = 0, max_cost;
+    uint32_t l, i;
+    if (first[0] != 0) return LLMQ_E_ARG;
+    for (l = 0; l < layers; l++, sum += max_cost) {
+        if (first[l + 1] <= first[l]) return LLMQ_E_ARG;
+        if (sum > (uint64_t)1 << 62) return llmq__option_fail(error, LLMQ_E_LIMIT, l, 0);
+        max_cost = 0;
+        for (i = first[l]; i < first[l + 1]; i++) {
+            double loss = options[i].loss;
+            if (options[i].cost > (uint64_t)1 << 53) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
+            if (options[i].cost > max_cost) max_cost = options[i].cost;
+            if (!llmq__finite(loss) && !(loss > 0.0)) return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
+            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240)) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
+        }
+    }
+    return LLMQ_OK;
+}
+
+/* Classes of tied layers: their items are sums. */
+LLMQ__NOINLINE llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie)
+{
+    uint32_t l, c, i, n;
+    k->classes = 0;
+    k->first[0] = 0;
+    for (l = 0; l < layers; l++) {
+        n = first[l + 1] - first[l];
+        for (c = 0; tie && c < k->classes && tie[k->order[c]] != tie[l]; c++) {}
+        if (!tie) c = k->classes;
+        k->class_of[l] = c;
+        if (c == k->classes) {
+            k->order[k->classes++] = l;
+            k->first[c + 1] = k->first[c] + n;
+            LLMQ_MEMSET(k->item + k->first[c], 0, n * sizeof *k->item);
+        } else if (k->first[c + 1] - k->first[c] != n) {
+            return LLMQ_E_ARG;
+        }
+        for (i = 0; i < n; i++) {
+            k->item[k->first[c] + i].cost += options[first[l] + i].cost;
+            k->item[k->first[c] + i].loss += options[first[l] + i].loss;
+        }
+    }
+    return LLMQ_OK;
+}
+
+/* Everything at its minimum at a price: the sum of costs. Equal ones: the cheaper, then the better, then the first. An infinite loss is
+   never taken, unless there is nothing else: then the sum is 2^64 - 1. */
+static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
+{
+    LLMQ__NO_CONTRACT
+    uint64_t sum = 0;
+    uint32_t c, i, b;
+    for (c = 0; c < k->classes; c++) {
+        double min_value = 0.0;
+        for (b = LLMQ__NONE, i = k->first[c]; i < k->first[c + 1]; i++) {
+            const llmq__item *x = &k->item[i];
+            double v = x->loss + price * (double)x->cost;
+            if (!llmq__finite(x->loss)) continue;
+            if (b == LLMQ__NONE || v < min_value || (v <= min_value && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss)))) min_value = v, b = i;
+        }
+        k->base[c] = b;
+        if (b == LLMQ__NONE) return ~(uint64_t)0;
+        sum += k->item[b].cost;
+    }
+    return sum;
+}
+
+/* The least price at which the minima fit, to the last bit or two; their sums. */
+LLMQ__NOINLINE llmq_status llmq__knapsack_price(llmq__knapsack *k)
+{
+    LLMQ__NO_CONTRACT
+    double low = 0.0, high = 0.0, middle;
+    uint64_t cost;
+    uint32_t c;
+    int32_t e;
+    for (e = -960; e <= 900 && llmq__knapsack_at(k, high) > k->budget; e += 60) low = high, high = llmq__exp2_64(e);
+    cost = llmq__knapsack_at(k, high);
+    if (cost > k->budget || cost == ~(uint64_t)0) return LLMQ_E_LIMIT;
+    while (high > 0.0) { /* halve the exponents, then the numbers */
+        middle = low > 0.0 && high > 4.0 * low ? low * llmq__sqrt64(high / low) : 0.5 * (low + high);
+        if (low <= 0.0 || !(middle > low && middle < high)) break;
+        if (llmq__knapsack_at(k, middle) > k->budget) low = middle;
+        else high = middle;
+    }
+    k->lambda = high;
+    k->slack = k->budget - llmq__knapsack_at(k, high);
+    for (k->base_loss = 0.0, c = 0; c < k->classes; c++) k->base_loss += k->item[k->base[c]].loss;
+    k->bound = k->base_loss - k->lambda * (double)k->slack;
+    return LLMQ_OK;
+}
+
+/* r of all items; and the best single exchange again and again while the budget has room for one. */
+LLMQ__NOINLINE void llmq__knapsack_fill(llmq__knapsack *k)
+{
+    LLMQ__NO_CONTRACT
+    uint64_t slack = k->slack;
+    uint32_t c, i, which, item;
+    for (c = 0; c < k->classes; c++) {
+        const llmq__item *base = &k->item[k->base[c]];
+        k->best[c] = k->base[c];
+        for (i = k->first[c]; i < k->first[c + 1]; i++) { /* below 0 only by rounding */
+            double r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
+            k->item[i].r = r > 0.0 ? r : 0.0;
+        }
+    }
+    for (k->best_loss = k->base_loss;; k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
+        double gain = 0.0;
+        for (which = item = LLMQ__NONE, c = 0; c < k->classes; c++) {
+            const llmq__item *now = &k->item[k->best[c]];
+            for (i = k->first[c]; i < k->first[c + 1]; i++)
+                if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack) gain = now->loss - k->item[i].loss, which = c, item = i;
+        }
+        if (which == LLMQ__NONE) return;
+        slack = slack + k->item[k->best[which]].cost - k->item[item].cost;
+    }
+}
+
+/* How far r may go to be of use: the distance of the best from the bound, with a little for rounding. */
+static double llmq__knapsack_gap(const llmq__knapsack *k)
+{
+    double gap = k->best_loss - k->bound, size = k->best_loss < 0.0 ? -k->best_loss : k->best_loss;
+    return gap + 1e-9 * gap + 1e-14 * (size + k->lambda * (double)k->slack);
+}
+
+/* Classes by increasing least r, which is key. */
+LLMQ__NOINLINE void llmq__knapsack_order(llmq__knapsack *k)
+{
+    uint32_t c, i, j, gap;
+    for (c = 0; c < k->classes; c++) {
+        k->order[c] = c;
+        k->key[c] = 1e308;
+        for (i = k->first[c]; i < k->first[c + 1]; i++)
+            if (i != k->base[c] && k->item[i].r < k->key[c]) k->key[c] = k->item[i].r;
+    }
+    for (gap = k->classes / 2; gap; gap /= 2) /* Shell's sort */
+        for (i = gap; i < k->classes; i++) {
+            for (c = k->order[i], j = i; j >= gap && k->key[k->order[j - gap]] > k->key[c]; j -= gap) k->order[j] = k->order[j - gap];
+            k->order[j] = c;
+        }
+}
+
+/* to = what is good of b[0, nb), and of a[0, na) with an item of class c in the place of its base. Returns how many, or LLMQ__NONE if there
+   is no room for them. Sorted by cost; each has less loss than all before. */
+LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, const llmq__sum *a, uint32_t na, const llmq__sum *b, uint32_t nb,
+                                          double limit, llmq__sum *to)
+{
+    LLMQ__NO_CONTRACT
+    const llmq__item *x = &k->item[item], *base = &k->item[k->base[c]];
+    double more = x->loss - base->loss, r = item == k->base[c] ? 0.0 : x->r, last = 0.0;
+    uint32_t n = 0, i = 0, j = 0;
+    while (i < na || j < nb) {
+        uint64_t cost = i < na ? a[i].cost + x->cost - base->cost : 0;
+        llmq__sum s;
+        if (i == na || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
+            s = b[j++];
+        } else {
+            s = a[i++];
+            s.cost = cost;
+            s.loss += more;
+            s.r += r;
+            s.option = item == k->base[c] ? LLMQ__NONE : item;
+            if (s.r >= limit) continue;
+        }
+        if (n > 0 && s.loss >= last) continue;
+        if (n == k->capacity) return LLMQ__NONE;
+        last = s.loss;
+        to[n++] = s;
+    }
+    return n;
+}
+
+/* The sums in list 0 with all items of class c that are of use, into list 0. Returns how many; 0 if there is no room for the nodes. */
+LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
+{
+    uint32_t i, n = 0;
+    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
+    llmq__sum *swap;
+    if (k->cut < limit) limit = k->cut;
+    for (i = k->first[c]; i < k->first[c + 1]; i++) {
+        if (i != k->base[c] && !(k->item[i].r < limit)) continue;
+        n = llmq__knapsack_merge(k, c, i, k->list[0], count, k->list[1], n, limit, k->list[2]);
+        if (n == LLMQ__NONE) { /* begin again with half of it */
+            k->cut = limit = limit > least ? 0.5 * limit : 0.0;
+            n = 0;
+            i = k->first[c] - 1;
+            continue;
+        }
+        swap = k->list[1], k->list[1] = k->list[2], k->list[2] = swap;
+    }
+    swap = k->list[0], k->list[0] = k->list[1], k->list[1] = swap;
+    for (i = 0; i < n; i++) {
+        llmq__sum *s = &k->list[0][i];
+        if (s->option != LLMQ__NONE) {
+            if (k->nodes == LLMQ__STATE_NODES * k->capacity) return 0;
+            k->node[k->nodes].parent = s->node, k->node[k->nodes].number = c, k->node[k->nodes].option = s->option;
+            s->node = k->nodes++;
+            s->option = LLMQ__NONE;
+        }
+        if (s->cost <= k->budget && s->loss < k->best_loss) k->best_loss = s->loss, k->best_node = s->node;
+    }
+    return n;
+}
+
+/* All of it after the price. Returns the bound that is proven. */
+LLMQ__NOINLINE double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *result)
+{
+    uint32_t i, n = 1;
+    double proven;
+    llmq__knapsack_fill(k);
+    llmq__knapsack_order(k);
+    k->nodes = 0;
+    k->best_node = LLMQ__NONE;
+    k->cut = 1e308;
+    k->list[0][0].cost = k->budget - k->slack, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
+    k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
+    for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
+        uint32_t before = n;
+        n = llmq__knapsack_try(k, k->order[i], before);
+        if (n == 0) break;
+        if (n > result->states) result->states = n;
+    }
+    result->tried = i;
+    proven = llmq__knapsack_gap(k);
+    if (k->cut < proven) proven = k->cut;
+    if (n == 0 && k->key[k->order[i]] < proven) proven = k->key[k->order[i]]; /* from here on nothing was tried */
+    if (k->best_node != LLMQ__NONE)
+        for (i = 0; i < k->classes; i++) k->best[i] = k->base[i];
+    for (i = k->best_node; i != LLMQ__NONE; i = k->node[i].parent) k->best[k->node[i].number] = k->node[i].option;
+    return k->bound + proven;
+}
+
+LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie, uint64_t budget, uint32_t *choice,
+                                   llmq_allocation *result, void *work, size_t work_size, llmq_error *error)
+{
+    llmq__knapsack k;
+    llmq_status status;
+    uint32_t l;
+    size_t need;
+    double loss;
+    if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
+    need = llmq_allocate_work_size(layers, first[layers], 1);
+    if (need == 0 || work_size < need) return LLMQ_E_WORKSPACE;
+    llmq__knapsack_place(&k, layers, first[layers], work, work_size);
+    if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
+    k.budget = budget;
+    if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
+        result->cost = llmq__knapsack_at(&k, llmq__exp2_64(900));
+        return status;
+    }
+    LLMQ_MEMSET(result, 0, sizeof *result);
+    result->bound = llmq__knapsack_solve(&k, result);
+    for (l = 0; l < layers; l++) {
+        uint32_t c = k.class_of[l];
+        choice[l] = k.best[c] - k.first[c];
+        result->cost += options[first[l] + choice[l]].cost;
+        result->loss += options[first[l] + choice[l]].loss;
+    }
+    loss = result->loss;
+    if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
+    return LLMQ_OK;
+}
+
+#endif /* LLMQ_NO_CALIBRATION */
+
+/* ---- The end: vector kernels, and macros undone -------------------------------------------------------------------- */
 
 #if LLMQ_SIMD
 #define LLMQ__SIMD_PART LLMQ__PART_TABLES /* the other tables: llmq__simd_at, llmq__simd_features */
 #include LLMQ_SIMD_PATH
 #endif
-
-LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
-{
-    if (i == 0) return &llmq__table_scalar;
-#if LLMQ_SIMD
-    return llmq__simd_at(i - 1);
-#else
-    return LLMQ__NULL;
-#endif
-}
-
-LLMQ_API uint32_t llmq_cpu_features(void)
-{
-#ifdef LLMQ_CPU_FEATURES
-    return (uint32_t)(LLMQ_CPU_FEATURES);
-#elif LLMQ_SIMD
-    return llmq__simd_features();
-#else
-    return 0;
-#endif
-}
-
-LLMQ_API const llmq_kernels *llmq_kernels_best(void)
-{
-    const llmq_kernels *k, *best = &llmq__table_scalar;
-    uint32_t i, features = llmq_cpu_features();
-    for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
-        if ((k->features & ~features) == 0) best = k;
-    return best;
-}
-
-/* Known answers. 16 records that overlap, so that few bytes make them: the first is at llmq__test_bytes, each of the others 4 bytes
-   behind the one before. The last 256 bytes are the int8 activation as well, and a 7th of the first 32 of those the float one. */
-/* ---- known answers: made by tests/gen/selftest.py ---- */
-static const uint8_t llmq__test_bytes[320] = {
-    203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
-    69, 60, 96, 61, 64, 60, 229, 62, 246, 60, 203, 63, 154, 61, 41, 60, 66, 62, 72, 62, 232, 62, 27, 61,
-    22, 61, 155, 62, 125, 62, 199, 63, 246, 60, 36, 63, 216, 61, 134, 60, 88, 63, 30, 62, 200, 63, 78, 191,
-    166, 189, 15, 189, 158, 62, 59, 63, 206, 188, 255, 63, 123, 60, 76, 189, 42, 190, 11, 189, 65, 60, 175, 60,
-    110, 188, 35, 61, 77, 189, 73, 62, 101, 189, 80, 62, 186, 188, 135, 60, 216, 63, 141, 63, 37, 63, 93, 63,
-    48, 60, 143, 62, 218, 80, 251, 189, 89, 23, 153, 62, 215, 176, 221, 61, 8, 52, 131, 60, 161, 130, 40, 190,
-    151, 115, 73, 61, 216, 14, 135, 190, 163, 70, 21, 188, 125, 138, 145, 189, 244, 71, 59, 188, 233, 247, 142, 60,
-    199, 65, 69, 188, 28, 179, 197, 60, 83, 139, 46, 188, 110, 189, 194, 63, 24, 61, 130, 60, 226, 105, 214, 60,
-    172, 248, 105, 11, 136, 11, 192, 237, 0, 82, 195, 168, 79, 104, 241, 39, 201, 89, 253, 121, 57, 51, 58, 181,
-    131, 12, 195, 214, 66, 162, 155, 206, 53, 7, 90, 222, 35, 223, 48, 20, 54, 131, 233, 54, 92, 246, 96, 1,
-    223, 198, 234, 161, 78, 103, 170, 36, 111, 86, 11, 22, 192, 40, 241, 229, 224, 227, 148, 0, 245, 156, 210, 191,
-    21, 196, 31, 51, 109, 195, 109, 2, 79, 82, 189, 11, 239, 221, 51, 127, 29, 184, 6, 124, 227, 213, 195, 199,
-    66, 107, 226, 17, 213, 79, 81, 181, 79, 123, 170, 35, 133, 153, 97, 74, 44, 136, 191, 168, 210, 105, 79, 46,
-    206, 16, 31, 206, 151, 82, 157, 86,
-};
-static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... */
-    0x37ed5f56u, 0x22a19e4du, 0x80b875ebu, 0x7391219cu, 0xe2196c68u, 0x5faf4884u, 0x2f4df0a1u, 0x877554aeu,
-    0x354d56aeu, 0xe3639c16u, 0x66b4b5f6u, 0xd9ea6f75u, 0x1f3d11ecu, 0xef26e1c9u, 0xb656f9edu, 0xbfae46ebu,
-    0xd6537753u, 0x354d56aeu, 0xa4fa8b29u, 0x2b3a17bbu, 0x8e0d477fu, 0x9c2cf753u, 0xf6f39c9fu, 0xa8699519u,
-    0xfc61f43du,
-};
-/* ---- end ---- */
-#define LLMQ__TEST_ROWS 16
-#define LLMQ__TEST_FLOATS 32
-
-static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
-{
-    uint32_t i;
-    for (i = 0; i < n; i++) sum = (sum ^ llmq__float_bits(v[i])) * 16777619u;
-    return sum;
-}
-
-/* The float products of the first columns, and the last row. */
-LLMQ__APART uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
-{
-    float x[LLMQ__TEST_FLOATS];
-    uint32_t i;
-    for (i = 0; i < LLMQ__TEST_FLOATS; i++) x[i] = (float)((const int8_t *)llmq__test_bytes + 64)[i] / 7.0f;
-    a->x = x;
-    a->q = LLMQ__NULL;
-    a->cols = t->cols;
-    t->kernels->rows_f32(t, a, 1, 0, t->rows, y, 0);
-    sum = llmq__test_sum(sum, y, t->rows);
-    t->kernels->read_row(t, t->rows - 1, x);
-    return llmq__test_sum(sum, x, t->cols);
-}
-
-LLMQ__APART uint32_t llmq__test_rows(llmq_tensor *t)
-{
-    static const float scale[] = { 0.37f, 0.53f };
-    llmq_activation a;
-    float y[LLMQ__TEST_ROWS];
-    uint32_t sum = 1;
-    LLMQ_MEMSET(&a, 0, sizeof a);
-    a.group = 128;
-    a.scale = scale;
-    a.q = (const int8_t *)llmq__test_bytes + 64;
-    a.cols = t->cols = 256;
-    if (!llmq__is_raw(&t->format)) {
-        t->kernels->rows_i8(t, &a, 1, 0, t->rows, y, 0);
-        sum = llmq__test_sum(sum, y, t->rows);
-    }
-    t->cols = LLMQ__TEST_FLOATS;
-    return llmq__test_floats(t, &a, sum, y);
-}
-
-LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
-{
-    const uint32_t kept = LLMQ_FORMATS, one = 1;
-    uint32_t at, i = 0;
-    llmq_tensor t;
-    LLMQ_MEMSET(&t, 0, sizeof t);
-    t.rows = LLMQ__TEST_ROWS;
-    t.row_size = 4;
-    t.data = llmq__test_bytes;
-    t.kernels = llmq__kernels(k);
-    for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
-        if (!(kept & one << at)) continue;
-        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
-    }
-    return LLMQ_OK;
-}
 
 #ifdef __cplusplus
 }
@@ -7512,12 +7656,12 @@ LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 #elif defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute pop
 #endif
-#undef LLMQ__EXACT
-#undef LLMQ__APART
+#undef LLMQ__NO_CONTRACT
+#undef LLMQ__NOINLINE
 #undef LLMQ__NULL
 #undef LLMQ__HAS
 #undef LLMQ__ANY_TRELLIS
-#undef LLMQ__ANY_ZEROS
+#undef LLMQ__ANY_ZERO_POINTS
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
 #undef LLMQ__KERNELS
@@ -7534,9 +7678,9 @@ LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 #undef LLMQ__TEST_ROWS
 #undef LLMQ__TEST_FLOATS
 #undef LLMQ__UNIT
-#undef LLMQ__RINGS
-#undef LLMQ__MEMORY
-#undef LLMQ__RING_UNIT
+#undef LLMQ__LDLQ_BLOCKS
+#undef LLMQ__MAX_LAG
+#undef LLMQ__TRELLIS_UNIT
 #undef LLMQ__TAPS_T1
 #undef LLMQ__TAPS_T2
 #undef LLMQ__TAPS_T3
@@ -7559,10 +7703,11 @@ LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 #undef LLMQ__PANEL
 #undef LLMQ__PANELS
 #undef LLMQ__PIVOTS
-#undef LLMQ__FED
-#undef LLMQ__STRIP
+#undef LLMQ__LDLQ_ROWS
+#undef LLMQ__LDLQ_STRIP
 #undef LLMQ__STATES
-#undef LLMQ__STATE_BYTES
+#undef LLMQ__STATE_NODES
+#undef LLMQ__MAX_STATES
 #undef LLMQ__NONE
 #undef LLMQ__ALIGN
 #undef LLMQ__MAJOR

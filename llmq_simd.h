@@ -5,7 +5,7 @@
    the tensor, and t.kernels->name says which.
 
    HOW IT IS MADE
-       A table (struct llmq_kernels, section 13 of llmq.h) for each instruction set, in its own section below. The text of
+       A table (struct llmq_kernels, section 2 of llmq.h) for each instruction set, in its own section below. The text of
        the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
        floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
        All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
@@ -49,11 +49,11 @@
        WASM                10     TABLES
        RVV                 11     TABLES
        RVV_PRODUCTS        11     RVV, for each size of register groups
-       TABLES              12     llmq.h, after the scalar kernels
+       TABLES              12     llmq.h, at its end
 
    HOW TO ADD AN INSTRUCTION SET
        WebAssembly, section 10, is the shortest one that has all; read it beside this list.
-       1. llmq.h, section 13: a bit, LLMQ_CPU_WASM, and a line of the list of tables.
+       1. llmq.h, section 2: a bit, LLMQ_CPU_WASM, and a line of the list of tables.
        2. Section 1: LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set; and the header of its intrinsics.
        3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor, elsewhere it repeats what the compiler was
           told.
@@ -65,7 +65,7 @@
           Each operation is rounded as the scalar one, and comparisons are false where an operand is NaN.
        7. The words on bytes, on points and products, on four sums and for blocks that section 4 lists; then the part CODES. A set
           that differs from another only in products shares its words on bytes: see AVX2 with VNNI, in section 6.
-       8. LLMQ__TABLE (llmq.h, section 13) makes the table: its name, its bits, and the suffixes of its kernels. No suffix means
+       8. LLMQ__TABLE (llmq.h, section 2) makes the table: its name, its bits, and the suffixes of its kernels. No suffix means
           the scalar kernels. A line in llmq__simd_at, section 12, puts it after all slower ones.
        9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run, and has a list of names;
           tests/matrix.sh has a line for each emulator.
@@ -330,13 +330,13 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
 #define LLMQ__PASTE_(a, b) a##b
 #define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
-#define LLMQ__F(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
+#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
 #define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
 #define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)   /* a kernel that decodes */
-#define LLMQ__V(word) LLMQ__GLUE(word, LLMQ__ISA)     /* a word of its vocabulary: on floats, */
-#define LLMQ__B(word) LLMQ__GLUE(word, LLMQ__CODES)   /* on bytes, */
-#define LLMQ__D(word) LLMQ__GLUE(word, LLMQ__DOTS)    /* on points and their products, */
-#define LLMQ__Q(word) LLMQ__GLUE(word, LLMQ__QUADS)   /* on four sums */
+#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)     /* a word of its vocabulary: on floats, */
+#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)   /* on bytes, */
+#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)    /* on points and their products, */
+#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)   /* on four sums */
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__has_feature)
@@ -347,23 +347,23 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__SANITIZED
 #endif
 #if defined(__OPTIMIZE__) && !defined(LLMQ__SANITIZED)
-#define LLMQ__PLAIN static inline __attribute__((__always_inline__, __unused__))
+#define LLMQ__INLINE static inline __attribute__((__always_inline__, __unused__))
 #else /* functions of their own: compiling is twenty times as fast */
-#define LLMQ__PLAIN static inline __attribute__((__unused__))
+#define LLMQ__INLINE static inline __attribute__((__unused__))
 #endif
-#define LLMQ__WORD LLMQ__PLAIN LLMQ__TARGET
-#define LLMQ__KERNEL static __attribute__((__noinline__, __unused__)) LLMQ__TARGET
+#define LLMQ__INLINE_TARGET LLMQ__INLINE LLMQ__TARGET
+#define LLMQ__NOINLINE_TARGET static __attribute__((__noinline__, __unused__)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #define LLMQ__PREFETCH2(p) __builtin_prefetch((const void *)(p), 0, 2) /* only into the level-2 cache */
-#define LLMQ__ANEW(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
+#define LLMQ__RELOAD_BARRIER(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
 #else
 #define LLMQ__TARGET_OF(sets)
-#define LLMQ__PLAIN static __forceinline
-#define LLMQ__WORD static __forceinline
-#define LLMQ__KERNEL static __declspec(noinline)
+#define LLMQ__INLINE static __forceinline
+#define LLMQ__INLINE_TARGET static __forceinline
+#define LLMQ__NOINLINE_TARGET static __declspec(noinline)
 #define LLMQ__PREFETCH(p) ((void)(p))
 #define LLMQ__PREFETCH2(p) ((void)(p))
-#define LLMQ__ANEW(p) ((void)0)
+#define LLMQ__RELOAD_BARRIER(p) ((void)0)
 #endif
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)
 #define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
@@ -378,26 +378,26 @@ enum {
     LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8, LLMQ__KIND_V2N16,
     LLMQ__KIND_V2N64
 };
-#define LLMQ__AHEAD 1024 /* bytes from a load to what is prefetched by it */
+#define LLMQ__PREFETCH_BYTES 1024 /* bytes from a load to what is prefetched by it */
 
 /* The kernels are written for these sizes of llmq.h, and tables of functions by kind for this order; from V2N16 on a point has two
    coordinates. */
-#if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__RING_UNIT != 256
+#if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__TRELLIS_UNIT != 256
 #error "llmq: the kernels of llmq_simd.h are written for sums of 16 lanes, and for units of 128 and of 256 codes"
 #endif
 typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 && LLMQ__KIND_G4 == 3 &&
                                   LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 &&
                                   LLMQ__KIND_V2N64 == 8 ? 1 : -1];
 
-LLMQ__PLAIN uint32_t llmq__kind_bits(int kind)
+LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
 {
     static const uint8_t bits[] = { 0, 2, 3, 4, 5, 6, 8, 4, 6 };
     return bits[kind];
 }
-LLMQ__PLAIN uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
+LLMQ__INLINE uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
 
 /* The kind of a format all of whose points are >= least. Points of 8 bits are g8's or looked up. */
-LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
+LLMQ__INLINE int llmq__kind(const llmq_format *f, int least)
 {
     int kind;
     uint32_t i;
@@ -405,7 +405,7 @@ LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
         if (llmq__kind_bits(kind) == f->bits && llmq__kind_p(kind) == f->p) break;
     if (f->taps[0]) return LLMQ__KIND_OTHER;
     if (kind > LLMQ__KIND_V2N64) return LLMQ__KIND_OTHER;
-#if LLMQ__HAS(G8) || LLMQ__ANY_ZEROS
+#if LLMQ__HAS(G8) || LLMQ__ANY_ZERO_POINTS
     if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
 #endif
     if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
@@ -415,7 +415,7 @@ LLMQ__PLAIN int llmq__kind(const llmq_format *f, int least)
 }
 
 /* all[0, 64) = n points, a power of two, repeated up to 16 and filled up with anything. */
-LLMQ__PLAIN void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
+LLMQ__INLINE void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 {
     uint32_t i;
     for (i = 0; i < 16; i++) all[i] = points[i & (n - 1)];
@@ -426,7 +426,7 @@ LLMQ__PLAIN void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 
 /* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
    last point may go beyond n. */
-LLMQ__PLAIN void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
+LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
 {
     const int8_t *points = f->points;
     uint32_t i = 0, k, p = f->p, whole = n / p * p;
@@ -447,34 +447,34 @@ LLMQ__PLAIN void llmq__spread(const llmq_format *f, const uint8_t *code, const u
 
 /* A row, row[0], and the rows of its ring that are above it, row[lag]; in other formats the row alone. */
 typedef struct llmq__window {
-    const uint8_t *row[LLMQ__MEMORY + 1];
+    const uint8_t *row[LLMQ__MAX_LAG + 1];
 } llmq__window;
 
 /* above: the window of row r - 1, if there is one already */
-LLMQ__PLAIN void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
+LLMQ__INLINE void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
 {
-    const llmq__ring ring = llmq__ring_of(t->rows, r);
+    const llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, at = r;
     w->row[0] = t->data + (size_t)r * t->row_size;
     if (!t->format.taps[0]) return;
-    if (above && r > ring.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MEMORY * sizeof *w->row);
+    if (above && r > ring.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MAX_LAG * sizeof *w->row);
     else
-        for (lag = 1; lag <= LLMQ__MEMORY; lag++) {
+        for (lag = 1; lag <= LLMQ__MAX_LAG; lag++) {
             at = (at > ring.first ? at : ring.first + ring.rows) - 1;
             w->row[lag] = t->data + (size_t)at * t->row_size;
         }
 }
 
-LLMQ__PLAIN uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
+LLMQ__INLINE uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
 
 #if LLMQ__ANY_TRELLIS
 /* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
    quick to make: four of them choose among 16 points each time. These are two neighbouring bits of the code, the lowest replaced by
    the last parity, and the first two parities; where a code has one bit all are parities, and where it has four they are the code. */
-LLMQ__PLAIN int llmq__trellis(const llmq_format *f) { return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0; }
-LLMQ__PLAIN uint32_t llmq__trellis_bits(int trellis) { return (uint32_t)(trellis > 4 ? trellis - 3 : trellis); }
-LLMQ__PLAIN uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 || trellis > 4 ? 4 : 3; }
-LLMQ__PLAIN uint32_t llmq__trellis_taps(int trellis, uint32_t i)
+LLMQ__INLINE int llmq__trellis(const llmq_format *f) { return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0; }
+LLMQ__INLINE uint32_t llmq__trellis_bits(int trellis) { return (uint32_t)(trellis > 4 ? trellis - 3 : trellis); }
+LLMQ__INLINE uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 || trellis > 4 ? 4 : 3; }
+LLMQ__INLINE uint32_t llmq__trellis_taps(int trellis, uint32_t i)
 {
     static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
                                          { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
@@ -482,7 +482,7 @@ LLMQ__PLAIN uint32_t llmq__trellis_taps(int trellis, uint32_t i)
 }
 
 /* Which bit of an index is at place i of that order. */
-LLMQ__PLAIN uint32_t llmq__index_bit(int trellis, uint32_t i)
+LLMQ__INLINE uint32_t llmq__index_bit(int trellis, uint32_t i)
 {
     uint32_t bits = llmq__trellis_bits(trellis), parities = llmq__trellis_parities(trellis);
     if (bits == 1) return i;
@@ -492,7 +492,7 @@ LLMQ__PLAIN uint32_t llmq__index_bit(int trellis, uint32_t i)
 }
 
 /* all[0, 128) = the points, and zeros, in that order */
-LLMQ__PLAIN void llmq__trellis_points(const llmq_format *f, int trellis, int8_t *all)
+LLMQ__INLINE void llmq__trellis_points(const llmq_format *f, int trellis, int8_t *all)
 {
     uint8_t from[128];
     uint32_t k, i = 0, top = 1;
@@ -513,7 +513,7 @@ typedef struct llmq__field {
 } llmq__field;
 
 /* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
-LLMQ__APART uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
+LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
 {
     uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits), rest = l->pairs ? 2 : l->bits - width;
     uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
@@ -539,7 +539,7 @@ typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
 } llmq__run;
 
-LLMQ__PLAIN llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
+LLMQ__INLINE llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
 {
     llmq__run r;
     r.w = r.x = 0;
@@ -552,7 +552,7 @@ LLMQ__PLAIN llmq__run llmq__first_run(const llmq__layout *l, const llmq_activati
     return r;
 }
 
-LLMQ__PLAIN void llmq__next_run(llmq__run *r)
+LLMQ__INLINE void llmq__next_run(llmq__run *r)
 {
     uint32_t end = r->end;
     if (end == r->w_end) r->w++, r->w_end = llmq__min(r->cols, end + r->w_group);
@@ -562,14 +562,14 @@ LLMQ__PLAIN void llmq__next_run(llmq__run *r)
 
 /* Do so many activations pay for a tile, or is it faster to decode rows for each in registers? Where points are looked up quickly
    it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. Rows of a trellis are decoded for LLMQ__BATCH of them anyway. */
-LLMQ__PLAIN int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
+LLMQ__INLINE int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
 {
     int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
     return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 8u : 4u);
 }
 
 /* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
-LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
+LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0, p = llmq__kind_p(kind);
     if (kind == LLMQ__KIND_OTHER) return 0;
@@ -583,11 +583,11 @@ LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llm
 /* ---- 3. Template: kernels on floats --------------------------------------------------------------------------------
 
    Parameters:
-     LLMQ__ISA     the suffix of the kernels, and of the words on floats
-     LLMQ__FL      1, 4, 8 or 16: floats of a native vector
-     LLMQ__RADIX   8 or 16: vectors that the butterflies hold in registers
-     LLMQ__LINES   4 or 8: rows of sums that add_products holds in registers,
-     LLMQ__ACROSS  2 or 3: and vectors of each of these rows
+     LLMQ__ISA         the suffix of the kernels, and of the words on floats
+     LLMQ__VEC_LANES   1, 4, 8 or 16: floats of a native vector
+     LLMQ__RADIX       8 or 16: vectors that the butterflies hold in registers
+     LLMQ__MR_VECTORS  4 or 8: rows of sums that add_products holds in registers,
+     LLMQ__NR_VECTORS  2 or 3: and vectors of each of these rows
    Every template checks its parameters and undoes them at its end. LLMQ__TARGET, the attribute of functions, is no parameter:
    the section of an instruction set defines it for its words and for the templates that it includes, and undoes it. Words:
      fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
@@ -597,32 +597,32 @@ LLMQ__PLAIN uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llm
                min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
                near16(least, x, y), |x - y| where that is < least, else least
      us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
-     fv        LLMQ__FL floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
-               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__FL is 16, ldn(p, n) stn(p, n, v), the first n */
+     fv        LLMQ__VEC_LANES floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
+               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__VEC_LANES is 16, ldn(p, n) stn(p, n, v), the first n */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of kernels on floats needs LLMQ__TARGET and LLMQ__ISA"
 #endif
-#if !defined(LLMQ__FL) || (LLMQ__FL != 1 && LLMQ__FL != 4 && LLMQ__FL != 8 && LLMQ__FL != 16)
-#error "llmq: LLMQ__FL is 1, 4, 8 or 16"
+#if !defined(LLMQ__VEC_LANES) || (LLMQ__VEC_LANES != 1 && LLMQ__VEC_LANES != 4 && LLMQ__VEC_LANES != 8 && LLMQ__VEC_LANES != 16)
+#error "llmq: LLMQ__VEC_LANES is 1, 4, 8 or 16"
 #endif
 #if !defined(LLMQ__RADIX) || (LLMQ__RADIX != 8 && LLMQ__RADIX != 16)
 #error "llmq: LLMQ__RADIX is 8 or 16"
 #endif
-#if !defined(LLMQ__LINES) || (LLMQ__LINES != 4 && LLMQ__LINES != 8)
-#error "llmq: LLMQ__LINES is 4 or 8"
+#if !defined(LLMQ__MR_VECTORS) || (LLMQ__MR_VECTORS != 4 && LLMQ__MR_VECTORS != 8)
+#error "llmq: LLMQ__MR_VECTORS is 4 or 8"
 #endif
-#if !defined(LLMQ__ACROSS) || (LLMQ__ACROSS != 2 && LLMQ__ACROSS != 3)
-#error "llmq: LLMQ__ACROSS is 2 or 3"
+#if !defined(LLMQ__NR_VECTORS) || (LLMQ__NR_VECTORS != 2 && LLMQ__NR_VECTORS != 3)
+#error "llmq: LLMQ__NR_VECTORS is 2 or 3"
 #endif
 
 #if LLMQ_MAX_STEPS > 0
-LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(signs)(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j, bits = 0;
     for (j = 0; j + 16 <= n; j += 16) {
         bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
-        LLMQ__V(st16)(v + j, LLMQ__V(flip16)(LLMQ__V(ld16)(v + j), bits & 0xffffu));
+        LLMQ__VEC_F32(st16)(v + j, LLMQ__VEC_F32(flip16)(LLMQ__VEC_F32(ld16)(v + j), bits & 0xffffu));
     }
     if (j < n) bits = llmq_random(seed, j / 32);
     for (; j < n; j++)
@@ -630,7 +630,7 @@ LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
 }
 
 /* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
-#define LLMQ__B1(a, b) do { LLMQ__V(fv) t_ = a; a = LLMQ__V(addv)(t_, b); b = LLMQ__V(subv)(t_, b); } while (0)
+#define LLMQ__B1(a, b) do { LLMQ__VEC_F32(fv) t_ = a; a = LLMQ__VEC_F32(addv)(t_, b); b = LLMQ__VEC_F32(subv)(t_, b); } while (0)
 #define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
 #define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
     do {                                                                                                              \
@@ -639,38 +639,38 @@ LLMQ__KERNEL void LLMQ__F(signs)(float *v, uint32_t n, uint32_t seed)
     } while (0)
 
 /* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
-#define LLMQ__LOAD(i) (inside ? LLMQ__V(ldin)(x + (i) * h) : LLMQ__V(ldv)(x + (i) * h))
-#define LLMQ__STORE(i, v) LLMQ__V(stv)(x + (i) * h, last ? LLMQ__V(mulv)(v, norm) : v)
-LLMQ__WORD void LLMQ__F(pass2)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+#define LLMQ__LOAD(i) (inside ? LLMQ__VEC_F32(ldin)(x + (i) * h) : LLMQ__VEC_F32(ldv)(x + (i) * h))
+#define LLMQ__STORE(i, v) LLMQ__VEC_F32(stv)(x + (i) * h, last ? LLMQ__VEC_F32(mulv)(v, norm) : v)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass2)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
 {
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
+    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
     LLMQ__B1(a, b);
     LLMQ__STORE(0, a); LLMQ__STORE(1, b);
 }
 
-LLMQ__WORD void LLMQ__F(pass4)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass4)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
 {
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
     LLMQ__B2(a, b, c, d);
     LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
 }
 
-LLMQ__WORD void LLMQ__F(pass8)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass8)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
 {
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__VEC_F32(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
     LLMQ__B3(a, b, c, d, e, f, g, i);
     LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
     LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
 }
 
 #if LLMQ__RADIX == 16
-LLMQ__WORD void LLMQ__F(pass16)(float *x, size_t h, int inside, int last, LLMQ__V(fv) norm)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
 {
-    LLMQ__V(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__V(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
-    LLMQ__V(fv) j = LLMQ__LOAD(8), k = LLMQ__LOAD(9), l = LLMQ__LOAD(10), m = LLMQ__LOAD(11);
-    LLMQ__V(fv) n = LLMQ__LOAD(12), o = LLMQ__LOAD(13), p = LLMQ__LOAD(14), q = LLMQ__LOAD(15);
+    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__VEC_F32(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__VEC_F32(fv) j = LLMQ__LOAD(8), k = LLMQ__LOAD(9), l = LLMQ__LOAD(10), m = LLMQ__LOAD(11);
+    LLMQ__VEC_F32(fv) n = LLMQ__LOAD(12), o = LLMQ__LOAD(13), p = LLMQ__LOAD(14), q = LLMQ__LOAD(15);
     LLMQ__B3(a, b, c, d, e, f, g, i);
     LLMQ__B3(j, k, l, m, n, o, p, q);
     LLMQ__B1(a, j); LLMQ__B1(b, k); LLMQ__B1(c, l); LLMQ__B1(d, m);
@@ -683,48 +683,48 @@ LLMQ__WORD void LLMQ__F(pass16)(float *x, size_t h, int inside, int last, LLMQ__
 #endif
 
 /* All butterflies at distances h ... h * radix / 2, of n numbers. */
-LLMQ__WORD void LLMQ__F(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__V(fv) norm)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__VEC_F32(fv) norm)
 {
     size_t i, j;
     for (i = 0; i < n; i += h * radix)
-        for (j = i; j < i + h; j += LLMQ__FL) {
+        for (j = i; j < i + h; j += LLMQ__VEC_LANES) {
 #if LLMQ__RADIX == 16
-            if (radix == 16) LLMQ__F(pass16)(x + j, h, inside, last, norm);
+            if (radix == 16) LLMQ__KERNEL_NAME(pass16)(x + j, h, inside, last, norm);
 #endif
-            if (radix == 8) LLMQ__F(pass8)(x + j, h, inside, last, norm);
-            if (radix == 4) LLMQ__F(pass4)(x + j, h, inside, last, norm);
-            if (radix == 2) LLMQ__F(pass2)(x + j, h, inside, last, norm);
+            if (radix == 8) LLMQ__KERNEL_NAME(pass8)(x + j, h, inside, last, norm);
+            if (radix == 4) LLMQ__KERNEL_NAME(pass4)(x + j, h, inside, last, norm);
+            if (radix == 2) LLMQ__KERNEL_NAME(pass2)(x + j, h, inside, last, norm);
         }
 }
 
 /* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
-LLMQ__WORD void LLMQ__F(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__V(fv) norm)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__VEC_F32(fv) norm)
 {
-    if (h == LLMQ__FL) { /* a pass of fewer vectors than registers hold is the last */
-        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 1, norm);
-        else LLMQ__F(pass)(x, n, LLMQ__FL, radix, 1, 0, norm);
+    if (h == LLMQ__VEC_LANES) { /* a pass of fewer vectors than registers hold is the last */
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 1, norm);
+        else LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 0, norm);
     } else {
-        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__F(pass)(x, n, h, radix, 0, 1, norm);
-        else LLMQ__F(pass)(x, n, h, radix, 0, 0, norm);
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, h, radix, 0, 1, norm);
+        else LLMQ__KERNEL_NAME(pass)(x, n, h, radix, 0, 0, norm);
     }
 }
 
-LLMQ__KERNEL void LLMQ__F(butterflies)(float *x, uint32_t n, float norm)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, float norm)
 {
-    LLMQ__V(fv) scale = LLMQ__V(setv)(norm);
+    LLMQ__VEC_F32(fv) scale = LLMQ__VEC_F32(setv)(norm);
     size_t h, radix;
-    if (n < 2 * LLMQ__FL) {
+    if (n < 2 * LLMQ__VEC_LANES) {
         llmq__butterflies(x, n, norm);
         return;
     }
-    for (h = LLMQ__FL; h < n; h *= radix) {
+    for (h = LLMQ__VEC_LANES; h < n; h *= radix) {
         radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
 #if LLMQ__RADIX == 16
-        if (radix == 16) LLMQ__F(pass_of)(x, n, h, 16, scale);
+        if (radix == 16) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 16, scale);
 #endif
-        if (radix == 8) LLMQ__F(pass_of)(x, n, h, 8, scale);
-        if (radix == 4) LLMQ__F(pass_of)(x, n, h, 4, scale);
-        if (radix == 2) LLMQ__F(pass_of)(x, n, h, 2, scale);
+        if (radix == 8) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 8, scale);
+        if (radix == 4) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 4, scale);
+        if (radix == 2) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 2, scale);
     }
 }
 #undef LLMQ__B1
@@ -733,34 +733,34 @@ LLMQ__KERNEL void LLMQ__F(butterflies)(float *x, uint32_t n, float norm)
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
-LLMQ__KERNEL void LLMQ__F(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
 {
     uint32_t i, l;
     if (lanes < 16) {
         llmq__paley(x, m, q, run, lanes, squares, work);
         return;
     }
-    for (l = 0; l < m; l++) LLMQ__V(st16)(work + l * 16, LLMQ__V(ld16)(x + l * run));
+    for (l = 0; l < m; l++) LLMQ__VEC_F32(st16)(work + l * 16, LLMQ__VEC_F32(ld16)(x + l * run));
     for (i = 0; i < m; i++) {
-        LLMQ__V(fs) y = LLMQ__V(ld16)(work);
-        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__V(flip16)(y, 0xffffu);
+        LLMQ__VEC_F32(fs) y = LLMQ__VEC_F32(ld16)(work);
+        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__VEC_F32(flip16)(y, 0xffffu);
         for (l = 1; l < m; l++) {
-            LLMQ__V(fs) v = LLMQ__V(ld16)(work + l * 16);
-            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__V(sub16)(y, v) : LLMQ__V(add16)(y, v);
+            LLMQ__VEC_F32(fs) v = LLMQ__VEC_F32(ld16)(work + l * 16);
+            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__VEC_F32(sub16)(y, v) : LLMQ__VEC_F32(add16)(y, v);
         }
-        LLMQ__V(st16)(x + i * run, y);
+        LLMQ__VEC_F32(st16)(x + i * run, y);
     }
 }
 #endif
 
-LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
+LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
 {
-    LLMQ__V(us) m = LLMQ__V(zero_us)();
-    LLMQ__V(fs) scale;
+    LLMQ__VEC_F32(us) m = LLMQ__VEC_F32(zero_us)();
+    LLMQ__VEC_F32(fs) scale;
     uint32_t i, most, bits;
     float inverse;
-    for (i = 0; i + 16 <= n; i += 16) m = LLMQ__V(amax16)(m, LLMQ__V(ld16)(x + i));
-    for (most = LLMQ__V(top16)(m); i < n; i++) {
+    for (i = 0; i + 16 <= n; i += 16) m = LLMQ__VEC_F32(amax16)(m, LLMQ__VEC_F32(ld16)(x + i));
+    for (most = LLMQ__VEC_F32(top16)(m); i < n; i++) {
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
         if (bits > most) most = bits;
     }
@@ -770,194 +770,194 @@ LLMQ__KERNEL float LLMQ__F(quantize)(const float *x, uint32_t n, float levels, i
     }
     inverse = levels / llmq__bits_float(most);
     if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
-    scale = LLMQ__V(set16)(inverse);
-    for (i = 0; i + 16 <= n; i += 16) LLMQ__V(narrow16)(q + i, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), scale));
+    scale = LLMQ__VEC_F32(set16)(inverse);
+    for (i = 0; i + 16 <= n; i += 16) LLMQ__VEC_F32(narrow16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(x + i), scale));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(most) / levels;
 }
 
-LLMQ__KERNEL void LLMQ__F(add_scaled)(float *out, float scale, const float *v, uint32_t n)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale, const float *v, uint32_t n)
 {
-    LLMQ__EXACT
-    LLMQ__V(fs) s = LLMQ__V(set16)(scale);
+    LLMQ__NO_CONTRACT
+    LLMQ__VEC_F32(fs) s = LLMQ__VEC_F32(set16)(scale);
     uint32_t i;
     for (i = 0; i + 16 <= n; i += 16)
-        LLMQ__V(st16)(out + i, LLMQ__V(add16)(LLMQ__V(ld16)(out + i), LLMQ__V(mul16)(s, LLMQ__V(ld16)(v + i))));
+        LLMQ__VEC_F32(st16)(out + i, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(ld16)(out + i), LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(ld16)(v + i))));
     for (; i < n; i++) out[i] += scale * v[i];
 }
 
 #if !LLMQ_NO_CALIBRATION
-#if LLMQ__FL == 16
-#define LLMQ__LOAD(p) (part ? LLMQ__V(ldn)(p, n) : LLMQ__V(ldv)(p))
-#define LLMQ__STORE(p, x) do { if (part) LLMQ__V(stn)(p, n, x); else LLMQ__V(stv)(p, x); } while (0)
+#if LLMQ__VEC_LANES == 16
+#define LLMQ__LOAD(p) (part ? LLMQ__VEC_F32(ldn)(p, n) : LLMQ__VEC_F32(ldv)(p))
+#define LLMQ__STORE(p, x) do { if (part) LLMQ__VEC_F32(stn)(p, n, x); else LLMQ__VEC_F32(stv)(p, x); } while (0)
 #else
-#define LLMQ__LOAD(p) LLMQ__V(ldv)(p)
-#define LLMQ__STORE(p, x) LLMQ__V(stv)(p, x)
+#define LLMQ__LOAD(p) LLMQ__VEC_F32(ldv)(p)
+#define LLMQ__STORE(p, x) LLMQ__VEC_F32(stv)(p, x)
 #endif
 
-/* Columns [k, k + n) of add_products for LLMQ__LINES rows: the sums of up to three vectors each stay in registers. Where the last
-   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__FL. */
-LLMQ__WORD void LLMQ__F(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+/* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows: the sums of up to three vectors each stay in registers. Where the last
+   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__VEC_LANES. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                   uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
 {
-    LLMQ__V(fv) s[LLMQ__LINES], t[LLMQ__LINES], u[LLMQ__LINES], w, x, y, f;
-    const float *from[LLMQ__LINES];
-    size_t step = 0, last = part ? k : k + n - LLMQ__FL, next = across == 2 ? last : k + LLMQ__FL;
+    LLMQ__VEC_F32(fv) s[LLMQ__MR_VECTORS], t[LLMQ__MR_VECTORS], u[LLMQ__MR_VECTORS], w, x, y, f;
+    const float *from[LLMQ__MR_VECTORS];
+    size_t step = 0, last = part ? k : k + n - LLMQ__VEC_LANES, next = across == 2 ? last : k + LLMQ__VEC_LANES;
     uint32_t i;
-    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
         from[i] = a[i];
         s[i] = LLMQ__LOAD(out[i] + k);
-        t[i] = across > 1 ? LLMQ__V(ldv)(out[i] + next) : s[i];
-        u[i] = across > 2 ? LLMQ__V(ldv)(out[i] + last) : s[i];
+        t[i] = across > 1 ? LLMQ__VEC_F32(ldv)(out[i] + next) : s[i];
+        u[i] = across > 2 ? LLMQ__VEC_F32(ldv)(out[i] + last) : s[i];
     }
     for (; count; count--, v += v_stride, step += a_step) {
         w = LLMQ__LOAD(v + k);
-        x = across > 1 ? LLMQ__V(ldv)(v + next) : w;
-        y = across > 2 ? LLMQ__V(ldv)(v + last) : w;
-        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
-            f = LLMQ__V(setv)(from[i][step]);
-            s[i] = LLMQ__V(maddv)(s[i], f, w);
-            if (across > 1) t[i] = LLMQ__V(maddv)(t[i], f, x);
-            if (across > 2) u[i] = LLMQ__V(maddv)(u[i], f, y);
+        x = across > 1 ? LLMQ__VEC_F32(ldv)(v + next) : w;
+        y = across > 2 ? LLMQ__VEC_F32(ldv)(v + last) : w;
+        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
+            f = LLMQ__VEC_F32(setv)(from[i][step]);
+            s[i] = LLMQ__VEC_F32(maddv)(s[i], f, w);
+            if (across > 1) t[i] = LLMQ__VEC_F32(maddv)(t[i], f, x);
+            if (across > 2) u[i] = LLMQ__VEC_F32(maddv)(u[i], f, y);
         }
     }
-    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__LINES; i++) {
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
         LLMQ__STORE(out[i] + k, s[i]);
-        if (across > 1) LLMQ__V(stv)(out[i] + next, t[i]);
-        if (across > 2) LLMQ__V(stv)(out[i] + last, u[i]);
+        if (across > 1) LLMQ__VEC_F32(stv)(out[i] + next, t[i]);
+        if (across > 2) LLMQ__VEC_F32(stv)(out[i] + last, u[i]);
     }
 }
 
-/* The same for a single row: up to eight vectors, and n >= LLMQ__FL. */
-LLMQ__WORD void LLMQ__F(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
+/* The same for a single row: up to eight vectors, and n >= LLMQ__VEC_LANES. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
 {
-    LLMQ__V(fv) s[8], f;
+    LLMQ__VEC_F32(fv) s[8], f;
     size_t at[8];
     uint32_t i;
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
-        at[i] = llmq__min(i * LLMQ__FL, n - LLMQ__FL);
-        s[i] = LLMQ__V(ldv)(out + at[i]);
+        at[i] = llmq__min(i * LLMQ__VEC_LANES, n - LLMQ__VEC_LANES);
+        s[i] = LLMQ__VEC_F32(ldv)(out + at[i]);
     }
     for (; count; count--, v += v_stride, a += a_step) {
-        f = LLMQ__V(setv)(*a);
-        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__V(maddv)(s[i], f, LLMQ__V(ldv)(v + at[i]));
+        f = LLMQ__VEC_F32(setv)(*a);
+        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__VEC_F32(maddv)(s[i], f, LLMQ__VEC_F32(ldv)(v + at[i]));
     }
-    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__V(stv)(out + at[i], s[i]);
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__VEC_F32(stv)(out + at[i], s[i]);
 }
 
-/* All columns for LLMQ__LINES rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
+/* All columns for LLMQ__MR_VECTORS rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
    overlapping vectors, has two at least. */
-LLMQ__WORD void LLMQ__F(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
                                    uint32_t n)
 {
-    uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__FL);
+    uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__VEC_LANES);
     for (k = 0; k < n; k += width, vectors -= across) {
-        across = vectors % LLMQ__ACROSS == 0 ? LLMQ__ACROSS : vectors == 1 ? 1 : LLMQ__ACROSS - 1;
-        width = llmq__min(n - k, across * LLMQ__FL);
-#if LLMQ__FL == 16
-        if (width < LLMQ__FL) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
+        across = vectors % LLMQ__NR_VECTORS == 0 ? LLMQ__NR_VECTORS : vectors == 1 ? 1 : LLMQ__NR_VECTORS - 1;
+        width = llmq__min(n - k, across * LLMQ__VEC_LANES);
+#if LLMQ__VEC_LANES == 16
+        if (width < LLMQ__VEC_LANES) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
         else
 #endif
-        if (across == 1) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
-        else if (across == 2) LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
-#if LLMQ__ACROSS == 3
-        else LLMQ__F(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
+        if (across == 1) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
+        else if (across == 2) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
+#if LLMQ__NR_VECTORS == 3
+        else LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
 #endif
     }
 }
 
 /* Rows that are missing are the last one again, with the same sums. */
-LLMQ__KERNEL void LLMQ__F(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                         uint32_t rows, uint32_t count, uint32_t n)
 {
-    float *to[LLMQ__LINES];
-    const float *from[LLMQ__LINES];
+    float *to[LLMQ__MR_VECTORS];
+    const float *from[LLMQ__MR_VECTORS];
     uint32_t i, l, k, width;
-    if (n < LLMQ__FL && LLMQ__FL < 16) {
+    if (n < LLMQ__VEC_LANES && LLMQ__VEC_LANES < 16) {
         llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
         return;
     }
-    if (rows == 1 && n >= LLMQ__FL) { /* equal pieces of up to eight vectors, so that none is less than one */
+    if (rows == 1 && n >= LLMQ__VEC_LANES) { /* equal pieces of up to eight vectors, so that none is less than one */
         for (k = 0; k < n; k += width) {
-            width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__FL);
-            LLMQ__F(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
+            width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__VEC_LANES);
+            LLMQ__KERNEL_NAME(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
         }
         return;
     }
-    for (i = 0; i < rows; i += LLMQ__LINES) {
-        for (l = 0; l < LLMQ__LINES; l++) {
+    for (i = 0; i < rows; i += LLMQ__MR_VECTORS) {
+        for (l = 0; l < LLMQ__MR_VECTORS; l++) {
             to[l] = out[llmq__min(i + l, rows - 1)];
             from[l] = a[llmq__min(i + l, rows - 1)];
             for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
         }
-        LLMQ__F(add_strip)(to, from, a_step, v, v_stride, count, n);
+        LLMQ__KERNEL_NAME(add_strip)(to, from, a_step, v, v_stride, count, n);
     }
 }
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 #endif
 
-#if !LLMQ_NO_ENCODER && LLMQ__FL == 1
-LLMQ__KERNEL void LLMQ__F(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+#if !LLMQ_NO_ENCODER && LLMQ__VEC_LANES == 1
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                                    uint16_t *code)
 {
     llmq__nearest_codes(points, n, p, x, inverse, count, code);
 }
 #elif !LLMQ_NO_ENCODER
 /* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
-   a point costs 16 vectors what it costs LLMQ__FL of them in scalar code. */
-LLMQ__KERNEL void LLMQ__F(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+   a point costs 16 vectors what it costs LLMQ__VEC_LANES of them in scalar code. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                                    uint16_t *code)
 {
     float y[8 * 16];
     uint32_t i, k, c, l;
-    for (i = 0; i + 16 <= count && n <= 32 * LLMQ__FL; i += 16, x += (size_t)16 * p) {
-        LLMQ__V(fs) least = LLMQ__V(set16)(LLMQ__FAR), best = LLMQ__V(set16)(0.0f);
+    for (i = 0; i + 16 <= count && n <= 32 * LLMQ__VEC_LANES; i += 16, x += (size_t)16 * p) {
+        LLMQ__VEC_F32(fs) least = LLMQ__VEC_F32(set16)(LLMQ__FAR), best = LLMQ__VEC_F32(set16)(0.0f);
         for (l = 0; l < 16; l++)
             for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
         for (c = 0; c < n; c++) {
             const float *at = points + (size_t)c * p;
-            LLMQ__V(fs) d = LLMQ__V(sub16)(LLMQ__V(ld16)(y), LLMQ__V(set16)(at[0])), sum = LLMQ__V(mul16)(d, d);
+            LLMQ__VEC_F32(fs) d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(ld16)(y), LLMQ__VEC_F32(set16)(at[0])), sum = LLMQ__VEC_F32(mul16)(d, d);
             for (k = 1; k < p; k++) {
-                d = LLMQ__V(sub16)(LLMQ__V(ld16)(y + k * 16), LLMQ__V(set16)(at[k]));
-                sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(d, d));
+                d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(ld16)(y + k * 16), LLMQ__VEC_F32(set16)(at[k]));
+                sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(d, d));
             }
-            LLMQ__V(keep16)(sum, LLMQ__V(set16)((float)c), &least, &best);
+            LLMQ__VEC_F32(keep16)(sum, LLMQ__VEC_F32(set16)((float)c), &least, &best);
         }
-        LLMQ__V(code16)(code + i, best);
+        LLMQ__VEC_F32(code16)(code + i, best);
     }
     llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
 }
 #endif
 
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__FL == 1
-LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__VEC_LANES == 1
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
                                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
-    llmq__viterbi(points, parity, raw, sets, states, x, steps, lanes, sum, choice);
+    llmq__viterbi(points, parity, set_size, sets, states, x, steps, lanes, sum, choice);
 }
 #elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
-LLMQ__WORD void LLMQ__F(set_costs)(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
 {
-    LLMQ__V(fs) v = LLMQ__V(ld16)(x), most = LLMQ__V(set16)(LLMQ__FAR), d;
+    LLMQ__VEC_F32(fs) v = LLMQ__VEC_F32(ld16)(x), most = LLMQ__VEC_F32(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
-        for (d = most, k = s; k < raw * sets; k += sets) d = LLMQ__V(near16)(d, v, LLMQ__V(set16)(points[k]));
-        LLMQ__V(st16)(cost, LLMQ__V(min16)(most, LLMQ__V(mul16)(d, d)));
+        for (d = most, k = s; k < set_size * sets; k += sets) d = LLMQ__VEC_F32(near16)(d, v, LLMQ__VEC_F32(set16)(points[k]));
+        LLMQ__VEC_F32(st16)(cost, LLMQ__VEC_F32(min16)(most, LLMQ__VEC_F32(mul16)(d, d)));
     }
 }
 
 /* One new state from two old ones. */
-LLMQ__WORD void LLMQ__F(step_to)(LLMQ__V(fs) a, LLMQ__V(fs) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(fs) a, LLMQ__VEC_F32(fs) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
 {
-    LLMQ__V(fs) u = LLMQ__V(add16)(a, LLMQ__V(ld16)(a_cost)), v = LLMQ__V(add16)(b, LLMQ__V(ld16)(b_cost));
-    *choice = (uint16_t)LLMQ__V(less16)(v, u);
-    LLMQ__V(st16)(to, LLMQ__V(min16)(u, v));
+    LLMQ__VEC_F32(fs) u = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(ld16)(a_cost)), v = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(ld16)(b_cost));
+    *choice = (uint16_t)LLMQ__VEC_F32(less16)(v, u);
+    LLMQ__VEC_F32(st16)(to, LLMQ__VEC_F32(min16)(u, v));
 }
 
 /* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
-LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
                                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i;
@@ -966,12 +966,12 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
     uint32_t t;
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
-        LLMQ__F(set_costs)(points, raw, sets, x + 16 * (size_t)t, cost);
+        LLMQ__KERNEL_NAME(set_costs)(points, set_size, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
-            LLMQ__V(fs) a = LLMQ__V(ld16)(from + 16 * i), b = LLMQ__V(ld16)(from + 16 * (half + i));
+            LLMQ__VEC_F32(fs) a = LLMQ__VEC_F32(ld16)(from + 16 * i), b = LLMQ__VEC_F32(ld16)(from + 16 * (half + i));
             const size_t q = 2 * i;
-            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
-            LLMQ__F(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
         }
         other = from, from = to, to = other;
     }
@@ -980,10 +980,10 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 #endif
 
 #undef LLMQ__ISA
-#undef LLMQ__FL
+#undef LLMQ__VEC_LANES
 #undef LLMQ__RADIX
-#undef LLMQ__LINES
-#undef LLMQ__ACROSS
+#undef LLMQ__MR_VECTORS
+#undef LLMQ__NR_VECTORS
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_CODES
 #undef LLMQ__SIMD_PART
@@ -991,16 +991,17 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 /* ---- 4. Template: kernels on codes ---------------------------------------------------------------------------------
 
    Parameters:
-     LLMQ__ISA      the suffix of the kernels, and of the words on points and their products
-     LLMQ__DECODED  0: kernels that decode are made here, of words on floats and on bytes that also have the suffix LLMQ__ISA
-                    1: kernels that decode and words on bytes are shared with another set, whose dot() differs
-     LLMQ__CODES    the suffix of that set; only where LLMQ__DECODED is 1
-     LLMQ__RAW      1: there are words half16(p) and brain16(p), which load 16 numbers of raw rows as fs, and ld16 takes any
-                    address; else 0; only where LLMQ__DECODED is 0
-     LLMQ__QUADS    the suffix of the words on four sums
-     LLMQ__LEAST    (-128) or (-127): the least point that dot() takes, -127 where it multiplies magnitudes
-     LLMQ__STEP     16u or 32u: bytes of a vector of the blocks below, which has LLMQ__STEP / 4 lanes
-     LLMQ__OFFSET   1: dot() takes points with 128 added, as unsigned bytes, and dot4() of the blocks codes of activations; else 0
+     LLMQ__ISA           the suffix of the kernels, and of the words on points and their products
+     LLMQ__DECODED       0: kernels that decode are made here, of words on floats and on bytes with the suffix LLMQ__ISA
+                         1: kernels that decode and words on bytes are shared with another set, whose dot() differs
+     LLMQ__CODES         the suffix of that set; only where LLMQ__DECODED is 1
+     LLMQ__RAW           1: there are words half16(p) and brain16(p), which load 16 numbers of raw rows as fs, and ld16
+                         takes any address; else 0; only where LLMQ__DECODED is 0
+     LLMQ__QUADS         the suffix of the words on four sums
+     LLMQ__LEAST         (-128) or (-127): the least point that dot() takes, -127 where it multiplies magnitudes
+     LLMQ__VECTOR_BYTES  16u or 32u: bytes of a vector of the blocks below, which has LLMQ__VECTOR_BYTES / 4 lanes
+     LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks codes of activations, with 128 added, as unsigned
+                         bytes; else 0
    The words are those on floats, and more, in groups that instruction sets can share.
    Bytes:
      bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
@@ -1036,8 +1037,8 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 #if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
 #error "llmq: LLMQ__LEAST is (-128) or (-127)"
 #endif
-#if !defined(LLMQ__STEP) || (LLMQ__STEP != 16 && LLMQ__STEP != 32)
-#error "llmq: LLMQ__STEP is 16u or 32u"
+#if !defined(LLMQ__VECTOR_BYTES) || (LLMQ__VECTOR_BYTES != 16 && LLMQ__VECTOR_BYTES != 32)
+#error "llmq: LLMQ__VECTOR_BYTES is 16u or 32u"
 #endif
 #if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
 #error "llmq: LLMQ__OFFSET is 0 or 1"
@@ -1049,10 +1050,10 @@ LLMQ__KERNEL void LLMQ__F(viterbi)(const float *points, const uint8_t *parity, u
 typedef struct {
     int kind; /* LLMQ__KIND_... */
     int trellis;
-    LLMQ__D(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
-} LLMQ__F(grid);
+    LLMQ__DOT(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
+} LLMQ__KERNEL_NAME(grid);
 
-LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid) *g)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int least, LLMQ__KERNEL_NAME(grid) *g)
 {
     int8_t all[64], one[64];
     uint32_t i, n = (uint32_t)1 << f->bits;
@@ -1063,61 +1064,61 @@ LLMQ__KERNEL void LLMQ__F(grid_of)(const llmq_format *f, int least, LLMQ__F(grid
     if (g->trellis) {
         int8_t points[128];
         llmq__trellis_points(f, g->trellis, points);
-        g->x = LLMQ__D(tab_of)(points);
-        g->y = LLMQ__D(tab_of)(points + 64);
+        g->x = LLMQ__DOT(tab_of)(points);
+        g->y = LLMQ__DOT(tab_of)(points + 64);
         return;
     }
 #endif
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
         LLMQ_MEMSET(all, 0, sizeof all); /* nothing is looked up there */
-        g->x = g->y = LLMQ__D(tab_of)(all);
+        g->x = g->y = LLMQ__DOT(tab_of)(all);
     } else if (f->p == 1) {
         llmq__repeat(f->points, n, all);
-        g->x = g->y = LLMQ__D(tab_of)(all);
+        g->x = g->y = LLMQ__DOT(tab_of)(all);
     } else {
         for (i = 0; i < n; i++) one[i] = f->points[2 * i];
         llmq__repeat(one, n, all);
-        g->x = LLMQ__D(tab_of)(all);
+        g->x = LLMQ__DOT(tab_of)(all);
         for (i = 0; i < n; i++) one[i] = f->points[2 * i + 1];
         llmq__repeat(one, n, all);
-        g->y = LLMQ__D(tab_of)(all);
+        g->y = LLMQ__DOT(tab_of)(all);
     }
 }
 #endif
 
 /* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
 {
-    LLMQ__B(bs) v;
-    if (bits == 2) return LLMQ__B(part)(LLMQ__B(ldb)(unit), 2 * c, 3);
-    v = LLMQ__B(part)(LLMQ__B(ldb)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
-    if (bits == 5) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(halves)(unit + 64, 2 * c, 1, 1), 4));
-    if (bits == 6) v = LLMQ__B(orb)(v, LLMQ__B(up)(LLMQ__B(part)(LLMQ__B(ldb)(unit + 64), 2 * c, 3), 4));
+    LLMQ__VEC_U8(bs) v;
+    if (bits == 2) return LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit), 2 * c, 3);
+    v = LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
+    if (bits == 5) v = LLMQ__VEC_U8(orb)(v, LLMQ__VEC_U8(up)(LLMQ__VEC_U8(halves)(unit + 64, 2 * c, 1, 1), 4));
+    if (bits == 6) v = LLMQ__VEC_U8(orb)(v, LLMQ__VEC_U8(up)(LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit + 64), 2 * c, 3), 4));
     return v;
 }
 
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(lut)(int kind, const LLMQ__D(tab) *t, LLMQ__B(bs) v)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(tab) *t, LLMQ__VEC_U8(bs) v)
 {
-    if (kind == LLMQ__KIND_G5) return LLMQ__D(lut32)(t, v);
-    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__D(lut64)(t, v);
-    return LLMQ__D(lut16)(t, v);
+    if (kind == LLMQ__KIND_G5) return LLMQ__DOT(lut32)(t, v);
+    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__DOT(lut64)(t, v);
+    return LLMQ__DOT(lut16)(t, v);
 }
 
 /* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
 {
-    if (kind == LLMQ__KIND_G8) return LLMQ__D(whole)(LLMQ__B(ldb)(unit + 32 * c));
-    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__D(lut16)(&g->x, LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * c, 7));
+    if (kind == LLMQ__KIND_G8) return LLMQ__DOT(whole)(LLMQ__VEC_U8(ldb)(unit + 32 * c));
+    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit), 4 * c, 7));
     if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        return LLMQ__D(lut16)(&g->x, LLMQ__B(orb)(LLMQ__B(part)(LLMQ__B(ldb)(unit), 4 * (c - 2) + 3, 1),
-                                                  LLMQ__B(up)(LLMQ__B(halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
-    return LLMQ__F(lut)(kind, &g->x, LLMQ__F(index)(llmq__kind_bits(kind), unit, c));
+        return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit), 4 * (c - 2) + 3, 1),
+                                                  LLMQ__VEC_U8(up)(LLMQ__VEC_U8(halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
+    return LLMQ__KERNEL_NAME(lut)(kind, &g->x, LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c));
 }
 
 #if !LLMQ__DECODED
 /* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
    ascending order, each over what the one before wrote too much. */
-LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
 {
     uint8_t in[160], more[192];
     uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
@@ -1128,157 +1129,157 @@ LLMQ__KERNEL void LLMQ__F(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m
         LLMQ_MEMCPY(in, unit, u);
         for (f = 0; f < 8 / width; f++)
             for (i = 0; i < u; i += 32)
-                LLMQ__B(stb)(to + f * u + i, LLMQ__B(part)(LLMQ__B(ldb)(in + i), f * width, (1 << width) - 1));
+                LLMQ__VEC_U8(stb)(to + f * u + i, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(in + i), f * width, (1 << width) - 1));
         for (i = 0; i < numbers && to == more; i += 32)
-            LLMQ__B(stb)(base + i, LLMQ__B(orb)(LLMQ__B(ldb)(base + i), LLMQ__B(up)(LLMQ__B(ldb)(more + i), done % 8)));
+            LLMQ__VEC_U8(stb)(base + i, LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(ldb)(base + i), LLMQ__VEC_U8(up)(LLMQ__VEC_U8(ldb)(more + i), done % 8)));
     }
     if (bits != 3) return;
     LLMQ_MEMCPY(more, code, 64);
-    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 0, 7));
-    for (i = 0; i < numbers; i += 32) LLMQ__B(stb)(code + numbers + i, LLMQ__B(part)(LLMQ__B(ldb)(more + i), 3, 7));
+    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(stb)(code + i, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(more + i), 0, 7));
+    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(stb)(code + numbers + i, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(more + i), 3, 7));
 }
 
 /* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
-LLMQ__WORD void LLMQ__F(shuffle)(const LLMQ__F(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
 {
     uint32_t i;
     for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
-        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i / 2);
-        LLMQ__B(bs) a = LLMQ__F(lut)(g->kind, &g->x, v), b = LLMQ__F(lut)(g->kind, &g->y, v);
-        LLMQ__B(st2)(e + i, a, b);
+        LLMQ__VEC_U8(bs) v = LLMQ__VEC_U8(ldb)(code + i / 2);
+        LLMQ__VEC_U8(bs) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v), b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
+        LLMQ__VEC_U8(st2)(e + i, a, b);
     }
     for (; i < n; i += 32) {
-        LLMQ__B(bs) v = LLMQ__B(ldb)(code + i);
-        LLMQ__B(stb)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__D(whole)(v) : LLMQ__F(lut)(g->kind, &g->x, v));
+        LLMQ__VEC_U8(bs) v = LLMQ__VEC_U8(ldb)(code + i);
+        LLMQ__VEC_U8(stb)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(whole)(v) : LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
     }
 }
 
 /* Points of chunks [c, end) of a whole unit, p = 1. */
-LLMQ__WORD void LLMQ__F(chunks_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
 {
     if (c == 0 && end == 4) { /* constants make shifts immediate */
-        LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, 0));
-        LLMQ__B(stb)(e + 32, LLMQ__F(chunk)(kind, g, unit, 1));
-        LLMQ__B(stb)(e + 64, LLMQ__F(chunk)(kind, g, unit, 2));
-        LLMQ__B(stb)(e + 96, LLMQ__F(chunk)(kind, g, unit, 3));
+        LLMQ__VEC_U8(stb)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 0));
+        LLMQ__VEC_U8(stb)(e + 32, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 1));
+        LLMQ__VEC_U8(stb)(e + 64, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 2));
+        LLMQ__VEC_U8(stb)(e + 96, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 3));
         return;
     }
-    for (; c < end; c++, e += 32) LLMQ__B(stb)(e, LLMQ__F(chunk)(kind, g, unit, c));
+    for (; c < end; c++, e += 32) LLMQ__VEC_U8(stb)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, c));
 }
 
 /* p = 2 */
-LLMQ__WORD void LLMQ__F(pairs_of)(int kind, const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
 {
     for (; c < end; c++, e += 64) {
-        LLMQ__B(bs) v = LLMQ__F(index)(llmq__kind_bits(kind), unit, c);
-        LLMQ__B(st2)(e, LLMQ__F(lut)(kind, &g->x, v), LLMQ__F(lut)(kind, &g->y, v));
+        LLMQ__VEC_U8(bs) v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c);
+        LLMQ__VEC_U8(st2)(e, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), LLMQ__KERNEL_NAME(lut)(kind, &g->y, v));
     }
 }
 
 /* The same, for points of any kind that are looked up by shuffles. */
-LLMQ__KERNEL void LLMQ__F(chunks)(const LLMQ__F(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
 {
     switch (g->kind) {
-    case LLMQ__KIND_G2: LLMQ__F(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
-    case LLMQ__KIND_G3: LLMQ__F(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
-    case LLMQ__KIND_G4: LLMQ__F(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
-    case LLMQ__KIND_G5: LLMQ__F(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
-    case LLMQ__KIND_G6: LLMQ__F(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
-    case LLMQ__KIND_G8: LLMQ__F(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
-    case LLMQ__KIND_V2N16: LLMQ__F(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
-    default: LLMQ__F(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
+    case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
+    case LLMQ__KIND_G3: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
+    case LLMQ__KIND_G4: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
+    case LLMQ__KIND_G5: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
+    case LLMQ__KIND_G6: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
+    case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
+    case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
+    default: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
     }
 }
 
 #if LLMQ__ANY_TRELLIS
 /* The parity with these taps of the 32 bytes from `at` on in each record. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(parity)(const llmq__window *w, size_t at, uint32_t taps)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(parity)(const llmq__window *w, size_t at, uint32_t taps)
 {
-    LLMQ__B(bs) v = LLMQ__B(ldb)(w->row[0] + at);
+    LLMQ__VEC_U8(bs) v = LLMQ__VEC_U8(ldb)(w->row[0] + at);
     uint32_t lag;
-    if (!(taps & 1)) v = LLMQ__B(xorb)(v, v);
-    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MEMORY; lag++)
-        if (taps >> lag & 1) v = LLMQ__B(xorb)(v, LLMQ__B(ldb)(w->row[lag] + at));
+    if (!(taps & 1)) v = LLMQ__VEC_U8(xorb)(v, v);
+    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MAX_LAG; lag++)
+        if (taps >> lag & 1) v = LLMQ__VEC_U8(xorb)(v, LLMQ__VEC_U8(ldb)(w->row[lag] + at));
     return v;
 }
 
 /* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
-LLMQ__WORD void LLMQ__F(nibbles)(LLMQ__B(bs) low, LLMQ__B(bs) high, uint32_t step, LLMQ__B(bs) *n)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(bs) low, LLMQ__VEC_U8(bs) high, uint32_t step, LLMQ__VEC_U8(bs) *n)
 {
-    n[0] = LLMQ__B(orb)(LLMQ__B(part)(low, 0, 0x33), LLMQ__B(up)(LLMQ__B(part)(high, 0, 0x33), 2));
-    n[step] = LLMQ__B(orb)(LLMQ__B(part)(low, 2, 0x33), LLMQ__B(part)(high, 0, 0xcc));
+    n[0] = LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(low, 0, 0x33), LLMQ__VEC_U8(up)(LLMQ__VEC_U8(part)(high, 0, 0x33), 2));
+    n[step] = LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(low, 2, 0x33), LLMQ__VEC_U8(part)(high, 0, 0xcc));
 }
 
 /* The even bits of a, with those of b above them; and the odd bits likewise. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(evens)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(evens)(LLMQ__VEC_U8(bs) a, LLMQ__VEC_U8(bs) b)
 {
-    return LLMQ__B(orb)(LLMQ__B(part)(a, 0, 0x55), LLMQ__B(up)(LLMQ__B(part)(b, 0, 0x55), 1));
+    return LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(a, 0, 0x55), LLMQ__VEC_U8(up)(LLMQ__VEC_U8(part)(b, 0, 0x55), 1));
 }
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(odds)(LLMQ__B(bs) a, LLMQ__B(bs) b)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(bs) a, LLMQ__VEC_U8(bs) b)
 {
-    return LLMQ__B(orb)(LLMQ__B(part)(a, 1, 0x55), LLMQ__B(part)(b, 0, 0xaa));
+    return LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(a, 1, 0x55), LLMQ__VEC_U8(part)(b, 0, 0xaa));
 }
 
 /* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
    codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
-LLMQ__WORD void LLMQ__F(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__B(bs) *n, LLMQ__B(bs) *s)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(bs) *n, LLMQ__VEC_U8(bs) *s)
 {
     const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
-    LLMQ__B(bs) x = LLMQ__B(ldb)(w->row[0] + at);
-    LLMQ__B(bs) a = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 1));
-    LLMQ__B(bs) c = LLMQ__F(parity)(w, at, llmq__trellis_taps(trellis, 2));
+    LLMQ__VEC_U8(bs) x = LLMQ__VEC_U8(ldb)(w->row[0] + at);
+    LLMQ__VEC_U8(bs) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
+    LLMQ__VEC_U8(bs) c = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 2));
     if (bits == 1) {
-        LLMQ__B(bs) d = LLMQ__F(parity)(w, at, last);
-        LLMQ__F(nibbles)(LLMQ__F(evens)(a, b), LLMQ__F(evens)(c, d), 2, n);
-        LLMQ__F(nibbles)(LLMQ__F(odds)(a, b), LLMQ__F(odds)(c, d), 2, n + 1);
+        LLMQ__VEC_U8(bs) d = LLMQ__KERNEL_NAME(parity)(w, at, last);
+        LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(evens)(a, b), LLMQ__KERNEL_NAME(evens)(c, d), 2, n);
+        LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(odds)(a, b), LLMQ__KERNEL_NAME(odds)(c, d), 2, n + 1);
         return;
     }
-    if (last != 1) x = LLMQ__B(xorb)(x, LLMQ__B(part)(LLMQ__F(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
+    if (last != 1) x = LLMQ__VEC_U8(xorb)(x, LLMQ__VEC_U8(part)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
     if (bits == 4) {
         n[0] = x;
         s[0] = a;
         s[1] = b;
         s[2] = c;
     } else {
-        LLMQ__F(nibbles)(x, LLMQ__F(evens)(a, b), 1, n);
+        LLMQ__KERNEL_NAME(nibbles)(x, LLMQ__KERNEL_NAME(evens)(a, b), 1, n);
         s[0] = c;
     }
 }
 
 /* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
-LLMQ__WORD LLMQ__B(bs) LLMQ__F(pick)(int trellis, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, LLMQ__B(bs) v, const LLMQ__B(bs) *s,
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(tab) *x, const LLMQ__DOT(tab) *y, LLMQ__VEC_U8(bs) v, const LLMQ__VEC_U8(bs) *s,
                                      const uint32_t *at)
 {
     const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
-    LLMQ__B(bs) r = LLMQ__D(lutk)(x, 0, v);
-    if (more > 0) r = LLMQ__B(choose)(r, LLMQ__D(lutk)(x, 1, v), s[0], at[0]);
-    if (more > 1) r = LLMQ__B(choose)(r, LLMQ__B(choose)(LLMQ__D(lutk)(x, 2, v), LLMQ__D(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    LLMQ__VEC_U8(bs) r = LLMQ__DOT(lutk)(x, 0, v);
+    if (more > 0) r = LLMQ__VEC_U8(choose)(r, LLMQ__DOT(lutk)(x, 1, v), s[0], at[0]);
+    if (more > 1) r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
     if (more > 2) {
-        LLMQ__B(bs) lo = LLMQ__B(choose)(LLMQ__D(lutk)(y, 0, v), LLMQ__D(lutk)(y, 1, v), s[0], at[0]);
-        LLMQ__B(bs) hi = LLMQ__B(choose)(LLMQ__D(lutk)(y, 2, v), LLMQ__D(lutk)(y, 3, v), s[0], at[0]);
-        r = LLMQ__B(choose)(r, LLMQ__B(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
+        LLMQ__VEC_U8(bs) lo = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 0, v), LLMQ__DOT(lutk)(y, 1, v), s[0], at[0]);
+        LLMQ__VEC_U8(bs) hi = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 2, v), LLMQ__DOT(lutk)(y, 3, v), s[0], at[0]);
+        r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
     }
     return r;
 }
 
 /* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
-LLMQ__WORD void LLMQ__F(strand)(int trellis, int whole, const LLMQ__D(tab) *x, const LLMQ__D(tab) *y, const llmq__window *w, size_t at,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(tab) *x, const LLMQ__DOT(tab) *y, const llmq__window *w, size_t at,
                                 size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
 {
     const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
-    LLMQ__B(bs) n[4], s[3];
+    LLMQ__VEC_U8(bs) n[4], s[3];
     uint32_t f;
-    LLMQ__F(twist)(trellis, w, at + 32 * v, n, s);
+    LLMQ__KERNEL_NAME(twist)(trellis, w, at + 32 * v, n, s);
     if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
     if (bits == 3) {
-        s[trellis > 4] = LLMQ__B(ldb)(top ? top + 32 * v : w->row[0] + at + 64);
-        if (v && !whole && !top) s[trellis > 4] = LLMQ__B(part)(s[trellis > 4], v, 0x55);
+        s[trellis > 4] = LLMQ__VEC_U8(ldb)(top ? top + 32 * v : w->row[0] + at + 64);
+        if (v && !whole && !top) s[trellis > 4] = LLMQ__VEC_U8(part)(s[trellis > 4], v, 0x55);
     }
     LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
         const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
         const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
         if (first <= column && column < end)
-            LLMQ__B(stb)(e + (column - first), LLMQ__F(pick)(trellis, x, y, LLMQ__B(part)(n[f % k], 4 * (f / k), 15), s, places));
+            LLMQ__VEC_U8(stb)(e + (column - first), LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(part)(n[f % k], 4 * (f / k), 15), s, places));
     }
 }
 
@@ -1287,38 +1288,38 @@ LLMQ__WORD void LLMQ__F(strand)(int trellis, int whole, const LLMQ__D(tab) *x, c
    field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
    field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
    pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
-LLMQ__WORD void LLMQ__F(strands_of)(int trellis, int whole, const LLMQ__F(grid) *g, const llmq__window *w, size_t at, size_t ahead,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, size_t ahead,
                                     const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
 {
     const llmq__window own = *w;
-    const LLMQ__D(tab) x = g->x, y = g->y;
+    const LLMQ__DOT(tab) x = g->x, y = g->y;
     uint32_t v, i, vectors = (u + 31) / 32;
     if (llmq__trellis_bits(trellis) == 3) {
-        if (vectors > 1) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
-        LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
+        if (vectors > 1) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
+        LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
     } else if (whole) {
         LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
-            LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
+            LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
     } else {
-        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__F(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
+        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
     }
 }
 
 /* The same for any trellis, and whole units of several rows, e[row]. */
 #define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__F(strands_of)(trellis, 0, g, w, at, LLMQ__AHEAD, top, u, first, end, e); break
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e); break
 #define LLMQ__UNITS(trellis)                                                                                                          \
     case trellis:                                                                                                                     \
         for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__F(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
-                                LLMQ__RING_UNIT, *e);                                                                                 \
+            LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
+                                LLMQ__TRELLIS_UNIT, *e);                                                                                 \
         break
-LLMQ__KERNEL void LLMQ__F(strands)(const LLMQ__F(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
                                    uint32_t end, int8_t *e)
 {
     LLMQ__EACH(LLMQ__STRANDS)
 }
-LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
 {
     LLMQ__EACH(LLMQ__UNITS)
 }
@@ -1327,7 +1328,7 @@ LLMQ__KERNEL void LLMQ__F(units)(const LLMQ__F(grid) *g, const llmq__window *w, 
 #undef LLMQ__UNITS
 
 /* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
-LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
 {
     uint8_t in[32];
     uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
@@ -1335,7 +1336,7 @@ LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top
     if (all == 2 * u) { /* as it is, and shifted */
         LLMQ_MEMCPY(in, plane, u);
         LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
-        LLMQ__B(stb)(in, LLMQ__B(part)(LLMQ__B(ldb)(in), 1, 0x7f));
+        LLMQ__VEC_U8(stb)(in, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(in), 1, 0x7f));
         LLMQ_MEMCPY(top + u, in, u);
         return;
     }
@@ -1347,33 +1348,33 @@ LLMQ__WORD void LLMQ__F(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top
 }
 
 /* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
-LLMQ__KERNEL void LLMQ__F(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
                                    uint32_t n, int8_t *e)
 {
     const uint8_t *behind = t->data + t->rows * t->row_size;
-    uint8_t copy[LLMQ__MEMORY + 1][160], top[64];
+    uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
     int8_t all[320];
-    uint32_t k = j % LLMQ__RING_UNIT, m = llmq__min(LLMQ__RING_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
+    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     llmq__window own;
-    if (m == LLMQ__RING_UNIT && k % 32 == 0) {
-        LLMQ__F(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
+    if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
+        LLMQ__KERNEL_NAME(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
         return;
     }
-    if (l->bits == 3) LLMQ__F(top_bits)(w->row[0] + at + u, m, top);
-    for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+    if (l->bits == 3) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
+    for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
         own.row[lag] = w->row[lag] + at;
         if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
         LLMQ_MEMCPY(copy[lag], own.row[lag], u);
         own.row[lag] = copy[lag];
     }
-    LLMQ__F(strands)(g, &own, 0, top, u, 0, m, all);
+    LLMQ__KERNEL_NAME(strands)(g, &own, 0, top, u, 0, m, all);
     LLMQ_MEMCPY(e, all + k, n);
 }
 #endif
 
 /* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
-LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const llmq__window *w, uint32_t j,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
                                   uint32_t n, int8_t *e)
 {
     const uint8_t *row = w->row[0];
@@ -1381,8 +1382,8 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
 #if LLMQ__ANY_TRELLIS
     for (; n && g->trellis; n -= take, j += take, e += take) {
-        take = llmq__min(n, LLMQ__RING_UNIT - j % LLMQ__RING_UNIT);
-        LLMQ__F(untwist)(t, l, g, w, j, take, e);
+        take = llmq__min(n, LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT);
+        LLMQ__KERNEL_NAME(untwist)(t, l, g, w, j, take, e);
     }
 #endif
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
@@ -1391,12 +1392,12 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
         take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
         cols = llmq__min(n, take * f->p - skip);
         if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
-            LLMQ__F(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
+            LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
         } else {
             uint8_t code[192], above[192];
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
-            if (codes == code) LLMQ__F(unpack)(unit, f->bits, m, code, above);
-            if (g->kind != LLMQ__KIND_OTHER) LLMQ__F(shuffle)(g, code + k, cols, e);
+            if (codes == code) LLMQ__KERNEL_NAME(unpack)(unit, f->bits, m, code, above);
+            if (g->kind != LLMQ__KIND_OTHER) LLMQ__KERNEL_NAME(shuffle)(g, code + k, cols, e);
             else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
         }
     }
@@ -1404,13 +1405,13 @@ LLMQ__KERNEL void LLMQ__F(points)(const llmq_tensor *t, const llmq__layout *l, c
 #endif
 
 /* g[0] = the grid with points as dot() takes them; g[LLMQ__OFFSET], which may be the same, has them as they are. */
-LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
 {
 #if LLMQ__OFFSET
     LLMQ__C(grid_of)(f, LLMQ__LEAST, g + 1);
     g[0] = g[1];
-    g->x = LLMQ__D(coded)(g->x);
-    g->y = LLMQ__D(coded)(g->y);
+    g->x = LLMQ__DOT(coded)(g->x);
+    g->y = LLMQ__DOT(coded)(g->y);
 #else
     LLMQ__C(grid_of)(f, LLMQ__LEAST, g);
 #endif
@@ -1420,41 +1421,41 @@ LLMQ__WORD void LLMQ__F(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
    by several streams in distant pages than by one ---- */
 
 typedef struct {
-    LLMQ__D(is) a, b, c, d, bias;
-} LLMQ__F(four);
+    LLMQ__DOT(is) a, b, c, d, bias;
+} LLMQ__KERNEL_NAME(four);
 
-LLMQ__WORD void LLMQ__F(clear)(LLMQ__F(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__D(zero_is)(); }
-LLMQ__WORD LLMQ__Q(i4) LLMQ__F(sums)(const LLMQ__F(four) *s) { return LLMQ__D(sum4)(s->a, s->b, s->c, s->d, s->bias); }
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_is)(); }
+LLMQ__INLINE_TARGET LLMQ__VEC4(i4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s) { return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias); }
 
 /* total + float(sum) * (scale of the activation * scales of the rows) */
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(finish)(LLMQ__Q(f4) total, LLMQ__Q(i4) sum, const llmq_activation *x, const uint8_t *const *row,
+LLMQ__INLINE_TARGET LLMQ__VEC4(f4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f4) total, LLMQ__VEC4(i4) sum, const llmq_activation *x, const uint8_t *const *row,
                                        const llmq__run *run)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     size_t w = 2 * (size_t)run->w;
-    LLMQ__Q(f4) scale = LLMQ__Q(bf4)(row[0] + w, row[1] + w, row[2] + w, row[3] + w);
-    LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x->scale[run->x]), scale);
-    return LLMQ__Q(add4)(total, LLMQ__Q(mul4)(LLMQ__Q(cvt4)(sum), both));
+    LLMQ__VEC4(f4) scale = LLMQ__VEC4(bf4)(row[0] + w, row[1] + w, row[2] + w, row[3] + w);
+    LLMQ__VEC4(f4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x->scale[run->x]), scale);
+    return LLMQ__VEC4(add4)(total, LLMQ__VEC4(mul4)(LLMQ__VEC4(cvt4)(sum), both));
 }
 
 /* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
-LLMQ__WORD void LLMQ__F(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__F(four) *s)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
 {
-    LLMQ__D(as) x = LLMQ__D(lda)(q);
-    s->bias = LLMQ__D(bias)(s->bias, x);
-    s->a = LLMQ__D(dot)(s->a, LLMQ__B(ldb)(e[0] + k), x);
-    s->b = LLMQ__D(dot)(s->b, LLMQ__B(ldb)(e[1] + k), x);
-    s->c = LLMQ__D(dot)(s->c, LLMQ__B(ldb)(e[2] + k), x);
-    s->d = LLMQ__D(dot)(s->d, LLMQ__B(ldb)(e[3] + k), x);
+    LLMQ__DOT(as) x = LLMQ__DOT(lda)(q);
+    s->bias = LLMQ__DOT(bias)(s->bias, x);
+    s->a = LLMQ__DOT(dot)(s->a, LLMQ__VEC_U8(ldb)(e[0] + k), x);
+    s->b = LLMQ__DOT(dot)(s->b, LLMQ__VEC_U8(ldb)(e[1] + k), x);
+    s->c = LLMQ__DOT(dot)(s->c, LLMQ__VEC_U8(ldb)(e[2] + k), x);
+    s->d = LLMQ__DOT(dot)(s->d, LLMQ__VEC_U8(ldb)(e[3] + k), x);
 }
 
 /* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
-LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
+LLMQ__INLINE_TARGET LLMQ__VEC4(i4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
 {
-    LLMQ__F(four) s;
+    LLMQ__KERNEL_NAME(four) s;
     uint32_t c;
     int8_t rest[32];
-    LLMQ__F(clear)(&s);
+    LLMQ__KERNEL_NAME(clear)(&s);
     for (c = 0; c < n; c += 32, k += 32) {
         const int8_t *from = q + c;
         if (n - c < 32) {
@@ -1463,24 +1464,24 @@ LLMQ__WORD LLMQ__Q(i4) LLMQ__F(tile)(int coded, int8_t (*e)[320], uint32_t k, co
             from = rest;
         }
         if (coded) {
-            LLMQ__F(add32)(e, k, from, &s);
+            LLMQ__KERNEL_NAME(add32)(e, k, from, &s);
         } else {
-            LLMQ__D(ws) x = LLMQ__D(ldw)(from);
-            s.bias = LLMQ__D(biasw)(s.bias, x);
-            s.a = LLMQ__D(dotw)(s.a, LLMQ__B(ldb)(e[0] + k), x);
-            s.b = LLMQ__D(dotw)(s.b, LLMQ__B(ldb)(e[1] + k), x);
-            s.c = LLMQ__D(dotw)(s.c, LLMQ__B(ldb)(e[2] + k), x);
-            s.d = LLMQ__D(dotw)(s.d, LLMQ__B(ldb)(e[3] + k), x);
+            LLMQ__DOT(ws) x = LLMQ__DOT(ldw)(from);
+            s.bias = LLMQ__DOT(biasw)(s.bias, x);
+            s.a = LLMQ__DOT(dotw)(s.a, LLMQ__VEC_U8(ldb)(e[0] + k), x);
+            s.b = LLMQ__DOT(dotw)(s.b, LLMQ__VEC_U8(ldb)(e[1] + k), x);
+            s.c = LLMQ__DOT(dotw)(s.c, LLMQ__VEC_U8(ldb)(e[2] + k), x);
+            s.d = LLMQ__DOT(dotw)(s.d, LLMQ__VEC_U8(ldb)(e[3] + k), x);
         }
     }
-    return LLMQ__F(sums)(&s);
+    return LLMQ__KERNEL_NAME(sums)(&s);
 }
 
 /* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
    total are those of the run that has begun. */
-LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__Q(i4) *sum,
-                                  LLMQ__Q(f4) *total)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__VEC4(i4) *sum,
+                                  LLMQ__VEC4(f4) *total)
 {
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
     llmq__window w[4];
@@ -1491,7 +1492,7 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
         n = llmq__min(256, run->end - j);
         if (g->trellis) { /* whole units, whatever the runs */
 #if LLMQ__ANY_TRELLIS
-            n = llmq__min(LLMQ__RING_UNIT - j % LLMQ__RING_UNIT, t->cols - j);
+            n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
             for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
         } else {
@@ -1503,10 +1504,10 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
             for (own = *run, k = 0; k < n; k += m) {
                 const int8_t *q = x[i].q + j + k;
                 m = llmq__min(n - k, own.end - j - k);
-                sum[i] = LLMQ__Q(add_i4)(sum[i], g->trellis ? LLMQ__F(tile)(1, e, k, q, m) : LLMQ__F(tile)(0, e, k, q, m));
+                sum[i] = LLMQ__VEC4(add_i4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) : LLMQ__KERNEL_NAME(tile)(0, e, k, q, m));
                 if (j + k + m < own.end) continue;
-                total[i] = LLMQ__F(finish)(total[i], sum[i], x + i, row, &own);
-                sum[i] = LLMQ__Q(zero_i4)();
+                total[i] = LLMQ__KERNEL_NAME(finish)(total[i], sum[i], x + i, row, &own);
+                sum[i] = LLMQ__VEC4(zero_i4)();
                 llmq__next_run(&own);
             }
     }
@@ -1515,51 +1516,51 @@ LLMQ__KERNEL void LLMQ__F(slices)(const llmq_tensor *t, const llmq__layout *l, c
 #if LLMQ__ANY_TRELLIS
 /* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
 typedef struct {
-    LLMQ__F(four) sum;
-    LLMQ__Q(f4) total;
-} LLMQ__F(braid);
+    LLMQ__KERNEL_NAME(four) sum;
+    LLMQ__VEC4(f4) total;
+} LLMQ__KERNEL_NAME(braid);
 
 /* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
-LLMQ__WORD void LLMQ__F(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
-                                  llmq__run *run, LLMQ__F(braid) *b)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
+                                  llmq__run *run, LLMQ__KERNEL_NAME(braid) *b)
 {
-    LLMQ__F(four) s = b->sum;
+    LLMQ__KERNEL_NAME(four) s = b->sum;
     uint32_t c, k;
-    for (c = 0; c < LLMQ__RING_UNIT; c += step) {
-        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) LLMQ__F(add32)(e, k, x->q + j + k, &s);
+    for (c = 0; c < LLMQ__TRELLIS_UNIT; c += step) {
+        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) LLMQ__KERNEL_NAME(add32)(e, k, x->q + j + k, &s);
         if (j + k != run->end) continue;
-        b->total = LLMQ__F(finish)(b->total, LLMQ__F(sums)(&s), x, row, run);
-        LLMQ__F(clear)(&s);
+        b->total = LLMQ__KERNEL_NAME(finish)(b->total, LLMQ__KERNEL_NAME(sums)(&s), x, row, run);
+        LLMQ__KERNEL_NAME(clear)(&s);
         llmq__next_run(run);
     }
     b->sum = s;
 }
 
 /* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
-LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, const llmq__window *w, LLMQ__Q(f4) *total)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                 uint32_t count, const llmq__window *w, LLMQ__VEC4(f4) *total)
 {
     const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__RING_UNIT * LLMQ__RING_UNIT : 0; /* G8: p = 1 */
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0; /* G8: p = 1 */
     size_t at = l->scales;
     llmq__run run = llmq__first_run(l, x), next = run;
-    LLMQ__F(braid) b[LLMQ__BATCH];
-    LLMQ__Q(i4) s[LLMQ__BATCH];
+    LLMQ__KERNEL_NAME(braid) b[LLMQ__BATCH];
+    LLMQ__VEC4(i4) s[LLMQ__BATCH];
     for (i = 0; i < count; i++) {
-        LLMQ__F(clear)(&b[i].sum);
-        b[i].total = LLMQ__Q(set4)(0.0f);
+        LLMQ__KERNEL_NAME(clear)(&b[i].sum);
+        b[i].total = LLMQ__VEC4(set4)(0.0f);
     }
-    for (j = 0; j < end; j += LLMQ__RING_UNIT, at += LLMQ__RING_UNIT / 8 * l->bits, run = next) {
+    for (j = 0; j < end; j += LLMQ__TRELLIS_UNIT, at += LLMQ__TRELLIS_UNIT / 8 * l->bits, run = next) {
         LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
         for (i = 0; i < count; i++) {
             next = run;
-            if (align == LLMQ__UNIT) LLMQ__F(add_unit)(128, e, x + i, j, row, &next, b + i);
-            else LLMQ__F(add_unit)(32, e, x + i, j, row, &next, b + i);
+            if (align == LLMQ__UNIT) LLMQ__KERNEL_NAME(add_unit)(128, e, x + i, j, row, &next, b + i);
+            else LLMQ__KERNEL_NAME(add_unit)(32, e, x + i, j, row, &next, b + i);
         }
     }
-    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__F(sums)(&b[i].sum);
-    if (j < t->cols) LLMQ__F(slices)(t, l, g, x, count, row, j, &run, s, total);
+    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__KERNEL_NAME(sums)(&b[i].sum);
+    if (j < t->cols) LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, j, &run, s, total);
 }
 #endif
 
@@ -1604,44 +1605,44 @@ LLMQ__KERNEL void LLMQ__F(weave)(const llmq_tensor *t, const llmq__layout *l, co
 #define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
 
-LLMQ__WORD LLMQ__Q(f4) LLMQ__F(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+LLMQ__INLINE_TARGET LLMQ__VEC4(f4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                           const llmq_activation *x, const uint8_t *const *row)
 {
     switch (g->kind) {
-    case LLMQ__KIND_G2: return LLMQ__F(g2)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G3: return LLMQ__F(g3)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G4: return LLMQ__F(g4)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G5: return LLMQ__F(g5)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G6: return LLMQ__F(g6)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__F(g8)(whole, t, l, g, x, row);
-    case LLMQ__KIND_V2N16: return LLMQ__F(v2n16)(whole, t, l, g, x, row);
-    default: return LLMQ__F(v2n64)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G2: return LLMQ__KERNEL_NAME(g2)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G3: return LLMQ__KERNEL_NAME(g3)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(g4)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(g5)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(g6)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(g8)(whole, t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(v2n16)(whole, t, l, g, x, row);
+    default: return LLMQ__KERNEL_NAME(v2n64)(whole, t, l, g, x, row);
     }
 }
 
 /* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
    each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
-LLMQ__WORD void LLMQ__F(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                               uint32_t count, const uint8_t *const *row, LLMQ__Q(f4) *total)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                               uint32_t count, const uint8_t *const *row, LLMQ__VEC4(f4) *total)
 {
-    LLMQ__Q(i4) sum[LLMQ__BATCH];
+    LLMQ__VEC4(i4) sum[LLMQ__BATCH];
     llmq__run run = llmq__first_run(l, x);
     uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
-    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__F(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
+    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
     if (aligned) return;
-    for (i = 0; i < count; i++) sum[i] = LLMQ__Q(zero_i4)(), total[i] = LLMQ__Q(set4)(0.0f);
-    LLMQ__F(slices)(t, l, g, x, count, row, 0, &run, sum, total);
+    for (i = 0; i < count; i++) sum[i] = LLMQ__VEC4(zero_i4)(), total[i] = LLMQ__VEC4(set4)(0.0f);
+    LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
 }
 
-LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                  size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__C(grid) g[2];
     llmq__window w[4];
-    LLMQ__Q(f4) total[LLMQ__BATCH];
+    LLMQ__VEC4(f4) total[LLMQ__BATCH];
     uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
-    LLMQ__F(grids_of)(&t->format, g);
+    LLMQ__KERNEL_NAME(grids_of)(&t->format, g);
     if (g->trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
@@ -1654,13 +1655,13 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
         for (i = 0; i < count; i += n) {
             n = llmq__min(LLMQ__BATCH, count - i);
 #if LLMQ__ANY_TRELLIS
-            if (g->trellis) LLMQ__F(weave)(t, &l, g, x + i, n, w, total);
+            if (g->trellis) LLMQ__KERNEL_NAME(weave)(t, &l, g, x + i, n, w, total);
             else
 #endif
-            LLMQ__F(rows4)(t, &l, g, x + i, n, row, total);
+            LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
                 float v[4];
-                if (k % 4 == 0) LLMQ__Q(stf4)(v, total[k / 4]);
+                if (k % 4 == 0) LLMQ__VEC4(stf4)(v, total[k / 4]);
                 if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
             }
         }
@@ -1671,88 +1672,88 @@ LLMQ__KERNEL void LLMQ__F(fours)(const llmq_tensor *t, const llmq_activation *x,
 /* ---- products and sums in float ---- */
 
 /* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
-LLMQ__WORD LLMQ__V(fs) LLMQ__F(lanes_i8)(LLMQ__V(fs) lane, const float *x, const int8_t *e, uint32_t n)
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(fs) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(fs) lane, const float *x, const int8_t *e, uint32_t n)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float rest[16];
     uint32_t i;
-    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(x + i), LLMQ__V(widen16)(e + i)));
+    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(x + i), LLMQ__VEC_F32(widen16)(e + i)));
     if (i == n) return lane;
     LLMQ_MEMSET(rest, 0, sizeof rest);
     LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
-    return LLMQ__V(add16)(lane, LLMQ__V(mul16)(LLMQ__V(ld16)(rest), LLMQ__V(widen16)(e + i)));
+    return LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(rest), LLMQ__VEC_F32(widen16)(e + i)));
 }
 
-LLMQ__WORD float LLMQ__F(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, const uint8_t *row, const float *x)
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, const float *x)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float total = 0.0f;
     llmq__window w;
     int8_t e[320];
     uint32_t j, end, n, group;
     llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
     for (j = group = 0; j < t->cols; group++) {
-        LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
+        LLMQ__VEC_F32(fs) sum = LLMQ__VEC_F32(set16)(0.0f);
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
             n = llmq__min(256, end - j);
-            LLMQ__F(points)(t, l, g, &w, j, n, e);
-            sum = LLMQ__F(lanes_i8)(sum, x + j, e, n);
+            LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
+            sum = LLMQ__KERNEL_NAME(lanes_i8)(sum, x + j, e, n);
         }
-        total += LLMQ__V(fold16)(sum) * llmq__scale(row, group);
+        total += LLMQ__VEC_F32(fold16)(sum) * llmq__scale(row, group);
     }
     return total;
 }
 
 /* Columns [j, j + 16) of a raw row. */
-LLMQ__WORD LLMQ__V(fs) LLMQ__F(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(fs) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
 {
 #if LLMQ__RAW
     const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
     (void)l;
-    if (t->format.bits == 32) return LLMQ__V(ld16)((const float *)(const void *)p);
-    return t->format.id == LLMQ__ID_F16 ? LLMQ__V(half16)(p) : LLMQ__V(brain16)(p);
+    if (t->format.bits == 32) return LLMQ__VEC_F32(ld16)((const float *)(const void *)p);
+    return t->format.id == LLMQ__ID_F16 ? LLMQ__VEC_F32(half16)(p) : LLMQ__VEC_F32(brain16)(p);
 #else
     float v[16];
-    llmq__numbers(t, l, row, j, 16, v);
-    return LLMQ__V(ld16)(v);
+    llmq__values(t, l, row, j, 16, v);
+    return LLMQ__VEC_F32(ld16)(v);
 #endif
 }
 
-LLMQ__WORD float LLMQ__F(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float lane[16], v[16];
-    LLMQ__V(fs) sum = LLMQ__V(set16)(0.0f);
+    LLMQ__VEC_F32(fs) sum = LLMQ__VEC_F32(set16)(0.0f);
     uint32_t j;
     for (j = 0; j + 16 <= t->cols; j += 16)
-        sum = LLMQ__V(add16)(sum, LLMQ__V(mul16)(LLMQ__V(ld16)(x + j), LLMQ__F(raw16)(t, l, row, j)));
-    LLMQ__V(st16)(lane, sum);
+        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(x + j), LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
+    LLMQ__VEC_F32(st16)(lane, sum);
     if (j < t->cols) {
-        llmq__numbers(t, l, row, j, t->cols - j, v);
+        llmq__values(t, l, row, j, t->cols - j, v);
         llmq__add_lanes(x + j, v, t->cols - j, lane);
     }
     return 0.0f + llmq__lane_sum(lane) * 1.0f;
 }
 
-LLMQ__KERNEL void LLMQ__F(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                     size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
+    LLMQ__KERNEL_NAME(grid) g;
     uint32_t i, r;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
+    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
     for (r = r0; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         for (i = 0; i < count; i++)
-            y[i * y_stride + r] = t->format.points ? LLMQ__F(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__F(row_raw)(t, &l, row, x[i].x);
+            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
     }
 }
 
 /* out = scale * points, or out += weight * scale * points, over a row */
-LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__F(grid) *g, uint32_t r, float weight,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
                                     float *out)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     llmq__window w;
     int8_t e[320];
@@ -1760,14 +1761,14 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
     llmq__window_of(&w, t, r, LLMQ__NULL);
     for (j = 0; j < t->cols; j += n) {
         float scale = llmq__scale(row, j / l->group);
-        LLMQ__V(fs) s;
+        LLMQ__VEC_F32(fs) s;
         if (add) scale = weight * scale;
-        s = LLMQ__V(set16)(scale);
+        s = LLMQ__VEC_F32(set16)(scale);
         n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
-        LLMQ__F(points)(t, l, g, &w, j, n, e);
+        LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
         for (i = 0; i + 16 <= n; i += 16) {
-            LLMQ__V(fs) v = LLMQ__V(mul16)(s, LLMQ__V(widen16)(e + i));
-            LLMQ__V(st16)(out + j + i, add ? LLMQ__V(add16)(LLMQ__V(ld16)(out + j + i), v) : v);
+            LLMQ__VEC_F32(fs) v = LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(widen16)(e + i));
+            LLMQ__VEC_F32(st16)(out + j + i, add ? LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(ld16)(out + j + i), v) : v);
         }
         for (; i < n; i++) {
             float v = scale * (float)e[i];
@@ -1776,37 +1777,37 @@ LLMQ__WORD void LLMQ__F(expand_row)(int add, const llmq_tensor *t, const llmq__l
     }
 }
 
-LLMQ__KERNEL void LLMQ__F(read_row)(const llmq_tensor *t, uint32_t r, float *out)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
+    LLMQ__KERNEL_NAME(grid) g;
     const uint8_t *row = t->data + (size_t)r * t->row_size;
     uint32_t j;
     if (t->format.points) {
-        LLMQ__F(grid_of)(&t->format, -128, &g);
-        LLMQ__F(expand_row)(0, t, &l, &g, r, 1.0f, out);
+        LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
+        LLMQ__KERNEL_NAME(expand_row)(0, t, &l, &g, r, 1.0f, out);
         return;
     }
-    for (j = 0; j + 16 <= t->cols; j += 16) LLMQ__V(st16)(out + j, LLMQ__F(raw16)(t, &l, row, j));
-    if (j < t->cols) llmq__numbers(t, &l, row, j, t->cols - j, out + j);
+    for (j = 0; j + 16 <= t->cols; j += 16) LLMQ__VEC_F32(st16)(out + j, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j));
+    if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
 }
 
-LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
-    LLMQ__F(grid) g;
+    LLMQ__KERNEL_NAME(grid) g;
     float v[16];
     uint32_t r, j;
-    if (t->format.points) LLMQ__F(grid_of)(&t->format, -128, &g);
-    for (r = r0; r < r1 && t->format.points; r++) LLMQ__F(expand_row)(1, t, &l, &g, r, weight[r], out);
+    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
+    for (r = r0; r < r1 && t->format.points; r++) LLMQ__KERNEL_NAME(expand_row)(1, t, &l, &g, r, weight[r], out);
     for (; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
-        LLMQ__V(fs) s = LLMQ__V(set16)(weight[r]);
+        LLMQ__VEC_F32(fs) s = LLMQ__VEC_F32(set16)(weight[r]);
         for (j = 0; j + 16 <= t->cols; j += 16)
-            LLMQ__V(st16)(out + j, LLMQ__V(add16)(LLMQ__V(ld16)(out + j), LLMQ__V(mul16)(s, LLMQ__F(raw16)(t, &l, row, j))));
+            LLMQ__VEC_F32(st16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(ld16)(out + j), LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j))));
         if (j == t->cols) continue;
-        llmq__numbers(t, &l, row, j, t->cols - j, v);
+        llmq__values(t, &l, row, j, t->cols - j, v);
         llmq__add_scaled(out + j, weight[r], v, t->cols - j);
     }
 }
@@ -1838,46 +1839,46 @@ LLMQ__KERNEL void LLMQ__F(add_rows)(const llmq_tensor *t, const float *weight, u
 #endif
 
 /* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__WORD void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
-                               LLMQ__F(four) *s)
+LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
+                               LLMQ__KERNEL_NAME(four) *s)
 {
     const int kind = LLMQ__KIND;
     if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
-        LLMQ__D(as) x, y;
-        LLMQ__B(bs) v;
-        LLMQ__D(lda2)(q, &x, &y);
-        s->bias = LLMQ__D(bias)(LLMQ__D(bias)(s->bias, x), y);
+        LLMQ__DOT(as) x, y;
+        LLMQ__VEC_U8(bs) v;
+        LLMQ__DOT(lda2)(q, &x, &y);
+        s->bias = LLMQ__DOT(bias)(LLMQ__DOT(bias)(s->bias, x), y);
 #define LLMQ__ROW(i, sum)                                                    \
-    v = LLMQ__F(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->x, v), x);                \
-    sum = LLMQ__D(dot)(sum, LLMQ__F(lut)(kind, &g->y, v), y)
+    v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
+    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), x);                \
+    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->y, v), y)
         LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
 #undef LLMQ__ROW
     } else {
-        LLMQ__D(as) x = LLMQ__D(lda)(q);
-        s->bias = LLMQ__D(bias)(s->bias, x);
-        s->a = LLMQ__D(dot)(s->a, LLMQ__F(chunk)(kind, g, u[0] + at, c), x);
-        s->b = LLMQ__D(dot)(s->b, LLMQ__F(chunk)(kind, g, u[1] + at, c), x);
-        s->c = LLMQ__D(dot)(s->c, LLMQ__F(chunk)(kind, g, u[2] + at, c), x);
-        s->d = LLMQ__D(dot)(s->d, LLMQ__F(chunk)(kind, g, u[3] + at, c), x);
+        LLMQ__DOT(as) x = LLMQ__DOT(lda)(q);
+        s->bias = LLMQ__DOT(bias)(s->bias, x);
+        s->a = LLMQ__DOT(dot)(s->a, LLMQ__KERNEL_NAME(chunk)(kind, g, u[0] + at, c), x);
+        s->b = LLMQ__DOT(dot)(s->b, LLMQ__KERNEL_NAME(chunk)(kind, g, u[1] + at, c), x);
+        s->c = LLMQ__DOT(dot)(s->c, LLMQ__KERNEL_NAME(chunk)(kind, g, u[2] + at, c), x);
+        s->d = LLMQ__DOT(dot)(s->d, LLMQ__KERNEL_NAME(chunk)(kind, g, u[3] + at, c), x);
     }
 }
 
 /* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
    ends of units. */
-LLMQ__WORD LLMQ__Q(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+LLMQ__INLINE_TARGET LLMQ__VEC4(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                      const llmq_activation *x, const uint8_t *const *row)
 {
     const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
     uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     size_t at = 0;
     llmq__run run = llmq__first_run(l, x);
-    LLMQ__Q(f4) total = LLMQ__Q(set4)(0.0f);
-    LLMQ__Q(i4) sum;
-    LLMQ__F(four) s;
-    LLMQ__F(clear)(&s);
+    LLMQ__VEC4(f4) total = LLMQ__VEC4(set4)(0.0f);
+    LLMQ__VEC4(i4) sum;
+    LLMQ__KERNEL_NAME(four) s;
+    LLMQ__KERNEL_NAME(clear)(&s);
     for (; j < end; at += 16 * bits) {
-        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__AHEAD);
+        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__PREFETCH_BYTES);
         if (whole) {
             LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
             LLMQ__K(_step)(g, u, at, 1, x->q + j + 32 * p, &s);
@@ -1888,19 +1889,19 @@ LLMQ__WORD LLMQ__Q(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq
             if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
             j += whole ? LLMQ__UNIT * p : 32 * p;
             if (j != run.end) continue;
-            total = LLMQ__F(finish)(total, LLMQ__F(sums)(&s), x, row, &run);
+            total = LLMQ__KERNEL_NAME(finish)(total, LLMQ__KERNEL_NAME(sums)(&s), x, row, &run);
             llmq__next_run(&run);
-            LLMQ__F(clear)(&s);
+            LLMQ__KERNEL_NAME(clear)(&s);
         }
     }
     if (j < t->cols) {
-        sum = LLMQ__F(sums)(&s);
-        LLMQ__F(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
+        sum = LLMQ__KERNEL_NAME(sums)(&s);
+        LLMQ__KERNEL_NAME(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
     }
     return total;
 }
 
-LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+LLMQ__NOINLINE_TARGET LLMQ__VEC4(f4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                              const llmq_activation *x, const uint8_t *const *row)
 {
     return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
@@ -1919,15 +1920,15 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
    rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
    loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
    on Arm.
-   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__STEP and LLMQ__OFFSET as above, and
+   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__VECTOR_BYTES and LLMQ__OFFSET as above, and
      LLMQ__DOTS  the suffix of the words on points and their products
      LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and the words below are all there
                  1: product() is written before, and turn() puts points where that wants them; the table LLMQ__DOTS has what is no
                     block. dot4, add_is, sum_is and take_is are not needed.
    Words:
-     turn(e)                as many rows as there are lanes, LLMQ__STEP bytes of each, 128 bytes apart: lane k of row i and lane i of
+     turn(e)                as many rows as there are lanes, LLMQ__VECTOR_BYTES bytes of each, 128 bytes apart: lane k of row i and lane i of
                             row k change places
-     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__STEP bytes may be read there
+     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__VECTOR_BYTES bytes may be read there
      add_is(p, is)          p[lanes] += is, int32
      sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is */
 
@@ -1937,8 +1938,8 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
 #if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
 #error "llmq: LLMQ__LEAST is (-128) or (-127)"
 #endif
-#if !defined(LLMQ__STEP) || (LLMQ__STEP != 16 && LLMQ__STEP != 32)
-#error "llmq: LLMQ__STEP is 16u or 32u"
+#if !defined(LLMQ__VECTOR_BYTES) || (LLMQ__VECTOR_BYTES != 16 && LLMQ__VECTOR_BYTES != 32)
+#error "llmq: LLMQ__VECTOR_BYTES is 16u or 32u"
 #endif
 #if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
 #error "llmq: LLMQ__OFFSET is 0 or 1"
@@ -1949,18 +1950,18 @@ LLMQ__KERNEL LLMQ__Q(f4) LLMQ__F(LLMQ__NAME)(int whole, const llmq_tensor *t, co
 
 #define LLMQ__TILE 128u
 #define LLMQ__SHARE 32u
-#define LLMQ__WIDE (LLMQ__STEP / 4u)
+#define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u)
 #define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
 #if LLMQ__TILE != LLMQ__UNIT || LLMQ__SHARE % 4 != 0
 #error "llmq: a tile is a unit, and activations are taken four at a time"
 #endif
 
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__STEP, turned; e has room for 63
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned; e has room for 63
    more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
                               uint32_t j, uint32_t n, int8_t *e)
 {
-    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
     for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
@@ -1971,55 +1972,55 @@ LLMQ__WORD void LLMQ__F(fill)(const llmq_tensor *t, const llmq__layout *l, const
             LLMQ_MEMSET(to + n, 0, up - n);
         }
     }
-    for (i = 0; i < up; i += LLMQ__STEP) {
-        LLMQ__F(turn)(e + i);
-        LLMQ__F(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
+    for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
+        LLMQ__KERNEL_NAME(turn)(e + i);
+        LLMQ__KERNEL_NAME(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
     }
 }
 
 #if !LLMQ__OWN
 /* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
-LLMQ__WORD void LLMQ__F(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
-    LLMQ__D(is) a0, a1, a2, a3, b0, b1, b2, b3;
+    LLMQ__DOT(is) a0, a1, a2, a3, b0, b1, b2, b3;
     uint32_t c, k;
-    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__D(zero_is)();
-    for (c = 0; c < n; c += LLMQ__STEP)
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__DOT(zero_is)();
+    for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
         LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
             const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
-            a0 = LLMQ__D(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__D(dot4)(b0, b, x[0] + c, k);
-            a1 = LLMQ__D(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__D(dot4)(b1, b, x[1] + c, k);
-            a2 = LLMQ__D(dot4)(a2, a, x[2] + c, k), b2 = LLMQ__D(dot4)(b2, b, x[2] + c, k);
-            a3 = LLMQ__D(dot4)(a3, a, x[3] + c, k), b3 = LLMQ__D(dot4)(b3, b, x[3] + c, k);
+            a0 = LLMQ__DOT(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__DOT(dot4)(b0, b, x[0] + c, k);
+            a1 = LLMQ__DOT(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__DOT(dot4)(b1, b, x[1] + c, k);
+            a2 = LLMQ__DOT(dot4)(a2, a, x[2] + c, k), b2 = LLMQ__DOT(dot4)(b2, b, x[2] + c, k);
+            a3 = LLMQ__DOT(dot4)(a3, a, x[3] + c, k), b3 = LLMQ__DOT(dot4)(b3, b, x[3] + c, k);
         }
-    LLMQ__D(add_is)(sum, a0), LLMQ__D(add_is)(sum + LLMQ__WIDE, b0);
-    LLMQ__D(add_is)(sum + LLMQ__ROWS, a1), LLMQ__D(add_is)(sum + LLMQ__ROWS + LLMQ__WIDE, b1);
-    LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS, a2), LLMQ__D(add_is)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
-    LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS, a3), LLMQ__D(add_is)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
+    LLMQ__DOT(add_is)(sum, a0), LLMQ__DOT(add_is)(sum + LLMQ__WIDE, b0);
+    LLMQ__DOT(add_is)(sum + LLMQ__ROWS, a1), LLMQ__DOT(add_is)(sum + LLMQ__ROWS + LLMQ__WIDE, b1);
+    LLMQ__DOT(add_is)(sum + 2 * LLMQ__ROWS, a2), LLMQ__DOT(add_is)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
+    LLMQ__DOT(add_is)(sum + 3 * LLMQ__ROWS, a3), LLMQ__DOT(add_is)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
 }
 #endif
 
 #if LLMQ__OFFSET
 /* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
-LLMQ__WORD void LLMQ__F(excess)(const int8_t *e, uint32_t n, int32_t *bias)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, int32_t *bias)
 {
-    LLMQ__D(is) s[4];
+    LLMQ__DOT(is) s[4];
     uint32_t half, c, k;
     for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
-        s[0] = s[1] = s[2] = s[3] = LLMQ__D(zero_is)(); /* four, because each waits for the one before */
-        for (c = 0; c < n; c += LLMQ__STEP)
-            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__D(sum_is)(s[k % 4], e + k * LLMQ__TILE + c);
-        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__D(take_is)(bias, s[k]);
+        s[0] = s[1] = s[2] = s[3] = LLMQ__DOT(zero_is)(); /* four, because each waits for the one before */
+        for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
+            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__DOT(sum_is)(s[k % 4], e + k * LLMQ__TILE + c);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__DOT(take_is)(bias, s[k]);
     }
 }
 #endif
 
 /* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
-LLMQ__WORD void LLMQ__F(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
 {
     const int8_t *q[4];
     int8_t own[4][LLMQ__TILE];
-    uint32_t i, c, up = (n + LLMQ__STEP - 1) / LLMQ__STEP * LLMQ__STEP;
+    uint32_t i, c, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
     for (i = 0; i < 4; i++) {
         const int8_t *from = x[llmq__min(i, count - 1)].q + j;
         q[i] = from;
@@ -2028,28 +2029,28 @@ LLMQ__WORD void LLMQ__F(share)(const int8_t *e, uint32_t n, const llmq_activatio
             LLMQ_MEMCPY(own[i], from, n);
             q[i] = from = own[i];
         }
-        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__B(stb)(own[i] + c, LLMQ__D(plain)(LLMQ__B(ldb)(from + c)));
+        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__VEC_U8(stb)(own[i] + c, LLMQ__DOT(plain)(LLMQ__VEC_U8(ldb)(from + c)));
         if (LLMQ__OFFSET) q[i] = own[i];
     }
-    LLMQ__F(product)(e, n, q, sum);
+    LLMQ__KERNEL_NAME(product)(e, n, q, sum);
 }
 
 /* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
-LLMQ__WORD void LLMQ__F(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     uint32_t i;
     LLMQ__UNROLL(4) for (i = 0; i < LLMQ__ROWS; i += 4) {
-        LLMQ__Q(f4) both = LLMQ__Q(mul4)(LLMQ__Q(set4)(x_scale), LLMQ__Q(ldf4)(scale + i));
-        LLMQ__Q(i4) s = LLMQ__Q(ldi4)(sum + i);
-        if (LLMQ__OFFSET) s = LLMQ__Q(add_i4)(s, LLMQ__Q(ldi4)(bias + i));
-        LLMQ__Q(stf4)(y + i, LLMQ__Q(add4)(LLMQ__Q(ldf4)(y + i), LLMQ__Q(mul4)(LLMQ__Q(cvt4)(s), both)));
-        LLMQ__Q(sti4)(sum + i, LLMQ__Q(zero_i4)());
+        LLMQ__VEC4(f4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x_scale), LLMQ__VEC4(ldf4)(scale + i));
+        LLMQ__VEC4(i4) s = LLMQ__VEC4(ldi4)(sum + i);
+        if (LLMQ__OFFSET) s = LLMQ__VEC4(add_i4)(s, LLMQ__VEC4(ldi4)(bias + i));
+        LLMQ__VEC4(stf4)(y + i, LLMQ__VEC4(add4)(LLMQ__VEC4(ldf4)(y + i), LLMQ__VEC4(mul4)(LLMQ__VEC4(cvt4)(s), both)));
+        LLMQ__VEC4(sti4)(sum + i, LLMQ__VEC4(zero_i4)());
     }
 }
 
 /* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
-LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
                                  uint32_t count, uint32_t r, float *y, size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -2065,21 +2066,21 @@ LLMQ__KERNEL void LLMQ__F(block)(const llmq_tensor *t, const llmq__layout *l, co
     for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(LLMQ__TILE, run.end - j);
-        LLMQ__F(fill)(t, l, g, j < end, w, j, n, e);
+        LLMQ__KERNEL_NAME(fill)(t, l, g, j < end, w, j, n, e);
 #if LLMQ__OFFSET
-        LLMQ__F(excess)(e, n, bias);
+        LLMQ__KERNEL_NAME(excess)(e, n, bias);
 #endif
-        for (i = 0; i < count; i += 4) LLMQ__F(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
+        for (i = 0; i < count; i += 4) LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
         if (j + n < run.end) continue;
         for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
-        for (i = 0; i < count; i++) LLMQ__F(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+        for (i = 0; i < count; i++) LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
         LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
         llmq__next_run(&run);
     }
 }
 
 /* The last block may begin within the one before: its rows come out the same. */
-LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                    size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -2087,16 +2088,16 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     uint32_t r, i;
     if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
 #if LLMQ__OWN
-        LLMQ__D(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
+        LLMQ__DOT(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
 #else
-        LLMQ__D(fours)(t, x, count, r0, r1, y, y_stride);
+        LLMQ__DOT(fours)(t, x, count, r0, r1, y, y_stride);
 #endif
         return;
     }
     LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
     for (r = r0; r < r1; r += LLMQ__ROWS)
         for (i = 0; i < count; i += LLMQ__SHARE)
-            LLMQ__F(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
+            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
 }
 
 #undef LLMQ__TILE
@@ -2108,7 +2109,7 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #undef LLMQ__DOTS
 #undef LLMQ__QUADS
 #undef LLMQ__LEAST
-#undef LLMQ__STEP
+#undef LLMQ__VECTOR_BYTES
 #undef LLMQ__OFFSET
 #undef LLMQ__OWN
 
@@ -2121,22 +2122,22 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #define LLMQ__TARGET
 typedef __m128i llmq__i4_sse2;
 typedef __m128 llmq__f4_sse2;
-LLMQ__WORD __m128i llmq__zero_i4_sse2(void) { return _mm_setzero_si128(); }
-LLMQ__WORD __m128i llmq__add_i4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
-LLMQ__WORD float llmq__fold4_sse2(__m128 v)
+LLMQ__INLINE_TARGET __m128i llmq__zero_i4_sse2(void) { return _mm_setzero_si128(); }
+LLMQ__INLINE_TARGET __m128i llmq__add_i4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
+LLMQ__INLINE_TARGET float llmq__fold4_sse2(__m128 v)
 {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));
     return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
 }
-LLMQ__WORD __m128 llmq__set4_sse2(float x) { return _mm_set1_ps(x); }
-LLMQ__WORD __m128 llmq__add4_sse2(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
-LLMQ__WORD __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
-LLMQ__WORD __m128 llmq__cvt4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
-LLMQ__WORD __m128 llmq__ldf4_sse2(const float *p) { return _mm_loadu_ps(p); }
-LLMQ__WORD void llmq__stf4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
-LLMQ__WORD __m128i llmq__ldi4_sse2(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
-LLMQ__WORD void llmq__sti4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
-LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET __m128 llmq__set4_sse2(float x) { return _mm_set1_ps(x); }
+LLMQ__INLINE_TARGET __m128 llmq__add4_sse2(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
+LLMQ__INLINE_TARGET __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+LLMQ__INLINE_TARGET __m128 llmq__cvt4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
+LLMQ__INLINE_TARGET __m128 llmq__ldf4_sse2(const float *p) { return _mm_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__stf4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+LLMQ__INLINE_TARGET __m128i llmq__ldi4_sse2(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+LLMQ__INLINE_TARGET void llmq__sti4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
+LLMQ__INLINE_TARGET __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     uint64_t low = (uint64_t)llmq__load16(p0) << 16 | (uint64_t)llmq__load16(p1) << 48;
     uint64_t high = (uint64_t)llmq__load16(p2) << 16 | (uint64_t)llmq__load16(p3) << 48;
@@ -2149,14 +2150,14 @@ LLMQ__WORD __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uin
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
 
 typedef __m128 llmq__fv_ssse3;
-LLMQ__WORD __m128 llmq__ldv_ssse3(const float *p) { return _mm_loadu_ps(p); }
-LLMQ__WORD void llmq__stv_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
-LLMQ__WORD __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
-LLMQ__WORD __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
-LLMQ__WORD __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
-LLMQ__WORD __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
-LLMQ__WORD __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
-LLMQ__WORD __m128 llmq__ldin_ssse3(const float *p)
+LLMQ__INLINE_TARGET __m128 llmq__ldv_ssse3(const float *p) { return _mm_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__stv_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+LLMQ__INLINE_TARGET __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
+LLMQ__INLINE_TARGET __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
+LLMQ__INLINE_TARGET __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
+LLMQ__INLINE_TARGET __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
+LLMQ__INLINE_TARGET __m128 llmq__ldin_ssse3(const float *p)
 {
     const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
     const __m128 high = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, INT32_MIN, 0, 0));
@@ -2167,32 +2168,32 @@ LLMQ__WORD __m128 llmq__ldin_ssse3(const float *p)
 
 typedef struct llmq__fs_ssse3 { __m128 a, b, c, d; } llmq__fs_ssse3;
 #define LLMQ__EACH(op, x, y) { op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d) }
-LLMQ__WORD llmq__fs_ssse3 llmq__ld16_ssse3(const float *p)
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__ld16_ssse3(const float *p)
 {
     llmq__fs_ssse3 v = { _mm_loadu_ps(p), _mm_loadu_ps(p + 4), _mm_loadu_ps(p + 8), _mm_loadu_ps(p + 12) };
     return v;
 }
-LLMQ__WORD void llmq__st16_ssse3(float *p, llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET void llmq__st16_ssse3(float *p, llmq__fs_ssse3 v)
 {
     _mm_storeu_ps(p, v.a);
     _mm_storeu_ps(p + 4, v.b);
     _mm_storeu_ps(p + 8, v.c);
     _mm_storeu_ps(p + 12, v.d);
 }
-LLMQ__WORD llmq__fs_ssse3 llmq__set16_ssse3(float x)
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__set16_ssse3(float x)
 {
     __m128 v = _mm_set1_ps(x);
     llmq__fs_ssse3 r = { v, v, v, v };
     return r;
 }
-LLMQ__WORD llmq__fs_ssse3 llmq__add16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
-LLMQ__WORD llmq__fs_ssse3 llmq__sub16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
-LLMQ__WORD llmq__fs_ssse3 llmq__mul16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
-LLMQ__WORD float llmq__fold16_ssse3(llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__add16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__sub16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__mul16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
+LLMQ__INLINE_TARGET float llmq__fold16_ssse3(llmq__fs_ssse3 v)
 {
     return llmq__fold4_sse2(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
 }
-LLMQ__WORD llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), z = _mm_setzero_si128();
     __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v); /* in the upper byte of 16, then of 32 bits */
@@ -2203,13 +2204,13 @@ LLMQ__WORD llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
     r.d = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, hi), 24));
     return r;
 }
-LLMQ__WORD __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
+LLMQ__INLINE_TARGET __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
 {
     const __m128i flag = _mm_set_epi32(8, 4, 2, 1);
     __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), flag), flag);
     return _mm_xor_ps(v, _mm_castsi128_ps(_mm_slli_epi32(set, 31)));
 }
-LLMQ__WORD llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
 {
     v.a = llmq__flip4_ssse3(v.a, bits);
     v.b = llmq__flip4_ssse3(v.b, bits >> 4);
@@ -2218,13 +2219,13 @@ LLMQ__WORD llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
     return v;
 }
 typedef __m128i llmq__us_ssse3; /* all 16 lanes folded into four */
-LLMQ__WORD __m128i llmq__zero_us_ssse3(void) { return _mm_setzero_si128(); }
-LLMQ__WORD __m128i llmq__max32_ssse3(__m128i a, __m128i b)
+LLMQ__INLINE_TARGET __m128i llmq__zero_us_ssse3(void) { return _mm_setzero_si128(); }
+LLMQ__INLINE_TARGET __m128i llmq__max32_ssse3(__m128i a, __m128i b)
 {
     __m128i gt = _mm_cmpgt_epi32(a, b);
     return _mm_or_si128(_mm_and_si128(gt, a), _mm_andnot_si128(gt, b));
 }
-LLMQ__WORD __m128i llmq__amax16_ssse3(__m128i m, llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET __m128i llmq__amax16_ssse3(__m128i m, llmq__fs_ssse3 v)
 {
     const __m128i rest = _mm_set1_epi32(0x7fffffff);
     m = llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.a), rest));
@@ -2232,49 +2233,49 @@ LLMQ__WORD __m128i llmq__amax16_ssse3(__m128i m, llmq__fs_ssse3 v)
     m = llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.c), rest));
     return llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.d), rest));
 }
-LLMQ__WORD uint32_t llmq__top16_ssse3(__m128i m)
+LLMQ__INLINE_TARGET uint32_t llmq__top16_ssse3(__m128i m)
 {
     m = llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0x4e));
     return (uint32_t)_mm_cvtsi128_si32(llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0xb1)));
 }
-LLMQ__WORD __m128i llmq__round_ssse3(__m128 v)
+LLMQ__INLINE_TARGET __m128i llmq__round_ssse3(__m128 v)
 {
     __m128i u = _mm_castps_si128(_mm_add_ps(v, _mm_set1_ps(12582912.0f)));
     return _mm_sub_epi32(_mm_and_si128(u, _mm_set1_epi32(0x7fffff)), _mm_set1_epi32(0x400000));
 }
-LLMQ__WORD void llmq__narrow16_ssse3(int8_t *q, llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET void llmq__narrow16_ssse3(int8_t *q, llmq__fs_ssse3 v)
 {
     __m128i lo = _mm_packs_epi32(llmq__round_ssse3(v.a), llmq__round_ssse3(v.b));
     __m128i hi = _mm_packs_epi32(llmq__round_ssse3(v.c), llmq__round_ssse3(v.d));
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(lo, hi));
 }
-LLMQ__WORD void llmq__keep4_ssse3(__m128 s, __m128 k, __m128 *least, __m128 *code)
+LLMQ__INLINE_TARGET void llmq__keep4_ssse3(__m128 s, __m128 k, __m128 *least, __m128 *code)
 {
     __m128 less = _mm_cmplt_ps(s, *least);
     *least = _mm_or_ps(_mm_and_ps(less, s), _mm_andnot_ps(less, *least));
     *code = _mm_or_ps(_mm_and_ps(less, k), _mm_andnot_ps(less, *code));
 }
-LLMQ__WORD void llmq__keep16_ssse3(llmq__fs_ssse3 s, llmq__fs_ssse3 k, llmq__fs_ssse3 *least, llmq__fs_ssse3 *code)
+LLMQ__INLINE_TARGET void llmq__keep16_ssse3(llmq__fs_ssse3 s, llmq__fs_ssse3 k, llmq__fs_ssse3 *least, llmq__fs_ssse3 *code)
 {
     llmq__keep4_ssse3(s.a, k.a, &least->a, &code->a);
     llmq__keep4_ssse3(s.b, k.b, &least->b, &code->b);
     llmq__keep4_ssse3(s.c, k.c, &least->c, &code->c);
     llmq__keep4_ssse3(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__WORD llmq__fs_ssse3 llmq__min16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x); return r; }
-LLMQ__WORD uint32_t llmq__less16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y)
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__min16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x); return r; }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y)
 {
     __m128i ab = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.a, y.a)), _mm_castps_si128(_mm_cmplt_ps(x.b, y.b)));
     __m128i cd = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.c, y.c)), _mm_castps_si128(_mm_cmplt_ps(x.d, y.d)));
     return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(ab, cd));
 }
-LLMQ__WORD __m128 llmq__away4_ssse3(__m128 x, __m128 y) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y)); }
-LLMQ__WORD llmq__fs_ssse3 llmq__near16_ssse3(llmq__fs_ssse3 least, llmq__fs_ssse3 x, llmq__fs_ssse3 y)
+LLMQ__INLINE_TARGET __m128 llmq__away4_ssse3(__m128 x, __m128 y) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y)); }
+LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__near16_ssse3(llmq__fs_ssse3 least, llmq__fs_ssse3 x, llmq__fs_ssse3 y)
 {
     llmq__fs_ssse3 d = LLMQ__EACH(llmq__away4_ssse3, x, y);
     return llmq__min16_ssse3(least, d);
 }
-LLMQ__WORD void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are below 2^15 here */
+LLMQ__INLINE_TARGET void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are below 2^15 here */
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_packs_epi32(_mm_cvttps_epi32(v.a), _mm_cvttps_epi32(v.b)));
     _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm_packs_epi32(_mm_cvttps_epi32(v.c), _mm_cvttps_epi32(v.d)));
@@ -2283,64 +2284,64 @@ LLMQ__WORD void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are b
 #undef LLMQ__EACH
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA ssse3
-#define LLMQ__FL 4
+#define LLMQ__VEC_LANES 4
 #define LLMQ__RADIX 8
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 2
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_ssse3 { __m128i a, b; } llmq__bs_ssse3;
-LLMQ__WORD llmq__bs_ssse3 llmq__ldb_ssse3(const void *p)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__ldb_ssse3(const void *p)
 {
     llmq__bs_ssse3 v = { _mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)p + 1) };
     return v;
 }
-LLMQ__WORD void llmq__stb_ssse3(void *p, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET void llmq__stb_ssse3(void *p, llmq__bs_ssse3 v)
 {
     _mm_storeu_si128((__m128i *)p, v.a);
     _mm_storeu_si128((__m128i *)p + 1, v.b);
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__orb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__orb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
 {
     llmq__bs_ssse3 v = { _mm_or_si128(x.a, y.a), _mm_or_si128(x.b, y.b) };
     return v;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
 {
     llmq__bs_ssse3 v = { _mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b) };
     return v;
 }
-LLMQ__WORD __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
+LLMQ__INLINE_TARGET __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
 {
     __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
     return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
 {
     llmq__bs_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
     return r;
 }
-LLMQ__WORD __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
+LLMQ__INLINE_TARGET __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
 {
     return _mm_and_si128(_mm_srli_epi16(v, (int)s), _mm_set1_epi8((char)mask));
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__part_ssse3(llmq__bs_ssse3 x, uint32_t s, int mask)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__part_ssse3(llmq__bs_ssse3 x, uint32_t s, int mask)
 {
     llmq__bs_ssse3 v = { llmq__part1_ssse3(x.a, s, mask), llmq__part1_ssse3(x.b, s, mask) };
     return v;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__up_ssse3(llmq__bs_ssse3 x, uint32_t s)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__up_ssse3(llmq__bs_ssse3 x, uint32_t s)
 {
     llmq__bs_ssse3 v = { _mm_slli_epi16(x.a, (int)s), _mm_slli_epi16(x.b, (int)s) };
     return v;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__halves_ssse3(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__halves_ssse3(const void *p, uint32_t s, uint32_t d, int mask)
 {
     __m128i x = _mm_loadu_si128((const __m128i *)p);
     llmq__bs_ssse3 v = { llmq__part1_ssse3(x, s, mask), llmq__part1_ssse3(x, s + d, mask) };
     return v;
 }
-LLMQ__WORD void llmq__st2_ssse3(int8_t *p, llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+LLMQ__INLINE_TARGET void llmq__st2_ssse3(int8_t *p, llmq__bs_ssse3 x, llmq__bs_ssse3 y)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_unpacklo_epi8(x.a, y.a));
     _mm_storeu_si128((__m128i *)(void *)p + 1, _mm_unpackhi_epi8(x.a, y.a));
@@ -2349,19 +2350,19 @@ LLMQ__WORD void llmq__st2_ssse3(int8_t *p, llmq__bs_ssse3 x, llmq__bs_ssse3 y)
 }
 
 typedef struct llmq__tab_ssse3 { __m128i a, b, c, d; } llmq__tab_ssse3;
-LLMQ__WORD llmq__tab_ssse3 llmq__tab_of_ssse3(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__tab_ssse3 llmq__tab_of_ssse3(const int8_t *p)
 {
     llmq__bs_ssse3 lo = llmq__ldb_ssse3(p), hi = llmq__ldb_ssse3(p + 32);
     llmq__tab_ssse3 t = { lo.a, lo.b, hi.a, hi.b };
     return t;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__lut16_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lut16_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
 {
     v.a = _mm_shuffle_epi8(t->a, v.a);
     v.b = _mm_shuffle_epi8(t->a, v.b);
     return v;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__lutk_ssse3(const llmq__tab_ssse3 *t, uint32_t k, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lutk_ssse3(const llmq__tab_ssse3 *t, uint32_t k, llmq__bs_ssse3 v)
 {
     __m128i p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     v.a = _mm_shuffle_epi8(p, v.a);
@@ -2369,50 +2370,50 @@ LLMQ__WORD llmq__bs_ssse3 llmq__lutk_ssse3(const llmq__tab_ssse3 *t, uint32_t k,
     return v;
 }
 /* pshufb gives 0 where bit 7 is set: adding 0x70 sets it for all but the 16 indices that a table is for. */
-LLMQ__WORD __m128i llmq__one_of_ssse3(__m128i t, __m128i v, int first)
+LLMQ__INLINE_TARGET __m128i llmq__one_of_ssse3(__m128i t, __m128i v, int first)
 {
     return _mm_shuffle_epi8(t, _mm_adds_epu8(_mm_xor_si128(v, _mm_set1_epi8((char)first)), _mm_set1_epi8(0x70)));
 }
-LLMQ__WORD __m128i llmq__look_ssse3(const llmq__tab_ssse3 *t, __m128i v, int n)
+LLMQ__INLINE_TARGET __m128i llmq__look_ssse3(const llmq__tab_ssse3 *t, __m128i v, int n)
 {
     __m128i r = _mm_or_si128(llmq__one_of_ssse3(t->a, v, 0), llmq__one_of_ssse3(t->b, v, 16));
     if (n == 32) return r;
     return _mm_or_si128(r, _mm_or_si128(llmq__one_of_ssse3(t->c, v, 32), llmq__one_of_ssse3(t->d, v, 48)));
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__lut32_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lut32_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
 {
     v.a = llmq__look_ssse3(t, v.a, 32);
     v.b = llmq__look_ssse3(t, v.b, 32);
     return v;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__lut64_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lut64_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
 {
     v.a = llmq__look_ssse3(t, v.a, 64);
     v.b = llmq__look_ssse3(t, v.b, 64);
     return v;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__whole_ssse3(llmq__bs_ssse3 v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__whole_ssse3(llmq__bs_ssse3 v) /* max(code - 128, -127) */
 {
     const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8((char)-128);
     v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
     v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
     return v;
 }
-LLMQ__WORD llmq__bs_ssse3 llmq__plain_ssse3(llmq__bs_ssse3 v) { return v; }
+LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__plain_ssse3(llmq__bs_ssse3 v) { return v; }
 
 /* |a| times the point with the sign of a: two products of at most 127 * 127 fit 16 bits. check: 2*127*127 = 32258 < 2^15 */
 typedef struct llmq__as_ssse3 { __m128i a, b, abs_a, abs_b; } llmq__as_ssse3;
-LLMQ__WORD llmq__as_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
+LLMQ__INLINE_TARGET llmq__as_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
 {
     llmq__as_ssse3 v = { a, b, _mm_abs_epi8(a), _mm_abs_epi8(b) };
     return v;
 }
-LLMQ__WORD llmq__as_ssse3 llmq__lda_ssse3(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__as_ssse3 llmq__lda_ssse3(const int8_t *p)
 {
     llmq__bs_ssse3 v = llmq__ldb_ssse3(p);
     return llmq__as_of_ssse3(v.a, v.b);
 }
-LLMQ__WORD void llmq__lda2_ssse3(const int8_t *p, llmq__as_ssse3 *even, llmq__as_ssse3 *odd)
+LLMQ__INLINE_TARGET void llmq__lda2_ssse3(const int8_t *p, llmq__as_ssse3 *even, llmq__as_ssse3 *odd)
 {
     const __m128i apart = _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0);
     llmq__bs_ssse3 lo = llmq__ldb_ssse3(p), hi = llmq__ldb_ssse3(p + 32);
@@ -2422,17 +2423,17 @@ LLMQ__WORD void llmq__lda2_ssse3(const int8_t *p, llmq__as_ssse3 *even, llmq__as
     *odd = llmq__as_of_ssse3(_mm_unpackhi_epi64(a, b), _mm_unpackhi_epi64(c, d));
 }
 typedef __m128i llmq__is_ssse3;
-LLMQ__WORD __m128i llmq__zero_is_ssse3(void) { return _mm_setzero_si128(); }
-LLMQ__WORD __m128i llmq__dot_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__as_ssse3 x)
+LLMQ__INLINE_TARGET __m128i llmq__zero_is_ssse3(void) { return _mm_setzero_si128(); }
+LLMQ__INLINE_TARGET __m128i llmq__dot_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__as_ssse3 x)
 {
     const __m128i one = _mm_set1_epi16(1);
     sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(x.abs_a, _mm_sign_epi8(w.a, x.a)), one));
     return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(x.abs_b, _mm_sign_epi8(w.b, x.b)), one));
 }
-LLMQ__WORD __m128i llmq__bias_ssse3(__m128i sum, llmq__as_ssse3 x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET __m128i llmq__bias_ssse3(__m128i sum, llmq__as_ssse3 x) { (void)x; return sum; }
 
 typedef struct llmq__ws_ssse3 { __m128i a, b, c, d; } llmq__ws_ssse3; /* 16 bits each */
-LLMQ__WORD llmq__ws_ssse3 llmq__words_ssse3(llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__ws_ssse3 llmq__words_ssse3(llmq__bs_ssse3 v)
 {
     __m128i z = _mm_setzero_si128();
     llmq__ws_ssse3 r;
@@ -2442,21 +2443,21 @@ LLMQ__WORD llmq__ws_ssse3 llmq__words_ssse3(llmq__bs_ssse3 v)
     r.d = _mm_srai_epi16(_mm_unpackhi_epi8(z, v.b), 8);
     return r;
 }
-LLMQ__WORD llmq__ws_ssse3 llmq__ldw_ssse3(const int8_t *p) { return llmq__words_ssse3(llmq__ldb_ssse3(p)); }
-LLMQ__WORD __m128i llmq__dotw_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__ws_ssse3 x)
+LLMQ__INLINE_TARGET llmq__ws_ssse3 llmq__ldw_ssse3(const int8_t *p) { return llmq__words_ssse3(llmq__ldb_ssse3(p)); }
+LLMQ__INLINE_TARGET __m128i llmq__dotw_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__ws_ssse3 x)
 {
     llmq__ws_ssse3 v = llmq__words_ssse3(w);
     sum = _mm_add_epi32(sum, _mm_add_epi32(_mm_madd_epi16(v.a, x.a), _mm_madd_epi16(v.b, x.b)));
     return _mm_add_epi32(sum, _mm_add_epi32(_mm_madd_epi16(v.c, x.c), _mm_madd_epi16(v.d, x.d)));
 }
-LLMQ__WORD __m128i llmq__biasw_ssse3(__m128i sum, llmq__ws_ssse3 x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET __m128i llmq__biasw_ssse3(__m128i sum, llmq__ws_ssse3 x) { (void)x; return sum; }
 
-LLMQ__WORD __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, __m128i bias)
+LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, __m128i bias)
 {
     (void)bias;
     return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
 }
-LLMQ__WORD void llmq__turn_ssse3(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
 {
     __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8), c = _mm_loadu_si128(p + 16), d = _mm_loadu_si128(p + 24);
     __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
@@ -2467,7 +2468,7 @@ LLMQ__WORD void llmq__turn_ssse3(int8_t *e)
     _mm_storeu_si128(p + 24, _mm_unpackhi_epi64(ab, cd));
 }
 /* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
-LLMQ__WORD __m128i llmq__dot4_ssse3(__m128i sum, const int8_t *w, const int8_t *x, uint32_t k)
+LLMQ__INLINE_TARGET __m128i llmq__dot4_ssse3(__m128i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)w), pairs;
     int32_t four;
@@ -2475,7 +2476,7 @@ LLMQ__WORD __m128i llmq__dot4_ssse3(__m128i sum, const int8_t *w, const int8_t *
     pairs = _mm_maddubs_epi16(_mm_abs_epi8(v), _mm_sign_epi8(_mm_set1_epi32(four), v));
     return _mm_add_epi32(sum, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
 }
-LLMQ__WORD void llmq__add_is_ssse3(int32_t *p, __m128i v)
+LLMQ__INLINE_TARGET void llmq__add_is_ssse3(int32_t *p, __m128i v)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_add_epi32(_mm_loadu_si128((const __m128i *)(const void *)p), v));
 }
@@ -2486,7 +2487,7 @@ LLMQ__WORD void llmq__add_is_ssse3(int32_t *p, __m128i v)
 #define LLMQ__RAW 0
 #define LLMQ__QUADS sse2
 #define LLMQ__LEAST (-127)
-#define LLMQ__STEP 16u
+#define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
@@ -2502,124 +2503,124 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 
 typedef __m256 llmq__fv_avx2;
-LLMQ__WORD __m256 llmq__ldv_avx2(const float *p) { return _mm256_loadu_ps(p); }
-LLMQ__WORD void llmq__stv_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
-LLMQ__WORD __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); }
-LLMQ__WORD __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
-LLMQ__WORD __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
-LLMQ__WORD __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
-LLMQ__WORD __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
-LLMQ__WORD __m256 llmq__ldin_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__INLINE_TARGET __m256 llmq__ldv_avx2(const float *p) { return _mm256_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__stv_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
+LLMQ__INLINE_TARGET __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); }
+LLMQ__INLINE_TARGET __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+LLMQ__INLINE_TARGET __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
+LLMQ__INLINE_TARGET __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+LLMQ__INLINE_TARGET __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
+LLMQ__INLINE_TARGET __m256 llmq__ldin_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
     const __m256 s4 = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
     __m256 v = _mm256_moveldup_ps(_mm256_loadu_ps(p)); /* twice a load that doubles costs no shuffle */
-    LLMQ__ANEW(p);
+    LLMQ__RELOAD_BARRIER(p);
     v = _mm256_fmadd_ps(_mm256_movehdup_ps(_mm256_loadu_ps(p)), s1, v);
     v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
     return _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
 }
 
 typedef struct llmq__fs_avx2 { __m256 a, b; } llmq__fs_avx2;
-LLMQ__WORD llmq__fs_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
 {
     llmq__fs_avx2 v;
     v.a = a;
     v.b = b;
     return v;
 }
-LLMQ__WORD llmq__fs_avx2 llmq__ld16_avx2(const float *p) { return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
-LLMQ__WORD void llmq__st16_avx2(float *p, llmq__fs_avx2 v)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__ld16_avx2(const float *p) { return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+LLMQ__INLINE_TARGET void llmq__st16_avx2(float *p, llmq__fs_avx2 v)
 {
     _mm256_storeu_ps(p, v.a);
     _mm256_storeu_ps(p + 8, v.b);
 }
-LLMQ__WORD llmq__fs_avx2 llmq__set16_avx2(float x) { return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
-LLMQ__WORD llmq__fs_avx2 llmq__add16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__set16_avx2(float x) { return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__add16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b));
 }
-LLMQ__WORD llmq__fs_avx2 llmq__sub16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__sub16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b));
 }
-LLMQ__WORD llmq__fs_avx2 llmq__mul16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__mul16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
 }
-LLMQ__WORD __m128i llmq__ld8_avx2(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
-LLMQ__WORD __m256 llmq__brain8_avx2(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
-LLMQ__WORD llmq__fs_avx2 llmq__brain16_avx2(const uint8_t *p)
+LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__brain16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
 }
-LLMQ__WORD llmq__fs_avx2 llmq__half16_avx2(const uint8_t *p)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__half16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
 }
-LLMQ__WORD float llmq__fold8_avx2(__m256 v) { return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
-LLMQ__WORD float llmq__fold16_avx2(llmq__fs_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
-LLMQ__WORD __m256 llmq__widen8_avx2(const int8_t *p)
+LLMQ__INLINE_TARGET float llmq__fold8_avx2(__m256 v) { return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
+LLMQ__INLINE_TARGET float llmq__fold16_avx2(llmq__fs_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
+LLMQ__INLINE_TARGET __m256 llmq__widen8_avx2(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
-LLMQ__WORD llmq__fs_avx2 llmq__widen16_avx2(const int8_t *p) { return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8)); }
-LLMQ__WORD __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__widen16_avx2(const int8_t *p) { return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8)); }
+LLMQ__INLINE_TARGET __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
 {
     const __m256i up = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
     const __m256i top = _mm256_set1_epi32(INT32_MIN);
     return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_and_si256(_mm256_sllv_epi32(_mm256_set1_epi32((int)bits), up), top)));
 }
-LLMQ__WORD llmq__fs_avx2 llmq__flip16_avx2(llmq__fs_avx2 v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__flip16_avx2(llmq__fs_avx2 v, uint32_t bits)
 {
     return llmq__fs_of_avx2(llmq__flip8_avx2(v.a, bits), llmq__flip8_avx2(v.b, bits >> 8));
 }
 typedef __m256i llmq__us_avx2; /* the 16 lanes folded into eight */
-LLMQ__WORD __m256i llmq__zero_us_avx2(void) { return _mm256_setzero_si256(); }
-LLMQ__WORD __m256i llmq__amax16_avx2(__m256i m, llmq__fs_avx2 v)
+LLMQ__INLINE_TARGET __m256i llmq__zero_us_avx2(void) { return _mm256_setzero_si256(); }
+LLMQ__INLINE_TARGET __m256i llmq__amax16_avx2(__m256i m, llmq__fs_avx2 v)
 {
     const __m256i rest = _mm256_set1_epi32(0x7fffffff);
     m = _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.a), rest));
     return _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.b), rest));
 }
-LLMQ__WORD uint32_t llmq__top16_avx2(__m256i v)
+LLMQ__INLINE_TARGET uint32_t llmq__top16_avx2(__m256i v)
 {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
     return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
 }
-LLMQ__WORD __m256i llmq__round_avx2(__m256 v)
+LLMQ__INLINE_TARGET __m256i llmq__round_avx2(__m256 v)
 {
     __m256i u = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
     return _mm256_sub_epi32(_mm256_and_si256(u, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x400000));
 }
-LLMQ__WORD void llmq__narrow16_avx2(int8_t *q, llmq__fs_avx2 v)
+LLMQ__INLINE_TARGET void llmq__narrow16_avx2(int8_t *q, llmq__fs_avx2 v)
 {
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(llmq__round_avx2(v.a), llmq__round_avx2(v.b)), 0xd8);
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
-LLMQ__WORD void llmq__keep16_avx2(llmq__fs_avx2 s, llmq__fs_avx2 k, llmq__fs_avx2 *least, llmq__fs_avx2 *code)
+LLMQ__INLINE_TARGET void llmq__keep16_avx2(llmq__fs_avx2 s, llmq__fs_avx2 k, llmq__fs_avx2 *least, llmq__fs_avx2 *code)
 {
     __m256 a = _mm256_cmp_ps(s.a, least->a, _CMP_LT_OQ), b = _mm256_cmp_ps(s.b, least->b, _CMP_LT_OQ);
     *least = llmq__fs_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
     *code = llmq__fs_of_avx2(_mm256_blendv_ps(code->a, k.a, a), _mm256_blendv_ps(code->b, k.b, b));
 }
-LLMQ__WORD llmq__fs_avx2 llmq__min16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__min16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b)); /* the second operand unless the first is less */
 }
-LLMQ__WORD uint32_t llmq__less16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     __m256 a = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), b = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
     return (uint32_t)_mm256_movemask_ps(a) | (uint32_t)_mm256_movemask_ps(b) << 8;
 }
-LLMQ__WORD llmq__fs_avx2 llmq__near16_avx2(llmq__fs_avx2 least, llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__near16_avx2(llmq__fs_avx2 least, llmq__fs_avx2 x, llmq__fs_avx2 y)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 a = _mm256_andnot_ps(sign, _mm256_sub_ps(x.a, y.a)), b = _mm256_andnot_ps(sign, _mm256_sub_ps(x.b, y.b));
     return llmq__min16_avx2(least, llmq__fs_of_avx2(a, b));
 }
-LLMQ__WORD void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
+LLMQ__INLINE_TARGET void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
 {
     __m256i w = _mm256_packus_epi32(_mm256_cvttps_epi32(v.a), _mm256_cvttps_epi32(v.b));
     _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(w, 0xd8));
@@ -2627,20 +2628,20 @@ LLMQ__WORD void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA avx2
-#define LLMQ__FL 8
+#define LLMQ__VEC_LANES 8
 #define LLMQ__RADIX 8
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 3
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
 typedef __m256i llmq__bs_avx2;
-LLMQ__WORD __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-LLMQ__WORD void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
-LLMQ__WORD __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
-LLMQ__WORD __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+LLMQ__INLINE_TARGET __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LLMQ__INLINE_TARGET void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
+LLMQ__INLINE_TARGET __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
+LLMQ__INLINE_TARGET __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
 /* In each byte b where the top bit of mask is set, else a. Under -funsigned-char gcc 12 takes bytes for numbers that are never
    negative and the intrinsic for a, so there the instruction is written out. Other intrinsics that are in use here it gets right. */
-LLMQ__WORD __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
+LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
 {
 #if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__)
     __m256i v;
@@ -2650,22 +2651,22 @@ LLMQ__WORD __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
     return _mm256_blendv_epi8(a, b, mask);
 #endif
 }
-LLMQ__WORD __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
+LLMQ__INLINE_TARGET __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
 {
     return llmq__blend_avx2(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
 }
-LLMQ__WORD __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
+LLMQ__INLINE_TARGET __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
 {
     return _mm256_and_si256(_mm256_srli_epi16(v, (int)s), _mm256_set1_epi8((char)mask));
 }
-LLMQ__WORD __m256i llmq__up_avx2(__m256i v, uint32_t s) { return _mm256_slli_epi16(v, (int)s); }
-LLMQ__WORD __m256i llmq__halves_avx2(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET __m256i llmq__up_avx2(__m256i v, uint32_t s) { return _mm256_slli_epi16(v, (int)s); }
+LLMQ__INLINE_TARGET __m256i llmq__halves_avx2(const void *p, uint32_t s, uint32_t d, int mask)
 {
     __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
     long long lo = (long long)s, hi = (long long)(s + d);
     return _mm256_and_si256(_mm256_srlv_epi64(v, _mm256_setr_epi64x(lo, lo, hi, hi)), _mm256_set1_epi8((char)mask));
 }
-LLMQ__WORD void llmq__st2_avx2(int8_t *p, __m256i a, __m256i b)
+LLMQ__INLINE_TARGET void llmq__st2_avx2(int8_t *p, __m256i a, __m256i b)
 {
     __m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
     llmq__stb_avx2(p, _mm256_permute2x128_si256(lo, hi, 0x20));
@@ -2673,8 +2674,8 @@ LLMQ__WORD void llmq__st2_avx2(int8_t *p, __m256i a, __m256i b)
 }
 
 typedef struct llmq__tab_avx2 { __m256i a, b, c, d; } llmq__tab_avx2; /* 16 points each, twice */
-LLMQ__WORD __m256i llmq__both_avx2(const int8_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)); }
-LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx2(const int8_t *p)
+LLMQ__INLINE_TARGET __m256i llmq__both_avx2(const int8_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+LLMQ__INLINE_TARGET llmq__tab_avx2 llmq__tab_of_avx2(const int8_t *p)
 {
     llmq__tab_avx2 t;
     t.a = llmq__both_avx2(p);
@@ -2683,39 +2684,39 @@ LLMQ__WORD llmq__tab_avx2 llmq__tab_of_avx2(const int8_t *p)
     t.d = llmq__both_avx2(p + 48);
     return t;
 }
-LLMQ__WORD __m256i llmq__lut16_avx2(const llmq__tab_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
-LLMQ__WORD __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i v)
+LLMQ__INLINE_TARGET __m256i llmq__lut16_avx2(const llmq__tab_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
+LLMQ__INLINE_TARGET __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i v)
 {
     return _mm256_shuffle_epi8(k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d, v);
 }
 /* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
-LLMQ__WORD __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
+LLMQ__INLINE_TARGET __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
     return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
 }
-LLMQ__WORD __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
+LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
 {
     __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
     lo = llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
     hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
     return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
-LLMQ__WORD __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
 {
     return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
-LLMQ__WORD __m256i llmq__plain_avx2(__m256i v) { return v; }
+LLMQ__INLINE_TARGET __m256i llmq__plain_avx2(__m256i v) { return v; }
 
 typedef struct llmq__as_avx2 { __m256i a, size; } llmq__as_avx2; /* as with SSSE3 */
-LLMQ__WORD llmq__as_avx2 llmq__as_of_avx2(__m256i a)
+LLMQ__INLINE_TARGET llmq__as_avx2 llmq__as_of_avx2(__m256i a)
 {
     llmq__as_avx2 v;
     v.a = a;
     v.size = _mm256_abs_epi8(a);
     return v;
 }
-LLMQ__WORD llmq__as_avx2 llmq__lda_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__ldb_avx2(p)); }
-LLMQ__WORD void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
+LLMQ__INLINE_TARGET llmq__as_avx2 llmq__lda_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__ldb_avx2(p)); }
+LLMQ__INLINE_TARGET void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
 {
     const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11,
                                            13, 15);
@@ -2724,7 +2725,7 @@ LLMQ__WORD void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
     *even = _mm256_permute2x128_si256(lo, hi, 0x20);
     *odd = _mm256_permute2x128_si256(lo, hi, 0x31);
 }
-LLMQ__WORD void llmq__lda2_avx2(const int8_t *p, llmq__as_avx2 *even, llmq__as_avx2 *odd)
+LLMQ__INLINE_TARGET void llmq__lda2_avx2(const int8_t *p, llmq__as_avx2 *even, llmq__as_avx2 *odd)
 {
     __m256i e, o;
     llmq__apart_avx2(p, &e, &o);
@@ -2732,43 +2733,43 @@ LLMQ__WORD void llmq__lda2_avx2(const int8_t *p, llmq__as_avx2 *even, llmq__as_a
     *odd = llmq__as_of_avx2(o);
 }
 typedef __m256i llmq__is_avx2;
-LLMQ__WORD __m256i llmq__zero_is_avx2(void) { return _mm256_setzero_si256(); }
-LLMQ__WORD __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__as_avx2 x)
+LLMQ__INLINE_TARGET __m256i llmq__zero_is_avx2(void) { return _mm256_setzero_si256(); }
+LLMQ__INLINE_TARGET __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__as_avx2 x)
 {
     __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_sign_epi8(w, x.a));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-LLMQ__WORD __m256i llmq__bias_avx2(__m256i sum, llmq__as_avx2 x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET __m256i llmq__bias_avx2(__m256i sum, llmq__as_avx2 x) { (void)x; return sum; }
 typedef struct llmq__ws_avx2 { __m256i a, b; } llmq__ws_avx2; /* 16 bits each */
-LLMQ__WORD llmq__ws_avx2 llmq__words_avx2(__m256i v)
+LLMQ__INLINE_TARGET llmq__ws_avx2 llmq__words_avx2(__m256i v)
 {
     llmq__ws_avx2 r;
     r.a = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(v));
     r.b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1));
     return r;
 }
-LLMQ__WORD llmq__ws_avx2 llmq__ldw_avx2(const int8_t *p) { return llmq__words_avx2(llmq__ldb_avx2(p)); }
-LLMQ__WORD __m256i llmq__dotw_avx2(__m256i sum, __m256i w, llmq__ws_avx2 x)
+LLMQ__INLINE_TARGET llmq__ws_avx2 llmq__ldw_avx2(const int8_t *p) { return llmq__words_avx2(llmq__ldb_avx2(p)); }
+LLMQ__INLINE_TARGET __m256i llmq__dotw_avx2(__m256i sum, __m256i w, llmq__ws_avx2 x)
 {
     llmq__ws_avx2 v = llmq__words_avx2(w);
     return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(v.a, x.a), _mm256_madd_epi16(v.b, x.b)));
 }
-LLMQ__WORD __m256i llmq__biasw_avx2(__m256i sum, llmq__ws_avx2 x) { (void)x; return sum; }
-LLMQ__WORD __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+LLMQ__INLINE_TARGET __m256i llmq__biasw_avx2(__m256i sum, llmq__ws_avx2 x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
     __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     (void)bias;
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
-LLMQ__WORD __m256i llmq__repeat4_avx2(const int8_t *p)
+LLMQ__INLINE_TARGET __m256i llmq__repeat4_avx2(const int8_t *p)
 {
     int32_t four;
     LLMQ_MEMCPY(&four, p, 4);
     return _mm256_set1_epi32(four);
 }
-LLMQ__WORD void llmq__add_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_add_epi32(llmq__ldb_avx2(p), v)); }
-LLMQ__WORD void llmq__take_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_sub_epi32(llmq__ldb_avx2(p), v)); }
-LLMQ__WORD void llmq__turn_avx2(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__add_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_add_epi32(llmq__ldb_avx2(p), v)); }
+LLMQ__INLINE_TARGET void llmq__take_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_sub_epi32(llmq__ldb_avx2(p), v)); }
+LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 {
     __m256i t[8], u[8];
     uint32_t i;
@@ -2790,7 +2791,7 @@ LLMQ__WORD void llmq__turn_avx2(int8_t *e)
 }
 
 /* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
-LLMQ__WORD __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     __m256i v = llmq__ldb_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
@@ -2802,7 +2803,7 @@ LLMQ__WORD __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x
 #define LLMQ__RAW 1
 #define LLMQ__QUADS sse2
 #define LLMQ__LEAST (-127)
-#define LLMQ__STEP 32u
+#define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
@@ -2821,7 +2822,7 @@ LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 #define LLMQ__CODES avx2
 #define LLMQ__QUADS sse2
 #define LLMQ__LEAST (-128)
-#define LLMQ__STEP 32u
+#define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _avx2vnni);
@@ -2843,44 +2844,44 @@ LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _av
 
 /* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
    taken off at the end. */
-typedef llmq__tab_avx2 LLMQ__D(tab);
-LLMQ__WORD __m256i LLMQ__D(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
-LLMQ__WORD llmq__tab_avx2 LLMQ__D(coded)(llmq__tab_avx2 t)
+typedef llmq__tab_avx2 LLMQ__DOT(tab);
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
+LLMQ__INLINE_TARGET llmq__tab_avx2 LLMQ__DOT(coded)(llmq__tab_avx2 t)
 {
-    t.a = LLMQ__D(plain)(t.a);
-    t.b = LLMQ__D(plain)(t.b);
-    t.c = LLMQ__D(plain)(t.c);
-    t.d = LLMQ__D(plain)(t.d);
+    t.a = LLMQ__DOT(plain)(t.a);
+    t.b = LLMQ__DOT(plain)(t.b);
+    t.c = LLMQ__DOT(plain)(t.c);
+    t.d = LLMQ__DOT(plain)(t.d);
     return t;
 }
-LLMQ__WORD __m256i LLMQ__D(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
-LLMQ__WORD __m256i LLMQ__D(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
-typedef __m256i LLMQ__D(as), LLMQ__D(ws), LLMQ__D(is);
-LLMQ__WORD __m256i LLMQ__D(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD void LLMQ__D(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
-LLMQ__WORD __m256i LLMQ__D(zero_is)(void) { return _mm256_setzero_si256(); }
-LLMQ__WORD __m256i LLMQ__D(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__WORD __m256i LLMQ__D(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
-LLMQ__WORD __m256i LLMQ__D(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__WORD __m256i LLMQ__D(dotw)(__m256i sum, __m256i w, __m256i x)
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
+typedef __m256i LLMQ__DOT(as), LLMQ__DOT(ws), LLMQ__DOT(is);
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(zero_is)(void) { return _mm256_setzero_si256(); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dotw)(__m256i sum, __m256i w, __m256i x)
 {
-    return LLMQ__DPBUSD(sum, LLMQ__D(plain)(w), x);
+    return LLMQ__DPBUSD(sum, LLMQ__DOT(plain)(w), x);
 }
-LLMQ__WORD __m256i LLMQ__D(biasw)(__m256i sum, __m256i x) { return LLMQ__D(bias)(sum, x); }
-LLMQ__WORD __m128i LLMQ__D(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(biasw)(__m256i sum, __m256i x) { return LLMQ__DOT(bias)(sum, x); }
+LLMQ__INLINE_TARGET __m128i LLMQ__DOT(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
     return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
 }
-LLMQ__WORD void LLMQ__D(turn)(int8_t *e) { llmq__turn_avx2(e); }
-LLMQ__WORD __m256i LLMQ__D(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+LLMQ__INLINE_TARGET void LLMQ__DOT(turn)(int8_t *e) { llmq__turn_avx2(e); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
 }
-LLMQ__WORD __m256i LLMQ__D(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
-LLMQ__WORD void LLMQ__D(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
-LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
 #undef LLMQ__DOTS
 #undef LLMQ__DPBUSD
@@ -2894,98 +2895,98 @@ LLMQ__WORD void LLMQ__D(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, 
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 typedef __m512 llmq__fv_avx512, llmq__fs_avx512;
-LLMQ__WORD __m512 llmq__ldv_avx512(const float *p) { return _mm512_loadu_ps(p); }
-LLMQ__WORD void llmq__stv_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
-LLMQ__WORD __m512 llmq__setv_avx512(float x) { return _mm512_set1_ps(x); }
-LLMQ__WORD __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
-LLMQ__WORD __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
-LLMQ__WORD __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
-LLMQ__WORD __m512 llmq__maddv_avx512(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
-LLMQ__WORD __m512 llmq__ldn_avx512(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-LLMQ__WORD void llmq__stn_avx512(float *p, uint32_t n, __m512 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
-LLMQ__WORD __m512 llmq__ldin_avx512(const float *p) /* as with AVX2 */
+LLMQ__INLINE_TARGET __m512 llmq__ldv_avx512(const float *p) { return _mm512_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__stv_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+LLMQ__INLINE_TARGET __m512 llmq__setv_avx512(float x) { return _mm512_set1_ps(x); }
+LLMQ__INLINE_TARGET __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+LLMQ__INLINE_TARGET __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
+LLMQ__INLINE_TARGET __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+LLMQ__INLINE_TARGET __m512 llmq__maddv_avx512(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
+LLMQ__INLINE_TARGET __m512 llmq__ldn_avx512(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+LLMQ__INLINE_TARGET void llmq__stn_avx512(float *p, uint32_t n, __m512 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+LLMQ__INLINE_TARGET __m512 llmq__ldin_avx512(const float *p) /* as with AVX2 */
 {
     const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
     const __m512 s2 = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
     const __m512 s4 = _mm512_setr_ps(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1);
     const __m512 s8 = _mm512_setr_ps(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
     __m512 v = _mm512_moveldup_ps(_mm512_loadu_ps(p));
-    LLMQ__ANEW(p);
+    LLMQ__RELOAD_BARRIER(p);
     v = _mm512_fmadd_ps(_mm512_movehdup_ps(_mm512_loadu_ps(p)), s1, v);
     v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
     v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
     return _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
 }
-LLMQ__WORD __m512 llmq__ld16_avx512(const float *p) { return _mm512_loadu_ps(p); }
-LLMQ__WORD void llmq__st16_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
-LLMQ__WORD __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x); }
-LLMQ__WORD __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
-LLMQ__WORD __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
-LLMQ__WORD __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
-LLMQ__WORD __m512 llmq__brain16_avx512(const uint8_t *p)
+LLMQ__INLINE_TARGET __m512 llmq__ld16_avx512(const float *p) { return _mm512_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__st16_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+LLMQ__INLINE_TARGET __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x); }
+LLMQ__INLINE_TARGET __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+LLMQ__INLINE_TARGET __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
+LLMQ__INLINE_TARGET __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+LLMQ__INLINE_TARGET __m512 llmq__brain16_avx512(const uint8_t *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
 }
-LLMQ__WORD __m512 llmq__half16_avx512(const uint8_t *p)
+LLMQ__INLINE_TARGET __m512 llmq__half16_avx512(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
-LLMQ__WORD float llmq__fold16_avx512(__m512 v)
+LLMQ__INLINE_TARGET float llmq__fold16_avx512(__m512 v)
 {
     return llmq__fold8_avx2(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
 }
-LLMQ__WORD __m512 llmq__widen16_avx512(const int8_t *p)
+LLMQ__INLINE_TARGET __m512 llmq__widen16_avx512(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
-LLMQ__WORD __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
+LLMQ__INLINE_TARGET __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
 {
     __m512i u = _mm512_castps_si512(v);
     return _mm512_castsi512_ps(_mm512_mask_xor_epi32(u, (__mmask16)bits, u, _mm512_set1_epi32(INT32_MIN)));
 }
 typedef __m512i llmq__us_avx512;
-LLMQ__WORD __m512i llmq__zero_us_avx512(void) { return _mm512_setzero_si512(); }
-LLMQ__WORD __m512i llmq__amax16_avx512(__m512i m, __m512 v)
+LLMQ__INLINE_TARGET __m512i llmq__zero_us_avx512(void) { return _mm512_setzero_si512(); }
+LLMQ__INLINE_TARGET __m512i llmq__amax16_avx512(__m512i m, __m512 v)
 {
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
-LLMQ__WORD uint32_t llmq__top16_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
-LLMQ__WORD void llmq__narrow16_avx512(int8_t *q, __m512 v)
+LLMQ__INLINE_TARGET uint32_t llmq__top16_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
+LLMQ__INLINE_TARGET void llmq__narrow16_avx512(int8_t *q, __m512 v)
 {
     __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
     /* the low byte of 1.5 * 2^23 + y is that of y */
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(u));
 }
-LLMQ__WORD void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
+LLMQ__INLINE_TARGET void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
 {
     __mmask16 less = _mm512_cmp_ps_mask(s, *least, _CMP_LT_OQ);
     *least = _mm512_mask_mov_ps(*least, less, s);
     *code = _mm512_mask_mov_ps(*code, less, k);
 }
-LLMQ__WORD __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
-LLMQ__WORD uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+LLMQ__INLINE_TARGET __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
 #if defined(__GNUC__)
 #pragma GCC diagnostic push /* at -O0 this one is a macro of gcc, whose mask is a short of -1 */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #endif
-LLMQ__WORD __m512 llmq__near16_avx512(__m512 least, __m512 x, __m512 y)
+LLMQ__INLINE_TARGET __m512 llmq__near16_avx512(__m512 least, __m512 x, __m512 y)
 {
     return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a); /* the lesser magnitude, without its sign; of a NaN and a number the number */
 }
 #if defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
-LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
+LLMQ__INLINE_TARGET void llmq__code16_avx512(uint16_t *p, __m512 v)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA avx512 /* both tables share the kernels on floats */
-#define LLMQ__FL 16
+#define LLMQ__VEC_LANES 16
 #define LLMQ__RADIX 16
-#define LLMQ__LINES 8
-#define LLMQ__ACROSS 3
+#define LLMQ__MR_VECTORS 8
+#define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
 /* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
@@ -2999,7 +3000,7 @@ LLMQ__WORD void llmq__code16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__CODES avx2
 #define LLMQ__QUADS sse2
 #define LLMQ__LEAST (-128)
-#define LLMQ__STEP 32u
+#define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
 #include LLMQ_SIMD_SELF
 
@@ -3017,15 +3018,15 @@ typedef struct llmq__zgrid {
 #define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
 /* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
-LLMQ__WORD __m512i llmq__zjoin(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
-LLMQ__WORD __m512i llmq__ztwice(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
-LLMQ__WORD __m512i llmq__zfour(const uint8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+LLMQ__INLINE_TARGET __m512i llmq__zjoin(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
+LLMQ__INLINE_TARGET __m512i llmq__ztwice(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+LLMQ__INLINE_TARGET __m512i llmq__zfour(const uint8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
 /* each quarter rotated left by its own count */
-LLMQ__WORD __m512i llmq__zturn(__m512i v, int a, int b, int c, int d) { return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d)); }
+LLMQ__INLINE_TARGET __m512i llmq__zturn(__m512i v, int a, int b, int c, int d) { return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d)); }
 
 /* Codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; the bits above a code are not cleared. With 3 bits: all
    64 numbers of 6 bits. */
-LLMQ__WORD __m512i llmq__zindex(int kind, const uint8_t *unit, uint32_t h)
+LLMQ__INLINE_TARGET __m512i llmq__zindex(int kind, const uint8_t *unit, uint32_t h)
 {
     __m512i v;
     if (kind == LLMQ__KIND_G2) return h ? llmq__zturn(llmq__ztwice(unit), 60, 60, 58, 58) : llmq__zturn(llmq__ztwice(unit), 0, 0, 62, 62);
@@ -3041,7 +3042,7 @@ LLMQ__WORD __m512i llmq__zindex(int kind, const uint8_t *unit, uint32_t h)
 }
 
 /* 128 activations as two vectors: the first and the second half, or for pairs the even and the odd ones. */
-LLMQ__WORD void llmq__zlda(int kind, const int8_t *q, __m512i *a, __m512i *b)
+LLMQ__INLINE_TARGET void llmq__zlda(int kind, const int8_t *q, __m512i *a, __m512i *b)
 {
     const __m512i apart = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
     const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
@@ -3056,7 +3057,7 @@ LLMQ__WORD void llmq__zlda(int kind, const int8_t *q, __m512i *a, __m512i *b)
 }
 
 /* Lane i of *lo + *hi is the sum of v[i]; *lo has what its lower, *hi what its upper half gives. */
-LLMQ__WORD void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
+LLMQ__INLINE_TARGET void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
 {
     __m512i q[4], r[2];
     uint32_t i;
@@ -3073,7 +3074,7 @@ LLMQ__WORD void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
 }
 
 /* The scales of group w of 16 rows. */
-LLMQ__WORD __m512 llmq__zscales(const uint8_t *const *row, uint32_t w)
+LLMQ__INLINE_TARGET __m512 llmq__zscales(const uint8_t *const *row, uint32_t w)
 {
     uint16_t bits[16];
     uint32_t i;
@@ -3082,14 +3083,14 @@ LLMQ__WORD __m512 llmq__zscales(const uint8_t *const *row, uint32_t w)
 }
 
 /* total + float(sum) * (scale of the activation * scales of the rows) */
-LLMQ__WORD __m512 llmq__zfinish(__m512 total, __m512i sum, __m512 scales, float scale)
+LLMQ__INLINE_TARGET __m512 llmq__zfinish(__m512 total, __m512i sum, __m512 scales, float scale)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     return _mm512_add_ps(total, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(_mm512_set1_ps(scale), scales)));
 }
 
 /* 16 x 16 numbers of 32 bits: lane i of v[k] changes places with lane k of v[i]. */
-LLMQ__WORD void llmq__zturn16(__m512i *v)
+LLMQ__INLINE_TARGET void llmq__zturn16(__m512i *v)
 {
     __m512i t[16];
     uint32_t i;
@@ -3140,14 +3141,14 @@ typedef char llmq__trellises_in_order[LLMQ__KIND_T2 == LLMQ__KIND_T1 + 1 && LLMQ
 #undef LLMQ__ANY_OF
 #undef LLMQ__ANY_OF_
 
-LLMQ__WORD uint32_t llmq__ztaps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
-LLMQ__WORD uint32_t llmq__zbits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
+LLMQ__INLINE_TARGET uint32_t llmq__ztaps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
+LLMQ__INLINE_TARGET uint32_t llmq__zbits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
 
 /* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
-LLMQ__WORD __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
+LLMQ__INLINE_TARGET __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
 
 /* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
-LLMQ__WORD __m512i llmq__zxor(const __m512i *v, uint32_t taps)
+LLMQ__INLINE_TARGET __m512i llmq__zxor(const __m512i *v, uint32_t taps)
 {
     __m512i sum = _mm512_setzero_si512(), held = sum;
     uint32_t lag, n = 0;
@@ -3163,7 +3164,7 @@ LLMQ__WORD __m512i llmq__zxor(const __m512i *v, uint32_t taps)
 
 /* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
    fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything. */
-LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
+LLMQ__INLINE_TARGET void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
 {
     const uint32_t bits = llmq__zbits(kind);
     v[0] = bits == 1 ? llmq__zturn(llmq__ztwice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
@@ -3173,10 +3174,10 @@ LLMQ__WORD void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
 /* Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next is asked for, from as many
    places as a unit of eight rows and their scales have pairs of cache lines: each is a stream that the processor finds and reads further,
    which it would not do for the rows of a unit. The streams share the bytes of the block; multiples of a power of 2 would be slower. */
-LLMQ__WORD uint32_t llmq__zstreams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
-LLMQ__WORD size_t llmq__zapart(uint32_t bits, size_t block) { return (block / llmq__zstreams(bits) + 127) / 64 * 64; }
+LLMQ__INLINE_TARGET uint32_t llmq__zstreams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
+LLMQ__INLINE_TARGET size_t llmq__zapart(uint32_t bits, size_t block) { return (block / llmq__zstreams(bits) + 127) / 64 * 64; }
 /* What row i of eight has to ask for: two lines of a stream, sometimes of two. */
-LLMQ__WORD void llmq__zfetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
+LLMQ__INLINE_TARGET void llmq__zfetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
 {
     for (; i < llmq__zstreams(llmq__zbits(kind)); i += 8) {
         LLMQ__PREFETCH2(ahead + i * apart);
@@ -3186,15 +3187,15 @@ LLMQ__WORD void llmq__zfetch(int kind, uint32_t i, uintptr_t ahead, size_t apart
 
 /* The same of the last unit of a row, of m codes: a field has u = ceil(m / 4) columns instead of 64, a nibble ceil(m / 2) instead of 128.
    With 3 bits that takes planes whose fields begin at the same columns. */
-LLMQ__WORD uint32_t llmq__zfield(int kind, uint32_t m)
+LLMQ__INLINE_TARGET uint32_t llmq__zfield(int kind, uint32_t m)
 {
     const uint32_t bits = llmq__zbits(kind);
     if (bits == 4) return (m + 1) / 2;
     return bits == 1 ? (m + 7) / 8 * 2 : (m + 3) / 4;
 }
-LLMQ__WORD int llmq__zfits(int kind, uint32_t m) { return llmq__zbits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2; }
-LLMQ__WORD __m512i llmq__zsome(const uint8_t *p, uint32_t n) { return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p); }
-LLMQ__WORD void llmq__zload_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
+LLMQ__INLINE_TARGET int llmq__zfits(int kind, uint32_t m) { return llmq__zbits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2; }
+LLMQ__INLINE_TARGET __m512i llmq__zsome(const uint8_t *p, uint32_t n) { return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p); }
+LLMQ__INLINE_TARGET void llmq__zload_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
 {
     const uint32_t bits = llmq__zbits(kind), u = llmq__zfield(kind, m), half = u / 2;
     const __mmask64 upper = half < 64 ? ~(((uint64_t)1 << half) - 1) : 0;
@@ -3212,7 +3213,7 @@ LLMQ__WORD void llmq__zload_part(int kind, const uint8_t *unit, uint32_t m, __m5
 }
 
 /* The activations, from the first of a unit of m codes on, that meet those of points p[f] in columns [from, to); zeros elsewhere. */
-LLMQ__WORD __m512i llmq__zlda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from, uint32_t to)
+LLMQ__INLINE_TARGET __m512i llmq__zlda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from, uint32_t to)
 {
     const uint32_t u = llmq__zfield(kind, m), four = llmq__zbits(kind) == 4, start = four ? f / 2 * u + f % 2 * 64 : f * u;
     const uint32_t end = llmq__min(start + 64, llmq__min((four ? f / 2 + 1 : f + 1) * u, to));
@@ -3223,19 +3224,19 @@ LLMQ__WORD __m512i llmq__zlda_part(int kind, const int8_t *q, uint32_t m, uint32
 
 /* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
    moves from registers to vectors would take the port of the lookups. */
-LLMQ__WORD void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
+LLMQ__INLINE_TARGET void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
 {
     uint32_t k, two;
     LLMQ__Z16(k) {
         LLMQ_MEMCPY(&two, row[k] + 2 * (size_t)w, 4);
-        LLMQ__ANEW(two); /* or compilers make such moves of this */
+        LLMQ__RELOAD_BARRIER(two); /* or compilers make such moves of this */
         scale[k] = two;
     }
 }
 
 /* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above. Returns the grid whose points are
    looked up by such indices; with LLMQ__KIND_G4 there are none above. */
-LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
+LLMQ__INLINE_TARGET int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
 {
     __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
     *b = *v;
@@ -3268,7 +3269,7 @@ LLMQ__WORD int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, 
 #endif
 
 /* What is left of sixteen rows behind the last whole unit, four at a time. */
-LLMQ__KERNEL __m512 llmq__ztail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+LLMQ__NOINLINE_TARGET __m512 llmq__ztail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
                                    llmq__run run, __m512i sum, __m512 total)
 {
     llmq__grid_avx2 g[2];
@@ -3287,7 +3288,7 @@ LLMQ__KERNEL __m512 llmq__ztail(const llmq_tensor *t, const llmq__layout *l, con
 
 /* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
    others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
-LLMQ__WORD void llmq__zmany(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
+LLMQ__INLINE_TARGET void llmq__zmany(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
 {
     __m512i s[8], t[8];
     uint32_t i, k;
@@ -3310,7 +3311,7 @@ LLMQ__WORD void llmq__zmany(uint32_t m, const __m512i *tile, uint8_t (*x)[128], 
 }
 
 /* sum += a tile of block number b times each activation */
-LLMQ__KERNEL void llmq__ztimes(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+LLMQ__NOINLINE_TARGET void llmq__ztimes(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
                                __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -3337,7 +3338,7 @@ LLMQ__KERNEL void llmq__ztimes(int kind, const __m512i *tile, const __m512i *bia
 typedef void llmq__zpoints(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile);
 
 /* What is left of sixteen rows behind the last whole unit; row[0] is LLMQ__ZBACK rows above the first. */
-LLMQ__KERNEL __m512 llmq__zring_part(llmq__zpoints *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
+LLMQ__NOINLINE_TARGET __m512 llmq__zring_part(llmq__zpoints *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
                                      const llmq_activation *x, const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -3370,7 +3371,7 @@ LLMQ__KERNEL __m512 llmq__zring_part(llmq__zpoints *points, const llmq_tensor *t
 }
 
 /* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__KERNEL void llmq__zring_tile(llmq__zpoints *points, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
+LLMQ__NOINLINE_TARGET void llmq__zring_tile(llmq__zpoints *points, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
                                    size_t apart, __m512i *tile, __m512i *bias)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -3388,7 +3389,7 @@ LLMQ__KERNEL void llmq__zring_tile(llmq__zpoints *points, const llmq__zgrid *g, 
 #endif
 
 /* Lookup by shuffles of 16 bytes. */
-LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
+LLMQ__INLINE_TARGET __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
 {
     const __m512i low = _mm512_set1_epi8(kind == LLMQ__KIND_G2 ? 3 : kind == LLMQ__KIND_G3 ? 7 : 15);
     __m512i i = _mm512_and_si512(v, low), lo, hi;
@@ -3403,16 +3404,16 @@ LLMQ__WORD __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
     hi = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(t[2], i), bit4, t[3], i);
     return _mm512_mask_mov_epi8(lo, bit5, hi);
 }
-LLMQ__WORD __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* the upper code of a pair of 3 bits */
+LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* the upper code of a pair of 3 bits */
 {
     return llmq__look_avx512vnni(LLMQ__KIND_G3, t, _mm512_srli_epi16(v, 3));
 }
-LLMQ__WORD __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
+LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
 {
     v = f == 0 ? v : f == 1 ? _mm512_srli_epi16(v, 2) : f == 2 ? _mm512_srli_epi16(v, 4) : _mm512_srli_epi16(v, 6);
     return llmq__look_avx512vnni(LLMQ__KIND_G2, t, v);
 }
-LLMQ__WORD void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
+LLMQ__INLINE_TARGET void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
     uint32_t i;
@@ -3431,7 +3432,7 @@ LLMQ__TABLE(avx512vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, _avx512, _avx512, _avx2
 /* Lookup by byte permutes, which take 6 bits of an index (7 from two vectors) and ignore those above: a table of 4 to 32 points
    is repeated to 64, and codes need no mask. */
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
-LLMQ__WORD __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
+LLMQ__INLINE_TARGET __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
 {
     __m512i lo, hi;
     if (kind == LLMQ__KIND_G8) return _mm512_max_epu8(v, _mm512_set1_epi8(1));
@@ -3440,13 +3441,13 @@ LLMQ__WORD __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
     hi = _mm512_permutex2var_epi8(t[2], v, t[3]);
     return _mm512_mask_mov_epi8(lo, _mm512_movepi8_mask(v), hi);
 }
-LLMQ__WORD __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v) { return _mm512_permutexvar_epi8(v, t[0]); }
+LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v) { return _mm512_permutexvar_epi8(v, t[0]); }
 /* Field f of codes of 2 bits: a table for each of the first three spares the shift. */
-LLMQ__WORD __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i v, uint32_t f)
+LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i v, uint32_t f)
 {
     return f < 3 ? _mm512_permutexvar_epi8(v, t[f]) : _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 6), t[0]);
 }
-LLMQ__WORD void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
+LLMQ__INLINE_TARGET void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
     uint32_t i, k;
@@ -3487,37 +3488,37 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #error "llmq: LLMQ__BIG is 0 or 1"
 #endif
 
-LLMQ__KERNEL void LLMQ__F(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
 {
     int8_t one[256];
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
-    LLMQ__F(ztable)(one, n, 0, g->x);
+    LLMQ__KERNEL_NAME(ztable)(one, n, 0, g->x);
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
-    LLMQ__F(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
+    LLMQ__KERNEL_NAME(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
 }
 
 /* The coded points that meet the two vectors of llmq__zlda: of codes v, both if a code has two points, else of v and of w. */
-LLMQ__WORD void LLMQ__F(zlook)(int kind, const llmq__zgrid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zlook)(int kind, const llmq__zgrid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
 {
-    *a = LLMQ__F(look)(kind, g->x, v);
-    if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__F(look)(kind, g->y, v);
-    else if (kind == LLMQ__KIND_G3) *b = LLMQ__F(look_upper)(g->y, v);
-    else *b = LLMQ__F(look)(kind, g->x, w);
+    *a = LLMQ__KERNEL_NAME(look)(kind, g->x, v);
+    if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__KERNEL_NAME(look)(kind, g->y, v);
+    else if (kind == LLMQ__KIND_G3) *b = LLMQ__KERNEL_NAME(look_upper)(g->y, v);
+    else *b = LLMQ__KERNEL_NAME(look)(kind, g->x, w);
 }
 
 /* Those of block h of a unit, which has two if p = 2. */
-LLMQ__WORD void LLMQ__F(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
 {
     const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
     __m512i v = llmq__zindex(kind, unit, h);
-    LLMQ__F(zlook)(kind, g, v, both ? v : llmq__zindex(kind, unit, 1), a, b);
+    LLMQ__KERNEL_NAME(zlook)(kind, g, v, both ? v : llmq__zindex(kind, unit, 1), a, b);
 }
 
 /* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
-LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
     const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -3530,8 +3531,8 @@ LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *
         size_t unit = at + (size_t)(b / per_unit) * bytes;
         llmq__zlda(kind, q, &x, &y);
         LLMQ__Z16(i) {
-            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__AHEAD);
-            LLMQ__F(zpoints)(kind, g, row[i] + unit, b % per_unit, &v, &w);
+            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__PREFETCH_BYTES);
+            LLMQ__KERNEL_NAME(zpoints)(kind, g, row[i] + unit, b % per_unit, &v, &w);
             sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
         }
     }
@@ -3540,7 +3541,7 @@ LLMQ__WORD __m512i LLMQ__F(zrun)(int kind, const llmq__zgrid *g, const uint8_t *
 }
 
 /* All columns of sixteen rows for one activation. */
-LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                  const uint8_t *const *row)
 {
     const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
@@ -3550,7 +3551,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
     uint32_t j, n;
     for (j = 0; j < end; j += n) {
         n = llmq__min(run.end, end) - j;
-        sum = LLMQ__F(zrun)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
+        sum = LLMQ__KERNEL_NAME(zrun)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
         if (j + n < run.end) continue;
         total = llmq__zfinish(total, sum, llmq__zscales(row, run.w), x->scale[run.x]);
         sum = _mm512_setzero_si512();
@@ -3561,7 +3562,7 @@ LLMQ__WORD __m512 LLMQ__F(zrows)(int kind, const llmq_tensor *t, const llmq__lay
 
 /* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
    belong to different runs of 128 columns each; else all runs end where pairs of units do. */
-LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                     const uint8_t *const *row)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -3583,8 +3584,8 @@ LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq_
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         LLMQ__Z16(i) {
             __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
-            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__AHEAD);
-            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__F(look_pair)(g->x, v, f), a[f]);
+            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__PREFETCH_BYTES);
+            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__KERNEL_NAME(look_pair)(g->x, v, f), a[f]);
             sum[i] = s;
         }
         if (!split && j + 256 < run.end) continue;
@@ -3604,10 +3605,10 @@ LLMQ__WORD __m512 LLMQ__F(zrows_g2)(int split, const llmq_tensor *t, const llmq_
 }
 
 #define LLMQ__ZROWS(name, kind)                                                                                                    \
-    LLMQ__KERNEL __m512 LLMQ__F(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
+    LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
                                       const uint8_t *const *row)                                                            \
     {                                                                                                                              \
-        return LLMQ__F(zrows)(kind, t, l, g, x, row);                                                                       \
+        return LLMQ__KERNEL_NAME(zrows)(kind, t, l, g, x, row);                                                                       \
     }
 LLMQ__ZROWS(zg2, LLMQ__KIND_G2)
 LLMQ__ZROWS(zg3, LLMQ__KIND_G3)
@@ -3622,44 +3623,44 @@ LLMQ__ZROWS(zv2n256, LLMQ__KIND_V2N256)
 #endif
 #undef LLMQ__ZROWS
 
-LLMQ__KERNEL __m512 LLMQ__F(zg2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zg2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                        const uint8_t *const *row)
 {
-    return split ? LLMQ__F(zrows_g2)(1, t, l, g, x, row) : LLMQ__F(zrows_g2)(0, t, l, g, x, row);
+    return split ? LLMQ__KERNEL_NAME(zrows_g2)(1, t, l, g, x, row) : LLMQ__KERNEL_NAME(zrows_g2)(0, t, l, g, x, row);
 }
 
 /* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
-LLMQ__WORD int LLMQ__F(zsplit)(const llmq__layout *l, const llmq_activation *x)
+LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zsplit)(const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
     if (w == 128 || a == 128) return 1;
     return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
 }
 
-LLMQ__WORD __m512 LLMQ__F(zany)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zany)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                 const uint8_t *const *row)
 {
     int split;
     switch (g->kind) {
-    case LLMQ__KIND_G3: return LLMQ__F(zg3)(t, l, g, x, row);
-    case LLMQ__KIND_G4: return LLMQ__F(zg4)(t, l, g, x, row);
-    case LLMQ__KIND_G5: return LLMQ__F(zg5)(t, l, g, x, row);
-    case LLMQ__KIND_G6: return LLMQ__F(zg6)(t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__F(zg8)(t, l, g, x, row);
-    case LLMQ__KIND_V2N16: return LLMQ__F(zv2n16)(t, l, g, x, row);
-    case LLMQ__KIND_V2N64: return LLMQ__F(zv2n64)(t, l, g, x, row);
+    case LLMQ__KIND_G3: return LLMQ__KERNEL_NAME(zg3)(t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(zg4)(t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(zg5)(t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(zg6)(t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(zg8)(t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(zv2n16)(t, l, g, x, row);
+    case LLMQ__KIND_V2N64: return LLMQ__KERNEL_NAME(zv2n64)(t, l, g, x, row);
 #if LLMQ__BIG
-    case LLMQ__KIND_V2N256: return LLMQ__F(zv2n256)(t, l, g, x, row);
+    case LLMQ__KIND_V2N256: return LLMQ__KERNEL_NAME(zv2n256)(t, l, g, x, row);
 #endif
     default: break;
     }
-    split = LLMQ__F(zsplit)(l, x);
-    return split < 0 ? LLMQ__F(zg2)(t, l, g, x, row) : LLMQ__F(zg2_pairs)(split, t, l, g, x, row);
+    split = LLMQ__KERNEL_NAME(zsplit)(l, x);
+    return split < 0 ? LLMQ__KERNEL_NAME(zg2)(t, l, g, x, row) : LLMQ__KERNEL_NAME(zg2_pairs)(split, t, l, g, x, row);
 }
 
 /* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
    are turned before them. Returns 128 times the sum of all points of each row. */
-LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
 {
     const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -3673,7 +3674,7 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
     if (!pair) llmq__zturn16(tile + 16);
     for (i = 0; i < 16; i++) {
         __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
-        LLMQ__F(zlook)(kind, g, v, w, tile + i, tile + 16 + i);
+        LLMQ__KERNEL_NAME(zlook)(kind, g, v, w, tile + i, tile + 16 + i);
     }
     for (k = 0; k < 32; k++) {
         tile[k] = _mm512_xor_si512(tile[k], offset);
@@ -3683,19 +3684,19 @@ LLMQ__WORD __m512i LLMQ__F(ztile)(const llmq__zgrid *g, const uint8_t *const *ro
 }
 
 /* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__KERNEL void LLMQ__F(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
                                   uint32_t count, __m512i *sum)
 {
     const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
     __m512i tile[64], bias[2];
     at += (size_t)(b / per_unit) * bytes;
-    bias[0] = LLMQ__F(ztile)(g, row, at, b % per_unit, tile);
-    bias[1] = LLMQ__F(ztile)(g, row + 16, at, b % per_unit, tile + 32);
+    bias[0] = LLMQ__KERNEL_NAME(ztile)(g, row, at, b % per_unit, tile);
+    bias[1] = LLMQ__KERNEL_NAME(ztile)(g, row + 16, at, b % per_unit, tile + 32);
     llmq__ztimes(g->kind, tile, bias, b, x, count, sum);
 }
 
 /* The end of a run of 32 rows. */
-LLMQ__WORD void LLMQ__F(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
 {
     __m512 scales[2];
     uint32_t i;
@@ -3709,7 +3710,7 @@ LLMQ__WORD void LLMQ__F(zend)(const llmq_activation *x, uint32_t count, const ui
 }
 
 /* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
-LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                   const uint8_t *const *row, float *y, size_t y_stride)
 {
     const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
@@ -3719,9 +3720,9 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
-        LLMQ__F(zblock)(g, row, l->scales, j / 128, x, count, sum);
+        LLMQ__KERNEL_NAME(zblock)(g, row, l->scales, j / 128, x, count, sum);
         if (j + 128 < run.end) continue;
-        LLMQ__F(zend)(x, count, row, &run, sum, total);
+        LLMQ__KERNEL_NAME(zend)(x, count, row, &run, sum, total);
     }
     for (i = 0; i < 2 * count; i++) {
         if (j < t->cols) total[i] = llmq__ztail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
@@ -3731,7 +3732,7 @@ LLMQ__KERNEL void LLMQ__F(zbatch)(const llmq_tensor *t, const llmq__layout *l, c
 
 /* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
    section 4, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
-LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                  uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     const uint8_t *row[32];
@@ -3739,7 +3740,7 @@ LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, co
     uint32_t r, b, i, k, apart;
     for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
         for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
-        for (i = 0; i < count; i += 32) LLMQ__F(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+        for (i = 0; i < count; i += 32) LLMQ__KERNEL_NAME(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
     }
     for (; r < r1; r += 16 * apart) {
         apart = (r1 - r) / 16;
@@ -3747,7 +3748,7 @@ LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, co
         for (b = r; b < r + apart; b++) {
             LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
             for (i = 0; i < count; i++) {
-                _mm512_storeu_ps(v, LLMQ__F(zany)(t, l, g, x + i, row));
+                _mm512_storeu_ps(v, LLMQ__KERNEL_NAME(zany)(t, l, g, x + i, row));
                 for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
             }
         }
@@ -3757,7 +3758,7 @@ LLMQ__WORD void LLMQ__F(zmatmul)(const llmq_tensor *t, const llmq__layout *l, co
 #if LLMQ__ANY_TRELLIS
 /* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
    x1 and y1: the same where parity 2 of t4s is 1. */
-LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zring_of)(const llmq_format *f, llmq__zgrid *g)
 {
     const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
     int8_t one[4][64];
@@ -3776,15 +3777,15 @@ LLMQ__KERNEL void LLMQ__F(zring_of)(const llmq_format *f, llmq__zgrid *g)
         one[2][k] = one[0][turned];
         one[3][k] = one[1][turned];
     }
-    LLMQ__F(ztable)(one[0], 64, 0, g->x);
-    LLMQ__F(ztable)(one[1], 64, 0, g->x1);
-    LLMQ__F(ztable)(one[2], 64, 0, g->y);
-    LLMQ__F(ztable)(one[3], 64, 0, g->y1);
+    LLMQ__KERNEL_NAME(ztable)(one[0], 64, 0, g->x);
+    LLMQ__KERNEL_NAME(ztable)(one[1], 64, 0, g->x1);
+    LLMQ__KERNEL_NAME(ztable)(one[2], 64, 0, g->y);
+    LLMQ__KERNEL_NAME(ztable)(one[3], 64, 0, g->y1);
 }
 
 /* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
    change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
-LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
 {
     __m512i a, b, c, up, even, odd, i[4];
     const int look = llmq__zpairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
@@ -3805,11 +3806,11 @@ LLMQ__WORD void LLMQ__F(zring_pairs)(int kind, const llmq__zgrid *g, const __m51
     }
     if (!LLMQ__BIG && six) i[1] = llmq__zpick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
     if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
-    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__F(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
+    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
 }
 
 /* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
-LLMQ__WORD void LLMQ__F(zring_fours)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_fours)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
 {
     uint32_t h;
     LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
@@ -3817,19 +3818,19 @@ LLMQ__WORD void LLMQ__F(zring_fours)(int kind, const llmq__zgrid *g, const __m51
         z = llmq__zpick(0x11, x, _mm512_add_epi8(y, y));
         lo = llmq__zpick(0x03, z, _mm512_slli_epi16(*v, 2));
         hi = llmq__zpick(0x0f, _mm512_srli_epi16(*v, 4), z);
-        p[0] = LLMQ__F(look)(LLMQ__KIND_G6, g->x, lo);
-        p[2] = LLMQ__F(look)(LLMQ__KIND_G6, g->y, hi);
+        p[0] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x, lo);
+        p[2] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y, hi);
         if (kind == LLMQ__KIND_T4) continue;
         z = llmq__zxor(v, llmq__ztaps(kind, 2));
-        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__F(look)(LLMQ__KIND_G6, g->x1, lo));
-        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__F(look)(LLMQ__KIND_G6, g->y1, hi));
+        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x1, lo));
+        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y1, hi));
     }
 }
 
-LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_points)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
 {
-    if (llmq__zbits(kind) == 4) LLMQ__F(zring_fours)(kind, g, v, p);
-    else LLMQ__F(zring_pairs)(kind, g, v, p);
+    if (llmq__zbits(kind) == 4) LLMQ__KERNEL_NAME(zring_fours)(kind, g, v, p);
+    else LLMQ__KERNEL_NAME(zring_pairs)(kind, g, v, p);
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
@@ -3865,14 +3866,14 @@ LLMQ__WORD void LLMQ__F(zring_points)(int kind, const llmq__zgrid *g, const __m5
 typedef struct {
     void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
     llmq__zpoints *points;
-} LLMQ__F(zkind);
-#define LLMQ__ZKIND(name) { LLMQ__F(name##_all), LLMQ__F(name##_points) }
-static const LLMQ__F(zkind) LLMQ__F(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
+} LLMQ__KERNEL_NAME(zkind);
+#define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
+static const LLMQ__KERNEL_NAME(zkind) LLMQ__KERNEL_NAME(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
                                                   LLMQ__ZKIND(zt2s), LLMQ__ZKIND(zt3s), LLMQ__ZKIND(zt4s) }; /* in order */
 #undef LLMQ__ZKIND
 
 /* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
-LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                        const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
 {
     const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zapart(t->format.bits, block);
@@ -3880,23 +3881,23 @@ LLMQ__KERNEL void LLMQ__F(zring_block)(const llmq_tensor *t, const llmq__layout 
     __m512i tile[128], bias[4];
     uint32_t b;
     for (b = 0; b < 2; b++)
-        llmq__zring_tile(LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
+        llmq__zring_tile(LLMQ__KERNEL_NAME(zkinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
         llmq__ztimes(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
-        if (j + 128 * (b + 1) == run->end) LLMQ__F(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
+        if (j + 128 * (b + 1) == run->end) LLMQ__KERNEL_NAME(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
     }
 }
 
-LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
                                        const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
 {
-    const LLMQ__F(zkind) *kind = LLMQ__F(zkinds) + (g->kind - LLMQ__KIND_T1);
+    const LLMQ__KERNEL_NAME(zkind) *kind = LLMQ__KERNEL_NAME(zkinds) + (g->kind - LLMQ__KIND_T1);
     llmq__run run = llmq__first_run(l, x);
     __m512i sum[64];
     __m512 total[64];
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__F(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
+    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__KERNEL_NAME(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
         const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
         if (j < t->cols) total[i] = llmq__zring_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
@@ -3905,7 +3906,7 @@ LLMQ__KERNEL void LLMQ__F(zring_batch)(const llmq_tensor *t, const llmq__layout 
 }
 
 /* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
-LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring, uint32_t r, uint32_t n, const uint8_t **row)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_rows)(const llmq_tensor *t, const llmq__trellis_block *ring, uint32_t r, uint32_t n, const uint8_t **row)
 {
     uint32_t k, in = r - ring->first + LLMQ__ZBACK * (ring->rows - 1);
     for (k = 0, in %= ring->rows; k < n; k++) {
@@ -3915,7 +3916,7 @@ LLMQ__WORD void LLMQ__F(zring_rows)(const llmq_tensor *t, const llmq__ring *ring
 }
 
 /* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
-LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                       uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
@@ -3924,14 +3925,14 @@ LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *
     const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
     uint32_t r, i, b, n, blocks;
     for (r = r0; r < r1; r += n) {
-        llmq__ring ring = llmq__ring_of(t->rows, r);
+        llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
         n = llmq__min(16 * most, llmq__min(r1, ring.first + ring.rows) - r);
         blocks = many ? most : (n + 15) / 16;
-        LLMQ__F(zring_rows)(t, &ring, r, LLMQ__ZBACK + 16 * blocks, row);
+        LLMQ__KERNEL_NAME(zring_rows)(t, &ring, r, LLMQ__ZBACK + 16 * blocks, row);
         for (i = 0; many && i < count; i += 32)
-            LLMQ__F(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+            LLMQ__KERNEL_NAME(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
         for (i = 0; !many && i < count; i++) {
-            LLMQ__F(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
+            LLMQ__KERNEL_NAME(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
             for (b = 0; b < blocks; b++)
                 _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
         }
@@ -3939,7 +3940,7 @@ LLMQ__WORD void LLMQ__F(zring_matmul)(const llmq_tensor *t, const llmq__layout *
 }
 #endif
 
-LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                    size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -3948,15 +3949,15 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
     if (w % 128 || a % 128) end = r0;
 #if LLMQ__ANY_TRELLIS
     else if (t->format.taps[0]) {
-        LLMQ__F(zring_of)(&t->format, &g);
-        LLMQ__F(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
+        LLMQ__KERNEL_NAME(zring_of)(&t->format, &g);
+        LLMQ__KERNEL_NAME(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
         return;
     }
 #endif
     if (end > r0) {
-        LLMQ__F(zgrid_of)(&t->format, &g);
+        LLMQ__KERNEL_NAME(zgrid_of)(&t->format, &g);
         if (g.kind == LLMQ__KIND_OTHER) end = r0;
-        else LLMQ__F(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
+        else LLMQ__KERNEL_NAME(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
     }
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
@@ -3979,14 +3980,14 @@ LLMQ__KERNEL void LLMQ__F(rows_i8)(const llmq_tensor *t, const llmq_activation *
 #endif
 
 /* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
+LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
                                   size_t apart)
 {
     __m512i sum[16], p[4], lo, hi;
     uint32_t i;
     LLMQ__Z8(i) {
         llmq__zfetch(LLMQ__KIND, i, ahead, apart);
-        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        LLMQ__KERNEL_NAME(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
         sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
         sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
     }
@@ -3994,20 +3995,20 @@ LLMQ__WORD __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const 
     return _mm512_add_epi32(lo, hi);
 }
 
-LLMQ__KERNEL void LLMQ__K(_points)(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
+LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i p[4];
     uint32_t i, f;
     for (i = 0; i < 16; i++) {
         llmq__zfetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
-        LLMQ__F(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
+        LLMQ__KERNEL_NAME(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
         LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
     }
 }
 
 /* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
-LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
+LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
                                 const uint8_t *const *row, uint32_t n, __m512 *total)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -4066,20 +4067,20 @@ LLMQ__KERNEL void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, con
 #if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
-LLMQ__WORD float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
+LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
 {
     static const int32_t up[4] = { 31, 30, 29, 28 };
     uint32x4_t top = vandq_u32(vshlq_u32(vdupq_n_u32(bits), vld1q_s32(up)), vdupq_n_u32(0x80000000u));
     return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), top));
 }
-LLMQ__WORD uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
+LLMQ__INLINE_TARGET uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
 {
     return vmaxq_u32(m, vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0x7fffffffu)));
 }
-LLMQ__WORD float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
+LLMQ__INLINE_TARGET float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
 typedef uint32x4_t llmq__us_neon; /* all 16 lanes folded into four */
-LLMQ__WORD uint32x4_t llmq__zero_us_neon(void) { return vdupq_n_u32(0); }
-LLMQ__WORD uint32_t llmq__top16_neon(uint32x4_t m)
+LLMQ__INLINE_TARGET uint32x4_t llmq__zero_us_neon(void) { return vdupq_n_u32(0); }
+LLMQ__INLINE_TARGET uint32_t llmq__top16_neon(uint32x4_t m)
 {
     uint32x2_t half = vmax_u32(vget_low_u32(m), vget_high_u32(m));
     return vget_lane_u32(vpmax_u32(half, half), 0);
@@ -4087,14 +4088,14 @@ LLMQ__WORD uint32_t llmq__top16_neon(uint32x4_t m)
 
 #if defined(__aarch64__)
 typedef float32x4_t llmq__fv_neon;
-LLMQ__WORD float32x4_t llmq__ldv_neon(const float *p) { return vld1q_f32(p); }
-LLMQ__WORD void llmq__stv_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
-LLMQ__WORD float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x); }
-LLMQ__WORD float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
-LLMQ__WORD float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
-LLMQ__WORD float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
-LLMQ__WORD float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b) { return vfmaq_f32(sum, a, b); }
-LLMQ__WORD float32x4_t llmq__ldin_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__INLINE_TARGET float32x4_t llmq__ldv_neon(const float *p) { return vld1q_f32(p); }
+LLMQ__INLINE_TARGET void llmq__stv_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__INLINE_TARGET float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x); }
+LLMQ__INLINE_TARGET float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b) { return vfmaq_f32(sum, a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__ldin_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     float32x4_t v = vld1q_f32(p);
     static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
@@ -4103,7 +4104,7 @@ LLMQ__WORD float32x4_t llmq__ldin_neon(const float *p) /* a product with 1 or -1
 }
 
 typedef struct llmq__fs_neon { float32x4_t a, b, c, d; } llmq__fs_neon;
-LLMQ__WORD llmq__fs_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
 {
     llmq__fs_neon v;
     v.a = a;
@@ -4112,71 +4113,71 @@ LLMQ__WORD llmq__fs_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x
     v.d = d;
     return v;
 }
-LLMQ__WORD llmq__fs_neon llmq__ld16_neon(const float *p)
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__ld16_neon(const float *p)
 {
     return llmq__fs_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
 }
-LLMQ__WORD void llmq__st16_neon(float *p, llmq__fs_neon v)
+LLMQ__INLINE_TARGET void llmq__st16_neon(float *p, llmq__fs_neon v)
 {
     vst1q_f32(p, v.a);
     vst1q_f32(p + 4, v.b);
     vst1q_f32(p + 8, v.c);
     vst1q_f32(p + 12, v.d);
 }
-LLMQ__WORD llmq__fs_neon llmq__set16_neon(float x)
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__set16_neon(float x)
 {
     return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
 }
 #define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__WORD llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vaddq_f32); }
-LLMQ__WORD llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vsubq_f32); }
-LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vmulq_f32); }
-LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vaddq_f32); }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vsubq_f32); }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vmulq_f32); }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__widen16_neon(const int8_t *p)
 {
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
     return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)), llmq__widen4_neon(vget_low_s16(hi)),
                             llmq__widen4_neon(vget_high_s16(hi)));
 }
-LLMQ__WORD float llmq__fold16_neon(llmq__fs_neon v)
+LLMQ__INLINE_TARGET float llmq__fold16_neon(llmq__fs_neon v)
 {
     float32x4_t f = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
     float32x2_t h = vadd_f32(vget_low_f32(f), vget_high_f32(f));
     return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
 }
-LLMQ__WORD llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
 {
     return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4), llmq__flip4_neon(v.c, bits >> 8),
                             llmq__flip4_neon(v.d, bits >> 12));
 }
-LLMQ__WORD uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+LLMQ__INLINE_TARGET uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
 {
     return llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(m, v.a), v.b), v.c), v.d);
 }
-LLMQ__WORD int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b) /* to the nearest, ties to even */
+LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b) /* to the nearest, ties to even */
 {
     return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
 }
-LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v)
+LLMQ__INLINE_TARGET void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v)
 {
     vst1q_s8(q, vcombine_s8(vqmovn_s16(llmq__narrow8_neon(v.a, v.b)), vqmovn_s16(llmq__narrow8_neon(v.c, v.d))));
 }
-LLMQ__WORD void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x4_t *least, float32x4_t *code)
+LLMQ__INLINE_TARGET void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x4_t *least, float32x4_t *code)
 {
     uint32x4_t less = vcltq_f32(s, *least);
     *least = vbslq_f32(less, s, *least);
     *code = vbslq_f32(less, k, *code);
 }
-LLMQ__WORD void llmq__keep16_neon(llmq__fs_neon s, llmq__fs_neon k, llmq__fs_neon *least, llmq__fs_neon *code)
+LLMQ__INLINE_TARGET void llmq__keep16_neon(llmq__fs_neon s, llmq__fs_neon k, llmq__fs_neon *least, llmq__fs_neon *code)
 {
     llmq__keep4_neon(s.a, k.a, &least->a, &code->a);
     llmq__keep4_neon(s.b, k.b, &least->b, &code->b);
     llmq__keep4_neon(s.c, k.c, &least->c, &code->c);
     llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__WORD float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(y, x), y, x); }
-LLMQ__WORD llmq__fs_neon llmq__min16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(llmq__min4_neon); }
-LLMQ__WORD uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
+LLMQ__INLINE_TARGET float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(y, x), y, x); }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__min16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(llmq__min4_neon); }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
 {
     static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
@@ -4186,31 +4187,31 @@ LLMQ__WORD uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
 }
-LLMQ__WORD llmq__fs_neon llmq__away16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vabdq_f32); }
-LLMQ__WORD llmq__fs_neon llmq__near16_neon(llmq__fs_neon least, llmq__fs_neon x, llmq__fs_neon y)
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__away16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vabdq_f32); }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__near16_neon(llmq__fs_neon least, llmq__fs_neon x, llmq__fs_neon y)
 {
     return llmq__min16_neon(least, llmq__away16_neon(x, y));
 }
 #undef LLMQ__EACH
-LLMQ__WORD uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
+LLMQ__INLINE_TARGET uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
 }
-LLMQ__WORD void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
+LLMQ__INLINE_TARGET void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
 {
     vst1q_u16(p, llmq__code8_neon(v.a, v.b));
     vst1q_u16(p + 8, llmq__code8_neon(v.c, v.d));
 }
 #else
 typedef float llmq__fv_neon;
-LLMQ__WORD float llmq__ldv_neon(const float *p) { return *p; }
-LLMQ__WORD void llmq__stv_neon(float *p, float v) { *p = v; }
-LLMQ__WORD float llmq__setv_neon(float x) { return x; }
-LLMQ__WORD float llmq__addv_neon(float a, float b) { return a + b; }
-LLMQ__WORD float llmq__subv_neon(float a, float b) { return a - b; }
-LLMQ__WORD float llmq__mulv_neon(float a, float b) { return a * b; }
-LLMQ__WORD float llmq__maddv_neon(float sum, float a, float b) { return sum + a * b; }
-LLMQ__WORD float llmq__ldin_neon(const float *p) { return *p; }
+LLMQ__INLINE_TARGET float llmq__ldv_neon(const float *p) { return *p; }
+LLMQ__INLINE_TARGET void llmq__stv_neon(float *p, float v) { *p = v; }
+LLMQ__INLINE_TARGET float llmq__setv_neon(float x) { return x; }
+LLMQ__INLINE_TARGET float llmq__addv_neon(float a, float b) { return a + b; }
+LLMQ__INLINE_TARGET float llmq__subv_neon(float a, float b) { return a - b; }
+LLMQ__INLINE_TARGET float llmq__mulv_neon(float a, float b) { return a * b; }
+LLMQ__INLINE_TARGET float llmq__maddv_neon(float sum, float a, float b) { return sum + a * b; }
+LLMQ__INLINE_TARGET float llmq__ldin_neon(const float *p) { return *p; }
 
 typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
 #define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
@@ -4220,12 +4221,12 @@ typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
 #define LLMQ__ADD(i) x.f[i] = llmq__addv_neon(x.f[i], y.f[i]);
 #define LLMQ__SUB(i) x.f[i] = llmq__subv_neon(x.f[i], y.f[i]);
 #define LLMQ__MUL(i) x.f[i] = llmq__mulv_neon(x.f[i], y.f[i]);
-LLMQ__WORD llmq__fs_neon llmq__ld16_neon(const float *p) { llmq__fs_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
-LLMQ__WORD void llmq__st16_neon(float *p, llmq__fs_neon v) { LLMQ__EACH(LLMQ__STORE) }
-LLMQ__WORD llmq__fs_neon llmq__set16_neon(float x) { llmq__fs_neon v; LLMQ__EACH(LLMQ__SET) return v; }
-LLMQ__WORD llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
-LLMQ__WORD llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
-LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__ld16_neon(const float *p) { llmq__fs_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
+LLMQ__INLINE_TARGET void llmq__st16_neon(float *p, llmq__fs_neon v) { LLMQ__EACH(LLMQ__STORE) }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__set16_neon(float x) { llmq__fs_neon v; LLMQ__EACH(LLMQ__SET) return v; }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
 #undef LLMQ__EACH
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
@@ -4233,7 +4234,7 @@ LLMQ__WORD llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LL
 #undef LLMQ__ADD
 #undef LLMQ__SUB
 #undef LLMQ__MUL
-LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__widen16_neon(const int8_t *p)
 {
     float f[16];
     int8x16_t v = vld1q_s8(p);
@@ -4244,20 +4245,20 @@ LLMQ__WORD llmq__fs_neon llmq__widen16_neon(const int8_t *p)
     vst1q_f32(f + 12, llmq__widen4_neon(vget_high_s16(hi)));
     return llmq__ld16_neon(f);
 }
-LLMQ__WORD float llmq__fold16_neon(llmq__fs_neon v) { return llmq__lane_sum(v.f); }
-LLMQ__WORD llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+LLMQ__INLINE_TARGET float llmq__fold16_neon(llmq__fs_neon v) { return llmq__lane_sum(v.f); }
+LLMQ__INLINE_TARGET llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 4) vst1q_f32(v.f + i, llmq__flip4_neon(vld1q_f32(v.f + i), bits >> i));
     return v;
 }
-LLMQ__WORD uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+LLMQ__INLINE_TARGET uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 4) m = llmq__amax4_neon(m, vld1q_f32(v.f + i));
     return m;
 }
-LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal number rounds to 0, flushed or not */
+LLMQ__INLINE_TARGET void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal number rounds to 0, flushed or not */
 {
     uint32_t i;
     for (i = 0; i < 16; i += 8) {
@@ -4272,53 +4273,53 @@ LLMQ__WORD void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal n
 #define LLMQ__ISA neon
 #define LLMQ__RADIX 16
 #if defined(__aarch64__)
-#define LLMQ__FL 4
-#define LLMQ__LINES 8
-#define LLMQ__ACROSS 3
+#define LLMQ__VEC_LANES 4
+#define LLMQ__MR_VECTORS 8
+#define LLMQ__NR_VECTORS 3
 #else
-#define LLMQ__FL 1
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 2
+#define LLMQ__VEC_LANES 1
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 2
 #endif
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_neon { uint8x16_t a, b; } llmq__bs_neon;
-LLMQ__WORD llmq__bs_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
 {
     llmq__bs_neon v;
     v.a = a;
     v.b = b;
     return v;
 }
-LLMQ__WORD llmq__bs_neon llmq__ldb_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
-LLMQ__WORD void llmq__stb_neon(void *p, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__ldb_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
+LLMQ__INLINE_TARGET void llmq__stb_neon(void *p, llmq__bs_neon v)
 {
     vst1q_u8((uint8_t *)p, v.a);
     vst1q_u8((uint8_t *)p + 16, v.b);
 }
-LLMQ__WORD llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
-LLMQ__WORD llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
-LLMQ__WORD llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
 {
     const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
     return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
-LLMQ__WORD uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
+LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
 {
     v = v >> (uint8_t)s;
     return 255 >> s <= mask ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
 }
-LLMQ__WORD llmq__bs_neon llmq__part_neon(llmq__bs_neon x, uint32_t s, int mask)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__part_neon(llmq__bs_neon x, uint32_t s, int mask)
 {
     return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
 }
-LLMQ__WORD llmq__bs_neon llmq__up_neon(llmq__bs_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
-LLMQ__WORD llmq__bs_neon llmq__halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__up_neon(llmq__bs_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
 {
     uint8x16_t v = vld1q_u8((const uint8_t *)p);
     return llmq__bs_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
 }
-LLMQ__WORD void llmq__st2_neon(int8_t *p, llmq__bs_neon x, llmq__bs_neon y)
+LLMQ__INLINE_TARGET void llmq__st2_neon(int8_t *p, llmq__bs_neon x, llmq__bs_neon y)
 {
     uint8x16x2_t lo, hi;
     lo.val[0] = x.a;
@@ -4331,7 +4332,7 @@ LLMQ__WORD void llmq__st2_neon(int8_t *p, llmq__bs_neon x, llmq__bs_neon y)
 
 #if defined(__aarch64__)
 typedef struct llmq__tab_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__tab_neon; /* as instructions take them: gcc would copy */
-LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
 {
     llmq__bs_neon lo = llmq__ldb_neon(p), hi = llmq__ldb_neon(p + 32);
     llmq__tab_neon t;
@@ -4341,32 +4342,32 @@ LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
     t.four.val[3] = hi.b;
     return t;
 }
-LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v)
 {
     return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
 }
-LLMQ__WORD llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
 {
     return llmq__bs_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
 }
-LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v)
 {
     return llmq__bs_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
 }
-LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v)
 {
     return llmq__bs_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
 }
 #else
 typedef struct llmq__tab_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__tab_neon;
-LLMQ__WORD uint8x8x4_t llmq__tab32_neon(const int8_t *p)
+LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
 {
     uint8x8x4_t t;
     uint32_t i;
     for (i = 0; i < 4; i++) t.val[i] = vld1_u8((const uint8_t *)p + 8 * i);
     return t;
 }
-LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
 {
     llmq__tab_neon t;
     t.lo = llmq__tab32_neon(p);
@@ -4379,14 +4380,14 @@ LLMQ__WORD llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
 #define LLMQ__EACH(look)                                                                                    \
     return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))),             \
                             vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
-LLMQ__WORD uint8x8_t llmq__look16_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
-LLMQ__WORD uint8x8_t llmq__look32_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
-LLMQ__WORD uint8x8_t llmq__look64_neon(const llmq__tab_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
+LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
+LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
+LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__tab_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
 {
     return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
 }
-LLMQ__WORD llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look16_neon); }
-LLMQ__WORD llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
 {
     uint8x8x2_t p;
     p.val[0] = k < 2 ? t->lo.val[2 * k] : t->hi.val[2 * k - 4];
@@ -4394,27 +4395,27 @@ LLMQ__WORD llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, ll
     return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
                             vcombine_u8(vtbl2_u8(p, vget_low_u8(v.b)), vtbl2_u8(p, vget_high_u8(v.b))));
 }
-LLMQ__WORD llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look32_neon); }
-LLMQ__WORD llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look64_neon); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look32_neon); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look64_neon); }
 #undef LLMQ__EACH
 #endif
-LLMQ__WORD llmq__bs_neon llmq__whole_neon(llmq__bs_neon v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__whole_neon(llmq__bs_neon v) /* max(code - 128, -127) */
 {
     const uint8x16_t one = vdupq_n_u8(1), top = vdupq_n_u8(128);
     return llmq__bs_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
 }
-LLMQ__WORD llmq__bs_neon llmq__plain_neon(llmq__bs_neon v) { return v; }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__plain_neon(llmq__bs_neon v) { return v; }
 
 typedef struct llmq__as_neon { int8x16_t a, b; } llmq__as_neon;
 typedef llmq__as_neon llmq__ws_neon;
-LLMQ__WORD llmq__as_neon llmq__lda_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__as_neon llmq__lda_neon(const int8_t *p)
 {
     llmq__as_neon x;
     x.a = vld1q_s8(p);
     x.b = vld1q_s8(p + 16);
     return x;
 }
-LLMQ__WORD void llmq__lda2_neon(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd)
+LLMQ__INLINE_TARGET void llmq__lda2_neon(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd)
 {
     int8x16x2_t lo = vld2q_s8(p), hi = vld2q_s8(p + 32);
     even->a = lo.val[0];
@@ -4423,34 +4424,34 @@ LLMQ__WORD void llmq__lda2_neon(const int8_t *p, llmq__as_neon *even, llmq__as_n
     odd->b = hi.val[1];
 }
 typedef int32x4_t llmq__is_neon;
-LLMQ__WORD int32x4_t llmq__zero_is_neon(void) { return vdupq_n_s32(0); }
+LLMQ__INLINE_TARGET int32x4_t llmq__zero_is_neon(void) { return vdupq_n_s32(0); }
 /* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
-LLMQ__WORD int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
+LLMQ__INLINE_TARGET int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
 {
     int8x16_t v = vreinterpretq_s8_u8(w);
     int16x8_t pairs = vmull_s8(vget_low_s8(v), vget_low_s8(x));
     return vpadalq_s16(sum, vmlal_s8(pairs, vget_high_s8(v), vget_high_s8(x)));
 }
-LLMQ__WORD int32x4_t llmq__dot_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
 {
     return llmq__dot1_neon(llmq__dot1_neon(sum, w.a, x.a), w.b, x.b);
 }
-LLMQ__WORD int32x4_t llmq__bias_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
-LLMQ__WORD llmq__as_neon llmq__ldw_neon(const int8_t *p) { return llmq__lda_neon(p); }
-LLMQ__WORD int32x4_t llmq__dotw_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neon(sum, w, x); }
-LLMQ__WORD int32x4_t llmq__biasw_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET int32x4_t llmq__bias_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET llmq__as_neon llmq__ldw_neon(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dotw_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neon(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__biasw_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
 
 typedef int32x4_t llmq__i4_neon;
 typedef float32x4_t llmq__f4_neon;
-LLMQ__WORD int32x4_t llmq__zero_i4_neon(void) { return vdupq_n_s32(0); }
-LLMQ__WORD int32x4_t llmq__add_i4_neon(int32x4_t a, int32x4_t b) { return vaddq_s32(a, b); }
-LLMQ__WORD float32x4_t llmq__set4_neon(float x) { return vdupq_n_f32(x); }
-LLMQ__WORD float32x4_t llmq__cvt4_neon(int32x4_t v) { return vcvtq_f32_s32(v); }
-LLMQ__WORD float32x4_t llmq__ldf4_neon(const float *p) { return vld1q_f32(p); }
-LLMQ__WORD void llmq__stf4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
-LLMQ__WORD int32x4_t llmq__ldi4_neon(const int32_t *p) { return vld1q_s32(p); }
-LLMQ__WORD void llmq__sti4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
-LLMQ__WORD float32x4_t llmq__bf4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET int32x4_t llmq__zero_i4_neon(void) { return vdupq_n_s32(0); }
+LLMQ__INLINE_TARGET int32x4_t llmq__add_i4_neon(int32x4_t a, int32x4_t b) { return vaddq_s32(a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__set4_neon(float x) { return vdupq_n_f32(x); }
+LLMQ__INLINE_TARGET float32x4_t llmq__cvt4_neon(int32x4_t v) { return vcvtq_f32_s32(v); }
+LLMQ__INLINE_TARGET float32x4_t llmq__ldf4_neon(const float *p) { return vld1q_f32(p); }
+LLMQ__INLINE_TARGET void llmq__stf4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__INLINE_TARGET int32x4_t llmq__ldi4_neon(const int32_t *p) { return vld1q_s32(p); }
+LLMQ__INLINE_TARGET void llmq__sti4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
+LLMQ__INLINE_TARGET float32x4_t llmq__bf4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
     v = vset_lane_u16((uint16_t)llmq__load16(p1), v, 1);
@@ -4459,21 +4460,21 @@ LLMQ__WORD float32x4_t llmq__bf4_neon(const uint8_t *p0, const uint8_t *p1, cons
     return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(v), 16));
 }
 #if defined(__aarch64__)
-LLMQ__WORD int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     (void)bias;
     return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
 }
-LLMQ__WORD float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
-LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
 #else
-LLMQ__WORD int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vget_low_s32(v), vget_high_s32(v)); }
-LLMQ__WORD int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+LLMQ__INLINE_TARGET int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vget_low_s32(v), vget_high_s32(v)); }
+LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     (void)bias;
     return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)), vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
 }
-LLMQ__WORD float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
+LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
 {
     float x[4], y[4];
     uint32_t i;
@@ -4482,7 +4483,7 @@ LLMQ__WORD float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
     for (i = 0; i < 4; i++) x[i] = llmq__addv_neon(x[i], y[i]);
     return vld1q_f32(x);
 }
-LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
+LLMQ__INLINE_TARGET float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
 {
     float x[4], y[4];
     uint32_t i;
@@ -4494,19 +4495,19 @@ LLMQ__WORD float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
 #endif
 
 #if defined(__aarch64__)
-LLMQ__WORD int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) /* one instruction each, where vcombine is two */
+LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) /* one instruction each, where vcombine is two */
 {
     return vreinterpretq_s8_s64(vtrn1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
 }
-LLMQ__WORD int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
+LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
 {
     return vreinterpretq_s8_s64(vtrn2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
 }
 #else
-LLMQ__WORD int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_low_s32(a), vget_low_s32(b))); }
-LLMQ__WORD int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b))); }
+LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_low_s32(a), vget_low_s32(b))); }
+LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b))); }
 #endif
-LLMQ__WORD void llmq__turn_neon(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
 {
     int32x4x2_t p = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e)), vreinterpretq_s32_s8(vld1q_s8(e + 128)));
     int32x4x2_t q = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e + 256)), vreinterpretq_s32_s8(vld1q_s8(e + 384)));
@@ -4515,8 +4516,8 @@ LLMQ__WORD void llmq__turn_neon(int8_t *e)
     vst1q_s8(e + 256, llmq__highs_neon(p.val[0], q.val[0]));
     vst1q_s8(e + 384, llmq__highs_neon(p.val[1], q.val[1]));
 }
-LLMQ__WORD void llmq__add_is_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
-LLMQ__WORD int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+LLMQ__INLINE_TARGET void llmq__add_is_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
     int32x2_t half = vreinterpret_s32_s8(k < 2 ? vget_low_s8(all) : vget_high_s8(all));
@@ -4535,7 +4536,7 @@ LLMQ__WORD int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_
 #define LLMQ__RAW 0
 #define LLMQ__QUADS neon
 #define LLMQ__LEAST (-128)
-#define LLMQ__STEP 16u
+#define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
@@ -4551,30 +4552,30 @@ LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 #endif
 
 typedef llmq__tab_neon llmq__tab_neondot;
-LLMQ__WORD llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
-LLMQ__WORD llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
-LLMQ__WORD llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
-LLMQ__WORD llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
-LLMQ__WORD llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
 typedef llmq__as_neon llmq__as_neondot, llmq__ws_neondot;
 typedef int32x4_t llmq__is_neondot;
-LLMQ__WORD llmq__as_neon llmq__lda_neondot(const int8_t *p) { return llmq__lda_neon(p); }
-LLMQ__WORD void llmq__lda2_neondot(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd) { llmq__lda2_neon(p, even, odd); }
-LLMQ__WORD int32x4_t llmq__zero_is_neondot(void) { return vdupq_n_s32(0); }
-LLMQ__WORD int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+LLMQ__INLINE_TARGET llmq__as_neon llmq__lda_neondot(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__INLINE_TARGET void llmq__lda2_neondot(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd) { llmq__lda2_neon(p, even, odd); }
+LLMQ__INLINE_TARGET int32x4_t llmq__zero_is_neondot(void) { return vdupq_n_s32(0); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
 {
     return vdotq_s32(vdotq_s32(sum, vreinterpretq_s8_u8(w.a), x.a), vreinterpretq_s8_u8(w.b), x.b);
 }
-LLMQ__WORD int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
-LLMQ__WORD llmq__as_neon llmq__ldw_neondot(const int8_t *p) { return llmq__lda_neon(p); }
-LLMQ__WORD int32x4_t llmq__dotw_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neondot(sum, w, x); }
-LLMQ__WORD int32x4_t llmq__biasw_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
-LLMQ__WORD int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
+LLMQ__INLINE_TARGET int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET llmq__as_neon llmq__ldw_neondot(const int8_t *p) { return llmq__lda_neon(p); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dotw_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neondot(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__biasw_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     return llmq__sum4_neon(a, b, c, d, bias);
 }
-LLMQ__WORD void llmq__turn_neondot(int8_t *e) { llmq__turn_neon(e); }
-LLMQ__WORD int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+LLMQ__INLINE_TARGET void llmq__turn_neondot(int8_t *e) { llmq__turn_neon(e); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
 #if defined(__aarch64__)
@@ -4586,7 +4587,7 @@ LLMQ__WORD int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const in
     return k % 2 ? vdotq_lane_s32(sum, v, half, 1) : vdotq_lane_s32(sum, v, half, 0);
 #endif
 }
-LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neon(p, v); }
+LLMQ__INLINE_TARGET void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neon(p, v); }
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA neondot
@@ -4594,7 +4595,7 @@ LLMQ__WORD void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neo
 #define LLMQ__CODES neon
 #define LLMQ__QUADS neon
 #define LLMQ__LEAST (-128)
-#define LLMQ__STEP 16u
+#define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
@@ -4617,7 +4618,7 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
 
 /* Eight rows, 32 bytes of each: of rows 2 i and 2 i + 1, columns 0 ... 7 come to lie where the first 16 bytes of the one were, in
    the order of rows, 8 ... 15 behind, 16 ... 23 and 24 ... 31 likewise in the other. */
-LLMQ__WORD void llmq__turn_neoni8mm(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
 {
     uint32_t i;
     LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* gcc would keep copies of all that is stored on the stack */
@@ -4631,7 +4632,7 @@ LLMQ__WORD void llmq__turn_neoni8mm(int8_t *e)
 }
 
 /* 16 columns of two activations: 0 ... 7 of the one and of the other, 8 ... 15 likewise */
-LLMQ__WORD void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, int8x16_t *both)
+LLMQ__INLINE_TARGET void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, int8x16_t *both)
 {
     int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(x)), b = vreinterpretq_s32_s8(vld1q_s8(y));
     both[0] = llmq__lows_neon(a, b);
@@ -4639,14 +4640,14 @@ LLMQ__WORD void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, int8x16_t 
 }
 
 /* p[4] += what a pair of rows and the next have with the first of two activations; q[4] with the second. */
-LLMQ__WORD void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32_t *q)
+LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32_t *q)
 {
     llmq__add_is_neon(p, vuzp1q_s32(a, b));
     llmq__add_is_neon(q, vuzp2q_s32(a, b));
 }
 
 /* s[8] += 16 columns of eight pairs of rows with the first two of four activations, t[8] with the others. */
-LLMQ__WORD void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s, int32x4_t *t)
+LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s, int32x4_t *t)
 {
     int8x16_t v[2], w[2];
     uint32_t i;
@@ -4660,7 +4661,7 @@ LLMQ__WORD void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, 
 }
 
 /* sum[4][16] += products of a tile of n columns with four activations. */
-LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
+LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
     int32x4_t s[8], t[8];
     uint32_t c, h, i;
@@ -4680,7 +4681,7 @@ LLMQ__WORD void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t
 #define LLMQ__DOTS neondot
 #define LLMQ__QUADS neon
 #define LLMQ__LEAST (-128)
-#define LLMQ__STEP 32u /* 16 rows a block: two activations that were put together serve eight pairs of rows */
+#define LLMQ__VECTOR_BYTES 32u /* 16 rows a block: two activations that were put together serve eight pairs of rows */
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
@@ -4708,11 +4709,11 @@ typedef struct llmq__units {
     llmq__unit_product *unit; /* NULL: as fields */
     llmq__field_product *field;
     uint16_t table[64];
-    ptrdiff_t above[LLMQ__MEMORY + 1]; /* of a trellis: bytes from a row to the one so many rows above in its ring */
+    ptrdiff_t above[LLMQ__MAX_LAG + 1]; /* of a trellis: bytes from a row to the one so many rows above in its ring */
 } llmq__units;
 
 /* Codes [k, end) of a unit of m codes, of p coordinates. */
-LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit, uint32_t m, uint32_t k,
+LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit, uint32_t m, uint32_t k,
                                 uint32_t end, const int8_t *q)
 {
     llmq__field f;
@@ -4728,7 +4729,7 @@ LLMQ__APART int32_t llmq__piece(const llmq__units *units, const llmq__layout *l,
 #define LLMQ__TOGETHER 4 /* rows that share the search for what comes next */
 
 /* sum[] += products of codes [k, end) of a few rows. */
-LLMQ__APART void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
+LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
                                  uint32_t k, uint32_t end, const int8_t *q, int32_t *sum)
 {
     uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
@@ -4746,10 +4747,10 @@ LLMQ__APART void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, co
 }
 
 /* y[] = products of a few rows with x. */
-LLMQ__APART void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
+LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
                                 const llmq_activation *x, float *y)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     uint32_t shift = t->format.p - 1, j, i;
     llmq__run run = llmq__first_run(l, x);
     for (i = 0; i < rows; i++) y[i] = 0.0f;
@@ -4767,7 +4768,7 @@ static int llmq__units_fit(const llmq_tensor *t, int kind)
     return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
-LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
+LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
                                   uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -4776,8 +4777,8 @@ LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, cons
         n = llmq__min(LLMQ__TOGETHER, r1 - r);
 #if LLMQ__ANY_TRELLIS
         if (t->format.taps[0]) {
-            llmq__ring ring = llmq__ring_of(t->rows, r);
-            for (i = 0; i <= LLMQ__MEMORY; i++) units->above[i] = llmq__above(t, &ring, r, i) - llmq__above(t, &ring, r, 0);
+            llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
+            for (i = 0; i <= LLMQ__MAX_LAG; i++) units->above[i] = llmq__above(t, &ring, r, i) - llmq__above(t, &ring, r, 0);
             n = 1;
         }
 #endif
@@ -4818,14 +4819,14 @@ LLMQ__APART void llmq__rows_units(const llmq_tensor *t, llmq__units *units, cons
 #if LLMQ_SIMD_DSP
 /* SXTB16 makes two pairs of 16 bits of four int8, SMLAD multiplies and adds a pair at a time. Points are looked up one, or two
    at a time where a table of all pairs has 16 or 64 entries, in the frame: flash memory keeps a processor waiting. */
-LLMQ__PLAIN uint32_t llmq__word_dsp(const void *p)
+LLMQ__INLINE uint32_t llmq__word_dsp(const void *p)
 {
     uint32_t w;
     LLMQ_MEMCPY(&w, p, 4);
     return w;
 }
-LLMQ__PLAIN int16x2_t llmq__even_dsp(uint32_t w) { return __sxtb16((int8x4_t)w); } /* bytes 0 and 2 */
-LLMQ__PLAIN int16x2_t llmq__odd_dsp(uint32_t w)                          /* bytes 1 and 3; no intrinsic rotates */
+LLMQ__INLINE int16x2_t llmq__even_dsp(uint32_t w) { return __sxtb16((int8x4_t)w); } /* bytes 0 and 2 */
+LLMQ__INLINE int16x2_t llmq__odd_dsp(uint32_t w)                          /* bytes 1 and 3; no intrinsic rotates */
 {
     int16x2_t r;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(w));
@@ -4833,14 +4834,14 @@ LLMQ__PLAIN int16x2_t llmq__odd_dsp(uint32_t w)                          /* byte
 }
 
 /* sum + the products of four int8 and four int8 */
-LLMQ__PLAIN int32_t llmq__dot4_dsp(uint32_t a, uint32_t b, int32_t sum)
+LLMQ__INLINE int32_t llmq__dot4_dsp(uint32_t a, uint32_t b, int32_t sum)
 {
     sum = __smlad(llmq__even_dsp(a), llmq__even_dsp(b), sum);
     return __smlad(llmq__odd_dsp(a), llmq__odd_dsp(b), sum);
 }
 
 /* The same, of points of 16 bits whose codes are the lower nibbles of the bytes of w. */
-LLMQ__PLAIN int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint32_t x, int32_t sum)
+LLMQ__INLINE int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint32_t x, int32_t sum)
 {
     int16x2_t even = (int16x2_t)(points[w & 15] | (uint32_t)points[w >> 16 & 15] << 16);
     int16x2_t odd = (int16x2_t)(points[w >> 8 & 15] | (uint32_t)points[w >> 24 & 15] << 16);
@@ -4862,7 +4863,7 @@ static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_
 }
 
 /* The points of g8 from its codes: max(code, 1) - 128. */
-LLMQ__PLAIN uint32_t llmq__whole_dsp(uint32_t w) { return __uadd8(__uqsub8(w, 0x01010101u), 0x81818181u); }
+LLMQ__INLINE uint32_t llmq__whole_dsp(uint32_t w) { return __uadd8(__uqsub8(w, 0x01010101u), 0x81818181u); }
 
 static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
@@ -4875,10 +4876,10 @@ static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t
 }
 
 /* Two entries of a table of pairs: a0 b0 a1 b1. */
-LLMQ__PLAIN uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
+LLMQ__INLINE uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
 
 /* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
-LLMQ__PLAIN int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap, int32_t sum)
+LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap, int32_t sum)
 {
     uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + gap);
     uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
@@ -4901,7 +4902,7 @@ static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
 }
 
 /* Four numbers of 6 bits, of planes of 4 and of 2 bits. */
-LLMQ__PLAIN uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
+LLMQ__INLINE uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
 {
     return (llmq__word_dsp(four) >> four_shift & 0x0f0f0f0fu) | (llmq__word_dsp(two) >> two_shift & 0x03030303u) << 4;
 }
@@ -4917,7 +4918,7 @@ static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
 }
 
 /* The lower bits of the bytes of w are codes of points of two coordinates. */
-LLMQ__PLAIN int32_t llmq__near_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, int32_t sum)
+LLMQ__INLINE int32_t llmq__near_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, int32_t sum)
 {
     sum = llmq__dot4_dsp(llmq__pairs_dsp(pairs, w & mask, w >> 8 & mask), llmq__word_dsp(q), sum);
     return llmq__dot4_dsp(llmq__pairs_dsp(pairs, w >> 16 & mask, w >> 24 & mask), llmq__word_dsp(q + 4), sum);
@@ -4942,13 +4943,13 @@ static int32_t llmq__v2n64_dsp(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
-LLMQ__PLAIN uint32_t llmq__codes4_dsp(const llmq__field *f, uint32_t i)
+LLMQ__INLINE uint32_t llmq__codes4_dsp(const llmq__field *f, uint32_t i)
 {
     const uint32_t all = 0x01010101u;
     uint32_t code = llmq__word_dsp(f->a + i) >> f->shift & f->mask * all;
     return code | (llmq__word_dsp(f->b + i) >> f->b_shift & f->b_mask * all) << f->up;
 }
-LLMQ__PLAIN uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
+LLMQ__INLINE uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
 {
     return (f->a[i] >> f->shift & f->mask) | (f->b[i] >> f->b_shift & f->b_mask) << f->up;
 }
@@ -4991,16 +4992,16 @@ static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint
 
 #if LLMQ__ANY_TRELLIS
 /* w, with what is at the place of the code `lag` rows above if a parity has it */
-LLMQ__PLAIN uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
-LLMQ__PLAIN uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ? llmq__word_dsp(p) : *p; }
+LLMQ__INLINE uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
+LLMQ__INLINE uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ? llmq__word_dsp(p) : *p; }
 
 /* The indices of codes i ... i + 3 of a field, or of one, as bytes. */
-LLMQ__PLAIN uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
                                      const llmq__field *f, uint32_t i)
 {
     const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3), skip = made == parities;
     uint32_t a = 0, b = 0, c = 0, d = 0, lag, own = llmq__some_dsp(four, f->a + i), w;
-    LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+    LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
         if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
         w = lag ? llmq__some_dsp(four, f->a + i + u->above[lag]) : own;
         a = llmq__xor_dsp(t0, lag, a, w);
@@ -5016,7 +5017,7 @@ LLMQ__PLAIN uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint3
     return w;
 }
 
-LLMQ__PLAIN int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
                                       const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const int8_t *points = (const int8_t *)u->table;
@@ -5032,7 +5033,7 @@ LLMQ__PLAIN int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, u
 LLMQ__TRELLISES(dsp)
 #endif
 
-LLMQ__APART int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
+LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
 {
     static llmq__unit_product *const unit[] = {
         0, llmq__g2_dsp, llmq__g3_dsp, llmq__g4_dsp, 0, 0, llmq__g8_dsp, llmq__v2n16_dsp, llmq__v2n64_dsp
@@ -5075,11 +5076,11 @@ LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
 
 /* ---- codes ---- */
 
-LLMQ__PLAIN int32_t llmq__dot16_mve(const uint16_t *table, uint8x16_t code, const int8_t *q, int32_t sum)
+LLMQ__INLINE int32_t llmq__dot16_mve(const uint16_t *table, uint8x16_t code, const int8_t *q, int32_t sum)
 {
     return vmladavaq_s8(sum, vldrbq_gather_offset_s8((const int8_t *)table, code), vldrbq_s8(q));
 }
-LLMQ__PLAIN uint8x16_t llmq__low_mve(uint8x16_t v, uint8_t mask) { return vandq_u8(v, vdupq_n_u8(mask)); }
+LLMQ__INLINE uint8x16_t llmq__low_mve(uint8x16_t v, uint8_t mask) { return vandq_u8(v, vdupq_n_u8(mask)); }
 
 static int32_t llmq__g4_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
@@ -5127,7 +5128,7 @@ static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t
 }
 
 /* The points of g8 from its codes; code 0 is a copy of code 1. */
-LLMQ__PLAIN int8x16_t llmq__whole_mve(uint8x16_t code)
+LLMQ__INLINE int8x16_t llmq__whole_mve(uint8x16_t code)
 {
     return vmaxq_s8(vreinterpretq_s8_u8(veorq_u8(code, vdupq_n_u8(128))), vdupq_n_s8(-127));
 }
@@ -5143,7 +5144,7 @@ static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t
 }
 
 /* Points of codes i ... i + 15 of a field of any format of one coordinate; what is beyond its end is not read. */
-LLMQ__PLAIN int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field *f, uint32_t i, mve_pred16_t p)
+LLMQ__INLINE int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field *f, uint32_t i, mve_pred16_t p)
 {
     uint8x16_t code = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->a + i, p), -(int32_t)f->shift), vdupq_n_u8((uint8_t)f->mask));
     if (f->b_mask) {
@@ -5164,13 +5165,13 @@ static int32_t llmq__field_mve(const llmq__units *u, const llmq__field *f, uint3
     return sum;
 }
 
-LLMQ__PLAIN uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t mask)
+LLMQ__INLINE uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t mask)
 {
     return vandq_u16(vshlq_r_u16(vldrbq_u16(p), -(int32_t)shift), vdupq_n_u16(mask));
 }
 
 /* Points of two coordinates are gathered as 16 bits, 8 at a time, and then stand as their columns do. */
-LLMQ__PLAIN int32_t llmq__pairs_mve(const uint16_t *pairs, uint16x8_t code, const int8_t *q, int32_t sum)
+LLMQ__INLINE int32_t llmq__pairs_mve(const uint16_t *pairs, uint16x8_t code, const int8_t *q, int32_t sum)
 {
     return vmladavaq_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_u16(pairs, code)), vldrbq_s8(q));
 }
@@ -5212,13 +5213,13 @@ static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint
 
 #if LLMQ__ANY_TRELLIS
 /* x, with what is at the place of the code `lag` rows above if a parity has it */
-LLMQ__PLAIN uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
+LLMQ__INLINE uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
 {
     return !(taps >> lag & 1) ? x : taps << 1 << (31 - lag) ? veorq_u8(x, v) : v;
 }
 
 /* The lower bits of bytes are inserted below those of the next parity or of the code; the last AND takes what is above. */
-LLMQ__PLAIN int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
+LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
                                       const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint32_t parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3);
@@ -5227,7 +5228,7 @@ LLMQ__PLAIN int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, u
     for (i = 0; i < n; i += 16) {
         mve_pred16_t p = vctp8q(n - i);
         uint8x16_t own = vldrbq_z_u8(f->a + i, p), a = own, b = own, c = own, d = own, v;
-        LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MEMORY; lag++) {
+        LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
             if (!((t0 | t1 | t2 | t3) >> lag & 1)) continue;
             v = lag ? vldrbq_z_u8(f->a + i + u->above[lag], p) : own;
             a = llmq__xor_mve(t0, lag, a, v);
@@ -5278,7 +5279,7 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
 }
 
 /* e[0, n) = points of columns [j, j + n), a chunk of at most 32, which lie in one group */
-LLMQ__APART void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
+LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
                                   int8_t *e)
 {
     uint32_t m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
@@ -5305,13 +5306,13 @@ LLMQ__APART void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, i
 
 static int llmq__tame(float x) { return (llmq__float_bits(x) & 0x7fffffffu) - 1 >= LLMQ__TAME - 1; }
 
-LLMQ__PLAIN uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v) /* of twice the bits of |v|, less 1: 0 is not small */
+LLMQ__INLINE uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v) /* of twice the bits of |v|, less 1: 0 is not small */
 {
     return vminq_u32(least, vsubq_n_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 1), 1));
 }
-LLMQ__PLAIN int llmq__all_tame_mve(uint32x4_t least) { return vminvq_u32(0xffffffffu, least) >= 2 * LLMQ__TAME - 1; }
+LLMQ__INLINE int llmq__all_tame_mve(uint32x4_t least) { return vminvq_u32(0xffffffffu, least) >= 2 * LLMQ__TAME - 1; }
 
-LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
+LLMQ__NOINLINE int llmq__tame_mve(const float *x, uint32_t n)
 {
     uint32x4_t least = vdupq_n_u32(0xffffffffu);
     uint32_t i;
@@ -5326,7 +5327,7 @@ LLMQ__APART int llmq__tame_mve(const float *x, uint32_t n)
 #endif
 #if LLMQ_MAX_STEPS > 0
 /* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
-LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
+LLMQ__INLINE float32x4x4_t llmq__cross_mve(float32x4x4_t v)
 {
     float32x4_t a = vaddq_f32(v.val[0], v.val[1]), b = vsubq_f32(v.val[0], v.val[1]);
     float32x4_t c = vaddq_f32(v.val[2], v.val[3]), d = vsubq_f32(v.val[2], v.val[3]);
@@ -5338,7 +5339,7 @@ LLMQ__PLAIN float32x4x4_t llmq__cross_mve(float32x4x4_t v)
 }
 
 /* All butterflies of n = 4^k or 2 4^k >= 16 numbers, and the factor. */
-LLMQ__APART void llmq__crosses_mve(float *x, uint32_t n, float norm)
+LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
     for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i))); /* distances 1 and 2 */
@@ -5361,7 +5362,7 @@ LLMQ__APART void llmq__crosses_mve(float *x, uint32_t n, float norm)
 }
 
 /* The dense step of 16 positions. */
-LLMQ__APART void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
+LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
 {
     uint32_t i, k;
     for (i = 0; i < m; i++) LLMQ_MEMCPY(work + i * 16, x + i * run, 16 * sizeof(float));
@@ -5405,7 +5406,7 @@ static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t
 }
 
 /* out[0, 32) += scale * e[0, 32), or = where nothing is added */
-LLMQ__APART void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
+LLMQ__NOINLINE void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
 {
     uint32_t i;
     for (i = 0; i < 32; i += 4) {
@@ -5415,16 +5416,16 @@ LLMQ__APART void llmq__scaled32_mve(float *out, float scale, const int8_t *e, in
 }
 
 /* lane += x[0, 4) * e[0, 4), of which n are there; the others add zeros, which changes no lane: none is -0 */
-LLMQ__PLAIN float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
+LLMQ__INLINE float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
 {
     return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
 }
 
 /* lane[] = the products of columns [j, end), a group, with x, which is tame */
-LLMQ__APART void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
+LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
                                      uint32_t end, const float *x, float *lane)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
     uint32_t n, i;
     int8_t e[LLMQ__CHUNK];
@@ -5451,7 +5452,7 @@ LLMQ__APART void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l
 static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                               uint16_t *code)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float y[8 * 4];
     uint32_t i, k, c;
     for (i = 0; i + 4 <= count && n <= 128; i += 4, x += (size_t)4 * p) {
@@ -5536,7 +5537,7 @@ static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
 
 static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
     uint32_t r, j, end, i;
     int8_t e[LLMQ__CHUNK];
@@ -5557,9 +5558,9 @@ static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32
     }
 }
 
-LLMQ__APART float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
+LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float total = 0.0f, lane[LLMQ__LANES];
     uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
@@ -5600,14 +5601,14 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: they
 #define LLMQ__TARGET
 
 typedef v128_t llmq__fv_wasm;
-LLMQ__WORD v128_t llmq__ldv_wasm(const float *p) { return wasm_v128_load(p); }
-LLMQ__WORD void llmq__stv_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
-LLMQ__WORD v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x); }
-LLMQ__WORD v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
-LLMQ__WORD v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
-LLMQ__WORD v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
-LLMQ__WORD v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b) { return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b)); }
-LLMQ__WORD v128_t llmq__ldin_wasm(const float *p)
+LLMQ__INLINE_TARGET v128_t llmq__ldv_wasm(const float *p) { return wasm_v128_load(p); }
+LLMQ__INLINE_TARGET void llmq__stv_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__INLINE_TARGET v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x); }
+LLMQ__INLINE_TARGET v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
+LLMQ__INLINE_TARGET v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
+LLMQ__INLINE_TARGET v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b) { return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b)); }
+LLMQ__INLINE_TARGET v128_t llmq__ldin_wasm(const float *p)
 {
     v128_t v = wasm_v128_load(p);
     const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
@@ -5616,7 +5617,7 @@ LLMQ__WORD v128_t llmq__ldin_wasm(const float *p)
 }
 
 typedef struct llmq__fs_wasm { v128_t a, b, c, d; } llmq__fs_wasm;
-LLMQ__WORD llmq__fs_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
 {
     llmq__fs_wasm v;
     v.a = a;
@@ -5625,104 +5626,104 @@ LLMQ__WORD llmq__fs_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d
     v.d = d;
     return v;
 }
-LLMQ__WORD llmq__fs_wasm llmq__ld16_wasm(const float *p)
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__ld16_wasm(const float *p)
 {
     return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
 }
-LLMQ__WORD void llmq__st16_wasm(float *p, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET void llmq__st16_wasm(float *p, llmq__fs_wasm v)
 {
     wasm_v128_store(p, v.a);
     wasm_v128_store(p + 4, v.b);
     wasm_v128_store(p + 8, v.c);
     wasm_v128_store(p + 12, v.d);
 }
-LLMQ__WORD llmq__fs_wasm llmq__set16_wasm(float x)
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__set16_wasm(float x)
 {
     v128_t v = wasm_f32x4_splat(x);
     return llmq__fs_of_wasm(v, v, v, v);
 }
 #define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__WORD llmq__fs_wasm llmq__add16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
-LLMQ__WORD llmq__fs_wasm llmq__sub16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
-LLMQ__WORD llmq__fs_wasm llmq__mul16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
-LLMQ__WORD llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__add16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__sub16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__mul16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
 {
     v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
     return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
                             wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
 }
-LLMQ__WORD v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
+LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
 {
     const v128_t flag = wasm_i32x4_make(1, 2, 4, 8);
     v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), flag), flag);
     return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
 }
-LLMQ__WORD float llmq__fold16_wasm(llmq__fs_wasm v)
+LLMQ__INLINE_TARGET float llmq__fold16_wasm(llmq__fs_wasm v)
 {
     v128_t f = wasm_f32x4_add(wasm_f32x4_add(v.a, v.c), wasm_f32x4_add(v.b, v.d));
     f = wasm_f32x4_add(f, wasm_i32x4_shuffle(f, f, 2, 3, 2, 3));
     return wasm_f32x4_extract_lane(f, 0) + wasm_f32x4_extract_lane(f, 1);
 }
-LLMQ__WORD llmq__fs_wasm llmq__flip16_wasm(llmq__fs_wasm v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__flip16_wasm(llmq__fs_wasm v, uint32_t bits)
 {
     return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4), llmq__flip4_wasm(v.c, bits >> 8),
                             llmq__flip4_wasm(v.d, bits >> 12));
 }
 typedef v128_t llmq__us_wasm; /* all 16 lanes folded into four */
-LLMQ__WORD v128_t llmq__zero_us_wasm(void) { return wasm_i32x4_splat(0); }
-LLMQ__WORD v128_t llmq__amax4_wasm(v128_t m, v128_t v) { return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff))); }
-LLMQ__WORD v128_t llmq__amax16_wasm(v128_t m, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET v128_t llmq__zero_us_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v) { return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff))); }
+LLMQ__INLINE_TARGET v128_t llmq__amax16_wasm(v128_t m, llmq__fs_wasm v)
 {
     return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
 }
-LLMQ__WORD uint32_t llmq__top16_wasm(v128_t m)
+LLMQ__INLINE_TARGET uint32_t llmq__top16_wasm(v128_t m)
 {
     m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
     return (uint32_t)wasm_i32x4_extract_lane(wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
 }
-LLMQ__WORD v128_t llmq__round_wasm(v128_t v)
+LLMQ__INLINE_TARGET v128_t llmq__round_wasm(v128_t v)
 {
     v128_t u = wasm_f32x4_add(v, wasm_f32x4_splat(12582912.0f));
     return wasm_i32x4_sub(wasm_v128_and(u, wasm_i32x4_splat(0x7fffff)), wasm_i32x4_splat(0x400000));
 }
-LLMQ__WORD void llmq__narrow16_wasm(int8_t *q, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET void llmq__narrow16_wasm(int8_t *q, llmq__fs_wasm v)
 {
     v128_t lo = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.a), llmq__round_wasm(v.b));
     v128_t hi = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.c), llmq__round_wasm(v.d));
     wasm_v128_store(q, wasm_i8x16_narrow_i16x8(lo, hi));
 }
-LLMQ__WORD void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v128_t *code)
+LLMQ__INLINE_TARGET void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v128_t *code)
 {
     v128_t less = wasm_f32x4_lt(s, *least);
     *least = wasm_v128_bitselect(s, *least, less);
     *code = wasm_v128_bitselect(k, *code, less);
 }
-LLMQ__WORD void llmq__keep16_wasm(llmq__fs_wasm s, llmq__fs_wasm k, llmq__fs_wasm *least, llmq__fs_wasm *code)
+LLMQ__INLINE_TARGET void llmq__keep16_wasm(llmq__fs_wasm s, llmq__fs_wasm k, llmq__fs_wasm *least, llmq__fs_wasm *code)
 {
     llmq__keep4_wasm(s.a, k.a, &least->a, &code->a);
     llmq__keep4_wasm(s.b, k.b, &least->b, &code->b);
     llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
     llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__WORD llmq__fs_wasm llmq__min16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_pmin); }
-LLMQ__WORD uint32_t llmq__less16_wasm(llmq__fs_wasm x, llmq__fs_wasm y)
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__min16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_pmin); }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__fs_wasm x, llmq__fs_wasm y)
 {
     v128_t ab = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.a, y.a), wasm_f32x4_lt(x.b, y.b));
     v128_t cd = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.c, y.c), wasm_f32x4_lt(x.d, y.d));
     return (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(ab, cd));
 }
-LLMQ__WORD v128_t llmq__away4_wasm(v128_t x, v128_t y) { return wasm_f32x4_abs(wasm_f32x4_sub(x, y)); }
-LLMQ__WORD llmq__fs_wasm llmq__away16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(llmq__away4_wasm); }
-LLMQ__WORD llmq__fs_wasm llmq__near16_wasm(llmq__fs_wasm least, llmq__fs_wasm x, llmq__fs_wasm y)
+LLMQ__INLINE_TARGET v128_t llmq__away4_wasm(v128_t x, v128_t y) { return wasm_f32x4_abs(wasm_f32x4_sub(x, y)); }
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__away16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(llmq__away4_wasm); }
+LLMQ__INLINE_TARGET llmq__fs_wasm llmq__near16_wasm(llmq__fs_wasm least, llmq__fs_wasm x, llmq__fs_wasm y)
 {
     return llmq__min16_wasm(least, llmq__away16_wasm(x, y));
 }
 #undef LLMQ__EACH
-LLMQ__WORD v128_t llmq__code8_wasm(v128_t a, v128_t b)
+LLMQ__INLINE_TARGET v128_t llmq__code8_wasm(v128_t a, v128_t b)
 {
     return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
 }
-LLMQ__WORD void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
 {
     wasm_v128_store(p, llmq__code8_wasm(v.a, v.b));
     wasm_v128_store(p + 8, llmq__code8_wasm(v.c, v.d));
@@ -5730,60 +5731,60 @@ LLMQ__WORD void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA wasm
-#define LLMQ__FL 4
+#define LLMQ__VEC_LANES 4
 #define LLMQ__RADIX 8
-#define LLMQ__LINES 4
-#define LLMQ__ACROSS 2
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
 typedef struct llmq__bs_wasm { v128_t a, b; } llmq__bs_wasm;
-LLMQ__WORD llmq__bs_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
 {
     llmq__bs_wasm v;
     v.a = a;
     v.b = b;
     return v;
 }
-LLMQ__WORD llmq__bs_wasm llmq__ldb_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
-LLMQ__WORD void llmq__stb_wasm(void *p, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__ldb_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
+LLMQ__INLINE_TARGET void llmq__stb_wasm(void *p, llmq__bs_wasm v)
 {
     wasm_v128_store(p, v.a);
     wasm_v128_store((uint8_t *)p + 16, v.b);
 }
-LLMQ__WORD llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
-LLMQ__WORD llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y)
 {
     return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
 }
-LLMQ__WORD v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
+LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
     const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
     return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
-LLMQ__WORD llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
 {
     return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
 }
-LLMQ__WORD v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
+LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
 {
     return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
 }
-LLMQ__WORD llmq__bs_wasm llmq__part_wasm(llmq__bs_wasm x, uint32_t s, int mask)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__part_wasm(llmq__bs_wasm x, uint32_t s, int mask)
 {
     return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
 }
-LLMQ__WORD llmq__bs_wasm llmq__up_wasm(llmq__bs_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
-LLMQ__WORD llmq__bs_wasm llmq__halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__up_wasm(llmq__bs_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
 {
     v128_t v = wasm_v128_load(p);
     return llmq__bs_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
 }
-LLMQ__WORD v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
+LLMQ__INLINE_TARGET v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
 {
     if (upper) return wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     return wasm_i8x16_shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
-LLMQ__WORD void llmq__st2_wasm(int8_t *p, llmq__bs_wasm x, llmq__bs_wasm y)
+LLMQ__INLINE_TARGET void llmq__st2_wasm(int8_t *p, llmq__bs_wasm x, llmq__bs_wasm y)
 {
     wasm_v128_store(p, llmq__mix_wasm(x.a, y.a, 0));
     wasm_v128_store(p + 16, llmq__mix_wasm(x.a, y.a, 1));
@@ -5792,7 +5793,7 @@ LLMQ__WORD void llmq__st2_wasm(int8_t *p, llmq__bs_wasm x, llmq__bs_wasm y)
 }
 
 typedef struct llmq__tab_wasm { v128_t a, b, c, d; } llmq__tab_wasm;
-LLMQ__WORD llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
 {
     llmq__tab_wasm t;
     t.a = wasm_v128_load(p);
@@ -5801,41 +5802,41 @@ LLMQ__WORD llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
     t.d = wasm_v128_load(p + 48);
     return t;
 }
-LLMQ__WORD llmq__bs_wasm llmq__lut16_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lut16_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
 {
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
 }
-LLMQ__WORD llmq__bs_wasm llmq__lutk_wasm(const llmq__tab_wasm *t, uint32_t k, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lutk_wasm(const llmq__tab_wasm *t, uint32_t k, llmq__bs_wasm v)
 {
     v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
 /* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
-LLMQ__WORD v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
-LLMQ__WORD v128_t llmq__look_wasm(const llmq__tab_wasm *t, v128_t v, int n)
+LLMQ__INLINE_TARGET v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
+LLMQ__INLINE_TARGET v128_t llmq__look_wasm(const llmq__tab_wasm *t, v128_t v, int n)
 {
     v128_t r = wasm_v128_or(wasm_i8x16_swizzle(t->a, v), llmq__one_of_wasm(t->b, v, 16));
     if (n == 32) return r;
     return wasm_v128_or(r, wasm_v128_or(llmq__one_of_wasm(t->c, v, 32), llmq__one_of_wasm(t->d, v, 48)));
 }
-LLMQ__WORD llmq__bs_wasm llmq__lut32_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lut32_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
 {
     return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 32), llmq__look_wasm(t, v.b, 32));
 }
-LLMQ__WORD llmq__bs_wasm llmq__lut64_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lut64_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
 {
     return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
 }
-LLMQ__WORD llmq__bs_wasm llmq__whole_wasm(llmq__bs_wasm v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__whole_wasm(llmq__bs_wasm v) /* max(code - 128, -127) */
 {
     const v128_t one = wasm_i8x16_splat(1), top = wasm_i8x16_splat(-128);
     return llmq__bs_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top), wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
 }
-LLMQ__WORD llmq__bs_wasm llmq__plain_wasm(llmq__bs_wasm v) { return v; }
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__plain_wasm(llmq__bs_wasm v) { return v; }
 
 typedef llmq__bs_wasm llmq__as_wasm, llmq__ws_wasm;
-LLMQ__WORD llmq__bs_wasm llmq__lda_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
-LLMQ__WORD void llmq__lda2_wasm(const int8_t *p, llmq__bs_wasm *even, llmq__bs_wasm *odd)
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lda_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
+LLMQ__INLINE_TARGET void llmq__lda2_wasm(const int8_t *p, llmq__bs_wasm *even, llmq__bs_wasm *odd)
 {
     llmq__bs_wasm lo = llmq__ldb_wasm(p), hi = llmq__ldb_wasm(p + 32);
     even->a = wasm_i8x16_shuffle(lo.a, lo.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -5844,46 +5845,46 @@ LLMQ__WORD void llmq__lda2_wasm(const int8_t *p, llmq__bs_wasm *even, llmq__bs_w
     odd->b = wasm_i8x16_shuffle(hi.a, hi.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
 }
 typedef v128_t llmq__is_wasm;
-LLMQ__WORD v128_t llmq__zero_is_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__INLINE_TARGET v128_t llmq__zero_is_wasm(void) { return wasm_i32x4_splat(0); }
 /* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
-LLMQ__WORD v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
+LLMQ__INLINE_TARGET v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
 {
     v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
     return wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
 }
-LLMQ__WORD v128_t llmq__dot_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
-LLMQ__WORD v128_t llmq__bias_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
-LLMQ__WORD llmq__bs_wasm llmq__ldw_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
-LLMQ__WORD v128_t llmq__dotw_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot_wasm(sum, w, x); }
-LLMQ__WORD v128_t llmq__biasw_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
+LLMQ__INLINE_TARGET v128_t llmq__bias_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET llmq__bs_wasm llmq__ldw_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
+LLMQ__INLINE_TARGET v128_t llmq__dotw_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot_wasm(sum, w, x); }
+LLMQ__INLINE_TARGET v128_t llmq__biasw_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
 
 typedef v128_t llmq__i4_wasm, llmq__f4_wasm;
-LLMQ__WORD v128_t llmq__zero_i4_wasm(void) { return wasm_i32x4_splat(0); }
-LLMQ__WORD v128_t llmq__add_i4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
-LLMQ__WORD v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* sums of two neighbours */
+LLMQ__INLINE_TARGET v128_t llmq__zero_i4_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__INLINE_TARGET v128_t llmq__add_i4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
+LLMQ__INLINE_TARGET v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* sums of two neighbours */
 {
     return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
-LLMQ__WORD v128_t llmq__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t d, v128_t bias)
+LLMQ__INLINE_TARGET v128_t llmq__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t d, v128_t bias)
 {
     (void)bias;
     return llmq__pairs_wasm(llmq__pairs_wasm(a, b), llmq__pairs_wasm(c, d));
 }
-LLMQ__WORD v128_t llmq__set4_wasm(float x) { return wasm_f32x4_splat(x); }
-LLMQ__WORD v128_t llmq__add4_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
-LLMQ__WORD v128_t llmq__mul4_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
-LLMQ__WORD v128_t llmq__cvt4_wasm(v128_t v) { return wasm_f32x4_convert_i32x4(v); }
-LLMQ__WORD v128_t llmq__ldf4_wasm(const float *p) { return wasm_v128_load(p); }
-LLMQ__WORD void llmq__stf4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
-LLMQ__WORD v128_t llmq__ldi4_wasm(const int32_t *p) { return wasm_v128_load(p); }
-LLMQ__WORD void llmq__sti4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
-LLMQ__WORD v128_t llmq__bf4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET v128_t llmq__set4_wasm(float x) { return wasm_f32x4_splat(x); }
+LLMQ__INLINE_TARGET v128_t llmq__add4_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
+LLMQ__INLINE_TARGET v128_t llmq__mul4_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+LLMQ__INLINE_TARGET v128_t llmq__cvt4_wasm(v128_t v) { return wasm_f32x4_convert_i32x4(v); }
+LLMQ__INLINE_TARGET v128_t llmq__ldf4_wasm(const float *p) { return wasm_v128_load(p); }
+LLMQ__INLINE_TARGET void llmq__stf4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__INLINE_TARGET v128_t llmq__ldi4_wasm(const int32_t *p) { return wasm_v128_load(p); }
+LLMQ__INLINE_TARGET void llmq__sti4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__INLINE_TARGET v128_t llmq__bf4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2), (int32_t)llmq__load16(p3));
     return wasm_i32x4_shl(v, 16);
 }
 
-LLMQ__WORD void llmq__turn_wasm(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
 {
     v128_t a = wasm_v128_load(e), b = wasm_v128_load(e + 128), c = wasm_v128_load(e + 256), d = wasm_v128_load(e + 384);
     v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5);
@@ -5894,13 +5895,13 @@ LLMQ__WORD void llmq__turn_wasm(int8_t *e)
     wasm_v128_store(e + 384, wasm_i64x2_shuffle(ab, cd, 1, 3));
 }
 /* Columns 0 and 2 of each lane, then 1 and 3, in 16 bits. */
-LLMQ__WORD v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, uint32_t k)
+LLMQ__INLINE_TARGET v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     v128_t v = wasm_v128_load(w), u = wasm_v128_load32_splat(x + 4 * k);
     sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
     return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(v, 8), wasm_i16x8_shr(u, 8)));
 }
-LLMQ__WORD void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
+LLMQ__INLINE_TARGET void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA wasm
@@ -5908,7 +5909,7 @@ LLMQ__WORD void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, was
 #define LLMQ__RAW 0
 #define LLMQ__QUADS wasm
 #define LLMQ__LEAST (-128)
-#define LLMQ__STEP 16u
+#define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
@@ -5930,7 +5931,7 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #define LLMQ__TARGET
 
 #if LLMQ_MAX_STEPS > 0
-LLMQ__KERNEL void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
+LLMQ__NOINLINE_TARGET void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j;
     for (j = 0; j < n; j += 32) {
@@ -5949,25 +5950,25 @@ LLMQ__KERNEL void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
 #define LLMQ__B1(a, b) do { vfloat32m2_t t_ = a; a = __riscv_vfadd(t_, b, vl); b = __riscv_vfsub(t_, b, vl); } while (0)
 #define LLMQ__LOAD(i) llmq__strided_rvv(x + (i) * h, step, vl)
 #define LLMQ__STORE(i, v) llmq__set_strided_rvv(x + (i) * h, step, last ? __riscv_vfmul(v, norm, vl) : v, vl)
-LLMQ__WORD vfloat32m2_t llmq__strided_rvv(const float *p, size_t step, size_t vl)
+LLMQ__INLINE_TARGET vfloat32m2_t llmq__strided_rvv(const float *p, size_t step, size_t vl)
 {
     if (step == 1) return __riscv_vle32_v_f32m2(p, vl);
     return __riscv_vlse32_v_f32m2(p, (ptrdiff_t)(step * sizeof(float)), vl);
 }
-LLMQ__WORD void llmq__set_strided_rvv(float *p, size_t step, vfloat32m2_t v, size_t vl)
+LLMQ__INLINE_TARGET void llmq__set_strided_rvv(float *p, size_t step, vfloat32m2_t v, size_t vl)
 {
     if (step == 1) __riscv_vse32(p, v, vl);
     else __riscv_vsse32(p, (ptrdiff_t)(step * sizeof(float)), v, vl);
 }
 
-LLMQ__WORD void llmq__pass2_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
+LLMQ__INLINE_TARGET void llmq__pass2_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
     LLMQ__B1(a, b);
     LLMQ__STORE(0, a); LLMQ__STORE(1, b);
 }
 
-LLMQ__WORD void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
+LLMQ__INLINE_TARGET void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
     LLMQ__B1(a, b); LLMQ__B1(c, d);
@@ -5975,7 +5976,7 @@ LLMQ__WORD void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t vl, int 
     LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
 }
 
-LLMQ__WORD void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
+LLMQ__INLINE_TARGET void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
     vfloat32m2_t e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
@@ -5991,7 +5992,7 @@ LLMQ__WORD void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t vl, int 
 
 /* Butterflies at distances h, 2 h ... below h radix, of n numbers. Vectors go through the numbers of a run of h or, where h is
    1, through the runs. */
-LLMQ__WORD void llmq__pass_rvv(float *x, size_t n, size_t h, size_t radix, int last, float norm)
+LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t radix, int last, float norm)
 {
     size_t i, j, vl;
     if (h == 1) {
@@ -6010,7 +6011,7 @@ LLMQ__WORD void llmq__pass_rvv(float *x, size_t n, size_t h, size_t radix, int l
         }
 }
 
-LLMQ__KERNEL void llmq__butterflies_rvv(float *x, uint32_t n, float norm)
+LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float norm)
 {
     size_t h, radix;
     if (n < 8) {
@@ -6027,7 +6028,7 @@ LLMQ__KERNEL void llmq__butterflies_rvv(float *x, uint32_t n, float norm)
     }
 }
 
-LLMQ__KERNEL void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
 {
     uint32_t i, l;
     size_t vl, j;
@@ -6047,7 +6048,7 @@ LLMQ__KERNEL void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run
 }
 #endif
 
-LLMQ__KERNEL float llmq__quantize_rvv(const float *x, uint32_t n, float levels, int8_t *q)
+LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float levels, int8_t *q)
 {
     vuint32m1_t top = __riscv_vmv_s_x_u32m1(0, 1);
     uint32_t most;
@@ -6074,7 +6075,7 @@ LLMQ__KERNEL float llmq__quantize_rvv(const float *x, uint32_t n, float levels, 
     return llmq__bits_float(most) / levels;
 }
 
-LLMQ__KERNEL void llmq__add_scaled_rvv(float *out, float scale, const float *v, uint32_t n)
+LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const float *v, uint32_t n)
 {
     size_t j, vl;
     for (j = 0; j < n; j += vl) {
@@ -6091,7 +6092,7 @@ LLMQ__KERNEL void llmq__add_scaled_rvv(float *out, float scale, const float *v, 
 #define LLMQ__LOAD(i) s##i = __riscv_vle32_v_f32m2(to##i + k, vl);
 #define LLMQ__ADD(i) s##i = __riscv_vfmacc(s##i, a##i[step], w, vl);
 #define LLMQ__STORE(i) __riscv_vse32(to##i + k, s##i, vl);
-LLMQ__KERNEL void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                         uint32_t rows, uint32_t count, uint32_t n)
 {
     LLMQ__EACH(LLMQ__ROW)
@@ -6114,7 +6115,7 @@ LLMQ__KERNEL void llmq__add_rows_of_rvv(float *const *out, const float *const *a
 #undef LLMQ__ADD
 #undef LLMQ__STORE
 
-LLMQ__KERNEL void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
                                          uint32_t rows, uint32_t count, uint32_t n)
 {
     size_t k, vl;
@@ -6136,7 +6137,7 @@ LLMQ__KERNEL void llmq__add_products_rvv(float *const *out, const float *const *
 #if !LLMQ_NO_ENCODER
 /* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
    are not large. */
-LLMQ__KERNEL void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                                     uint16_t *code)
 {
     float y[8 * 64];
@@ -6168,18 +6169,18 @@ LLMQ__KERNEL void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint3
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
 /* As in section 3. Four registers have 16 floats, or more. */
-LLMQ__WORD void llmq__set_costs_rvv(const float *points, uint32_t raw, uint32_t sets, const float *x, float *cost)
+LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
 {
     vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         d = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, 16);
-        for (k = s; k < raw * sets; k += sets) d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
+        for (k = s; k < set_size * sets; k += sets) d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
         __riscv_vse32(cost, __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16), 16);
     }
 }
 
-LLMQ__WORD void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
 {
     vfloat32m4_t u = __riscv_vfadd(a, __riscv_vle32_v_f32m4(a_cost, 16), 16), v = __riscv_vfadd(b, __riscv_vle32_v_f32m4(b_cost, 16), 16);
     vbool8_t less = __riscv_vmflt(v, u, 16);
@@ -6187,7 +6188,7 @@ LLMQ__WORD void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a
     __riscv_vse32(to, __riscv_vmerge(u, v, less, 16), 16);
 }
 
-LLMQ__KERNEL void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t raw, uint32_t sets, uint32_t states, const float *x,
+LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
                                     uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i, q;
@@ -6195,7 +6196,7 @@ LLMQ__KERNEL void llmq__viterbi_rvv(const float *points, const uint8_t *parity, 
     uint32_t t;
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
-        llmq__set_costs_rvv(points, raw, sets, x + 16 * (size_t)t, cost);
+        llmq__set_costs_rvv(points, set_size, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
             vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16), b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
             for (q = 2 * i; q < 2 * i + 2; q++)
@@ -6208,7 +6209,7 @@ LLMQ__KERNEL void llmq__viterbi_rvv(const float *points, const uint8_t *parity, 
 #endif
 
 /* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it), as llmq__unpack_run. */
-LLMQ__KERNEL void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__place *at, uint32_t n, uint16_t *code)
+LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__code_position *at, uint32_t n, uint16_t *code)
 {
     uint32_t done = 0, bits = at->bits, width, bytes, i, byte, shift;
     size_t vl;
@@ -6230,7 +6231,7 @@ LLMQ__KERNEL void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__place *
 }
 
 /* e[0, n p) = the points of n codes, of which only the bits in mask << shift are meant */
-LLMQ__KERNEL void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n, int8_t *e)
+LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n, int8_t *e)
 {
     uint32_t p = f->p, k;
     size_t i, vl;
@@ -6250,13 +6251,13 @@ LLMQ__KERNEL void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, 
 
 #if LLMQ__ANY_TRELLIS
 /* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
-LLMQ__KERNEL void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
+LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
 {
-    const uint8_t *from[LLMQ__MEMORY + 1];
-    uint8_t factor[LLMQ__MEMORY + 1];
+    const uint8_t *from[LLMQ__MAX_LAG + 1];
+    uint8_t factor[LLMQ__MAX_LAG + 1];
     uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
     uint32_t taps = t->format.taps[0] | t->format.taps[1] | t->format.taps[2] | t->format.taps[3];
-    llmq__ring ring = llmq__ring_of(t->rows, r);
+    llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
     llmq__field f;
     size_t vl;
     for (lag = 0; taps >> lag; lag++) {
@@ -6282,7 +6283,7 @@ LLMQ__KERNEL void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, c
 #endif
 
 /* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
-LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
+LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
                                             int8_t *e)
 {
     const llmq_format *f = &t->format;
@@ -6296,7 +6297,7 @@ LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__la
     }
 #endif
     for (done = 0; done < count; done += take) {
-        llmq__place at = llmq__find_code(l, first + done);
+        llmq__code_position at = llmq__find_code(l, first + done);
         take = llmq__min(count - done, at.room - at.k);
         llmq__unpack_run_rvv(row + l->scales + at.unit, &at, take, code);
         llmq__look_up_rvv(f, code, at.shift, take, e + done * f->p);
@@ -6305,7 +6306,7 @@ LLMQ__KERNEL const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__la
 }
 
 /* binary16 to float: what lies below its exponent and above is moved to that of float by a product with 2^112, which is exact. */
-LLMQ__WORD vfloat32m8_t llmq__halves_rvv(vuint16m4_t h, size_t vl)
+LLMQ__INLINE_TARGET vfloat32m8_t llmq__halves_rvv(vuint16m4_t h, size_t vl)
 {
     vuint32m8_t bits = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x7fffu, vl), vl), 13, vl), sign;
     vuint32m8_t v = __riscv_vreinterpret_u32m8(__riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
@@ -6314,8 +6315,8 @@ LLMQ__WORD vfloat32m8_t llmq__halves_rvv(vuint16m4_t h, size_t vl)
     return __riscv_vreinterpret_f32m8(__riscv_vor(v, sign, vl));
 }
 
-/* v[0, n) = the numbers at columns [j, j + n), as llmq__numbers: n <= 256 and all in one group, but for raw formats. */
-LLMQ__KERNEL void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n, float *v)
+/* v[0, n) = the numbers at columns [j, j + n), as llmq__values: n <= 256 and all in one group, but for raw formats. */
+LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n, float *v)
 {
     int8_t e[256 + 2 * 7];
     size_t i, vl;
@@ -6338,7 +6339,7 @@ LLMQ__KERNEL void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l,
     }
 }
 
-LLMQ__KERNEL void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, float *out)
+LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
     const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -6354,7 +6355,7 @@ LLMQ__KERNEL void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, float *ou
     }
 }
 
-LLMQ__KERNEL void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
     float v[256];
@@ -6370,9 +6371,9 @@ LLMQ__KERNEL void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, 
 }
 
 /* Sixteen lanes are a group of four registers of 128 bits. What is left of a group of columns is added to the first ones. */
-LLMQ__WORD float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     float total = 0.0f, v[256];
     uint32_t j, end, n, i;
     size_t vl, h;
@@ -6394,7 +6395,7 @@ LLMQ__WORD float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, 
     return total;
 }
 
-LLMQ__KERNEL void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                      size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -6437,7 +6438,7 @@ typedef struct llmq__progress_rvv {
     float total;   /* of those before */
 } llmq__progress_rvv;
 
-LLMQ__PLAIN llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
+LLMQ__INLINE llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
 {
     llmq__progress_rvv at;
     at.row = t->data + (size_t)r * t->row_size;
@@ -6448,9 +6449,9 @@ LLMQ__PLAIN llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
 }
 
 /* Does a run end at column j, behind those done? Then its sum goes into the total. */
-LLMQ__PLAIN void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation *x, llmq__progress_rvv *at)
+LLMQ__INLINE void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation *x, llmq__progress_rvv *at)
 {
-    LLMQ__EXACT
+    LLMQ__NO_CONTRACT
     uint32_t j = at->j;
     if (j != x->cols && j % l->group != 0 && j % x->group != 0) return;
     at->total += (float)at->sum * (x->scale[(j - 1) / x->group] * llmq__scale(at->row, (j - 1) / l->group));
@@ -6459,7 +6460,7 @@ LLMQ__PLAIN void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation 
 
 /* Sums of n pieces of 128 columns go into the total. Where each is a run, scales are converted and multiplied many at a time;
    the ordered reduction adds them one after the other, as scalar code does. */
-LLMQ__KERNEL void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum, uint32_t n, llmq__progress_rvv *at)
+LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum, uint32_t n, llmq__progress_rvv *at)
 {
     uint32_t i, w;
     size_t vl;
@@ -6508,7 +6509,7 @@ static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, c
     return bits >= 512 ? llmq__stream_of_rvv1(kind) : bits >= 256 ? llmq__stream_of_rvv2(kind) : llmq__stream_of_rvv4(kind);
 }
 
-LLMQ__WORD int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
+LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
 {
     vint32m1_t sum = __riscv_vmv_s_x_i32m1(0, 1);
     size_t i, vl;
@@ -6520,7 +6521,7 @@ LLMQ__WORD int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
 }
 
 /* The rest of a row, for any format: decoded a slice at a time, for count <= LLMQ__BATCH activations. */
-LLMQ__KERNEL void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, uint32_t count,
+LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, uint32_t count,
                                    llmq__progress_rvv *at)
 {
     int8_t e[256 + 2 * 7];
@@ -6540,7 +6541,7 @@ LLMQ__KERNEL void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, 
 }
 
 /* Blocks of four rows, a quarter of the range apart, as in section 4; the last block may repeat a row. */
-LLMQ__KERNEL void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l, const llmq__grid_rvv *g,
+LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l, const llmq__grid_rvv *g,
                                           const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     uint32_t b, i, k, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, apart = blocks, rows = 4;
@@ -6560,7 +6561,7 @@ LLMQ__KERNEL void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_te
     }
 }
 
-LLMQ__KERNEL void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
                                     size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -6614,46 +6615,46 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
 #define LLMQ__M(name) LLMQ__JOIN(name, LLMQ__LMUL, )   /* an intrinsic for 64 bytes */
 #define LLMQ__M2(name) LLMQ__JOIN(name, LLMQ__LMUL2, ) /* for 64 of twice the width */
-typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__F(codes);
-typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__F(bytes);
-typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__F(words);
+typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(codes);
+typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(bytes);
+typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__KERNEL_NAME(words);
 
 /* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
-LLMQ__WORD LLMQ__F(codes) LLMQ__F(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
 {
-    LLMQ__F(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
+    LLMQ__KERNEL_NAME(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
     if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
     return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
 }
 
 /* Codes 64 half ... 64 half + 63 of a whole unit. */
-LLMQ__WORD LLMQ__F(codes) LLMQ__F(code)(uint32_t bits, const uint8_t *unit, uint32_t half)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(code)(uint32_t bits, const uint8_t *unit, uint32_t half)
 {
-    LLMQ__F(codes) v, above;
+    LLMQ__KERNEL_NAME(codes) v, above;
     uint8_t mask = bits == 5 ? 16 : 48;
     if (bits == 8) return LLMQ__M(__riscv_vle8_v_u8m)(unit + 64 * half, 64);
     if (bits == 2) {
-        v = LLMQ__F(fields)(unit, 32, 2);
+        v = LLMQ__KERNEL_NAME(fields)(unit, 32, 2);
         return __riscv_vand(half ? __riscv_vsrl(v, 4, 64) : v, 3, 64);
     }
     if (bits == 3) { /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        v = LLMQ__F(fields)(unit, 32, 4);
+        v = LLMQ__KERNEL_NAME(fields)(unit, 32, 4);
         if (!half) return __riscv_vand(v, 7, 64);
-        above = __riscv_vand(__riscv_vsll(LLMQ__F(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
+        above = __riscv_vand(__riscv_vsll(LLMQ__KERNEL_NAME(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
         return __riscv_vor(__riscv_vand(__riscv_vsrl(v, 3, 64), 1, 64), above, 64);
     }
     v = LLMQ__M(__riscv_vle8_v_u8m)(unit, 64);
     v = half ? __riscv_vsrl(v, 4, 64) : __riscv_vand(v, 15, 64);
     if (bits == 4) return v;
-    above = LLMQ__F(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4); /* bits 4 and 5 of the upper half are in place */
+    above = LLMQ__KERNEL_NAME(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4); /* bits 4 and 5 of the upper half are in place */
     return __riscv_vor(v, __riscv_vand(half ? above : __riscv_vsll(above, 4, 64), mask, 64), 64);
 }
 
 /* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
-LLMQ__WORD LLMQ__F(codes) LLMQ__F(look_up)(const uint8_t *table, uint32_t n, LLMQ__F(codes) v)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const uint8_t *table, uint32_t n, LLMQ__KERNEL_NAME(codes) v)
 {
 #if LLMQ__LMUL > 1
-    LLMQ__F(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
+    LLMQ__KERNEL_NAME(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
     const size_t part = 64 / LLMQ__LMUL;
     if (n <= part) {
         vuint8m1_t t = __riscv_vle8_v_u8m1(table, n);
@@ -6675,40 +6676,40 @@ LLMQ__WORD LLMQ__F(codes) LLMQ__F(look_up)(const uint8_t *table, uint32_t n, LLM
 #endif
 }
 
-LLMQ__WORD LLMQ__F(bytes) LLMQ__F(lut)(int kind, const uint8_t *table, LLMQ__F(codes) v)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table, LLMQ__KERNEL_NAME(codes) v)
 {
     if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
-    else v = LLMQ__F(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
+    else v = LLMQ__KERNEL_NAME(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
     return LLMQ__M(__riscv_vreinterpret_i8m)(v);
 }
 
 /* Points of 128 columns of a row times their activations, two products to a sum: at most 2 * 128 * 127 < 2^15. With p = 1, a and
    b meet the halves of the unit; with p = 2 the coordinates of the half. */
-LLMQ__WORD LLMQ__F(words) LLMQ__F(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half, LLMQ__F(bytes) a,
-                                            LLMQ__F(bytes) b)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half, LLMQ__KERNEL_NAME(bytes) a,
+                                            LLMQ__KERNEL_NAME(bytes) b)
 {
     const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
-    LLMQ__F(bytes) v, w;
+    LLMQ__KERNEL_NAME(bytes) v, w;
     if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) { /* by loads: two tables would spill */
-        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__F(code)(bits, unit, half), 2, 64);
+        LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__KERNEL_NAME(code)(bits, unit, half), 2, 64);
         at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
         v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
         w = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(at, 8, 64));
     } else if (llmq__kind_p(kind) == 2) {
-        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, half));
-        w = LLMQ__F(lut)(kind, g->y, LLMQ__F(code)(bits, unit, half));
+        v = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, half));
+        w = LLMQ__KERNEL_NAME(lut)(kind, g->y, LLMQ__KERNEL_NAME(code)(bits, unit, half));
     } else {
-        v = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 0));
-        w = LLMQ__F(lut)(kind, g->x, LLMQ__F(code)(bits, unit, 1));
+        v = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, 0));
+        w = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, 1));
     }
     return __riscv_vwmacc(__riscv_vwmul(v, a, 64), w, b, 64);
 }
 
 /* sum[r][i] = the products of piece i of row r, the activations of its 128 columns being q */
-LLMQ__WORD void LLMQ__F(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit, uint32_t half, const int8_t *q,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit, uint32_t half, const int8_t *q,
                                int32_t (*sum)[LLMQ__PIECES], uint32_t i)
 {
-    LLMQ__F(bytes) a, b;
+    LLMQ__KERNEL_NAME(bytes) a, b;
     vint32m1_t zero = __riscv_vmv_s_x_i32m1(0, 1);
     uint32_t r;
     if (llmq__kind_p(kind) == 2) {
@@ -6721,10 +6722,10 @@ LLMQ__WORD void LLMQ__F(piece)(int kind, const llmq__grid_rvv *g, const uint8_t 
         b = LLMQ__M(__riscv_vle8_v_i8m)(q + 64, 64);
     }
     for (r = 0; r < 4; r++)
-        sum[r][i] = __riscv_vmv_x(__riscv_vwredsum(LLMQ__F(products)(kind, g, unit[r], half, a, b), zero, 64));
+        sum[r][i] = __riscv_vmv_x(__riscv_vwredsum(LLMQ__KERNEL_NAME(products)(kind, g, unit[r], half, a, b), zero, 64));
 }
 
-LLMQ__WORD void LLMQ__F(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
                                 llmq__progress_rvv *at)
 {
     const uint32_t p = llmq__kind_p(kind), size = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
@@ -6735,8 +6736,8 @@ LLMQ__WORD void LLMQ__F(stream)(int kind, const llmq__layout *l, const llmq__gri
     for (j = 0; j < end; j += 128 * n) {
         n = llmq__min(LLMQ__PIECES, (end - j) / 128);
         for (i = 0; i < n; i += p) {
-            LLMQ__F(piece)(kind, g, unit, 0, x->q + j + 128 * i, sum, i);
-            if (p == 2) LLMQ__F(piece)(kind, g, unit, 1, x->q + j + 128 * i + 128, sum, i + 1);
+            LLMQ__KERNEL_NAME(piece)(kind, g, unit, 0, x->q + j + 128 * i, sum, i);
+            if (p == 2) LLMQ__KERNEL_NAME(piece)(kind, g, unit, 1, x->q + j + 128 * i + 128, sum, i + 1);
             for (r = 0; r < 4; r++) unit[r] += size;
         }
         for (r = 0; r < 4; r++) llmq__finish_rvv(l, x, sum[r], n, at + r);
@@ -6745,10 +6746,10 @@ LLMQ__WORD void LLMQ__F(stream)(int kind, const llmq__layout *l, const llmq__gri
 
 /* Each format a function of its own. */
 #define LLMQ__STREAM(name, kind)                                                                                                     \
-    LLMQ__KERNEL void LLMQ__F(name)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,           \
+    LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(name)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,           \
                                     llmq__progress_rvv *at)                                                                          \
     {                                                                                                                                \
-        LLMQ__F(stream)(kind, l, g, x, end, at);                                                                                     \
+        LLMQ__KERNEL_NAME(stream)(kind, l, g, x, end, at);                                                                                     \
     }
 LLMQ__STREAM(g2, LLMQ__KIND_G2)
 LLMQ__STREAM(g3, LLMQ__KIND_G3)
@@ -6760,10 +6761,10 @@ LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
 LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
 LLMQ__STREAM(v2n256, LLMQ__KIND_V2N256)
 
-static llmq__stream_rvv LLMQ__F(stream_of)(int kind)
+static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 {
-    static const llmq__stream_rvv all[] = { 0, LLMQ__F(g2), LLMQ__F(g3), LLMQ__F(g4), LLMQ__F(g5), LLMQ__F(g6), LLMQ__F(g8), LLMQ__F(v2n16),
-                                            LLMQ__F(v2n64), LLMQ__F(v2n256) };
+    static const llmq__stream_rvv all[] = { 0, LLMQ__KERNEL_NAME(g2), LLMQ__KERNEL_NAME(g3), LLMQ__KERNEL_NAME(g4), LLMQ__KERNEL_NAME(g5), LLMQ__KERNEL_NAME(g6), LLMQ__KERNEL_NAME(g8), LLMQ__KERNEL_NAME(v2n16),
+                                            LLMQ__KERNEL_NAME(v2n64), LLMQ__KERNEL_NAME(v2n256) };
     return all[kind]; /* in the order of LLMQ__KIND_... */
 }
 #undef LLMQ__STREAM
@@ -6852,19 +6853,19 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #undef LLMQ__GLUE
 #undef LLMQ__PASTE_
 #undef LLMQ__PASTE
-#undef LLMQ__F
-#undef LLMQ__V
-#undef LLMQ__B
+#undef LLMQ__KERNEL_NAME
+#undef LLMQ__VEC_F32
+#undef LLMQ__VEC_U8
 #undef LLMQ__C
 #undef LLMQ__K
-#undef LLMQ__D
-#undef LLMQ__Q
-#undef LLMQ__WORD
-#undef LLMQ__PLAIN
-#undef LLMQ__KERNEL
+#undef LLMQ__DOT
+#undef LLMQ__VEC4
+#undef LLMQ__INLINE_TARGET
+#undef LLMQ__INLINE
+#undef LLMQ__NOINLINE_TARGET
 #undef LLMQ__PREFETCH
 #undef LLMQ__PREFETCH2
-#undef LLMQ__ANEW
+#undef LLMQ__RELOAD_BARRIER
 #undef LLMQ__TARGET_OF
 #undef LLMQ__MADE
 #undef LLMQ__TRELLIS
@@ -6872,7 +6873,7 @@ static const llmq_kernels *llmq__simd_at(uint32_t i)
 #undef LLMQ__UNROLL
 #undef LLMQ__PRAGMA
 #undef LLMQ__SANITIZED
-#undef LLMQ__AHEAD
+#undef LLMQ__PREFETCH_BYTES
 #undef LLMQ__X86
 #undef LLMQ__ARM
 #undef LLMQ__ARM_TARGETS

@@ -39,11 +39,11 @@ static void fill(int source, float *w)
 /* A ring of rows at a time, which formats other than trellises do not mind. */
 static double relative_mse(const llmq_format *f, int source, int rows, double *seconds)
 {
-    static float w[LLMQ_RING * COLS], back[COLS];
+    static float w[LLMQ_TRELLIS_BLOCK * COLS], back[COLS];
     llmq_transform rotate = llmq_transform_hadamard(7, 0);
     llmq_tensor t;
     double error = 0, power = 0;
-    uint32_t some = rows < (int)LLMQ_RING ? (uint32_t)rows : LLMQ_RING;
+    uint32_t some = rows < (int)LLMQ_TRELLIS_BLOCK ? (uint32_t)rows : LLMQ_TRELLIS_BLOCK;
     size_t size = llmq_tensor_size(f, some, COLS), work_size;
     void *data = malloc(size), *work;
     if (llmq_tensor_init(&t, f, source == GAUSS ? NULL : &rotate, some, COLS, data, size)) exit(1);

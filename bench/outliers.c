@@ -92,7 +92,7 @@ static double error_of(const llmq_transform *transform, uint32_t bits, int asymm
     for (uint32_t i = 0; i < TOKENS; i++) {
         double error = 0, power = 0;
         for (uint32_t j = 0; j < COLS; j++) {
-            int code = a[i].q[j] + (a[i].shift ? a[i].shift[j] : 0);
+            int code = a[i].q[j] + (a[i].offset ? a[i].offset[j] : 0);
             e[j] = a[i].x[j] - a[i].scale[j / a[i].group] * (float)code;
         }
         check(llmq_transform_apply(&rest, LLMQ_FROM_WEIGHT, e, COLS, unused, sizeof unused, NULL)); /* orthogonal: transposed is inverse */

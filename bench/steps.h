@@ -110,7 +110,7 @@ static void report_transposed(const duel *d, const duel *s, const char *table, c
 static void set_encode(call *c, job *j, const llmq_format *f)
 {
     llmq_transform rotate = llmq_transform_hadamard(1, 0);
-    uint32_t rows = f->taps[0] ? LLMQ_RING : 4; /* a trellis is encoded a ring at a time */
+    uint32_t rows = f->taps[0] ? LLMQ_TRELLIS_BLOCK : 4; /* a trellis is encoded a ring at a time */
     set_tensor(c, f, &rotate, rows, 4 * MAX_COLS / rows);
     c[0].in = v.normal[0];
     j[0].run = run_encode;

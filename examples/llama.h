@@ -4,7 +4,7 @@
        #define LLAMA_IMPLEMENTATION
        #include "llama.h"
 
-   The weights come from a bundle (llmq.h, section 12), raw or quantized, each tensor in a format of its own:
+   The weights come from a bundle (llmq.h, section 10), raw or quantized, each tensor in a format of its own:
        values (u32)   llama.dim llama.hidden llama.layers llama.heads llama.kv_heads llama.vocab llama.context
        tensors        embed [vocab][dim], classifier [vocab][dim] (absent: embed serves), norm [1][dim], and for N = 0 ...
                       layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]
@@ -61,7 +61,7 @@ typedef struct llama_model {
     llama_layer *layer;                  /* NULL: without memory of its own; views and norms are then made when they are used */
     float *norm, *bias;                  /* bias: of all layers; NULL: none */
     float theta, epsilon;                /* base of the rotary embedding; what norms add to the mean square */
-    float turn;                          /* -ln(theta) */
+    float rope_rate;                          /* -ln(theta) */
     int halves, biased;                  /* does the embedding turn halves of heads; has any layer a bias */
     const char *fault;                   /* after an error: see llama_model_fault */
     uint32_t fault_layer;
@@ -89,7 +89,7 @@ struct llama_state {
     uint32_t batch;             /* most tokens in one call */
     float *x, *normed, *q, *keys, *values, *attention, *up, *gate;  /* batch vectors each: of the tokens of the call */
     float *cosine, *sine;       /* batch x half a head: RoPE at their positions, `turned` of them from `turned_at` on */
-    uint32_t turned, turned_at;
+    uint32_t rotations, rotations_from;
     float *scores;              /* window */
     uint32_t window;
     llmq_tensor key, value;     /* of a head: window rows */
@@ -156,14 +156,14 @@ llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, u
 #if defined(__ARM_FEATURE_MVE)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
-#define LLAMA__EXACT
+#define LLAMA__NO_CONTRACT
 #elif defined(__clang__)
-#define LLAMA__EXACT _Pragma("STDC FP_CONTRACT OFF")
+#define LLAMA__NO_CONTRACT _Pragma("STDC FP_CONTRACT OFF")
 #if defined(__ARM_FEATURE_MVE)
 #pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
 #endif
 #else
-#define LLAMA__EXACT
+#define LLAMA__NO_CONTRACT
 #endif
 
 #ifdef __cplusplus
@@ -179,7 +179,7 @@ static float llama__float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
    has so few bits that its product with n is exact. Below -87 (2^-126) 0, from 88 (2^127) on e^88. */
 static float llama__exp(float x)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float n, r;
     int32_t whole;
     if (x < -87.0f) return 0.0f;
@@ -195,7 +195,7 @@ static float llama__exp(float x)
 /* 1 / sqrt(x), x normal: halving the exponent gives it to 4 %, and Newton's steps square that error (times 1.5). */
 static float llama__inverse_sqrt(float x)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float y = llama__float(0x5f3759dfu - (llama__bits(x) >> 1)), half = x * 0.5f;
     int i;
     for (i = 0; i < 4; i++) y = y * (1.5f - half * y * y);
@@ -206,7 +206,7 @@ static float llama__inverse_sqrt(float x)
    (the next term is below 4e-11). */
 static float llama__log(float x)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     uint32_t u = llama__bits(x);
     int32_t n = (int32_t)(u >> 23) - 127;
     float z = llama__float((u & 0x7fffffu) | 0x3f800000u), y, whole;
@@ -219,14 +219,14 @@ static float llama__log(float x)
 }
 
 /* A turn by an angle: its cosine and sine. Turns are multiplied as complex numbers. */
-typedef struct llama__turn {
+typedef struct llama__rotation {
     float c, s;
-} llama__turn;
+} llama__rotation;
 
-static llama__turn llama__turn_on(llama__turn a, llama__turn b)
+static llama__rotation llama__complex_product(llama__rotation a, llama__rotation b)
 {
-    LLAMA__EXACT
-    llama__turn y;
+    LLAMA__NO_CONTRACT
+    llama__rotation y;
     y.c = a.c * b.c - a.s * b.s;
     y.s = a.c * b.s + a.s * b.c;
     return y;
@@ -234,9 +234,9 @@ static llama__turn llama__turn_on(llama__turn a, llama__turn b)
 
 /* Back to length 1 from close to it, a step of Newton's: lengths would grow with the position, by 6 % until a million, and scores by their
    square. */
-static llama__turn llama__unit(llama__turn a)
+static llama__rotation llama__unit(llama__rotation a)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float by = 1.5f - 0.5f * (a.c * a.c + a.s * a.s);
     a.c *= by;
     a.s *= by;
@@ -247,15 +247,15 @@ static llama__turn llama__unit(llama__turn a)
    to the 10th power (the next term is below 3e-8), then by the bits of the position: an error of about position * 1e-7, which is that of
    the angle as a float. Of two positions it is nearly the same, so what a score depends on, their distance, is turned by as if there
    were no others. */
-static llama__turn llama__turn_of(uint32_t position, uint32_t i, uint32_t half, float rate)
+static llama__rotation llama__rotation_at(uint32_t position, uint32_t i, uint32_t half, float rate)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float x = llama__exp((float)i / (float)half * rate), y = x * x;
-    llama__turn one, all = { 1.0f, 0.0f };
+    llama__rotation one, all = { 1.0f, 0.0f };
     one.c = 1.0f - y * (0.5f - y * (4.16666667e-2f - y * (1.38888889e-3f - y * (2.48015873e-5f - y * 2.75573192e-7f))));
     one.s = x * (1.0f - y * (1.66666667e-1f - y * (8.33333333e-3f - y * (1.98412698e-4f - y * 2.75573192e-6f))));
-    for (; position; position >>= 1, one = llama__unit(llama__turn_on(one, one)))
-        if (position & 1) all = llama__turn_on(all, one);
+    for (; position; position >>= 1, one = llama__unit(llama__complex_product(one, one)))
+        if (position & 1) all = llama__complex_product(all, one);
     return all;
 }
 
@@ -304,14 +304,16 @@ static int llama__any_bias(const llama_model *m, const llmq_bundle *b)
     return 0;
 }
 
-/* Values: the first seven have to be there. */
+/* Values, with their ranges in bits: positive floats are in the order of their bits. The first seven have to be there. */
 enum { LLAMA__DIM, LLAMA__HIDDEN, LLAMA__LAYERS, LLAMA__HEADS, LLAMA__KV_HEADS, LLAMA__VOCAB, LLAMA__CONTEXT, LLAMA__THETA, LLAMA__HALVES,
        LLAMA__EPSILON, LLAMA__ABITS, LLAMA__AZERO, LLAMA__ASCALES, LLAMA__ACLIP, LLAMA__VALUES };
-static const struct llama__value { const char *name; uint32_t type; } llama__value[LLAMA__VALUES] = {
-    { "llama.dim", LLMQ_VALUE_U32 }, { "llama.hidden", LLMQ_VALUE_U32 }, { "llama.layers", LLMQ_VALUE_U32 }, { "llama.heads", LLMQ_VALUE_U32 },
-    { "llama.kv_heads", LLMQ_VALUE_U32 }, { "llama.vocab", LLMQ_VALUE_U32 }, { "llama.context", LLMQ_VALUE_U32 }, { "llama.rope_theta", LLMQ_VALUE_F32 },
-    { "llama.rope_halves", LLMQ_VALUE_U32 }, { "llama.norm_epsilon", LLMQ_VALUE_F32 }, { "llama.abits", LLMQ_VALUE_U32 }, { "llama.azero", LLMQ_VALUE_U32 },
-    { "llama.ascales", LLMQ_VALUE_U32 }, { "llama.aclip", LLMQ_VALUE_F32 }
+static const struct llama__value { const char *name; uint32_t type, min, max; } llama__value[LLAMA__VALUES] = {
+    { "llama.dim", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.hidden", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.layers", LLMQ_VALUE_U32, 1, 65536 },
+    { "llama.heads", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.kv_heads", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.vocab", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.context", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.rope_theta", LLMQ_VALUE_F32, 0x3f800000u, 0x7149f2cau /* 1 to 1e30 */ },
+    { "llama.rope_halves", LLMQ_VALUE_U32, 0, 1 }, { "llama.norm_epsilon", LLMQ_VALUE_F32, 0x2b8cbcccu, 0x3f800000u /* 1e-12 to 1 */ },
+    { "llama.abits", LLMQ_VALUE_U32, 2, 32 }, { "llama.azero", LLMQ_VALUE_U32, 0, 1 }, { "llama.ascales", LLMQ_VALUE_U32, 0, LLMQ_SCALES_BATCH },
+    { "llama.aclip", LLMQ_VALUE_F32, 1, 0x3f800000u /* above 0, to 1 */ }
 };
 
 #define LLAMA__WHOLE 0xffffffffu /* in place of a layer: a name that is whole */
@@ -322,15 +324,20 @@ static void llama__blame(llama_model *m, uint32_t layer, const char *name) { m->
 /* The bits of value i, u32 or f32; *bits stays as it is if there is none and there need not be. */
 static llmq_status llama__read_value(llama_model *m, const llmq_bundle *b, uint32_t i, uint32_t *bits)
 {
+    const struct llama__value *v = &llama__value[i];
     const void *data;
     size_t size;
-    llmq_status status = llmq_bundle_value(b, llama__value[i].name, llama__value[i].type, &data, &size);
+    llmq_status status = llmq_bundle_value(b, v->name, v->type, &data, &size);
     const unsigned char *c = (const unsigned char *)data;
-    uint32_t index;
-    llama__blame(m, LLAMA__WHOLE, llama__value[i].name);
-    if (status == LLMQ_OK) *bits = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
-    if (status != LLMQ_E_NOT_FOUND || i <= LLAMA__CONTEXT) return status;
-    return llmq_bundle_find(b, llama__value[i].name, &index) == LLMQ_OK ? LLMQ_E_CORRUPT : LLMQ_OK; /* it may be of another kind or type */
+    uint32_t value;
+    llama__blame(m, LLAMA__WHOLE, v->name);
+    if (status == LLMQ_E_NOT_FOUND && i > LLAMA__CONTEXT) /* it may be of another kind or type */
+        return llmq_bundle_find(b, v->name, &value) == LLMQ_OK ? LLMQ_E_CORRUPT : LLMQ_OK;
+    if (status != LLMQ_OK) return status;
+    value = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
+    if (value < v->min || value > v->max) return LLMQ_E_CORRUPT;
+    *bits = value;
+    return LLMQ_OK;
 }
 
 static uint32_t llama__kv(const llama_model *m) { return m->dim / m->heads * m->kv_heads; }
@@ -341,26 +348,16 @@ static llmq_status llama__config(llama_model *m, const llmq_bundle *b)
     llmq_status status;
     memset(m, 0, sizeof *m);
     value[LLAMA__THETA] = 0x461c4000u, value[LLAMA__HALVES] = 0, value[LLAMA__EPSILON] = 0x3727c5acu; /* 10000, 0, 1e-5 */
-    for (i = 0; i <= LLAMA__EPSILON; i++) {
+    for (i = 0; i <= LLAMA__EPSILON; i++)
         if ((status = llama__read_value(m, b, i, &value[i])) != LLMQ_OK) return status;
-        if (i <= LLAMA__CONTEXT && (value[i] < 1 || value[i] > 1u << 24)) return LLMQ_E_CORRUPT;
-    }
     m->dim = value[LLAMA__DIM], m->hidden = value[LLAMA__HIDDEN], m->layers = value[LLAMA__LAYERS], m->heads = value[LLAMA__HEADS];
     m->kv_heads = value[LLAMA__KV_HEADS], m->vocab = value[LLAMA__VOCAB], m->context = value[LLAMA__CONTEXT];
-    m->theta = llama__float(value[LLAMA__THETA]), m->halves = value[LLAMA__HALVES] == 1, m->epsilon = llama__float(value[LLAMA__EPSILON]);
-    llama__blame(m, LLAMA__WHOLE, "llama.layers");
-    if (m->layers > 65536) return LLMQ_E_CORRUPT;
+    m->theta = llama__float(value[LLAMA__THETA]), m->halves = (int)value[LLAMA__HALVES], m->epsilon = llama__float(value[LLAMA__EPSILON]);
     llama__blame(m, LLAMA__WHOLE, "llama.heads");
     if (m->dim % m->heads || m->dim / m->heads % 2) return LLMQ_E_CORRUPT;
     llama__blame(m, LLAMA__WHOLE, "llama.kv_heads");
     if (m->heads % m->kv_heads) return LLMQ_E_CORRUPT;
-    llama__blame(m, LLAMA__WHOLE, "llama.rope_theta");
-    if (!(m->theta >= 1.0f && m->theta <= 1e30f)) return LLMQ_E_CORRUPT;
-    llama__blame(m, LLAMA__WHOLE, "llama.rope_halves");
-    if (value[LLAMA__HALVES] > 1) return LLMQ_E_CORRUPT;
-    llama__blame(m, LLAMA__WHOLE, "llama.norm_epsilon");
-    if (!(m->epsilon >= 1e-12f && m->epsilon <= 1.0f)) return LLMQ_E_CORRUPT;
-    m->turn = -llama__log(m->theta);
+    m->rope_rate = -llama__log(m->theta);
     m->biased = llama__any_bias(m, b);
     llama__blame(m, LLAMA__WHOLE, NULL);
     return LLMQ_OK;
@@ -454,26 +451,23 @@ static llmq_status llama__activation_config(llama_model *m, const llmq_bundle *b
     uint32_t bits = 8, zero, scales, clip;
     llmq_status status;
     if ((status = llama__read_value(m, b, LLAMA__ABITS, &bits)) != LLMQ_OK) return status;
+    if (bits > 8 && bits != 32) return LLMQ_E_CORRUPT;
 #if LLMQ_NO_ACTIVATION_OPTIONS
     o->bits = bits, o->asymmetric = 0, o->scales = LLMQ_SCALES_GROUP, o->clip = 1.0f;
+    if (bits < 8) return LLMQ_E_UNSUPPORTED;
 #else
     *o = llmq_activation_defaults(bits);
 #endif
     zero = (uint32_t)o->asymmetric, scales = (uint32_t)o->scales;
     clip = llama__bits(o->clip);
-    if (bits != 32 && (bits < 2 || bits > 8)) return LLMQ_E_CORRUPT;
-    if (LLMQ_NO_ACTIVATION_OPTIONS && bits != 8 && bits != 32) return LLMQ_E_UNSUPPORTED;
     if ((status = llama__read_value(m, b, LLAMA__AZERO, &zero)) != LLMQ_OK) return status;
-    if (zero > 1) return LLMQ_E_CORRUPT;
     if (LLMQ_NO_ACTIVATION_OPTIONS && zero) return LLMQ_E_UNSUPPORTED;
     if ((status = llama__read_value(m, b, LLAMA__ASCALES, &scales)) != LLMQ_OK) return status;
-    if (scales > LLMQ_SCALES_BATCH) return LLMQ_E_CORRUPT;
     if (LLMQ_NO_ACTIVATION_OPTIONS && scales) return LLMQ_E_UNSUPPORTED;
     if ((status = llama__read_value(m, b, LLAMA__ACLIP, &clip)) != LLMQ_OK) return status;
     o->clip = llama__float(clip);
-    if (!(o->clip > 0.0f && o->clip <= 1.0f)) return LLMQ_E_CORRUPT;
     if (LLMQ_NO_ACTIVATION_OPTIONS && o->clip < 1.0f) return LLMQ_E_UNSUPPORTED;
-    o->bits = bits, o->asymmetric = (int)zero, o->scales = (int)scales;
+    o->asymmetric = (int)zero, o->scales = (int)scales;
     return LLMQ_OK;
 }
 
@@ -697,7 +691,7 @@ llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batc
 
 static void llama__rmsnorm(float *out, const float *x, const float *weight, uint32_t n, float epsilon)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float sum = 0.0f;
     uint32_t i;
     for (i = 0; i < n; i++) sum += x[i] * x[i];
@@ -741,9 +735,9 @@ static llmq_status llama__linear(const llama_model *m, llama_state *s, const llm
                                  uint32_t count, int *prepared, float *y, size_t stride)
 {
     const int quantized = t->format.points != NULL && m->activation.bits != 32;
-    llmq_status status = LLMQ_E_BASIS;
+    llmq_status status = LLMQ_E_MISMATCH;
     if (*prepared && (s->activation->q != NULL) == quantized) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
-    if (status != LLMQ_E_BASIS) return status;
+    if (status != LLMQ_E_MISMATCH) return status;
     status = llama__prepare(m, s, t, x, count);
     if (status != LLMQ_OK) return status;
     *prepared = 1;
@@ -785,15 +779,15 @@ static llmq_status llama__add_bias(const llama_model *m, llama_state *s, uint32_
 static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t position, uint32_t count)
 {
     uint32_t half = m->dim / m->heads / 2, i, k;
-    if (s->turned >= count && s->turned_at == position) return;
+    if (s->rotations >= count && s->rotations_from == position) return;
     for (i = 0; i < count; i++)
         for (k = 0; k < half; k++) {
-            llama__turn turn = llama__turn_of(position + i, k, half, m->turn);
+            llama__rotation turn = llama__rotation_at(position + i, k, half, m->rope_rate);
             s->cosine[(size_t)i * half + k] = turn.c;
             s->sine[(size_t)i * half + k] = turn.s;
         }
-    s->turned = count;
-    s->turned_at = position;
+    s->rotations = count;
+    s->rotations_from = position;
 }
 
 /* RoPE on pairs of each head, which are neighbours or half a head apart: of token i of the call. */
@@ -803,10 +797,10 @@ static void llama__rotate(const llama_model *m, const llama_state *s, float *v, 
     for (k = 0; k < n / 2; k++) {
         size_t at = (size_t)i * half + k % half;
         float *pair = v + (m->halves ? k / half * 2 * half + k % half : 2 * k);
-        llama__turn from, by;
+        llama__rotation from, by;
         from.c = pair[0], from.s = pair[apart];
         by.c = s->cosine[at], by.s = s->sine[at];
-        from = llama__turn_on(from, by);
+        from = llama__complex_product(from, by);
         pair[0] = from.c, pair[apart] = from.s;
     }
 }
@@ -814,7 +808,7 @@ static void llama__rotate(const llama_model *m, const llama_state *s, float *v, 
 /* Softmax of n scores times `scale`, in place. */
 static void llama__softmax(float *score, uint32_t n, float scale)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     float most = score[0], sum = 0.0f;
     uint32_t p;
     for (p = 1; p < n; p++)
@@ -893,7 +887,7 @@ static llmq_status llama__attention(const llama_model *m, llama_state *s, uint32
 /* gate <- silu(gate) * up */
 static void llama__swiglu(float *gate, const float *up, size_t n)
 {
-    LLAMA__EXACT
+    LLAMA__NO_CONTRACT
     size_t i;
     for (i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + llama__exp(-gate[i])) * up[i];
 }
@@ -974,6 +968,6 @@ llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *
 #elif defined(__clang__) && defined(__ARM_FEATURE_MVE)
 #pragma clang attribute pop
 #endif
-#undef LLAMA__EXACT
+#undef LLAMA__NO_CONTRACT
 #undef LLAMA_IMPLEMENTATION
 #endif

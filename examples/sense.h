@@ -4,7 +4,7 @@
        #define SENSE_IMPLEMENTATION
        #include "sense.h"
 
-   For each layer, over the tokens of a calibration text (llmq.h, section 8):
+   For each layer, over the tokens of a calibration text (llmq.h, section 15):
        SENSE_ATTENTION, _OUTPUT, _FEED, _DOWN   H = sum x x^T of the four inputs: of wq wk wv, of wo, of w1 w3, of w2
        SENSE_WQ, _WK, _WV                       H = sum w x x^T with the attention-aware weights of APTQ
        SENSE_W1, _W3                            the same for the gated feed-forward block: with y = W2 (silu(g) * u), an error of g_i

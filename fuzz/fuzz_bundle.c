@@ -119,7 +119,7 @@ static const char *use_products(const llmq_tensor *t, uint32_t bits, use_result 
 {
     const char *broken = NULL;
     size_t size = llmq_activation_size(t, bits);
-    llmq_status expected = bits == 8 && !t->format.points ? LLMQ_E_BASIS : LLMQ_OK;
+    llmq_status expected = bits == 8 && !t->format.points ? LLMQ_E_MISMATCH : LLMQ_OK;
     float *x = (float *)use_memory(t->cols * sizeof(float)), *y = (float *)use_memory(t->rows * sizeof(float));
     void *memory = use_memory(size);
     llmq_activation a;

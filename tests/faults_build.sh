@@ -49,7 +49,7 @@ unsigned() { # COMPILER AND FLAGS: the suite of kernels, where char is unsigned
 # A kernel that is miscompiled, as gcc 12 did: bytes of the mask are taken for numbers that are never negative.
 miscompiled() {
     mkdir -p planted && cp llmq.h planted && cp self.c planted
-    sed '/^LLMQ__WORD __m256i llmq__blend_avx2(/,/^}/ s/^#if .*/#if 1/; /^LLMQ__WORD __m256i llmq__blend_avx2(/,/^}/ s/    __asm__.*/    v = a, (void)b, (void)mask;/' llmq_simd.h > planted/llmq_simd.h
+    sed '/^LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(/,/^}/ s/^#if .*/#if 1/; /^LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(/,/^}/ s/    __asm__.*/    v = a, (void)b, (void)mask;/' llmq_simd.h > planted/llmq_simd.h
     cmp -s llmq_simd.h planted/llmq_simd.h && { echo "nothing was planted"; return 1; }
     (cd planted && selftest 1 $cc -O0 $avx2)
 }

@@ -13,10 +13,10 @@
 uint32_t test_crc(uint32_t crc, const uint8_t *b, size_t n) { return llmq__crc(crc, b, n); }
 void test_store32(uint8_t *b, uint32_t v) { llmq__store32(b, v); }
 float test_sqrt(float x) { return llmq__sqrt(x); }
-float test_short(float x) { return llmq__short(x); }
-double test_root(double x) { return llmq__root(x); }
-double test_exp(double x) { return llmq__exp(x); }
+float test_round12(float x) { return llmq__round12(x); }
+double test_sqrt64(double x) { return llmq__sqrt64(x); }
+double test_exp64(double x) { return llmq__exp64(x); }
 uint32_t test_base(uint32_t n) { return llmq__base(n); }
 uint32_t test_table(const llmq_format *f) { return llmq__table(f); }
 uint32_t test_nearest_point(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x) { return llmq__nearest(points, n, p, dims, x); }
-uint32_t test_weave_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x) { return llmq__weave_nearest(points, n, sets, set, x); }
+uint32_t test_trellis_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x) { return llmq__trellis_nearest(points, n, sets, set, x); }

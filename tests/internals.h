@@ -10,13 +10,13 @@ extern "C" {
 uint32_t test_crc(uint32_t crc, const uint8_t *b, size_t n);
 void test_store32(uint8_t *b, uint32_t v);
 float test_sqrt(float x);
-float test_short(float x);
-double test_root(double x);
-double test_exp(double x);
+float test_round12(float x);
+double test_sqrt64(double x);
+double test_exp64(double x);
 uint32_t test_base(uint32_t n);
 uint32_t test_table(const llmq_format *f);
 uint32_t test_nearest_point(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x);
-uint32_t test_weave_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x);
+uint32_t test_trellis_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x);
 #ifdef __cplusplus
 }
 #endif
@@ -24,12 +24,12 @@ uint32_t test_weave_nearest(const float *points, uint32_t n, uint32_t sets, uint
 #define llmq__crc test_crc
 #define llmq__store32 test_store32
 #define llmq__sqrt test_sqrt
-#define llmq__short test_short
-#define llmq__root test_root
-#define llmq__exp test_exp
+#define llmq__round12 test_round12
+#define llmq__sqrt64 test_sqrt64
+#define llmq__exp64 test_exp64
 #define llmq__base test_base
 #define llmq__table test_table
 #define llmq__nearest test_nearest_point
-#define llmq__weave_nearest test_weave_nearest
+#define llmq__trellis_nearest test_trellis_nearest
 #endif
 #endif

@@ -1,11 +1,11 @@
-/* test_activation - section 6 of llmq.h: activations of 2 to 8 bits, with options, and products with them
+/* test_activation - sections 8 and 9 of llmq.h: activations of 2 to 8 bits, with options, and products with them
 
        cc -O2 -o test_activation tests/test_activation.c && ./test_activation
 
    Codes and scales are compared, to the bit, with a second implementation of what the header says; and, in double
    arithmetic and without knowing how they were found, with what quantization is for: a step of the right size, errors of
    half a step, zeros that stay zeros. Products are made again from the codes in 64-bit integers. Rows are read by
-   llmq_tensor_decode, which test_tensor compares with the text of section 4. */
+   llmq_tensor_decode, which test_tensor compares with the text of section 6. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -113,7 +113,7 @@ static void fill(float *x, uint32_t n, uint32_t kind, uint32_t levels)
         }
 }
 
-/* ---- a second reading of section 6 ----------------------------------------------------------------------------------- */
+/* ---- a second reading of section 8 ----------------------------------------------------------------------------------- */
 
 /* To the nearest whole number, ties to even. |y| < 2^24 */
 static int round_even(float y)
@@ -227,13 +227,13 @@ static void make_want(const llmq_activation *a, const llmq_activation_options *o
     }
 }
 
-static int code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->shift ? a->shift[j] : 0); }
+static int code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->offset ? a->offset[j] : 0); }
 
 /* An activation against `want`: scales and codes to the bit, the shifts of 8 bits, the limits of int8. */
 static void check_bits(const llmq_activation *a, const llmq_activation_options *o)
 {
     uint32_t j, g, wrong = 0, out = 0, shifts = 0;
-    CHECK((a->shift != NULL) == (o->asymmetric && o->bits == 8));
+    CHECK((a->offset != NULL) == (o->asymmetric && o->bits == 8));
     make_want(a, o);
     for (g = 0; g < (uint32_t)group_count(a); g++) wrong += !same(a->scale[g], want.scale[g]);
     CHECK_EQ(wrong, 0);
@@ -241,8 +241,8 @@ static void check_bits(const llmq_activation *a, const llmq_activation_options *
     for (j = 0; j < a->cols; j++) {
         g = j / a->group;
         wrong += code_of(a, j) != want.code[j];
-        out += a->q[j] < -127 || (a->shift && a->shift[j] < -127);
-        if (a->shift) shifts += a->shift[j] != (want.scale[g] > 0.0f ? 127 - want.zero[g] : a->shift[g * a->group]);
+        out += a->q[j] < -127 || (a->offset && a->offset[j] < -127);
+        if (a->offset) shifts += a->offset[j] != (want.scale[g] > 0.0f ? 127 - want.zero[g] : a->offset[g * a->group]);
         if (!o->asymmetric) out += (a->q[j] < 0 ? -a->q[j] : a->q[j]) > (1 << (o->bits - 1)) - 1;
     }
     CHECK_EQ(wrong, 0);
@@ -334,8 +334,8 @@ static void check_prepared(const llmq_activation *a, const llmq_activation_optio
 /* Are codes and scales of two activations of the same shape the same? */
 static int same_codes(const llmq_activation *a, const llmq_activation *b)
 {
-    if ((a->shift != NULL) != (b->shift != NULL) || a->group != b->group || a->cols != b->cols) return 0;
-    if (a->shift && memcmp(a->shift, b->shift, a->cols)) return 0;
+    if ((a->offset != NULL) != (b->offset != NULL) || a->group != b->group || a->cols != b->cols) return 0;
+    if (a->offset && memcmp(a->offset, b->offset, a->cols)) return 0;
     return memcmp(a->q, b->q, a->cols) == 0 && memcmp(a->scale, b->scale, (size_t)group_count(a) * sizeof(float)) == 0;
 }
 
@@ -397,7 +397,7 @@ static void test_plain(void)
                     prepare(act, &t, &o, 2, memory, sizeof memory);
                     for (i = 0; i < 2; i++) {
                         CHECK_EQ(llmq_activation_prepare(&act2[i], &t, bits, input[i], again, need), LLMQ_OK);
-                        CHECK(act2[i].shift == NULL && act2[i].q != NULL);
+                        CHECK(act2[i].offset == NULL && act2[i].q != NULL);
                         check_bits(&act2[i], &o);
                         CHECK(same_codes(&act[i], &act2[i]));
                     }
@@ -408,7 +408,7 @@ static void test_plain(void)
                     }
                     if (bits != 8) continue;
                     CHECK_EQ(llmq_activation_prepare(&act2[0], &t, 32, input[0], again, llmq_activation_size(&t, 32)), LLMQ_OK);
-                    CHECK(act2[0].q == NULL && act2[0].shift == NULL && memcmp(act2[0].x, input[0], cols[c] * sizeof(float)) == 0);
+                    CHECK(act2[0].q == NULL && act2[0].offset == NULL && memcmp(act2[0].x, input[0], cols[c] * sizeof(float)) == 0);
                 }
 }
 
@@ -537,7 +537,7 @@ static float by_formula(const llmq_tensor *t, const llmq_activation *a, const in
 static float expected_product(const llmq_tensor *t, const llmq_activation *a)
 {
     float y = by_formula(t, a, a->q);
-    return a->shift ? y + by_formula(t, a, a->shift) : y;
+    return a->offset ? y + by_formula(t, a, a->offset) : y;
 }
 
 /* And without knowing about two sums: numbers times numbers in double. Each run has three roundings, the sums one each. */
@@ -548,7 +548,7 @@ static void check_exact(const llmq_tensor *t, const llmq_activation *a, float y)
     for (j = 0; j < t->cols; j++) {
         double s = (double)a->scale[j / a->group] * (double)row_scale[j / wgroup] * (double)point[j];
         exact += s * (double)code_of(a, j);
-        size += check_abs(s) * (check_abs((double)a->q[j]) + check_abs(a->shift ? (double)a->shift[j] : 0.0));
+        size += check_abs(s) * (check_abs((double)a->q[j]) + check_abs(a->offset ? (double)a->offset[j] : 0.0));
         runs += (j + 1) % wgroup == 0 || (j + 1) % a->group == 0;
     }
     CHECK(check_abs((double)y - exact) <= size * (runs + 4.0) * 6e-8);
@@ -903,8 +903,8 @@ static uint32_t pieces(const llmq_activation *a, const void **at_, size_t *size)
     at_[0] = a->x, size[0] = a->cols * sizeof(float);
     at_[1] = a->q, size[1] = a->cols;
     at_[2] = a->scale, size[2] = (size_t)group_count(a) * sizeof(float);
-    at_[3] = a->shift, size[3] = a->cols;
-    return a->shift ? 4 : 3;
+    at_[3] = a->offset, size[3] = a->cols;
+    return a->offset ? 4 : 3;
 }
 
 /* All inside the memory of the call, and apart from each other. */
@@ -1107,14 +1107,14 @@ static void test_errors(void)
     prepare(act, &raw, &o, 2, memory, sizeof memory); /* allowed: groups of 128; but raw rows need floats */
     CHECK_EQ(act[0].group, 128);
     product[0][0] = -5.0f;
-    CHECK_EQ(llmq_matmul(&raw, act, 2, 0, 2, product[0], 2), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matmul(&raw, act, 2, 0, 2, product[0], 2), LLMQ_E_MISMATCH);
     CHECK_EQ(llmq_matmul(&t, act, 2, 0, 2, product[0], 2), LLMQ_OK); /* of other groups: fine */
     product[0][0] = -5.0f;
     prepare(act2, &t, &o, 1, again, sizeof again);
     act[1] = act2[0]; /* but not in one call */
-    CHECK_EQ(llmq_matmul(&t, act, 2, 0, 2, product[0], 2), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matmul(&t, act, 2, 0, 2, product[0], 2), LLMQ_E_MISMATCH);
     CHECK_EQ(llmq_activation_prepare(&act[0], &t, 32, input[0], memory, llmq_activation_size(&t, 32)), LLMQ_OK);
-    CHECK_EQ(llmq_matmul(&t, act, 2, 0, 2, product[0], 2), LLMQ_E_BASIS); /* float and shifted codes */
+    CHECK_EQ(llmq_matmul(&t, act, 2, 0, 2, product[0], 2), LLMQ_E_MISMATCH); /* float and shifted codes */
     CHECK_EQ(llmq_matmul(&t, act2, 1, 0, 3, product[0], 2), LLMQ_E_ARG);
     CHECK_EQ(llmq_matmul(&t, act2, 1, 2, 1, product[0], 2), LLMQ_E_ARG);
     CHECK_EQ(llmq_matmul(&t, act2, 0, 0, 1, product[0], 2), LLMQ_E_ARG);
@@ -1122,7 +1122,7 @@ static void test_errors(void)
     CHECK_EQ(llmq_matvec(&other, act2, 0, 2, product[0]), LLMQ_E_ARG);
     unknown = llmq_transform_hadamard(2, 0);
     other = open_tensor("g4", 64, 2, 172, &unknown);
-    CHECK_EQ(llmq_matvec(&other, act2, 0, 2, product[0]), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matvec(&other, act2, 0, 2, product[0]), LLMQ_E_MISMATCH);
     CHECK(bits_of(product[0][0]) == bits_of(-5.0f));
 }
 

@@ -1,4 +1,4 @@
-/* test_allocate - section 11 of llmq.h: which option for which layer
+/* test_allocate - section 18 of llmq.h: which option for which layer
 
        cc -O2 -o test_allocate tests/test_allocate.c -lm && ./test_allocate
 

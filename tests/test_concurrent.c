@@ -1,4 +1,4 @@
-/* test_concurrent.c - llmq_tensor_append while other threads multiply by the rows that are there (section 7 of llmq.h)
+/* test_concurrent.c - llmq_tensor_append while other threads multiply by the rows that are there (section 12 of llmq.h)
 
        gcc -O1 -g -fsanitize=thread -DLLMQ_SIMD=0 tests/test_concurrent.c -lm -lpthread     a race is a report, and exit code 66
        the same with -DRELAXED                    publishes rows without release and acquire: the sanitizer has to see that

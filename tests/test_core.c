@@ -1,4 +1,4 @@
-/* test_core - sections 1 to 3 of llmq.h: utilities, Hadamard, transform
+/* test_core - sections 1, 3 and 4 of llmq.h: utilities, Hadamard, transform
 
        cc -O2 -o test_core tests/test_core.c && ./test_core */
 #include "check.h"

@@ -165,7 +165,7 @@ static void test_writer(void)
         WRITES(LLMQ_E_ARG, names[i], 0, (other[1] = (int8_t)(other[1] + 1), at->format.points = other));
         WRITES(LLMQ_E_ARG, names[i], 0, at->format.unit *= 1.5f); /* a reader would say another one */
         WRITES(LLMQ_E_ARG, names[i], 0, at->format.taps[0] ^= 2);
-        WRITES(LLMQ_E_ARG, names[i], 0, at->format.zeros ^= 1);
+        WRITES(LLMQ_E_ARG, names[i], 0, at->format.zero_points ^= 1);
         WRITES(LLMQ_E_ARG, names[i], 0, (c.rows[1] = 0x7f, c.rows[0] = 0xc0)); /* the first scale is NaN: verify refuses it */
         WRITES(LLMQ_E_ARG, names[i], 0, c.rows[1] |= 0x80);                     /* or negative */
     }
@@ -580,7 +580,7 @@ static double form_of(const double *j, const double *e)
     return sum;
 }
 
-/* What errors are to be judged by, from the sums of so many tokens: the text of section 9, in double. */
+/* What errors are to be judged by, from the sums of so many tokens: the text of section 16, in double. */
 static void judge(const float *h, double tokens, double damping, double *j)
 {
     double all = 0.0, trace = 0.0, n = FED_COLS, rho, lambda = damping;

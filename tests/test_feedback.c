@@ -1,4 +1,4 @@
-/* test_feedback - sections 8 (sums over inputs) and 9 of llmq.h: error feedback
+/* test_feedback - sections 15 (sums over inputs) and 16 of llmq.h: error feedback
 
        cc -O2 -o test_feedback tests/test_feedback.c -lm && ./test_feedback [figures]
 
@@ -276,7 +276,7 @@ static void test_sums_transform(void)
         CHECK(same_hessian(&turned, &cut));
         CHECK(size >= 4 * (size_t)cols * cols);
         CHECK_EQ(llmq_hessian_transform(&plain, &rotate, work, size - 1), LLMQ_E_WORKSPACE);
-        CHECK_EQ(llmq_hessian_merge(&turned, &plain), LLMQ_E_BASIS);
+        CHECK_EQ(llmq_hessian_merge(&turned, &plain), LLMQ_E_MISMATCH);
         CHECK_EQ(llmq_hessian_transform(&plain, &rotate, work, size), LLMQ_OK);
         for (i = 0; i < cols; i++) most = fmax(most, (double)turned.h[packed(i, i)]);
         for (i = 0; i < cols; i++)
@@ -400,7 +400,7 @@ static void test_sums_errors(void)
     bad.cols = 70, bad.full = 0;
     CHECK_EQ(llmq_hessian_merge(&h, &bad), LLMQ_E_ARG);
     bad = h, bad.transform = llmq_transform_hadamard(1, 0);
-    CHECK_EQ(llmq_hessian_merge(&h, &bad), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_hessian_merge(&h, &bad), LLMQ_E_MISMATCH);
     CHECK(same_hessian(&h, &kept));
     bad.cols = 0;
     CHECK_EQ((long)llmq_hessian_work_size(NULL), 0);
@@ -745,7 +745,7 @@ static void test_init_errors(void)
     CHECK_EQ(llmq_feedback_init(&f, &t, &h, NULL, NULL, size, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_feedback_init(&f, &t, &h, NULL, mem + 1, size - 1, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_feedback_init(&f, &t, &other, NULL, mem, size, NULL), LLMQ_E_ARG);
-    CHECK_EQ(llmq_feedback_init(&f, &turned, &h, NULL, mem, size, NULL), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_feedback_init(&f, &turned, &h, NULL, mem, size, NULL), LLMQ_E_MISMATCH);
     CHECK_EQ(llmq_feedback_init(&f, &t, &h, NULL, mem, size - 1, NULL), LLMQ_E_WORKSPACE);
     CHECK(memcmp(&f, &saved, sizeof f) == 0);
     CHECK_EQ(llmq_feedback_init(&f, &t, &h, NULL, mem, size, NULL), LLMQ_OK);
@@ -1138,7 +1138,7 @@ static void test_encode_errors(void)
         if (i == 1) other.group = 0;
         if (i == 2) other.p = 1;
         if (i == 3) other.transform = rotate;
-        CHECK_EQ(ENCODE(&t, data, 0, 4, w, 70, &other, NULL, work, size), LLMQ_E_BASIS);
+        CHECK_EQ(ENCODE(&t, data, 0, 4, w, 70, &other, NULL, work, size), LLMQ_E_MISMATCH);
     }
     for (i = 0; i < 3; i++) {
         float old = w[2 * 70 + 33];

@@ -1,4 +1,4 @@
-/* test_kernels - section 13 of llmq.h: every table of kernels that can run here gives the bits of the scalar one
+/* test_kernels - section 2 of llmq.h: every table of kernels that can run here gives the bits of the scalar one
 
        cc -O2 -o test_kernels tests/test_kernels.c && ./test_kernels [table | list]
 
@@ -236,7 +236,7 @@ static void fill_factors(float *x, size_t n, uint32_t kind)
         uint32_t pick = kind == 0 ? check_below(COUNT(edges) + 2) : 2 + check_below(2);
         x[i] = pick < COUNT(edges) ? float_of(edges[pick]) : even_number();
     }
-    for (i = 0; i < n; i++) x[i] = llmq__short(x[i]);
+    for (i = 0; i < n; i++) x[i] = llmq__round12(x[i]);
 }
 
 /* Rows of sums with a gap between them, which must survive; columns of a panel, as in a Hessian, or rows of their own. */

@@ -289,17 +289,17 @@ static void test_functions(void)
     }
     for (p = 0; p < 4096; p += 1 + p / 7)
         for (i = 0; i < 16; i++) {
-            llama__turn t = llama__turn_of(p, i, 16, -9.21034037f);
+            llama__rotation t = llama__rotation_at(p, i, 16, -9.21034037f);
             double angle = p * pow(10000.0, -(double)i / 16);
             e = (check_abs((double)t.c - cos(angle)) + check_abs((double)t.s - sin(angle))) / (p + 1.0);
             worst[2] = e > worst[2] ? e : worst[2];
         }
     for (i = 0; i < 32; i++) /* far on, the lengths are still 1, and a distance of 37 is one */
         for (p = 1000; p < 1u << 24; p += p / 3) {
-            llama__turn t = llama__turn_of(p, i, 32, -9.21034037f), u = llama__turn_of(p - 37, i, 32, -9.21034037f), by = llama__turn_of(37, i, 32, -9.21034037f);
+            llama__rotation t = llama__rotation_at(p, i, 32, -9.21034037f), u = llama__rotation_at(p - 37, i, 32, -9.21034037f), by = llama__rotation_at(37, i, 32, -9.21034037f);
             e = check_abs(sqrt((double)t.c * (double)t.c + (double)t.s * (double)t.s) - 1);
             worst[3] = e > worst[3] ? e : worst[3];
-            u = llama__turn_on(u, by);
+            u = llama__complex_product(u, by);
             e = check_abs((double)t.c - (double)u.c) + check_abs((double)t.s - (double)u.s);
             worst[4] = e > worst[4] ? e : worst[4];
         }

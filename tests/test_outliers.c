@@ -1,4 +1,4 @@
-/* test_outliers - section 10 of llmq.h: samples of inputs, fitted transforms, folding
+/* test_outliers - section 17 of llmq.h: samples of inputs, fitted transforms, folding
 
        cc -O2 -o test_outliers tests/test_outliers.c -lm && ./test_outliers
 
@@ -108,7 +108,7 @@ static uint32_t held_rows(const llmq_sample *s) { return s->top + s->drawn; }
 
 static float *held_row(const llmq_sample *s, uint32_t i)
 {
-    return s->row + (size_t)(i < s->top ? i : s->room / 2 + (i - s->top)) * s->cols;
+    return s->row + (size_t)(i < s->top ? i : s->capacity / 2 + (i - s->top)) * s->cols;
 }
 
 /* All rows of a sample, copied out. */
@@ -149,7 +149,7 @@ static void test_sizes(void)
     CHECK_EQ(llmq_sample_init(&s, 4, 2, 1, mem, llmq_sample_size(4, 2) - 1), LLMQ_E_WORKSPACE);
     CHECK(memcmp(&s, &keep, sizeof s) == 0);
     CHECK_EQ(llmq_sample_init(&s, 4, 2, 9, mem, llmq_sample_size(4, 2)), LLMQ_OK);
-    CHECK(s.cols == 4 && s.room == 2 && s.seed == 9 && s.seen == 0 && s.top == 0 && s.drawn == 0);
+    CHECK(s.cols == 4 && s.capacity == 2 && s.seed == 9 && s.seen == 0 && s.top == 0 && s.drawn == 0);
 }
 
 /* In one call and cut into many; what is kept, against sorting. */
@@ -376,7 +376,7 @@ static void test_known(void)
         const uint8_t *data;
         fitted f;
         for (j = 0; j < cols; j++) weight[j] = (float)((llmq_random(outliers_cases[c].input_seed + 3, j) >> 20) + 1) / 1024.0f;
-        o.alpha = outliers_cases[c].alpha, o.least = outliers_cases[c].least, o.most = outliers_cases[c].most;
+        o.alpha = outliers_cases[c].alpha, o.d_min = outliers_cases[c].least, o.d_max = outliers_cases[c].most;
         o.criterion = outliers_cases[c].criterion, o.steps = outliers_cases[c].rotations, o.seed = outliers_cases[c].seed;
         check_at("known answers, case %lu", (unsigned long)c);
         f = fit(outliers_cases[c].step, outliers_cases[c].count, &h.s, outliers_cases[c].weighted ? weight : NULL, &o);
@@ -445,7 +445,7 @@ static void test_smooth(void)
                 rows = rows_of(&h.s);
                 memcpy(keep_peak, h.s.peak, sizeof keep_peak);
                 memcpy(keep_weight, weight, sizeof weight);
-                o.alpha = alphas[a], o.least = bounds[b][0], o.most = bounds[b][1];
+                o.alpha = alphas[a], o.d_min = bounds[b][0], o.d_max = bounds[b][1];
                 f = fit(&step, 1, &h.s, weighted ? weight : NULL, &o);
                 CHECK_EQ(f.status, LLMQ_OK);
                 CHECK_EQ(llmq_transform_verify(&f.t, COLS), LLMQ_OK);
@@ -455,11 +455,11 @@ static void test_smooth(void)
                     double room = larger(1.0, larger(fabs(log(p)), fabs(log(w))) / 8.0); /* logarithms are float */
                     float d = load_float(f.t.data + 4 * j);
                     if (p <= ldexp(1.0, -100) || w <= ldexp(1.0, -100)) room *= 3000.0; /* the constant there is not 2^-100 to all digits */
-                    if (want < (double)o.least) want = (double)o.least;
-                    if (want > (double)o.most) want = (double)o.most;
+                    if (want < (double)o.d_min) want = (double)o.d_min;
+                    if (want > (double)o.d_max) want = (double)o.d_max;
                     far = fabs((double)d / want - 1.0);
                     CHECK(far <= 1e-6 * room);
-                    CHECK(d >= o.least && d <= o.most);
+                    CHECK(d >= o.d_min && d <= o.d_max);
                     CHECK(same(h.s.peak[j], keep_peak[j] / d));
                     if (weighted) CHECK(same(weight[j], keep_weight[j] * d));
                     else CHECK(same(weight[j], keep_weight[j]));
@@ -789,7 +789,7 @@ static void check_pipeline(uint32_t cols, uint32_t most_block)
     check_at("%lu steps of %lu numbers: %d %d %d ...", (unsigned long)count, (unsigned long)cols, count > 0 ? (int)steps[0].kind : 0,
              count > 1 ? (int)steps[1].kind : 0, count > 2 ? (int)steps[2].kind : 0);
     o.steps = check_below(5), o.seed = check_random(), o.criterion = (int)check_below(3), o.alpha = (float)check_uniform();
-    o.least = 0.5f, o.most = 2.0f; /* so that rounding stays rounding */
+    o.d_min = 0.5f, o.d_max = 2.0f; /* so that rounding stays rounding */
     for (j = 0; j < cols; j++) v[j] = (float)check_normal(), w[j] = (float)check_normal(), weight[j] = (float)exp(check_normal());
     rows = rows_of(&h.s);
     f = fit(steps, count, &h.s, weighted ? weight : NULL, &o);
@@ -887,7 +887,7 @@ static void test_errors(void)
     told c;
     uint32_t i;
     check_at("defaults");
-    CHECK(same(o.alpha, 0.6f) && same(o.least, 0.01f) && same(o.most, 10000.0f) && o.criterion == LLMQ_CRITERION_ERROR && o.steps == 256 && o.seed == 1);
+    CHECK(same(o.alpha, 0.6f) && same(o.d_min, 0.01f) && same(o.d_max, 10000.0f) && o.criterion == LLMQ_CRITERION_ERROR && o.steps == 256 && o.seed == 1);
     CHECK(o.progress == NULL && o.context == NULL);
     check_at("refusals");
     memset(&t, 0, sizeof t);
@@ -907,13 +907,13 @@ static void test_errors(void)
     p = o, p.alpha = -0.001f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
     p = o, p.alpha = 1.001f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
     p = o, p.alpha = nan, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
-    p = o, p.least = 0.0f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
-    p = o, p.least = 1e-39f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
-    p = o, p.least = -1.0f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
-    p = o, p.least = 2.0f, p.most = 1.0f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
-    p = o, p.least = nan, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
-    p = o, p.most = nan, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
-    p = o, p.most = (float)HUGE_VAL, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
+    p = o, p.d_min = 0.0f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
+    p = o, p.d_min = 1e-39f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
+    p = o, p.d_min = -1.0f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
+    p = o, p.d_min = 2.0f, p.d_max = 1.0f, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
+    p = o, p.d_min = nan, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
+    p = o, p.d_max = nan, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
+    p = o, p.d_max = (float)HUGE_VAL, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
     p = o, p.criterion = -1, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
     p = o, p.criterion = 3, check_refused(LLMQ_E_ARG, &t, &h.s, &p, data, size, work, need);
     bad = t, bad.count = LLMQ_MAX_STEPS + 1, check_refused(LLMQ_E_LIMIT, &bad, &h.s, &o, data, size, work, need);
@@ -1011,7 +1011,7 @@ static void test_fold(void)
     uint32_t i, j, k, kinds;
     llmq_step steps[5];
     llmq_fit_options o = llmq_fit_defaults();
-    o.steps = 4, o.least = 0.25f, o.most = 4.0f;
+    o.steps = 4, o.d_min = 0.25f, o.d_max = 4.0f;
     p = (float *)rows.mem;
     gates = take(rows.size, 0);
     g = (float *)gates.mem;

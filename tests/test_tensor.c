@@ -1,9 +1,9 @@
-/* test_tensor - sections 4 to 7 of llmq.h: format, tensor, activation and products, encoder
+/* test_tensor - sections 5 to 9 and 11 of llmq.h: format, tensor, activation, products, encoder
 
        cc -O2 -o test_tensor tests/test_tensor.c && ./test_tensor
 
    Everything is compared with a second implementation, in this file, of what the header says: of the row record from the
-   text of section 4, of the sums from the formulas of section 6, of the nearest point by trying all. */
+   text of section 6, of the sums from the formulas of sections 8 and 9, of the nearest point by trying all. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -101,7 +101,7 @@ static void test_formats(void)
         check_at("format %s", builtin[i].name);
         CHECK_EQ(llmq_format_at(&f, i), LLMQ_OK);
         CHECK(strcmp(f.name, builtin[i].name) == 0);
-        CHECK(f.p == builtin[i].p && f.bits == builtin[i].bits && f.zeros == 0);
+        CHECK(f.p == builtin[i].p && f.bits == builtin[i].bits && f.zero_points == 0);
         if (!f.points) {
             CHECK(i < 3 && f.group == 0);
             continue;
@@ -115,7 +115,7 @@ static void test_formats(void)
     for (i = 0; i < COUNT(with_zeros); i++) {
         check_at("format %s", with_zeros[i]);
         CHECK_EQ(llmq_format_at(&f, BUILTIN + i), LLMQ_OK);
-        CHECK(strcmp(f.name, with_zeros[i]) == 0 && f.zeros == 1);
+        CHECK(strcmp(f.name, with_zeros[i]) == 0 && f.zero_points == 1);
         for (k = 0; k < BUILTIN; k++) CHECK(get_format(k, 32).id != f.id);
     }
     for (i = 0; i < COUNT(trellises); i++) {
@@ -177,7 +177,7 @@ static void test_format_errors(void)
     refuse_custom(1, 2, points, float_of(0x7f800000u), 32);
 }
 
-/* ---- a second reading of section 4 ---------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ---------------------------------------------------------------------------------- */
 
 typedef struct reference {
     uint32_t group;           /* columns a scale, never 0 */
@@ -419,7 +419,7 @@ static int32_t round_even(float y)
     return y < 0.0f ? -whole : whole;
 }
 
-/* Are group, x, q and scale what section 6 says of the input? a32: the same input prepared in float. */
+/* Are group, x, q and scale what section 8 says of the input? a32: the same input prepared in float. */
 static void check_activation(const llmq_tensor *t, const llmq_activation *a, const llmq_activation *a32, const float *x)
 {
     uint32_t group = t->format.points && t->format.group ? t->format.group : 128, j, k, end, wrong = 0;
@@ -439,7 +439,7 @@ static void check_activation(const llmq_tensor *t, const llmq_activation *a, con
     CHECK_EQ(wrong, 0);
 }
 
-/* The int8 formula of section 6 for the row in ref. */
+/* The int8 formula of section 9 for the row in ref. */
 static float reference_i8(const llmq_activation *a, uint32_t cols)
 {
     float total = 0.0f;
@@ -792,7 +792,7 @@ static void test_extreme_activations(void)
     }
 }
 
-/* ---- errors of sections 5 and 6 -------------------------------------------------------------------------------------- */
+/* ---- errors of sections 7 to 9 -------------------------------------------------------------------------------------- */
 
 static void test_size_errors(void)
 {
@@ -946,19 +946,19 @@ static void test_product_errors(void)
     CHECK_EQ(llmq_matmul(&t, a, 2, 2, 1, product[0], 2), LLMQ_E_ARG);
     CHECK_EQ(llmq_matvec(&narrow, a, 0, 2, product[0]), LLMQ_E_ARG);
     check_at("llmq_matmul: transforms that differ");
-    CHECK_EQ(llmq_matvec(&plain, a, 0, 2, product[0]), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matvec(&plain, a, 0, 2, product[0]), LLMQ_E_MISMATCH);
     for (i = 0; i < 3; i++) {
         llmq_tensor other = t;
         other.transform = i == 0 ? seed : i == 1 ? block : two;
-        CHECK_EQ(llmq_matvec(&other, a, 0, 2, product[0]), LLMQ_E_BASIS);
+        CHECK_EQ(llmq_matvec(&other, a, 0, 2, product[0]), LLMQ_E_MISMATCH);
     }
     check_at("llmq_matmul: kinds that differ");
-    CHECK_EQ(llmq_matvec(&raw, a, 0, 1, product[0]), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matvec(&raw, a, 0, 1, product[0]), LLMQ_E_MISMATCH);
     CHECK_EQ(llmq_activation_prepare(&a[2], &t, 32, input[0], memory[0][2], sizeof memory[0][2]), LLMQ_OK);
-    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_MISMATCH);
     plain = open_tensor(5, 96, 172, 2, &rotate);
     CHECK_EQ(llmq_activation_prepare(&a[2], &plain, 8, input[0], memory[0][2], sizeof memory[0][2]), LLMQ_OK);
-    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matmul(&t, a, 3, 0, 2, product[0], 2), LLMQ_E_MISMATCH);
     CHECK(memcmp(product, again, sizeof product) == 0);
     CHECK_EQ(llmq_matmul(&t, a, 2, 1, 1, product[0], 2), LLMQ_OK); /* no rows: nothing to do */
     CHECK(memcmp(product, again, sizeof product) == 0);

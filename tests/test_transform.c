@@ -1,4 +1,4 @@
-/* test_transform - section 3 of llmq.h: the steps with data (smooth, permute, rotate), alone, mixed with Hadamard's, in bundles
+/* test_transform - section 4 of llmq.h: the steps with data (smooth, permute, rotate), alone, mixed with Hadamard's, in bundles
 
        cc -O2 -o test_transform tests/test_transform.c -lm && ./test_transform
 
@@ -312,7 +312,7 @@ static void test_bundles(void)
     memcpy(other, k.data, sizeof other);
     a.transform.data = other + 1;
     other[1 + 7] ^= 1;
-    CHECK_EQ(llmq_matvec(&from, &a, 0, 4, z), LLMQ_E_BASIS);
+    CHECK_EQ(llmq_matvec(&from, &a, 0, 4, z), LLMQ_E_MISMATCH);
     stored[4 + 5 * 8 + 400] ^= 1; /* a number twice */
     CHECK_EQ(llmq_bundle_write_memory(e, 2, copy, total), LLMQ_E_ARG);
     stored[4 + 5 * 8 + 400] ^= 1;

@@ -1,9 +1,9 @@
-/* test_trellis - t1 to t4 and t2s to t4s: formats whose columns are paths through a trellis, sections 4 to 7, 12 and 13 of llmq.h
+/* test_trellis - t1 to t4 and t2s to t4s: formats whose columns are paths through a trellis, sections 2, 5 to 10, 12 and 14 of llmq.h
 
        cc -O2 -o test_trellis tests/test_trellis.c && ./test_trellis [figures]
 
-   Records are compared with what tests/gen/trellis.py says of them (trellis.h) and with a second reading of section 4 in this file;
-   products with the formulas of section 6 on its points. Codes of the encoder are compared with the best there are: by a search of
+   Records are compared with what tests/gen/trellis.py says of them (trellis.h) and with a second reading of section 6 in this file;
+   products with the formulas of section 9 on its points. Codes of the encoder are compared with the best there are: by a search of
    another kind, in double arithmetic, which is itself compared with the answers of trellis.h.
 
    TRELLIS_ONE_IN  keep one case in so many (default 1, with a sanitizer 8) */
@@ -62,7 +62,7 @@ static llmq_format get_format(uint32_t i, uint32_t group)
     return f;
 }
 
-/* ---- a second reading of section 4 ------------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
 
 static struct {
     uint32_t group, groups, cols;
@@ -187,7 +187,7 @@ static void test_formats(void)
             continue;
         }
         seen++;
-        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128 && f.zeros == 0 && bits_of(f.unit) == bits_of(trellis_format[i].unit));
+        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128 && f.zero_points == 0 && bits_of(f.unit) == bits_of(trellis_format[i].unit));
         CHECK_EQ(f.n, 1u << (f.bits - 1 + trellis_format[i].parities));
         CHECK(memcmp(f.points, trellis_format[i].points, f.n) == 0);
         for (k = 0; k < 4; k++) {
@@ -243,7 +243,7 @@ static void test_refused_formats(void)
             if (k == 0) f.bits++;
             if (k == 1) f.bits--;
             if (k == 2) f.bits = 5, f.n = 1u << (4 + trellis_format[i].parities);
-            if (k == 3) f.zeros = 1;
+            if (k == 3) f.zero_points = 1;
             if (k == 4) f.n *= 2;
             if (k == 5) f.p = 2;
             if (k == 6) f.points = NULL;
@@ -266,22 +266,22 @@ static void test_rings(void)
     for (rows = 1; rows <= MAX_ROWS; rows++) {
         t.rows = rows;
         reference_rings(rows);
-        for (r = 0; r < rows; r++) wrong += llmq_ring_start(&t, r) != ref.first[r];
+        for (r = 0; r < rows; r++) wrong += llmq_trellis_block_start(&t, r) != ref.first[r];
     }
     for (rows = 1; rows < 1200; rows += 7) { /* cut off by hand */
         uint32_t first = 0, length;
         t.rows = rows;
         for (; first < rows; first += length) {
             length = rows - first >= 256 ? 128 : rows - first;
-            for (r = first; r < first + length; r++) wrong += llmq_ring_start(&t, r) != first;
+            for (r = first; r < first + length; r++) wrong += llmq_trellis_block_start(&t, r) != first;
         }
     }
     t.rows = 0xffffffffu;
-    wrong += llmq_ring_start(&t, 0xfffffffeu) != 0xffffff00u || llmq_ring_start(&t, 0xffffff00u) != 0xffffff00u || llmq_ring_start(&t, 0xfffffeffu) != 0xfffffe80u;
+    wrong += llmq_trellis_block_start(&t, 0xfffffffeu) != 0xffffff00u || llmq_trellis_block_start(&t, 0xffffff00u) != 0xffffff00u || llmq_trellis_block_start(&t, 0xfffffeffu) != 0xfffffe80u;
     t.rows = 0xffffff7fu;
-    wrong += llmq_ring_start(&t, 0xffffff7eu) != 0xfffffe80u;
+    wrong += llmq_trellis_block_start(&t, 0xffffff7eu) != 0xfffffe80u;
     CHECK_EQ(llmq_tensor_init(&grid, &f, NULL, 300, 64, records, sizeof records), LLMQ_OK);
-    for (r = 0; r < 300; r++) wrong += llmq_ring_start(&grid, r) != r;
+    for (r = 0; r < 300; r++) wrong += llmq_trellis_block_start(&grid, r) != r;
     CHECK_EQ(wrong, 0);
 }
 
@@ -365,7 +365,7 @@ static void check_decode(const llmq_tensor *t)
     CHECK_EQ(llmq_tensor_decode(t, t->rows, decoded, workspace, need), LLMQ_E_ARG);
 }
 
-/* Sums of weighted rows, rows in order, as section 6 says; also against double arithmetic. */
+/* Sums of weighted rows, rows in order, as section 9 says; also against double arithmetic. */
 static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
 {
     static double sum[MAX_COLS], size[MAX_COLS];
@@ -416,7 +416,7 @@ static void prepare(llmq_activation *a, const llmq_tensor *t, const way *w, uint
     need = llmq_activations_size(t, &o, count);
     CHECK(need > 0 && need <= sizeof memory[0]);
     CHECK_EQ(llmq_activations_prepare(a, t, &o, count, input, t->cols, memory[place], need), LLMQ_OK);
-    CHECK((a->shift != NULL) == (o.asymmetric && o.bits == 8));
+    CHECK((a->offset != NULL) == (o.asymmetric && o.bits == 8));
 }
 
 /* The int8 formula for codes q and row r of ref. */
@@ -450,18 +450,18 @@ static float formula_f32(const llmq_activation *a, uint32_t r)
     return total;
 }
 
-/* Does the product with row r have the bits of section 6, and is it right? */
+/* Does the product with row r have the bits of section 9, and is it right? */
 static void check_product(const llmq_activation *a, uint32_t r, float y)
 {
     double sum = 0.0, size = 0.0;
     float wanted = a->q ? formula_i8(a, a->q, r) : formula_f32(a, r);
     uint32_t j;
-    if (a->shift) wanted += formula_i8(a, a->shift, r);
+    if (a->offset) wanted += formula_i8(a, a->offset, r);
     CHECK(same_floats(&wanted, &y, 1));
     for (j = 0; j < ref.cols; j++) {
-        double x = a->q ? (double)a->scale[j / a->group] * (a->q[j] + (a->shift ? a->shift[j] : 0)) : (double)a->x[j], n = (double)number_at(r, j);
+        double x = a->q ? (double)a->scale[j / a->group] * (a->q[j] + (a->offset ? a->offset[j] : 0)) : (double)a->x[j], n = (double)number_at(r, j);
         sum += x * n;
-        size += a->shift ? check_abs((double)a->scale[j / a->group] * n) * (check_abs(a->q[j]) + check_abs(a->shift[j])) : check_abs(x * n);
+        size += a->offset ? check_abs((double)a->scale[j / a->group] * n) * (check_abs(a->q[j]) + check_abs(a->offset[j])) : check_abs(x * n);
     }
     CHECK(check_abs((double)y - sum) <= 1e-5 * size + 1e-38);
 }
@@ -539,7 +539,7 @@ static void find_tables(void)
         if (!(k->features & ~llmq_cpu_features()) && table_count < COUNT(tables)) tables[table_count++] = k;
 }
 
-/* Rows [r0, r1) of t, as by the scalar kernels, whose answers are compared with sections 5 and 6 above. */
+/* Rows [r0, r1) of t, as by the scalar kernels, whose answers are compared with sections 7 and 9 above. */
 static void check_table(const llmq_tensor *t, const llmq_kernels *k, uint32_t r0, uint32_t r1)
 {
     static const uint32_t counts[] = { 1, 2, 3, 4, 5, 8, 9, 17 };
@@ -636,7 +636,7 @@ static void test_wild_records(void)
                     CHECK_EQ(llmq_matvec(&t, &a, 0, t.rows, y), LLMQ_OK);
                     for (wrong = 0, j = 0; j < t.rows; j++) {
                         float wanted = a.q ? formula_i8(&a, a.q, j) : formula_f32(&a, j);
-                        if (a.shift) wanted += formula_i8(&a, a.shift, j);
+                        if (a.offset) wanted += formula_i8(&a, a.offset, j);
                         wrong += !same_floats(&wanted, &y[j], 1);
                     }
                     CHECK_EQ(wrong, 0);
@@ -949,7 +949,7 @@ static void test_same(void)
                 }
             }
             for (r = 0; r < rows[k]; r++)
-                if (llmq_ring_start(&t, r) == r) ring[count++] = r;
+                if (llmq_trellis_block_start(&t, r) == r) ring[count++] = r;
             ring[count] = rows[k];
             for (n = count; n-- > 0;) {
                 next = ring[n + 1];

@@ -1,4 +1,4 @@
-/* test_viterbi - the kernel `viterbi` (section 13 of llmq.h), and the encoder of trellis formats around it
+/* test_viterbi - the kernel `viterbi` (section 2 of llmq.h), and the encoder of trellis formats around it
 
        cc -O2 -o test_viterbi tests/test_viterbi.c && ./test_viterbi
 
@@ -269,7 +269,7 @@ static void test_nearest(void)
             for (turn = 0; turn < 3000; turn++) {
                 float x = number_of(&s, turn % KINDS);
                 if (turn % KINDS == MIDDLE) x = float_of(bits_of(x) + check_below(5) - 2u);
-                same = same && llmq__weave_nearest(points, n, sets, set, x) == nearest_of_all(points, n, sets, set, x);
+                same = same && llmq__trellis_nearest(points, n, sets, set, x) == nearest_of_all(points, n, sets, set, x);
             }
             check_at("%s, set %lu", f->name, (unsigned long)set);
             CHECK(same);

@@ -1,4 +1,4 @@
-/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 4 to 7 and 11 of llmq.h
+/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 5 to 9, 11 and 18 of llmq.h
 
        cc -O2 -o test_zeros tests/test_zeros.c && ./test_zeros
 
@@ -39,7 +39,7 @@ static llmq_format get_format(uint32_t i, uint32_t group)
     return f;
 }
 
-/* ---- a second reading of section 4 ------------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
 
 static struct {
     uint32_t group, groups, scales; /* columns a group; groups; bytes of scales */
@@ -140,7 +140,7 @@ static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, u
     CHECK_EQ((long)llmq_tensor_size(&f, rows, cols), (long)(size * rows));
     if (rows) CHECK_EQ(llmq_tensor_init(&t, &f, transform, rows, cols, records, size * rows - 1), LLMQ_E_WORKSPACE);
     CHECK_EQ(llmq_tensor_init(&t, &f, transform, rows, cols, records, size * rows), LLMQ_OK);
-    CHECK(t.row_size == size && t.format.zeros == 1);
+    CHECK(t.row_size == size && t.format.zero_points == 1);
     return t;
 }
 
@@ -157,7 +157,7 @@ static void test_formats(void)
     for (n = 0; llmq_format_at(&f, n) == LLMQ_OK; n++) {
         check_at("format %s", f.name);
         for (i = 0; i < COUNT(form) && strcmp(f.name, form[i].name) != 0; i++) continue;
-        CHECK_EQ(f.zeros, i < COUNT(form));
+        CHECK_EQ(f.zero_points, i < COUNT(form));
         if (i == COUNT(form)) continue;
         named++;
         CHECK(f.id == form[i].id && f.bits == form[i].bits && f.p == 1 && f.n == (uint32_t)1 << f.bits && f.group == 128 && f.unit > 0.0f);
@@ -169,10 +169,10 @@ static void test_formats(void)
     check_at("a custom format");
     memset(&f, 0xff, sizeof f);
     CHECK_EQ(llmq_format_custom(&f, 2, 4, points, 1.0f, 64), LLMQ_OK);
-    CHECK_EQ(f.zeros, 0);
+    CHECK_EQ(f.zero_points, 0);
     memset(&f, 0xff, sizeof f);
     CHECK_EQ(llmq_format_custom(&f, 1, 8, points, 1.0f, 64), LLMQ_OK);
-    CHECK_EQ(f.zeros, 0);
+    CHECK_EQ(f.zero_points, 0);
 }
 
 static void test_sizes(void)
@@ -216,15 +216,15 @@ static void test_refused_formats(void)
     static const char *const raw[] = { "f32", "f16", "bf16" };
     llmq_format f = get_format(0, 64);
     size_t i;
-    f.zeros = 2, refuse(f, "zeros 2");
-    f.zeros = 0xffffffffu, refuse(f, "zeros of all ones");
+    f.zero_points = 2, refuse(f, "zeros 2");
+    f.zero_points = 0xffffffffu, refuse(f, "zeros of all ones");
     CHECK_EQ(llmq_format_custom(&f, 2, 16, points, 1.0f, 64), LLMQ_OK);
-    f.zeros = 1, refuse(f, "zeros of pairs");
+    f.zero_points = 1, refuse(f, "zeros of pairs");
     CHECK_EQ(llmq_format_custom(&f, 1, 512, points, 1.0f, 64), LLMQ_OK);
-    f.zeros = 1, refuse(f, "zeros of 9 bits");
+    f.zero_points = 1, refuse(f, "zeros of 9 bits");
     for (i = 0; i < COUNT(raw); i++) {
         CHECK_EQ(llmq_format_find(&f, raw[i], 0), LLMQ_OK);
-        f.zeros = 1, refuse(f, "zeros of raw numbers");
+        f.zero_points = 1, refuse(f, "zeros of raw numbers");
     }
     f = get_format(0, 64);
     f.group = 33, refuse(f, "group 33");
@@ -311,10 +311,10 @@ static void prepare(llmq_activation *a, const llmq_tensor *t, const way *w, uint
     need = llmq_activations_size(t, &o, count);
     CHECK(need > 0 && need <= sizeof memory[0]);
     CHECK_EQ(llmq_activations_prepare(a, t, &o, count, input, t->cols, memory[place], need), LLMQ_OK);
-    CHECK((a->shift != NULL) == (o.asymmetric && o.bits == 8));
+    CHECK((a->offset != NULL) == (o.asymmetric && o.bits == 8));
 }
 
-static int32_t code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->shift ? a->shift[j] : 0); }
+static int32_t code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->offset ? a->offset[j] : 0); }
 
 /* The int8 formula for codes q and the row in ref. */
 static float formula_i8(const llmq_activation *a, const int8_t *q, uint32_t cols, int32_t half)
@@ -369,7 +369,7 @@ static float formula_sum(const llmq_activation *a, uint32_t j, uint32_t end)
     return total;
 }
 
-/* All of section 6 for the row in ref. */
+/* All of section 9 for the row in ref. */
 static float formula(const llmq_activation *a, uint32_t cols, uint32_t bits)
 {
     int32_t half = 1 << (bits - 1);
@@ -377,7 +377,7 @@ static float formula(const llmq_activation *a, uint32_t cols, uint32_t bits)
     float y = a->q ? formula_i8(a, a->q, cols, half) : formula_f32(a, 0, cols, half, 0);
     for (g = 0; g < ref.groups; g++)
         y += formula_sum(a, g * ref.group, least(cols, (g + 1) * ref.group)) * ((float)(half - ref.zero[g]) * ref.scale[g]);
-    if (a->shift) y += formula_i8(a, a->shift, cols, half);
+    if (a->offset) y += formula_i8(a, a->offset, cols, half);
     return y;
 }
 
@@ -389,7 +389,7 @@ static double plain_product(const llmq_activation *a, uint32_t cols, uint32_t bi
     *size = 0.0;
     for (j = 0; j < cols; j++) {
         double x = a->q ? (double)a->scale[j / a->group] * code_of(a, j) : (double)a->x[j], s = (double)ref.scale[j / ref.group];
-        double most = a->shift ? (double)a->scale[j / a->group] * (check_abs(a->q[j]) + check_abs(a->shift[j])) : check_abs(x);
+        double most = a->offset ? (double)a->scale[j / a->group] * (check_abs(a->q[j]) + check_abs(a->offset[j])) : check_abs(x);
         sum += x * s * (ref.code[j] - ref.zero[j / ref.group]);
         *size += most * check_abs(s) * (check_abs(ref.code[j] - half) + check_abs(half - ref.zero[j / ref.group]));
     }
@@ -1149,7 +1149,7 @@ static void test_feedback(void)
                 CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_OK);
                 CHECK(memcmp(saved, records, size) == 0);
                 f.cols++;
-                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_E_BASIS);
+                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_E_MISMATCH);
                 f.cols--, o.clip = 1.5f;
                 CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_E_ARG);
             }
@@ -1192,7 +1192,7 @@ static void test_bundle(void)
         CHECK_EQ(llmq_tensor_init(&original, &f, i ? &steps : NULL, KINDS, 300, payload[i], sizeof payload[i]), LLMQ_OK);
         check_at("bundle, %s", form[i].name);
         if (!CHECK_EQ(llmq_bundle_tensor(&b, form[i].name, &t), LLMQ_OK)) continue;
-        CHECK(t.format.zeros == 1 && t.format.id == form[i].id && t.format.group == groups[i] && t.row_size == original.row_size);
+        CHECK(t.format.zero_points == 1 && t.format.id == form[i].id && t.format.group == groups[i] && t.row_size == original.row_size);
         CHECK(memcmp(t.data, payload[i], KINDS * t.row_size) == 0);
         for (r = 0; r < KINDS; r++) {
             CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);

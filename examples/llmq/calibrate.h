@@ -1,4 +1,4 @@
-/* calibrate.h - the part of the tool llmq.c that is about calibration: sense, merge, rank. Not a header for others: llmq.h section 8
+/* calibrate.h - the part of the tool llmq.c that is about calibration: sense, merge, rank. Not a header for others: llmq.h section 15
    and sense.h are. */
 
 /* ---- making sums ---------------------------------------------------------------------------------------------------- */

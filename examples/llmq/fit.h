@@ -1,4 +1,4 @@
-/* fit.h - the part of the tool llmq.c that makes transforms of layer inputs from a text. Not a header for others: llmq.h section 10 is. */
+/* fit.h - the part of the tool llmq.c that makes transforms of layer inputs from a text. Not a header for others: llmq.h section 17 is. */
 
 enum { SITE_FEED, SITE_DOWN, SITE_ATTENTION, SITE_OUTPUT, SITES };  /* inputs of w1 w3, of w2, of wq wk wv, of wo */
 static const char *const site_name[SITES] = { "feed", "down", "attention", "output" };

@@ -1,4 +1,4 @@
-/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a header for others: llmq.h section 11 is. */
+/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a header for others: llmq.h section 18 is. */
 
 /* ---- coefficients: what an error of a layer costs ---- */
 
@@ -347,7 +347,7 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
     data = allocate(size = llmq_tensor_size(&f, count, from->cols));
     check(llmq_tensor_init(&t, &f, transform, count, from->cols, data, size), format);
     work_size = larger(llmq_encode_work_size(&t), llmq_transform_work_size(transform, from->cols));
-    if (meter->kind == ERRORS_HESSIAN && f.points && !f.zeros) {
+    if (meter->kind == ERRORS_HESSIAN && f.points && !f.zero_points) {
         char what[64];
         if (linear < 0) fail("%s is no linear layer that sums are made for", name);
         snprintf(what, sizeof what, "sense.%u.%s", layer, sense_name[sense_sum(linear, 0)]);

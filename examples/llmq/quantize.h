@@ -399,7 +399,7 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     work = allocate(work_size = llmq_feedback_work_size(t));
     if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &result, &error))
         fail("%s: %s (row %u, column %u)", name, llmq_status_text(error.status), error.row, error.col);
-    if (t->format.points && !t->format.zeros) feedback_rows.all += result.rows, feedback_rows.plain += result.plain_rows;
+    if (t->format.points && !t->format.zero_points) feedback_rows.all += result.rows, feedback_rows.plain += result.plain_rows;
     free(work);
     free(factor);
     free(mem);

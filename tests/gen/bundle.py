@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bundles (.llmq), written and read by what sections 4 and 8 of llmq.h say about their bytes, in Python alone.
+"""Bundles (.llmq), written and read by what sections 6 and 10 of llmq.h say about their bytes, in Python alone.
 
     bundle.py golden [FILE]   write tests/golden.h (or FILE, - for the terminal): a bundle and what a reader must find
     bundle.py dump FILE       check every byte of a bundle and print its entries, a line each
@@ -66,7 +66,7 @@ def bf16(bits):
     return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
 
 
-# ---- Row records (section 4) ----
+# ---- Row records (section 6) ----
 
 def planes(bits):
     """Widths of the planes of a code: 8, 8, ..., 4, 2, 1, widest first."""
@@ -204,7 +204,7 @@ def decode_zeros(record, bits, group, cols):
     return out
 
 
-# ---- Transforms (sections 1 to 3), for blocks that are powers of two ----
+# ---- Transforms (sections 1, 3 and 4), for blocks that are powers of two ----
 
 def random32(seed, counter):
     """llmq_random: the finaliser of MurmurHash3, twice, with constants of the golden ratio."""
@@ -246,7 +246,7 @@ def from_weight(steps, v):
     return v
 
 
-# ---- Bundles (section 12) ----
+# ---- Bundles (section 10) ----
 
 def step_size(kind, block, arg):
     """Bytes of the data of a transform's step: Hadamard has none; smooth, permute, rotate."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/outliers.h: transforms fitted in float64 to small samples, by matrices, as section 10 of llmq.h says.
+"""Writes tests/outliers.h: transforms fitted in float64 to small samples, by matrices, as section 17 of llmq.h says.
 
     outliers.py [FILE]
 
@@ -60,7 +60,7 @@ class Normals:
         return np.array(sum((self.pair() for i in range((n + 1) // 2)), [])[:n])
 
 
-# ---- sections 2 and 3, as matrices: T x = M x ----
+# ---- sections 3 and 4, as matrices: T x = M x ----
 
 def is_prime(v):
     return v > 1 and all(v % d for d in range(2, int(v ** 0.5) + 1))
@@ -122,7 +122,7 @@ def hadamard(cols, seed, most):
     return h * [1 - 2 * (random(seed, j // 32) >> j % 32 & 1) for j in range(cols)]
 
 
-# ---- section 10 ----
+# ---- section 17 ----
 
 def inputs(cols, count, seed, side):
     """The same numbers as in the test: 21 bits, columns times 1 to 16, rows times 1 to 4."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The known answers of llmq_kernels_test, from the text of llmq.h (sections 4 and 6) and not from its code.
+"""The known answers of llmq_kernels_test, from the text of llmq.h (sections 6 and 9) and not from its code.
 
     selftest.py          print the block of llmq.h
     selftest.py check    does llmq.h hold that block?
@@ -94,7 +94,7 @@ def answer(data, fmt):
         nonlocal crc
         crc = (crc ^ bits_of(x)) * 16777619 & 0xffffffff
     q = [b - 256 if b > 127 else b for b in data[BYTES - COLS:]]
-    if fmt[1] is not None:                       # int8 (section 6)
+    if fmt[1] is not None:                       # int8 (section 9)
         for scales, v in decoded(data, fmt, COLS):
             y = 0.0
             for g in range(COLS // GROUP):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/trellis.h: what the records of trellis formats mean, by a second implementation of section 4 of llmq.h in numpy, and
+"""Writes tests/trellis.h: what the records of trellis formats mean, by a second implementation of sections 5 and 6 of llmq.h in numpy, and
 the least errors that an encoder could reach.
 
     trellis.py [FILE]
@@ -156,7 +156,7 @@ def words_of(x):
     return np.ascontiguousarray(x, dtype=F).view(np.uint32).ravel()
 
 
-# ---- products (section 6), for activations whose codes are the numbers: each group of 128 has a 127 in it ----
+# ---- products (section 9), for activations whose codes are the numbers: each group of 128 has a 127 in it ----
 
 def whole_numbers(n, seed):
     x = (random_words(seed, n) % np.uint64(255)).astype(np.int64) - 127

@@ -6,7 +6,7 @@
 Nothing here is a translation of the C. Conversions are numpy's (binary16) or a choice between two neighbours by exact
 fractions (bfloat16). Hadamard matrices are the textbook's, Paley's I + S and C x A + I x B from Legendre symbols, brought
 into symmetric form by moving rows, checked (H H = n I, H = H^T), multiplied by Sylvester's matrix with a Kronecker
-product, and applied as dense matrices in float64. Row records are packed from the text of section 4, each unit as one long
+product, and applied as dense matrices in float64. Row records are packed from the text of section 6, each unit as one long
 number; their products are sums of Python's exact integers and of float64. Only the points of the grids are read from
 llmq.h, because they are data: run this again when they change.
 """
