@@ -330,13 +330,13 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
 #define LLMQ__PASTE_(a, b) a##b
 #define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
-#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
+#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA)                /* a kernel of the table that is being made */
 #define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
-#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)   /* a kernel that decodes */
-#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)     /* a word of its vocabulary: on floats, */
-#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)   /* on bytes, */
-#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)    /* on points and their products, */
-#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)   /* on four sums */
+#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)                        /* a kernel that decodes */
+#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)                    /* a word of its vocabulary: on floats, */
+#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)                   /* on bytes, */
+#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)                       /* on points and their products, */
+#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)                     /* on four sums */
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__has_feature)
