@@ -39,7 +39,7 @@ HEADERS = ["llmq.h", "llmq_simd.h"]
 # Name, goal, and the objects that are counted. A value that misses a "binding" goal is an error; one that
 # misses an "open" goal is work to do.
 GOALS = [
-    ("sections_out_of_order", "<=", 0, "open", "banners out of sequence, or not in the contents, in both halves"),
+    ("sections_out_of_order", "<=", 0, "binding", "banners out of sequence, or not in the contents, in both halves"),
     ("later_sections_used", "<=", 0, "binding", "pairs of a section and a name that only a later section defines"),
     ("functions_over_60_lines", "<=", 0, "binding", "in the headers"),
     ("functions_over_60_lines_tool", "<=", 0, "open", "in examples/"),
@@ -53,7 +53,7 @@ GOALS = [
     ("comment_lines_per_code_line", ">=", 0.3, "open", "in the implementation of llmq.h, without tables"),
     ("comment_lines_per_code_line_simd", ">=", 0.3, "open", "in llmq_simd.h"),
     ("functions_without_comment", "<=", 0, "open", "12 lines or more, no comment right above function or prototype"),
-    ("parameters_undescribed", "<=", 0, "open", "parameters that the head of a template does not name"),
+    ("parameters_undescribed", "<=", 0, "binding", "parameters that the head of a template does not name"),
     ("ctags_unseen", "<=", 0, "open", "functions of the headers that ctags does not see, pasted names left out"),
     ("checks", ">=", 10, "open", "expressions of check: comments"),
     ("checks_wrong", "<=", 0, "binding", "check: expressions that are false"),
