@@ -1651,9 +1651,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #endif
 
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 0 /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
+#define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
 /* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
@@ -2076,30 +2075,62 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
                                uint32_t count, uint32_t n);
 #endif
 
-static const llmq_kernels llmq__scalar = {
-    "scalar", 0,
+/* All tables are made of this list, in the order of struct llmq_kernels: X(needs, member, kernel, suffix). A table names four
+   suffixes: of kernels on floats, of kernels whose sums may be subnormal, of kernels on codes, and of products of int8. */
+#define LLMQ__KERNELS(X, floats, sums, codes, products) \
+    X(TRANSFORM, signs, signs, floats)                  \
+    X(TRANSFORM, butterflies, butterflies, floats)      \
+    X(TRANSFORM, paley, paley, floats)                  \
+    X(NOTHING, quantize, quantize, floats)              \
+    X(NOTHING, read_row, read_row, codes)               \
+    X(NOTHING, add_rows, add_rows, codes)               \
+    X(NOTHING, rows_i8, rows_i8, products)              \
+    X(NOTHING, rows_f32, rows_f32, codes)               \
+    X(NOTHING, add_scaled, add_scaled, sums)            \
+    X(ENCODER, nearest, nearest_codes, floats)          \
+    X(TRELLIS_ENCODER, viterbi, viterbi, sums)          \
+    X(CALIBRATION, add_products, add_products, sums)
+
+/* A kernel that needs what is left out is NULL. */
+#define LLMQ__NEEDS_NOTHING(kernel) kernel
 #if LLMQ_MAX_STEPS > 0
-    llmq__signs, llmq__butterflies, llmq__paley,
+#define LLMQ__NEEDS_TRANSFORM(kernel) kernel
 #else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
+#define LLMQ__NEEDS_TRANSFORM(kernel) LLMQ__NULL
 #endif
-    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
-    llmq__nearest_codes,
+#define LLMQ__NEEDS_ENCODER(kernel) kernel
 #else
-    LLMQ__NULL,
+#define LLMQ__NEEDS_ENCODER(kernel) LLMQ__NULL
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi,
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) kernel
 #else
-    LLMQ__NULL,
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) LLMQ__NULL
 #endif
 #if !LLMQ_NO_CALIBRATION
-    llmq__add_products
+#define LLMQ__NEEDS_CALIBRATION(kernel) kernel
 #else
-    LLMQ__NULL
+#define LLMQ__NEEDS_CALIBRATION(kernel) LLMQ__NULL
 #endif
-};
+
+/* Each member is where the list says, and the list has all members. */
+#define LLMQ__PLACE(needs, member, kernel, suffix) LLMQ__PLACE_OF_##member,
+enum { LLMQ__KERNELS(LLMQ__PLACE, , , , ) LLMQ__KERNEL_COUNT };
+#define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                                                 \
+    typedef char llmq__place_of_##member[offsetof(llmq_kernels, member) == offsetof(llmq_kernels, signs) +            \
+                                         LLMQ__PLACE_OF_##member * sizeof(void (*)(void)) ? 1 : -1];
+LLMQ__KERNELS(LLMQ__IN_PLACE, , , , )
+typedef char llmq__kernel_count[sizeof(llmq_kernels) == offsetof(llmq_kernels, signs) +
+                                LLMQ__KERNEL_COUNT * sizeof(void (*)(void)) ? 1 : -1];
+
+#define LLMQ__ENTRY(needs, member, kernel, suffix) , LLMQ__NEEDS_##needs(llmq__##kernel##suffix)
+#define LLMQ__TABLE(id, features, floats, sums, codes, products)    \
+    static const llmq_kernels llmq__table_##id = {                  \
+        #id, features                                               \
+        LLMQ__KERNELS(LLMQ__ENTRY, floats, sums, codes, products)   \
+    }
+LLMQ__TABLE(scalar, 0, , , , );
 
 #if LLMQ_SIMD /* the other tables: llmq_simd.h, which stands at the end of this file, since it uses all sections */
 static const llmq_kernels *llmq__simd_at(uint32_t i);
@@ -2108,7 +2139,7 @@ static uint32_t llmq__simd_features(void);
 
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 {
-    if (i == 0) return &llmq__scalar;
+    if (i == 0) return &llmq__table_scalar;
 #if LLMQ_SIMD
     return llmq__simd_at(i - 1);
 #else
@@ -2129,7 +2160,7 @@ LLMQ_API uint32_t llmq_cpu_features(void)
 
 LLMQ_API const llmq_kernels *llmq_kernels_best(void)
 {
-    const llmq_kernels *k, *best = &llmq__scalar;
+    const llmq_kernels *k, *best = &llmq__table_scalar;
     uint32_t i, features = llmq_cpu_features();
     for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
         if ((k->features & ~features) == 0) best = k;
@@ -8081,9 +8112,8 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 /* ---- The end: vector kernels, and macros undone -------------------------------------------------------------------- */
 
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 1 /* the other tables: llmq__simd_at, llmq__simd_features */
+#define LLMQ__SIMD_PART LLMQ__PART_TABLES /* the other tables: llmq__simd_at, llmq__simd_features */
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
 #ifdef __cplusplus
@@ -8105,6 +8135,16 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__ANY_ZERO_POINTS
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
+#undef LLMQ__KERNELS
+#undef LLMQ__NEEDS_NOTHING
+#undef LLMQ__NEEDS_TRANSFORM
+#undef LLMQ__NEEDS_ENCODER
+#undef LLMQ__NEEDS_TRELLIS_ENCODER
+#undef LLMQ__NEEDS_CALIBRATION
+#undef LLMQ__PLACE
+#undef LLMQ__IN_PLACE
+#undef LLMQ__ENTRY
+#undef LLMQ__TABLE
 #undef LLMQ__CHUNK
 #undef LLMQ__TEST_ROWS
 #undef LLMQ__TEST_FLOATS
