@@ -8152,6 +8152,7 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__LDLQ_BLOCKS
 #undef LLMQ__MAX_LAG
 #undef LLMQ__TRELLIS_UNIT
+#undef LLMQ__MAX_FIELDS
 #undef LLMQ__TAPS_T1
 #undef LLMQ__TAPS_T2
 #undef LLMQ__TAPS_T3
