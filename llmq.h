@@ -3260,7 +3260,8 @@ typedef struct llmq__bit_field {
    f: room for LLMQ__MAX_FIELDS. Set to one field for each plane that holds bits of the code, from
       its lowest bits up.
    *count: codes of the run, at least 1. It ends where a field or the unit ends, and with pairs
-      where the half of the unit ends.
+      where the half of the unit ends. The last half of a row may count one code too many, which
+      the record has as 0: callers know how many codes there are.
    Returns the number of fields, at least 1.
    This and llmq__find_code are the CODES of the row record; all scalar decoding uses them. */
 static uint32_t llmq__find_run(const llmq__layout *l, uint32_t code, llmq__bit_field *f, uint32_t *count)
