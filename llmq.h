@@ -1584,13 +1584,35 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ__ANY_TRELLIS LLMQ__HAS(TRELLISES)
 #define LLMQ__ANY_ZERO_POINTS LLMQ__HAS(ZERO_POINTS)
 
+/* The compilation stops where the condition is false: an array of -1 elements, with the name in the message. For file
+   scope, where an unused typedef is no warning; a name may be used once. */
+#define LLMQ__ASSERT(name, condition) typedef char llmq__assert_##name[(condition) ? 1 : -1]
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef char llmq__formats[(LLMQ_FORMATS) > 0 ? 1 : -1]; /* an unknown name is 0 to the preprocessor, but an error to the compiler */
+/* The preprocessor takes an unknown name for 0; the compiler does not. */
+LLMQ__ASSERT(formats, (LLMQ_FORMATS) > 0);
+
+/* The code copies the bits of a float to a uint32_t, and the bits of a double to a uint64_t. Only calibration has doubles:
+   processors whose double has 4 bytes can run and encode. */
+LLMQ__ASSERT(float_size, sizeof(float) == 4);
+LLMQ__ASSERT(double_size, LLMQ_NO_CALIBRATION || sizeof(double) == 8);
 
 /* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
+
+#if !LLMQ_NO_STRINGS
+/* In the order of the codes: the text of code -i is text i. */
+static const char *const llmq__texts[] = {
+    "ok", "an argument is out of range or does not fit the others", "a size is over a limit", "the memory given is too small",
+    "a number is NaN or infinite", "tensor and activation do not go together", "no room for another row",
+    "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
+    "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
+    "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled", "a matrix is not positive definite"
+};
+LLMQ__ASSERT(texts, sizeof llmq__texts / sizeof llmq__texts[0] == 1 - LLMQ_E_INDEFINITE); /* the last code is the lowest */
+#endif
 
 LLMQ_API const char *llmq_status_text(llmq_status status)
 {
@@ -1598,14 +1620,7 @@ LLMQ_API const char *llmq_status_text(llmq_status status)
     (void)status;
     return "";
 #else
-    static const char *const text[] = {
-        "ok", "an argument is out of range or does not fit the others", "a size is over a limit", "the memory given is too small",
-        "a number is NaN or infinite", "tensor and activation do not go together", "no room for another row",
-        "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
-        "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
-        "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled", "a matrix is not positive definite"
-    };
-    return status <= 0 && status >= LLMQ_E_INDEFINITE ? text[-status] : "unknown status";
+    return status <= 0 && status >= LLMQ_E_INDEFINITE ? llmq__texts[-status] : "unknown status";
 #endif
 }
 
@@ -1713,6 +1728,7 @@ LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
 }
 
 #define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 3 handles together */
+LLMQ__ASSERT(lanes, LLMQ__LANES == 16); /* the kernels' specification has it, and llmq_simd.h writes it as 16 */
 
 #if LLMQ_MAX_STEPS > 0 || !LLMQ_NO_ENCODER
 /* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
@@ -7629,6 +7645,7 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__NO_CONTRACT
 #undef LLMQ__NOINLINE
 #undef LLMQ__NULL
+#undef LLMQ__ASSERT
 #undef LLMQ__HAS
 #undef LLMQ__ANY_TRELLIS
 #undef LLMQ__ANY_ZERO_POINTS
