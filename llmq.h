@@ -1,12 +1,13 @@
-/* llmq.h - v0.7.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+/* llmq.h - v0.7.0 - quantized weights of language models, 1.5 to 8 bits - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
        #include "llmq.h"
-   Every other file includes llmq.h without the define. There is nothing else to build or to link. With llmq_simd.h in the
-   same directory the implementation finds it, and the same program runs on the vector unit, with the same results.
+   Every other file includes llmq.h without the define. There is nothing else to build or to link.
+   With llmq_simd.h in the same directory the implementation finds it. The same program then runs on
+   the vector unit, with the same results.
 
-   A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits a weight and multiplies by it):
+   A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits per weight and multiplies)
 
        #define LLMQ_IMPLEMENTATION
        #include "llmq.h"
@@ -56,89 +57,152 @@
       18. Allocation
 
    WHAT IT IS
-       The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
-       like N(0,1) whatever they looked like before; they are cut into groups with one scale each; and within a group
-       every p consecutive numbers are replaced by the nearest of n points of a grid that is optimal for N(0,1)^p.
-       Because the rotation is orthogonal, y = W x = (W H)(H x): the activation is rotated at run time (n log n), the
-       weights never are again. Products run on the codes: an int8 activation times an int8 grid entry, summed exactly.
-       Or a code has a memory: in the trellis formats the point that a code means also depends on the codes above it in its
-       column, which brings the error from 3 or 4 dB above what information theory allows to about 1 [R18], at a decoding of a few XORs of
-       whole words and the same table lookup.
-       With a calibration text the same formats become better: each weight makes up for the errors of those before it [R6];
-       and inputs with outliers fit in 4 bits, once channels are smoothed, dealt out and rotated [R13]. Which layer gets which
-       format for a size is solved exactly, from what an error of each layer costs [R1].
+       llmq stores the weight matrices of a language model in few bits and multiplies by them as
+       they are stored.
+       The method is HIGGS [R1]. A signed Hadamard matrix H rotates each row of weights. The
+       elements of the rotated row look like N(0,1), whatever they looked like before. They are cut
+       into groups with one scale each. Within a group, every p consecutive elements are replaced by
+       the nearest of n points of a grid that is optimal for N(0,1)^p. The rotation is orthogonal,
+       so y = W x = (W H)(H x): the activation is rotated at run time (n log n), and the weights are
+       never rotated back. Products run on the codes: an int8 activation times an int8 coordinate,
+       summed exactly.
+       Trellis formats add memory: the point a code selects also depends on the codes above it in
+       the same column. This lowers the error from 3 or 4 dB above the limit of information theory
+       to about 1 dB [R18]. Decoding takes a few XORs of whole words and the same table lookup.
+       With a calibration text the same formats become better. Error feedback corrects each weight
+       for the errors of the weights before it [R6]. Inputs with outliers fit in 4 bits once their
+       channels are smoothed, permuted and rotated [R13]. The choice of a format for each layer
+       under a budget of bytes is solved exactly, from the loss that an error in each layer causes
+       [R1].
 
    WHAT IT IS NOT
-       No file format of others is read here (examples/ does that), no model is run (examples/llama.h does), no thread
-       is started (row ranges let the caller do it), no memory is allocated.
+       The header reads no foreign file formats (examples/ does). It runs no model (examples/llama.h
+       does). It starts no threads: callers split the rows among theirs. It allocates no memory.
+
+   GLOSSARY (in the order in which the sections need the words)
+       workspace           memory that the caller lends to one call; a size function tells its bytes
+       kernel              inner loop; a kernel table holds the kernels of one instruction set
+       transform           list of steps that changes the basis of a layer's inputs
+       step                Hadamard transform, smoothing, permutation or rotation
+       basis               coordinates of inputs and rows: as they come, or transformed
+       element             entry of a matrix or a vector; p consecutive elements share a code
+       point               p int8 coordinates that stand for p elements, up to the scale
+       grid                sorted list of the n points of a format
+       code                index of a point, b bits
+       group               consecutive columns of a row with a common scale: 32 to 1024, or all
+       scale               bfloat16 factor of a group: element = scale * coordinate
+       zero point          byte of a group of u4, u6, u8: element = scale * (code - zero point)
+       record              bytes of one encoded row: scales, codes, zero points
+       unit                128 codes that are stored together (trellis: 256), as planes
+       plane               one field of bits, 8, 4, 2 or 1 wide, of all codes of a unit
+       trellis             format in which points depend on earlier codes: a finite state machine
+       parity              XOR of the lowest bits of some codes of a column; part of a point's index
+       tap                 bit l of a mask: the code at lag l, l rows above, takes part in a parity
+       state               lowest bits of the codes above a row, as far up as the taps reach
+       tail-biting block   rows of a trellis of which the first continues from the last
+       activation          input vector, transformed, in float or in codes
+       Hessian             H = sum of x x^T over the inputs x of a layer
+       LDLQ                error feedback: a column is corrected for errors of the columns before it
+       residual            in LDLQ: the element w that is left to encode, then its error w - w'
+       Pareto list         pairs of cost and loss; no pair is better than another in both
 
    LIMITS
-       cols <= 2^24, rows < 2^32, group 32 ... 1024 in steps of 32 or the whole row, p <= 8, n <= 65536, Hadamard blocks
-       <= 32768 (default 1024), a bundle's total size must fit size_t.
+       cols      1 ... 2^24
+       rows      0 ... 2^32 - 1
+       group     32 ... 1024 in steps of 32, or the whole row
+       grid      p <= 8, n <= 65536
+       blocks    Hadamard blocks <= 32768 (default 1024)
+       bundle    the total size fits size_t
 
-   COST
-       What               bytes of workspace                                  time (multiply-adds a weight or entry)
-       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 3)
-       activation         llmq_activation_size: 4 cols, + 1.03 cols of codes  transform, and about 3
-       product            0                                                   1, and the decoding of a code
-       encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
-         of a trellis     4 cols + 4 group for each of 128 to 255 rows, 30 KB (256 states: 100 KB)  about 5 (states + 8 points) a round, four rounds
-       sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
-       with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols a weight, llmq_encode's; cols^3 / 6 to prepare
-         of a trellis     the same; 12 cols a row for 512 rows                as much, and three times the search
-       sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
-       allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
-       rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os. On x86-64 others are larger: gcc 12 at -O3 up to
-       2000, clang 14 at -O2 up to 450, at -O3 up to 450, at -Os up to 300. The vector kernels of desktop processors take up to 10 KB.
-       `make size` prints the code size of each half.
+   COST, workspace in bytes, time in multiply-adds per weight or element
+       Operation   Size function            Workspace                    Time
+       transform   llmq_transform_work_size 0 for powers of two          log2(block); Paley block
+                                                                         m 2^k (section 3): k + m
+       activation  llmq_activation_size     4 cols + 1.03 cols of codes  the transform, about 3 more
+       product     -                        0                            1, and decoding of a code
+       encoder     llmq_encode_work_size    about 4 cols + 4 n p         a nearest point for each
+                                            + 2 group                    trial scale
+         trellis   the same                 4 cols + 4 group for each of about 5 (states + 8 points)
+                                            128 to 255 rows; and 30 KB   for each of four rounds
+                                            (256 states: 100 KB)
+       Hessian     llmq_hessian_size        2 cols^2 + 2 cols            cols / 2 per token and
+                                                                         column
+       LDLQ        llmq_feedback_size       2 cols^2 + 8 cols            cols^3 / 6 once, in all
+                   llmq_feedback_work_size  200 cols for 16 rows         cols, and the encoder's
+         trellis   the same                 12 cols a row, for 512 rows  cols, 3 times the encoder's
+       sample      llmq_sample_size         4 cols for each input kept   2
+       fit of a    llmq_fit_work_size       16 B^2                       256 (B^3 + rows B cols);
+       rotation                                                          to apply it: B
+       allocation  llmq_allocate_work_size  15 MB, or less               milliseconds
+       Stack: no function recurs. No frame is over 256 bytes with gcc at -O2 and -Os. Other frames
+       on x86-64 are larger: gcc 12 at -O3 up to 2000 bytes, clang 14 at -O2 up to 450, at -O3 up to
+       450, at -Os up to 300. Vector kernels of desktop processors take up to 10 KB.
+       Code: `make size` prints the bytes of each half.
 
    ERRORS
-       Functions that can fail return llmq_status, LLMQ_OK = 0 or a negative code; on failure outputs hold what they
-       held, unless the function says otherwise. Bad data is a code, never an assertion. Pointers must be valid; a
-       NULL that is not allowed is LLMQ_E_ARG. Every call is reentrant: there is no state outside the arguments.
+       A function that can fail returns llmq_status: LLMQ_OK = 0, or a negative code.
+       On failure outputs keep their contents, unless the function says otherwise.
+       Bad data gives a code, never an assertion.
+       Pointers must be valid. A NULL that is not allowed is LLMQ_E_ARG.
+       Every call is reentrant: there is no state outside the arguments.
 
    THE SAME BITS EVERYWHERE
-       Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
-       single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 2). Exceptions: NaN payloads, and
-       environments that change float arithmetic. Those of which a macro tells are refused by #error, unless LLMQ_ALLOW_INEXACT is 1:
-       -ffast-math, its parts that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, MSVC's /fp:fast.
-       llmq_selftest() detects them where no macro does, and x87 (32-bit x86 without -msse2 -mfpmath=sse), clang's -ffp-contract=fast,
-       flush-to-zero, another rounding mode, and kernels that a compiler got wrong. One it cannot see: clang for 32-bit Arm with NEON
-       makes vectors of scalar code, and those flush subnormal numbers; -fno-slp-vectorize prevents it.
+       Codes, tensors, activations and products are the same bits on every machine. Every float
+       operation below is a single IEEE-754 binary32 +, -, * or / in a stated order and never fused.
+       Integer sums are exact. Splitting the rows of a call changes nothing, and neither does the
+       kernel table (section 2).
+       Exceptions are NaN payloads, and environments that change float arithmetic. #error refuses
+       environments that a macro reveals, unless LLMQ_ALLOW_INEXACT is 1: -ffast-math, its parts
+       that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, and MSVC's
+       /fp:fast.
+       llmq_selftest() detects them where no macro does. It also detects x87 (32-bit x86 without
+       -msse2 -mfpmath=sse), clang's -ffp-contract=fast, flush-to-zero, other rounding modes, and
+       kernels that a compiler got wrong. It cannot see one: clang for 32-bit Arm with NEON
+       vectorizes scalar code, and these vectors flush subnormals. -fno-slp-vectorize prevents it.
 
    TRUST
-       Only llmq_bundle_open sees bytes that nobody vouches for. It checks, once, all that memory safety depends on;
-       after it every payload is safe to use whatever bits it holds: each code indexes a full table, a scale may be NaN
-       and then so is the result. Views, workspaces and lengths passed by the program are trusted.
+       Only llmq_bundle_open sees untrusted bytes. It checks once everything that memory safety
+       depends on. After it every payload is safe to use, whatever bits it holds: each code indexes
+       a full table; a scale may be NaN, and then the result is NaN too.
+       Views, workspaces and lengths that the program passes are trusted.
 
    REFERENCES
-       [R1] Malinovskii, Panferov, Ilin, Guo, Richtarik, Alistarh: Pushing the Limits of Large Language Model
-            Quantization via the Linearity Theorem, arXiv 2411.17525 (HIGGS).
+       [R1] Malinovskii, Panferov, Ilin, Guo, Richtarik, Alistarh: Pushing the Limits of Large
+            Language Model Quantization via the Linearity Theorem, arXiv 2411.17525 (HIGGS).
        [R2] Lloyd: Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982).
        [R3] Paley: On orthogonal matrices, J. Math. Phys. 12 (1933).
-       [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28 (1982).
-       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
+       [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28
+            (1982).
+       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6
+            (1964).
        [R6] Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, arXiv 2210.17323.
        [R7] Chee, Cai, Kuleshov, De Sa: QuIP, arXiv 2307.13304 (LDLQ; its equivalence to GPTQ).
        [R8] Zheng et al.: First-Order Error Matters (FOEM), arXiv 2507.11017.
-       [R9] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large
-            Language Models, arXiv 2402.14866.
-      [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines,
-            Commun. Stat. Simul. Comput. 19 (1990).
-      [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
+       [R9] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision
+            Quantization for Large Language Models, arXiv 2402.14866.
+      [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian
+            smoothing splines, Commun. Stat. Simul. Comput. 19 (1990).
+      [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation,
+            arXiv 2010.09649.
       [R12] Xiao et al.: SmoothQuant, arXiv 2211.10438.
-      [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger Quantized LLMs, arXiv 2406.01721.
-      [R14] Stewart: The efficient generation of random orthogonal matrices with an application to condition estimators,
-            SIAM J. Numer. Anal. 17 (1980).
-      [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4 inference, arXiv 2409.20361.
-      [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer 2004.
-      [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper. Res. 83 (1995).
-      [R18] Marcellin, Fischer: Trellis coded quantization of memoryless and Gauss-Markov sources, IEEE Trans. Commun. 38 (1990).
-      [R19] Tseng, Sun, Hou, De Sa: QTIP: Quantization with Trellises and Incoherence Processing, arXiv 2406.11235.
-      [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding algorithm, IEEE Trans. Inf. Theory 13 (1967).
-      [R21] Chen, Wiesel, Eldar, Hero: Shrinkage algorithms for MMSE covariance estimation, IEEE Trans. Signal Process. 58 (2010).
+      [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger
+            Quantized LLMs, arXiv 2406.01721.
+      [R14] Stewart: The efficient generation of random orthogonal matrices with an application to
+            condition estimators, SIAM J. Numer. Anal. 17 (1980).
+      [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4
+            inference, arXiv 2409.20361.
+      [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer
+            2004.
+      [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper.
+            Res. 83 (1995).
+      [R18] Marcellin, Fischer: Trellis coded quantization of memoryless and Gauss-Markov sources,
+            IEEE Trans. Commun. 38 (1990).
+      [R19] Tseng, Sun, Hou, De Sa: QTIP: Quantization with Trellises and Incoherence Processing,
+            arXiv 2406.11235.
+      [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding
+            algorithm, IEEE Trans. Inf. Theory 13 (1967).
+      [R21] Chen, Wiesel, Eldar, Hero: Shrinkage algorithms for MMSE covariance estimation, IEEE
+            Trans. Signal Process. 58 (2010).
 
    RELEASES
        0.7.0  faults that users and attackers found; files that do not fit together do not link; a known answer of the kernels.
