@@ -223,28 +223,37 @@
 #define LLMQ_VERSION_MINOR 7
 #define LLMQ_VERSION_PATCH 0
 
-/* ---- 0. Configuration ---------------------------------------------------------------------------------------------
+/* ---- 0. Configuration ---------------------------------------------------------------------------
 
-   Define before including, each 0 or 1 unless it says otherwise. The default is right for a desktop program.
+   Define these before the include. Each is 0 or 1, unless its line says otherwise. The defaults
+   suit a desktop program.
 
-   LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
+   LLMQ_IMPLEMENTATION   defined in exactly one file, which then contains the code
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 11 to 18: the run-time half stays
-   LLMQ_NO_CALIBRATION   1: leave out sections 15 to 18 only, for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out sections 10 and 14
-   LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text
-   LLMQ_NO_ACTIVATION_OPTIONS   1: leave out llmq_activations_prepare and what goes with it: activations are then those of
-                         llmq_activation_prepare, and there are no zero points to them
-   LLMQ_FORMATS          the built-in formats that are kept, from the constants LLMQ_WITH_... below, or-ed together; default
-                         LLMQ_WITH_ALL. Those left out are unknown: llmq_format_find does not find them, llmq_format_at passes over them, a
-                         bundle that has one is LLMQ_E_UNSUPPORTED. Code goes with the last format that needs it. Custom grids always work
-   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 3,
-                         the steps of section 4 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
-                         0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
-   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math and the like; results are then no longer the same everywhere
-   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included. Compilers make calls of memcpy and memset
-                         of their own accord all the same, for structs and loops. Where no library has these, it takes (volatile, or they
-                         become calls of themselves):
+   LLMQ_NO_ENCODER       1: leaves out sections 11 to 18; the run-time half stays
+   LLMQ_NO_CALIBRATION   1: leaves out sections 15 to 18 only, for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leaves out sections 10 and 14
+   LLMQ_NO_STRINGS       1: leaves out the texts of llmq_status_text
+   LLMQ_NO_ACTIVATION_OPTIONS
+                         1: leaves out llmq_activations_prepare and the functions for its options.
+                         Activations then come from llmq_activation_prepare and are symmetric
+   LLMQ_FORMATS          built-in formats to keep: constants LLMQ_WITH_... below, or-ed together;
+                         default LLMQ_WITH_ALL. A format left out does not exist: llmq_format_find
+                         returns LLMQ_E_NOT_FOUND, llmq_format_at skips it, and llmq_bundle_open
+                         returns LLMQ_E_UNSUPPORTED for a bundle that has it. Code goes with the
+                         last format that needs it. Custom grids always work
+   LLMQ_MAX_STEPS        largest number of steps in a transform, 0 ... 8, default 8. A step takes
+                         8 bytes in every tensor view. 0 means no transforms, and needs
+                         LLMQ_NO_CALIBRATION. Section 3, the steps of section 4 and
+                         llmq_transform_store are then not declared, llmq_transform is a count that
+                         must be 0, llmq_transform_apply is the identity, and llmq_bundle_open
+                         returns LLMQ_E_UNSUPPORTED for a bundle with steps
+   LLMQ_ALLOW_INEXACT    1: compiles under -ffast-math and the like; results then differ between
+                         machines
+   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements; <string.h> is then not included.
+                         Compilers still turn struct copies and loops into calls of memcpy and
+                         memset. Where no library has these functions, the program needs them.
+                         (Without volatile they would become calls of themselves.)
                             void *memcpy(void *to, const void *from, size_t n)
                             {
                                 volatile unsigned char *t = (volatile unsigned char *)to;
@@ -258,31 +267,35 @@
                                 while (n-- > 0) *t++ = (unsigned char)value;
                                 return to;
                             }
-   LLMQ_API              what stands before each public function; by default extern, or static. For a shared library that hides
-                         its symbols: __attribute__((visibility("default"))), or __declspec(dllexport)
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 2). By default 1 if it lies beside this file and the
-                         compiler can tell (__has_include) and has the intrinsics; its own macros are described there
-   LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
-   LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
-   LLMQ_CPU_FEATURES     expression for the instruction sets that may be used, bits LLMQ_CPU_...; the default asks the
-                         processor and its operating system on x86, and is what the compiler was told elsewhere
+   LLMQ_API              text before each public function; default extern, or static with
+                         LLMQ_STATIC. For a shared library that hides its symbols:
+                         __attribute__((visibility("default"))), or __declspec(dllexport)
+   LLMQ_SIMD             1: includes llmq_simd.h, the fast kernels (section 2). Default: 1 if the
+                         file is in the same directory, the compiler can tell (__has_include) and it
+                         has the intrinsics. llmq_simd.h describes its own macros
+   LLMQ_SIMD_PATH        path of that file, with quotes; default "llmq_simd.h"
+   LLMQ_KERNELS          expression for the kernel table of a new tensor; default
+                         llmq_kernels_best(). 0: always the scalar table
+   LLMQ_CPU_FEATURES     expression for the instruction sets that may be used, bits LLMQ_CPU_... .
+                         Default: on x86 the answer of the processor and the operating system,
+                         elsewhere the sets that the compiler was told to use
 
-   What that leaves, with LLMQ_SIMD 0 (`make size` keeps this table right): bytes on a Cortex-M4 at -Os, gcc 12.2
-     all              everything                                                                     57374
-     no-calibration   LLMQ_NO_CALIBRATION 1                                                          30818
-     runtime          LLMQ_NO_ENCODER 1                                                              20172
-     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                      17652
-     no-strings       runtime, LLMQ_NO_STRINGS 1                                                     19538
-     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                          18336
-     no-steps         runtime, LLMQ_MAX_STEPS 0                                                      17156
-     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)                   18812
-     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                        14452
-     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4           5594
-     t3               the same with LLMQ_WITH_T3                                                      6390
-     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                                 8378
-     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 for LLMQ_NO_ENCODER 1                             9970
-   Public functions that a program does not call are in these numbers: a linker that drops them (-ffunction-sections and
-   --gc-sections) leaves less. */
+   Sizes with LLMQ_SIMD 0 (`make size` checks them): bytes on a Cortex-M4 at -Os, gcc 12.2
+     all              everything                                                               57374
+     no-calibration   LLMQ_NO_CALIBRATION 1                                                    30818
+     runtime          LLMQ_NO_ENCODER 1                                                        20172
+     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                17652
+     no-strings       runtime, LLMQ_NO_STRINGS 1                                               19538
+     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                    18336
+     no-steps         runtime, LLMQ_MAX_STEPS 0                                                17156
+     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)             18812
+     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                  14452
+     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4     5594
+     t3               the same with LLMQ_WITH_T3                                                6390
+     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                           8378
+     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 in place of LLMQ_NO_ENCODER 1               9970
+   These sizes include public functions that a program does not call. A linker that drops them
+   (-ffunction-sections and --gc-sections) leaves less. */
 #ifndef LLMQ_STATIC
 #define LLMQ_STATIC 0
 #endif
@@ -305,7 +318,8 @@
 #define LLMQ_ALLOW_INEXACT 0
 #endif
 
-/* For LLMQ_FORMATS: the built-in formats of section 5, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
+/* For LLMQ_FORMATS: the built-in formats of section 5, and sets of them, as in
+   #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
 #define LLMQ_WITH_F32           0x0000001
 #define LLMQ_WITH_F16           0x0000002
 #define LLMQ_WITH_BF16          0x0000004
@@ -334,7 +348,7 @@
 #define LLMQ_WITH_RAW           0x0000007  /* f32 f16 bf16 */
 #define LLMQ_WITH_GRIDS         0x00001f8  /* g2 ... g8 */
 #define LLMQ_WITH_VECTOR_GRIDS  0x0007e00  /* v2n16 ... v4n256 */
-#define LLMQ_WITH_ZERO_POINTS         0x0038000  /* u4 u6 u8 */
+#define LLMQ_WITH_ZERO_POINTS   0x0038000  /* u4 u6 u8 */
 #define LLMQ_WITH_TRELLISES     0x1fc0000  /* t1 ... t4s */
 #define LLMQ_WITH_ALL           0x1ffffff
 #ifndef LLMQ_FORMATS
@@ -348,8 +362,9 @@
 #define LLMQ_SIMD_PATH "llmq_simd.h"
 #endif
 #ifndef LLMQ_SIMD
+/* x86 intrinsics come with headers that only a hosted compiler has. */
 #if defined(__has_include) && !defined(__TINYC__) && (__STDC_HOSTED__ || !(defined(__x86_64__) || defined(_M_X64)))
-#if __has_include(LLMQ_SIMD_PATH) /* x86 intrinsics come with headers that only a hosted compiler has */
+#if __has_include(LLMQ_SIMD_PATH)
 #define LLMQ_SIMD 1
 #endif
 #endif
@@ -379,13 +394,17 @@
 #define LLMQ_NODISCARD
 #endif
 
-/* What lies in memory must be the same for all files of a program: LLMQ_MAX_STEPS changes struct llmq_transform, and with it tensors,
-   activations and all else that has one; the other macros change no struct, but a version may change any. So each function whose
-   declaration names a struct of this header has another name for the linker, which ends in the version and in that macro. A file
-   that has structs of another make cannot call anything that reads or fills them: it does not link, and the message says why. In the
-   source, functions have the names that are written there. A program that looks symbols up (dlsym, ctypes) finds the whole ones,
-   such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8; functions of plain numbers and bytes have no such ending. */
-#if LLMQ_MAX_STEPS == 0 /* as a numeral, whatever expression it is */
+/* All files of a program must agree on the layout of the structs. LLMQ_MAX_STEPS changes struct
+   llmq_transform, and with it tensors, activations and every struct that contains one. The other
+   macros change no struct, but a version may change any.
+   So each function whose declaration names a struct of this header gets another name for the
+   linker, which ends in the version and in LLMQ_MAX_STEPS. A file with other structs cannot call a
+   function that reads or fills them: it does not link, and the message of the linker says why.
+   In the source, functions keep the names that are written there. A program that looks up symbols
+   (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8.
+   Functions that take only plain integers, floats and bytes have no such ending. */
+/* LLMQ_MAX_STEPS as a numeral, whatever expression it is: ## needs one. */
+#if LLMQ_MAX_STEPS == 0
 #define LLMQ_STEPS_NUMERAL 0
 #elif LLMQ_MAX_STEPS == 1
 #define LLMQ_STEPS_NUMERAL 1
@@ -476,7 +495,8 @@
 #define llmq_kernels_at LLMQ_NAMED(llmq_kernels_at)
 #define llmq_kernels_best LLMQ_NAMED(llmq_kernels_best)
 #define llmq_kernels_test LLMQ_NAMED(llmq_kernels_test)
-#if defined(_MSC_VER) /* there the linker compares also what files say that call nothing */
+/* MSVC's linker also compares files that call none of these functions. */
+#if defined(_MSC_VER)
 #define LLMQ_TEXT__(number) #number
 #define LLMQ_TEXT_(number) LLMQ_TEXT__(number)
 #pragma detect_mismatch("LLMQ_MAX_STEPS", LLMQ_TEXT_(LLMQ_STEPS_NUMERAL))
@@ -1550,8 +1570,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #if defined(LLMQ_IMPLEMENTATION) && !defined(LLMQ_IMPLEMENTED)
 #define LLMQ_IMPLEMENTED
 
-/* ---- 0. Configuration --------------------------------------------------------------------------------------------- */
+/* ---- 0. Configuration ------------------------------------------------------------------------ */
 
+/* Configurations that cannot work are refused here, each with its reason. */
 #include <limits.h>
 #if CHAR_BIT != 8
 #error "llmq: bytes of 8 bits are needed"
@@ -1571,7 +1592,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #if defined(LLMQ_NO_VECTOR_GRIDS) || defined(LLMQ_NO_TRELLIS)
 #error "llmq: LLMQ_FORMATS replaces LLMQ_NO_VECTOR_GRIDS and LLMQ_NO_TRELLIS"
 #endif
-#if !LLMQ_ALLOW_INEXACT /* what compilers say; for the rest there is llmq_selftest */
+/* Flags that a macro reveals. llmq_selftest finds the others. */
+#if !LLMQ_ALLOW_INEXACT
 #if defined(__FAST_MATH__) || defined(_M_FP_FAST)
 #error "llmq: -ffast-math, or /fp:fast, breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
 #elif defined(__ASSOCIATIVE_MATH__)
@@ -1592,14 +1614,18 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ_MEMSET memset
 #endif
 
+/* Part 0 of llmq_simd.h: its configuration, and the headers of the intrinsics, which must not stand
+   inside extern "C". Part 1 follows section 18, because the vector kernels use all sections. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 0 /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
+#define LLMQ__SIMD_PART 0
 #include LLMQ_SIMD_PATH
 #undef LLMQ__SIMD_PART
 #endif
 
-/* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
-   LLMQ__NO_CONTRACT puts at the head of each function that adds products. */
+/* a * b + c must round twice: a fused multiply-add would change bits from one machine to another.
+   gcc ignores the standard pragma, so an option holds for the rest of this file, and is undone at
+   its end. clang has the pragma, but only at the head of a block: LLMQ__NO_CONTRACT stands first in
+   each function that adds products. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
@@ -1613,27 +1639,30 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ__NO_CONTRACT
 #endif
 
-/* Compilers make vectors of float loops, and those of Helium flush subnormal numbers to zero in every mode of the processor.
-   They are told not to; llmq_simd.h has functions that may, between a pop and another push. Pragmas and not a macro, which editors
-   that look for functions would take for the beginning of one. */
+/* Helium's float vectors flush subnormals to zero in every mode of the processor, so compilers must
+   not vectorize float loops for it. Functions of llmq_simd.h may use these vectors: they stand
+   between a pop and another push. These are pragmas, because editors that list functions would take
+   a macro for the beginning of one. */
 #if defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
 
-/* The null pointer, in words that C++ compilers do not warn of. */
+/* The null pointer, without a warning from C++ compilers. */
 #ifdef __cplusplus
 #define LLMQ__NULL nullptr
 #else
 #define LLMQ__NULL 0
 #endif
-#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__)) /* casts are those of C, here and in llmq_simd.h */
+/* Casts are C casts, here and in llmq_simd.h. */
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
 #endif
 
-/* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
+/* For functions with buffers on the stack: if they were inlined, the frames of several would add up
+   in their caller and exceed 256 bytes. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
 #define LLMQ__NOINLINE static __attribute__((__noinline__))
 #elif defined(_MSC_VER)
@@ -1642,25 +1671,26 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ__NOINLINE static
 #endif
 
-/* Is a built-in format kept, or any of a group of them? Formats that are crafted by hand are held to it as well, so that what follows
-   from it is known when the code is compiled. */
+/* True if a built-in format, or any of a set, is kept. It holds for formats that a program fills in
+   by hand, too (section 6): then the compiler can remove the code that only other formats need. */
 #define LLMQ__HAS(name) (((LLMQ_FORMATS) & LLMQ_WITH_##name) != 0)
 #define LLMQ__ANY_TRELLIS LLMQ__HAS(TRELLISES)
 #define LLMQ__ANY_ZERO_POINTS LLMQ__HAS(ZERO_POINTS)
 
-/* The compilation stops where the condition is false: an array of -1 elements, with the name in the message. For file
-   scope, where an unused typedef is no warning; a name may be used once. */
+/* Stops the compilation if the condition is false: the array would have -1 elements, and the
+   message contains the name. It works in C99 and C++11. It is for file scope, where compilers do
+   not warn of an unused typedef. Each name may be used once. */
 #define LLMQ__ASSERT(name, condition) typedef char llmq__assert_##name[(condition) ? 1 : -1]
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* The preprocessor takes an unknown name for 0; the compiler does not. */
+/* The preprocessor takes an unknown name in LLMQ_FORMATS for 0; the compiler refuses it here. */
 LLMQ__ASSERT(formats, (LLMQ_FORMATS) > 0);
 
-/* The code copies the bits of a float to a uint32_t, and the bits of a double to a uint64_t. Only calibration has doubles:
-   processors whose double has 4 bytes can run and encode. */
+/* Bits of a float are copied to a uint32_t, and bits of a double to a uint64_t. Only calibration
+   uses doubles: a processor whose double has 4 bytes can still encode and multiply. */
 LLMQ__ASSERT(float_size, sizeof(float) == 4);
 LLMQ__ASSERT(double_size, LLMQ_NO_CALIBRATION || sizeof(double) == 8);
 
