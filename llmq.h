@@ -509,65 +509,78 @@
 extern "C" {
 #endif
 
-/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory ------------------------- */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
-#define LLMQ_E_ARG         (-1)  /* an argument is out of its stated range, NULL, misaligned, or does not fit another */
+#define LLMQ_E_ARG         (-1)  /* an argument is out of range, NULL, misaligned, or does not fit another */
 #define LLMQ_E_LIMIT       (-2)  /* a size is over a limit of this library or does not fit size_t */
-#define LLMQ_E_WORKSPACE   (-3)  /* the memory given is smaller than the size query says */
-#define LLMQ_E_NOT_FINITE  (-4)  /* a number given, or a result, is NaN or infinite; llmq_error names row and column */
-#define LLMQ_E_MISMATCH       (-5)  /* tensor and activation have different transforms, or kinds that do not multiply */
-#define LLMQ_E_FULL        (-6)  /* no room for another row */
+#define LLMQ_E_WORKSPACE   (-3)  /* the memory is smaller than its size function says */
+#define LLMQ_E_NOT_FINITE  (-4)  /* an input or a result is NaN or infinite; llmq_error names row and column */
+#define LLMQ_E_MISMATCH    (-5)  /* tensor and activation differ in transform, or in kinds that do not multiply */
+#define LLMQ_E_FULL        (-6)  /* the memory has no space for another row */
 #define LLMQ_E_STOPPED     (-7)  /* the caller's callback asked to stop */
-#define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, of that name and kind */
+#define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, has that name and kind */
 #define LLMQ_E_TRUNCATED   (-9)  /* the bytes end before the bundle does */
-#define LLMQ_E_MAGIC      (-10)  /* not a bundle */
-#define LLMQ_E_VERSION    (-11)  /* a bundle of a major version this code does not know */
+#define LLMQ_E_MAGIC      (-10)  /* the bytes are not a bundle */
+#define LLMQ_E_VERSION    (-11)  /* a bundle of a major version that this code does not know */
 #define LLMQ_E_CHECKSUM   (-12)  /* the bytes were changed after they were written */
 #define LLMQ_E_CORRUPT    (-13)  /* the bundle contradicts itself; llmq_error gives the offset */
 #define LLMQ_E_UNSUPPORTED (-14) /* the bundle needs a kind, format or step that this code does not know */
-#define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic is not that of section THE SAME BITS EVERYWHERE */
-#define LLMQ_E_INDEFINITE (-16)  /* a matrix that has to be positive definite is not; llmq_error names the column */
+#define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic breaks THE SAME BITS EVERYWHERE (above) */
+#define LLMQ_E_INDEFINITE (-16)  /* a matrix that must be positive definite is not; llmq_error names the column */
 
-/* Where an error is: llmq_encode fills in row and col with LLMQ_E_NOT_FINITE, bundle calls the offset, in bytes. */
+/* The place of an error.
+   row, col: set with LLMQ_E_NOT_FINITE, and where a function says so.
+   offset:   set by calls that read a bundle; in bytes from its start. */
 typedef struct llmq_error {
     llmq_status status;
     uint32_t row, col;
     size_t offset;
 } llmq_error;
 
-/* A short English text for a status; "unknown status" for others, "" when built with LLMQ_NO_STRINGS. */
+/* A short English text for a status.
+   Returns "unknown status" for other values, and "" with LLMQ_NO_STRINGS. */
 LLMQ_API const char *llmq_status_text(llmq_status status);
 
-/* Conversions between binary32 and binary16 / bfloat16 bits. Widening is exact. Narrowing rounds to nearest, ties to
-   even; overflow gives infinity; subnormals and signed zeros are kept; NaN stays NaN (quiet, upper payload kept). */
+/* Conversions between the bits of binary16 or bfloat16 and binary32.
+   Widening is exact.
+   Narrowing rounds to nearest, ties to even. Overflow gives infinity.
+   Subnormals and signed zeros are kept. NaN stays NaN (quiet, its upper payload is kept). */
 LLMQ_API float    llmq_f16_to_f32(uint16_t bits);
 LLMQ_API uint16_t llmq_f32_to_f16(float x);
 LLMQ_API float    llmq_bf16_to_f32(uint16_t bits);
 LLMQ_API uint16_t llmq_f32_to_bf16(float x);
 
-/* 32 random bits as a function of seed and counter: the same everywhere, in any order, no state.
-       mix(h):  h = (h ^ h >> 16) * 85ebca6b;  h = (h ^ h >> 13) * c2b2ae35;  h ^ h >> 16       (hexadecimal, mod 2^32)
-       random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1) */
+/* 32 random bits, a function of seed and counter: the same everywhere and in any order, no state.
+       mix(h):  h = (h ^ h >> 16) * 85ebca6b;  h = (h ^ h >> 13) * c2b2ae35;  h ^ h >> 16
+       random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1)
+   Constants are hexadecimal, arithmetic is modulo 2^32. */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
 
-/* ---- 2. Kernels ----------------------------------------------------------------------------------------------------
+/* ---- 2. Kernels ---------------------------------------------------------------------------------
 
-   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
-   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
-   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
-   where the caller can read its name or put another; activations and the encoder take the tensor's.
+   The inner loops: one constant kernel table for each instruction set. Table 0 is scalar, and it is
+   the specification. llmq_simd.h adds the tables below, each under a macro of its own. All tables
+   give the same bits: the choice of a table is a choice of speed.
+   There is no hidden state. llmq_tensor_init writes the best table for this processor into the
+   tensor, where the caller can read its name or replace it. Activations and the encoder use the
+   table of the tensor.
 
-   name        bit of features        name        bit             name   bit
-   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
-   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
-   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
-   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
-                 and VNNI)
-   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
-   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
-   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
+   name        features, LLMQ_CPU_...   name      features    name  features
+   ssse3       SSSE3                    neon      NEON        dsp   DSP (Cortex-M4 and others with
+   avx2        AVX2 (with FMA)          neondot   + DOTPROD         SMLAD)
+   avx2vnni    + AVXVNNI                neoni8mm  + I8MM      mve   MVE (Helium, integer and float)
+   avx512vnni  + AVX512 (F BW DQ VL                           wasm  WASM (SIMD128)
+               and VNNI)                                      rvv   RVV (V 1.0, any VLEN)
+   avx512vbmi  + VBMI
+
+   Kernels do not check arguments: they are for this library, for tests and for measurements. The
+   struct is the same in all configurations. Kernels that a configuration leaves out are NULL:
+       signs, butterflies, paley   with LLMQ_MAX_STEPS 0
+       nearest                     with LLMQ_NO_ENCODER
+       viterbi                     with LLMQ_NO_ENCODER, or without trellises in LLMQ_FORMATS
+       add_products                with LLMQ_NO_CALIBRATION */
 #define LLMQ_CPU_SSSE3   0x0001u
 #define LLMQ_CPU_AVX2    0x0002u
 #define LLMQ_CPU_AVXVNNI 0x0004u
@@ -586,99 +599,137 @@ typedef struct llmq_activation llmq_activation;  /* section 8 */
 
 typedef struct llmq_kernels {
     const char *name;
-    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
-    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
+    uint32_t features;  /* LLMQ_CPU_... bits, all of which the table needs */
+    /* v[j] <- -v[j] for j < n where bit j % 32 of llmq_random(seed, j / 32) is set */
     void (*signs)(float *v, uint32_t n, uint32_t seed);
-    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
+    /* Butterflies at distance 1, 2, 4 ... over n = 2^k elements, then x[j] <- x[j] * norm. */
     void (*butterflies)(float *x, uint32_t n, float norm);
-    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 3); work: m * lanes numbers */
+    /* The Paley matrix of order m over the prime q, applied to x[i * run + j], i < m, for each
+       j < lanes (section 3).
+       lanes: 1 ... 16.
+       squares: bit a is set if a is a non-zero square mod q.
+       work: m * lanes floats. */
     void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
-    /* codes -levels ... levels of n numbers with one scale, which is returned (section 8) */
+    /* q[n] = codes -levels ... levels of x[n], a group with one scale. Returns it (section 8). */
     float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
-    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
+    /* out[cols] = stored row r */
     void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
+    /* out[cols] += weight[r] * stored row r, for r = r0 ... r1 - 1 in this order */
     void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
-    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    /* out_j += scale * v_j, j < n: raw rows */
+    /* Products of rows [r0, r1) with `count` int8 activations, as llmq_matmul. */
+    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                    size_t y_stride);
+    /* The same with float activations. */
+    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                     size_t y_stride);
+    /* out[j] += scale * v[j] for j < n; for raw rows. */
     void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
-    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
-    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
-    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
-       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
-       state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
-       first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
-       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
-    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
-    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
-       factor has 12 significant bits (section 15), so each product is exact and may be fused with its addition. The rows of
-       out are apart, from each other and from a and v. */
-    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                         uint32_t count, uint32_t n);
+    /* code[i], i < count: the index of the point nearest to vector i of x * inverse.
+       points: n points of p coordinates, sorted by the first. x: count * p elements. */
+    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                    uint16_t *code);
+    /* Viterbi's algorithm for `lanes` <= 16 sequences side by side, each of `steps` elements.
+       x: x[step][16]; unused lanes hold 0.
+       Cost of set s in a step: the least (x - point)^2 over the points s, s + sets, s + 2 sets, ...
+       below set_size * sets.
+       State q follows q / 2 at the cost of set parity[q], and q / 2 + states / 2 at the cost of set
+       parity[q + states]. The first sum is kept, unless the second is less.
+       choice: bit `lane` of choice[step][q] is set where the second is kept.
+       sum: sum[state][16], before and after the call; in all 2 * states + sets rows of 16 floats.
+       Sums and choices of unused lanes are unspecified. */
+    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states,
+                    const float *x, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k] for i < rows <= 8, k < n, and
+       t = 0 ... count - 1 in this order.
+       Every factor has 12 significant bits (section 15). So each product is exact, and may be fused
+       with its addition.
+       out: its rows overlap neither each other nor a and v. */
+    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                         uint32_t rows, uint32_t count, uint32_t n);
 } llmq_kernels;
 
-/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
+/* Table i, from slow to fast. Table 0 is scalar.
+   Returns NULL after the last table that was compiled.
+   The processor need not be able to run the table: compare its features with llmq_cpu_features. */
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
 
-/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
-   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
-   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
+/* The instruction sets that this program may use: LLMQ_CPU_FEATURES, if it is defined.
+   Default on x86: the sets that the processor has (CPUID) and whose registers the operating system
+   saves (XGETBV). Elsewhere: the sets that the compiler was told to use.
+   Table k can run if (k->features & ~llmq_cpu_features()) == 0.
+   The answer does not change: ask once and keep it. */
 LLMQ_API uint32_t llmq_cpu_features(void);
 
 /* The last table that can run here. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 
-/* ---- 3. Hadamard ---------------------------------------------------------------------------------------------------
+/* ---- 3. Hadamard --------------------------------------------------------------------------------
 
-   x <- H x in place, H orthonormal and symmetric, so that H H = I: applying it twice returns x to rounding.
+   x <- H x in place. H is orthonormal and symmetric, so H H = I: applying it twice returns x, up to
+   rounding.
 
-   Any length n >= 1 is cut into blocks, H is block-diagonal:
-     while numbers remain: if the remaining count r <= max_block is an order, it is one block; else the block is the
-     largest power of two <= min(r, max_block).
-   An order is m 2^k with m = 1, or the smallest m = 4 odd 2^a <= 128 that Paley's construction gives over a prime
-   field [R3]: m - 1 prime (type I), or m/2 - 1 a prime = 1 mod 4 (type II). These m are 12 20 28 36 44 60 68 76 84 104
-   108 124. So 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
-   The Paley matrix, rows and columns from 0, chi the Legendre symbol, entries mod q:
-     type I   q = m - 1:      row 0 and column 0 are +; else chi(i - 1 + j - 1), and - where that sum is 0 mod q.
-     type II  q = m / 2 - 1:  2 x 2 blocks (a, b): a = b: [[+ -][- -]]; else [[+ +][+ -]] times chi(a - b), which counts as
-              + where a or b is 0.
+   H is block-diagonal. It cuts any length n >= 1 into blocks. While r elements remain:
+     if r <= max_block and r is an order, they are one block;
+     else the next block is the largest power of two <= min(r, max_block).
+   An order is m 2^k, where m is 1, or the smallest m = 4 odd 2^a <= 128 for which Paley's
+   construction over a prime field exists [R3]: m - 1 is prime (type I), or m/2 - 1 is a prime
+   = 1 mod 4 (type II). These m are 12 20 28 36 44 60 68 76 84 104 108 124.
+   Examples: 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
+   The Paley matrix, with rows and columns from 0, chi the Legendre symbol, and indices mod q:
+     type I   q = m - 1. Row 0 and column 0 are +. Entry (i, j) is chi(i - 1 + j - 1), and - where
+              that sum is 0 mod q.
+     type II  q = m/2 - 1. Blocks of 2 x 2, block (a, b): [[+ -][- -]] if a = b; else [[+ +][+ -]]
+              times chi(a - b), which counts as + where a or b is 0.
 
-   Order of operations (part of the specification): a block of m 2^k is m runs of 2^k numbers; each run gets butterflies
-   (a + b, a - b) at distance 1, 2, 4 ...; then for each position j of a run, the m numbers at j are multiplied by the
-   Paley matrix, terms added in ascending order; at last everything is multiplied by 1 / sqrt(m 2^k).
+   Order of operations (part of the specification). A block of m 2^k is m runs of 2^k elements.
+     1. Each run gets butterflies (a + b, a - b) at distance 1, 2, 4 ... .
+     2. For each position j of a run, the Paley matrix multiplies the m elements at j. Its terms are
+        added in ascending order.
+     3. All elements are multiplied by 1 / sqrt(m 2^k).
    A NaN or infinity makes its whole block NaN or infinite. */
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ_DEFAULT_BLOCK 1024
 
-/* Length of the first block that n numbers are cut into; max_block a power of two <= 32768, 0 for the default.
-   0 if n is 0 or max_block is not allowed. */
+/* Length of the first block of n elements.
+   max_block: a power of two <= 32768; 0 for the default.
+   Returns 0 if n is 0 or max_block is not allowed. */
 LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 
-/* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
+/* Bytes of workspace for llmq_hadamard: at most 4 min(n, max_block).
+   Returns 0 if all blocks are powers of two. */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 2).
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
+/* x[n] <- H x.
+   max_block: as above.
+   work: llmq_hadamard_work_size bytes, aligned for float; NULL if that is 0.
+   kernels: NULL for the scalar table; bits do not depend on it (section 2).
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE.
+   Cost: k + m additions (k alone if m = 1) and one multiplication per element. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
 #endif
 
-/* ---- 4. Transform --------------------------------------------------------------------------------------------------
+/* ---- 4. Transform -------------------------------------------------------------------------------
 
-   A list of steps, T = T_k ... T_1, that changes the basis of a layer's input. Tensors that read the same input (q, k
-   and v; gate and up) share it. y = W x = (W T^-1)(T x): activations are stored as T x, rows of W as T^-T w.
-   kind                  block    arg       data                  T x
-   LLMQ_STEP_HADAMARD    largest  seed      -                     x_j <- s_j x_j with s_j = -1 where bit j % 32 of
-                                                                  llmq_random(seed, j / 32) is set; then the Hadamard transform
-   LLMQ_STEP_SMOOTH      0        cols      f32[cols], d > 0      x_j <- x_j / d_j; rows of W get w_j d_j (SmoothQuant, [R12])
-   LLMQ_STEP_PERMUTE     0        cols      u16[cols], cols <= 65536   x_j <- x_(p_j), p a permutation of 0 ... cols - 1
-   LLMQ_STEP_ROTATE      B        matrices  f32[matrices][B][B]   runs of B numbers: x_i <- sum_k r_ki x_k, terms in order of k;
-                                                                  B = 2, 4 ... 256; one orthogonal matrix r for all runs or one for
-                                                                  each of cols / B; what is left of cols stays as it is [R13]
-   The signs of the first matter: without them a row with a mean of 1 sigma piles sqrt(n) sigma on one coefficient, and its error
-   grows fivefold. Data of all steps stand one after the other, in the order of the steps, little-endian, at any address. */
+   A list of steps, T = T_k ... T_1, that changes the basis of a layer's inputs. Tensors that read
+   the same input share it (q, k and v; gate and up). Since y = W x = (W T^-1)(T x), activations are
+   stored as T x, and a row w of W as T^-T w.
+   kind                block    arg       data                 T x
+   LLMQ_STEP_HADAMARD  largest  seed      -                    x_j <- s_j x_j; then the Hadamard
+                                                               transform of section 3
+   LLMQ_STEP_SMOOTH    0        cols      f32[cols], d > 0     x_j <- x_j / d_j; rows of W get
+                                                               w_j d_j (SmoothQuant [R12])
+   LLMQ_STEP_PERMUTE   0        cols      u16[cols]            x_j <- x_(p_j)
+   LLMQ_STEP_ROTATE    B        matrices  f32[matrices][B][B]  x_i <- sum_k r_ki x_k in each run of
+                                                               B, terms in order of k [R13]
+   HADAMARD: s_j = -1 if bit j % 32 of llmq_random(seed, j / 32) is set, else 1.
+   PERMUTE:  p is a permutation of 0 ... cols - 1, cols <= 65536.
+   ROTATE:   B is 2, 4 ... 256. There is one orthogonal matrix r for all runs, or one for each of the
+             cols / B runs. Elements after the last whole run stay as they are.
+   Random signs matter: without them a row with a mean of 1 sigma puts sqrt(n) sigma into one
+   coefficient, and its error grows fivefold.
+   The data of the steps are stored one after the other, in the order of the steps, little-endian,
+   at any address. */
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ_STEP_HADAMARD 1
 #define LLMQ_STEP_SMOOTH   2
@@ -687,8 +738,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
 
 typedef struct llmq_step {
     uint16_t kind;   /* LLMQ_STEP_... */
-    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768; ROTATE: B */
-    uint32_t arg;
+    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768; ROTATE: B; else 0 */
+    uint32_t arg;    /* seed, cols or count of matrices, as the table says */
 } llmq_step;
 
 typedef struct llmq_transform {
@@ -697,16 +748,21 @@ typedef struct llmq_transform {
     const uint8_t *data;  /* of the steps that have some; must outlive the transform and its copies */
 } llmq_transform;
 
-/* Bytes of a step's data; 0 if it has none or its block or arg is impossible. */
+/* Bytes of a step's data.
+   Returns 0 if it has none, or if its block or arg is impossible. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 
-/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, rows of
-   rotations of length 1 (squared within 1/16; that they are orthogonal is not looked at)? A bundle's are, after
-   llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply does not look. Errors: LLMQ_E_ARG,
-   LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
+/* Check steps and data for vectors of cols elements.
+   Data: permutations are valid, each d is normal and positive, and rows of rotations have length 1
+   (its square is within 1/16 of 1). Whether they are orthogonal is not checked.
+   llmq_transform_apply does not check data. llmq_bundle_open has checked the transforms of a bundle.
+   A program that makes its own can check them here.
+   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED.
+   Cost: linear in the data, and cols^2 / 1024 for a permutation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
 
-/* One LLMQ_STEP_HADAMARD; max_block 0 for the default. An impossible max_block is reported by the first use. */
+/* A transform of one LLMQ_STEP_HADAMARD.
+   max_block: 0 for the default. The first use of the transform reports an impossible max_block. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block);
 #else
 typedef struct llmq_transform {
@@ -714,16 +770,25 @@ typedef struct llmq_transform {
 } llmq_transform;
 #endif
 
-/* What llmq_transform_apply computes from a vector v of cols numbers. */
+/* Directions of llmq_transform_apply, for a vector v of cols elements. */
 #define LLMQ_TO_ACTIVATION 0  /* T v:    an activation into the basis of the tensor */
 #define LLMQ_TO_WEIGHT     1  /* T^-T v: a row of W into the basis of the tensor */
 #define LLMQ_FROM_WEIGHT   2  /* T^T v:  a stored row, or a sum of stored rows, back into the basis of W */
 
-/* Bytes of workspace for llmq_transform_apply at this length. */
+/* Bytes of workspace for llmq_transform_apply with vectors of cols elements. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols);
 
-/* v <- one of the above, in place. t may be NULL (identity), and so may kernels (scalar). Errors: LLMQ_E_ARG (also: steps of
-   other cols), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
+/* v[cols] <- T v, T^-T v or T^T v, in place.
+   t: NULL for the identity.
+   direction: LLMQ_TO_ACTIVATION, LLMQ_TO_WEIGHT or LLMQ_FROM_WEIGHT.
+   work: llmq_transform_work_size bytes, aligned for float; NULL if that is 0.
+   kernels: NULL for the scalar table.
+   Errors:
+     LLMQ_E_ARG          an argument; steps that were made for other cols
+     LLMQ_E_LIMIT        more than LLMQ_MAX_STEPS steps
+     LLMQ_E_UNSUPPORTED  an unknown kind of step
+     LLMQ_E_WORKSPACE
+   Cost: llmq_transform_cost (section 17). */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
                                                          void *work, size_t work_size, const llmq_kernels *kernels);
 
