@@ -724,7 +724,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
                                                                B, terms in order of k [R13]
    HADAMARD: s_j = -1 if bit j % 32 of llmq_random(seed, j / 32) is set, else 1.
    PERMUTE:  p is a permutation of 0 ... cols - 1, cols <= 65536.
-   ROTATE:   B is 2, 4 ... 256. There is one orthogonal matrix r for all runs, or one for each of the
+   ROTATE:   B is 2, 4 ... 256. There is one orthogonal matrix r for all runs, or one for each of
+   the
              cols / B runs. Elements after the last whole run stay as they are.
    Random signs matter: without them a row with a mean of 1 sigma puts sqrt(n) sigma into one
    coefficient, and its error grows fivefold.
@@ -755,7 +756,8 @@ LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 /* Check steps and data for vectors of cols elements.
    Data: permutations are valid, each d is normal and positive, and rows of rotations have length 1
    (its square is within 1/16 of 1). Whether they are orthogonal is not checked.
-   llmq_transform_apply does not check data. llmq_bundle_open has checked the transforms of a bundle.
+   llmq_transform_apply does not check data. llmq_bundle_open has checked the transforms of a
+   bundle.
    A program that makes its own can check them here.
    Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED.
    Cost: linear in the data, and cols^2 / 1024 for a permutation. */
@@ -789,8 +791,9 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
      LLMQ_E_UNSUPPORTED  an unknown kind of step
      LLMQ_E_WORKSPACE
    Cost: llmq_transform_cost (section 17). */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
-                                                         void *work, size_t work_size, const llmq_kernels *kernels);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v,
+                                                         uint32_t cols, void *work, size_t work_size,
+                                                         const llmq_kernels *kernels);
 
 /* ---- 5. Tables: the built-in grids and trellises -------------------------------------------------------------------
 
@@ -1642,25 +1645,29 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #if CHAR_BIT != 8
 #error "llmq: bytes of 8 bits are needed"
 #endif
+/* One replacement alone would still need <string.h>. */
 #if defined(LLMQ_MEMCPY) != defined(LLMQ_MEMSET)
 #error "llmq: define both LLMQ_MEMCPY and LLMQ_MEMSET, or neither"
 #endif
+/* Sections 15 to 18 call sections 11 to 14, and fit transforms. */
 #if LLMQ_NO_ENCODER && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs the encoder"
 #endif
 #if LLMQ_MAX_STEPS == 0 && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs transforms (LLMQ_MAX_STEPS 1 to 8)"
 #endif
+/* The bits have to be those of LLMQ_WITH_ALL; ~LLMQ_WITH_G4, for example, is negative. */
 #if (LLMQ_FORMATS) <= 0 || ((LLMQ_FORMATS) & ~LLMQ_WITH_ALL) != 0
 #error "llmq: LLMQ_FORMATS is one or more of LLMQ_WITH_..."
 #endif
+/* Macros of versions before 0.6.0: ignored, they would leave code in that a firmware wants out. */
 #if defined(LLMQ_NO_VECTOR_GRIDS) || defined(LLMQ_NO_TRELLIS)
 #error "llmq: LLMQ_FORMATS replaces LLMQ_NO_VECTOR_GRIDS and LLMQ_NO_TRELLIS"
 #endif
 /* Flags that a macro reveals. llmq_selftest finds the others. */
 #if !LLMQ_ALLOW_INEXACT
 #if defined(__FAST_MATH__) || defined(_M_FP_FAST)
-#error "llmq: -ffast-math, or /fp:fast, breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#error "llmq: -ffast-math (/fp:fast) breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
 #elif defined(__ASSOCIATIVE_MATH__)
 #error "llmq: -fassociative-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
 #elif defined(__RECIPROCAL_MATH__)
@@ -1673,6 +1680,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #endif
 #endif
 #endif
+/* The only functions of a C library that this file calls. */
 #ifndef LLMQ_MEMCPY
 #include <string.h>
 #define LLMQ_MEMCPY memcpy
@@ -1714,7 +1722,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
 
-/* The null pointer, without a warning from C++ compilers. */
+/* The null pointer, without a warning from C++ compilers (-Wzero-as-null-pointer-constant). */
 #ifdef __cplusplus
 #define LLMQ__NULL nullptr
 #else
@@ -1759,20 +1767,24 @@ LLMQ__ASSERT(formats, (LLMQ_FORMATS) > 0);
 LLMQ__ASSERT(float_size, sizeof(float) == 4);
 LLMQ__ASSERT(double_size, LLMQ_NO_CALIBRATION || sizeof(double) == 8);
 
-/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory ------------------------- */
 
 #if !LLMQ_NO_STRINGS
-/* In the order of the codes: the text of code -i is text i. */
+/* In the order of the codes: text i belongs to code -i. */
 static const char *const llmq__texts[] = {
-    "ok", "an argument is out of range or does not fit the others", "a size is over a limit", "the memory given is too small",
-    "a number is NaN or infinite", "tensor and activation do not go together", "no room for another row",
-    "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
-    "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
-    "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled", "a matrix is not positive definite"
+    "ok", "an argument is out of range or does not fit the others", "a size is over a limit",
+    "the memory given is too small", "a number is NaN or infinite", "tensor and activation do not go together",
+    "no room for another row", "stopped by the caller", "not found", "the bundle is cut off", "not a bundle",
+    "a bundle of an unknown version", "the checksum does not match", "the bundle contradicts itself",
+    "the bundle needs something unknown to this version",
+    "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled",
+    "a matrix is not positive definite"
 };
-LLMQ__ASSERT(texts, sizeof llmq__texts / sizeof llmq__texts[0] == 1 - LLMQ_E_INDEFINITE); /* the last code is the lowest */
+/* LLMQ_E_INDEFINITE is the last code, the lowest. */
+LLMQ__ASSERT(texts, sizeof llmq__texts / sizeof llmq__texts[0] == 1 - LLMQ_E_INDEFINITE);
 #endif
 
+/* A status may come from a newer version, or from nowhere: it is compared before it is an index. */
 LLMQ_API const char *llmq_status_text(llmq_status status)
 {
 #if LLMQ_NO_STRINGS
@@ -1783,13 +1795,17 @@ LLMQ_API const char *llmq_status_text(llmq_status status)
 #endif
 }
 
+/* The bits of a float, and back. memcpy is the conversion that aliasing rules allow; compilers make
+   one move of it. */
 static uint32_t llmq__float_bits(float x) { uint32_t u; LLMQ_MEMCPY(&u, &x, 4); return u; }
 static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); return x; }
 
+/* Loads from little-endian bytes at any address, on machines of either byte order. */
 static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
 static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
 #if LLMQ_MAX_STEPS > 0
+/* x[n] from 4 n little-endian bytes; one copy where the machine stores floats in the same way. */
 static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
 {
 #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -1800,72 +1816,109 @@ static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
 }
 #endif
 #if !LLMQ_NO_ENCODER
+/* Stores of little-endian bytes, at any address. Higher bits of v are ignored. */
 static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
 #endif
 
-/* Checked sizes: 0 stands for "does not fit", and is kept by both. No size that is asked for here can be 0 itself. */
+/* Checked sizes: 0 stands for "does not fit size_t", and both functions keep an a that is 0.
+   No size that they compute is 0 itself. b of an addition may be 0: it adds nothing. */
 static size_t llmq__size_mul(size_t a, size_t b) { return a == 0 || b == 0 || a > SIZE_MAX / b ? 0 : a * b; }
 static size_t llmq__size_add(size_t a, size_t b) { return a == 0 || a > SIZE_MAX - b ? 0 : a + b; }
 
-/* A count as a size; 0 if size_t is too small for it (16-bit machines). */
+/* A count as a size; 0 if size_t is too small for it (machines of 16 bits). */
 static size_t llmq__size(uint32_t v) { return (uint32_t)(size_t)v == v ? (size_t)v : 0; }
 
+/* ceil_div is ceil(a / b), b > 0; a + b - 1 could overflow. */
 static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
+/* True if p is not aligned for float, as workspaces must be. */
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
 
-/* Is float arithmetic that of IEEE-754 binary32, in the order that is written, on all numbers? volatile keeps compilers from
-   computing these themselves, with better arithmetic than the program has. What is read from it once may be simplified as flags permit. */
+/* True if float arithmetic is IEEE-754 binary32 in the written order: the probes of llmq_selftest.
+   volatile keeps compilers from computing the probes themselves, with better arithmetic than the
+   program has. A value read from it once into a const (e, o, s, n) may be simplified as the flags
+   permit: so it shows whether they reorder sums, use reciprocals or ignore NaN. */
 LLMQ__NOINLINE int llmq__arithmetic_ok(void)
 {
     LLMQ__NO_CONTRACT
-    volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f; /* 1 +- 2^-23 */
-    volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;      /* 2^-126, 2^24 */
-    volatile float fused = above * below - one;              /* 1 - 2^-46 rounds to 1: 0; fused: -2^-46 */
-    volatile float wide = (even + one) - even;               /* 2^24 + 1 rounds to even, 2^24: 0; wider: 1 */
-    volatile float half = tiny * 0.5f;                       /* subnormal: not 0 unless flushed */
-    volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f; /* + 1.5 * 2^-24, + 0.5 * 2^-24 */
+    /* check: 1.1920929e-7f == 2**-23 */
+    volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f;
+    /* check: 1.17549435e-38f == 2**-126; 16777216 == 2**24 */
+    volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;
+    /* (1 + 2^-23) (1 - 2^-23) = 1 - 2^-46 rounds to 1: the difference is 0, or -2^-46 if fused. */
+    volatile float fused = above * below - one;
+    /* 2^24 + 1 rounds to the even 2^24: the difference is 0, or 1 in wider registers. */
+    volatile float wide = (even + one) - even;
+    /* 2^-127 is subnormal: it is 0 only if subnormals are flushed. */
+    volatile float half = tiny * 0.5f;
+    /* 1 + 1.5 * 2^-24 rounds up and 1 + 0.5 * 2^-24 down, if rounding is to nearest. */
+    /* check: 8.9406967e-8f == 1.5 * 2**-24; 2.9802322e-8f == 0.5 * 2**-24 */
+    volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f;
     volatile float three = 3.0f, seven = 7.0f, minus_zero = -0.0f, no_number = llmq__bits_float(0x7fc00000u);
     const float e = even, o = one, s = seven, n = no_number;
-    volatile float moved = (e + o) - e;                      /* 0; in another order: 1 */
-    volatile float a = three / s, b = (three + three) / s, c = (three + three + three) / s; /* none is a multiple of the rounded 1 / 7 */
+    /* 0 in the written order; 1 if the compiler cancels e first. */
+    volatile float moved = (e + o) - e;
+    /* Quotients that a multiplication by the rounded 1/7, or the rounded 1/3, does not give. */
+    volatile float a = three / s, b = (three + three) / s, c = (three + three + three) / s;
     volatile float third = 5.0f * one / 3.0f, sign = minus_zero + 0.0f;
-    if (llmq__float_bits(fused) != 0 || llmq__float_bits(wide) != 0 || !(half > 0.0f) || !(half + half >= tiny)) return 0;
+    if (llmq__float_bits(fused) != 0 || llmq__float_bits(wide) != 0 || !(half > 0.0f) || !(half + half >= tiny))
+        return 0;
+    /* check: 0x3f800001 == f32bits(1 + 2**-23); 0x3f800000 == f32bits(1) */
     if (llmq__float_bits(up) != 0x3f800001u || llmq__float_bits(down) != 0x3f800000u) return 0;
+    /* sign: -0 + 0 is +0. Where signed zeros are ignored the addition vanishes, and -0 is left. */
     if (llmq__float_bits(moved) != 0 || llmq__float_bits(sign) != 0 || n < o || n >= o) return 0;
-    if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u || llmq__float_bits(c) != 0x3fa49249u) return 0;
-    return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double)); /* -fsingle-precision-constant */
+    /* check: 0x3edb6db7 == f32bits(3/7); 0x3f5b6db7 == f32bits(6/7) */
+    if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u
+        /* check: 0x3fa49249 == f32bits(9/7) */
+        || llmq__float_bits(c) != 0x3fa49249u) return 0;
+    /* A constant without f is a double, unless -fsingle-precision-constant makes it a float; only
+       calibration has such constants. check: 0x3fd55555 == f32bits(5/3) */
+    return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double));
 }
 
+/* All three cases are computed, and then one is chosen: without branches, compilers make vectors of
+   loops over it. 127 and 15 are the biases of the exponents; fractions have 23 and 10 bits. */
 LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
-    uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu; /* all cases, then a choice: loops become vectors */
-    uint32_t normal = (rest + ((127u - 15u) << 10)) << 13, special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
-    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
+    uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu;
+    uint32_t normal = (rest + ((127u - 15u) << 10)) << 13,
+             /* Infinity or NaN; 0x400000 makes NaN quiet. */
+             special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
+    /* A subnormal is an integer times 2^-24. check: 16777216 == 2**24 */
+    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f));
     return llmq__bits_float(sign | (rest < 0x400u ? subnormal : rest < 0x7c00u ? normal : special));
 }
 
-/* value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31 */
+/* value / 2^shift, rounded to nearest, ties to even; 1 <= shift <= 31. */
 static uint32_t llmq__shift_even(uint32_t value, uint32_t shift)
 {
     uint32_t kept = value >> shift, half = (uint32_t)1 << (shift - 1), rest = value & (half * 2 - 1);
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
+/* a, the magnitude, is compared as bits, which have the order of positive floats. */
 LLMQ_API uint16_t llmq_f32_to_f16(float x)
 {
     uint32_t u = llmq__float_bits(x), sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu;
+    /* NaN: 0x7e00 is a quiet one, and the upper bits of the payload are added. */
     if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (a >> 13 & 0x3ffu));
-    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* from 65520 = half-way to 2^16 on */
-    if (a < 0x33000000u) return (uint16_t)sign;              /* below 2^-25, half the least subnormal */
-    if (a < 0x38800000u)                                     /* below 2^-14: (1.m) 2^(e-127) in units of 2^-24 */
+    /* From half-way between the largest binary16, 65504, and 2^16 on.
+       check: 0x477ff000 == f32bits(65520) */
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);
+    /* Below half the least subnormal, 2^-24. check: 0x33000000 == f32bits(2**-25) */
+    if (a < 0x33000000u) return (uint16_t)sign;
+    /* Subnormal in binary16: the significand in units of 2^-24. The shift is 14 ... 24.
+       check: 0x38800000 == f32bits(2**-14) */
+    if (a < 0x38800000u)
         return (uint16_t)(sign | llmq__shift_even((a & 0x7fffffu) | 0x800000u, 126u - (a >> 23)));
+    /* Rounding may carry into the exponent: that is the next binary16, as it should be. */
     return (uint16_t)(sign | llmq__shift_even(a - ((127u - 15u) << 23), 13));
 }
 
 LLMQ_API float llmq_bf16_to_f32(uint16_t bits) { return llmq__bits_float((uint32_t)bits << 16); }
 
+/* NaN is not rounded: rounding could carry it to infinity. 0x40 makes it quiet. */
 LLMQ_API uint16_t llmq_f32_to_bf16(float x)
 {
     uint32_t u = llmq__float_bits(x);
@@ -1873,7 +1926,8 @@ LLMQ_API uint16_t llmq_f32_to_bf16(float x)
     return (uint16_t)llmq__shift_even(u, 16);
 }
 
-/* A finaliser in the manner of Appleby's MurmurHash3: xor-shifts and odd multiplications, a bijection of 32 bits. */
+/* A finaliser in the manner of Appleby's MurmurHash3: xor-shifts and odd multiplications, a
+   bijection of 32 bits. */
 static uint32_t llmq__mix(uint32_t h)
 {
     h = (h ^ h >> 16) * 0x85ebca6bu;
@@ -1881,40 +1935,55 @@ static uint32_t llmq__mix(uint32_t h)
     return h ^ h >> 16;
 }
 
+/* The seed is mixed first, so that seeds 1, 2, 3 ... do not give sequences that are shifted
+   copies. */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
 {
-    return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u); /* 2^32 / golden ratio, odd */
+    /* 2^32 / golden ratio, and a prime near it.
+       check: 0x9e3779b9 == floor(2**32 * (sqrt(5) - 1) / 2) */
+    return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u);
 }
 
-#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 3 handles together */
-LLMQ__ASSERT(lanes, LLMQ__LANES == 16); /* the kernels' specification has it, and llmq_simd.h writes it as 16 */
+/* Partial sums of a float dot product (section 9), and positions that a Paley step handles at once
+   (section 3). The order of the sums is part of the specification, and llmq_simd.h writes 16. */
+#define LLMQ__LANES 16
+LLMQ__ASSERT(lanes, LLMQ__LANES == 16);
 
 #if LLMQ_MAX_STEPS > 0 || !LLMQ_NO_ENCODER
-/* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
+/* Correctly rounded square root of a normal x > 0, bit by bit, without libm; 0 for any other x. */
 static float llmq__sqrt(float x)
 {
     uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, digit;
     uint64_t m;
+    /* The sign is bit 8 of e: negative x are refused with infinities and NaN. */
     if (e == 0 || e >= 255) return 0.0f;
-    m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26); /* [2^48, 2^50), x = m 2^(even) */
+    /* x = m 2^(even), m in [2^48, 2^50): its root has 25 bits. */
+    m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26);
     for (digit = (uint32_t)1 << 24; digit; digit >>= 1)
-        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;  /* 25 bits: 24 and one to round by; */
-    root = (root + 1) >> 1;                                           /* a root is never half-way */
-    return llmq__bits_float(((e + 125) / 2 << 23) + root);            /* the leading bit of root adds 1 to the exponent */
+        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;
+    /* 24 bits and one to round by. A tie would be an odd root with an odd square, but m is even. */
+    root = (root + 1) >> 1;
+    /* The leading bit of root adds 1 to the exponent. */
+    return llmq__bits_float(((e + 125) / 2 << 23) + root);
 }
 #endif
 
-/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
+/* The integer nearest to y, ties to even; |y| < 2^21. In [2^23, 2^24) the last bit of a float is
+   worth 1, so adding 1.5 * 2^23 rounds y to an integer in the low 23 bits, plus 0x400000.
+   check: 12582912 == 1.5 * 2**23; 0x400000 == f32bits(12582912) & 0x7fffff */
 static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
 static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
 
 #if !LLMQ_NO_ENCODER
+/* LLMQ_E_NOT_FINITE, with its place in *error. error: NULL if nobody wants it. */
 static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
 {
     if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
     return LLMQ_E_NOT_FINITE;
 }
 
+/* LLMQ_OK if w[cols] is finite, else LLMQ_E_NOT_FINITE and the first such column in *error. row is
+   the row to report there. */
 static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
 {
     uint32_t j;
@@ -1923,53 +1992,68 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
     return LLMQ_OK;
 }
 
-/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
-   the first term left out, t^11 2/11, is below 1e-9. */
+/* ln x for normal x > 0. x = m 2^e with m in [sqrt 1/2, sqrt 2) and
+   ln m = 2 artanh t = 2 t + 2/3 t^3 + 2/5 t^5 ... , t = (m - 1)/(m + 1), |t| < 0.1716. The first
+   term left out is 2/11 t^11.
+   check: (sqrt(2) - 1) / (sqrt(2) + 1) < 0.1716; 2/11 * 0.1716**11 < 1e-9 */
 static float llmq__ln(float x)
 {
     LLMQ__NO_CONTRACT
     uint32_t u = llmq__float_bits(x);
     int32_t e = (int32_t)(u >> 23) - 127;
+    /* check: 0x3f800000 == f32bits(1) */
     float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
+    /* check: 1.41421356f == f32(sqrt(2)) */
     if (m > 1.41421356f) m *= 0.5f, e++;
     t = (m - 1.0f) / (m + 1.0f);
     s = t * t;
-    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
+    /* check: 0.693147181f == f32(log(2)) */
+    return (float)e * 0.693147181f
+           /* check: 0.666666667f == f32(2/3); 0.4f == f32(2/5); 0.285714286f == f32(2/7);
+              0.222222222f == f32(2/9) */
+           + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
 }
 
-/* Two independent N(0,1) numbers by the polar method [R5]. */
+/* out[2]: two independent N(0,1) variables by the polar method [R5]: u and v are uniform in the
+   unit disc, and u sqrt(-2 ln s / s), v sqrt(-2 ln s / s) with s = u^2 + v^2 are normal.
+   *counter: of llmq_random; advanced by 2 for each try, 4/pi tries on average. */
 static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
 {
     LLMQ__NO_CONTRACT
     float u, v, s;
     do {
+        /* 24 bits as an exact float in [-1, 1). check: 8388608 == 2**23 */
         u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
         v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
         s = u * u + v * v;
+        /* u and v are multiples of 2^-23, so only s = 0 is below 1e-30. check: 2**-46 > 1e-30 */
     } while (s >= 1.0f || s < 1e-30f);
     s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
     out[0] = u * s;
     out[1] = v * s;
 }
 
-/* out[0, p), p <= 8; out has room for an even number */
+/* out[p]: independent N(0,1) variables, p <= 8. Pairs are written: out has p elements, rounded up
+   to an even count. */
 static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
 {
     uint32_t i;
     for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
 }
 
-#define LLMQ__LINE 64u /* bytes of a cache line: a vector that lies in two of them costs twice */
+/* Bytes of a cache line: loading a vector that lies across two lines costs two loads. */
+#define LLMQ__LINE 64u
 
-/* A workspace handed out piece by piece, from the front. Each piece begins at a multiple of `unit` bytes behind the base.
-   With base NULL the pieces are only counted, so that one function states a layout for the size query and for its use. */
+/* Hands out a workspace piece by piece, from the front. Each piece begins at a multiple of `unit`
+   bytes after the base. With base NULL the pieces are only counted. So one function states the
+   layout of a workspace, for its size function and for its use, and the two cannot differ. */
 typedef struct llmq__arena {
-    char *base;
-    size_t used;  /* SIZE_MAX once the pieces do not fit size_t */
-    size_t unit;
+    char *base;   /* NULL: count only */
+    size_t used;  /* bytes up to the next piece; SIZE_MAX once the pieces do not fit size_t */
+    size_t unit;  /* bytes */
 } llmq__arena;
 
-/* The base has to be aligned for all that is put there. */
+/* An arena at base, which is aligned for everything that is put there. */
 static llmq__arena llmq__arena_of(void *base, size_t unit)
 {
     llmq__arena a;
@@ -1980,7 +2064,8 @@ static llmq__arena llmq__arena_of(void *base, size_t unit)
 }
 
 #if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-/* Pieces begin at cache lines, wherever the base is. Counted: a whole line more, the most that it takes to reach the first. */
+/* An arena whose pieces begin at cache lines, for a base of any alignment. It skips up to a line to
+   reach the first. The count includes a whole line: a size must not depend on an address. */
 static llmq__arena llmq__arena_of_lines(void *base)
 {
     llmq__arena a = llmq__arena_of(base, LLMQ__LINE);
@@ -1989,39 +2074,52 @@ static llmq__arena llmq__arena_of_lines(void *base)
 }
 #endif
 
-/* Bytes used; 0 if they do not fit size_t. */
+/* Bytes used. Returns 0 if they do not fit size_t. */
 static size_t llmq__arena_size(const llmq__arena *a) { return a->used < SIZE_MAX ? a->used : 0; }
 
-/* count elements of `size` bytes; count * size is not 0, and 0 stands for a product that overflowed. */
+/* A piece of count elements of `size` bytes each, neither of them 0. If it does not fit size_t the
+   arena is marked (used = SIZE_MAX), and stays so: callers test llmq__arena_size at the end.
+   With a base, memory was checked against that size before: no piece lies outside of it. */
 static void *llmq__alloc(llmq__arena *a, size_t count, size_t size)
 {
+    /* bytes = 0: the product overflowed. Half of SIZE_MAX for each term keeps the sum from it. */
     size_t bytes = llmq__size_mul(count, size), from = a->used;
     if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) a->used = SIZE_MAX;
+    /* Rounded up to whole units: the next piece is aligned, and so is the end. */
     else a->used = from + (bytes + a->unit - 1) / a->unit * a->unit;
     return a->base ? a->base + from : LLMQ__NULL;
 }
 #endif /* !LLMQ_NO_ENCODER */
 
 #if !LLMQ_NO_CALIBRATION
-/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
-   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
-   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
+/* x rounded to 12 significant bits, to nearest, ties to even. The product of two such values is
+   exact in the 24 bits of a float. So a fused multiply-add gives the bits of a multiplication and
+   an addition, and every processor may use the instruction that it has.
+   Magnitudes below 2^-60 become 0, and those above 2^60 become 2^60, so that products are normal.
+   NaN stays NaN. */
 static float llmq__round12(float x)
 {
     uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
+    /* Bits of magnitudes have the order of the magnitudes. The limits have biased exponents. */
     if (a > 0x7f800000u) return x;
     if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
     if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
+    /* 12 of 24 bits go: add half of the last bit that is kept, less 1, and that bit itself, which
+       breaks ties to even. A carry into the exponent is right.
+       check: 0x7ff == 2**12 / 2 - 1; 0xfffff000 == 2**32 - 2**12 */
     return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
 }
 
-/* x, or `most` with its sign if it is larger. */
+/* x limited to -limit ... limit; NaN stays NaN. */
 static float llmq__clamp(float x, float limit) { return x > limit ? limit : x < -limit ? -limit : x; }
 
+/* <u, v> of n floats in double. Products are exact: 24 + 24 bits fit the 53 of a double. The order
+   of the sums is part of the result. */
 static double llmq__dot(const float *u, const float *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
-    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
+    /* Four sums: with one, each addition would wait for the one before it. */
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
     uint32_t i;
     for (i = 0; i + 4 <= n; i += 4) {
         a += (double)u[i] * (double)v[i];
@@ -2033,6 +2131,7 @@ static double llmq__dot(const float *u, const float *v, uint32_t n)
     return (a + b) + (c + d);
 }
 
+/* <u, v> of n doubles, in two sums. */
 static double llmq__dot_double(const double *u, const double *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -2046,9 +2145,10 @@ static double llmq__dot_double(const double *u, const double *v, uint32_t n)
     return a + b;
 }
 
+/* x - x is 0 if x is finite, else NaN. */
 static int llmq__finite(double x) { return x - x >= 0.0; }
 
-/* 2^e, -1022 <= e <= 1023 */
+/* 2^e, exactly; -1022 <= e <= 1023, which is not checked. */
 static double llmq__exp2_64(int32_t e)
 {
     uint64_t u = (uint64_t)(e + 1023) << 52;
@@ -2057,16 +2157,18 @@ static double llmq__exp2_64(int32_t e)
     return x;
 }
 
-/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
-   squares the error of llmq__sqrt, 2^-24. */
+/* Square root of a normal x > 0, to an ulp or two; 0 for any other x. x = m 2^(even), m in [1, 4).
+   llmq__sqrt of m has a relative error of about 2^-24, and each of Newton's steps squares it. */
 static double llmq__sqrt64(double x)
 {
     uint64_t u;
     int32_t e;
     double m, r;
     LLMQ_MEMCPY(&u, &x, 8);
+    /* The sign is bit 11 of u >> 52: a negative x has e >= 1024. */
     e = (int32_t)(u >> 52) - 1023;
     if (e <= -1023 || e >= 1024) return 0.0;
+    /* 2^-(even e) in two equal factors. Both products are exact. */
     m = x * llmq__exp2_64(-(e - (e & 1)) / 2) * llmq__exp2_64(-(e - (e & 1)) / 2);
     r = (double)llmq__sqrt((float)m);
     r = 0.5 * (r + m / r);
@@ -2074,23 +2176,30 @@ static double llmq__sqrt64(double x)
     return r * llmq__exp2_64((e - (e & 1)) / 2);
 }
 
-/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
-   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
+/* e^x for x <= 0; 0 for x <= -700 and NaN. x = n ln 2 + r, |r| < 0.35. ln 2 is taken in two parts,
+   355/512 - 2.12e-4: n times the first is exact, so r keeps its bits. The first term of Taylor's
+   series left out is r^12 / 12!. check: log(2) / 2 < 0.35; 0.35**12 / 479001600 < 1e-14 */
 static double llmq__exp64(double x)
 {
     LLMQ__NO_CONTRACT
-    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
-                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
+    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0,
+                                       1.0 / 720.0, 1.0 / 5040.0, 1.0 / 40320.0, 1.0 / 362880.0,
+                                       1.0 / 3628800.0, 1.0 / 39916800.0 };
     double r, sum = 0.0;
     int32_t n, i;
     if (!(x > -700.0)) return 0.0;
-    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
+    /* The conversion rounds towards 0: with - 0.5 it gives the nearest n of x <= 0. n >= -1010, so
+       2^n is normal. check: 1.4426950408889634 == 1 / log(2); 700 / log(2) + 0.5 < 1011 */
+    n = (int32_t)(x * 1.4426950408889634 - 0.5);
+    /* check: 0.693359375 == 355/512; abs(355/512 - 2.1219444005469058e-4 - log(2)) < 2**-53 */
     r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
+    /* Horner's rule, from the last term. */
     for (i = 11; i >= 0; i--) sum = sum * r + series[i];
     return sum * llmq__exp2_64(n);
 }
 
-/* 2^e; e is kept to what a double can be. */
+/* 2^e, with e limited to -1000 ... 1000. The distance to the limits of double leaves a margin for
+   the other factors of a product. */
 static double llmq__power(int32_t e)
 {
     uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
@@ -2100,35 +2209,43 @@ static double llmq__power(int32_t e)
 }
 #endif
 
-/* ---- 2. Kernels ------------------------------------------------------------------------------------------------- */
+/* ---- 2. Kernels ------------------------------------------------------------------------------ */
 
-/* The scalar kernels. Each is defined in the section of its operation. */
+/* The scalar kernels. Their contracts stand with struct llmq_kernels. Each is defined in the
+   section of its operation:
+       butterflies paley  3       read_row add_rows add_scaled  7       nearest       11
+       signs              4       quantize                      8       viterbi       12
+                                  rows_i8 rows_f32              9       add_products  15 */
 #if LLMQ_MAX_STEPS > 0
 static void llmq__signs(float *v, uint32_t cols, uint32_t seed);
 static void llmq__butterflies(float *x, uint32_t n, float norm);
-static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                        float *work);
 #endif
 static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q);
 static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out);
 static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                          size_t y_stride);
-static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                           size_t y_stride);
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                          float *y, size_t y_stride);
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                           float *y, size_t y_stride);
 LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n);
 #if !LLMQ_NO_ENCODER
-static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                uint16_t *code);
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
+                                uint32_t count, uint16_t *code);
 #if LLMQ__ANY_TRELLIS
-LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets,
+                                  uint32_t states, const float *x, uint32_t steps, uint32_t lanes, float *sum,
+                                  uint16_t *choice);
 #endif
 #endif
 #if !LLMQ_NO_CALIBRATION
-static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                               uint32_t count, uint32_t n);
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v,
+                               size_t v_stride, uint32_t rows, uint32_t count, uint32_t n);
 #endif
 
+/* Table 0, in the order of the members. It needs no features. A member is NULL where the
+   configuration has no caller for it. */
 static const llmq_kernels llmq__scalar = {
     "scalar", 0,
 #if LLMQ_MAX_STEPS > 0
@@ -2154,11 +2271,14 @@ static const llmq_kernels llmq__scalar = {
 #endif
 };
 
-#if LLMQ_SIMD /* the other tables: llmq_simd.h, which stands at the end of this file, since it uses all sections */
+/* Defined in llmq_simd.h, which is included after section 18. llmq__simd_at(i) is table i + 1, NULL
+   after the last. */
+#if LLMQ_SIMD
 static const llmq_kernels *llmq__simd_at(uint32_t i);
 static uint32_t llmq__simd_features(void);
 #endif
 
+/* Tables are constants of the program: a pointer to one is valid forever and may be shared. */
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 {
     if (i == 0) return &llmq__scalar;
@@ -2169,6 +2289,8 @@ LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 #endif
 }
 
+/* The expression of the configuration replaces the default even without llmq_simd.h. Without it
+   there is only table 0, which needs no features. */
 LLMQ_API uint32_t llmq_cpu_features(void)
 {
 #ifdef LLMQ_CPU_FEATURES
@@ -2180,24 +2302,30 @@ LLMQ_API uint32_t llmq_cpu_features(void)
 #endif
 }
 
+/* Tables are in order of speed, so the last that can run is the best. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void)
 {
     const llmq_kernels *k, *best = &llmq__scalar;
+    /* Asked once: CPUID traps on some virtual machines, and then takes microseconds. */
     uint32_t i, features = llmq_cpu_features();
     for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
         if ((k->features & ~features) == 0) best = k;
     return best;
 }
 
+/* The table of an argument or a tensor that may be NULL, for the scalar one. */
 static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
-/* ---- 3. Hadamard ------------------------------------------------------------------------------------------------ */
+/* ---- 3. Hadamard ----------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS > 0
 
-#define LLMQ__MAX_BASE 128  /* largest Paley base: its dense step costs as many additions a number */
+/* Largest m of an order. The Paley matrix is dense: it costs m additions per element. The bitmap of
+   squares in llmq__hadamard_block has one bit for each index mod q < m. */
+#define LLMQ__MAX_BASE 128
 
 static int llmq__is_power_of_2(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
 
+/* True for primes; by trial division, since v < LLMQ__MAX_BASE. */
 static int llmq__is_prime(uint32_t v)
 {
     uint32_t d;
@@ -2206,17 +2334,22 @@ static int llmq__is_prime(uint32_t v)
     return v > 1;
 }
 
-/* The m of an order n = m 2^k: 1, or a Paley base; 0 if n is not an order of the kind described. */
+/* The m of an order n = m 2^k: 1, or the order of a Paley matrix. Returns 0 if n is no order.
+   n >= 1; the smallest m is found first, since 4 times the odd part of n divides every m. */
 static uint32_t llmq__base(uint32_t n)
 {
     uint32_t m = n;
     if (llmq__is_power_of_2(n)) return 1;
     while (m % 2 == 0) m /= 2;
+    /* m/2 % 4 = 2 says that m/2 - 1 is 1 mod 4, as type II needs. m is a multiple of 4, so m - 1 is
+       3 mod 4, as type I needs. */
     for (m *= 4; m <= LLMQ__MAX_BASE && n % m == 0; m *= 2)
         if (llmq__is_prime(m - 1) || (m / 2 % 4 == 2 && llmq__is_prime(m / 2 - 1))) return m;
     return 0;
 }
 
+/* The first block of n >= 1 elements, by the rule above the declarations; max_block is a power of
+   two. The conditions are b <= n / 2 and not 2 b <= n, which could overflow. */
 static uint32_t llmq__block(uint32_t n, uint32_t max_block)
 {
     uint32_t b = 1;
@@ -2225,12 +2358,14 @@ static uint32_t llmq__block(uint32_t n, uint32_t max_block)
     return b;
 }
 
+/* 32768 fits the uint16_t of struct llmq_step. */
 static int llmq__max_block_ok(size_t b) { return b <= 32768u && llmq__is_power_of_2((uint32_t)b); }
 
 LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block)
 {
     if (max_block == 0) max_block = LLMQ_DEFAULT_BLOCK;
     if (n == 0 || !llmq__max_block_ok(max_block)) return 0;
+    /* n may not fit 32 bits. Every n > max_block has the block of 2 max_block: max_block itself. */
     return llmq__block(n > max_block ? (uint32_t)max_block * 2 : (uint32_t)n, (uint32_t)max_block);
 }
 
@@ -2239,41 +2374,57 @@ LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block)
     size_t need = 0, b;
     for (; (b = llmq_hadamard_block(n, max_block)) != 0; n -= b) {
         uint32_t m = llmq__base((uint32_t)b);
-        if (n > 2 * b) n = b + n % b; /* equal blocks first: skip all but one of them */
-        if (m > 1) need = m * (b / m < LLMQ__LANES ? b / m : LLMQ__LANES) * sizeof(float); /* only the last block can be one */
+        /* n > 2 b only if b is max_block. The next n / b - 1 blocks are equal: skip all but one, or
+           this loop would be linear in n. */
+        if (n > 2 * b) n = b + n % b;
+        /* llmq__paley needs m rows of `lanes` positions, for at most LLMQ__LANES of a run's b / m.
+           Only the last block has m > 1, so this is the maximum. At most 128 * 16 * 4 bytes. */
+        if (m > 1) need = m * (b / m < LLMQ__LANES ? b / m : LLMQ__LANES) * sizeof(float);
     }
     return need;
 }
 
-/* Paley's symmetric Hadamard matrix of order m over the prime q: is entry (i, j) negative? squares: bit a is set if a is a
-   non-zero square mod q. Type I, q = m - 1 = 3 mod 4: first row and column +, else chi(i + j), and - where i + j = 0 mod q. It is
-   the textbook matrix I + S with rows and columns put in an order that makes it symmetric.
-   Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]], C the symmetric conference matrix chi(i - j). */
+/* True if entry (i, j), i, j < m, of Paley's symmetric Hadamard matrix of order m over the prime q
+   is negative. squares: bit a is set if a is a non-zero square mod q, so bit 0 is clear.
+   Type I, q = m - 1 = 3 mod 4: the first row and column are +; other entries are chi(i + j),
+   indices from 0 after the first, and - where i + j = 0 mod q. It is the textbook matrix I + S with
+   rows and columns in an order that makes it symmetric.
+   Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]] (Kronecker products), C the
+   symmetric conference matrix chi(i - j) with a border of +. */
 static int llmq__paley_negative(uint32_t m, uint32_t q, const uint8_t *squares, uint32_t i, uint32_t j)
 {
     uint32_t a, r = i & 1, c = j & 1;
     if (q == m - 1) {
         if (i == 0 || j == 0) return 0;
+        /* i - 1 and j - 1 are below q, so one subtraction reduces their sum. */
         a = i - 1 + j - 1;
         if (a >= q) a -= q;
         return !(squares[a >> 3] >> (a & 7) & 1);
     }
+    /* (i, j) becomes the block of 2 x 2, and (r, c) is the entry in it. Only (1, 1) of [[+ +][+ -]]
+       is negative, and all but (0, 0) of [[+ -][- -]]. */
     i /= 2, j /= 2;
     if (i == j) return (int)(r | c);
     if (i == 0 || j == 0) return (int)(r & c);
+    /* i - j mod q, in 1 ... q - 1; the border takes 1 off both indices. */
     a = i >= j ? i - j : i + q - j;
     return (int)((r & c) ^ (1 ^ (squares[a >> 3] >> (a & 7) & 1u)));
 }
 
-/* x[i * run + j] for i < m and lanes positions j becomes its product with the Paley matrix. */
-static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+/* The Paley matrix times the m elements x[i * run + t], i < m, for each t < lanes. m additions per
+   element; terms are added in ascending order, which is part of the specification.
+   squares: as above. work: m * lanes floats, a copy of the elements, since x is overwritten row by
+   row. */
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                        float *work)
 {
     uint32_t i, l, t;
     for (l = 0; l < m; l++)
         LLMQ_MEMCPY(work + l * lanes, x + l * run, lanes * sizeof(float));
     for (i = 0; i < m; i++) {
         float *y = x + i * run;
-        LLMQ_MEMCPY(y, work, lanes * sizeof(float)); /* column 0 is + in every row but, in type II, odd row 1 */
+        /* Column 0 begins the sum. It is + in all rows but row 1 of type II. */
+        LLMQ_MEMCPY(y, work, lanes * sizeof(float));
         if (llmq__paley_negative(m, q, squares, i, 0))
             for (t = 0; t < lanes; t++) y[t] = -y[t];
         for (l = 1; l < m; l++) {
@@ -2286,6 +2437,9 @@ static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t
     }
 }
 
+/* Kernel butterflies, n = 2^k elements. Pass h combines elements at distance h, from blocks of 2 h
+   each; after it every block of 2 h is transformed. The order of the passes is part of the
+   specification: the opposite order rounds otherwise. */
 static void llmq__butterflies(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
@@ -2299,7 +2453,8 @@ static void llmq__butterflies(float *x, uint32_t n, float norm)
     for (i = 0; i < n; i++) x[i] *= norm;
 }
 
-/* One block, n an order. */
+/* x[n] <- H x for one block: n is an order, at most 32768. work: llmq_hadamard_work_size bytes,
+   unused if n is a power of two. Frame: 16 bytes of squares, a bit for each index below q < 128. */
 LLMQ__NOINLINE void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32_t n, float *work)
 {
     uint32_t m = llmq__base(n), run = n / m, i, j, q;
@@ -2309,22 +2464,30 @@ LLMQ__NOINLINE void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32
         k->butterflies(x, n, norm);
         return;
     }
-    if (run < LLMQ__LANES) k = llmq_kernels_at(0); /* nothing there is long enough for vectors */
+    /* Shorter runs do not fill a vector. */
+    if (run < LLMQ__LANES) k = llmq_kernels_at(0);
     q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
+    /* Squares of 1 ... q - 1 mod q. i * i < 2^14. */
     LLMQ_MEMSET(squares, 0, sizeof squares);
     for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
+    /* Norm 1 is exact: the block is scaled once, at the end. */
     for (i = 0; i < m; i++) k->butterflies(x + i * run, run, 1.0f);
+    /* The matrix acts on each position of the runs alike, so positions can be cut into lanes
+       anywhere. */
     for (j = 0; j < run; j += LLMQ__LANES) k->paley(x + j, m, q, run, llmq__min(run - j, LLMQ__LANES), squares, work);
     for (i = 0; i < n; i++) x[i] *= norm;
 }
 
-LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size, const llmq_kernels *kernels)
+LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
+                                   const llmq_kernels *kernels)
 {
     size_t b;
+    /* Everything is checked before x is touched: on failure it keeps its contents. */
     if (!x || n == 0 || llmq_hadamard_block(n, max_block) == 0) return LLMQ_E_ARG;
     b = llmq_hadamard_work_size(n, max_block);
     if (b && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
     if (work_size < b) return LLMQ_E_WORKSPACE;
+    /* The blocks one after the other: they do not overlap, and share the workspace. */
     for (; n; n -= b, x += b) {
         b = llmq_hadamard_block(n, max_block);
         llmq__hadamard_block(llmq__kernels(kernels), x, (uint32_t)b, (float *)work);
@@ -2333,11 +2496,14 @@ LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *w
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 4. Transform ----------------------------------------------------------------------------------------------- */
+/* ---- 4. Transform ---------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS == 0
 
+/* Without steps a transform is a count that must be 0. These functions replace the ones after
+   #else, with the same contracts, so that callers need no conditions. */
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
 {
+    /* The code of more steps than LLMQ_MAX_STEPS. */
     (void)cols;
     return t->count ? LLMQ_E_LIMIT : LLMQ_OK;
 }
@@ -2354,7 +2520,8 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     return 0;
 }
 
-static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work,
+                                              size_t work_size)
 {
     (void)t, (void)cols, (void)work, (void)work_size;
     return LLMQ_OK;
@@ -2364,54 +2531,70 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
                                           size_t work_size, const llmq_kernels *kernels)
 {
     (void)work, (void)work_size, (void)kernels;
-    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT)
+        return LLMQ_E_ARG;
     return t ? llmq__transform_check(t, cols) : LLMQ_OK;
 }
 #else
 
+/* Unused steps are 0: copies of the struct then compare equal byte by byte. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block)
 {
     llmq_transform t;
     LLMQ_MEMSET(&t, 0, sizeof t);
     t.count = 1;
     t.step[0].kind = LLMQ_STEP_HADAMARD;
+    /* A max_block that does not fit becomes 0, which llmq__transform_check refuses. */
     t.step[0].block = (uint16_t)(max_block == 0 ? LLMQ_DEFAULT_BLOCK : max_block <= 32768u ? max_block : 0);
     t.step[0].arg = seed;
     return t;
 }
 
-/* Numbers and bytes of one of a step's data: the arg counts SMOOTH's and PERMUTE's numbers, and ROTATE's matrices. */
+/* arg counts elements (SMOOTH: 4 bytes, PERMUTE: 2) or matrices (ROTATE: B^2 floats). It is checked
+   here, so that n and the sizes made of it are in range in the functions below. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step)
 {
     size_t n = step ? llmq__size(step->arg) : 0;
     if (n == 0 || n > LLMQ_MAX_COLS) return 0;
     if (step->kind == LLMQ_STEP_SMOOTH && step->block == 0) return llmq__size_mul(n, 4);
     if (step->kind == LLMQ_STEP_PERMUTE && step->block == 0 && step->arg <= 65536u) return llmq__size_mul(n, 2);
+    /* 4 B^2 is at most 2^18; the product with n may still overflow 32 bits, so it is checked. */
     if (step->kind == LLMQ_STEP_ROTATE && step->block >= 2 && step->block <= 256 && llmq__is_power_of_2(step->block))
         return llmq__size_mul(n, 4 * (size_t)step->block * step->block);
     return 0;
 }
 
-/* The steps' kinds and numbers; of vectors of cols numbers, unless that is 0. */
+/* Check the kinds, blocks and args of all steps, for vectors of cols elements; cols 0: for any.
+   The data are not read, but there must be some where a step needs them.
+   Must precede every other function below that takes a transform. Errors: LLMQ_E_LIMIT,
+   LLMQ_E_UNSUPPORTED, LLMQ_E_ARG. */
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
 {
     uint32_t i;
+    /* First of all: no loop over the steps may pass the end of t->step. */
     if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_LIMIT;
     for (i = 0; i < t->count; i++) {
         const llmq_step *step = &t->step[i];
+        /* A kind of a later version is not an error of the caller: its block and arg are not
+           judged. */
         if (step->kind < LLMQ_STEP_HADAMARD || step->kind > LLMQ_STEP_ROTATE) return LLMQ_E_UNSUPPORTED;
         if (step->kind == LLMQ_STEP_HADAMARD) {
+            /* arg is a seed: any value, for any cols. */
             if (!llmq__max_block_ok(step->block)) return LLMQ_E_ARG;
             continue;
         }
+        /* Size 0: block or arg is out of range, or the product does not fit size_t. */
         if (!t->data || llmq_step_data_size(step) == 0) return LLMQ_E_ARG;
-        if (cols && step->arg != (step->kind == LLMQ_STEP_ROTATE ? cols / step->block : cols) && !(step->kind == LLMQ_STEP_ROTATE && step->arg == 1))
+        /* ROTATE has a matrix for each run, or one for all; block is not 0 after the size was. */
+        if (cols && step->arg != (step->kind == LLMQ_STEP_ROTATE ? cols / step->block : cols)
+            && !(step->kind == LLMQ_STEP_ROTATE && step->arg == 1))
             return LLMQ_E_ARG;
     }
     return LLMQ_OK;
 }
 
-/* Bytes of data of the steps before step i, of a transform that was checked. */
+/* The offset of step i in t->data: bytes of the steps before it. t was checked. The sum fits size_t
+   where the data are in memory; the reader of bundles checks that first (section 10). */
 static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
 {
     size_t n = 0;
@@ -2419,9 +2602,12 @@ static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
     return n;
 }
 
-/* Is every number below n among the n at b exactly once? Looked for in ranges that a bitmap on the stack holds. */
+/* True if the n u16 values at b are a permutation of 0 ... n - 1. Pass by pass it marks the values
+   of one range of 1024 in a bitmap, which a frame of 256 bytes can hold: n^2 / 1024 loads, that is
+   64 passes for the largest n, 65536. */
 LLMQ__NOINLINE int llmq__is_permutation(const uint8_t *b, uint32_t n)
 {
+    /* check: 128 == 1024 / 8 */
     uint8_t seen[128];
     uint32_t from, j, k;
     for (from = 0; from < n; from += 1024) {
@@ -2429,42 +2615,53 @@ LLMQ__NOINLINE int llmq__is_permutation(const uint8_t *b, uint32_t n)
         for (j = 0; j < n; j++) {
             k = llmq__load16(b + 2 * (size_t)j);
             if (k >= n) return 0;
-            k -= from; /* out of the range: large */
+            /* A value below the range wraps around, and is skipped like one above it. */
+            k -= from;
             if (k >= 1024) continue;
             if (seen[k / 8] >> k % 8 & 1) return 0;
             seen[k / 8] = (uint8_t)(seen[k / 8] | 1u << k % 8);
         }
     }
-    return 1; /* n numbers below n, none twice */
+    /* n values below n, none of them twice: each occurs once. */
+    return 1;
 }
 
+/* True if the data b of a step fit its kind: a permutation; factors d that are normal and positive;
+   rows of matrices with a squared length in 1 -+ 1/16. step was checked and is no HADAMARD. */
 static int llmq__step_data_ok(const llmq_step *step, const uint8_t *b)
 {
     LLMQ__NO_CONTRACT
+    /* n: floats of SMOOTH or ROTATE. sum: of the squares of a row so far. */
     size_t n = llmq_step_data_size(step) / 4, i;
     float sum = 0.0f, v;
     if (step->kind == LLMQ_STEP_PERMUTE) return llmq__is_permutation(b, step->arg);
     for (i = 0; i < n; i++, b += 4) {
-        uint32_t e = llmq__load32(b) >> 23; /* with the sign */
+        /* Sign and exponent: negative values, infinities and NaN have e > 254. */
+        uint32_t e = llmq__load32(b) >> 23;
         if (step->kind == LLMQ_STEP_SMOOTH) {
             if (e < 1 || e > 254) return 0;
             continue;
         }
+        /* 1/16 is far above the rounding of B <= 256 terms, and keeps out data that are no
+           rotation. */
         v = llmq__load_float(b);
         sum += v * v;
         if ((i + 1) % step->block) continue;
+        /* The end of a row. NaN is refused: its comparisons are false.
+           check: 0.9375f == 1 - 1/16; 1.0625f == 1 + 1/16 */
         if (!(sum >= 0.9375f && sum <= 1.0625f)) return 0;
         sum = 0.0f;
     }
     return 1;
 }
 
-/* Is the data of a transform that was checked what it should be? */
+/* True if the data of all steps are valid. t was checked. */
 static int llmq__transform_data_ok(const llmq_transform *t)
 {
     uint32_t i;
     for (i = 0; i < t->count; i++)
-        if (t->step[i].kind != LLMQ_STEP_HADAMARD && !llmq__step_data_ok(&t->step[i], t->data + llmq__transform_data(t, i))) return 0;
+        if (t->step[i].kind != LLMQ_STEP_HADAMARD
+            && !llmq__step_data_ok(&t->step[i], t->data + llmq__transform_data(t, i))) return 0;
     return 1;
 }
 
@@ -2472,23 +2669,34 @@ LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t col
 {
     llmq_status status;
     if (!t || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
+    /* Steps first: they say how long the data are. */
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     return llmq__transform_data_ok(t) ? LLMQ_OK : LLMQ_E_ARG;
 }
 
+/* True if both transforms have the same steps with the same data. Both were checked.
+   Every product calls this for each activation, which has a copy of its tensor's transform, with
+   the same data pointer. In this common case at most LLMQ_MAX_STEPS steps are compared, and no
+   data.
+   Data are compared only if the pointers differ, as when two bundles contain equal transforms. */
 static int llmq__transform_same(const llmq_transform *a, const llmq_transform *b)
 {
     uint32_t i;
     size_t n;
     if (a->count != b->count) return 0;
     for (i = 0; i < a->count; i++)
-        if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block || a->step[i].arg != b->step[i].arg) return 0;
+        if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block
+            || a->step[i].arg != b->step[i].arg) return 0;
     if (a->data == b->data) return 1;
+    /* The steps are equal, so a and b have data of equal size: none if all are HADAMARD, whose
+       pointers may be anything. */
     for (n = llmq__transform_data(a, a->count); n > 0; n--)
         if (!a->data || !b->data || a->data[n - 1] != b->data[n - 1]) return 0;
     return 1;
 }
 
+/* The maximum over the steps, which use the workspace one after the other. PERMUTE: a copy of the
+   vector. ROTATE: a run of the result, and a row of the matrix. t may be unchecked. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
 {
     size_t need = 0;
@@ -2504,29 +2712,39 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     return need;
 }
 
-/* Before anything is written: is this workspace fit for the transform? */
-static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+/* LLMQ_OK if work is aligned and large enough for the transform. Callers that write their output
+   before they transform it ask first, so that they fail with nothing written. */
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work,
+                                              size_t work_size)
 {
     size_t need = llmq_transform_work_size(t, cols);
     if (need && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
+/* Kernel signs: 32 signs from each random word. */
 static void llmq__signs(float *v, uint32_t cols, uint32_t seed)
 {
     uint32_t j, bits = 0;
     for (j = 0; j < cols; j++) {
+        /* A word depends on j alone, so a kernel may begin at any j. */
         if (j % 32 == 0) bits = llmq_random(seed, j / 32);
         if (bits >> j % 32 & 1) v[j] = -v[j];
     }
 }
 
+/* v[n] by the diagonal D = diag(1/d) at data: T v = D v, T^-T v = D^-1 v, and T^T v = D v again. */
 static void llmq__smooth(float *v, uint32_t n, const uint8_t *data, int direction)
 {
     uint32_t j;
-    for (j = 0; j < n; j++, data += 4) v[j] = direction == LLMQ_TO_WEIGHT ? v[j] * llmq__load_float(data) : v[j] / llmq__load_float(data);
+    /* A division and not a product with 1 / d, which would round twice. */
+    for (j = 0; j < n; j++, data += 4)
+        v[j] = direction == LLMQ_TO_WEIGHT ? v[j] * llmq__load_float(data) : v[j] / llmq__load_float(data);
 }
 
+/* v[n] by the permutation at data. It is orthogonal, so T^-T = T, and T^T is the inverse.
+   work: n floats, a copy of v. Every p_j is below n: llmq_bundle_open has checked it, and data of
+   the program are trusted. */
 static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int direction, float *work)
 {
     uint32_t j;
@@ -2537,23 +2755,31 @@ static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int directi
     }
 }
 
-/* One run of n numbers by the matrix at data: v_i <- sum_k r_ki v_k, or back, v_k <- sum_i r_ki v_i, terms in order. */
+/* One run v[n] by the orthogonal matrix r[n][n] at data: v_i <- sum_k r_ki v_k; back: by its
+   transpose, v_k <- sum_i r_ki v_i. Terms are added in order in both, so the bits are defined.
+   work: 2 n floats. Forwards each row of r is added to the result (kernel add_scaled); backwards it
+   is a dot product with v. So r is read once from front to back. */
 static void llmq__rotate(float *v, uint32_t n, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
 {
     LLMQ__NO_CONTRACT
+    /* out: the result. row: row k of r, since data need no alignment. */
     float *out = work, *row = work + n;
     uint32_t i, k;
     LLMQ_MEMSET(out, 0, n * sizeof *out);
     for (k = 0; k < n; k++, data += 4 * n) {
         llmq__load_floats(row, data, n);
+        /* v is intact until the end, and the result apart from it. */
         if (back) for (i = 0; i < n; i++) out[k] += row[i] * v[i];
         else kernels->add_scaled(out, v[k], row, n);
     }
     LLMQ_MEMCPY(v, out, n * sizeof *v);
 }
 
-static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
+/* All whole runs of v[cols], each by its own matrix, or all by one if arg is 1. */
+static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, const uint8_t *data, int back,
+                              float *work, const llmq_kernels *kernels)
 {
+    /* j + n does not overflow: cols <= 2^24. Elements after the last whole run stay as they are. */
     uint32_t j, n = step->block;
     for (j = 0; j + n <= cols; j += n) {
         llmq__rotate(v + j, n, data, back, work, kernels);
@@ -2561,12 +2787,16 @@ static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, co
     }
 }
 
-static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int direction, float *v, uint32_t cols, void *work, size_t work_size,
-                                    const llmq_kernels *kernels)
+/* Step i of t on v[cols], in place. t, cols and work were checked; kernels is not NULL.
+   HADAMARD: T = H S with signs S. H and S are symmetric and orthogonal, so T^-T = T, and T^T = S H
+   applies the signs last. */
+static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int direction, float *v, uint32_t cols,
+                                    void *work, size_t work_size, const llmq_kernels *kernels)
 {
     const llmq_step *step = &t->step[i];
     const uint8_t *data = t->data ? t->data + llmq__transform_data(t, i) : LLMQ__NULL;
     llmq_status status;
+    /* The kinds exclude each other; the check has refused all others. */
     if (step->kind == LLMQ_STEP_HADAMARD) {
         if (direction != LLMQ_FROM_WEIGHT) kernels->signs(v, cols, step->arg);
         if ((status = llmq_hadamard(v, cols, step->block, work, work_size, kernels)) != LLMQ_OK) return status;
@@ -2574,7 +2804,8 @@ static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int dir
     }
     if (step->kind == LLMQ_STEP_SMOOTH) llmq__smooth(v, cols, data, direction);
     if (step->kind == LLMQ_STEP_PERMUTE) llmq__permute(v, cols, data, direction, (float *)work);
-    if (step->kind == LLMQ_STEP_ROTATE) llmq__rotate_runs(v, cols, step, data, direction == LLMQ_FROM_WEIGHT, (float *)work, kernels);
+    if (step->kind == LLMQ_STEP_ROTATE)
+        llmq__rotate_runs(v, cols, step, data, direction == LLMQ_FROM_WEIGHT, (float *)work, kernels);
     return LLMQ_OK;
 }
 
@@ -2583,12 +2814,17 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 {
     llmq_status status;
     uint32_t i;
-    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT)
+        return LLMQ_E_ARG;
     if (!t) return LLMQ_OK;
+    /* After these checks no step fails, so v is either transformed as a whole or untouched. */
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if ((status = llmq__transform_work_check(t, cols, work, work_size)) != LLMQ_OK) return status;
-    for (i = 0; i < t->count && status == LLMQ_OK; i++) /* T and T^-T run through the steps, T^T through their transposes from the last on */
-        status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work, work_size, llmq__kernels(kernels));
+    /* T = T_k ... T_1, and T^-T = T_k^-T ... T_1^-T in the same order. T^T = T_1^T ... T_k^T begins
+       with the last step. */
+    for (i = 0; i < t->count && status == LLMQ_OK; i++)
+        status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work,
+                                  work_size, llmq__kernels(kernels));
     return status;
 }
 #endif /* LLMQ_MAX_STEPS */
@@ -7782,10 +8018,12 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- The end: vector kernels, and macros undone -------------------------------------------------------------------- */
+/* ---- The end: vector kernels, and macros undone ---------------------------------------------- */
 
+/* Part 1 of llmq_simd.h: the other kernel tables, llmq__simd_at and llmq__simd_features. They use
+   all sections, and the macros of section 0. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 1 /* the other tables: llmq__simd_at, llmq__simd_features */
+#define LLMQ__SIMD_PART 1
 #include LLMQ_SIMD_PATH
 #undef LLMQ__SIMD_PART
 #endif
@@ -7793,6 +8031,7 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #ifdef __cplusplus
 }
 #endif
+/* The states that section 0 pushed come back in the opposite order. */
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic pop
 #endif
@@ -7801,6 +8040,7 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #elif defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute pop
 #endif
+/* No internal macro is left to the file that includes this one. */
 #undef LLMQ__NO_CONTRACT
 #undef LLMQ__NOINLINE
 #undef LLMQ__NULL
@@ -7861,21 +8101,24 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__UNIT_V4N256
 #endif /* LLMQ_IMPLEMENTATION */
 
-/* ---- Licence --------------------------------------------------------------------------------------------------------
+/* ---- Licence ------------------------------------------------------------------------------------
 
    This software is available under two licences; choose the one you like.
 
    A. MIT. Copyright (c) 2026 the llmq authors.
-   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
-   this permission notice shall be included in all copies or substantial portions of the Software.
-   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so, subject to the following conditions: The above copyright notice and this
+   permission notice shall be included in all copies or substantial portions of the Software.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
-   B. Public domain (www.unlicense.org). This is free and unencumbered software released into the public domain. Anyone is
-   free to copy, modify, publish, use, compile, sell, or distribute this software, either in source code form or as a
-   compiled binary, for any purpose, commercial or non-commercial, and by any means. */
+   B. Public domain (www.unlicense.org). This is free and unencumbered software released into the
+   public domain. Anyone is free to copy, modify, publish, use, compile, sell, or distribute this
+   software, either in source code form or as a compiled binary, for any purpose, commercial or
+   non-commercial, and by any means. */
