@@ -1935,8 +1935,7 @@ static uint32_t llmq__mix(uint32_t h)
     return h ^ h >> 16;
 }
 
-/* The seed is mixed first, so that seeds 1, 2, 3 ... do not give sequences that are shifted
-   copies. */
+/* The seed is mixed first, so that near seeds give unrelated sequences. */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
 {
     /* 2^32 / golden ratio, and a prime near it.
@@ -2537,7 +2536,7 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 }
 #else
 
-/* Unused steps are 0: copies of the struct then compare equal byte by byte. */
+/* Unused steps and data are 0. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block)
 {
     llmq_transform t;
