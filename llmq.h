@@ -2152,9 +2152,13 @@ static double llmq__exp2_64(int32_t e)
 {
     uint64_t u = (uint64_t)(e + 1023) << 52;
     double x;
-    LLMQ_MEMCPY(&x, &u, 8);
+    LLMQ_MEMCPY(&x, &u, sizeof x);
     return x;
 }
+
+/* 2^e for any e, limited to 2^-1000 ... 2^1000. The distance to the limits of double leaves a margin
+   for the other factors of a product. */
+static double llmq__power(int32_t e) { return llmq__exp2_64(e < -1000 ? -1000 : e > 1000 ? 1000 : e); }
 
 /* Square root of a normal x > 0, to an ulp or two; 0 for any other x. x = m 2^(even), m in [1, 4).
    llmq__sqrt of m has a relative error of about 2^-24, and each of Newton's steps squares it. */
@@ -2197,15 +2201,6 @@ static double llmq__exp64(double x)
     return sum * llmq__exp2_64(n);
 }
 
-/* 2^e, with e limited to -1000 ... 1000. The distance to the limits of double leaves a margin for
-   the other factors of a product. */
-static double llmq__power(int32_t e)
-{
-    uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
-    double x;
-    LLMQ_MEMCPY(&x, &u, sizeof x);
-    return x;
-}
 #endif
 
 /* ---- 2. Kernels ------------------------------------------------------------------------------ */
