@@ -725,8 +725,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
    HADAMARD: s_j = -1 if bit j % 32 of llmq_random(seed, j / 32) is set, else 1.
    PERMUTE:  p is a permutation of 0 ... cols - 1, cols <= 65536.
    ROTATE:   B is 2, 4 ... 256. There is one orthogonal matrix r for all runs, or one for each of
-   the
-             cols / B runs. Elements after the last whole run stay as they are.
+             the cols / B runs. Elements after the last whole run stay as they are.
    Random signs matter: without them a row with a mean of 1 sigma puts sqrt(n) sigma into one
    coefficient, and its error grows fivefold.
    The data of the steps are stored one after the other, in the order of the steps, little-endian,
@@ -756,9 +755,8 @@ LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 /* Check steps and data for vectors of cols elements.
    Data: permutations are valid, each d is normal and positive, and rows of rotations have length 1
    (its square is within 1/16 of 1). Whether they are orthogonal is not checked.
-   llmq_transform_apply does not check data. llmq_bundle_open has checked the transforms of a
-   bundle.
-   A program that makes its own can check them here.
+   llmq_transform_apply does not check data. llmq_bundle_open has checked those in a bundle. A
+   program that makes its own can check them here.
    Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED.
    Cost: linear in the data, and cols^2 / 1024 for a permutation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
