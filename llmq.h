@@ -1685,12 +1685,13 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ_MEMSET memset
 #endif
 
-/* Part 0 of llmq_simd.h: its configuration, and the headers of the intrinsics, which must not stand
-   inside extern "C". Part 1 follows section 18, because the vector kernels use all sections. */
+/* The first part of llmq_simd.h: its configuration, and the headers of the intrinsics, which must
+   not stand inside extern "C". The rest follows section 18, because vector kernels use all
+   sections.
+   llmq_simd.h undoes LLMQ__SIMD_PART. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 0
+#define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
 /* a * b + c must round twice: a fused multiply-add would change bits from one machine to another.
@@ -2154,8 +2155,8 @@ static double llmq__exp2_64(int32_t e)
     return x;
 }
 
-/* 2^e for any e, limited to 2^-1000 ... 2^1000. The distance to the limits of double leaves a margin
-   for the other factors of a product. */
+/* 2^e for any e, limited to 2^-1000 ... 2^1000. The distance to the limits of double leaves a
+   margin for the other factors of a product. */
 static double llmq__power(int32_t e) { return llmq__exp2_64(e < -1000 ? -1000 : e > 1000 ? 1000 : e); }
 
 /* Square root of a normal x > 0, to an ulp or two; 0 for any other x. x = m 2^(even), m in [1, 4).
@@ -2236,32 +2237,71 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
                                size_t v_stride, uint32_t rows, uint32_t count, uint32_t n);
 #endif
 
-/* Table 0, in the order of the members. It needs no features. A member is NULL where the
-   configuration has no caller for it. */
-static const llmq_kernels llmq__scalar = {
-    "scalar", 0,
+/* All kernel tables are made from this list: X(needs, member, kernel, suffix), in the order of
+   struct llmq_kernels. needs: the part of the library without which the member is NULL. kernel: the
+   name of the function without llmq__ and suffix. A table gives four suffixes, empty for scalar
+   kernels:
+       floats    of kernels on floats
+       sums      of kernels on floats whose sums may be subnormal
+       codes     of kernels on codes
+       products  of int8 products */
+#define LLMQ__KERNELS(X, floats, sums, codes, products) \
+    X(TRANSFORM, signs, signs, floats)                  \
+    X(TRANSFORM, butterflies, butterflies, floats)      \
+    X(TRANSFORM, paley, paley, floats)                  \
+    X(NOTHING, quantize, quantize, floats)              \
+    X(NOTHING, read_row, read_row, codes)               \
+    X(NOTHING, add_rows, add_rows, codes)               \
+    X(NOTHING, rows_i8, rows_i8, products)              \
+    X(NOTHING, rows_f32, rows_f32, codes)               \
+    X(NOTHING, add_scaled, add_scaled, sums)            \
+    X(ENCODER, nearest, nearest_codes, floats)          \
+    X(TRELLIS_ENCODER, viterbi, viterbi, sums)          \
+    X(CALIBRATION, add_products, add_products, sums)
+
+/* The kernel, or NULL if the configuration leaves out the part that calls it. */
+#define LLMQ__NEEDS_NOTHING(kernel) kernel
 #if LLMQ_MAX_STEPS > 0
-    llmq__signs, llmq__butterflies, llmq__paley,
+#define LLMQ__NEEDS_TRANSFORM(kernel) kernel
 #else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
+#define LLMQ__NEEDS_TRANSFORM(kernel) LLMQ__NULL
 #endif
-    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
-    llmq__nearest_codes,
+#define LLMQ__NEEDS_ENCODER(kernel) kernel
 #else
-    LLMQ__NULL,
+#define LLMQ__NEEDS_ENCODER(kernel) LLMQ__NULL
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi,
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) kernel
 #else
-    LLMQ__NULL,
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) LLMQ__NULL
 #endif
 #if !LLMQ_NO_CALIBRATION
-    llmq__add_products
+#define LLMQ__NEEDS_CALIBRATION(kernel) kernel
 #else
-    LLMQ__NULL
+#define LLMQ__NEEDS_CALIBRATION(kernel) LLMQ__NULL
 #endif
-};
+
+/* The list has every member, each in its place. Tables are initialized by position, as C++11 needs,
+   so a kernel in the wrong place with the same type would not be noticed otherwise. */
+#define LLMQ__PLACE(needs, member, kernel, suffix) LLMQ__PLACE_OF_##member,
+enum { LLMQ__KERNELS(LLMQ__PLACE, , , , ) LLMQ__KERNEL_COUNT };
+#define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                              \
+    LLMQ__ASSERT(place_of_##member, offsetof(llmq_kernels, member) ==                              \
+                 offsetof(llmq_kernels, signs) + LLMQ__PLACE_OF_##member * sizeof(void (*)(void)));
+LLMQ__KERNELS(LLMQ__IN_PLACE, , , , )
+LLMQ__ASSERT(kernel_count, sizeof(llmq_kernels) ==
+             offsetof(llmq_kernels, signs) + LLMQ__KERNEL_COUNT * sizeof(void (*)(void)));
+
+/* A table: its name, the features that it needs, and the kernels of the list. */
+#define LLMQ__ENTRY(needs, member, kernel, suffix) , LLMQ__NEEDS_##needs(llmq__##kernel##suffix)
+#define LLMQ__TABLE(id, features, floats, sums, codes, products)    \
+    static const llmq_kernels llmq__table_##id = {                  \
+        #id, features                                               \
+        LLMQ__KERNELS(LLMQ__ENTRY, floats, sums, codes, products)   \
+    }
+/* Table 0. It needs no features. */
+LLMQ__TABLE(scalar, 0, , , , );
 
 /* Defined in llmq_simd.h, which is included after section 18. llmq__simd_at(i) is table i + 1, NULL
    after the last. */
@@ -2273,7 +2313,7 @@ static uint32_t llmq__simd_features(void);
 /* Tables are constants of the program: a pointer to one is valid forever and may be shared. */
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 {
-    if (i == 0) return &llmq__scalar;
+    if (i == 0) return &llmq__table_scalar;
 #if LLMQ_SIMD
     return llmq__simd_at(i - 1);
 #else
@@ -2297,7 +2337,7 @@ LLMQ_API uint32_t llmq_cpu_features(void)
 /* Tables are in order of speed, so the last that can run is the best. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void)
 {
-    const llmq_kernels *k, *best = &llmq__scalar;
+    const llmq_kernels *k, *best = &llmq__table_scalar;
     /* Asked once: CPUID traps on some virtual machines, and then takes microseconds. */
     uint32_t i, features = llmq_cpu_features();
     for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
@@ -8012,12 +8052,11 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 
 /* ---- The end: vector kernels, and macros undone ---------------------------------------------- */
 
-/* Part 1 of llmq_simd.h: the other kernel tables, llmq__simd_at and llmq__simd_features. They use
+/* The rest of llmq_simd.h: the other kernel tables, llmq__simd_at and llmq__simd_features. They use
    all sections, and the macros of section 0. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 1
+#define LLMQ__SIMD_PART LLMQ__PART_TABLES
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
 #ifdef __cplusplus
@@ -8042,6 +8081,16 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__ANY_ZERO_POINTS
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
+#undef LLMQ__KERNELS
+#undef LLMQ__NEEDS_NOTHING
+#undef LLMQ__NEEDS_TRANSFORM
+#undef LLMQ__NEEDS_ENCODER
+#undef LLMQ__NEEDS_TRELLIS_ENCODER
+#undef LLMQ__NEEDS_CALIBRATION
+#undef LLMQ__PLACE
+#undef LLMQ__IN_PLACE
+#undef LLMQ__ENTRY
+#undef LLMQ__TABLE
 #undef LLMQ__CHUNK
 #undef LLMQ__TEST_ROWS
 #undef LLMQ__TEST_FLOATS
