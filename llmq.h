@@ -252,8 +252,8 @@
                          machines
    LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements; <string.h> is then not included.
                          Compilers still turn struct copies and loops into calls of memcpy and
-                         memset. Where no library has these functions, the program needs them.
-                         (Without volatile they would become calls of themselves.)
+                         memset. Where no library has these functions, the program defines them
+                         (without volatile they would become calls of themselves):
                             void *memcpy(void *to, const void *from, size_t n)
                             {
                                 volatile unsigned char *t = (volatile unsigned char *)to;
@@ -402,8 +402,8 @@
    function that reads or fills them: it does not link, and the message of the linker says why.
    In the source, functions keep the names that are written there. A program that looks up symbols
    (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8.
-   Functions that take only plain integers, floats and bytes have no such ending. */
-/* LLMQ_MAX_STEPS as a numeral, whatever expression it is: ## needs one. */
+   Functions that take only plain integers, floats and bytes have no such ending.
+   LLMQ_STEPS_NUMERAL is LLMQ_MAX_STEPS, whatever expression it is, as the numeral that ## needs. */
 #if LLMQ_MAX_STEPS == 0
 #define LLMQ_STEPS_NUMERAL 0
 #elif LLMQ_MAX_STEPS == 1
@@ -1654,11 +1654,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #if LLMQ_MAX_STEPS == 0 && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs transforms (LLMQ_MAX_STEPS 1 to 8)"
 #endif
-/* The bits have to be those of LLMQ_WITH_ALL; ~LLMQ_WITH_G4, for example, is negative. */
+/* Only bits of LLMQ_WITH_ALL are allowed. ~LLMQ_WITH_G4, for example, is negative. */
 #if (LLMQ_FORMATS) <= 0 || ((LLMQ_FORMATS) & ~LLMQ_WITH_ALL) != 0
 #error "llmq: LLMQ_FORMATS is one or more of LLMQ_WITH_..."
 #endif
-/* Macros of versions before 0.6.0: ignored, they would leave code in that a firmware wants out. */
+/* Macros of versions before 0.6.0. If they were ignored, firmware would grow without a word. */
 #if defined(LLMQ_NO_VECTOR_GRIDS) || defined(LLMQ_NO_TRELLIS)
 #error "llmq: LLMQ_FORMATS replaces LLMQ_NO_VECTOR_GRIDS and LLMQ_NO_TRELLIS"
 #endif
@@ -1686,9 +1686,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #endif
 
 /* The first part of llmq_simd.h: its configuration, and the headers of the intrinsics, which must
-   not stand inside extern "C". The rest follows section 18, because vector kernels use all
-   sections.
-   llmq_simd.h undoes LLMQ__SIMD_PART. */
+   not stand inside extern "C". The rest follows section 18, because vector kernels use every
+   section. llmq_simd.h undoes LLMQ__SIMD_PART itself. */
 #if LLMQ_SIMD
 #define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION
 #include LLMQ_SIMD_PATH
