@@ -3740,8 +3740,8 @@ LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, const llmq__
 /* code[0, count) = codes first, first + 1, ... of a row, which begin at row_codes.
    count: up to LLMQ__CHUNK, with first + count <= l->codes.
    It reads no byte outside of the fields of these codes. */
-static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count,
-                         uint16_t *code)
+LLMQ__NOINLINE void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count,
+                                 uint16_t *code)
 {
     llmq__bit_field f[LLMQ__MAX_FIELDS];
     uint8_t b[LLMQ__CHUNK]; /* a copy: bytes of the row may overlap anything, in a compiler's eyes */
@@ -3856,8 +3856,9 @@ LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_
    at: bytes from the head of a record to the first of the codes' n bytes in the first plane.
    shift: the bit of these bytes that is the lowest bit of the codes.
    Records are alike, so the codes above are at the same place in the records above. A parity is an
-   XOR, so the order of the lags does not matter. */
-static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
+   XOR, so the order of the lags does not matter.
+   It stays apart, or llmq__indices would have a frame of over 256 bytes. */
+LLMQ__NOINLINE void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
 {
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, parities, taps = 0, i;
