@@ -1327,101 +1327,174 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
 
 /* ---- 17. Outliers --------------------------------------------------------------------------------------------------
 
-   Transform steps made for the inputs of a layer. In language models a few channels of them are tens or hundreds of times as
-   large as the rest, and few tokens are larger still; in 4 or 6 bits, what shares a scale with them is lost. Against it:
-     smoothing [R12]  divides each channel and multiplies its weights:  d_j = peak_j^alpha / weight_j^(1 - alpha), with
-                      peak_j = max |x_j| over the tokens and weight_j = max |w_j| over the rows of all tensors that read x.
-     zigzag [R13]     permutes channels so that blocks get like shares: dealt by decreasing peak to blocks 1, 2 ... K, K ... 2, 1, 1,
-                      2 ... , where a full block is passed over.
-     rotation [R13]   spreads them within a block of B, greedily. Step k: channel c holds the largest |x'| of the sample
-                      (with the error as criterion: of the input for which |x'|^2 / |x|^2 is largest);
-                      R_k = E Z Q E, in which E exchanges channels 0 and c, Z is the reflection whose first row is -1/sqrt(B) all along,
-                      and Q = diag(1, Q') with a random orthogonal Q', new in each step: the Q of Householder's QR of a Gaussian
-                      matrix, which is a product of reflections of ever shorter normal vectors, and signs [R14].
-                      x' = x R_1 ... R_k; of all these products, and none at all, the one with the least peak, range or error is kept.
-   DuQuant is smoothing, rotation, zigzag, rotation. Smoothing, zigzag and one Hadamard transform do as well, for log2(block) additions
-   a number in place of 2 B multiply-adds (`make outliers`, `make eval`): what a tool should do if it is not told otherwise.
-   Smoothing and the permutation cost nothing where they can be folded (llmq_transform_fold); a rotation never can be. */
+   Fits transform steps (section 4) to the inputs of a layer. In language models a few input channels
+   are tens or hundreds of times as large as the rest, and a few tokens are larger still. In 4 or 6
+   bits, every value that shares a scale with such an outlier is lost. Three kinds of steps help:
+     smoothing [R12]  divides each channel and multiplies its weights:
+                          d_j = peak_j^alpha / weight_j^(1 - alpha)
+                      peak_j = max |x_j| over the tokens; weight_j = max |w_j| over the rows of all
+                      tensors that read x.
+     zigzag [R13]     permutes channels so that each block gets a similar share of large ones. Channels
+                      are dealt by decreasing peak to blocks 1, 2 ... K, K ... 2, 1, 1, 2 ... A full
+                      block is skipped.
+     rotation [R13]   spreads the outliers within blocks of B channels, one greedy step at a time.
+                      Step k: let channel c hold the largest |x'| of the sample (for the criterion
+                      ERROR: of the input for which max |x'|^2 / |x'|^2 is largest). Then
+                          R_k = E Z Q E,    x' = x R_1 ... R_k
+                      E exchanges channels 0 and c.
+                      Z is the reflection whose first row is -1/sqrt(B) in every column.
+                      Q = diag(1, Q'). Q' is a random orthogonal matrix, drawn at each step: the Q
+                      of Householder's QR of a Gaussian matrix, which is a product of reflections
+                      along normal vectors of B - 1, B - 2 ... 1 elements, and of signs [R14].
+                      The product with the smallest criterion (peak, range or error) is kept; the
+                      identity (no step) is one of the candidates.
+   DuQuant [R13] is the list smoothing, rotation, zigzag, rotation.
+   Recommended is smoothing, zigzag and one Hadamard step: log2(block) additions per element instead
+   of 2 B multiply-adds.
+   Measured: both lists do equally well (`make outliers`, `make eval`).
+   Smoothing and permutation cost nothing where they can be folded (llmq_transform_fold). A rotation
+   can never be folded. */
 #if !LLMQ_NO_CALIBRATION
 
-/* What is kept of a layer's inputs while they stream past: the peak of each channel over all of them, and some of them: half of
-   the room for those with the largest numbers, half drawn so that each has the same chance. */
+/* A sample of a layer's inputs, taken while they stream past: the peak of each channel over all
+   inputs, and up to `capacity` whole inputs. capacity / 2 of them are those with the largest
+   values; the others are drawn at random, each input with the same chance. */
 typedef struct llmq_sample {
-    uint32_t cols, capacity;
-    uint32_t top, drawn;   /* rows there: `top` from row 0 on, `drawn` from row room / 2 on */
-    uint32_t seen, seed;   /* inputs so far (2^32 - 1 stands for more) */
-    float *peak;           /* [cols] */
-    float *row;            /* [room][cols] */
-    float *height;         /* [room / 2]: the largest magnitude of each of the first */
+    uint32_t cols, capacity;  /* elements of an input; rows that fit */
+    uint32_t top, drawn;      /* rows in use: `top` from row 0 on, `drawn` from row capacity / 2 on */
+    uint32_t seen, seed;      /* inputs so far (2^32 - 1 stands for more) */
+    float *peak;              /* [cols]: max |x_j| over all inputs */
+    float *row;               /* [capacity][cols] */
+    float *height;            /* [capacity / 2]: max |x_j| of each of the `top` rows */
 } llmq_sample;
 
-/* Bytes for a sample with room for so many inputs, 2 or more: 4 cols (room + 1) + 4 (room / 2); 0 if that does not fit. 128 inputs of 4,096
-   numbers take 2.1 MB. */
+/* Bytes of memory for a sample: 4 cols (capacity + 1) + 4 (capacity / 2).
+   capacity: inputs that are kept, at least 2. 128 inputs of 4,096 elements take 2.1 MB.
+   0: cols is 0 or over LLMQ_MAX_COLS, capacity is below 2, or the size does not fit size_t. */
 LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t capacity);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem, size_t size);
 
-/* Look at count inputs, one every stride numbers. Calls may be cut anywhere: the sample is the same. Errors: LLMQ_E_ARG;
-   LLMQ_E_NOT_FINITE (error, which may be NULL, names input and column): nothing was added. Cost: two operations a number. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error);
+/* Makes an empty sample.
+   seed: of the random choice of inputs.
+   mem: llmq_sample_size bytes, aligned for float; *s refers to it.
+   Errors; *s is then untouched:
+     LLMQ_E_ARG        s or mem is NULL, mem is misaligned, cols is 0, capacity is below 2
+     LLMQ_E_LIMIT      cols is over LLMQ_MAX_COLS, or the size does not fit size_t
+     LLMQ_E_WORKSPACE  size is too small */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed,
+                                                     void *mem, size_t size);
 
-/* peak[j] = max(peak[j], |rows[r][j]|): for the weights, over all tensors that share the input. Begin with zeros. Errors as above. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak,
-                                               llmq_error *error);
+/* Adds `count` inputs to the sample.
+   x: x[count][cols], input i at x + i * stride.
+   The sample depends on the sequence of inputs only, not on how it is divided into calls.
+   Errors; nothing is then added:
+     LLMQ_E_ARG         s or x is NULL
+     LLMQ_E_NOT_FINITE  a value is NaN or infinite; *error (may be NULL) names input and column
+   Cost: two operations per element. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count,
+                                                    llmq_error *error);
 
-#define LLMQ_CRITERION_PEAK  0  /* of a rotation: max |x'|, as the paper says */
-#define LLMQ_CRITERION_RANGE 1  /* max x' - min x', as its authors' program has it; 0 counts too, as in asymmetric scales */
-#define LLMQ_CRITERION_ERROR 2  /* mean over inputs of max |x'|^2 / |x'|^2, of what this matrix turns: so goes the error with one
-                                   scale an input. The peak is that of the one largest input, whatever the others are: 4-bit error 0.0145
-                                   instead of 0.0154 */
+/* peak[j] = max(peak[j], |rows[r][j]|): collects weight_j over all tensors that share an input.
+   rows: rows[count][cols], row r at rows + r * stride.
+   peak: [cols]; zeros before the first call.
+   Errors: LLMQ_E_ARG and LLMQ_E_NOT_FINITE as for llmq_sample_add; cols = 0 is LLMQ_E_ARG. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols,
+                                               float *peak, llmq_error *error);
+
+/* Criteria of a rotation; the smallest value is the best.
+     PEAK   max |x'| over the sample, as in the paper
+     RANGE  max x' - min x', as in its authors' program. The range always includes 0, as the range
+            of an asymmetric scale does
+     ERROR  mean over inputs of max |x'|^2 / |x'|^2, in the blocks that this matrix rotates. With
+            one scale for each input the quantization error is proportional to it. The peak depends
+            on the one largest input only, whatever the others are.
+   Measured: 4-bit error 0.0145 with ERROR, 0.0154 with PEAK. */
+#define LLMQ_CRITERION_PEAK  0
+#define LLMQ_CRITERION_RANGE 1
+#define LLMQ_CRITERION_ERROR 2
 
 typedef struct llmq_fit_options {
     float alpha;             /* of smoothing, 0 ... 1 */
-    float d_min, d_max;       /* bounds of its d, normal numbers: 0 < least <= most */
+    float d_min, d_max;      /* bounds of d in smoothing: 2^-126 <= d_min <= d_max <= 3.4e38 */
     int criterion;           /* LLMQ_CRITERION_... */
     uint32_t steps;          /* of a rotation */
     uint32_t seed;           /* step i of the list takes llmq_random(seed, i) */
-    llmq_progress progress;  /* NULL: none; called with steps of a rotation done, and all of them in this block */
-    void *context;
+    llmq_progress progress;  /* NULL: none. Called with the steps of a rotation that are done, and `steps`,
+                                for one matrix at a time */
+    void *context;           /* of progress */
 } llmq_fit_options;
 
-/* alpha 0.6, d from 0.01 to 10000, 256 steps [R13], error, seed 1 */
+/* alpha 0.6, d_min 0.01, d_max 10000, criterion ERROR, 256 steps [R13], seed 1, no progress. */
 LLMQ_API llmq_fit_options llmq_fit_defaults(void);
 
-/* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 4. Each step
-   is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (of nothing if
-   the call was stopped), with peaks over its own rows once they have been mixed by a rotation or Hadamard step. weight: peaks of the
-   weights, NULL for ones; taken along too, and ones after a step that mixes. A permutation is zigzag into the blocks of the next step
-   that mixes (what a rotation leaves out gets the smallest channels); without one it sorts channels by their peaks, so that like ones
-   share a group. A rotation with arg = 1 is made for all runs at once, else each for its own; its normal numbers are those of one
-   stream, pairs of the polar method [R5] for each vector.
-   data: the sum of llmq_step_data_size bytes, which *t then refers to; NULL if that is 0. work: aligned for double.
-   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED (the steps), LLMQ_E_WORKSPACE, LLMQ_E_STOPPED; *t is then untouched.
-   Cost of a rotation step: B^3 double and rows B cols multiply-adds; with the peak as criterion less, as inputs that cannot be it are
-   skipped. llmq_fit_work_size: 0 for cols or a count of steps out of range. */
+/* Bytes of workspace for llmq_transform_fit; 0 if t is NULL, or if cols or the count of
+   steps is out of range. */
 LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options,
-                                                       void *data, size_t size, void *work, size_t work_size);
 
-/* -- Folding: leading steps that whatever computes x can do instead, once, in its own weights. -- */
-#define LLMQ_FOLD_SMOOTH  1  /* x_j is a multiple of numbers that can be divided: gains of a norm, or rows of a layer */
-#define LLMQ_FOLD_PERMUTE 2  /* x_j may change places: rows of a layer, if all that meets them moves too */
+/* Computes the data of a transform whose steps (kind, block and arg as in section 4, in any order)
+   are given. Each step is fitted to the inputs as the steps before it leave them.
+     smoothing    from the peaks of *s and of the weights
+     permutation  zigzag into the blocks of the next step that mixes (rotation or Hadamard). Columns
+                  that a rotation leaves out get the channels with the smallest peaks. Without a step
+                  that mixes, channels are sorted by peak, so that similar ones share a group
+     rotation     arg = 1: one matrix, fitted to all blocks together; else a matrix for each block,
+                  fitted to it. Its normal values are one stream per step, pairs of the polar method
+                  [R5] for each vector
+   t: in: the steps; out: t->data = data.
+   s: transformed with each step: afterwards a sample of T x. After a step that mixes, its peaks are
+     taken over its own rows.
+   weight: [cols], weight_j; NULL stands for ones. Transformed with each step; reset to 1 after a
+     step that mixes.
+   options: NULL stands for llmq_fit_defaults().
+   data: the sum of llmq_step_data_size bytes, which *t then refers to; NULL if that is 0.
+   work: llmq_fit_work_size bytes, aligned for double.
+   Errors; t->data is then untouched:
+     LLMQ_E_ARG          a pointer, an option or a step is out of range, or work is misaligned
+     LLMQ_E_LIMIT        more than LLMQ_MAX_STEPS steps
+     LLMQ_E_UNSUPPORTED  an unknown kind of step
+     LLMQ_E_WORKSPACE    size or work_size is too small
+     LLMQ_E_STOPPED      options->progress asked to stop; *s has then no rows, and its peaks, weight
+                         and data are unspecified
+   Cost of each step of a rotation: B^3 multiply-adds in double and rows * B * cols in float. With
+   the criterion PEAK less: inputs that cannot hold the peak are skipped. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight,
+                                                       const llmq_fit_options *options, void *data, size_t size,
+                                                       void *work, size_t work_size);
 
-/* How many leading steps are of these kinds. */
+/* -- Folding: the layer that computes x takes over the leading steps, once, in its own weights. --
+     FOLD_SMOOTH   x_j can be divided: it is a multiple of a gain of a norm or of a row of a layer
+     FOLD_PERMUTE  x_j can move: its row can be permuted, and all that meets it moves too */
+#define LLMQ_FOLD_SMOOTH  1
+#define LLMQ_FOLD_PERMUTE 2
+
+/* Number of leading steps of the given kinds.
+   t: NULL counts as no steps.
+   kinds: LLMQ_FOLD_SMOOTH, LLMQ_FOLD_PERMUTE or both, or-ed together. */
 LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds);
 
-/* T = rest first, first being n steps. Errors: LLMQ_E_ARG. Encode W with T, or W first^-1 (LLMQ_TO_WEIGHT) with rest; either way the
-   tensor that is used has the transform rest. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest);
+/* Divides a transform: T = rest first, where first has n steps.
+   Encode W with T, or W first^-1 (LLMQ_TO_WEIGHT) with rest. Either way the tensor that is used has
+   the transform rest.
+   *first and *rest refer to the data of *t.
+   Errors: LLMQ_E_ARG if a pointer is NULL, n is over t->count, or that is over LLMQ_MAX_STEPS. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first,
+                                                         llmq_transform *rest);
 
-/* x <- T x done to what computes x: rows[cols][n], row j every stride numbers; n = 1 for the gains of a norm. Steps of other kinds than
-   `kinds` are passed over: in x = silu(g) * u the rows of g take permutations only, those of u both. work: 8 cols bytes, aligned
-   for float. Errors: LLMQ_E_ARG (also a step that is neither SMOOTH nor PERMUTE), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT and
-   LLMQ_E_UNSUPPORTED as llmq_transform_apply; LLMQ_E_NOT_FINITE for a number that is not finite, before or after. The rows are then as
-   they were. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
-                                                        uint32_t n, void *work, size_t work_size);
+/* Applies x <- T x to the weights that compute x.
+   t: SMOOTH and PERMUTE steps only.
+   kinds: steps of other kinds are skipped. In x = silu(g) * u the rows of g take permutations only,
+     and the rows of u take both.
+   rows: rows[cols][n], row j at rows + j * stride; n = 1 for the gains of a norm.
+   work: 8 cols bytes, aligned for float.
+   Errors; the rows are then untouched:
+     LLMQ_E_ARG                        a pointer or size is out of range, or another step is in *t
+     LLMQ_E_WORKSPACE                  work_size is too small
+     LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED  as for llmq_transform_apply
+     LLMQ_E_NOT_FINITE                 a value is NaN or infinite, before or after */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows,
+                                                        size_t stride, uint32_t n, void *work, size_t work_size);
 
-/* Multiply-adds (or additions) that T x takes: 1 a number to smooth, B to rotate, log2(2^k) + m for a Hadamard block, 0 to permute. */
+/* Multiply-adds (or additions) of T x: 1 per element for smoothing, B for a rotation, log2(2^k) + m
+   for a Hadamard block of m 2^k, 0 for a permutation. */
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #endif
 
@@ -6707,6 +6780,19 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
 /* ---- 17. Outliers ----------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
+/* In this order: the sample; the data of each kind of step (smoothing, permutation, rotation); then
+   llmq_transform_fit, which goes through the steps of a list in order:
+     llmq__fit_step    makes the data of a step for the sample as it is
+     llmq__fit_apply   applies the step to the sample, so that the next step sees its own inputs
+   A rotation is a search for each of its matrices:
+     llmq__fit_rotation    the loop, which keeps the best product
+     llmq__greedy_step     the next product
+     llmq__greedy_measure  its criterion, and the channel to spread next
+   Folding, at the end, uses no sample. */
+
+/* The layout of a sample's memory, which the size query counts and llmq_sample_init places. Only
+   the three pointers are written. cols <= LLMQ_MAX_COLS, so a row of floats fits size_t wherever
+   that has 32 bits; the product with capacity is checked by llmq__alloc. */
 static void llmq__sample_layout(llmq_sample *s, uint32_t cols, uint32_t capacity, llmq__arena *arena)
 {
     s->peak = (float *)llmq__alloc(arena, cols, sizeof(float));
@@ -6718,12 +6804,16 @@ LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t capacity)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
     llmq_sample counted;
+    /* with a capacity of 1 there would be no row for the heights */
     if (cols == 0 || cols > LLMQ_MAX_COLS || capacity < 2) return 0;
     llmq__sample_layout(&counted, cols, capacity, &arena);
     return llmq__arena_size(&arena);
 }
 
-LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem, size_t size)
+/* The peaks start at 0; rows and heights are written before they are read, as top and drawn count
+   them. */
+LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem,
+                                      size_t size)
 {
     size_t need = llmq_sample_size(cols, capacity);
     llmq__arena arena = llmq__arena_of(mem, sizeof(float));
@@ -6739,7 +6829,7 @@ LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t ca
     return LLMQ_OK;
 }
 
-/* peak[j] = max(peak[j], |x_j|); returns the largest |x_j| */
+/* peak[j] = max(peak[j], |x_j|) for j < n. x is finite. Returns the largest |x_j|. */
 static float llmq__raise_peaks(const float *x, uint32_t n, float *peak)
 {
     float height = 0.0f, a;
@@ -6752,7 +6842,10 @@ static float llmq__raise_peaks(const float *x, uint32_t n, float *peak)
     return height;
 }
 
-/* Where a row goes that is this high: into a free place, or that of the lowest of the rows that are kept for their height. */
+/* Row for an input whose largest magnitude is `height`: a free one, or the row of the lowest of the
+   inputs that are kept for their height. `capacity` stands for none. Of equal inputs the first
+   stays. The heights are in no order: a search through capacity / 2 of them is little beside the
+   cols comparisons of llmq__raise_peaks, and a replaced row moves no other. */
 static uint32_t llmq__top_slot(llmq_sample *s, float height)
 {
     uint32_t i, lowest = 0;
@@ -6762,15 +6855,23 @@ static uint32_t llmq__top_slot(llmq_sample *s, float height)
     return height > s->height[lowest] ? lowest : s->capacity;
 }
 
-/* The same for the rows that are drawn: place k of a random number k below the count of rows seen, if there is one. */
+/* Row for a drawn input, `capacity` for none. Reservoir sampling: with n rows, input number `seen`
+   is kept with probability n / seen, in place of a random row; then every input so far has this
+   probability. s->seen counts the input already, so it is at least 1. It stops at 2^32 - 1; all
+   later inputs draw the same k. */
 static uint32_t llmq__drawn_slot(llmq_sample *s)
 {
     uint32_t places = s->capacity - s->capacity / 2, k;
     if (s->drawn < places) return s->capacity / 2 + s->drawn++;
+    /* 32 random bits times seen, without the low 32: below seen, each value with the same chance to
+       2^-32 * seen */
     k = (uint32_t)((uint64_t)llmq_random(s->seed, s->seen) * s->seen >> 32);
     return k < places ? s->capacity / 2 + k : s->capacity;
 }
 
+/* All inputs are checked before the first is added, so that an error leaves the sample as it was.
+   An input may be kept twice, for its height and by chance: the two halves do not depend on each
+   other. */
 LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error)
 {
     uint32_t t, place;
@@ -6783,12 +6884,15 @@ LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stri
             LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
             s->height[place] = height;
         }
-        if ((place = llmq__drawn_slot(s)) < s->capacity) LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
+        if ((place = llmq__drawn_slot(s)) < s->capacity)
+            LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
     }
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak, llmq_error *error)
+/* As in llmq_sample_add, values are checked before the first peak is raised. */
+LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak,
+                                llmq_error *error)
 {
     uint32_t r;
     if (!rows || !peak || cols == 0) return LLMQ_E_ARG;
@@ -6797,12 +6901,17 @@ LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count
     return LLMQ_OK;
 }
 
-/* The rows of a sample one after the other, i = 0 ... top + drawn - 1. */
+/* Row i of the sample, i < top + drawn. The rows that are kept for their height come first; the
+   search with the criterion PEAK is faster in this order. */
 static float *llmq__sample_row(const llmq_sample *s, uint32_t i)
 {
     return s->row + (size_t)(i < s->top ? i : s->capacity / 2 + (i - s->top)) * s->cols;
 }
 
+/* alpha and steps are as in the paper [R13]. The bounds of d serve channels without inputs, whose d
+   would be about 2^-60, and channels without weights, with about 2^40 (llmq__fit_smooth).
+   check: round(100 * 0.6) == 60
+   check: round(100 * (1 - 0.6)) == 40 */
 LLMQ_API llmq_fit_options llmq_fit_defaults(void)
 {
     llmq_fit_options o;
@@ -6816,22 +6925,34 @@ LLMQ_API llmq_fit_options llmq_fit_defaults(void)
     return o;
 }
 
-/* d = peak^alpha / weight^(1 - alpha) within its bounds; a channel without inputs or weights counts as 2^-100 of them. Sample, peaks and
-   weights are not changed here. */
-LLMQ__NOINLINE void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o, uint8_t *data)
+/* Writes d = peak^alpha / weight^(1 - alpha), within its bounds, to data[4 cols]; weight NULL
+   stands for ones. Sample and weight are only read. A channel without inputs or without weights has
+   no ratio: its peak counts as about 2^-100, far below a real one and normal, as llmq__ln
+   requires. */
+LLMQ__NOINLINE void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o,
+                                     uint8_t *data)
 {
     LLMQ__NO_CONTRACT
     uint32_t j;
     for (j = 0; j < s->cols; j++, data += 4) {
+        /* check: abs(7.9e-31 - 2**-100) < 0.002 * 2**-100 */
         double p = (double)llmq__ln(s->peak[j] > 7.9e-31f ? s->peak[j] : 7.9e-31f);
         double w = weight ? (double)llmq__ln(weight[j] > 7.9e-31f ? weight[j] : 7.9e-31f) : 0.0;
-        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w; /* at most 89: e^e has to be a float */
+        /* e is between -alpha * 69.4 - (1 - alpha) * 88.8 and alpha * 88.8 + (1 - alpha) * 69.4, so
+           e^e and its inverse are normal doubles. llmq__exp64 takes only e <= 0.
+           check: -log(7.9e-31) < 69.4
+           check: log(f32(3.4028234663852886e38)) < 88.8 */
+        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w;
         double d = e > 0.0 ? 1.0 / llmq__exp64(-e) : llmq__exp64(e);
-        llmq__store32(data, llmq__float_bits(d < (double)o->d_min ? o->d_min : d > (double)o->d_max ? o->d_max : (float)d));
+        /* the bounds are compared in double: d itself may be above the largest float */
+        llmq__store32(data, llmq__float_bits(d < (double)o->d_min ? o->d_min
+                                                                  : d > (double)o->d_max ? o->d_max : (float)d));
     }
 }
 
-/* order[0, n) = 0 ... n - 1 by decreasing key, equal ones in their order. Shell's sort. */
+/* order[0, n) = 0 ... n - 1 by decreasing key; equal keys stay in their order, so that there is one
+   result only. Shell's sort: it needs neither recursion nor memory, and n is at most 65,536. Keys
+   are not NaN. */
 static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
 {
     uint32_t gap, i, j, c;
@@ -6840,6 +6961,7 @@ static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
         for (i = gap; i < n; i++) {
             for (c = order[i], j = i; j >= gap; j -= gap) {
                 uint32_t b = order[j - gap];
+                /* >= and not ==, which compilers warn of between floats: here > was false */
                 if (key[b] > key[c] || (key[b] >= key[c] && b < c)) break;
                 order[j] = b;
             }
@@ -6847,22 +6969,34 @@ static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
         }
 }
 
-/* Length of the block of a step that begins at column j: of what a rotation leaves out, 0. */
+/* Columns in the block that begins at column j < cols of a step that mixes; 0 in the columns that a
+   rotation leaves out, because they do not fill a block. The blocks must be the same as in the step
+   itself (llmq_hadamard, llmq__rotate_runs); j runs from block to block. */
 static uint32_t llmq__step_block(const llmq_step *step, uint32_t cols, uint32_t j)
 {
     if (step->kind == LLMQ_STEP_HADAMARD) return llmq__block(cols - j, step->block);
     return cols - j < step->block ? 0 : step->block;
 }
 
-/* A permutation for the step that mixes blocks next, or NULL. work: 12 cols bytes. */
+/* Writes a permutation to data[2 cols]: zigzag into the blocks of `next`, the step that mixes next,
+   or sorted by peak if that is NULL. work: 12 cols bytes, aligned for uint32_t. cols <= 65536 was
+   checked, so that columns fit 16 bits. */
 LLMQ__NOINLINE void llmq__fit_permute(const llmq_sample *s, const llmq_step *next, uint8_t *data, uint32_t *work)
 {
+    /* at[k], end[k]: the columns of block k that are free. There are at most cols blocks, of a
+       column each. */
     uint32_t *order = work, *at = order + s->cols, *end = at + s->cols, blocks = 0, j, n, k = 0, i;
-    int down = 0;
+    int down = 0; /* the direction: from the last block to the first */
     llmq__sort_down(s->peak, s->cols, order);
-    for (j = 0; next && j < s->cols && (n = llmq__step_block(next, s->cols, j)) != 0; j += n, blocks++) at[blocks] = j, end[blocks] = j + n;
+    for (j = 0; next && j < s->cols && (n = llmq__step_block(next, s->cols, j)) != 0; j += n, blocks++)
+        at[blocks] = j, end[blocks] = j + n;
     if (!next) j = 0;
-    for (i = 0; i < j; i++) { /* deal; a turn at either end gives that block two */
+    /* Zigzag. Every block has its own capacity, for Hadamard blocks of a step may differ in size. A
+       full one is skipped as if a channel had been dealt to it.
+       Blocks hold the columns [0, j), so while i < j one of them is not full and the inner loop
+       ends. The direction changes at either end without a step: that block gets two channels in
+       sequence. */
+    for (i = 0; i < j; i++) {
         while (at[k] == end[k]) {
             if (down ? k == 0 : k == blocks - 1) down = !down;
             else k = down ? k - 1 : k + 1;
@@ -6871,24 +7005,31 @@ LLMQ__NOINLINE void llmq__fit_permute(const llmq_sample *s, const llmq_step *nex
         if (down ? k == 0 : k == blocks - 1) down = !down;
         else k = down ? k - 1 : k + 1;
     }
+    /* columns without a block: the remainder of a rotation, or all columns if nothing mixes */
     for (; i < s->cols; i++) llmq__store16(data + 2 * (size_t)i, order[i]);
 }
 
-/* A rotation in the making, for blocks [first, last) of n columns. */
+/* The search for one matrix of a rotation, for the blocks [first, last) of n columns each. The
+   product R_1 ... R_k stays in double, so that its rounding does not grow with k; it is measured,
+   applied and stored as floats. All arrays lie in the workspace. A step multiplies each row of r
+   from the right, for activations are row vectors here: x' = x r. So row k of r is the image of
+   channel k, and a block is rotated by adding v_k times row k. That is also the layout of
+   LLMQ_STEP_ROTATE: r_ki is at k n + i. */
 typedef struct llmq__greedy {
     const llmq_kernels *kernels;
     const llmq_sample *sample;
     uint32_t n, first, last;
     int criterion;
-    uint32_t seed, counter;
-    double *r;        /* R_1 ... R_k so far: [n][n] */
-    double *mirror;   /* Q' of a step: v of its reflections I - v v^T, of n - 1, n - 2 ... 1 numbers */
-    double *sign;     /* of its columns */
-    double *uniform;  /* v of Z */
-    float *now;       /* r, rounded */
-    float *out;       /* n numbers */
+    uint32_t seed, counter;  /* of the normal values; the counter runs on through all matrices of the step */
+    double *r;        /* [n][n]: R_1 ... R_k */
+    double *mirror;   /* Q' of a step: the v of its reflections I - v v^T, of n - 1, n - 2 ... 1 elements */
+    double *sign;     /* [n]: signs of the columns of Q; element 0 is not used */
+    double *uniform;  /* [n]: v of Z */
+    float *now;       /* [n][n]: r, rounded to float */
+    float *out;       /* [n]: a block of an input times now */
 } llmq__greedy;
 
+/* Doubles before floats: all of them are then aligned if the workspace is aligned for double. */
 static void llmq__greedy_layout(llmq__greedy *g, llmq__arena *arena)
 {
     size_t n = g->n;
@@ -6900,6 +7041,9 @@ static void llmq__greedy_layout(llmq__greedy *g, llmq__arena *arena)
     g->out = (float *)llmq__alloc(arena, n, sizeof(float));
 }
 
+/* Bytes of workspace of a search with blocks of n columns, about 16 n^2: 8 for r, 4 for the
+   reflections, which are a triangle of doubles, and 4 for r as floats. Valid steps have n <= 256,
+   so about 1 MB. */
 static size_t llmq__greedy_size(uint32_t n)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
@@ -6909,19 +7053,23 @@ static size_t llmq__greedy_size(uint32_t n)
     return llmq__arena_size(&arena);
 }
 
-/* v of a reflection I - v v^T of n numbers, in place of x, that makes x (+-|x|, 0, 0 ...); returns the sign that makes that positive. */
+/* Replaces x[n], n >= 2 and |x| > 0, by the v of the reflection I - v v^T that maps x to (+-|x|, 0,
+   0 ...). |v|^2 = 2. Returns the sign s for which s * (first element of the image) is positive. */
 static double llmq__householder(double *x, uint32_t n)
 {
     LLMQ__NO_CONTRACT
     double length = llmq__sqrt64(llmq__dot_double(x, x, n)), down, sign = x[0] < 0.0 ? 1.0 : -1.0;
     uint32_t i;
-    x[0] -= sign * length; /* away from 0 */
+    /* The image is (sign * length, 0 ...), and v is along x minus the image. x[0] and -sign *
+       length have the same sign, so nothing cancels. |v|^2 = 2 makes I - v v^T a reflection without
+       a division. */
+    x[0] -= sign * length;
     down = llmq__sqrt64(2.0 / llmq__dot_double(x, x, n));
     for (i = 0; i < n; i++) x[i] *= down;
     return sign;
 }
 
-/* row <- row (I - v v^T) */
+/* row <- row (I - v v^T), n elements */
 static void llmq__reflect(double *row, const double *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -6930,9 +7078,12 @@ static void llmq__reflect(double *row, const double *v, uint32_t n)
     for (i = 0; i < n; i++) row[i] -= dot * v[i];
 }
 
+/* E, for the two elements of a row that it exchanges */
 static void llmq__swap(double *a, double *b) { double t = *a; *a = *b; *b = t; }
 
-/* Its memory, r = I, and Z: what takes (1, 1 ...) / sqrt(n) to -(1, 0 ...), and so the other way. */
+/* Places the arrays in `work` (llmq__greedy_size bytes, aligned for double; g->n is set), and sets
+   r = I and the v of Z. Z maps (1, 1 ... 1) / sqrt(n) to (-1, 0 ... 0) and, as a reflection, is its
+   own inverse. */
 LLMQ__NOINLINE void llmq__greedy_init(llmq__greedy *g, void *work)
 {
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
@@ -6943,20 +7094,29 @@ LLMQ__NOINLINE void llmq__greedy_init(llmq__greedy *g, void *work)
     (void)llmq__householder(g->uniform, g->n);
 }
 
-/* r <- r E Z Q E for a step that spreads channel c */
+/* r <- r E Z Q E: one step, which spreads channel c < n over the block. The factors are applied to
+   each row of r as reflections, which takes n^3 multiply-adds in all and keeps r orthogonal to
+   rounding. */
 LLMQ__NOINLINE void llmq__greedy_step(llmq__greedy *g, uint32_t c)
 {
     LLMQ__NO_CONTRACT
     uint32_t n = g->n, i, k;
     float pair[2];
     double *v = g->mirror, *row = g->r;
-    for (k = 1; k < n; v += n - k, k++) { /* k: the first row and column of Q that a reflection touches */
+    /* All reflections are made first, for every row of r takes the same ones. Q': a normal vector
+       of n - k elements for each k, the first row and column of Q that its reflection touches. The
+       signs make the diagonal of the triangular factor positive: only with them Q' is uniform on
+       the orthogonal matrices [R14]. A single element has no reflection, only a sign. */
+    for (k = 1; k < n; v += n - k, k++) {
         for (i = 0; i < n - k; i++) {
             if (i % 2 == 0) llmq__normal_pair(g->seed, &g->counter, pair);
             v[i] = (double)pair[i % 2];
         }
         g->sign[k] = k + 1 < n ? llmq__householder(v, n - k) : v[0] < 0.0 ? -1.0 : 1.0;
     }
+    /* E Z moves channel c to position 0 and spreads it evenly: 1/sqrt(n) in each column, which is
+       the smallest peak that a unit vector can have. Q leaves column 0 and rotates the others at
+       random, so that no two steps are the same matrix. E moves column 0 back to c. */
     for (i = 0; i < n; i++, row += n) {
         llmq__swap(&row[0], &row[c]);
         llmq__reflect(row, g->uniform, n);
@@ -6966,13 +7126,19 @@ LLMQ__NOINLINE void llmq__greedy_step(llmq__greedy *g, uint32_t c)
     }
 }
 
-/* What the turned numbers of one input come to. */
+/* Extent of the rotated values of one input. */
 typedef struct llmq__extent {
-    float low, high, peak;  /* least and largest number, largest magnitude */
-    uint32_t channel;       /* of that */
-    double power;           /* |x|^2 */
+    float low, high, peak;  /* minimum and maximum, both with 0 included; largest magnitude */
+    uint32_t channel;       /* of the peak, within its block */
+    double power;           /* |x|^2 in the blocks of the search, before the rotation, which keeps it */
 } llmq__extent;
 
+/* Rotates the input v[cols] by `now`, block by block, and measures the result. Blocks that cannot
+   hold a magnitude over `bar` are not rotated; bar 0: all blocks are.
+   A rotation keeps |v|, so no value of a block is over |v|. Computed values may be: the terms of a
+   value have magnitudes that add to |v| at most, and a block of 256 rounds each of them up to 257
+   times, by 2^-24. The factor 0.999 on |v|^2 leaves far more than that.
+   check: 0.999 * (1 + 2**-24)**(2 * 257) < 1 */
 LLMQ__NOINLINE llmq__extent llmq__greedy_extent(const llmq__greedy *g, const float *v, float bar)
 {
     llmq__extent e;
@@ -6981,7 +7147,9 @@ LLMQ__NOINLINE llmq__extent llmq__greedy_extent(const llmq__greedy *g, const flo
     for (b = g->first, v += (size_t)b * g->n; b < g->last; b++, v += g->n) {
         double power = llmq__dot(v, v, g->n);
         e.power += power;
-        if (power < 0.999 * (double)bar * (double)bar) continue; /* too short to have a number over bar in any rotation; the rest is for rounding */
+        if (power < 0.999 * (double)bar * (double)bar) continue;
+        /* rows of `now` are added in order, by the same kernel as in llmq__rotate: the values
+           measured here are bit for bit the values that the finished step will give */
         LLMQ_MEMSET(g->out, 0, g->n * sizeof(float));
         for (k = 0; k < g->n; k++) g->kernels->add_scaled(g->out, v[k], g->now + (size_t)k * g->n, g->n);
         for (k = 0; k < g->n; k++) {
@@ -6994,15 +7162,19 @@ LLMQ__NOINLINE llmq__extent llmq__greedy_extent(const llmq__greedy *g, const flo
     return e;
 }
 
-/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over the peak
-   of the inputs before is not looked at: those that are kept for their height come first. */
+/* Rounds r to `now` and returns the criterion for it. *channel: the channel to spread next, which
+   has the peak of the worst input; it stays as it is if all inputs are 0.
+   With the criterion PEAK the largest magnitude so far is the bar: a block that cannot be over it
+   changes neither the result nor the channel. RANGE and ERROR need every block. */
 LLMQ__NOINLINE double llmq__greedy_measure(const llmq__greedy *g, uint32_t *channel)
 {
     uint32_t rows = g->sample->top + g->sample->drawn, i;
-    double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0;
+    double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0; /* low and high: the range includes 0 */
     for (i = 0; i < g->n * g->n; i++) g->now[i] = (float)g->r[i];
     for (i = 0; i < rows; i++) {
-        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
+        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i),
+                                             g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
+        /* of this input: its peak, or its error, in which the length of the input cancels */
         double bad = (double)e.peak;
         if (g->criterion == LLMQ_CRITERION_ERROR) bad = e.power > 0.0 ? bad * bad / e.power : 0.0;
         if (bad > worst) worst = bad, *channel = e.channel;
@@ -7010,21 +7182,28 @@ LLMQ__NOINLINE double llmq__greedy_measure(const llmq__greedy *g, uint32_t *chan
         if ((double)e.high > high) high = (double)e.high;
         sum += bad;
     }
+    /* the sum orders matrices as the mean over inputs does */
     return g->criterion == LLMQ_CRITERION_ERROR ? sum : g->criterion == LLMQ_CRITERION_RANGE ? high - low : worst;
 }
 
+/* x[n] to b[4 n], little-endian as all data of steps */
 static void llmq__store_floats(const float *x, size_t n, uint8_t *b)
 {
     size_t i;
     for (i = 0; i < n; i++) llmq__store32(b + 4 * i, llmq__float_bits(x[i]));
 }
 
-/* The best of the products of 0 ... steps rotations, to data. */
+/* Writes the best product of 0 ... steps rotations to data[4 n^2]. Returns LLMQ_OK or
+   LLMQ_E_STOPPED. A step goes on from the last product, even where that is worse than the best: the
+   paper keeps the best prefix of one sequence [R13]. The identity is stored first, so that data
+   holds a matrix even if no step is better.
+   Without inputs, or with inputs of 0, the criterion is 0 and no step is taken. */
 LLMQ__NOINLINE llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
 {
     uint32_t step, channel = 0;
     double best, now;
     llmq__greedy_init(g, work);
+    /* the identity, which is the best until a product is better */
     best = llmq__greedy_measure(g, &channel);
     llmq__store_floats(g->now, (size_t)g->n * g->n, data);
     for (step = 1; step <= o->steps && best > 0.0; step++) {
@@ -7039,8 +7218,12 @@ LLMQ__NOINLINE llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_op
     return LLMQ_OK;
 }
 
-LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
-                                            const llmq_kernels *kernels)
+/* Writes the step->arg matrices of a rotation, which is step `number` of its list, to data. arg is
+   1, for all blocks, or the count of blocks. The counter of the normal values runs on from matrix
+   to matrix, so that each gets its own. */
+LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s,
+                                               const llmq_fit_options *o, uint8_t *data, void *work,
+                                               const llmq_kernels *kernels)
 {
     llmq__greedy g;
     uint32_t i, runs = s->cols / step->block;
@@ -7049,6 +7232,8 @@ LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t n
     g.sample = s;
     g.n = step->block;
     g.criterion = o->criterion;
+    /* a seed for each step: two rotations of a list, as DuQuant has, do not use the same
+       matrices */
     g.seed = llmq_random(o->seed, number);
     g.counter = 0;
     for (i = 0; i < step->arg && status == LLMQ_OK; i++, data += 4 * (size_t)g.n * g.n) {
@@ -7059,9 +7244,13 @@ LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t n
     return status;
 }
 
+/* The maximum over the memory that the steps use one after the other: 12 cols for a permutation
+   (and for any list, so that 0 means an error), the workspace of llmq_transform_apply, and the
+   search of each rotation. Steps need not be valid here: a block that is out of range only makes a
+   size, and llmq__fit_check refuses it. */
 LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
 {
-    size_t need = llmq__size_mul(cols, 12), one; /* a permutation's; in doubles, for what comes first has to be aligned so */
+    size_t need = llmq__size_mul(cols, 12), one;
     uint32_t i;
     if (!t || t->count > LLMQ_MAX_STEPS || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
     if ((one = llmq_transform_work_size(t, cols)) > need) need = one;
@@ -7070,10 +7259,18 @@ LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
     return need;
 }
 
-static int llmq__mixes(const llmq_step *step) { return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE; }
+/* True for steps that combine channels: peaks before them do not determine peaks after them. */
+static int llmq__mixes(const llmq_step *step)
+{
+    return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE;
+}
 
-/* The sample, its peaks and those of the weights through step i. */
-LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, void *work, size_t work_size, const llmq_kernels *k)
+/* Applies step i to the rows of the sample, its peaks and the weight peaks (NULL: none), so that
+   the next step is fitted to its own inputs. Smoothing and permutations map peaks exactly: |x_j| /
+   d_j, and |w_j| d_j for weights. After a step that mixes, peaks are taken over the rows that were
+   kept, and weight peaks are unknown: 1 stands for them. */
+LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight,
+                                           void *work, size_t work_size, const llmq_kernels *k)
 {
     uint32_t r, rows = s->top + s->drawn;
     llmq_status status = LLMQ_OK;
@@ -7086,25 +7283,39 @@ LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, 
         for (r = 0; weight && r < s->cols; r++) weight[r] = 1.0f;
         return LLMQ_OK;
     }
+    /* the peaks go through the step like an input, for max and the step commute */
     status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, s->peak, s->cols, work, work_size, k);
-    if (weight && status == LLMQ_OK) status = llmq__step_apply(t, i, LLMQ_TO_WEIGHT, weight, s->cols, work, work_size, k);
+    if (weight && status == LLMQ_OK)
+        status = llmq__step_apply(t, i, LLMQ_TO_WEIGHT, weight, s->cols, work, work_size, k);
     return status;
 }
 
-static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o, size_t size,
-                                   const void *work, size_t work_size)
+/* All errors of llmq_transform_fit but LLMQ_E_STOPPED are found here, before anything is written.
+   t->data is already the new data: a list whose steps have data is LLMQ_E_ARG without it. `size`
+   bytes are there. d_min >= 2^-126 keeps d a normal float, which bundles require; d_max is finite.
+   The comparisons are written so that NaN fails.
+   check: f32bits(1.17549435e-38) == 0x00800000
+   check: f32(3.4e38) < 3.4028234663852886e38 */
+static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o,
+                                   size_t size, const void *work, size_t work_size)
 {
     llmq_status status;
     if (!t || !s || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, s->cols)) != LLMQ_OK) return status;
-    if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK || o->criterion > LLMQ_CRITERION_ERROR) return LLMQ_E_ARG;
+    if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK
+        || o->criterion > LLMQ_CRITERION_ERROR)
+        return LLMQ_E_ARG;
     if (!(o->d_min >= 1.17549435e-38f && o->d_min <= o->d_max && o->d_max <= 3.4e38f)) return LLMQ_E_ARG;
-    return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE : LLMQ_OK;
+    return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE
+                                                                                                  : LLMQ_OK;
 }
 
-/* Data of step i, and what it does to the sample. */
-LLMQ__NOINLINE llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, const llmq_fit_options *o, uint8_t *data, void *work,
-                                       size_t work_size)
+/* Computes the data of step i (at `data`, which is its place in t->data) and applies the step to
+   the sample and the weight peaks. A Hadamard step has no data and is only applied. Everything was
+   checked by llmq__fit_check. A permutation is made for `next`, the step that will mix its blocks;
+   smoothing and other permutations between the two do not mix. */
+LLMQ__NOINLINE llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight,
+                                          const llmq_fit_options *o, uint8_t *data, void *work, size_t work_size)
 {
     const llmq_kernels *k = LLMQ_KERNELS;
     const llmq_step *step = &t->step[i], *next = LLMQ__NULL;
@@ -7114,12 +7325,19 @@ LLMQ__NOINLINE llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, l
         if (llmq__mixes(&t->step[n])) next = &t->step[n];
     if (step->kind == LLMQ_STEP_SMOOTH) llmq__fit_smooth(s, weight, o, data);
     if (step->kind == LLMQ_STEP_PERMUTE) llmq__fit_permute(s, next, data, (uint32_t *)work);
-    if (step->kind == LLMQ_STEP_ROTATE) status = llmq__fit_rotations(step, i, s, o, data, work, llmq__kernels(k));
+    if (step->kind == LLMQ_STEP_ROTATE)
+        status = llmq__fit_rotations(step, i, s, o, data, work, llmq__kernels(k));
+    /* the sample goes through the step as a product would: by the data just written, with its
+       rounding */
     return status != LLMQ_OK ? status : llmq__fit_apply(t, i, s, weight, work, work_size, llmq__kernels(k));
 }
 
-LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options, void *data, size_t size,
-                                        void *work, size_t work_size)
+/* Steps are fitted from the first to the last: each takes the inputs as the steps before it leave
+   them. t->data is set first, for the steps are applied through *t as soon as they have their data.
+   A search that stops leaves rows of different bases, so the sample is emptied. */
+LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight,
+                                        const llmq_fit_options *options, void *data, size_t size, void *work,
+                                        size_t work_size)
 {
     llmq_fit_options o = options ? *options : llmq_fit_defaults();
     const uint8_t *before;
@@ -7140,11 +7358,15 @@ LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float
 
 /* -- Folding -- */
 
+/* True for a step that may be folded: `kinds` is a set of LLMQ_FOLD_... */
 static int llmq__folds(const llmq_step *step, int kinds)
 {
-    return (step->kind == LLMQ_STEP_SMOOTH && (kinds & LLMQ_FOLD_SMOOTH)) || (step->kind == LLMQ_STEP_PERMUTE && (kinds & LLMQ_FOLD_PERMUTE));
+    return (step->kind == LLMQ_STEP_SMOOTH && (kinds & LLMQ_FOLD_SMOOTH))
+           || (step->kind == LLMQ_STEP_PERMUTE && (kinds & LLMQ_FOLD_PERMUTE));
 }
 
+/* Only leading steps: a step after one that stays online works in another basis than the layer
+   before. */
 LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds)
 {
     uint32_t i = 0;
@@ -7152,7 +7374,9 @@ LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds)
     return i;
 }
 
-LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest)
+/* Both parts are complete before the first is written, because either may be *t. */
+LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first,
+                                          llmq_transform *rest)
 {
     llmq_transform head, tail;
     uint32_t i;
@@ -7160,15 +7384,23 @@ LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, l
     head = *t;
     LLMQ_MEMSET(&tail, 0, sizeof tail);
     for (i = n; i < t->count; i++) tail.step[tail.count++] = t->step[i];
+    /* data stands in the order of the steps, so each part has one run of bytes */
     if (t->data && tail.count) tail.data = t->data + llmq__transform_data(t, n);
+    /* the steps after the first n stay in the array of head, where nothing reads them */
     head.count = n;
     *first = head;
     *rest = tail;
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride, uint32_t n, void *work,
-                                         size_t work_size)
+/* Scales and permutes the weights that compute x, as T would x.
+   A column of the rows is a vector like x, so T is applied to each. The first pass only looks for
+   values that are not finite, so that an error leaves the rows as they were; the second pass
+   computes again and writes. SMOOTH and PERMUTE use no kernel, so the scalar table serves. work: a
+   column and room to permute it. The result of llmq__step_apply can be ignored: steps, columns and
+   workspace were checked. */
+LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
+                                         uint32_t n, void *work, size_t work_size)
 {
     llmq_status status;
     float *v = (float *)work;
@@ -7176,13 +7408,14 @@ LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols,
     if (!t || !rows || !work || llmq__misaligned(work) || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
-    if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
-    for (write = 0; write < 2; write++) /* first it is only looked at */
-        for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
+    if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE; /* 8 cols, without an overflow */
+    for (write = 0; write < 2; write++)
+        for (k = 0; k < n; k++) {
             for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
             for (i = 0; i < t->count; i++) {
                 if (!llmq__folds(&t->step[i], kinds)) continue;
-                (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+                (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float),
+                                       llmq_kernels_at(0));
             }
             if (!write && llmq__find_not_finite(v, k, cols, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
             for (j = 0; j < cols && write; j++) rows[j * stride + k] = v[j];
@@ -7190,6 +7423,9 @@ LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols,
     return LLMQ_OK;
 }
 
+/* Steps that are impossible cost nothing: the transform need not have been checked. A Hadamard
+   block of n = m 2^k takes k butterflies per element, and m terms of the Paley matrix unless m is
+   1. */
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 {
     uint64_t sum = 0;
@@ -7197,7 +7433,8 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
     for (i = 0; t && i < t->count && i < LLMQ_MAX_STEPS; i++) {
         const llmq_step *step = &t->step[i];
         if (step->kind == LLMQ_STEP_SMOOTH) sum += cols;
-        if (step->kind == LLMQ_STEP_ROTATE && step->block) sum += (uint64_t)(cols / step->block) * step->block * step->block;
+        if (step->kind == LLMQ_STEP_ROTATE && step->block)
+            sum += (uint64_t)(cols / step->block) * step->block * step->block;
         if (step->kind != LLMQ_STEP_HADAMARD || !llmq__max_block_ok(step->block)) continue;
         for (j = 0; j < cols; j += n) {
             n = llmq__block(cols - j, step->block);
