@@ -1500,54 +1500,88 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 
 /* ---- 18. Allocation ------------------------------------------------------------------------------------------------
 
-   Which format for which layer. By the linearity theorem [R1] what quantizing costs a model is, while errors are small, a sum over its
-   layers: increase of the loss = sum_l alpha_l t_l^2, t_l^2 = |W_l - W'_l|^2 / |W_l|^2, so the best file of a size is the solution of
-       min sum_l loss[l][f_l]   subject to   sum_l cost[l][f_l] <= budget,   one option f_l for each layer,
-   a knapsack with choices [R16]. It is solved exactly, with a proof: with a price lambda on a unit of cost,
+   Chooses a format for each layer. By the linearity theorem [R1] the cost of quantization for a
+   model is, while errors are small, a sum over its layers:
+       increase of the loss = sum_l alpha_l t_l^2,    t_l^2 = |W_l - W'_l|^2 / |W_l|^2
+   So the best file of a given size solves a multiple-choice knapsack problem [R16]:
+       min sum_l loss[l][f_l]   subject to   sum_l cost[l][f_l] <= budget,   one option f_l per layer
+   It is solved exactly, with a proof. A price lambda on a unit of cost gives a lower bound:
        sum loss >= bound(lambda) = sum_l min_f (loss[l][f] + lambda cost[l][f]) - lambda budget
-   and an option that is r above the minimum of its layer can only be part of solutions that cost r more than the bound. lambda is the
-   least for which the minima fit in the budget; filling what they leave over, greedily, gives a first solution, and only what has
-   r below its distance from the bound, often a few layers of a thousand, has to be tried: layer by layer, in a list of those sums
-   of cost and loss of which none is better in both, as in [R17]. Better solutions on the way shrink the distance. */
+   The residue r of an option is its loss + lambda cost, minus the minimum of its layer. The loss of
+   every choice with this option is at least bound + r.
+     1. lambda is the lowest price at which the minima fit in the budget.
+     2. A greedy search spends the cost that the minima leave over. This gives a first solution.
+     3. Options whose r is below the distance of the best solution from the bound are tried, layer
+        by layer, in a Pareto list of (cost, loss), as in [R17]. Often a few layers of a thousand
+        have such options. Better solutions on the way shorten the distance. */
 #if !LLMQ_NO_CALIBRATION
-/* w[i] += t |w| / sqrt(n) * N(0,1): an error of t^2 = |w' - w|^2 / |w|^2 (on average) that has no direction, for measuring alpha: what a
-   layer's error of a known size costs. The same seed gives the same numbers everywhere. Errors: LLMQ_E_ARG (also: t not from 0
-   to 1), LLMQ_E_NOT_FINITE (w, or what would become of it; it is then untouched). */
+/* Adds noise of a given size to weights: w[i] += t |w| / sqrt(n) * N(0,1). On average
+   |w' - w|^2 / |w|^2 = t^2, and the error has no direction. It measures alpha: how much the loss
+   increases for an error of known size in a layer.
+   w: [n], changed in place. t: 0 ... 1.
+   seed: the same seed gives the same values everywhere.
+   Errors; w is then untouched:
+     LLMQ_E_ARG         w is NULL, n is 0, t is out of range
+     LLMQ_E_NOT_FINITE  a value of w, or of the result, is NaN or infinite */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed);
 
-/* Least squares through the origin, as [R1] fits alpha: slope = sum x y / sum x^2 of n pairs (t^2, increase of the loss), and its
-   standard error, sqrt(sum (y - slope x)^2 / (n - 1) / sum x^2); 0 for one pair. Errors: LLMQ_E_ARG (also: all x are 0),
-   LLMQ_E_NOT_FINITE. A slope may come out negative, of a layer that hardly matters: count it as 0 then. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error);
+/* Fits a line through the origin by least squares, as [R1] fits alpha:
+       slope = sum x y / sum x^2,    error = sqrt(sum (y - slope x)^2 / (n - 1) / sum x^2)
+   x, y: [n] pairs (t^2, increase of the loss).
+   slope: may be negative for a layer that hardly matters: count it as 0 then.
+   error: the standard error of slope; 0 for one pair.
+   Errors; slope and error are then untouched:
+     LLMQ_E_ARG         a pointer is NULL, n is 0, all x are 0
+     LLMQ_E_NOT_FINITE  an input, or a result, is NaN or infinite */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope,
+                                               double *error);
 
 typedef struct llmq_option {
-    uint64_t cost;  /* bytes, or any other unit; up to 2^53 */
-    double loss;    /* infinite: must not be taken */
+    uint64_t cost;  /* bytes, or any other unit; at most 2^53 */
+    double loss;    /* infinite: must not be taken. A finite loss is within +-1e240 */
 } llmq_option;
 
 typedef struct llmq_allocation {
     uint64_t cost;   /* of the choice */
     double loss;     /* of the choice: the sum in the order of the layers */
-    double bound;    /* what no choice is below, to rounding; loss itself if the choice is proven to be the best */
-    uint32_t tried;  /* layers that had more than one option to be tried */
-    uint32_t states; /* most sums in a list */
+    double bound;    /* no choice has a lower loss, to rounding; equal to loss if this is proven the best */
+    uint32_t tried;  /* layers with more than one option to try; tied layers count once */
+    uint32_t states; /* length of the longest list */
 } llmq_allocation;
 
-/* Bytes of workspace for layers with options first[layers] in all (below); states: room in a list, 0 for 65,536: 15 MB. 0 if it
-   does not fit. About 240 bytes a state and 32 an option. */
+/* Bytes of workspace for llmq_allocate: about 240 per state and 32 per option. 0 if they do not fit
+   size_t.
+   options: of all layers together, first[layers] below.
+   states: capacity of a list; 0 for 65,536, which take 15 MB. */
 LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states);
 
-/* choice[l]: the option of layer l, counted from its first. Options of layer l are options[first[l] ... first[l + 1] - 1], in any order;
-   first[0] = 0. tie: NULL, or a number for each layer: layers with the same number take options of the same place, and have as many.
-   Pins and minima are options of infinite loss. If a list gets longer than the workspace allows, the sums with the largest r are
-   left out, and *result says what is proven all the same (bound below loss). Of equal choices the first found is taken.
-   work: aligned for double; its size says how many states there is room for. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for a
-   cost over 2^53, for the largest costs of all layers adding to more than 2^62, for a finite loss beyond +-1e240; LLMQ_E_NOT_FINITE for
-   one that is NaN or -infinite (with these, error, which may be NULL, names layer and option); and LLMQ_E_LIMIT if no choice fits the
-   budget (result->cost is then the least that one costs, 2^64 - 1 if every choice has an infinite loss; all else untouched). Cost: about
-   100 passes over the options, and the lists: milliseconds for a thousand layers with thirty options each (`make bench`). */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie,
-                                                  uint64_t budget, uint32_t *choice, llmq_allocation *result, void *work, size_t work_size,
+/* Chooses an option for each layer, so that the sum of losses is minimal within the budget.
+   options: layer l has options[first[l] ... first[l + 1] - 1], at least one, in any order. Pins and
+     minimum formats are options of infinite loss.
+   first: [layers + 1]; first[0] = 0.
+   layers: 1 ... 2^24 - 1.
+   tie: NULL, or [layers]: layers with equal tie take options of the same position, and have the
+     same count of options.
+   choice: [layers]: the option of layer l, counted from its first. Of equal choices the first found
+     is taken.
+   *result: see llmq_allocation. If a list gets longer than the workspace allows, its sums with the
+     largest r are dropped. *result is right then, too: bound is below loss.
+   work: aligned for double; work_size decides how many states there are.
+   error: may be NULL; names layer (row) and option (col) for the errors marked *.
+   Errors; choice and *result are then untouched, except as stated:
+     LLMQ_E_ARG           a pointer is NULL, layers or first is out of range, tied layers have
+                          different counts of options, work is misaligned
+     LLMQ_E_WORKSPACE     work_size is below llmq_allocate_work_size(layers, first[layers], 1)
+     LLMQ_E_LIMIT *       a cost is over 2^53, the largest costs of all layers add to more than
+                          2^62, or a finite loss is beyond +-1e240
+     LLMQ_E_NOT_FINITE *  a loss is NaN or -infinite
+     LLMQ_E_LIMIT         no choice fits the budget. result->cost is then the lowest cost of a
+                          choice, 2^64 - 1 if every choice has an infinite loss. *error is untouched
+   Cost: about 100 passes over the options, and the lists.
+   Measured: milliseconds for a thousand layers with thirty options each (`make bench`). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers,
+                                                  const uint32_t *tie, uint64_t budget, uint32_t *choice,
+                                                  llmq_allocation *result, void *work, size_t work_size,
                                                   llmq_error *error);
 #endif
 
@@ -7450,7 +7484,9 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 /* ---- 18. Allocation --------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
-/* What llmq_perturb makes of w[0, n): written if `write`. Returns 0 at the first number that is not finite. */
+/* The values that llmq_perturb makes of w[0, n); written if `write` is 1, else only checked. Both
+   passes draw the same normal values, for a seed has one stream. Returns 0 at the first value that
+   is not finite. */
 static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int write)
 {
     LLMQ__NO_CONTRACT
@@ -7466,6 +7502,8 @@ static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int wri
     return 1;
 }
 
+/* w is checked before it is written: all of it by the sum of squares, which is finite for finite
+   floats, and its results by a pass that writes nothing, but only where they may overflow. */
 LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
 {
     LLMQ__NO_CONTRACT
@@ -7478,14 +7516,23 @@ LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
         if (w[i] > max_abs || -w[i] > max_abs) max_abs = w[i] < 0.0f ? -w[i] : w[i];
     }
     if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
+    /* t times the root mean square of w, which is below the largest float but for rounding.
+       check: f32bits(3.4028234663852886e38) == 0x7f7fffff */
     scale = t * llmq__sqrt64(square / (double)n);
-    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38; /* rounding may make it more than the largest weight */
-    /* normal numbers are below 12 in magnitude here: only very large weights have to be looked at beforehand */
-    if ((double)max_abs + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0)) return LLMQ_E_NOT_FINITE;
+    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38;
+    /* A normal value here is u sqrt(-2 ln s / s) with |u| <= sqrt(s) and s >= 1e-30, so it is below
+       12, and a result is below max_abs + 12 scale. 3.4e38 leaves room for the rounding of both.
+       check: sqrt(-2 * log(1e-30)) < 12
+       check: 3.4e38 * (1 + 2**-22) < 3.4028234663852886e38 */
+    if ((double)max_abs + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0))
+        return LLMQ_E_NOT_FINITE;
     (void)llmq__perturb(w, n, (float)scale, seed, 1);
     return LLMQ_OK;
 }
 
+/* Squares of residuals are summed in a second pass: sum y^2 - a sum x y would cancel for points
+   close to a line. One finite check of each result serves for the inputs, too: NaN and infinity
+   reach one of them. */
 LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error)
 {
     LLMQ__NO_CONTRACT
@@ -7503,43 +7550,73 @@ LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, do
     return LLMQ_OK;
 }
 
-#define LLMQ__STATES 65536            /* by default */
-#define LLMQ__STATE_NODES 12          /* nodes there is room for, for each state of a list */
-#define LLMQ__MAX_STATES 0x08000000u  /* 2^27: 12 nodes for each are fewer than 2^32 */
+/* The search. Layers that are tied together form a class, each other layer is a class of its own; a
+   class has items, which are the sums of its layers' options. In order:
+     llmq__knapsack_classes  items from options
+     llmq__knapsack_price    lambda, and the base: the item of each class that is minimal at this price
+     llmq__knapsack_fill     r of all items, and a first solution
+     llmq__knapsack_order    classes with the smallest r first
+     llmq__knapsack_try      extends the list by the items of one class
+   Sums of losses are rounded. llmq__knapsack_gap allows for that, so that rounding makes the search
+   longer and never drops a solution that is better by more than rounding. */
+
+/* Sums in a list, if the caller does not say. */
+#define LLMQ__STATES 65536
+/* Nodes for each sum of a list. A node is made for each sum with a new item, in every class.
+   Measured: 2.3 nodes or fewer for each sum of the longest list in 112 of the 114 larger instances
+   of tests/test_allocate.c, 5.0 and 8.7 in the other two. If they run out, the search stops with
+   the bound that is proven by then. */
+#define LLMQ__STATE_NODES 12
+/* The largest capacity of a list: indices of nodes, and counts of sums, must be below LLMQ__NONE.
+   check: 12 * 0x08000000 < 0xffffffff */
+#define LLMQ__MAX_STATES 0x08000000u
 #define LLMQ__NONE 0xffffffffu
 
-/* An option of a class: of a layer, or of layers that are tied together. r: what it costs beyond the minimum of its class at the price. */
+/* An option of a class. Sums over tied layers: cost <= 2^62 + 2^53, |loss| <= 2^24 * 1e240 or
+   infinite. r >= 0: its residue, loss + lambda cost minus the minimum of its class. */
 typedef struct llmq__item {
     uint64_t cost;
     double loss, r;
 } llmq__item;
 
-/* Cost and loss of everything, the classes so far as chosen, the others at their minimum; how it came to be: the options taken
-   before (a node) and the one taken last. */
+/* A state: cost, loss and r of all classes together. Classes that were tried have the item chosen
+   for this state, all others have their base. The choice is a chain of nodes: `node` for the
+   classes before the last one, `option` for the last one; LLMQ__NONE stands for the base. */
 typedef struct llmq__sum {
     uint64_t cost;
     double loss, r;
     uint32_t node, option;
 } llmq__sum;
 
+/* Class `number` takes item `option`; parent: the node of the choice before, LLMQ__NONE if there is
+   none. */
 typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
 
 typedef struct llmq__knapsack {
-    uint32_t classes, capacity, nodes, best_node;  /* room for sums in a list, and for 12 times as many nodes */
-    uint64_t budget, slack;  /* slack: what the minima leave of it */
-    double lambda, base_loss, bound, best_loss, cut;  /* cut: sums of this r and more are not followed */
+    uint32_t classes, capacity,         /* capacity: sums of a list, and 12 times as many nodes */
+        nodes, best_node;               /* nodes in use; the node of the best solution, LLMQ__NONE: `best` as filled */
+    uint64_t budget, slack;             /* slack: budget minus the cost of the base */
+    double lambda,                      /* price of a unit of cost, in units of loss */
+        base_loss, bound,               /* loss of the base; lower bound of every choice */
+        best_loss,                      /* of the best solution so far */
+        cut;                            /* sums of this r and more were dropped because a list was full; 1e308: none */
     llmq__item *item;
-    llmq__sum *list[3];
-    double *key;       /* least r of a class but 0 */
-    llmq__node *node;
+    llmq__sum *list[3];  /* [capacity]: the list; the next one so far; the one that a merge writes */
+    double *key;         /* [classes]: the smallest r of an item other than the base */
+    llmq__node *node;    /* [12 capacity] */
     uint32_t *class_of;  /* [layers] */
-    uint32_t *first;     /* [classes + 1]: of its items */
-    uint32_t *base;      /* [classes]: the item of the minimum */
-    uint32_t *best;      /* [classes]: the item chosen */
-    uint32_t *order;     /* [classes] */
+    uint32_t *first;     /* [classes + 1]: the items of class c are first[c] ... first[c + 1] - 1 */
+    uint32_t *base;      /* [classes]: the item that is minimal at lambda */
+    uint32_t *best;      /* [classes]: the item of the best solution */
+    uint32_t *order;     /* [classes]: classes by increasing key; before that, the first layer of each class */
 } llmq__knapsack;
 
-/* All pieces but those for each of k->room states are whatever that is; each state takes the same number of bytes more. */
+/* The layout of the workspace, which the size query counts and llmq__knapsack_place places.
+   k->capacity is set. Sizes of a sum and of 12 nodes are multiples of the arena's unit, 8 bytes, so
+   each state more takes the same count of bytes: 240.
+   check: 3 * 32 + 12 * 12 == 240
+   check: 32 % 8 == 0
+   check: 12 * 12 % 8 == 0 */
 static void llmq__knapsack_layout(llmq__knapsack *k, uint32_t layers, uint32_t options, llmq__arena *arena)
 {
     size_t capacity = llmq__size(k->capacity), n = llmq__size(layers), i;
@@ -7563,22 +7640,36 @@ LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint3
     return llmq__arena_size(&arena);
 }
 
-/* As many states as the workspace holds, which is one at least. */
-LLMQ__NOINLINE void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
+/* Sets k->capacity to the states that the workspace holds, and places the arrays. work_size is at
+   least the size for one state, so the capacity is 1 or more. */
+LLMQ__NOINLINE void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work,
+                                         size_t work_size)
 {
-    size_t one = llmq_allocate_work_size(layers, options, 1), more = (work_size - one) / (llmq_allocate_work_size(layers, options, 2) - one);
+    size_t one = llmq_allocate_work_size(layers, options, 1),
+           more = (work_size - one) / (llmq_allocate_work_size(layers, options, 2) - one);
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
     k->capacity = more < LLMQ__MAX_STATES ? (uint32_t)more + 1 : LLMQ__MAX_STATES;
     llmq__knapsack_layout(k, layers, options, &arena);
 }
 
+/* Names the option of an error; error may be NULL. Returns status. */
 static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint32_t layer, uint32_t option)
 {
     if (error) error->status = status, error->row = layer, error->col = option;
     return status;
 }
 
-LLMQ__NOINLINE llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers, llmq_error *error)
+/* Checks costs and losses, before anything is written. The limits keep the arithmetic of the search
+   safe:
+     cost <= 2^53    is exact as a double
+     sum of the largest costs <= 2^62, one more may be added: two such sums do not overflow 64 bits
+     |loss| <= 1e240    a price of 2^900 on one unit of cost outweighs the losses of 2^24 layers, and a
+                        price of 2^900 on the largest cost of a class is finite
+   check: 2 * (2**62 + 2**53) < 2**64
+   check: 2**900 > 2 * 2**24 * 1e240
+   check: 2.0**900 * (2**62 + 2**53) < 1e308 */
+LLMQ__NOINLINE llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers,
+                                               llmq_error *error)
 {
     uint64_t sum = 0, max_cost;
     uint32_t l, i;
@@ -7591,15 +7682,21 @@ LLMQ__NOINLINE llmq_status llmq__options_check(const llmq_option *options, const
             double loss = options[i].loss;
             if (options[i].cost > (uint64_t)1 << 53) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
             if (options[i].cost > max_cost) max_cost = options[i].cost;
-            if (!llmq__finite(loss) && !(loss > 0.0)) return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
-            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240)) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
+            if (!llmq__finite(loss) && !(loss > 0.0))
+                return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
+            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240))
+                return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
         }
     }
     return LLMQ_OK;
 }
 
-/* Classes of tied layers: their items are sums. */
-LLMQ__NOINLINE llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie)
+/* Makes classes of tied layers, and their items: sums of the options of the same position. tie
+   NULL: a class for each layer. LLMQ_E_ARG if tied layers have different counts of options. Until
+   the classes are ordered, k->order[c] is the first layer of class c, which the search for a tie
+   compares with; it takes time in proportion to layers times classes. */
+LLMQ__NOINLINE llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first,
+                                                  uint32_t layers, const uint32_t *tie)
 {
     uint32_t l, c, i, n;
     k->classes = 0;
@@ -7624,8 +7721,11 @@ LLMQ__NOINLINE llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_
     return LLMQ_OK;
 }
 
-/* Everything at its minimum at a price: the sum of costs. Equal ones: the cheaper, then the better, then the first. An infinite loss is
-   never taken, unless there is nothing else: then the sum is 2^64 - 1. */
+/* Sets base[c] to the item of class c with the minimal loss + price cost, and returns the sum of
+   their costs. Of equal items the cheaper is taken, then the one with the lower loss, then the
+   first: so the sum of costs falls as the price rises. Items of infinite loss are never taken. A
+   class that has no others makes the sum 2^64 - 1, which no budget allows; bases of later classes
+   are then not set. */
 static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
 {
     LLMQ__NO_CONTRACT
@@ -7637,7 +7737,10 @@ static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
             const llmq__item *x = &k->item[i];
             double v = x->loss + price * (double)x->cost;
             if (!llmq__finite(x->loss)) continue;
-            if (b == LLMQ__NONE || v < min_value || (v <= min_value && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss)))) min_value = v, b = i;
+            if (b == LLMQ__NONE || v < min_value
+                || (v <= min_value
+                    && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss))))
+                min_value = v, b = i;
         }
         k->base[c] = b;
         if (b == LLMQ__NONE) return ~(uint64_t)0;
@@ -7646,7 +7749,15 @@ static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
     return sum;
 }
 
-/* The least price at which the minima fit, to the last bit or two; their sums. */
+/* Sets lambda, the lowest price at which the bases fit in the budget, to a bit or two; the bases;
+   and their sums. LLMQ_E_LIMIT if no choice fits.
+   The prices 0, 2^-960, 2^-900 ... 2^900 are tried in order, then the interval in which the bases
+   begin to fit is halved: its exponents while its ends differ by more than a factor of 4, then its
+   values. That takes 5 and about 54 passes, for the last interval has up to 2^54 doubles. 2^900
+   outweighs every loss (llmq__options_check), so there the bases are the cheapest items. A lambda
+   of 2^-960 is not refined.
+   check: (900 + 960) % 60 == 0
+   check: ceil(log2(60 / 2)) == 5 */
 LLMQ__NOINLINE llmq_status llmq__knapsack_price(llmq__knapsack *k)
 {
     LLMQ__NO_CONTRACT
@@ -7655,22 +7766,26 @@ LLMQ__NOINLINE llmq_status llmq__knapsack_price(llmq__knapsack *k)
     uint32_t c;
     int32_t e;
     for (e = -960; e <= 900 && llmq__knapsack_at(k, high) > k->budget; e += 60) low = high, high = llmq__exp2_64(e);
+    /* the sum that stands for infinite losses would fit in a budget of 2^64 - 1 */
     cost = llmq__knapsack_at(k, high);
     if (cost > k->budget || cost == ~(uint64_t)0) return LLMQ_E_LIMIT;
-    while (high > 0.0) { /* halve the exponents, then the numbers */
+    /* the bases fit at `high` and not at `low`; the loop ends where no double is between the two */
+    while (high > 0.0) {
         middle = low > 0.0 && high > 4.0 * low ? low * llmq__sqrt64(high / low) : 0.5 * (low + high);
         if (low <= 0.0 || !(middle > low && middle < high)) break;
         if (llmq__knapsack_at(k, middle) > k->budget) low = middle;
         else high = middle;
     }
     k->lambda = high;
-    k->slack = k->budget - llmq__knapsack_at(k, high);
+    k->slack = k->budget - llmq__knapsack_at(k, high); /* sets the bases again: the last pass may have been at low */
     for (k->base_loss = 0.0, c = 0; c < k->classes; c++) k->base_loss += k->item[k->base[c]].loss;
+    /* bound(lambda), for sum min (loss + lambda cost) = base_loss + lambda (budget - slack) */
     k->bound = k->base_loss - k->lambda * (double)k->slack;
     return LLMQ_OK;
 }
 
-/* r of all items; and the best single exchange again and again while the budget has room for one. */
+/* Sets r of all items, and makes the first solution: from the base, the exchange of one item that
+   lowers the loss most is made again and again while the budget allows one. */
 LLMQ__NOINLINE void llmq__knapsack_fill(llmq__knapsack *k)
 {
     LLMQ__NO_CONTRACT
@@ -7684,26 +7799,40 @@ LLMQ__NOINLINE void llmq__knapsack_fill(llmq__knapsack *k)
             k->item[i].r = r > 0.0 ? r : 0.0;
         }
     }
-    for (k->best_loss = k->base_loss;; k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
+    for (k->best_loss = k->base_loss;;
+         k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
         double gain = 0.0;
         for (which = item = LLMQ__NONE, c = 0; c < k->classes; c++) {
             const llmq__item *now = &k->item[k->best[c]];
             for (i = k->first[c]; i < k->first[c + 1]; i++)
-                if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack) gain = now->loss - k->item[i].loss, which = c, item = i;
+                if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack)
+                    gain = now->loss - k->item[i].loss, which = c, item = i;
         }
         if (which == LLMQ__NONE) return;
         slack = slack + k->item[k->best[which]].cost - k->item[item].cost;
     }
 }
 
-/* How far r may go to be of use: the distance of the best from the bound, with a little for rounding. */
+/* The limit of r: the distance of the best solution from the bound. A solution that is better has a
+   smaller sum of residues. The margin covers rounding, in multiples of 2^-53:
+     1e-9 of the gap    9 million roundings of the sum of r along a choice
+     1e-14 of the loss, and of the price of the slack (the bound is a difference of such values)
+                        90 roundings of a sum; a choice seldom differs from the base in this many classes
+   A margin that is too wide only makes the search longer. One that is too narrow could drop a
+   choice that is better by no more than the rounding.
+   check: 9000000 * 2**-53 < 1e-9
+   check: 90 * 2**-53 < 1e-14 */
 static double llmq__knapsack_gap(const llmq__knapsack *k)
 {
     double gap = k->best_loss - k->bound, size = k->best_loss < 0.0 ? -k->best_loss : k->best_loss;
     return gap + 1e-9 * gap + 1e-14 * (size + k->lambda * (double)k->slack);
 }
 
-/* Classes by increasing least r, which is key. */
+/* Sets key[c], the smallest r of an item of class c other than its base, and orders the classes by
+   it (Shell's sort). The search stops at the first class whose key is over the gap: no item of a
+   later class but its base can be part of a better solution.
+   1e308 stands for a class of one item; it is more than any finite r.
+   check: 2.0**900 * (2**62 + 2**53) + 2 * 2**24 * 1e240 < 1e308 */
 LLMQ__NOINLINE void llmq__knapsack_order(llmq__knapsack *k)
 {
     uint32_t c, i, j, gap;
@@ -7713,17 +7842,19 @@ LLMQ__NOINLINE void llmq__knapsack_order(llmq__knapsack *k)
         for (i = k->first[c]; i < k->first[c + 1]; i++)
             if (i != k->base[c] && k->item[i].r < k->key[c]) k->key[c] = k->item[i].r;
     }
-    for (gap = k->classes / 2; gap; gap /= 2) /* Shell's sort */
+    for (gap = k->classes / 2; gap; gap /= 2)
         for (i = gap; i < k->classes; i++) {
-            for (c = k->order[i], j = i; j >= gap && k->key[k->order[j - gap]] > k->key[c]; j -= gap) k->order[j] = k->order[j - gap];
+            for (c = k->order[i], j = i; j >= gap && k->key[k->order[j - gap]] > k->key[c]; j -= gap)
+                k->order[j] = k->order[j - gap];
             k->order[j] = c;
         }
 }
 
-/* to = what is good of b[0, nb), and of a[0, na) with an item of class c in the place of its base. Returns how many, or LLMQ__NONE if there
-   is no room for them. Sorted by cost; each has less loss than all before. */
-LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, const llmq__sum *a, uint32_t na, const llmq__sum *b, uint32_t nb,
-                                          double limit, llmq__sum *to)
+/* to = the Pareto list of b[0, nb) and of a[0, na) with an item of class c in place of its base.
+   Returns its length, or LLMQ__NONE if there is no room for it. Sorted by cost; each sum has less
+   loss than all before. */
+LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, const llmq__sum *a,
+                                             uint32_t na, const llmq__sum *b, uint32_t nb, double limit, llmq__sum *to)
 {
     LLMQ__NO_CONTRACT
     const llmq__item *x = &k->item[item], *base = &k->item[k->base[c]];
@@ -7732,7 +7863,8 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c
     while (i < na || j < nb) {
         uint64_t cost = i < na ? a[i].cost + x->cost - base->cost : 0;
         llmq__sum s;
-        if (i == na || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
+        if (i == na
+            || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
             s = b[j++];
         } else {
             s = a[i++];
@@ -7750,7 +7882,8 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c
     return n;
 }
 
-/* The sums in list 0 with all items of class c that are of use, into list 0. Returns how many; 0 if there is no room for the nodes. */
+/* The sums in list 0 with all items of class c that are of use, into list 0. Returns its length; 0
+   if there is no room for the nodes. */
 LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
 {
     uint32_t i, n = 0;
@@ -7782,7 +7915,12 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32
     return n;
 }
 
-/* All of it after the price. Returns the bound that is proven. */
+/* The search after the price. Sets best[] and the counts of *result, and returns the bound that is
+   proven: no choice has a lower loss. Every choice that was not followed has a sum of r of at least
+     the gap    it was dropped by the limit, or has an item whose r is over the gap
+     cut        it was dropped because a list was full
+     key        of the first class that was not tried, if the nodes ran out
+   so its loss is at least the bound at lambda plus the smallest of these. */
 LLMQ__NOINLINE double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *result)
 {
     uint32_t i, n = 1;
@@ -7792,6 +7930,7 @@ LLMQ__NOINLINE double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *r
     k->nodes = 0;
     k->best_node = LLMQ__NONE;
     k->cut = 1e308;
+    /* the list begins with the base of every class */
     k->list[0][0].cost = k->budget - k->slack, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
     k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
     for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
@@ -7803,22 +7942,29 @@ LLMQ__NOINLINE double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *r
     result->tried = i;
     proven = llmq__knapsack_gap(k);
     if (k->cut < proven) proven = k->cut;
-    if (n == 0 && k->key[k->order[i]] < proven) proven = k->key[k->order[i]]; /* from here on nothing was tried */
+    if (n == 0 && k->key[k->order[i]] < proven) proven = k->key[k->order[i]];
+    /* a solution of the list replaces the filled one: base items, and those in its chain of
+       nodes */
     if (k->best_node != LLMQ__NONE)
         for (i = 0; i < k->classes; i++) k->best[i] = k->base[i];
     for (i = k->best_node; i != LLMQ__NONE; i = k->node[i].parent) k->best[k->node[i].number] = k->node[i].option;
     return k->bound + proven;
 }
 
-LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie, uint64_t budget, uint32_t *choice,
-                                   llmq_allocation *result, void *work, size_t work_size, llmq_error *error)
+LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers,
+                                   const uint32_t *tie, uint64_t budget, uint32_t *choice, llmq_allocation *result,
+                                   void *work, size_t work_size, llmq_error *error)
 {
     llmq__knapsack k;
     llmq_status status;
     uint32_t l;
     size_t need;
     double loss;
-    if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
+    /* fewer than 2^24 layers: the limit of a loss is derived for them (llmq__options_check).
+       check: 0x00ffffff == 2**24 - 1 */
+    if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work
+        || (uintptr_t)work % sizeof(double) != 0)
+        return LLMQ_E_ARG;
     if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
     need = llmq_allocate_work_size(layers, first[layers], 1);
     if (need == 0 || work_size < need) return LLMQ_E_WORKSPACE;
@@ -7826,17 +7972,25 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
     if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
     k.budget = budget;
     if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
+        /* at this price the bases are the cheapest items that may be taken */
         result->cost = llmq__knapsack_at(&k, llmq__exp2_64(900));
         return status;
     }
     LLMQ_MEMSET(result, 0, sizeof *result);
     result->bound = llmq__knapsack_solve(&k, result);
+    /* The sums of the result are added in the order of the layers, so that a caller can repeat
+       them. */
     for (l = 0; l < layers; l++) {
         uint32_t c = k.class_of[l];
         choice[l] = k.best[c] - k.first[c];
         result->cost += options[first[l] + choice[l]].cost;
         result->loss += options[first[l] + choice[l]].loss;
     }
+    /* The search added the same losses in another order. 1e-12 is what 9,000 roundings of 2^-53 can
+       make at most, and about what 2^24 layers make if their roundings are independent: within it,
+       the bound counts as reached. The margin of the gap may bring it above the loss, too.
+       check: 9000 * 2**-53 < 1e-12
+       check: sqrt(2**24) * 2**-53 < 1e-12 */
     loss = result->loss;
     if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
     return LLMQ_OK;
