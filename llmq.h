@@ -7554,9 +7554,11 @@ LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, do
    class has items, which are the sums of its layers' options. In order:
      llmq__knapsack_classes  items from options
      llmq__knapsack_price    lambda, and the base: the item of each class that is minimal at this price
-     llmq__knapsack_fill     r of all items, and a first solution
-     llmq__knapsack_order    classes with the smallest r first
-     llmq__knapsack_try      extends the list by the items of one class
+     llmq__knapsack_solve    the rest:
+       llmq__knapsack_residues   r of all items
+       llmq__knapsack_fill       a first solution
+       llmq__knapsack_order      classes with the smallest r first
+       llmq__knapsack_try        extends the list by the items of one class
    Sums of losses are rounded. llmq__knapsack_gap allows for that, so that rounding makes the search
    longer and never drops a solution that is better by more than rounding. */
 
@@ -7593,15 +7595,16 @@ typedef struct llmq__sum {
 typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
 
 typedef struct llmq__knapsack {
-    uint32_t classes, capacity,         /* capacity: sums of a list, and 12 times as many nodes */
-        nodes, best_node;               /* nodes in use; the node of the best solution, LLMQ__NONE: `best` as filled */
-    uint64_t budget, slack;             /* slack: budget minus the cost of the base */
-    double lambda,                      /* price of a unit of cost, in units of loss */
-        base_loss, bound,               /* loss of the base; lower bound of every choice */
-        best_loss,                      /* of the best solution so far */
-        cut;                            /* sums of this r and more were dropped because a list was full; 1e308: none */
+    uint32_t classes, capacity;  /* capacity: sums of a list, and 12 times as many nodes */
+    uint32_t nodes, best_node;   /* nodes in use; the node of the best solution, LLMQ__NONE: `best` as filled */
+    uint64_t budget, slack;      /* slack: budget minus the cost of the base */
+    double lambda;               /* price of a unit of cost, in units of loss */
+    double base_loss, bound;     /* loss of the base; lower bound of every choice */
+    double best_loss;            /* of the best solution so far */
+    double cut;                  /* sums of this r and more were dropped because a list was full; 1e308: none */
     llmq__item *item;
     llmq__sum *list[3];  /* [capacity]: the list; the next one so far; the one that a merge writes */
+    uint32_t length[2];  /* of lists 0 and 1 */
     double *key;         /* [classes]: the smallest r of an item other than the base */
     llmq__node *node;    /* [12 capacity] */
     uint32_t *class_of;  /* [layers] */
@@ -7631,13 +7634,20 @@ static void llmq__knapsack_layout(llmq__knapsack *k, uint32_t layers, uint32_t o
     k->order = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
 }
 
-LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
+/* Bytes of workspace for lists of `states`; 0 if they do not fit size_t. *k is only a place to
+   count with: a caller that has one already needs no second one on the stack. */
+LLMQ__NOINLINE size_t llmq__knapsack_size(llmq__knapsack *k, uint32_t layers, uint32_t options, uint32_t states)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
-    llmq__knapsack counted;
-    counted.capacity = states ? states : LLMQ__STATES;
-    llmq__knapsack_layout(&counted, layers, options, &arena);
+    k->capacity = states;
+    llmq__knapsack_layout(k, layers, options, &arena);
     return llmq__arena_size(&arena);
+}
+
+LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
+{
+    llmq__knapsack counted;
+    return llmq__knapsack_size(&counted, layers, options, states ? states : LLMQ__STATES);
 }
 
 /* Sets k->capacity to the states that the workspace holds, and places the arrays. work_size is at
@@ -7645,8 +7655,8 @@ LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint3
 LLMQ__NOINLINE void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work,
                                          size_t work_size)
 {
-    size_t one = llmq_allocate_work_size(layers, options, 1),
-           more = (work_size - one) / (llmq_allocate_work_size(layers, options, 2) - one);
+    size_t one = llmq__knapsack_size(k, layers, options, 1),
+           more = (work_size - one) / (llmq__knapsack_size(k, layers, options, 2) - one);
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
     k->capacity = more < LLMQ__MAX_STATES ? (uint32_t)more + 1 : LLMQ__MAX_STATES;
     llmq__knapsack_layout(k, layers, options, &arena);
@@ -7784,32 +7794,51 @@ LLMQ__NOINLINE llmq_status llmq__knapsack_price(llmq__knapsack *k)
     return LLMQ_OK;
 }
 
-/* Sets r of all items, and makes the first solution: from the base, the exchange of one item that
-   lowers the loss most is made again and again while the budget allows one. */
-LLMQ__NOINLINE void llmq__knapsack_fill(llmq__knapsack *k)
+/* Sets r of all items, and the base as the solution so far. r is computed from differences, which
+   are small where costs and losses are large; it is below 0 only by rounding. */
+LLMQ__NOINLINE void llmq__knapsack_residues(llmq__knapsack *k)
 {
     LLMQ__NO_CONTRACT
-    uint64_t slack = k->slack;
-    uint32_t c, i, which, item;
+    uint32_t c, i;
+    k->best_loss = k->base_loss;
     for (c = 0; c < k->classes; c++) {
         const llmq__item *base = &k->item[k->base[c]];
         k->best[c] = k->base[c];
-        for (i = k->first[c]; i < k->first[c + 1]; i++) { /* below 0 only by rounding */
+        for (i = k->first[c]; i < k->first[c + 1]; i++) {
             double r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
             k->item[i].r = r > 0.0 ? r : 0.0;
         }
     }
-    for (k->best_loss = k->base_loss;;
-         k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
-        double gain = 0.0;
-        for (which = item = LLMQ__NONE, c = 0; c < k->classes; c++) {
-            const llmq__item *now = &k->item[k->best[c]];
-            for (i = k->first[c]; i < k->first[c + 1]; i++)
-                if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack)
-                    gain = now->loss - k->item[i].loss, which = c, item = i;
-        }
-        if (which == LLMQ__NONE) return;
-        slack = slack + k->item[k->best[which]].cost - k->item[item].cost;
+}
+
+/* Finds the exchange of one item of the solution that lowers the loss most and costs at most
+   `slack` more. Returns the item, and its class in *class_found; LLMQ__NONE if no exchange lowers
+   the loss. Of equal ones the first is taken. The sum now->cost + slack is at most the budget, so
+   it does not overflow. */
+static uint32_t llmq__knapsack_exchange(const llmq__knapsack *k, uint64_t slack, uint32_t *class_found)
+{
+    double gain = 0.0;
+    uint32_t c, i, item = LLMQ__NONE;
+    for (c = 0; c < k->classes; c++) {
+        const llmq__item *now = &k->item[k->best[c]];
+        for (i = k->first[c]; i < k->first[c + 1]; i++)
+            if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack)
+                gain = now->loss - k->item[i].loss, *class_found = c, item = i;
+    }
+    return item;
+}
+
+/* Makes the first solution: the best exchange again and again, as long as the budget allows one. It
+   ends, because every exchange lowers the loss. A good solution here makes the gap small, and the
+   search short. */
+static void llmq__knapsack_fill(llmq__knapsack *k)
+{
+    uint64_t slack = k->slack; /* budget minus the cost of the solution */
+    uint32_t c = 0, item;
+    while ((item = llmq__knapsack_exchange(k, slack, &c)) != LLMQ__NONE) {
+        slack = slack + k->item[k->best[c]].cost - k->item[item].cost;
+        k->best_loss += k->item[item].loss - k->item[k->best[c]].loss;
+        k->best[c] = item;
     }
 }
 
@@ -7850,21 +7879,25 @@ LLMQ__NOINLINE void llmq__knapsack_order(llmq__knapsack *k)
         }
 }
 
-/* to = the Pareto list of b[0, nb) and of a[0, na) with an item of class c in place of its base.
-   Returns its length, or LLMQ__NONE if there is no room for it. Sorted by cost; each sum has less
-   loss than all before. */
-LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, const llmq__sum *a,
-                                             uint32_t na, const llmq__sum *b, uint32_t nb, double limit, llmq__sum *to)
+/* Merges list 0, with an item of class c in place of its base, with list 1 into list 2. All lists
+   are Pareto lists: sorted by cost, and each sum has less loss than all sums before it. Sums with r
+   of `limit` or more are left out. Returns the length of list 2, or LLMQ__NONE if it is full; lists
+   0 and 1 are not changed. The costs of list 0 include the base of class c, so the differences do
+   not go below 0. */
+LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, double limit)
 {
     LLMQ__NO_CONTRACT
     const llmq__item *x = &k->item[item], *base = &k->item[k->base[c]];
+    const llmq__sum *a = k->list[0], *b = k->list[1];
+    const uint32_t na = k->length[0], nb = k->length[1];
     double more = x->loss - base->loss, r = item == k->base[c] ? 0.0 : x->r, last = 0.0;
     uint32_t n = 0, i = 0, j = 0;
     while (i < na || j < nb) {
         uint64_t cost = i < na ? a[i].cost + x->cost - base->cost : 0;
         llmq__sum s;
-        if (i == na
-            || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
+        /* the cheaper comes first, of equal cost the one with less loss, of equal sums the one of
+           list 1 */
+        if (i == na || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
             s = b[j++];
         } else {
             s = a[i++];
@@ -7874,35 +7907,39 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c
             s.option = item == k->base[c] ? LLMQ__NONE : item;
             if (s.r >= limit) continue;
         }
-        if (n > 0 && s.loss >= last) continue;
+        if (n > 0 && s.loss >= last) continue; /* a sum before costs no more and loses no more */
         if (n == k->capacity) return LLMQ__NONE;
         last = s.loss;
-        to[n++] = s;
+        k->list[2][n++] = s;
     }
     return n;
 }
 
-/* The sums in list 0 with all items of class c that are of use, into list 0. Returns its length; 0
-   if there is no room for the nodes. */
-LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
+/* Replaces list 0 by the Pareto list of its sums with each item of class c whose r is below
+   `limit`. Returns 0 if a list was full; list 0 is then as it was. List 1 holds the items so
+   far. */
+static int llmq__knapsack_extend(llmq__knapsack *k, uint32_t c, double limit)
 {
-    uint32_t i, n = 0;
-    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
     llmq__sum *swap;
-    if (k->cut < limit) limit = k->cut;
+    uint32_t i, n;
+    k->length[1] = 0;
     for (i = k->first[c]; i < k->first[c + 1]; i++) {
         if (i != k->base[c] && !(k->item[i].r < limit)) continue;
-        n = llmq__knapsack_merge(k, c, i, k->list[0], count, k->list[1], n, limit, k->list[2]);
-        if (n == LLMQ__NONE) { /* begin again with half of it */
-            k->cut = limit = limit > least ? 0.5 * limit : 0.0;
-            n = 0;
-            i = k->first[c] - 1;
-            continue;
-        }
+        if ((n = llmq__knapsack_merge(k, c, i, limit)) == LLMQ__NONE) return 0;
         swap = k->list[1], k->list[1] = k->list[2], k->list[2] = swap;
+        k->length[1] = n;
     }
     swap = k->list[0], k->list[0] = k->list[1], k->list[1] = swap;
-    for (i = 0; i < n; i++) {
+    k->length[0] = k->length[1];
+    return 1;
+}
+
+/* Makes nodes for the sums of list 0 that took an item of class c other than its base, and looks
+   for a better solution among the sums. Returns 0 if the nodes ran out. */
+static int llmq__knapsack_record(llmq__knapsack *k, uint32_t c)
+{
+    uint32_t i;
+    for (i = 0; i < k->length[0]; i++) {
         llmq__sum *s = &k->list[0][i];
         if (s->option != LLMQ__NONE) {
             if (k->nodes == LLMQ__STATE_NODES * k->capacity) return 0;
@@ -7912,7 +7949,21 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32
         }
         if (s->cost <= k->budget && s->loss < k->best_loss) k->best_loss = s->loss, k->best_node = s->node;
     }
-    return n;
+    return 1;
+}
+
+/* Tries the items of class c on the sums of list 0. Returns 0 if the search cannot go on: the nodes
+   ran out, or nothing of the list could be kept.
+   If a list is full, the class is tried again with half the limit. The limit then is the cut of the
+   bound that can be proven. After 30 halvings it is 1e-9 of the gap, which proves next to nothing:
+   then it becomes 0, with which no sum is kept and no list is full, so the loop ends.
+   check: ceil(log2(1e9)) == 30 */
+LLMQ__NOINLINE int llmq__knapsack_try(llmq__knapsack *k, uint32_t c)
+{
+    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
+    if (k->cut < limit) limit = k->cut;
+    while (!llmq__knapsack_extend(k, c, limit)) k->cut = limit = limit > least ? 0.5 * limit : 0.0;
+    return llmq__knapsack_record(k, c) && k->length[0] > 0;
 }
 
 /* The search after the price. Sets best[] and the counts of *result, and returns the bound that is
@@ -7923,26 +7974,29 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32
    so its loss is at least the bound at lambda plus the smallest of these. */
 LLMQ__NOINLINE double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *result)
 {
-    uint32_t i, n = 1;
+    llmq__sum *start = k->list[0];
+    uint32_t i;
+    int stopped = 0;
     double proven;
+    llmq__knapsack_residues(k);
     llmq__knapsack_fill(k);
     llmq__knapsack_order(k);
     k->nodes = 0;
     k->best_node = LLMQ__NONE;
     k->cut = 1e308;
     /* the list begins with the base of every class */
-    k->list[0][0].cost = k->budget - k->slack, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
-    k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
+    start->cost = k->budget - k->slack, start->loss = k->base_loss, start->r = 0.0;
+    start->node = start->option = LLMQ__NONE;
+    k->length[0] = 1;
     for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
-        uint32_t before = n;
-        n = llmq__knapsack_try(k, k->order[i], before);
-        if (n == 0) break;
-        if (n > result->states) result->states = n;
+        stopped = !llmq__knapsack_try(k, k->order[i]);
+        if (stopped) break;
+        if (k->length[0] > result->states) result->states = k->length[0];
     }
     result->tried = i;
     proven = llmq__knapsack_gap(k);
     if (k->cut < proven) proven = k->cut;
-    if (n == 0 && k->key[k->order[i]] < proven) proven = k->key[k->order[i]];
+    if (stopped && k->key[k->order[i]] < proven) proven = k->key[k->order[i]];
     /* a solution of the list replaces the filled one: base items, and those in its chain of
        nodes */
     if (k->best_node != LLMQ__NONE)
@@ -7951,26 +8005,47 @@ LLMQ__NOINLINE double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *r
     return k->bound + proven;
 }
 
+/* Writes the solution to choice[layers], and its sums to *result, where they are 0 and the bound is
+   set. The sums are added in the order of the layers, so that a caller can repeat them. The search
+   added the same losses in another order. 1e-12 of the loss is the most that 9,000 roundings of
+   2^-53 make, and about the size that 2^24 independent ones reach: within it, the bound counts as
+   reached. The margin of the gap may also bring it above the loss.
+   check: 9000 * 2**-53 < 1e-12
+   check: sqrt(2**24) * 2**-53 < 1e-12 */
+LLMQ__NOINLINE void llmq__knapsack_result(const llmq__knapsack *k, const llmq_option *options, const uint32_t *first,
+                                          uint32_t layers, uint32_t *choice, llmq_allocation *result)
+{
+    uint32_t l;
+    double loss;
+    for (l = 0; l < layers; l++) {
+        uint32_t c = k->class_of[l];
+        choice[l] = k->best[c] - k->first[c];
+        result->cost += options[first[l] + choice[l]].cost;
+        result->loss += options[first[l] + choice[l]].loss;
+    }
+    loss = result->loss;
+    if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
+}
+
+/* k is the only large struct of the search, and lies in this frame. */
 LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers,
                                    const uint32_t *tie, uint64_t budget, uint32_t *choice, llmq_allocation *result,
                                    void *work, size_t work_size, llmq_error *error)
 {
     llmq__knapsack k;
     llmq_status status;
-    uint32_t l;
     size_t need;
-    double loss;
     /* fewer than 2^24 layers: the limit of a loss is derived for them (llmq__options_check).
        check: 0x00ffffff == 2**24 - 1 */
     if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work
         || (uintptr_t)work % sizeof(double) != 0)
         return LLMQ_E_ARG;
+    k.budget = budget;
     if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
-    need = llmq_allocate_work_size(layers, first[layers], 1);
+    need = llmq__knapsack_size(&k, layers, first[layers], 1);
     if (need == 0 || work_size < need) return LLMQ_E_WORKSPACE;
     llmq__knapsack_place(&k, layers, first[layers], work, work_size);
     if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
-    k.budget = budget;
     if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
         /* at this price the bases are the cheapest items that may be taken */
         result->cost = llmq__knapsack_at(&k, llmq__exp2_64(900));
@@ -7978,21 +8053,7 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
     }
     LLMQ_MEMSET(result, 0, sizeof *result);
     result->bound = llmq__knapsack_solve(&k, result);
-    /* The sums of the result are added in the order of the layers, so that a caller can repeat
-       them. */
-    for (l = 0; l < layers; l++) {
-        uint32_t c = k.class_of[l];
-        choice[l] = k.best[c] - k.first[c];
-        result->cost += options[first[l] + choice[l]].cost;
-        result->loss += options[first[l] + choice[l]].loss;
-    }
-    /* The search added the same losses in another order. 1e-12 is what 9,000 roundings of 2^-53 can
-       make at most, and about what 2^24 layers make if their roundings are independent: within it,
-       the bound counts as reached. The margin of the gap may bring it above the loss, too.
-       check: 9000 * 2**-53 < 1e-12
-       check: sqrt(2**24) * 2**-53 < 1e-12 */
-    loss = result->loss;
-    if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
+    llmq__knapsack_result(&k, options, first, layers, choice, result);
     return LLMQ_OK;
 }
 
