@@ -1,34 +1,63 @@
-/* llmq.h - v0.7.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+/* llmq.h - v0.7.0 - quantized weights of language models, 1.5 to 8 bits - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
        #include "llmq.h"
-   Every other file includes llmq.h without the define. There is nothing else to build or to link. With llmq_simd.h in the
-   same directory the implementation finds it, and the same program runs on the vector unit, with the same results.
+   Every other file includes llmq.h without the define. There is nothing else to build or to link.
+   With llmq_simd.h in the same directory the implementation finds it. The same program then runs on
+   the vector unit, with the same results.
 
-   A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits a weight and multiplies by it):
+   A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits per weight and multiplies)
 
        #define LLMQ_IMPLEMENTATION
        #include "llmq.h"
        #include <stdio.h>
+       #include <stdlib.h>
 
-       static float w[8][256], x[256], y[8];                    // y = W x, row-major, as everywhere
-       static unsigned char data[8 * 160];                      // where the quantized rows go
-       static float work[2048], mem[1024];                      // memory for one call, and for the prepared x
+       enum { ROWS = 8, COLS = 256 };
+       static float w[ROWS][COLS], x[COLS], y[ROWS];       // y = W x; W is row-major, as everywhere
+
+       static void check(llmq_status status)               // status of a call: stop unless OK
+       {
+           if (status == LLMQ_OK) return;
+           fprintf(stderr, "%s\n", llmq_status_text(status));
+           exit(1);
+       }
 
        int main(void)
        {
-           llmq_format format;
+           llmq_transform rotate = llmq_transform_hadamard(1, 0);  // random signs of seed 1
+           llmq_format g4;
            llmq_tensor t;
            llmq_activation a;
-           for (int i = 0; i < 8 * 256; i++) w[i / 256][i % 256] = (float)(i * 7919 % 2003 - 1001) / 1001;
-           for (int i = 0; i < 256; i++) x[i] = (float)(i * 104729 % 997 - 498) / 498;
-           llmq_transform rotate = llmq_transform_hadamard(1, 0);                     // seed 1, default block
-           if (llmq_format_find(&format, "g4", 128) || llmq_tensor_init(&t, &format, &rotate, 8, 256, data, sizeof data)
-               || llmq_encode(&t, data, 0, 8, w[0], 256, NULL, work, sizeof work, NULL)
-               || llmq_activation_prepare(&a, &t, 8, x, mem, sizeof mem) || llmq_matvec(&t, &a, 0, 8, y))
-               return 1;
-           printf("%zu bytes, y[0] = %f\n", 8 * t.row_size, (double)y[0]);
+           size_t size;
+           void *rows, *work, *mem;
+           int r, c;
+           for (r = 0; r < ROWS; r++)
+               for (c = 0; c < COLS; c++)
+                   w[r][c] = (float)((r * COLS + c) * 7919L % 2003 - 1001) / 1001;
+           for (c = 0; c < COLS; c++) x[c] = (float)(c * 104729L % 997 - 498) / 498;
+
+           check(llmq_format_find(&g4, "g4", 128));        // 4 bits, one scale for 128 weights
+           size = llmq_tensor_size(&g4, ROWS, COLS);
+           rows = malloc(size);                            // the quantized rows, all that stays
+           check(llmq_tensor_init(&t, &g4, &rotate, ROWS, COLS, rows, size));
+           size = llmq_encode_work_size(&t);
+           work = malloc(size);                            // memory for this call only
+           check(llmq_encode(&t, rows, 0, ROWS, w[0], COLS, NULL, work, size, NULL));
+
+           size = llmq_activation_size(&t, 8);
+           mem = malloc(size);                             // x, rotated and rounded to 8 bits
+           check(llmq_activation_prepare(&a, &t, 8, x, mem, size));
+           check(llmq_matvec(&t, &a, 0, ROWS, y));         // threads may share the rows
+
+           printf("%d bytes of floats, %d quantized\n", (int)sizeof w, (int)(ROWS * t.row_size));
+           for (r = 0; r < ROWS; r++) {
+               double exact = 0;
+               for (c = 0; c < COLS; c++) exact += (double)w[r][c] * (double)x[c];
+               printf("exact %8.3f, quantized %8.3f\n", exact, (double)y[r]);
+           }
+           free(rows), free(work), free(mem);
            return 0;
        }
 
@@ -56,89 +85,152 @@
       18. Allocation
 
    WHAT IT IS
-       The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
-       like N(0,1) whatever they looked like before; they are cut into groups with one scale each; and within a group
-       every p consecutive numbers are replaced by the nearest of n points of a grid that is optimal for N(0,1)^p.
-       Because the rotation is orthogonal, y = W x = (W H)(H x): the activation is rotated at run time (n log n), the
-       weights never are again. Products run on the codes: an int8 activation times an int8 grid entry, summed exactly.
-       Or a code has a memory: in the trellis formats the point that a code means also depends on the codes above it in its
-       column, which brings the error from 3 or 4 dB above what information theory allows to about 1 [R18], at a decoding of a few XORs of
-       whole words and the same table lookup.
-       With a calibration text the same formats become better: each weight makes up for the errors of those before it [R6];
-       and inputs with outliers fit in 4 bits, once channels are smoothed, dealt out and rotated [R13]. Which layer gets which
-       format for a size is solved exactly, from what an error of each layer costs [R1].
+       llmq stores the weight matrices of a language model in few bits and multiplies by them as
+       they are stored.
+       The method is HIGGS [R1]. A signed Hadamard matrix H rotates each row of weights. The
+       elements of the rotated row look like N(0,1), whatever they looked like before. They are cut
+       into groups with one scale each. Within a group, every p consecutive elements are replaced by
+       the nearest of n points of a grid that is optimal for N(0,1)^p. The rotation is orthogonal,
+       so y = W x = (W H)(H x): the activation is rotated at run time (n log n), and the weights are
+       never rotated back. Products run on the codes: an int8 activation times an int8 coordinate,
+       summed exactly.
+       Trellis formats add memory: the point a code selects also depends on the codes above it in
+       the same column. This lowers the error from 3 or 4 dB above the limit of information theory
+       to about 1 dB [R18]. Decoding takes a few XORs of whole words and the same table lookup.
+       With a calibration text the same formats become better. Error feedback corrects each weight
+       for the errors of the weights before it [R6]. Inputs with outliers fit in 4 bits once their
+       channels are smoothed, permuted and rotated [R13]. The choice of a format for each layer
+       under a budget of bytes is solved exactly, from the loss that an error in each layer causes
+       [R1].
 
    WHAT IT IS NOT
-       No file format of others is read here (examples/ does that), no model is run (examples/llama.h does), no thread
-       is started (row ranges let the caller do it), no memory is allocated.
+       The header reads no foreign file formats (examples/ does). It runs no model (examples/llama.h
+       does). It starts no threads: callers split the rows among theirs. It allocates no memory.
+
+   GLOSSARY (in the order in which the sections need the words)
+       workspace           memory that the caller lends to one call; a size function tells its bytes
+       kernel              inner loop; a kernel table holds the kernels of one instruction set
+       transform           list of steps that changes the basis of a layer's inputs
+       step                Hadamard transform, smoothing, permutation or rotation
+       basis               coordinates of inputs and rows: as they come, or transformed
+       element             entry of a matrix or a vector; p consecutive elements share a code
+       point               p int8 coordinates that stand for p elements, up to the scale
+       grid                sorted list of the n points of a format
+       code                index of a point, b bits
+       group               consecutive columns of a row with a common scale: 32 to 1024, or all
+       scale               bfloat16 factor of a group: element = scale * coordinate
+       zero point          byte of a group of u4, u6, u8: element = scale * (code - zero point)
+       record              bytes of one encoded row: scales, codes, zero points
+       unit                128 codes that are stored together (trellis: 256), as planes
+       plane               one field of bits, 8, 4, 2 or 1 wide, of all codes of a unit
+       trellis             format in which points depend on earlier codes: a finite state machine
+       parity              XOR of the lowest bits of some codes of a column; part of a point's index
+       tap                 bit l of a mask: the code at lag l, l rows above, takes part in a parity
+       state               lowest bits of the codes above a row, as far up as the taps reach
+       tail-biting block   rows of a trellis of which the first continues from the last
+       activation          input vector, transformed, in float or in codes
+       Hessian             H = sum of x x^T over the inputs x of a layer
+       LDLQ                error feedback: a column is corrected for errors of the columns before it
+       residual            in LDLQ: the element w that is left to encode, then its error w - w'
+       Pareto list         pairs of cost and loss; no pair is better than another in both
 
    LIMITS
-       cols <= 2^24, rows < 2^32, group 32 ... 1024 in steps of 32 or the whole row, p <= 8, n <= 65536, Hadamard blocks
-       <= 32768 (default 1024), a bundle's total size must fit size_t.
+       cols      1 ... 2^24
+       rows      0 ... 2^32 - 1
+       group     32 ... 1024 in steps of 32, or the whole row
+       grid      p <= 8, n <= 65536
+       blocks    Hadamard blocks <= 32768 (default 1024)
+       bundle    the total size fits size_t
 
-   COST
-       What               bytes of workspace                                  time (multiply-adds a weight or entry)
-       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 3)
-       activation         llmq_activation_size: 4 cols, + 1.03 cols of codes  transform, and about 3
-       product            0                                                   1, and the decoding of a code
-       encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
-         of a trellis     4 cols + 4 group for each of 128 to 255 rows, 30 KB (256 states: 100 KB)  about 5 (states + 8 points) a round, four rounds
-       sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
-       with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols a weight, llmq_encode's; cols^3 / 6 to prepare
-         of a trellis     the same; 12 cols a row for 512 rows                as much, and three times the search
-       sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
-       allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
-       rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os. On x86-64 others are larger: gcc 12 at -O3 up to
-       2000, clang 14 at -O2 up to 450, at -O3 up to 450, at -Os up to 300. The vector kernels of desktop processors take up to 10 KB.
-       `make size` prints the code size of each half.
+   COST, workspace in bytes, time in multiply-adds per weight or element
+       Operation   Size function            Workspace                    Time
+       transform   llmq_transform_work_size 0 for powers of two          log2(block); Paley block
+                                                                         m 2^k (section 3): k + m
+       activation  llmq_activation_size     4 cols + 1.03 cols of codes  the transform, about 3 more
+       product     -                        0                            1, and decoding of a code
+       encoder     llmq_encode_work_size    about 4 cols + 4 n p         a nearest point for each
+                                            + 2 group                    trial scale
+         trellis   the same                 4 cols + 4 group for each of about 5 (states + 8 points)
+                                            128 to 255 rows; and 30 KB   for each of four rounds
+                                            (256 states: 100 KB)
+       Hessian     llmq_hessian_size        2 cols^2 + 2 cols            cols / 2 per token and
+                                                                         column
+       LDLQ        llmq_feedback_size       2 cols^2 + 8 cols            cols^3 / 6 once, in all
+                   llmq_feedback_work_size  200 cols for 16 rows         cols, and the encoder's
+         trellis   the same                 12 cols a row, for 512 rows  cols, 3 times the encoder's
+       sample      llmq_sample_size         4 cols for each input kept   2
+       fit of a    llmq_fit_work_size       16 B^2                       256 (B^3 + rows B cols);
+       rotation                                                          to apply it: B
+       allocation  llmq_allocate_work_size  15 MB, or less               milliseconds
+       Stack: no function recurs. No frame is over 256 bytes with gcc at -O2 and -Os. Other frames
+       on x86-64 are larger: gcc 12 at -O3 up to 2000 bytes, clang 14 at -O2 up to 450, at -O3 up to
+       450, at -Os up to 300. Vector kernels of desktop processors take up to 10 KB.
+       Code: `make size` prints the bytes of each half.
 
    ERRORS
-       Functions that can fail return llmq_status, LLMQ_OK = 0 or a negative code; on failure outputs hold what they
-       held, unless the function says otherwise. Bad data is a code, never an assertion. Pointers must be valid; a
-       NULL that is not allowed is LLMQ_E_ARG. Every call is reentrant: there is no state outside the arguments.
+       A function that can fail returns llmq_status: LLMQ_OK = 0, or a negative code.
+       On failure outputs keep their contents, unless the function says otherwise.
+       Bad data gives a code, never an assertion.
+       Pointers must be valid. A NULL that is not allowed is LLMQ_E_ARG.
+       Every call is reentrant: there is no state outside the arguments.
 
    THE SAME BITS EVERYWHERE
-       Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
-       single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 2). Exceptions: NaN payloads, and
-       environments that change float arithmetic. Those of which a macro tells are refused by #error, unless LLMQ_ALLOW_INEXACT is 1:
-       -ffast-math, its parts that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, MSVC's /fp:fast.
-       llmq_selftest() detects them where no macro does, and x87 (32-bit x86 without -msse2 -mfpmath=sse), clang's -ffp-contract=fast,
-       flush-to-zero, another rounding mode, and kernels that a compiler got wrong. One it cannot see: clang for 32-bit Arm with NEON
-       makes vectors of scalar code, and those flush subnormal numbers; -fno-slp-vectorize prevents it.
+       Codes, tensors, activations and products are the same bits on every machine. Every float
+       operation below is a single IEEE-754 binary32 +, -, * or / in a stated order and never fused.
+       Integer sums are exact. Splitting the rows of a call changes nothing, and neither does the
+       kernel table (section 2).
+       Exceptions are NaN payloads, and environments that change float arithmetic. #error refuses
+       environments that a macro reveals, unless LLMQ_ALLOW_INEXACT is 1: -ffast-math, its parts
+       that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, and MSVC's
+       /fp:fast.
+       llmq_selftest() detects them where no macro does. It also detects x87 (32-bit x86 without
+       -msse2 -mfpmath=sse), clang's -ffp-contract=fast, flush-to-zero, other rounding modes, and
+       kernels that a compiler got wrong. It cannot see one: clang for 32-bit Arm with NEON
+       vectorizes scalar code, and these vectors flush subnormals. -fno-slp-vectorize prevents it.
 
    TRUST
-       Only llmq_bundle_open sees bytes that nobody vouches for. It checks, once, all that memory safety depends on;
-       after it every payload is safe to use whatever bits it holds: each code indexes a full table, a scale may be NaN
-       and then so is the result. Views, workspaces and lengths passed by the program are trusted.
+       Only llmq_bundle_open sees untrusted bytes. It checks once everything that memory safety
+       depends on. After it every payload is safe to use, whatever bits it holds: each code indexes
+       a full table; a scale may be NaN, and then the result is NaN too.
+       Views, workspaces and lengths that the program passes are trusted.
 
    REFERENCES
-       [R1] Malinovskii, Panferov, Ilin, Guo, Richtarik, Alistarh: Pushing the Limits of Large Language Model
-            Quantization via the Linearity Theorem, arXiv 2411.17525 (HIGGS).
+       [R1] Malinovskii, Panferov, Ilin, Guo, Richtarik, Alistarh: Pushing the Limits of Large
+            Language Model Quantization via the Linearity Theorem, arXiv 2411.17525 (HIGGS).
        [R2] Lloyd: Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982).
        [R3] Paley: On orthogonal matrices, J. Math. Phys. 12 (1933).
-       [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28 (1982).
-       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
+       [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28
+            (1982).
+       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6
+            (1964).
        [R6] Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, arXiv 2210.17323.
        [R7] Chee, Cai, Kuleshov, De Sa: QuIP, arXiv 2307.13304 (LDLQ; its equivalence to GPTQ).
        [R8] Zheng et al.: First-Order Error Matters (FOEM), arXiv 2507.11017.
-       [R9] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large
-            Language Models, arXiv 2402.14866.
-      [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines,
-            Commun. Stat. Simul. Comput. 19 (1990).
-      [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
+       [R9] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision
+            Quantization for Large Language Models, arXiv 2402.14866.
+      [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian
+            smoothing splines, Commun. Stat. Simul. Comput. 19 (1990).
+      [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation,
+            arXiv 2010.09649.
       [R12] Xiao et al.: SmoothQuant, arXiv 2211.10438.
-      [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger Quantized LLMs, arXiv 2406.01721.
-      [R14] Stewart: The efficient generation of random orthogonal matrices with an application to condition estimators,
-            SIAM J. Numer. Anal. 17 (1980).
-      [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4 inference, arXiv 2409.20361.
-      [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer 2004.
-      [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper. Res. 83 (1995).
-      [R18] Marcellin, Fischer: Trellis coded quantization of memoryless and Gauss-Markov sources, IEEE Trans. Commun. 38 (1990).
-      [R19] Tseng, Sun, Hou, De Sa: QTIP: Quantization with Trellises and Incoherence Processing, arXiv 2406.11235.
-      [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding algorithm, IEEE Trans. Inf. Theory 13 (1967).
-      [R21] Chen, Wiesel, Eldar, Hero: Shrinkage algorithms for MMSE covariance estimation, IEEE Trans. Signal Process. 58 (2010).
+      [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger
+            Quantized LLMs, arXiv 2406.01721.
+      [R14] Stewart: The efficient generation of random orthogonal matrices with an application to
+            condition estimators, SIAM J. Numer. Anal. 17 (1980).
+      [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4
+            inference, arXiv 2409.20361.
+      [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer
+            2004.
+      [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper.
+            Res. 83 (1995).
+      [R18] Marcellin, Fischer: Trellis coded quantization of memoryless and Gauss-Markov sources,
+            IEEE Trans. Commun. 38 (1990).
+      [R19] Tseng, Sun, Hou, De Sa: QTIP: Quantization with Trellises and Incoherence Processing,
+            arXiv 2406.11235.
+      [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding
+            algorithm, IEEE Trans. Inf. Theory 13 (1967).
+      [R21] Chen, Wiesel, Eldar, Hero: Shrinkage algorithms for MMSE covariance estimation, IEEE
+            Trans. Signal Process. 58 (2010).
 
    RELEASES
        0.7.0  faults that users and attackers found; files that do not fit together do not link; a known answer of the kernels.
@@ -159,28 +251,37 @@
 #define LLMQ_VERSION_MINOR 7
 #define LLMQ_VERSION_PATCH 0
 
-/* ---- 0. Configuration ---------------------------------------------------------------------------------------------
+/* ---- 0. Configuration ---------------------------------------------------------------------------
 
-   Define before including, each 0 or 1 unless it says otherwise. The default is right for a desktop program.
+   Define these before the include. Each is 0 or 1, unless its line says otherwise. The defaults
+   suit a desktop program.
 
-   LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
+   LLMQ_IMPLEMENTATION   defined in exactly one file, which then contains the code
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 11 to 18: the run-time half stays
-   LLMQ_NO_CALIBRATION   1: leave out sections 15 to 18 only, for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out sections 10 and 14
-   LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text
-   LLMQ_NO_ACTIVATION_OPTIONS   1: leave out llmq_activations_prepare and what goes with it: activations are then those of
-                         llmq_activation_prepare, and there are no zero points to them
-   LLMQ_FORMATS          the built-in formats that are kept, from the constants LLMQ_WITH_... below, or-ed together; default
-                         LLMQ_WITH_ALL. Those left out are unknown: llmq_format_find does not find them, llmq_format_at passes over them, a
-                         bundle that has one is LLMQ_E_UNSUPPORTED. Code goes with the last format that needs it. Custom grids always work
-   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 3,
-                         the steps of section 4 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
-                         0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
-   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math and the like; results are then no longer the same everywhere
-   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included. Compilers make calls of memcpy and memset
-                         of their own accord all the same, for structs and loops. Where no library has these, it takes (volatile, or they
-                         become calls of themselves):
+   LLMQ_NO_ENCODER       1: leaves out sections 11 to 18; the run-time half stays
+   LLMQ_NO_CALIBRATION   1: leaves out sections 15 to 18 only, for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leaves out sections 10 and 14
+   LLMQ_NO_STRINGS       1: leaves out the texts of llmq_status_text
+   LLMQ_NO_ACTIVATION_OPTIONS
+                         1: leaves out llmq_activations_prepare and the functions for its options.
+                         Activations then come from llmq_activation_prepare and are symmetric
+   LLMQ_FORMATS          built-in formats to keep: constants LLMQ_WITH_... below, or-ed together;
+                         default LLMQ_WITH_ALL. A format left out does not exist: llmq_format_find
+                         returns LLMQ_E_NOT_FOUND, llmq_format_at skips it, and llmq_bundle_open
+                         returns LLMQ_E_UNSUPPORTED for a bundle that has it. Code goes with the
+                         last format that needs it. Custom grids always work
+   LLMQ_MAX_STEPS        largest number of steps in a transform, 0 ... 8, default 8. A step takes
+                         8 bytes in every tensor view. 0 means no transforms, and needs
+                         LLMQ_NO_CALIBRATION. Section 3, the steps of section 4 and
+                         llmq_transform_store are then not declared, llmq_transform is a count that
+                         must be 0, llmq_transform_apply is the identity, and llmq_bundle_open
+                         returns LLMQ_E_UNSUPPORTED for a bundle with steps
+   LLMQ_ALLOW_INEXACT    1: compiles under -ffast-math and the like; results then differ between
+                         machines
+   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements; <string.h> is then not included.
+                         Compilers still turn struct copies and loops into calls of memcpy and
+                         memset. Where no library has these functions, the program defines them
+                         (without volatile they would become calls of themselves):
                             void *memcpy(void *to, const void *from, size_t n)
                             {
                                 volatile unsigned char *t = (volatile unsigned char *)to;
@@ -194,31 +295,35 @@
                                 while (n-- > 0) *t++ = (unsigned char)value;
                                 return to;
                             }
-   LLMQ_API              what stands before each public function; by default extern, or static. For a shared library that hides
-                         its symbols: __attribute__((visibility("default"))), or __declspec(dllexport)
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 2). By default 1 if it lies beside this file and the
-                         compiler can tell (__has_include) and has the intrinsics; its own macros are described there
-   LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
-   LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
-   LLMQ_CPU_FEATURES     expression for the instruction sets that may be used, bits LLMQ_CPU_...; the default asks the
-                         processor and its operating system on x86, and is what the compiler was told elsewhere
+   LLMQ_API              text before each public function; default extern, or static with
+                         LLMQ_STATIC. For a shared library that hides its symbols:
+                         __attribute__((visibility("default"))), or __declspec(dllexport)
+   LLMQ_SIMD             1: includes llmq_simd.h, the fast kernels (section 2). Default: 1 if the
+                         file is in the same directory, the compiler can tell (__has_include) and it
+                         has the intrinsics. llmq_simd.h describes its own macros
+   LLMQ_SIMD_PATH        path of that file, with quotes; default "llmq_simd.h"
+   LLMQ_KERNELS          expression for the kernel table of a new tensor; default
+                         llmq_kernels_best(). 0: always the scalar table
+   LLMQ_CPU_FEATURES     expression for the instruction sets that may be used, bits LLMQ_CPU_... .
+                         Default: on x86 the answer of the processor and the operating system,
+                         elsewhere the sets that the compiler was told to use
 
-   What that leaves, with LLMQ_SIMD 0 (`make size` keeps this table right): bytes on a Cortex-M4 at -Os, gcc 12.2
-     all              everything                                                                     57374
-     no-calibration   LLMQ_NO_CALIBRATION 1                                                          30818
-     runtime          LLMQ_NO_ENCODER 1                                                              20172
-     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                      17652
-     no-strings       runtime, LLMQ_NO_STRINGS 1                                                     19538
-     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                          18336
-     no-steps         runtime, LLMQ_MAX_STEPS 0                                                      17156
-     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)                   18812
-     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                        14452
-     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4           5594
-     t3               the same with LLMQ_WITH_T3                                                      6390
-     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                                 8378
-     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 for LLMQ_NO_ENCODER 1                             9970
-   Public functions that a program does not call are in these numbers: a linker that drops them (-ffunction-sections and
-   --gc-sections) leaves less. */
+   Sizes with LLMQ_SIMD 0 (`make size` checks them): bytes on a Cortex-M4 at -Os, gcc 12.2
+     all              everything                                                               57374
+     no-calibration   LLMQ_NO_CALIBRATION 1                                                    30818
+     runtime          LLMQ_NO_ENCODER 1                                                        20172
+     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                17652
+     no-strings       runtime, LLMQ_NO_STRINGS 1                                               19538
+     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                    18336
+     no-steps         runtime, LLMQ_MAX_STEPS 0                                                17156
+     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)             18812
+     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                  14452
+     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4     5594
+     t3               the same with LLMQ_WITH_T3                                                6390
+     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                           8378
+     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 in place of LLMQ_NO_ENCODER 1               9970
+   These sizes include public functions that a program does not call. A linker that drops them
+   (-ffunction-sections and --gc-sections) leaves less. */
 #ifndef LLMQ_STATIC
 #define LLMQ_STATIC 0
 #endif
@@ -241,7 +346,8 @@
 #define LLMQ_ALLOW_INEXACT 0
 #endif
 
-/* For LLMQ_FORMATS: the built-in formats of section 5, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
+/* For LLMQ_FORMATS: the built-in formats of section 5, and sets of them, as in
+   #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
 #define LLMQ_WITH_F32           0x0000001
 #define LLMQ_WITH_F16           0x0000002
 #define LLMQ_WITH_BF16          0x0000004
@@ -270,7 +376,7 @@
 #define LLMQ_WITH_RAW           0x0000007  /* f32 f16 bf16 */
 #define LLMQ_WITH_GRIDS         0x00001f8  /* g2 ... g8 */
 #define LLMQ_WITH_VECTOR_GRIDS  0x0007e00  /* v2n16 ... v4n256 */
-#define LLMQ_WITH_ZERO_POINTS         0x0038000  /* u4 u6 u8 */
+#define LLMQ_WITH_ZERO_POINTS   0x0038000  /* u4 u6 u8 */
 #define LLMQ_WITH_TRELLISES     0x1fc0000  /* t1 ... t4s */
 #define LLMQ_WITH_ALL           0x1ffffff
 #ifndef LLMQ_FORMATS
@@ -284,8 +390,9 @@
 #define LLMQ_SIMD_PATH "llmq_simd.h"
 #endif
 #ifndef LLMQ_SIMD
+/* x86 intrinsics come with headers that only a hosted compiler has. */
 #if defined(__has_include) && !defined(__TINYC__) && (__STDC_HOSTED__ || !(defined(__x86_64__) || defined(_M_X64)))
-#if __has_include(LLMQ_SIMD_PATH) /* x86 intrinsics come with headers that only a hosted compiler has */
+#if __has_include(LLMQ_SIMD_PATH)
 #define LLMQ_SIMD 1
 #endif
 #endif
@@ -315,13 +422,17 @@
 #define LLMQ_NODISCARD
 #endif
 
-/* What lies in memory must be the same for all files of a program: LLMQ_MAX_STEPS changes struct llmq_transform, and with it tensors,
-   activations and all else that has one; the other macros change no struct, but a version may change any. So each function whose
-   declaration names a struct of this header has another name for the linker, which ends in the version and in that macro. A file
-   that has structs of another make cannot call anything that reads or fills them: it does not link, and the message says why. In the
-   source, functions have the names that are written there. A program that looks symbols up (dlsym, ctypes) finds the whole ones,
-   such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8; functions of plain numbers and bytes have no such ending. */
-#if LLMQ_MAX_STEPS == 0 /* as a numeral, whatever expression it is */
+/* All files of a program must agree on the layout of the structs. LLMQ_MAX_STEPS changes struct
+   llmq_transform, and with it tensors, activations and every struct that contains one. The other
+   macros change no struct, but a version may change any.
+   So each function whose declaration names a struct of this header gets another name for the
+   linker, which ends in the version and in LLMQ_MAX_STEPS. A file with other structs cannot call a
+   function that reads or fills them: it does not link, and the message of the linker says why.
+   In the source, functions keep the names that are written there. A program that looks up symbols
+   (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8.
+   Functions that take only plain integers, floats and bytes have no such ending.
+   LLMQ_STEPS_NUMERAL is LLMQ_MAX_STEPS, whatever expression it is, as the numeral that ## needs. */
+#if LLMQ_MAX_STEPS == 0
 #define LLMQ_STEPS_NUMERAL 0
 #elif LLMQ_MAX_STEPS == 1
 #define LLMQ_STEPS_NUMERAL 1
@@ -412,7 +523,8 @@
 #define llmq_kernels_at LLMQ_NAMED(llmq_kernels_at)
 #define llmq_kernels_best LLMQ_NAMED(llmq_kernels_best)
 #define llmq_kernels_test LLMQ_NAMED(llmq_kernels_test)
-#if defined(_MSC_VER) /* there the linker compares also what files say that call nothing */
+/* MSVC's linker also compares files that call none of these functions. */
+#if defined(_MSC_VER)
 #define LLMQ_TEXT__(number) #number
 #define LLMQ_TEXT_(number) LLMQ_TEXT__(number)
 #pragma detect_mismatch("LLMQ_MAX_STEPS", LLMQ_TEXT_(LLMQ_STEPS_NUMERAL))
@@ -425,65 +537,78 @@
 extern "C" {
 #endif
 
-/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory ------------------------- */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
-#define LLMQ_E_ARG         (-1)  /* an argument is out of its stated range, NULL, misaligned, or does not fit another */
+#define LLMQ_E_ARG         (-1)  /* an argument is out of range, NULL, misaligned, or does not fit another */
 #define LLMQ_E_LIMIT       (-2)  /* a size is over a limit of this library or does not fit size_t */
-#define LLMQ_E_WORKSPACE   (-3)  /* the memory given is smaller than the size query says */
-#define LLMQ_E_NOT_FINITE  (-4)  /* a number given, or a result, is NaN or infinite; llmq_error names row and column */
-#define LLMQ_E_MISMATCH       (-5)  /* tensor and activation have different transforms, or kinds that do not multiply */
-#define LLMQ_E_FULL        (-6)  /* no room for another row */
+#define LLMQ_E_WORKSPACE   (-3)  /* the memory is smaller than its size function says */
+#define LLMQ_E_NOT_FINITE  (-4)  /* an input or a result is NaN or infinite; llmq_error names row and column */
+#define LLMQ_E_MISMATCH    (-5)  /* tensor and activation differ in transform, or in kinds that do not multiply */
+#define LLMQ_E_FULL        (-6)  /* the memory has no space for another row */
 #define LLMQ_E_STOPPED     (-7)  /* the caller's callback asked to stop */
-#define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, of that name and kind */
+#define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, has that name and kind */
 #define LLMQ_E_TRUNCATED   (-9)  /* the bytes end before the bundle does */
-#define LLMQ_E_MAGIC      (-10)  /* not a bundle */
-#define LLMQ_E_VERSION    (-11)  /* a bundle of a major version this code does not know */
+#define LLMQ_E_MAGIC      (-10)  /* the bytes are not a bundle */
+#define LLMQ_E_VERSION    (-11)  /* a bundle of a major version that this code does not know */
 #define LLMQ_E_CHECKSUM   (-12)  /* the bytes were changed after they were written */
 #define LLMQ_E_CORRUPT    (-13)  /* the bundle contradicts itself; llmq_error gives the offset */
 #define LLMQ_E_UNSUPPORTED (-14) /* the bundle needs a kind, format or step that this code does not know */
-#define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic is not that of section THE SAME BITS EVERYWHERE */
-#define LLMQ_E_INDEFINITE (-16)  /* a matrix that has to be positive definite is not; llmq_error names the column */
+#define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic breaks THE SAME BITS EVERYWHERE (above) */
+#define LLMQ_E_INDEFINITE (-16)  /* a matrix that must be positive definite is not; llmq_error names the column */
 
-/* Where an error is: llmq_encode fills in row and col with LLMQ_E_NOT_FINITE, bundle calls the offset, in bytes. */
+/* The place of an error.
+   row, col: set with LLMQ_E_NOT_FINITE, and where a function says so.
+   offset:   set by calls that read a bundle; in bytes from its start. */
 typedef struct llmq_error {
     llmq_status status;
     uint32_t row, col;
     size_t offset;
 } llmq_error;
 
-/* A short English text for a status; "unknown status" for others, "" when built with LLMQ_NO_STRINGS. */
+/* A short English text for a status.
+   Returns "unknown status" for other values, and "" with LLMQ_NO_STRINGS. */
 LLMQ_API const char *llmq_status_text(llmq_status status);
 
-/* Conversions between binary32 and binary16 / bfloat16 bits. Widening is exact. Narrowing rounds to nearest, ties to
-   even; overflow gives infinity; subnormals and signed zeros are kept; NaN stays NaN (quiet, upper payload kept). */
+/* Conversions between the bits of binary16 or bfloat16 and binary32.
+   Widening is exact.
+   Narrowing rounds to nearest, ties to even. Overflow gives infinity.
+   Subnormals and signed zeros are kept. NaN stays NaN (quiet, its upper payload is kept). */
 LLMQ_API float    llmq_f16_to_f32(uint16_t bits);
 LLMQ_API uint16_t llmq_f32_to_f16(float x);
 LLMQ_API float    llmq_bf16_to_f32(uint16_t bits);
 LLMQ_API uint16_t llmq_f32_to_bf16(float x);
 
-/* 32 random bits as a function of seed and counter: the same everywhere, in any order, no state.
-       mix(h):  h = (h ^ h >> 16) * 85ebca6b;  h = (h ^ h >> 13) * c2b2ae35;  h ^ h >> 16       (hexadecimal, mod 2^32)
-       random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1) */
+/* 32 random bits, a function of seed and counter: the same everywhere and in any order, no state.
+       mix(h):  h = (h ^ h >> 16) * 85ebca6b;  h = (h ^ h >> 13) * c2b2ae35;  h ^ h >> 16
+       random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1)
+   Constants are hexadecimal, arithmetic is modulo 2^32. */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
 
-/* ---- 2. Kernels ----------------------------------------------------------------------------------------------------
+/* ---- 2. Kernels ---------------------------------------------------------------------------------
 
-   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
-   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
-   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
-   where the caller can read its name or put another; activations and the encoder take the tensor's.
+   The inner loops: one constant kernel table for each instruction set. Table 0 is scalar, and it is
+   the specification. llmq_simd.h adds the tables below, each under a macro of its own. All tables
+   give the same bits: the choice of a table is a choice of speed.
+   There is no hidden state. llmq_tensor_init writes the best table for this processor into the
+   tensor, where the caller can read its name or replace it. Activations and the encoder use the
+   table of the tensor.
 
-   name        bit of features        name        bit             name   bit
-   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
-   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
-   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
-   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
-                 and VNNI)
-   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
-   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
-   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
+   name        features, LLMQ_CPU_...   name      features    name  features
+   ssse3       SSSE3                    neon      NEON        dsp   DSP (Cortex-M4 and others with
+   avx2        AVX2 (with FMA)          neondot   + DOTPROD         SMLAD)
+   avx2vnni    + AVXVNNI                neoni8mm  + I8MM      mve   MVE (Helium, integer and float)
+   avx512vnni  + AVX512 (F BW DQ VL                           wasm  WASM (SIMD128)
+               and VNNI)                                      rvv   RVV (V 1.0, any VLEN)
+   avx512vbmi  + VBMI
+
+   Kernels do not check arguments: they are for this library, for tests and for measurements. The
+   struct is the same in all configurations. Kernels that a configuration leaves out are NULL:
+       signs, butterflies, paley   with LLMQ_MAX_STEPS 0
+       nearest                     with LLMQ_NO_ENCODER
+       viterbi                     with LLMQ_NO_ENCODER, or without trellises in LLMQ_FORMATS
+       add_products                with LLMQ_NO_CALIBRATION */
 #define LLMQ_CPU_SSSE3   0x0001u
 #define LLMQ_CPU_AVX2    0x0002u
 #define LLMQ_CPU_AVXVNNI 0x0004u
@@ -502,99 +627,137 @@ typedef struct llmq_activation llmq_activation;  /* section 8 */
 
 typedef struct llmq_kernels {
     const char *name;
-    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
-    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
+    uint32_t features;  /* LLMQ_CPU_... bits, all of which the table needs */
+    /* v[j] <- -v[j] for j < n where bit j % 32 of llmq_random(seed, j / 32) is set */
     void (*signs)(float *v, uint32_t n, uint32_t seed);
-    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
+    /* Butterflies at distance 1, 2, 4 ... over n = 2^k elements, then x[j] <- x[j] * norm. */
     void (*butterflies)(float *x, uint32_t n, float norm);
-    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 3); work: m * lanes numbers */
+    /* The Paley matrix of order m over the prime q, applied to x[i * run + j], i < m, for each
+       j < lanes (section 3).
+       lanes: 1 ... 16.
+       squares: bit a is set if a is a non-zero square mod q.
+       work: m * lanes floats. */
     void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
-    /* codes -levels ... levels of n numbers with one scale, which is returned (section 8) */
+    /* q[n] = codes -levels ... levels of x[n], a group with one scale. Returns it (section 8). */
     float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
-    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
+    /* out[cols] = stored row r */
     void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
+    /* out[cols] += weight[r] * stored row r, for r = r0 ... r1 - 1 in this order */
     void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
-    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    /* out_j += scale * v_j, j < n: raw rows */
+    /* Products of rows [r0, r1) with `count` int8 activations, as llmq_matmul. */
+    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                    size_t y_stride);
+    /* The same with float activations. */
+    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                     size_t y_stride);
+    /* out[j] += scale * v[j] for j < n; for raw rows. */
     void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
-    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
-    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
-    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
-       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
-       state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
-       first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
-       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
-    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
-    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
-       factor has 12 significant bits (section 15), so each product is exact and may be fused with its addition. The rows of
-       out are apart, from each other and from a and v. */
-    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                         uint32_t count, uint32_t n);
+    /* code[i], i < count: the index of the point nearest to vector i of x * inverse.
+       points: n points of p coordinates, sorted by the first. x: count * p elements. */
+    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                    uint16_t *code);
+    /* Viterbi's algorithm for `lanes` <= 16 sequences side by side, each of `steps` elements.
+       x: x[step][16]; unused lanes hold 0.
+       Cost of set s in a step: the least (x - point)^2 over the points s, s + sets, s + 2 sets, ...
+       below set_size * sets.
+       State q follows q / 2 at the cost of set parity[q], and q / 2 + states / 2 at the cost of set
+       parity[q + states]. The first sum is kept, unless the second is less.
+       choice: bit `lane` of choice[step][q] is set where the second is kept.
+       sum: sum[state][16], before and after the call; in all 2 * states + sets rows of 16 floats.
+       Sums and choices of unused lanes are unspecified. */
+    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states,
+                    const float *x, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k] for i < rows <= 8, k < n, and
+       t = 0 ... count - 1 in this order.
+       Every factor has 12 significant bits (section 15). So each product is exact, and may be fused
+       with its addition.
+       out: its rows overlap neither each other nor a and v. */
+    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                         uint32_t rows, uint32_t count, uint32_t n);
 } llmq_kernels;
 
-/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
+/* Table i, from slow to fast. Table 0 is scalar.
+   Returns NULL after the last table that was compiled.
+   The processor need not be able to run the table: compare its features with llmq_cpu_features. */
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
 
-/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
-   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
-   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
+/* The instruction sets that this program may use: LLMQ_CPU_FEATURES, if it is defined.
+   Default on x86: the sets that the processor has (CPUID) and whose registers the operating system
+   saves (XGETBV). Elsewhere: the sets that the compiler was told to use.
+   Table k can run if (k->features & ~llmq_cpu_features()) == 0.
+   The answer does not change: ask once and keep it. */
 LLMQ_API uint32_t llmq_cpu_features(void);
 
 /* The last table that can run here. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 
-/* ---- 3. Hadamard ---------------------------------------------------------------------------------------------------
+/* ---- 3. Hadamard --------------------------------------------------------------------------------
 
-   x <- H x in place, H orthonormal and symmetric, so that H H = I: applying it twice returns x to rounding.
+   x <- H x in place. H is orthonormal and symmetric, so H H = I: applying it twice returns x, up to
+   rounding.
 
-   Any length n >= 1 is cut into blocks, H is block-diagonal:
-     while numbers remain: if the remaining count r <= max_block is an order, it is one block; else the block is the
-     largest power of two <= min(r, max_block).
-   An order is m 2^k with m = 1, or the smallest m = 4 odd 2^a <= 128 that Paley's construction gives over a prime
-   field [R3]: m - 1 prime (type I), or m/2 - 1 a prime = 1 mod 4 (type II). These m are 12 20 28 36 44 60 68 76 84 104
-   108 124. So 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
-   The Paley matrix, rows and columns from 0, chi the Legendre symbol, entries mod q:
-     type I   q = m - 1:      row 0 and column 0 are +; else chi(i - 1 + j - 1), and - where that sum is 0 mod q.
-     type II  q = m / 2 - 1:  2 x 2 blocks (a, b): a = b: [[+ -][- -]]; else [[+ +][+ -]] times chi(a - b), which counts as
-              + where a or b is 0.
+   H is block-diagonal. It cuts any length n >= 1 into blocks. While r elements remain:
+     if r <= max_block and r is an order, they are one block;
+     else the next block is the largest power of two <= min(r, max_block).
+   An order is m 2^k, where m is 1, or the smallest m = 4 odd 2^a <= 128 for which Paley's
+   construction over a prime field exists [R3]: m - 1 is prime (type I), or m/2 - 1 is a prime
+   = 1 mod 4 (type II). These m are 12 20 28 36 44 60 68 76 84 104 108 124.
+   Examples: 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
+   The Paley matrix, with rows and columns from 0, chi the Legendre symbol, and indices mod q:
+     type I   q = m - 1. Row 0 and column 0 are +. Entry (i, j) is chi(i - 1 + j - 1), and - where
+              that sum is 0 mod q.
+     type II  q = m/2 - 1. Blocks of 2 x 2, block (a, b): [[+ -][- -]] if a = b; else [[+ +][+ -]]
+              times chi(a - b), which counts as + where a or b is 0.
 
-   Order of operations (part of the specification): a block of m 2^k is m runs of 2^k numbers; each run gets butterflies
-   (a + b, a - b) at distance 1, 2, 4 ...; then for each position j of a run, the m numbers at j are multiplied by the
-   Paley matrix, terms added in ascending order; at last everything is multiplied by 1 / sqrt(m 2^k).
+   Order of operations (part of the specification). A block of m 2^k is m runs of 2^k elements.
+     1. Each run gets butterflies (a + b, a - b) at distance 1, 2, 4 ... .
+     2. For each position j of a run, the Paley matrix multiplies the m elements at j. Its terms are
+        added in ascending order.
+     3. All elements are multiplied by 1 / sqrt(m 2^k).
    A NaN or infinity makes its whole block NaN or infinite. */
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ_DEFAULT_BLOCK 1024
 
-/* Length of the first block that n numbers are cut into; max_block a power of two <= 32768, 0 for the default.
-   0 if n is 0 or max_block is not allowed. */
+/* Length of the first block of n elements.
+   max_block: a power of two <= 32768; 0 for the default.
+   Returns 0 if n is 0 or max_block is not allowed. */
 LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 
-/* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
+/* Bytes of workspace for llmq_hadamard: at most 4 min(n, max_block).
+   Returns 0 if all blocks are powers of two. */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 2).
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
+/* x[n] <- H x.
+   max_block: as above.
+   work: llmq_hadamard_work_size bytes, aligned for float; NULL if that is 0.
+   kernels: NULL for the scalar table; bits do not depend on it (section 2).
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE.
+   Cost: k + m additions (k alone if m = 1) and one multiplication per element. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
 #endif
 
-/* ---- 4. Transform --------------------------------------------------------------------------------------------------
+/* ---- 4. Transform -------------------------------------------------------------------------------
 
-   A list of steps, T = T_k ... T_1, that changes the basis of a layer's input. Tensors that read the same input (q, k
-   and v; gate and up) share it. y = W x = (W T^-1)(T x): activations are stored as T x, rows of W as T^-T w.
-   kind                  block    arg       data                  T x
-   LLMQ_STEP_HADAMARD    largest  seed      -                     x_j <- s_j x_j with s_j = -1 where bit j % 32 of
-                                                                  llmq_random(seed, j / 32) is set; then the Hadamard transform
-   LLMQ_STEP_SMOOTH      0        cols      f32[cols], d > 0      x_j <- x_j / d_j; rows of W get w_j d_j (SmoothQuant, [R12])
-   LLMQ_STEP_PERMUTE     0        cols      u16[cols], cols <= 65536   x_j <- x_(p_j), p a permutation of 0 ... cols - 1
-   LLMQ_STEP_ROTATE      B        matrices  f32[matrices][B][B]   runs of B numbers: x_i <- sum_k r_ki x_k, terms in order of k;
-                                                                  B = 2, 4 ... 256; one orthogonal matrix r for all runs or one for
-                                                                  each of cols / B; what is left of cols stays as it is [R13]
-   The signs of the first matter: without them a row with a mean of 1 sigma piles sqrt(n) sigma on one coefficient, and its error
-   grows fivefold. Data of all steps stand one after the other, in the order of the steps, little-endian, at any address. */
+   A list of steps, T = T_k ... T_1, that changes the basis of a layer's inputs. Tensors that read
+   the same input share it (q, k and v; gate and up). Since y = W x = (W T^-1)(T x), activations are
+   stored as T x, and a row w of W as T^-T w.
+   kind                block    arg       data                 T x
+   LLMQ_STEP_HADAMARD  largest  seed      -                    x_j <- s_j x_j; then the Hadamard
+                                                               transform of section 3
+   LLMQ_STEP_SMOOTH    0        cols      f32[cols], d > 0     x_j <- x_j / d_j; rows of W get
+                                                               w_j d_j (SmoothQuant [R12])
+   LLMQ_STEP_PERMUTE   0        cols      u16[cols]            x_j <- x_(p_j)
+   LLMQ_STEP_ROTATE    B        matrices  f32[matrices][B][B]  x_i <- sum_k r_ki x_k in each run of
+                                                               B, terms in order of k [R13]
+   HADAMARD: s_j = -1 if bit j % 32 of llmq_random(seed, j / 32) is set, else 1.
+   PERMUTE:  p is a permutation of 0 ... cols - 1, cols <= 65536.
+   ROTATE:   B is 2, 4 ... 256. There is one orthogonal matrix r for all runs, or one for each of
+             the cols / B runs. Elements after the last whole run stay as they are.
+   Random signs matter: without them a row with a mean of 1 sigma puts sqrt(n) sigma into one
+   coefficient, and its error grows fivefold.
+   The data of the steps are stored one after the other, in the order of the steps, little-endian,
+   at any address. */
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ_STEP_HADAMARD 1
 #define LLMQ_STEP_SMOOTH   2
@@ -603,8 +766,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
 
 typedef struct llmq_step {
     uint16_t kind;   /* LLMQ_STEP_... */
-    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768; ROTATE: B */
-    uint32_t arg;
+    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768; ROTATE: B; else 0 */
+    uint32_t arg;    /* seed, cols or count of matrices, as the table says */
 } llmq_step;
 
 typedef struct llmq_transform {
@@ -613,16 +776,21 @@ typedef struct llmq_transform {
     const uint8_t *data;  /* of the steps that have some; must outlive the transform and its copies */
 } llmq_transform;
 
-/* Bytes of a step's data; 0 if it has none or its block or arg is impossible. */
+/* Bytes of a step's data.
+   Returns 0 if it has none, or if its block or arg is impossible. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 
-/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, rows of
-   rotations of length 1 (squared within 1/16; that they are orthogonal is not looked at)? A bundle's are, after
-   llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply does not look. Errors: LLMQ_E_ARG,
-   LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
+/* Check steps and data for vectors of cols elements.
+   Data: permutations are valid, each d is normal and positive, and rows of rotations have length 1
+   (its square is within 1/16 of 1). Whether they are orthogonal is not checked.
+   llmq_transform_apply does not check data. llmq_bundle_open has checked those in a bundle. A
+   program that makes its own can check them here.
+   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED.
+   Cost: linear in the data, and cols^2 / 1024 for a permutation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
 
-/* One LLMQ_STEP_HADAMARD; max_block 0 for the default. An impossible max_block is reported by the first use. */
+/* A transform of one LLMQ_STEP_HADAMARD.
+   max_block: 0 for the default. The first use of the transform reports an impossible max_block. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block);
 #else
 typedef struct llmq_transform {
@@ -630,18 +798,28 @@ typedef struct llmq_transform {
 } llmq_transform;
 #endif
 
-/* What llmq_transform_apply computes from a vector v of cols numbers. */
+/* Directions of llmq_transform_apply, for a vector v of cols elements. */
 #define LLMQ_TO_ACTIVATION 0  /* T v:    an activation into the basis of the tensor */
 #define LLMQ_TO_WEIGHT     1  /* T^-T v: a row of W into the basis of the tensor */
 #define LLMQ_FROM_WEIGHT   2  /* T^T v:  a stored row, or a sum of stored rows, back into the basis of W */
 
-/* Bytes of workspace for llmq_transform_apply at this length. */
+/* Bytes of workspace for llmq_transform_apply with vectors of cols elements. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols);
 
-/* v <- one of the above, in place. t may be NULL (identity), and so may kernels (scalar). Errors: LLMQ_E_ARG (also: steps of
-   other cols), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
-                                                         void *work, size_t work_size, const llmq_kernels *kernels);
+/* v[cols] <- T v, T^-T v or T^T v, in place.
+   t: NULL for the identity.
+   direction: LLMQ_TO_ACTIVATION, LLMQ_TO_WEIGHT or LLMQ_FROM_WEIGHT.
+   work: llmq_transform_work_size bytes, aligned for float; NULL if that is 0.
+   kernels: NULL for the scalar table.
+   Errors:
+     LLMQ_E_ARG          an argument; steps that were made for other cols
+     LLMQ_E_LIMIT        more than LLMQ_MAX_STEPS steps
+     LLMQ_E_UNSUPPORTED  an unknown kind of step
+     LLMQ_E_WORKSPACE
+   Cost: llmq_transform_cost (section 17). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v,
+                                                         uint32_t cols, void *work, size_t work_size,
+                                                         const llmq_kernels *kernels);
 
 /* ---- 5. Tables: the built-in grids and trellises -------------------------------------------------------------------
 
@@ -1593,30 +1771,36 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #if defined(LLMQ_IMPLEMENTATION) && !defined(LLMQ_IMPLEMENTED)
 #define LLMQ_IMPLEMENTED
 
-/* ---- 0. Configuration --------------------------------------------------------------------------------------------- */
+/* ---- 0. Configuration ------------------------------------------------------------------------ */
 
+/* Configurations that cannot work are refused here, each with its reason. */
 #include <limits.h>
 #if CHAR_BIT != 8
 #error "llmq: bytes of 8 bits are needed"
 #endif
+/* One replacement alone would still need <string.h>. */
 #if defined(LLMQ_MEMCPY) != defined(LLMQ_MEMSET)
 #error "llmq: define both LLMQ_MEMCPY and LLMQ_MEMSET, or neither"
 #endif
+/* Sections 15 to 18 call sections 11 to 14, and fit transforms. */
 #if LLMQ_NO_ENCODER && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs the encoder"
 #endif
 #if LLMQ_MAX_STEPS == 0 && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs transforms (LLMQ_MAX_STEPS 1 to 8)"
 #endif
+/* Only bits of LLMQ_WITH_ALL are allowed. ~LLMQ_WITH_G4, for example, is negative. */
 #if (LLMQ_FORMATS) <= 0 || ((LLMQ_FORMATS) & ~LLMQ_WITH_ALL) != 0
 #error "llmq: LLMQ_FORMATS is one or more of LLMQ_WITH_..."
 #endif
+/* Macros of versions before 0.6.0. If they were ignored, firmware would grow without a word. */
 #if defined(LLMQ_NO_VECTOR_GRIDS) || defined(LLMQ_NO_TRELLIS)
 #error "llmq: LLMQ_FORMATS replaces LLMQ_NO_VECTOR_GRIDS and LLMQ_NO_TRELLIS"
 #endif
-#if !LLMQ_ALLOW_INEXACT /* what compilers say; for the rest there is llmq_selftest */
+/* Flags that a macro reveals. llmq_selftest finds the others. */
+#if !LLMQ_ALLOW_INEXACT
 #if defined(__FAST_MATH__) || defined(_M_FP_FAST)
-#error "llmq: -ffast-math, or /fp:fast, breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#error "llmq: -ffast-math (/fp:fast) breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
 #elif defined(__ASSOCIATIVE_MATH__)
 #error "llmq: -fassociative-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
 #elif defined(__RECIPROCAL_MATH__)
@@ -1629,20 +1813,25 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #endif
 #endif
 #endif
+/* The only functions of a C library that this file calls. */
 #ifndef LLMQ_MEMCPY
 #include <string.h>
 #define LLMQ_MEMCPY memcpy
 #define LLMQ_MEMSET memset
 #endif
 
+/* The first part of llmq_simd.h: its configuration, and the headers of the intrinsics, which must
+   not stand inside extern "C". The rest follows section 18, because vector kernels use every
+   section. llmq_simd.h undoes LLMQ__SIMD_PART itself. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 0 /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
+#define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
-/* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
-   LLMQ__NO_CONTRACT puts at the head of each function that adds products. */
+/* a * b + c must round twice: a fused multiply-add would change bits from one machine to another.
+   gcc ignores the standard pragma, so an option holds for the rest of this file, and is undone at
+   its end. clang has the pragma, but only at the head of a block: LLMQ__NO_CONTRACT stands first in
+   each function that adds products. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
@@ -1656,27 +1845,30 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ__NO_CONTRACT
 #endif
 
-/* Compilers make vectors of float loops, and those of Helium flush subnormal numbers to zero in every mode of the processor.
-   They are told not to; llmq_simd.h has functions that may, between a pop and another push. Pragmas and not a macro, which editors
-   that look for functions would take for the beginning of one. */
+/* Helium's float vectors flush subnormals to zero in every mode of the processor, so compilers must
+   not vectorize float loops for it. Functions of llmq_simd.h may use these vectors: they stand
+   between a pop and another push. These are pragmas, because editors that list functions would take
+   a macro for the beginning of one. */
 #if defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
 
-/* The null pointer, in words that C++ compilers do not warn of. */
+/* The null pointer, without a warning from C++ compilers (-Wzero-as-null-pointer-constant). */
 #ifdef __cplusplus
 #define LLMQ__NULL nullptr
 #else
 #define LLMQ__NULL 0
 #endif
-#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__)) /* casts are those of C, here and in llmq_simd.h */
+/* Casts are C casts, here and in llmq_simd.h. */
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
 #endif
 
-/* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
+/* For functions with buffers on the stack: if they were inlined, the frames of several would add up
+   in their caller and exceed 256 bytes. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
 #define LLMQ__NOINLINE static __attribute__((__noinline__))
 #elif defined(_MSC_VER)
@@ -1685,44 +1877,68 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ__NOINLINE static
 #endif
 
-/* Is a built-in format kept, or any of a group of them? Formats that are crafted by hand are held to it as well, so that what follows
-   from it is known when the code is compiled. */
+/* True if a built-in format, or any of a set, is kept. It holds for formats that a program fills in
+   by hand, too (section 6): then the compiler can remove the code that only other formats need. */
 #define LLMQ__HAS(name) (((LLMQ_FORMATS) & LLMQ_WITH_##name) != 0)
 #define LLMQ__ANY_TRELLIS LLMQ__HAS(TRELLISES)
 #define LLMQ__ANY_ZERO_POINTS LLMQ__HAS(ZERO_POINTS)
+
+/* Stops the compilation if the condition is false: the array would have -1 elements, and the
+   message contains the name. It works in C99 and C++11. It is for file scope, where compilers do
+   not warn of an unused typedef. Each name may be used once. */
+#define LLMQ__ASSERT(name, condition) typedef char llmq__assert_##name[(condition) ? 1 : -1]
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef char llmq__formats[(LLMQ_FORMATS) > 0 ? 1 : -1]; /* an unknown name is 0 to the preprocessor, but an error to the compiler */
+/* The preprocessor takes an unknown name in LLMQ_FORMATS for 0; the compiler refuses it here. */
+LLMQ__ASSERT(formats, (LLMQ_FORMATS) > 0);
 
-/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
+/* Bits of a float are copied to a uint32_t, and bits of a double to a uint64_t. Only calibration
+   uses doubles: a processor whose double has 4 bytes can still encode and multiply. */
+LLMQ__ASSERT(float_size, sizeof(float) == 4);
+LLMQ__ASSERT(double_size, LLMQ_NO_CALIBRATION || sizeof(double) == 8);
 
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory ------------------------- */
+
+#if !LLMQ_NO_STRINGS
+/* In the order of the codes: text i belongs to code -i. */
+static const char *const llmq__texts[] = {
+    "ok", "an argument is out of range or does not fit the others", "a size is over a limit",
+    "the memory given is too small", "a number is NaN or infinite", "tensor and activation do not go together",
+    "no room for another row", "stopped by the caller", "not found", "the bundle is cut off", "not a bundle",
+    "a bundle of an unknown version", "the checksum does not match", "the bundle contradicts itself",
+    "the bundle needs something unknown to this version",
+    "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled",
+    "a matrix is not positive definite"
+};
+/* LLMQ_E_INDEFINITE is the last code, the lowest. */
+LLMQ__ASSERT(texts, sizeof llmq__texts / sizeof llmq__texts[0] == 1 - LLMQ_E_INDEFINITE);
+#endif
+
+/* A status may come from a newer version, or from nowhere: it is compared before it is an index. */
 LLMQ_API const char *llmq_status_text(llmq_status status)
 {
 #if LLMQ_NO_STRINGS
     (void)status;
     return "";
 #else
-    static const char *const text[] = {
-        "ok", "an argument is out of range or does not fit the others", "a size is over a limit", "the memory given is too small",
-        "a number is NaN or infinite", "tensor and activation do not go together", "no room for another row",
-        "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
-        "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
-        "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled", "a matrix is not positive definite"
-    };
-    return status <= 0 && status >= LLMQ_E_INDEFINITE ? text[-status] : "unknown status";
+    return status <= 0 && status >= LLMQ_E_INDEFINITE ? llmq__texts[-status] : "unknown status";
 #endif
 }
 
+/* The bits of a float, and back. memcpy is the conversion that aliasing rules allow; compilers make
+   one move of it. */
 static uint32_t llmq__float_bits(float x) { uint32_t u; LLMQ_MEMCPY(&u, &x, 4); return u; }
 static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); return x; }
 
+/* Loads from little-endian bytes at any address, on machines of either byte order. */
 static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
 static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
 #if LLMQ_MAX_STEPS > 0
+/* x[n] from 4 n little-endian bytes; one copy where the machine stores floats in the same way. */
 static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
 {
 #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -1733,72 +1949,109 @@ static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
 }
 #endif
 #if !LLMQ_NO_ENCODER
+/* Stores of little-endian bytes, at any address. Higher bits of v are ignored. */
 static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
 #endif
 
-/* Checked sizes: 0 stands for "does not fit", and is kept by both. No size that is asked for here can be 0 itself. */
+/* Checked sizes: 0 stands for "does not fit size_t", and both functions keep an a that is 0.
+   No size that they compute is 0 itself. b of an addition may be 0: it adds nothing. */
 static size_t llmq__size_mul(size_t a, size_t b) { return a == 0 || b == 0 || a > SIZE_MAX / b ? 0 : a * b; }
 static size_t llmq__size_add(size_t a, size_t b) { return a == 0 || a > SIZE_MAX - b ? 0 : a + b; }
 
-/* A count as a size; 0 if size_t is too small for it (16-bit machines). */
+/* A count as a size; 0 if size_t is too small for it (machines of 16 bits). */
 static size_t llmq__size(uint32_t v) { return (uint32_t)(size_t)v == v ? (size_t)v : 0; }
 
+/* ceil_div is ceil(a / b), b > 0; a + b - 1 could overflow. */
 static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
+/* True if p is not aligned for float, as workspaces must be. */
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
 
-/* Is float arithmetic that of IEEE-754 binary32, in the order that is written, on all numbers? volatile keeps compilers from
-   computing these themselves, with better arithmetic than the program has. What is read from it once may be simplified as flags permit. */
+/* True if float arithmetic is IEEE-754 binary32 in the written order: the probes of llmq_selftest.
+   volatile keeps compilers from computing the probes themselves, with better arithmetic than the
+   program has. A value read from it once into a const (e, o, s, n) may be simplified as the flags
+   permit: so it shows whether they reorder sums, use reciprocals or ignore NaN. */
 LLMQ__NOINLINE int llmq__arithmetic_ok(void)
 {
     LLMQ__NO_CONTRACT
-    volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f; /* 1 +- 2^-23 */
-    volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;      /* 2^-126, 2^24 */
-    volatile float fused = above * below - one;              /* 1 - 2^-46 rounds to 1: 0; fused: -2^-46 */
-    volatile float wide = (even + one) - even;               /* 2^24 + 1 rounds to even, 2^24: 0; wider: 1 */
-    volatile float half = tiny * 0.5f;                       /* subnormal: not 0 unless flushed */
-    volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f; /* + 1.5 * 2^-24, + 0.5 * 2^-24 */
+    /* check: 1.1920929e-7f == 2**-23 */
+    volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f;
+    /* check: 1.17549435e-38f == 2**-126; 16777216 == 2**24 */
+    volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;
+    /* (1 + 2^-23) (1 - 2^-23) = 1 - 2^-46 rounds to 1: the difference is 0, or -2^-46 if fused. */
+    volatile float fused = above * below - one;
+    /* 2^24 + 1 rounds to the even 2^24: the difference is 0, or 1 in wider registers. */
+    volatile float wide = (even + one) - even;
+    /* 2^-127 is subnormal: it is 0 only if subnormals are flushed. */
+    volatile float half = tiny * 0.5f;
+    /* 1 + 1.5 * 2^-24 rounds up and 1 + 0.5 * 2^-24 down, if rounding is to nearest. */
+    /* check: 8.9406967e-8f == 1.5 * 2**-24; 2.9802322e-8f == 0.5 * 2**-24 */
+    volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f;
     volatile float three = 3.0f, seven = 7.0f, minus_zero = -0.0f, no_number = llmq__bits_float(0x7fc00000u);
     const float e = even, o = one, s = seven, n = no_number;
-    volatile float moved = (e + o) - e;                      /* 0; in another order: 1 */
-    volatile float a = three / s, b = (three + three) / s, c = (three + three + three) / s; /* none is a multiple of the rounded 1 / 7 */
+    /* 0 in the written order; 1 if the compiler cancels e first. */
+    volatile float moved = (e + o) - e;
+    /* Quotients that a multiplication by the rounded 1/7, or the rounded 1/3, does not give. */
+    volatile float a = three / s, b = (three + three) / s, c = (three + three + three) / s;
     volatile float third = 5.0f * one / 3.0f, sign = minus_zero + 0.0f;
-    if (llmq__float_bits(fused) != 0 || llmq__float_bits(wide) != 0 || !(half > 0.0f) || !(half + half >= tiny)) return 0;
+    if (llmq__float_bits(fused) != 0 || llmq__float_bits(wide) != 0 || !(half > 0.0f) || !(half + half >= tiny))
+        return 0;
+    /* check: 0x3f800001 == f32bits(1 + 2**-23); 0x3f800000 == f32bits(1) */
     if (llmq__float_bits(up) != 0x3f800001u || llmq__float_bits(down) != 0x3f800000u) return 0;
+    /* sign: -0 + 0 is +0. Where signed zeros are ignored the addition vanishes, and -0 is left. */
     if (llmq__float_bits(moved) != 0 || llmq__float_bits(sign) != 0 || n < o || n >= o) return 0;
-    if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u || llmq__float_bits(c) != 0x3fa49249u) return 0;
-    return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double)); /* -fsingle-precision-constant */
+    /* check: 0x3edb6db7 == f32bits(3/7); 0x3f5b6db7 == f32bits(6/7) */
+    if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u
+        /* check: 0x3fa49249 == f32bits(9/7) */
+        || llmq__float_bits(c) != 0x3fa49249u) return 0;
+    /* A constant without f is a double, unless -fsingle-precision-constant makes it a float; only
+       calibration has such constants. check: 0x3fd55555 == f32bits(5/3) */
+    return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double));
 }
 
+/* All three cases are computed, and then one is chosen: without branches, compilers make vectors of
+   loops over it. 127 and 15 are the biases of the exponents; fractions have 23 and 10 bits. */
 LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
-    uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu; /* all cases, then a choice: loops become vectors */
-    uint32_t normal = (rest + ((127u - 15u) << 10)) << 13, special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
-    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
+    uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu;
+    uint32_t normal = (rest + ((127u - 15u) << 10)) << 13,
+             /* Infinity or NaN; 0x400000 makes NaN quiet. */
+             special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
+    /* A subnormal is an integer times 2^-24. check: 16777216 == 2**24 */
+    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f));
     return llmq__bits_float(sign | (rest < 0x400u ? subnormal : rest < 0x7c00u ? normal : special));
 }
 
-/* value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31 */
+/* value / 2^shift, rounded to nearest, ties to even; 1 <= shift <= 31. */
 static uint32_t llmq__shift_even(uint32_t value, uint32_t shift)
 {
     uint32_t kept = value >> shift, half = (uint32_t)1 << (shift - 1), rest = value & (half * 2 - 1);
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
+/* a, the magnitude, is compared as bits, which have the order of positive floats. */
 LLMQ_API uint16_t llmq_f32_to_f16(float x)
 {
     uint32_t u = llmq__float_bits(x), sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu;
+    /* NaN: 0x7e00 is a quiet one, and the upper bits of the payload are added. */
     if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (a >> 13 & 0x3ffu));
-    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* from 65520 = half-way to 2^16 on */
-    if (a < 0x33000000u) return (uint16_t)sign;              /* below 2^-25, half the least subnormal */
-    if (a < 0x38800000u)                                     /* below 2^-14: (1.m) 2^(e-127) in units of 2^-24 */
+    /* From half-way between the largest binary16, 65504, and 2^16 on.
+       check: 0x477ff000 == f32bits(65520) */
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);
+    /* Below half the least subnormal, 2^-24. check: 0x33000000 == f32bits(2**-25) */
+    if (a < 0x33000000u) return (uint16_t)sign;
+    /* Subnormal in binary16: the significand in units of 2^-24. The shift is 14 ... 24.
+       check: 0x38800000 == f32bits(2**-14) */
+    if (a < 0x38800000u)
         return (uint16_t)(sign | llmq__shift_even((a & 0x7fffffu) | 0x800000u, 126u - (a >> 23)));
+    /* Rounding may carry into the exponent: that is the next binary16, as it should be. */
     return (uint16_t)(sign | llmq__shift_even(a - ((127u - 15u) << 23), 13));
 }
 
 LLMQ_API float llmq_bf16_to_f32(uint16_t bits) { return llmq__bits_float((uint32_t)bits << 16); }
 
+/* NaN is not rounded: rounding could carry it to infinity. 0x40 makes it quiet. */
 LLMQ_API uint16_t llmq_f32_to_bf16(float x)
 {
     uint32_t u = llmq__float_bits(x);
@@ -1806,7 +2059,8 @@ LLMQ_API uint16_t llmq_f32_to_bf16(float x)
     return (uint16_t)llmq__shift_even(u, 16);
 }
 
-/* A finaliser in the manner of Appleby's MurmurHash3: xor-shifts and odd multiplications, a bijection of 32 bits. */
+/* A finaliser in the manner of Appleby's MurmurHash3: xor-shifts and odd multiplications, a
+   bijection of 32 bits. */
 static uint32_t llmq__mix(uint32_t h)
 {
     h = (h ^ h >> 16) * 0x85ebca6bu;
@@ -1814,39 +2068,54 @@ static uint32_t llmq__mix(uint32_t h)
     return h ^ h >> 16;
 }
 
+/* The seed is mixed first, so that near seeds give unrelated sequences. */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
 {
-    return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u); /* 2^32 / golden ratio, odd */
+    /* 2^32 / golden ratio, and a prime near it.
+       check: 0x9e3779b9 == floor(2**32 * (sqrt(5) - 1) / 2) */
+    return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u);
 }
 
-#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 3 handles together */
+/* Partial sums of a float dot product (section 9), and positions that a Paley step handles at once
+   (section 3). The order of the sums is part of the specification, and llmq_simd.h writes 16. */
+#define LLMQ__LANES 16
+LLMQ__ASSERT(lanes, LLMQ__LANES == 16);
 
 #if LLMQ_MAX_STEPS > 0 || !LLMQ_NO_ENCODER
-/* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
+/* Correctly rounded square root of a normal x > 0, bit by bit, without libm; 0 for any other x. */
 static float llmq__sqrt(float x)
 {
     uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, digit;
     uint64_t m;
+    /* The sign is bit 8 of e: negative x are refused with infinities and NaN. */
     if (e == 0 || e >= 255) return 0.0f;
-    m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26); /* [2^48, 2^50), x = m 2^(even) */
+    /* x = m 2^(even), m in [2^48, 2^50): its root has 25 bits. */
+    m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26);
     for (digit = (uint32_t)1 << 24; digit; digit >>= 1)
-        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;  /* 25 bits: 24 and one to round by; */
-    root = (root + 1) >> 1;                                           /* a root is never half-way */
-    return llmq__bits_float(((e + 125) / 2 << 23) + root);            /* the leading bit of root adds 1 to the exponent */
+        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;
+    /* 24 bits and one to round by. A tie would be an odd root with an odd square, but m is even. */
+    root = (root + 1) >> 1;
+    /* The leading bit of root adds 1 to the exponent. */
+    return llmq__bits_float(((e + 125) / 2 << 23) + root);
 }
 #endif
 
-/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
+/* The integer nearest to y, ties to even; |y| < 2^21. In [2^23, 2^24) the last bit of a float is
+   worth 1, so adding 1.5 * 2^23 rounds y to an integer in the low 23 bits, plus 0x400000.
+   check: 12582912 == 1.5 * 2**23; 0x400000 == f32bits(12582912) & 0x7fffff */
 static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
 static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
 
 #if !LLMQ_NO_ENCODER
+/* LLMQ_E_NOT_FINITE, with its place in *error. error: NULL if nobody wants it. */
 static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
 {
     if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
     return LLMQ_E_NOT_FINITE;
 }
 
+/* LLMQ_OK if w[cols] is finite, else LLMQ_E_NOT_FINITE and the first such column in *error. row is
+   the row to report there. */
 static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
 {
     uint32_t j;
@@ -1855,53 +2124,68 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
     return LLMQ_OK;
 }
 
-/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
-   the first term left out, t^11 2/11, is below 1e-9. */
+/* ln x for normal x > 0. x = m 2^e with m in [sqrt 1/2, sqrt 2) and
+   ln m = 2 artanh t = 2 t + 2/3 t^3 + 2/5 t^5 ... , t = (m - 1)/(m + 1), |t| < 0.1716. The first
+   term left out is 2/11 t^11.
+   check: (sqrt(2) - 1) / (sqrt(2) + 1) < 0.1716; 2/11 * 0.1716**11 < 1e-9 */
 static float llmq__ln(float x)
 {
     LLMQ__NO_CONTRACT
     uint32_t u = llmq__float_bits(x);
     int32_t e = (int32_t)(u >> 23) - 127;
+    /* check: 0x3f800000 == f32bits(1) */
     float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
+    /* check: 1.41421356f == f32(sqrt(2)) */
     if (m > 1.41421356f) m *= 0.5f, e++;
     t = (m - 1.0f) / (m + 1.0f);
     s = t * t;
-    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
+    /* check: 0.693147181f == f32(log(2)) */
+    return (float)e * 0.693147181f
+           /* check: 0.666666667f == f32(2/3); 0.4f == f32(2/5); 0.285714286f == f32(2/7);
+              0.222222222f == f32(2/9) */
+           + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
 }
 
-/* Two independent N(0,1) numbers by the polar method [R5]. */
+/* out[2]: two independent N(0,1) variables by the polar method [R5]: u and v are uniform in the
+   unit disc, and u sqrt(-2 ln s / s), v sqrt(-2 ln s / s) with s = u^2 + v^2 are normal.
+   *counter: of llmq_random; advanced by 2 for each try, 4/pi tries on average. */
 static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
 {
     LLMQ__NO_CONTRACT
     float u, v, s;
     do {
+        /* 24 bits as an exact float in [-1, 1). check: 8388608 == 2**23 */
         u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
         v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
         s = u * u + v * v;
+        /* u and v are multiples of 2^-23, so only s = 0 is below 1e-30. check: 2**-46 > 1e-30 */
     } while (s >= 1.0f || s < 1e-30f);
     s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
     out[0] = u * s;
     out[1] = v * s;
 }
 
-/* out[0, p), p <= 8; out has room for an even number */
+/* out[p]: independent N(0,1) variables, p <= 8. Pairs are written: out has p elements, rounded up
+   to an even count. */
 static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
 {
     uint32_t i;
     for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
 }
 
-#define LLMQ__LINE 64u /* bytes of a cache line: a vector that lies in two of them costs twice */
+/* Bytes of a cache line: loading a vector that lies across two lines costs two loads. */
+#define LLMQ__LINE 64u
 
-/* A workspace handed out piece by piece, from the front. Each piece begins at a multiple of `unit` bytes behind the base.
-   With base NULL the pieces are only counted, so that one function states a layout for the size query and for its use. */
+/* Hands out a workspace piece by piece, from the front. Each piece begins at a multiple of `unit`
+   bytes after the base. With base NULL the pieces are only counted. So one function states the
+   layout of a workspace, for its size function and for its use, and the two cannot differ. */
 typedef struct llmq__arena {
-    char *base;
-    size_t used;  /* SIZE_MAX once the pieces do not fit size_t */
-    size_t unit;
+    char *base;   /* NULL: count only */
+    size_t used;  /* bytes up to the next piece; SIZE_MAX once the pieces do not fit size_t */
+    size_t unit;  /* bytes */
 } llmq__arena;
 
-/* The base has to be aligned for all that is put there. */
+/* An arena at base, which is aligned for everything that is put there. */
 static llmq__arena llmq__arena_of(void *base, size_t unit)
 {
     llmq__arena a;
@@ -1912,7 +2196,8 @@ static llmq__arena llmq__arena_of(void *base, size_t unit)
 }
 
 #if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-/* Pieces begin at cache lines, wherever the base is. Counted: a whole line more, the most that it takes to reach the first. */
+/* An arena whose pieces begin at cache lines, for a base of any alignment. It skips up to a line to
+   reach the first. The count includes a whole line: a size must not depend on an address. */
 static llmq__arena llmq__arena_of_lines(void *base)
 {
     llmq__arena a = llmq__arena_of(base, LLMQ__LINE);
@@ -1921,39 +2206,52 @@ static llmq__arena llmq__arena_of_lines(void *base)
 }
 #endif
 
-/* Bytes used; 0 if they do not fit size_t. */
+/* Bytes used. Returns 0 if they do not fit size_t. */
 static size_t llmq__arena_size(const llmq__arena *a) { return a->used < SIZE_MAX ? a->used : 0; }
 
-/* count elements of `size` bytes; count * size is not 0, and 0 stands for a product that overflowed. */
+/* A piece of count elements of `size` bytes each, neither of them 0. If it does not fit size_t the
+   arena is marked (used = SIZE_MAX), and stays so: callers test llmq__arena_size at the end.
+   With a base, memory was checked against that size before: no piece lies outside of it. */
 static void *llmq__alloc(llmq__arena *a, size_t count, size_t size)
 {
+    /* bytes = 0: the product overflowed. Half of SIZE_MAX for each term keeps the sum from it. */
     size_t bytes = llmq__size_mul(count, size), from = a->used;
     if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) a->used = SIZE_MAX;
+    /* Rounded up to whole units: the next piece is aligned, and so is the end. */
     else a->used = from + (bytes + a->unit - 1) / a->unit * a->unit;
     return a->base ? a->base + from : LLMQ__NULL;
 }
 #endif /* !LLMQ_NO_ENCODER */
 
 #if !LLMQ_NO_CALIBRATION
-/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
-   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
-   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
+/* x rounded to 12 significant bits, to nearest, ties to even. The product of two such values is
+   exact in the 24 bits of a float. So a fused multiply-add gives the bits of a multiplication and
+   an addition, and every processor may use the instruction that it has.
+   Magnitudes below 2^-60 become 0, and those above 2^60 become 2^60, so that products are normal.
+   NaN stays NaN. */
 static float llmq__round12(float x)
 {
     uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
+    /* Bits of magnitudes have the order of the magnitudes. The limits have biased exponents. */
     if (a > 0x7f800000u) return x;
     if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
     if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
+    /* 12 of 24 bits go: add half of the last bit that is kept, less 1, and that bit itself, which
+       breaks ties to even. A carry into the exponent is right.
+       check: 0x7ff == 2**12 / 2 - 1; 0xfffff000 == 2**32 - 2**12 */
     return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
 }
 
-/* x, or `most` with its sign if it is larger. */
+/* x limited to -limit ... limit; NaN stays NaN. */
 static float llmq__clamp(float x, float limit) { return x > limit ? limit : x < -limit ? -limit : x; }
 
+/* <u, v> of n floats in double. Products are exact: 24 + 24 bits fit the 53 of a double. The order
+   of the sums is part of the result. */
 static double llmq__dot(const float *u, const float *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
-    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
+    /* Four sums: with one, each addition would wait for the one before it. */
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
     uint32_t i;
     for (i = 0; i + 4 <= n; i += 4) {
         a += (double)u[i] * (double)v[i];
@@ -1965,6 +2263,7 @@ static double llmq__dot(const float *u, const float *v, uint32_t n)
     return (a + b) + (c + d);
 }
 
+/* <u, v> of n doubles, in two sums. */
 static double llmq__dot_double(const double *u, const double *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -1978,27 +2277,34 @@ static double llmq__dot_double(const double *u, const double *v, uint32_t n)
     return a + b;
 }
 
+/* x - x is 0 if x is finite, else NaN. */
 static int llmq__finite(double x) { return x - x >= 0.0; }
 
-/* 2^e, -1022 <= e <= 1023 */
+/* 2^e, exactly; -1022 <= e <= 1023, which is not checked. */
 static double llmq__exp2_64(int32_t e)
 {
     uint64_t u = (uint64_t)(e + 1023) << 52;
     double x;
-    LLMQ_MEMCPY(&x, &u, 8);
+    LLMQ_MEMCPY(&x, &u, sizeof x);
     return x;
 }
 
-/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
-   squares the error of llmq__sqrt, 2^-24. */
+/* 2^e for any e, limited to 2^-1000 ... 2^1000. The distance to the limits of double leaves a
+   margin for the other factors of a product. */
+static double llmq__power(int32_t e) { return llmq__exp2_64(e < -1000 ? -1000 : e > 1000 ? 1000 : e); }
+
+/* Square root of a normal x > 0, to an ulp or two; 0 for any other x. x = m 2^(even), m in [1, 4).
+   llmq__sqrt of m has a relative error of about 2^-24, and each of Newton's steps squares it. */
 static double llmq__sqrt64(double x)
 {
     uint64_t u;
     int32_t e;
     double m, r;
     LLMQ_MEMCPY(&u, &x, 8);
+    /* The sign is bit 11 of u >> 52: a negative x has e >= 1024. */
     e = (int32_t)(u >> 52) - 1023;
     if (e <= -1023 || e >= 1024) return 0.0;
+    /* 2^-(even e) in two equal factors. Both products are exact. */
     m = x * llmq__exp2_64(-(e - (e & 1)) / 2) * llmq__exp2_64(-(e - (e & 1)) / 2);
     r = (double)llmq__sqrt((float)m);
     r = 0.5 * (r + m / r);
@@ -2006,94 +2312,142 @@ static double llmq__sqrt64(double x)
     return r * llmq__exp2_64((e - (e & 1)) / 2);
 }
 
-/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
-   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
+/* e^x for x <= 0; 0 for x <= -700 and NaN. x = n ln 2 + r, |r| < 0.35. ln 2 is taken in two parts,
+   355/512 - 2.12e-4: n times the first is exact, so r keeps its bits. The first term of Taylor's
+   series left out is r^12 / 12!. check: log(2) / 2 < 0.35; 0.35**12 / 479001600 < 1e-14 */
 static double llmq__exp64(double x)
 {
     LLMQ__NO_CONTRACT
-    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
-                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
+    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0,
+                                       1.0 / 720.0, 1.0 / 5040.0, 1.0 / 40320.0, 1.0 / 362880.0,
+                                       1.0 / 3628800.0, 1.0 / 39916800.0 };
     double r, sum = 0.0;
     int32_t n, i;
     if (!(x > -700.0)) return 0.0;
-    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
+    /* The conversion rounds towards 0: with - 0.5 it gives the nearest n of x <= 0. n >= -1010, so
+       2^n is normal. check: 1.4426950408889634 == 1 / log(2); 700 / log(2) + 0.5 < 1011 */
+    n = (int32_t)(x * 1.4426950408889634 - 0.5);
+    /* check: 0.693359375 == 355/512; abs(355/512 - 2.1219444005469058e-4 - log(2)) < 2**-53 */
     r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
+    /* Horner's rule, from the last term. */
     for (i = 11; i >= 0; i--) sum = sum * r + series[i];
     return sum * llmq__exp2_64(n);
 }
 
-/* 2^e; e is kept to what a double can be. */
-static double llmq__power(int32_t e)
-{
-    uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
-    double x;
-    LLMQ_MEMCPY(&x, &u, sizeof x);
-    return x;
-}
 #endif
 
-/* ---- 2. Kernels ------------------------------------------------------------------------------------------------- */
+/* ---- 2. Kernels ------------------------------------------------------------------------------ */
 
-/* The scalar kernels. Each is defined in the section of its operation. */
+/* The scalar kernels. Their contracts stand with struct llmq_kernels. Each is defined in the
+   section of its operation:
+       butterflies paley  3       read_row add_rows add_scaled  7       nearest       11
+       signs              4       quantize                      8       viterbi       12
+                                  rows_i8 rows_f32              9       add_products  15 */
 #if LLMQ_MAX_STEPS > 0
 static void llmq__signs(float *v, uint32_t cols, uint32_t seed);
 static void llmq__butterflies(float *x, uint32_t n, float norm);
-static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                        float *work);
 #endif
 static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q);
 static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out);
 static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                          size_t y_stride);
-static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                           size_t y_stride);
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                          float *y, size_t y_stride);
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                           float *y, size_t y_stride);
 LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n);
 #if !LLMQ_NO_ENCODER
-static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                uint16_t *code);
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
+                                uint32_t count, uint16_t *code);
 #if LLMQ__ANY_TRELLIS
-LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets,
+                                  uint32_t states, const float *x, uint32_t steps, uint32_t lanes, float *sum,
+                                  uint16_t *choice);
 #endif
 #endif
 #if !LLMQ_NO_CALIBRATION
-static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                               uint32_t count, uint32_t n);
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v,
+                               size_t v_stride, uint32_t rows, uint32_t count, uint32_t n);
 #endif
 
-static const llmq_kernels llmq__scalar = {
-    "scalar", 0,
+/* All kernel tables are made from this list: X(needs, member, kernel, suffix), in the order of
+   struct llmq_kernels. needs: the part of the library without which the member is NULL. kernel: the
+   name of the function without llmq__ and suffix. A table gives four suffixes, empty for scalar
+   kernels:
+       floats    of kernels on floats
+       sums      of kernels on floats whose sums may be subnormal
+       codes     of kernels on codes
+       products  of int8 products */
+#define LLMQ__KERNELS(X, floats, sums, codes, products) \
+    X(TRANSFORM, signs, signs, floats)                  \
+    X(TRANSFORM, butterflies, butterflies, floats)      \
+    X(TRANSFORM, paley, paley, floats)                  \
+    X(NOTHING, quantize, quantize, floats)              \
+    X(NOTHING, read_row, read_row, codes)               \
+    X(NOTHING, add_rows, add_rows, codes)               \
+    X(NOTHING, rows_i8, rows_i8, products)              \
+    X(NOTHING, rows_f32, rows_f32, codes)               \
+    X(NOTHING, add_scaled, add_scaled, sums)            \
+    X(ENCODER, nearest, nearest_codes, floats)          \
+    X(TRELLIS_ENCODER, viterbi, viterbi, sums)          \
+    X(CALIBRATION, add_products, add_products, sums)
+
+/* The kernel, or NULL if the configuration leaves out the part that calls it. */
+#define LLMQ__NEEDS_NOTHING(kernel) kernel
 #if LLMQ_MAX_STEPS > 0
-    llmq__signs, llmq__butterflies, llmq__paley,
+#define LLMQ__NEEDS_TRANSFORM(kernel) kernel
 #else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
+#define LLMQ__NEEDS_TRANSFORM(kernel) LLMQ__NULL
 #endif
-    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8, llmq__rows_f32, llmq__add_scaled,
 #if !LLMQ_NO_ENCODER
-    llmq__nearest_codes,
+#define LLMQ__NEEDS_ENCODER(kernel) kernel
 #else
-    LLMQ__NULL,
+#define LLMQ__NEEDS_ENCODER(kernel) LLMQ__NULL
 #endif
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi,
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) kernel
 #else
-    LLMQ__NULL,
+#define LLMQ__NEEDS_TRELLIS_ENCODER(kernel) LLMQ__NULL
 #endif
 #if !LLMQ_NO_CALIBRATION
-    llmq__add_products
+#define LLMQ__NEEDS_CALIBRATION(kernel) kernel
 #else
-    LLMQ__NULL
+#define LLMQ__NEEDS_CALIBRATION(kernel) LLMQ__NULL
 #endif
-};
 
-#if LLMQ_SIMD /* the other tables: llmq_simd.h, which stands at the end of this file, since it uses all sections */
+/* The list has every member, each in its place. Tables are initialized by position, as C++11 needs,
+   so a kernel in the wrong place with the same type would not be noticed otherwise. */
+#define LLMQ__PLACE(needs, member, kernel, suffix) LLMQ__PLACE_OF_##member,
+enum { LLMQ__KERNELS(LLMQ__PLACE, , , , ) LLMQ__KERNEL_COUNT };
+#define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                              \
+    LLMQ__ASSERT(place_of_##member, offsetof(llmq_kernels, member) ==                              \
+                 offsetof(llmq_kernels, signs) + LLMQ__PLACE_OF_##member * sizeof(void (*)(void)));
+LLMQ__KERNELS(LLMQ__IN_PLACE, , , , )
+LLMQ__ASSERT(kernel_count, sizeof(llmq_kernels) ==
+             offsetof(llmq_kernels, signs) + LLMQ__KERNEL_COUNT * sizeof(void (*)(void)));
+
+/* A table: its name, the features that it needs, and the kernels of the list. */
+#define LLMQ__ENTRY(needs, member, kernel, suffix) , LLMQ__NEEDS_##needs(llmq__##kernel##suffix)
+#define LLMQ__TABLE(id, features, floats, sums, codes, products)    \
+    static const llmq_kernels llmq__table_##id = {                  \
+        #id, features                                               \
+        LLMQ__KERNELS(LLMQ__ENTRY, floats, sums, codes, products)   \
+    }
+/* Table 0. It needs no features. */
+LLMQ__TABLE(scalar, 0, , , , );
+
+/* Defined in llmq_simd.h, which is included after section 18. llmq__simd_at(i) is table i + 1, NULL
+   after the last. */
+#if LLMQ_SIMD
 static const llmq_kernels *llmq__simd_at(uint32_t i);
 static uint32_t llmq__simd_features(void);
 #endif
 
+/* Tables are constants of the program: a pointer to one is valid forever and may be shared. */
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 {
-    if (i == 0) return &llmq__scalar;
+    if (i == 0) return &llmq__table_scalar;
 #if LLMQ_SIMD
     return llmq__simd_at(i - 1);
 #else
@@ -2101,6 +2455,8 @@ LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 #endif
 }
 
+/* The expression of the configuration replaces the default even without llmq_simd.h. Without it
+   there is only table 0, which needs no features. */
 LLMQ_API uint32_t llmq_cpu_features(void)
 {
 #ifdef LLMQ_CPU_FEATURES
@@ -2112,24 +2468,30 @@ LLMQ_API uint32_t llmq_cpu_features(void)
 #endif
 }
 
+/* Tables are in order of speed, so the last that can run is the best. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void)
 {
-    const llmq_kernels *k, *best = &llmq__scalar;
+    const llmq_kernels *k, *best = &llmq__table_scalar;
+    /* Asked once: CPUID traps on some virtual machines, and then takes microseconds. */
     uint32_t i, features = llmq_cpu_features();
     for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
         if ((k->features & ~features) == 0) best = k;
     return best;
 }
 
+/* The table of an argument or a tensor that may be NULL, for the scalar one. */
 static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
-/* ---- 3. Hadamard ------------------------------------------------------------------------------------------------ */
+/* ---- 3. Hadamard ----------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS > 0
 
-#define LLMQ__MAX_BASE 128  /* largest Paley base: its dense step costs as many additions a number */
+/* Largest m of an order. The Paley matrix is dense: it costs m additions per element. The bitmap of
+   squares in llmq__hadamard_block has one bit for each index mod q < m. */
+#define LLMQ__MAX_BASE 128
 
 static int llmq__is_power_of_2(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
 
+/* True for primes; by trial division, since v < LLMQ__MAX_BASE. */
 static int llmq__is_prime(uint32_t v)
 {
     uint32_t d;
@@ -2138,17 +2500,22 @@ static int llmq__is_prime(uint32_t v)
     return v > 1;
 }
 
-/* The m of an order n = m 2^k: 1, or a Paley base; 0 if n is not an order of the kind described. */
+/* The m of an order n = m 2^k: 1, or the order of a Paley matrix. Returns 0 if n is no order.
+   n >= 1; the smallest m is found first, since 4 times the odd part of n divides every m. */
 static uint32_t llmq__base(uint32_t n)
 {
     uint32_t m = n;
     if (llmq__is_power_of_2(n)) return 1;
     while (m % 2 == 0) m /= 2;
+    /* m/2 % 4 = 2 says that m/2 - 1 is 1 mod 4, as type II needs. m is a multiple of 4, so m - 1 is
+       3 mod 4, as type I needs. */
     for (m *= 4; m <= LLMQ__MAX_BASE && n % m == 0; m *= 2)
         if (llmq__is_prime(m - 1) || (m / 2 % 4 == 2 && llmq__is_prime(m / 2 - 1))) return m;
     return 0;
 }
 
+/* The first block of n >= 1 elements, by the rule above the declarations; max_block is a power of
+   two. The conditions are b <= n / 2 and not 2 b <= n, which could overflow. */
 static uint32_t llmq__block(uint32_t n, uint32_t max_block)
 {
     uint32_t b = 1;
@@ -2157,12 +2524,14 @@ static uint32_t llmq__block(uint32_t n, uint32_t max_block)
     return b;
 }
 
+/* 32768 fits the uint16_t of struct llmq_step. */
 static int llmq__max_block_ok(size_t b) { return b <= 32768u && llmq__is_power_of_2((uint32_t)b); }
 
 LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block)
 {
     if (max_block == 0) max_block = LLMQ_DEFAULT_BLOCK;
     if (n == 0 || !llmq__max_block_ok(max_block)) return 0;
+    /* n may not fit 32 bits. Every n > max_block has the block of 2 max_block: max_block itself. */
     return llmq__block(n > max_block ? (uint32_t)max_block * 2 : (uint32_t)n, (uint32_t)max_block);
 }
 
@@ -2171,41 +2540,57 @@ LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block)
     size_t need = 0, b;
     for (; (b = llmq_hadamard_block(n, max_block)) != 0; n -= b) {
         uint32_t m = llmq__base((uint32_t)b);
-        if (n > 2 * b) n = b + n % b; /* equal blocks first: skip all but one of them */
-        if (m > 1) need = m * (b / m < LLMQ__LANES ? b / m : LLMQ__LANES) * sizeof(float); /* only the last block can be one */
+        /* n > 2 b only if b is max_block. The next n / b - 1 blocks are equal: skip all but one, or
+           this loop would be linear in n. */
+        if (n > 2 * b) n = b + n % b;
+        /* llmq__paley needs m rows of `lanes` positions, for at most LLMQ__LANES of a run's b / m.
+           Only the last block has m > 1, so this is the maximum. At most 128 * 16 * 4 bytes. */
+        if (m > 1) need = m * (b / m < LLMQ__LANES ? b / m : LLMQ__LANES) * sizeof(float);
     }
     return need;
 }
 
-/* Paley's symmetric Hadamard matrix of order m over the prime q: is entry (i, j) negative? squares: bit a is set if a is a
-   non-zero square mod q. Type I, q = m - 1 = 3 mod 4: first row and column +, else chi(i + j), and - where i + j = 0 mod q. It is
-   the textbook matrix I + S with rows and columns put in an order that makes it symmetric.
-   Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]], C the symmetric conference matrix chi(i - j). */
+/* True if entry (i, j), i, j < m, of Paley's symmetric Hadamard matrix of order m over the prime q
+   is negative. squares: bit a is set if a is a non-zero square mod q, so bit 0 is clear.
+   Type I, q = m - 1 = 3 mod 4: the first row and column are +; other entries are chi(i + j),
+   indices from 0 after the first, and - where i + j = 0 mod q. It is the textbook matrix I + S with
+   rows and columns in an order that makes it symmetric.
+   Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]] (Kronecker products), C the
+   symmetric conference matrix chi(i - j) with a border of +. */
 static int llmq__paley_negative(uint32_t m, uint32_t q, const uint8_t *squares, uint32_t i, uint32_t j)
 {
     uint32_t a, r = i & 1, c = j & 1;
     if (q == m - 1) {
         if (i == 0 || j == 0) return 0;
+        /* i - 1 and j - 1 are below q, so one subtraction reduces their sum. */
         a = i - 1 + j - 1;
         if (a >= q) a -= q;
         return !(squares[a >> 3] >> (a & 7) & 1);
     }
+    /* (i, j) becomes the block of 2 x 2, and (r, c) is the entry in it. Only (1, 1) of [[+ +][+ -]]
+       is negative, and all but (0, 0) of [[+ -][- -]]. */
     i /= 2, j /= 2;
     if (i == j) return (int)(r | c);
     if (i == 0 || j == 0) return (int)(r & c);
+    /* i - j mod q, in 1 ... q - 1; the border takes 1 off both indices. */
     a = i >= j ? i - j : i + q - j;
     return (int)((r & c) ^ (1 ^ (squares[a >> 3] >> (a & 7) & 1u)));
 }
 
-/* x[i * run + j] for i < m and lanes positions j becomes its product with the Paley matrix. */
-static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+/* The Paley matrix times the m elements x[i * run + t], i < m, for each t < lanes. m additions per
+   element; terms are added in ascending order, which is part of the specification.
+   squares: as above. work: m * lanes floats, a copy of the elements, since x is overwritten row by
+   row. */
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                        float *work)
 {
     uint32_t i, l, t;
     for (l = 0; l < m; l++)
         LLMQ_MEMCPY(work + l * lanes, x + l * run, lanes * sizeof(float));
     for (i = 0; i < m; i++) {
         float *y = x + i * run;
-        LLMQ_MEMCPY(y, work, lanes * sizeof(float)); /* column 0 is + in every row but, in type II, odd row 1 */
+        /* Column 0 begins the sum. It is + in all rows but row 1 of type II. */
+        LLMQ_MEMCPY(y, work, lanes * sizeof(float));
         if (llmq__paley_negative(m, q, squares, i, 0))
             for (t = 0; t < lanes; t++) y[t] = -y[t];
         for (l = 1; l < m; l++) {
@@ -2218,6 +2603,9 @@ static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t
     }
 }
 
+/* Kernel butterflies, n = 2^k elements. Pass h combines elements at distance h, from blocks of 2 h
+   each; after it every block of 2 h is transformed. The order of the passes is part of the
+   specification: the opposite order rounds otherwise. */
 static void llmq__butterflies(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
@@ -2231,7 +2619,8 @@ static void llmq__butterflies(float *x, uint32_t n, float norm)
     for (i = 0; i < n; i++) x[i] *= norm;
 }
 
-/* One block, n an order. */
+/* x[n] <- H x for one block: n is an order, at most 32768. work: llmq_hadamard_work_size bytes,
+   unused if n is a power of two. Frame: 16 bytes of squares, a bit for each index below q < 128. */
 LLMQ__NOINLINE void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32_t n, float *work)
 {
     uint32_t m = llmq__base(n), run = n / m, i, j, q;
@@ -2241,22 +2630,30 @@ LLMQ__NOINLINE void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32
         k->butterflies(x, n, norm);
         return;
     }
-    if (run < LLMQ__LANES) k = llmq_kernels_at(0); /* nothing there is long enough for vectors */
+    /* Shorter runs do not fill a vector. */
+    if (run < LLMQ__LANES) k = llmq_kernels_at(0);
     q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
+    /* Squares of 1 ... q - 1 mod q. i * i < 2^14. */
     LLMQ_MEMSET(squares, 0, sizeof squares);
     for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
+    /* Norm 1 is exact: the block is scaled once, at the end. */
     for (i = 0; i < m; i++) k->butterflies(x + i * run, run, 1.0f);
+    /* The matrix acts on each position of the runs alike, so positions can be cut into lanes
+       anywhere. */
     for (j = 0; j < run; j += LLMQ__LANES) k->paley(x + j, m, q, run, llmq__min(run - j, LLMQ__LANES), squares, work);
     for (i = 0; i < n; i++) x[i] *= norm;
 }
 
-LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size, const llmq_kernels *kernels)
+LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
+                                   const llmq_kernels *kernels)
 {
     size_t b;
+    /* Everything is checked before x is touched: on failure it keeps its contents. */
     if (!x || n == 0 || llmq_hadamard_block(n, max_block) == 0) return LLMQ_E_ARG;
     b = llmq_hadamard_work_size(n, max_block);
     if (b && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
     if (work_size < b) return LLMQ_E_WORKSPACE;
+    /* The blocks one after the other: they do not overlap, and share the workspace. */
     for (; n; n -= b, x += b) {
         b = llmq_hadamard_block(n, max_block);
         llmq__hadamard_block(llmq__kernels(kernels), x, (uint32_t)b, (float *)work);
@@ -2265,11 +2662,14 @@ LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *w
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 4. Transform ----------------------------------------------------------------------------------------------- */
+/* ---- 4. Transform ---------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS == 0
 
+/* Without steps a transform is a count that must be 0. These functions replace the ones after
+   #else, with the same contracts, so that callers need no conditions. */
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
 {
+    /* The code of more steps than LLMQ_MAX_STEPS. */
     (void)cols;
     return t->count ? LLMQ_E_LIMIT : LLMQ_OK;
 }
@@ -2286,7 +2686,8 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     return 0;
 }
 
-static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work,
+                                              size_t work_size)
 {
     (void)t, (void)cols, (void)work, (void)work_size;
     return LLMQ_OK;
@@ -2296,54 +2697,70 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
                                           size_t work_size, const llmq_kernels *kernels)
 {
     (void)work, (void)work_size, (void)kernels;
-    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT)
+        return LLMQ_E_ARG;
     return t ? llmq__transform_check(t, cols) : LLMQ_OK;
 }
 #else
 
+/* Unused steps and data are 0. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block)
 {
     llmq_transform t;
     LLMQ_MEMSET(&t, 0, sizeof t);
     t.count = 1;
     t.step[0].kind = LLMQ_STEP_HADAMARD;
+    /* A max_block that does not fit becomes 0, which llmq__transform_check refuses. */
     t.step[0].block = (uint16_t)(max_block == 0 ? LLMQ_DEFAULT_BLOCK : max_block <= 32768u ? max_block : 0);
     t.step[0].arg = seed;
     return t;
 }
 
-/* Numbers and bytes of one of a step's data: the arg counts SMOOTH's and PERMUTE's numbers, and ROTATE's matrices. */
+/* arg counts elements (SMOOTH: 4 bytes, PERMUTE: 2) or matrices (ROTATE: B^2 floats). It is checked
+   here, so that n and the sizes made of it are in range in the functions below. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step)
 {
     size_t n = step ? llmq__size(step->arg) : 0;
     if (n == 0 || n > LLMQ_MAX_COLS) return 0;
     if (step->kind == LLMQ_STEP_SMOOTH && step->block == 0) return llmq__size_mul(n, 4);
     if (step->kind == LLMQ_STEP_PERMUTE && step->block == 0 && step->arg <= 65536u) return llmq__size_mul(n, 2);
+    /* 4 B^2 is at most 2^18; the product with n may still overflow 32 bits, so it is checked. */
     if (step->kind == LLMQ_STEP_ROTATE && step->block >= 2 && step->block <= 256 && llmq__is_power_of_2(step->block))
         return llmq__size_mul(n, 4 * (size_t)step->block * step->block);
     return 0;
 }
 
-/* The steps' kinds and numbers; of vectors of cols numbers, unless that is 0. */
+/* Check the kinds, blocks and args of all steps, for vectors of cols elements; cols 0: for any.
+   The data are not read, but there must be some where a step needs them.
+   Must precede every other function below that takes a transform. Errors: LLMQ_E_LIMIT,
+   LLMQ_E_UNSUPPORTED, LLMQ_E_ARG. */
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
 {
     uint32_t i;
+    /* First of all: no loop over the steps may pass the end of t->step. */
     if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_LIMIT;
     for (i = 0; i < t->count; i++) {
         const llmq_step *step = &t->step[i];
+        /* A kind of a later version is not an error of the caller: its block and arg are not
+           judged. */
         if (step->kind < LLMQ_STEP_HADAMARD || step->kind > LLMQ_STEP_ROTATE) return LLMQ_E_UNSUPPORTED;
         if (step->kind == LLMQ_STEP_HADAMARD) {
+            /* arg is a seed: any value, for any cols. */
             if (!llmq__max_block_ok(step->block)) return LLMQ_E_ARG;
             continue;
         }
+        /* Size 0: block or arg is out of range, or the product does not fit size_t. */
         if (!t->data || llmq_step_data_size(step) == 0) return LLMQ_E_ARG;
-        if (cols && step->arg != (step->kind == LLMQ_STEP_ROTATE ? cols / step->block : cols) && !(step->kind == LLMQ_STEP_ROTATE && step->arg == 1))
+        /* ROTATE has a matrix for each run, or one for all; block is not 0 after the size was. */
+        if (cols && step->arg != (step->kind == LLMQ_STEP_ROTATE ? cols / step->block : cols)
+            && !(step->kind == LLMQ_STEP_ROTATE && step->arg == 1))
             return LLMQ_E_ARG;
     }
     return LLMQ_OK;
 }
 
-/* Bytes of data of the steps before step i, of a transform that was checked. */
+/* The offset of step i in t->data: bytes of the steps before it. t was checked. The sum fits size_t
+   where the data are in memory; the reader of bundles checks that first (section 10). */
 static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
 {
     size_t n = 0;
@@ -2351,9 +2768,12 @@ static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
     return n;
 }
 
-/* Is every number below n among the n at b exactly once? Looked for in ranges that a bitmap on the stack holds. */
+/* True if the n u16 values at b are a permutation of 0 ... n - 1. Pass by pass it marks the values
+   of one range of 1024 in a bitmap, which a frame of 256 bytes can hold: n^2 / 1024 loads, that is
+   64 passes for the largest n, 65536. */
 LLMQ__NOINLINE int llmq__is_permutation(const uint8_t *b, uint32_t n)
 {
+    /* check: 128 == 1024 / 8 */
     uint8_t seen[128];
     uint32_t from, j, k;
     for (from = 0; from < n; from += 1024) {
@@ -2361,42 +2781,53 @@ LLMQ__NOINLINE int llmq__is_permutation(const uint8_t *b, uint32_t n)
         for (j = 0; j < n; j++) {
             k = llmq__load16(b + 2 * (size_t)j);
             if (k >= n) return 0;
-            k -= from; /* out of the range: large */
+            /* A value below the range wraps around, and is skipped like one above it. */
+            k -= from;
             if (k >= 1024) continue;
             if (seen[k / 8] >> k % 8 & 1) return 0;
             seen[k / 8] = (uint8_t)(seen[k / 8] | 1u << k % 8);
         }
     }
-    return 1; /* n numbers below n, none twice */
+    /* n values below n, none of them twice: each occurs once. */
+    return 1;
 }
 
+/* True if the data b of a step fit its kind: a permutation; factors d that are normal and positive;
+   rows of matrices with a squared length in 1 -+ 1/16. step was checked and is no HADAMARD. */
 static int llmq__step_data_ok(const llmq_step *step, const uint8_t *b)
 {
     LLMQ__NO_CONTRACT
+    /* n: floats of SMOOTH or ROTATE. sum: of the squares of a row so far. */
     size_t n = llmq_step_data_size(step) / 4, i;
     float sum = 0.0f, v;
     if (step->kind == LLMQ_STEP_PERMUTE) return llmq__is_permutation(b, step->arg);
     for (i = 0; i < n; i++, b += 4) {
-        uint32_t e = llmq__load32(b) >> 23; /* with the sign */
+        /* Sign and exponent: negative values, infinities and NaN have e > 254. */
+        uint32_t e = llmq__load32(b) >> 23;
         if (step->kind == LLMQ_STEP_SMOOTH) {
             if (e < 1 || e > 254) return 0;
             continue;
         }
+        /* 1/16 is far above the rounding of B <= 256 terms, and keeps out data that are no
+           rotation. */
         v = llmq__load_float(b);
         sum += v * v;
         if ((i + 1) % step->block) continue;
+        /* The end of a row. NaN is refused: its comparisons are false.
+           check: 0.9375f == 1 - 1/16; 1.0625f == 1 + 1/16 */
         if (!(sum >= 0.9375f && sum <= 1.0625f)) return 0;
         sum = 0.0f;
     }
     return 1;
 }
 
-/* Is the data of a transform that was checked what it should be? */
+/* True if the data of all steps are valid. t was checked. */
 static int llmq__transform_data_ok(const llmq_transform *t)
 {
     uint32_t i;
     for (i = 0; i < t->count; i++)
-        if (t->step[i].kind != LLMQ_STEP_HADAMARD && !llmq__step_data_ok(&t->step[i], t->data + llmq__transform_data(t, i))) return 0;
+        if (t->step[i].kind != LLMQ_STEP_HADAMARD
+            && !llmq__step_data_ok(&t->step[i], t->data + llmq__transform_data(t, i))) return 0;
     return 1;
 }
 
@@ -2404,23 +2835,34 @@ LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t col
 {
     llmq_status status;
     if (!t || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
+    /* Steps first: they say how long the data are. */
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     return llmq__transform_data_ok(t) ? LLMQ_OK : LLMQ_E_ARG;
 }
 
+/* True if both transforms have the same steps with the same data. Both were checked.
+   Every product calls this for each activation, which has a copy of its tensor's transform, with
+   the same data pointer. In this common case at most LLMQ_MAX_STEPS steps are compared, and no
+   data.
+   Data are compared only if the pointers differ, as when two bundles contain equal transforms. */
 static int llmq__transform_same(const llmq_transform *a, const llmq_transform *b)
 {
     uint32_t i;
     size_t n;
     if (a->count != b->count) return 0;
     for (i = 0; i < a->count; i++)
-        if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block || a->step[i].arg != b->step[i].arg) return 0;
+        if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block
+            || a->step[i].arg != b->step[i].arg) return 0;
     if (a->data == b->data) return 1;
+    /* The steps are equal, so a and b have data of equal size: none if all are HADAMARD, whose
+       pointers may be anything. */
     for (n = llmq__transform_data(a, a->count); n > 0; n--)
         if (!a->data || !b->data || a->data[n - 1] != b->data[n - 1]) return 0;
     return 1;
 }
 
+/* The maximum over the steps, which use the workspace one after the other. PERMUTE: a copy of the
+   vector. ROTATE: a run of the result, and a row of the matrix. t may be unchecked. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
 {
     size_t need = 0;
@@ -2436,29 +2878,39 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     return need;
 }
 
-/* Before anything is written: is this workspace fit for the transform? */
-static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+/* LLMQ_OK if work is aligned and large enough for the transform. Callers that write their output
+   before they transform it ask first, so that they fail with nothing written. */
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work,
+                                              size_t work_size)
 {
     size_t need = llmq_transform_work_size(t, cols);
     if (need && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
+/* Kernel signs: 32 signs from each random word. */
 static void llmq__signs(float *v, uint32_t cols, uint32_t seed)
 {
     uint32_t j, bits = 0;
     for (j = 0; j < cols; j++) {
+        /* A word depends on j alone, so a kernel may begin at any j. */
         if (j % 32 == 0) bits = llmq_random(seed, j / 32);
         if (bits >> j % 32 & 1) v[j] = -v[j];
     }
 }
 
+/* v[n] by the diagonal D = diag(1/d) at data: T v = D v, T^-T v = D^-1 v, and T^T v = D v again. */
 static void llmq__smooth(float *v, uint32_t n, const uint8_t *data, int direction)
 {
     uint32_t j;
-    for (j = 0; j < n; j++, data += 4) v[j] = direction == LLMQ_TO_WEIGHT ? v[j] * llmq__load_float(data) : v[j] / llmq__load_float(data);
+    /* A division and not a product with 1 / d, which would round twice. */
+    for (j = 0; j < n; j++, data += 4)
+        v[j] = direction == LLMQ_TO_WEIGHT ? v[j] * llmq__load_float(data) : v[j] / llmq__load_float(data);
 }
 
+/* v[n] by the permutation at data. It is orthogonal, so T^-T = T, and T^T is the inverse.
+   work: n floats, a copy of v. Every p_j is below n: llmq_bundle_open has checked it, and data of
+   the program are trusted. */
 static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int direction, float *work)
 {
     uint32_t j;
@@ -2469,23 +2921,31 @@ static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int directi
     }
 }
 
-/* One run of n numbers by the matrix at data: v_i <- sum_k r_ki v_k, or back, v_k <- sum_i r_ki v_i, terms in order. */
+/* One run v[n] by the orthogonal matrix r[n][n] at data: v_i <- sum_k r_ki v_k; back: by its
+   transpose, v_k <- sum_i r_ki v_i. Terms are added in order in both, so the bits are defined.
+   work: 2 n floats. Forwards each row of r is added to the result (kernel add_scaled); backwards it
+   is a dot product with v. So r is read once from front to back. */
 static void llmq__rotate(float *v, uint32_t n, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
 {
     LLMQ__NO_CONTRACT
+    /* out: the result. row: row k of r, since data need no alignment. */
     float *out = work, *row = work + n;
     uint32_t i, k;
     LLMQ_MEMSET(out, 0, n * sizeof *out);
     for (k = 0; k < n; k++, data += 4 * n) {
         llmq__load_floats(row, data, n);
+        /* v is intact until the end, and the result apart from it. */
         if (back) for (i = 0; i < n; i++) out[k] += row[i] * v[i];
         else kernels->add_scaled(out, v[k], row, n);
     }
     LLMQ_MEMCPY(v, out, n * sizeof *v);
 }
 
-static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
+/* All whole runs of v[cols], each by its own matrix, or all by one if arg is 1. */
+static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, const uint8_t *data, int back,
+                              float *work, const llmq_kernels *kernels)
 {
+    /* j + n does not overflow: cols <= 2^24. Elements after the last whole run stay as they are. */
     uint32_t j, n = step->block;
     for (j = 0; j + n <= cols; j += n) {
         llmq__rotate(v + j, n, data, back, work, kernels);
@@ -2493,12 +2953,16 @@ static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, co
     }
 }
 
-static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int direction, float *v, uint32_t cols, void *work, size_t work_size,
-                                    const llmq_kernels *kernels)
+/* Step i of t on v[cols], in place. t, cols and work were checked; kernels is not NULL.
+   HADAMARD: T = H S with signs S. H and S are symmetric and orthogonal, so T^-T = T, and T^T = S H
+   applies the signs last. */
+static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int direction, float *v, uint32_t cols,
+                                    void *work, size_t work_size, const llmq_kernels *kernels)
 {
     const llmq_step *step = &t->step[i];
     const uint8_t *data = t->data ? t->data + llmq__transform_data(t, i) : LLMQ__NULL;
     llmq_status status;
+    /* The kinds exclude each other; the check has refused all others. */
     if (step->kind == LLMQ_STEP_HADAMARD) {
         if (direction != LLMQ_FROM_WEIGHT) kernels->signs(v, cols, step->arg);
         if ((status = llmq_hadamard(v, cols, step->block, work, work_size, kernels)) != LLMQ_OK) return status;
@@ -2506,7 +2970,8 @@ static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int dir
     }
     if (step->kind == LLMQ_STEP_SMOOTH) llmq__smooth(v, cols, data, direction);
     if (step->kind == LLMQ_STEP_PERMUTE) llmq__permute(v, cols, data, direction, (float *)work);
-    if (step->kind == LLMQ_STEP_ROTATE) llmq__rotate_runs(v, cols, step, data, direction == LLMQ_FROM_WEIGHT, (float *)work, kernels);
+    if (step->kind == LLMQ_STEP_ROTATE)
+        llmq__rotate_runs(v, cols, step, data, direction == LLMQ_FROM_WEIGHT, (float *)work, kernels);
     return LLMQ_OK;
 }
 
@@ -2515,12 +2980,17 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 {
     llmq_status status;
     uint32_t i;
-    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT)
+        return LLMQ_E_ARG;
     if (!t) return LLMQ_OK;
+    /* After these checks no step fails, so v is either transformed as a whole or untouched. */
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if ((status = llmq__transform_work_check(t, cols, work, work_size)) != LLMQ_OK) return status;
-    for (i = 0; i < t->count && status == LLMQ_OK; i++) /* T and T^-T run through the steps, T^T through their transposes from the last on */
-        status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work, work_size, llmq__kernels(kernels));
+    /* T = T_k ... T_1, and T^-T = T_k^-T ... T_1^-T in the same order. T^T = T_1^T ... T_k^T begins
+       with the last step. */
+    for (i = 0; i < t->count && status == LLMQ_OK; i++)
+        status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work,
+                                  work_size, llmq__kernels(kernels));
     return status;
 }
 #endif /* LLMQ_MAX_STEPS */
@@ -8059,17 +8529,19 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- The end: vector kernels, and macros undone -------------------------------------------------------------------- */
+/* ---- The end: vector kernels, and macros undone ---------------------------------------------- */
 
+/* The rest of llmq_simd.h: the other kernel tables, llmq__simd_at and llmq__simd_features. They use
+   all sections, and the macros of section 0. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART 1 /* the other tables: llmq__simd_at, llmq__simd_features */
+#define LLMQ__SIMD_PART LLMQ__PART_TABLES
 #include LLMQ_SIMD_PATH
-#undef LLMQ__SIMD_PART
 #endif
 
 #ifdef __cplusplus
 }
 #endif
+/* The states that section 0 pushed come back in the opposite order. */
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic pop
 #endif
@@ -8078,14 +8550,26 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #elif defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute pop
 #endif
+/* No internal macro is left to the file that includes this one. */
 #undef LLMQ__NO_CONTRACT
 #undef LLMQ__NOINLINE
 #undef LLMQ__NULL
+#undef LLMQ__ASSERT
 #undef LLMQ__HAS
 #undef LLMQ__ANY_TRELLIS
 #undef LLMQ__ANY_ZERO_POINTS
 #undef LLMQ__MAX_BASE
 #undef LLMQ__LANES
+#undef LLMQ__KERNELS
+#undef LLMQ__NEEDS_NOTHING
+#undef LLMQ__NEEDS_TRANSFORM
+#undef LLMQ__NEEDS_ENCODER
+#undef LLMQ__NEEDS_TRELLIS_ENCODER
+#undef LLMQ__NEEDS_CALIBRATION
+#undef LLMQ__PLACE
+#undef LLMQ__IN_PLACE
+#undef LLMQ__ENTRY
+#undef LLMQ__TABLE
 #undef LLMQ__CHUNK
 #undef LLMQ__TEST_ROWS
 #undef LLMQ__TEST_FLOATS
@@ -8137,21 +8621,24 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__UNIT_V4N256
 #endif /* LLMQ_IMPLEMENTATION */
 
-/* ---- Licence --------------------------------------------------------------------------------------------------------
+/* ---- Licence ------------------------------------------------------------------------------------
 
    This software is available under two licences; choose the one you like.
 
    A. MIT. Copyright (c) 2026 the llmq authors.
-   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
-   this permission notice shall be included in all copies or substantial portions of the Software.
-   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so, subject to the following conditions: The above copyright notice and this
+   permission notice shall be included in all copies or substantial portions of the Software.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
-   B. Public domain (www.unlicense.org). This is free and unencumbered software released into the public domain. Anyone is
-   free to copy, modify, publish, use, compile, sell, or distribute this software, either in source code form or as a
-   compiled binary, for any purpose, commercial or non-commercial, and by any means. */
+   B. Public domain (www.unlicense.org). This is free and unencumbered software released into the
+   public domain. Anyone is free to copy, modify, publish, use, compile, sell, or distribute this
+   software, either in source code form or as a compiled binary, for any purpose, commercial or
+   non-commercial, and by any means. */

@@ -5,7 +5,7 @@
    the tensor, and t.kernels->name says which.
 
    HOW IT IS MADE
-       A table (struct llmq_kernels, section 13 of llmq.h) for each instruction set, in its own section below. The text of
+       A table (struct llmq_kernels, section 2 of llmq.h) for each instruction set, in its own section below. The text of
        the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
        floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
        All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
@@ -13,23 +13,93 @@
 
    CONTENTS
        1. Configuration
-       2. Template: kernels on floats
-       3. Template: kernels on codes
-       4. x86: SSSE3
-       5. x86: AVX2, and with VNNI
-       6. x86: AVX-512
-       7. Arm: NEON
-       8. Arm: microcontrollers
-       9. WebAssembly
-      10. RISC-V
-      11. Tables
+       2. Dispatch, and what all kernels share
+       3. Template: kernels on floats
+       4. Template: kernels on codes
+       5. x86: SSSE3
+       6. x86: AVX2, and with VNNI
+       7. x86: AVX-512
+       8. Arm: NEON
+       9. Arm: microcontrollers
+      10. WebAssembly
+      11. RISC-V
+      12. Tables
+
+   PARTS
+       The file is one chain of #elif, so that each inclusion reads one part of it. Templates are parts that are included more than
+       once. A part is included so, and takes its name away when it begins:
+           #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+           #include LLMQ_SIMD_SELF
+
+       LLMQ__PART_...    section  included by
+       CONFIGURATION        1     llmq.h, where it includes headers
+       DISPATCH             2     TABLES
+       FLOATS               3     SSSE3, AVX2, AVX512, NEON and WASM
+       CODES                4     the same sets; AVX2 and NEON again, for VNNI and DOTPROD
+       FORMAT               4     CODES, for each format whose points are looked up by shuffles
+       BLOCKS               4     CODES at its end; NEON for I8MM
+       SSSE3                5     TABLES
+       AVX2                 6     TABLES
+       VNNI                 6     AVX2 and AVX512
+       AVX512               7     TABLES
+       AVX512_PRODUCTS      7     AVX512, for each way to look points up
+       AVX512_TRELLIS       7     AVX512_PRODUCTS, for each trellis
+       NEON                 8     TABLES
+       MICRO                9     TABLES
+       WASM                10     TABLES
+       RVV                 11     TABLES
+       RVV_PRODUCTS        11     RVV, for each size of register groups
+       TABLES              12     llmq.h, at its end
+
+   HOW TO ADD AN INSTRUCTION SET
+       WebAssembly, section 10, is the shortest one that has all; read it beside this list.
+       1. llmq.h, section 2: a bit, LLMQ_CPU_WASM, and a line of the list of tables.
+       2. Section 1: LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set; and the header of its intrinsics.
+       3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor, elsewhere it repeats what the compiler was
+          told.
+       4. A part: LLMQ__PART_WASM in the list of parts (and in the list of #undef at the end), its section in the chain with
+          #if LLMQ_SIMD_WASM around all of it, and its inclusion in section 12, after the parts whose words it uses.
+       5. There, LLMQ__TARGET: nothing where the whole program is compiled for the set, else LLMQ__TARGET_OF("..."). The section
+          undoes it at its end.
+       6. The words on floats that the head of section 3 lists, with the suffix _wasm; then the part FLOATS with its parameters.
+          Each operation is rounded as the scalar one, and comparisons are false where an operand is NaN.
+       7. The words on bytes, on points and products, on four sums and for blocks that section 4 lists; then the part CODES. A set
+          that differs from another only in products shares its words on bytes: see AVX2 with VNNI, in section 6.
+       8. LLMQ__TABLE (llmq.h, section 2) makes the table: its name, its bits, and the suffixes of its kernels. No suffix means
+          the scalar kernels. A line in llmq__simd_at, section 12, puts it after all slower ones.
+       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run, and has a list of names;
+          tests/matrix.sh has a line for each emulator.
+       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections 9 and 11.
 
    STACK
        Frames are up to 10 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
-#elif LLMQ__SIMD_PART == 0
+#endif
+#ifndef LLMQ__PART_CONFIGURATION
+#define LLMQ__PART_CONFIGURATION 1
+#define LLMQ__PART_DISPATCH 2
+#define LLMQ__PART_FLOATS 3
+#define LLMQ__PART_CODES 4
+#define LLMQ__PART_FORMAT 5
+#define LLMQ__PART_BLOCKS 6
+#define LLMQ__PART_SSSE3 7
+#define LLMQ__PART_AVX2 8
+#define LLMQ__PART_VNNI 9
+#define LLMQ__PART_AVX512 10
+#define LLMQ__PART_AVX512_PRODUCTS 11
+#define LLMQ__PART_AVX512_TRELLIS 12
+#define LLMQ__PART_NEON 13
+#define LLMQ__PART_MICRO 14
+#define LLMQ__PART_WASM 15
+#define LLMQ__PART_RVV 16
+#define LLMQ__PART_RVV_PRODUCTS 17
+#define LLMQ__PART_TABLES 18
+#endif
+
+#if LLMQ__SIMD_PART == LLMQ__PART_CONFIGURATION
+#undef LLMQ__SIMD_PART
 
 #if LLMQ_VERSION_MAJOR != 0 || LLMQ_VERSION_MINOR != 7 || LLMQ_VERSION_PATCH != 0
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
@@ -172,24 +242,101 @@
 #define LLMQ_SIMD_SELF "llmq_simd.h"
 #endif
 
-#elif LLMQ__SIMD_PART == 1
+#elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
+#undef LLMQ__SIMD_PART
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
-#pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
+/* ---- 2. Dispatch, and what all kernels share --------------------------------------------------------------------- */
+
+#ifndef LLMQ_CPU_FEATURES
+#if LLMQ__X86
+static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    int v[4];
+    __cpuidex(v, (int)leaf, (int)sub);
+    LLMQ_MEMCPY(r, v, 16);
+#else
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(sub));
 #endif
+}
+
+/* Registers that the operating system saves: bits 1, 2 SSE and AVX; 5, 6, 7 those of AVX-512. */
+static uint32_t llmq__xgetbv(void)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    return (uint32_t)_xgetbv(0);
+#else
+    uint32_t low, high;
+    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv, for assemblers without it */
+    (void)high;
+    return low;
+#endif
+}
+
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
+    const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
+    llmq__cpuid(0, 0, one);
+    if (one[0] < 1) return 0;
+    seven[1] = seven[2] = more[0] = 0;
+    if (one[0] >= 7) {
+        llmq__cpuid(7, 0, seven);
+        if (seven[0] >= 1) llmq__cpuid(7, 1, more);
+    }
+    llmq__cpuid(1, 0, one);
+    if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
+    if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
+    if ((saved & 0x6) != 0x6) return have;
+    if ((one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, F16C, AVX2 */
+    if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
+    if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
+    if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
+    if ((have & LLMQ_CPU_AVX512) && (seven[2] >> 1 & 1)) have |= LLMQ_CPU_VBMI;
+    return have;
+}
+#else
+/* What the compiler was told of. */
+static uint32_t llmq__simd_features(void)
+{
+    uint32_t have = 0;
+#if LLMQ_SIMD_NEON
+    have |= LLMQ_CPU_NEON;
+#endif
+#if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
+    have |= LLMQ_CPU_DOTPROD;
+#endif
+#if LLMQ_SIMD_I8MM && defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
+    have |= LLMQ_CPU_I8MM;
+#endif
+#if LLMQ_SIMD_WASM
+    have |= LLMQ_CPU_WASM;
+#endif
+#if LLMQ_SIMD_DSP
+    have |= LLMQ_CPU_DSP;
+#endif
+#if LLMQ_SIMD_MVE
+    have |= LLMQ_CPU_MVE;
+#endif
+#if LLMQ_SIMD_RVV
+    have |= LLMQ_CPU_RVV;
+#endif
+    return have;
+}
+#endif
+#endif
+
 #define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
 #define LLMQ__PASTE_(a, b) a##b
 #define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
-#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA)     /* a kernel of the table that is being made */
+#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA)                /* a kernel of the table that is being made */
 #define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
-#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__FLOATS)  /* a word of its vocabulary */
-#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__BYTES)
-#define LLMQ__C(word) LLMQ__GLUE(word, LLMQ__CODES)
-#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)
-#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)
+#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)                        /* a kernel that decodes */
+#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)                    /* a word of its vocabulary: on floats, */
+#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)                   /* on bytes, */
+#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)                       /* on points and their products, */
+#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)                     /* on four sums */
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__has_feature)
@@ -225,33 +372,6 @@
 #define LLMQ__UNROLL(n)
 #define LLMQ__PRAGMA(text)
 #endif
-#if LLMQ_NO_ENCODER
-#define LLMQ__NEAREST(isa) , LLMQ__NULL
-#else
-#define LLMQ__NEAREST(isa) , llmq__nearest_##isa
-#endif
-#if LLMQ_NO_ENCODER || !LLMQ__ANY_TRELLIS
-#define LLMQ__VITERBI(isa) , LLMQ__NULL
-#else
-#define LLMQ__VITERBI(isa) , llmq__viterbi_##isa
-#endif
-#if LLMQ_MAX_STEPS > 0
-#define LLMQ__STEPS(isa) llmq__signs_##isa, llmq__butterflies_##isa, llmq__paley_##isa,
-#else
-#define LLMQ__STEPS(isa) LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
-#endif
-#if LLMQ_NO_CALIBRATION
-#define LLMQ__PRODUCTS(isa) , LLMQ__NULL
-#else
-#define LLMQ__PRODUCTS(isa) , llmq__add_products_##isa
-#endif
-/* A table: its kernels on floats with one suffix, those on codes with another, the products of int8 with that of the table. */
-#define LLMQ__TABLE(name, features, floats, codes, rows)                                                                         \
-    static const llmq_kernels llmq__table_##rows = {                                                                              \
-        name, features, LLMQ__STEPS(floats) llmq__quantize_##floats,                                                               \
-        llmq__read_row_##codes, llmq__add_rows_##codes, llmq__rows_i8_##rows, llmq__rows_f32_##codes, llmq__add_scaled_##floats    \
-        LLMQ__NEAREST(floats) LLMQ__VITERBI(floats) LLMQ__PRODUCTS(floats)                                                        \
-    }
 
 /* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
 enum {
@@ -259,6 +379,15 @@ enum {
     LLMQ__KIND_V2N64
 };
 #define LLMQ__PREFETCH_BYTES 1024 /* bytes from a load to what is prefetched by it */
+
+/* The kernels are written for these sizes of llmq.h, and tables of functions by kind for this order; from V2N16 on a point has two
+   coordinates. */
+#if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__TRELLIS_UNIT != 256
+#error "llmq: the kernels of llmq_simd.h are written for sums of 16 lanes, and for units of 128 and of 256 codes"
+#endif
+typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 && LLMQ__KIND_G4 == 3 &&
+                                  LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 &&
+                                  LLMQ__KIND_V2N64 == 8 ? 1 : -1];
 
 LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
 {
@@ -324,14 +453,14 @@ typedef struct llmq__window {
 /* above: the window of row r - 1, if there is one already */
 LLMQ__INLINE void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
 {
-    const llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
+    const llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, at = r;
     w->row[0] = t->data + (size_t)r * t->row_size;
     if (!t->format.taps[0]) return;
-    if (above && r > ring.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MAX_LAG * sizeof *w->row);
+    if (above && r > block.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MAX_LAG * sizeof *w->row);
     else
         for (lag = 1; lag <= LLMQ__MAX_LAG; lag++) {
-            at = (at > ring.first ? at : ring.first + ring.rows) - 1;
+            at = (at > block.first ? at : block.first + block.rows) - 1;
             w->row[lag] = t->data + (size_t)at * t->row_size;
         }
 }
@@ -448,14 +577,1553 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
     return w % (32 * p) == 0 && a % (32 * p) == 0 ? 32 : 0;
 }
 
-/* ---- 4. x86: SSSE3 ------------------------------------------------------------------------------------------------ */
+#elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
+#undef LLMQ__SIMD_PART
+
+/* ---- 3. Template: kernels on floats --------------------------------------------------------------------------------
+
+   Parameters:
+     LLMQ__ISA         the suffix of the kernels, and of the words on floats
+     LLMQ__VEC_LANES   1, 4, 8 or 16: floats of a native vector
+     LLMQ__RADIX       8 or 16: vectors that the butterflies hold in registers
+     LLMQ__MR_VECTORS  4 or 8: rows of sums that add_products holds in registers,
+     LLMQ__NR_VECTORS  2 or 3: and vectors of each of these rows
+   Every template checks its parameters and undoes them at its end. LLMQ__TARGET, the attribute of functions, is no parameter:
+   the section of an instruction set defines it for its words and for the templates that it includes, and undoes it. Words:
+     f32x16        16 floats:  load16(p) store16(p, v) set16(x) add16 sub16 mul16(a, b); from_i8x16(int8 *p) converts 16 codes;
+               flip16(v, bits) changes the sign of lane i where bit i is set;  sum16(v), the sum of the lanes as llmq__lane_sum;
+               to_i8x16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
+               min_update(s, k, &least, &code): where s < least: least = s and code = k;  store_u16x16(p, v) stores whole numbers as uint16
+               min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
+               absdiff_min(least, x, y), |x - y| where that is < least, else least
+     u32x16        16 uint32:  zero_u32x16(); max_abs16(m, v) = max(m, bits of |v|); max_lane(m), the largest lane
+     f32v        LLMQ__VEC_LANES floats:  loadv(p) storev(p, v) setv(x) addv subv mulv(a, b); load_butterfly(p), loaded with the butterflies within it done;
+               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__VEC_LANES is 16, load_first(p, n) store_first(p, n, v), the first n */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
+#error "llmq: the template of kernels on floats needs LLMQ__TARGET and LLMQ__ISA"
+#endif
+#if !defined(LLMQ__VEC_LANES) || (LLMQ__VEC_LANES != 1 && LLMQ__VEC_LANES != 4 && LLMQ__VEC_LANES != 8 && LLMQ__VEC_LANES != 16)
+#error "llmq: LLMQ__VEC_LANES is 1, 4, 8 or 16"
+#endif
+#if !defined(LLMQ__RADIX) || (LLMQ__RADIX != 8 && LLMQ__RADIX != 16)
+#error "llmq: LLMQ__RADIX is 8 or 16"
+#endif
+#if !defined(LLMQ__MR_VECTORS) || (LLMQ__MR_VECTORS != 4 && LLMQ__MR_VECTORS != 8)
+#error "llmq: LLMQ__MR_VECTORS is 4 or 8"
+#endif
+#if !defined(LLMQ__NR_VECTORS) || (LLMQ__NR_VECTORS != 2 && LLMQ__NR_VECTORS != 3)
+#error "llmq: LLMQ__NR_VECTORS is 2 or 3"
+#endif
+
+#if LLMQ_MAX_STEPS > 0
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(signs)(float *v, uint32_t n, uint32_t seed)
+{
+    uint32_t j, bits = 0;
+    for (j = 0; j + 16 <= n; j += 16) {
+        bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
+        LLMQ__VEC_F32(store16)(v + j, LLMQ__VEC_F32(flip16)(LLMQ__VEC_F32(load16)(v + j), bits & 0xffffu));
+    }
+    if (j < n) bits = llmq_random(seed, j / 32);
+    for (; j < n; j++)
+        if (bits >> j % 32 & 1) v[j] = -v[j];
+}
+
+/* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
+#define LLMQ__B1(a, b) do { LLMQ__VEC_F32(f32v) t_ = a; a = LLMQ__VEC_F32(addv)(t_, b); b = LLMQ__VEC_F32(subv)(t_, b); } while (0)
+#define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
+#define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
+    do {                                                                                                              \
+        LLMQ__B2(a, b, c, d); LLMQ__B2(e, f, g, h);                                                                   \
+        LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, h);                                               \
+    } while (0)
+
+/* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
+#define LLMQ__LOAD(i) (inside ? LLMQ__VEC_F32(load_butterfly)(x + (i) * h) : LLMQ__VEC_F32(loadv)(x + (i) * h))
+#define LLMQ__STORE(i, v) LLMQ__VEC_F32(storev)(x + (i) * h, last ? LLMQ__VEC_F32(mulv)(v, norm) : v)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass2)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
+{
+    LLMQ__VEC_F32(f32v) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
+    LLMQ__B1(a, b);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b);
+}
+
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass4)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
+{
+    LLMQ__VEC_F32(f32v) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__B2(a, b, c, d);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+}
+
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass8)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
+{
+    LLMQ__VEC_F32(f32v) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__VEC_F32(f32v) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__B3(a, b, c, d, e, f, g, i);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
+}
+
+#if LLMQ__RADIX == 16
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
+{
+    LLMQ__VEC_F32(f32v) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
+    LLMQ__VEC_F32(f32v) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    LLMQ__VEC_F32(f32v) j = LLMQ__LOAD(8), k = LLMQ__LOAD(9), l = LLMQ__LOAD(10), m = LLMQ__LOAD(11);
+    LLMQ__VEC_F32(f32v) n = LLMQ__LOAD(12), o = LLMQ__LOAD(13), p = LLMQ__LOAD(14), q = LLMQ__LOAD(15);
+    LLMQ__B3(a, b, c, d, e, f, g, i);
+    LLMQ__B3(j, k, l, m, n, o, p, q);
+    LLMQ__B1(a, j); LLMQ__B1(b, k); LLMQ__B1(c, l); LLMQ__B1(d, m);
+    LLMQ__B1(e, n); LLMQ__B1(f, o); LLMQ__B1(g, p); LLMQ__B1(i, q);
+    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
+    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
+    LLMQ__STORE(8, j); LLMQ__STORE(9, k); LLMQ__STORE(10, l); LLMQ__STORE(11, m);
+    LLMQ__STORE(12, n); LLMQ__STORE(13, o); LLMQ__STORE(14, p); LLMQ__STORE(15, q);
+}
+#endif
+
+/* All butterflies at distances h ... h * radix / 2, of n numbers. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__VEC_F32(f32v) norm)
+{
+    size_t i, j;
+    for (i = 0; i < n; i += h * radix)
+        for (j = i; j < i + h; j += LLMQ__VEC_LANES) {
+#if LLMQ__RADIX == 16
+            if (radix == 16) LLMQ__KERNEL_NAME(pass16)(x + j, h, inside, last, norm);
+#endif
+            if (radix == 8) LLMQ__KERNEL_NAME(pass8)(x + j, h, inside, last, norm);
+            if (radix == 4) LLMQ__KERNEL_NAME(pass4)(x + j, h, inside, last, norm);
+            if (radix == 2) LLMQ__KERNEL_NAME(pass2)(x + j, h, inside, last, norm);
+        }
+}
+
+/* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__VEC_F32(f32v) norm)
+{
+    if (h == LLMQ__VEC_LANES) { /* a pass of fewer vectors than registers hold is the last */
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 1, norm);
+        else LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 0, norm);
+    } else {
+        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, h, radix, 0, 1, norm);
+        else LLMQ__KERNEL_NAME(pass)(x, n, h, radix, 0, 0, norm);
+    }
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, float norm)
+{
+    LLMQ__VEC_F32(f32v) scale = LLMQ__VEC_F32(setv)(norm);
+    size_t h, radix;
+    if (n < 2 * LLMQ__VEC_LANES) {
+        llmq__butterflies(x, n, norm);
+        return;
+    }
+    for (h = LLMQ__VEC_LANES; h < n; h *= radix) {
+        radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
+#if LLMQ__RADIX == 16
+        if (radix == 16) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 16, scale);
+#endif
+        if (radix == 8) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 8, scale);
+        if (radix == 4) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 4, scale);
+        if (radix == 2) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 2, scale);
+    }
+}
+#undef LLMQ__B1
+#undef LLMQ__B2
+#undef LLMQ__B3
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+{
+    uint32_t i, l;
+    if (lanes < 16) {
+        llmq__paley(x, m, q, run, lanes, squares, work);
+        return;
+    }
+    for (l = 0; l < m; l++) LLMQ__VEC_F32(store16)(work + l * 16, LLMQ__VEC_F32(load16)(x + l * run));
+    for (i = 0; i < m; i++) {
+        LLMQ__VEC_F32(f32x16) y = LLMQ__VEC_F32(load16)(work);
+        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__VEC_F32(flip16)(y, 0xffffu);
+        for (l = 1; l < m; l++) {
+            LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(work + l * 16);
+            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__VEC_F32(sub16)(y, v) : LLMQ__VEC_F32(add16)(y, v);
+        }
+        LLMQ__VEC_F32(store16)(x + i * run, y);
+    }
+}
+#endif
+
+LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
+{
+    LLMQ__VEC_F32(u32x16) m = LLMQ__VEC_F32(zero_u32x16)();
+    LLMQ__VEC_F32(f32x16) scale;
+    uint32_t i, most, bits;
+    float inverse;
+    for (i = 0; i + 16 <= n; i += 16) m = LLMQ__VEC_F32(max_abs16)(m, LLMQ__VEC_F32(load16)(x + i));
+    for (most = LLMQ__VEC_F32(max_lane)(m); i < n; i++) {
+        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
+        if (bits > most) most = bits;
+    }
+    if (!llmq__quantizable(most)) {
+        LLMQ_MEMSET(q, 0, n);
+        return llmq__no_scale(most);
+    }
+    inverse = levels / llmq__bits_float(most);
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
+    scale = LLMQ__VEC_F32(set16)(inverse);
+    for (i = 0; i + 16 <= n; i += 16) LLMQ__VEC_F32(to_i8x16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), scale));
+    for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
+    return llmq__bits_float(most) / levels;
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale, const float *v, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(scale);
+    uint32_t i;
+    for (i = 0; i + 16 <= n; i += 16)
+        LLMQ__VEC_F32(store16)(out + i, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + i), LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(load16)(v + i))));
+    for (; i < n; i++) out[i] += scale * v[i];
+}
+
+#if !LLMQ_NO_CALIBRATION
+#if LLMQ__VEC_LANES == 16
+#define LLMQ__LOAD(p) (part ? LLMQ__VEC_F32(load_first)(p, n) : LLMQ__VEC_F32(loadv)(p))
+#define LLMQ__STORE(p, x) do { if (part) LLMQ__VEC_F32(store_first)(p, n, x); else LLMQ__VEC_F32(storev)(p, x); } while (0)
+#else
+#define LLMQ__LOAD(p) LLMQ__VEC_F32(loadv)(p)
+#define LLMQ__STORE(p, x) LLMQ__VEC_F32(storev)(p, x)
+#endif
+
+/* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows: the sums of up to three vectors each stay in registers. Where the last
+   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__VEC_LANES. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
+{
+    LLMQ__VEC_F32(f32v) s[LLMQ__MR_VECTORS], t[LLMQ__MR_VECTORS], u[LLMQ__MR_VECTORS], w, x, y, f;
+    const float *from[LLMQ__MR_VECTORS];
+    size_t step = 0, last = part ? k : k + n - LLMQ__VEC_LANES, next = across == 2 ? last : k + LLMQ__VEC_LANES;
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
+        from[i] = a[i];
+        s[i] = LLMQ__LOAD(out[i] + k);
+        t[i] = across > 1 ? LLMQ__VEC_F32(loadv)(out[i] + next) : s[i];
+        u[i] = across > 2 ? LLMQ__VEC_F32(loadv)(out[i] + last) : s[i];
+    }
+    for (; count; count--, v += v_stride, step += a_step) {
+        w = LLMQ__LOAD(v + k);
+        x = across > 1 ? LLMQ__VEC_F32(loadv)(v + next) : w;
+        y = across > 2 ? LLMQ__VEC_F32(loadv)(v + last) : w;
+        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
+            f = LLMQ__VEC_F32(setv)(from[i][step]);
+            s[i] = LLMQ__VEC_F32(maddv)(s[i], f, w);
+            if (across > 1) t[i] = LLMQ__VEC_F32(maddv)(t[i], f, x);
+            if (across > 2) u[i] = LLMQ__VEC_F32(maddv)(u[i], f, y);
+        }
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
+        LLMQ__STORE(out[i] + k, s[i]);
+        if (across > 1) LLMQ__VEC_F32(storev)(out[i] + next, t[i]);
+        if (across > 2) LLMQ__VEC_F32(storev)(out[i] + last, u[i]);
+    }
+}
+
+/* The same for a single row: up to eight vectors, and n >= LLMQ__VEC_LANES. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
+{
+    LLMQ__VEC_F32(f32v) s[8], f;
+    size_t at[8];
+    uint32_t i;
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+        at[i] = llmq__min(i * LLMQ__VEC_LANES, n - LLMQ__VEC_LANES);
+        s[i] = LLMQ__VEC_F32(loadv)(out + at[i]);
+    }
+    for (; count; count--, v += v_stride, a += a_step) {
+        f = LLMQ__VEC_F32(setv)(*a);
+        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__VEC_F32(maddv)(s[i], f, LLMQ__VEC_F32(loadv)(v + at[i]));
+    }
+    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__VEC_F32(storev)(out + at[i], s[i]);
+}
+
+/* All columns for LLMQ__MR_VECTORS rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
+   overlapping vectors, has two at least. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
+                                   uint32_t n)
+{
+    uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__VEC_LANES);
+    for (k = 0; k < n; k += width, vectors -= across) {
+        across = vectors % LLMQ__NR_VECTORS == 0 ? LLMQ__NR_VECTORS : vectors == 1 ? 1 : LLMQ__NR_VECTORS - 1;
+        width = llmq__min(n - k, across * LLMQ__VEC_LANES);
+#if LLMQ__VEC_LANES == 16
+        if (width < LLMQ__VEC_LANES) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
+        else
+#endif
+        if (across == 1) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
+        else if (across == 2) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
+#if LLMQ__NR_VECTORS == 3
+        else LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
+#endif
+    }
+}
+
+/* Rows that are missing are the last one again, with the same sums. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                                        uint32_t rows, uint32_t count, uint32_t n)
+{
+    float *to[LLMQ__MR_VECTORS];
+    const float *from[LLMQ__MR_VECTORS];
+    uint32_t i, l, k, width;
+    if (n < LLMQ__VEC_LANES && LLMQ__VEC_LANES < 16) {
+        llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
+        return;
+    }
+    if (rows == 1 && n >= LLMQ__VEC_LANES) { /* equal pieces of up to eight vectors, so that none is less than one */
+        for (k = 0; k < n; k += width) {
+            width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__VEC_LANES);
+            LLMQ__KERNEL_NAME(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
+        }
+        return;
+    }
+    for (i = 0; i < rows; i += LLMQ__MR_VECTORS) {
+        for (l = 0; l < LLMQ__MR_VECTORS; l++) {
+            to[l] = out[llmq__min(i + l, rows - 1)];
+            from[l] = a[llmq__min(i + l, rows - 1)];
+            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
+        }
+        LLMQ__KERNEL_NAME(add_strip)(to, from, a_step, v, v_stride, count, n);
+    }
+}
+#undef LLMQ__LOAD
+#undef LLMQ__STORE
+#endif
+
+#if !LLMQ_NO_ENCODER && LLMQ__VEC_LANES == 1
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                   uint16_t *code)
+{
+    llmq__nearest_codes(points, n, p, x, inverse, count, code);
+}
+#elif !LLMQ_NO_ENCODER
+/* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
+   a point costs 16 vectors what it costs LLMQ__VEC_LANES of them in scalar code. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                                   uint16_t *code)
+{
+    float y[8 * 16];
+    uint32_t i, k, c, l;
+    for (i = 0; i + 16 <= count && n <= 32 * LLMQ__VEC_LANES; i += 16, x += (size_t)16 * p) {
+        LLMQ__VEC_F32(f32x16) least = LLMQ__VEC_F32(set16)(LLMQ__FAR), best = LLMQ__VEC_F32(set16)(0.0f);
+        for (l = 0; l < 16; l++)
+            for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
+        for (c = 0; c < n; c++) {
+            const float *at = points + (size_t)c * p;
+            LLMQ__VEC_F32(f32x16) d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y), LLMQ__VEC_F32(set16)(at[0])), sum = LLMQ__VEC_F32(mul16)(d, d);
+            for (k = 1; k < p; k++) {
+                d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y + k * 16), LLMQ__VEC_F32(set16)(at[k]));
+                sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(d, d));
+            }
+            LLMQ__VEC_F32(min_update)(sum, LLMQ__VEC_F32(set16)((float)c), &least, &best);
+        }
+        LLMQ__VEC_F32(store_u16x16)(code + i, best);
+    }
+    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
+}
+#endif
+
+#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__VEC_LANES == 1
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    llmq__viterbi(points, parity, set_size, sets, states, x, steps, lanes, sum, choice);
+}
+#elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
+/* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
+{
+    LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(x), most = LLMQ__VEC_F32(set16)(LLMQ__FAR), d;
+    uint32_t s, k;
+    for (s = 0; s < sets; s++, cost += 16) {
+        for (d = most, k = s; k < set_size * sets; k += sets) d = LLMQ__VEC_F32(absdiff_min)(d, v, LLMQ__VEC_F32(set16)(points[k]));
+        LLMQ__VEC_F32(store16)(cost, LLMQ__VEC_F32(min16)(most, LLMQ__VEC_F32(mul16)(d, d)));
+    }
+}
+
+/* One new state from two old ones. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLMQ__VEC_F32(f32x16) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+{
+    LLMQ__VEC_F32(f32x16) u = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(load16)(a_cost)), v = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(load16)(b_cost));
+    *choice = (uint16_t)LLMQ__VEC_F32(less16)(v, u);
+    LLMQ__VEC_F32(store16)(to, LLMQ__VEC_F32(min16)(u, v));
+}
+
+/* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
+                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+{
+    size_t half = states / 2, i;
+    float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
+    const uint8_t *above = parity + states;
+    uint32_t t;
+    (void)lanes;
+    for (t = 0; t < steps; t++, choice += states) {
+        LLMQ__KERNEL_NAME(set_costs)(points, set_size, sets, x + 16 * (size_t)t, cost);
+        for (i = 0; i < half; i++) {
+            LLMQ__VEC_F32(f32x16) a = LLMQ__VEC_F32(load16)(from + 16 * i), b = LLMQ__VEC_F32(load16)(from + 16 * (half + i));
+            const size_t q = 2 * i;
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
+        }
+        other = from, from = to, to = other;
+    }
+    if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
+}
+#endif
+
+#undef LLMQ__ISA
+#undef LLMQ__VEC_LANES
+#undef LLMQ__RADIX
+#undef LLMQ__MR_VECTORS
+#undef LLMQ__NR_VECTORS
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_CODES
+#undef LLMQ__SIMD_PART
+
+/* ---- 4. Template: kernels on codes ---------------------------------------------------------------------------------
+
+   Parameters:
+     LLMQ__ISA           the suffix of the kernels, and of the words on points and their products
+     LLMQ__DECODED       0: kernels that decode are made here, of words on floats and on bytes with the suffix LLMQ__ISA
+                         1: kernels that decode and words on bytes are shared with another set, whose dot() differs
+     LLMQ__CODES         the suffix of that set; only where LLMQ__DECODED is 1
+     LLMQ__RAW           1: there are words from_f16x16(p) and from_bf16x16(p), which load 16 numbers of raw rows as f32x16, and load16
+                         takes any address; else 0; only where LLMQ__DECODED is 0
+     LLMQ__QUADS         the suffix of the words on four sums
+     LLMQ__LEAST         (-128) or (-127): the least point that dot() takes, -127 where it multiplies magnitudes
+     LLMQ__VECTOR_BYTES  16u or 32u: bytes of a vector of the blocks below, which has LLMQ__VECTOR_BYTES / 4 lanes
+     LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks codes of activations, with 128 added, as unsigned
+                         bytes; else 0
+   The words are those on floats, and more, in groups that instruction sets can share.
+   Bytes:
+     u8x32        32 bytes:  load_u8(p) store_u8(p, v) or_u8(a, b) xor_u8(a, b);  field(v, s, mask) = v >> s & mask, 0 <= s <= 7;  shift_left(v, s) = v << s
+               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  load_halves(p, s, d, mask): 16 bytes
+               at p, >> s in the lower and >> s + d in the upper half, & mask;
+               store_pairs(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
+   Points and products:
+     point_table       points of one coordinate:  point_table_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(point_table) has those;
+               lut16 lut32 lut64(const point_table *, indices);  lutk(const point_table *, k, indices): points 16 k ... 16 k + 15;
+               to_i8(v), from coded to int8;  coded_g8(v), coded points of g8's codes
+     act32  32 int8 activations ready for dot():  load_act(p);  load_act2(p, &even, &odd) of 64
+     i32sums  int32 sums:  zero_sums();  dot(sum, coded, act32) adds 32 products;  bias(sum, act32) adds what dot() has too much
+     act_any        32 activations for any int8 points:  load_act_any(p);  dot_any(sum, plain, act_any) and bias_any(sum, act_any), likewise
+               sum4(a, b, c, d, bias): an i32x4, the sum of each is, less bias
+   Four sums:
+     i32x4, f32x4    four int32, four floats:  zero_i32x4() add_i32x4(a, b) to_f32x4(i32x4);  set4(x) add4 mul4(a, b);  load_i32x4(p) store_i32x4(p, v) load_f32x4(p) store_f32x4(p, v);
+               load_bf16x4(p0, p1, p2, p3): four bfloat16 as floats */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__QUADS)
+#error "llmq: the template of kernels on codes needs LLMQ__TARGET, LLMQ__ISA and LLMQ__QUADS"
+#endif
+#if !defined(LLMQ__DECODED) || (LLMQ__DECODED != 0 && LLMQ__DECODED != 1)
+#error "llmq: LLMQ__DECODED is 0 or 1"
+#elif LLMQ__DECODED
+#if !defined(LLMQ__CODES) || defined(LLMQ__RAW)
+#error "llmq: where LLMQ__DECODED is 1, there is LLMQ__CODES and no LLMQ__RAW"
+#endif
+#elif defined(LLMQ__CODES) || !defined(LLMQ__RAW) || (LLMQ__RAW != 0 && LLMQ__RAW != 1)
+#error "llmq: where LLMQ__DECODED is 0, there is no LLMQ__CODES, and LLMQ__RAW is 0 or 1"
+#else
+#define LLMQ__CODES LLMQ__ISA
+#endif
+#if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
+#error "llmq: LLMQ__LEAST is (-128) or (-127)"
+#endif
+#if !defined(LLMQ__VECTOR_BYTES) || (LLMQ__VECTOR_BYTES != 16 && LLMQ__VECTOR_BYTES != 32)
+#error "llmq: LLMQ__VECTOR_BYTES is 16u or 32u"
+#endif
+#if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
+#error "llmq: LLMQ__OFFSET is 0 or 1"
+#endif
+#define LLMQ__DOTS LLMQ__ISA
+
+/* What a format's points become, and how a kernel of theirs is told. */
+#if !LLMQ__DECODED
+typedef struct {
+    int kind; /* LLMQ__KIND_... */
+    int trellis;
+    LLMQ__DOT(point_table) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
+} LLMQ__KERNEL_NAME(grid);
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int least, LLMQ__KERNEL_NAME(grid) *g)
+{
+    int8_t all[64], one[64];
+    uint32_t i, n = (uint32_t)1 << f->bits;
+    g->kind = llmq__kind(f, least);
+    g->trellis = 0;
+#if LLMQ__ANY_TRELLIS
+    g->trellis = llmq__trellis(f);
+    if (g->trellis) {
+        int8_t points[128];
+        llmq__trellis_points(f, g->trellis, points);
+        g->x = LLMQ__DOT(point_table_of)(points);
+        g->y = LLMQ__DOT(point_table_of)(points + 64);
+        return;
+    }
+#endif
+    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
+        LLMQ_MEMSET(all, 0, sizeof all); /* nothing is looked up there */
+        g->x = g->y = LLMQ__DOT(point_table_of)(all);
+    } else if (f->p == 1) {
+        llmq__repeat(f->points, n, all);
+        g->x = g->y = LLMQ__DOT(point_table_of)(all);
+    } else {
+        for (i = 0; i < n; i++) one[i] = f->points[2 * i];
+        llmq__repeat(one, n, all);
+        g->x = LLMQ__DOT(point_table_of)(all);
+        for (i = 0; i < n; i++) one[i] = f->points[2 * i + 1];
+        llmq__repeat(one, n, all);
+        g->y = LLMQ__DOT(point_table_of)(all);
+    }
+}
+#endif
+
+/* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
+{
+    LLMQ__VEC_U8(u8x32) v;
+    if (bits == 2) return LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 2 * c, 3);
+    v = LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
+    if (bits == 5) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 64, 2 * c, 1, 1), 4));
+    if (bits == 6) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 64), 2 * c, 3), 4));
+    return v;
+}
+
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(point_table) *t, LLMQ__VEC_U8(u8x32) v)
+{
+    if (kind == LLMQ__KIND_G5) return LLMQ__DOT(lut32)(t, v);
+    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__DOT(lut64)(t, v);
+    return LLMQ__DOT(lut16)(t, v);
+}
+
+/* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
+{
+    if (kind == LLMQ__KIND_G8) return LLMQ__DOT(coded_g8)(LLMQ__VEC_U8(load_u8)(unit + 32 * c));
+    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * c, 7));
+    if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
+        return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3, 1),
+                                                  LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
+    return LLMQ__KERNEL_NAME(lut)(kind, &g->x, LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c));
+}
+
+#if !LLMQ__DECODED
+/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
+   ascending order, each over what the one before wrote too much. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+{
+    uint8_t in[160], more[192];
+    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
+    for (done = 0; done < all; done += width, unit += u) {
+        uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
+        width = llmq__plane_width(all - done);
+        u = llmq__plane_bytes(numbers, width);
+        LLMQ_MEMCPY(in, unit, u);
+        for (f = 0; f < 8 / width; f++)
+            for (i = 0; i < u; i += 32)
+                LLMQ__VEC_U8(store_u8)(to + f * u + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width, (1 << width) - 1));
+        for (i = 0; i < numbers && to == more; i += 32)
+            LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(load_u8)(base + i), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more + i), done % 8)));
+    }
+    if (bits != 3) return;
+    LLMQ_MEMCPY(more, code, 64);
+    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(store_u8)(code + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 0, 7));
+    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
+}
+
+/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
+{
+    uint32_t i;
+    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
+        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i / 2);
+        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v), b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
+        LLMQ__VEC_U8(store_pairs)(e + i, a, b);
+    }
+    for (; i < n; i += 32) {
+        LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i);
+        LLMQ__VEC_U8(store_u8)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(coded_g8)(v) : LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
+    }
+}
+
+/* Points of chunks [c, end) of a whole unit, p = 1. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    if (c == 0 && end == 4) { /* constants make shifts immediate */
+        LLMQ__VEC_U8(store_u8)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 0));
+        LLMQ__VEC_U8(store_u8)(e + 32, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 1));
+        LLMQ__VEC_U8(store_u8)(e + 64, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 2));
+        LLMQ__VEC_U8(store_u8)(e + 96, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 3));
+        return;
+    }
+    for (; c < end; c++, e += 32) LLMQ__VEC_U8(store_u8)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, c));
+}
+
+/* p = 2 */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    for (; c < end; c++, e += 64) {
+        LLMQ__VEC_U8(u8x32) v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c);
+        LLMQ__VEC_U8(store_pairs)(e, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), LLMQ__KERNEL_NAME(lut)(kind, &g->y, v));
+    }
+}
+
+/* The same, for points of any kind that are looked up by shuffles. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
+    case LLMQ__KIND_G3: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
+    case LLMQ__KIND_G4: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
+    case LLMQ__KIND_G5: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
+    case LLMQ__KIND_G6: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
+    case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
+    case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
+    default: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* The parity with these taps of the 32 bytes from `at` on in each record. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(parity)(const llmq__window *w, size_t at, uint32_t taps)
+{
+    LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(w->row[0] + at);
+    uint32_t lag;
+    if (!(taps & 1)) v = LLMQ__VEC_U8(xor_u8)(v, v);
+    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MAX_LAG; lag++)
+        if (taps >> lag & 1) v = LLMQ__VEC_U8(xor_u8)(v, LLMQ__VEC_U8(load_u8)(w->row[lag] + at));
+    return v;
+}
+
+/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLMQ__VEC_U8(u8x32) high, uint32_t step, LLMQ__VEC_U8(u8x32) *n)
+{
+    n[0] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 0, 0x33), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(high, 0, 0x33), 2));
+    n[step] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 2, 0x33), LLMQ__VEC_U8(field)(high, 0, 0xcc));
+}
+
+/* The even bits of a, with those of b above them; and the odd bits likewise. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(evens)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
+{
+    return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 0, 0x55), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(b, 0, 0x55), 1));
+}
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
+{
+    return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 1, 0x55), LLMQ__VEC_U8(field)(b, 0, 0xaa));
+}
+
+/* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
+   codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(u8x32) *n, LLMQ__VEC_U8(u8x32) *s)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
+    LLMQ__VEC_U8(u8x32) x = LLMQ__VEC_U8(load_u8)(w->row[0] + at);
+    LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
+    LLMQ__VEC_U8(u8x32) c = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 2));
+    if (bits == 1) {
+        LLMQ__VEC_U8(u8x32) d = LLMQ__KERNEL_NAME(parity)(w, at, last);
+        LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(evens)(a, b), LLMQ__KERNEL_NAME(evens)(c, d), 2, n);
+        LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(odds)(a, b), LLMQ__KERNEL_NAME(odds)(c, d), 2, n + 1);
+        return;
+    }
+    if (last != 1) x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
+    if (bits == 4) {
+        n[0] = x;
+        s[0] = a;
+        s[1] = b;
+        s[2] = c;
+    } else {
+        LLMQ__KERNEL_NAME(nibbles)(x, LLMQ__KERNEL_NAME(evens)(a, b), 1, n);
+        s[0] = c;
+    }
+}
+
+/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(point_table) *x, const LLMQ__DOT(point_table) *y, LLMQ__VEC_U8(u8x32) v, const LLMQ__VEC_U8(u8x32) *s,
+                                     const uint32_t *at)
+{
+    const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
+    LLMQ__VEC_U8(u8x32) r = LLMQ__DOT(lutk)(x, 0, v);
+    if (more > 0) r = LLMQ__VEC_U8(choose)(r, LLMQ__DOT(lutk)(x, 1, v), s[0], at[0]);
+    if (more > 1) r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    if (more > 2) {
+        LLMQ__VEC_U8(u8x32) lo = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 0, v), LLMQ__DOT(lutk)(y, 1, v), s[0], at[0]);
+        LLMQ__VEC_U8(u8x32) hi = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 2, v), LLMQ__DOT(lutk)(y, 3, v), s[0], at[0]);
+        r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
+    }
+    return r;
+}
+
+/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(point_table) *x, const LLMQ__DOT(point_table) *y, const llmq__window *w, size_t at,
+                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
+{
+    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
+    LLMQ__VEC_U8(u8x32) n[4], s[3];
+    uint32_t f;
+    LLMQ__KERNEL_NAME(twist)(trellis, w, at + 32 * v, n, s);
+    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
+    if (bits == 3) {
+        s[trellis > 4] = LLMQ__VEC_U8(load_u8)(top ? top + 32 * v : w->row[0] + at + 64);
+        if (v && !whole && !top) s[trellis > 4] = LLMQ__VEC_U8(field)(s[trellis > 4], v, 0x55);
+    }
+    LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
+        const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
+        const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
+        if (first <= column && column < end)
+            LLMQ__VEC_U8(store_u8)(e + (column - first), LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(field)(n[f % k], 4 * (f / k), 15), s, places));
+    }
+}
+
+/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
+   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
+   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
+   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
+   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, size_t ahead,
+                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
+{
+    const llmq__window own = *w;
+    const LLMQ__DOT(point_table) x = g->x, y = g->y;
+    uint32_t v, i, vectors = (u + 31) / 32;
+    if (llmq__trellis_bits(trellis) == 3) {
+        if (vectors > 1) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
+        LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
+    } else if (whole) {
+        LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
+            LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
+    } else {
+        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
+    }
+}
+
+/* The same for any trellis, and whole units of several rows, e[row]. */
+#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
+#define LLMQ__STRANDS(trellis) case trellis: LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e); break
+#define LLMQ__UNITS(trellis)                                                                                                          \
+    case trellis:                                                                                                                     \
+        for (; rows; rows--, w++, e++)                                                                                                \
+            LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
+                                LLMQ__TRELLIS_UNIT, *e);                                                                                 \
+        break
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
+                                   uint32_t end, int8_t *e)
+{
+    LLMQ__EACH(LLMQ__STRANDS)
+}
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
+{
+    LLMQ__EACH(LLMQ__UNITS)
+}
+#undef LLMQ__EACH
+#undef LLMQ__STRANDS
+#undef LLMQ__UNITS
+
+/* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
+{
+    uint8_t in[32];
+    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
+    LLMQ_MEMSET(top, 0, 64);
+    if (all == 2 * u) { /* as it is, and shifted */
+        LLMQ_MEMCPY(in, plane, u);
+        LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
+        LLMQ__VEC_U8(store_u8)(in, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in), 1, 0x7f));
+        LLMQ_MEMCPY(top + u, in, u);
+        return;
+    }
+    for (; m; m--) {
+        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
+        if (++byte == u) byte = 0, field++;
+        if (++to == all) to = 0, shift += 2;
+    }
+}
+
+/* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
+                                   uint32_t n, int8_t *e)
+{
+    const uint8_t *behind = t->data + t->rows * t->row_size;
+    uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
+    int8_t all[320];
+    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
+    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
+    llmq__window own;
+    if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
+        LLMQ__KERNEL_NAME(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
+        return;
+    }
+    if (l->bits == 3) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
+    for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
+        own.row[lag] = w->row[lag] + at;
+        if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
+        LLMQ_MEMCPY(copy[lag], own.row[lag], u);
+        own.row[lag] = copy[lag];
+    }
+    LLMQ__KERNEL_NAME(strands)(g, &own, 0, top, u, 0, m, all);
+    LLMQ_MEMCPY(e, all + k, n);
+}
+#endif
+
+/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
+                                  uint32_t n, int8_t *e)
+{
+    const uint8_t *row = w->row[0];
+    const llmq_format *f = &t->format;
+    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
+#if LLMQ__ANY_TRELLIS
+    for (; n && g->trellis; n -= take, j += take, e += take) {
+        take = llmq__min(n, LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT);
+        LLMQ__KERNEL_NAME(untwist)(t, l, g, w, j, take, e);
+    }
+#endif
+    for (; n; n -= cols, e += cols, first += take, skip = 0) {
+        uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
+        const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
+        take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
+        cols = llmq__min(n, take * f->p - skip);
+        if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
+            LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
+        } else {
+            uint8_t code[192], above[192];
+            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
+            if (codes == code) LLMQ__KERNEL_NAME(unpack)(unit, f->bits, m, code, above);
+            if (g->kind != LLMQ__KIND_OTHER) LLMQ__KERNEL_NAME(shuffle)(g, code + k, cols, e);
+            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
+        }
+    }
+}
+#endif
+
+/* g[0] = the grid with points as dot() takes them; g[LLMQ__OFFSET], which may be the same, has them as they are. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
+{
+#if LLMQ__OFFSET
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g + 1);
+    g[0] = g[1];
+    g->x = LLMQ__DOT(coded)(g->x);
+    g->y = LLMQ__DOT(coded)(g->y);
+#else
+    LLMQ__C(grid_of)(f, LLMQ__LEAST, g);
+#endif
+}
+
+/* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
+   by several streams in distant pages than by one ---- */
+
+typedef struct {
+    LLMQ__DOT(i32sums) a, b, c, d, bias;
+} LLMQ__KERNEL_NAME(four);
+
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_sums)(); }
+LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s) { return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias); }
+
+/* total + float(sum) * (scale of the activation * scales of the rows) */
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4) total, LLMQ__VEC4(i32x4) sum, const llmq_activation *x, const uint8_t *const *row,
+                                       const llmq__run *run)
+{
+    LLMQ__NO_CONTRACT
+    size_t w = 2 * (size_t)run->w;
+    LLMQ__VEC4(f32x4) scale = LLMQ__VEC4(load_bf16x4)(row[0] + w, row[1] + w, row[2] + w, row[3] + w);
+    LLMQ__VEC4(f32x4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x->scale[run->x]), scale);
+    return LLMQ__VEC4(add4)(total, LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(sum), both));
+}
+
+/* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
+{
+    LLMQ__DOT(act32) x = LLMQ__DOT(load_act)(q);
+    s->bias = LLMQ__DOT(bias)(s->bias, x);
+    s->a = LLMQ__DOT(dot)(s->a, LLMQ__VEC_U8(load_u8)(e[0] + k), x);
+    s->b = LLMQ__DOT(dot)(s->b, LLMQ__VEC_U8(load_u8)(e[1] + k), x);
+    s->c = LLMQ__DOT(dot)(s->c, LLMQ__VEC_U8(load_u8)(e[2] + k), x);
+    s->d = LLMQ__DOT(dot)(s->d, LLMQ__VEC_U8(load_u8)(e[3] + k), x);
+}
+
+/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
+LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
+{
+    LLMQ__KERNEL_NAME(four) s;
+    uint32_t c;
+    int8_t rest[32];
+    LLMQ__KERNEL_NAME(clear)(&s);
+    for (c = 0; c < n; c += 32, k += 32) {
+        const int8_t *from = q + c;
+        if (n - c < 32) {
+            LLMQ_MEMSET(rest, 0, sizeof rest);
+            LLMQ_MEMCPY(rest, q + c, n - c);
+            from = rest;
+        }
+        if (coded) {
+            LLMQ__KERNEL_NAME(add32)(e, k, from, &s);
+        } else {
+            LLMQ__DOT(act_any) x = LLMQ__DOT(load_act_any)(from);
+            s.bias = LLMQ__DOT(bias_any)(s.bias, x);
+            s.a = LLMQ__DOT(dot_any)(s.a, LLMQ__VEC_U8(load_u8)(e[0] + k), x);
+            s.b = LLMQ__DOT(dot_any)(s.b, LLMQ__VEC_U8(load_u8)(e[1] + k), x);
+            s.c = LLMQ__DOT(dot_any)(s.c, LLMQ__VEC_U8(load_u8)(e[2] + k), x);
+            s.d = LLMQ__DOT(dot_any)(s.d, LLMQ__VEC_U8(load_u8)(e[3] + k), x);
+        }
+    }
+    return LLMQ__KERNEL_NAME(sums)(&s);
+}
+
+/* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
+   total are those of the run that has begun. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__VEC4(i32x4) *sum,
+                                  LLMQ__VEC4(f32x4) *total)
+{
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    llmq__window w[4];
+    llmq__run own = *run;
+    uint32_t i, k, m, n;
+    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
+    for (; j < t->cols; j += n, *run = own) {
+        n = llmq__min(256, run->end - j);
+        if (g->trellis) { /* whole units, whatever the runs */
+#if LLMQ__ANY_TRELLIS
+            n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
+            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
+#endif
+        } else {
+            for (i = 0; i < 4; i++)
+                if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
+                else LLMQ__C(points)(t, l, g + LLMQ__OFFSET, w + i, j, n, e[i]);
+        }
+        for (i = 0; i < count; i++)
+            for (own = *run, k = 0; k < n; k += m) {
+                const int8_t *q = x[i].q + j + k;
+                m = llmq__min(n - k, own.end - j - k);
+                sum[i] = LLMQ__VEC4(add_i32x4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) : LLMQ__KERNEL_NAME(tile)(0, e, k, q, m));
+                if (j + k + m < own.end) continue;
+                total[i] = LLMQ__KERNEL_NAME(finish)(total[i], sum[i], x + i, row, &own);
+                sum[i] = LLMQ__VEC4(zero_i32x4)();
+                llmq__next_run(&own);
+            }
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
+typedef struct {
+    LLMQ__KERNEL_NAME(four) sum;
+    LLMQ__VEC4(f32x4) total;
+} LLMQ__KERNEL_NAME(braid);
+
+/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
+                                  llmq__run *run, LLMQ__KERNEL_NAME(braid) *b)
+{
+    LLMQ__KERNEL_NAME(four) s = b->sum;
+    uint32_t c, k;
+    for (c = 0; c < LLMQ__TRELLIS_UNIT; c += step) {
+        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) LLMQ__KERNEL_NAME(add32)(e, k, x->q + j + k, &s);
+        if (j + k != run->end) continue;
+        b->total = LLMQ__KERNEL_NAME(finish)(b->total, LLMQ__KERNEL_NAME(sums)(&s), x, row, run);
+        LLMQ__KERNEL_NAME(clear)(&s);
+        llmq__next_run(run);
+    }
+    b->sum = s;
+}
+
+/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                 uint32_t count, const llmq__window *w, LLMQ__VEC4(f32x4) *total)
+{
+    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
+    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0; /* G8: p = 1 */
+    size_t at = l->scales;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    LLMQ__KERNEL_NAME(braid) b[LLMQ__BATCH];
+    LLMQ__VEC4(i32x4) s[LLMQ__BATCH];
+    for (i = 0; i < count; i++) {
+        LLMQ__KERNEL_NAME(clear)(&b[i].sum);
+        b[i].total = LLMQ__VEC4(set4)(0.0f);
+    }
+    for (j = 0; j < end; j += LLMQ__TRELLIS_UNIT, at += LLMQ__TRELLIS_UNIT / 8 * l->bits, run = next) {
+        LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
+        for (i = 0; i < count; i++) {
+            next = run;
+            if (align == LLMQ__UNIT) LLMQ__KERNEL_NAME(add_unit)(128, e, x + i, j, row, &next, b + i);
+            else LLMQ__KERNEL_NAME(add_unit)(32, e, x + i, j, row, &next, b + i);
+        }
+    }
+    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__KERNEL_NAME(sums)(&b[i].sum);
+    if (j < t->cols) LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, j, &run, s, total);
+}
+#endif
+
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g2
+#define LLMQ__KIND LLMQ__KIND_G2
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g3
+#define LLMQ__KIND LLMQ__KIND_G3
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g4
+#define LLMQ__KIND LLMQ__KIND_G4
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g5
+#define LLMQ__KIND LLMQ__KIND_G5
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g6
+#define LLMQ__KIND LLMQ__KIND_G6
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME g8
+#define LLMQ__KIND LLMQ__KIND_G8
+#define LLMQ__WHOLE 1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME v2n16
+#define LLMQ__KIND LLMQ__KIND_V2N16
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_FORMAT
+#define LLMQ__NAME v2n64
+#define LLMQ__KIND LLMQ__KIND_V2N64
+#define LLMQ__WHOLE 0
+#include LLMQ_SIMD_SELF
+
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                          const llmq_activation *x, const uint8_t *const *row)
+{
+    switch (g->kind) {
+    case LLMQ__KIND_G2: return LLMQ__KERNEL_NAME(g2)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G3: return LLMQ__KERNEL_NAME(g3)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(g4)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(g5)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(g6)(whole, t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(g8)(whole, t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(v2n16)(whole, t, l, g, x, row);
+    default: return LLMQ__KERNEL_NAME(v2n64)(whole, t, l, g, x, row);
+    }
+}
+
+/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
+   each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                               uint32_t count, const uint8_t *const *row, LLMQ__VEC4(f32x4) *total)
+{
+    LLMQ__VEC4(i32x4) sum[LLMQ__BATCH];
+    llmq__run run = llmq__first_run(l, x);
+    uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
+    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
+    if (aligned) return;
+    for (i = 0; i < count; i++) sum[i] = LLMQ__VEC4(zero_i32x4)(), total[i] = LLMQ__VEC4(set4)(0.0f);
+    LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                 size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__C(grid) g[2];
+    llmq__window w[4];
+    LLMQ__VEC4(f32x4) total[LLMQ__BATCH];
+    uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
+    LLMQ__KERNEL_NAME(grids_of)(&t->format, g);
+    if (g->trellis) stride = 1;
+    for (b = 0; b < blocks + (rest != 0); b++) {
+        const uint8_t *row[4];
+        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
+        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
+        for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
+        for (k = 0; k < 4 && g->trellis; k++)
+            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
+            else w[k] = w[k - 1];
+        for (i = 0; i < count; i += n) {
+            n = llmq__min(LLMQ__BATCH, count - i);
+#if LLMQ__ANY_TRELLIS
+            if (g->trellis) LLMQ__KERNEL_NAME(weave)(t, &l, g, x + i, n, w, total);
+            else
+#endif
+            LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
+            for (k = 0; k < 4 * n; k++) {
+                float v[4];
+                if (k % 4 == 0) LLMQ__VEC4(store_f32x4)(v, total[k / 4]);
+                if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
+            }
+        }
+    }
+}
+
+#if !LLMQ__DECODED
+/* ---- products and sums in float ---- */
+
+/* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(f32x16) lane, const float *x, const int8_t *e, uint32_t n)
+{
+    LLMQ__NO_CONTRACT
+    float rest[16];
+    uint32_t i;
+    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), LLMQ__VEC_F32(from_i8x16)(e + i)));
+    if (i == n) return lane;
+    LLMQ_MEMSET(rest, 0, sizeof rest);
+    LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
+    return LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(rest), LLMQ__VEC_F32(from_i8x16)(e + i)));
+}
+
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, const float *x)
+{
+    LLMQ__NO_CONTRACT
+    float total = 0.0f;
+    llmq__window w;
+    int8_t e[320];
+    uint32_t j, end, n, group;
+    llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
+    for (j = group = 0; j < t->cols; group++) {
+        LLMQ__VEC_F32(f32x16) sum = LLMQ__VEC_F32(set16)(0.0f);
+        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
+            n = llmq__min(256, end - j);
+            LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
+            sum = LLMQ__KERNEL_NAME(lanes_i8)(sum, x + j, e, n);
+        }
+        total += LLMQ__VEC_F32(sum16)(sum) * llmq__scale(row, group);
+    }
+    return total;
+}
+
+/* Columns [j, j + 16) of a raw row. */
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
+{
+#if LLMQ__RAW
+    const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
+    (void)l;
+    if (t->format.bits == 32) return LLMQ__VEC_F32(load16)((const float *)(const void *)p);
+    return t->format.id == LLMQ__ID_F16 ? LLMQ__VEC_F32(from_f16x16)(p) : LLMQ__VEC_F32(from_bf16x16)(p);
+#else
+    float v[16];
+    llmq__values(t, l, row, j, 16, v);
+    return LLMQ__VEC_F32(load16)(v);
+#endif
+}
+
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+{
+    LLMQ__NO_CONTRACT
+    float lane[16], v[16];
+    LLMQ__VEC_F32(f32x16) sum = LLMQ__VEC_F32(set16)(0.0f);
+    uint32_t j;
+    for (j = 0; j + 16 <= t->cols; j += 16)
+        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + j), LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
+    LLMQ__VEC_F32(store16)(lane, sum);
+    if (j < t->cols) {
+        llmq__values(t, l, row, j, t->cols - j, v);
+        llmq__add_lanes(x + j, v, t->cols - j, lane);
+    }
+    return 0.0f + llmq__lane_sum(lane) * 1.0f;
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                    size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__KERNEL_NAME(grid) g;
+    uint32_t i, r;
+    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
+    for (r = r0; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
+    }
+}
+
+/* out = scale * points, or out += weight * scale * points, over a row */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
+                                    float *out)
+{
+    LLMQ__NO_CONTRACT
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    llmq__window w;
+    int8_t e[320];
+    uint32_t j, i, n;
+    llmq__window_of(&w, t, r, LLMQ__NULL);
+    for (j = 0; j < t->cols; j += n) {
+        float scale = llmq__scale(row, j / l->group);
+        LLMQ__VEC_F32(f32x16) s;
+        if (add) scale = weight * scale;
+        s = LLMQ__VEC_F32(set16)(scale);
+        n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
+        LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
+        for (i = 0; i + 16 <= n; i += 16) {
+            LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(from_i8x16)(e + i));
+            LLMQ__VEC_F32(store16)(out + j + i, add ? LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j + i), v) : v);
+        }
+        for (; i < n; i++) {
+            float v = scale * (float)e[i];
+            out[j + i] = add ? out[j + i] + v : v;
+        }
+    }
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uint32_t r, float *out)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__KERNEL_NAME(grid) g;
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    uint32_t j;
+    if (t->format.points) {
+        LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
+        LLMQ__KERNEL_NAME(expand_row)(0, t, &l, &g, r, 1.0f, out);
+        return;
+    }
+    for (j = 0; j + 16 <= t->cols; j += 16) LLMQ__VEC_F32(store16)(out + j, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j));
+    if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+{
+    LLMQ__NO_CONTRACT
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__KERNEL_NAME(grid) g;
+    float v[16];
+    uint32_t r, j;
+    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
+    for (r = r0; r < r1 && t->format.points; r++) LLMQ__KERNEL_NAME(expand_row)(1, t, &l, &g, r, weight[r], out);
+    for (; r < r1; r++) {
+        const uint8_t *row = t->data + (size_t)r * t->row_size;
+        LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(weight[r]);
+        for (j = 0; j + 16 <= t->cols; j += 16)
+            LLMQ__VEC_F32(store16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j), LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j))));
+        if (j == t->cols) continue;
+        llmq__values(t, &l, row, j, t->cols - j, v);
+        llmq__add_scaled(out + j, weight[r], v, t->cols - j);
+    }
+}
+#endif
+
+#undef LLMQ__DECODED
+#undef LLMQ__RAW
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undoes the others, which it shares */
+#define LLMQ__OWN 0
+#include LLMQ_SIMD_SELF
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
+#undef LLMQ__SIMD_PART
+
+/* ---- products of one format ----
+
+   Parameters beside those above:
+     LLMQ__NAME   what its function is called
+     LLMQ__KIND   LLMQ__KIND_...
+     LLMQ__WHOLE  1: there is a loop of its own for long groups, where that pays; else 0
+   A text for each format, not a function of the format: compilers work on such functions, and copy them, before they know which
+   it is. */
+
+#if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
+#error "llmq: the template of products of one format needs LLMQ__NAME and LLMQ__KIND"
+#endif
+#if !defined(LLMQ__WHOLE) || (LLMQ__WHOLE != 0 && LLMQ__WHOLE != 1)
+#error "llmq: LLMQ__WHOLE is 0 or 1"
+#endif
+
+/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
+LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
+                               LLMQ__KERNEL_NAME(four) *s)
+{
+    const int kind = LLMQ__KIND;
+    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
+        LLMQ__DOT(act32) x, y;
+        LLMQ__VEC_U8(u8x32) v;
+        LLMQ__DOT(load_act2)(q, &x, &y);
+        s->bias = LLMQ__DOT(bias)(LLMQ__DOT(bias)(s->bias, x), y);
+#define LLMQ__ROW(i, sum)                                                    \
+    v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
+    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), x);                \
+    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->y, v), y)
+        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
+#undef LLMQ__ROW
+    } else {
+        LLMQ__DOT(act32) x = LLMQ__DOT(load_act)(q);
+        s->bias = LLMQ__DOT(bias)(s->bias, x);
+        s->a = LLMQ__DOT(dot)(s->a, LLMQ__KERNEL_NAME(chunk)(kind, g, u[0] + at, c), x);
+        s->b = LLMQ__DOT(dot)(s->b, LLMQ__KERNEL_NAME(chunk)(kind, g, u[1] + at, c), x);
+        s->c = LLMQ__DOT(dot)(s->c, LLMQ__KERNEL_NAME(chunk)(kind, g, u[2] + at, c), x);
+        s->d = LLMQ__DOT(dot)(s->d, LLMQ__KERNEL_NAME(chunk)(kind, g, u[3] + at, c), x);
+    }
+}
+
+/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
+   ends of units. */
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                     const llmq_activation *x, const uint8_t *const *row)
+{
+    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
+    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    size_t at = 0;
+    llmq__run run = llmq__first_run(l, x);
+    LLMQ__VEC4(f32x4) total = LLMQ__VEC4(set4)(0.0f);
+    LLMQ__VEC4(i32x4) sum;
+    LLMQ__KERNEL_NAME(four) s;
+    LLMQ__KERNEL_NAME(clear)(&s);
+    for (; j < end; at += 16 * bits) {
+        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__PREFETCH_BYTES);
+        if (whole) {
+            LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
+            LLMQ__K(_step)(g, u, at, 1, x->q + j + 32 * p, &s);
+            LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
+            LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
+        }
+        for (c = whole ? 3 : 0; c < 4; c++) {
+            if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
+            j += whole ? LLMQ__UNIT * p : 32 * p;
+            if (j != run.end) continue;
+            total = LLMQ__KERNEL_NAME(finish)(total, LLMQ__KERNEL_NAME(sums)(&s), x, row, &run);
+            llmq__next_run(&run);
+            LLMQ__KERNEL_NAME(clear)(&s);
+        }
+    }
+    if (j < t->cols) {
+        sum = LLMQ__KERNEL_NAME(sums)(&s);
+        LLMQ__KERNEL_NAME(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
+    }
+    return total;
+}
+
+LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                             const llmq_activation *x, const uint8_t *const *row)
+{
+    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
+}
+
+#undef LLMQ__KIND
+#undef LLMQ__NAME
+#undef LLMQ__WHOLE
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
+#undef LLMQ__SIMD_PART
+
+/* ---- blocks of rows for several activations ----
+
+   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
+   rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
+   loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
+   on Arm.
+   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__VECTOR_BYTES and LLMQ__OFFSET as above, and
+     LLMQ__DOTS  the suffix of the words on points and their products
+     LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and the words below are all there
+                 1: product() is written before, and turn() puts points where that wants them; the table LLMQ__DOTS has what is no
+                    block. dot4, add_sums, reduce_sums and sub_sums are not needed.
+   Words:
+     turn(e)                as many rows as there are lanes, LLMQ__VECTOR_BYTES bytes of each, 128 bytes apart: lane k of row i and lane i of
+                            row k change places
+     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__VECTOR_BYTES bytes may be read there
+     add_sums(p, is)          p[lanes] += is, int32
+     reduce_sums(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  sub_sums(p, is): p[lanes] -= is */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || !defined(LLMQ__QUADS)
+#error "llmq: the template of blocks needs LLMQ__TARGET, LLMQ__ISA, LLMQ__CODES, LLMQ__DOTS and LLMQ__QUADS"
+#endif
+#if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
+#error "llmq: LLMQ__LEAST is (-128) or (-127)"
+#endif
+#if !defined(LLMQ__VECTOR_BYTES) || (LLMQ__VECTOR_BYTES != 16 && LLMQ__VECTOR_BYTES != 32)
+#error "llmq: LLMQ__VECTOR_BYTES is 16u or 32u"
+#endif
+#if !defined(LLMQ__OFFSET) || (LLMQ__OFFSET != 0 && LLMQ__OFFSET != 1)
+#error "llmq: LLMQ__OFFSET is 0 or 1"
+#endif
+#if !defined(LLMQ__OWN) || (LLMQ__OWN != 0 && LLMQ__OWN != 1)
+#error "llmq: LLMQ__OWN is 0 or 1"
+#endif
+
+#define LLMQ__TILE 128u
+#define LLMQ__SHARE 32u
+#define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u)
+#define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
+#if LLMQ__TILE != LLMQ__UNIT || LLMQ__SHARE % 4 != 0
+#error "llmq: a tile is a unit, and activations are taken four at a time"
+#endif
+
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned; e has room for 63
+   more. whole: they are 128 of whole units, looked up by shuffles. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
+                              uint32_t j, uint32_t n, int8_t *e)
+{
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
+    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
+        int8_t *to = e + i * LLMQ__TILE;
+        if (whole) {
+            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
+            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
+        } else {
+            LLMQ__C(points)(t, l, g, w + i, j, n, to);
+            LLMQ_MEMSET(to + n, 0, up - n);
+        }
+    }
+    for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
+        LLMQ__KERNEL_NAME(turn)(e + i);
+        LLMQ__KERNEL_NAME(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
+    }
+}
+
+#if !LLMQ__OWN
+/* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
+{
+    LLMQ__DOT(i32sums) a0, a1, a2, a3, b0, b1, b2, b3;
+    uint32_t c, k;
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__DOT(zero_sums)();
+    for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
+        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
+            const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
+            a0 = LLMQ__DOT(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__DOT(dot4)(b0, b, x[0] + c, k);
+            a1 = LLMQ__DOT(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__DOT(dot4)(b1, b, x[1] + c, k);
+            a2 = LLMQ__DOT(dot4)(a2, a, x[2] + c, k), b2 = LLMQ__DOT(dot4)(b2, b, x[2] + c, k);
+            a3 = LLMQ__DOT(dot4)(a3, a, x[3] + c, k), b3 = LLMQ__DOT(dot4)(b3, b, x[3] + c, k);
+        }
+    LLMQ__DOT(add_sums)(sum, a0), LLMQ__DOT(add_sums)(sum + LLMQ__WIDE, b0);
+    LLMQ__DOT(add_sums)(sum + LLMQ__ROWS, a1), LLMQ__DOT(add_sums)(sum + LLMQ__ROWS + LLMQ__WIDE, b1);
+    LLMQ__DOT(add_sums)(sum + 2 * LLMQ__ROWS, a2), LLMQ__DOT(add_sums)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
+    LLMQ__DOT(add_sums)(sum + 3 * LLMQ__ROWS, a3), LLMQ__DOT(add_sums)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
+}
+#endif
+
+#if LLMQ__OFFSET
+/* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, int32_t *bias)
+{
+    LLMQ__DOT(i32sums) s[4];
+    uint32_t half, c, k;
+    for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
+        s[0] = s[1] = s[2] = s[3] = LLMQ__DOT(zero_sums)(); /* four, because each waits for the one before */
+        for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
+            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__DOT(reduce_sums)(s[k % 4], e + k * LLMQ__TILE + c);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__DOT(sub_sums)(bias, s[k]);
+    }
+}
+#endif
+
+/* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
+{
+    const int8_t *q[4];
+    int8_t own[4][LLMQ__TILE];
+    uint32_t i, c, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
+    for (i = 0; i < 4; i++) {
+        const int8_t *from = x[llmq__min(i, count - 1)].q + j;
+        q[i] = from;
+        if (up > x->cols - j) { /* nothing may be read behind the last code */
+            LLMQ_MEMSET(own[i], 0, sizeof own[i]);
+            LLMQ_MEMCPY(own[i], from, n);
+            q[i] = from = own[i];
+        }
+        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__VEC_U8(store_u8)(own[i] + c, LLMQ__DOT(to_i8)(LLMQ__VEC_U8(load_u8)(from + c)));
+        if (LLMQ__OFFSET) q[i] = own[i];
+    }
+    LLMQ__KERNEL_NAME(product)(e, n, q, sum);
+}
+
+/* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t i;
+    LLMQ__UNROLL(4) for (i = 0; i < LLMQ__ROWS; i += 4) {
+        LLMQ__VEC4(f32x4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x_scale), LLMQ__VEC4(load_f32x4)(scale + i));
+        LLMQ__VEC4(i32x4) s = LLMQ__VEC4(load_i32x4)(sum + i);
+        if (LLMQ__OFFSET) s = LLMQ__VEC4(add_i32x4)(s, LLMQ__VEC4(load_i32x4)(bias + i));
+        LLMQ__VEC4(store_f32x4)(y + i, LLMQ__VEC4(add4)(LLMQ__VEC4(load_f32x4)(y + i), LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(s), both)));
+        LLMQ__VEC4(store_i32x4)(sum + i, LLMQ__VEC4(zero_i32x4)());
+    }
+}
+
+/* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
+                                 uint32_t count, uint32_t r, float *y, size_t y_stride)
+{
+    const uint8_t *row = t->data + (size_t)r * t->row_size;
+    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
+    int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
+    float scale[LLMQ__ROWS];
+    llmq__window w[LLMQ__ROWS];
+    llmq__run run = llmq__first_run(l, x);
+    uint32_t j, n, i;
+    LLMQ_MEMSET(sum, 0, sizeof sum);
+    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
+    for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
+    for (j = 0; j < t->cols; j += n) {
+        n = llmq__min(LLMQ__TILE, run.end - j);
+        LLMQ__KERNEL_NAME(fill)(t, l, g, j < end, w, j, n, e);
+#if LLMQ__OFFSET
+        LLMQ__KERNEL_NAME(excess)(e, n, bias);
+#endif
+        for (i = 0; i < count; i += 4) LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
+        if (j + n < run.end) continue;
+        for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
+        for (i = 0; i < count; i++) LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+        LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
+        llmq__next_run(&run);
+    }
+}
+
+/* The last block may begin within the one before: its rows come out the same. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                   size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    LLMQ__C(grid) g;
+    uint32_t r, i;
+    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
+#if LLMQ__OWN
+        LLMQ__DOT(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
+#else
+        LLMQ__DOT(fours)(t, x, count, r0, r1, y, y_stride);
+#endif
+        return;
+    }
+    LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
+    for (r = r0; r < r1; r += LLMQ__ROWS)
+        for (i = 0; i < count; i += LLMQ__SHARE)
+            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
+}
+
+#undef LLMQ__TILE
+#undef LLMQ__SHARE
+#undef LLMQ__WIDE
+#undef LLMQ__ROWS
+#undef LLMQ__ISA
+#undef LLMQ__CODES
+#undef LLMQ__DOTS
+#undef LLMQ__QUADS
+#undef LLMQ__LEAST
+#undef LLMQ__VECTOR_BYTES
+#undef LLMQ__OFFSET
+#undef LLMQ__OWN
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_SSSE3
+#undef LLMQ__SIMD_PART
+
+/* ---- 5. x86: SSSE3 ----------------------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2 /* words that SSE2 has, which is in every x86-64 */
 #define LLMQ__TARGET
-typedef __m128i llmq__i4_sse2;
-typedef __m128 llmq__f4_sse2;
-LLMQ__INLINE_TARGET __m128i llmq__zero_i4_sse2(void) { return _mm_setzero_si128(); }
-LLMQ__INLINE_TARGET __m128i llmq__add_i4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
+typedef __m128i llmq__i32x4_sse2;
+typedef __m128 llmq__f32x4_sse2;
+LLMQ__INLINE_TARGET __m128i llmq__zero_i32x4_sse2(void) { return _mm_setzero_si128(); }
+LLMQ__INLINE_TARGET __m128i llmq__add_i32x4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
 LLMQ__INLINE_TARGET float llmq__fold4_sse2(__m128 v)
 {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));
@@ -464,12 +2132,12 @@ LLMQ__INLINE_TARGET float llmq__fold4_sse2(__m128 v)
 LLMQ__INLINE_TARGET __m128 llmq__set4_sse2(float x) { return _mm_set1_ps(x); }
 LLMQ__INLINE_TARGET __m128 llmq__add4_sse2(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
-LLMQ__INLINE_TARGET __m128 llmq__cvt4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
-LLMQ__INLINE_TARGET __m128 llmq__ldf4_sse2(const float *p) { return _mm_loadu_ps(p); }
-LLMQ__INLINE_TARGET void llmq__stf4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
-LLMQ__INLINE_TARGET __m128i llmq__ldi4_sse2(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
-LLMQ__INLINE_TARGET void llmq__sti4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
-LLMQ__INLINE_TARGET __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET __m128 llmq__to_f32x4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
+LLMQ__INLINE_TARGET __m128 llmq__load_f32x4_sse2(const float *p) { return _mm_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__store_f32x4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+LLMQ__INLINE_TARGET __m128i llmq__load_i32x4_sse2(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+LLMQ__INLINE_TARGET void llmq__store_i32x4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
+LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     uint64_t low = (uint64_t)llmq__load16(p0) << 16 | (uint64_t)llmq__load16(p1) << 48;
     uint64_t high = (uint64_t)llmq__load16(p2) << 16 | (uint64_t)llmq__load16(p3) << 48;
@@ -479,29 +2147,17 @@ LLMQ__INLINE_TARGET __m128 llmq__bf4_sse2(const uint8_t *p0, const uint8_t *p1, 
 #endif
 
 #if LLMQ_SIMD_SSSE3
-#define LLMQ__ISA ssse3
-#define LLMQ__FLOATS ssse3
-#define LLMQ__RAW 0
-#define LLMQ__BYTES ssse3
-#define LLMQ__CODES ssse3
-#define LLMQ__DOTS ssse3
-#define LLMQ__QUADS sse2
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
-#define LLMQ__VEC_LANES 4
-#define LLMQ__RADIX 8
-#define LLMQ__MR_VECTORS 4
-#define LLMQ__NR_VECTORS 2
-#define LLMQ__LEAST (-127)
 
-typedef __m128 llmq__fv_ssse3;
-LLMQ__INLINE_TARGET __m128 llmq__ldv_ssse3(const float *p) { return _mm_loadu_ps(p); }
-LLMQ__INLINE_TARGET void llmq__stv_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
+typedef __m128 llmq__f32v_ssse3;
+LLMQ__INLINE_TARGET __m128 llmq__loadv_ssse3(const float *p) { return _mm_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__storev_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
 LLMQ__INLINE_TARGET __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
 LLMQ__INLINE_TARGET __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
-LLMQ__INLINE_TARGET __m128 llmq__ldin_ssse3(const float *p)
+LLMQ__INLINE_TARGET __m128 llmq__load_butterfly_ssse3(const float *p)
 {
     const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
     const __m128 high = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, INT32_MIN, 0, 0));
@@ -510,38 +2166,38 @@ LLMQ__INLINE_TARGET __m128 llmq__ldin_ssse3(const float *p)
     return _mm_add_ps(_mm_shuffle_ps(v, v, 0x4e), _mm_xor_ps(v, high));
 }
 
-typedef struct llmq__fs_ssse3 { __m128 a, b, c, d; } llmq__fs_ssse3;
+typedef struct llmq__f32x16_ssse3 { __m128 a, b, c, d; } llmq__f32x16_ssse3;
 #define LLMQ__EACH(op, x, y) { op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d) }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__ld16_ssse3(const float *p)
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__load16_ssse3(const float *p)
 {
-    llmq__fs_ssse3 v = { _mm_loadu_ps(p), _mm_loadu_ps(p + 4), _mm_loadu_ps(p + 8), _mm_loadu_ps(p + 12) };
+    llmq__f32x16_ssse3 v = { _mm_loadu_ps(p), _mm_loadu_ps(p + 4), _mm_loadu_ps(p + 8), _mm_loadu_ps(p + 12) };
     return v;
 }
-LLMQ__INLINE_TARGET void llmq__st16_ssse3(float *p, llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET void llmq__store16_ssse3(float *p, llmq__f32x16_ssse3 v)
 {
     _mm_storeu_ps(p, v.a);
     _mm_storeu_ps(p + 4, v.b);
     _mm_storeu_ps(p + 8, v.c);
     _mm_storeu_ps(p + 12, v.d);
 }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__set16_ssse3(float x)
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__set16_ssse3(float x)
 {
     __m128 v = _mm_set1_ps(x);
-    llmq__fs_ssse3 r = { v, v, v, v };
+    llmq__f32x16_ssse3 r = { v, v, v, v };
     return r;
 }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__add16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__sub16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__mul16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
-LLMQ__INLINE_TARGET float llmq__fold16_ssse3(llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__add16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__sub16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__mul16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
+LLMQ__INLINE_TARGET float llmq__sum16_ssse3(llmq__f32x16_ssse3 v)
 {
     return llmq__fold4_sse2(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
 }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__widen16_ssse3(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__from_i8x16_ssse3(const int8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), z = _mm_setzero_si128();
     __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v); /* in the upper byte of 16, then of 32 bits */
-    llmq__fs_ssse3 r;
+    llmq__f32x16_ssse3 r;
     r.a = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, lo), 24));
     r.b = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, lo), 24));
     r.c = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, hi), 24));
@@ -554,7 +2210,7 @@ LLMQ__INLINE_TARGET __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 
     __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), flag), flag);
     return _mm_xor_ps(v, _mm_castsi128_ps(_mm_slli_epi32(set, 31)));
 }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__flip16_ssse3(llmq__f32x16_ssse3 v, uint32_t bits)
 {
     v.a = llmq__flip4_ssse3(v.a, bits);
     v.b = llmq__flip4_ssse3(v.b, bits >> 4);
@@ -562,14 +2218,14 @@ LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__flip16_ssse3(llmq__fs_ssse3 v, uint32_t
     v.d = llmq__flip4_ssse3(v.d, bits >> 12);
     return v;
 }
-typedef __m128i llmq__us_ssse3; /* all 16 lanes folded into four */
-LLMQ__INLINE_TARGET __m128i llmq__zero_us_ssse3(void) { return _mm_setzero_si128(); }
+typedef __m128i llmq__u32x16_ssse3; /* all 16 lanes folded into four */
+LLMQ__INLINE_TARGET __m128i llmq__zero_u32x16_ssse3(void) { return _mm_setzero_si128(); }
 LLMQ__INLINE_TARGET __m128i llmq__max32_ssse3(__m128i a, __m128i b)
 {
     __m128i gt = _mm_cmpgt_epi32(a, b);
     return _mm_or_si128(_mm_and_si128(gt, a), _mm_andnot_si128(gt, b));
 }
-LLMQ__INLINE_TARGET __m128i llmq__amax16_ssse3(__m128i m, llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET __m128i llmq__max_abs16_ssse3(__m128i m, llmq__f32x16_ssse3 v)
 {
     const __m128i rest = _mm_set1_epi32(0x7fffffff);
     m = llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.a), rest));
@@ -577,7 +2233,7 @@ LLMQ__INLINE_TARGET __m128i llmq__amax16_ssse3(__m128i m, llmq__fs_ssse3 v)
     m = llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.c), rest));
     return llmq__max32_ssse3(m, _mm_and_si128(_mm_castps_si128(v.d), rest));
 }
-LLMQ__INLINE_TARGET uint32_t llmq__top16_ssse3(__m128i m)
+LLMQ__INLINE_TARGET uint32_t llmq__max_lane_ssse3(__m128i m)
 {
     m = llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0x4e));
     return (uint32_t)_mm_cvtsi128_si32(llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0xb1)));
@@ -587,7 +2243,7 @@ LLMQ__INLINE_TARGET __m128i llmq__round_ssse3(__m128 v)
     __m128i u = _mm_castps_si128(_mm_add_ps(v, _mm_set1_ps(12582912.0f)));
     return _mm_sub_epi32(_mm_and_si128(u, _mm_set1_epi32(0x7fffff)), _mm_set1_epi32(0x400000));
 }
-LLMQ__INLINE_TARGET void llmq__narrow16_ssse3(int8_t *q, llmq__fs_ssse3 v)
+LLMQ__INLINE_TARGET void llmq__to_i8x16_ssse3(int8_t *q, llmq__f32x16_ssse3 v)
 {
     __m128i lo = _mm_packs_epi32(llmq__round_ssse3(v.a), llmq__round_ssse3(v.b));
     __m128i hi = _mm_packs_epi32(llmq__round_ssse3(v.c), llmq__round_ssse3(v.d));
@@ -599,56 +2255,60 @@ LLMQ__INLINE_TARGET void llmq__keep4_ssse3(__m128 s, __m128 k, __m128 *least, __
     *least = _mm_or_ps(_mm_and_ps(less, s), _mm_andnot_ps(less, *least));
     *code = _mm_or_ps(_mm_and_ps(less, k), _mm_andnot_ps(less, *code));
 }
-LLMQ__INLINE_TARGET void llmq__keep16_ssse3(llmq__fs_ssse3 s, llmq__fs_ssse3 k, llmq__fs_ssse3 *least, llmq__fs_ssse3 *code)
+LLMQ__INLINE_TARGET void llmq__min_update_ssse3(llmq__f32x16_ssse3 s, llmq__f32x16_ssse3 k, llmq__f32x16_ssse3 *least, llmq__f32x16_ssse3 *code)
 {
     llmq__keep4_ssse3(s.a, k.a, &least->a, &code->a);
     llmq__keep4_ssse3(s.b, k.b, &least->b, &code->b);
     llmq__keep4_ssse3(s.c, k.c, &least->c, &code->c);
     llmq__keep4_ssse3(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__min16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y) { llmq__fs_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x); return r; }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_ssse3(llmq__fs_ssse3 x, llmq__fs_ssse3 y)
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__min16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x); return r; }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
 {
     __m128i ab = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.a, y.a)), _mm_castps_si128(_mm_cmplt_ps(x.b, y.b)));
     __m128i cd = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.c, y.c)), _mm_castps_si128(_mm_cmplt_ps(x.d, y.d)));
     return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(ab, cd));
 }
 LLMQ__INLINE_TARGET __m128 llmq__away4_ssse3(__m128 x, __m128 y) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y)); }
-LLMQ__INLINE_TARGET llmq__fs_ssse3 llmq__near16_ssse3(llmq__fs_ssse3 least, llmq__fs_ssse3 x, llmq__fs_ssse3 y)
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__absdiff_min_ssse3(llmq__f32x16_ssse3 least, llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
 {
-    llmq__fs_ssse3 d = LLMQ__EACH(llmq__away4_ssse3, x, y);
+    llmq__f32x16_ssse3 d = LLMQ__EACH(llmq__away4_ssse3, x, y);
     return llmq__min16_ssse3(least, d);
 }
-LLMQ__INLINE_TARGET void llmq__code16_ssse3(uint16_t *p, llmq__fs_ssse3 v) /* codes are below 2^15 here */
+LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse3 v) /* codes are below 2^15 here */
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_packs_epi32(_mm_cvttps_epi32(v.a), _mm_cvttps_epi32(v.b)));
     _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm_packs_epi32(_mm_cvttps_epi32(v.c), _mm_cvttps_epi32(v.d)));
 }
 
-#undef LLMQ__SIMD_PART
 #undef LLMQ__EACH
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA ssse3
+#define LLMQ__VEC_LANES 4
+#define LLMQ__RADIX 8
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
-typedef struct llmq__bs_ssse3 { __m128i a, b; } llmq__bs_ssse3;
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__ldb_ssse3(const void *p)
+typedef struct llmq__u8x32_ssse3 { __m128i a, b; } llmq__u8x32_ssse3;
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__load_u8_ssse3(const void *p)
 {
-    llmq__bs_ssse3 v = { _mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)p + 1) };
+    llmq__u8x32_ssse3 v = { _mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)p + 1) };
     return v;
 }
-LLMQ__INLINE_TARGET void llmq__stb_ssse3(void *p, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET void llmq__store_u8_ssse3(void *p, llmq__u8x32_ssse3 v)
 {
     _mm_storeu_si128((__m128i *)p, v.a);
     _mm_storeu_si128((__m128i *)p + 1, v.b);
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__orb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__or_u8_ssse3(llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y)
 {
-    llmq__bs_ssse3 v = { _mm_or_si128(x.a, y.a), _mm_or_si128(x.b, y.b) };
+    llmq__u8x32_ssse3 v = { _mm_or_si128(x.a, y.a), _mm_or_si128(x.b, y.b) };
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__xorb_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__xor_u8_ssse3(llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y)
 {
-    llmq__bs_ssse3 v = { _mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b) };
+    llmq__u8x32_ssse3 v = { _mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b) };
     return v;
 }
 LLMQ__INLINE_TARGET __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
@@ -656,32 +2316,32 @@ LLMQ__INLINE_TARGET __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v,
     __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
     return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__choose_ssse3(llmq__bs_ssse3 x, llmq__bs_ssse3 y, llmq__bs_ssse3 v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__choose_ssse3(llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y, llmq__u8x32_ssse3 v, uint32_t at)
 {
-    llmq__bs_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
+    llmq__u8x32_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
     return r;
 }
 LLMQ__INLINE_TARGET __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
 {
     return _mm_and_si128(_mm_srli_epi16(v, (int)s), _mm_set1_epi8((char)mask));
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__part_ssse3(llmq__bs_ssse3 x, uint32_t s, int mask)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__field_ssse3(llmq__u8x32_ssse3 x, uint32_t s, int mask)
 {
-    llmq__bs_ssse3 v = { llmq__part1_ssse3(x.a, s, mask), llmq__part1_ssse3(x.b, s, mask) };
+    llmq__u8x32_ssse3 v = { llmq__part1_ssse3(x.a, s, mask), llmq__part1_ssse3(x.b, s, mask) };
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__up_ssse3(llmq__bs_ssse3 x, uint32_t s)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__shift_left_ssse3(llmq__u8x32_ssse3 x, uint32_t s)
 {
-    llmq__bs_ssse3 v = { _mm_slli_epi16(x.a, (int)s), _mm_slli_epi16(x.b, (int)s) };
+    llmq__u8x32_ssse3 v = { _mm_slli_epi16(x.a, (int)s), _mm_slli_epi16(x.b, (int)s) };
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__halves_ssse3(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__load_halves_ssse3(const void *p, uint32_t s, uint32_t d, int mask)
 {
     __m128i x = _mm_loadu_si128((const __m128i *)p);
-    llmq__bs_ssse3 v = { llmq__part1_ssse3(x, s, mask), llmq__part1_ssse3(x, s + d, mask) };
+    llmq__u8x32_ssse3 v = { llmq__part1_ssse3(x, s, mask), llmq__part1_ssse3(x, s + d, mask) };
     return v;
 }
-LLMQ__INLINE_TARGET void llmq__st2_ssse3(int8_t *p, llmq__bs_ssse3 x, llmq__bs_ssse3 y)
+LLMQ__INLINE_TARGET void llmq__store_pairs_ssse3(int8_t *p, llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_unpacklo_epi8(x.a, y.a));
     _mm_storeu_si128((__m128i *)(void *)p + 1, _mm_unpackhi_epi8(x.a, y.a));
@@ -689,20 +2349,20 @@ LLMQ__INLINE_TARGET void llmq__st2_ssse3(int8_t *p, llmq__bs_ssse3 x, llmq__bs_s
     _mm_storeu_si128((__m128i *)(void *)p + 3, _mm_unpackhi_epi8(x.b, y.b));
 }
 
-typedef struct llmq__tab_ssse3 { __m128i a, b, c, d; } llmq__tab_ssse3;
-LLMQ__INLINE_TARGET llmq__tab_ssse3 llmq__tab_of_ssse3(const int8_t *p)
+typedef struct llmq__point_table_ssse3 { __m128i a, b, c, d; } llmq__point_table_ssse3;
+LLMQ__INLINE_TARGET llmq__point_table_ssse3 llmq__point_table_of_ssse3(const int8_t *p)
 {
-    llmq__bs_ssse3 lo = llmq__ldb_ssse3(p), hi = llmq__ldb_ssse3(p + 32);
-    llmq__tab_ssse3 t = { lo.a, lo.b, hi.a, hi.b };
+    llmq__u8x32_ssse3 lo = llmq__load_u8_ssse3(p), hi = llmq__load_u8_ssse3(p + 32);
+    llmq__point_table_ssse3 t = { lo.a, lo.b, hi.a, hi.b };
     return t;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lut16_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lut16_ssse3(const llmq__point_table_ssse3 *t, llmq__u8x32_ssse3 v)
 {
     v.a = _mm_shuffle_epi8(t->a, v.a);
     v.b = _mm_shuffle_epi8(t->a, v.b);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lutk_ssse3(const llmq__tab_ssse3 *t, uint32_t k, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lutk_ssse3(const llmq__point_table_ssse3 *t, uint32_t k, llmq__u8x32_ssse3 v)
 {
     __m128i p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     v.a = _mm_shuffle_epi8(p, v.a);
@@ -714,83 +2374,83 @@ LLMQ__INLINE_TARGET __m128i llmq__one_of_ssse3(__m128i t, __m128i v, int first)
 {
     return _mm_shuffle_epi8(t, _mm_adds_epu8(_mm_xor_si128(v, _mm_set1_epi8((char)first)), _mm_set1_epi8(0x70)));
 }
-LLMQ__INLINE_TARGET __m128i llmq__look_ssse3(const llmq__tab_ssse3 *t, __m128i v, int n)
+LLMQ__INLINE_TARGET __m128i llmq__look_ssse3(const llmq__point_table_ssse3 *t, __m128i v, int n)
 {
     __m128i r = _mm_or_si128(llmq__one_of_ssse3(t->a, v, 0), llmq__one_of_ssse3(t->b, v, 16));
     if (n == 32) return r;
     return _mm_or_si128(r, _mm_or_si128(llmq__one_of_ssse3(t->c, v, 32), llmq__one_of_ssse3(t->d, v, 48)));
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lut32_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lut32_ssse3(const llmq__point_table_ssse3 *t, llmq__u8x32_ssse3 v)
 {
     v.a = llmq__look_ssse3(t, v.a, 32);
     v.b = llmq__look_ssse3(t, v.b, 32);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__lut64_ssse3(const llmq__tab_ssse3 *t, llmq__bs_ssse3 v)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lut64_ssse3(const llmq__point_table_ssse3 *t, llmq__u8x32_ssse3 v)
 {
     v.a = llmq__look_ssse3(t, v.a, 64);
     v.b = llmq__look_ssse3(t, v.b, 64);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__whole_ssse3(llmq__bs_ssse3 v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__coded_g8_ssse3(llmq__u8x32_ssse3 v) /* max(code - 128, -127) */
 {
     const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8((char)-128);
     v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
     v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_ssse3 llmq__plain_ssse3(llmq__bs_ssse3 v) { return v; }
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__to_i8_ssse3(llmq__u8x32_ssse3 v) { return v; }
 
 /* |a| times the point with the sign of a: two products of at most 127 * 127 fit 16 bits. check: 2*127*127 = 32258 < 2^15 */
-typedef struct llmq__as_ssse3 { __m128i a, b, abs_a, abs_b; } llmq__as_ssse3;
-LLMQ__INLINE_TARGET llmq__as_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
+typedef struct llmq__act32_ssse3 { __m128i a, b, abs_a, abs_b; } llmq__act32_ssse3;
+LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
 {
-    llmq__as_ssse3 v = { a, b, _mm_abs_epi8(a), _mm_abs_epi8(b) };
+    llmq__act32_ssse3 v = { a, b, _mm_abs_epi8(a), _mm_abs_epi8(b) };
     return v;
 }
-LLMQ__INLINE_TARGET llmq__as_ssse3 llmq__lda_ssse3(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__load_act_ssse3(const int8_t *p)
 {
-    llmq__bs_ssse3 v = llmq__ldb_ssse3(p);
+    llmq__u8x32_ssse3 v = llmq__load_u8_ssse3(p);
     return llmq__as_of_ssse3(v.a, v.b);
 }
-LLMQ__INLINE_TARGET void llmq__lda2_ssse3(const int8_t *p, llmq__as_ssse3 *even, llmq__as_ssse3 *odd)
+LLMQ__INLINE_TARGET void llmq__load_act2_ssse3(const int8_t *p, llmq__act32_ssse3 *even, llmq__act32_ssse3 *odd)
 {
     const __m128i apart = _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0);
-    llmq__bs_ssse3 lo = llmq__ldb_ssse3(p), hi = llmq__ldb_ssse3(p + 32);
+    llmq__u8x32_ssse3 lo = llmq__load_u8_ssse3(p), hi = llmq__load_u8_ssse3(p + 32);
     __m128i a = _mm_shuffle_epi8(lo.a, apart), b = _mm_shuffle_epi8(lo.b, apart);
     __m128i c = _mm_shuffle_epi8(hi.a, apart), d = _mm_shuffle_epi8(hi.b, apart);
     *even = llmq__as_of_ssse3(_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d));
     *odd = llmq__as_of_ssse3(_mm_unpackhi_epi64(a, b), _mm_unpackhi_epi64(c, d));
 }
-typedef __m128i llmq__is_ssse3;
-LLMQ__INLINE_TARGET __m128i llmq__zero_is_ssse3(void) { return _mm_setzero_si128(); }
-LLMQ__INLINE_TARGET __m128i llmq__dot_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__as_ssse3 x)
+typedef __m128i llmq__i32sums_ssse3;
+LLMQ__INLINE_TARGET __m128i llmq__zero_sums_ssse3(void) { return _mm_setzero_si128(); }
+LLMQ__INLINE_TARGET __m128i llmq__dot_ssse3(__m128i sum, llmq__u8x32_ssse3 w, llmq__act32_ssse3 x)
 {
     const __m128i one = _mm_set1_epi16(1);
     sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(x.abs_a, _mm_sign_epi8(w.a, x.a)), one));
     return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(x.abs_b, _mm_sign_epi8(w.b, x.b)), one));
 }
-LLMQ__INLINE_TARGET __m128i llmq__bias_ssse3(__m128i sum, llmq__as_ssse3 x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET __m128i llmq__bias_ssse3(__m128i sum, llmq__act32_ssse3 x) { (void)x; return sum; }
 
-typedef struct llmq__ws_ssse3 { __m128i a, b, c, d; } llmq__ws_ssse3; /* 16 bits each */
-LLMQ__INLINE_TARGET llmq__ws_ssse3 llmq__words_ssse3(llmq__bs_ssse3 v)
+typedef struct llmq__act_any_ssse3 { __m128i a, b, c, d; } llmq__act_any_ssse3; /* 16 bits each */
+LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__words_ssse3(llmq__u8x32_ssse3 v)
 {
     __m128i z = _mm_setzero_si128();
-    llmq__ws_ssse3 r;
+    llmq__act_any_ssse3 r;
     r.a = _mm_srai_epi16(_mm_unpacklo_epi8(z, v.a), 8);
     r.b = _mm_srai_epi16(_mm_unpackhi_epi8(z, v.a), 8);
     r.c = _mm_srai_epi16(_mm_unpacklo_epi8(z, v.b), 8);
     r.d = _mm_srai_epi16(_mm_unpackhi_epi8(z, v.b), 8);
     return r;
 }
-LLMQ__INLINE_TARGET llmq__ws_ssse3 llmq__ldw_ssse3(const int8_t *p) { return llmq__words_ssse3(llmq__ldb_ssse3(p)); }
-LLMQ__INLINE_TARGET __m128i llmq__dotw_ssse3(__m128i sum, llmq__bs_ssse3 w, llmq__ws_ssse3 x)
+LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__load_act_any_ssse3(const int8_t *p) { return llmq__words_ssse3(llmq__load_u8_ssse3(p)); }
+LLMQ__INLINE_TARGET __m128i llmq__dot_any_ssse3(__m128i sum, llmq__u8x32_ssse3 w, llmq__act_any_ssse3 x)
 {
-    llmq__ws_ssse3 v = llmq__words_ssse3(w);
+    llmq__act_any_ssse3 v = llmq__words_ssse3(w);
     sum = _mm_add_epi32(sum, _mm_add_epi32(_mm_madd_epi16(v.a, x.a), _mm_madd_epi16(v.b, x.b)));
     return _mm_add_epi32(sum, _mm_add_epi32(_mm_madd_epi16(v.c, x.c), _mm_madd_epi16(v.d, x.d)));
 }
-LLMQ__INLINE_TARGET __m128i llmq__biasw_ssse3(__m128i sum, llmq__ws_ssse3 x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET __m128i llmq__bias_any_ssse3(__m128i sum, llmq__act_any_ssse3 x) { (void)x; return sum; }
 
 LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, __m128i bias)
 {
@@ -816,52 +2476,41 @@ LLMQ__INLINE_TARGET __m128i llmq__dot4_ssse3(__m128i sum, const int8_t *w, const
     pairs = _mm_maddubs_epi16(_mm_abs_epi8(v), _mm_sign_epi8(_mm_set1_epi32(four), v));
     return _mm_add_epi32(sum, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
 }
-LLMQ__INLINE_TARGET void llmq__add_is_ssse3(int32_t *p, __m128i v)
+LLMQ__INLINE_TARGET void llmq__add_sums_ssse3(int32_t *p, __m128i v)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_add_epi32(_mm_loadu_si128((const __m128i *)(const void *)p), v));
 }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA ssse3
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 0
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-127)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
-
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
-#include LLMQ_SIMD_SELF
-LLMQ__TABLE("ssse3", LLMQ_CPU_SSSE3, ssse3, ssse3, ssse3);
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
-#include LLMQ_SIMD_SELF
+LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
+#undef LLMQ__TARGET
 #endif
 
-/* ---- 5. x86: AVX2, and with VNNI ---------------------------------------------------------------------------------- */
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX2
+#undef LLMQ__SIMD_PART
+
+/* ---- 6. x86: AVX2, and with VNNI --------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
-#define LLMQ__ISA avx2
-#define LLMQ__FLOATS avx2
-#define LLMQ__RAW 1
-#define LLMQ__BYTES avx2
-#define LLMQ__CODES avx2
-#define LLMQ__DOTS avx2
-#define LLMQ__QUADS sse2
-#define LLMQ__VEC_LANES 8
-#define LLMQ__RADIX 8
-#define LLMQ__MR_VECTORS 4
-#define LLMQ__NR_VECTORS 3
-#define LLMQ__LEAST (-127)
 
-typedef __m256 llmq__fv_avx2;
-LLMQ__INLINE_TARGET __m256 llmq__ldv_avx2(const float *p) { return _mm256_loadu_ps(p); }
-LLMQ__INLINE_TARGET void llmq__stv_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
+typedef __m256 llmq__f32v_avx2;
+LLMQ__INLINE_TARGET __m256 llmq__loadv_avx2(const float *p) { return _mm256_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__storev_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
 LLMQ__INLINE_TARGET __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); }
 LLMQ__INLINE_TARGET __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
-LLMQ__INLINE_TARGET __m256 llmq__ldin_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
     const __m256 s4 = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
@@ -872,69 +2521,69 @@ LLMQ__INLINE_TARGET __m256 llmq__ldin_avx2(const float *p) /* a product with 1 o
     return _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
 }
 
-typedef struct llmq__fs_avx2 { __m256 a, b; } llmq__fs_avx2;
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
+typedef struct llmq__f32x16_avx2 { __m256 a, b; } llmq__f32x16_avx2;
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
 {
-    llmq__fs_avx2 v;
+    llmq__f32x16_avx2 v;
     v.a = a;
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__ld16_avx2(const float *p) { return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
-LLMQ__INLINE_TARGET void llmq__st16_avx2(float *p, llmq__fs_avx2 v)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__load16_avx2(const float *p) { return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+LLMQ__INLINE_TARGET void llmq__store16_avx2(float *p, llmq__f32x16_avx2 v)
 {
     _mm256_storeu_ps(p, v.a);
     _mm256_storeu_ps(p + 8, v.b);
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__set16_avx2(float x) { return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__add16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__set16_avx2(float x) { return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__add16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b));
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__sub16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__sub16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b));
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__mul16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__mul16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
 }
 LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__brain16_avx2(const uint8_t *p)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_bf16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__half16_avx2(const uint8_t *p)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_f16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
 }
 LLMQ__INLINE_TARGET float llmq__fold8_avx2(__m256 v) { return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
-LLMQ__INLINE_TARGET float llmq__fold16_avx2(llmq__fs_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
+LLMQ__INLINE_TARGET float llmq__sum16_avx2(llmq__f32x16_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
 LLMQ__INLINE_TARGET __m256 llmq__widen8_avx2(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__widen16_avx2(const int8_t *p) { return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_i8x16_avx2(const int8_t *p) { return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8)); }
 LLMQ__INLINE_TARGET __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
 {
     const __m256i up = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
     const __m256i top = _mm256_set1_epi32(INT32_MIN);
     return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_and_si256(_mm256_sllv_epi32(_mm256_set1_epi32((int)bits), up), top)));
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__flip16_avx2(llmq__fs_avx2 v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__flip16_avx2(llmq__f32x16_avx2 v, uint32_t bits)
 {
     return llmq__fs_of_avx2(llmq__flip8_avx2(v.a, bits), llmq__flip8_avx2(v.b, bits >> 8));
 }
-typedef __m256i llmq__us_avx2; /* the 16 lanes folded into eight */
-LLMQ__INLINE_TARGET __m256i llmq__zero_us_avx2(void) { return _mm256_setzero_si256(); }
-LLMQ__INLINE_TARGET __m256i llmq__amax16_avx2(__m256i m, llmq__fs_avx2 v)
+typedef __m256i llmq__u32x16_avx2; /* the 16 lanes folded into eight */
+LLMQ__INLINE_TARGET __m256i llmq__zero_u32x16_avx2(void) { return _mm256_setzero_si256(); }
+LLMQ__INLINE_TARGET __m256i llmq__max_abs16_avx2(__m256i m, llmq__f32x16_avx2 v)
 {
     const __m256i rest = _mm256_set1_epi32(0x7fffffff);
     m = _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.a), rest));
     return _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.b), rest));
 }
-LLMQ__INLINE_TARGET uint32_t llmq__top16_avx2(__m256i v)
+LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx2(__m256i v)
 {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
@@ -945,47 +2594,51 @@ LLMQ__INLINE_TARGET __m256i llmq__round_avx2(__m256 v)
     __m256i u = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
     return _mm256_sub_epi32(_mm256_and_si256(u, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x400000));
 }
-LLMQ__INLINE_TARGET void llmq__narrow16_avx2(int8_t *q, llmq__fs_avx2 v)
+LLMQ__INLINE_TARGET void llmq__to_i8x16_avx2(int8_t *q, llmq__f32x16_avx2 v)
 {
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(llmq__round_avx2(v.a), llmq__round_avx2(v.b)), 0xd8);
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
-LLMQ__INLINE_TARGET void llmq__keep16_avx2(llmq__fs_avx2 s, llmq__fs_avx2 k, llmq__fs_avx2 *least, llmq__fs_avx2 *code)
+LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16_avx2 k, llmq__f32x16_avx2 *least, llmq__f32x16_avx2 *code)
 {
     __m256 a = _mm256_cmp_ps(s.a, least->a, _CMP_LT_OQ), b = _mm256_cmp_ps(s.b, least->b, _CMP_LT_OQ);
     *least = llmq__fs_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
     *code = llmq__fs_of_avx2(_mm256_blendv_ps(code->a, k.a, a), _mm256_blendv_ps(code->b, k.b, b));
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__min16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__min16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b)); /* the second operand unless the first is less */
 }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     __m256 a = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), b = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
     return (uint32_t)_mm256_movemask_ps(a) | (uint32_t)_mm256_movemask_ps(b) << 8;
 }
-LLMQ__INLINE_TARGET llmq__fs_avx2 llmq__near16_avx2(llmq__fs_avx2 least, llmq__fs_avx2 x, llmq__fs_avx2 y)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 least, llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 a = _mm256_andnot_ps(sign, _mm256_sub_ps(x.a, y.a)), b = _mm256_andnot_ps(sign, _mm256_sub_ps(x.b, y.b));
     return llmq__min16_avx2(least, llmq__fs_of_avx2(a, b));
 }
-LLMQ__INLINE_TARGET void llmq__code16_avx2(uint16_t *p, llmq__fs_avx2 v)
+LLMQ__INLINE_TARGET void llmq__store_u16x16_avx2(uint16_t *p, llmq__f32x16_avx2 v)
 {
     __m256i w = _mm256_packus_epi32(_mm256_cvttps_epi32(v.a), _mm256_cvttps_epi32(v.b));
     _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(w, 0xd8));
 }
 
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA avx2
+#define LLMQ__VEC_LANES 8
+#define LLMQ__RADIX 8
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
-typedef __m256i llmq__bs_avx2;
-LLMQ__INLINE_TARGET __m256i llmq__ldb_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-LLMQ__INLINE_TARGET void llmq__stb_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
-LLMQ__INLINE_TARGET __m256i llmq__orb_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
-LLMQ__INLINE_TARGET __m256i llmq__xorb_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+typedef __m256i llmq__u8x32_avx2;
+LLMQ__INLINE_TARGET __m256i llmq__load_u8_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LLMQ__INLINE_TARGET void llmq__store_u8_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
+LLMQ__INLINE_TARGET __m256i llmq__or_u8_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
+LLMQ__INLINE_TARGET __m256i llmq__xor_u8_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
 /* In each byte b where the top bit of mask is set, else a. Under -funsigned-char gcc 12 takes bytes for numbers that are never
    negative and the intrinsic for a, so there the instruction is written out. Other intrinsics that are in use here it gets right. */
 LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
@@ -1002,106 +2655,106 @@ LLMQ__INLINE_TARGET __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, u
 {
     return llmq__blend_avx2(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
 }
-LLMQ__INLINE_TARGET __m256i llmq__part_avx2(__m256i v, uint32_t s, int mask)
+LLMQ__INLINE_TARGET __m256i llmq__field_avx2(__m256i v, uint32_t s, int mask)
 {
     return _mm256_and_si256(_mm256_srli_epi16(v, (int)s), _mm256_set1_epi8((char)mask));
 }
-LLMQ__INLINE_TARGET __m256i llmq__up_avx2(__m256i v, uint32_t s) { return _mm256_slli_epi16(v, (int)s); }
-LLMQ__INLINE_TARGET __m256i llmq__halves_avx2(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET __m256i llmq__shift_left_avx2(__m256i v, uint32_t s) { return _mm256_slli_epi16(v, (int)s); }
+LLMQ__INLINE_TARGET __m256i llmq__load_halves_avx2(const void *p, uint32_t s, uint32_t d, int mask)
 {
     __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
     long long lo = (long long)s, hi = (long long)(s + d);
     return _mm256_and_si256(_mm256_srlv_epi64(v, _mm256_setr_epi64x(lo, lo, hi, hi)), _mm256_set1_epi8((char)mask));
 }
-LLMQ__INLINE_TARGET void llmq__st2_avx2(int8_t *p, __m256i a, __m256i b)
+LLMQ__INLINE_TARGET void llmq__store_pairs_avx2(int8_t *p, __m256i a, __m256i b)
 {
     __m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
-    llmq__stb_avx2(p, _mm256_permute2x128_si256(lo, hi, 0x20));
-    llmq__stb_avx2(p + 32, _mm256_permute2x128_si256(lo, hi, 0x31));
+    llmq__store_u8_avx2(p, _mm256_permute2x128_si256(lo, hi, 0x20));
+    llmq__store_u8_avx2(p + 32, _mm256_permute2x128_si256(lo, hi, 0x31));
 }
 
-typedef struct llmq__tab_avx2 { __m256i a, b, c, d; } llmq__tab_avx2; /* 16 points each, twice */
+typedef struct llmq__point_table_avx2 { __m256i a, b, c, d; } llmq__point_table_avx2; /* 16 points each, twice */
 LLMQ__INLINE_TARGET __m256i llmq__both_avx2(const int8_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)); }
-LLMQ__INLINE_TARGET llmq__tab_avx2 llmq__tab_of_avx2(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__point_table_avx2 llmq__point_table_of_avx2(const int8_t *p)
 {
-    llmq__tab_avx2 t;
+    llmq__point_table_avx2 t;
     t.a = llmq__both_avx2(p);
     t.b = llmq__both_avx2(p + 16);
     t.c = llmq__both_avx2(p + 32);
     t.d = llmq__both_avx2(p + 48);
     return t;
 }
-LLMQ__INLINE_TARGET __m256i llmq__lut16_avx2(const llmq__tab_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
-LLMQ__INLINE_TARGET __m256i llmq__lutk_avx2(const llmq__tab_avx2 *t, uint32_t k, __m256i v)
+LLMQ__INLINE_TARGET __m256i llmq__lut16_avx2(const llmq__point_table_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
+LLMQ__INLINE_TARGET __m256i llmq__lutk_avx2(const llmq__point_table_avx2 *t, uint32_t k, __m256i v)
 {
     return _mm256_shuffle_epi8(k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d, v);
 }
 /* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
-LLMQ__INLINE_TARGET __m256i llmq__lut32_avx2(const llmq__tab_avx2 *t, __m256i v)
+LLMQ__INLINE_TARGET __m256i llmq__lut32_avx2(const llmq__point_table_avx2 *t, __m256i v)
 {
     return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
 }
-LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__tab_avx2 *t, __m256i v)
+LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__point_table_avx2 *t, __m256i v)
 {
     __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
     lo = llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
     hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
     return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
-LLMQ__INLINE_TARGET __m256i llmq__whole_avx2(__m256i v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET __m256i llmq__coded_g8_avx2(__m256i v) /* max(code - 128, -127) */
 {
     return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
-LLMQ__INLINE_TARGET __m256i llmq__plain_avx2(__m256i v) { return v; }
+LLMQ__INLINE_TARGET __m256i llmq__to_i8_avx2(__m256i v) { return v; }
 
-typedef struct llmq__as_avx2 { __m256i a, size; } llmq__as_avx2; /* as with SSSE3 */
-LLMQ__INLINE_TARGET llmq__as_avx2 llmq__as_of_avx2(__m256i a)
+typedef struct llmq__act32_avx2 { __m256i a, size; } llmq__act32_avx2; /* as with SSSE3 */
+LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__as_of_avx2(__m256i a)
 {
-    llmq__as_avx2 v;
+    llmq__act32_avx2 v;
     v.a = a;
     v.size = _mm256_abs_epi8(a);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__as_avx2 llmq__lda_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__ldb_avx2(p)); }
+LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__load_u8_avx2(p)); }
 LLMQ__INLINE_TARGET void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
 {
     const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11,
                                            13, 15);
-    __m256i lo = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__ldb_avx2(p), apart), 0xd8);
-    __m256i hi = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__ldb_avx2(p + 32), apart), 0xd8);
+    __m256i lo = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p), apart), 0xd8);
+    __m256i hi = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p + 32), apart), 0xd8);
     *even = _mm256_permute2x128_si256(lo, hi, 0x20);
     *odd = _mm256_permute2x128_si256(lo, hi, 0x31);
 }
-LLMQ__INLINE_TARGET void llmq__lda2_avx2(const int8_t *p, llmq__as_avx2 *even, llmq__as_avx2 *odd)
+LLMQ__INLINE_TARGET void llmq__load_act2_avx2(const int8_t *p, llmq__act32_avx2 *even, llmq__act32_avx2 *odd)
 {
     __m256i e, o;
     llmq__apart_avx2(p, &e, &o);
     *even = llmq__as_of_avx2(e);
     *odd = llmq__as_of_avx2(o);
 }
-typedef __m256i llmq__is_avx2;
-LLMQ__INLINE_TARGET __m256i llmq__zero_is_avx2(void) { return _mm256_setzero_si256(); }
-LLMQ__INLINE_TARGET __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__as_avx2 x)
+typedef __m256i llmq__i32sums_avx2;
+LLMQ__INLINE_TARGET __m256i llmq__zero_sums_avx2(void) { return _mm256_setzero_si256(); }
+LLMQ__INLINE_TARGET __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__act32_avx2 x)
 {
     __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_sign_epi8(w, x.a));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-LLMQ__INLINE_TARGET __m256i llmq__bias_avx2(__m256i sum, llmq__as_avx2 x) { (void)x; return sum; }
-typedef struct llmq__ws_avx2 { __m256i a, b; } llmq__ws_avx2; /* 16 bits each */
-LLMQ__INLINE_TARGET llmq__ws_avx2 llmq__words_avx2(__m256i v)
+LLMQ__INLINE_TARGET __m256i llmq__bias_avx2(__m256i sum, llmq__act32_avx2 x) { (void)x; return sum; }
+typedef struct llmq__act_any_avx2 { __m256i a, b; } llmq__act_any_avx2; /* 16 bits each */
+LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__words_avx2(__m256i v)
 {
-    llmq__ws_avx2 r;
+    llmq__act_any_avx2 r;
     r.a = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(v));
     r.b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1));
     return r;
 }
-LLMQ__INLINE_TARGET llmq__ws_avx2 llmq__ldw_avx2(const int8_t *p) { return llmq__words_avx2(llmq__ldb_avx2(p)); }
-LLMQ__INLINE_TARGET __m256i llmq__dotw_avx2(__m256i sum, __m256i w, llmq__ws_avx2 x)
+LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__load_act_any_avx2(const int8_t *p) { return llmq__words_avx2(llmq__load_u8_avx2(p)); }
+LLMQ__INLINE_TARGET __m256i llmq__dot_any_avx2(__m256i sum, __m256i w, llmq__act_any_avx2 x)
 {
-    llmq__ws_avx2 v = llmq__words_avx2(w);
+    llmq__act_any_avx2 v = llmq__words_avx2(w);
     return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(v.a, x.a), _mm256_madd_epi16(v.b, x.b)));
 }
-LLMQ__INLINE_TARGET __m256i llmq__biasw_avx2(__m256i sum, llmq__ws_avx2 x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET __m256i llmq__bias_any_avx2(__m256i sum, llmq__act_any_avx2 x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
     __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
@@ -1114,14 +2767,14 @@ LLMQ__INLINE_TARGET __m256i llmq__repeat4_avx2(const int8_t *p)
     LLMQ_MEMCPY(&four, p, 4);
     return _mm256_set1_epi32(four);
 }
-LLMQ__INLINE_TARGET void llmq__add_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_add_epi32(llmq__ldb_avx2(p), v)); }
-LLMQ__INLINE_TARGET void llmq__take_is_avx2(int32_t *p, __m256i v) { llmq__stb_avx2(p, _mm256_sub_epi32(llmq__ldb_avx2(p), v)); }
+LLMQ__INLINE_TARGET void llmq__add_sums_avx2(int32_t *p, __m256i v) { llmq__store_u8_avx2(p, _mm256_add_epi32(llmq__load_u8_avx2(p), v)); }
+LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v) { llmq__store_u8_avx2(p, _mm256_sub_epi32(llmq__load_u8_avx2(p), v)); }
 LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 {
     __m256i t[8], u[8];
     uint32_t i;
     LLMQ__UNROLL(4) for (i = 0; i < 8; i += 2) {
-        __m256i a = llmq__ldb_avx2(e + i * 128), b = llmq__ldb_avx2(e + i * 128 + 128);
+        __m256i a = llmq__load_u8_avx2(e + i * 128), b = llmq__load_u8_avx2(e + i * 128 + 128);
         t[i] = _mm256_unpacklo_epi32(a, b);
         t[i + 1] = _mm256_unpackhi_epi32(a, b);
     }
@@ -1132,86 +2785,126 @@ LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
         u[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
     }
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
-        llmq__stb_avx2(e + i * 128, _mm256_permute2x128_si256(u[i], u[i + 4], 0x20));
-        llmq__stb_avx2(e + i * 128 + 512, _mm256_permute2x128_si256(u[i], u[i + 4], 0x31));
+        llmq__store_u8_avx2(e + i * 128, _mm256_permute2x128_si256(u[i], u[i + 4], 0x20));
+        llmq__store_u8_avx2(e + i * 128 + 512, _mm256_permute2x128_si256(u[i], u[i + 4], 0x31));
     }
 }
 
 /* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
 LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
-    __m256i v = llmq__ldb_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
+    __m256i v = llmq__load_u8_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA avx2
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 1
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-127)
 #define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 0
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
-#include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2", LLMQ_CPU_AVX2, avx2, avx2, avx2);
-#undef LLMQ__OFFSET
+LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 
 #if LLMQ_SIMD_AVXVNNI
 #undef LLMQ__TARGET
-#undef LLMQ__ISA
-#undef LLMQ__DOTS
-#undef LLMQ__LEAST
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avxvnni")
-#define LLMQ__ISA avx2vnni
+
+#define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #define LLMQ__DOTS avx2vnni
-#define LLMQ__LEAST (-128)
-
 #define LLMQ__DPBUSD _mm256_dpbusd_avx_epi32
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 7
 #include LLMQ_SIMD_SELF
-#undef LLMQ__DPBUSD
-#define LLMQ__DECODED
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA avx2vnni
+#define LLMQ__DECODED 1
+#define LLMQ__CODES avx2
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-128)
+#define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
-#include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx2vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, avx2, avx2, avx2vnni);
+LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _avx2vnni);
 #endif
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
-/* ---- 6. x86: AVX-512 ---------------------------------------------------------------------------------------------- */
+#elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
+#undef LLMQ__SIMD_PART
+
+/* ---- the words with VNNI, which AVX-512 shares ----
+   Parameters:
+     LLMQ__DOTS    their suffix
+     LLMQ__DPBUSD  the intrinsic of the set */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__DOTS) || !defined(LLMQ__DPBUSD)
+#error "llmq: the words with VNNI need LLMQ__TARGET, LLMQ__DOTS and LLMQ__DPBUSD"
+#endif
+
+/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
+   taken off at the end. */
+typedef llmq__point_table_avx2 LLMQ__DOT(point_table);
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(to_i8)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
+LLMQ__INLINE_TARGET llmq__point_table_avx2 LLMQ__DOT(coded)(llmq__point_table_avx2 t)
+{
+    t.a = LLMQ__DOT(to_i8)(t.a);
+    t.b = LLMQ__DOT(to_i8)(t.b);
+    t.c = LLMQ__DOT(to_i8)(t.c);
+    t.d = LLMQ__DOT(to_i8)(t.d);
+    return t;
+}
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut16)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut32)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(coded_g8)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
+typedef __m256i LLMQ__DOT(act32), LLMQ__DOT(act_any), LLMQ__DOT(i32sums);
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act)(const int8_t *p) { return llmq__load_u8_avx2(p); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(load_act2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(zero_sums)(void) { return _mm256_setzero_si256(); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act_any)(const int8_t *p) { return llmq__load_u8_avx2(p); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot_any)(__m256i sum, __m256i w, __m256i x)
+{
+    return LLMQ__DPBUSD(sum, LLMQ__DOT(to_i8)(w), x);
+}
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias_any)(__m256i sum, __m256i x) { return LLMQ__DOT(bias)(sum, x); }
+LLMQ__INLINE_TARGET __m128i LLMQ__DOT(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
+{
+    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
+}
+LLMQ__INLINE_TARGET void LLMQ__DOT(turn)(int8_t *e) { llmq__turn_avx2(e); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
+{
+    return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__load_u8_avx2(w));
+}
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(reduce_sums)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__load_u8_avx2(w)); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(add_sums)(int32_t *p, __m256i v) { llmq__add_sums_avx2(p, v); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_sums_avx2(p, v); }
+
+#undef LLMQ__DOTS
+#undef LLMQ__DPBUSD
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512
+#undef LLMQ__SIMD_PART
+
+/* ---- 7. x86: AVX-512 --------------------------------------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
-#define LLMQ__FLOATS avx512
-#define LLMQ__RAW 1
-#define LLMQ__BYTES avx2
-#define LLMQ__CODES avx2
-#define LLMQ__QUADS sse2
-#define LLMQ__VEC_LANES 16
-#define LLMQ__RADIX 16
-#define LLMQ__MR_VECTORS 8
-#define LLMQ__NR_VECTORS 3
-#define LLMQ__LEAST (-128)
-#define LLMQ__ISA avx512 /* for the kernels on floats, which both tables share */
 
-typedef __m512 llmq__fv_avx512, llmq__fs_avx512;
-LLMQ__INLINE_TARGET __m512 llmq__ldv_avx512(const float *p) { return _mm512_loadu_ps(p); }
-LLMQ__INLINE_TARGET void llmq__stv_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+typedef __m512 llmq__f32v_avx512, llmq__f32x16_avx512;
+LLMQ__INLINE_TARGET __m512 llmq__loadv_avx512(const float *p) { return _mm512_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__storev_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
 LLMQ__INLINE_TARGET __m512 llmq__setv_avx512(float x) { return _mm512_set1_ps(x); }
 LLMQ__INLINE_TARGET __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__maddv_avx512(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
-LLMQ__INLINE_TARGET __m512 llmq__ldn_avx512(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-LLMQ__INLINE_TARGET void llmq__stn_avx512(float *p, uint32_t n, __m512 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
-LLMQ__INLINE_TARGET __m512 llmq__ldin_avx512(const float *p) /* as with AVX2 */
+LLMQ__INLINE_TARGET __m512 llmq__load_first_avx512(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+LLMQ__INLINE_TARGET void llmq__store_first_avx512(float *p, uint32_t n, __m512 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+LLMQ__INLINE_TARGET __m512 llmq__load_butterfly_avx512(const float *p) /* as with AVX2 */
 {
     const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
     const __m512 s2 = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
@@ -1224,25 +2917,25 @@ LLMQ__INLINE_TARGET __m512 llmq__ldin_avx512(const float *p) /* as with AVX2 */
     v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
     return _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
 }
-LLMQ__INLINE_TARGET __m512 llmq__ld16_avx512(const float *p) { return _mm512_loadu_ps(p); }
-LLMQ__INLINE_TARGET void llmq__st16_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+LLMQ__INLINE_TARGET __m512 llmq__load16_avx512(const float *p) { return _mm512_loadu_ps(p); }
+LLMQ__INLINE_TARGET void llmq__store16_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
 LLMQ__INLINE_TARGET __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x); }
 LLMQ__INLINE_TARGET __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
-LLMQ__INLINE_TARGET __m512 llmq__brain16_avx512(const uint8_t *p)
+LLMQ__INLINE_TARGET __m512 llmq__from_bf16x16_avx512(const uint8_t *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
 }
-LLMQ__INLINE_TARGET __m512 llmq__half16_avx512(const uint8_t *p)
+LLMQ__INLINE_TARGET __m512 llmq__from_f16x16_avx512(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
-LLMQ__INLINE_TARGET float llmq__fold16_avx512(__m512 v)
+LLMQ__INLINE_TARGET float llmq__sum16_avx512(__m512 v)
 {
     return llmq__fold8_avx2(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
 }
-LLMQ__INLINE_TARGET __m512 llmq__widen16_avx512(const int8_t *p)
+LLMQ__INLINE_TARGET __m512 llmq__from_i8x16_avx512(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
@@ -1251,20 +2944,20 @@ LLMQ__INLINE_TARGET __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
     __m512i u = _mm512_castps_si512(v);
     return _mm512_castsi512_ps(_mm512_mask_xor_epi32(u, (__mmask16)bits, u, _mm512_set1_epi32(INT32_MIN)));
 }
-typedef __m512i llmq__us_avx512;
-LLMQ__INLINE_TARGET __m512i llmq__zero_us_avx512(void) { return _mm512_setzero_si512(); }
-LLMQ__INLINE_TARGET __m512i llmq__amax16_avx512(__m512i m, __m512 v)
+typedef __m512i llmq__u32x16_avx512;
+LLMQ__INLINE_TARGET __m512i llmq__zero_u32x16_avx512(void) { return _mm512_setzero_si512(); }
+LLMQ__INLINE_TARGET __m512i llmq__max_abs16_avx512(__m512i m, __m512 v)
 {
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
-LLMQ__INLINE_TARGET uint32_t llmq__top16_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
-LLMQ__INLINE_TARGET void llmq__narrow16_avx512(int8_t *q, __m512 v)
+LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
+LLMQ__INLINE_TARGET void llmq__to_i8x16_avx512(int8_t *q, __m512 v)
 {
     __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
     /* the low byte of 1.5 * 2^23 + y is that of y */
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(u));
 }
-LLMQ__INLINE_TARGET void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
+LLMQ__INLINE_TARGET void llmq__min_update_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
 {
     __mmask16 less = _mm512_cmp_ps_mask(s, *least, _CMP_LT_OQ);
     *least = _mm512_mask_mov_ps(*least, less, s);
@@ -1272,80 +2965,84 @@ LLMQ__INLINE_TARGET void llmq__keep16_avx512(__m512 s, __m512 k, __m512 *least, 
 }
 LLMQ__INLINE_TARGET __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
 LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+#if defined(__GNUC__)
 #pragma GCC diagnostic push /* at -O0 this one is a macro of gcc, whose mask is a short of -1 */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
-LLMQ__INLINE_TARGET __m512 llmq__near16_avx512(__m512 least, __m512 x, __m512 y)
+#endif
+LLMQ__INLINE_TARGET __m512 llmq__absdiff_min_avx512(__m512 least, __m512 x, __m512 y)
 {
     return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a); /* the lesser magnitude, without its sign; of a NaN and a number the number */
 }
+#if defined(__GNUC__)
 #pragma GCC diagnostic pop
-LLMQ__INLINE_TARGET void llmq__code16_avx512(uint16_t *p, __m512 v)
+#endif
+LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA avx512 /* both tables share the kernels on floats */
+#define LLMQ__VEC_LANES 16
+#define LLMQ__RADIX 16
+#define LLMQ__MR_VECTORS 8
+#define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
 /* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
+#define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #define LLMQ__DOTS avx512
-#define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__DPBUSD _mm256_dpbusd_epi32
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 7
 #include LLMQ_SIMD_SELF
-#undef LLMQ__DPBUSD
-#define LLMQ__DECODED
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA avx512
+#define LLMQ__DECODED 1
+#define LLMQ__CODES avx2
+#define LLMQ__QUADS sse2
+#define LLMQ__LEAST (-128)
+#define LLMQ__VECTOR_BYTES 32u
 #define LLMQ__OFFSET 1
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
-#include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#undef LLMQ__ISA
 
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
 
 /* What look() needs: points of one coordinate in 1 to 4 vectors, coded by adding 128, at x and y (the second coordinate of
    vector grids; for 3 bits those of the upper code of a pair). Trellises: see zring_of. */
-typedef struct llmq__zgrid {
+typedef struct llmq__zmm_grid {
     int kind;
     __m512i x[4], y[4], x1[4], y1[4];
-} llmq__zgrid;
+} llmq__zmm_grid;
 
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* with byte permutes only */
 #define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
 #define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
 /* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
-LLMQ__INLINE_TARGET __m512i llmq__zjoin(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
-LLMQ__INLINE_TARGET __m512i llmq__ztwice(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
-LLMQ__INLINE_TARGET __m512i llmq__zfour(const uint8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_join(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_twice(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_four(const uint8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
 /* each quarter rotated left by its own count */
-LLMQ__INLINE_TARGET __m512i llmq__zturn(__m512i v, int a, int b, int c, int d) { return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d)); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_turn(__m512i v, int a, int b, int c, int d) { return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d)); }
 
 /* Codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; the bits above a code are not cleared. With 3 bits: all
    64 numbers of 6 bits. */
-LLMQ__INLINE_TARGET __m512i llmq__zindex(int kind, const uint8_t *unit, uint32_t h)
+LLMQ__INLINE_TARGET __m512i llmq__zmm_index(int kind, const uint8_t *unit, uint32_t h)
 {
     __m512i v;
-    if (kind == LLMQ__KIND_G2) return h ? llmq__zturn(llmq__ztwice(unit), 60, 60, 58, 58) : llmq__zturn(llmq__ztwice(unit), 0, 0, 62, 62);
+    if (kind == LLMQ__KIND_G2) return h ? llmq__zmm_turn(llmq__zmm_twice(unit), 60, 60, 58, 58) : llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 62, 62);
     if (kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N256) return _mm512_loadu_si512(unit + 64 * h);
-    if (kind == LLMQ__KIND_G3) return llmq__zjoin(llmq__zturn(llmq__ztwice(unit), 0, 0, 60, 60), llmq__zturn(llmq__zfour(unit + 32), 4, 2, 0, 62));
+    if (kind == LLMQ__KIND_G3) return llmq__zmm_join(llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 60, 60), llmq__zmm_turn(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
     v = _mm512_loadu_si512(unit);
     if (h) v = _mm512_srli_epi16(v, 4);
     if (kind == LLMQ__KIND_G5)
-        return llmq__zjoin(v, h ? llmq__zturn(llmq__zfour(unit + 64), 0, 63, 62, 61) : llmq__zturn(llmq__zfour(unit + 64), 4, 3, 2, 1));
+        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_four(unit + 64), 0, 63, 62, 61) : llmq__zmm_turn(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
     if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64)
-        return llmq__zjoin(v, h ? llmq__zturn(llmq__ztwice(unit + 64), 0, 0, 62, 62) : llmq__zturn(llmq__ztwice(unit + 64), 4, 4, 2, 2));
+        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_twice(unit + 64), 0, 0, 62, 62) : llmq__zmm_turn(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
     return v;
 }
 
 /* 128 activations as two vectors: the first and the second half, or for pairs the even and the odd ones. */
-LLMQ__INLINE_TARGET void llmq__zlda(int kind, const int8_t *q, __m512i *a, __m512i *b)
+LLMQ__INLINE_TARGET void llmq__zmm_lda(int kind, const int8_t *q, __m512i *a, __m512i *b)
 {
     const __m512i apart = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
     const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
@@ -1360,7 +3057,7 @@ LLMQ__INLINE_TARGET void llmq__zlda(int kind, const int8_t *q, __m512i *a, __m51
 }
 
 /* Lane i of *lo + *hi is the sum of v[i]; *lo has what its lower, *hi what its upper half gives. */
-LLMQ__INLINE_TARGET void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
+LLMQ__INLINE_TARGET void llmq__zmm_sums(const __m512i *v, __m512i *lo, __m512i *hi)
 {
     __m512i q[4], r[2];
     uint32_t i;
@@ -1377,7 +3074,7 @@ LLMQ__INLINE_TARGET void llmq__zsums(const __m512i *v, __m512i *lo, __m512i *hi)
 }
 
 /* The scales of group w of 16 rows. */
-LLMQ__INLINE_TARGET __m512 llmq__zscales(const uint8_t *const *row, uint32_t w)
+LLMQ__INLINE_TARGET __m512 llmq__zmm_scales(const uint8_t *const *row, uint32_t w)
 {
     uint16_t bits[16];
     uint32_t i;
@@ -1386,14 +3083,14 @@ LLMQ__INLINE_TARGET __m512 llmq__zscales(const uint8_t *const *row, uint32_t w)
 }
 
 /* total + float(sum) * (scale of the activation * scales of the rows) */
-LLMQ__INLINE_TARGET __m512 llmq__zfinish(__m512 total, __m512i sum, __m512 scales, float scale)
+LLMQ__INLINE_TARGET __m512 llmq__zmm_finish(__m512 total, __m512i sum, __m512 scales, float scale)
 {
     LLMQ__NO_CONTRACT
     return _mm512_add_ps(total, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(_mm512_set1_ps(scale), scales)));
 }
 
 /* 16 x 16 numbers of 32 bits: lane i of v[k] changes places with lane k of v[i]. */
-LLMQ__INLINE_TARGET void llmq__zturn16(__m512i *v)
+LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
 {
     __m512i t[16];
     uint32_t i;
@@ -1428,19 +3125,30 @@ LLMQ__INLINE_TARGET void llmq__zturn16(__m512i *v)
 enum {
     LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S, LLMQ__KIND_T4S
 };
+typedef char llmq__trellises_in_order[LLMQ__KIND_T2 == LLMQ__KIND_T1 + 1 && LLMQ__KIND_T3 == LLMQ__KIND_T1 + 2 &&
+                                      LLMQ__KIND_T4 == LLMQ__KIND_T1 + 3 && LLMQ__KIND_T2S == LLMQ__KIND_T1 + 4 &&
+                                      LLMQ__KIND_T3S == LLMQ__KIND_T1 + 5 && LLMQ__KIND_T4S == LLMQ__KIND_T1 + 6 ? 1 : -1];
 #define LLMQ__ZBACK 8                   /* rows of memory, at most */
 #define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
 #define LLMQ__ZSTRIP 4                  /* blocks for one activation that are taken together, at most, */
 #define LLMQ__ZSTRIP_BYTES (128u << 10) /* and bytes that all but the last have: they and the next ones share the level-2 cache */
+#define LLMQ__ANY_OF(taps) LLMQ__ANY_OF_(taps)
+#define LLMQ__ANY_OF_(a, b, c, d) ((a) | (b) | (c) | (d))
+#if (LLMQ__ANY_OF(LLMQ__TAPS_T1) | LLMQ__ANY_OF(LLMQ__TAPS_T2) | LLMQ__ANY_OF(LLMQ__TAPS_T3) | LLMQ__ANY_OF(LLMQ__TAPS_T4) |  \
+     LLMQ__ANY_OF(LLMQ__TAPS_T2S) | LLMQ__ANY_OF(LLMQ__TAPS_T3S) | LLMQ__ANY_OF(LLMQ__TAPS_T4S)) >> (LLMQ__ZBACK + 1)
+#error "llmq: a tap of a built-in trellis reaches beyond LLMQ__ZBACK rows"
+#endif
+#undef LLMQ__ANY_OF
+#undef LLMQ__ANY_OF_
 
-LLMQ__INLINE_TARGET uint32_t llmq__ztaps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
-LLMQ__INLINE_TARGET uint32_t llmq__zbits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
+LLMQ__INLINE_TARGET uint32_t llmq__zmm_taps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
+LLMQ__INLINE_TARGET uint32_t llmq__zmm_bits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
 
 /* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
-LLMQ__INLINE_TARGET __m512i llmq__zpick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_pick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
 
 /* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
-LLMQ__INLINE_TARGET __m512i llmq__zxor(const __m512i *v, uint32_t taps)
+LLMQ__INLINE_TARGET __m512i llmq__zmm_xor(const __m512i *v, uint32_t taps)
 {
     __m512i sum = _mm512_setzero_si512(), held = sum;
     uint32_t lag, n = 0;
@@ -1456,22 +3164,22 @@ LLMQ__INLINE_TARGET __m512i llmq__zxor(const __m512i *v, uint32_t taps)
 
 /* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
    fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything. */
-LLMQ__INLINE_TARGET void llmq__zload_unit(int kind, const uint8_t *unit, __m512i *v)
+LLMQ__INLINE_TARGET void llmq__zmm_load_unit(int kind, const uint8_t *unit, __m512i *v)
 {
-    const uint32_t bits = llmq__zbits(kind);
-    v[0] = bits == 1 ? llmq__zturn(llmq__ztwice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
-    if (bits == 3) v[1] = llmq__zturn(llmq__ztwice(unit + 64), 1, 1, 0, 0);
+    const uint32_t bits = llmq__zmm_bits(kind);
+    v[0] = bits == 1 ? llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
+    if (bits == 3) v[1] = llmq__zmm_turn(llmq__zmm_twice(unit + 64), 1, 1, 0, 0);
     if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
 }
 /* Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next is asked for, from as many
    places as a unit of eight rows and their scales have pairs of cache lines: each is a stream that the processor finds and reads further,
    which it would not do for the rows of a unit. The streams share the bytes of the block; multiples of a power of 2 would be slower. */
-LLMQ__INLINE_TARGET uint32_t llmq__zstreams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
-LLMQ__INLINE_TARGET size_t llmq__zapart(uint32_t bits, size_t block) { return (block / llmq__zstreams(bits) + 127) / 64 * 64; }
+LLMQ__INLINE_TARGET uint32_t llmq__zmm_streams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
+LLMQ__INLINE_TARGET size_t llmq__zmm_apart(uint32_t bits, size_t block) { return (block / llmq__zmm_streams(bits) + 127) / 64 * 64; }
 /* What row i of eight has to ask for: two lines of a stream, sometimes of two. */
-LLMQ__INLINE_TARGET void llmq__zfetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
+LLMQ__INLINE_TARGET void llmq__zmm_fetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
 {
-    for (; i < llmq__zstreams(llmq__zbits(kind)); i += 8) {
+    for (; i < llmq__zmm_streams(llmq__zmm_bits(kind)); i += 8) {
         LLMQ__PREFETCH2(ahead + i * apart);
         LLMQ__PREFETCH2(ahead + i * apart + 64);
     }
@@ -1479,22 +3187,22 @@ LLMQ__INLINE_TARGET void llmq__zfetch(int kind, uint32_t i, uintptr_t ahead, siz
 
 /* The same of the last unit of a row, of m codes: a field has u = ceil(m / 4) columns instead of 64, a nibble ceil(m / 2) instead of 128.
    With 3 bits that takes planes whose fields begin at the same columns. */
-LLMQ__INLINE_TARGET uint32_t llmq__zfield(int kind, uint32_t m)
+LLMQ__INLINE_TARGET uint32_t llmq__zmm_field(int kind, uint32_t m)
 {
-    const uint32_t bits = llmq__zbits(kind);
+    const uint32_t bits = llmq__zmm_bits(kind);
     if (bits == 4) return (m + 1) / 2;
     return bits == 1 ? (m + 7) / 8 * 2 : (m + 3) / 4;
 }
-LLMQ__INLINE_TARGET int llmq__zfits(int kind, uint32_t m) { return llmq__zbits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2; }
-LLMQ__INLINE_TARGET __m512i llmq__zsome(const uint8_t *p, uint32_t n) { return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p); }
-LLMQ__INLINE_TARGET void llmq__zload_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
+LLMQ__INLINE_TARGET int llmq__zmm_fits(int kind, uint32_t m) { return llmq__zmm_bits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2; }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_some(const uint8_t *p, uint32_t n) { return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p); }
+LLMQ__INLINE_TARGET void llmq__zmm_load_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
 {
-    const uint32_t bits = llmq__zbits(kind), u = llmq__zfield(kind, m), half = u / 2;
+    const uint32_t bits = llmq__zmm_bits(kind), u = llmq__zmm_field(kind, m), half = u / 2;
     const __mmask64 upper = half < 64 ? ~(((uint64_t)1 << half) - 1) : 0;
     uint8_t plane[64];
     v[0] = v[1] = _mm512_setzero_si512();
-    if (bits != 1) v[0] = llmq__zsome(unit, u);
-    if (bits == 4 && u > 64) v[1] = llmq__zsome(unit + 64, u - 64);
+    if (bits != 1) v[0] = llmq__zmm_some(unit, u);
+    if (bits == 4 && u > 64) v[1] = llmq__zmm_some(unit + 64, u - 64);
     if (bits % 2 == 0) return;
     LLMQ_MEMSET(plane, 0, sizeof plane);
     LLMQ_MEMCPY(plane, unit + (bits == 3 ? u : 0), half);
@@ -1505,9 +3213,9 @@ LLMQ__INLINE_TARGET void llmq__zload_part(int kind, const uint8_t *unit, uint32_
 }
 
 /* The activations, from the first of a unit of m codes on, that meet those of points p[f] in columns [from, to); zeros elsewhere. */
-LLMQ__INLINE_TARGET __m512i llmq__zlda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from, uint32_t to)
+LLMQ__INLINE_TARGET __m512i llmq__zmm_lda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from, uint32_t to)
 {
-    const uint32_t u = llmq__zfield(kind, m), four = llmq__zbits(kind) == 4, start = four ? f / 2 * u + f % 2 * 64 : f * u;
+    const uint32_t u = llmq__zmm_field(kind, m), four = llmq__zmm_bits(kind) == 4, start = four ? f / 2 * u + f % 2 * 64 : f * u;
     const uint32_t end = llmq__min(start + 64, llmq__min((four ? f / 2 + 1 : f + 1) * u, to));
     if (from < start) from = start;
     if (from >= end) return _mm512_setzero_si512();
@@ -1516,7 +3224,7 @@ LLMQ__INLINE_TARGET __m512i llmq__zlda_part(int kind, const int8_t *q, uint32_t 
 
 /* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
    moves from registers to vectors would take the port of the lookups. */
-LLMQ__INLINE_TARGET void llmq__zcopy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
+LLMQ__INLINE_TARGET void llmq__zmm_copy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
 {
     uint32_t k, two;
     LLMQ__Z16(k) {
@@ -1528,40 +3236,40 @@ LLMQ__INLINE_TARGET void llmq__zcopy_scales(const uint8_t *const *row, uint32_t 
 
 /* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above. Returns the grid whose points are
    looked up by such indices; with LLMQ__KIND_G4 there are none above. */
-LLMQ__INLINE_TARGET int llmq__zpairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
+LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
 {
-    __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, w;
+    __m512i x = llmq__zmm_xor(v, llmq__zmm_taps(kind, 0)), y = llmq__zmm_xor(v, llmq__zmm_taps(kind, 1)), z, w;
     *b = *v;
-    *c = v[llmq__zbits(kind) == 3];
+    *c = v[llmq__zmm_bits(kind) == 3];
     if (kind == LLMQ__KIND_T3) { /* its parity 2 is the code's own bit, as parity 3 is t3s's */
-        *a = llmq__zpick(0x55, x, *c);
+        *a = llmq__zmm_pick(0x55, x, *c);
         *c = y;
         return LLMQ__KIND_G5;
     }
-    *a = llmq__zpick(0x55, x, _mm512_add_epi8(y, y));
-    z = llmq__zxor(v, llmq__ztaps(kind, 2) & ~1u);
+    *a = llmq__zmm_pick(0x55, x, _mm512_add_epi8(y, y));
+    z = llmq__zmm_xor(v, llmq__zmm_taps(kind, 2) & ~1u);
     if (kind == LLMQ__KIND_T3S) {
-        *c = llmq__zpick(0x55, z, *c);
+        *c = llmq__zmm_pick(0x55, z, *c);
         return LLMQ__KIND_G6;
     }
     if (kind == LLMQ__KIND_T2) { /* *v and, at the lower bits, z */
         *b = _mm512_ternarylogic_epi32(*v, z, _mm512_set1_epi8(0x55), 0x78);
         return LLMQ__KIND_G4;
     }
-    w = llmq__zxor(v, llmq__ztaps(kind, 3) & ~1u);
+    w = llmq__zmm_xor(v, llmq__zmm_taps(kind, 3) & ~1u);
     if (kind == LLMQ__KIND_T2S) {
         *b = _mm512_ternarylogic_epi32(*v, w, _mm512_set1_epi8(0x55), 0x78);
         *c = z;
         return LLMQ__KIND_G5;
     }
     w = _mm512_xor_si512(w, *v);
-    *b = llmq__zpick(0x55, z, _mm512_add_epi8(w, w));
+    *b = llmq__zmm_pick(0x55, z, _mm512_add_epi8(w, w));
     return LLMQ__KIND_G4;
 }
 #endif
 
 /* What is left of sixteen rows behind the last whole unit, four at a time. */
-LLMQ__NOINLINE_TARGET __m512 llmq__ztail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
                                    llmq__run run, __m512i sum, __m512 total)
 {
     llmq__grid_avx2 g[2];
@@ -1580,7 +3288,7 @@ LLMQ__NOINLINE_TARGET __m512 llmq__ztail(const llmq_tensor *t, const llmq__layou
 
 /* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
    others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
-LLMQ__INLINE_TARGET void llmq__zmany(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
+LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
 {
     __m512i s[8], t[8];
     uint32_t i, k;
@@ -1603,7 +3311,7 @@ LLMQ__INLINE_TARGET void llmq__zmany(uint32_t m, const __m512i *tile, uint8_t (*
 }
 
 /* sum += a tile of block number b times each activation */
-LLMQ__NOINLINE_TARGET void llmq__ztimes(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
+LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
                                __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -1613,39 +3321,39 @@ LLMQ__NOINLINE_TARGET void llmq__ztimes(int kind, const __m512i *tile, const __m
         n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
         for (k = 0; k < n; k++) {
             __m512i lo, hi;
-            llmq__zlda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            llmq__zmm_lda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
             _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
             _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
         }
-        if (n == 8) llmq__zmany(8, tile, codes, bias, sum);
-        if (n == 4) llmq__zmany(4, tile, codes, bias, sum);
-        if (n == 2) llmq__zmany(2, tile, codes, bias, sum);
-        if (n == 1) llmq__zmany(1, tile, codes, bias, sum);
+        if (n == 8) llmq__zmm_many(8, tile, codes, bias, sum);
+        if (n == 4) llmq__zmm_many(4, tile, codes, bias, sum);
+        if (n == 2) llmq__zmm_many(2, tile, codes, bias, sum);
+        if (n == 1) llmq__zmm_many(1, tile, codes, bias, sum);
     }
 }
 
 #if LLMQ__ANY_TRELLIS
 /* tile[16 f + i] and tile[half + 16 f + i] = signed points of columns 64 f ... 64 f + 63 and 128 + 64 f ... of row i of sixteen, v being the
    vectors of its unit; ahead and apart: see zstreams. Each kind has a function of its own. */
-typedef void llmq__zpoints(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile);
+typedef void llmq__zmm_points(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile);
 
 /* What is left of sixteen rows behind the last whole unit; row[0] is LLMQ__ZBACK rows above the first. */
-LLMQ__NOINLINE_TARGET __m512 llmq__zring_part(llmq__zpoints *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g,
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
                                      const llmq_activation *x, const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t m = t->cols - j;
-    const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(g->kind);
+    const size_t at = l->scales + (size_t)(j / 8) * llmq__zmm_bits(g->kind);
     __m512i v[2 * LLMQ__ZTALL], tile[64], sums[16], a[4], bias;
     uint32_t k, f, from, to;
-    if (!llmq__zfits(g->kind, m)) return llmq__ztail(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
-    for (k = 0; k < LLMQ__ZTALL; k++) llmq__zload_part(g->kind, row[k] + at, m, v + 2 * k);
+    if (!llmq__zmm_fits(g->kind, m)) return llmq__zmm_tail(t, l, x, row + LLMQ__ZBACK, j, run, sum, total);
+    for (k = 0; k < LLMQ__ZTALL; k++) llmq__zmm_load_part(g->kind, row[k] + at, m, v + 2 * k);
     points(g, v + 2 * LLMQ__ZBACK, (uintptr_t)row[LLMQ__ZBACK], 0, 32, tile);
     for (from = 0; from < m; from = to) {
         to = run.end - j;
         bias = _mm512_setzero_si512();
         for (f = 0; f < 4; f++) {
-            a[f] = llmq__zlda_part(g->kind, x->q + j, m, f, from, to);
+            a[f] = llmq__zmm_lda_part(g->kind, x->q + j, m, f, from, to);
             bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
@@ -1653,9 +3361,9 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zring_part(llmq__zpoints *points, const llmq_
             sums[k] = bias;
             for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
         }
-        llmq__zsums(sums, a, a + 1);
+        llmq__zmm_sums(sums, a, a + 1);
         sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
-        total = llmq__zfinish(total, sum, llmq__zscales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
+        total = llmq__zmm_finish(total, sum, llmq__zmm_scales(row + LLMQ__ZBACK, run.w), x->scale[run.x]);
         sum = _mm512_setzero_si512();
         llmq__next_run(&run);
     }
@@ -1663,15 +3371,15 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zring_part(llmq__zpoints *points, const llmq_
 }
 
 /* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__NOINLINE_TARGET void llmq__zring_tile(llmq__zpoints *points, const llmq__zgrid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
+LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
                                    size_t apart, __m512i *tile, __m512i *bias)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i v[2 * LLMQ__ZTALL];
     uint32_t i, f, k;
-    for (i = 0; i < LLMQ__ZTALL; i++) llmq__zload_unit(g->kind, row[i] + at, v + 2 * i);
+    for (i = 0; i < LLMQ__ZTALL; i++) llmq__zmm_load_unit(g->kind, row[i] + at, v + 2 * i);
     points(g, v + 2 * LLMQ__ZBACK, ahead, apart, 64, tile);
-    for (f = 0; f < 4; f++) llmq__zturn16(tile + f / 2 * 64 + f % 2 * 16);
+    for (f = 0; f < 4; f++) llmq__zmm_turn16(tile + f / 2 * 64 + f % 2 * 16);
     for (f = 0; f < 2; f++) {
         __m512i sum = _mm512_setzero_si512();
         for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
@@ -1681,7 +3389,6 @@ LLMQ__NOINLINE_TARGET void llmq__zring_tile(llmq__zpoints *points, const llmq__z
 #endif
 
 /* Lookup by shuffles of 16 bytes. */
-#define LLMQ__ISA avx512vnni
 LLMQ__INLINE_TARGET __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
 {
     const __m512i low = _mm512_set1_epi8(kind == LLMQ__KIND_G2 ? 3 : kind == LLMQ__KIND_G3 ? 7 : 15);
@@ -1706,7 +3413,7 @@ LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i
     v = f == 0 ? v : f == 1 ? _mm512_srli_epi16(v, 2) : f == 2 ? _mm512_srli_epi16(v, 4) : _mm512_srli_epi16(v, 6);
     return llmq__look_avx512vnni(LLMQ__KIND_G2, t, v);
 }
-LLMQ__INLINE_TARGET void llmq__ztable_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
+LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
     uint32_t i;
@@ -1715,18 +3422,15 @@ LLMQ__INLINE_TARGET void llmq__ztable_avx512vnni(const int8_t *points, uint32_t 
     for (i = 0; i < 4; i++)
         t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
 }
-#define LLMQ__BIG 0 /* no lookups of 256 points */
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 5
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
+#define LLMQ__ISA avx512vnni
+#define LLMQ__BIG 0
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vnni", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, avx512, avx2, avx512vnni);
-#undef LLMQ__ISA
+LLMQ__TABLE(avx512vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, _avx512, _avx512, _avx2, _avx512vnni);
 #undef LLMQ__TARGET
-#undef LLMQ__BIG
 
 /* Lookup by byte permutes, which take 6 bits of an index (7 from two vectors) and ignore those above: a table of 4 to 32 points
    is repeated to 64, and codes need no mask. */
-#define LLMQ__ISA avx512vbmi
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
 LLMQ__INLINE_TARGET __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
 {
@@ -1743,7 +3447,7 @@ LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i
 {
     return f < 3 ? _mm512_permutexvar_epi8(v, t[f]) : _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 6), t[0]);
 }
-LLMQ__INLINE_TARGET void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
+LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
     uint32_t i, k;
@@ -1752,12 +3456,11 @@ LLMQ__INLINE_TARGET void llmq__ztable_avx512vbmi(const int8_t *points, uint32_t 
         t[i] = _mm512_xor_si512(_mm512_loadu_si512(all), _mm512_set1_epi8((char)-128));
     }
 }
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
+#define LLMQ__ISA avx512vbmi
 #define LLMQ__BIG 1
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 5
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx512, avx2, avx512vbmi);
-#undef LLMQ__BIG
+LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512, _avx512, _avx2, _avx512vbmi);
 #undef LLMQ__Z16
 #undef LLMQ__Z8
 #undef LLMQ__ZBACK
@@ -1765,12 +3468,595 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
 #undef LLMQ__ZSTRIP
 #undef LLMQ__ZSTRIP_BYTES
 #undef LLMQ__KIND_V2N256
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
-/* ---- 7. Arm: NEON -------------------------------------------------------------------------------------------------
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
+#undef LLMQ__SIMD_PART
+
+/* ---- the products, once for each way to look points up ----
+   Parameters:
+     LLMQ__ISA  the suffix of the kernels and of the words
+     LLMQ__BIG  1: there are lookups of 256 points; else 0
+   Words: look(kind, table, codes) gives 64 coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits;
+   look_pair(table, bytes, f) those of field f of codes of 2 bits; ztable(points, n, upper, table). */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
+#error "llmq: the template of products of AVX-512 needs LLMQ__TARGET and LLMQ__ISA"
+#endif
+#if !defined(LLMQ__BIG) || (LLMQ__BIG != 0 && LLMQ__BIG != 1)
+#error "llmq: LLMQ__BIG is 0 or 1"
+#endif
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_grid_of)(const llmq_format *f, llmq__zmm_grid *g)
+{
+    int8_t one[256];
+    uint32_t i, n = (uint32_t)1 << f->bits;
+    g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
+    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
+    for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
+    LLMQ__KERNEL_NAME(zmm_table)(one, n, 0, g->x);
+    for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
+    LLMQ__KERNEL_NAME(zmm_table)(one, n, g->kind == LLMQ__KIND_G3, g->y);
+}
+
+/* The coded points that meet the two vectors of llmq__zmm_lda: of codes v, both if a code has two points, else of v and of w. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_grid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
+{
+    *a = LLMQ__KERNEL_NAME(look)(kind, g->x, v);
+    if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__KERNEL_NAME(look)(kind, g->y, v);
+    else if (kind == LLMQ__KIND_G3) *b = LLMQ__KERNEL_NAME(look_upper)(g->y, v);
+    else *b = LLMQ__KERNEL_NAME(look)(kind, g->x, w);
+}
+
+/* Those of block h of a unit, which has two if p = 2. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm_grid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+{
+    const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
+    __m512i v = llmq__zmm_index(kind, unit, h);
+    LLMQ__KERNEL_NAME(zmm_look)(kind, g, v, both ? v : llmq__zmm_index(kind, unit, 1), a, b);
+}
+
+/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
+{
+    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
+    uint32_t i, b;
+    for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
+    bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+    LLMQ__Z16(i) sum[i] = bias;
+    for (b = block; b < block + n; b++, q += 128) {
+        size_t unit = at + (size_t)(b / per_unit) * bytes;
+        llmq__zmm_lda(kind, q, &x, &y);
+        LLMQ__Z16(i) {
+            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__PREFETCH_BYTES);
+            LLMQ__KERNEL_NAME(zmm_points)(kind, g, row[i] + unit, b % per_unit, &v, &w);
+            sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
+        }
+    }
+    llmq__zmm_sums(sum, &x, &y);
+    return _mm512_add_epi32(x, y);
+}
+
+/* All columns of sixteen rows for one activation. */
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
+                                 const uint8_t *const *row)
+{
+    const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum = _mm512_setzero_si512();
+    uint32_t j, n;
+    for (j = 0; j < end; j += n) {
+        n = llmq__min(run.end, end) - j;
+        sum = LLMQ__KERNEL_NAME(zmm_run)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
+        if (j + n < run.end) continue;
+        total = llmq__zmm_finish(total, sum, llmq__zmm_scales(row, run.w), x->scale[run.x]);
+        sum = _mm512_setzero_si512();
+        llmq__next_run(&run);
+    }
+    return j < t->cols ? llmq__zmm_tail(t, l, x, row, j, run, sum, total) : total;
+}
+
+/* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
+   belong to different runs of 128 columns each; else all runs end where pairs of units do. */
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
+                                    const uint8_t *const *row)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t end = t->cols / 256 * 256;
+    llmq__run run = llmq__first_run(l, x);
+    __m512 total = _mm512_setzero_ps();
+    __m512i sum[16], a[4], lo, hi;
+    uint32_t j, i, f;
+    lo = hi = _mm512_setzero_si512();
+    LLMQ__Z16(i) sum[i] = lo;
+    for (j = 0; j < end; j += 256) {
+        size_t at = l->scales + j / 4;
+        __m512i bias = _mm512_setzero_si512();
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
+            const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
+            a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
+            bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
+        }
+        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
+        LLMQ__Z16(i) {
+            __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
+            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__PREFETCH_BYTES);
+            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__KERNEL_NAME(look_pair)(g->x, v, f), a[f]);
+            sum[i] = s;
+        }
+        if (!split && j + 256 < run.end) continue;
+        llmq__zmm_sums(sum, &lo, &hi);
+        if (!split) lo = _mm512_add_epi32(lo, hi);
+        total = llmq__zmm_finish(total, lo, llmq__zmm_scales(row, run.w), x->scale[run.x]);
+        llmq__next_run(&run);
+        if (split) {
+            total = llmq__zmm_finish(total, hi, llmq__zmm_scales(row, run.w), x->scale[run.x]);
+            llmq__next_run(&run);
+        }
+        LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
+    }
+    if (j == t->cols) return total;
+    llmq__zmm_sums(sum, &lo, &hi);
+    return llmq__zmm_tail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
+}
+
+#define LLMQ__ZROWS(name, kind)                                                                                                    \
+    LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, \
+                                      const uint8_t *const *row)                                                            \
+    {                                                                                                                              \
+        return LLMQ__KERNEL_NAME(zmm_rows)(kind, t, l, g, x, row);                                                                       \
+    }
+LLMQ__ZROWS(zmm_g2, LLMQ__KIND_G2)
+LLMQ__ZROWS(zmm_g3, LLMQ__KIND_G3)
+LLMQ__ZROWS(zmm_g4, LLMQ__KIND_G4)
+LLMQ__ZROWS(zmm_g5, LLMQ__KIND_G5)
+LLMQ__ZROWS(zmm_g6, LLMQ__KIND_G6)
+LLMQ__ZROWS(zmm_g8, LLMQ__KIND_G8)
+LLMQ__ZROWS(zmm_v2n16, LLMQ__KIND_V2N16)
+LLMQ__ZROWS(zmm_v2n64, LLMQ__KIND_V2N64)
+#if LLMQ__BIG
+LLMQ__ZROWS(zmm_v2n256, LLMQ__KIND_V2N256)
+#endif
+#undef LLMQ__ZROWS
+
+LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
+                                       const uint8_t *const *row)
+{
+    return split ? LLMQ__KERNEL_NAME(zmm_rows_g2)(1, t, l, g, x, row) : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
+}
+
+/* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
+LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, const llmq_activation *x)
+{
+    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
+    if (w == 128 || a == 128) return 1;
+    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
+}
+
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
+                                const uint8_t *const *row)
+{
+    int split;
+    switch (g->kind) {
+    case LLMQ__KIND_G3: return LLMQ__KERNEL_NAME(zmm_g3)(t, l, g, x, row);
+    case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(zmm_g4)(t, l, g, x, row);
+    case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(zmm_g5)(t, l, g, x, row);
+    case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(zmm_g6)(t, l, g, x, row);
+    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(zmm_g8)(t, l, g, x, row);
+    case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(zmm_v2n16)(t, l, g, x, row);
+    case LLMQ__KIND_V2N64: return LLMQ__KERNEL_NAME(zmm_v2n64)(t, l, g, x, row);
+#if LLMQ__BIG
+    case LLMQ__KIND_V2N256: return LLMQ__KERNEL_NAME(zmm_v2n256)(t, l, g, x, row);
+#endif
+    default: break;
+    }
+    split = LLMQ__KERNEL_NAME(zmm_split)(l, x);
+    return split < 0 ? LLMQ__KERNEL_NAME(zmm_g2)(t, l, g, x, row) : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
+}
+
+/* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
+   are turned before them. Returns 128 times the sum of all points of each row. */
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
+{
+    const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i bias = _mm512_setzero_si512();
+    uint32_t i, k;
+    for (i = 0; i < 16; i++) {
+        tile[i] = llmq__zmm_index(kind, row[i] + at, h);
+        if (!pair) tile[16 + i] = llmq__zmm_index(kind, row[i] + at, 1);
+    }
+    llmq__zmm_turn16(tile);
+    if (!pair) llmq__zmm_turn16(tile + 16);
+    for (i = 0; i < 16; i++) {
+        __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
+        LLMQ__KERNEL_NAME(zmm_look)(kind, g, v, w, tile + i, tile + 16 + i);
+    }
+    for (k = 0; k < 32; k++) {
+        tile[k] = _mm512_xor_si512(tile[k], offset);
+        bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
+    }
+    return bias;
+}
+
+/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
+                                  uint32_t count, __m512i *sum)
+{
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    __m512i tile[64], bias[2];
+    at += (size_t)(b / per_unit) * bytes;
+    bias[0] = LLMQ__KERNEL_NAME(zmm_tile)(g, row, at, b % per_unit, tile);
+    bias[1] = LLMQ__KERNEL_NAME(zmm_tile)(g, row + 16, at, b % per_unit, tile + 32);
+    llmq__zmm_times(g->kind, tile, bias, b, x, count, sum);
+}
+
+/* The end of a run of 32 rows. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    __m512 scales[2];
+    uint32_t i;
+    scales[0] = llmq__zmm_scales(row, run->w);
+    scales[1] = llmq__zmm_scales(row + 16, run->w);
+    for (i = 0; i < 2 * count; i++) {
+        total[i] = llmq__zmm_finish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
+        sum[i] = _mm512_setzero_si512();
+    }
+    llmq__next_run(run);
+}
+
+/* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                  const uint8_t *const *row, float *y, size_t y_stride)
+{
+    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < end; j += 128) {
+        LLMQ__KERNEL_NAME(zmm_block)(g, row, l->scales, j / 128, x, count, sum);
+        if (j + 128 < run.end) continue;
+        LLMQ__KERNEL_NAME(zmm_end)(x, count, row, &run, sum, total);
+    }
+    for (i = 0; i < 2 * count; i++) {
+        if (j < t->cols) total[i] = llmq__zmm_tail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
+    }
+}
+
+/* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
+   section 4, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[32];
+    float v[16];
+    uint32_t r, b, i, k, apart;
+    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
+        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
+        for (i = 0; i < count; i += 32) LLMQ__KERNEL_NAME(zmm_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+    }
+    for (; r < r1; r += 16 * apart) {
+        apart = (r1 - r) / 16;
+        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
+        for (b = r; b < r + apart; b++) {
+            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
+            for (i = 0; i < count; i++) {
+                _mm512_storeu_ps(v, LLMQ__KERNEL_NAME(zmm_any)(t, l, g, x + i, row));
+                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
+            }
+        }
+    }
+}
+
+#if LLMQ__ANY_TRELLIS
+/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
+   x1 and y1: the same where parity 2 of t4s is 1. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *f, llmq__zmm_grid *g)
+{
+    const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
+    int8_t one[4][64];
+    uint32_t k, i, turned;
+    g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
+    for (k = 0; k < 64; k++) {
+        i = k; /* of t2 and t1 */
+        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
+        if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
+        if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
+        one[0][k] = f->points[i & (llmq__table(f) - 1)];
+        one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
+    }
+    for (k = 0; k < 64; k++) {
+        turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
+        one[2][k] = one[0][turned];
+        one[3][k] = one[1][turned];
+    }
+    LLMQ__KERNEL_NAME(zmm_table)(one[0], 64, 0, g->x);
+    LLMQ__KERNEL_NAME(zmm_table)(one[1], 64, 0, g->x1);
+    LLMQ__KERNEL_NAME(zmm_table)(one[2], 64, 0, g->y);
+    LLMQ__KERNEL_NAME(zmm_table)(one[3], 64, 0, g->y1);
+}
+
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
+   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+{
+    __m512i a, b, c, up, even, odd, i[4];
+    const int look = llmq__zmm_pairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
+    uint32_t f;
+    b = _mm512_rol_epi64(b, 2);
+    even = llmq__zmm_pick(0x33, a, b);
+    odd = llmq__zmm_pick(0x33, b, a);
+    i[0] = even;
+    i[1] = odd;
+    i[2] = _mm512_ror_epi64(even, 4);
+    i[3] = _mm512_ror_epi64(odd, 6);
+    if (six) {
+        up = _mm512_srli_epi16(c, 2);
+        i[0] = llmq__zmm_pick(0x0f, i[0], _mm512_slli_epi16(c, 4));
+        i[1] = llmq__zmm_pick(0x3c, i[1], up);
+        i[2] = llmq__zmm_pick(0x0f, i[2], c);
+        i[3] = llmq__zmm_pick(0x0f, i[3], up);
+    }
+    if (!LLMQ__BIG && six) i[1] = llmq__zmm_pick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
+    if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
+    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
+}
+
+/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+{
+    uint32_t h;
+    LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
+        __m512i x = llmq__zmm_xor(v, llmq__zmm_taps(kind, 0)), y = llmq__zmm_xor(v, llmq__zmm_taps(kind, 1)), z, lo, hi;
+        z = llmq__zmm_pick(0x11, x, _mm512_add_epi8(y, y));
+        lo = llmq__zmm_pick(0x03, z, _mm512_slli_epi16(*v, 2));
+        hi = llmq__zmm_pick(0x0f, _mm512_srli_epi16(*v, 4), z);
+        p[0] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x, lo);
+        p[2] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y, hi);
+        if (kind == LLMQ__KIND_T4) continue;
+        z = llmq__zmm_xor(v, llmq__zmm_taps(kind, 2));
+        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x1, lo));
+        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y1, hi));
+    }
+}
+
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+{
+    if (llmq__zmm_bits(kind) == 4) LLMQ__KERNEL_NAME(zmm_trellis_fours)(kind, g, v, p);
+    else LLMQ__KERNEL_NAME(zmm_trellis_pairs)(kind, g, v, p);
+}
+
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zmm_t1
+#define LLMQ__KIND LLMQ__KIND_T1
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zmm_t2
+#define LLMQ__KIND LLMQ__KIND_T2
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zmm_t3
+#define LLMQ__KIND LLMQ__KIND_T3
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zmm_t4
+#define LLMQ__KIND LLMQ__KIND_T4
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zmm_t2s
+#define LLMQ__KIND LLMQ__KIND_T2S
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zmm_t3s
+#define LLMQ__KIND LLMQ__KIND_T3S
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512_TRELLIS
+#define LLMQ__NAME zmm_t4s
+#define LLMQ__KIND LLMQ__KIND_T4S
+#include LLMQ_SIMD_SELF
+
+/* The functions of a kind. */
+typedef struct {
+    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
+    llmq__zmm_points *points;
+} LLMQ__KERNEL_NAME(zmm_kind);
+#define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
+static const LLMQ__KERNEL_NAME(zmm_kind) LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2), LLMQ__ZKIND(zmm_t3), LLMQ__ZKIND(zmm_t4),
+                                                  LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s), LLMQ__ZKIND(zmm_t4s) }; /* in order */
+#undef LLMQ__ZKIND
+
+/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+{
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zmm_apart(t->format.bits, block);
+    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
+    __m512i tile[128], bias[4];
+    uint32_t b;
+    for (b = 0; b < 2; b++)
+        llmq__zmm_trellis_tile(LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
+    for (b = 0; b < 2; b++) {
+        llmq__zmm_times(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
+        if (j + 128 * (b + 1) == run->end) LLMQ__KERNEL_NAME(zmm_end)(x, count, row + LLMQ__ZBACK, run, sum, total);
+    }
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
+                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
+{
+    const LLMQ__KERNEL_NAME(zmm_kind) *kind = LLMQ__KERNEL_NAME(zmm_kinds) + (g->kind - LLMQ__KIND_T1);
+    llmq__run run = llmq__first_run(l, x);
+    __m512i sum[64];
+    __m512 total[64];
+    uint32_t i, j;
+    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
+    for (i = 0; i < 2 * count; i++) {
+        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
+        if (j < t->cols) total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
+    }
+}
+
+/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r, uint32_t n, const uint8_t **row)
+{
+    uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
+    for (k = 0, in %= block->rows; k < n; k++) {
+        row[k] = t->data + (block->first + (size_t)in) * t->row_size;
+        if (++in == block->rows) in = 0;
+    }
+}
+
+/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
+                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+{
+    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
+    __m512 total[LLMQ__ZSTRIP];
+    const int many = count > 4;
+    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
+    uint32_t r, i, b, n, blocks;
+    for (r = r0; r < r1; r += n) {
+        llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
+        n = llmq__min(16 * most, llmq__min(r1, block.first + block.rows) - r);
+        blocks = many ? most : (n + 15) / 16;
+        LLMQ__KERNEL_NAME(zmm_trellis_rows)(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
+        for (i = 0; many && i < count; i += 32)
+            LLMQ__KERNEL_NAME(zmm_trellis_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+        for (i = 0; !many && i < count; i++) {
+            LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
+            for (b = 0; b < blocks; b++)
+                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
+        }
+    }
+}
+#endif
+
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                   size_t y_stride)
+{
+    llmq__layout l = llmq__layout_of(t);
+    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
+    llmq__zmm_grid g;
+    if (w % 128 || a % 128) end = r0;
+#if LLMQ__ANY_TRELLIS
+    else if (t->format.taps[0]) {
+        LLMQ__KERNEL_NAME(zmm_trellis_of)(&t->format, &g);
+        LLMQ__KERNEL_NAME(zmm_trellis_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
+        return;
+    }
+#endif
+    if (end > r0) {
+        LLMQ__KERNEL_NAME(zmm_grid_of)(&t->format, &g);
+        if (g.kind == LLMQ__KIND_OTHER) end = r0;
+        else LLMQ__KERNEL_NAME(zmm_matmul)(t, &l, &g, x, count, r0, end, y, y_stride);
+    }
+    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
+}
+
+#undef LLMQ__ISA
+#undef LLMQ__BIG
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
+#undef LLMQ__SIMD_PART
+
+/* ---- a trellis, once for each way to look points up ----
+   Parameters beside those of the products:
+     LLMQ__NAME  what its functions are called
+     LLMQ__KIND  LLMQ__KIND_T...
+   They are a text for each kind, not functions of a kind, because compilers work on such functions before they know the kind:
+   clang spent a third of its time there. */
+
+#if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
+#error "llmq: the template of a trellis of AVX-512 needs LLMQ__NAME and LLMQ__KIND"
+#endif
+
+/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
+LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
+                                  size_t apart)
+{
+    __m512i sum[16], p[4], lo, hi;
+    uint32_t i;
+    LLMQ__Z8(i) {
+        llmq__zmm_fetch(LLMQ__KIND, i, ahead, apart);
+        LLMQ__KERNEL_NAME(zmm_trellis_points)(LLMQ__KIND, g, v + 2 * i, p);
+        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
+        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
+    }
+    llmq__zmm_sums(sum, &lo, &hi);
+    return _mm512_add_epi32(lo, hi);
+}
+
+LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    __m512i p[4];
+    uint32_t i, f;
+    for (i = 0; i < 16; i++) {
+        llmq__zmm_fetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
+        LLMQ__KERNEL_NAME(zmm_trellis_points)(LLMQ__KIND, g, v + 2 * i, p);
+        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
+    }
+}
+
+/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
+LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
+                                const uint8_t *const *row, uint32_t n, __m512 *total)
+{
+    const __m512i offset = _mm512_set1_epi8((char)-128);
+    const uint32_t end = t->cols / 256 * 256;
+    const size_t block = 16 * n * t->row_size, apart = llmq__zmm_apart(llmq__zmm_bits(LLMQ__KIND), block);
+    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
+    llmq__run run = llmq__first_run(l, x), next = run;
+    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
+    uint32_t i, j, k, b, scale[16];
+    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
+    for (j = 0; j < end; j += 256, run = next) {
+        const size_t at = l->scales + (size_t)(j / 8) * llmq__zmm_bits(LLMQ__KIND);
+        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
+        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
+        }
+        LLMQ__Z8(k) llmq__zmm_load_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
+        for (b = 0; b < n; b++) {
+            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
+            llmq__zmm_copy_scales(own, run.w, scale);
+            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
+                LLMQ__Z8(i) llmq__zmm_load_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
+                s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
+                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
+            }
+            next = run;
+            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+                if (j + 128 * (k + 1) < next.end) continue;
+                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
+                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
+                total[b] = llmq__zmm_finish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
+                sum[b] = _mm512_setzero_si512();
+                llmq__next_run(&next);
+            }
+        }
+    }
+    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zmm_trellis_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
+}
+
+#undef LLMQ__KIND
+#undef LLMQ__NAME
+
+#elif LLMQ__SIMD_PART == LLMQ__PART_NEON
+#undef LLMQ__SIMD_PART
+
+/* ---- 8. Arm: NEON --------------------------------------------------------------------------------------------------
 
    The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
    So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
@@ -1779,16 +4065,7 @@ LLMQ__TABLE("avx512vbmi", LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, avx51
    its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits. */
 
 #if LLMQ_SIMD_NEON
-#define LLMQ__ISA neon
-#define LLMQ__FLOATS neon
-#define LLMQ__RAW 0
-#define LLMQ__BYTES neon
-#define LLMQ__CODES neon
-#define LLMQ__DOTS neon
-#define LLMQ__QUADS neon
 #define LLMQ__TARGET
-#define LLMQ__RADIX 16
-#define LLMQ__LEAST (-128)
 
 LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
 {
@@ -1801,27 +4078,24 @@ LLMQ__INLINE_TARGET uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
     return vmaxq_u32(m, vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0x7fffffffu)));
 }
 LLMQ__INLINE_TARGET float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
-typedef uint32x4_t llmq__us_neon; /* all 16 lanes folded into four */
-LLMQ__INLINE_TARGET uint32x4_t llmq__zero_us_neon(void) { return vdupq_n_u32(0); }
-LLMQ__INLINE_TARGET uint32_t llmq__top16_neon(uint32x4_t m)
+typedef uint32x4_t llmq__u32x16_neon; /* all 16 lanes folded into four */
+LLMQ__INLINE_TARGET uint32x4_t llmq__zero_u32x16_neon(void) { return vdupq_n_u32(0); }
+LLMQ__INLINE_TARGET uint32_t llmq__max_lane_neon(uint32x4_t m)
 {
     uint32x2_t half = vmax_u32(vget_low_u32(m), vget_high_u32(m));
     return vget_lane_u32(vpmax_u32(half, half), 0);
 }
 
 #if defined(__aarch64__)
-#define LLMQ__VEC_LANES 4
-#define LLMQ__MR_VECTORS 8
-#define LLMQ__NR_VECTORS 3
-typedef float32x4_t llmq__fv_neon;
-LLMQ__INLINE_TARGET float32x4_t llmq__ldv_neon(const float *p) { return vld1q_f32(p); }
-LLMQ__INLINE_TARGET void llmq__stv_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+typedef float32x4_t llmq__f32v_neon;
+LLMQ__INLINE_TARGET float32x4_t llmq__loadv_neon(const float *p) { return vld1q_f32(p); }
+LLMQ__INLINE_TARGET void llmq__storev_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
 LLMQ__INLINE_TARGET float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x); }
 LLMQ__INLINE_TARGET float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b) { return vfmaq_f32(sum, a, b); }
-LLMQ__INLINE_TARGET float32x4_t llmq__ldin_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     float32x4_t v = vld1q_f32(p);
     static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
@@ -1829,54 +4103,54 @@ LLMQ__INLINE_TARGET float32x4_t llmq__ldin_neon(const float *p) /* a product wit
     return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(s2));
 }
 
-typedef struct llmq__fs_neon { float32x4_t a, b, c, d; } llmq__fs_neon;
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
+typedef struct llmq__f32x16_neon { float32x4_t a, b, c, d; } llmq__f32x16_neon;
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
 {
-    llmq__fs_neon v;
+    llmq__f32x16_neon v;
     v.a = a;
     v.b = b;
     v.c = c;
     v.d = d;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__ld16_neon(const float *p)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p)
 {
     return llmq__fs_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
 }
-LLMQ__INLINE_TARGET void llmq__st16_neon(float *p, llmq__fs_neon v)
+LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v)
 {
     vst1q_f32(p, v.a);
     vst1q_f32(p + 4, v.b);
     vst1q_f32(p + 8, v.c);
     vst1q_f32(p + 12, v.d);
 }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__set16_neon(float x)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x)
 {
     return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
 }
 #define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vaddq_f32); }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vsubq_f32); }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vmulq_f32); }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vaddq_f32); }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vsubq_f32); }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vmulq_f32); }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
     return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)), llmq__widen4_neon(vget_low_s16(hi)),
                             llmq__widen4_neon(vget_high_s16(hi)));
 }
-LLMQ__INLINE_TARGET float llmq__fold16_neon(llmq__fs_neon v)
+LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
 {
     float32x4_t f = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
     float32x2_t h = vadd_f32(vget_low_f32(f), vget_high_f32(f));
     return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
 }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
     return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4), llmq__flip4_neon(v.c, bits >> 8),
                             llmq__flip4_neon(v.d, bits >> 12));
 }
-LLMQ__INLINE_TARGET uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_neon v)
 {
     return llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(m, v.a), v.b), v.c), v.d);
 }
@@ -1884,7 +4158,7 @@ LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b) /
 {
     return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
 }
-LLMQ__INLINE_TARGET void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v)
+LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
     vst1q_s8(q, vcombine_s8(vqmovn_s16(llmq__narrow8_neon(v.a, v.b)), vqmovn_s16(llmq__narrow8_neon(v.c, v.d))));
 }
@@ -1894,7 +4168,7 @@ LLMQ__INLINE_TARGET void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x
     *least = vbslq_f32(less, s, *least);
     *code = vbslq_f32(less, k, *code);
 }
-LLMQ__INLINE_TARGET void llmq__keep16_neon(llmq__fs_neon s, llmq__fs_neon k, llmq__fs_neon *least, llmq__fs_neon *code)
+LLMQ__INLINE_TARGET void llmq__min_update_neon(llmq__f32x16_neon s, llmq__f32x16_neon k, llmq__f32x16_neon *least, llmq__f32x16_neon *code)
 {
     llmq__keep4_neon(s.a, k.a, &least->a, &code->a);
     llmq__keep4_neon(s.b, k.b, &least->b, &code->b);
@@ -1902,8 +4176,8 @@ LLMQ__INLINE_TARGET void llmq__keep16_neon(llmq__fs_neon s, llmq__fs_neon k, llm
     llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
 }
 LLMQ__INLINE_TARGET float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(y, x), y, x); }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__min16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(llmq__min4_neon); }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__min16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(llmq__min4_neon); }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
 {
     static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
@@ -1913,8 +4187,8 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__fs_neon x, llmq__fs_neon y)
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
 }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__away16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(vabdq_f32); }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__near16_neon(llmq__fs_neon least, llmq__fs_neon x, llmq__fs_neon y)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__away16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vabdq_f32); }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__absdiff_min_neon(llmq__f32x16_neon least, llmq__f32x16_neon x, llmq__f32x16_neon y)
 {
     return llmq__min16_neon(least, llmq__away16_neon(x, y));
 }
@@ -1923,26 +4197,23 @@ LLMQ__INLINE_TARGET uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
 }
-LLMQ__INLINE_TARGET void llmq__code16_neon(uint16_t *p, llmq__fs_neon v)
+LLMQ__INLINE_TARGET void llmq__store_u16x16_neon(uint16_t *p, llmq__f32x16_neon v)
 {
     vst1q_u16(p, llmq__code8_neon(v.a, v.b));
     vst1q_u16(p + 8, llmq__code8_neon(v.c, v.d));
 }
 #else
-#define LLMQ__VEC_LANES 1
-#define LLMQ__MR_VECTORS 4
-#define LLMQ__NR_VECTORS 2
-typedef float llmq__fv_neon;
-LLMQ__INLINE_TARGET float llmq__ldv_neon(const float *p) { return *p; }
-LLMQ__INLINE_TARGET void llmq__stv_neon(float *p, float v) { *p = v; }
+typedef float llmq__f32v_neon;
+LLMQ__INLINE_TARGET float llmq__loadv_neon(const float *p) { return *p; }
+LLMQ__INLINE_TARGET void llmq__storev_neon(float *p, float v) { *p = v; }
 LLMQ__INLINE_TARGET float llmq__setv_neon(float x) { return x; }
 LLMQ__INLINE_TARGET float llmq__addv_neon(float a, float b) { return a + b; }
 LLMQ__INLINE_TARGET float llmq__subv_neon(float a, float b) { return a - b; }
 LLMQ__INLINE_TARGET float llmq__mulv_neon(float a, float b) { return a * b; }
 LLMQ__INLINE_TARGET float llmq__maddv_neon(float sum, float a, float b) { return sum + a * b; }
-LLMQ__INLINE_TARGET float llmq__ldin_neon(const float *p) { return *p; }
+LLMQ__INLINE_TARGET float llmq__load_butterfly_neon(const float *p) { return *p; }
 
-typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
+typedef struct llmq__f32x16_neon { float f[16]; } llmq__f32x16_neon;
 #define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
 #define LLMQ__LOAD(i) v.f[i] = p[i];
 #define LLMQ__STORE(i) p[i] = v.f[i];
@@ -1950,12 +4221,12 @@ typedef struct llmq__fs_neon { float f[16]; } llmq__fs_neon;
 #define LLMQ__ADD(i) x.f[i] = llmq__addv_neon(x.f[i], y.f[i]);
 #define LLMQ__SUB(i) x.f[i] = llmq__subv_neon(x.f[i], y.f[i]);
 #define LLMQ__MUL(i) x.f[i] = llmq__mulv_neon(x.f[i], y.f[i]);
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__ld16_neon(const float *p) { llmq__fs_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
-LLMQ__INLINE_TARGET void llmq__st16_neon(float *p, llmq__fs_neon v) { LLMQ__EACH(LLMQ__STORE) }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__set16_neon(float x) { llmq__fs_neon v; LLMQ__EACH(LLMQ__SET) return v; }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__add16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__sub16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p) { llmq__f32x16_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
+LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v) { LLMQ__EACH(LLMQ__STORE) }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x) { llmq__f32x16_neon v; LLMQ__EACH(LLMQ__SET) return v; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
 #undef LLMQ__EACH
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
@@ -1963,7 +4234,7 @@ LLMQ__INLINE_TARGET llmq__fs_neon llmq__mul16_neon(llmq__fs_neon x, llmq__fs_neo
 #undef LLMQ__ADD
 #undef LLMQ__SUB
 #undef LLMQ__MUL
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__widen16_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     float f[16];
     int8x16_t v = vld1q_s8(p);
@@ -1972,22 +4243,22 @@ LLMQ__INLINE_TARGET llmq__fs_neon llmq__widen16_neon(const int8_t *p)
     vst1q_f32(f + 4, llmq__widen4_neon(vget_high_s16(lo)));
     vst1q_f32(f + 8, llmq__widen4_neon(vget_low_s16(hi)));
     vst1q_f32(f + 12, llmq__widen4_neon(vget_high_s16(hi)));
-    return llmq__ld16_neon(f);
+    return llmq__load16_neon(f);
 }
-LLMQ__INLINE_TARGET float llmq__fold16_neon(llmq__fs_neon v) { return llmq__lane_sum(v.f); }
-LLMQ__INLINE_TARGET llmq__fs_neon llmq__flip16_neon(llmq__fs_neon v, uint32_t bits)
+LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v) { return llmq__lane_sum(v.f); }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 4) vst1q_f32(v.f + i, llmq__flip4_neon(vld1q_f32(v.f + i), bits >> i));
     return v;
 }
-LLMQ__INLINE_TARGET uint32x4_t llmq__amax16_neon(uint32x4_t m, llmq__fs_neon v)
+LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_neon v)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 4) m = llmq__amax4_neon(m, vld1q_f32(v.f + i));
     return m;
 }
-LLMQ__INLINE_TARGET void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a subnormal number rounds to 0, flushed or not */
+LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v) /* a subnormal number rounds to 0, flushed or not */
 {
     uint32_t i;
     for (i = 0; i < 16; i += 8) {
@@ -1998,27 +4269,37 @@ LLMQ__INLINE_TARGET void llmq__narrow16_neon(int8_t *q, llmq__fs_neon v) /* a su
 }
 #endif
 
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA neon
+#define LLMQ__RADIX 16
+#if defined(__aarch64__)
+#define LLMQ__VEC_LANES 4
+#define LLMQ__MR_VECTORS 8
+#define LLMQ__NR_VECTORS 3
+#else
+#define LLMQ__VEC_LANES 1
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 2
+#endif
 #include LLMQ_SIMD_SELF
 
-typedef struct llmq__bs_neon { uint8x16_t a, b; } llmq__bs_neon;
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
+typedef struct llmq__u8x32_neon { uint8x16_t a, b; } llmq__u8x32_neon;
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
 {
-    llmq__bs_neon v;
+    llmq__u8x32_neon v;
     v.a = a;
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__ldb_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
-LLMQ__INLINE_TARGET void llmq__stb_neon(void *p, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_u8_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
+LLMQ__INLINE_TARGET void llmq__store_u8_neon(void *p, llmq__u8x32_neon v)
 {
     vst1q_u8((uint8_t *)p, v.a);
     vst1q_u8((uint8_t *)p + 16, v.b);
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__orb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__xorb_neon(llmq__bs_neon x, llmq__bs_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__choose_neon(llmq__bs_neon x, llmq__bs_neon y, llmq__bs_neon v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__or_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v, uint32_t at)
 {
     const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
     return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
@@ -2028,17 +4309,17 @@ LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int ma
     v = v >> (uint8_t)s;
     return 255 >> s <= mask ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__part_neon(llmq__bs_neon x, uint32_t s, int mask)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__field_neon(llmq__u8x32_neon x, uint32_t s, int mask)
 {
     return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__up_neon(llmq__bs_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__shift_left_neon(llmq__u8x32_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
 {
     uint8x16_t v = vld1q_u8((const uint8_t *)p);
     return llmq__bs_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
 }
-LLMQ__INLINE_TARGET void llmq__st2_neon(int8_t *p, llmq__bs_neon x, llmq__bs_neon y)
+LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
     uint8x16x2_t lo, hi;
     lo.val[0] = x.a;
@@ -2050,35 +4331,35 @@ LLMQ__INLINE_TARGET void llmq__st2_neon(int8_t *p, llmq__bs_neon x, llmq__bs_neo
 }
 
 #if defined(__aarch64__)
-typedef struct llmq__tab_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__tab_neon; /* as instructions take them: gcc would copy */
-LLMQ__INLINE_TARGET llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+typedef struct llmq__point_table_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__point_table_neon; /* as instructions take them: gcc would copy */
+LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
-    llmq__bs_neon lo = llmq__ldb_neon(p), hi = llmq__ldb_neon(p + 32);
-    llmq__tab_neon t;
+    llmq__u8x32_neon lo = llmq__load_u8_neon(p), hi = llmq__load_u8_neon(p + 32);
+    llmq__point_table_neon t;
     t.two.val[0] = t.four.val[0] = lo.a;
     t.two.val[1] = t.four.val[1] = lo.b;
     t.four.val[2] = hi.a;
     t.four.val[3] = hi.b;
     return t;
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
 {
     return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
     return llmq__bs_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
 {
     return llmq__bs_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
 {
     return llmq__bs_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
 }
 #else
-typedef struct llmq__tab_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__tab_neon;
+typedef struct llmq__point_table_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__point_table_neon;
 LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
 {
     uint8x8x4_t t;
@@ -2086,9 +4367,9 @@ LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
     for (i = 0; i < 4; i++) t.val[i] = vld1_u8((const uint8_t *)p + 8 * i);
     return t;
 }
-LLMQ__INLINE_TARGET llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
-    llmq__tab_neon t;
+    llmq__point_table_neon t;
     t.lo = llmq__tab32_neon(p);
     t.hi = llmq__tab32_neon(p + 32);
     t.two.val[0] = t.lo.val[0];
@@ -2099,14 +4380,14 @@ LLMQ__INLINE_TARGET llmq__tab_neon llmq__tab_of_neon(const int8_t *p)
 #define LLMQ__EACH(look)                                                                                    \
     return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))),             \
                             vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
-LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
-LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__tab_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
-LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__tab_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
+LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__point_table_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
+LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__point_table_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
+LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__point_table_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
 {
     return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut16_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look16_neon); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint32_t k, llmq__bs_neon v)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
     uint8x8x2_t p;
     p.val[0] = k < 2 ? t->lo.val[2 * k] : t->hi.val[2 * k - 4];
@@ -2114,27 +4395,27 @@ LLMQ__INLINE_TARGET llmq__bs_neon llmq__lutk_neon(const llmq__tab_neon *t, uint3
     return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
                             vcombine_u8(vtbl2_u8(p, vget_low_u8(v.b)), vtbl2_u8(p, vget_high_u8(v.b))));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut32_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look32_neon); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut64_neon(const llmq__tab_neon *t, llmq__bs_neon v) { LLMQ__EACH(llmq__look64_neon); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look32_neon); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look64_neon); }
 #undef LLMQ__EACH
 #endif
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__whole_neon(llmq__bs_neon v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v) /* max(code - 128, -127) */
 {
     const uint8x16_t one = vdupq_n_u8(1), top = vdupq_n_u8(128);
     return llmq__bs_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
 }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__plain_neon(llmq__bs_neon v) { return v; }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neon(llmq__u8x32_neon v) { return v; }
 
-typedef struct llmq__as_neon { int8x16_t a, b; } llmq__as_neon;
-typedef llmq__as_neon llmq__ws_neon;
-LLMQ__INLINE_TARGET llmq__as_neon llmq__lda_neon(const int8_t *p)
+typedef struct llmq__act32_neon { int8x16_t a, b; } llmq__act32_neon;
+typedef llmq__act32_neon llmq__act_any_neon;
+LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
 {
-    llmq__as_neon x;
+    llmq__act32_neon x;
     x.a = vld1q_s8(p);
     x.b = vld1q_s8(p + 16);
     return x;
 }
-LLMQ__INLINE_TARGET void llmq__lda2_neon(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd)
+LLMQ__INLINE_TARGET void llmq__load_act2_neon(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd)
 {
     int8x16x2_t lo = vld2q_s8(p), hi = vld2q_s8(p + 32);
     even->a = lo.val[0];
@@ -2142,8 +4423,8 @@ LLMQ__INLINE_TARGET void llmq__lda2_neon(const int8_t *p, llmq__as_neon *even, l
     odd->a = lo.val[1];
     odd->b = hi.val[1];
 }
-typedef int32x4_t llmq__is_neon;
-LLMQ__INLINE_TARGET int32x4_t llmq__zero_is_neon(void) { return vdupq_n_s32(0); }
+typedef int32x4_t llmq__i32sums_neon;
+LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neon(void) { return vdupq_n_s32(0); }
 /* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
 {
@@ -2151,26 +4432,26 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x
     int16x8_t pairs = vmull_s8(vget_low_s8(v), vget_low_s8(x));
     return vpadalq_s16(sum, vmlal_s8(pairs, vget_high_s8(v), vget_high_s8(x)));
 }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
     return llmq__dot1_neon(llmq__dot1_neon(sum, w.a, x.a), w.b, x.b);
 }
-LLMQ__INLINE_TARGET int32x4_t llmq__bias_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
-LLMQ__INLINE_TARGET llmq__as_neon llmq__ldw_neon(const int8_t *p) { return llmq__lda_neon(p); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dotw_neon(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neon(sum, w, x); }
-LLMQ__INLINE_TARGET int32x4_t llmq__biasw_neon(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET int32x4_t llmq__bias_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neon(const int8_t *p) { return llmq__load_act_neon(p); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x) { return llmq__dot_neon(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__bias_any_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 
-typedef int32x4_t llmq__i4_neon;
-typedef float32x4_t llmq__f4_neon;
-LLMQ__INLINE_TARGET int32x4_t llmq__zero_i4_neon(void) { return vdupq_n_s32(0); }
-LLMQ__INLINE_TARGET int32x4_t llmq__add_i4_neon(int32x4_t a, int32x4_t b) { return vaddq_s32(a, b); }
+typedef int32x4_t llmq__i32x4_neon;
+typedef float32x4_t llmq__f32x4_neon;
+LLMQ__INLINE_TARGET int32x4_t llmq__zero_i32x4_neon(void) { return vdupq_n_s32(0); }
+LLMQ__INLINE_TARGET int32x4_t llmq__add_i32x4_neon(int32x4_t a, int32x4_t b) { return vaddq_s32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__set4_neon(float x) { return vdupq_n_f32(x); }
-LLMQ__INLINE_TARGET float32x4_t llmq__cvt4_neon(int32x4_t v) { return vcvtq_f32_s32(v); }
-LLMQ__INLINE_TARGET float32x4_t llmq__ldf4_neon(const float *p) { return vld1q_f32(p); }
-LLMQ__INLINE_TARGET void llmq__stf4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
-LLMQ__INLINE_TARGET int32x4_t llmq__ldi4_neon(const int32_t *p) { return vld1q_s32(p); }
-LLMQ__INLINE_TARGET void llmq__sti4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
-LLMQ__INLINE_TARGET float32x4_t llmq__bf4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET float32x4_t llmq__to_f32x4_neon(int32x4_t v) { return vcvtq_f32_s32(v); }
+LLMQ__INLINE_TARGET float32x4_t llmq__load_f32x4_neon(const float *p) { return vld1q_f32(p); }
+LLMQ__INLINE_TARGET void llmq__store_f32x4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+LLMQ__INLINE_TARGET int32x4_t llmq__load_i32x4_neon(const int32_t *p) { return vld1q_s32(p); }
+LLMQ__INLINE_TARGET void llmq__store_i32x4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
+LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
     v = vset_lane_u16((uint16_t)llmq__load16(p1), v, 1);
@@ -2235,7 +4516,7 @@ LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
     vst1q_s8(e + 256, llmq__highs_neon(p.val[0], q.val[0]));
     vst1q_s8(e + 384, llmq__highs_neon(p.val[1], q.val[1]));
 }
-LLMQ__INLINE_TARGET void llmq__add_is_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
+LLMQ__INLINE_TARGET void llmq__add_sums_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
 LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
@@ -2249,20 +4530,19 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #endif
 }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA neon
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 0
+#define LLMQ__QUADS neon
+#define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
-#include LLMQ_SIMD_SELF
-LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
+LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
 #if LLMQ_SIMD_DOTPROD
 #undef LLMQ__TARGET
-#undef LLMQ__ISA
-#undef LLMQ__DOTS
 #if defined(__ARM_FEATURE_DOTPROD)
 #define LLMQ__TARGET
 #elif defined(__clang__)
@@ -2270,28 +4550,26 @@ LLMQ__TABLE("neon", LLMQ_CPU_NEON, neon, neon, neon);
 #else
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod") /* crypto for words compiled with it to be inlined */
 #endif
-#define LLMQ__ISA neondot
-#define LLMQ__DOTS neondot
 
-typedef llmq__tab_neon llmq__tab_neondot;
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__plain_neondot(llmq__bs_neon v) { return v; }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut16_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut16_neon(t, v); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut32_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut32_neon(t, v); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__lut64_neondot(const llmq__tab_neon *t, llmq__bs_neon v) { return llmq__lut64_neon(t, v); }
-LLMQ__INLINE_TARGET llmq__bs_neon llmq__whole_neondot(llmq__bs_neon v) { return llmq__whole_neon(v); }
-typedef llmq__as_neon llmq__as_neondot, llmq__ws_neondot;
-typedef int32x4_t llmq__is_neondot;
-LLMQ__INLINE_TARGET llmq__as_neon llmq__lda_neondot(const int8_t *p) { return llmq__lda_neon(p); }
-LLMQ__INLINE_TARGET void llmq__lda2_neondot(const int8_t *p, llmq__as_neon *even, llmq__as_neon *odd) { llmq__lda2_neon(p, even, odd); }
-LLMQ__INLINE_TARGET int32x4_t llmq__zero_is_neondot(void) { return vdupq_n_s32(0); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x)
+typedef llmq__point_table_neon llmq__point_table_neondot;
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neondot(llmq__u8x32_neon v) { return v; }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut16_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut32_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut64_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neondot(llmq__u8x32_neon v) { return llmq__coded_g8_neon(v); }
+typedef llmq__act32_neon llmq__act32_neondot, llmq__act_any_neondot;
+typedef int32x4_t llmq__i32sums_neondot;
+LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neondot(const int8_t *p) { return llmq__load_act_neon(p); }
+LLMQ__INLINE_TARGET void llmq__load_act2_neondot(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd) { llmq__load_act2_neon(p, even, odd); }
+LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neondot(void) { return vdupq_n_s32(0); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
     return vdotq_s32(vdotq_s32(sum, vreinterpretq_s8_u8(w.a), x.a), vreinterpretq_s8_u8(w.b), x.b);
 }
-LLMQ__INLINE_TARGET int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
-LLMQ__INLINE_TARGET llmq__as_neon llmq__ldw_neondot(const int8_t *p) { return llmq__lda_neon(p); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dotw_neondot(int32x4_t sum, llmq__bs_neon w, llmq__as_neon x) { return llmq__dot_neondot(sum, w, x); }
-LLMQ__INLINE_TARGET int32x4_t llmq__biasw_neondot(int32x4_t sum, llmq__as_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neondot(const int8_t *p) { return llmq__load_act_neon(p); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x) { return llmq__dot_neondot(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__bias_any_neondot(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     return llmq__sum4_neon(a, b, c, d, bias);
@@ -2309,19 +4587,18 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w,
     return k % 2 ? vdotq_lane_s32(sum, v, half, 1) : vdotq_lane_s32(sum, v, half, 0);
 #endif
 }
-LLMQ__INLINE_TARGET void llmq__add_is_neondot(int32_t *p, int32x4_t v) { llmq__add_is_neon(p, v); }
+LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq__add_sums_neon(p, v); }
 
-#define LLMQ__DECODED
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA neondot
+#define LLMQ__DECODED 1
+#define LLMQ__CODES neon
+#define LLMQ__QUADS neon
+#define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
-
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
-#include LLMQ_SIMD_SELF
-LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
+LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
 
 /* smmla multiplies 8 columns of two rows by those of two activations: twice as many products as sdot. Rows are put together in
@@ -2329,8 +4606,6 @@ LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
    serve more rows than a block has to pay. One activation has nothing to pair with: all but blocks is neondot's. */
 #if LLMQ_SIMD_I8MM
 #undef LLMQ__TARGET
-#undef LLMQ__ISA
-#undef LLMQ__VECTOR_BYTES
 #if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
 #define LLMQ__TARGET
 #elif defined(__clang__)
@@ -2340,9 +4615,6 @@ LLMQ__TABLE("neondot", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, neon, neon, neondot);
 #else
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod+i8mm")
 #endif
-#define LLMQ__ISA neoni8mm
-#define LLMQ__VECTOR_BYTES 32u /* 16 rows a block, so that two activations that were put together serve eight pairs of rows */
-#define LLMQ__OWN
 
 /* Eight rows, 32 bytes of each: of rows 2 i and 2 i + 1, columns 0 ... 7 come to lie where the first 16 bytes of the one were, in
    the order of rows, 8 ... 15 behind, 16 ... 23 and 24 ... 31 likewise in the other. */
@@ -2370,8 +4642,8 @@ LLMQ__INLINE_TARGET void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, i
 /* p[4] += what a pair of rows and the next have with the first of two activations; q[4] with the second. */
 LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32_t *q)
 {
-    llmq__add_is_neon(p, vuzp1q_s32(a, b));
-    llmq__add_is_neon(q, vuzp2q_s32(a, b));
+    llmq__add_sums_neon(p, vuzp1q_s32(a, b));
+    llmq__add_sums_neon(q, vuzp2q_s32(a, b));
 }
 
 /* s[8] += 16 columns of eight pairs of rows with the first two of four activations, t[8] with the others. */
@@ -2402,18 +4674,25 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
     }
 }
 
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
+#define LLMQ__ISA neoni8mm
+#define LLMQ__OWN 1
+#define LLMQ__CODES neon
+#define LLMQ__DOTS neondot
+#define LLMQ__QUADS neon
+#define LLMQ__LEAST (-128)
+#define LLMQ__VECTOR_BYTES 32u /* 16 rows a block: two activations that were put together serve eight pairs of rows */
+#define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
-LLMQ__TABLE("neoni8mm", LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, neon, neon, neoni8mm);
-#undef LLMQ__OWN
+LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
 #endif
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
-#include LLMQ_SIMD_SELF
+#undef LLMQ__TARGET
 #endif
 
-/* ---- 8. Arm: microcontrollers -------------------------------------------------------------------------------------- */
+#elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
+#undef LLMQ__SIMD_PART
+
+/* ---- 9. Arm: microcontrollers ------------------------------------------------------------------------------------ */
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
 /* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
@@ -2498,8 +4777,8 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
         n = llmq__min(LLMQ__TOGETHER, r1 - r);
 #if LLMQ__ANY_TRELLIS
         if (t->format.taps[0]) {
-            llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
-            for (i = 0; i <= LLMQ__MAX_LAG; i++) units->above[i] = llmq__above(t, &ring, r, i) - llmq__above(t, &ring, r, 0);
+            llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
+            for (i = 0; i <= LLMQ__MAX_LAG; i++) units->above[i] = llmq__above(t, &block, r, i) - llmq__above(t, &block, r, 0);
             n = 1;
         }
 #endif
@@ -2787,30 +5066,7 @@ static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, ui
     else llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
 }
 
-static const llmq_kernels llmq__table_dsp = {
-    "dsp", LLMQ_CPU_DSP,
-#if LLMQ_MAX_STEPS > 0
-    llmq__signs, llmq__butterflies, llmq__paley,
-#else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
-#endif
-    llmq__quantize, llmq__read_row, llmq__add_rows, llmq__rows_i8_dsp, llmq__rows_f32, llmq__add_scaled,
-#if !LLMQ_NO_ENCODER
-    llmq__nearest_codes,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_CALIBRATION
-    llmq__add_products
-#else
-    LLMQ__NULL
-#endif
-};
+LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
 #endif
 
 #if LLMQ_SIMD_MVE
@@ -3193,7 +5449,7 @@ LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout
 #if !LLMQ_NO_ENCODER
 /* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
    less than any other, and is its own square, 0, too. */
-static void llmq__nearest_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                               uint16_t *code)
 {
     LLMQ__NO_CONTRACT
@@ -3330,61 +5586,29 @@ static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, u
     }
 }
 
-static const llmq_kernels llmq__table_mve = {
-    "mve", LLMQ_CPU_MVE,
-#if LLMQ_MAX_STEPS > 0
-    llmq__signs_mve, llmq__butterflies_mve, llmq__paley_mve,
-#else
-    LLMQ__NULL, LLMQ__NULL, LLMQ__NULL,
-#endif
-    llmq__quantize_mve, llmq__read_row_mve, llmq__add_rows_mve, llmq__rows_i8_mve, llmq__rows_f32_mve, llmq__add_scaled,
-#if !LLMQ_NO_ENCODER
-    llmq__nearest_mve,
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-    llmq__viterbi, /* its costs need not be tame */
-#else
-    LLMQ__NULL,
-#endif
-#if !LLMQ_NO_CALIBRATION
-    llmq__add_products /* nor need its sums */
-#else
-    LLMQ__NULL
-#endif
-};
+LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: they need not be tame */
 #undef LLMQ__TAME
 #endif
 
-/* ---- 9. WebAssembly -----------------------------------------------------------------------------------------------
+#elif LLMQ__SIMD_PART == LLMQ__PART_WASM
+#undef LLMQ__SIMD_PART
+
+/* ---- 10. WebAssembly -----------------------------------------------------------------------------------------------
 
    SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
 
 #if LLMQ_SIMD_WASM
-#define LLMQ__ISA wasm
-#define LLMQ__FLOATS wasm
-#define LLMQ__RAW 0
-#define LLMQ__BYTES wasm
-#define LLMQ__CODES wasm
-#define LLMQ__DOTS wasm
-#define LLMQ__QUADS wasm
 #define LLMQ__TARGET
-#define LLMQ__VEC_LANES 4
-#define LLMQ__RADIX 8
-#define LLMQ__MR_VECTORS 4
-#define LLMQ__NR_VECTORS 2
-#define LLMQ__LEAST (-128)
 
-typedef v128_t llmq__fv_wasm;
-LLMQ__INLINE_TARGET v128_t llmq__ldv_wasm(const float *p) { return wasm_v128_load(p); }
-LLMQ__INLINE_TARGET void llmq__stv_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+typedef v128_t llmq__f32v_wasm;
+LLMQ__INLINE_TARGET v128_t llmq__loadv_wasm(const float *p) { return wasm_v128_load(p); }
+LLMQ__INLINE_TARGET void llmq__storev_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
 LLMQ__INLINE_TARGET v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x); }
 LLMQ__INLINE_TARGET v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b) { return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b)); }
-LLMQ__INLINE_TARGET v128_t llmq__ldin_wasm(const float *p)
+LLMQ__INLINE_TARGET v128_t llmq__load_butterfly_wasm(const float *p)
 {
     v128_t v = wasm_v128_load(p);
     const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
@@ -3392,37 +5616,37 @@ LLMQ__INLINE_TARGET v128_t llmq__ldin_wasm(const float *p)
     return wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1), wasm_v128_xor(v, high));
 }
 
-typedef struct llmq__fs_wasm { v128_t a, b, c, d; } llmq__fs_wasm;
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
+typedef struct llmq__f32x16_wasm { v128_t a, b, c, d; } llmq__f32x16_wasm;
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
 {
-    llmq__fs_wasm v;
+    llmq__f32x16_wasm v;
     v.a = a;
     v.b = b;
     v.c = c;
     v.d = d;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__ld16_wasm(const float *p)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__load16_wasm(const float *p)
 {
     return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
 }
-LLMQ__INLINE_TARGET void llmq__st16_wasm(float *p, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET void llmq__store16_wasm(float *p, llmq__f32x16_wasm v)
 {
     wasm_v128_store(p, v.a);
     wasm_v128_store(p + 4, v.b);
     wasm_v128_store(p + 8, v.c);
     wasm_v128_store(p + 12, v.d);
 }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__set16_wasm(float x)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__set16_wasm(float x)
 {
     v128_t v = wasm_f32x4_splat(x);
     return llmq__fs_of_wasm(v, v, v, v);
 }
 #define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__add16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__sub16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__mul16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__widen16_wasm(const int8_t *p)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__add16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__sub16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__mul16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__from_i8x16_wasm(const int8_t *p)
 {
     v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
     return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
@@ -3434,25 +5658,25 @@ LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 .
     v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), flag), flag);
     return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
 }
-LLMQ__INLINE_TARGET float llmq__fold16_wasm(llmq__fs_wasm v)
+LLMQ__INLINE_TARGET float llmq__sum16_wasm(llmq__f32x16_wasm v)
 {
     v128_t f = wasm_f32x4_add(wasm_f32x4_add(v.a, v.c), wasm_f32x4_add(v.b, v.d));
     f = wasm_f32x4_add(f, wasm_i32x4_shuffle(f, f, 2, 3, 2, 3));
     return wasm_f32x4_extract_lane(f, 0) + wasm_f32x4_extract_lane(f, 1);
 }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__flip16_wasm(llmq__fs_wasm v, uint32_t bits)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__flip16_wasm(llmq__f32x16_wasm v, uint32_t bits)
 {
     return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4), llmq__flip4_wasm(v.c, bits >> 8),
                             llmq__flip4_wasm(v.d, bits >> 12));
 }
-typedef v128_t llmq__us_wasm; /* all 16 lanes folded into four */
-LLMQ__INLINE_TARGET v128_t llmq__zero_us_wasm(void) { return wasm_i32x4_splat(0); }
+typedef v128_t llmq__u32x16_wasm; /* all 16 lanes folded into four */
+LLMQ__INLINE_TARGET v128_t llmq__zero_u32x16_wasm(void) { return wasm_i32x4_splat(0); }
 LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v) { return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff))); }
-LLMQ__INLINE_TARGET v128_t llmq__amax16_wasm(v128_t m, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET v128_t llmq__max_abs16_wasm(v128_t m, llmq__f32x16_wasm v)
 {
     return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
 }
-LLMQ__INLINE_TARGET uint32_t llmq__top16_wasm(v128_t m)
+LLMQ__INLINE_TARGET uint32_t llmq__max_lane_wasm(v128_t m)
 {
     m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
     return (uint32_t)wasm_i32x4_extract_lane(wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
@@ -3462,7 +5686,7 @@ LLMQ__INLINE_TARGET v128_t llmq__round_wasm(v128_t v)
     v128_t u = wasm_f32x4_add(v, wasm_f32x4_splat(12582912.0f));
     return wasm_i32x4_sub(wasm_v128_and(u, wasm_i32x4_splat(0x7fffff)), wasm_i32x4_splat(0x400000));
 }
-LLMQ__INLINE_TARGET void llmq__narrow16_wasm(int8_t *q, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET void llmq__to_i8x16_wasm(int8_t *q, llmq__f32x16_wasm v)
 {
     v128_t lo = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.a), llmq__round_wasm(v.b));
     v128_t hi = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.c), llmq__round_wasm(v.d));
@@ -3474,23 +5698,23 @@ LLMQ__INLINE_TARGET void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v12
     *least = wasm_v128_bitselect(s, *least, less);
     *code = wasm_v128_bitselect(k, *code, less);
 }
-LLMQ__INLINE_TARGET void llmq__keep16_wasm(llmq__fs_wasm s, llmq__fs_wasm k, llmq__fs_wasm *least, llmq__fs_wasm *code)
+LLMQ__INLINE_TARGET void llmq__min_update_wasm(llmq__f32x16_wasm s, llmq__f32x16_wasm k, llmq__f32x16_wasm *least, llmq__f32x16_wasm *code)
 {
     llmq__keep4_wasm(s.a, k.a, &least->a, &code->a);
     llmq__keep4_wasm(s.b, k.b, &least->b, &code->b);
     llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
     llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__min16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(wasm_f32x4_pmin); }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__fs_wasm x, llmq__fs_wasm y)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__min16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_pmin); }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     v128_t ab = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.a, y.a), wasm_f32x4_lt(x.b, y.b));
     v128_t cd = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.c, y.c), wasm_f32x4_lt(x.d, y.d));
     return (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(ab, cd));
 }
 LLMQ__INLINE_TARGET v128_t llmq__away4_wasm(v128_t x, v128_t y) { return wasm_f32x4_abs(wasm_f32x4_sub(x, y)); }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__away16_wasm(llmq__fs_wasm x, llmq__fs_wasm y) { LLMQ__EACH(llmq__away4_wasm); }
-LLMQ__INLINE_TARGET llmq__fs_wasm llmq__near16_wasm(llmq__fs_wasm least, llmq__fs_wasm x, llmq__fs_wasm y)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__away16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(llmq__away4_wasm); }
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__absdiff_min_wasm(llmq__f32x16_wasm least, llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     return llmq__min16_wasm(least, llmq__away16_wasm(x, y));
 }
@@ -3499,32 +5723,36 @@ LLMQ__INLINE_TARGET v128_t llmq__code8_wasm(v128_t a, v128_t b)
 {
     return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
 }
-LLMQ__INLINE_TARGET void llmq__code16_wasm(uint16_t *p, llmq__fs_wasm v)
+LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm v)
 {
     wasm_v128_store(p, llmq__code8_wasm(v.a, v.b));
     wasm_v128_store(p + 8, llmq__code8_wasm(v.c, v.d));
 }
 
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 2
+#define LLMQ__SIMD_PART LLMQ__PART_FLOATS
+#define LLMQ__ISA wasm
+#define LLMQ__VEC_LANES 4
+#define LLMQ__RADIX 8
+#define LLMQ__MR_VECTORS 4
+#define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
-typedef struct llmq__bs_wasm { v128_t a, b; } llmq__bs_wasm;
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
+typedef struct llmq__u8x32_wasm { v128_t a, b; } llmq__u8x32_wasm;
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
 {
-    llmq__bs_wasm v;
+    llmq__u8x32_wasm v;
     v.a = a;
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__ldb_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
-LLMQ__INLINE_TARGET void llmq__stb_wasm(void *p, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_u8_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
+LLMQ__INLINE_TARGET void llmq__store_u8_wasm(void *p, llmq__u8x32_wasm v)
 {
     wasm_v128_store(p, v.a);
     wasm_v128_store((uint8_t *)p + 16, v.b);
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__orb_wasm(llmq__bs_wasm x, llmq__bs_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__xorb_wasm(llmq__bs_wasm x, llmq__bs_wasm y)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__or_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__xor_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
     return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
 }
@@ -3533,7 +5761,7 @@ LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint
     const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
     return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__choose_wasm(llmq__bs_wasm x, llmq__bs_wasm y, llmq__bs_wasm v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v, uint32_t at)
 {
     return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
 }
@@ -3541,12 +5769,12 @@ LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 1
 {
     return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__part_wasm(llmq__bs_wasm x, uint32_t s, int mask)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__field_wasm(llmq__u8x32_wasm x, uint32_t s, int mask)
 {
     return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__up_wasm(llmq__bs_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__shift_left_wasm(llmq__u8x32_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
 {
     v128_t v = wasm_v128_load(p);
     return llmq__bs_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
@@ -3556,7 +5784,7 @@ LLMQ__INLINE_TARGET v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
     if (upper) return wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     return wasm_i8x16_shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
-LLMQ__INLINE_TARGET void llmq__st2_wasm(int8_t *p, llmq__bs_wasm x, llmq__bs_wasm y)
+LLMQ__INLINE_TARGET void llmq__store_pairs_wasm(int8_t *p, llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
     wasm_v128_store(p, llmq__mix_wasm(x.a, y.a, 0));
     wasm_v128_store(p + 16, llmq__mix_wasm(x.a, y.a, 1));
@@ -3564,75 +5792,75 @@ LLMQ__INLINE_TARGET void llmq__st2_wasm(int8_t *p, llmq__bs_wasm x, llmq__bs_was
     wasm_v128_store(p + 48, llmq__mix_wasm(x.b, y.b, 1));
 }
 
-typedef struct llmq__tab_wasm { v128_t a, b, c, d; } llmq__tab_wasm;
-LLMQ__INLINE_TARGET llmq__tab_wasm llmq__tab_of_wasm(const int8_t *p)
+typedef struct llmq__point_table_wasm { v128_t a, b, c, d; } llmq__point_table_wasm;
+LLMQ__INLINE_TARGET llmq__point_table_wasm llmq__point_table_of_wasm(const int8_t *p)
 {
-    llmq__tab_wasm t;
+    llmq__point_table_wasm t;
     t.a = wasm_v128_load(p);
     t.b = wasm_v128_load(p + 16);
     t.c = wasm_v128_load(p + 32);
     t.d = wasm_v128_load(p + 48);
     return t;
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lut16_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut16_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lutk_wasm(const llmq__tab_wasm *t, uint32_t k, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lutk_wasm(const llmq__point_table_wasm *t, uint32_t k, llmq__u8x32_wasm v)
 {
     v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
 /* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
 LLMQ__INLINE_TARGET v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
-LLMQ__INLINE_TARGET v128_t llmq__look_wasm(const llmq__tab_wasm *t, v128_t v, int n)
+LLMQ__INLINE_TARGET v128_t llmq__look_wasm(const llmq__point_table_wasm *t, v128_t v, int n)
 {
     v128_t r = wasm_v128_or(wasm_i8x16_swizzle(t->a, v), llmq__one_of_wasm(t->b, v, 16));
     if (n == 32) return r;
     return wasm_v128_or(r, wasm_v128_or(llmq__one_of_wasm(t->c, v, 32), llmq__one_of_wasm(t->d, v, 48)));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lut32_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut32_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
     return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 32), llmq__look_wasm(t, v.b, 32));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lut64_wasm(const llmq__tab_wasm *t, llmq__bs_wasm v)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut64_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
     return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__whole_wasm(llmq__bs_wasm v) /* max(code - 128, -127) */
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v) /* max(code - 128, -127) */
 {
     const v128_t one = wasm_i8x16_splat(1), top = wasm_i8x16_splat(-128);
     return llmq__bs_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top), wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
 }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__plain_wasm(llmq__bs_wasm v) { return v; }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__to_i8_wasm(llmq__u8x32_wasm v) { return v; }
 
-typedef llmq__bs_wasm llmq__as_wasm, llmq__ws_wasm;
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__lda_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
-LLMQ__INLINE_TARGET void llmq__lda2_wasm(const int8_t *p, llmq__bs_wasm *even, llmq__bs_wasm *odd)
+typedef llmq__u8x32_wasm llmq__act32_wasm, llmq__act_any_wasm;
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
+LLMQ__INLINE_TARGET void llmq__load_act2_wasm(const int8_t *p, llmq__u8x32_wasm *even, llmq__u8x32_wasm *odd)
 {
-    llmq__bs_wasm lo = llmq__ldb_wasm(p), hi = llmq__ldb_wasm(p + 32);
+    llmq__u8x32_wasm lo = llmq__load_u8_wasm(p), hi = llmq__load_u8_wasm(p + 32);
     even->a = wasm_i8x16_shuffle(lo.a, lo.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     even->b = wasm_i8x16_shuffle(hi.a, hi.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     odd->a = wasm_i8x16_shuffle(lo.a, lo.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     odd->b = wasm_i8x16_shuffle(hi.a, hi.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
 }
-typedef v128_t llmq__is_wasm;
-LLMQ__INLINE_TARGET v128_t llmq__zero_is_wasm(void) { return wasm_i32x4_splat(0); }
+typedef v128_t llmq__i32sums_wasm;
+LLMQ__INLINE_TARGET v128_t llmq__zero_sums_wasm(void) { return wasm_i32x4_splat(0); }
 /* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
 {
     v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
     return wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
 }
-LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
-LLMQ__INLINE_TARGET v128_t llmq__bias_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
-LLMQ__INLINE_TARGET llmq__bs_wasm llmq__ldw_wasm(const int8_t *p) { return llmq__ldb_wasm(p); }
-LLMQ__INLINE_TARGET v128_t llmq__dotw_wasm(v128_t sum, llmq__bs_wasm w, llmq__bs_wasm x) { return llmq__dot_wasm(sum, w, x); }
-LLMQ__INLINE_TARGET v128_t llmq__biasw_wasm(v128_t sum, llmq__bs_wasm x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
+LLMQ__INLINE_TARGET v128_t llmq__bias_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_any_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
+LLMQ__INLINE_TARGET v128_t llmq__dot_any_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x) { return llmq__dot_wasm(sum, w, x); }
+LLMQ__INLINE_TARGET v128_t llmq__bias_any_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
 
-typedef v128_t llmq__i4_wasm, llmq__f4_wasm;
-LLMQ__INLINE_TARGET v128_t llmq__zero_i4_wasm(void) { return wasm_i32x4_splat(0); }
-LLMQ__INLINE_TARGET v128_t llmq__add_i4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
+typedef v128_t llmq__i32x4_wasm, llmq__f32x4_wasm;
+LLMQ__INLINE_TARGET v128_t llmq__zero_i32x4_wasm(void) { return wasm_i32x4_splat(0); }
+LLMQ__INLINE_TARGET v128_t llmq__add_i32x4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* sums of two neighbours */
 {
     return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
@@ -3645,12 +5873,12 @@ LLMQ__INLINE_TARGET v128_t llmq__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t 
 LLMQ__INLINE_TARGET v128_t llmq__set4_wasm(float x) { return wasm_f32x4_splat(x); }
 LLMQ__INLINE_TARGET v128_t llmq__add4_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__mul4_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
-LLMQ__INLINE_TARGET v128_t llmq__cvt4_wasm(v128_t v) { return wasm_f32x4_convert_i32x4(v); }
-LLMQ__INLINE_TARGET v128_t llmq__ldf4_wasm(const float *p) { return wasm_v128_load(p); }
-LLMQ__INLINE_TARGET void llmq__stf4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
-LLMQ__INLINE_TARGET v128_t llmq__ldi4_wasm(const int32_t *p) { return wasm_v128_load(p); }
-LLMQ__INLINE_TARGET void llmq__sti4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
-LLMQ__INLINE_TARGET v128_t llmq__bf4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET v128_t llmq__to_f32x4_wasm(v128_t v) { return wasm_f32x4_convert_i32x4(v); }
+LLMQ__INLINE_TARGET v128_t llmq__load_f32x4_wasm(const float *p) { return wasm_v128_load(p); }
+LLMQ__INLINE_TARGET void llmq__store_f32x4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__INLINE_TARGET v128_t llmq__load_i32x4_wasm(const int32_t *p) { return wasm_v128_load(p); }
+LLMQ__INLINE_TARGET void llmq__store_i32x4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
+LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
 {
     v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2), (int32_t)llmq__load16(p3));
     return wasm_i32x4_shl(v, 16);
@@ -3673,23 +5901,25 @@ LLMQ__INLINE_TARGET v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const in
     sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
     return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(v, 8), wasm_i16x8_shr(u, 8)));
 }
-LLMQ__INLINE_TARGET void llmq__add_is_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
+LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
 
+#define LLMQ__SIMD_PART LLMQ__PART_CODES
+#define LLMQ__ISA wasm
+#define LLMQ__DECODED 0
+#define LLMQ__RAW 0
+#define LLMQ__QUADS wasm
+#define LLMQ__LEAST (-128)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 3
 #include LLMQ_SIMD_SELF
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 6
-#include LLMQ_SIMD_SELF
-LLMQ__TABLE("wasm", LLMQ_CPU_WASM, wasm, wasm, wasm);
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 4
-#include LLMQ_SIMD_SELF
+LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
+#undef LLMQ__TARGET
 #endif
 
-/* ---- 10. RISC-V -----------------------------------------------------------------------------------------------------
+#elif LLMQ__SIMD_PART == LLMQ__PART_RVV
+#undef LLMQ__SIMD_PART
+
+/* ---- 11. RISC-V ----------------------------------------------------------------------------------------------------
 
    Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
    are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
@@ -3907,7 +6137,7 @@ LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float
 #if !LLMQ_NO_ENCODER
 /* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
    are not large. */
-LLMQ__NOINLINE_TARGET void llmq__nearest_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                                     uint16_t *code)
 {
     float y[8 * 64];
@@ -3938,7 +6168,7 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_rvv(const float *points, uint32_t n, ui
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* As in section 2. Four registers have 16 floats, or more. */
+/* As in section 3. Four registers have 16 floats, or more. */
 LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
 {
     vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), d;
@@ -4027,11 +6257,11 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
     uint8_t factor[LLMQ__MAX_LAG + 1];
     uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
     uint32_t taps = t->format.taps[0] | t->format.taps[1] | t->format.taps[2] | t->format.taps[3];
-    llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
+    llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     llmq__field f;
     size_t vl;
     for (lag = 0; taps >> lag; lag++) {
-        from[lags] = llmq__above(t, &ring, r, lag);
+        from[lags] = llmq__above(t, &block, r, lag);
         factor[lags] = (uint8_t)llmq__parities_of(&t->format, lag);
         lags += factor[lags] != 0;
     }
@@ -4076,7 +6306,7 @@ LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const
 }
 
 /* binary16 to float: what lies below its exponent and above is moved to that of float by a product with 2^112, which is exact. */
-LLMQ__INLINE_TARGET vfloat32m8_t llmq__halves_rvv(vuint16m4_t h, size_t vl)
+LLMQ__INLINE_TARGET vfloat32m8_t llmq__load_halves_rvv(vuint16m4_t h, size_t vl)
 {
     vuint32m8_t bits = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x7fffu, vl), vl), 13, vl), sign;
     vuint32m8_t v = __riscv_vreinterpret_u32m8(__riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
@@ -4103,7 +6333,7 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
             vuint16m4_t h;
             vl = __riscv_vsetvl_e32m8(n - i);
             h = __riscv_vreinterpret_u16m4(__riscv_vle8_v_u8m4(row + 2 * i, 2 * vl));
-            if (t->format.id == LLMQ__ID_F16) __riscv_vse32(v + i, llmq__halves_rvv(h, vl), vl);
+            if (t->format.id == LLMQ__ID_F16) __riscv_vse32(v + i, llmq__load_halves_rvv(h, vl), vl);
             else __riscv_vse32(v + i, __riscv_vreinterpret_f32m8(__riscv_vsll(__riscv_vzext_vf2(h, vl), 16, vl)), vl);
         }
     }
@@ -4259,19 +6489,17 @@ LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_ac
 typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
                                  llmq__progress_rvv *at);
 
+#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv4
 #define LLMQ__LMUL 4
-#define LLMQ__LMUL2 8
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 10
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv2
 #define LLMQ__LMUL 2
-#define LLMQ__LMUL2 4
 #include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv1
 #define LLMQ__LMUL 1
-#define LLMQ__LMUL2 2
 #include LLMQ_SIMD_SELF
 
 static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, const llmq_activation *x)
@@ -4312,7 +6540,7 @@ LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__la
     }
 }
 
-/* Blocks of four rows, a quarter of the range apart, as in section 3; the last block may repeat a row. */
+/* Blocks of four rows, a quarter of the range apart, as in section 4; the last block may repeat a row. */
 LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l, const llmq__grid_rvv *g,
                                           const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -4356,2157 +6584,32 @@ LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_ac
         }
 }
 
-LLMQ__TABLE("rvv", LLMQ_CPU_RVV, rvv, rvv, rvv);
+LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #undef LLMQ__KIND_V2N256
 #undef LLMQ__PIECES
 #undef LLMQ__TARGET
 #endif
 
-/* ---- 11. Tables --------------------------------------------------------------------------------------------------- */
-
-/* From slow to fast. */
-static const llmq_kernels *llmq__simd_at(uint32_t i)
-{
-    static const llmq_kernels *const all[] = {
-#if LLMQ_SIMD_SSSE3
-        &llmq__table_ssse3,
-#endif
-#if LLMQ_SIMD_AVX2
-        &llmq__table_avx2,
-#endif
-#if LLMQ_SIMD_AVXVNNI
-        &llmq__table_avx2vnni,
-#endif
-#if LLMQ_SIMD_AVX512
-        &llmq__table_avx512vnni,
-        &llmq__table_avx512vbmi,
-#endif
-#if LLMQ_SIMD_NEON
-        &llmq__table_neon,
-#endif
-#if LLMQ_SIMD_DOTPROD
-        &llmq__table_neondot,
-#endif
-#if LLMQ_SIMD_I8MM
-        &llmq__table_neoni8mm,
-#endif
-#if LLMQ_SIMD_WASM
-        &llmq__table_wasm,
-#endif
-#if LLMQ_SIMD_DSP
-        &llmq__table_dsp,
-#endif
-#if LLMQ_SIMD_MVE
-        &llmq__table_mve,
-#endif
-#if LLMQ_SIMD_RVV
-        &llmq__table_rvv,
-#endif
-        LLMQ__NULL
-    };
-    return i < sizeof all / sizeof *all ? all[i] : LLMQ__NULL;
-}
-
-#ifndef LLMQ_CPU_FEATURES
-#if LLMQ__X86
-static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
-{
-#if defined(_MSC_VER) && !defined(__clang__)
-    int v[4];
-    __cpuidex(v, (int)leaf, (int)sub);
-    LLMQ_MEMCPY(r, v, 16);
-#else
-    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(sub));
-#endif
-}
-
-/* Registers that the operating system saves: bits 1, 2 SSE and AVX; 5, 6, 7 those of AVX-512. */
-static uint32_t llmq__xgetbv(void)
-{
-#if defined(_MSC_VER) && !defined(__clang__)
-    return (uint32_t)_xgetbv(0);
-#else
-    uint32_t low, high;
-    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv, for assemblers without it */
-    (void)high;
-    return low;
-#endif
-}
-
-static uint32_t llmq__simd_features(void)
-{
-    uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
-    const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
-    llmq__cpuid(0, 0, one);
-    if (one[0] < 1) return 0;
-    seven[1] = seven[2] = more[0] = 0;
-    if (one[0] >= 7) {
-        llmq__cpuid(7, 0, seven);
-        if (seven[0] >= 1) llmq__cpuid(7, 1, more);
-    }
-    llmq__cpuid(1, 0, one);
-    if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
-    if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
-    if ((saved & 0x6) != 0x6) return have;
-    if ((one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, F16C, AVX2 */
-    if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
-    if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
-    if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
-    if ((have & LLMQ_CPU_AVX512) && (seven[2] >> 1 & 1)) have |= LLMQ_CPU_VBMI;
-    return have;
-}
-#else
-/* What the compiler was told of. */
-static uint32_t llmq__simd_features(void)
-{
-    uint32_t have = 0;
-#if LLMQ_SIMD_NEON
-    have |= LLMQ_CPU_NEON;
-#endif
-#if LLMQ_SIMD_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
-    have |= LLMQ_CPU_DOTPROD;
-#endif
-#if LLMQ_SIMD_I8MM && defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
-    have |= LLMQ_CPU_I8MM;
-#endif
-#if LLMQ_SIMD_WASM
-    have |= LLMQ_CPU_WASM;
-#endif
-#if LLMQ_SIMD_DSP
-    have |= LLMQ_CPU_DSP;
-#endif
-#if LLMQ_SIMD_MVE
-    have |= LLMQ_CPU_MVE;
-#endif
-#if LLMQ_SIMD_RVV
-    have |= LLMQ_CPU_RVV;
-#endif
-    return have;
-}
-#endif
-#endif
-
-#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
-#pragma GCC diagnostic pop
-#endif
-#undef LLMQ__GLUE_
-#undef LLMQ__GLUE
-#undef LLMQ__PASTE_
-#undef LLMQ__PASTE
-#undef LLMQ__KERNEL_NAME
-#undef LLMQ__VEC_F32
-#undef LLMQ__VEC_U8
-#undef LLMQ__C
-#undef LLMQ__K
-#undef LLMQ__DOT
-#undef LLMQ__VEC4
-#undef LLMQ__INLINE_TARGET
-#undef LLMQ__INLINE
-#undef LLMQ__NOINLINE_TARGET
-#undef LLMQ__PREFETCH
-#undef LLMQ__PREFETCH2
-#undef LLMQ__RELOAD_BARRIER
-#undef LLMQ__TARGET_OF
-#undef LLMQ__NEAREST
-#undef LLMQ__VITERBI
-#undef LLMQ__PRODUCTS
-#undef LLMQ__STEPS
-#undef LLMQ__MADE
-#undef LLMQ__TRELLIS
-#undef LLMQ__TRELLISES
-#undef LLMQ__UNROLL
-#undef LLMQ__PRAGMA
-#undef LLMQ__SANITIZED
-#undef LLMQ__TABLE
-#undef LLMQ__PREFETCH_BYTES
-#undef LLMQ__X86
-#undef LLMQ__ARM
-#undef LLMQ__ARM_TARGETS
-#undef LLMQ_SIMD_SELF
-
-#elif LLMQ__SIMD_PART == 2
-
-/* ---- 2. Template: kernels on floats -------------------------------------------------------------------------------
-
-   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__TARGET, the attribute of a function; LLMQ__VEC_LANES, the floats of a native
-   vector; LLMQ__RADIX, 8 or 16: vectors that the butterflies hold in registers; LLMQ__MR_VECTORS, 4 or 8, and LLMQ__NR_VECTORS, 2 or 3: rows,
-   and vectors of each, of the sums that add_products does. Words with the suffix LLMQ__FLOATS:
-     fs        16 floats:  ld16(p) st16(p, v) set16(x) add16 sub16 mul16(a, b); widen16(int8 *p) converts 16 codes;
-               flip16(v, bits) changes the sign of lane i where bit i is set;  fold16(v), the sum of the lanes as llmq__lane_sum;
-               narrow16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
-               keep16(s, k, &least, &code): where s < least: least = s and code = k;  code16(p, v) stores whole numbers as uint16
-               min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
-               near16(least, x, y), |x - y| where that is < least, else least
-     us        16 uint32:  zero_us(); amax16(m, v) = max(m, bits of |v|); top16(m), the largest lane
-     fv        LLMQ__VEC_LANES floats:  ldv(p) stv(p, v) setv(x) addv subv mulv(a, b); ldin(p), loaded with the butterflies within it done;
-               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__VEC_LANES is 16, ldn(p, n) stn(p, n, v), the first n */
-
-#if LLMQ_MAX_STEPS > 0
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(signs)(float *v, uint32_t n, uint32_t seed)
-{
-    uint32_t j, bits = 0;
-    for (j = 0; j + 16 <= n; j += 16) {
-        bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
-        LLMQ__VEC_F32(st16)(v + j, LLMQ__VEC_F32(flip16)(LLMQ__VEC_F32(ld16)(v + j), bits & 0xffffu));
-    }
-    if (j < n) bits = llmq_random(seed, j / 32);
-    for (; j < n; j++)
-        if (bits >> j % 32 & 1) v[j] = -v[j];
-}
-
-/* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
-#define LLMQ__B1(a, b) do { LLMQ__VEC_F32(fv) t_ = a; a = LLMQ__VEC_F32(addv)(t_, b); b = LLMQ__VEC_F32(subv)(t_, b); } while (0)
-#define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
-#define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
-    do {                                                                                                              \
-        LLMQ__B2(a, b, c, d); LLMQ__B2(e, f, g, h);                                                                   \
-        LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, h);                                               \
-    } while (0)
-
-/* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
-#define LLMQ__LOAD(i) (inside ? LLMQ__VEC_F32(ldin)(x + (i) * h) : LLMQ__VEC_F32(ldv)(x + (i) * h))
-#define LLMQ__STORE(i, v) LLMQ__VEC_F32(stv)(x + (i) * h, last ? LLMQ__VEC_F32(mulv)(v, norm) : v)
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass2)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
-{
-    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
-    LLMQ__B1(a, b);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b);
-}
-
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass4)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
-{
-    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__B2(a, b, c, d);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
-}
-
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass8)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
-{
-    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__VEC_F32(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
-    LLMQ__B3(a, b, c, d, e, f, g, i);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
-    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
-}
-
-#if LLMQ__RADIX == 16
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(fv) norm)
-{
-    LLMQ__VEC_F32(fv) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
-    LLMQ__VEC_F32(fv) e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
-    LLMQ__VEC_F32(fv) j = LLMQ__LOAD(8), k = LLMQ__LOAD(9), l = LLMQ__LOAD(10), m = LLMQ__LOAD(11);
-    LLMQ__VEC_F32(fv) n = LLMQ__LOAD(12), o = LLMQ__LOAD(13), p = LLMQ__LOAD(14), q = LLMQ__LOAD(15);
-    LLMQ__B3(a, b, c, d, e, f, g, i);
-    LLMQ__B3(j, k, l, m, n, o, p, q);
-    LLMQ__B1(a, j); LLMQ__B1(b, k); LLMQ__B1(c, l); LLMQ__B1(d, m);
-    LLMQ__B1(e, n); LLMQ__B1(f, o); LLMQ__B1(g, p); LLMQ__B1(i, q);
-    LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
-    LLMQ__STORE(4, e); LLMQ__STORE(5, f); LLMQ__STORE(6, g); LLMQ__STORE(7, i);
-    LLMQ__STORE(8, j); LLMQ__STORE(9, k); LLMQ__STORE(10, l); LLMQ__STORE(11, m);
-    LLMQ__STORE(12, n); LLMQ__STORE(13, o); LLMQ__STORE(14, p); LLMQ__STORE(15, q);
-}
-#endif
-
-/* All butterflies at distances h ... h * radix / 2, of n numbers. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__VEC_F32(fv) norm)
-{
-    size_t i, j;
-    for (i = 0; i < n; i += h * radix)
-        for (j = i; j < i + h; j += LLMQ__VEC_LANES) {
-#if LLMQ__RADIX == 16
-            if (radix == 16) LLMQ__KERNEL_NAME(pass16)(x + j, h, inside, last, norm);
-#endif
-            if (radix == 8) LLMQ__KERNEL_NAME(pass8)(x + j, h, inside, last, norm);
-            if (radix == 4) LLMQ__KERNEL_NAME(pass4)(x + j, h, inside, last, norm);
-            if (radix == 2) LLMQ__KERNEL_NAME(pass2)(x + j, h, inside, last, norm);
-        }
-}
-
-/* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__VEC_F32(fv) norm)
-{
-    if (h == LLMQ__VEC_LANES) { /* a pass of fewer vectors than registers hold is the last */
-        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 1, norm);
-        else LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 0, norm);
-    } else {
-        if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, h, radix, 0, 1, norm);
-        else LLMQ__KERNEL_NAME(pass)(x, n, h, radix, 0, 0, norm);
-    }
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, float norm)
-{
-    LLMQ__VEC_F32(fv) scale = LLMQ__VEC_F32(setv)(norm);
-    size_t h, radix;
-    if (n < 2 * LLMQ__VEC_LANES) {
-        llmq__butterflies(x, n, norm);
-        return;
-    }
-    for (h = LLMQ__VEC_LANES; h < n; h *= radix) {
-        radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
-#if LLMQ__RADIX == 16
-        if (radix == 16) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 16, scale);
-#endif
-        if (radix == 8) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 8, scale);
-        if (radix == 4) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 4, scale);
-        if (radix == 2) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 2, scale);
-    }
-}
-#undef LLMQ__B1
-#undef LLMQ__B2
-#undef LLMQ__B3
-#undef LLMQ__LOAD
-#undef LLMQ__STORE
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
-{
-    uint32_t i, l;
-    if (lanes < 16) {
-        llmq__paley(x, m, q, run, lanes, squares, work);
-        return;
-    }
-    for (l = 0; l < m; l++) LLMQ__VEC_F32(st16)(work + l * 16, LLMQ__VEC_F32(ld16)(x + l * run));
-    for (i = 0; i < m; i++) {
-        LLMQ__VEC_F32(fs) y = LLMQ__VEC_F32(ld16)(work);
-        if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__VEC_F32(flip16)(y, 0xffffu);
-        for (l = 1; l < m; l++) {
-            LLMQ__VEC_F32(fs) v = LLMQ__VEC_F32(ld16)(work + l * 16);
-            y = llmq__paley_negative(m, q, squares, i, l) ? LLMQ__VEC_F32(sub16)(y, v) : LLMQ__VEC_F32(add16)(y, v);
-        }
-        LLMQ__VEC_F32(st16)(x + i * run, y);
-    }
-}
-#endif
-
-LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
-{
-    LLMQ__VEC_F32(us) m = LLMQ__VEC_F32(zero_us)();
-    LLMQ__VEC_F32(fs) scale;
-    uint32_t i, most, bits;
-    float inverse;
-    for (i = 0; i + 16 <= n; i += 16) m = LLMQ__VEC_F32(amax16)(m, LLMQ__VEC_F32(ld16)(x + i));
-    for (most = LLMQ__VEC_F32(top16)(m); i < n; i++) {
-        bits = llmq__float_bits(x[i]) & 0x7fffffffu;
-        if (bits > most) most = bits;
-    }
-    if (!llmq__quantizable(most)) {
-        LLMQ_MEMSET(q, 0, n);
-        return llmq__no_scale(most);
-    }
-    inverse = levels / llmq__bits_float(most);
-    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
-    scale = LLMQ__VEC_F32(set16)(inverse);
-    for (i = 0; i + 16 <= n; i += 16) LLMQ__VEC_F32(narrow16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(x + i), scale));
-    for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
-    return llmq__bits_float(most) / levels;
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale, const float *v, uint32_t n)
-{
-    LLMQ__NO_CONTRACT
-    LLMQ__VEC_F32(fs) s = LLMQ__VEC_F32(set16)(scale);
-    uint32_t i;
-    for (i = 0; i + 16 <= n; i += 16)
-        LLMQ__VEC_F32(st16)(out + i, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(ld16)(out + i), LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(ld16)(v + i))));
-    for (; i < n; i++) out[i] += scale * v[i];
-}
-
-#if !LLMQ_NO_CALIBRATION
-#if LLMQ__VEC_LANES == 16
-#define LLMQ__LOAD(p) (part ? LLMQ__VEC_F32(ldn)(p, n) : LLMQ__VEC_F32(ldv)(p))
-#define LLMQ__STORE(p, x) do { if (part) LLMQ__VEC_F32(stn)(p, n, x); else LLMQ__VEC_F32(stv)(p, x); } while (0)
-#else
-#define LLMQ__LOAD(p) LLMQ__VEC_F32(ldv)(p)
-#define LLMQ__STORE(p, x) LLMQ__VEC_F32(stv)(p, x)
-#endif
-
-/* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows: the sums of up to three vectors each stay in registers. Where the last
-   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__VEC_LANES. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
-{
-    LLMQ__VEC_F32(fv) s[LLMQ__MR_VECTORS], t[LLMQ__MR_VECTORS], u[LLMQ__MR_VECTORS], w, x, y, f;
-    const float *from[LLMQ__MR_VECTORS];
-    size_t step = 0, last = part ? k : k + n - LLMQ__VEC_LANES, next = across == 2 ? last : k + LLMQ__VEC_LANES;
-    uint32_t i;
-    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
-        from[i] = a[i];
-        s[i] = LLMQ__LOAD(out[i] + k);
-        t[i] = across > 1 ? LLMQ__VEC_F32(ldv)(out[i] + next) : s[i];
-        u[i] = across > 2 ? LLMQ__VEC_F32(ldv)(out[i] + last) : s[i];
-    }
-    for (; count; count--, v += v_stride, step += a_step) {
-        w = LLMQ__LOAD(v + k);
-        x = across > 1 ? LLMQ__VEC_F32(ldv)(v + next) : w;
-        y = across > 2 ? LLMQ__VEC_F32(ldv)(v + last) : w;
-        LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
-            f = LLMQ__VEC_F32(setv)(from[i][step]);
-            s[i] = LLMQ__VEC_F32(maddv)(s[i], f, w);
-            if (across > 1) t[i] = LLMQ__VEC_F32(maddv)(t[i], f, x);
-            if (across > 2) u[i] = LLMQ__VEC_F32(maddv)(u[i], f, y);
-        }
-    }
-    LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
-        LLMQ__STORE(out[i] + k, s[i]);
-        if (across > 1) LLMQ__VEC_F32(stv)(out[i] + next, t[i]);
-        if (across > 2) LLMQ__VEC_F32(stv)(out[i] + last, u[i]);
-    }
-}
-
-/* The same for a single row: up to eight vectors, and n >= LLMQ__VEC_LANES. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
-{
-    LLMQ__VEC_F32(fv) s[8], f;
-    size_t at[8];
-    uint32_t i;
-    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
-        at[i] = llmq__min(i * LLMQ__VEC_LANES, n - LLMQ__VEC_LANES);
-        s[i] = LLMQ__VEC_F32(ldv)(out + at[i]);
-    }
-    for (; count; count--, v += v_stride, a += a_step) {
-        f = LLMQ__VEC_F32(setv)(*a);
-        LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = LLMQ__VEC_F32(maddv)(s[i], f, LLMQ__VEC_F32(ldv)(v + at[i]));
-    }
-    LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__VEC_F32(stv)(out + at[i], s[i]);
-}
-
-/* All columns for LLMQ__MR_VECTORS rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
-   overlapping vectors, has two at least. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
-                                   uint32_t n)
-{
-    uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__VEC_LANES);
-    for (k = 0; k < n; k += width, vectors -= across) {
-        across = vectors % LLMQ__NR_VECTORS == 0 ? LLMQ__NR_VECTORS : vectors == 1 ? 1 : LLMQ__NR_VECTORS - 1;
-        width = llmq__min(n - k, across * LLMQ__VEC_LANES);
-#if LLMQ__VEC_LANES == 16
-        if (width < LLMQ__VEC_LANES) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 1);
-        else
-#endif
-        if (across == 1) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 1, 0);
-        else if (across == 2) LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 2, 0);
-#if LLMQ__NR_VECTORS == 3
-        else LLMQ__KERNEL_NAME(add_tile)(out, a, a_step, v, v_stride, count, k, width, 3, 0);
-#endif
-    }
-}
-
-/* Rows that are missing are the last one again, with the same sums. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                        uint32_t rows, uint32_t count, uint32_t n)
-{
-    float *to[LLMQ__MR_VECTORS];
-    const float *from[LLMQ__MR_VECTORS];
-    uint32_t i, l, k, width;
-    if (n < LLMQ__VEC_LANES && LLMQ__VEC_LANES < 16) {
-        llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
-        return;
-    }
-    if (rows == 1 && n >= LLMQ__VEC_LANES) { /* equal pieces of up to eight vectors, so that none is less than one */
-        for (k = 0; k < n; k += width) {
-            width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__VEC_LANES);
-            LLMQ__KERNEL_NAME(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
-        }
-        return;
-    }
-    for (i = 0; i < rows; i += LLMQ__MR_VECTORS) {
-        for (l = 0; l < LLMQ__MR_VECTORS; l++) {
-            to[l] = out[llmq__min(i + l, rows - 1)];
-            from[l] = a[llmq__min(i + l, rows - 1)];
-            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
-        }
-        LLMQ__KERNEL_NAME(add_strip)(to, from, a_step, v, v_stride, count, n);
-    }
-}
-#undef LLMQ__LOAD
-#undef LLMQ__STORE
-#endif
-
-#if !LLMQ_NO_ENCODER && LLMQ__VEC_LANES == 1
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
-{
-    llmq__nearest_codes(points, n, p, x, inverse, count, code);
-}
-#elif !LLMQ_NO_ENCODER
-/* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
-   a point costs 16 vectors what it costs LLMQ__VEC_LANES of them in scalar code. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
-{
-    float y[8 * 16];
-    uint32_t i, k, c, l;
-    for (i = 0; i + 16 <= count && n <= 32 * LLMQ__VEC_LANES; i += 16, x += (size_t)16 * p) {
-        LLMQ__VEC_F32(fs) least = LLMQ__VEC_F32(set16)(LLMQ__FAR), best = LLMQ__VEC_F32(set16)(0.0f);
-        for (l = 0; l < 16; l++)
-            for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
-        for (c = 0; c < n; c++) {
-            const float *at = points + (size_t)c * p;
-            LLMQ__VEC_F32(fs) d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(ld16)(y), LLMQ__VEC_F32(set16)(at[0])), sum = LLMQ__VEC_F32(mul16)(d, d);
-            for (k = 1; k < p; k++) {
-                d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(ld16)(y + k * 16), LLMQ__VEC_F32(set16)(at[k]));
-                sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(d, d));
-            }
-            LLMQ__VEC_F32(keep16)(sum, LLMQ__VEC_F32(set16)((float)c), &least, &best);
-        }
-        LLMQ__VEC_F32(code16)(code + i, best);
-    }
-    llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
-}
-#endif
-
-#if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__VEC_LANES == 1
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
-{
-    llmq__viterbi(points, parity, set_size, sets, states, x, steps, lanes, sum, choice);
-}
-#elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
-{
-    LLMQ__VEC_F32(fs) v = LLMQ__VEC_F32(ld16)(x), most = LLMQ__VEC_F32(set16)(LLMQ__FAR), d;
-    uint32_t s, k;
-    for (s = 0; s < sets; s++, cost += 16) {
-        for (d = most, k = s; k < set_size * sets; k += sets) d = LLMQ__VEC_F32(near16)(d, v, LLMQ__VEC_F32(set16)(points[k]));
-        LLMQ__VEC_F32(st16)(cost, LLMQ__VEC_F32(min16)(most, LLMQ__VEC_F32(mul16)(d, d)));
-    }
-}
-
-/* One new state from two old ones. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(fs) a, LLMQ__VEC_F32(fs) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
-{
-    LLMQ__VEC_F32(fs) u = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(ld16)(a_cost)), v = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(ld16)(b_cost));
-    *choice = (uint16_t)LLMQ__VEC_F32(less16)(v, u);
-    LLMQ__VEC_F32(st16)(to, LLMQ__VEC_F32(min16)(u, v));
-}
-
-/* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
-{
-    size_t half = states / 2, i;
-    float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
-    const uint8_t *above = parity + states;
-    uint32_t t;
-    (void)lanes;
-    for (t = 0; t < steps; t++, choice += states) {
-        LLMQ__KERNEL_NAME(set_costs)(points, set_size, sets, x + 16 * (size_t)t, cost);
-        for (i = 0; i < half; i++) {
-            LLMQ__VEC_F32(fs) a = LLMQ__VEC_F32(ld16)(from + 16 * i), b = LLMQ__VEC_F32(ld16)(from + 16 * (half + i));
-            const size_t q = 2 * i;
-            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
-            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
-        }
-        other = from, from = to, to = other;
-    }
-    if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
-}
-#endif
-
-#elif LLMQ__SIMD_PART == 3
-
-/* ---- 3. Template: kernels on codes --------------------------------------------------------------------------------
-
-   Parameters as above, and LLMQ__LEAST, the least point that dot() takes (-127 where it multiplies magnitudes); LLMQ__RAW, if
-   there are words half16(p) and brain16(p) that load 16 numbers of raw rows as fs, and ld16 takes any address. LLMQ__CODES is the
-   suffix of the kernels that decode, which are made here unless LLMQ__DECODED is defined: sets that differ in dot() share them.
-   The words are those on floats, and more, with a suffix for each group so that instruction sets can share them.
-   LLMQ__BYTES:
-     bs        32 bytes:  ldb(p) stb(p, v) orb(a, b) xorb(a, b);  part(v, s, mask) = v >> s & mask, 0 <= s <= 7;  up(v, s) = v << s
-               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  halves(p, s, d, mask): 16 bytes
-               at p, >> s in the lower and >> s + d in the upper half, & mask;
-               st2(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
-   LLMQ__DOTS:
-     tab       points of one coordinate:  tab_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(tab) has those;
-               lut16 lut32 lut64(const tab *, indices);  lutk(const tab *, k, indices): points 16 k ... 16 k + 15;
-               plain(v), from coded to int8;  whole(v), coded points of g8's codes
-     as        32 int8 activations ready for dot():  lda(p);  lda2(p, &even, &odd) of 64
-     is        int32 sums:  zero_is();  dot(sum, coded, as) adds 32 products;  bias(sum, as) adds what dot() has too much
-     ws        32 activations for any int8 points:  ldw(p);  dotw(sum, plain, ws) and biasw(sum, ws), likewise
-               sum4(a, b, c, d, bias): an i4, the sum of each is, less bias
-   LLMQ__QUADS:
-     i4, f4    four int32, four floats:  zero_i4() add_i4(a, b) cvt4(i4);  set4(x) add4 mul4(a, b);  ldi4(p) sti4(p, v) ldf4(p) stf4(p, v);
-               bf4(p0, p1, p2, p3): four bfloat16 as floats */
-
-/* What a format's points become, and how a kernel of theirs is told. */
-#ifndef LLMQ__DECODED
-typedef struct LLMQ__KERNEL_NAME(grid) {
-    int kind; /* LLMQ__KIND_... */
-    int trellis;
-    LLMQ__DOT(tab) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
-    const struct LLMQ__KERNEL_NAME(grid) *plain; /* the same grid, where x and y are not coded */
-} LLMQ__KERNEL_NAME(grid);
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int least, LLMQ__KERNEL_NAME(grid) *g)
-{
-    int8_t all[64], one[64];
-    uint32_t i, n = (uint32_t)1 << f->bits;
-    g->kind = llmq__kind(f, least);
-    g->plain = g;
-    g->trellis = 0;
-#if LLMQ__ANY_TRELLIS
-    g->trellis = llmq__trellis(f);
-    if (g->trellis) {
-        int8_t points[128];
-        llmq__trellis_points(f, g->trellis, points);
-        g->x = LLMQ__DOT(tab_of)(points);
-        g->y = LLMQ__DOT(tab_of)(points + 64);
-        return;
-    }
-#endif
-    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) {
-        LLMQ_MEMSET(all, 0, sizeof all); /* nothing is looked up there */
-        g->x = g->y = LLMQ__DOT(tab_of)(all);
-    } else if (f->p == 1) {
-        llmq__repeat(f->points, n, all);
-        g->x = g->y = LLMQ__DOT(tab_of)(all);
-    } else {
-        for (i = 0; i < n; i++) one[i] = f->points[2 * i];
-        llmq__repeat(one, n, all);
-        g->x = LLMQ__DOT(tab_of)(all);
-        for (i = 0; i < n; i++) one[i] = f->points[2 * i + 1];
-        llmq__repeat(one, n, all);
-        g->y = LLMQ__DOT(tab_of)(all);
-    }
-}
-#endif
-
-/* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
-{
-    LLMQ__VEC_U8(bs) v;
-    if (bits == 2) return LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit), 2 * c, 3);
-    v = LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
-    if (bits == 5) v = LLMQ__VEC_U8(orb)(v, LLMQ__VEC_U8(up)(LLMQ__VEC_U8(halves)(unit + 64, 2 * c, 1, 1), 4));
-    if (bits == 6) v = LLMQ__VEC_U8(orb)(v, LLMQ__VEC_U8(up)(LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit + 64), 2 * c, 3), 4));
-    return v;
-}
-
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(tab) *t, LLMQ__VEC_U8(bs) v)
-{
-    if (kind == LLMQ__KIND_G5) return LLMQ__DOT(lut32)(t, v);
-    if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__DOT(lut64)(t, v);
-    return LLMQ__DOT(lut16)(t, v);
-}
-
-/* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
-{
-    if (kind == LLMQ__KIND_G8) return LLMQ__DOT(whole)(LLMQ__VEC_U8(ldb)(unit + 32 * c));
-    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit), 4 * c, 7));
-    if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(unit), 4 * (c - 2) + 3, 1),
-                                                  LLMQ__VEC_U8(up)(LLMQ__VEC_U8(halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
-    return LLMQ__KERNEL_NAME(lut)(kind, &g->x, LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c));
-}
-
-#ifndef LLMQ__DECODED
-/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
-   ascending order, each over what the one before wrote too much. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
-{
-    uint8_t in[160], more[192];
-    uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
-    for (done = 0; done < all; done += width, unit += u) {
-        uint8_t *to = done == 0 ? code : done == 8 ? above : more, *base = done < 8 ? code : above;
-        width = llmq__plane_width(all - done);
-        u = llmq__plane_bytes(numbers, width);
-        LLMQ_MEMCPY(in, unit, u);
-        for (f = 0; f < 8 / width; f++)
-            for (i = 0; i < u; i += 32)
-                LLMQ__VEC_U8(stb)(to + f * u + i, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(in + i), f * width, (1 << width) - 1));
-        for (i = 0; i < numbers && to == more; i += 32)
-            LLMQ__VEC_U8(stb)(base + i, LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(ldb)(base + i), LLMQ__VEC_U8(up)(LLMQ__VEC_U8(ldb)(more + i), done % 8)));
-    }
-    if (bits != 3) return;
-    LLMQ_MEMCPY(more, code, 64);
-    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(stb)(code + i, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(more + i), 0, 7));
-    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(stb)(code + numbers + i, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(more + i), 3, 7));
-}
-
-/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
-{
-    uint32_t i;
-    for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
-        LLMQ__VEC_U8(bs) v = LLMQ__VEC_U8(ldb)(code + i / 2);
-        LLMQ__VEC_U8(bs) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v), b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
-        LLMQ__VEC_U8(st2)(e + i, a, b);
-    }
-    for (; i < n; i += 32) {
-        LLMQ__VEC_U8(bs) v = LLMQ__VEC_U8(ldb)(code + i);
-        LLMQ__VEC_U8(stb)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(whole)(v) : LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
-    }
-}
-
-/* Points of chunks [c, end) of a whole unit, p = 1. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
-{
-    if (c == 0 && end == 4) { /* constants make shifts immediate */
-        LLMQ__VEC_U8(stb)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 0));
-        LLMQ__VEC_U8(stb)(e + 32, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 1));
-        LLMQ__VEC_U8(stb)(e + 64, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 2));
-        LLMQ__VEC_U8(stb)(e + 96, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 3));
-        return;
-    }
-    for (; c < end; c++, e += 32) LLMQ__VEC_U8(stb)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, c));
-}
-
-/* p = 2 */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
-{
-    for (; c < end; c++, e += 64) {
-        LLMQ__VEC_U8(bs) v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c);
-        LLMQ__VEC_U8(st2)(e, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), LLMQ__KERNEL_NAME(lut)(kind, &g->y, v));
-    }
-}
-
-/* The same, for points of any kind that are looked up by shuffles. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
-{
-    switch (g->kind) {
-    case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
-    case LLMQ__KIND_G3: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G3, g, unit, c, end, e); break;
-    case LLMQ__KIND_G4: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G4, g, unit, c, end, e); break;
-    case LLMQ__KIND_G5: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G5, g, unit, c, end, e); break;
-    case LLMQ__KIND_G6: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G6, g, unit, c, end, e); break;
-    case LLMQ__KIND_G8: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G8, g, unit, c, end, e); break;
-    case LLMQ__KIND_V2N16: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N16, g, unit, c, end, e); break;
-    default: LLMQ__KERNEL_NAME(pairs_of)(LLMQ__KIND_V2N64, g, unit, c, end, e); break;
-    }
-}
-
-#if LLMQ__ANY_TRELLIS
-/* The parity with these taps of the 32 bytes from `at` on in each record. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(parity)(const llmq__window *w, size_t at, uint32_t taps)
-{
-    LLMQ__VEC_U8(bs) v = LLMQ__VEC_U8(ldb)(w->row[0] + at);
-    uint32_t lag;
-    if (!(taps & 1)) v = LLMQ__VEC_U8(xorb)(v, v);
-    LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MAX_LAG; lag++)
-        if (taps >> lag & 1) v = LLMQ__VEC_U8(xorb)(v, LLMQ__VEC_U8(ldb)(w->row[lag] + at));
-    return v;
-}
-
-/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(bs) low, LLMQ__VEC_U8(bs) high, uint32_t step, LLMQ__VEC_U8(bs) *n)
-{
-    n[0] = LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(low, 0, 0x33), LLMQ__VEC_U8(up)(LLMQ__VEC_U8(part)(high, 0, 0x33), 2));
-    n[step] = LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(low, 2, 0x33), LLMQ__VEC_U8(part)(high, 0, 0xcc));
-}
-
-/* The even bits of a, with those of b above them; and the odd bits likewise. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(evens)(LLMQ__VEC_U8(bs) a, LLMQ__VEC_U8(bs) b)
-{
-    return LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(a, 0, 0x55), LLMQ__VEC_U8(up)(LLMQ__VEC_U8(part)(b, 0, 0x55), 1));
-}
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(bs) a, LLMQ__VEC_U8(bs) b)
-{
-    return LLMQ__VEC_U8(orb)(LLMQ__VEC_U8(part)(a, 1, 0x55), LLMQ__VEC_U8(part)(b, 0, 0xaa));
-}
-
-/* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
-   codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(bs) *n, LLMQ__VEC_U8(bs) *s)
-{
-    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
-    LLMQ__VEC_U8(bs) x = LLMQ__VEC_U8(ldb)(w->row[0] + at);
-    LLMQ__VEC_U8(bs) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
-    LLMQ__VEC_U8(bs) c = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 2));
-    if (bits == 1) {
-        LLMQ__VEC_U8(bs) d = LLMQ__KERNEL_NAME(parity)(w, at, last);
-        LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(evens)(a, b), LLMQ__KERNEL_NAME(evens)(c, d), 2, n);
-        LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(odds)(a, b), LLMQ__KERNEL_NAME(odds)(c, d), 2, n + 1);
-        return;
-    }
-    if (last != 1) x = LLMQ__VEC_U8(xorb)(x, LLMQ__VEC_U8(part)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
-    if (bits == 4) {
-        n[0] = x;
-        s[0] = a;
-        s[1] = b;
-        s[2] = c;
-    } else {
-        LLMQ__KERNEL_NAME(nibbles)(x, LLMQ__KERNEL_NAME(evens)(a, b), 1, n);
-        s[0] = c;
-    }
-}
-
-/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(bs) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(tab) *x, const LLMQ__DOT(tab) *y, LLMQ__VEC_U8(bs) v, const LLMQ__VEC_U8(bs) *s,
-                                     const uint32_t *at)
-{
-    const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
-    LLMQ__VEC_U8(bs) r = LLMQ__DOT(lutk)(x, 0, v);
-    if (more > 0) r = LLMQ__VEC_U8(choose)(r, LLMQ__DOT(lutk)(x, 1, v), s[0], at[0]);
-    if (more > 1) r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
-    if (more > 2) {
-        LLMQ__VEC_U8(bs) lo = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 0, v), LLMQ__DOT(lutk)(y, 1, v), s[0], at[0]);
-        LLMQ__VEC_U8(bs) hi = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 2, v), LLMQ__DOT(lutk)(y, 3, v), s[0], at[0]);
-        r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(lo, hi, s[1], at[1]), s[2], at[2]);
-    }
-    return r;
-}
-
-/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(tab) *x, const LLMQ__DOT(tab) *y, const llmq__window *w, size_t at,
-                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
-{
-    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
-    LLMQ__VEC_U8(bs) n[4], s[3];
-    uint32_t f;
-    LLMQ__KERNEL_NAME(twist)(trellis, w, at + 32 * v, n, s);
-    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
-    if (bits == 3) {
-        s[trellis > 4] = LLMQ__VEC_U8(ldb)(top ? top + 32 * v : w->row[0] + at + 64);
-        if (v && !whole && !top) s[trellis > 4] = LLMQ__VEC_U8(part)(s[trellis > 4], v, 0x55);
-    }
-    LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
-        const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
-        const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
-        if (first <= column && column < end)
-            LLMQ__VEC_U8(stb)(e + (column - first), LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(part)(n[f % k], 4 * (f / k), 15), s, places));
-    }
-}
-
-/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
-   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
-   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
-   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
-   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, size_t ahead,
-                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
-{
-    const llmq__window own = *w;
-    const LLMQ__DOT(tab) x = g->x, y = g->y;
-    uint32_t v, i, vectors = (u + 31) / 32;
-    if (llmq__trellis_bits(trellis) == 3) {
-        if (vectors > 1) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 1, first, end, e);
-        LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, 0, first, end, e);
-    } else if (whole) {
-        LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
-            LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
-    } else {
-        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
-    }
-}
-
-/* The same for any trellis, and whole units of several rows, e[row]. */
-#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e); break
-#define LLMQ__UNITS(trellis)                                                                                                          \
-    case trellis:                                                                                                                     \
-        for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
-                                LLMQ__TRELLIS_UNIT, *e);                                                                                 \
-        break
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
-                                   uint32_t end, int8_t *e)
-{
-    LLMQ__EACH(LLMQ__STRANDS)
-}
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
-{
-    LLMQ__EACH(LLMQ__UNITS)
-}
-#undef LLMQ__EACH
-#undef LLMQ__STRANDS
-#undef LLMQ__UNITS
-
-/* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
-{
-    uint8_t in[32];
-    uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
-    LLMQ_MEMSET(top, 0, 64);
-    if (all == 2 * u) { /* as it is, and shifted */
-        LLMQ_MEMCPY(in, plane, u);
-        LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
-        LLMQ__VEC_U8(stb)(in, LLMQ__VEC_U8(part)(LLMQ__VEC_U8(ldb)(in), 1, 0x7f));
-        LLMQ_MEMCPY(top + u, in, u);
-        return;
-    }
-    for (; m; m--) {
-        top[to] = (uint8_t)(top[to] | (plane[byte] >> field & 1) << shift);
-        if (++byte == u) byte = 0, field++;
-        if (++to == all) to = 0, shift += 2;
-    }
-}
-
-/* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
-                                   uint32_t n, int8_t *e)
-{
-    const uint8_t *behind = t->data + t->rows * t->row_size;
-    uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
-    int8_t all[320];
-    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
-    size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
-    llmq__window own;
-    if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
-        LLMQ__KERNEL_NAME(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
-        return;
-    }
-    if (l->bits == 3) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
-    for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
-        own.row[lag] = w->row[lag] + at;
-        if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
-        LLMQ_MEMCPY(copy[lag], own.row[lag], u);
-        own.row[lag] = copy[lag];
-    }
-    LLMQ__KERNEL_NAME(strands)(g, &own, 0, top, u, 0, m, all);
-    LLMQ_MEMCPY(e, all + k, n);
-}
-#endif
-
-/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
-                                  uint32_t n, int8_t *e)
-{
-    const uint8_t *row = w->row[0];
-    const llmq_format *f = &t->format;
-    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
-#if LLMQ__ANY_TRELLIS
-    for (; n && g->trellis; n -= take, j += take, e += take) {
-        take = llmq__min(n, LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT);
-        LLMQ__KERNEL_NAME(untwist)(t, l, g, w, j, take, e);
-    }
-#endif
-    for (; n; n -= cols, e += cols, first += take, skip = 0) {
-        uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
-        const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
-        take = llmq__min(m - k, llmq__ceil_div(skip + n, f->p));
-        cols = llmq__min(n, take * f->p - skip);
-        if (m == LLMQ__UNIT && k % 32 == 0 && skip == 0 && g->kind != LLMQ__KIND_OTHER) {
-            LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
-        } else {
-            uint8_t code[192], above[192];
-            const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
-            if (codes == code) LLMQ__KERNEL_NAME(unpack)(unit, f->bits, m, code, above);
-            if (g->kind != LLMQ__KIND_OTHER) LLMQ__KERNEL_NAME(shuffle)(g, code + k, cols, e);
-            else llmq__spread(f, codes + k, f->bits > 8 ? above + k : LLMQ__NULL, skip, cols, e);
-        }
-    }
-}
-#endif
-
-/* g[0] = the grid with points as dot() takes them; g[1] may be the one with them as they are. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
-{
-#if LLMQ__OFFSET
-    LLMQ__C(grid_of)(f, LLMQ__LEAST, g + 1);
-    g[0] = g[1];
-    g->x = LLMQ__DOT(coded)(g->x);
-    g->y = LLMQ__DOT(coded)(g->y);
-#else
-    LLMQ__C(grid_of)(f, LLMQ__LEAST, g);
-#endif
-}
-
-/* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
-   by several streams in distant pages than by one ---- */
-
-typedef struct LLMQ__KERNEL_NAME(four) {
-    LLMQ__DOT(is) a, b, c, d, bias;
-} LLMQ__KERNEL_NAME(four);
-
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_is)(); }
-LLMQ__INLINE_TARGET LLMQ__VEC4(i4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s) { return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias); }
-
-/* total + float(sum) * (scale of the activation * scales of the rows) */
-LLMQ__INLINE_TARGET LLMQ__VEC4(f4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f4) total, LLMQ__VEC4(i4) sum, const llmq_activation *x, const uint8_t *const *row,
-                                       const llmq__run *run)
-{
-    LLMQ__NO_CONTRACT
-    size_t w = 2 * (size_t)run->w;
-    LLMQ__VEC4(f4) scale = LLMQ__VEC4(bf4)(row[0] + w, row[1] + w, row[2] + w, row[3] + w);
-    LLMQ__VEC4(f4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x->scale[run->x]), scale);
-    return LLMQ__VEC4(add4)(total, LLMQ__VEC4(mul4)(LLMQ__VEC4(cvt4)(sum), both));
-}
-
-/* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
-{
-    LLMQ__DOT(as) x = LLMQ__DOT(lda)(q);
-    s->bias = LLMQ__DOT(bias)(s->bias, x);
-    s->a = LLMQ__DOT(dot)(s->a, LLMQ__VEC_U8(ldb)(e[0] + k), x);
-    s->b = LLMQ__DOT(dot)(s->b, LLMQ__VEC_U8(ldb)(e[1] + k), x);
-    s->c = LLMQ__DOT(dot)(s->c, LLMQ__VEC_U8(ldb)(e[2] + k), x);
-    s->d = LLMQ__DOT(dot)(s->d, LLMQ__VEC_U8(ldb)(e[3] + k), x);
-}
-
-/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
-LLMQ__INLINE_TARGET LLMQ__VEC4(i4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
-{
-    LLMQ__KERNEL_NAME(four) s;
-    uint32_t c;
-    int8_t rest[32];
-    LLMQ__KERNEL_NAME(clear)(&s);
-    for (c = 0; c < n; c += 32, k += 32) {
-        const int8_t *from = q + c;
-        if (n - c < 32) {
-            LLMQ_MEMSET(rest, 0, sizeof rest);
-            LLMQ_MEMCPY(rest, q + c, n - c);
-            from = rest;
-        }
-        if (coded) {
-            LLMQ__KERNEL_NAME(add32)(e, k, from, &s);
-        } else {
-            LLMQ__DOT(ws) x = LLMQ__DOT(ldw)(from);
-            s.bias = LLMQ__DOT(biasw)(s.bias, x);
-            s.a = LLMQ__DOT(dotw)(s.a, LLMQ__VEC_U8(ldb)(e[0] + k), x);
-            s.b = LLMQ__DOT(dotw)(s.b, LLMQ__VEC_U8(ldb)(e[1] + k), x);
-            s.c = LLMQ__DOT(dotw)(s.c, LLMQ__VEC_U8(ldb)(e[2] + k), x);
-            s.d = LLMQ__DOT(dotw)(s.d, LLMQ__VEC_U8(ldb)(e[3] + k), x);
-        }
-    }
-    return LLMQ__KERNEL_NAME(sums)(&s);
-}
-
-/* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
-   total are those of the run that has begun. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__VEC4(i4) *sum,
-                                  LLMQ__VEC4(f4) *total)
-{
-    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    llmq__window w[4];
-    llmq__run own = *run;
-    uint32_t i, k, m, n;
-    for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
-    for (; j < t->cols; j += n, *run = own) {
-        n = llmq__min(256, run->end - j);
-        if (g->trellis) { /* whole units, whatever the runs */
-#if LLMQ__ANY_TRELLIS
-            n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
-            for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
-#endif
-        } else {
-            for (i = 0; i < 4; i++)
-                if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
-                else LLMQ__C(points)(t, l, g->plain, w + i, j, n, e[i]);
-        }
-        for (i = 0; i < count; i++)
-            for (own = *run, k = 0; k < n; k += m) {
-                const int8_t *q = x[i].q + j + k;
-                m = llmq__min(n - k, own.end - j - k);
-                sum[i] = LLMQ__VEC4(add_i4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) : LLMQ__KERNEL_NAME(tile)(0, e, k, q, m));
-                if (j + k + m < own.end) continue;
-                total[i] = LLMQ__KERNEL_NAME(finish)(total[i], sum[i], x + i, row, &own);
-                sum[i] = LLMQ__VEC4(zero_i4)();
-                llmq__next_run(&own);
-            }
-    }
-}
-
-#if LLMQ__ANY_TRELLIS
-/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
-typedef struct LLMQ__KERNEL_NAME(braid) {
-    LLMQ__KERNEL_NAME(four) sum;
-    LLMQ__VEC4(f4) total;
-} LLMQ__KERNEL_NAME(braid);
-
-/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
-                                  llmq__run *run, LLMQ__KERNEL_NAME(braid) *b)
-{
-    LLMQ__KERNEL_NAME(four) s = b->sum;
-    uint32_t c, k;
-    for (c = 0; c < LLMQ__TRELLIS_UNIT; c += step) {
-        LLMQ__UNROLL(4) for (k = c; k < c + step; k += 32) LLMQ__KERNEL_NAME(add32)(e, k, x->q + j + k, &s);
-        if (j + k != run->end) continue;
-        b->total = LLMQ__KERNEL_NAME(finish)(b->total, LLMQ__KERNEL_NAME(sums)(&s), x, row, run);
-        LLMQ__KERNEL_NAME(clear)(&s);
-        llmq__next_run(run);
-    }
-    b->sum = s;
-}
-
-/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, const llmq__window *w, LLMQ__VEC4(f4) *total)
-{
-    const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
-    int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0; /* G8: p = 1 */
-    size_t at = l->scales;
-    llmq__run run = llmq__first_run(l, x), next = run;
-    LLMQ__KERNEL_NAME(braid) b[LLMQ__BATCH];
-    LLMQ__VEC4(i4) s[LLMQ__BATCH];
-    for (i = 0; i < count; i++) {
-        LLMQ__KERNEL_NAME(clear)(&b[i].sum);
-        b[i].total = LLMQ__VEC4(set4)(0.0f);
-    }
-    for (j = 0; j < end; j += LLMQ__TRELLIS_UNIT, at += LLMQ__TRELLIS_UNIT / 8 * l->bits, run = next) {
-        LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
-        for (i = 0; i < count; i++) {
-            next = run;
-            if (align == LLMQ__UNIT) LLMQ__KERNEL_NAME(add_unit)(128, e, x + i, j, row, &next, b + i);
-            else LLMQ__KERNEL_NAME(add_unit)(32, e, x + i, j, row, &next, b + i);
-        }
-    }
-    for (i = 0; i < count; i++) total[i] = b[i].total, s[i] = LLMQ__KERNEL_NAME(sums)(&b[i].sum);
-    if (j < t->cols) LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, j, &run, s, total);
-}
-#endif
-
+#elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 9
-#define LLMQ__NAME g2
-#define LLMQ__KIND LLMQ__KIND_G2
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME g3
-#define LLMQ__KIND LLMQ__KIND_G3
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME g4
-#define LLMQ__KIND LLMQ__KIND_G4
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME g5
-#define LLMQ__KIND LLMQ__KIND_G5
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME g6
-#define LLMQ__KIND LLMQ__KIND_G6
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME g8
-#define LLMQ__KIND LLMQ__KIND_G8
-#define LLMQ__WHOLE 1
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME v2n16
-#define LLMQ__KIND LLMQ__KIND_V2N16
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME v2n64
-#define LLMQ__KIND LLMQ__KIND_V2N64
-#define LLMQ__WHOLE 0
-#include LLMQ_SIMD_SELF
 
-LLMQ__INLINE_TARGET LLMQ__VEC4(f4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                          const llmq_activation *x, const uint8_t *const *row)
-{
-    switch (g->kind) {
-    case LLMQ__KIND_G2: return LLMQ__KERNEL_NAME(g2)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G3: return LLMQ__KERNEL_NAME(g3)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(g4)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(g5)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(g6)(whole, t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(g8)(whole, t, l, g, x, row);
-    case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(v2n16)(whole, t, l, g, x, row);
-    default: return LLMQ__KERNEL_NAME(v2n64)(whole, t, l, g, x, row);
-    }
-}
+/* ---- products of whole units, once for each size of register groups ----
+   Parameters:
+     LLMQ__ISA   the suffix of the kernels
+     LLMQ__LMUL  4, 2 or 1: registers in a group that holds 64 bytes; groups of 4 and 2 are then full */
 
-/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
-   each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                               uint32_t count, const uint8_t *const *row, LLMQ__VEC4(f4) *total)
-{
-    LLMQ__VEC4(i4) sum[LLMQ__BATCH];
-    llmq__run run = llmq__first_run(l, x);
-    uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
-    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
-    if (aligned) return;
-    for (i = 0; i < count; i++) sum[i] = LLMQ__VEC4(zero_i4)(), total[i] = LLMQ__VEC4(set4)(0.0f);
-    LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                 size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__C(grid) g[2];
-    llmq__window w[4];
-    LLMQ__VEC4(f4) total[LLMQ__BATCH];
-    uint32_t b, i, k, n, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, stride = blocks;
-    LLMQ__KERNEL_NAME(grids_of)(&t->format, g);
-    if (g->trellis) stride = 1;
-    for (b = 0; b < blocks + (rest != 0); b++) {
-        const uint8_t *row[4];
-        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
-        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
-        for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
-        for (k = 0; k < 4 && g->trellis; k++)
-            if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
-            else w[k] = w[k - 1];
-        for (i = 0; i < count; i += n) {
-            n = llmq__min(LLMQ__BATCH, count - i);
-#if LLMQ__ANY_TRELLIS
-            if (g->trellis) LLMQ__KERNEL_NAME(weave)(t, &l, g, x + i, n, w, total);
-            else
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
+#error "llmq: the template of products of RISC-V needs LLMQ__TARGET and LLMQ__ISA"
 #endif
-            LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
-            for (k = 0; k < 4 * n; k++) {
-                float v[4];
-                if (k % 4 == 0) LLMQ__VEC4(stf4)(v, total[k / 4]);
-                if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
-            }
-        }
-    }
-}
-
-#ifndef LLMQ__DECODED
-/* ---- products and sums in float ---- */
-
-/* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
-LLMQ__INLINE_TARGET LLMQ__VEC_F32(fs) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(fs) lane, const float *x, const int8_t *e, uint32_t n)
-{
-    LLMQ__NO_CONTRACT
-    float rest[16];
-    uint32_t i;
-    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(x + i), LLMQ__VEC_F32(widen16)(e + i)));
-    if (i == n) return lane;
-    LLMQ_MEMSET(rest, 0, sizeof rest);
-    LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
-    return LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(rest), LLMQ__VEC_F32(widen16)(e + i)));
-}
-
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, const float *x)
-{
-    LLMQ__NO_CONTRACT
-    float total = 0.0f;
-    llmq__window w;
-    int8_t e[320];
-    uint32_t j, end, n, group;
-    llmq__window_of(&w, t, llmq__row_number(t, row), LLMQ__NULL);
-    for (j = group = 0; j < t->cols; group++) {
-        LLMQ__VEC_F32(fs) sum = LLMQ__VEC_F32(set16)(0.0f);
-        for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
-            n = llmq__min(256, end - j);
-            LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
-            sum = LLMQ__KERNEL_NAME(lanes_i8)(sum, x + j, e, n);
-        }
-        total += LLMQ__VEC_F32(fold16)(sum) * llmq__scale(row, group);
-    }
-    return total;
-}
-
-/* Columns [j, j + 16) of a raw row. */
-LLMQ__INLINE_TARGET LLMQ__VEC_F32(fs) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
-{
-#if LLMQ__RAW
-    const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
-    (void)l;
-    if (t->format.bits == 32) return LLMQ__VEC_F32(ld16)((const float *)(const void *)p);
-    return t->format.id == LLMQ__ID_F16 ? LLMQ__VEC_F32(half16)(p) : LLMQ__VEC_F32(brain16)(p);
+#if !defined(LLMQ__LMUL) || (LLMQ__LMUL != 4 && LLMQ__LMUL != 2 && LLMQ__LMUL != 1)
+#error "llmq: LLMQ__LMUL is 4, 2 or 1"
+#elif LLMQ__LMUL == 4 /* a number to paste: twice as many */
+#define LLMQ__LMUL2 8
+#elif LLMQ__LMUL == 2
+#define LLMQ__LMUL2 4
 #else
-    float v[16];
-    llmq__values(t, l, row, j, 16, v);
-    return LLMQ__VEC_F32(ld16)(v);
+#define LLMQ__LMUL2 2
 #endif
-}
-
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
-{
-    LLMQ__NO_CONTRACT
-    float lane[16], v[16];
-    LLMQ__VEC_F32(fs) sum = LLMQ__VEC_F32(set16)(0.0f);
-    uint32_t j;
-    for (j = 0; j + 16 <= t->cols; j += 16)
-        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(ld16)(x + j), LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
-    LLMQ__VEC_F32(st16)(lane, sum);
-    if (j < t->cols) {
-        llmq__values(t, l, row, j, t->cols - j, v);
-        llmq__add_lanes(x + j, v, t->cols - j, lane);
-    }
-    return 0.0f + llmq__lane_sum(lane) * 1.0f;
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                    size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__KERNEL_NAME(grid) g;
-    uint32_t i, r;
-    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
-    for (r = r0; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        for (i = 0; i < count; i++)
-            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
-    }
-}
-
-/* out = scale * points, or out += weight * scale * points, over a row */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
-                                    float *out)
-{
-    LLMQ__NO_CONTRACT
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    llmq__window w;
-    int8_t e[320];
-    uint32_t j, i, n;
-    llmq__window_of(&w, t, r, LLMQ__NULL);
-    for (j = 0; j < t->cols; j += n) {
-        float scale = llmq__scale(row, j / l->group);
-        LLMQ__VEC_F32(fs) s;
-        if (add) scale = weight * scale;
-        s = LLMQ__VEC_F32(set16)(scale);
-        n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
-        LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
-        for (i = 0; i + 16 <= n; i += 16) {
-            LLMQ__VEC_F32(fs) v = LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(widen16)(e + i));
-            LLMQ__VEC_F32(st16)(out + j + i, add ? LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(ld16)(out + j + i), v) : v);
-        }
-        for (; i < n; i++) {
-            float v = scale * (float)e[i];
-            out[j + i] = add ? out[j + i] + v : v;
-        }
-    }
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uint32_t r, float *out)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__KERNEL_NAME(grid) g;
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    uint32_t j;
-    if (t->format.points) {
-        LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
-        LLMQ__KERNEL_NAME(expand_row)(0, t, &l, &g, r, 1.0f, out);
-        return;
-    }
-    for (j = 0; j + 16 <= t->cols; j += 16) LLMQ__VEC_F32(st16)(out + j, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j));
-    if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
-{
-    LLMQ__NO_CONTRACT
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__KERNEL_NAME(grid) g;
-    float v[16];
-    uint32_t r, j;
-    if (t->format.points) LLMQ__KERNEL_NAME(grid_of)(&t->format, -128, &g);
-    for (r = r0; r < r1 && t->format.points; r++) LLMQ__KERNEL_NAME(expand_row)(1, t, &l, &g, r, weight[r], out);
-    for (; r < r1; r++) {
-        const uint8_t *row = t->data + (size_t)r * t->row_size;
-        LLMQ__VEC_F32(fs) s = LLMQ__VEC_F32(set16)(weight[r]);
-        for (j = 0; j + 16 <= t->cols; j += 16)
-            LLMQ__VEC_F32(st16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(ld16)(out + j), LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j))));
-        if (j == t->cols) continue;
-        llmq__values(t, &l, row, j, t->cols - j, v);
-        llmq__add_scaled(out + j, weight[r], v, t->cols - j);
-    }
-}
-#endif
-
-#elif LLMQ__SIMD_PART == 9
-
-/* ---- 3. Template: kernels on codes (products of one format) ---------------------------------------------------------
-
-   Parameters: those above; LLMQ__KIND, and LLMQ__NAME, what its function is called; LLMQ__WHOLE, 1 if it has a loop of its own for
-   long groups, where that pays. A text for each format, not a function of the format: compilers work on such functions, and copy
-   them, before they know which it is. */
-
-/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
-                               LLMQ__KERNEL_NAME(four) *s)
-{
-    const int kind = LLMQ__KIND;
-    if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
-        LLMQ__DOT(as) x, y;
-        LLMQ__VEC_U8(bs) v;
-        LLMQ__DOT(lda2)(q, &x, &y);
-        s->bias = LLMQ__DOT(bias)(LLMQ__DOT(bias)(s->bias, x), y);
-#define LLMQ__ROW(i, sum)                                                    \
-    v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
-    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), x);                \
-    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->y, v), y)
-        LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
-#undef LLMQ__ROW
-    } else {
-        LLMQ__DOT(as) x = LLMQ__DOT(lda)(q);
-        s->bias = LLMQ__DOT(bias)(s->bias, x);
-        s->a = LLMQ__DOT(dot)(s->a, LLMQ__KERNEL_NAME(chunk)(kind, g, u[0] + at, c), x);
-        s->b = LLMQ__DOT(dot)(s->b, LLMQ__KERNEL_NAME(chunk)(kind, g, u[1] + at, c), x);
-        s->c = LLMQ__DOT(dot)(s->c, LLMQ__KERNEL_NAME(chunk)(kind, g, u[2] + at, c), x);
-        s->d = LLMQ__DOT(dot)(s->d, LLMQ__KERNEL_NAME(chunk)(kind, g, u[3] + at, c), x);
-    }
-}
-
-/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
-   ends of units. */
-LLMQ__INLINE_TARGET LLMQ__VEC4(f4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                     const llmq_activation *x, const uint8_t *const *row)
-{
-    const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
-    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    size_t at = 0;
-    llmq__run run = llmq__first_run(l, x);
-    LLMQ__VEC4(f4) total = LLMQ__VEC4(set4)(0.0f);
-    LLMQ__VEC4(i4) sum;
-    LLMQ__KERNEL_NAME(four) s;
-    LLMQ__KERNEL_NAME(clear)(&s);
-    for (; j < end; at += 16 * bits) {
-        for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__PREFETCH_BYTES);
-        if (whole) {
-            LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
-            LLMQ__K(_step)(g, u, at, 1, x->q + j + 32 * p, &s);
-            LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
-            LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
-        }
-        for (c = whole ? 3 : 0; c < 4; c++) {
-            if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
-            j += whole ? LLMQ__UNIT * p : 32 * p;
-            if (j != run.end) continue;
-            total = LLMQ__KERNEL_NAME(finish)(total, LLMQ__KERNEL_NAME(sums)(&s), x, row, &run);
-            llmq__next_run(&run);
-            LLMQ__KERNEL_NAME(clear)(&s);
-        }
-    }
-    if (j < t->cols) {
-        sum = LLMQ__KERNEL_NAME(sums)(&s);
-        LLMQ__KERNEL_NAME(slices)(t, l, g, x, 1, row, j, &run, &sum, &total);
-    }
-    return total;
-}
-
-LLMQ__NOINLINE_TARGET LLMQ__VEC4(f4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                             const llmq_activation *x, const uint8_t *const *row)
-{
-    return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
-}
-
-#undef LLMQ__KIND
-#undef LLMQ__NAME
-#undef LLMQ__WHOLE
-
-#elif LLMQ__SIMD_PART == 6
-
-/* ---- 3. Template: kernels on codes (blocks of rows for several activations) -----------------------------------------
-
-   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
-   rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
-   loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
-   on Arm.
-   Parameters: LLMQ__ISA; LLMQ__CODES and LLMQ__DOTS, the suffixes of the kernels and of the words above; LLMQ__VECTOR_BYTES, the bytes of a vector, which
-   has LLMQ__VECTOR_BYTES / 4 lanes; LLMQ__OFFSET, 1 if dot4() takes codes of activations with 128 added, as unsigned bytes. Words:
-     turn(e)                as many rows as there are lanes, LLMQ__VECTOR_BYTES bytes of each, 128 bytes apart: lane k of row i and lane i of
-                            row k change places
-     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__VECTOR_BYTES bytes may be read there
-     add_is(p, is)          p[lanes] += is, int32
-     sum_is(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  take_is(p, is): p[lanes] -= is
-   Where LLMQ__OWN is defined, product() is written before and turn() puts points where that wants them; the suffix LLMQ__ISA is
-   then another one than LLMQ__DOTS, whose table has the rest. */
-
-#define LLMQ__TILE 128u
-#define LLMQ__SHARE 32u
-#define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u)
-#define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
-
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned; e has room for 63
-   more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
-                              uint32_t j, uint32_t n, int8_t *e)
-{
-    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
-    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
-        int8_t *to = e + i * LLMQ__TILE;
-        if (whole) {
-            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
-            LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
-        } else {
-            LLMQ__C(points)(t, l, g, w + i, j, n, to);
-            LLMQ_MEMSET(to + n, 0, up - n);
-        }
-    }
-    for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
-        LLMQ__KERNEL_NAME(turn)(e + i);
-        LLMQ__KERNEL_NAME(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
-    }
-}
-
-#ifndef LLMQ__OWN
-/* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
-{
-    LLMQ__DOT(is) a0, a1, a2, a3, b0, b1, b2, b3;
-    uint32_t c, k;
-    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__DOT(zero_is)();
-    for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
-        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
-            const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
-            a0 = LLMQ__DOT(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__DOT(dot4)(b0, b, x[0] + c, k);
-            a1 = LLMQ__DOT(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__DOT(dot4)(b1, b, x[1] + c, k);
-            a2 = LLMQ__DOT(dot4)(a2, a, x[2] + c, k), b2 = LLMQ__DOT(dot4)(b2, b, x[2] + c, k);
-            a3 = LLMQ__DOT(dot4)(a3, a, x[3] + c, k), b3 = LLMQ__DOT(dot4)(b3, b, x[3] + c, k);
-        }
-    LLMQ__DOT(add_is)(sum, a0), LLMQ__DOT(add_is)(sum + LLMQ__WIDE, b0);
-    LLMQ__DOT(add_is)(sum + LLMQ__ROWS, a1), LLMQ__DOT(add_is)(sum + LLMQ__ROWS + LLMQ__WIDE, b1);
-    LLMQ__DOT(add_is)(sum + 2 * LLMQ__ROWS, a2), LLMQ__DOT(add_is)(sum + 2 * LLMQ__ROWS + LLMQ__WIDE, b2);
-    LLMQ__DOT(add_is)(sum + 3 * LLMQ__ROWS, a3), LLMQ__DOT(add_is)(sum + 3 * LLMQ__ROWS + LLMQ__WIDE, b3);
-}
-#endif
-
-#if LLMQ__OFFSET
-/* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, int32_t *bias)
-{
-    LLMQ__DOT(is) s[4];
-    uint32_t half, c, k;
-    for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
-        s[0] = s[1] = s[2] = s[3] = LLMQ__DOT(zero_is)(); /* four, because each waits for the one before */
-        for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
-            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__DOT(sum_is)(s[k % 4], e + k * LLMQ__TILE + c);
-        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__DOT(take_is)(bias, s[k]);
-    }
-}
-#endif
-
-/* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
-{
-    const int8_t *q[4];
-    int8_t own[4][LLMQ__TILE];
-    uint32_t i, c, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
-    for (i = 0; i < 4; i++) {
-        const int8_t *from = x[llmq__min(i, count - 1)].q + j;
-        q[i] = from;
-        if (up > x->cols - j) { /* nothing may be read behind the last code */
-            LLMQ_MEMSET(own[i], 0, sizeof own[i]);
-            LLMQ_MEMCPY(own[i], from, n);
-            q[i] = from = own[i];
-        }
-        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__VEC_U8(stb)(own[i] + c, LLMQ__DOT(plain)(LLMQ__VEC_U8(ldb)(from + c)));
-        if (LLMQ__OFFSET) q[i] = own[i];
-    }
-    LLMQ__KERNEL_NAME(product)(e, n, q, sum);
-}
-
-/* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
-{
-    LLMQ__NO_CONTRACT
-    uint32_t i;
-    LLMQ__UNROLL(4) for (i = 0; i < LLMQ__ROWS; i += 4) {
-        LLMQ__VEC4(f4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x_scale), LLMQ__VEC4(ldf4)(scale + i));
-        LLMQ__VEC4(i4) s = LLMQ__VEC4(ldi4)(sum + i);
-        if (LLMQ__OFFSET) s = LLMQ__VEC4(add_i4)(s, LLMQ__VEC4(ldi4)(bias + i));
-        LLMQ__VEC4(stf4)(y + i, LLMQ__VEC4(add4)(LLMQ__VEC4(ldf4)(y + i), LLMQ__VEC4(mul4)(LLMQ__VEC4(cvt4)(s), both)));
-        LLMQ__VEC4(sti4)(sum + i, LLMQ__VEC4(zero_i4)());
-    }
-}
-
-/* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, uint32_t r, float *y, size_t y_stride)
-{
-    const uint8_t *row = t->data + (size_t)r * t->row_size;
-    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
-    int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
-    int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
-    float scale[LLMQ__ROWS];
-    llmq__window w[LLMQ__ROWS];
-    llmq__run run = llmq__first_run(l, x);
-    uint32_t j, n, i;
-    LLMQ_MEMSET(sum, 0, sizeof sum);
-    for (i = 0; i < LLMQ__ROWS; i++) llmq__window_of(w + i, t, r + i, i ? w + i - 1 : LLMQ__NULL);
-    for (i = 0; i < count; i++) LLMQ_MEMSET(y + i * y_stride + r, 0, LLMQ__ROWS * sizeof *y);
-    for (j = 0; j < t->cols; j += n) {
-        n = llmq__min(LLMQ__TILE, run.end - j);
-        LLMQ__KERNEL_NAME(fill)(t, l, g, j < end, w, j, n, e);
-#if LLMQ__OFFSET
-        LLMQ__KERNEL_NAME(excess)(e, n, bias);
-#endif
-        for (i = 0; i < count; i += 4) LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
-        if (j + n < run.end) continue;
-        for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
-        for (i = 0; i < count; i++) LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
-        LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
-        llmq__next_run(&run);
-    }
-}
-
-/* The last block may begin within the one before: its rows come out the same. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    LLMQ__C(grid) g;
-    uint32_t r, i;
-    if (r1 - r0 < LLMQ__ROWS || !llmq__decode_once(&t->format, llmq__kind(&t->format, LLMQ__LEAST), count)) {
-#ifdef LLMQ__OWN
-        LLMQ__DOT(rows_i8)(t, x, count, r0, r1, y, y_stride); /* it may have a smaller block */
-#else
-        LLMQ__DOT(fours)(t, x, count, r0, r1, y, y_stride);
-#endif
-        return;
-    }
-    LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
-    for (r = r0; r < r1; r += LLMQ__ROWS)
-        for (i = 0; i < count; i += LLMQ__SHARE)
-            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
-}
-
-#undef LLMQ__TILE
-#undef LLMQ__SHARE
-#undef LLMQ__WIDE
-#undef LLMQ__ROWS
-
-#elif LLMQ__SIMD_PART == 5
-
-/* ---- 6. x86: AVX-512 (the products, once for each way to look points up) ----
-   Parameters: LLMQ__ISA, LLMQ__TARGET; LLMQ__BIG, 1 if there are lookups of 256 points. Words: look(kind, table, codes) gives 64
-   coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits; look_pair(table, bytes, f) those of field
-   f of codes of 2 bits; ztable(points, n, upper, table). */
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zgrid_of)(const llmq_format *f, llmq__zgrid *g)
-{
-    int8_t one[256];
-    uint32_t i, n = (uint32_t)1 << f->bits;
-    g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
-    if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
-    for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
-    LLMQ__KERNEL_NAME(ztable)(one, n, 0, g->x);
-    for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
-    LLMQ__KERNEL_NAME(ztable)(one, n, g->kind == LLMQ__KIND_G3, g->y);
-}
-
-/* The coded points that meet the two vectors of llmq__zlda: of codes v, both if a code has two points, else of v and of w. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zlook)(int kind, const llmq__zgrid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
-{
-    *a = LLMQ__KERNEL_NAME(look)(kind, g->x, v);
-    if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__KERNEL_NAME(look)(kind, g->y, v);
-    else if (kind == LLMQ__KIND_G3) *b = LLMQ__KERNEL_NAME(look_upper)(g->y, v);
-    else *b = LLMQ__KERNEL_NAME(look)(kind, g->x, w);
-}
-
-/* Those of block h of a unit, which has two if p = 2. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zpoints)(int kind, const llmq__zgrid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
-{
-    const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
-    __m512i v = llmq__zindex(kind, unit, h);
-    LLMQ__KERNEL_NAME(zlook)(kind, g, v, both ? v : llmq__zindex(kind, unit, 1), a, b);
-}
-
-/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
-LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zrun)(int kind, const llmq__zgrid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
-{
-    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
-    uint32_t i, b;
-    for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
-    bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-    LLMQ__Z16(i) sum[i] = bias;
-    for (b = block; b < block + n; b++, q += 128) {
-        size_t unit = at + (size_t)(b / per_unit) * bytes;
-        llmq__zlda(kind, q, &x, &y);
-        LLMQ__Z16(i) {
-            LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__PREFETCH_BYTES);
-            LLMQ__KERNEL_NAME(zpoints)(kind, g, row[i] + unit, b % per_unit, &v, &w);
-            sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
-        }
-    }
-    llmq__zsums(sum, &x, &y);
-    return _mm512_add_epi32(x, y);
-}
-
-/* All columns of sixteen rows for one activation. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zrows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                 const uint8_t *const *row)
-{
-    const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    llmq__run run = llmq__first_run(l, x);
-    __m512 total = _mm512_setzero_ps();
-    __m512i sum = _mm512_setzero_si512();
-    uint32_t j, n;
-    for (j = 0; j < end; j += n) {
-        n = llmq__min(run.end, end) - j;
-        sum = LLMQ__KERNEL_NAME(zrun)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
-        if (j + n < run.end) continue;
-        total = llmq__zfinish(total, sum, llmq__zscales(row, run.w), x->scale[run.x]);
-        sum = _mm512_setzero_si512();
-        llmq__next_run(&run);
-    }
-    return j < t->cols ? llmq__ztail(t, l, x, row, j, run, sum, total) : total;
-}
-
-/* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
-   belong to different runs of 128 columns each; else all runs end where pairs of units do. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zrows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                    const uint8_t *const *row)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    const uint32_t end = t->cols / 256 * 256;
-    llmq__run run = llmq__first_run(l, x);
-    __m512 total = _mm512_setzero_ps();
-    __m512i sum[16], a[4], lo, hi;
-    uint32_t j, i, f;
-    lo = hi = _mm512_setzero_si512();
-    LLMQ__Z16(i) sum[i] = lo;
-    for (j = 0; j < end; j += 256) {
-        size_t at = l->scales + j / 4;
-        __m512i bias = _mm512_setzero_si512();
-        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
-            const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
-            a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
-            bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
-        }
-        bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
-        LLMQ__Z16(i) {
-            __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
-            LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__PREFETCH_BYTES);
-            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__KERNEL_NAME(look_pair)(g->x, v, f), a[f]);
-            sum[i] = s;
-        }
-        if (!split && j + 256 < run.end) continue;
-        llmq__zsums(sum, &lo, &hi);
-        if (!split) lo = _mm512_add_epi32(lo, hi);
-        total = llmq__zfinish(total, lo, llmq__zscales(row, run.w), x->scale[run.x]);
-        llmq__next_run(&run);
-        if (split) {
-            total = llmq__zfinish(total, hi, llmq__zscales(row, run.w), x->scale[run.x]);
-            llmq__next_run(&run);
-        }
-        LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
-    }
-    if (j == t->cols) return total;
-    llmq__zsums(sum, &lo, &hi);
-    return llmq__ztail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
-}
-
-#define LLMQ__ZROWS(name, kind)                                                                                                    \
-    LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, \
-                                      const uint8_t *const *row)                                                            \
-    {                                                                                                                              \
-        return LLMQ__KERNEL_NAME(zrows)(kind, t, l, g, x, row);                                                                       \
-    }
-LLMQ__ZROWS(zg2, LLMQ__KIND_G2)
-LLMQ__ZROWS(zg3, LLMQ__KIND_G3)
-LLMQ__ZROWS(zg4, LLMQ__KIND_G4)
-LLMQ__ZROWS(zg5, LLMQ__KIND_G5)
-LLMQ__ZROWS(zg6, LLMQ__KIND_G6)
-LLMQ__ZROWS(zg8, LLMQ__KIND_G8)
-LLMQ__ZROWS(zv2n16, LLMQ__KIND_V2N16)
-LLMQ__ZROWS(zv2n64, LLMQ__KIND_V2N64)
-#if LLMQ__BIG
-LLMQ__ZROWS(zv2n256, LLMQ__KIND_V2N256)
-#endif
-#undef LLMQ__ZROWS
-
-LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zg2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                       const uint8_t *const *row)
-{
-    return split ? LLMQ__KERNEL_NAME(zrows_g2)(1, t, l, g, x, row) : LLMQ__KERNEL_NAME(zrows_g2)(0, t, l, g, x, row);
-}
-
-/* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
-LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zsplit)(const llmq__layout *l, const llmq_activation *x)
-{
-    uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
-    if (w == 128 || a == 128) return 1;
-    return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
-}
-
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zany)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                const uint8_t *const *row)
-{
-    int split;
-    switch (g->kind) {
-    case LLMQ__KIND_G3: return LLMQ__KERNEL_NAME(zg3)(t, l, g, x, row);
-    case LLMQ__KIND_G4: return LLMQ__KERNEL_NAME(zg4)(t, l, g, x, row);
-    case LLMQ__KIND_G5: return LLMQ__KERNEL_NAME(zg5)(t, l, g, x, row);
-    case LLMQ__KIND_G6: return LLMQ__KERNEL_NAME(zg6)(t, l, g, x, row);
-    case LLMQ__KIND_G8: return LLMQ__KERNEL_NAME(zg8)(t, l, g, x, row);
-    case LLMQ__KIND_V2N16: return LLMQ__KERNEL_NAME(zv2n16)(t, l, g, x, row);
-    case LLMQ__KIND_V2N64: return LLMQ__KERNEL_NAME(zv2n64)(t, l, g, x, row);
-#if LLMQ__BIG
-    case LLMQ__KIND_V2N256: return LLMQ__KERNEL_NAME(zv2n256)(t, l, g, x, row);
-#endif
-    default: break;
-    }
-    split = LLMQ__KERNEL_NAME(zsplit)(l, x);
-    return split < 0 ? LLMQ__KERNEL_NAME(zg2)(t, l, g, x, row) : LLMQ__KERNEL_NAME(zg2_pairs)(split, t, l, g, x, row);
-}
-
-/* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
-   are turned before them. Returns 128 times the sum of all points of each row. */
-LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(ztile)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
-{
-    const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    __m512i bias = _mm512_setzero_si512();
-    uint32_t i, k;
-    for (i = 0; i < 16; i++) {
-        tile[i] = llmq__zindex(kind, row[i] + at, h);
-        if (!pair) tile[16 + i] = llmq__zindex(kind, row[i] + at, 1);
-    }
-    llmq__zturn16(tile);
-    if (!pair) llmq__zturn16(tile + 16);
-    for (i = 0; i < 16; i++) {
-        __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
-        LLMQ__KERNEL_NAME(zlook)(kind, g, v, w, tile + i, tile + 16 + i);
-    }
-    for (k = 0; k < 32; k++) {
-        tile[k] = _mm512_xor_si512(tile[k], offset);
-        bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
-    }
-    return bias;
-}
-
-/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zblock)(const llmq__zgrid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
-                                  uint32_t count, __m512i *sum)
-{
-    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
-    __m512i tile[64], bias[2];
-    at += (size_t)(b / per_unit) * bytes;
-    bias[0] = LLMQ__KERNEL_NAME(ztile)(g, row, at, b % per_unit, tile);
-    bias[1] = LLMQ__KERNEL_NAME(ztile)(g, row + 16, at, b % per_unit, tile + 32);
-    llmq__ztimes(g->kind, tile, bias, b, x, count, sum);
-}
-
-/* The end of a run of 32 rows. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zend)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
-{
-    __m512 scales[2];
-    uint32_t i;
-    scales[0] = llmq__zscales(row, run->w);
-    scales[1] = llmq__zscales(row + 16, run->w);
-    for (i = 0; i < 2 * count; i++) {
-        total[i] = llmq__zfinish(total[i], sum[i], scales[i & 1], x[i / 2].scale[run->x]);
-        sum[i] = _mm512_setzero_si512();
-    }
-    llmq__next_run(run);
-}
-
-/* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zbatch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                  const uint8_t *const *row, float *y, size_t y_stride)
-{
-    const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < end; j += 128) {
-        LLMQ__KERNEL_NAME(zblock)(g, row, l->scales, j / 128, x, count, sum);
-        if (j + 128 < run.end) continue;
-        LLMQ__KERNEL_NAME(zend)(x, count, row, &run, sum, total);
-    }
-    for (i = 0; i < 2 * count; i++) {
-        if (j < t->cols) total[i] = llmq__ztail(t, l, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
-        _mm512_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), total[i]);
-    }
-}
-
-/* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
-   section 3, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmatmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride)
-{
-    const uint8_t *row[32];
-    float v[16];
-    uint32_t r, b, i, k, apart;
-    for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
-        for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
-        for (i = 0; i < count; i += 32) LLMQ__KERNEL_NAME(zbatch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
-    }
-    for (; r < r1; r += 16 * apart) {
-        apart = (r1 - r) / 16;
-        if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
-        for (b = r; b < r + apart; b++) {
-            LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
-            for (i = 0; i < count; i++) {
-                _mm512_storeu_ps(v, LLMQ__KERNEL_NAME(zany)(t, l, g, x + i, row));
-                for (k = 0; k < 16; k++) y[i * y_stride + b + k * apart] = v[k];
-            }
-        }
-    }
-}
-
-#if LLMQ__ANY_TRELLIS
-/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
-   x1 and y1: the same where parity 2 of t4s is 1. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zring_of)(const llmq_format *f, llmq__zgrid *g)
-{
-    const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
-    int8_t one[4][64];
-    uint32_t k, i, turned;
-    g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
-    for (k = 0; k < 64; k++) {
-        i = k; /* of t2 and t1 */
-        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
-        if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
-        if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
-        one[0][k] = f->points[i & (llmq__table(f) - 1)];
-        one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
-    }
-    for (k = 0; k < 64; k++) {
-        turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
-        one[2][k] = one[0][turned];
-        one[3][k] = one[1][turned];
-    }
-    LLMQ__KERNEL_NAME(ztable)(one[0], 64, 0, g->x);
-    LLMQ__KERNEL_NAME(ztable)(one[1], 64, 0, g->x1);
-    LLMQ__KERNEL_NAME(ztable)(one[2], 64, 0, g->y);
-    LLMQ__KERNEL_NAME(ztable)(one[3], 64, 0, g->y1);
-}
-
-/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
-   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_pairs)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
-{
-    __m512i a, b, c, up, even, odd, i[4];
-    const int look = llmq__zpairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
-    uint32_t f;
-    b = _mm512_rol_epi64(b, 2);
-    even = llmq__zpick(0x33, a, b);
-    odd = llmq__zpick(0x33, b, a);
-    i[0] = even;
-    i[1] = odd;
-    i[2] = _mm512_ror_epi64(even, 4);
-    i[3] = _mm512_ror_epi64(odd, 6);
-    if (six) {
-        up = _mm512_srli_epi16(c, 2);
-        i[0] = llmq__zpick(0x0f, i[0], _mm512_slli_epi16(c, 4));
-        i[1] = llmq__zpick(0x3c, i[1], up);
-        i[2] = llmq__zpick(0x0f, i[2], c);
-        i[3] = llmq__zpick(0x0f, i[3], up);
-    }
-    if (!LLMQ__BIG && six) i[1] = llmq__zpick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
-    if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
-    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
-}
-
-/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_fours)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
-{
-    uint32_t h;
-    LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
-        __m512i x = llmq__zxor(v, llmq__ztaps(kind, 0)), y = llmq__zxor(v, llmq__ztaps(kind, 1)), z, lo, hi;
-        z = llmq__zpick(0x11, x, _mm512_add_epi8(y, y));
-        lo = llmq__zpick(0x03, z, _mm512_slli_epi16(*v, 2));
-        hi = llmq__zpick(0x0f, _mm512_srli_epi16(*v, 4), z);
-        p[0] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x, lo);
-        p[2] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y, hi);
-        if (kind == LLMQ__KIND_T4) continue;
-        z = llmq__zxor(v, llmq__ztaps(kind, 2));
-        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x1, lo));
-        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y1, hi));
-    }
-}
-
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_points)(int kind, const llmq__zgrid *g, const __m512i *v, __m512i *p)
-{
-    if (llmq__zbits(kind) == 4) LLMQ__KERNEL_NAME(zring_fours)(kind, g, v, p);
-    else LLMQ__KERNEL_NAME(zring_pairs)(kind, g, v, p);
-}
-
-#undef LLMQ__SIMD_PART
-#define LLMQ__SIMD_PART 8
-#define LLMQ__NAME zt1
-#define LLMQ__KIND LLMQ__KIND_T1
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME zt2
-#define LLMQ__KIND LLMQ__KIND_T2
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME zt3
-#define LLMQ__KIND LLMQ__KIND_T3
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME zt4
-#define LLMQ__KIND LLMQ__KIND_T4
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME zt2s
-#define LLMQ__KIND LLMQ__KIND_T2S
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME zt3s
-#define LLMQ__KIND LLMQ__KIND_T3S
-#include LLMQ_SIMD_SELF
-#define LLMQ__NAME zt4s
-#define LLMQ__KIND LLMQ__KIND_T4S
-#include LLMQ_SIMD_SELF
-
-/* The functions of a kind. */
-typedef struct LLMQ__KERNEL_NAME(zkind) {
-    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zgrid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
-    llmq__zpoints *points;
-} LLMQ__KERNEL_NAME(zkind);
-#define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
-static const LLMQ__KERNEL_NAME(zkind) LLMQ__KERNEL_NAME(zkinds)[] = { LLMQ__ZKIND(zt1), LLMQ__ZKIND(zt2), LLMQ__ZKIND(zt3), LLMQ__ZKIND(zt4),
-                                                  LLMQ__ZKIND(zt2s), LLMQ__ZKIND(zt3s), LLMQ__ZKIND(zt4s) }; /* in order */
-#undef LLMQ__ZKIND
-
-/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zring_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
-{
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zapart(t->format.bits, block);
-    const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
-    __m512i tile[128], bias[4];
-    uint32_t b;
-    for (b = 0; b < 2; b++)
-        llmq__zring_tile(LLMQ__KERNEL_NAME(zkinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
-    for (b = 0; b < 2; b++) {
-        llmq__ztimes(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
-        if (j + 128 * (b + 1) == run->end) LLMQ__KERNEL_NAME(zend)(x, count, row + LLMQ__ZBACK, run, sum, total);
-    }
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zring_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
-{
-    const LLMQ__KERNEL_NAME(zkind) *kind = LLMQ__KERNEL_NAME(zkinds) + (g->kind - LLMQ__KIND_T1);
-    llmq__run run = llmq__first_run(l, x);
-    __m512i sum[64];
-    __m512 total[64];
-    uint32_t i, j;
-    for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__KERNEL_NAME(zring_block)(t, l, g, x, count, row, j, &run, sum, total);
-    for (i = 0; i < 2 * count; i++) {
-        const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols) total[i] = llmq__zring_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
-        _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
-    }
-}
-
-/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_rows)(const llmq_tensor *t, const llmq__trellis_block *ring, uint32_t r, uint32_t n, const uint8_t **row)
-{
-    uint32_t k, in = r - ring->first + LLMQ__ZBACK * (ring->rows - 1);
-    for (k = 0, in %= ring->rows; k < n; k++) {
-        row[k] = t->data + (ring->first + (size_t)in) * t->row_size;
-        if (++in == ring->rows) in = 0;
-    }
-}
-
-/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zring_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
-{
-    const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
-    __m512 total[LLMQ__ZSTRIP];
-    const int many = count > 4;
-    const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
-    uint32_t r, i, b, n, blocks;
-    for (r = r0; r < r1; r += n) {
-        llmq__trellis_block ring = llmq__trellis_block_of(t->rows, r);
-        n = llmq__min(16 * most, llmq__min(r1, ring.first + ring.rows) - r);
-        blocks = many ? most : (n + 15) / 16;
-        LLMQ__KERNEL_NAME(zring_rows)(t, &ring, r, LLMQ__ZBACK + 16 * blocks, row);
-        for (i = 0; many && i < count; i += 32)
-            LLMQ__KERNEL_NAME(zring_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
-        for (i = 0; !many && i < count; i++) {
-            LLMQ__KERNEL_NAME(zkinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
-            for (b = 0; b < blocks; b++)
-                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
-        }
-    }
-}
-#endif
-
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
-{
-    llmq__layout l = llmq__layout_of(t);
-    uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
-    llmq__zgrid g;
-    if (w % 128 || a % 128) end = r0;
-#if LLMQ__ANY_TRELLIS
-    else if (t->format.taps[0]) {
-        LLMQ__KERNEL_NAME(zring_of)(&t->format, &g);
-        LLMQ__KERNEL_NAME(zring_matmul)(t, &l, &g, x, count, r0, r1, y, y_stride);
-        return;
-    }
-#endif
-    if (end > r0) {
-        LLMQ__KERNEL_NAME(zgrid_of)(&t->format, &g);
-        if (g.kind == LLMQ__KIND_OTHER) end = r0;
-        else LLMQ__KERNEL_NAME(zmatmul)(t, &l, &g, x, count, r0, end, y, y_stride);
-    }
-    if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
-}
-
-#elif LLMQ__SIMD_PART == 8
-
-/* ---- 6. x86: AVX-512 (a trellis, once for each way to look points up) ----
-   Parameters: those of the products, LLMQ__KIND, and LLMQ__NAME, what its functions are called. They are a text for each kind, not
-   functions of a kind, because compilers work on such functions before they know the kind: clang spent a third of its time there. */
-
-/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zgrid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
-                                  size_t apart)
-{
-    __m512i sum[16], p[4], lo, hi;
-    uint32_t i;
-    LLMQ__Z8(i) {
-        llmq__zfetch(LLMQ__KIND, i, ahead, apart);
-        LLMQ__KERNEL_NAME(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
-        sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[0], p[0], a[0]), p[1], a[1]);
-        sum[8 + i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(bias[1], p[2], a[2]), p[3], a[3]);
-    }
-    llmq__zsums(sum, &lo, &hi);
-    return _mm512_add_epi32(lo, hi);
-}
-
-LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zgrid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    __m512i p[4];
-    uint32_t i, f;
-    for (i = 0; i < 16; i++) {
-        llmq__zfetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
-        LLMQ__KERNEL_NAME(zring_points)(LLMQ__KIND, g, v + 2 * i, p);
-        LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
-    }
-}
-
-/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
-LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zgrid *g, const llmq_activation *x,
-                                const uint8_t *const *row, uint32_t n, __m512 *total)
-{
-    const __m512i offset = _mm512_set1_epi8((char)-128);
-    const uint32_t end = t->cols / 256 * 256;
-    const size_t block = 16 * n * t->row_size, apart = llmq__zapart(llmq__zbits(LLMQ__KIND), block);
-    uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
-    llmq__run run = llmq__first_run(l, x), next = run;
-    __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
-    uint32_t i, j, k, b, scale[16];
-    for (b = 0; b < n; b++) total[b] = _mm512_setzero_ps(), sum[b] = _mm512_setzero_si512();
-    for (j = 0; j < end; j += 256, run = next) {
-        const size_t at = l->scales + (size_t)(j / 8) * llmq__zbits(LLMQ__KIND);
-        LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
-        LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
-            bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
-        }
-        LLMQ__Z8(k) llmq__zload_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
-        for (b = 0; b < n; b++) {
-            const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
-            llmq__zcopy_scales(own, run.w, scale);
-            for (k = 0; k < 2; k++, own += 8, ahead += 128) {
-                LLMQ__Z8(i) llmq__zload_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
-                s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
-                LLMQ__Z16(i) v[i] = v[2 * LLMQ__ZBACK + i]; /* those above the next eight */
-            }
-            next = run;
-            LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
-                if (j + 128 * (k + 1) < next.end) continue;
-                both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
-                both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
-                total[b] = llmq__zfinish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
-                sum[b] = _mm512_setzero_si512();
-                llmq__next_run(&next);
-            }
-        }
-    }
-    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zring_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
-}
-
-#undef LLMQ__KIND
-#undef LLMQ__NAME
-
-#elif LLMQ__SIMD_PART == 10
-
-/* ---- 10. RISC-V (products of whole units, once for each size of register groups) ----
-   Parameters: LLMQ__ISA, the suffix of the kernels; LLMQ__LMUL, the registers in a group that holds 64 bytes, 4, 2 (both then
-   full) or 1; LLMQ__LMUL2, twice as many. */
 
 #define LLMQ__JOIN_(a, b, c) a##b##c
 #define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
@@ -6673,69 +6776,127 @@ static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 #undef LLMQ__LMUL
 #undef LLMQ__LMUL2
 
-#elif LLMQ__SIMD_PART == 7
+#elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
+#undef LLMQ__SIMD_PART
 
-/* ---- 5. x86: AVX2, and with VNNI (the words with VNNI, which AVX-512 shares) ----
-   Parameters: LLMQ__DOTS, LLMQ__TARGET; LLMQ__DPBUSD, the intrinsic of the set. */
+/* ---- 12. Tables -------------------------------------------------------------------------------------------------- */
 
-/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
-   taken off at the end. */
-typedef llmq__tab_avx2 LLMQ__DOT(tab);
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(plain)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
-LLMQ__INLINE_TARGET llmq__tab_avx2 LLMQ__DOT(coded)(llmq__tab_avx2 t)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
+#pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#define LLMQ__SIMD_PART LLMQ__PART_DISPATCH
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_SSSE3
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX2
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_AVX512
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_NEON
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_MICRO
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_WASM
+#include LLMQ_SIMD_SELF
+#define LLMQ__SIMD_PART LLMQ__PART_RVV
+#include LLMQ_SIMD_SELF
+
+/* From slow to fast. */
+static const llmq_kernels *llmq__simd_at(uint32_t i)
 {
-    t.a = LLMQ__DOT(plain)(t.a);
-    t.b = LLMQ__DOT(plain)(t.b);
-    t.c = LLMQ__DOT(plain)(t.c);
-    t.d = LLMQ__DOT(plain)(t.d);
-    return t;
+    static const llmq_kernels *const all[] = {
+#if LLMQ_SIMD_SSSE3
+        &llmq__table_ssse3,
+#endif
+#if LLMQ_SIMD_AVX2
+        &llmq__table_avx2,
+#endif
+#if LLMQ_SIMD_AVXVNNI
+        &llmq__table_avx2vnni,
+#endif
+#if LLMQ_SIMD_AVX512
+        &llmq__table_avx512vnni,
+        &llmq__table_avx512vbmi,
+#endif
+#if LLMQ_SIMD_NEON
+        &llmq__table_neon,
+#endif
+#if LLMQ_SIMD_DOTPROD
+        &llmq__table_neondot,
+#endif
+#if LLMQ_SIMD_I8MM
+        &llmq__table_neoni8mm,
+#endif
+#if LLMQ_SIMD_WASM
+        &llmq__table_wasm,
+#endif
+#if LLMQ_SIMD_DSP
+        &llmq__table_dsp,
+#endif
+#if LLMQ_SIMD_MVE
+        &llmq__table_mve,
+#endif
+#if LLMQ_SIMD_RVV
+        &llmq__table_rvv,
+#endif
+        LLMQ__NULL
+    };
+    return i < sizeof all / sizeof *all ? all[i] : LLMQ__NULL;
 }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut16)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut32)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__tab_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(whole)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
-typedef __m256i LLMQ__DOT(as), LLMQ__DOT(ws), LLMQ__DOT(is);
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lda)(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__INLINE_TARGET void LLMQ__DOT(lda2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(zero_is)(void) { return _mm256_setzero_si256(); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(ldw)(const int8_t *p) { return llmq__ldb_avx2(p); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dotw)(__m256i sum, __m256i w, __m256i x)
-{
-    return LLMQ__DPBUSD(sum, LLMQ__DOT(plain)(w), x);
-}
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(biasw)(__m256i sum, __m256i x) { return LLMQ__DOT(bias)(sum, x); }
-LLMQ__INLINE_TARGET __m128i LLMQ__DOT(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
-{
-    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
-}
-LLMQ__INLINE_TARGET void LLMQ__DOT(turn)(int8_t *e) { llmq__turn_avx2(e); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
-{
-    return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__ldb_avx2(w));
-}
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(sum_is)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__ldb_avx2(w)); }
-LLMQ__INLINE_TARGET void LLMQ__DOT(add_is)(int32_t *p, __m256i v) { llmq__add_is_avx2(p, v); }
-LLMQ__INLINE_TARGET void LLMQ__DOT(take_is)(int32_t *p, __m256i v) { llmq__take_is_avx2(p, v); }
 
-#elif LLMQ__SIMD_PART == 4 /* the parameters of the templates are done with */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
+#pragma GCC diagnostic pop
+#endif
+#undef LLMQ__GLUE_
+#undef LLMQ__GLUE
+#undef LLMQ__PASTE_
+#undef LLMQ__PASTE
+#undef LLMQ__KERNEL_NAME
+#undef LLMQ__VEC_F32
+#undef LLMQ__VEC_U8
+#undef LLMQ__C
+#undef LLMQ__K
+#undef LLMQ__DOT
+#undef LLMQ__VEC4
+#undef LLMQ__INLINE_TARGET
+#undef LLMQ__INLINE
+#undef LLMQ__NOINLINE_TARGET
+#undef LLMQ__PREFETCH
+#undef LLMQ__PREFETCH2
+#undef LLMQ__RELOAD_BARRIER
+#undef LLMQ__TARGET_OF
+#undef LLMQ__MADE
+#undef LLMQ__TRELLIS
+#undef LLMQ__TRELLISES
+#undef LLMQ__UNROLL
+#undef LLMQ__PRAGMA
+#undef LLMQ__SANITIZED
+#undef LLMQ__PREFETCH_BYTES
+#undef LLMQ__X86
+#undef LLMQ__ARM
+#undef LLMQ__ARM_TARGETS
+#undef LLMQ_SIMD_SELF
+#undef LLMQ__PART_CONFIGURATION
+#undef LLMQ__PART_DISPATCH
+#undef LLMQ__PART_FLOATS
+#undef LLMQ__PART_CODES
+#undef LLMQ__PART_FORMAT
+#undef LLMQ__PART_BLOCKS
+#undef LLMQ__PART_SSSE3
+#undef LLMQ__PART_AVX2
+#undef LLMQ__PART_VNNI
+#undef LLMQ__PART_AVX512
+#undef LLMQ__PART_AVX512_PRODUCTS
+#undef LLMQ__PART_AVX512_TRELLIS
+#undef LLMQ__PART_NEON
+#undef LLMQ__PART_MICRO
+#undef LLMQ__PART_WASM
+#undef LLMQ__PART_RVV
+#undef LLMQ__PART_RVV_PRODUCTS
+#undef LLMQ__PART_TABLES
 
-#undef LLMQ__ISA
-#undef LLMQ__TARGET
-#undef LLMQ__FLOATS
-#undef LLMQ__BYTES
-#undef LLMQ__CODES
-#undef LLMQ__DECODED
-#undef LLMQ__DOTS
-#undef LLMQ__QUADS
-#undef LLMQ__VEC_LANES
-#undef LLMQ__RADIX
-#undef LLMQ__MR_VECTORS
-#undef LLMQ__NR_VECTORS
-#undef LLMQ__LEAST
-#undef LLMQ__RAW
-#undef LLMQ__VECTOR_BYTES
-#undef LLMQ__OFFSET
-
+#else
+#error "llmq: LLMQ__SIMD_PART is none of LLMQ__PART_..."
 #endif
