@@ -1505,14 +1505,14 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
 
 /* ---- 17. Outliers --------------------------------------------------------------------------------------------------
 
-   Fits transform steps (section 4) to the inputs of a layer. In language models a few input channels
-   are tens or hundreds of times as large as the rest, and a few tokens are larger still. In 4 or 6
-   bits, every value that shares a scale with such an outlier is lost. Three kinds of steps help:
+   Fits transform steps (section 4) to the inputs of a layer. In language models a few channels are
+   tens or hundreds of times as large as the rest, and a few tokens are larger still. In 4 or 6 bits,
+   every value that shares a scale with such an outlier is lost. Three kinds of steps help:
      smoothing [R12]  divides each channel and multiplies its weights:
                           d_j = peak_j^alpha / weight_j^(1 - alpha)
                       peak_j = max |x_j| over the tokens; weight_j = max |w_j| over the rows of all
                       tensors that read x.
-     zigzag [R13]     permutes channels so that each block gets a similar share of large ones. Channels
+     zigzag [R13]     permutes channels so that each block gets a similar share of large ones. They
                       are dealt by decreasing peak to blocks 1, 2 ... K, K ... 2, 1, 1, 2 ... A full
                       block is skipped.
      rotation [R13]   spreads the outliers within blocks of B channels, one greedy step at a time.
@@ -1612,8 +1612,8 @@ LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols);
    are given. Each step is fitted to the inputs as the steps before it leave them.
      smoothing    from the peaks of *s and of the weights
      permutation  zigzag into the blocks of the next step that mixes (rotation or Hadamard). Columns
-                  that a rotation leaves out get the channels with the smallest peaks. Without a step
-                  that mixes, channels are sorted by peak, so that similar ones share a group
+                  that a rotation leaves out get the channels with the smallest peaks. Without a
+                  step that mixes, channels are sorted by peak, so that similar ones share a group
      rotation     arg = 1: one matrix, fitted to all blocks together; else a matrix for each block,
                   fitted to it. Its normal values are one stream per step, pairs of the polar method
                   [R5] for each vector
@@ -7413,9 +7413,8 @@ static float *llmq__sample_row(const llmq_sample *s, uint32_t i)
 }
 
 /* alpha and steps are as in the paper [R13]. The bounds of d serve channels without inputs, whose d
-   would be about 2^-60, and channels without weights, with about 2^40 (llmq__fit_smooth).
-   check: round(100 * 0.6) == 60
-   check: round(100 * (1 - 0.6)) == 40 */
+   would be about 2^-60, and channels without weights, with about 2^40: powers alpha = 0.6 and 0.4
+   of the 2^-100 in llmq__fit_smooth. */
 LLMQ_API llmq_fit_options llmq_fit_defaults(void)
 {
     llmq_fit_options o;
@@ -7797,9 +7796,7 @@ LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, 
 /* All errors of llmq_transform_fit but LLMQ_E_STOPPED are found here, before anything is written.
    t->data is already the new data: a list whose steps have data is LLMQ_E_ARG without it. `size`
    bytes are there. d_min >= 2^-126 keeps d a normal float, which bundles require; d_max is finite.
-   The comparisons are written so that NaN fails.
-   check: f32bits(1.17549435e-38) == 0x00800000
-   check: f32(3.4e38) < 3.4028234663852886e38 */
+   The comparisons are written so that NaN fails. */
 static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o,
                                    size_t size, const void *work, size_t work_size)
 {
@@ -7809,6 +7806,8 @@ static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s
     if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK
         || o->criterion > LLMQ_CRITERION_ERROR)
         return LLMQ_E_ARG;
+    /* check: f32(1.17549435e-38) == f32(2^-126)
+       check: f32(3.4e38) < f32(3.4028234663852886e38) */
     if (!(o->d_min >= 1.17549435e-38f && o->d_min <= o->d_max && o->d_max <= 3.4e38f)) return LLMQ_E_ARG;
     return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE
                                                                                                   : LLMQ_OK;
@@ -7987,7 +7986,7 @@ LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
     }
     if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
     /* t times the root mean square of w, which is below the largest float but for rounding.
-       check: f32bits(3.4028234663852886e38) == 0x7f7fffff */
+       check: f32(3.4028234663852886e38) == (2 - 2^-23) * 2^127 */
     scale = t * llmq__sqrt64(square / (double)n);
     if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38;
     /* A normal value here is u sqrt(-2 ln s / s) with |u| <= sqrt(s) and s >= 1e-30, so it is below
@@ -8023,7 +8022,7 @@ LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, do
 /* The search. Layers that are tied together form a class, each other layer is a class of its own; a
    class has items, which are the sums of its layers' options. In order:
      llmq__knapsack_classes  items from options
-     llmq__knapsack_price    lambda, and the base: the item of each class that is minimal at this price
+     llmq__knapsack_price    lambda, and the base: the item of each class that is minimal at it
      llmq__knapsack_solve    the rest:
        llmq__knapsack_residues   r of all items
        llmq__knapsack_fill       a first solution
@@ -8087,9 +8086,7 @@ typedef struct llmq__knapsack {
 /* The layout of the workspace, which the size query counts and llmq__knapsack_place places.
    k->capacity is set. Sizes of a sum and of 12 nodes are multiples of the arena's unit, 8 bytes, so
    each state more takes the same count of bytes: 240.
-   check: 3 * 32 + 12 * 12 == 240
-   check: 32 % 8 == 0
-   check: 12 * 12 % 8 == 0 */
+   check: 3 * 32 + 12 * 12 == 8 * 30 */
 static void llmq__knapsack_layout(llmq__knapsack *k, uint32_t layers, uint32_t options, llmq__arena *arena)
 {
     size_t capacity = llmq__size(k->capacity), n = llmq__size(layers), i;
@@ -8143,8 +8140,8 @@ static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint
    safe:
      cost <= 2^53    is exact as a double
      sum of the largest costs <= 2^62, one more may be added: two such sums do not overflow 64 bits
-     |loss| <= 1e240    a price of 2^900 on one unit of cost outweighs the losses of 2^24 layers, and a
-                        price of 2^900 on the largest cost of a class is finite
+     |loss| <= 1e240    a price of 2^900 on one unit of cost outweighs the losses of 2^24 layers, and
+                        a price of 2^900 on the largest cost of a class is finite
    check: 2 * (2**62 + 2**53) < 2**64
    check: 2**900 > 2 * 2**24 * 1e240
    check: 2.0**900 * (2**62 + 2**53) < 1e308 */
@@ -8236,8 +8233,8 @@ static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
    values. That takes 5 and about 54 passes, for the last interval has up to 2^54 doubles. 2^900
    outweighs every loss (llmq__options_check), so there the bases are the cheapest items. A lambda
    of 2^-960 is not refined.
-   check: (900 + 960) % 60 == 0
-   check: ceil(log2(60 / 2)) == 5 */
+   check: (900 + 960) % 60 < 1
+   check: 60 / 2^5 < 2 < 60 / 2^4 */
 LLMQ__NOINLINE llmq_status llmq__knapsack_price(llmq__knapsack *k)
 {
     LLMQ__NO_CONTRACT
@@ -8316,7 +8313,7 @@ static void llmq__knapsack_fill(llmq__knapsack *k)
    smaller sum of residues. The margin covers rounding, in multiples of 2^-53:
      1e-9 of the gap    9 million roundings of the sum of r along a choice
      1e-14 of the loss, and of the price of the slack (the bound is a difference of such values)
-                        90 roundings of a sum; a choice seldom differs from the base in this many classes
+                        90 roundings of a sum; few choices differ from the base in more classes
    A margin that is too wide only makes the search longer. One that is too narrow could drop a
    choice that is better by no more than the rounding.
    check: 9000000 * 2**-53 < 1e-9
@@ -8427,7 +8424,7 @@ static int llmq__knapsack_record(llmq__knapsack *k, uint32_t c)
    If a list is full, the class is tried again with half the limit. The limit then is the cut of the
    bound that can be proven. After 30 halvings it is 1e-9 of the gap, which proves next to nothing:
    then it becomes 0, with which no sum is kept and no list is full, so the loop ends.
-   check: ceil(log2(1e9)) == 30 */
+   check: 2^-30 < 1e-9 < 2^-29 */
 LLMQ__NOINLINE int llmq__knapsack_try(llmq__knapsack *k, uint32_t c)
 {
     double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
