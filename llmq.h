@@ -1627,154 +1627,261 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
 
 /* ---- 17. Outliers --------------------------------------------------------------------------------------------------
 
-   Transform steps made for the inputs of a layer. In language models a few channels of them are tens or hundreds of times as
-   large as the rest, and few tokens are larger still; in 4 or 6 bits, what shares a scale with them is lost. Against it:
-     smoothing [R12]  divides each channel and multiplies its weights:  d_j = peak_j^alpha / weight_j^(1 - alpha), with
-                      peak_j = max |x_j| over the tokens and weight_j = max |w_j| over the rows of all tensors that read x.
-     zigzag [R13]     permutes channels so that blocks get like shares: dealt by decreasing peak to blocks 1, 2 ... K, K ... 2, 1, 1,
-                      2 ... , where a full block is passed over.
-     rotation [R13]   spreads them within a block of B, greedily. Step k: channel c holds the largest |x'| of the sample
-                      (with the error as criterion: of the input for which |x'|^2 / |x|^2 is largest);
-                      R_k = E Z Q E, in which E exchanges channels 0 and c, Z is the reflection whose first row is -1/sqrt(B) all along,
-                      and Q = diag(1, Q') with a random orthogonal Q', new in each step: the Q of Householder's QR of a Gaussian
-                      matrix, which is a product of reflections of ever shorter normal vectors, and signs [R14].
-                      x' = x R_1 ... R_k; of all these products, and none at all, the one with the least peak, range or error is kept.
-   DuQuant is smoothing, rotation, zigzag, rotation. Smoothing, zigzag and one Hadamard transform do as well, for log2(block) additions
-   a number in place of 2 B multiply-adds (`make outliers`, `make eval`): what a tool should do if it is not told otherwise.
-   Smoothing and the permutation cost nothing where they can be folded (llmq_transform_fold); a rotation never can be. */
+   Fits transform steps (section 4) to the inputs of a layer. In language models a few channels are
+   tens or hundreds of times as large as the rest, and a few tokens are larger still. In 4 or 6 bits,
+   every value that shares a scale with such an outlier is lost. Three kinds of steps help:
+     smoothing [R12]  divides each channel and multiplies its weights:
+                          d_j = peak_j^alpha / weight_j^(1 - alpha)
+                      peak_j = max |x_j| over the tokens; weight_j = max |w_j| over the rows of all
+                      tensors that read x.
+     zigzag [R13]     permutes channels so that each block gets a similar share of large ones. They
+                      are dealt by decreasing peak to blocks 1, 2 ... K, K ... 2, 1, 1, 2 ... A full
+                      block is skipped.
+     rotation [R13]   spreads the outliers within blocks of B channels, one greedy step at a time.
+                      Step k: let channel c hold the largest |x'| of the sample (for the criterion
+                      ERROR: of the input for which max |x'|^2 / |x'|^2 is largest). Then
+                          R_k = E Z Q E,    x' = x R_1 ... R_k
+                      E exchanges channels 0 and c.
+                      Z is the reflection whose first row is -1/sqrt(B) in every column.
+                      Q = diag(1, Q'). Q' is a random orthogonal matrix, drawn at each step: the Q
+                      of Householder's QR of a Gaussian matrix, which is a product of reflections
+                      along normal vectors of B - 1, B - 2 ... 1 elements, and of signs [R14].
+                      The product with the smallest criterion (peak, range or error) is kept; the
+                      identity (no step) is one of the candidates.
+   DuQuant [R13] is the list smoothing, rotation, zigzag, rotation.
+   Recommended is smoothing, zigzag and one Hadamard step: log2(block) additions per element instead
+   of 2 B multiply-adds.
+   Measured: both lists do equally well (`make outliers`, `make eval`).
+   Smoothing and permutation cost nothing where they can be folded (llmq_transform_fold). A rotation
+   can never be folded. */
 #if !LLMQ_NO_CALIBRATION
 
-/* What is kept of a layer's inputs while they stream past: the peak of each channel over all of them, and some of them: half of
-   the room for those with the largest numbers, half drawn so that each has the same chance. */
+/* A sample of a layer's inputs, taken while they stream past: the peak of each channel over all
+   inputs, and up to `capacity` whole inputs. capacity / 2 of them are those with the largest
+   values; the others are drawn at random, each input with the same chance. */
 typedef struct llmq_sample {
-    uint32_t cols, capacity;
-    uint32_t top, drawn;   /* rows there: `top` from row 0 on, `drawn` from row room / 2 on */
-    uint32_t seen, seed;   /* inputs so far (2^32 - 1 stands for more) */
-    float *peak;           /* [cols] */
-    float *row;            /* [room][cols] */
-    float *height;         /* [room / 2]: the largest magnitude of each of the first */
+    uint32_t cols, capacity;  /* elements of an input; rows that fit */
+    uint32_t top, drawn;      /* rows in use: `top` from row 0 on, `drawn` from row capacity / 2 on */
+    uint32_t seen, seed;      /* inputs so far (2^32 - 1 stands for more) */
+    float *peak;              /* [cols]: max |x_j| over all inputs */
+    float *row;               /* [capacity][cols] */
+    float *height;            /* [capacity / 2]: max |x_j| of each of the `top` rows */
 } llmq_sample;
 
-/* Bytes for a sample with room for so many inputs, 2 or more: 4 cols (room + 1) + 4 (room / 2); 0 if that does not fit. 128 inputs of 4,096
-   numbers take 2.1 MB. */
+/* Bytes of memory for a sample: 4 cols (capacity + 1) + 4 (capacity / 2).
+   capacity: inputs that are kept, at least 2. 128 inputs of 4,096 elements take 2.1 MB.
+   0: cols is 0 or over LLMQ_MAX_COLS, capacity is below 2, or the size does not fit size_t. */
 LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t capacity);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem, size_t size);
 
-/* Look at count inputs, one every stride numbers. Calls may be cut anywhere: the sample is the same. Errors: LLMQ_E_ARG;
-   LLMQ_E_NOT_FINITE (error, which may be NULL, names input and column): nothing was added. Cost: two operations a number. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error);
+/* Makes an empty sample.
+   seed: of the random choice of inputs.
+   mem: llmq_sample_size bytes, aligned for float; *s refers to it.
+   Errors; *s is then untouched:
+     LLMQ_E_ARG        s or mem is NULL, mem is misaligned, cols is 0, capacity is below 2
+     LLMQ_E_LIMIT      cols is over LLMQ_MAX_COLS, or the size does not fit size_t
+     LLMQ_E_WORKSPACE  size is too small */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed,
+                                                     void *mem, size_t size);
 
-/* peak[j] = max(peak[j], |rows[r][j]|): for the weights, over all tensors that share the input. Begin with zeros. Errors as above. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak,
-                                               llmq_error *error);
+/* Adds `count` inputs to the sample.
+   x: x[count][cols], input i at x + i * stride.
+   The sample depends on the sequence of inputs only, not on how it is divided into calls.
+   Errors; nothing is then added:
+     LLMQ_E_ARG         s or x is NULL
+     LLMQ_E_NOT_FINITE  a value is NaN or infinite; *error (may be NULL) names input and column
+   Cost: two operations per element. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count,
+                                                    llmq_error *error);
 
-#define LLMQ_CRITERION_PEAK  0  /* of a rotation: max |x'|, as the paper says */
-#define LLMQ_CRITERION_RANGE 1  /* max x' - min x', as its authors' program has it; 0 counts too, as in asymmetric scales */
-#define LLMQ_CRITERION_ERROR 2  /* mean over inputs of max |x'|^2 / |x'|^2, of what this matrix turns: so goes the error with one
-                                   scale an input. The peak is that of the one largest input, whatever the others are: 4-bit error 0.0145
-                                   instead of 0.0154 */
+/* peak[j] = max(peak[j], |rows[r][j]|): collects weight_j over all tensors that share an input.
+   rows: rows[count][cols], row r at rows + r * stride.
+   peak: [cols]; zeros before the first call.
+   Errors: LLMQ_E_ARG and LLMQ_E_NOT_FINITE as for llmq_sample_add; cols = 0 is LLMQ_E_ARG. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols,
+                                               float *peak, llmq_error *error);
+
+/* Criteria of a rotation; the smallest value is the best.
+     PEAK   max |x'| over the sample, as in the paper
+     RANGE  max x' - min x', as in its authors' program. The range always includes 0, as the range
+            of an asymmetric scale does
+     ERROR  mean over inputs of max |x'|^2 / |x'|^2, in the blocks that this matrix rotates. With
+            one scale for each input the quantization error is proportional to it. The peak depends
+            on the one largest input only, whatever the others are.
+   Measured: 4-bit error 0.0145 with ERROR, 0.0154 with PEAK. */
+#define LLMQ_CRITERION_PEAK  0
+#define LLMQ_CRITERION_RANGE 1
+#define LLMQ_CRITERION_ERROR 2
 
 typedef struct llmq_fit_options {
     float alpha;             /* of smoothing, 0 ... 1 */
-    float d_min, d_max;       /* bounds of its d, normal numbers: 0 < least <= most */
+    float d_min, d_max;      /* bounds of d in smoothing: 2^-126 <= d_min <= d_max <= 3.4e38 */
     int criterion;           /* LLMQ_CRITERION_... */
     uint32_t steps;          /* of a rotation */
     uint32_t seed;           /* step i of the list takes llmq_random(seed, i) */
-    llmq_progress progress;  /* NULL: none; called with steps of a rotation done, and all of them in this block */
-    void *context;
+    llmq_progress progress;  /* NULL: none. Called with the steps of a rotation that are done, and `steps`,
+                                for one matrix at a time */
+    void *context;           /* of progress */
 } llmq_fit_options;
 
-/* alpha 0.6, d from 0.01 to 10000, 256 steps [R13], error, seed 1 */
+/* alpha 0.6, d_min 0.01, d_max 10000, criterion ERROR, 256 steps [R13], seed 1, no progress. */
 LLMQ_API llmq_fit_options llmq_fit_defaults(void);
 
-/* Make the data of a transform whose steps say what is wanted, in any order: kind, block and arg as in section 4. Each step
-   is made for the inputs as the steps before it leave them: *s is taken along, and is afterwards a sample of T x (of nothing if
-   the call was stopped), with peaks over its own rows once they have been mixed by a rotation or Hadamard step. weight: peaks of the
-   weights, NULL for ones; taken along too, and ones after a step that mixes. A permutation is zigzag into the blocks of the next step
-   that mixes (what a rotation leaves out gets the smallest channels); without one it sorts channels by their peaks, so that like ones
-   share a group. A rotation with arg = 1 is made for all runs at once, else each for its own; its normal numbers are those of one
-   stream, pairs of the polar method [R5] for each vector.
-   data: the sum of llmq_step_data_size bytes, which *t then refers to; NULL if that is 0. work: aligned for double.
-   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED (the steps), LLMQ_E_WORKSPACE, LLMQ_E_STOPPED; *t is then untouched.
-   Cost of a rotation step: B^3 double and rows B cols multiply-adds; with the peak as criterion less, as inputs that cannot be it are
-   skipped. llmq_fit_work_size: 0 for cols or a count of steps out of range. */
+/* Bytes of workspace for llmq_transform_fit; 0 if t is NULL, or if cols or the count of
+   steps is out of range. */
 LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options,
-                                                       void *data, size_t size, void *work, size_t work_size);
 
-/* -- Folding: leading steps that whatever computes x can do instead, once, in its own weights. -- */
-#define LLMQ_FOLD_SMOOTH  1  /* x_j is a multiple of numbers that can be divided: gains of a norm, or rows of a layer */
-#define LLMQ_FOLD_PERMUTE 2  /* x_j may change places: rows of a layer, if all that meets them moves too */
+/* Computes the data of a transform whose steps (kind, block and arg as in section 4, in any order)
+   are given. Each step is fitted to the inputs as the steps before it leave them.
+     smoothing    from the peaks of *s and of the weights
+     permutation  zigzag into the blocks of the next step that mixes (rotation or Hadamard). Columns
+                  that a rotation leaves out get the channels with the smallest peaks. Without a
+                  step that mixes, channels are sorted by peak, so that similar ones share a group
+     rotation     arg = 1: one matrix, fitted to all blocks together; else a matrix for each block,
+                  fitted to it. Its normal values are one stream per step, pairs of the polar method
+                  [R5] for each vector
+   t: in: the steps; out: t->data = data.
+   s: transformed with each step: afterwards a sample of T x. After a step that mixes, its peaks are
+     taken over its own rows.
+   weight: [cols], weight_j; NULL stands for ones. Transformed with each step; reset to 1 after a
+     step that mixes.
+   options: NULL stands for llmq_fit_defaults().
+   data: the sum of llmq_step_data_size bytes, which *t then refers to; NULL if that is 0.
+   work: llmq_fit_work_size bytes, aligned for double.
+   Errors; t->data is then untouched:
+     LLMQ_E_ARG          a pointer, an option or a step is out of range, or work is misaligned
+     LLMQ_E_LIMIT        more than LLMQ_MAX_STEPS steps
+     LLMQ_E_UNSUPPORTED  an unknown kind of step
+     LLMQ_E_WORKSPACE    size or work_size is too small
+     LLMQ_E_STOPPED      options->progress asked to stop; *s has then no rows, and its peaks, weight
+                         and data are unspecified
+   Cost of each step of a rotation: B^3 multiply-adds in double and rows * B * cols in float. With
+   the criterion PEAK less: inputs that cannot hold the peak are skipped. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight,
+                                                       const llmq_fit_options *options, void *data, size_t size,
+                                                       void *work, size_t work_size);
 
-/* How many leading steps are of these kinds. */
+/* -- Folding: the layer that computes x takes over the leading steps, once, in its own weights. --
+     FOLD_SMOOTH   x_j can be divided: it is a multiple of a gain of a norm or of a row of a layer
+     FOLD_PERMUTE  x_j can move: its row can be permuted, and all that meets it moves too */
+#define LLMQ_FOLD_SMOOTH  1
+#define LLMQ_FOLD_PERMUTE 2
+
+/* Number of leading steps of the given kinds.
+   t: NULL counts as no steps.
+   kinds: LLMQ_FOLD_SMOOTH, LLMQ_FOLD_PERMUTE or both, or-ed together. */
 LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds);
 
-/* T = rest first, first being n steps. Errors: LLMQ_E_ARG. Encode W with T, or W first^-1 (LLMQ_TO_WEIGHT) with rest; either way the
-   tensor that is used has the transform rest. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest);
+/* Divides a transform: T = rest first, where first has n steps.
+   Encode W with T, or W first^-1 (LLMQ_TO_WEIGHT) with rest. Either way the tensor that is used has
+   the transform rest.
+   *first and *rest refer to the data of *t.
+   Errors: LLMQ_E_ARG if a pointer is NULL, n is over t->count, or that is over LLMQ_MAX_STEPS. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first,
+                                                         llmq_transform *rest);
 
-/* x <- T x done to what computes x: rows[cols][n], row j every stride numbers; n = 1 for the gains of a norm. Steps of other kinds than
-   `kinds` are passed over: in x = silu(g) * u the rows of g take permutations only, those of u both. work: 8 cols bytes, aligned
-   for float. Errors: LLMQ_E_ARG (also a step that is neither SMOOTH nor PERMUTE), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT and
-   LLMQ_E_UNSUPPORTED as llmq_transform_apply; LLMQ_E_NOT_FINITE for a number that is not finite, before or after. The rows are then as
-   they were. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
-                                                        uint32_t n, void *work, size_t work_size);
+/* Applies x <- T x to the weights that compute x.
+   t: SMOOTH and PERMUTE steps only.
+   kinds: steps of other kinds are skipped. In x = silu(g) * u the rows of g take permutations only,
+     and the rows of u take both.
+   rows: rows[cols][n], row j at rows + j * stride; n = 1 for the gains of a norm.
+   work: 8 cols bytes, aligned for float.
+   Errors; the rows are then untouched:
+     LLMQ_E_ARG                        a pointer or size is out of range, or another step is in *t
+     LLMQ_E_WORKSPACE                  work_size is too small
+     LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED  as for llmq_transform_apply
+     LLMQ_E_NOT_FINITE                 a value is NaN or infinite, before or after */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows,
+                                                        size_t stride, uint32_t n, void *work, size_t work_size);
 
-/* Multiply-adds (or additions) that T x takes: 1 a number to smooth, B to rotate, log2(2^k) + m for a Hadamard block, 0 to permute. */
+/* Multiply-adds (or additions) of T x: 1 per element for smoothing, B for a rotation, log2(2^k) + m
+   for a Hadamard block of m 2^k, 0 for a permutation. */
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #endif
 
 /* ---- 18. Allocation ------------------------------------------------------------------------------------------------
 
-   Which format for which layer. By the linearity theorem [R1] what quantizing costs a model is, while errors are small, a sum over its
-   layers: increase of the loss = sum_l alpha_l t_l^2, t_l^2 = |W_l - W'_l|^2 / |W_l|^2, so the best file of a size is the solution of
-       min sum_l loss[l][f_l]   subject to   sum_l cost[l][f_l] <= budget,   one option f_l for each layer,
-   a knapsack with choices [R16]. It is solved exactly, with a proof: with a price lambda on a unit of cost,
+   Chooses a format for each layer. By the linearity theorem [R1] the cost of quantization for a
+   model is, while errors are small, a sum over its layers:
+       increase of the loss = sum_l alpha_l t_l^2,    t_l^2 = |W_l - W'_l|^2 / |W_l|^2
+   So the best file of a given size solves a multiple-choice knapsack problem [R16]:
+       min sum_l loss[l][f_l]   subject to   sum_l cost[l][f_l] <= budget,   one option f_l per layer
+   It is solved exactly, with a proof. A price lambda on a unit of cost gives a lower bound:
        sum loss >= bound(lambda) = sum_l min_f (loss[l][f] + lambda cost[l][f]) - lambda budget
-   and an option that is r above the minimum of its layer can only be part of solutions that cost r more than the bound. lambda is the
-   least for which the minima fit in the budget; filling what they leave over, greedily, gives a first solution, and only what has
-   r below its distance from the bound, often a few layers of a thousand, has to be tried: layer by layer, in a list of those sums
-   of cost and loss of which none is better in both, as in [R17]. Better solutions on the way shrink the distance. */
+   The residue r of an option is its loss + lambda cost, minus the minimum of its layer. The loss of
+   every choice with this option is at least bound + r.
+     1. lambda is the lowest price at which the minima fit in the budget.
+     2. A greedy search spends the cost that the minima leave over. This gives a first solution.
+     3. Options whose r is below the distance of the best solution from the bound are tried, layer
+        by layer, in a Pareto list of (cost, loss), as in [R17]. Often a few layers of a thousand
+        have such options. Better solutions on the way shorten the distance. */
 #if !LLMQ_NO_CALIBRATION
-/* w[i] += t |w| / sqrt(n) * N(0,1): an error of t^2 = |w' - w|^2 / |w|^2 (on average) that has no direction, for measuring alpha: what a
-   layer's error of a known size costs. The same seed gives the same numbers everywhere. Errors: LLMQ_E_ARG (also: t not from 0
-   to 1), LLMQ_E_NOT_FINITE (w, or what would become of it; it is then untouched). */
+/* Adds noise of a given size to weights: w[i] += t |w| / sqrt(n) * N(0,1). On average
+   |w' - w|^2 / |w|^2 = t^2, and the error has no direction. It measures alpha: how much the loss
+   increases for an error of known size in a layer.
+   w: [n], changed in place. t: 0 ... 1.
+   seed: the same seed gives the same values everywhere.
+   Errors; w is then untouched:
+     LLMQ_E_ARG         w is NULL, n is 0, t is out of range
+     LLMQ_E_NOT_FINITE  a value of w, or of the result, is NaN or infinite */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed);
 
-/* Least squares through the origin, as [R1] fits alpha: slope = sum x y / sum x^2 of n pairs (t^2, increase of the loss), and its
-   standard error, sqrt(sum (y - slope x)^2 / (n - 1) / sum x^2); 0 for one pair. Errors: LLMQ_E_ARG (also: all x are 0),
-   LLMQ_E_NOT_FINITE. A slope may come out negative, of a layer that hardly matters: count it as 0 then. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error);
+/* Fits a line through the origin by least squares, as [R1] fits alpha:
+       slope = sum x y / sum x^2,    error = sqrt(sum (y - slope x)^2 / (n - 1) / sum x^2)
+   x, y: [n] pairs (t^2, increase of the loss).
+   slope: may be negative for a layer that hardly matters: count it as 0 then.
+   error: the standard error of slope; 0 for one pair.
+   Errors; slope and error are then untouched:
+     LLMQ_E_ARG         a pointer is NULL, n is 0, all x are 0
+     LLMQ_E_NOT_FINITE  an input, or a result, is NaN or infinite */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope,
+                                               double *error);
 
 typedef struct llmq_option {
-    uint64_t cost;  /* bytes, or any other unit; up to 2^53 */
-    double loss;    /* infinite: must not be taken */
+    uint64_t cost;  /* bytes, or any other unit; at most 2^53 */
+    double loss;    /* infinite: must not be taken. A finite loss is within +-1e240 */
 } llmq_option;
 
 typedef struct llmq_allocation {
     uint64_t cost;   /* of the choice */
     double loss;     /* of the choice: the sum in the order of the layers */
-    double bound;    /* what no choice is below, to rounding; loss itself if the choice is proven to be the best */
-    uint32_t tried;  /* layers that had more than one option to be tried */
-    uint32_t states; /* most sums in a list */
+    double bound;    /* no choice has a lower loss, to rounding; equal to loss if this is proven the best */
+    uint32_t tried;  /* layers with more than one option to try; tied layers count once */
+    uint32_t states; /* length of the longest list */
 } llmq_allocation;
 
-/* Bytes of workspace for layers with options first[layers] in all (below); states: room in a list, 0 for 65,536: 15 MB. 0 if it
-   does not fit. About 240 bytes a state and 32 an option. */
+/* Bytes of workspace for llmq_allocate: about 240 per state and 32 per option. 0 if they do not fit
+   size_t.
+   options: of all layers together, first[layers] below.
+   states: capacity of a list; 0 for 65,536, which take 15 MB. */
 LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states);
 
-/* choice[l]: the option of layer l, counted from its first. Options of layer l are options[first[l] ... first[l + 1] - 1], in any order;
-   first[0] = 0. tie: NULL, or a number for each layer: layers with the same number take options of the same place, and have as many.
-   Pins and minima are options of infinite loss. If a list gets longer than the workspace allows, the sums with the largest r are
-   left out, and *result says what is proven all the same (bound below loss). Of equal choices the first found is taken.
-   work: aligned for double; its size says how many states there is room for. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for a
-   cost over 2^53, for the largest costs of all layers adding to more than 2^62, for a finite loss beyond +-1e240; LLMQ_E_NOT_FINITE for
-   one that is NaN or -infinite (with these, error, which may be NULL, names layer and option); and LLMQ_E_LIMIT if no choice fits the
-   budget (result->cost is then the least that one costs, 2^64 - 1 if every choice has an infinite loss; all else untouched). Cost: about
-   100 passes over the options, and the lists: milliseconds for a thousand layers with thirty options each (`make bench`). */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie,
-                                                  uint64_t budget, uint32_t *choice, llmq_allocation *result, void *work, size_t work_size,
+/* Chooses an option for each layer, so that the sum of losses is minimal within the budget.
+   options: layer l has options[first[l] ... first[l + 1] - 1], at least one, in any order. Pins and
+     minimum formats are options of infinite loss.
+   first: [layers + 1]; first[0] = 0.
+   layers: 1 ... 2^24 - 1.
+   tie: NULL, or [layers]: layers with equal tie take options of the same position, and have the
+     same count of options.
+   choice: [layers]: the option of layer l, counted from its first. Of equal choices the first found
+     is taken.
+   *result: see llmq_allocation. If a list gets longer than the workspace allows, its sums with the
+     largest r are dropped. *result is right then, too: bound is below loss.
+   work: aligned for double; work_size decides how many states there are.
+   error: may be NULL; names layer (row) and option (col) for the errors marked *.
+   Errors; choice and *result are then untouched, except as stated:
+     LLMQ_E_ARG           a pointer is NULL, layers or first is out of range, tied layers have
+                          different counts of options, work is misaligned
+     LLMQ_E_WORKSPACE     work_size is below llmq_allocate_work_size(layers, first[layers], 1)
+     LLMQ_E_LIMIT *       a cost is over 2^53, the largest costs of all layers add to more than
+                          2^62, or a finite loss is beyond +-1e240
+     LLMQ_E_NOT_FINITE *  a loss is NaN or -infinite
+     LLMQ_E_LIMIT         no choice fits the budget. result->cost is then the lowest cost of a
+                          choice, 2^64 - 1 if every choice has an infinite loss. *error is untouched
+   Cost: about 100 passes over the options, and the lists.
+   Measured: milliseconds for a thousand layers with thirty options each (`make bench`). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers,
+                                                  const uint32_t *tie, uint64_t budget, uint32_t *choice,
+                                                  llmq_allocation *result, void *work, size_t work_size,
                                                   llmq_error *error);
 #endif
 
@@ -7650,6 +7757,19 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
 /* ---- 17. Outliers ----------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
+/* In this order: the sample; the data of each kind of step (smoothing, permutation, rotation); then
+   llmq_transform_fit, which goes through the steps of a list in order:
+     llmq__fit_step    makes the data of a step for the sample as it is
+     llmq__fit_apply   applies the step to the sample, so that the next step sees its own inputs
+   A rotation is a search for each of its matrices:
+     llmq__fit_rotation    the loop, which keeps the best product
+     llmq__greedy_step     the next product
+     llmq__greedy_measure  its criterion, and the channel to spread next
+   Folding, at the end, uses no sample. */
+
+/* The layout of a sample's memory, which the size query counts and llmq_sample_init places. Only
+   the three pointers are written. cols <= LLMQ_MAX_COLS, so a row of floats fits size_t wherever
+   that has 32 bits; the product with capacity is checked by llmq__alloc. */
 static void llmq__sample_layout(llmq_sample *s, uint32_t cols, uint32_t capacity, llmq__arena *arena)
 {
     s->peak = (float *)llmq__alloc(arena, cols, sizeof(float));
@@ -7661,12 +7781,16 @@ LLMQ_API size_t llmq_sample_size(uint32_t cols, uint32_t capacity)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
     llmq_sample counted;
+    /* with a capacity of 1 there would be no row for the heights */
     if (cols == 0 || cols > LLMQ_MAX_COLS || capacity < 2) return 0;
     llmq__sample_layout(&counted, cols, capacity, &arena);
     return llmq__arena_size(&arena);
 }
 
-LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem, size_t size)
+/* The peaks start at 0; rows and heights are written before they are read, as top and drawn count
+   them. */
+LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t capacity, uint32_t seed, void *mem,
+                                      size_t size)
 {
     size_t need = llmq_sample_size(cols, capacity);
     llmq__arena arena = llmq__arena_of(mem, sizeof(float));
@@ -7682,7 +7806,7 @@ LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t cols, uint32_t ca
     return LLMQ_OK;
 }
 
-/* peak[j] = max(peak[j], |x_j|); returns the largest |x_j| */
+/* peak[j] = max(peak[j], |x_j|) for j < n. x is finite. Returns the largest |x_j|. */
 static float llmq__raise_peaks(const float *x, uint32_t n, float *peak)
 {
     float height = 0.0f, a;
@@ -7695,7 +7819,10 @@ static float llmq__raise_peaks(const float *x, uint32_t n, float *peak)
     return height;
 }
 
-/* Where a row goes that is this high: into a free place, or that of the lowest of the rows that are kept for their height. */
+/* Row for an input whose largest magnitude is `height`: a free one, or the row of the lowest of the
+   inputs that are kept for their height. `capacity` stands for none. Of equal inputs the first
+   stays. The heights are in no order: a search through capacity / 2 of them is little beside the
+   cols comparisons of llmq__raise_peaks, and a replaced row moves no other. */
 static uint32_t llmq__top_slot(llmq_sample *s, float height)
 {
     uint32_t i, lowest = 0;
@@ -7705,15 +7832,23 @@ static uint32_t llmq__top_slot(llmq_sample *s, float height)
     return height > s->height[lowest] ? lowest : s->capacity;
 }
 
-/* The same for the rows that are drawn: place k of a random number k below the count of rows seen, if there is one. */
+/* Row for a drawn input, `capacity` for none. Reservoir sampling: with n rows, input number `seen`
+   is kept with probability n / seen, in place of a random row; then every input so far has this
+   probability. s->seen counts the input already, so it is at least 1. It stops at 2^32 - 1; all
+   later inputs draw the same k. */
 static uint32_t llmq__drawn_slot(llmq_sample *s)
 {
     uint32_t places = s->capacity - s->capacity / 2, k;
     if (s->drawn < places) return s->capacity / 2 + s->drawn++;
+    /* 32 random bits times seen, without the low 32: below seen, each value with the same chance to
+       2^-32 * seen */
     k = (uint32_t)((uint64_t)llmq_random(s->seed, s->seen) * s->seen >> 32);
     return k < places ? s->capacity / 2 + k : s->capacity;
 }
 
+/* All inputs are checked before the first is added, so that an error leaves the sample as it was.
+   An input may be kept twice, for its height and by chance: the two halves do not depend on each
+   other. */
 LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count, llmq_error *error)
 {
     uint32_t t, place;
@@ -7726,12 +7861,15 @@ LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stri
             LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
             s->height[place] = height;
         }
-        if ((place = llmq__drawn_slot(s)) < s->capacity) LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
+        if ((place = llmq__drawn_slot(s)) < s->capacity)
+            LLMQ_MEMCPY(s->row + (size_t)place * s->cols, x, s->cols * sizeof *x);
     }
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak, llmq_error *error)
+/* As in llmq_sample_add, values are checked before the first peak is raised. */
+LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols, float *peak,
+                                llmq_error *error)
 {
     uint32_t r;
     if (!rows || !peak || cols == 0) return LLMQ_E_ARG;
@@ -7740,12 +7878,16 @@ LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count
     return LLMQ_OK;
 }
 
-/* The rows of a sample one after the other, i = 0 ... top + drawn - 1. */
+/* Row i of the sample, i < top + drawn. The rows that are kept for their height come first; the
+   search with the criterion PEAK is faster in this order. */
 static float *llmq__sample_row(const llmq_sample *s, uint32_t i)
 {
     return s->row + (size_t)(i < s->top ? i : s->capacity / 2 + (i - s->top)) * s->cols;
 }
 
+/* alpha and steps are as in the paper [R13]. The bounds of d serve channels without inputs, whose d
+   would be about 2^-60, and channels without weights, with about 2^40: powers alpha = 0.6 and 0.4
+   of the 2^-100 in llmq__fit_smooth. */
 LLMQ_API llmq_fit_options llmq_fit_defaults(void)
 {
     llmq_fit_options o;
@@ -7759,22 +7901,34 @@ LLMQ_API llmq_fit_options llmq_fit_defaults(void)
     return o;
 }
 
-/* d = peak^alpha / weight^(1 - alpha) within its bounds; a channel without inputs or weights counts as 2^-100 of them. Sample, peaks and
-   weights are not changed here. */
-LLMQ__NOINLINE void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o, uint8_t *data)
+/* Writes d = peak^alpha / weight^(1 - alpha), within its bounds, to data[4 cols]; weight NULL
+   stands for ones. Sample and weight are only read. A channel without inputs or without weights has
+   no ratio: its peak counts as about 2^-100, far below a real one and normal, as llmq__ln
+   requires. */
+LLMQ__NOINLINE void llmq__fit_smooth(const llmq_sample *s, const float *weight, const llmq_fit_options *o,
+                                     uint8_t *data)
 {
     LLMQ__NO_CONTRACT
     uint32_t j;
     for (j = 0; j < s->cols; j++, data += 4) {
+        /* check: abs(7.9e-31 - 2**-100) < 0.002 * 2**-100 */
         double p = (double)llmq__ln(s->peak[j] > 7.9e-31f ? s->peak[j] : 7.9e-31f);
         double w = weight ? (double)llmq__ln(weight[j] > 7.9e-31f ? weight[j] : 7.9e-31f) : 0.0;
-        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w; /* at most 89: e^e has to be a float */
+        /* e is between -alpha * 69.4 - (1 - alpha) * 88.8 and alpha * 88.8 + (1 - alpha) * 69.4, so
+           e^e and its inverse are normal doubles. llmq__exp64 takes only e <= 0.
+           check: -log(7.9e-31) < 69.4
+           check: log(f32(3.4028234663852886e38)) < 88.8 */
+        double e = (double)o->alpha * p - (1.0 - (double)o->alpha) * w;
         double d = e > 0.0 ? 1.0 / llmq__exp64(-e) : llmq__exp64(e);
-        llmq__store32(data, llmq__float_bits(d < (double)o->d_min ? o->d_min : d > (double)o->d_max ? o->d_max : (float)d));
+        /* the bounds are compared in double: d itself may be above the largest float */
+        llmq__store32(data, llmq__float_bits(d < (double)o->d_min ? o->d_min
+                                                                  : d > (double)o->d_max ? o->d_max : (float)d));
     }
 }
 
-/* order[0, n) = 0 ... n - 1 by decreasing key, equal ones in their order. Shell's sort. */
+/* order[0, n) = 0 ... n - 1 by decreasing key; equal keys stay in their order, so that there is one
+   result only. Shell's sort: it needs neither recursion nor memory, and n is at most 65,536. Keys
+   are not NaN. */
 static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
 {
     uint32_t gap, i, j, c;
@@ -7783,6 +7937,7 @@ static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
         for (i = gap; i < n; i++) {
             for (c = order[i], j = i; j >= gap; j -= gap) {
                 uint32_t b = order[j - gap];
+                /* >= and not ==, which compilers warn of between floats: here > was false */
                 if (key[b] > key[c] || (key[b] >= key[c] && b < c)) break;
                 order[j] = b;
             }
@@ -7790,22 +7945,34 @@ static void llmq__sort_down(const float *key, uint32_t n, uint32_t *order)
         }
 }
 
-/* Length of the block of a step that begins at column j: of what a rotation leaves out, 0. */
+/* Columns in the block that begins at column j < cols of a step that mixes; 0 in the columns that a
+   rotation leaves out, because they do not fill a block. The blocks must be the same as in the step
+   itself (llmq_hadamard, llmq__rotate_runs); j runs from block to block. */
 static uint32_t llmq__step_block(const llmq_step *step, uint32_t cols, uint32_t j)
 {
     if (step->kind == LLMQ_STEP_HADAMARD) return llmq__block(cols - j, step->block);
     return cols - j < step->block ? 0 : step->block;
 }
 
-/* A permutation for the step that mixes blocks next, or NULL. work: 12 cols bytes. */
+/* Writes a permutation to data[2 cols]: zigzag into the blocks of `next`, the step that mixes next,
+   or sorted by peak if that is NULL. work: 12 cols bytes, aligned for uint32_t. cols <= 65536 was
+   checked, so that columns fit 16 bits. */
 LLMQ__NOINLINE void llmq__fit_permute(const llmq_sample *s, const llmq_step *next, uint8_t *data, uint32_t *work)
 {
+    /* at[k], end[k]: the columns of block k that are free. There are at most cols blocks, of a
+       column each. */
     uint32_t *order = work, *at = order + s->cols, *end = at + s->cols, blocks = 0, j, n, k = 0, i;
-    int down = 0;
+    int down = 0; /* the direction: from the last block to the first */
     llmq__sort_down(s->peak, s->cols, order);
-    for (j = 0; next && j < s->cols && (n = llmq__step_block(next, s->cols, j)) != 0; j += n, blocks++) at[blocks] = j, end[blocks] = j + n;
+    for (j = 0; next && j < s->cols && (n = llmq__step_block(next, s->cols, j)) != 0; j += n, blocks++)
+        at[blocks] = j, end[blocks] = j + n;
     if (!next) j = 0;
-    for (i = 0; i < j; i++) { /* deal; a turn at either end gives that block two */
+    /* Zigzag. Every block has its own capacity, for Hadamard blocks of a step may differ in size. A
+       full one is skipped as if a channel had been dealt to it.
+       Blocks hold the columns [0, j), so while i < j one of them is not full and the inner loop
+       ends. The direction changes at either end without a step: that block gets two channels in
+       sequence. */
+    for (i = 0; i < j; i++) {
         while (at[k] == end[k]) {
             if (down ? k == 0 : k == blocks - 1) down = !down;
             else k = down ? k - 1 : k + 1;
@@ -7814,24 +7981,31 @@ LLMQ__NOINLINE void llmq__fit_permute(const llmq_sample *s, const llmq_step *nex
         if (down ? k == 0 : k == blocks - 1) down = !down;
         else k = down ? k - 1 : k + 1;
     }
+    /* columns without a block: the remainder of a rotation, or all columns if nothing mixes */
     for (; i < s->cols; i++) llmq__store16(data + 2 * (size_t)i, order[i]);
 }
 
-/* A rotation in the making, for blocks [first, last) of n columns. */
+/* The search for one matrix of a rotation, for the blocks [first, last) of n columns each. The
+   product R_1 ... R_k stays in double, so that its rounding does not grow with k; it is measured,
+   applied and stored as floats. All arrays lie in the workspace. A step multiplies each row of r
+   from the right, for activations are row vectors here: x' = x r. So row k of r is the image of
+   channel k, and a block is rotated by adding v_k times row k. That is also the layout of
+   LLMQ_STEP_ROTATE: r_ki is at k n + i. */
 typedef struct llmq__greedy {
     const llmq_kernels *kernels;
     const llmq_sample *sample;
     uint32_t n, first, last;
     int criterion;
-    uint32_t seed, counter;
-    double *r;        /* R_1 ... R_k so far: [n][n] */
-    double *mirror;   /* Q' of a step: v of its reflections I - v v^T, of n - 1, n - 2 ... 1 numbers */
-    double *sign;     /* of its columns */
-    double *uniform;  /* v of Z */
-    float *now;       /* r, rounded */
-    float *out;       /* n numbers */
+    uint32_t seed, counter;  /* of the normal values; the counter runs on through all matrices of the step */
+    double *r;        /* [n][n]: R_1 ... R_k */
+    double *mirror;   /* Q' of a step: the v of its reflections I - v v^T, of n - 1, n - 2 ... 1 elements */
+    double *sign;     /* [n]: signs of the columns of Q; element 0 is not used */
+    double *uniform;  /* [n]: v of Z */
+    float *now;       /* [n][n]: r, rounded to float */
+    float *out;       /* [n]: a block of an input times now */
 } llmq__greedy;
 
+/* Doubles before floats: all of them are then aligned if the workspace is aligned for double. */
 static void llmq__greedy_layout(llmq__greedy *g, llmq__arena *arena)
 {
     size_t n = g->n;
@@ -7843,6 +8017,9 @@ static void llmq__greedy_layout(llmq__greedy *g, llmq__arena *arena)
     g->out = (float *)llmq__alloc(arena, n, sizeof(float));
 }
 
+/* Bytes of workspace of a search with blocks of n columns, about 16 n^2: 8 for r, 4 for the
+   reflections, which are a triangle of doubles, and 4 for r as floats. Valid steps have n <= 256,
+   so about 1 MB. */
 static size_t llmq__greedy_size(uint32_t n)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
@@ -7852,19 +8029,23 @@ static size_t llmq__greedy_size(uint32_t n)
     return llmq__arena_size(&arena);
 }
 
-/* v of a reflection I - v v^T of n numbers, in place of x, that makes x (+-|x|, 0, 0 ...); returns the sign that makes that positive. */
+/* Replaces x[n], n >= 2 and |x| > 0, by the v of the reflection I - v v^T that maps x to (+-|x|, 0,
+   0 ...). |v|^2 = 2. Returns the sign s for which s * (first element of the image) is positive. */
 static double llmq__householder(double *x, uint32_t n)
 {
     LLMQ__NO_CONTRACT
     double length = llmq__sqrt64(llmq__dot_double(x, x, n)), down, sign = x[0] < 0.0 ? 1.0 : -1.0;
     uint32_t i;
-    x[0] -= sign * length; /* away from 0 */
+    /* The image is (sign * length, 0 ...), and v is along x minus the image. x[0] and -sign *
+       length have the same sign, so nothing cancels. |v|^2 = 2 makes I - v v^T a reflection without
+       a division. */
+    x[0] -= sign * length;
     down = llmq__sqrt64(2.0 / llmq__dot_double(x, x, n));
     for (i = 0; i < n; i++) x[i] *= down;
     return sign;
 }
 
-/* row <- row (I - v v^T) */
+/* row <- row (I - v v^T), n elements */
 static void llmq__reflect(double *row, const double *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -7873,9 +8054,12 @@ static void llmq__reflect(double *row, const double *v, uint32_t n)
     for (i = 0; i < n; i++) row[i] -= dot * v[i];
 }
 
+/* E, for the two elements of a row that it exchanges */
 static void llmq__swap(double *a, double *b) { double t = *a; *a = *b; *b = t; }
 
-/* Its memory, r = I, and Z: what takes (1, 1 ...) / sqrt(n) to -(1, 0 ...), and so the other way. */
+/* Places the arrays in `work` (llmq__greedy_size bytes, aligned for double; g->n is set), and sets
+   r = I and the v of Z. Z maps (1, 1 ... 1) / sqrt(n) to (-1, 0 ... 0) and, as a reflection, is its
+   own inverse. */
 LLMQ__NOINLINE void llmq__greedy_init(llmq__greedy *g, void *work)
 {
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
@@ -7886,20 +8070,29 @@ LLMQ__NOINLINE void llmq__greedy_init(llmq__greedy *g, void *work)
     (void)llmq__householder(g->uniform, g->n);
 }
 
-/* r <- r E Z Q E for a step that spreads channel c */
+/* r <- r E Z Q E: one step, which spreads channel c < n over the block. The factors are applied to
+   each row of r as reflections, which takes n^3 multiply-adds in all and keeps r orthogonal to
+   rounding. */
 LLMQ__NOINLINE void llmq__greedy_step(llmq__greedy *g, uint32_t c)
 {
     LLMQ__NO_CONTRACT
     uint32_t n = g->n, i, k;
     float pair[2];
     double *v = g->mirror, *row = g->r;
-    for (k = 1; k < n; v += n - k, k++) { /* k: the first row and column of Q that a reflection touches */
+    /* All reflections are made first, for every row of r takes the same ones. Q': a normal vector
+       of n - k elements for each k, the first row and column of Q that its reflection touches. The
+       signs make the diagonal of the triangular factor positive: only with them Q' is uniform on
+       the orthogonal matrices [R14]. A single element has no reflection, only a sign. */
+    for (k = 1; k < n; v += n - k, k++) {
         for (i = 0; i < n - k; i++) {
             if (i % 2 == 0) llmq__normal_pair(g->seed, &g->counter, pair);
             v[i] = (double)pair[i % 2];
         }
         g->sign[k] = k + 1 < n ? llmq__householder(v, n - k) : v[0] < 0.0 ? -1.0 : 1.0;
     }
+    /* E Z moves channel c to position 0 and spreads it evenly: 1/sqrt(n) in each column, which is
+       the smallest peak that a unit vector can have. Q leaves column 0 and rotates the others at
+       random, so that no two steps are the same matrix. E moves column 0 back to c. */
     for (i = 0; i < n; i++, row += n) {
         llmq__swap(&row[0], &row[c]);
         llmq__reflect(row, g->uniform, n);
@@ -7909,13 +8102,19 @@ LLMQ__NOINLINE void llmq__greedy_step(llmq__greedy *g, uint32_t c)
     }
 }
 
-/* What the turned numbers of one input come to. */
+/* Extent of the rotated values of one input. */
 typedef struct llmq__extent {
-    float low, high, peak;  /* least and largest number, largest magnitude */
-    uint32_t channel;       /* of that */
-    double power;           /* |x|^2 */
+    float low, high, peak;  /* minimum and maximum, both with 0 included; largest magnitude */
+    uint32_t channel;       /* of the peak, within its block */
+    double power;           /* |x|^2 in the blocks of the search, before the rotation, which keeps it */
 } llmq__extent;
 
+/* Rotates the input v[cols] by `now`, block by block, and measures the result. Blocks that cannot
+   hold a magnitude over `bar` are not rotated; bar 0: all blocks are.
+   A rotation keeps |v|, so no value of a block is over |v|. Computed values may be: the terms of a
+   value have magnitudes that add to |v| at most, and a block of 256 rounds each of them up to 257
+   times, by 2^-24. The factor 0.999 on |v|^2 leaves far more than that.
+   check: 0.999 * (1 + 2**-24)**(2 * 257) < 1 */
 LLMQ__NOINLINE llmq__extent llmq__greedy_extent(const llmq__greedy *g, const float *v, float bar)
 {
     llmq__extent e;
@@ -7924,7 +8123,9 @@ LLMQ__NOINLINE llmq__extent llmq__greedy_extent(const llmq__greedy *g, const flo
     for (b = g->first, v += (size_t)b * g->n; b < g->last; b++, v += g->n) {
         double power = llmq__dot(v, v, g->n);
         e.power += power;
-        if (power < 0.999 * (double)bar * (double)bar) continue; /* too short to have a number over bar in any rotation; the rest is for rounding */
+        if (power < 0.999 * (double)bar * (double)bar) continue;
+        /* rows of `now` are added in order, by the same kernel as in llmq__rotate: the values
+           measured here are bit for bit the values that the finished step will give */
         LLMQ_MEMSET(g->out, 0, g->n * sizeof(float));
         for (k = 0; k < g->n; k++) g->kernels->add_scaled(g->out, v[k], g->now + (size_t)k * g->n, g->n);
         for (k = 0; k < g->n; k++) {
@@ -7937,15 +8138,19 @@ LLMQ__NOINLINE llmq__extent llmq__greedy_extent(const llmq__greedy *g, const flo
     return e;
 }
 
-/* The criterion for r, and the channel to be spread next: the largest, of the input that is worst. What cannot be over the peak
-   of the inputs before is not looked at: those that are kept for their height come first. */
+/* Rounds r to `now` and returns the criterion for it. *channel: the channel to spread next, which
+   has the peak of the worst input; it stays as it is if all inputs are 0.
+   With the criterion PEAK the largest magnitude so far is the bar: a block that cannot be over it
+   changes neither the result nor the channel. RANGE and ERROR need every block. */
 LLMQ__NOINLINE double llmq__greedy_measure(const llmq__greedy *g, uint32_t *channel)
 {
     uint32_t rows = g->sample->top + g->sample->drawn, i;
-    double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0;
+    double low = 0.0, high = 0.0, sum = 0.0, worst = 0.0; /* low and high: the range includes 0 */
     for (i = 0; i < g->n * g->n; i++) g->now[i] = (float)g->r[i];
     for (i = 0; i < rows; i++) {
-        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i), g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
+        llmq__extent e = llmq__greedy_extent(g, llmq__sample_row(g->sample, i),
+                                             g->criterion == LLMQ_CRITERION_PEAK ? (float)worst : 0.0f);
+        /* of this input: its peak, or its error, in which the length of the input cancels */
         double bad = (double)e.peak;
         if (g->criterion == LLMQ_CRITERION_ERROR) bad = e.power > 0.0 ? bad * bad / e.power : 0.0;
         if (bad > worst) worst = bad, *channel = e.channel;
@@ -7953,21 +8158,28 @@ LLMQ__NOINLINE double llmq__greedy_measure(const llmq__greedy *g, uint32_t *chan
         if ((double)e.high > high) high = (double)e.high;
         sum += bad;
     }
+    /* the sum orders matrices as the mean over inputs does */
     return g->criterion == LLMQ_CRITERION_ERROR ? sum : g->criterion == LLMQ_CRITERION_RANGE ? high - low : worst;
 }
 
+/* x[n] to b[4 n], little-endian as all data of steps */
 static void llmq__store_floats(const float *x, size_t n, uint8_t *b)
 {
     size_t i;
     for (i = 0; i < n; i++) llmq__store32(b + 4 * i, llmq__float_bits(x[i]));
 }
 
-/* The best of the products of 0 ... steps rotations, to data. */
+/* Writes the best product of 0 ... steps rotations to data[4 n^2]. Returns LLMQ_OK or
+   LLMQ_E_STOPPED. A step goes on from the last product, even where that is worse than the best: the
+   paper keeps the best prefix of one sequence [R13]. The identity is stored first, so that data
+   holds a matrix even if no step is better.
+   Without inputs, or with inputs of 0, the criterion is 0 and no step is taken. */
 LLMQ__NOINLINE llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_options *o, uint8_t *data, void *work)
 {
     uint32_t step, channel = 0;
     double best, now;
     llmq__greedy_init(g, work);
+    /* the identity, which is the best until a product is better */
     best = llmq__greedy_measure(g, &channel);
     llmq__store_floats(g->now, (size_t)g->n * g->n, data);
     for (step = 1; step <= o->steps && best > 0.0; step++) {
@@ -7982,8 +8194,12 @@ LLMQ__NOINLINE llmq_status llmq__fit_rotation(llmq__greedy *g, const llmq_fit_op
     return LLMQ_OK;
 }
 
-LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s, const llmq_fit_options *o, uint8_t *data, void *work,
-                                            const llmq_kernels *kernels)
+/* Writes the step->arg matrices of a rotation, which is step `number` of its list, to data. arg is
+   1, for all blocks, or the count of blocks. The counter of the normal values runs on from matrix
+   to matrix, so that each gets its own. */
+LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t number, const llmq_sample *s,
+                                               const llmq_fit_options *o, uint8_t *data, void *work,
+                                               const llmq_kernels *kernels)
 {
     llmq__greedy g;
     uint32_t i, runs = s->cols / step->block;
@@ -7992,6 +8208,8 @@ LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t n
     g.sample = s;
     g.n = step->block;
     g.criterion = o->criterion;
+    /* a seed for each step: two rotations of a list, as DuQuant has, do not use the same
+       matrices */
     g.seed = llmq_random(o->seed, number);
     g.counter = 0;
     for (i = 0; i < step->arg && status == LLMQ_OK; i++, data += 4 * (size_t)g.n * g.n) {
@@ -8002,9 +8220,13 @@ LLMQ__NOINLINE llmq_status llmq__fit_rotations(const llmq_step *step, uint32_t n
     return status;
 }
 
+/* The maximum over the memory that the steps use one after the other: 12 cols for a permutation
+   (and for any list, so that 0 means an error), the workspace of llmq_transform_apply, and the
+   search of each rotation. Steps need not be valid here: a block that is out of range only makes a
+   size, and llmq__fit_check refuses it. */
 LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
 {
-    size_t need = llmq__size_mul(cols, 12), one; /* a permutation's; in doubles, for what comes first has to be aligned so */
+    size_t need = llmq__size_mul(cols, 12), one;
     uint32_t i;
     if (!t || t->count > LLMQ_MAX_STEPS || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
     if ((one = llmq_transform_work_size(t, cols)) > need) need = one;
@@ -8013,10 +8235,18 @@ LLMQ_API size_t llmq_fit_work_size(const llmq_transform *t, uint32_t cols)
     return need;
 }
 
-static int llmq__mixes(const llmq_step *step) { return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE; }
+/* True for steps that combine channels: peaks before them do not determine peaks after them. */
+static int llmq__mixes(const llmq_step *step)
+{
+    return step->kind == LLMQ_STEP_HADAMARD || step->kind == LLMQ_STEP_ROTATE;
+}
 
-/* The sample, its peaks and those of the weights through step i. */
-LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, void *work, size_t work_size, const llmq_kernels *k)
+/* Applies step i to the rows of the sample, its peaks and the weight peaks (NULL: none), so that
+   the next step is fitted to its own inputs. Smoothing and permutations map peaks exactly: |x_j| /
+   d_j, and |w_j| d_j for weights. After a step that mixes, peaks are taken over the rows that were
+   kept, and weight peaks are unknown: 1 stands for them. */
+LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight,
+                                           void *work, size_t work_size, const llmq_kernels *k)
 {
     uint32_t r, rows = s->top + s->drawn;
     llmq_status status = LLMQ_OK;
@@ -8029,25 +8259,39 @@ LLMQ__NOINLINE llmq_status llmq__fit_apply(const llmq_transform *t, uint32_t i, 
         for (r = 0; weight && r < s->cols; r++) weight[r] = 1.0f;
         return LLMQ_OK;
     }
+    /* the peaks go through the step like an input, for max and the step commute */
     status = llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, s->peak, s->cols, work, work_size, k);
-    if (weight && status == LLMQ_OK) status = llmq__step_apply(t, i, LLMQ_TO_WEIGHT, weight, s->cols, work, work_size, k);
+    if (weight && status == LLMQ_OK)
+        status = llmq__step_apply(t, i, LLMQ_TO_WEIGHT, weight, s->cols, work, work_size, k);
     return status;
 }
 
-static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o, size_t size,
-                                   const void *work, size_t work_size)
+/* All errors of llmq_transform_fit but LLMQ_E_STOPPED are found here, before anything is written.
+   t->data is already the new data: a list whose steps have data is LLMQ_E_ARG without it. `size`
+   bytes are there. d_min >= 2^-126 keeps d a normal float, which bundles require; d_max is finite.
+   The comparisons are written so that NaN fails. */
+static llmq_status llmq__fit_check(const llmq_transform *t, const llmq_sample *s, const llmq_fit_options *o,
+                                   size_t size, const void *work, size_t work_size)
 {
     llmq_status status;
     if (!t || !s || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, s->cols)) != LLMQ_OK) return status;
-    if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK || o->criterion > LLMQ_CRITERION_ERROR) return LLMQ_E_ARG;
+    if (!(o->alpha >= 0.0f && o->alpha <= 1.0f) || o->criterion < LLMQ_CRITERION_PEAK
+        || o->criterion > LLMQ_CRITERION_ERROR)
+        return LLMQ_E_ARG;
+    /* check: f32(1.17549435e-38) == f32(2^-126)
+       check: f32(3.4e38) < f32(3.4028234663852886e38) */
     if (!(o->d_min >= 1.17549435e-38f && o->d_min <= o->d_max && o->d_max <= 3.4e38f)) return LLMQ_E_ARG;
-    return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE : LLMQ_OK;
+    return size < llmq__transform_data(t, t->count) || work_size < llmq_fit_work_size(t, s->cols) ? LLMQ_E_WORKSPACE
+                                                                                                  : LLMQ_OK;
 }
 
-/* Data of step i, and what it does to the sample. */
-LLMQ__NOINLINE llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight, const llmq_fit_options *o, uint8_t *data, void *work,
-                                       size_t work_size)
+/* Computes the data of step i (at `data`, which is its place in t->data) and applies the step to
+   the sample and the weight peaks. A Hadamard step has no data and is only applied. Everything was
+   checked by llmq__fit_check. A permutation is made for `next`, the step that will mix its blocks;
+   smoothing and other permutations between the two do not mix. */
+LLMQ__NOINLINE llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, llmq_sample *s, float *weight,
+                                          const llmq_fit_options *o, uint8_t *data, void *work, size_t work_size)
 {
     const llmq_kernels *k = LLMQ_KERNELS;
     const llmq_step *step = &t->step[i], *next = LLMQ__NULL;
@@ -8057,12 +8301,19 @@ LLMQ__NOINLINE llmq_status llmq__fit_step(const llmq_transform *t, uint32_t i, l
         if (llmq__mixes(&t->step[n])) next = &t->step[n];
     if (step->kind == LLMQ_STEP_SMOOTH) llmq__fit_smooth(s, weight, o, data);
     if (step->kind == LLMQ_STEP_PERMUTE) llmq__fit_permute(s, next, data, (uint32_t *)work);
-    if (step->kind == LLMQ_STEP_ROTATE) status = llmq__fit_rotations(step, i, s, o, data, work, llmq__kernels(k));
+    if (step->kind == LLMQ_STEP_ROTATE)
+        status = llmq__fit_rotations(step, i, s, o, data, work, llmq__kernels(k));
+    /* the sample goes through the step as a product would: by the data just written, with its
+       rounding */
     return status != LLMQ_OK ? status : llmq__fit_apply(t, i, s, weight, work, work_size, llmq__kernels(k));
 }
 
-LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight, const llmq_fit_options *options, void *data, size_t size,
-                                        void *work, size_t work_size)
+/* Steps are fitted from the first to the last: each takes the inputs as the steps before it leave
+   them. t->data is set first, for the steps are applied through *t as soon as they have their data.
+   A search that stops leaves rows of different bases, so the sample is emptied. */
+LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float *weight,
+                                        const llmq_fit_options *options, void *data, size_t size, void *work,
+                                        size_t work_size)
 {
     llmq_fit_options o = options ? *options : llmq_fit_defaults();
     const uint8_t *before;
@@ -8083,11 +8334,15 @@ LLMQ_API llmq_status llmq_transform_fit(llmq_transform *t, llmq_sample *s, float
 
 /* -- Folding -- */
 
+/* True for a step that may be folded: `kinds` is a set of LLMQ_FOLD_... */
 static int llmq__folds(const llmq_step *step, int kinds)
 {
-    return (step->kind == LLMQ_STEP_SMOOTH && (kinds & LLMQ_FOLD_SMOOTH)) || (step->kind == LLMQ_STEP_PERMUTE && (kinds & LLMQ_FOLD_PERMUTE));
+    return (step->kind == LLMQ_STEP_SMOOTH && (kinds & LLMQ_FOLD_SMOOTH))
+           || (step->kind == LLMQ_STEP_PERMUTE && (kinds & LLMQ_FOLD_PERMUTE));
 }
 
+/* Only leading steps: a step after one that stays online works in another basis than the layer
+   before. */
 LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds)
 {
     uint32_t i = 0;
@@ -8095,7 +8350,9 @@ LLMQ_API uint32_t llmq_transform_foldable(const llmq_transform *t, int kinds)
     return i;
 }
 
-LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first, llmq_transform *rest)
+/* Both parts are complete before the first is written, because either may be *t. */
+LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, llmq_transform *first,
+                                          llmq_transform *rest)
 {
     llmq_transform head, tail;
     uint32_t i;
@@ -8103,15 +8360,23 @@ LLMQ_API llmq_status llmq_transform_split(const llmq_transform *t, uint32_t n, l
     head = *t;
     LLMQ_MEMSET(&tail, 0, sizeof tail);
     for (i = n; i < t->count; i++) tail.step[tail.count++] = t->step[i];
+    /* data stands in the order of the steps, so each part has one run of bytes */
     if (t->data && tail.count) tail.data = t->data + llmq__transform_data(t, n);
+    /* the steps after the first n stay in the array of head, where nothing reads them */
     head.count = n;
     *first = head;
     *rest = tail;
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride, uint32_t n, void *work,
-                                         size_t work_size)
+/* Scales and permutes the weights that compute x, as T would x.
+   A column of the rows is a vector like x, so T is applied to each. The first pass only looks for
+   values that are not finite, so that an error leaves the rows as they were; the second pass
+   computes again and writes. SMOOTH and PERMUTE use no kernel, so the scalar table serves. work: a
+   column and room to permute it. The result of llmq__step_apply can be ignored: steps, columns and
+   workspace were checked. */
+LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols, int kinds, float *rows, size_t stride,
+                                         uint32_t n, void *work, size_t work_size)
 {
     llmq_status status;
     float *v = (float *)work;
@@ -8119,13 +8384,14 @@ LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols,
     if (!t || !rows || !work || llmq__misaligned(work) || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if (llmq_transform_foldable(t, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE) < t->count) return LLMQ_E_ARG;
-    if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE;
-    for (write = 0; write < 2; write++) /* first it is only looked at */
-        for (k = 0; k < n; k++) { /* a column of the rows is a vector of x's kind */
+    if (work_size / sizeof(float) / 2 < cols) return LLMQ_E_WORKSPACE; /* 8 cols, without an overflow */
+    for (write = 0; write < 2; write++)
+        for (k = 0; k < n; k++) {
             for (j = 0; j < cols; j++) v[j] = rows[j * stride + k];
             for (i = 0; i < t->count; i++) {
                 if (!llmq__folds(&t->step[i], kinds)) continue;
-                (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float), llmq_kernels_at(0));
+                (void)llmq__step_apply(t, i, LLMQ_TO_ACTIVATION, v, cols, v + cols, cols * sizeof(float),
+                                       llmq_kernels_at(0));
             }
             if (!write && llmq__find_not_finite(v, k, cols, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
             for (j = 0; j < cols && write; j++) rows[j * stride + k] = v[j];
@@ -8133,6 +8399,9 @@ LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t, uint32_t cols,
     return LLMQ_OK;
 }
 
+/* Steps that are impossible cost nothing: the transform need not have been checked. A Hadamard
+   block of n = m 2^k takes k butterflies per element, and m terms of the Paley matrix unless m is
+   1. */
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 {
     uint64_t sum = 0;
@@ -8140,7 +8409,8 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
     for (i = 0; t && i < t->count && i < LLMQ_MAX_STEPS; i++) {
         const llmq_step *step = &t->step[i];
         if (step->kind == LLMQ_STEP_SMOOTH) sum += cols;
-        if (step->kind == LLMQ_STEP_ROTATE && step->block) sum += (uint64_t)(cols / step->block) * step->block * step->block;
+        if (step->kind == LLMQ_STEP_ROTATE && step->block)
+            sum += (uint64_t)(cols / step->block) * step->block * step->block;
         if (step->kind != LLMQ_STEP_HADAMARD || !llmq__max_block_ok(step->block)) continue;
         for (j = 0; j < cols; j += n) {
             n = llmq__block(cols - j, step->block);
@@ -8156,7 +8426,9 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 /* ---- 18. Allocation --------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
-/* What llmq_perturb makes of w[0, n): written if `write`. Returns 0 at the first number that is not finite. */
+/* The values that llmq_perturb makes of w[0, n); written if `write` is 1, else only checked. Both
+   passes draw the same normal values, for a seed has one stream. Returns 0 at the first value that
+   is not finite. */
 static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int write)
 {
     LLMQ__NO_CONTRACT
@@ -8172,6 +8444,8 @@ static int llmq__perturb(float *w, size_t n, float scale, uint32_t seed, int wri
     return 1;
 }
 
+/* w is checked before it is written: all of it by the sum of squares, which is finite for finite
+   floats, and its results by a pass that writes nothing, but only where they may overflow. */
 LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
 {
     LLMQ__NO_CONTRACT
@@ -8184,14 +8458,23 @@ LLMQ_API llmq_status llmq_perturb(float *w, size_t n, double t, uint32_t seed)
         if (w[i] > max_abs || -w[i] > max_abs) max_abs = w[i] < 0.0f ? -w[i] : w[i];
     }
     if (!llmq__finite(square)) return LLMQ_E_NOT_FINITE;
+    /* t times the root mean square of w, which is below the largest float but for rounding.
+       check: f32(3.4028234663852886e38) == (2 - 2^-23) * 2^127 */
     scale = t * llmq__sqrt64(square / (double)n);
-    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38; /* rounding may make it more than the largest weight */
-    /* normal numbers are below 12 in magnitude here: only very large weights have to be looked at beforehand */
-    if ((double)max_abs + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0)) return LLMQ_E_NOT_FINITE;
+    if (scale > 3.4028234663852886e38) scale = 3.4028234663852886e38;
+    /* A normal value here is u sqrt(-2 ln s / s) with |u| <= sqrt(s) and s >= 1e-30, so it is below
+       12, and a result is below max_abs + 12 scale. 3.4e38 leaves room for the rounding of both.
+       check: sqrt(-2 * log(1e-30)) < 12
+       check: 3.4e38 * (1 + 2**-22) < 3.4028234663852886e38 */
+    if ((double)max_abs + 12.0 * scale > 3.4e38 && !llmq__perturb(w, n, (float)scale, seed, 0))
+        return LLMQ_E_NOT_FINITE;
     (void)llmq__perturb(w, n, (float)scale, seed, 1);
     return LLMQ_OK;
 }
 
+/* Squares of residuals are summed in a second pass: sum y^2 - a sum x y would cancel for points
+   close to a line. One finite check of each result serves for the inputs, too: NaN and infinity
+   reach one of them. */
 LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, double *slope, double *error)
 {
     LLMQ__NO_CONTRACT
@@ -8209,43 +8492,74 @@ LLMQ_API llmq_status llmq_slope(const double *x, const double *y, uint32_t n, do
     return LLMQ_OK;
 }
 
-#define LLMQ__STATES 65536            /* by default */
-#define LLMQ__STATE_NODES 12          /* nodes there is room for, for each state of a list */
-#define LLMQ__MAX_STATES 0x08000000u  /* 2^27: 12 nodes for each are fewer than 2^32 */
+/* The search. Layers that are tied together form a class, each other layer is a class of its own; a
+   class has items, which are the sums of its layers' options. In order:
+     llmq__knapsack_classes  items from options
+     llmq__knapsack_price    lambda, and the base: the item of each class that is minimal at it
+     llmq__knapsack_solve    the rest:
+       llmq__knapsack_residues   r of all items
+       llmq__knapsack_fill       a first solution
+       llmq__knapsack_order      classes with the smallest r first
+       llmq__knapsack_try        extends the list by the items of one class
+   Sums of losses are rounded. llmq__knapsack_gap allows for that, so that rounding makes the search
+   longer and never drops a solution that is better by more than rounding. */
+
+/* Sums in a list, if the caller does not say. */
+#define LLMQ__STATES 65536
+/* Nodes for each sum of a list. A node is made for each sum with a new item, in every class.
+   Measured: 2.3 nodes or fewer for each sum of the longest list in 112 of the 114 larger instances
+   of tests/test_allocate.c, 5.0 and 8.7 in the other two. If they run out, the search stops with
+   the bound that is proven by then. */
+#define LLMQ__STATE_NODES 12
+/* The largest capacity of a list: indices of nodes, and counts of sums, must be below LLMQ__NONE.
+   check: 12 * 0x08000000 < 0xffffffff */
+#define LLMQ__MAX_STATES 0x08000000u
 #define LLMQ__NONE 0xffffffffu
 
-/* An option of a class: of a layer, or of layers that are tied together. r: what it costs beyond the minimum of its class at the price. */
+/* An option of a class. Sums over tied layers: cost <= 2^62 + 2^53, |loss| <= 2^24 * 1e240 or
+   infinite. r >= 0: its residue, loss + lambda cost minus the minimum of its class. */
 typedef struct llmq__item {
     uint64_t cost;
     double loss, r;
 } llmq__item;
 
-/* Cost and loss of everything, the classes so far as chosen, the others at their minimum; how it came to be: the options taken
-   before (a node) and the one taken last. */
+/* A state: cost, loss and r of all classes together. Classes that were tried have the item chosen
+   for this state, all others have their base. The choice is a chain of nodes: `node` for the
+   classes before the last one, `option` for the last one; LLMQ__NONE stands for the base. */
 typedef struct llmq__sum {
     uint64_t cost;
     double loss, r;
     uint32_t node, option;
 } llmq__sum;
 
+/* Class `number` takes item `option`; parent: the node of the choice before, LLMQ__NONE if there is
+   none. */
 typedef struct llmq__node { uint32_t parent, number, option; } llmq__node;
 
 typedef struct llmq__knapsack {
-    uint32_t classes, capacity, nodes, best_node;  /* room for sums in a list, and for 12 times as many nodes */
-    uint64_t budget, slack;  /* slack: what the minima leave of it */
-    double lambda, base_loss, bound, best_loss, cut;  /* cut: sums of this r and more are not followed */
+    uint32_t classes, capacity;  /* capacity: sums of a list, and 12 times as many nodes */
+    uint32_t nodes, best_node;   /* nodes in use; the node of the best solution, LLMQ__NONE: `best` as filled */
+    uint64_t budget, slack;      /* slack: budget minus the cost of the base */
+    double lambda;               /* price of a unit of cost, in units of loss */
+    double base_loss, bound;     /* loss of the base; lower bound of every choice */
+    double best_loss;            /* of the best solution so far */
+    double cut;                  /* sums of this r and more were dropped because a list was full; 1e308: none */
     llmq__item *item;
-    llmq__sum *list[3];
-    double *key;       /* least r of a class but 0 */
-    llmq__node *node;
+    llmq__sum *list[3];  /* [capacity]: the list; the next one so far; the one that a merge writes */
+    uint32_t length[2];  /* of lists 0 and 1 */
+    double *key;         /* [classes]: the smallest r of an item other than the base */
+    llmq__node *node;    /* [12 capacity] */
     uint32_t *class_of;  /* [layers] */
-    uint32_t *first;     /* [classes + 1]: of its items */
-    uint32_t *base;      /* [classes]: the item of the minimum */
-    uint32_t *best;      /* [classes]: the item chosen */
-    uint32_t *order;     /* [classes] */
+    uint32_t *first;     /* [classes + 1]: the items of class c are first[c] ... first[c + 1] - 1 */
+    uint32_t *base;      /* [classes]: the item that is minimal at lambda */
+    uint32_t *best;      /* [classes]: the item of the best solution */
+    uint32_t *order;     /* [classes]: classes by increasing key; before that, the first layer of each class */
 } llmq__knapsack;
 
-/* All pieces but those for each of k->room states are whatever that is; each state takes the same number of bytes more. */
+/* The layout of the workspace, which the size query counts and llmq__knapsack_place places.
+   k->capacity is set. Sizes of a sum and of 12 nodes are multiples of the arena's unit, 8 bytes, so
+   each state more takes the same count of bytes: 240.
+   check: 3 * 32 + 12 * 12 == 8 * 30 */
 static void llmq__knapsack_layout(llmq__knapsack *k, uint32_t layers, uint32_t options, llmq__arena *arena)
 {
     size_t capacity = llmq__size(k->capacity), n = llmq__size(layers), i;
@@ -8260,31 +8574,52 @@ static void llmq__knapsack_layout(llmq__knapsack *k, uint32_t layers, uint32_t o
     k->order = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
 }
 
-LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
+/* Bytes of workspace for lists of `states`; 0 if they do not fit size_t. *k is only a place to
+   count with: a caller that has one already needs no second one on the stack. */
+LLMQ__NOINLINE size_t llmq__knapsack_size(llmq__knapsack *k, uint32_t layers, uint32_t options, uint32_t states)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
-    llmq__knapsack counted;
-    counted.capacity = states ? states : LLMQ__STATES;
-    llmq__knapsack_layout(&counted, layers, options, &arena);
+    k->capacity = states;
+    llmq__knapsack_layout(k, layers, options, &arena);
     return llmq__arena_size(&arena);
 }
 
-/* As many states as the workspace holds, which is one at least. */
-LLMQ__NOINLINE void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work, size_t work_size)
+LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint32_t states)
 {
-    size_t one = llmq_allocate_work_size(layers, options, 1), more = (work_size - one) / (llmq_allocate_work_size(layers, options, 2) - one);
+    llmq__knapsack counted;
+    return llmq__knapsack_size(&counted, layers, options, states ? states : LLMQ__STATES);
+}
+
+/* Sets k->capacity to the states that the workspace holds, and places the arrays. work_size is at
+   least the size for one state, so the capacity is 1 or more. */
+LLMQ__NOINLINE void llmq__knapsack_place(llmq__knapsack *k, uint32_t layers, uint32_t options, void *work,
+                                         size_t work_size)
+{
+    size_t one = llmq__knapsack_size(k, layers, options, 1),
+           more = (work_size - one) / (llmq__knapsack_size(k, layers, options, 2) - one);
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
     k->capacity = more < LLMQ__MAX_STATES ? (uint32_t)more + 1 : LLMQ__MAX_STATES;
     llmq__knapsack_layout(k, layers, options, &arena);
 }
 
+/* Names the option of an error; error may be NULL. Returns status. */
 static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint32_t layer, uint32_t option)
 {
     if (error) error->status = status, error->row = layer, error->col = option;
     return status;
 }
 
-LLMQ__NOINLINE llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers, llmq_error *error)
+/* Checks costs and losses, before anything is written. The limits keep the arithmetic of the search
+   safe:
+     cost <= 2^53    is exact as a double
+     sum of the largest costs <= 2^62, one more may be added: two such sums do not overflow 64 bits
+     |loss| <= 1e240    a price of 2^900 on one unit of cost outweighs the losses of 2^24 layers, and
+                        a price of 2^900 on the largest cost of a class is finite
+   check: 2 * (2**62 + 2**53) < 2**64
+   check: 2**900 > 2 * 2**24 * 1e240
+   check: 2.0**900 * (2**62 + 2**53) < 1e308 */
+LLMQ__NOINLINE llmq_status llmq__options_check(const llmq_option *options, const uint32_t *first, uint32_t layers,
+                                               llmq_error *error)
 {
     uint64_t sum = 0, max_cost;
     uint32_t l, i;
@@ -8297,15 +8632,21 @@ LLMQ__NOINLINE llmq_status llmq__options_check(const llmq_option *options, const
             double loss = options[i].loss;
             if (options[i].cost > (uint64_t)1 << 53) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
             if (options[i].cost > max_cost) max_cost = options[i].cost;
-            if (!llmq__finite(loss) && !(loss > 0.0)) return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
-            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240)) return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
+            if (!llmq__finite(loss) && !(loss > 0.0))
+                return llmq__option_fail(error, LLMQ_E_NOT_FINITE, l, i - first[l]);
+            if (llmq__finite(loss) && (loss > 1e240 || loss < -1e240))
+                return llmq__option_fail(error, LLMQ_E_LIMIT, l, i - first[l]);
         }
     }
     return LLMQ_OK;
 }
 
-/* Classes of tied layers: their items are sums. */
-LLMQ__NOINLINE llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie)
+/* Makes classes of tied layers, and their items: sums of the options of the same position. tie
+   NULL: a class for each layer. LLMQ_E_ARG if tied layers have different counts of options. Until
+   the classes are ordered, k->order[c] is the first layer of class c, which the search for a tie
+   compares with; it takes time in proportion to layers times classes. */
+LLMQ__NOINLINE llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_option *options, const uint32_t *first,
+                                                  uint32_t layers, const uint32_t *tie)
 {
     uint32_t l, c, i, n;
     k->classes = 0;
@@ -8330,8 +8671,11 @@ LLMQ__NOINLINE llmq_status llmq__knapsack_classes(llmq__knapsack *k, const llmq_
     return LLMQ_OK;
 }
 
-/* Everything at its minimum at a price: the sum of costs. Equal ones: the cheaper, then the better, then the first. An infinite loss is
-   never taken, unless there is nothing else: then the sum is 2^64 - 1. */
+/* Sets base[c] to the item of class c with the minimal loss + price cost, and returns the sum of
+   their costs. Of equal items the cheaper is taken, then the one with the lower loss, then the
+   first: so the sum of costs falls as the price rises. Items of infinite loss are never taken. A
+   class that has no others makes the sum 2^64 - 1, which no budget allows; bases of later classes
+   are then not set. */
 static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
 {
     LLMQ__NO_CONTRACT
@@ -8343,7 +8687,10 @@ static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
             const llmq__item *x = &k->item[i];
             double v = x->loss + price * (double)x->cost;
             if (!llmq__finite(x->loss)) continue;
-            if (b == LLMQ__NONE || v < min_value || (v <= min_value && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss)))) min_value = v, b = i;
+            if (b == LLMQ__NONE || v < min_value
+                || (v <= min_value
+                    && (x->cost < k->item[b].cost || (x->cost == k->item[b].cost && x->loss < k->item[b].loss))))
+                min_value = v, b = i;
         }
         k->base[c] = b;
         if (b == LLMQ__NONE) return ~(uint64_t)0;
@@ -8352,7 +8699,15 @@ static uint64_t llmq__knapsack_at(const llmq__knapsack *k, double price)
     return sum;
 }
 
-/* The least price at which the minima fit, to the last bit or two; their sums. */
+/* Sets lambda, the lowest price at which the bases fit in the budget, to a bit or two; the bases;
+   and their sums. LLMQ_E_LIMIT if no choice fits.
+   The prices 0, 2^-960, 2^-900 ... 2^900 are tried in order, then the interval in which the bases
+   begin to fit is halved: its exponents while its ends differ by more than a factor of 4, then its
+   values. That takes 5 and about 54 passes, for the last interval has up to 2^54 doubles. 2^900
+   outweighs every loss (llmq__options_check), so there the bases are the cheapest items. A lambda
+   of 2^-960 is not refined.
+   check: (900 + 960) % 60 < 1
+   check: 60 / 2^5 < 2 < 60 / 2^4 */
 LLMQ__NOINLINE llmq_status llmq__knapsack_price(llmq__knapsack *k)
 {
     LLMQ__NO_CONTRACT
@@ -8361,55 +8716,92 @@ LLMQ__NOINLINE llmq_status llmq__knapsack_price(llmq__knapsack *k)
     uint32_t c;
     int32_t e;
     for (e = -960; e <= 900 && llmq__knapsack_at(k, high) > k->budget; e += 60) low = high, high = llmq__exp2_64(e);
+    /* the sum that stands for infinite losses would fit in a budget of 2^64 - 1 */
     cost = llmq__knapsack_at(k, high);
     if (cost > k->budget || cost == ~(uint64_t)0) return LLMQ_E_LIMIT;
-    while (high > 0.0) { /* halve the exponents, then the numbers */
+    /* the bases fit at `high` and not at `low`; the loop ends where no double is between the two */
+    while (high > 0.0) {
         middle = low > 0.0 && high > 4.0 * low ? low * llmq__sqrt64(high / low) : 0.5 * (low + high);
         if (low <= 0.0 || !(middle > low && middle < high)) break;
         if (llmq__knapsack_at(k, middle) > k->budget) low = middle;
         else high = middle;
     }
     k->lambda = high;
-    k->slack = k->budget - llmq__knapsack_at(k, high);
+    k->slack = k->budget - llmq__knapsack_at(k, high); /* sets the bases again: the last pass may have been at low */
     for (k->base_loss = 0.0, c = 0; c < k->classes; c++) k->base_loss += k->item[k->base[c]].loss;
+    /* bound(lambda), for sum min (loss + lambda cost) = base_loss + lambda (budget - slack) */
     k->bound = k->base_loss - k->lambda * (double)k->slack;
     return LLMQ_OK;
 }
 
-/* r of all items; and the best single exchange again and again while the budget has room for one. */
-LLMQ__NOINLINE void llmq__knapsack_fill(llmq__knapsack *k)
+/* Sets r of all items, and the base as the solution so far. r is computed from differences, which
+   are small where costs and losses are large; it is below 0 only by rounding. */
+LLMQ__NOINLINE void llmq__knapsack_residues(llmq__knapsack *k)
 {
     LLMQ__NO_CONTRACT
-    uint64_t slack = k->slack;
-    uint32_t c, i, which, item;
+    uint32_t c, i;
+    k->best_loss = k->base_loss;
     for (c = 0; c < k->classes; c++) {
         const llmq__item *base = &k->item[k->base[c]];
         k->best[c] = k->base[c];
-        for (i = k->first[c]; i < k->first[c + 1]; i++) { /* below 0 only by rounding */
+        for (i = k->first[c]; i < k->first[c + 1]; i++) {
             double r = (k->item[i].loss - base->loss) + k->lambda * ((double)k->item[i].cost - (double)base->cost);
             k->item[i].r = r > 0.0 ? r : 0.0;
         }
     }
-    for (k->best_loss = k->base_loss;; k->best_loss += k->item[item].loss - k->item[k->best[which]].loss, k->best[which] = item) {
-        double gain = 0.0;
-        for (which = item = LLMQ__NONE, c = 0; c < k->classes; c++) {
-            const llmq__item *now = &k->item[k->best[c]];
-            for (i = k->first[c]; i < k->first[c + 1]; i++)
-                if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack) gain = now->loss - k->item[i].loss, which = c, item = i;
-        }
-        if (which == LLMQ__NONE) return;
-        slack = slack + k->item[k->best[which]].cost - k->item[item].cost;
+}
+
+/* Finds the exchange of one item of the solution that lowers the loss most and costs at most
+   `slack` more. Returns the item, and its class in *class_found; LLMQ__NONE if no exchange lowers
+   the loss. Of equal ones the first is taken. The sum now->cost + slack is at most the budget, so
+   it does not overflow. */
+static uint32_t llmq__knapsack_exchange(const llmq__knapsack *k, uint64_t slack, uint32_t *class_found)
+{
+    double gain = 0.0;
+    uint32_t c, i, item = LLMQ__NONE;
+    for (c = 0; c < k->classes; c++) {
+        const llmq__item *now = &k->item[k->best[c]];
+        for (i = k->first[c]; i < k->first[c + 1]; i++)
+            if (now->loss - k->item[i].loss > gain && k->item[i].cost <= now->cost + slack)
+                gain = now->loss - k->item[i].loss, *class_found = c, item = i;
+    }
+    return item;
+}
+
+/* Makes the first solution: the best exchange again and again, as long as the budget allows one. It
+   ends, because every exchange lowers the loss. A good solution here makes the gap small, and the
+   search short. */
+static void llmq__knapsack_fill(llmq__knapsack *k)
+{
+    uint64_t slack = k->slack; /* budget minus the cost of the solution */
+    uint32_t c = 0, item;
+    while ((item = llmq__knapsack_exchange(k, slack, &c)) != LLMQ__NONE) {
+        slack = slack + k->item[k->best[c]].cost - k->item[item].cost;
+        k->best_loss += k->item[item].loss - k->item[k->best[c]].loss;
+        k->best[c] = item;
     }
 }
 
-/* How far r may go to be of use: the distance of the best from the bound, with a little for rounding. */
+/* The limit of r: the distance of the best solution from the bound. A solution that is better has a
+   smaller sum of residues. The margin covers rounding, in multiples of 2^-53:
+     1e-9 of the gap    9 million roundings of the sum of r along a choice
+     1e-14 of the loss, and of the price of the slack (the bound is a difference of such values)
+                        90 roundings of a sum; few choices differ from the base in more classes
+   A margin that is too wide only makes the search longer. One that is too narrow could drop a
+   choice that is better by no more than the rounding.
+   check: 9000000 * 2**-53 < 1e-9
+   check: 90 * 2**-53 < 1e-14 */
 static double llmq__knapsack_gap(const llmq__knapsack *k)
 {
     double gap = k->best_loss - k->bound, size = k->best_loss < 0.0 ? -k->best_loss : k->best_loss;
     return gap + 1e-9 * gap + 1e-14 * (size + k->lambda * (double)k->slack);
 }
 
-/* Classes by increasing least r, which is key. */
+/* Sets key[c], the smallest r of an item of class c other than its base, and orders the classes by
+   it (Shell's sort). The search stops at the first class whose key is over the gap: no item of a
+   later class but its base can be part of a better solution.
+   1e308 stands for a class of one item; it is more than any finite r.
+   check: 2.0**900 * (2**62 + 2**53) + 2 * 2**24 * 1e240 < 1e308 */
 LLMQ__NOINLINE void llmq__knapsack_order(llmq__knapsack *k)
 {
     uint32_t c, i, j, gap;
@@ -8419,25 +8811,32 @@ LLMQ__NOINLINE void llmq__knapsack_order(llmq__knapsack *k)
         for (i = k->first[c]; i < k->first[c + 1]; i++)
             if (i != k->base[c] && k->item[i].r < k->key[c]) k->key[c] = k->item[i].r;
     }
-    for (gap = k->classes / 2; gap; gap /= 2) /* Shell's sort */
+    for (gap = k->classes / 2; gap; gap /= 2)
         for (i = gap; i < k->classes; i++) {
-            for (c = k->order[i], j = i; j >= gap && k->key[k->order[j - gap]] > k->key[c]; j -= gap) k->order[j] = k->order[j - gap];
+            for (c = k->order[i], j = i; j >= gap && k->key[k->order[j - gap]] > k->key[c]; j -= gap)
+                k->order[j] = k->order[j - gap];
             k->order[j] = c;
         }
 }
 
-/* to = what is good of b[0, nb), and of a[0, na) with an item of class c in the place of its base. Returns how many, or LLMQ__NONE if there
-   is no room for them. Sorted by cost; each has less loss than all before. */
-LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, const llmq__sum *a, uint32_t na, const llmq__sum *b, uint32_t nb,
-                                          double limit, llmq__sum *to)
+/* Merges list 0, with an item of class c in place of its base, with list 1 into list 2. All lists
+   are Pareto lists: sorted by cost, and each sum has less loss than all sums before it. Sums with r
+   of `limit` or more are left out. Returns the length of list 2, or LLMQ__NONE if it is full; lists
+   0 and 1 are not changed. The costs of list 0 include the base of class c, so the differences do
+   not go below 0. */
+LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c, uint32_t item, double limit)
 {
     LLMQ__NO_CONTRACT
     const llmq__item *x = &k->item[item], *base = &k->item[k->base[c]];
+    const llmq__sum *a = k->list[0], *b = k->list[1];
+    const uint32_t na = k->length[0], nb = k->length[1];
     double more = x->loss - base->loss, r = item == k->base[c] ? 0.0 : x->r, last = 0.0;
     uint32_t n = 0, i = 0, j = 0;
     while (i < na || j < nb) {
         uint64_t cost = i < na ? a[i].cost + x->cost - base->cost : 0;
         llmq__sum s;
+        /* the cheaper comes first, of equal cost the one with less loss, of equal sums the one of
+           list 1 */
         if (i == na || (j < nb && (b[j].cost < cost || (b[j].cost == cost && b[j].loss <= a[i].loss + more)))) {
             s = b[j++];
         } else {
@@ -8448,34 +8847,39 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_merge(const llmq__knapsack *k, uint32_t c
             s.option = item == k->base[c] ? LLMQ__NONE : item;
             if (s.r >= limit) continue;
         }
-        if (n > 0 && s.loss >= last) continue;
+        if (n > 0 && s.loss >= last) continue; /* a sum before costs no more and loses no more */
         if (n == k->capacity) return LLMQ__NONE;
         last = s.loss;
-        to[n++] = s;
+        k->list[2][n++] = s;
     }
     return n;
 }
 
-/* The sums in list 0 with all items of class c that are of use, into list 0. Returns how many; 0 if there is no room for the nodes. */
-LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32_t count)
+/* Replaces list 0 by the Pareto list of its sums with each item of class c whose r is below
+   `limit`. Returns 0 if a list was full; list 0 is then as it was. List 1 holds the items so
+   far. */
+static int llmq__knapsack_extend(llmq__knapsack *k, uint32_t c, double limit)
 {
-    uint32_t i, n = 0;
-    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
     llmq__sum *swap;
-    if (k->cut < limit) limit = k->cut;
+    uint32_t i, n;
+    k->length[1] = 0;
     for (i = k->first[c]; i < k->first[c + 1]; i++) {
         if (i != k->base[c] && !(k->item[i].r < limit)) continue;
-        n = llmq__knapsack_merge(k, c, i, k->list[0], count, k->list[1], n, limit, k->list[2]);
-        if (n == LLMQ__NONE) { /* begin again with half of it */
-            k->cut = limit = limit > least ? 0.5 * limit : 0.0;
-            n = 0;
-            i = k->first[c] - 1;
-            continue;
-        }
+        if ((n = llmq__knapsack_merge(k, c, i, limit)) == LLMQ__NONE) return 0;
         swap = k->list[1], k->list[1] = k->list[2], k->list[2] = swap;
+        k->length[1] = n;
     }
     swap = k->list[0], k->list[0] = k->list[1], k->list[1] = swap;
-    for (i = 0; i < n; i++) {
+    k->length[0] = k->length[1];
+    return 1;
+}
+
+/* Makes nodes for the sums of list 0 that took an item of class c other than its base, and looks
+   for a better solution among the sums. Returns 0 if the nodes ran out. */
+static int llmq__knapsack_record(llmq__knapsack *k, uint32_t c)
+{
+    uint32_t i;
+    for (i = 0; i < k->length[0]; i++) {
         llmq__sum *s = &k->list[0][i];
         if (s->option != LLMQ__NONE) {
             if (k->nodes == LLMQ__STATE_NODES * k->capacity) return 0;
@@ -8485,66 +8889,111 @@ LLMQ__NOINLINE uint32_t llmq__knapsack_try(llmq__knapsack *k, uint32_t c, uint32
         }
         if (s->cost <= k->budget && s->loss < k->best_loss) k->best_loss = s->loss, k->best_node = s->node;
     }
-    return n;
+    return 1;
 }
 
-/* All of it after the price. Returns the bound that is proven. */
+/* Tries the items of class c on the sums of list 0. Returns 0 if the search cannot go on: the nodes
+   ran out, or nothing of the list could be kept.
+   If a list is full, the class is tried again with half the limit. The limit then is the cut of the
+   bound that can be proven. After 30 halvings it is 1e-9 of the gap, which proves next to nothing:
+   then it becomes 0, with which no sum is kept and no list is full, so the loop ends.
+   check: 2^-30 < 1e-9 < 2^-29 */
+LLMQ__NOINLINE int llmq__knapsack_try(llmq__knapsack *k, uint32_t c)
+{
+    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
+    if (k->cut < limit) limit = k->cut;
+    while (!llmq__knapsack_extend(k, c, limit)) k->cut = limit = limit > least ? 0.5 * limit : 0.0;
+    return llmq__knapsack_record(k, c) && k->length[0] > 0;
+}
+
+/* The search after the price. Sets best[] and the counts of *result, and returns the bound that is
+   proven: no choice has a lower loss. Every choice that was not followed has a sum of r of at least
+     the gap    it was dropped by the limit, or has an item whose r is over the gap
+     cut        it was dropped because a list was full
+     key        of the first class that was not tried, if the nodes ran out
+   so its loss is at least the bound at lambda plus the smallest of these. */
 LLMQ__NOINLINE double llmq__knapsack_solve(llmq__knapsack *k, llmq_allocation *result)
 {
-    uint32_t i, n = 1;
+    llmq__sum *start = k->list[0];
+    uint32_t i;
+    int stopped = 0;
     double proven;
+    llmq__knapsack_residues(k);
     llmq__knapsack_fill(k);
     llmq__knapsack_order(k);
     k->nodes = 0;
     k->best_node = LLMQ__NONE;
     k->cut = 1e308;
-    k->list[0][0].cost = k->budget - k->slack, k->list[0][0].loss = k->base_loss, k->list[0][0].r = 0.0;
-    k->list[0][0].node = k->list[0][0].option = LLMQ__NONE;
+    /* the list begins with the base of every class */
+    start->cost = k->budget - k->slack, start->loss = k->base_loss, start->r = 0.0;
+    start->node = start->option = LLMQ__NONE;
+    k->length[0] = 1;
     for (i = 0; i < k->classes && k->key[k->order[i]] < llmq__knapsack_gap(k); i++) {
-        uint32_t before = n;
-        n = llmq__knapsack_try(k, k->order[i], before);
-        if (n == 0) break;
-        if (n > result->states) result->states = n;
+        stopped = !llmq__knapsack_try(k, k->order[i]);
+        if (stopped) break;
+        if (k->length[0] > result->states) result->states = k->length[0];
     }
     result->tried = i;
     proven = llmq__knapsack_gap(k);
     if (k->cut < proven) proven = k->cut;
-    if (n == 0 && k->key[k->order[i]] < proven) proven = k->key[k->order[i]]; /* from here on nothing was tried */
+    if (stopped && k->key[k->order[i]] < proven) proven = k->key[k->order[i]];
+    /* a solution of the list replaces the filled one: base items, and those in its chain of
+       nodes */
     if (k->best_node != LLMQ__NONE)
         for (i = 0; i < k->classes; i++) k->best[i] = k->base[i];
     for (i = k->best_node; i != LLMQ__NONE; i = k->node[i].parent) k->best[k->node[i].number] = k->node[i].option;
     return k->bound + proven;
 }
 
-LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers, const uint32_t *tie, uint64_t budget, uint32_t *choice,
-                                   llmq_allocation *result, void *work, size_t work_size, llmq_error *error)
+/* Writes the solution to choice[layers], and its sums to *result, where they are 0 and the bound is
+   set. The sums are added in the order of the layers, so that a caller can repeat them. The search
+   added the same losses in another order. 1e-12 of the loss is the most that 9,000 roundings of
+   2^-53 make, and about the size that 2^24 independent ones reach: within it, the bound counts as
+   reached. The margin of the gap may also bring it above the loss.
+   check: 9000 * 2**-53 < 1e-12
+   check: sqrt(2**24) * 2**-53 < 1e-12 */
+LLMQ__NOINLINE void llmq__knapsack_result(const llmq__knapsack *k, const llmq_option *options, const uint32_t *first,
+                                          uint32_t layers, uint32_t *choice, llmq_allocation *result)
 {
-    llmq__knapsack k;
-    llmq_status status;
     uint32_t l;
-    size_t need;
     double loss;
-    if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
-    if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
-    need = llmq_allocate_work_size(layers, first[layers], 1);
-    if (need == 0 || work_size < need) return LLMQ_E_WORKSPACE;
-    llmq__knapsack_place(&k, layers, first[layers], work, work_size);
-    if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
-    k.budget = budget;
-    if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
-        result->cost = llmq__knapsack_at(&k, llmq__exp2_64(900));
-        return status;
-    }
-    LLMQ_MEMSET(result, 0, sizeof *result);
-    result->bound = llmq__knapsack_solve(&k, result);
     for (l = 0; l < layers; l++) {
-        uint32_t c = k.class_of[l];
-        choice[l] = k.best[c] - k.first[c];
+        uint32_t c = k->class_of[l];
+        choice[l] = k->best[c] - k->first[c];
         result->cost += options[first[l] + choice[l]].cost;
         result->loss += options[first[l] + choice[l]].loss;
     }
     loss = result->loss;
     if (result->bound > loss || loss - result->bound < 1e-12 * (loss < 0.0 ? -loss : loss)) result->bound = loss;
+}
+
+/* k is the only large struct of the search, and lies in this frame. */
+LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *first, uint32_t layers,
+                                   const uint32_t *tie, uint64_t budget, uint32_t *choice, llmq_allocation *result,
+                                   void *work, size_t work_size, llmq_error *error)
+{
+    llmq__knapsack k;
+    llmq_status status;
+    size_t need;
+    /* fewer than 2^24 layers: the limit of a loss is derived for them (llmq__options_check).
+       check: 0x00ffffff == 2**24 - 1 */
+    if (!options || !first || layers == 0 || layers > 0x00ffffffu || !choice || !result || !work
+        || (uintptr_t)work % sizeof(double) != 0)
+        return LLMQ_E_ARG;
+    k.budget = budget;
+    if ((status = llmq__options_check(options, first, layers, error)) != LLMQ_OK) return status;
+    need = llmq__knapsack_size(&k, layers, first[layers], 1);
+    if (need == 0 || work_size < need) return LLMQ_E_WORKSPACE;
+    llmq__knapsack_place(&k, layers, first[layers], work, work_size);
+    if ((status = llmq__knapsack_classes(&k, options, first, layers, tie)) != LLMQ_OK) return status;
+    if ((status = llmq__knapsack_price(&k)) != LLMQ_OK) {
+        /* at this price the bases are the cheapest items that may be taken */
+        result->cost = llmq__knapsack_at(&k, llmq__exp2_64(900));
+        return status;
+    }
+    LLMQ_MEMSET(result, 0, sizeof *result);
+    result->bound = llmq__knapsack_solve(&k, result);
+    llmq__knapsack_result(&k, options, first, layers, choice, result);
     return LLMQ_OK;
 }
 
