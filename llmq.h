@@ -1256,77 +1256,107 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 
 /* ---- 15. Sensitivity -----------------------------------------------------------------------------------------------
 
-   What a layer's inputs say about its weights. For a linear layer y = W x an error E = W - W' of a row costs, summed over
-   tokens t of some text, sum_t w_t (E x_t)^2 = E H E^T with
-       H = sum_t w_t x_t x_t^T        (cols x cols, symmetric; [R6], with all w_t = 1)
-   so H, or its diagonal alone (sum of squares: what llama.cpp calls an importance matrix), is all that has to be kept of
-   the text. Factors are rounded to 12 significant bits: x'_t = round(sqrt(w_t) x_t), H = sum_t x'_t x'_t^T. Their products
-   are then exact in a float, which lets every processor use its fused multiply-add without changing a bit, at a relative
-   error of 2^-13 in each factor, far below what the choice of the text does. Numbers below 2^-60 count as 0, those above
-   2^60 as that. Sums are floats, in the order of the tokens: good for some million tokens; merge longer runs from parts. */
+   The inputs of a layer say which errors of its weights matter. In a linear layer y = W x an error
+   E = W - W' of a row costs, summed over the tokens t of a calibration text,
+       sum_t w_t (E x_t)^2 = E H E^T,   H = sum_t w_t x_t x_t^T   (cols x cols, symmetric; [R6], with all w_t = 1).
+   So H is all that has to be kept of the text. Its diagonal alone, the sums of squares, can take its
+   place: llama.cpp calls that an importance matrix.
+
+   Factors are rounded to 12 significant bits:
+       x'_t = round(sqrt(w_t) x_t),   H = sum_t x'_t x'_t^T.
+   The product of two factors is then exact in a float, so every processor may use its fused
+   multiply-add without changing a bit. The relative error of a factor is at most 2^-12, and 2^-13 on
+   average. The choice of the text changes H far more.
+   Values below 2^-60 count as 0, and values above 2^60 count as 2^60.
+   Sums are floats, in the order of the tokens. They are good for some million tokens. Merge longer
+   runs from parts. */
 #if !LLMQ_NO_CALIBRATION
 typedef struct llmq_hessian {
-    uint32_t cols;
+    uint32_t cols;             /* inputs of the layer */
     int full;                  /* 1: all of H; 0: its diagonal */
     double weight, squares;    /* sums of the w_t so far, and of their squares */
-    llmq_transform transform;  /* H is of T x */
-    float *h;                  /* full: row i, its entries 0 ... i, at i (i + 1) / 2; else cols numbers */
+    llmq_transform transform;  /* T: H is the sum of (T x)(T x)^T */
+    float *h;                  /* full: entry (i, j), j <= i, at i (i + 1) / 2 + j; else h[cols], the diagonal */
     const llmq_kernels *kernels;
 } llmq_hessian;
 
-/* Bytes of h; 0 if they do not fit size_t or cols is 0 or over LLMQ_MAX_COLS. */
+/* Bytes of h: 2 cols^2 + 2 cols if full is not 0, else 4 cols.
+   Returns 0 if they do not fit size_t, or if cols is 0 or above LLMQ_MAX_COLS. */
 LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full);
 
-/* Zero H for inputs of cols numbers. transform: accumulate in the basis of a tensor with this transform; NULL: as they come.
-   mem: llmq_hessian_size bytes, aligned for float, which *h then refers to. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE,
-   and those of the transform's steps. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform,
-                                                      void *mem, size_t size);
+/* Make an H of zeros for inputs of cols elements.
+   full: 1 for all of H, 0 for its diagonal.
+   transform: H is accumulated in the basis of a tensor with this transform; NULL: in the basis of
+   the inputs.
+   mem: llmq_hessian_size bytes, aligned for float. *h refers to it afterwards, and it has to outlive *h.
+   Errors: LLMQ_E_ARG; LLMQ_E_LIMIT (cols, or size_t is too small); LLMQ_E_WORKSPACE; the errors of
+   the transform's steps. *h is then as it was. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
+                                                      const llmq_transform *transform, void *mem, size_t size);
 
-/* Bytes of workspace for llmq_hessian_add: about 516 cols, 4 cols for a diagonal, and that of the transform. */
+/* Bytes of workspace for llmq_hessian_add: about 516 cols for a full H and 4 cols for a diagonal,
+   and the workspace of the transform. Returns 0 if h is NULL or its cols are out of range, or if
+   the size does not fit size_t. */
 LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
 
-/* Add `count` tokens to rows [r0, r1) of H: x[count][cols], a token every `stride` numbers. weight: w_t >= 0 for each, NULL: 1.
-   Different row ranges may be worked on at the same time, each with the same tokens and its own workspace; the one that
-   starts at row 0 counts the weight. However tokens are cut into calls, and rows into ranges, the bits are the same.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input, or a weight that is not finite or negative (error, which may
-   be NULL, names token and column; column cols is the weight): nothing was added then. Before a transform, too, numbers above
-   2^60 count as that, and between its steps those above 2^100, so that it cannot overflow. A sum that does (256 tokens of 2^60) is
-   infinite, which llmq_feedback_init reports.
+/* Add tokens to rows [r0, r1) of H.
+   x: x[count][cols], stride elements from token to token, stride >= cols, every value finite.
+   weight: weight[count], the w_t, finite and 0 or more; NULL: 1 for all.
+   work: llmq_hessian_work_size bytes, aligned for float.
+   error: NULL, or receives token (as row) and column of a value that is refused; column cols is the
+   weight.
+   Clamping: before the first step of a transform too, values above 2^60 count as 2^60, and between
+   its steps values above 2^100 count as 2^100, so that no step can overflow.
+   Overflow: a sum of H may become infinite (256 tokens of 2^60). llmq_feedback_init reports it.
+   Threads: different row ranges may run at the same time, each with the same tokens and its own
+   workspace. The range that starts at row 0 also updates h->weight and h->squares.
+   Bits: they do not depend on how tokens are cut into calls, nor on how rows are cut into ranges.
+   Errors: LLMQ_E_ARG; LLMQ_E_WORKSPACE; the errors of the transform's steps; LLMQ_E_NOT_FINITE for
+   an input that is not finite, or a weight that is negative or not finite. Nothing was added then.
    Cost: about r1^2 / 2 - r0^2 / 2 multiply-adds a token. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
-                                                     uint32_t count, const float *weight, void *work, size_t work_size,
-                                                     llmq_error *error);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x,
+                                                     size_t stride, uint32_t count, const float *weight, void *work,
+                                                     size_t work_size, llmq_error *error);
 
-/* H += other, entry by entry: sums over parts of a text, made anywhere. The same parts merged in the same order give the same
-   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_MISMATCH; LLMQ_E_NOT_FINITE for a sum that is
-   not finite: *h is then as it was. */
+/* H += other, entry by entry: the parts of a text may be summed apart, on any machine, and merged.
+   The same parts in the same order give the same bits. Another order differs by rounding.
+   Errors: LLMQ_E_ARG (NULL, or cols or full differ); LLMQ_E_MISMATCH (the transforms differ);
+   LLMQ_E_NOT_FINITE for a sum that is not finite. *h is then as it was. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other);
 
-/* Change the basis of a full H that has none: H <- T H T^T, so that one file of sums serves any choice of transform.
-   Errors: LLMQ_E_ARG (a diagonal, or a transform it already has), LLMQ_E_WORKSPACE, and those of the transform's steps;
-   LLMQ_E_NOT_FINITE for a result that is not finite. H is then as it was.
-   Cost: 2 cols transforms; workspace 4 cols^2 bytes and that of a transform. */
+/* H <- T H T^T for a full H without a transform: one file of sums then serves any choice of
+   transform.
+   t: the transform; h->transform becomes a copy of it.
+   work: llmq_hessian_transform_work_size bytes, aligned for float: 4 cols^2, and the workspace of
+   the transform.
+   Errors: LLMQ_E_ARG (also for a diagonal, or an H that has a transform); LLMQ_E_WORKSPACE; the
+   errors of the transform's steps; LLMQ_E_NOT_FINITE for a result that is not finite. H is then as
+   it was.
+   Cost: 2 cols transforms. */
 LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work,
+                                                           size_t work_size);
 
-/* -- Traces: of an attention block's Hessians, exactly; of any operator, by random probes. -- */
+/* -- Traces of Hessians: exact ones for an attention block, estimates by random probes for any
+   operator. -- */
 #define LLMQ_ROPE_NONE   0
-#define LLMQ_ROPE_PAIRS  1  /* numbers 2i and 2i + 1 of a head are rotated by angle i of the position */
-#define LLMQ_ROPE_HALVES 2  /* numbers i and i + head / 2 */
+#define LLMQ_ROPE_PAIRS  1  /* coordinates 2i and 2i + 1 of a head are rotated by angle i of the position */
+#define LLMQ_ROPE_HALVES 2  /* coordinates i and i + head / 2 are */
 
-/* One key-value head of an attention block, and the query heads h that share it. For query t, over the keys s that it sees,
+/* One key-value head of an attention block, and the query heads h that share it. For query t, over
+   the keys s that it sees,
        y_t = sum_h W_O,h a^h_t,   a^h_t = sum_s p^h_ts v_s,   p^h_t = softmax of q^h_t . k_s / sqrt(head).
-   Rows of x, q, k, v and wo are so many floats apart as their stride says. A query that sees no key has a = 0. */
+   Every array is row-major; its stride is the distance between rows in elements, at least the
+   length of a row. A query that sees no key has a = 0. */
 typedef struct llmq_attention {
-    uint32_t tokens, dim;    /* of the inputs x, at consecutive positions */
-    uint32_t head, queries;  /* numbers of a head; query heads that share this key-value head */
+    uint32_t tokens, dim;    /* of the inputs x; the tokens have consecutive positions */
+    uint32_t head, queries;  /* elements of a head; query heads that share this key-value head */
     uint32_t out;            /* rows of W_O */
-    uint32_t masked;         /* so many tokens at the beginning are padding: no query sees their keys */
+    uint32_t masked;         /* tokens [0, masked) are padding: no query sees their keys */
     int causal;              /* 1: query t sees no key after t */
-    const float *x;          /* x[tokens][dim]: what W_Q, W_K and W_V multiply */
+    const float *x;          /* x[tokens][dim]: the inputs of W_Q, W_K and W_V */
     size_t x_stride;
-    const float *q;          /* q[tokens][queries * head], rotated by RoPE, as are the keys */
+    const float *q;          /* q[tokens][queries * head], rotated by RoPE, as the keys are */
     size_t q_stride;
     const float *k;          /* k[tokens][head] */
     size_t k_stride;
@@ -1335,11 +1365,11 @@ typedef struct llmq_attention {
     const float *wo;         /* wo[out][queries * head]: the columns of W_O that these heads reach */
     size_t wo_stride;
     int rope;                /* LLMQ_ROPE_...; R_s turns (a, b) into (a cos - b sin, a sin + b cos) */
-    const float *cosine;     /* [tokens][head / 2]: of s times angle i in row s (1 in row 0). Unused without RoPE */
-    const float *sine;
-    uint32_t samples;        /* queries that are looked at: 0 for all, else one drawn from each of so many stretches, 2 or more */
+    const float *cosine;     /* cosine[tokens][head / 2]: in row s, of s times angle i (1 in row 0) */
+    const float *sine;       /* sine[tokens][head / 2]. Both are unused without RoPE */
+    uint32_t samples;        /* 0: all queries are evaluated; else strata, 2 or more, of one query each */
     uint32_t seed;           /* of the drawing */
-    const float *importance; /* [tokens]: how much |change of y_t|^2 counts, 0 or more; NULL: 1 for all */
+    const float *importance; /* importance[tokens]: weight of |change of y_t|^2, 0 or more; NULL: 1 for all */
 } llmq_attention;
 
 typedef struct llmq_traces {
@@ -1347,33 +1377,45 @@ typedef struct llmq_traces {
     double q_error, k_error, v_error, o_error;  /* standard errors of the sampling, 0 without it */
 } llmq_traces;
 
-/* Bytes of workspace for llmq_attention_traces, about 12 tokens^2 + 16 tokens head. 0 if a is NULL, has no tokens or a head of
-   no numbers, or it does not fit. */
+/* Bytes of workspace for llmq_attention_traces, about 12 tokens^2 + 16 tokens head.
+   Returns 0 if a is NULL, if tokens or head is 0, or if the size does not fit size_t. */
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a);
 
-/* Traces of the Gauss-Newton Hessians of sum_t importance_t |change of y_t|^2, the objective of [R9], for the rows of W_Q of these query
-   heads, the rows of W_K and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so
-   that independent errors of variance e in the weights make that sum e trace / 2. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
-   rotation of position s (I without RoPE), summed over t with its importance, and over h, h' and s, s' as they occur:
+/* Traces of the Gauss-Newton Hessians of sum_t importance_t |change of y_t|^2, the objective of
+   [R9]. They are for the rows of W_Q of these query heads, the rows of W_K and W_V of this
+   key-value head, and the columns of W_O. H = 2 J^T J with J the derivative of all y_t, so
+   independent errors of variance e in the weights make that sum e trace / 2. With c^h_s = W_O,h
+   (v_s - a^h_t) and R_s the rotation of position s (I without RoPE), each trace is the sum over t,
+   times its importance, and over the h, h' and s, s' that occur, of
        W_Q   2/head |x_t|^2 p^h_s p^h_s' (c^h_s . c^h_s') (k_s . k_s')
        W_K   2/head p^h_s p^h'_s' (c^h_s . c^h'_s') (R_s^T q^h_t . R_s'^T q^h'_t) (x_s . x_s')
        W_V   2 tr(W_O,h^T W_O,h') p^h_s p^h'_s' (x_s . x_s')
        W_O   2 out |a^h_t|^2
-   (Derived from the softmax's Jacobian diag(p) - p p^T, which takes a from v; the tests hold finite differences against it.)
-   q_weight, k_weight, v_weight, each NULL or [tokens]: a w_t >= 0 is added to each number, such that sum_t w_t |x_t|^2 is the
-   trace. H' = sum_t w_t x_t x_t^T, what methods like GPTQ take, is then the sum of the blocks of H that belong to one row of
-   weights: exactly for W_Q; for W_K and W_V of the terms with s = s', scaled. Begin with zeros; heads and calls add up.
-   samples: stretch j of m is queries [j tokens / m, (j + 1) tokens / m), and the one drawn, by llmq_random(seed, j), stands for
-   all of it. Its error is estimated from neighbours, g_j the term of stretch j:  error^2 = m / (2 (m - 1)) sum (g_j - g_j+1)^2,
-   rather too large, for it counts the drift from stretch to stretch. As many samples as tokens, or more, are all.
-   work: aligned for double. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input that is NaN or
-   infinite, or a result that overflows. On failure the outputs are untouched. Cost: about
-   tokens^2 (dim + queries^2 head) / 2 + queries^2 samples (2 tokens^2 + 5 tokens head) double multiply-adds, of the latter a
-   third if causal. */
+   They are derived from the softmax's Jacobian diag(p) - p p^T, which takes a from v. The tests
+   hold finite differences against them.
+   q_weight, k_weight, v_weight: each NULL or weight[tokens]. A w_t >= 0 is added to each element.
+     These w_t satisfy
+       sum_t w_t |x_t|^2 = trace.
+     H' = sum_t w_t x_t x_t^T, the Hessian that methods like GPTQ take, is then the sum of the
+     blocks of H that belong to one row of weights. That is exact for W_Q. For W_K and W_V it is the
+     sum of the terms with s = s', scaled to the trace. Begin with zeros; heads and calls add up.
+   samples: stratum j of m is queries [j tokens / m, (j + 1) tokens / m). The query that is drawn
+     from it, by llmq_random(seed, j), stands for all of it. The standard error is estimated from
+     neighbours, with g_j the term of stratum j:
+       error^2 = m / (2 (m - 1)) sum (g_j - g_j+1)^2.
+     It overestimates, because it includes the trend between strata. If samples >= tokens, all
+     queries are evaluated.
+   work: llmq_attention_work_size bytes, aligned for double.
+   Errors: LLMQ_E_ARG; LLMQ_E_LIMIT; LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input that is NaN or
+   infinite, or a result that overflows. The outputs are then untouched.
+   Cost: about tokens^2 (dim + queries^2 head) / 2 + queries^2 samples (2 tokens^2 + 5 tokens head)
+   double multiply-adds. A causal mask reduces the second term to a third. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight,
-                                                          float *k_weight, float *v_weight, void *work, size_t work_size);
+                                                          float *k_weight, float *v_weight, void *work,
+                                                          size_t work_size);
 
-/* hv[n] = H v[n] for a symmetric H. A status that is not LLMQ_OK ends the estimate and is what that returns. */
+/* hv[n] = H v[n] for a symmetric H. A status other than LLMQ_OK ends the estimate, which then
+   returns that status. */
 typedef llmq_status (*llmq_operator)(void *context, const float *v, float *hv);
 
 typedef struct llmq_trace {
@@ -1381,125 +1423,183 @@ typedef struct llmq_trace {
     uint32_t products;    /* how many times the operator was applied */
 } llmq_trace;
 
-/* Hutchinson's estimate of tr H [R10]: the mean of v^T H v over m random vectors v of signs. Its variance is
-   2 (|H|_F^2 - sum_i h_ii^2) / m, the least of all distributions with independent entries; the error is measured, though.
-   most: probes, 2 or more. tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest: of m probes the error
-   is known to 1 / sqrt(2 (m - 1)) of itself, a quarter for 8, and two or three may agree by chance; 0: use all probes. Probe i
-   has the signs of LLMQ_STEP_HADAMARD (section 4) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
-   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (H v), and the operator's; out is then untouched.
+/* Hutchinson's estimate of tr H [R10]: the mean of v^T H v over m random sign vectors v.
+   Its variance is 2 (|H|_F^2 - sum_i h_ii^2) / m, the minimum over all distributions with
+   independent entries. The error that is reported is measured, not computed from this.
+   product, context: the operator and its first argument. n: rows of H, 1 or more.
+   max_products: upper bound of m, 2 or more.
+   tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest. 0: use all
+     products. After m probes the error itself is known to 1 / sqrt(2 (m - 1)) of its value, a
+     quarter for m = 8, and two or three probes may agree by chance.
+   seed: probe i has the signs of LLMQ_STEP_HADAMARD (section 4) with seed llmq_random(seed, i).
+   work: 8 n bytes, aligned for float.
+   Errors: LLMQ_E_ARG; LLMQ_E_LIMIT; LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (H v); the operator's own.
+   *out is then untouched.
    Cost: the products. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
-                                                          double tolerance, uint32_t seed, llmq_trace *out, void *work,
-                                                          size_t work_size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n,
+                                                          uint32_t max_products, double tolerance, uint32_t seed,
+                                                          llmq_trace *out, void *work, size_t work_size);
 
-/* Bytes of workspace for llmq_trace_hutchpp: 4 n (min(most / 3, n) + 2). 0 if n is 0, most below 4, or it does not fit. */
+/* Bytes of workspace for llmq_trace_hutchpp: 4 n (min(max_products / 3, n) + 2).
+   Returns 0 if n is 0, if max_products is below 4, or if the size does not fit size_t. */
 LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products);
 
-/* Hutch++ [R11]: most products in all, 4 or more. A third of them turns random signs into vectors that span where H is large; with
-   an orthonormal basis Q of these, tr(Q^T H Q) is exact and costs the second third (less if H has a lower rank: products that
-   vanish to rounding, 2^-16, are dropped); the rest are Hutchinson's probes of (I - Q Q^T) H (I - Q Q^T), whose error is all the
-   error there is. For positive semidefinite H it falls as 1 / most and not as its root; on a flat spectrum it gains nothing.
-   Arguments and errors as above. Cost: the products, and 6 n (most / 3)^2 multiply-adds. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
-                                                       double tolerance, uint32_t seed, llmq_trace *out, void *work,
-                                                       size_t work_size);
+/* Hutch++ [R11]: the trace on a subspace where H is large is exact, and Hutchinson's probes
+   estimate the rest.
+   Sketch: a third of the products maps random sign vectors to vectors that span this subspace, with
+   orthonormal basis Q.
+   Exact part: tr(Q^T H Q) costs the second third. It costs less if H has a lower rank, because
+   sketch vectors that vanish to rounding, 2^-16 of their length, are dropped.
+   Rest: the other products are probes of (I - Q Q^T) H (I - Q Q^T), which are the only source of
+   error. For positive semidefinite H the error falls as 1 / max_products, where Hutchinson's falls
+   as the root of that. On a flat spectrum there is no gain.
+   max_products: of all three parts, 4 or more. work: llmq_trace_hutchpp_work_size bytes.
+   Other arguments, and errors, are those above.
+   Cost: the products, and 6 n (max_products / 3)^2 multiply-adds. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n,
+                                                       uint32_t max_products, double tolerance, uint32_t seed,
+                                                       llmq_trace *out, void *work, size_t work_size);
 #endif
 
 /* ---- 16. Error feedback --------------------------------------------------------------------------------------------
 
-   Rows quantized one column after the other, each column moved by the errors made before it ([R6]; this form: LDLQ, [R7]).
-   With H + damping = M D M^T, M unit upper triangular and D diagonal, an error row E = w - w' costs
-       E H E^T = sum_k D_k (e_k)^2,    e_k = (E M)_k = w_k + f_k - w'_k,    f_k = sum_(j<k) E_j M_jk
-   so column k, when all before it are fixed, should be the point nearest to w_k + f_k. For grids of p > 1 the columns of a
-   vector are chosen together: with B the p x p diagonal block of M, the cost of a vector is |(w B + f) S - (w' B) S|^2 with
-   S = diag(sqrt D), f from the columns before the vector: the nearest point among those of the grid times B S. The
-   triangle B keeps the order of the first coordinate, so it is found by the same search (section 11).
-   Scales are searched as in section 11, on w + f of the group when it is reached, with errors weighted by D.
-   With H = c I the result is the bits of llmq_encode (but for trellises). A diagonal H only weights the errors.
-   Trellises run down a column, so columns are quantized one by one all the same, each by a search over the rows of a ring with its
-   state at the start found as in section 12; scales are those that llmq_encode would give the group as it is when it is reached.
-   Gain on correlated inputs (AR(1), rho = 0.9): 6.8 to 7.0 dB of 7.2; a trellis along the rows would feed back blocks of columns, and
-   lose most of it where inputs are not rotated.
+   Rows are quantized one column after the other, and each column is moved by the errors made before
+   it ([R6]; this form: LDLQ, [R7]). With H + damping = M D M^T, M unit upper triangular and D
+   diagonal, an error row E = w - w' costs
+       E H E^T = sum_k D_k (e_k)^2,    e_k = (E M)_k = w_k + f_k - w'_k,    f_k = sum_(j<k) E_j M_jk.
+   So once all columns before it are fixed, column k should be the point nearest to w_k + f_k.
+   f is the correction. The residual is w before its column is quantized, and w - w' = E afterwards.
 
-   Damping: mean(diagonal) * damping is added to the diagonal. By default it is 0.01 + 2 cols / tokens, 1 at most, tokens being
-   (sum w)^2 / sum w^2, as a sum over few tokens says little of other texts: KL of a 1.9 M-parameter model in g3, whose cols are
-   192 and 576, with damping 0.01 0.03 0.1 0.3 1: from 1,500 tokens 0.196 0.184 0.175 0.166 0.169, from 5,000 0.156 0.160 0.152
-   0.149 0.158, from 19,353 0.141 0.140 0.141 0.143 0.155; without feedback 0.209. If a pivot D_k is then not above 2^-20 times its entry of the
-   diagonal, damping becomes ten times as large (at least 1e-6), up to 10, and the factor is made anew.
-   Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal, within them vectors likewise
-   (an incomplete vector stays the last), which spends the freedom of later columns on the inputs that matter most.
-   First order [R8]: after each group, with M cut to the columns to come, the moves f M^-1 of their weights lose
-   first_order * (f M^-1) (H^-1 of these columns) * mean(diagonal), which draws weights back to where they were, since H is only
-   what this text says; 0 is off. Where an eigenvalue of H is below first_order * mean(diagonal) / 2, it throws them too far.
-   H counts up to a factor: D is that of H / 2^k with a mean of the diagonal in [1, 2), so that huge and tiny inputs do no harm.
+   Grids of p > 1: the columns of a vector are chosen together. With B the p x p diagonal block of M
+   and S = diag(sqrt D), the cost of a vector is
+       |(w B + f) S - (w' B) S|^2,   f from the columns before the vector.
+   So the code is the nearest point among the points of the grid times B S. The triangle B keeps the
+   order of the first coordinate, so the same search (section 11) finds it.
+   Scales: searched as in section 11, on w + f of the group when it is reached, with errors weighted
+   by D.
+   Trellises: they run down a column, so here, too, columns are quantized one by one. Each is a
+   search over the rows of a tail-biting block, whose start state is found as in section 12. The
+   scales are the ones that llmq_encode would give the group, as it stands when it is reached.
+   With H = c I the result is the bits of llmq_encode, except for trellises. A diagonal H only
+   weights the errors.
+   Measured: gain on correlated inputs (AR(1), rho = 0.9): 6.8 to 7.0 dB of 7.2. A trellis along the
+   rows would feed back blocks of columns, and would lose most of the gain where inputs are not
+   rotated.
 
-   Measured, not trusted. With too little damping, with first order where it does not fit, or from a handful of tokens, feedback
-   can do worse than none, a thousand times even. So each row (of a trellis each ring) is also encoded as llmq_encode does, and
-   the two errors are compared. If that with feedback is larger by more than 1/32, or not finite, the records of llmq_encode are
-   kept. H itself cannot be the judge: it is a sample, and what is fitted to a sample looks better in it than it is. The judge is
+   Damping: mean(diagonal) * damping is added to the diagonal. The default is
+       0.01 + 2 cols / tokens, at most 1,   tokens = (sum w)^2 / sum w^2,
+   because a sum over few tokens says little about other texts. If a pivot D_k is not above 2^-20
+   times its entry of the diagonal, damping is multiplied by 10 (to 1e-6 or more), up to 10, and H is
+   factored again.
+   Measured: KL of a 1.9 M-parameter model in g3, cols 192 and 576, without feedback 0.209:
+       damping               0.01   0.03   0.1    0.3    1
+       from 1,500 tokens     0.196  0.184  0.175  0.166  0.169
+       from 5,000 tokens     0.156  0.160  0.152  0.149  0.158
+       from 19,353 tokens    0.141  0.140  0.141  0.143  0.155
+
+   Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal,
+   and vectors likewise within a group (an incomplete vector stays the last). That spends the
+   freedom of later columns on the inputs that matter most.
+
+   First order [R8]: after each group, with M cut to the columns to come, the moves f M^-1 of their
+   weights lose
+       first_order * mean(diagonal) * (f M^-1) (H^-1 of these columns).
+   That draws weights back to where they were, since H describes this text only. 0 is off. Where an
+   eigenvalue of H is below first_order * mean(diagonal) / 2, it throws them too far.
+
+   Units: a factor of H changes nothing. D belongs to H / 2^k with a mean of the diagonal in [1, 2),
+   so that huge and tiny inputs do no harm.
+
+   The judge. With too little damping, with first order where it does not fit, or with a handful of
+   tokens, feedback can be worse than none, even a thousand times. So each row (of a trellis each
+   tail-biting block) is also encoded as llmq_encode does it, and the two errors are compared. If
+   the error with feedback is larger by more than 1/32, or not finite, the records of llmq_encode
+   are kept. H itself cannot be the judge: it is a sample, and an encoding that was fitted to a
+   sample looks better in it than it is. The judge is
        J = H + lambda mean(diagonal) I,   lambda = 2 rho / (1 - rho), at least 0.01,
-   where rho is the weight that the oracle approximating shrinkage [R21] gives the identity for so many tokens. lambda is not
-   below damping if that had to be raised, and is damping itself for a diagonal or where the tokens are not known.
-   Tried at 192 columns with 4 to 8,192 tokens of known distributions (AR(1) of 0.9 and 0.99, white, spectra 1/k and 1/k^2,
-   outliers), with damping 0, 0.01 and the default, first order 0 and 1, in g3 and t2. Under the true H the error was up to 10^18
-   times that of llmq_encode, and is now at most 1.03 times, but for 4 heavy-tailed tokens, of which no sum can tell (1.2); with
-   lambda = rho / (1 - rho) it was 1.4 times. */
+   where rho is the weight that the oracle approximating shrinkage [R21] gives the identity for this
+   number of tokens. If damping had to be raised, lambda is not below it. For a diagonal, or if the
+   tokens are not known, lambda is damping.
+   Measured: 192 columns, 4 to 8,192 tokens of known distributions (AR(1) of 0.9 and 0.99, white,
+   spectra 1/k and 1/k^2, outliers), damping 0, 0.01 and the default, first order 0 and 1, in g3 and
+   t2. Under the true H the error without a judge was up to 10^18 times the error of llmq_encode.
+   With it the error is at most 1.03 times as large, except from 4 heavy-tailed tokens, which no sum
+   can reveal (1.2). With lambda = rho / (1 - rho) it was 1.4 times. */
 #if !LLMQ_NO_CALIBRATION
 #define LLMQ_ORDER_NATURAL  0
 #define LLMQ_ORDER_DIAGONAL 1
 
 typedef struct llmq_feedback_options {
-    float damping;      /* relative to the mean of the diagonal; negative: the default */
+    float damping;      /* relative to the mean of the diagonal, at most 10; negative: the default */
     float first_order;  /* 0 ... 1 */
     int order;          /* LLMQ_ORDER_... */
 } llmq_feedback_options;
 
-/* H made ready for the rows of one tensor, or of several with its cols, transform, group and p. */
+/* H made ready for the rows of one tensor, or of several that share cols, transform, group and p.
+   Units: s is the mean of the diagonal of H / 2^k. c is the value of D if all are equal (d is then
+   NULL), else 1. */
 typedef struct llmq_feedback {
     uint32_t cols, group, p;
     llmq_transform transform;
-    float damping;          /* that was needed */
-    float first_order;      /* times the mean of the diagonal / 2^k, and divided by what is equal if d is NULL */
-    const float *m;         /* row k of M^T, its entries 0 ... k, at k (k + 1) / 2; NULL if H was a diagonal */
-    float ridge;            /* lambda - damping, likewise: what errors are judged by has so much more on its diagonal */
-    double unit;            /* an error that is judged is so many times what D says */
-    const float *d;         /* D / 2^k, in the order of the columns below; NULL: all are equal */
-    const uint32_t *column; /* the columns in the order in which they are quantized */
+    float damping;          /* the damping that was needed, relative to the mean of the diagonal */
+    float first_order;      /* the option, times s / c */
+    const float *m;         /* M^T: entry (k, j), j <= k, at k (k + 1) / 2 + j; NULL if H was a diagonal */
+    float ridge;            /* (lambda - damping) s / c: J has this much more than H + damping on its diagonal */
+    double unit;            /* c 2^k: an error in terms of d, times this, is in the units of H */
+    const float *d;         /* d[cols]: D of H / 2^k, in the order of the columns below; NULL: all are equal */
+    const uint32_t *column; /* column[cols]: the columns in the order in which they are quantized */
 } llmq_feedback;
 
-/* Bytes of memory for a llmq_feedback from this H: about 2 cols^2 + 8 cols if it is full; 0 if that does not fit size_t. */
+/* Bytes of memory for a llmq_feedback from this H: about 2 cols^2 + 8 cols if it is full, 8 cols if
+   not. Returns 0 if h is NULL or its cols are out of range, or if the size does not fit size_t. */
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h);
 
-/* Factor H for t, whose cols and transform are those of *h (llmq_hessian_transform). options NULL: the default damping, natural order. It is
-   0.01 where *h is a diagonal or does not know its tokens (weight 0).
-   mem: aligned for float, to outlive *f. An H of zeros counts as I.
-   Errors: LLMQ_E_ARG, LLMQ_E_MISMATCH, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (an entry of H; error names row and column),
-   LLMQ_E_INDEFINITE (no damping up to 10 helped, error names the column: this is not a sum of squares). *f is then as it was.
-   Cost: cols^3 / 6 multiply-adds, for each damping tried. */
+/* Factor H for the rows of t.
+   t, h: with the same cols and transform (llmq_hessian_transform). An H of zeros counts as I.
+   options: NULL for the default damping and natural order. The default damping is 0.01 if *h is a
+   diagonal or does not know its tokens (weight 0).
+   mem: llmq_feedback_size bytes, aligned for float, which have to outlive *f.
+   error: NULL, or receives row and column of the entry that is refused.
+   Errors: LLMQ_E_ARG; LLMQ_E_MISMATCH (the transforms differ); LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE
+   (an entry of H); LLMQ_E_INDEFINITE (no damping up to 10 helped, so this is not a sum of squares;
+   error names the column). *f is then as it was.
+   Cost: cols^3 / 6 multiply-adds for each damping that is tried. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
                                                        const llmq_feedback_options *options, void *mem, size_t size,
                                                        llmq_error *error);
 
-/* What became of rows that were encoded with feedback. Errors are sums over the rows of E J E^T, E = W - W' in the basis of the tensor and
-   J = H + lambda mean(diagonal) I, in the units of H: of what is stored, and of what llmq_encode stores. Ranges of rows add up. */
+/* The outcome for rows that were encoded with feedback. Results of row ranges add up.
+   Errors are sums over the rows of E J E^T, in the units of H, with E = W - W' in the basis of the
+   tensor and J = H + lambda mean(diagonal) I. */
 typedef struct llmq_feedback_result {
-    uint32_t rows;        /* that were encoded */
-    uint32_t plain_rows;  /* those kept as llmq_encode does them */
-    double error, plain_error;
+    uint32_t rows;             /* rows that were encoded */
+    uint32_t plain_rows;       /* rows that were kept as llmq_encode does them */
+    double error, plain_error; /* of the rows that were stored, and of the rows that llmq_encode would store */
 } llmq_feedback_result;
 
-/* llmq_encode with feedback: rows [r0, r1), w and data as there (w is row r0, data row 0). Rows in different ranges may be encoded at the
-   same time, with a workspace each: the bits are the same. result: NULL, or what is written if all went well. Raw formats, and those with
-   zeros, are encoded without feedback (all rows are then plain ones, and errors 0); trellises with a diagonal are as llmq_encode does
-   them with weighted errors (none is then plain, and errors are 0). Workspace: about 196 cols bytes + 8 n p, and 16 records; trellises
-   12 bytes a column and a record for each of up to 512 rows. progress is called after every 16 rows.
-   Errors: as llmq_encode, and LLMQ_E_MISMATCH if f was made for another shape of tensor; with LLMQ_E_NOT_FINITE no row is written, with
-   LLMQ_E_STOPPED earlier rows are. Cost: twice that of llmq_encode, and cols multiply-adds a weight, 3/2 cols with first order or p > 1;
-   with first order also cols^2 / (3 group). */
+/* Encode rows [r0, r1) as llmq_encode does, with error feedback.
+   r0, r1, w, stride, data: as there (w is row r0, data is row 0).
+   f: made for the cols, transform, group and p of t.
+   options: as there. With feedback progress is called after every 16 rows, and for trellises after
+   the blocks that are encoded together, up to 512 rows.
+   work: llmq_feedback_work_size bytes, aligned for float: about 196 cols + 8 n p bytes, and 16
+   records. For trellises 12 bytes a column and a record for each of up to 512 rows.
+   result: NULL, or written if all went well. error: NULL, or as in llmq_encode.
+   Raw formats and formats with zero points are encoded without feedback: all rows are then plain,
+   and errors are 0.
+   Trellises with a diagonal are encoded as llmq_encode does them, with weighted errors: no row is
+   then plain, and errors are 0.
+   Threads: rows in different ranges may be encoded at the same time, with a workspace each. The
+   bits are the same.
+   Errors: as llmq_encode; LLMQ_E_MISMATCH if f was made for another shape of tensor. With
+   LLMQ_E_NOT_FINITE no row is written. With LLMQ_E_STOPPED earlier rows are written.
+   Cost: twice the cost of llmq_encode, and cols multiply-adds a weight, or 3/2 cols with first order
+   or p > 1. First order adds cols^2 / (3 group) a weight. */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
-                                                         size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
-                                                         void *work, size_t work_size, llmq_feedback_result *result,
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1,
+                                                         const float *w, size_t stride, const llmq_feedback *f,
+                                                         const llmq_encode_options *options, void *work,
+                                                         size_t work_size, llmq_feedback_result *result,
                                                          llmq_error *error);
 #endif
 
