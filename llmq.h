@@ -6011,20 +6011,29 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 /* ---- 15. Sensitivity -------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
-/* T x in place, for finite numbers. No step can make them infinite, nor a sum of them: before each they are clamped. */
+/* x[h->cols] <- T x in place, for finite x. h->transform was checked; work holds the workspace of
+   the transform. A step sums at most 2^15 values of magnitude 2^100, so the clamp before each step
+   keeps every sum below 2^128. Smoothing may still divide a value to infinity. The next clamp makes
+   2^100 of it, and after the last step llmq__round12 makes 2^60. Clamping to 2^60 at the start is
+   the range of llmq__round12, which the inputs have without a transform, too. */
 static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
 {
     llmq_status status = LLMQ_OK;
     uint32_t i, j;
     for (i = 0; i < h->transform.count && status == LLMQ_OK; i++) {
-        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f); /* 2^100, 2^60 */
-        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size, llmq__kernels(h->kernels));
+        /* check: 1.26765060e30f == f32(2^100) */ /* check: 1.15292150e18f == f32(2^60) */
+        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f);
+        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size,
+                                  llmq__kernels(h->kernels));
     }
     return status;
 }
 
-static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                               uint32_t count, uint32_t n)
+/* Scalar kernel add_products: section 2 has its contract. For each out[i] the products are added in
+   the order of t, which is the order that every kernel has to keep. A product is exact, so it may
+   be fused with its addition. */
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                               uint32_t rows, uint32_t count, uint32_t n)
 {
     LLMQ__NO_CONTRACT
     uint32_t i, t;
@@ -6032,11 +6041,18 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
         for (t = 0; t < count; t++) llmq__add_scaled(out[i], a[i][t * a_step], v + t * v_stride, n);
 }
 
-#define LLMQ__TOKENS 128  /* worked on together: a panel of so many by 128 columns is half of a small level-2 cache */
-#define LLMQ__PANEL 128
-#define LLMQ__PANELS 8    /* 512 KB that the rows of H use again and again, while they themselves come from memory */
+/* A full H is updated from panels: LLMQ__TOKENS tokens by LLMQ__PANEL columns, token by token. One
+   panel is 64 KB, half of a small level-2 cache. LLMQ__PANELS of them are 512 KB: the rows of H use
+   these again and again, while the rows themselves stream from memory once for each such set of
+   columns.
+   check: 128 * 128 * 4 == 64 * 1024; 8 * 64 * 1024 == 512 * 1024 */
+#define LLMQ__TOKENS 128
+#define LLMQ__PANEL 128   /* a multiple of 8: the rows that llmq__add_panel takes together lie in one panel */
+#define LLMQ__PANELS 8
 
-/* Where row i of a packed lower triangle begins, which is how many numbers i rows have. */
+/* Index of the first entry of row i of a packed lower triangle, which is also the number of entries
+   of i rows: i (i + 1) / 2. The even factor is halved first, so that nothing overflows that the
+   result does not. */
 static size_t llmq__packed(size_t i) { return i % 2 ? (i + 1) / 2 * i : i / 2 * (i + 1); }
 
 LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
@@ -6048,7 +6064,8 @@ LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
     return llmq__size_mul(pairs, sizeof(float));
 }
 
-LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
+LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform,
+                                       void *mem, size_t size)
 {
     static const llmq_transform none = { 0, { { 0, 0, 0 } }, LLMQ__NULL };
     llmq_status status;
@@ -6058,6 +6075,7 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
     if (size < need) return LLMQ_E_WORKSPACE;
     if (!transform) transform = &none;
     if ((status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
+    /* nothing fails from here on, so that *h is untouched on an error */
     h->cols = cols;
     h->full = full != 0;
     h->weight = h->squares = 0.0;
@@ -6068,13 +6086,14 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
     return LLMQ_OK;
 }
 
-/* Bytes of the panels of LLMQ__PANEL columns of LLMQ__TOKENS tokens; 0 if they do not fit. */
+/* Bytes of all panels of cols columns; 0 if they do not fit size_t. */
 static size_t llmq__panels_size(uint32_t cols)
 {
     return llmq__size_mul(llmq__ceil_div(cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
 }
 
-/* A row of floats; the panels; what the transform needs. */
+/* The workspace, in this order: a row of floats, the panels of a full H, the workspace of the
+   transform. llmq__add_tokens lays it out likewise. */
 LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
 {
     size_t n;
@@ -6084,8 +6103,10 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
     return llmq__size_add(n, llmq_transform_work_size(&h->transform, h->cols));
 }
 
-/* Are count tokens and their weights something to add? */
-LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count, const float *weight, llmq_error *error)
+/* LLMQ_OK if count tokens x[count][cols] are finite and their weights are finite and not negative.
+   Otherwise *error names the first token that is refused and its column, or cols for its weight. */
+LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count,
+                                              const float *weight, llmq_error *error)
 {
     uint32_t t;
     for (t = 0; t < count; t++) {
@@ -6098,8 +6119,10 @@ LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uin
     return LLMQ_OK;
 }
 
-/* Rows [i, i + rows) of a full H, within a panel, += the panels' tokens in the columns of the panel that begins at c <= i. */
-LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
+/* Add the tokens of the panels to rows [i, i + rows) of a full H, in the columns of the panel that
+   begins at c <= i. rows <= 8, and these rows lie in one panel; c is a multiple of LLMQ__PANEL. */
+LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels,
+                                    uint32_t count)
 {
     const float *v = panels + (size_t)c * LLMQ__TOKENS;
     float *out[8];
@@ -6110,23 +6133,31 @@ LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t 
         a[k] = panels + (size_t)(i - i % LLMQ__PANEL) * LLMQ__TOKENS + i % LLMQ__PANEL + k;
     }
     for (k = 0; k < rows; k += n)
-        llmq__kernels(h->kernels)->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count, llmq__min(LLMQ__PANEL, i + k - c + 1));
+        llmq__kernels(h->kernels)->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count,
+                                                llmq__min(LLMQ__PANEL, i + k - c + 1));
 }
 
-/* Rows [r0, r1) of a full H += the panels' tokens. */
+/* Add the tokens of the panels to rows [r0, r1) of a full H.
+   The outer loop goes over sets of LLMQ__PANELS panels and the rows that reach their columns, so
+   that a set stays in the cache for all rows. Row groups begin at multiples of 8, wherever r0 is:
+   the kernels take 8 rows together. */
 LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
 {
     uint32_t g, i, c, rows;
     for (g = 0; g < r1; g += LLMQ__PANELS * LLMQ__PANEL)
         for (i = g > r0 ? g : r0; i < r1; i += rows) {
             rows = llmq__min(8 - i % 8, r1 - i);
-            for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL) llmq__add_panel(h, i, rows, c, panels, count);
+            for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL)
+                llmq__add_panel(h, i, rows, c, panels, count);
         }
 }
 
-/* Rows [r0, r1) of H += at most LLMQ__TOKENS tokens. */
-LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
-                                    const float *weight, float *row, size_t work_size)
+/* Add count <= LLMQ__TOKENS tokens to rows [r0, r1) of H. The tokens, their weights and
+   h->transform were checked.
+   row: the workspace, llmq_hessian_work_size bytes or more; work_size: its size.
+   A full H needs the columns below r0, too, so its panels get all of [0, r1). */
+LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
+                                            uint32_t count, const float *weight, float *row, size_t work_size)
 {
     LLMQ__NO_CONTRACT
     float *panels = row + h->cols, *end = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
@@ -6147,21 +6178,26 @@ LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, 
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
-                                      const float *weight, void *work, size_t work_size, llmq_error *error)
+LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
+                                      uint32_t count, const float *weight, void *work, size_t work_size,
+                                      llmq_error *error)
 {
     llmq_status status;
     size_t need = llmq_hessian_work_size(h);
     uint32_t t, n;
-    if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work))
+        return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__transform_check(&h->transform, h->cols)) != LLMQ_OK) return status;
+    /* all tokens before the first is added: a call that fails adds nothing */
     if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
     for (t = 0; t < count; t += n) {
         n = llmq__min(LLMQ__TOKENS, count - t);
-        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work, work_size);
+        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work,
+                                  work_size);
         if (status != LLMQ_OK) return status;
     }
+    /* once for each token, however the rows are cut: only the range with row 0 writes these */
     for (t = 0; t < count && r0 == 0 && r1 > 0; t++) {
         double w = weight ? (double)weight[t] : 1.0;
         h->weight += w;
@@ -6176,6 +6212,8 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_MISMATCH;
     n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
+    /* first a pass that only looks: h is as it was if a sum is infinite or NaN (exponent bits all
+       set) */
     for (i = 0; i < n; i++)
         if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
     for (i = 0; i < n; i++) h->h[i] += other->h[i];
@@ -6192,6 +6230,10 @@ LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const ll
     return llmq__size_add(llmq__size_mul(llmq__size_mul(n, n), sizeof(float)), llmq_transform_work_size(t, h->cols));
 }
 
+/* The workspace begins with S[n][n], all of H, since a row of a triangle is no vector that T can be
+   applied to. Each pass applies T to the rows of S and transposes S. After the first pass S is T H,
+   because H is symmetric. After the second it is the transpose of (T H) T^T, of which the lower
+   triangle is stored; rounding makes S slightly unsymmetric. */
 LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size)
 {
     size_t need = llmq_hessian_transform_work_size(h, t), i, j, n, used;
@@ -6205,9 +6247,10 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
     used = n * n * sizeof(float);
     for (i = 0; i < n; i++)
         for (j = 0; j <= i; j++) s[i * n + j] = s[j * n + i] = h->h[llmq__packed(i) + j];
-    for (pass = 0; pass < 2; pass++) { /* S <- S T^T, transposed: T H, then T H T^T */
+    for (pass = 0; pass < 2; pass++) {
         for (i = 0; i < n; i++) {
-            status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used, h->kernels);
+            status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used,
+                                          h->kernels);
             if (status != LLMQ_OK) return status;
         }
         for (i = 0; i < n; i++)
@@ -6224,28 +6267,33 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
     return LLMQ_OK;
 }
 
-/* -- Traces. Sums are double, of floats: their products are exact, and what cancels (means of v, a softmax's Jacobian kills
-   constants) leaves digits enough. -- */
+/* -- Traces. Sums are double and the data float: products are then exact, and cancellation leaves
+   enough digits (means of v are subtracted, and the softmax's Jacobian maps constants to 0). -- */
 
-/* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s': that is all that is
-   needed, because terms (h, h', s, s') and (h', h, s', s) are equal and all pairs h, h' get their turn. */
+/* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2
+   + s'. That is enough: the terms (h, h', s, s') and (h', h, s', s) are equal, and all ordered
+   pairs h, h' are visited. h, h' are the pair of heads that is being added; t is a query. Arrays of
+   keys have an entry for each token. */
 typedef struct llmq__heads {
     const llmq_attention *a;
-    uint32_t count;       /* queries that are looked at */
+    uint32_t count;       /* queries that are evaluated: strata, or all tokens */
     double scale;         /* 1 / sqrt(head) */
-    double *x, *k, *b;    /* triangles: x_s . x_s', k_s . k_s', and for the pair of heads v_s . G v_s', G = W_O,h^T W_O,h' */
-    double *g, *v, *gv;   /* G, v, and G v for all tokens */
-    double *p, *mean;     /* p^h_t and p^h'_t; a^h_t and a^h'_t */
-    double *g_mean;       /* G a^h'_t */
-    double *mean_b;       /* a^h_t . G v_s' */
-    double *rotated;         /* (R_s^T q^h_t) . (R_s'^T q^h'_t) at s - s' */
-    double *term;         /* [4][count]: of q, k, v and o; what the queries add to the traces */
-    double *weight;       /* [3][tokens] of q, k and v */
+    double *x, *k, *b;    /* triangles: x_s . x_s' and k_s . k_s', and for the pair of heads v_s . G v_s' */
+    double *g, *v, *gv;   /* G[head][head] = W_O,h^T W_O,h' for the pair of heads; [tokens][head]: v, and G v_s */
+    double *p, *mean;     /* [2][tokens] and [2][head]: p^h_t and p^h'_t; a^h_t and a^h'_t */
+    double *g_mean;       /* [head]: G a^h'_t */
+    double *mean_b;       /* [tokens]: a^h_t . G v_s' */
+    double *rotated;      /* [tokens]: (R_s^T q^h_t) . (R_s'^T q^h'_t) at s - s' */
+    double *term;         /* [4][count]: for q, k, v and o, the contribution of each query to the trace */
+    double *weight;       /* [3][tokens]: for q, k and v, the w_t */
 } llmq__heads;
 
+/* Places the arrays of w in the arena, or counts them (section 1). Sizes are checked products, so
+   an overflow is noticed. */
 static void llmq__heads_layout(llmq__heads *w, const llmq_attention *a, llmq__arena *arena)
 {
-    size_t t = llmq__size(a->tokens), n = llmq__size(a->head), triangle = llmq__size_mul(t, llmq__size_add(t, 1)) / 2;
+    size_t t = llmq__size(a->tokens), n = llmq__size(a->head),
+           triangle = llmq__size_mul(t, llmq__size_add(t, 1)) / 2;
     w->x = (double *)llmq__alloc(arena, triangle, sizeof(double));
     w->k = (double *)llmq__alloc(arena, triangle, sizeof(double));
     w->b = (double *)llmq__alloc(arena, triangle, sizeof(double));
@@ -6270,6 +6318,9 @@ LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
     return llmq__arena_size(&arena);
 }
 
+/* Lay w out in work, which was checked, and compute all that does not depend on the heads: v as
+   doubles and the triangles x and k. Zeroes the sums term and weight; term has 4 count <= 4 tokens
+   entries. */
 LLMQ__NOINLINE void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
 {
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
@@ -6289,17 +6340,20 @@ LLMQ__NOINLINE void llmq__heads_open(llmq__heads *w, const llmq_attention *a, vo
     }
 }
 
-/* Keys [a->masked, this) are seen by query t; none if that is empty. */
+/* Query t sees keys [a->masked, end), end being returned; it sees none if that is empty. */
 static uint32_t llmq__seen(const llmq_attention *a, uint32_t t) { return a->causal ? t + 1 : a->tokens; }
 
-/* p and a of query t in head h. */
+/* p[s] = p^h_ts for the keys s that query t sees, at least one, and mean[head] = a^h_t.
+   The largest score is subtracted, so every exponent is 0 or less, one term is 1, and total is 1 or
+   more.
+   Scores are above -1e300: a product of two floats is below 1.2e77, and head is below 2^32. */
 static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p, double *mean)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
     const float *q = a->q + t * a->q_stride + (size_t)h * a->head;
     uint32_t s, i, end = llmq__seen(a, t);
-    double max_score = -1e300, total = 0.0;
+    double max_score = -1e300, total = 0.0; /* check: 2^128 * 2^128 * 2^32 < 1e300 */
     for (s = a->masked; s < end; s++) {
         p[s] = llmq__dot(q, a->k + s * a->k_stride, a->head) * w->scale;
         if (p[s] > max_score) max_score = p[s];
@@ -6312,8 +6366,11 @@ static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p
     }
 }
 
-/* w->turn for heads h and h': with pairs (a, b) of q^h and (a', b') of q^h', and angles (s - s') times that of the pair,
-   the sum of (a a' + b b') cos + (b a' - a b') sin. */
+/* w->rotated[d], d = s - s' in [0, count), for query t and the pair of heads h, h2 = h'.
+   (R_s^T q^h) . (R_s'^T q^h') = q^h . R_(s - s') q^h' depends on the distance alone. For a pair of
+   coordinates (a, b) of q^h and (a', b') of q^h', and d times their angle, it is (a a' + b b') cos
+   + (b a' - a b') sin. Row d of the caller's tables holds these cosines and sines, so count <=
+   tokens. Without RoPE it is q^h . q^h' for all d. */
 static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, uint32_t h2, uint32_t count)
 {
     LLMQ__NO_CONTRACT
@@ -6333,19 +6390,27 @@ static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, u
     }
 }
 
-/* What stretch j adds to the traces through the pair of heads h, h'. */
+/* Add the contribution of stratum j, through the pair of heads h, h2 = h', to w->term and
+   w->weight. w->g, gv and b are those of the pair; trace_g is tr G.
+   For keys s and s' the products of the two heads are
+       c^h_s . c^h'_s' = (v_s - a^h) . G (v_s' - a^h') = b_ss' - v_s . G a^h' - a^h . G v_s' + a^h .
+       G a^h',
+   less holding the terms that depend on s and mean_b the one that depends on s'; cov is p^h'_s'
+   times this product. Keys s' < s count twice, for the transposed terms (llmq__heads); the key s' =
+   s counts once. Only the pair h = h' has terms for W_Q and W_O: their rows and columns belong to
+   one head. */
 LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, uint32_t j, double trace_g)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
     uint32_t n = a->head, s, i, t = (uint32_t)((uint64_t)j * a->tokens / w->count), end;
-    uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t;
+    uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t; /* of the stratum, 1 or more */
     double *p = w->p, *p2 = h == h2 ? p : p + a->tokens, *mean2 = h == h2 ? w->mean : w->mean + n;
-    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length;
-    t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32);
+    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length; /* sum: of q, k and v */
+    t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32); /* the same query for every pair of heads */
     if (a->importance) times *= (double)a->importance[t];
     end = llmq__seen(a, t);
-    if (end <= a->masked) return;
+    if (end <= a->masked) return; /* a = 0, and no weight changes it */
     llmq__attend(w, t, h, p, w->mean);
     if (h != h2) llmq__attend(w, t, h2, p2, mean2);
     llmq__rotated_scores(w, t, h, h2, end - a->masked);
@@ -6366,6 +6431,8 @@ LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h
         sum[0] += p[s] * (2.0 * s_q + cov * k[s]);
         sum[1] += p[s] * (2.0 * sk + cov * w->rotated[0] * x[s]);
         sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
+        /* the terms with s = s', which are those of one token each; llmq__heads_close scales them
+           to the trace */
         w->weight[a->tokens + s] += factor * (p[s] * cov * w->rotated[0]);
         w->weight[2 * (size_t)a->tokens + s] += 2.0 * times * trace_g * p[s] * p2[s];
     }
@@ -6377,6 +6444,8 @@ LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h
     w->term[3 * (size_t)w->count + j] += 2.0 * times * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
 }
 
+/* Add the contributions of the ordered pair of heads h, h2 = h' to w->term and w->weight. Computes
+   G, its trace, G v and b for the pair first; they overwrite those of the last pair. */
 LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
 {
     LLMQ__NO_CONTRACT
@@ -6399,7 +6468,10 @@ LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h
     for (j = 0; j < w->count; j++) llmq__add_query(w, h, h2, j, trace);
 }
 
-/* The sums, their errors, and the weights that are wanted; nothing is written unless all are finite. */
+/* Sums, standard errors and weights into the outputs, after all pairs of heads. weight[3]: the
+   caller's, each NULL or [tokens]. LLMQ_E_NOT_FINITE if a result is not finite; all are computed
+   before the first is written. A sample of the queries has two or more, since samples is not 1
+   (llmq__attention_check), so count - 1 is not 0. */
 LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const *weight, llmq_traces *out)
 {
     LLMQ__NO_CONTRACT
@@ -6407,10 +6479,10 @@ LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const 
     double trace[4], error[4];
     for (c = 0; c < 4; c++) {
         const double *g = w->term + (size_t)c * w->count;
-        double sum = g[0], rough = 0.0;
+        double sum = g[0], rough = 0.0; /* rough: squared differences of neighbours */
         for (t = 1; t < w->count; t++) sum += g[t], rough += (g[t] - g[t - 1]) * (g[t] - g[t - 1]);
         if (!llmq__finite(sum) || !llmq__finite(rough)) return LLMQ_E_NOT_FINITE;
-        trace[c] = sum > 0.0 ? sum : 0.0;
+        trace[c] = sum > 0.0 ? sum : 0.0; /* a trace is not negative: only rounding makes it so */
         error[c] = w->count < tokens ? llmq__sqrt64(rough * (double)w->count / (2.0 * (double)(w->count - 1))) : 0.0;
     }
     for (c = 0; c < 3; c++) {
@@ -6419,9 +6491,11 @@ LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const 
             if (!(v[t] > 0.0)) v[t] = 0.0; /* rounding */
             sum += v[t] * w->x[llmq__packed(t) + t];
         }
+        /* so that sum_t w_t |x_t|^2 is the trace: a factor of 1 for q, of which each term belongs
+           to one token */
         for (t = 0; t < tokens && sum > 0.0; t++) {
-            v[t] *= trace[c] / sum; /* 1, for q */
-            if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE;
+            v[t] *= trace[c] / sum;
+            if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE; /* check: 3.4e38 < (2 - 2^-23) * 2^127 */
         }
     }
     for (c = 0; c < 3; c++)
@@ -6431,6 +6505,7 @@ LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const 
     return LLMQ_OK;
 }
 
+/* 1 if all values of rows[count][cols] are finite, else 0. */
 static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, uint32_t cols)
 {
     uint32_t r;
@@ -6439,11 +6514,15 @@ static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, u
     return 1;
 }
 
+/* Everything about the arguments but the values of the floats, which llmq__attention_finite checks;
+   a may be NULL. The size query overflows, and returns 0, only after tokens and head were found not
+   to be 0. */
 LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
 {
     size_t need = llmq_attention_work_size(a);
     uint32_t width, t;
-    if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return LLMQ_E_ARG;
+    if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES)
+        return LLMQ_E_ARG;
     if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
     if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
     if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
@@ -6458,13 +6537,18 @@ LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const 
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
+/* 1 if all inputs are finite, else 0. The shapes were checked, so no product here overflows. */
 LLMQ__NOINLINE int llmq__attention_finite(const llmq_attention *a)
 {
     uint32_t width = a->queries * a->head, half = a->head / 2;
-    return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim) && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
-        && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head) && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
-        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width) && (!a->importance || llmq__rows_finite(a->importance, a->tokens, 1, a->tokens))
-        && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half) && llmq__rows_finite(a->sine, half, a->tokens, half)));
+    return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim)
+        && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
+        && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head)
+        && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
+        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width)
+        && (!a->importance || llmq__rows_finite(a->importance, a->tokens, 1, a->tokens))
+        && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half)
+                         && llmq__rows_finite(a->sine, half, a->tokens, half)));
 }
 
 LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight, float *k_weight,
@@ -6478,12 +6562,12 @@ LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces 
     if (status != LLMQ_OK) return status;
     if (!llmq__attention_finite(a)) return LLMQ_E_NOT_FINITE;
     llmq__heads_open(&w, a, work);
-    for (h = 0; h < a->queries; h++)
+    for (h = 0; h < a->queries; h++) /* ordered pairs: a triangle of keys is enough for that (llmq__heads) */
         for (h2 = 0; h2 < a->queries; h2++) llmq__add_heads(&w, h, h2);
     return llmq__heads_close(&w, weight, traces);
 }
 
-/* v[0, n) <- signs of probe i */
+/* v[n] <- the random signs of probe i */
 static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
 {
     uint32_t j;
@@ -6491,7 +6575,9 @@ static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
     llmq__signs(v, n, llmq_random(seed, i));
 }
 
-/* v <- (I - Q Q^T) v for `rank` orthonormal rows of q, twice: rounding leaves something after the first time. */
+/* v[n] <- (I - Q Q^T) v for `rank` orthonormal rows q[rank][n] of Q^T, one row after the other.
+   Twice, because the first pass leaves rounding errors of the size of v's own, which are large
+   beside a small remainder; the second pass leaves only errors of the remainder's size. */
 static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -6503,7 +6589,9 @@ static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
     }
 }
 
-/* hv <- H v, and v^T H v; if some of H v is not finite, then v^T H v is not. */
+/* hv[n] <- H v, *value <- v^T H v. Returns the operator's status, or LLMQ_E_NOT_FINITE.
+   One test is enough for all of H v: an infinite or NaN coordinate makes the sum of products
+   infinite or NaN. Sums of finite floats' products cannot overflow a double. */
 static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv, double *value)
 {
     llmq_status status = product(context, v, hv);
@@ -6512,9 +6600,14 @@ static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_
     return llmq__finite(*value) ? LLMQ_OK : LLMQ_E_NOT_FINITE;
 }
 
-/* An orthonormal basis of what H makes of so many probes, less what vanishes; v: room for n numbers. */
-LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed, float *v,
-                                     float *basis, uint32_t *rank)
+/* basis[*rank][n] <- an orthonormal basis of the space that H maps probes 0 ... probes - 1 to
+   (Gram-Schmidt).
+   v: workspace of n floats. basis: space for `probes` rows, of which one at rank is written before
+   it is accepted. A vector of which less than 2^-16 is left after the projection is dropped: the
+   rest is rounding of its floats, 2^-24 times a growth over n terms, and a direction made of
+   rounding would waste a product. Lengths are compared squared. */
+LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed,
+                                        float *v, float *basis, uint32_t *rank)
 {
     LLMQ__NO_CONTRACT
     uint32_t i, j;
@@ -6527,7 +6620,7 @@ LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, ui
         all = llmq__dot(y, y, n);
         llmq__project(y, basis, *rank, n);
         rest = llmq__dot(y, y, n);
-        if (!(rest > all * (1.0 / 4294967296.0))) continue;
+        if (!(rest > all * (1.0 / 4294967296.0))) continue; /* check: 4294967296.0 == (2^16)^2 */
         rest = 1.0 / llmq__sqrt64(rest);
         for (j = 0; j < n; j++) y[j] = (float)((double)y[j] * rest);
         ++*rank;
@@ -6535,9 +6628,14 @@ LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, ui
     return LLMQ_OK;
 }
 
-/* Hutch++ with so many probes for the sketch; without any it is Hutchinson's estimate. Mean and variance by Welford's updates. */
-LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch, uint32_t max_products,
-                                    double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+/* Hutch++ with `sketch` probes for the basis; with 0 it is Hutchinson's estimate. Checks the
+   arguments of both. sketch <= max_products / 3, so one or more products are left for the rest: the
+   basis takes sketch products and its exact part rank <= sketch.
+   Workspace: v[n], hv[n], basis[sketch][n]. Mean and variance of the rest are updated probe by
+   probe (Welford), which loses no digits where values are large and vary little. */
+LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch,
+                                       uint32_t max_products, double tolerance, uint32_t seed, llmq_trace *out, void *work,
+                                       size_t work_size)
 {
     LLMQ__NO_CONTRACT
     size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
@@ -6550,13 +6648,13 @@ LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uin
     if (work_size < need) return LLMQ_E_WORKSPACE;
     hv = v + n, basis = hv + n;
     if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
-    for (i = 0; i < rank; i++) {
+    for (i = 0; i < rank; i++) { /* tr(Q^T H Q) */
         if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
         exact += value;
     }
-    for (i = 0, used = sketch + rank; used < max_products; used++) {
+    for (i = 0, used = sketch + rank; used < max_products; used++) { /* i: probes of the rest so far */
         double before = mean;
-        llmq__probe(v, n, seed, sketch + i++);
+        llmq__probe(v, n, seed, sketch + i++); /* other signs than the sketch had */
         llmq__project(v, basis, rank, n);
         if ((status = llmq__quadratic(product, context, n, v, hv, &value)) != LLMQ_OK) return status;
         mean += (value - before) / (double)i;
@@ -6569,8 +6667,8 @@ LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uin
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products, double tolerance,
-                                           uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
+                                           double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
 {
     if (max_products < 2) return LLMQ_E_ARG;
     return llmq__trace(product, context, n, 0, max_products, tolerance, seed, out, work, work_size);
@@ -6582,11 +6680,12 @@ LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products)
     return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(max_products / 3, n), 2)), sizeof(float));
 }
 
-LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products, double tolerance,
-                                        uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
+                                        double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
 {
     if (max_products < 4) return LLMQ_E_ARG;
-    return llmq__trace(product, context, n, llmq__min(max_products / 3, n), max_products, tolerance, seed, out, work, work_size);
+    return llmq__trace(product, context, n, llmq__min(max_products / 3, n), max_products, tolerance, seed, out, work,
+                       work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */
