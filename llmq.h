@@ -6011,11 +6011,22 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 /* ---- 15. Sensitivity -------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
+/* -- Sums. llmq_hessian_add checks all tokens and cuts them into runs of LLMQ__TOKENS.
+   llmq__add_tokens brings a run into the basis of T, applies the weights and rounds. It adds to a
+   diagonal at once. For a full H it copies the run into panels, and llmq__add_panels goes over the
+   rows of H with the kernel add_products.
+   Two rules make the bits independent of the machine, of the cut of the tokens and of the cut of
+   the
+   rows: factors have 12 significant bits (llmq__round12), so products are exact, and every entry of
+   H gets its tokens in order. Whoever changes the loops has to keep both rules. -- */
+
 /* x[h->cols] <- T x in place, for finite x. h->transform was checked; work holds the workspace of
    the transform. A step sums at most 2^15 values of magnitude 2^100, so the clamp before each step
    keeps every sum below 2^128. Smoothing may still divide a value to infinity. The next clamp makes
-   2^100 of it, and after the last step llmq__round12 makes 2^60. Clamping to 2^60 at the start is
-   the range of llmq__round12, which the inputs have without a transform, too. */
+   2^100 of it, and after the last step llmq__round12 makes 2^60.
+   The first clamp is to 2^60, the range of llmq__round12: inputs are treated alike with and without
+   a
+   transform. check: 2^15 * 2^100 < 2^128 */
 static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
 {
     llmq_status status = LLMQ_OK;
@@ -6058,7 +6069,7 @@ static size_t llmq__packed(size_t i) { return i % 2 ? (i + 1) / 2 * i : i / 2 * 
 LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
 {
     size_t n = llmq__size(cols), pairs;
-    if (cols == 0 || cols > LLMQ_MAX_COLS) return 0;
+    if (cols == 0 || cols > LLMQ_MAX_COLS) return 0; /* so n + 1 does not wrap below, even if size_t has 32 bits */
     if (!full) return llmq__size_mul(n, sizeof(float));
     pairs = n % 2 ? llmq__size_mul(n, (n + 1) / 2) : llmq__size_mul(n / 2, n + 1);
     return llmq__size_mul(pairs, sizeof(float));
@@ -6081,12 +6092,17 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
     h->weight = h->squares = 0.0;
     h->transform = *transform;
     h->h = (float *)mem;
-    h->kernels = LLMQ_KERNELS;
+    h->kernels = LLMQ_KERNELS; /* the caller may replace it afterwards: the bits are the same */
     LLMQ_MEMSET(mem, 0, need);
     return LLMQ_OK;
 }
 
-/* Bytes of all panels of cols columns; 0 if they do not fit size_t. */
+/* Bytes of all panels of cols columns; 0 if they do not fit size_t.
+   Panel k holds columns [k PANEL, (k + 1) PANEL) of the tokens: token t and column j are at
+       (j / PANEL * TOKENS + t) * PANEL + j % PANEL.
+   The last panel has its full size too. Nothing reads its columns from cols on.
+   So the kernel reads a token's row of a panel as one vector, and a single column in steps of
+   PANEL. */
 static size_t llmq__panels_size(uint32_t cols)
 {
     return llmq__size_mul(llmq__ceil_div(cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
@@ -6124,11 +6140,16 @@ LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uin
 LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels,
                                     uint32_t count)
 {
+    /* the factor of the columns: c = k PANEL, and panel k begins at k TOKENS PANEL */
     const float *v = panels + (size_t)c * LLMQ__TOKENS;
     float *out[8];
     const float *a[8];
-    uint32_t k, n = i - c < LLMQ__PANEL ? 1 : rows; /* on the diagonal each row has its own length */
+    /* Row i + k ends at its diagonal entry, i + k - c + 1 columns after c. In the panel of the
+       diagonal each row has its own length, so rows are added one by one. In panels before it every
+       row has LLMQ__PANEL columns, and the kernel gets all rows at once. */
+    uint32_t k, n = i - c < LLMQ__PANEL ? 1 : rows;
     for (k = 0; k < rows; k++) {
+        /* the factor of the row: column i + k of the panel that the rows lie in, token by token */
         out[k] = h->h + llmq__packed(i + k) + c;
         a[k] = panels + (size_t)(i - i % LLMQ__PANEL) * LLMQ__TOKENS + i % LLMQ__PANEL + k;
     }
@@ -6141,12 +6162,14 @@ LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t 
    The outer loop goes over sets of LLMQ__PANELS panels and the rows that reach their columns, so
    that a set stays in the cache for all rows. Row groups begin at multiples of 8, wherever r0 is:
    the kernels take 8 rows together. */
-LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
+LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels,
+                                     uint32_t count)
 {
     uint32_t g, i, c, rows;
     for (g = 0; g < r1; g += LLMQ__PANELS * LLMQ__PANEL)
         for (i = g > r0 ? g : r0; i < r1; i += rows) {
             rows = llmq__min(8 - i % 8, r1 - i);
+            /* c <= i: panels after the diagonal have no entries in a lower triangle */
             for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL)
                 llmq__add_panel(h, i, rows, c, panels, count);
         }
@@ -6156,8 +6179,9 @@ LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_
    h->transform were checked.
    row: the workspace, llmq_hessian_work_size bytes or more; work_size: its size.
    A full H needs the columns below r0, too, so its panels get all of [0, r1). */
-LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
-                                            uint32_t count, const float *weight, float *row, size_t work_size)
+LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x,
+                                            size_t stride, uint32_t count, const float *weight, float *row,
+                                            size_t work_size)
 {
     LLMQ__NO_CONTRACT
     float *panels = row + h->cols, *end = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
@@ -6167,6 +6191,7 @@ LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, 
     for (t = 0; t < count; t++, x += stride) {
         LLMQ_MEMCPY(row, x, h->cols * sizeof(float));
         if ((status = llmq__to_hessian(h, row, end, rest)) != LLMQ_OK) return status;
+        /* the root of the weight goes into each factor, so that a product has all of the weight */
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
         for (j = h->full ? 0 : r0; j < r1; j++) {
             v = llmq__round12(row[j] * root);
@@ -6174,6 +6199,8 @@ LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, 
             else h->h[j] += v * v;
         }
     }
+    /* Each entry of H gets its tokens one after the other, in order, in this call and over calls.
+       That is why the bits do not depend on how tokens are cut. */
     if (h->full) llmq__add_panels(h, r0, r1, panels, count);
     return LLMQ_OK;
 }
@@ -6185,19 +6212,21 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
     llmq_status status;
     size_t need = llmq_hessian_work_size(h);
     uint32_t t, n;
+    /* need is 0 for a NULL h and for cols out of range, so both are refused here */
     if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work))
         return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__transform_check(&h->transform, h->cols)) != LLMQ_OK) return status;
     /* all tokens before the first is added: a call that fails adds nothing */
     if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
-    for (t = 0; t < count; t += n) {
+    for (t = 0; t < count; t += n) { /* a panel has LLMQ__TOKENS tokens */
         n = llmq__min(LLMQ__TOKENS, count - t);
         status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work,
                                   work_size);
         if (status != LLMQ_OK) return status;
     }
-    /* once for each token, however the rows are cut: only the range with row 0 writes these */
+    /* Only the range with row 0 writes these, once for each token, however the rows are cut. w is a
+       float, so its square is exact in a double, and no compiler can change the sum by fusing. */
     for (t = 0; t < count && r0 == 0 && r1 > 0; t++) {
         double w = weight ? (double)weight[t] : 1.0;
         h->weight += w;
@@ -6212,8 +6241,7 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_MISMATCH;
     n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
-    /* first a pass that only looks: h is as it was if a sum is infinite or NaN (exponent bits all
-       set) */
+    /* a pass that only looks, so that h is as it was if a sum is infinite or NaN */
     for (i = 0; i < n; i++)
         if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
     for (i = 0; i < n; i++) h->h[i] += other->h[i];
@@ -6222,6 +6250,7 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     return LLMQ_OK;
 }
 
+/* S[cols][cols] (see below), and after it the workspace of the transform */
 LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t)
 {
     size_t n;
@@ -6244,11 +6273,13 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
     if ((status = llmq__transform_check(t, h->cols)) != LLMQ_OK) return status;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     n = h->cols;
-    used = n * n * sizeof(float);
+    used = n * n * sizeof(float); /* fits: need is larger */
     for (i = 0; i < n; i++)
         for (j = 0; j <= i; j++) s[i * n + j] = s[j * n + i] = h->h[llmq__packed(i) + j];
     for (pass = 0; pass < 2; pass++) {
         for (i = 0; i < n; i++) {
+            /* fails only for arguments, which are the same for each row, so h is not half
+               transformed: it is not written before the end */
             status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used,
                                           h->kernels);
             if (status != LLMQ_OK) return status;
@@ -6260,15 +6291,25 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
                 s[j * n + i] = v;
             }
     }
+    /* all of the result is checked before h is written: on an error h is as it was */
     for (i = 0; i < n; i++)
-        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, LLMQ__NULL) != LLMQ_OK)
+            return LLMQ_E_NOT_FINITE;
+    /* row i of the result holds entries 0 ... i of the row of S, which lie side by side in both */
     for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
     h->transform = *t;
     return LLMQ_OK;
 }
 
-/* -- Traces. Sums are double and the data float: products are then exact, and cancellation leaves
-   enough digits (means of v are subtracted, and the softmax's Jacobian maps constants to 0). -- */
+/* -- Traces. The formulas stand at llmq_attention_traces. Their c_s = W_O,h (v_s - a) has an
+   element for each row of W_O, and would have to be made for each query and key. So G = W_O,h^T
+   W_O,h', of head x head elements, takes the place of W_O:
+       c_s . c'_s' = (v_s - a) . G (v_s' - a').
+   Once for all: x_s . x_s' and k_s . k_s'. Once a pair of heads: G, G v and v_s . G v_s'. Then a
+   query costs some multiply-adds a pair of keys, and some more a key and element of a head.
+   Sums are double and the data float. Products of two floats are then exact, and cancellation
+   leaves enough digits (means of v are subtracted, and the softmax's Jacobian maps constants to 0).
+   -- */
 
 /* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2
    + s'. That is enough: the terms (h, h', s, s') and (h', h, s', s) are equal, and all ordered
@@ -6288,8 +6329,9 @@ typedef struct llmq__heads {
     double *weight;       /* [3][tokens]: for q, k and v, the w_t */
 } llmq__heads;
 
-/* Places the arrays of w in the arena, or counts them (section 1). Sizes are checked products, so
-   an overflow is noticed. */
+/* Place the arrays of w in the arena, or count them (section 1). The order is free: no code relies
+   on it. A size of 0 stands for an overflow, and llmq__alloc keeps it. triangle is 0 if the product
+   before the division overflows, so some sizes are refused that would just fit. */
 static void llmq__heads_layout(llmq__heads *w, const llmq_attention *a, llmq__arena *arena)
 {
     size_t t = llmq__size(a->tokens), n = llmq__size(a->head),
@@ -6327,10 +6369,12 @@ LLMQ__NOINLINE void llmq__heads_open(llmq__heads *w, const llmq_attention *a, vo
     size_t t = a->tokens, n = a->head, s, i;
     llmq__heads_layout(w, a, &arena);
     w->a = a;
+    /* without sampling each query is a stratum of its own, of length 1 */
     w->count = a->samples ? llmq__min(a->samples, a->tokens) : a->tokens;
     w->scale = 1.0 / llmq__sqrt64((double)a->head);
     for (i = 0; i < 4 * t; i++) w->term[i] = 0.0;
     for (i = 0; i < 3 * t; i++) w->weight[i] = 0.0;
+    /* x and k are the same for all pairs of heads: tokens^2 (dim + head) / 2 multiply-adds, once */
     for (s = 0; s < t; s++) {
         for (i = 0; i < n; i++) w->v[s * n + i] = (double)a->v[s * a->v_stride + i];
         for (i = 0; i <= s; i++) {
@@ -6358,6 +6402,7 @@ static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p
         p[s] = llmq__dot(q, a->k + s * a->k_stride, a->head) * w->scale;
         if (p[s] > max_score) max_score = p[s];
     }
+    /* exponentials, normalised below: no overflow, and a key far below the largest gets 0 */
     for (s = a->masked; s < end; s++) total += p[s] = llmq__exp64(p[s] - max_score);
     for (i = 0; i < a->head; i++) mean[i] = 0.0;
     for (s = a->masked; s < end; s++) {
@@ -6367,17 +6412,19 @@ static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p
 }
 
 /* w->rotated[d], d = s - s' in [0, count), for query t and the pair of heads h, h2 = h'.
-   (R_s^T q^h) . (R_s'^T q^h') = q^h . R_(s - s') q^h' depends on the distance alone. For a pair of
-   coordinates (a, b) of q^h and (a', b') of q^h', and d times their angle, it is (a a' + b b') cos
-   + (b a' - a b') sin. Row d of the caller's tables holds these cosines and sines, so count <=
-   tokens. Without RoPE it is q^h . q^h' for all d. */
+   (R_s^T q^h) . (R_s'^T q^h') = q^h . R_(s - s') q^h' depends on the distance alone.
+   It is the sum, over pairs of coordinates (a, b) of q^h and (a', b') of q^h', of
+       (a a' + b b') cos + (b a' - a b') sin,   for d times the angle of the pair.
+   Row d of the caller's tables holds these cosines and sines, so count <= tokens is needed.
+   Without RoPE it is q^h . q^h' for all d. */
 static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, uint32_t h2, uint32_t count)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
     const float *q = a->q + t * a->q_stride + (size_t)h * a->head, *q2 = a->q + t * a->q_stride + (size_t)h2 * a->head;
+    /* pair i is coordinates i step and i step + other: 2i and 2i + 1, or i and i + half */
     uint32_t d, i, half = a->head / 2, step = a->rope == LLMQ_ROPE_PAIRS ? 2 : 1, other = step == 2 ? 1 : half;
-    double same = llmq__dot(q, q2, a->head);
+    double same = llmq__dot(q, q2, a->head); /* without a rotation, for every distance */
     for (d = 0; d < count; d++) {
         double sum = 0.0;
         for (i = 0; i < half && a->rope; i++) {
@@ -6391,36 +6438,42 @@ static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, u
 }
 
 /* Add the contribution of stratum j, through the pair of heads h, h2 = h', to w->term and
-   w->weight. w->g, gv and b are those of the pair; trace_g is tr G.
-   For keys s and s' the products of the two heads are
-       c^h_s . c^h'_s' = (v_s - a^h) . G (v_s' - a^h') = b_ss' - v_s . G a^h' - a^h . G v_s' + a^h .
-       G a^h',
-   less holding the terms that depend on s and mean_b the one that depends on s'; cov is p^h'_s'
-   times this product. Keys s' < s count twice, for the transposed terms (llmq__heads); the key s' =
-   s counts once. Only the pair h = h' has terms for W_Q and W_O: their rows and columns belong to
-   one head. */
+   w->weight. w->g, w->gv and w->b were made for this pair; trace_g is tr G.
+   For keys s and s' the formulas need
+       c^h_s . c^h'_s' = b_ss' - v_s . G a^h' - a^h . G v_s' + a^h . G a^h'.
+   mean_b holds the third term, c the last one, and cov is p^h'_s' times the sum.
+   Keys s' < s count twice, for the transposed terms (llmq__heads). The key s' = s counts once.
+   Only pairs h = h' have terms for W_Q and W_O, whose rows or columns belong to one query head. */
 LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, uint32_t j, double trace_g)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
+    /* stratum j is queries [t, t + length), and length is 1 or more, since count <= tokens; 64 bits
+       because j tokens may need them */
     uint32_t n = a->head, s, i, t = (uint32_t)((uint64_t)j * a->tokens / w->count), end;
-    uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t; /* of the stratum, 1 or more */
+    uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t;
     double *p = w->p, *p2 = h == h2 ? p : p + a->tokens, *mean2 = h == h2 ? w->mean : w->mean + n;
     double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length; /* sum: of q, k and v */
-    t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32); /* the same query for every pair of heads */
+    /* a draw from [0, length), from the upper bits of the product; the same query for all pairs */
+    t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32);
     if (a->importance) times *= (double)a->importance[t];
     end = llmq__seen(a, t);
-    if (end <= a->masked) return; /* a = 0, and no weight changes it */
+    if (end <= a->masked) return; /* no key: a = 0 whatever the weights are, so every term is 0 */
     llmq__attend(w, t, h, p, w->mean);
     if (h != h2) llmq__attend(w, t, h2, p2, mean2);
     llmq__rotated_scores(w, t, h, h2, end - a->masked);
+    /* parts of c_s . c'_s' that need one pass over the keys each, so that a pair of keys costs
+       O(1) */
     for (i = 0; i < n; i++) w->g_mean[i] = llmq__dot_double(w->g + (size_t)i * n, mean2, n);
     for (s = a->masked; s < end; s++) w->mean_b[s] = llmq__dot_double(w->mean, w->gv + (size_t)s * n, n);
     c = llmq__dot_double(w->mean, w->g_mean, n);
     factor = 2.0 / (double)n * times;
+    /* less: the second and the last term, negated: they do not depend on s'. s_q, sk, sv: sums over
+       the keys i < s of the terms of W_Q, W_K and W_V, without the factor p_s. */
     for (s = a->masked; s < end; s++) {
         const double *x = w->x + llmq__packed(s), *k = w->k + llmq__packed(s), *b = w->b + llmq__packed(s);
         double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, s_q = 0.0, sk = 0.0, sv = 0.0, cov;
+        /* keys i = s' < s; d = s - s' indexes the rotated scores */
         for (i = a->masked; i < s; i++) {
             cov = p2[i] * (b[i] - less - w->mean_b[i]);
             s_q += cov * k[i];
@@ -6431,11 +6484,11 @@ LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h
         sum[0] += p[s] * (2.0 * s_q + cov * k[s]);
         sum[1] += p[s] * (2.0 * sk + cov * w->rotated[0] * x[s]);
         sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
-        /* the terms with s = s', which are those of one token each; llmq__heads_close scales them
-           to the trace */
+        /* the terms with s = s', each of one token; llmq__heads_close scales them to the trace */
         w->weight[a->tokens + s] += factor * (p[s] * cov * w->rotated[0]);
         w->weight[2 * (size_t)a->tokens + s] += 2.0 * times * trace_g * p[s] * p2[s];
     }
+    /* rows of term: q, k, v, o. The trace of W_V has no factor 1 / head: v is not in a score */
     w->term[w->count + j] += factor * sum[1];
     w->term[2 * (size_t)w->count + j] += 2.0 * times * trace_g * sum[2];
     if (h != h2) return;
@@ -6445,13 +6498,14 @@ LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h
 }
 
 /* Add the contributions of the ordered pair of heads h, h2 = h' to w->term and w->weight. Computes
-   G, its trace, G v and b for the pair first; they overwrite those of the last pair. */
+   G, its trace, G v and b for the pair first; they overwrite the values of the last pair. */
 LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
     uint32_t n = a->head, s, i, j;
     double trace = 0.0;
+    /* G as a sum of outer products, row by row of W_O, since its columns are far apart in memory */
     for (i = 0; i < n * n; i++) w->g[i] = 0.0;
     for (s = 0; s < a->out; s++) {
         const float *u = a->wo + s * a->wo_stride + (size_t)h * n, *v = a->wo + s * a->wo_stride + (size_t)h2 * n;
@@ -6459,6 +6513,7 @@ LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h
             for (j = 0; j < n; j++) w->g[(size_t)i * n + j] += (double)u[i] * (double)v[j];
     }
     for (i = 0; i < n; i++) trace += w->g[(size_t)i * n + i];
+    /* G is not symmetric if the heads differ: b_ss' has the first head's v_s on the left of G */
     for (s = 0; s < a->tokens; s++) {
         for (i = 0; i < n; i++)
             w->gv[(size_t)s * n + i] = llmq__dot_double(w->g + (size_t)i * n, w->v + (size_t)s * n, n);
@@ -6479,25 +6534,29 @@ LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const 
     double trace[4], error[4];
     for (c = 0; c < 4; c++) {
         const double *g = w->term + (size_t)c * w->count;
-        double sum = g[0], rough = 0.0; /* rough: squared differences of neighbours */
+        /* rough: squared differences of neighbours. For independent terms of variance V its mean is
+           2 (m - 1) V, and the error of a sum of m terms is sqrt(m V). */
+        double sum = g[0], rough = 0.0;
         for (t = 1; t < w->count; t++) sum += g[t], rough += (g[t] - g[t - 1]) * (g[t] - g[t - 1]);
         if (!llmq__finite(sum) || !llmq__finite(rough)) return LLMQ_E_NOT_FINITE;
-        trace[c] = sum > 0.0 ? sum : 0.0; /* a trace is not negative: only rounding makes it so */
+        trace[c] = sum > 0.0 ? sum : 0.0; /* a sum of squares: only rounding makes it negative */
         error[c] = w->count < tokens ? llmq__sqrt64(rough * (double)w->count / (2.0 * (double)(w->count - 1))) : 0.0;
     }
     for (c = 0; c < 3; c++) {
         double *v = w->weight + (size_t)c * tokens, sum = 0.0;
         for (t = 0; t < tokens; t++) {
-            if (!(v[t] > 0.0)) v[t] = 0.0; /* rounding */
+            if (!(v[t] > 0.0)) v[t] = 0.0; /* a sum of squares over all pairs of heads: only rounding */
             sum += v[t] * w->x[llmq__packed(t) + t];
         }
-        /* so that sum_t w_t |x_t|^2 is the trace: a factor of 1 for q, of which each term belongs
-           to one token */
+        /* So that sum_t w_t |x_t|^2 is the trace. For q the factor is 1, because each of its terms
+           belongs to one token. For k and v it makes up for the terms with s != s'. */
         for (t = 0; t < tokens && sum > 0.0; t++) {
             v[t] *= trace[c] / sum;
             if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE; /* check: 3.4e38 < (2 - 2^-23) * 2^127 */
         }
     }
+    /* Nothing fails from here on. The weights are added to the caller's, so that calls for other
+       heads of the same inputs add up. */
     for (c = 0; c < 3; c++)
         for (t = 0; t < tokens && weight[c]; t++) weight[c][t] += (float)w->weight[(size_t)c * tokens + t];
     out->q = trace[0], out->k = trace[1], out->v = trace[2], out->o = trace[3];
@@ -6515,8 +6574,8 @@ static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, u
 }
 
 /* Everything about the arguments but the values of the floats, which llmq__attention_finite checks;
-   a may be NULL. The size query overflows, and returns 0, only after tokens and head were found not
-   to be 0. */
+   a may be NULL. The size query returns 0 for an overflow, and for tokens or head of 0: those are
+   refused first. */
 LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
 {
     size_t need = llmq_attention_work_size(a);
@@ -6525,12 +6584,14 @@ LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const 
         return LLMQ_E_ARG;
     if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
     if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
+    /* one sample of several queries has no neighbour from which its error could be estimated */
     if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
     for (t = 0; t < a->tokens && a->importance; t++)
         if (a->importance[t] < 0.0f) return LLMQ_E_ARG;
-    if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT;
+    if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT; /* before the product that would wrap */
     width = a->queries * a->head;
-    if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head || a->wo_stride < width)
+    if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head
+        || a->wo_stride < width)
         return LLMQ_E_ARG;
     if (!work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
@@ -6551,8 +6612,8 @@ LLMQ__NOINLINE int llmq__attention_finite(const llmq_attention *a)
                          && llmq__rows_finite(a->sine, half, a->tokens, half)));
 }
 
-LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight, float *k_weight,
-                                           float *v_weight, void *work, size_t work_size)
+LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight,
+                                           float *k_weight, float *v_weight, void *work, size_t work_size)
 {
     llmq__heads w;
     float *weight[3];
@@ -6562,12 +6623,14 @@ LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces 
     if (status != LLMQ_OK) return status;
     if (!llmq__attention_finite(a)) return LLMQ_E_NOT_FINITE;
     llmq__heads_open(&w, a, work);
-    for (h = 0; h < a->queries; h++) /* ordered pairs: a triangle of keys is enough for that (llmq__heads) */
+    /* ordered pairs of heads: that is what makes triangles of keys enough (llmq__heads) */
+    for (h = 0; h < a->queries; h++)
         for (h2 = 0; h2 < a->queries; h2++) llmq__add_heads(&w, h, h2);
     return llmq__heads_close(&w, weight, traces);
 }
 
-/* v[n] <- the random signs of probe i */
+/* v[n] <- the random signs of probe i: the signs of a Hadamard step, so that other programs can
+   make the same ones */
 static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
 {
     uint32_t j;
@@ -6576,8 +6639,8 @@ static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
 }
 
 /* v[n] <- (I - Q Q^T) v for `rank` orthonormal rows q[rank][n] of Q^T, one row after the other.
-   Twice, because the first pass leaves rounding errors of the size of v's own, which are large
-   beside a small remainder; the second pass leaves only errors of the remainder's size. */
+   Twice, because the first pass leaves rounding errors in proportion to the length of v, which are
+   large beside a small remainder. The second pass leaves errors in proportion to the remainder. */
 static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -6592,7 +6655,8 @@ static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
 /* hv[n] <- H v, *value <- v^T H v. Returns the operator's status, or LLMQ_E_NOT_FINITE.
    One test is enough for all of H v: an infinite or NaN coordinate makes the sum of products
    infinite or NaN. Sums of finite floats' products cannot overflow a double. */
-static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv, double *value)
+static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv,
+                                   double *value)
 {
     llmq_status status = product(context, v, hv);
     if (status != LLMQ_OK) return status;
@@ -6603,11 +6667,11 @@ static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_
 /* basis[*rank][n] <- an orthonormal basis of the space that H maps probes 0 ... probes - 1 to
    (Gram-Schmidt).
    v: workspace of n floats. basis: space for `probes` rows, of which one at rank is written before
-   it is accepted. A vector of which less than 2^-16 is left after the projection is dropped: the
-   rest is rounding of its floats, 2^-24 times a growth over n terms, and a direction made of
+   it is accepted. A vector is dropped if the projection leaves less than 2^-16 of its length. The
+   rest is then rounding of floats, 2^-24 times a growth over n terms, and a direction made of
    rounding would waste a product. Lengths are compared squared. */
-LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed,
-                                        float *v, float *basis, uint32_t *rank)
+LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes,
+                                        uint32_t seed, float *v, float *basis, uint32_t *rank)
 {
     LLMQ__NO_CONTRACT
     uint32_t i, j;
@@ -6617,6 +6681,7 @@ LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, ui
         llmq_status status;
         llmq__probe(v, n, seed, i);
         if ((status = llmq__quadratic(product, context, n, v, y, &all)) != LLMQ_OK) return status;
+        /* y is H v. The quadratic form was only needed to see that all of y is finite. */
         all = llmq__dot(y, y, n);
         llmq__project(y, basis, *rank, n);
         rest = llmq__dot(y, y, n);
@@ -6634,52 +6699,66 @@ LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, ui
    Workspace: v[n], hv[n], basis[sketch][n]. Mean and variance of the rest are updated probe by
    probe (Welford), which loses no digits where values are large and vary little. */
 LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch,
-                                       uint32_t max_products, double tolerance, uint32_t seed, llmq_trace *out, void *work,
-                                       size_t work_size)
+                                       uint32_t max_products, double tolerance, uint32_t seed, llmq_trace *out,
+                                       void *work, size_t work_size)
 {
     LLMQ__NO_CONTRACT
     size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
     float *v = (float *)work, *hv, *basis;
+    /* exact: tr(Q^T H Q). mean, squares: mean of the probes' v^T H v, and sum of squared
+       deviations */
     double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
     uint32_t rank = 0, i, used;
     llmq_status status;
     if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     if (work_size < need) return LLMQ_E_WORKSPACE;
-    hv = v + n, basis = hv + n;
+    hv = v + n, basis = hv + n; /* with sketch 0 the basis is empty, and not read */
     if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
     for (i = 0; i < rank; i++) { /* tr(Q^T H Q) */
-        if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
+        if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK)
+            return status;
         exact += value;
     }
-    for (i = 0, used = sketch + rank; used < max_products; used++) { /* i: probes of the rest so far */
+    /* i: probes of the rest so far. Their signs continue after those of the sketch, because probes
+       that had made the basis would be biased. */
+    for (i = 0, used = sketch + rank; used < max_products; used++) {
         double before = mean;
-        llmq__probe(v, n, seed, sketch + i++); /* other signs than the sketch had */
-        llmq__project(v, basis, rank, n);
+        llmq__probe(v, n, seed, sketch + i++);
+        llmq__project(v, basis, rank, n); /* v^T H v is then the quadratic form of (I - Q Q^T) H (I - Q Q^T) */
         if ((status = llmq__quadratic(product, context, n, v, hv, &value)) != LLMQ_OK) return status;
         mean += (value - before) / (double)i;
         squares += (value - before) * (value - mean);
+        /* the standard error of a mean of i values: their variance is squares / (i - 1) */
         error = i > 1 ? llmq__sqrt64(squares / ((double)i * (double)(i - 1))) : 0.0;
         value = exact + mean;
+        /* 8 probes: the error itself is then known to a quarter (llmq_trace_hutchinson) */
         if (i >= 8 && tolerance > 0.0 && error <= tolerance * (value < 0.0 ? -value : value)) { used++; break; }
     }
     out->trace = exact + mean, out->error = error, out->products = used;
     return LLMQ_OK;
 }
 
+/* 2 is the minimum: one probe says nothing about its own error. */
 LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
-                                           double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+                                           double tolerance, uint32_t seed, llmq_trace *out, void *work,
+                                           size_t work_size)
 {
     if (max_products < 2) return LLMQ_E_ARG;
     return llmq__trace(product, context, n, 0, max_products, tolerance, seed, out, work, work_size);
 }
 
+/* v, hv and the basis. No more than n vectors can be independent, so the basis has at most n
+   rows. */
 LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products)
 {
     if (max_products < 4) return 0;
-    return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(max_products / 3, n), 2)), sizeof(float));
+    return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(max_products / 3, n), 2)),
+                          sizeof(float));
 }
 
+/* 4 is the minimum: one product for the sketch, one for the exact part, and two for the rest, which
+   is the least from which an error can be measured. check: 4 - 2 * (4 // 3) == 1 + 1 */
 LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
                                         double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
 {
