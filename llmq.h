@@ -6772,11 +6772,23 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 /* ---- 16. Error feedback ----------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
-#define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
-#define LLMQ__LDLQ_ROWS 16     /* rows of W that are encoded together, one a lane */
-#define LLMQ__LDLQ_BLOCKS 4u   /* rings of a trellis that are: more would search faster, and take 1.5 KB of workspace a column each */
-#define LLMQ__LDLQ_STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
+/* -- Preparation. llmq_feedback_init checks H, orders its columns, scales it, and factors it with
+   as much damping as it needs. The order of the columns is applied while H is copied, so the factor
+   and everything after it counts columns in the order in which they are quantized. -- */
 
+#define LLMQ__PIVOTS 32       /* pivots that a row of H goes through while it is in the cache */
+#define LLMQ__LDLQ_ROWS 16    /* rows of W that are encoded together, one a lane of the kernels */
+/* Tail-biting blocks of a trellis that are encoded together, one a lane. More blocks would search
+   faster, but each takes 1.5 KB of workspace a column: three buffers of a float for each of 128
+   rows.
+   check: 3 * 4 * 128 == 1.5 * 1024 */
+#define LLMQ__LDLQ_BLOCKS 4u
+/* Columns, rounded down to a multiple of p, whose corrections get the errors of the columns before
+   them together. Kernels are faster the more columns they get. */
+#define LLMQ__LDLQ_STRIP 32
+
+/* Place the arrays of a llmq_feedback in the arena, or count them: d[cols], column[cols], and the
+   packed triangle m for a full H. */
 static void llmq__feedback_layout(const llmq_hessian *h, llmq__arena *arena, float **d, uint32_t **column, float **m)
 {
     *d = (float *)llmq__alloc(arena, h->cols, sizeof(float));
@@ -6794,44 +6806,62 @@ LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
     return llmq__arena_size(&arena);
 }
 
+/* H_ii */
 static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->full ? llmq__packed(i) + i : i]; }
 
+/* Mean of H_ii over i in [first, first + n), n >= 1. */
 static float llmq__diagonal_mean(const llmq_hessian *h, uint32_t first, uint32_t n)
 {
-    double sum = 0.0; /* which does not overflow */
+    double sum = 0.0; /* 2^24 floats below 2^128 do not overflow it */
     uint32_t i;
     for (i = first; i < first + n; i++) sum += (double)llmq__diagonal(h, i);
     return (float)(sum / (double)n);
 }
 
-/* Runs of `run` columns in [first, first + n), a shorter one last, by decreasing mean of their diagonal: column[i] for i < n. Only whole
-   runs move. key: workspace, a float a run. */
-static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, uint32_t run, uint32_t *column, float *key)
+/* Sort the runs of `run` columns in [first, first + n) by decreasing mean of their diagonal, into
+   column[n]. A shorter run at the end stays there. Equal runs keep their order.
+   key: workspace, a float for each whole run.
+   The sort inserts starts of runs, of which the one at place j is kept in column[j run]. Afterwards
+   each start is extended to its run. */
+static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, uint32_t run, uint32_t *column,
+                             float *key)
 {
     uint32_t runs = n / run, i, j, k;
     for (i = 0; i < runs; i++) {
         float mean = llmq__diagonal_mean(h, first + i * run, run);
-        for (j = i; j > 0 && key[j - 1] < mean; j--) key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
+        for (j = i; j > 0 && key[j - 1] < mean; j--)
+            key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
         key[j] = mean, column[j * run] = first + i * run;
     }
-    for (i = runs; i-- > 0;) /* from the starts of the runs, at their new places, to all columns */
+    /* the last column of a run first, and the start itself last, since the others are made from
+       it */
+    for (i = runs; i-- > 0;)
         for (j = run; j-- > 0;) column[i * run + j] = column[i * run] + j;
     for (k = runs * run; k < n; k++) column[k] = first + k;
 }
 
+/* column[cols] <- the columns in the order in which they are quantized: `order` is LLMQ_ORDER_...
+   group, p: columns of a group (cols if rows have one scale) and of a vector. key: cols floats.
+   Groups and vectors move as a whole, because scales and codes belong to them. So the columns of a
+   group stay together, and an incomplete group or vector stays at its end. */
 static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int order, uint32_t *column, float *key)
 {
     uint32_t s, n, cols = h->cols;
     for (s = 0; s < cols; s++) column[s] = s;
     if (order == LLMQ_ORDER_NATURAL || !h->full) return;
     llmq__order_runs(h, 0, cols, group, column, key);
+    /* column[s] is the start of the group that was moved to s; the last group of the row may be
+       short */
     for (s = 0; s < cols; s += n) {
         n = llmq__min(group, cols - column[s]);
         llmq__order_runs(h, column[s], n, p, column + s, key);
     }
 }
 
-/* m = H * down with its columns in order, and `add` on the diagonal, which is also d. m NULL: only d. */
+/* m <- H * down with rows and columns in order, plus `add` on the diagonal; d[cols] <- the
+   diagonal.
+   m: packed lower triangle, or NULL for a diagonal H: then only d is written.
+   down is a power of two, so the products are exact unless they are subnormal. */
 static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float down, float add, float *m, float *d)
 {
     LLMQ__NO_CONTRACT
@@ -6841,23 +6871,30 @@ static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, fl
         d[i] = llmq__diagonal(h, column[i]) * down + add;
         if (!m) continue;
         for (j = 0; j < i; j++) {
-            uint32_t a = column[i], b = column[j];
+            uint32_t a = column[i], b = column[j]; /* H is symmetric: the lower triangle has (a, b) or (b, a) */
             row[j] = (a > b ? h->h[llmq__packed(a) + b] : h->h[llmq__packed(b) + a]) * down;
         }
         row[i] = d[i];
     }
 }
 
-/* Row i, entries [0, last], of what is left of H, less the share of pivot j > i. */
+/* Row i <- row i minus the share of pivot j > i, in entries [0, i] of the remainder m of H.
+   The pivot's share is M_.j D_j M_.j^T with M_ij = m_ji / m_jj, since row j of m is still D_j
+   M_.j. */
 static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_t j)
 {
     const float *pivot = m + llmq__packed(j);
     k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
 }
 
-/* m, a packed lower triangle with the diagonal d, becomes M^T, and d becomes D, where m was M D M^T: pivots from the last to the first, each
-   taken off the rows above it. The pivots of a block go through a row together: what happens to an entry, and in which order,
-   is the same. m NULL: a diagonal. Returns n, the number of columns, or that of a pivot which is not positive enough. */
+/* Factor m = M D M^T: m, a packed lower triangle with the diagonal d, becomes M^T, and d becomes D.
+   m NULL: H was a diagonal, and d is D already.
+   Returns n, the number of columns, or the column of a pivot that is not positive enough; m and d
+   are then of no use.
+   M is upper triangular, so pivots go from the last to the first, and each is subtracted from the
+   rows before it. Blocks of LLMQ__PIVOTS pivots go through a row together while it is in the cache.
+   Every entry gets the same subtractions in the same order as without blocks, so the bits are the
+   same. */
 static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
 {
     uint32_t i, j, j0, j1;
@@ -6865,15 +6902,20 @@ static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float 
         if (!(d[j] > 0.0f)) return j;
     for (j1 = m ? n : 0; j1 > 0; j1 = j0) {
         j0 = j1 > LLMQ__PIVOTS ? j1 - LLMQ__PIVOTS : 0;
+        /* the pivots of the block, each final once the later ones were subtracted from its row */
         for (j = j1; j-- > j0;) {
-            float own = d[j];
+            float own = d[j]; /* the entry of H + damping; d[j] becomes the pivot */
             d[j] = m[llmq__packed(j) + j];
-            if (!(d[j] > own * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
+            /* check: 9.5367432e-7f == f32(2^-20) */
+            if (!(d[j] > own * 9.5367432e-7f)) return j; /* sums of floats are not better than that */
             for (i = j0; i < j; i++) llmq__eliminate(k, m, i, j);
         }
+        /* the rows before the block: a row is read once for all of its pivots */
         for (i = 0; i < j0; i++)
             for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
     }
+    /* Row j is D_j M_.j. Entries of M are factors of add_products, so they get 12 significant
+       bits. */
     for (j = 0; j < n && m; j++) {
         float *row = m + llmq__packed(j);
         for (i = 0; i < j; i++) row[i] = llmq__round12(row[i] / d[j]);
@@ -6882,18 +6924,21 @@ static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float 
     return n;
 }
 
-/* Are all entries of H finite? */
+/* LLMQ_OK if all entries of H are finite; else *error names row and column of the first that is
+   not. */
 static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
 {
     uint32_t i;
     for (i = 0; i < h->cols; i++)
-        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error) != LLMQ_OK) {
+        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error)
+            != LLMQ_OK) {
             if (error && !h->full) error->col = i;
             return LLMQ_E_NOT_FINITE;
         }
     return LLMQ_OK;
 }
 
+/* 1 if d[n] are all equal, n >= 1; no comparison of floats by ==, which strict compilers warn of */
 static int llmq__all_equal(const float *d, uint32_t n)
 {
     uint32_t i = 1;
@@ -6901,14 +6946,22 @@ static int llmq__all_equal(const float *d, uint32_t n)
     return i == n;
 }
 
+/* The default damping, relative to the mean of the diagonal: see the introduction. */
 static float llmq__usual_damping(const llmq_hessian *h)
 {
     double damping = 0.01;
-    if (h->full && h->weight > 0.0 && h->squares > 0.0) damping += 2.0 * (double)h->cols * h->squares / (h->weight * h->weight);
+    if (h->full && h->weight > 0.0 && h->squares > 0.0)
+        damping += 2.0 * (double)h->cols * h->squares / (h->weight * h->weight);
     return damping < 1.0 ? (float)damping : 1.0f;
 }
 
-/* The lambda by which errors are judged: from what share of H may be chance; `damping` if that is not to be known. */
+/* lambda of the judge J, relative to the mean of the diagonal, or `damping` where tokens are not
+   known. The oracle approximating shrinkage estimate of rho [R21, eq. 23], for S = H / tokens of n
+   columns, is
+       ((1 - 2/n) tr S^2 + tr^2 S) / ((tokens + 1 - 2/n) (tr S^2 - tr^2 S / n)),
+   in which a factor of S cancels. `all` is tr H^2, the sum of all squares, and `rho` is the
+   numerator: rho / rest is the estimate. 2 rho / (1 - rho) is then 2 rho / (rest - rho).
+   Squares of floats and 2^48 of them do not overflow a double. */
 static float llmq__fair_damping(const llmq_hessian *h, float damping)
 {
     LLMQ__NO_CONTRACT
@@ -6920,16 +6973,20 @@ static float llmq__fair_damping(const llmq_hessian *h, float damping)
         all += (double)h->h[at] * (double)h->h[at];
         trace += (double)h->h[at++];
     }
-    tokens = h->weight / h->squares * h->weight;
+    tokens = h->weight / h->squares * h->weight; /* in this order: weight^2 might overflow */
     rest = (tokens + 1.0 - 2.0 / n) * (all - trace * trace / n);
-    rho = (1.0 - 2.0 / n) * all + trace * trace; /* times rest */
-    if (!(rest > 0.0) || !(rho < 0.998 * rest)) return 1000.0f; /* H is a multiple of I as far as one can tell */
+    rho = (1.0 - 2.0 / n) * all + trace * trace;
+    /* H is a multiple of I as far as one can tell: lambda is bounded, about where the ratio gets
+       this near
+       to 1. check: round(2 * 0.998 / (1 - 0.998)) + 2 == 1000 */
+    if (!(rest > 0.0) || !(rho < 0.998 * rest)) return 1000.0f;
     lambda = 2.0 * rho / (rest - rho);
     return lambda > 0.01 ? (float)lambda : 0.01f;
 }
 
-LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options,
-                                        void *mem, size_t size, llmq_error *error)
+LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
+                                        const llmq_feedback_options *options, void *mem, size_t size,
+                                        llmq_error *error)
 {
     LLMQ__NO_CONTRACT
     static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
@@ -6941,7 +6998,8 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     if (!options) options = &usual;
     if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
     if (!(options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
-        || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL)) return LLMQ_E_ARG;
+        || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL))
+        return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_MISMATCH;
     if (size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
@@ -6953,7 +7011,8 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     e = llmq__float_bits(mean) >> 23;
     down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
     mean *= down; /* in [1, 2), but for the largest and smallest floats */
-    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols, t->format.points ? t->format.p : 1, options->order, column, d);
+    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols,
+                t->format.points ? t->format.p : 1, options->order, column, d);
     for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
         if (damping > 10.0f) {
             if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
@@ -6978,36 +7037,48 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     return LLMQ_OK;
 }
 
-/* A row of W that is being encoded. */
+/* -- Encoding. Some rows of W are encoded together: LLMQ__LDLQ_ROWS rows, or tail-biting blocks.
+   llmq__ldlq_encode_rows brings them into the basis (residual), encodes them without feedback
+   (llmq__ldlq_plain), then group by group with feedback (llmq__ldlq_group), and keeps the better of
+   both (llmq__ldlq_choose). Buffers of columns hold the rows of a column side by side,
+   [column][capacity], because a column's errors are then one vector for the kernels.
+   Two function pointers hide if rows are independent (grids) or form blocks (trellises). -- */
+
+/* A row of W that is being encoded. The members from scale on are of the current group. */
 typedef struct llmq__ldlq_row {
-    int32_t exponent;            /* a row of w is what was given / 2^exponent */
-    float scale, inverse, down;  /* in the group: w' = point * scale; w is w * down * inverse in units of the grid */
-    double error, plain_error;   /* with feedback, and without */
+    int32_t exponent;            /* the residual is the row of W in the basis of t, divided by 2^exponent */
+    float scale, inverse, down;  /* w' = point * scale; w * down * inverse is w in units of the points */
+    double error, plain_error;   /* E J E^T with feedback, and without; of all groups */
 } llmq__ldlq_row;
 
-/* What encodes `room` rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+/* The encoder of rows with feedback: up to `capacity` rows at a time, of which `rows` are in use.
+   Lanes of rows from `rows` on hold 0, so that kernels may compute them. */
 typedef struct llmq__ldlq {
     llmq__encoder *e;
     const llmq_tensor *t;
     const llmq_feedback *f;
-    float *residual;      /* w, until its column is quantized, and then w - w' */
-    float *correction;     /* f: what the errors of earlier columns add to w; behind it as much for a step of first order */
-    float *points;     /* the grid in the metric of a vector, p > 1 */
-    float *x;          /* vectors to be quantized: p numbers for each row */
+    float *residual;   /* [cols][capacity]: w, until its column is quantized, and then w - w' (12 bits) */
+    float *correction; /* [2][cols][capacity]: f, from the errors of earlier columns; then workspace of first order */
+    float *points;     /* [n][p]: the grid in the metric of a vector, for p > 1 */
+    float *x;          /* [capacity][p]: vectors to be quantized, in units of the points */
     llmq__ldlq_row *row;
-    uint8_t *out;      /* the first row's record */
-    uint8_t *plain;    /* records of these rows without feedback */
-    llmq_feedback_result *result; /* what the rows so far add up to */
+    uint8_t *out;      /* the record of the first of these rows */
+    uint8_t *plain;    /* [rows][row_size]: records of these rows without feedback */
+    llmq_feedback_result *result; /* sums over the rows so far */
     uint32_t rows, capacity;
     int effort;
-    void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);    /* of a group */
-    void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
+    void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);    /* the scales of a group, columns [s, s + n) */
+    void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims); /* codes and errors of a vector, [s, s + dims) */
 #if LLMQ__ANY_TRELLIS
-    llmq__trellis_encoder *group_trellis, *column_trellis;  /* of a group of one ring; of a column of some */
+    llmq__trellis_encoder *group_trellis, *column_trellis; /* of a group of one block; of a column of some blocks */
 #endif
 } llmq__ldlq;
 
-/* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
+/* Add the errors of columns [t0, t1) to the corrections of columns [k0, k1), t1 <= k0: f_k += sum_t
+   E_t M_tk. The columns [t0, t1) were quantized: their residuals are errors. Columns are in order.
+   Whatever calls cut the columns into, each f_k gets its terms in the order of t, so the bits are
+   the same. Groups of 8 columns are the maximum that the kernel takes. A diagonal H has no
+   corrections. */
 LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
 {
     float *out[8];
@@ -7020,11 +7091,16 @@ LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, uint32_t t0, uint32_
             out[i] = a->correction + (size_t)(k0 + i) * a->capacity;
             m[i] = a->f->m + llmq__packed(k0 + i) + t0;
         }
-        a->e->kernels->add_products(out, m, 1, a->residual + (size_t)t0 * a->capacity, a->capacity, n, t1 - t0, a->capacity);
+        a->e->kernels->add_products(out, m, 1, a->residual + (size_t)t0 * a->capacity, a->capacity, n, t1 - t0,
+                                    a->capacity);
     }
 }
 
-/* The scale of row r, divided by 2^own, in the group of the s-th column is `bits`. */
+/* Store the scale of row r in the group of column s, and set the row's members for it.
+   bits: a bfloat16, 0 or positive, the scale of the group after a division by 2^own. With the row's
+   exponent it may
+   leave the range of bfloat16: it becomes 0 or the maximum in the record (llmq__raise_scale).
+   If the record has 0, the row's scale is 0, and so is w'. */
 static void llmq__ldlq_scale(const llmq__ldlq *a, uint32_t s, uint32_t r, uint16_t bits, int32_t own)
 {
     uint16_t stored = llmq__raise_scale(bits, a->row[r].exponent + own);
@@ -7034,7 +7110,8 @@ static void llmq__ldlq_scale(const llmq__ldlq *a, uint32_t s, uint32_t r, uint16
     a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
 }
 
-/* Scales of a group, columns [s, s + n) in order, for all rows. */
+/* Scales of a group, columns [s, s + n) in order, for all rows: as llmq_encode finds them for w +
+   f, with errors weighted by D. Lanes without a row get scale 0. */
 LLMQ__NOINLINE void llmq__ldlq_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     uint32_t r, i;
@@ -7043,14 +7120,20 @@ LLMQ__NOINLINE void llmq__ldlq_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
     for (r = 0; r < a->rows; r++) {
         int32_t own;
         uint16_t bits;
-        for (i = 0; i < n; i++) y[i] = a->residual[(size_t)(s + i) * a->capacity + r] + a->correction[(size_t)(s + i) * a->capacity + r];
+        for (i = 0; i < n; i++)
+            y[i] = a->residual[(size_t)(s + i) * a->capacity + r] + a->correction[(size_t)(s + i) * a->capacity + r];
         bits = llmq__choose_scale(a->e, y, n, &own, a->effort);
         llmq__ldlq_scale(a, s, r, bits, own);
     }
     for (; r < a->capacity; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
 }
 
-/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
+/* a->x <- (w B + f) S of the vector at columns [s, s + dims) in order, for all rows, in units of
+   the points; a->points <- the grid times B S, for p > 1. B is 1 on the diagonal, and the identity
+   for a diagonal H.
+   S is divided by its largest entry: it weighs the coordinates of a vector against each other, and
+   its size would only move the squares towards overflow. For p = 1 it is 1, and a->e->points serve
+   as they are. All columns of the vector still have residuals w. */
 LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
     LLMQ__NO_CONTRACT
@@ -7058,12 +7141,15 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
     float max_d = 0.0f;
     for (j = 0; j < dims && a->f->d; j++) max_d = a->f->d[s + j] > max_d ? a->f->d[s + j] : max_d;
     for (j = 0; j < dims; j++) {
-        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL, *f = a->correction + (size_t)(s + j) * a->capacity;
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL,
+                    *f = a->correction + (size_t)(s + j) * a->capacity;
         float weight = a->f->d ? llmq__sqrt(a->f->d[s + j] / max_d) : 1.0f;
         for (r = 0; r < a->capacity; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
-            for (r = 0; r < a->capacity; r++) a->x[r * p + j] += a->residual[(size_t)(s + i) * a->capacity + r] * (b ? b[i] : 1.0f);
-        for (r = 0; r < a->capacity; r++) a->x[r * p + j] = a->x[r * p + j] * weight * a->row[r].down * a->row[r].inverse;
+            for (r = 0; r < a->capacity; r++)
+                a->x[r * p + j] += a->residual[(size_t)(s + i) * a->capacity + r] * (b ? b[i] : 1.0f);
+        for (r = 0; r < a->capacity; r++)
+            a->x[r * p + j] = a->x[r * p + j] * weight * a->row[r].down * a->row[r].inverse;
         for (k = 0; k < a->e->format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e->points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -7072,7 +7158,11 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
     }
 }
 
-/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. */
+/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. dims is p, or
+   less for an incomplete vector at the end of a group.
+   index: the vector's code among the codes of a record. Codes are OR-ed into records that were
+   zeroed. The kernel searches for whole vectors only, in all lanes. A row of scale 0 gets code 0
+   whatever was found. */
 LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
     LLMQ__NO_CONTRACT
@@ -7082,7 +7172,9 @@ LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
     uint32_t index = group * a->e->layout.vectors + column % a->e->layout.group / f->p;
     llmq__ldlq_metric(a, s, dims);
     if (dims == f->p) a->e->kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->capacity, a->e->code);
-    else for (r = 0; r < a->capacity; r++) a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    else
+        for (r = 0; r < a->capacity; r++)
+            a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
     for (r = 0; r < a->rows; r++) {
         uint16_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
@@ -7095,7 +7187,9 @@ LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* As llmq__ldlq_scales, by encoding the group as it is now, without feedback. */
+/* As llmq__ldlq_scales, for trellises: by encoding the group as it stands, w + f, without feedback,
+   a block at a time. The codes of that encoding are not used. The exponent that the fit gives is
+   the row's plus the group's own. */
 LLMQ__NOINLINE void llmq__ldlq_block_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     llmq__trellis_encoder *fit = a->group_trellis;
@@ -7104,13 +7198,16 @@ LLMQ__NOINLINE void llmq__ldlq_block_scales(llmq__ldlq *a, uint32_t s, uint32_t 
     for (r = 0; r < a->rows; r += rows) {
         for (t = 0; t < rows; t++)
             for (fit->exponent[t] = a->row[r + t].exponent, i = 0; i < n; i++)
-                fit->x[t * (size_t)n + i] = a->residual[(size_t)(s + i) * a->capacity + r + t] + a->correction[(size_t)(s + i) * a->capacity + r + t];
+                fit->x[t * (size_t)n + i] = a->residual[(size_t)(s + i) * a->capacity + r + t]
+                                          + a->correction[(size_t)(s + i) * a->capacity + r + t];
         llmq__trellis_fit(fit, n, 0, n);
-        for (t = 0; t < rows; t++) llmq__ldlq_scale(a, s, r + t, llmq_f32_to_bf16(fit->scale[t]), fit->exponent[rows + t] - fit->exponent[t]);
+        for (t = 0; t < rows; t++)
+            llmq__ldlq_scale(a, s, r + t, llmq_f32_to_bf16(fit->scale[t]), fit->exponent[rows + t] - fit->exponent[t]);
     }
 }
 
-/* `steps` steps of the s-th column from row `start` of each ring on; a lane is a ring. */
+/* Fill the strip of the column trellis: `steps` rows of a->x from row `start` of each block on,
+   around its end. A lane is a block; lanes that are not in use hold 0. */
 static void llmq__ldlq_strip(llmq__ldlq *a, uint32_t start, uint32_t steps)
 {
     llmq__trellis_encoder *feed = a->column_trellis;
@@ -7121,7 +7218,10 @@ static void llmq__ldlq_strip(llmq__ldlq *a, uint32_t start, uint32_t steps)
     }
 }
 
-/* As llmq__ldlq_vector. */
+/* As llmq__ldlq_vector, for trellises: dims is 1. All blocks of the column are searched together,
+   one a lane. The start state comes from a search around the start, or for a short block from
+   trying all (section 12). The encoder's arrays code and index have a row of LLMQ__LDLQ_BLOCKS
+   entries for each row of a block. */
 LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
     llmq__trellis_encoder *feed = a->column_trellis;
@@ -7138,13 +7238,18 @@ LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
     for (r = 0; r < a->rows; r++) {
         size_t at = r % rows * (size_t)feed->group + r / rows;
         float *error = &a->residual[s * (size_t)a->capacity + r];
-        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1, feed->code + at);
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1,
+                   feed->code + at);
         *error = llmq__round12(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
     }
 }
 #endif
 
-/* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
+/* Encode a group, columns [s, s + n) in order: its scales, then its vectors one after the other.
+   When this is called, the corrections of the group hold the errors of all groups before it. Within
+   the group errors reach
+   a vector in two steps: from earlier strips when its strip begins, and from its own strip when its
+   turn comes. At the end all later columns get the errors of the group. */
 LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     uint32_t p = a->e->format->p, strip = LLMQ__LDLQ_STRIP / p * p, end = s + n, b, v, last, dims;
@@ -7161,40 +7266,54 @@ LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
     llmq__ldlq_correct(a, s, end, end, a->t->cols);
 }
 
-/* First order: f of the columns from s on, F, loses first_order F (H^-1 of these columns). With M and D cut to them, F is
-   delta M for the moves delta of the weights, and delta H^-1 M = (delta M) M^-1 M^-T D^-1: y = F M^-1, z = y M^-T. */
+/* First order, between groups: the corrections F of columns [s, cols) become F minus their share of
+   the moves. The columns have moves delta = F M^-1, with M and D cut to them. Each move loses
+   first_order delta H^-1, which as a correction is first_order delta H^-1 M. With H^-1 = M^-T D^-1
+   M^-1 this is
+       first_order (F M^-1) M^-T D^-1,   computed as y = F M^-1, z = y M^-T, both in place in y.
+   y: [cols][capacity], of which columns [s, cols) are used. f->m is not NULL.
+   M is unit triangular, so no division is needed. The unit mean(diagonal) is in f->first_order. */
 static void llmq__ldlq_first_order(const llmq__ldlq *a, uint32_t s, float *y)
 {
     LLMQ__NO_CONTRACT
     const llmq_feedback *f = a->f;
     uint32_t cols = a->t->cols, j, k, r;
-    LLMQ_MEMCPY(y + (size_t)s * a->capacity, a->correction + (size_t)s * a->capacity, (size_t)(cols - s) * a->capacity * sizeof *y);
+    LLMQ_MEMCPY(y + (size_t)s * a->capacity, a->correction + (size_t)s * a->capacity,
+                (size_t)(cols - s) * a->capacity * sizeof *y);
+    /* y_k = F_k - sum_(j<k) y_j M_jk, ascending */
     for (k = s; k < cols; k++)
         for (j = s; j < k; j++)
-            for (r = 0; r < a->capacity; r++) y[k * (size_t)a->capacity + r] -= y[j * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < a->capacity; r++)
+                y[k * (size_t)a->capacity + r] -= y[j * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+    /* z_j = y_j - sum_(k>j) M_jk z_k, descending */
     for (k = cols; k-- > s;)
         for (j = s; j < k; j++)
-            for (r = 0; r < a->capacity; r++) y[j * (size_t)a->capacity + r] -= y[k * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < a->capacity; r++)
+                y[j * (size_t)a->capacity + r] -= y[k * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
     for (k = s; k < cols; k++)
         for (r = 0; r < a->capacity; r++)
-            a->correction[k * (size_t)a->capacity + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)a->capacity + r];
+            a->correction[k * (size_t)a->capacity + r] -= f->first_order / (f->d ? f->d[k] : 1.0f)
+                                                        * y[k * (size_t)a->capacity + r];
 }
 
-/* Columns of the group that the s-th column in order is in. */
+/* Columns of the group of column s in order, which is its first: the last group of the row may be
+   short. */
 static uint32_t llmq__ldlq_finish_group(const llmq__ldlq *a, uint32_t s)
 {
     uint32_t group = a->e->layout.group;
     return llmq__min(group, a->t->cols - a->f->column[s] / group * group);
 }
 
-/* Columns [s, s + n) in order, a group, of row r, in the order of the record. */
+/* x[n] <- the residuals w of row r in a group, columns [s, s + n) in order, in the order of the
+   record. */
 static void llmq__ldlq_gather(const llmq__ldlq *a, uint32_t s, uint32_t n, uint32_t r, float *x)
 {
     uint32_t i, group = a->e->layout.group;
     for (i = s; i < s + n; i++) x[a->f->column[i] % group] = a->residual[(size_t)i * a->capacity + r];
 }
 
-/* A group, columns [s, s + n) in order, as llmq_encode has it. */
+/* Encode a group, columns [s, s + n) in order, as llmq_encode does it, into the records a->plain.
+   g: its place in a record. */
 LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     const llmq__layout *l = &a->e->layout;
@@ -7205,7 +7324,9 @@ LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint
         llmq__trellis_encoder *fit = a->group_trellis;
         uint32_t i, rows = fit->block.rows;
         for (r = 0; r < a->rows; r += rows) {
-            for (i = 0; i < rows; i++) fit->exponent[i] = a->row[r + i].exponent, llmq__ldlq_gather(a, s, n, r + i, fit->x + i * (size_t)n);
+            for (i = 0; i < rows; i++)
+                fit->exponent[i] = a->row[r + i].exponent,
+                llmq__ldlq_gather(a, s, n, r + i, fit->x + i * (size_t)n);
             llmq__trellis_group(fit, n, 0, n, g * l->group, g, a->t->row_size, a->plain + r * a->t->row_size);
         }
         return;
@@ -7214,12 +7335,18 @@ LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint
     for (r = 0; r < a->rows; r++) {
         uint8_t *row = a->plain + r * a->t->row_size;
         llmq__ldlq_gather(a, s, n, r, a->e->row);
-        llmq__store16(row + 2 * (size_t)g, llmq__encode_group(a->e, a->e->row, n, a->row[r].exponent, a->effort));
+        llmq__store16(row + 2 * (size_t)g,
+                      llmq__encode_group(a->e, a->e->row, n, a->row[r].exponent, a->effort));
         llmq__pack(row + l->scales, l, g * l->vectors, llmq__ceil_div(n, a->e->format->p), a->e->code);
     }
 }
 
-/* E J E^T of the errors in a->error, for each row. target: is f complete, with all columns before each? Else it is made so. */
+/* E J E^T for each row, E the residuals, which are all errors. In terms of D and the ridge it is
+       unit * sum_v d_v (E_v + f_v)^2 + ridge E_v^2,   (E M)_v = E_v + f_v.
+   target: 1 if the corrections f are complete, with the errors of all columns before each; 0: they
+   are made so here.
+   plain: which member of the rows gets the result. Residuals are in units of 2^exponent, so their
+   squares get twice that. */
 LLMQ__NOINLINE void llmq__ldlq_measure(llmq__ldlq *a, int target, int plain)
 {
     LLMQ__NO_CONTRACT
@@ -7229,13 +7356,15 @@ LLMQ__NOINLINE void llmq__ldlq_measure(llmq__ldlq *a, int target, int plain)
         for (b = 0; b < cols; b = last) {
             last = b + llmq__min(LLMQ__LDLQ_STRIP, cols - b);
             llmq__ldlq_correct(a, 0, b, b, last);
+            /* column b is complete: all columns before it are in strips before this one */
             for (v = b + 1; v < last; v++) llmq__ldlq_correct(a, b, v, v, v + 1);
         }
     }
     for (r = 0; r < a->rows; r++) {
         double sum = 0.0;
         for (v = 0; v < cols; v++) {
-            double own = (double)a->residual[(size_t)v * a->capacity + r], e = own + (double)a->correction[(size_t)v * a->capacity + r];
+            double own = (double)a->residual[(size_t)v * a->capacity + r],
+                   e = own + (double)a->correction[(size_t)v * a->capacity + r];
             sum += (a->f->d ? (double)a->f->d[v] : 1.0) * e * e + (double)a->f->ridge * own * own;
         }
         sum *= a->f->unit * llmq__power(2 * a->row[r].exponent);
@@ -7244,7 +7373,11 @@ LLMQ__NOINLINE void llmq__ldlq_measure(llmq__ldlq *a, int target, int plain)
     }
 }
 
-/* Records and errors of the rows without feedback. They take the memory of a step of first order, and target. */
+/* Encode the rows without feedback into a->plain, and measure them: row[].plain_error.
+   The residuals w are kept. The errors take the memory of first order, and the corrections are
+   overwritten, so this must run before the encoding with feedback.
+   Errors come from the records, decoded by a view whose rows are these: w' is then the value that a
+   reader of the tensor sees. They get 12 bits, as factors of add_products. */
 LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
 {
     const size_t all = (size_t)a->t->cols * a->capacity;
@@ -7257,14 +7390,16 @@ LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
         llmq__ldlq_plain_group(a, s, n);
     }
     t.data = a->plain;
-    t.rows = a->rows; /* whole rings */
+    t.rows = a->rows; /* whole tail-biting blocks, which decode without their neighbours */
     LLMQ_MEMSET(own, 0, all * sizeof(float));
     for (r = 0; r < a->rows; r++) {
         double down = llmq__power(-a->row[r].exponent);
+        /* the kernels that llmq_tensor_decode takes */
         (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
         for (s = 0; s < t.cols; s++) {
             double stored = (double)a->e->row[a->f->column[s]] * down;
-            own[(size_t)s * a->capacity + r] = llmq__round12((float)((double)keep[(size_t)s * a->capacity + r] - stored));
+            own[(size_t)s * a->capacity + r]
+                = llmq__round12((float)((double)keep[(size_t)s * a->capacity + r] - stored));
         }
     }
     a->residual = own;
@@ -7272,7 +7407,10 @@ LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
     a->residual = keep;
 }
 
-/* Keep the better records, of a row or of a ring. */
+/* Keep the better records, of each row, or of each tail-biting block, whose rows share their
+   states, and add up the result. Feedback may lose by 1/32 before it is dropped: the judge has an
+   error of its own. A negative or infinite sum of plain errors cannot make a bad row pass, because
+   the comparison is with its magnitude. */
 LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
 {
     uint32_t r, i, n = 1;
@@ -7294,8 +7432,11 @@ LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
     }
 }
 
-/* Rows r ... r + a->rows of W, the first at w. */
-LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w, size_t stride, void *work, size_t work_size)
+/* Encode a->rows rows of W, the first at w, into the records at a->out. Fails only in the
+   transform, before a record is written that counts.
+   work: the workspace of the transform. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w, size_t stride, void *work,
+                                                  size_t work_size)
 {
     const size_t all = (size_t)a->t->cols * a->capacity;
     uint32_t r, s, n;
@@ -7304,7 +7445,8 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
         a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
-        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK) return status;
+        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK)
+            return status;
         for (s = 0; s < a->t->cols; s++) a->residual[(size_t)s * a->capacity + r] = a->e->row[a->f->column[s]];
     }
     llmq__ldlq_plain(a);
@@ -7312,7 +7454,8 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
     for (s = 0; s < a->t->cols; s += n) {
         n = llmq__ldlq_finish_group(a, s);
         llmq__ldlq_group(a, s, n);
-        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__ldlq_first_order(a, s + n, a->correction + all);
+        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols)
+            llmq__ldlq_first_order(a, s + n, a->correction + all);
     }
     llmq__ldlq_measure(a, a->e->format->p == 1 && !(a->f->first_order > 0.0f), 0);
     llmq__ldlq_choose(a);
@@ -7320,7 +7463,8 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
 }
 
 #if LLMQ__ANY_TRELLIS
-/* What a feeder of a trellis has: some rings of one size are encoded together, or the last one. */
+/* The members of a for a trellis. Up to LLMQ__LDLQ_BLOCKS blocks of one size are encoded together;
+   the last block, which may be larger, is encoded alone. So the capacity is enough for either. */
 LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq__arena *arena)
 {
     const uint32_t group = llmq__layout_of(t).group;
@@ -7333,7 +7477,9 @@ LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq_
 }
 #endif
 
-/* The buffers of a feeder; e: NULL if memory is only counted. */
+/* Place the buffers of a in the arena, or count them if e is NULL. a->capacity is set. e: gets its
+   row, points and codes, which llmq__encoder_new leaves out. llmq__table counts the points: 2^bits,
+   and for a trellis the points of all its sets. */
 LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq__encoder *e, llmq__arena *arena)
 {
     const uint32_t vectors = llmq__layout_of(t).vectors;
@@ -7353,7 +7499,8 @@ LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq
     for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
 }
 
-/* A feeder for t; NULL if memory is only counted. */
+/* An encoder of t's rows with feedback, in the arena; NULL if memory is only counted. f may then be
+   NULL. This one function states the layout for the size query and for its use. */
 LLMQ__NOINLINE llmq__ldlq *llmq__ldlq_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__arena *arena)
 {
     llmq__ldlq counted, *made = (llmq__ldlq *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
@@ -7380,14 +7527,17 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     return llmq__size_add(llmq__arena_size(&arena), llmq_transform_work_size(&t->transform, t->cols));
 }
 
-/* Rows that are encoded together from r on, in [r, end). */
+/* How many rows are encoded together from r on, in [r, end): blocks of one size, as many as there
+   is capacity for. r is the start of a block for a trellis. */
 static uint32_t llmq__ldlq_rows_at(llmq__ldlq *a, uint32_t r, uint32_t end)
 {
 #if LLMQ__ANY_TRELLIS
     if (a->t->format.taps[0]) {
         llmq__trellis_block block = llmq__trellis_block_of(a->t->rows, r);
         uint32_t rows = block.rows;
-        while (rows + block.rows <= a->capacity && r + rows < end && llmq__trellis_block_of(a->t->rows, r + rows).rows == block.rows) rows += block.rows;
+        while (rows + block.rows <= a->capacity && r + rows < end
+               && llmq__trellis_block_of(a->t->rows, r + rows).rows == block.rows)
+            rows += block.rows;
         a->group_trellis->block = a->column_trellis->block = block;
         return rows;
     }
@@ -7395,10 +7545,12 @@ static uint32_t llmq__ldlq_rows_at(llmq__ldlq *a, uint32_t r, uint32_t end)
     return llmq__min(a->capacity, end - r);
 }
 
-/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
-LLMQ__NOINLINE llmq_status llmq__ldlq_encode(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                       const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
-                                       llmq_feedback_result *result)
+/* Encode rows [r0, r1) of W, the first at w, into records from out on. All arguments were checked;
+   formats with points. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1,
+                                             const float *w, size_t stride, const llmq_feedback *f,
+                                             const llmq_encode_options *options, void *work, size_t work_size,
+                                             llmq_feedback_result *result)
 {
     llmq__arena arena = llmq__arena_of_lines(work);
     llmq__ldlq *a = llmq__ldlq_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
@@ -7409,42 +7561,51 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode(const llmq_tensor *t, uint8_t *out,
     for (r = r0; r < r1; r += a->rows) {
         a->rows = llmq__ldlq_rows_at(a, r, r1);
         a->out = out + (r - r0) * t->row_size;
-        if ((status = llmq__ldlq_encode_rows(a, w + (r - r0) * stride, stride, (char *)work + arena.used, work_size - arena.used)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+        if ((status = llmq__ldlq_encode_rows(a, w + (r - r0) * stride, stride, (char *)work + arena.used,
+                                             work_size - arena.used)) != LLMQ_OK)
+            return status;
+        if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0))
+            return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                          const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
-                                          llmq_feedback_result *result, llmq_error *error)
+LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
+                                          size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
+                                          void *work, size_t work_size, llmq_feedback_result *result, llmq_error *error)
 {
     llmq_feedback_result all;
     llmq_status status;
     uint32_t r;
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     size_t need = llmq_feedback_work_size(t);
-    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
-    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
+    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0)
+        return LLMQ_E_ARG;
+    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST)
+        return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
-                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_MISMATCH;
+                             || !llmq__transform_same(&f->transform, &t->transform)))
+        return LLMQ_E_MISMATCH;
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + (r - r0) * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
     LLMQ_MEMSET(&all, 0, sizeof all);
     all.rows = r1 - r0;
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0] && (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1))) return LLMQ_E_ARG;
+    if (t->format.taps[0] && (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1)))
+        return LLMQ_E_ARG;
 #endif
     if (llmq__is_raw(&t->format) || llmq__has_zero_points(&t->format)) {
         all.plain_rows = r1 - r0;
         status = llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
 #if LLMQ__ANY_TRELLIS
     } else if (t->format.taps[0] && !f->m) {
-        status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error);
+        status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size,
+                                           error);
 #endif
     } else {
-        status = llmq__ldlq_encode(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work, work_size, &all);
+        status = llmq__ldlq_encode(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work,
+                                   work_size, &all);
     }
     if (status == LLMQ_OK && result) *result = all;
     return status;
