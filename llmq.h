@@ -6787,22 +6787,30 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
    them together. Kernels are faster the more columns they get. */
 #define LLMQ__LDLQ_STRIP 32
 
-/* Place the arrays of a llmq_feedback in the arena, or count them: d[cols], column[cols], and the
-   packed triangle m for a full H. */
-static void llmq__feedback_layout(const llmq_hessian *h, llmq__arena *arena, float **d, uint32_t **column, float **m)
+/* The arrays of a llmq_feedback while they are made, and the scale of H. */
+typedef struct llmq__factors {
+    float *d;         /* [cols]: the diagonal of H, then D */
+    uint32_t *column; /* [cols]: the columns in order */
+    float *m;         /* H as a packed lower triangle, then M^T; NULL for a diagonal H */
+    float down, mean; /* 2^-k, and the mean of the diagonal of H / 2^k */
+} llmq__factors;
+
+/* Place the arrays in the arena, or count them. */
+static llmq__factors llmq__factors_layout(const llmq_hessian *h, llmq__arena *arena)
 {
-    *d = (float *)llmq__alloc(arena, h->cols, sizeof(float));
-    *column = (uint32_t *)llmq__alloc(arena, h->cols, sizeof(uint32_t));
-    *m = h->full ? (float *)llmq__alloc(arena, llmq_hessian_size(h->cols, 1), 1) : LLMQ__NULL;
+    llmq__factors w;
+    w.d = (float *)llmq__alloc(arena, h->cols, sizeof(float));
+    w.column = (uint32_t *)llmq__alloc(arena, h->cols, sizeof(uint32_t));
+    w.m = h->full ? (float *)llmq__alloc(arena, llmq_hessian_size(h->cols, 1), 1) : LLMQ__NULL;
+    w.down = w.mean = 1.0f;
+    return w;
 }
 
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
-    uint32_t *column;
-    float *d, *m;
     if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
-    llmq__feedback_layout(h, &arena, &d, &column, &m);
+    (void)llmq__factors_layout(h, &arena);
     return llmq__arena_size(&arena);
 }
 
@@ -6984,56 +6992,103 @@ static float llmq__fair_damping(const llmq_hessian *h, float damping)
     return lambda > 0.01 ? (float)lambda : 0.01f;
 }
 
-LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
-                                        const llmq_feedback_options *options, void *mem, size_t size,
-                                        llmq_error *error)
+/* The scale of H: down is the power of two that brings the mean of the diagonal to [1, 2), except
+   for the largest and smallest floats. A mean of 0 comes from inputs that are always 0, and counts
+   as 1. */
+static void llmq__factors_scale(llmq__factors *w, const llmq_hessian *h)
+{
+    w->mean = llmq__diagonal_mean(h, 0, h->cols);
+    if (!(w->mean > 0.0f)) w->mean = 1.0f;
+    /* llmq__normalise returns k in [-126, 126], so 127 - k is the exponent of a normal float */
+    w->down = llmq__bits_float((uint32_t)(127 - llmq__normalise(&w->mean, 1, &w->mean)) << 23);
+}
+
+/* Factor H with its columns in order and damping added: w->m and w->d become M^T and D.
+   *damping: the damping to begin with, at most 10. It becomes the damping that was needed: it is
+   multiplied by 10 after each failure, and is 1e-6 after a value that is 0 in effect.
+   Returns h->cols, or the column (in order) of the last pivot that failed: no damping up to 10
+   helped. */
+static uint32_t llmq__factor_damped(const llmq_hessian *h, const llmq_kernels *k, const llmq__factors *w,
+                                    float *damping)
 {
     LLMQ__NO_CONTRACT
-    static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
-    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
-    float *d, *m, mean, down, damping, asked, lambda;
-    uint32_t *column, bad = 0, e;
+    uint32_t bad = 0;
+    for (; *damping <= 10.0f; *damping = *damping > 1e-7f ? *damping * 10.0f : 1e-6f) {
+        /* a copy for each attempt, because a failed one has overwritten the last */
+        llmq__copy_hessian(h, w->column, w->down, *damping * w->mean, w->m, w->d);
+        bad = llmq__factor(k, h->cols, w->m, w->d);
+        if (bad == h->cols) break;
+    }
+    return bad;
+}
+
+/* Everything about the arguments of llmq_feedback_init but the entries of H. */
+static llmq_status llmq__feedback_check(const llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
+                                        const llmq_feedback_options *options, const void *mem, size_t size)
+{
     size_t need = llmq_feedback_size(h);
-    llmq_status status;
-    if (!options) options = &usual;
     if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
+    /* written so that NaN is refused */
     if (!(options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
         || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL))
         return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_MISMATCH;
-    if (size < need) return LLMQ_E_WORKSPACE;
-    if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
-    llmq__feedback_layout(h, &arena, &d, &column, &m);
-    mean = llmq__diagonal_mean(h, 0, h->cols);
-    asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
-    lambda = llmq__fair_damping(h, damping);
-    if (!(mean > 0.0f)) mean = 1.0f; /* an input that is always 0 */
-    e = llmq__float_bits(mean) >> 23;
-    down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
-    mean *= down; /* in [1, 2), but for the largest and smallest floats */
-    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols,
-                t->format.points ? t->format.p : 1, options->order, column, d);
-    for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
-        if (damping > 10.0f) {
-            if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
-            return LLMQ_E_INDEFINITE;
-        }
-        llmq__copy_hessian(h, column, down, damping * mean, m, d);
-        bad = llmq__factor(llmq__kernels(t->kernels), h->cols, m, d);
-        if (bad == h->cols) break;
-    }
+    return size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+/* *f for t, from the factors w of H. damping: the damping that was needed. lambda: of the judge; it
+   may be below a damping that the caller asked for, and the ridge is then negative.
+   If all of D is one value, d is NULL and the members are in its unit, so that the encoder
+   skips weights and H = c I gives the bits of llmq_encode. */
+static void llmq__feedback_fill(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq__factors *w,
+                                float first_order, float damping, float lambda)
+{
+    const int equal = llmq__all_equal(w->d, h->cols);
+    const float c = equal ? w->d[0] : 1.0f;
     f->cols = h->cols;
     f->group = t->format.group;
     f->p = t->format.p;
     f->transform = h->transform;
     f->damping = damping;
-    f->m = m;
-    f->d = llmq__all_equal(d, h->cols) ? LLMQ__NULL : d;
-    f->first_order = options->first_order * mean / (f->d ? 1.0f : d[0]);
-    if (damping > asked && lambda < damping) lambda = damping; /* H is no sum of squares, or its floats are not */
-    f->ridge = (lambda - damping) * mean / (f->d ? 1.0f : d[0]);
-    f->unit = (f->d ? 1.0 : (double)d[0]) / (double)down;
-    f->column = column;
+    f->first_order = first_order * w->mean / c;
+    f->m = w->m;
+    f->ridge = (lambda - damping) * w->mean / c;
+    f->unit = (double)c / (double)w->down;
+    f->d = equal ? LLMQ__NULL : w->d;
+    f->column = w->column;
+}
+
+/* Check, order, factor, fill: *f is written last, so that it is as it was on an error. */
+LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
+                                        const llmq_feedback_options *options, void *mem, size_t size,
+                                        llmq_error *error)
+{
+    static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
+    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
+    llmq__factors w;
+    float asked, damping, lambda;
+    uint32_t bad;
+    llmq_status status;
+    if (!options) options = &usual;
+    if ((status = llmq__feedback_check(f, t, h, options, mem, size)) != LLMQ_OK) return status;
+    if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
+    w = llmq__factors_layout(h, &arena);
+    llmq__factors_scale(&w, h);
+    /* raw formats have no groups, and are encoded without feedback; d is free until H is
+       factored */
+    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols,
+                t->format.points ? t->format.p : 1, options->order, w.column, w.d);
+    asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
+    lambda = llmq__fair_damping(h, damping);
+    bad = llmq__factor_damped(h, llmq__kernels(t->kernels), &w, &damping);
+    if (bad < h->cols) {
+        if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = w.column[bad];
+        return LLMQ_E_INDEFINITE;
+    }
+    /* damping was raised: H is no sum of squares, or its floats are not, and the judge needs as
+       much */
+    if (damping > asked && lambda < damping) lambda = damping;
+    llmq__feedback_fill(f, t, h, &w, options->first_order, damping, lambda);
     return LLMQ_OK;
 }
 
