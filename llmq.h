@@ -7119,6 +7119,8 @@ typedef struct llmq__ldlq {
     llmq__ldlq_row *row;
     uint8_t *out;      /* the record of the first of these rows */
     uint8_t *plain;    /* [rows][row_size]: records of these rows without feedback */
+    void *work;        /* the workspace of the transform, work_size bytes */
+    size_t work_size;
     llmq_feedback_result *result; /* sums over the rows so far */
     uint32_t rows, capacity;
     int effort;
@@ -7487,11 +7489,9 @@ LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
     }
 }
 
-/* Encode a->rows rows of W, the first at w, into the records at a->out. Fails only in the
-   transform, before a record is written that counts.
-   work: the workspace of the transform. */
-LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w, size_t stride, void *work,
-                                                  size_t work_size)
+/* Encode a->rows rows of W, the first at w, into the records at a->out. Fails only if the transform
+   does; the records are then zeroed. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w, size_t stride)
 {
     const size_t all = (size_t)a->t->cols * a->capacity;
     uint32_t r, s, n;
@@ -7500,8 +7500,8 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
         a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
-        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK)
-            return status;
+        status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, a->work, a->work_size);
+        if (status != LLMQ_OK) return status;
         for (s = 0; s < a->t->cols; s++) a->residual[(size_t)s * a->capacity + r] = a->e->row[a->f->column[s]];
     }
     llmq__ldlq_plain(a);
@@ -7600,67 +7600,87 @@ static uint32_t llmq__ldlq_rows_at(llmq__ldlq *a, uint32_t r, uint32_t end)
     return llmq__min(a->capacity, end - r);
 }
 
-/* Encode rows [r0, r1) of W, the first at w, into records from out on. All arguments were checked;
-   formats with points. */
-LLMQ__NOINLINE llmq_status llmq__ldlq_encode(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1,
-                                             const float *w, size_t stride, const llmq_feedback *f,
-                                             const llmq_encode_options *options, void *work, size_t work_size,
-                                             llmq_feedback_result *result)
+/* Encode rows [r0, r1) of W, the first at w, into the records from a->out on, and add them to
+   *a->result. progress: NULL, or called after the rows that are encoded together. On an error, and
+   after a stop, the rows before are encoded. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode(llmq__ldlq *a, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                             const llmq_encode_options *options)
 {
-    llmq__arena arena = llmq__arena_of_lines(work);
-    llmq__ldlq *a = llmq__ldlq_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
     llmq_status status;
     uint32_t r;
-    LLMQ_MEMSET(result, 0, sizeof *result);
-    a->result = result;
-    for (r = r0; r < r1; r += a->rows) {
+    for (r = r0; r < r1; r += a->rows, a->out += a->rows * a->t->row_size) {
         a->rows = llmq__ldlq_rows_at(a, r, r1);
-        a->out = out + (r - r0) * t->row_size;
-        if ((status = llmq__ldlq_encode_rows(a, w + (r - r0) * stride, stride, (char *)work + arena.used,
-                                             work_size - arena.used)) != LLMQ_OK)
-            return status;
+        if ((status = llmq__ldlq_encode_rows(a, w + (r - r0) * stride, stride)) != LLMQ_OK) return status;
         if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0))
             return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
-                                          size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
-                                          void *work, size_t work_size, llmq_feedback_result *result, llmq_error *error)
+/* LLMQ_OK if the effort and the workspace are right for llmq_feedback_encode. t is not NULL. */
+static llmq_status llmq__feedback_work_check(const llmq_tensor *t, int effort, const void *work, size_t work_size)
 {
-    llmq_feedback_result all;
-    llmq_status status;
-    uint32_t r;
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     size_t need = llmq_feedback_work_size(t);
-    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0)
-        return LLMQ_E_ARG;
-    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST)
-        return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
-                             || !llmq__transform_same(&f->transform, &t->transform)))
-        return LLMQ_E_MISMATCH;
+    if (!work || need == 0 || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
+    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+/* 1 if f was made for tensors like t. Raw formats are encoded without it, so any f will do. */
+static int llmq__feedback_fits(const llmq_feedback *f, const llmq_tensor *t)
+{
+    return !t->format.points || (f->cols == t->cols && f->group == t->format.group && f->p == t->format.p
+                                 && llmq__transform_same(&f->transform, &t->transform));
+}
+
+/* LLMQ_OK if rows [r0, r1) of W, the first at w, are finite, and if for a trellis r0 and r1 are
+   where blocks start. All rows are looked at before the first is encoded: with LLMQ_E_NOT_FINITE no
+   row is written. */
+static llmq_status llmq__feedback_rows_check(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *w,
+                                             size_t stride, llmq_error *error)
+{
+    uint32_t r;
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + (r - r0) * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    LLMQ_MEMSET(&all, 0, sizeof all);
-    all.rows = r1 - r0;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0] && (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1)))
         return LLMQ_E_ARG;
 #endif
+    return LLMQ_OK;
+}
+
+/* Three ways: without feedback for raw formats and zero points, where every row is plain; trellises
+   with a diagonal, which has no corrections, by the encoder of trellises with weights; everything
+   else by LDLQ. *result is written last, since it is only for calls that went well. */
+LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
+                                          size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
+                                          void *work, size_t work_size, llmq_feedback_result *result, llmq_error *error)
+{
+    const int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    llmq_feedback_result all;
+    llmq_status status;
+    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
+    if ((status = llmq__feedback_work_check(t, effort, work, work_size)) != LLMQ_OK) return status;
+    if (!llmq__feedback_fits(f, t)) return LLMQ_E_MISMATCH;
+    if ((status = llmq__feedback_rows_check(t, r0, r1, w, stride, error)) != LLMQ_OK) return status;
+    LLMQ_MEMSET(&all, 0, sizeof all);
     if (llmq__is_raw(&t->format) || llmq__has_zero_points(&t->format)) {
-        all.plain_rows = r1 - r0;
+        all.rows = all.plain_rows = r1 - r0;
         status = llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
 #if LLMQ__ANY_TRELLIS
     } else if (t->format.taps[0] && !f->m) {
+        all.rows = r1 - r0;
         status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size,
                                            error);
 #endif
     } else {
-        status = llmq__ldlq_encode(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work,
-                                   work_size, &all);
+        llmq__arena arena = llmq__arena_of_lines(work);
+        llmq__ldlq *a = llmq__ldlq_new(t, f, effort, &arena);
+        a->out = (uint8_t *)data + r0 * t->row_size;
+        a->work = (char *)work + arena.used;
+        a->work_size = work_size - arena.used;
+        a->result = &all;
+        status = llmq__ldlq_encode(a, r0, r1, w, stride, options);
     }
     if (status == LLMQ_OK && result) *result = all;
     return status;
