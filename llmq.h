@@ -7112,8 +7112,15 @@ typedef struct llmq__ldlq {
     llmq__encoder *e;
     const llmq_tensor *t;
     const llmq_feedback *f;
-    float *residual;   /* [cols][capacity]: w, until its column is quantized, and then w - w' (12 bits) */
-    float *correction; /* [2][cols][capacity]: f, from the errors of earlier columns; then workspace of first order */
+    /* The three buffers of columns, [cols][capacity].
+       residual: w, until llmq__ldlq_settle makes w - w' of it, an error of 12 bits. At any time the
+       columns that were quantized hold errors, and the columns to come hold w.
+       correction: f, the sums of M times the errors of earlier columns.
+       scratch: the errors of the records without feedback, in llmq__ldlq_plain; then y of first
+       order. */
+    float *residual;
+    float *correction;
+    float *scratch;
     float *points;     /* [n][p]: the grid in the metric of a vector, for p > 1 */
     float *x;          /* [capacity][p]: vectors to be quantized, in units of the points */
     llmq__ldlq_row *row;
@@ -7131,12 +7138,14 @@ typedef struct llmq__ldlq {
 #endif
 } llmq__ldlq;
 
-/* Add the errors of columns [t0, t1) to the corrections of columns [k0, k1), t1 <= k0: f_k += sum_t
-   E_t M_tk. The columns [t0, t1) were quantized: their residuals are errors. Columns are in order.
+/* Add the errors E of columns [t0, t1) to the corrections of columns [k0, k1), t1 <= k0: f_k +=
+   sum_t E_t M_tk.
+   errors: a->residual, of which these columns were quantized, or a->scratch. Columns are in order.
    Whatever calls cut the columns into, each f_k gets its terms in the order of t, so the bits are
    the same. Groups of 8 columns are the maximum that the kernel takes. A diagonal H has no
    corrections. */
-LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
+LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, const float *errors, uint32_t t0, uint32_t t1, uint32_t k0,
+                                       uint32_t k1)
 {
     float *out[8];
     const float *m[8];
@@ -7148,8 +7157,7 @@ LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, uint32_t t0, uint32_
             out[i] = a->correction + (size_t)(k0 + i) * a->capacity;
             m[i] = a->f->m + llmq__packed(k0 + i) + t0;
         }
-        a->e->kernels->add_products(out, m, 1, a->residual + (size_t)t0 * a->capacity, a->capacity, n, t1 - t0,
-                                    a->capacity);
+        a->e->kernels->add_products(out, m, 1, errors + (size_t)t0 * a->capacity, a->capacity, n, t1 - t0, a->capacity);
     }
 }
 
@@ -7215,6 +7223,16 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
     }
 }
 
+/* The moment at which a residual changes its meaning: column s of row r was quantized to `point`,
+   and w becomes w - w', with w' = point * scale. The error has 12 significant bits, as a factor of
+   add_products. */
+static void llmq__ldlq_settle(const llmq__ldlq *a, uint32_t s, uint32_t r, int8_t point)
+{
+    LLMQ__NO_CONTRACT
+    float *residual = &a->residual[(size_t)s * a->capacity + r];
+    *residual = llmq__round12(*residual - (float)point * a->row[r].scale);
+}
+
 /* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. dims is p, or
    less for an incomplete vector at the end of a group.
    index: the vector's code among the codes of a record. Codes are OR-ed into records that were
@@ -7222,7 +7240,6 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
    whatever was found. */
 LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
-    LLMQ__NO_CONTRACT
     const llmq_format *f = a->e->format;
     const float *points = f->p > 1 ? a->points : a->e->points;
     uint32_t column = a->f->column[s], group = column / a->e->layout.group, r, j;
@@ -7236,10 +7253,7 @@ LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
         uint16_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
         llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, index, 1, &code);
-        for (j = 0; j < dims; j++) {
-            float *error = &a->residual[(size_t)(s + j) * a->capacity + r];
-            *error = llmq__round12(*error - (float)point[j] * a->row[r].scale);
-        }
+        for (j = 0; j < dims; j++) llmq__ldlq_settle(a, s + j, r, point[j]);
     }
 }
 
@@ -7294,10 +7308,9 @@ LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
     llmq__trellis_codes(feed, state, 0, lanes, 0);
     for (r = 0; r < a->rows; r++) {
         size_t at = r % rows * (size_t)feed->group + r / rows;
-        float *error = &a->residual[s * (size_t)a->capacity + r];
         llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1,
                    feed->code + at);
-        *error = llmq__round12(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
+        llmq__ldlq_settle(a, s, r, a->t->format.points[feed->index[at]]);
     }
 }
 #endif
@@ -7313,14 +7326,14 @@ LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
     a->scales(a, s, n);
     for (b = s; b < end; b = last) {
         last = b + llmq__min(strip, end - b);
-        llmq__ldlq_correct(a, s, b, b, last);
+        llmq__ldlq_correct(a, a->residual, s, b, b, last);
         for (v = b; v < last; v += dims) {
             dims = llmq__min(p, end - v);
-            llmq__ldlq_correct(a, b, v, v, v + dims);
+            llmq__ldlq_correct(a, a->residual, b, v, v, v + dims);
             a->part(a, v, dims);
         }
     }
-    llmq__ldlq_correct(a, s, end, end, a->t->cols);
+    llmq__ldlq_correct(a, a->residual, s, end, end, a->t->cols);
 }
 
 /* First order, between groups: the corrections F of columns [s, cols) become F minus their share of
@@ -7328,12 +7341,13 @@ LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
    first_order delta H^-1, which as a correction is first_order delta H^-1 M. With H^-1 = M^-T D^-1
    M^-1 this is
        first_order (F M^-1) M^-T D^-1,   computed as y = F M^-1, z = y M^-T, both in place in y.
-   y: [cols][capacity], of which columns [s, cols) are used. f->m is not NULL.
+   y is a->scratch, of which columns [s, cols) are used. f->m is not NULL.
    M is unit triangular, so no division is needed. The unit mean(diagonal) is in f->first_order. */
-static void llmq__ldlq_first_order(const llmq__ldlq *a, uint32_t s, float *y)
+static void llmq__ldlq_first_order(const llmq__ldlq *a, uint32_t s)
 {
     LLMQ__NO_CONTRACT
     const llmq_feedback *f = a->f;
+    float *y = a->scratch;
     uint32_t cols = a->t->cols, j, k, r;
     LLMQ_MEMCPY(y + (size_t)s * a->capacity, a->correction + (size_t)s * a->capacity,
                 (size_t)(cols - s) * a->capacity * sizeof *y);
@@ -7398,47 +7412,45 @@ LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint
     }
 }
 
-/* E J E^T for each row, E the residuals, which are all errors. In terms of D and the ridge it is
-       unit * sum_v d_v (E_v + f_v)^2 + ridge E_v^2,   (E M)_v = E_v + f_v.
-   target: 1 if the corrections f are complete, with the errors of all columns before each; 0: they
-   are made so here.
-   plain: which member of the rows gets the result. Residuals are in units of 2^exponent, so their
-   squares get twice that. */
-LLMQ__NOINLINE void llmq__ldlq_measure(llmq__ldlq *a, int target, int plain)
+/* The corrections for all columns and errors [cols][capacity], from the beginning: each f_k has
+   then the errors of all columns before k. That is how rows are measured whose corrections have a
+   different content. */
+LLMQ__NOINLINE void llmq__ldlq_correct_all(const llmq__ldlq *a, const float *errors)
 {
-    LLMQ__NO_CONTRACT
-    uint32_t cols = a->t->cols, b, v, last, r;
-    if (!target) {
-        LLMQ_MEMSET(a->correction, 0, (size_t)cols * a->capacity * sizeof(float));
-        for (b = 0; b < cols; b = last) {
-            last = b + llmq__min(LLMQ__LDLQ_STRIP, cols - b);
-            llmq__ldlq_correct(a, 0, b, b, last);
-            /* column b is complete: all columns before it are in strips before this one */
-            for (v = b + 1; v < last; v++) llmq__ldlq_correct(a, b, v, v, v + 1);
-        }
-    }
-    for (r = 0; r < a->rows; r++) {
-        double sum = 0.0;
-        for (v = 0; v < cols; v++) {
-            double own = (double)a->residual[(size_t)v * a->capacity + r],
-                   e = own + (double)a->correction[(size_t)v * a->capacity + r];
-            sum += (a->f->d ? (double)a->f->d[v] : 1.0) * e * e + (double)a->f->ridge * own * own;
-        }
-        sum *= a->f->unit * llmq__power(2 * a->row[r].exponent);
-        if (plain) a->row[r].plain_error = sum;
-        else a->row[r].error = sum;
+    uint32_t cols = a->t->cols, b, v, last;
+    LLMQ_MEMSET(a->correction, 0, (size_t)cols * a->capacity * sizeof(float));
+    for (b = 0; b < cols; b = last) {
+        last = b + llmq__min(LLMQ__LDLQ_STRIP, cols - b);
+        llmq__ldlq_correct(a, errors, 0, b, b, last);
+        /* column b is complete: all columns before it are in earlier strips */
+        for (v = b + 1; v < last; v++) llmq__ldlq_correct(a, errors, b, v, v, v + 1);
     }
 }
 
+/* E J E^T of row r in the units of H, for the errors E[cols][capacity], whose corrections f are
+   complete:
+       unit * sum_v (d_v (E_v + f_v)^2 + ridge E_v^2),   (E M)_v = E_v + f_v.
+   Errors are in units of 2^exponent, so their squares get that twice. */
+static double llmq__ldlq_judge(const llmq__ldlq *a, const float *errors, uint32_t r)
+{
+    LLMQ__NO_CONTRACT
+    double sum = 0.0;
+    uint32_t v;
+    for (v = 0; v < a->t->cols; v++) {
+        double own = (double)errors[(size_t)v * a->capacity + r],
+               e = own + (double)a->correction[(size_t)v * a->capacity + r];
+        sum += (a->f->d ? (double)a->f->d[v] : 1.0) * e * e + (double)a->f->ridge * own * own;
+    }
+    return sum * (a->f->unit * llmq__power(2 * a->row[r].exponent));
+}
+
 /* Encode the rows without feedback into a->plain, and measure them: row[].plain_error.
-   The residuals w are kept. The errors take the memory of first order, and the corrections are
-   overwritten, so this must run before the encoding with feedback.
+   The residuals stay w. The errors go to a->scratch, and the corrections become theirs, so this
+   must run before the encoding with feedback begins.
    Errors come from the records, decoded by a view whose rows are these: w' is then the value that a
    reader of the tensor sees. They get 12 bits, as factors of add_products. */
 LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
 {
-    const size_t all = (size_t)a->t->cols * a->capacity;
-    float *keep = a->residual, *own = a->correction + all;
     llmq_tensor t = *a->t;
     uint32_t r, s, n;
     LLMQ_MEMSET(a->plain, 0, a->rows * t.row_size);
@@ -7448,20 +7460,19 @@ LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
     }
     t.data = a->plain;
     t.rows = a->rows; /* whole tail-biting blocks, which decode without their neighbours */
-    LLMQ_MEMSET(own, 0, all * sizeof(float));
+    LLMQ_MEMSET(a->scratch, 0, (size_t)t.cols * a->capacity * sizeof(float)); /* lanes without a row, too */
     for (r = 0; r < a->rows; r++) {
         double down = llmq__power(-a->row[r].exponent);
         /* the kernels that llmq_tensor_decode takes */
         (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
         for (s = 0; s < t.cols; s++) {
+            const size_t i = (size_t)s * a->capacity + r;
             double stored = (double)a->e->row[a->f->column[s]] * down;
-            own[(size_t)s * a->capacity + r]
-                = llmq__round12((float)((double)keep[(size_t)s * a->capacity + r] - stored));
+            a->scratch[i] = llmq__round12((float)((double)a->residual[i] - stored));
         }
     }
-    a->residual = own;
-    llmq__ldlq_measure(a, 0, 1);
-    a->residual = keep;
+    llmq__ldlq_correct_all(a, a->scratch);
+    for (r = 0; r < a->rows; r++) a->row[r].plain_error = llmq__ldlq_judge(a, a->scratch, r);
 }
 
 /* Keep the better records, of each row, or of each tail-biting block, whose rows share their
@@ -7510,9 +7521,12 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
         n = llmq__ldlq_finish_group(a, s);
         llmq__ldlq_group(a, s, n);
         if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols)
-            llmq__ldlq_first_order(a, s + n, a->correction + all);
+            llmq__ldlq_first_order(a, s + n);
     }
-    llmq__ldlq_measure(a, a->e->format->p == 1 && !(a->f->first_order > 0.0f), 0);
+    /* For p = 1 the corrections are complete, since each column had the errors of all before it.
+       Within a vector they are not, and first order moves them. */
+    if (a->e->format->p > 1 || a->f->first_order > 0.0f) llmq__ldlq_correct_all(a, a->residual);
+    for (r = 0; r < a->rows; r++) a->row[r].error = llmq__ldlq_judge(a, a->residual, r);
     llmq__ldlq_choose(a);
     return LLMQ_OK;
 }
@@ -7545,11 +7559,12 @@ LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq
     size_t i;
     a->points = (float *)llmq__alloc(arena, grid, sizeof(float));
     a->residual = (float *)llmq__alloc(arena, t->cols, a->capacity * sizeof(float));
-    a->correction = (float *)llmq__alloc(arena, t->cols, 2 * a->capacity * sizeof(float));
+    a->correction = (float *)llmq__alloc(arena, t->cols, 2 * a->capacity * sizeof(float)); /* and scratch */
     a->x = (float *)llmq__alloc(arena, t->format.p, a->capacity * sizeof(float));
     a->row = (llmq__ldlq_row *)llmq__alloc(arena, a->capacity, sizeof(llmq__ldlq_row));
     a->plain = (uint8_t *)llmq__alloc(arena, a->capacity, t->row_size);
     if (!e) return;
+    a->scratch = a->correction + (size_t)t->cols * a->capacity;
     e->row = row, e->points = points, e->code = code;
     for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
 }
