@@ -6127,10 +6127,8 @@ LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uin
     uint32_t t;
     for (t = 0; t < count; t++) {
         if (llmq__find_not_finite(x + t * stride, t, cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-        if (weight && (llmq__find_not_finite(weight + t, t, 1, error) != LLMQ_OK || weight[t] < 0.0f)) {
-            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = t, error->col = cols;
-            return LLMQ_E_NOT_FINITE;
-        }
+        if (weight && (llmq__find_not_finite(weight + t, t, 1, error) != LLMQ_OK || weight[t] < 0.0f))
+            return llmq__not_finite(t, cols, error);
     }
     return LLMQ_OK;
 }
@@ -6177,20 +6175,20 @@ LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_
 
 /* Add count <= LLMQ__TOKENS tokens to rows [r0, r1) of H. The tokens, their weights and
    h->transform were checked.
-   row: the workspace, llmq_hessian_work_size bytes or more; work_size: its size.
+   row: the workspace, llmq_hessian_work_size bytes: a row, the panels of a full H, the workspace of
+   the transform.
    A full H needs the columns below r0, too, so its panels get all of [0, r1). */
 LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x,
-                                            size_t stride, uint32_t count, const float *weight, float *row,
-                                            size_t work_size)
+                                            size_t stride, uint32_t count, const float *weight, float *row)
 {
     LLMQ__NO_CONTRACT
-    float *panels = row + h->cols, *end = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
-    size_t rest = work_size - (size_t)((char *)end - (char *)row);
+    float *panels = row + h->cols, *rest = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
+    const size_t rest_size = llmq_transform_work_size(&h->transform, h->cols);
     llmq_status status;
     uint32_t t, j;
     for (t = 0; t < count; t++, x += stride) {
         LLMQ_MEMCPY(row, x, h->cols * sizeof(float));
-        if ((status = llmq__to_hessian(h, row, end, rest)) != LLMQ_OK) return status;
+        if ((status = llmq__to_hessian(h, row, rest, rest_size)) != LLMQ_OK) return status;
         /* the root of the weight goes into each factor, so that a product has all of the weight */
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
         for (j = h->full ? 0 : r0; j < r1; j++) {
@@ -6221,8 +6219,8 @@ LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1,
     if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
     for (t = 0; t < count; t += n) { /* a panel has LLMQ__TOKENS tokens */
         n = llmq__min(LLMQ__TOKENS, count - t);
-        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work,
-                                  work_size);
+        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL,
+                                  (float *)work);
         if (status != LLMQ_OK) return status;
     }
     /* Only the range with row 0 writes these, once for each token, however the rows are cut. w is a
@@ -6259,6 +6257,18 @@ LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const ll
     return llmq__size_add(llmq__size_mul(llmq__size_mul(n, n), sizeof(float)), llmq_transform_work_size(t, h->cols));
 }
 
+/* s[n][n] <- its transpose, in place */
+static void llmq__transpose(float *s, size_t n)
+{
+    size_t i, j;
+    for (i = 0; i < n; i++)
+        for (j = 0; j < i; j++) {
+            float v = s[i * n + j];
+            s[i * n + j] = s[j * n + i];
+            s[j * n + i] = v;
+        }
+}
+
 /* The workspace begins with S[n][n], all of H, since a row of a triangle is no vector that T can be
    applied to. Each pass applies T to the rows of S and transposes S. After the first pass S is T H,
    because H is symmetric. After the second it is the transpose of (T H) T^T, of which the lower
@@ -6284,12 +6294,7 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
                                           h->kernels);
             if (status != LLMQ_OK) return status;
         }
-        for (i = 0; i < n; i++)
-            for (j = 0; j < i; j++) {
-                float v = s[i * n + j];
-                s[i * n + j] = s[j * n + i];
-                s[j * n + i] = v;
-            }
+        llmq__transpose(s, n);
     }
     /* all of the result is checked before h is written: on an error h is as it was */
     for (i = 0; i < n; i++)
@@ -6573,21 +6578,33 @@ static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, u
     return 1;
 }
 
+/* 1 if the arrays are there and rope is known. */
+static int llmq__attention_arrays_ok(const llmq_attention *a)
+{
+    if (!a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return 0;
+    return !a->rope || (a->cosine && a->sine && a->head % 2 == 0);
+}
+
+/* 1 if the counts are possible and no importance is negative. */
+static int llmq__attention_counts_ok(const llmq_attention *a)
+{
+    uint32_t t;
+    if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return 0;
+    /* one sample of several queries has no neighbour from which its error could be estimated */
+    if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return 0;
+    for (t = 0; t < a->tokens && a->importance; t++)
+        if (a->importance[t] < 0.0f) return 0;
+    return 1;
+}
+
 /* Everything about the arguments but the values of the floats, which llmq__attention_finite checks;
    a may be NULL. The size query returns 0 for an overflow, and for tokens or head of 0: those are
    refused first. */
 LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
 {
     size_t need = llmq_attention_work_size(a);
-    uint32_t width, t;
-    if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES)
-        return LLMQ_E_ARG;
-    if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
-    if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
-    /* one sample of several queries has no neighbour from which its error could be estimated */
-    if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
-    for (t = 0; t < a->tokens && a->importance; t++)
-        if (a->importance[t] < 0.0f) return LLMQ_E_ARG;
+    uint32_t width;
+    if (!a || !llmq__attention_arrays_ok(a) || !llmq__attention_counts_ok(a)) return LLMQ_E_ARG;
     if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT; /* before the product that would wrap */
     width = a->queries * a->head;
     if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head
@@ -6629,13 +6646,20 @@ LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces 
     return llmq__heads_close(&w, weight, traces);
 }
 
+/* H, and the random signs that probe it. */
+typedef struct llmq__probes {
+    llmq_operator product; /* hv[n] <- H v[n], with context */
+    void *context;
+    uint32_t n, seed;
+} llmq__probes;
+
 /* v[n] <- the random signs of probe i: the signs of a Hadamard step, so that other programs can
    make the same ones */
-static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
+static void llmq__probe(const llmq__probes *o, uint32_t i, float *v)
 {
     uint32_t j;
-    for (j = 0; j < n; j++) v[j] = 1.0f;
-    llmq__signs(v, n, llmq_random(seed, i));
+    for (j = 0; j < o->n; j++) v[j] = 1.0f;
+    llmq__signs(v, o->n, llmq_random(o->seed, i));
 }
 
 /* v[n] <- (I - Q Q^T) v for `rank` orthonormal rows q[rank][n] of Q^T, one row after the other.
@@ -6655,12 +6679,11 @@ static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
 /* hv[n] <- H v, *value <- v^T H v. Returns the operator's status, or LLMQ_E_NOT_FINITE.
    One test is enough for all of H v: an infinite or NaN coordinate makes the sum of products
    infinite or NaN. Sums of finite floats' products cannot overflow a double. */
-static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv,
-                                   double *value)
+static llmq_status llmq__quadratic(const llmq__probes *o, const float *v, float *hv, double *value)
 {
-    llmq_status status = product(context, v, hv);
+    llmq_status status = o->product(o->context, v, hv);
     if (status != LLMQ_OK) return status;
-    *value = llmq__dot(v, hv, n);
+    *value = llmq__dot(v, hv, o->n);
     return llmq__finite(*value) ? LLMQ_OK : LLMQ_E_NOT_FINITE;
 }
 
@@ -6670,17 +6693,17 @@ static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_
    it is accepted. A vector is dropped if the projection leaves less than 2^-16 of its length. The
    rest is then rounding of floats, 2^-24 times a growth over n terms, and a direction made of
    rounding would waste a product. Lengths are compared squared. */
-LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes,
-                                        uint32_t seed, float *v, float *basis, uint32_t *rank)
+LLMQ__NOINLINE llmq_status llmq__sketch(const llmq__probes *o, uint32_t probes, float *v, float *basis, uint32_t *rank)
 {
     LLMQ__NO_CONTRACT
+    const uint32_t n = o->n;
     uint32_t i, j;
     for (i = 0, *rank = 0; i < probes; i++) {
         float *y = basis + (size_t)*rank * n;
         double all, rest;
         llmq_status status;
-        llmq__probe(v, n, seed, i);
-        if ((status = llmq__quadratic(product, context, n, v, y, &all)) != LLMQ_OK) return status;
+        llmq__probe(o, i, v);
+        if ((status = llmq__quadratic(o, v, y, &all)) != LLMQ_OK) return status;
         /* y is H v. The quadratic form was only needed to see that all of y is finite. */
         all = llmq__dot(y, y, n);
         llmq__project(y, basis, *rank, n);
@@ -6698,11 +6721,11 @@ LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, ui
    basis takes sketch products and its exact part rank <= sketch.
    Workspace: v[n], hv[n], basis[sketch][n]. Mean and variance of the rest are updated probe by
    probe (Welford), which loses no digits where values are large and vary little. */
-LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch,
-                                       uint32_t max_products, double tolerance, uint32_t seed, llmq_trace *out,
-                                       void *work, size_t work_size)
+LLMQ__NOINLINE llmq_status llmq__trace(const llmq__probes *o, uint32_t sketch, uint32_t max_products, double tolerance,
+                                       llmq_trace *out, void *work, size_t work_size)
 {
     LLMQ__NO_CONTRACT
+    const uint32_t n = o->n;
     size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
     float *v = (float *)work, *hv, *basis;
     /* exact: tr(Q^T H Q). mean, squares: mean of the probes' v^T H v, and sum of squared
@@ -6710,23 +6733,22 @@ LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uin
     double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
     uint32_t rank = 0, i, used;
     llmq_status status;
-    if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (!o->product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     hv = v + n, basis = hv + n; /* with sketch 0 the basis is empty, and not read */
-    if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
+    if ((status = llmq__sketch(o, sketch, v, basis, &rank)) != LLMQ_OK) return status;
     for (i = 0; i < rank; i++) { /* tr(Q^T H Q) */
-        if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK)
-            return status;
+        if ((status = llmq__quadratic(o, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
         exact += value;
     }
     /* i: probes of the rest so far. Their signs continue after those of the sketch, because probes
        that had made the basis would be biased. */
     for (i = 0, used = sketch + rank; used < max_products; used++) {
         double before = mean;
-        llmq__probe(v, n, seed, sketch + i++);
+        llmq__probe(o, sketch + i++, v);
         llmq__project(v, basis, rank, n); /* v^T H v is then the quadratic form of (I - Q Q^T) H (I - Q Q^T) */
-        if ((status = llmq__quadratic(product, context, n, v, hv, &value)) != LLMQ_OK) return status;
+        if ((status = llmq__quadratic(o, v, hv, &value)) != LLMQ_OK) return status;
         mean += (value - before) / (double)i;
         squares += (value - before) * (value - mean);
         /* the standard error of a mean of i values: their variance is squares / (i - 1) */
@@ -6744,8 +6766,10 @@ LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context,
                                            double tolerance, uint32_t seed, llmq_trace *out, void *work,
                                            size_t work_size)
 {
+    llmq__probes o;
     if (max_products < 2) return LLMQ_E_ARG;
-    return llmq__trace(product, context, n, 0, max_products, tolerance, seed, out, work, work_size);
+    o.product = product, o.context = context, o.n = n, o.seed = seed;
+    return llmq__trace(&o, 0, max_products, tolerance, out, work, work_size);
 }
 
 /* v, hv and the basis. No more than n vectors can be independent, so the basis has at most n
@@ -6762,9 +6786,10 @@ LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products)
 LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
                                         double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
 {
+    llmq__probes o;
     if (max_products < 4) return LLMQ_E_ARG;
-    return llmq__trace(product, context, n, llmq__min(max_products / 3, n), max_products, tolerance, seed, out, work,
-                       work_size);
+    o.product = product, o.context = context, o.n = n, o.seed = seed;
+    return llmq__trace(&o, llmq__min(max_products / 3, n), max_products, tolerance, out, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */
