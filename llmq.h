@@ -6511,7 +6511,8 @@ LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h
     uint32_t n = a->head, s, i, j;
     double trace = 0.0;
     /* G as a sum of outer products, row by row of W_O, since its columns are far apart in memory */
-    for (i = 0; i < n * n; i++) w->g[i] = 0.0;
+    for (i = 0; i < n; i++)
+        for (j = 0; j < n; j++) w->g[(size_t)i * n + j] = 0.0; /* n * n may not fit 32 bits */
     for (s = 0; s < a->out; s++) {
         const float *u = a->wo + s * a->wo_stride + (size_t)h * n, *v = a->wo + s * a->wo_stride + (size_t)h2 * n;
         for (i = 0; i < n; i++)
