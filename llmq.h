@@ -1258,15 +1258,15 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 
    The inputs of a layer say which errors of its weights matter. In a linear layer y = W x an error
    E = W - W' of a row costs, summed over the tokens t of a calibration text,
-       sum_t w_t (E x_t)^2 = E H E^T,   H = sum_t w_t x_t x_t^T   (cols x cols, symmetric; [R6], with all w_t = 1).
-   So H is all that has to be kept of the text. Its diagonal alone, the sums of squares, can take its
-   place: llama.cpp calls that an importance matrix.
+       sum_t w_t (E x_t)^2 = E H E^T,   H = sum_t w_t x_t x_t^T   ([R6], with all w_t = 1).
+   So H, symmetric and cols x cols, is all that has to be kept of the text. Its diagonal alone, the
+   sums of squares, can take its place: llama.cpp calls that an importance matrix.
 
    Factors are rounded to 12 significant bits:
        x'_t = round(sqrt(w_t) x_t),   H = sum_t x'_t x'_t^T.
    The product of two factors is then exact in a float, so every processor may use its fused
-   multiply-add without changing a bit. The relative error of a factor is at most 2^-12, and 2^-13 on
-   average. The choice of the text changes H far more.
+   multiply-add without changing a bit. The relative error of a factor is at most 2^-12, and about
+   2^-13 on average. The choice of the text changes H far more.
    Values below 2^-60 count as 0, and values above 2^60 count as 2^60.
    Sums are floats, in the order of the tokens. They are good for some million tokens. Merge longer
    runs from parts. */
@@ -1288,7 +1288,7 @@ LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full);
    full: 1 for all of H, 0 for its diagonal.
    transform: H is accumulated in the basis of a tensor with this transform; NULL: in the basis of
    the inputs.
-   mem: llmq_hessian_size bytes, aligned for float. *h refers to it afterwards, and it has to outlive *h.
+   mem: llmq_hessian_size bytes, aligned for float. *h refers to it, so it has to outlive *h.
    Errors: LLMQ_E_ARG; LLMQ_E_LIMIT (cols, or size_t is too small); LLMQ_E_WORKSPACE; the errors of
    the transform's steps. *h is then as it was. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
@@ -1345,7 +1345,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, cons
 
 /* One key-value head of an attention block, and the query heads h that share it. For query t, over
    the keys s that it sees,
-       y_t = sum_h W_O,h a^h_t,   a^h_t = sum_s p^h_ts v_s,   p^h_t = softmax of q^h_t . k_s / sqrt(head).
+       y_t = sum_h W_O,h a^h_t,   a^h_t = sum_s p^h_ts v_s,
+       p^h_t = softmax of q^h_t . k_s / sqrt(head).
    Every array is row-major; its stride is the distance between rows in elements, at least the
    length of a row. A query that sees no key has a = 0. */
 typedef struct llmq_attention {
@@ -1466,7 +1467,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    Rows are quantized one column after the other, and each column is moved by the errors made before
    it ([R6]; this form: LDLQ, [R7]). With H + damping = M D M^T, M unit upper triangular and D
    diagonal, an error row E = w - w' costs
-       E H E^T = sum_k D_k (e_k)^2,    e_k = (E M)_k = w_k + f_k - w'_k,    f_k = sum_(j<k) E_j M_jk.
+       E H E^T = sum_k D_k (e_k)^2,   e_k = (E M)_k = w_k + f_k - w'_k,   f_k = sum_(j<k) E_j M_jk.
    So once all columns before it are fixed, column k should be the point nearest to w_k + f_k.
    f is the correction. The residual is w before its column is quantized, and w - w' = E afterwards.
 
@@ -1489,8 +1490,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    Damping: mean(diagonal) * damping is added to the diagonal. The default is
        0.01 + 2 cols / tokens, at most 1,   tokens = (sum w)^2 / sum w^2,
    because a sum over few tokens says little about other texts. If a pivot D_k is not above 2^-20
-   times its entry of the diagonal, damping is multiplied by 10 (to 1e-6 or more), up to 10, and H is
-   factored again.
+   times its entry of the diagonal, damping is multiplied by 10 (to 1e-6 or more), up to 10, and H
+   is factored again.
    Measured: KL of a 1.9 M-parameter model in g3, cols 192 and 576, without feedback 0.209:
        damping               0.01   0.03   0.1    0.3    1
        from 1,500 tokens     0.196  0.184  0.175  0.166  0.169
@@ -1593,8 +1594,8 @@ typedef struct llmq_feedback_result {
    bits are the same.
    Errors: as llmq_encode; LLMQ_E_MISMATCH if f was made for another shape of tensor. With
    LLMQ_E_NOT_FINITE no row is written. With LLMQ_E_STOPPED earlier rows are written.
-   Cost: twice the cost of llmq_encode, and cols multiply-adds a weight, or 3/2 cols with first order
-   or p > 1. First order adds cols^2 / (3 group) a weight. */
+   Cost: twice the cost of llmq_encode, and cols multiply-adds a weight, or 3/2 cols with first
+   order or p > 1. First order adds cols^2 / (3 group) a weight. */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1,
                                                          const float *w, size_t stride, const llmq_feedback *f,
@@ -6015,18 +6016,17 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
    llmq__add_tokens brings a run into the basis of T, applies the weights and rounds. It adds to a
    diagonal at once. For a full H it copies the run into panels, and llmq__add_panels goes over the
    rows of H with the kernel add_products.
-   Two rules make the bits independent of the machine, of the cut of the tokens and of the cut of
-   the
-   rows: factors have 12 significant bits (llmq__round12), so products are exact, and every entry of
-   H gets its tokens in order. Whoever changes the loops has to keep both rules. -- */
+   Two rules make the bits independent of the machine, and of how tokens and rows are cut. First,
+   factors have 12 significant bits (llmq__round12), so products are exact. Second, every entry of H
+   gets its tokens in order. Whoever changes the loops has to keep both rules. -- */
 
 /* x[h->cols] <- T x in place, for finite x. h->transform was checked; work holds the workspace of
    the transform. A step sums at most 2^15 values of magnitude 2^100, so the clamp before each step
    keeps every sum below 2^128. Smoothing may still divide a value to infinity. The next clamp makes
    2^100 of it, and after the last step llmq__round12 makes 2^60.
-   The first clamp is to 2^60, the range of llmq__round12: inputs are treated alike with and without
-   a
-   transform. check: 2^15 * 2^100 < 2^128 */
+   The first clamp is to 2^60, the range of llmq__round12: inputs are treated alike without a
+   transform.
+   check: 2^15 * 2^100 < 2^128 */
 static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
 {
     llmq_status status = LLMQ_OK;
@@ -6086,7 +6086,7 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
     if (size < need) return LLMQ_E_WORKSPACE;
     if (!transform) transform = &none;
     if ((status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
-    /* nothing fails from here on, so that *h is untouched on an error */
+    /* nothing fails from here on: on an error *h is as it was */
     h->cols = cols;
     h->full = full != 0;
     h->weight = h->squares = 0.0;
@@ -6101,8 +6101,7 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
    Panel k holds columns [k PANEL, (k + 1) PANEL) of the tokens: token t and column j are at
        (j / PANEL * TOKENS + t) * PANEL + j % PANEL.
    The last panel has its full size too. Nothing reads its columns from cols on.
-   So the kernel reads a token's row of a panel as one vector, and a single column in steps of
-   PANEL. */
+   So the kernel reads a token's row of a panel as one vector, and one column in steps of PANEL. */
 static size_t llmq__panels_size(uint32_t cols)
 {
     return llmq__size_mul(llmq__ceil_div(cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
@@ -6191,6 +6190,8 @@ LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, 
         if ((status = llmq__to_hessian(h, row, rest, rest_size)) != LLMQ_OK) return status;
         /* the root of the weight goes into each factor, so that a product has all of the weight */
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
+        /* a diagonal is complete with this; a full H needs all tokens of the run side by side
+           first */
         for (j = h->full ? 0 : r0; j < r1; j++) {
             v = llmq__round12(row[j] * root);
             if (h->full) panels[((size_t)(j / LLMQ__PANEL) * LLMQ__TOKENS + t) * LLMQ__PANEL + j % LLMQ__PANEL] = v;
@@ -6242,6 +6243,7 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     /* a pass that only looks, so that h is as it was if a sum is infinite or NaN */
     for (i = 0; i < n; i++)
         if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
+    /* entry by entry, h first: the order in which parts are merged decides the bits */
     for (i = 0; i < n; i++) h->h[i] += other->h[i];
     h->weight += other->weight;
     h->squares += other->squares;
@@ -6310,16 +6312,22 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
    element for each row of W_O, and would have to be made for each query and key. So G = W_O,h^T
    W_O,h', of head x head elements, takes the place of W_O:
        c_s . c'_s' = (v_s - a) . G (v_s' - a').
-   Once for all: x_s . x_s' and k_s . k_s'. Once a pair of heads: G, G v and v_s . G v_s'. Then a
-   query costs some multiply-adds a pair of keys, and some more a key and element of a head.
-   Sums are double and the data float. Products of two floats are then exact, and cancellation
-   leaves enough digits (means of v are subtracted, and the softmax's Jacobian maps constants to 0).
+   Where they come from: changes e_s of the scores q . k_s / sqrt(head) move a by sum_s p_s (v_s -
+   a) e_s, and so y by sum_s p_s c_s e_s. With a change dW of the weights, e_s times sqrt(head) is
+       W_Q   (R_t dW x_t) . k_s
+       W_K   (R_s^T q) . (dW x_s), the same dW for all query heads.
+   The squared moves, summed over independent elements of dW, are the formulas. H = 2 J^T J doubles
+   them. W_V moves a by sum_s p_s dW x_s, and W_O moves y by dW a.
+   Cost: x_s . x_s' and k_s . k_s' are computed once, and G, G v and v_s . G v_s' once a pair of
+   heads. Then a query costs some multiply-adds a pair of keys, and some a key and element of a
+   head. Sums are double and the data float. Products of two floats are then exact, and cancellation
+   leaves enough digits: means of v are subtracted, and the softmax's Jacobian maps constants to 0.
    -- */
 
-/* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2
-   + s'. That is enough: the terms (h, h', s, s') and (h', h, s', s) are equal, and all ordered
-   pairs h, h' are visited. h, h' are the pair of heads that is being added; t is a query. Arrays of
-   keys have an entry for each token. */
+/* The workspace of llmq_attention_traces. h, h' are the pair of heads that is being added, and t is
+   a query. Arrays of keys have an entry for each token.
+   A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s'. Triangles are enough: the terms
+   (h, h', s, s') and (h', h, s', s) are equal, and all ordered pairs h, h' are visited. */
 typedef struct llmq__heads {
     const llmq_attention *a;
     uint32_t count;       /* queries that are evaluated: strata, or all tokens */
@@ -6356,6 +6364,7 @@ static void llmq__heads_layout(llmq__heads *w, const llmq_attention *a, llmq__ar
     w->weight = (double *)llmq__alloc(arena, t, 3 * sizeof(double));
 }
 
+/* The layout is only counted, in a struct that holds no pointers afterwards. */
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
@@ -6366,8 +6375,8 @@ LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
 }
 
 /* Lay w out in work, which was checked, and compute all that does not depend on the heads: v as
-   doubles and the triangles x and k. Zeroes the sums term and weight; term has 4 count <= 4 tokens
-   entries. */
+   doubles and the triangles x and k. The sums term (4 count <= 4 tokens entries) and weight begin
+   with 0. */
 LLMQ__NOINLINE void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
 {
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
@@ -6443,8 +6452,8 @@ static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, u
 }
 
 /* Add the contribution of stratum j, through the pair of heads h, h2 = h', to w->term and
-   w->weight. w->g, w->gv and w->b were made for this pair; trace_g is tr G.
-   For keys s and s' the formulas need
+   w->weight. w->g, w->gv and w->b were made for this pair; trace_g is tr G. Cost: (end - masked)^2
+   / 2 pairs of keys. For keys s and s' the formulas need
        c^h_s . c^h'_s' = b_ss' - v_s . G a^h' - a^h . G v_s' + a^h . G a^h'.
    mean_b holds the third term, c the last one, and cov is p^h'_s' times the sum.
    Keys s' < s count twice, for the transposed terms (llmq__heads). The key s' = s counts once.
@@ -6467,8 +6476,7 @@ LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h
     llmq__attend(w, t, h, p, w->mean);
     if (h != h2) llmq__attend(w, t, h2, p2, mean2);
     llmq__rotated_scores(w, t, h, h2, end - a->masked);
-    /* parts of c_s . c'_s' that need one pass over the keys each, so that a pair of keys costs
-       O(1) */
+    /* parts of c_s . c'_s' that need one pass over the keys each, so a pair of keys costs O(1) */
     for (i = 0; i < n; i++) w->g_mean[i] = llmq__dot_double(w->g + (size_t)i * n, mean2, n);
     for (s = a->masked; s < end; s++) w->mean_b[s] = llmq__dot_double(w->mean, w->gv + (size_t)s * n, n);
     c = llmq__dot_double(w->mean, w->g_mean, n);
@@ -6496,6 +6504,7 @@ LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h
     /* rows of term: q, k, v, o. The trace of W_V has no factor 1 / head: v is not in a score */
     w->term[w->count + j] += factor * sum[1];
     w->term[2 * (size_t)w->count + j] += 2.0 * times * trace_g * sum[2];
+    /* the rows of W_Q and the columns of W_O belong to one query head: no terms of two heads */
     if (h != h2) return;
     w->weight[t] += factor * sum[0];
     w->term[j] += factor * sum[0] * w->x[llmq__packed(t) + t];
@@ -6513,6 +6522,7 @@ LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h
     /* G as a sum of outer products, row by row of W_O, since its columns are far apart in memory */
     for (i = 0; i < n; i++)
         for (j = 0; j < n; j++) w->g[(size_t)i * n + j] = 0.0; /* n * n may not fit 32 bits */
+    /* the columns of W_O that belong to the two heads begin at h n and h2 n */
     for (s = 0; s < a->out; s++) {
         const float *u = a->wo + s * a->wo_stride + (size_t)h * n, *v = a->wo + s * a->wo_stride + (size_t)h2 * n;
         for (i = 0; i < n; i++)
@@ -6616,7 +6626,9 @@ LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const 
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
-/* 1 if all inputs are finite, else 0. The shapes were checked, so no product here overflows. */
+/* 1 if all inputs are finite, else 0. The shapes were checked, so no product here overflows. Only
+   arrays
+   that are used are looked at: importance may be NULL, and without RoPE there are no angles. */
 LLMQ__NOINLINE int llmq__attention_finite(const llmq_attention *a)
 {
     uint32_t width = a->queries * a->head, half = a->head / 2;
@@ -6630,6 +6642,8 @@ LLMQ__NOINLINE int llmq__attention_finite(const llmq_attention *a)
                          && llmq__rows_finite(a->sine, half, a->tokens, half)));
 }
 
+/* Check, then open, add all ordered pairs of heads, and close. Nothing is written before
+   llmq__heads_close. */
 LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight,
                                            float *k_weight, float *v_weight, void *work, size_t work_size)
 {
@@ -6641,13 +6655,14 @@ LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces 
     if (status != LLMQ_OK) return status;
     if (!llmq__attention_finite(a)) return LLMQ_E_NOT_FINITE;
     llmq__heads_open(&w, a, work);
-    /* ordered pairs of heads: that is what makes triangles of keys enough (llmq__heads) */
+    /* ordered pairs of heads: with both (h, h') and (h', h), triangles of keys are enough
+       (llmq__heads) */
     for (h = 0; h < a->queries; h++)
         for (h2 = 0; h2 < a->queries; h2++) llmq__add_heads(&w, h, h2);
     return llmq__heads_close(&w, weight, traces);
 }
 
-/* H, and the random signs that probe it. */
+/* The operator H and the random signs that probe it: the arguments that all estimates share. */
 typedef struct llmq__probes {
     llmq_operator product; /* hv[n] <- H v[n], with context */
     void *context;
@@ -6684,7 +6699,7 @@ static llmq_status llmq__quadratic(const llmq__probes *o, const float *v, float 
 {
     llmq_status status = o->product(o->context, v, hv);
     if (status != LLMQ_OK) return status;
-    *value = llmq__dot(v, hv, o->n);
+    *value = llmq__dot(v, hv, o->n); /* in doubles: exact products */
     return llmq__finite(*value) ? LLMQ_OK : LLMQ_E_NOT_FINITE;
 }
 
@@ -6710,6 +6725,7 @@ LLMQ__NOINLINE llmq_status llmq__sketch(const llmq__probes *o, uint32_t probes, 
         llmq__project(y, basis, *rank, n);
         rest = llmq__dot(y, y, n);
         if (!(rest > all * (1.0 / 4294967296.0))) continue; /* check: 4294967296.0 == (2^16)^2 */
+        /* y becomes row *rank of the basis; a y that is dropped is overwritten by the next one */
         rest = 1.0 / llmq__sqrt64(rest);
         for (j = 0; j < n; j++) y[j] = (float)((double)y[j] * rest);
         ++*rank;
@@ -6729,8 +6745,8 @@ LLMQ__NOINLINE llmq_status llmq__trace(const llmq__probes *o, uint32_t sketch, u
     const uint32_t n = o->n;
     size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
     float *v = (float *)work, *hv, *basis;
-    /* exact: tr(Q^T H Q). mean, squares: mean of the probes' v^T H v, and sum of squared
-       deviations */
+    /* exact: tr(Q^T H Q). mean, squares: the mean of v^T H v over the probes of the rest, and the
+       sum of their squared deviations from it */
     double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
     uint32_t rank = 0, i, used;
     llmq_status status;
@@ -6743,8 +6759,8 @@ LLMQ__NOINLINE llmq_status llmq__trace(const llmq__probes *o, uint32_t sketch, u
         if ((status = llmq__quadratic(o, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
         exact += value;
     }
-    /* i: probes of the rest so far. Their signs continue after those of the sketch, because probes
-       that had made the basis would be biased. */
+    /* i: probes of the rest so far. Their signs come after the signs of the sketch: probes from
+       which the basis was made would be biased. */
     for (i = 0, used = sketch + rank; used < max_products; used++) {
         double before = mean;
         llmq__probe(o, sketch + i++, v);
@@ -6773,8 +6789,7 @@ LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context,
     return llmq__trace(&o, 0, max_products, tolerance, out, work, work_size);
 }
 
-/* v, hv and the basis. No more than n vectors can be independent, so the basis has at most n
-   rows. */
+/* v, hv and the basis. At most n vectors are independent, so the basis has at most n rows. */
 LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products)
 {
     if (max_products < 4) return 0;
@@ -6783,7 +6798,7 @@ LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products)
 }
 
 /* 4 is the minimum: one product for the sketch, one for the exact part, and two for the rest, which
-   is the least from which an error can be measured. check: 4 - 2 * (4 // 3) == 1 + 1 */
+   is the minimum from which an error can be measured. check: 4 - 2 * (4 // 3) == 1 + 1 */
 LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
                                         double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
 {
@@ -6798,9 +6813,17 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 /* ---- 16. Error feedback ----------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
-/* -- Preparation. llmq_feedback_init checks H, orders its columns, scales it, and factors it with
-   as much damping as it needs. The order of the columns is applied while H is copied, so the factor
-   and everything after it counts columns in the order in which they are quantized. -- */
+/* Names of this section. w is a row of W in the basis of the tensor, w' the row that its record
+   decodes to, E = w - w' its error; M, D and f have their meaning from the introduction; they are
+   f->m, f->d and a->correction here. "Columns in order" are counted in the order in which they are
+   quantized: column s in order is column f->column[s] of the tensor. M, D and the buffers of the
+   encoder are in order; records and grids are not. Products of two floats that are summed by
+   add_products have
+   factors of 12 significant bits: entries of M and errors. All other sums of products are in
+   functions with LLMQ__NO_CONTRACT. */
+
+/* -- Preparation. llmq_feedback_init checks H, orders its columns, scales it, and raises the
+   damping until H can be factored. The order is applied while H is copied. -- */
 
 #define LLMQ__PIVOTS 32       /* pivots that a row of H goes through while it is in the cache */
 #define LLMQ__LDLQ_ROWS 16    /* rows of W that are encoded together, one a lane of the kernels */
@@ -6867,8 +6890,7 @@ static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, 
             key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
         key[j] = mean, column[j * run] = first + i * run;
     }
-    /* the last column of a run first, and the start itself last, since the others are made from
-       it */
+    /* from the last column of a run to its start, which the others are made from */
     for (i = runs; i-- > 0;)
         for (j = run; j-- > 0;) column[i * run + j] = column[i * run] + j;
     for (k = runs * run; k < n; k++) column[k] = first + k;
@@ -6884,7 +6906,7 @@ static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int o
     for (s = 0; s < cols; s++) column[s] = s;
     if (order == LLMQ_ORDER_NATURAL || !h->full) return;
     llmq__order_runs(h, 0, cols, group, column, key);
-    /* column[s] is the start of the group that was moved to s; the last group of the row may be
+    /* column[s] is the first column of the group that was moved to s; the row's last group may be
        short */
     for (s = 0; s < cols; s += n) {
         n = llmq__min(group, cols - column[s]);
@@ -6913,11 +6935,13 @@ static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, fl
 }
 
 /* Row i <- row i minus the share of pivot j > i, in entries [0, i] of the remainder m of H.
-   The pivot's share is M_.j D_j M_.j^T with M_ij = m_ji / m_jj, since row j of m is still D_j
-   M_.j. */
+   Row j of m is D_j times column j of M by now, so the pivot's share D_j M_ij M_kj is m_ji / m_jj *
+   m_jk. k->add_scaled rounds the product and the sum, in every kernel: the products are not exact
+   here. */
 static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_t j)
 {
     const float *pivot = m + llmq__packed(j);
+    /* entries of row i end at the diagonal: the remainder is symmetric, so [0, i] is all of it */
     k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
 }
 
@@ -6926,9 +6950,10 @@ static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_
    Returns n, the number of columns, or the column of a pivot that is not positive enough; m and d
    are then of no use.
    M is upper triangular, so pivots go from the last to the first, and each is subtracted from the
-   rows before it. Blocks of LLMQ__PIVOTS pivots go through a row together while it is in the cache.
-   Every entry gets the same subtractions in the same order as without blocks, so the bits are the
-   same. */
+   rows before it. Blocks of LLMQ__PIVOTS pivots go through a row together while it is in the cache:
+   without them all of m, 2 n^2 bytes, would come from memory for each pivot. Every entry gets the
+   same subtractions in the same order as without blocks, so the bits do not depend on
+   LLMQ__PIVOTS. */
 static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
 {
     uint32_t i, j, j0, j1;
@@ -6948,8 +6973,7 @@ static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float 
         for (i = 0; i < j0; i++)
             for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
     }
-    /* Row j is D_j M_.j. Entries of M are factors of add_products, so they get 12 significant
-       bits. */
+    /* row j is D_j times column j of M; 12 bits, because M is a factor of add_products */
     for (j = 0; j < n && m; j++) {
         float *row = m + llmq__packed(j);
         for (i = 0; i < j; i++) row[i] = llmq__round12(row[i] / d[j]);
@@ -6958,8 +6982,8 @@ static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float 
     return n;
 }
 
-/* LLMQ_OK if all entries of H are finite; else *error names row and column of the first that is
-   not. */
+/* LLMQ_OK if all entries of H are finite; else *error names row and column of the first one. An
+   entry i of a diagonal is looked at as a row of one element, so its column is corrected. */
 static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
 {
     uint32_t i;
@@ -7002,6 +7026,7 @@ static float llmq__fair_damping(const llmq_hessian *h, float damping)
     double all = 0.0, trace = 0.0, n = (double)h->cols, tokens, rho, rest, lambda;
     size_t i, j, at = 0;
     if (!h->full || !(h->weight > 0.0) || !(h->squares > 0.0)) return damping;
+    /* the packed triangle in the order of memory; entries off the diagonal stand for two */
     for (i = 0; i < h->cols; i++) {
         for (j = 0; j < i; j++, at++) all += 2.0 * (double)h->h[at] * (double)h->h[at];
         all += (double)h->h[at] * (double)h->h[at];
@@ -7010,17 +7035,16 @@ static float llmq__fair_damping(const llmq_hessian *h, float damping)
     tokens = h->weight / h->squares * h->weight; /* in this order: weight^2 might overflow */
     rest = (tokens + 1.0 - 2.0 / n) * (all - trace * trace / n);
     rho = (1.0 - 2.0 / n) * all + trace * trace;
-    /* H is a multiple of I as far as one can tell: lambda is bounded, about where the ratio gets
-       this near
-       to 1. check: round(2 * 0.998 / (1 - 0.998)) + 2 == 1000 */
+    /* H is a multiple of I as far as one can tell. lambda is bounded by about its value at this
+       ratio.
+       check: round(2 * 0.998 / (1 - 0.998)) + 2 == 1000 */
     if (!(rest > 0.0) || !(rho < 0.998 * rest)) return 1000.0f;
     lambda = 2.0 * rho / (rest - rho);
     return lambda > 0.01 ? (float)lambda : 0.01f;
 }
 
 /* The scale of H: down is the power of two that brings the mean of the diagonal to [1, 2), except
-   for the largest and smallest floats. A mean of 0 comes from inputs that are always 0, and counts
-   as 1. */
+   for the largest and smallest floats. A mean of 0, of inputs that are always 0, counts as 1. */
 static void llmq__factors_scale(llmq__factors *w, const llmq_hessian *h)
 {
     w->mean = llmq__diagonal_mean(h, 0, h->cols);
@@ -7032,8 +7056,8 @@ static void llmq__factors_scale(llmq__factors *w, const llmq_hessian *h)
 /* Factor H with its columns in order and damping added: w->m and w->d become M^T and D.
    *damping: the damping to begin with, at most 10. It becomes the damping that was needed: it is
    multiplied by 10 after each failure, and is 1e-6 after a value that is 0 in effect.
-   Returns h->cols, or the column (in order) of the last pivot that failed: no damping up to 10
-   helped. */
+   Returns h->cols, or if no damping up to 10 helped the column (in order) of the last pivot that
+   failed. */
 static uint32_t llmq__factor_damped(const llmq_hessian *h, const llmq_kernels *k, const llmq__factors *w,
                                     float *damping)
 {
@@ -7043,7 +7067,7 @@ static uint32_t llmq__factor_damped(const llmq_hessian *h, const llmq_kernels *k
         /* a copy for each attempt, because a failed one has overwritten the last */
         llmq__copy_hessian(h, w->column, w->down, *damping * w->mean, w->m, w->d);
         bad = llmq__factor(k, h->cols, w->m, w->d);
-        if (bad == h->cols) break;
+        if (bad == h->cols) break; /* all pivots passed */
     }
     return bad;
 }
@@ -7100,8 +7124,8 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
     if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
     w = llmq__factors_layout(h, &arena);
     llmq__factors_scale(&w, h);
-    /* raw formats have no groups, and are encoded without feedback; d is free until H is
-       factored */
+    /* Raw formats have no groups: they are encoded without feedback, and any order will do. d
+       serves as workspace until H is factored. */
     llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols,
                 t->format.points ? t->format.p : 1, options->order, w.column, w.d);
     asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
@@ -7111,8 +7135,7 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
         if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = w.column[bad];
         return LLMQ_E_INDEFINITE;
     }
-    /* damping was raised: H is no sum of squares, or its floats are not, and the judge needs as
-       much */
+    /* damping was raised: H, or its floats, is no sum of squares, and J has to be one */
     if (damping > asked && lambda < damping) lambda = damping;
     llmq__feedback_fill(f, t, h, &w, options->first_order, damping, lambda);
     return LLMQ_OK;
@@ -7123,7 +7146,10 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
    (llmq__ldlq_plain), then group by group with feedback (llmq__ldlq_group), and keeps the better of
    both (llmq__ldlq_choose). Buffers of columns hold the rows of a column side by side,
    [column][capacity], because a column's errors are then one vector for the kernels.
-   Two function pointers hide if rows are independent (grids) or form blocks (trellises). -- */
+   Two function pointers, scales and part, hide if rows are independent (grids) or form blocks
+   (trellises). Invariant, when the vector at column s in order is quantized: residuals of columns
+   before s are errors, residuals from s on are w, and the corrections of its columns have the
+   errors of all columns before s. -- */
 
 /* A row of W that is being encoded. The members from scale on are of the current group. */
 typedef struct llmq__ldlq_row {
@@ -7138,11 +7164,11 @@ typedef struct llmq__ldlq {
     llmq__encoder *e;
     const llmq_tensor *t;
     const llmq_feedback *f;
-    /* The three buffers of columns, [cols][capacity].
-       residual: w, until llmq__ldlq_settle makes w - w' of it, an error of 12 bits. At any time the
-       columns that were quantized hold errors, and the columns to come hold w.
+    /* Three buffers, [cols][capacity], columns in order:
+       residual: w of the columns to come, and E = w - w' of the columns that were quantized. The
+       moment of change is llmq__ldlq_settle.
        correction: f, the sums of M times the errors of earlier columns.
-       scratch: the errors of the records without feedback, in llmq__ldlq_plain; then y of first
+       scratch: in llmq__ldlq_plain the errors of the records without feedback, later y of first
        order. */
     float *residual;
     float *correction;
@@ -7157,19 +7183,24 @@ typedef struct llmq__ldlq {
     llmq_feedback_result *result; /* sums over the rows so far */
     uint32_t rows, capacity;
     int effort;
-    void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);    /* the scales of a group, columns [s, s + n) */
-    void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims); /* codes and errors of a vector, [s, s + dims) */
+    /* scales of a group, columns [s, s + n) in order; codes and errors of a vector, columns [s, s +
+       dims) */
+    void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);
+    void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims);
 #if LLMQ__ANY_TRELLIS
-    llmq__trellis_encoder *group_trellis, *column_trellis; /* of a group of one block; of a column of some blocks */
+    /* of the columns of a group, in one block; of one column, in some blocks */
+    llmq__trellis_encoder *group_trellis, *column_trellis;
 #endif
 } llmq__ldlq;
 
 /* Add the errors E of columns [t0, t1) to the corrections of columns [k0, k1), t1 <= k0: f_k +=
    sum_t E_t M_tk.
    errors: a->residual, of which these columns were quantized, or a->scratch. Columns are in order.
-   Whatever calls cut the columns into, each f_k gets its terms in the order of t, so the bits are
-   the same. Groups of 8 columns are the maximum that the kernel takes. A diagonal H has no
-   corrections. */
+   However calls cut the columns, each f_k gets its terms in the order of t, so the bits are the
+   same. Callers have to keep that order.
+   The kernel takes up to 8 columns k at once, and is the faster the more it gets. A row of M^T is
+   contiguous in t, so the factors of a column are at steps of 1.
+   A diagonal H has no corrections. */
 LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, const float *errors, uint32_t t0, uint32_t t1, uint32_t k0,
                                        uint32_t k1)
 {
@@ -7188,10 +7219,11 @@ LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, const float *errors,
 }
 
 /* Store the scale of row r in the group of column s, and set the row's members for it.
-   bits: a bfloat16, 0 or positive, the scale of the group after a division by 2^own. With the row's
-   exponent it may
-   leave the range of bfloat16: it becomes 0 or the maximum in the record (llmq__raise_scale).
-   If the record has 0, the row's scale is 0, and so is w'. */
+   bits: a bfloat16, 0 or positive, the scale of the group after it was divided by 2^own; -126 <=
+   own <= 126. The residual is w / 2^exponent, so the record gets bits 2^(exponent + own). That may
+   leave the range of bfloat16, and becomes 0 or the maximum (llmq__raise_scale). If it is 0, w' is
+   0, and so is the row's scale. down and inverse are apart, because the inverse of the whole scale
+   may not be a normal float. */
 static void llmq__ldlq_scale(const llmq__ldlq *a, uint32_t s, uint32_t r, uint16_t bits, int32_t own)
 {
     uint16_t stored = llmq__raise_scale(bits, a->row[r].exponent + own);
@@ -7211,6 +7243,7 @@ LLMQ__NOINLINE void llmq__ldlq_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
     for (r = 0; r < a->rows; r++) {
         int32_t own;
         uint16_t bits;
+        /* a copy, since llmq__choose_scale divides it by a power of two in place */
         for (i = 0; i < n; i++)
             y[i] = a->residual[(size_t)(s + i) * a->capacity + r] + a->correction[(size_t)(s + i) * a->capacity + r];
         bits = llmq__choose_scale(a->e, y, n, &own, a->effort);
@@ -7235,12 +7268,15 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
         const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL,
                     *f = a->correction + (size_t)(s + j) * a->capacity;
         float weight = a->f->d ? llmq__sqrt(a->f->d[s + j] / max_d) : 1.0f;
+        /* f, then w B: column j of B has entries in rows up to j, 1 in row j */
         for (r = 0; r < a->capacity; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
             for (r = 0; r < a->capacity; r++)
                 a->x[r * p + j] += a->residual[(size_t)(s + i) * a->capacity + r] * (b ? b[i] : 1.0f);
+        /* S, and from the unit of the row to the unit of the points */
         for (r = 0; r < a->capacity; r++)
             a->x[r * p + j] = a->x[r * p + j] * weight * a->row[r].down * a->row[r].inverse;
+        /* the points in the same metric, for each vector: n p (p + 1) / 2 multiply-adds in all */
         for (k = 0; k < a->e->format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e->points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -7275,6 +7311,7 @@ LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
     else
         for (r = 0; r < a->capacity; r++)
             a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    /* lanes from a->rows on were searched, too, and are not stored */
     for (r = 0; r < a->rows; r++) {
         uint16_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
@@ -7284,9 +7321,10 @@ LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* As llmq__ldlq_scales, for trellises: by encoding the group as it stands, w + f, without feedback,
-   a block at a time. The codes of that encoding are not used. The exponent that the fit gives is
-   the row's plus the group's own. */
+/* As llmq__ldlq_scales, for trellises: the scales of an encoding of the group as it stands, w + f,
+   without feedback, a block at a time. Only the scales are used: the codes of a column are chosen
+   when the errors of the columns before it are known.
+   The exponent that the fit returns after the block's rows is the row's plus the group's own. */
 LLMQ__NOINLINE void llmq__ldlq_block_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     llmq__trellis_encoder *fit = a->group_trellis;
@@ -7328,6 +7366,7 @@ LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
         llmq__ldlq_strip(a, rows - feed->warmup, 2 * feed->warmup);
         llmq__trellis_start(feed, lanes, state);
     }
+    /* the strip is overwritten: the column itself, from row 0 of each block to its end */
     llmq__ldlq_strip(a, 0, rows);
     if (llmq__tailbite_is_short(feed)) llmq__tailbite_exhaustive(feed, lanes, state);
     llmq__trellis_search(feed, lanes, rows, state);
@@ -7342,10 +7381,11 @@ LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
 #endif
 
 /* Encode a group, columns [s, s + n) in order: its scales, then its vectors one after the other.
-   When this is called, the corrections of the group hold the errors of all groups before it. Within
-   the group errors reach
-   a vector in two steps: from earlier strips when its strip begins, and from its own strip when its
-   turn comes. At the end all later columns get the errors of the group. */
+   Before it the corrections of the group hold the errors of all groups before it. Within the group
+   errors
+   reach a vector in two steps: from earlier strips when its strip begins, many columns at once, and
+   from its own strip just before it is quantized. At the end all later columns get the errors of
+   the group. That is the order of the columns for every f_k, as llmq__ldlq_correct asks. */
 LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     uint32_t p = a->e->format->p, strip = LLMQ__LDLQ_STRIP / p * p, end = s + n, b, v, last, dims;
@@ -7393,16 +7433,15 @@ static void llmq__ldlq_first_order(const llmq__ldlq *a, uint32_t s)
                                                         * y[k * (size_t)a->capacity + r];
 }
 
-/* Columns of the group of column s in order, which is its first: the last group of the row may be
-   short. */
+/* Columns of the group whose first column in order is s: fewer than a group if it is the row's
+   last. */
 static uint32_t llmq__ldlq_finish_group(const llmq__ldlq *a, uint32_t s)
 {
     uint32_t group = a->e->layout.group;
     return llmq__min(group, a->t->cols - a->f->column[s] / group * group);
 }
 
-/* x[n] <- the residuals w of row r in a group, columns [s, s + n) in order, in the order of the
-   record. */
+/* x[n] <- w of row r in a group, columns [s, s + n) in order, in the order of the record. */
 static void llmq__ldlq_gather(const llmq__ldlq *a, uint32_t s, uint32_t n, uint32_t r, float *x)
 {
     uint32_t i, group = a->e->layout.group;
@@ -7410,7 +7449,8 @@ static void llmq__ldlq_gather(const llmq__ldlq *a, uint32_t s, uint32_t n, uint3
 }
 
 /* Encode a group, columns [s, s + n) in order, as llmq_encode does it, into the records a->plain.
-   g: its place in a record. */
+   Errors have no weights here, as in llmq_encode. g is the index of the group in a record. Codes
+   are OR-ed, so a->plain has to be zeroed before the first group. */
 LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     const llmq__layout *l = &a->e->layout;
@@ -7488,7 +7528,7 @@ LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
     t.rows = a->rows; /* whole tail-biting blocks, which decode without their neighbours */
     LLMQ_MEMSET(a->scratch, 0, (size_t)t.cols * a->capacity * sizeof(float)); /* lanes without a row, too */
     for (r = 0; r < a->rows; r++) {
-        double down = llmq__power(-a->row[r].exponent);
+        double down = llmq__power(-a->row[r].exponent); /* decoded rows are in the unit of W, residuals are not */
         /* the kernels that llmq_tensor_decode takes */
         (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
         for (s = 0; s < t.cols; s++) {
@@ -7502,9 +7542,10 @@ LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
 }
 
 /* Keep the better records, of each row, or of each tail-biting block, whose rows share their
-   states, and add up the result. Feedback may lose by 1/32 before it is dropped: the judge has an
-   error of its own. A negative or infinite sum of plain errors cannot make a bad row pass, because
-   the comparison is with its magnitude. */
+   states, and add up the result. Feedback may lose by 1/32 before it is dropped, because the judge
+   has an error of its own. The comparison is
+   with the magnitude of the plain error: J is no sum of squares if H is none, and errors may be
+   negative. A row whose error overflowed with feedback is always dropped. */
 LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
 {
     uint32_t r, i, n = 1;
@@ -7515,6 +7556,7 @@ LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
     for (r = 0; r < a->rows; r += n) {
         double error = 0.0, plain = 0.0;
         for (i = r; i < r + n; i++) error += a->row[i].error, plain += a->row[i].plain_error;
+        /* check: 0.03125 == 1/32 */
         if (!llmq__finite(error) || error - plain > (plain < 0.0 ? -plain : plain) * 0.03125) {
             LLMQ_MEMCPY(a->out + r * size, a->plain + r * size, n * size);
             a->result->plain_rows += n;
@@ -7537,10 +7579,12 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
         a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
+        /* the exponent grows if the transform moves powers of two out of the row */
         status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, a->work, a->work_size);
         if (status != LLMQ_OK) return status;
         for (s = 0; s < a->t->cols; s++) a->residual[(size_t)s * a->capacity + r] = a->e->row[a->f->column[s]];
     }
+    /* first without feedback: it needs w, which the encoding with feedback overwrites */
     llmq__ldlq_plain(a);
     LLMQ_MEMSET(a->correction, 0, all * sizeof(float));
     for (s = 0; s < a->t->cols; s += n) {
@@ -7558,8 +7602,11 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
 }
 
 #if LLMQ__ANY_TRELLIS
-/* The members of a for a trellis. Up to LLMQ__LDLQ_BLOCKS blocks of one size are encoded together;
-   the last block, which may be larger, is encoded alone. So the capacity is enough for either. */
+/* The members of a for a trellis. Up to LLMQ__LDLQ_BLOCKS blocks of LLMQ_TRELLIS_BLOCK rows are
+   encoded together. The last block may have up to twice as many rows, less one, and is encoded
+   alone. The capacity is enough for either.
+   Two encoders of trellises: one of a group of columns of one block, for scales and for the records
+   without feedback, and one of a single column of all blocks, whose "columns" are the blocks. */
 LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq__arena *arena)
 {
     const uint32_t group = llmq__layout_of(t).group;
@@ -7572,9 +7619,12 @@ LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq_
 }
 #endif
 
-/* Place the buffers of a in the arena, or count them if e is NULL. a->capacity is set. e: gets its
-   row, points and codes, which llmq__encoder_new leaves out. llmq__table counts the points: 2^bits,
-   and for a trellis the points of all its sets. */
+/* Place the buffers of a in the arena, or count them if e is NULL. a->capacity is set.
+   e: gets its row, points and codes, which llmq__encoder_new leaves out. The codes are a group of
+   one row, or one vector of all rows.
+   llmq__table counts the points: 2^bits, and for a trellis the points of all its sets.
+   For a grid this is 4 bytes a column for the row, and 3 buffers of 16 rows: the 196 cols of the
+   declaration. check: 4 + 3 * 16 * 4 == 200 - 4 */
 LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq__encoder *e, llmq__arena *arena)
 {
     const uint32_t vectors = llmq__layout_of(t).vectors;
@@ -7596,7 +7646,9 @@ LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq
 }
 
 /* An encoder of t's rows with feedback, in the arena; NULL if memory is only counted. f may then be
-   NULL. This one function states the layout for the size query and for its use. */
+   NULL. This one function states the layout for the size query and for its use: to count, it fills
+   a struct of its own, of which only the capacity matters. The caller sets out, work, work_size and
+   result. */
 LLMQ__NOINLINE llmq__ldlq *llmq__ldlq_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__arena *arena)
 {
     llmq__ldlq counted, *made = (llmq__ldlq *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
@@ -7614,6 +7666,10 @@ LLMQ__NOINLINE llmq__ldlq *llmq__ldlq_new(const llmq_tensor *t, const llmq_feedb
     return made;
 }
 
+/* The layout of llmq__ldlq_new, and the workspace of the transform after it. It is larger than the
+   workspace of llmq_encode, since it has a row, points and codes as well. So it serves the formats
+   with zero points and the trellises that are encoded without feedback. Raw formats need no more
+   than llmq_encode. */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 {
     llmq__arena arena = llmq__arena_of_lines(LLMQ__NULL);
@@ -7623,8 +7679,10 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     return llmq__size_add(llmq__arena_size(&arena), llmq_transform_work_size(&t->transform, t->cols));
 }
 
-/* How many rows are encoded together from r on, in [r, end): blocks of one size, as many as there
-   is capacity for. r is the start of a block for a trellis. */
+/* Returns how many rows are encoded together from r on, in [r, end). For a trellis r and end are
+   where blocks
+   start: blocks of one size, as many as there is capacity for, and the encoders are told this size.
+   All blocks but the last have the same size, so the last one is alone if it is larger. */
 static uint32_t llmq__ldlq_rows_at(llmq__ldlq *a, uint32_t r, uint32_t end)
 {
 #if LLMQ__ANY_TRELLIS
@@ -7690,9 +7748,12 @@ static llmq_status llmq__feedback_rows_check(const llmq_tensor *t, uint32_t r0, 
     return LLMQ_OK;
 }
 
-/* Three ways: without feedback for raw formats and zero points, where every row is plain; trellises
-   with a diagonal, which has no corrections, by the encoder of trellises with weights; everything
-   else by LDLQ. *result is written last, since it is only for calls that went well. */
+/* Three ways:
+     raw formats and formats with zero points: llmq_encode, and every row is plain;
+     trellises with a diagonal, which has no corrections: the encoder of trellises, with D as
+     weights;
+     everything else: LDLQ.
+   *result is written last, since it is only for calls that went well. */
 LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
                                           size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
                                           void *work, size_t work_size, llmq_feedback_result *result, llmq_error *error)
