@@ -7529,8 +7529,8 @@ LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
     LLMQ_MEMSET(a->scratch, 0, (size_t)t.cols * a->capacity * sizeof(float)); /* lanes without a row, too */
     for (r = 0; r < a->rows; r++) {
         double down = llmq__power(-a->row[r].exponent); /* decoded rows are in the unit of W, residuals are not */
-        /* the kernels that llmq_tensor_decode takes */
-        (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
+        /* as llmq_tensor_decode: vector kernels know the taps of built-in trellises alone */
+        (t.cols < 128 ? llmq_kernels_at(0) : llmq__row_kernels(&t))->read_row(&t, r, a->e->row);
         for (s = 0; s < t.cols; s++) {
             const size_t i = (size_t)s * a->capacity + r;
             double stored = (double)a->e->row[a->f->column[s]] * down;
