@@ -6193,7 +6193,8 @@ LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, 
         /* a diagonal is complete with this; a full H needs all tokens of the run side by side
            first */
         for (j = h->full ? 0 : r0; j < r1; j++) {
-            v = llmq__round12(row[j] * root);
+            /* smoothing may leave infinity, and infinity times a weight of 0 would be NaN */
+            v = root > 0.0f ? llmq__round12(row[j] * root) : 0.0f;
             if (h->full) panels[((size_t)(j / LLMQ__PANEL) * LLMQ__TOKENS + t) * LLMQ__PANEL + j % LLMQ__PANEL] = v;
             else h->h[j] += v * v;
         }

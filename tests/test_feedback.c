@@ -258,6 +258,28 @@ static void test_sums_values(void)
     free_tokens(&t);
 }
 
+/* A token of weight 0 adds nothing, even where a step that smooths divides it to infinity. */
+static void test_sums_weight_0(void)
+{
+    static float x[32];
+    static uint8_t d[32][4]; /* little-endian */
+    const float zero = 0.0f, tiny = 2e-38f;
+    llmq_transform smooth;
+    llmq_hessian h;
+    size_t size = llmq_hessian_size(32, 1), i;
+    float *mem = (float *)take(size);
+    void *work;
+    memset(&smooth, 0, sizeof smooth);
+    smooth.count = 1, smooth.step[0].kind = LLMQ_STEP_SMOOTH, smooth.step[0].arg = 32, smooth.data = d[0];
+    for (i = 0; i < 32 * 4; i++) d[i / 4][i % 4] = (uint8_t)(bits_of(tiny) >> (i % 4 * 8)), x[i / 4] = 1e18f;
+    CHECK_EQ(llmq_hessian_init(&h, 32, 1, &smooth, mem, size), LLMQ_OK);
+    work = take(llmq_hessian_work_size(&h));
+    CHECK_EQ(llmq_hessian_add(&h, 0, 32, x, 32, 1, &zero, work, llmq_hessian_work_size(&h), NULL), LLMQ_OK);
+    for (i = 0; i < 32 * 33 / 2; i++) CHECK(bits_of(h.h[i]) == 0);
+    give(work, llmq_hessian_work_size(&h));
+    give(mem, size);
+}
+
 static void test_sums_transform(void)
 {
     static const uint32_t all_cols[] = { 1, 44, 128, 200, 300 }; /* 44, and 300's last block: Paley's construction */
@@ -1350,6 +1372,7 @@ int main(int argc, char **argv)
     test_sums();
     test_sums_range();
     test_sums_values();
+    test_sums_weight_0();
     test_sums_transform();
     test_sums_merge();
     test_sums_init_errors();
