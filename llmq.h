@@ -7059,8 +7059,8 @@ static void llmq__factors_scale(llmq__factors *w, const llmq_hessian *h)
    multiplied by 10 after each failure, and is 1e-6 after a value that is 0 in effect.
    Returns h->cols, or if no damping up to 10 helped the column (in order) of the last pivot that
    failed. */
-static uint32_t llmq__factor_damped(const llmq_hessian *h, const llmq_kernels *k, const llmq__factors *w,
-                                    float *damping)
+LLMQ__NOINLINE uint32_t llmq__factor_damped(const llmq_hessian *h, const llmq_kernels *k, const llmq__factors *w,
+                                            float *damping)
 {
     LLMQ__NO_CONTRACT
     uint32_t bad = 0;
