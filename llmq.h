@@ -1378,77 +1378,108 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
 
 /* ---- 15. Sensitivity -----------------------------------------------------------------------------------------------
 
-   What a layer's inputs say about its weights. For a linear layer y = W x an error E = W - W' of a row costs, summed over
-   tokens t of some text, sum_t w_t (E x_t)^2 = E H E^T with
-       H = sum_t w_t x_t x_t^T        (cols x cols, symmetric; [R6], with all w_t = 1)
-   so H, or its diagonal alone (sum of squares: what llama.cpp calls an importance matrix), is all that has to be kept of
-   the text. Factors are rounded to 12 significant bits: x'_t = round(sqrt(w_t) x_t), H = sum_t x'_t x'_t^T. Their products
-   are then exact in a float, which lets every processor use its fused multiply-add without changing a bit, at a relative
-   error of 2^-13 in each factor, far below what the choice of the text does. Numbers below 2^-60 count as 0, those above
-   2^60 as that. Sums are floats, in the order of the tokens: good for some million tokens; merge longer runs from parts. */
+   The inputs of a layer say which errors of its weights matter. In a linear layer y = W x an error
+   E = W - W' of a row costs, summed over the tokens t of a calibration text,
+       sum_t w_t (E x_t)^2 = E H E^T,   H = sum_t w_t x_t x_t^T   ([R6], with all w_t = 1).
+   So H, symmetric and cols x cols, is all that has to be kept of the text. Its diagonal alone, the
+   sums of squares, can take its place: llama.cpp calls that an importance matrix.
+
+   Factors are rounded to 12 significant bits:
+       x'_t = round(sqrt(w_t) x_t),   H = sum_t x'_t x'_t^T.
+   The product of two factors is then exact in a float, so every processor may use its fused
+   multiply-add without changing a bit. The relative error of a factor is at most 2^-12, and about
+   2^-13 on average. The choice of the text changes H far more.
+   Values below 2^-60 count as 0, and values above 2^60 count as 2^60.
+   Sums are floats, in the order of the tokens. They are good for some million tokens. Merge longer
+   runs from parts. */
 #if !LLMQ_NO_CALIBRATION
 typedef struct llmq_hessian {
-    uint32_t cols;
+    uint32_t cols;             /* inputs of the layer */
     int full;                  /* 1: all of H; 0: its diagonal */
     double weight, squares;    /* sums of the w_t so far, and of their squares */
-    llmq_transform transform;  /* H is of T x */
-    float *h;                  /* full: row i, its entries 0 ... i, at i (i + 1) / 2; else cols numbers */
+    llmq_transform transform;  /* T: H is the sum of (T x)(T x)^T */
+    float *h;                  /* full: entry (i, j), j <= i, at i (i + 1) / 2 + j; else h[cols], the diagonal */
     const llmq_kernels *kernels;
 } llmq_hessian;
 
-/* Bytes of h; 0 if they do not fit size_t or cols is 0 or over LLMQ_MAX_COLS. */
+/* Bytes of h: 2 cols^2 + 2 cols if full is not 0, else 4 cols.
+   Returns 0 if they do not fit size_t, or if cols is 0 or above LLMQ_MAX_COLS. */
 LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full);
 
-/* Zero H for inputs of cols numbers. transform: accumulate in the basis of a tensor with this transform; NULL: as they come.
-   mem: llmq_hessian_size bytes, aligned for float, which *h then refers to. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE,
-   and those of the transform's steps. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform,
-                                                      void *mem, size_t size);
+/* Make an H of zeros for inputs of cols elements.
+   full: 1 for all of H, 0 for its diagonal.
+   transform: H is accumulated in the basis of a tensor with this transform; NULL: in the basis of
+   the inputs.
+   mem: llmq_hessian_size bytes, aligned for float. *h refers to it, so it has to outlive *h.
+   Errors: LLMQ_E_ARG; LLMQ_E_LIMIT (cols, or size_t is too small); LLMQ_E_WORKSPACE; the errors of
+   the transform's steps. *h is then as it was. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
+                                                      const llmq_transform *transform, void *mem, size_t size);
 
-/* Bytes of workspace for llmq_hessian_add: about 516 cols, 4 cols for a diagonal, and that of the transform. */
+/* Bytes of workspace for llmq_hessian_add: about 516 cols for a full H and 4 cols for a diagonal,
+   and the workspace of the transform. Returns 0 if h is NULL or its cols are out of range, or if
+   the size does not fit size_t. */
 LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
 
-/* Add `count` tokens to rows [r0, r1) of H: x[count][cols], a token every `stride` numbers. weight: w_t >= 0 for each, NULL: 1.
-   Different row ranges may be worked on at the same time, each with the same tokens and its own workspace; the one that
-   starts at row 0 counts the weight. However tokens are cut into calls, and rows into ranges, the bits are the same.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input, or a weight that is not finite or negative (error, which may
-   be NULL, names token and column; column cols is the weight): nothing was added then. Before a transform, too, numbers above
-   2^60 count as that, and between its steps those above 2^100, so that it cannot overflow. A sum that does (256 tokens of 2^60) is
-   infinite, which llmq_feedback_init reports.
+/* Add tokens to rows [r0, r1) of H.
+   x: x[count][cols], stride elements from token to token, stride >= cols, every value finite.
+   weight: weight[count], the w_t, finite and 0 or more; NULL: 1 for all.
+   work: llmq_hessian_work_size bytes, aligned for float.
+   error: NULL, or receives token (as row) and column of a value that is refused; column cols is the
+   weight.
+   Clamping: before the first step of a transform too, values above 2^60 count as 2^60, and between
+   its steps values above 2^100 count as 2^100, so that no step can overflow.
+   Overflow: a sum of H may become infinite (256 tokens of 2^60). llmq_feedback_init reports it.
+   Threads: different row ranges may run at the same time, each with the same tokens and its own
+   workspace. The range that starts at row 0 also updates h->weight and h->squares.
+   Bits: they do not depend on how tokens are cut into calls, nor on how rows are cut into ranges.
+   Errors: LLMQ_E_ARG; LLMQ_E_WORKSPACE; the errors of the transform's steps; LLMQ_E_NOT_FINITE for
+   an input that is not finite, or a weight that is negative or not finite. Nothing was added then.
    Cost: about r1^2 / 2 - r0^2 / 2 multiply-adds a token. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
-                                                     uint32_t count, const float *weight, void *work, size_t work_size,
-                                                     llmq_error *error);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x,
+                                                     size_t stride, uint32_t count, const float *weight, void *work,
+                                                     size_t work_size, llmq_error *error);
 
-/* H += other, entry by entry: sums over parts of a text, made anywhere. The same parts merged in the same order give the same
-   bits; another order differs by rounding. Errors: LLMQ_E_ARG (cols, full), LLMQ_E_MISMATCH; LLMQ_E_NOT_FINITE for a sum that is
-   not finite: *h is then as it was. */
+/* H += other, entry by entry: the parts of a text may be summed apart, on any machine, and merged.
+   The same parts in the same order give the same bits. Another order differs by rounding.
+   Errors: LLMQ_E_ARG (NULL, or cols or full differ); LLMQ_E_MISMATCH (the transforms differ);
+   LLMQ_E_NOT_FINITE for a sum that is not finite. *h is then as it was. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *other);
 
-/* Change the basis of a full H that has none: H <- T H T^T, so that one file of sums serves any choice of transform.
-   Errors: LLMQ_E_ARG (a diagonal, or a transform it already has), LLMQ_E_WORKSPACE, and those of the transform's steps;
-   LLMQ_E_NOT_FINITE for a result that is not finite. H is then as it was.
-   Cost: 2 cols transforms; workspace 4 cols^2 bytes and that of a transform. */
+/* H <- T H T^T for a full H without a transform: one file of sums then serves any choice of
+   transform.
+   t: the transform; h->transform becomes a copy of it.
+   work: llmq_hessian_transform_work_size bytes, aligned for float: 4 cols^2, and the workspace of
+   the transform.
+   Errors: LLMQ_E_ARG (also for a diagonal, or an H that has a transform); LLMQ_E_WORKSPACE; the
+   errors of the transform's steps; LLMQ_E_NOT_FINITE for a result that is not finite. H is then as
+   it was.
+   Cost: 2 cols transforms. */
 LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work,
+                                                           size_t work_size);
 
-/* -- Traces: of an attention block's Hessians, exactly; of any operator, by random probes. -- */
+/* -- Traces of Hessians: exact ones for an attention block, estimates by random probes for any
+   operator. -- */
 #define LLMQ_ROPE_NONE   0
-#define LLMQ_ROPE_PAIRS  1  /* numbers 2i and 2i + 1 of a head are rotated by angle i of the position */
-#define LLMQ_ROPE_HALVES 2  /* numbers i and i + head / 2 */
+#define LLMQ_ROPE_PAIRS  1  /* coordinates 2i and 2i + 1 of a head are rotated by angle i of the position */
+#define LLMQ_ROPE_HALVES 2  /* coordinates i and i + head / 2 are */
 
-/* One key-value head of an attention block, and the query heads h that share it. For query t, over the keys s that it sees,
-       y_t = sum_h W_O,h a^h_t,   a^h_t = sum_s p^h_ts v_s,   p^h_t = softmax of q^h_t . k_s / sqrt(head).
-   Rows of x, q, k, v and wo are so many floats apart as their stride says. A query that sees no key has a = 0. */
+/* One key-value head of an attention block, and the query heads h that share it. For query t, over
+   the keys s that it sees,
+       y_t = sum_h W_O,h a^h_t,   a^h_t = sum_s p^h_ts v_s,
+       p^h_t = softmax of q^h_t . k_s / sqrt(head).
+   Every array is row-major; its stride is the distance between rows in elements, at least the
+   length of a row. A query that sees no key has a = 0. */
 typedef struct llmq_attention {
-    uint32_t tokens, dim;    /* of the inputs x, at consecutive positions */
-    uint32_t head, queries;  /* numbers of a head; query heads that share this key-value head */
+    uint32_t tokens, dim;    /* of the inputs x; the tokens have consecutive positions */
+    uint32_t head, queries;  /* elements of a head; query heads that share this key-value head */
     uint32_t out;            /* rows of W_O */
-    uint32_t masked;         /* so many tokens at the beginning are padding: no query sees their keys */
+    uint32_t masked;         /* tokens [0, masked) are padding: no query sees their keys */
     int causal;              /* 1: query t sees no key after t */
-    const float *x;          /* x[tokens][dim]: what W_Q, W_K and W_V multiply */
+    const float *x;          /* x[tokens][dim]: the inputs of W_Q, W_K and W_V */
     size_t x_stride;
-    const float *q;          /* q[tokens][queries * head], rotated by RoPE, as are the keys */
+    const float *q;          /* q[tokens][queries * head], rotated by RoPE, as the keys are */
     size_t q_stride;
     const float *k;          /* k[tokens][head] */
     size_t k_stride;
@@ -1457,11 +1488,11 @@ typedef struct llmq_attention {
     const float *wo;         /* wo[out][queries * head]: the columns of W_O that these heads reach */
     size_t wo_stride;
     int rope;                /* LLMQ_ROPE_...; R_s turns (a, b) into (a cos - b sin, a sin + b cos) */
-    const float *cosine;     /* [tokens][head / 2]: of s times angle i in row s (1 in row 0). Unused without RoPE */
-    const float *sine;
-    uint32_t samples;        /* queries that are looked at: 0 for all, else one drawn from each of so many stretches, 2 or more */
+    const float *cosine;     /* cosine[tokens][head / 2]: in row s, of s times angle i (1 in row 0) */
+    const float *sine;       /* sine[tokens][head / 2]. Both are unused without RoPE */
+    uint32_t samples;        /* 0: all queries are evaluated; else strata, 2 or more, of one query each */
     uint32_t seed;           /* of the drawing */
-    const float *importance; /* [tokens]: how much |change of y_t|^2 counts, 0 or more; NULL: 1 for all */
+    const float *importance; /* importance[tokens]: weight of |change of y_t|^2, 0 or more; NULL: 1 for all */
 } llmq_attention;
 
 typedef struct llmq_traces {
@@ -1469,33 +1500,45 @@ typedef struct llmq_traces {
     double q_error, k_error, v_error, o_error;  /* standard errors of the sampling, 0 without it */
 } llmq_traces;
 
-/* Bytes of workspace for llmq_attention_traces, about 12 tokens^2 + 16 tokens head. 0 if a is NULL, has no tokens or a head of
-   no numbers, or it does not fit. */
+/* Bytes of workspace for llmq_attention_traces, about 12 tokens^2 + 16 tokens head.
+   Returns 0 if a is NULL, if tokens or head is 0, or if the size does not fit size_t. */
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a);
 
-/* Traces of the Gauss-Newton Hessians of sum_t importance_t |change of y_t|^2, the objective of [R9], for the rows of W_Q of these query
-   heads, the rows of W_K and W_V of this key-value head, and the columns of W_O. H = 2 J^T J, J the derivative of all y_t, so
-   that independent errors of variance e in the weights make that sum e trace / 2. With c^h_s = W_O,h (v_s - a^h_t) and R_s the
-   rotation of position s (I without RoPE), summed over t with its importance, and over h, h' and s, s' as they occur:
+/* Traces of the Gauss-Newton Hessians of sum_t importance_t |change of y_t|^2, the objective of
+   [R9]. They are for the rows of W_Q of these query heads, the rows of W_K and W_V of this
+   key-value head, and the columns of W_O. H = 2 J^T J with J the derivative of all y_t, so
+   independent errors of variance e in the weights make that sum e trace / 2. With c^h_s = W_O,h
+   (v_s - a^h_t) and R_s the rotation of position s (I without RoPE), each trace is the sum over t,
+   times its importance, and over the h, h' and s, s' that occur, of
        W_Q   2/head |x_t|^2 p^h_s p^h_s' (c^h_s . c^h_s') (k_s . k_s')
        W_K   2/head p^h_s p^h'_s' (c^h_s . c^h'_s') (R_s^T q^h_t . R_s'^T q^h'_t) (x_s . x_s')
        W_V   2 tr(W_O,h^T W_O,h') p^h_s p^h'_s' (x_s . x_s')
        W_O   2 out |a^h_t|^2
-   (Derived from the softmax's Jacobian diag(p) - p p^T, which takes a from v; the tests hold finite differences against it.)
-   q_weight, k_weight, v_weight, each NULL or [tokens]: a w_t >= 0 is added to each number, such that sum_t w_t |x_t|^2 is the
-   trace. H' = sum_t w_t x_t x_t^T, what methods like GPTQ take, is then the sum of the blocks of H that belong to one row of
-   weights: exactly for W_Q; for W_K and W_V of the terms with s = s', scaled. Begin with zeros; heads and calls add up.
-   samples: stretch j of m is queries [j tokens / m, (j + 1) tokens / m), and the one drawn, by llmq_random(seed, j), stands for
-   all of it. Its error is estimated from neighbours, g_j the term of stretch j:  error^2 = m / (2 (m - 1)) sum (g_j - g_j+1)^2,
-   rather too large, for it counts the drift from stretch to stretch. As many samples as tokens, or more, are all.
-   work: aligned for double. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input that is NaN or
-   infinite, or a result that overflows. On failure the outputs are untouched. Cost: about
-   tokens^2 (dim + queries^2 head) / 2 + queries^2 samples (2 tokens^2 + 5 tokens head) double multiply-adds, of the latter a
-   third if causal. */
+   They are derived from the softmax's Jacobian diag(p) - p p^T, which takes a from v. The tests
+   hold finite differences against them.
+   q_weight, k_weight, v_weight: each NULL or weight[tokens]. A w_t >= 0 is added to each element.
+     These w_t satisfy
+       sum_t w_t |x_t|^2 = trace.
+     H' = sum_t w_t x_t x_t^T, the Hessian that methods like GPTQ take, is then the sum of the
+     blocks of H that belong to one row of weights. That is exact for W_Q. For W_K and W_V it is the
+     sum of the terms with s = s', scaled to the trace. Begin with zeros; heads and calls add up.
+   samples: stratum j of m is queries [j tokens / m, (j + 1) tokens / m). The query that is drawn
+     from it, by llmq_random(seed, j), stands for all of it. The standard error is estimated from
+     neighbours, with g_j the term of stratum j:
+       error^2 = m / (2 (m - 1)) sum (g_j - g_j+1)^2.
+     It overestimates, because it includes the trend between strata. If samples >= tokens, all
+     queries are evaluated.
+   work: llmq_attention_work_size bytes, aligned for double.
+   Errors: LLMQ_E_ARG; LLMQ_E_LIMIT; LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE for an input that is NaN or
+   infinite, or a result that overflows. The outputs are then untouched.
+   Cost: about tokens^2 (dim + queries^2 head) / 2 + queries^2 samples (2 tokens^2 + 5 tokens head)
+   double multiply-adds. A causal mask reduces the second term to a third. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight,
-                                                          float *k_weight, float *v_weight, void *work, size_t work_size);
+                                                          float *k_weight, float *v_weight, void *work,
+                                                          size_t work_size);
 
-/* hv[n] = H v[n] for a symmetric H. A status that is not LLMQ_OK ends the estimate and is what that returns. */
+/* hv[n] = H v[n] for a symmetric H. A status other than LLMQ_OK ends the estimate, which then
+   returns that status. */
 typedef llmq_status (*llmq_operator)(void *context, const float *v, float *hv);
 
 typedef struct llmq_trace {
@@ -1503,125 +1546,183 @@ typedef struct llmq_trace {
     uint32_t products;    /* how many times the operator was applied */
 } llmq_trace;
 
-/* Hutchinson's estimate of tr H [R10]: the mean of v^T H v over m random vectors v of signs. Its variance is
-   2 (|H|_F^2 - sum_i h_ii^2) / m, the least of all distributions with independent entries; the error is measured, though.
-   most: probes, 2 or more. tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest: of m probes the error
-   is known to 1 / sqrt(2 (m - 1)) of itself, a quarter for 8, and two or three may agree by chance; 0: use all probes. Probe i
-   has the signs of LLMQ_STEP_HADAMARD (section 4) with seed llmq_random(seed, i). work: 8 n bytes, aligned for float.
-   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (H v), and the operator's; out is then untouched.
+/* Hutchinson's estimate of tr H [R10]: the mean of v^T H v over m random sign vectors v.
+   Its variance is 2 (|H|_F^2 - sum_i h_ii^2) / m, the minimum over all distributions with
+   independent entries. The error that is reported is measured, not computed from this.
+   product, context: the operator and its first argument. n: rows of H, 1 or more.
+   max_products: upper bound of m, 2 or more.
+   tolerance: stop once error <= tolerance |trace|, after 8 probes at the earliest. 0: use all
+     products. After m probes the error itself is known to 1 / sqrt(2 (m - 1)) of its value, a
+     quarter for m = 8, and two or three probes may agree by chance.
+   seed: probe i has the signs of LLMQ_STEP_HADAMARD (section 4) with seed llmq_random(seed, i).
+   work: 8 n bytes, aligned for float.
+   Errors: LLMQ_E_ARG; LLMQ_E_LIMIT; LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (H v); the operator's own.
+   *out is then untouched.
    Cost: the products. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
-                                                          double tolerance, uint32_t seed, llmq_trace *out, void *work,
-                                                          size_t work_size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n,
+                                                          uint32_t max_products, double tolerance, uint32_t seed,
+                                                          llmq_trace *out, void *work, size_t work_size);
 
-/* Bytes of workspace for llmq_trace_hutchpp: 4 n (min(most / 3, n) + 2). 0 if n is 0, most below 4, or it does not fit. */
+/* Bytes of workspace for llmq_trace_hutchpp: 4 n (min(max_products / 3, n) + 2).
+   Returns 0 if n is 0, if max_products is below 4, or if the size does not fit size_t. */
 LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products);
 
-/* Hutch++ [R11]: most products in all, 4 or more. A third of them turns random signs into vectors that span where H is large; with
-   an orthonormal basis Q of these, tr(Q^T H Q) is exact and costs the second third (less if H has a lower rank: products that
-   vanish to rounding, 2^-16, are dropped); the rest are Hutchinson's probes of (I - Q Q^T) H (I - Q Q^T), whose error is all the
-   error there is. For positive semidefinite H it falls as 1 / most and not as its root; on a flat spectrum it gains nothing.
-   Arguments and errors as above. Cost: the products, and 6 n (most / 3)^2 multiply-adds. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
-                                                       double tolerance, uint32_t seed, llmq_trace *out, void *work,
-                                                       size_t work_size);
+/* Hutch++ [R11]: the trace on a subspace where H is large is exact, and Hutchinson's probes
+   estimate the rest.
+   Sketch: a third of the products maps random sign vectors to vectors that span this subspace, with
+   orthonormal basis Q.
+   Exact part: tr(Q^T H Q) costs the second third. It costs less if H has a lower rank, because
+   sketch vectors that vanish to rounding, 2^-16 of their length, are dropped.
+   Rest: the other products are probes of (I - Q Q^T) H (I - Q Q^T), which are the only source of
+   error. For positive semidefinite H the error falls as 1 / max_products, where Hutchinson's falls
+   as the root of that. On a flat spectrum there is no gain.
+   max_products: of all three parts, 4 or more. work: llmq_trace_hutchpp_work_size bytes.
+   Other arguments, and errors, are those above.
+   Cost: the products, and 6 n (max_products / 3)^2 multiply-adds. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n,
+                                                       uint32_t max_products, double tolerance, uint32_t seed,
+                                                       llmq_trace *out, void *work, size_t work_size);
 #endif
 
 /* ---- 16. Error feedback --------------------------------------------------------------------------------------------
 
-   Rows quantized one column after the other, each column moved by the errors made before it ([R6]; this form: LDLQ, [R7]).
-   With H + damping = M D M^T, M unit upper triangular and D diagonal, an error row E = w - w' costs
-       E H E^T = sum_k D_k (e_k)^2,    e_k = (E M)_k = w_k + f_k - w'_k,    f_k = sum_(j<k) E_j M_jk
-   so column k, when all before it are fixed, should be the point nearest to w_k + f_k. For grids of p > 1 the columns of a
-   vector are chosen together: with B the p x p diagonal block of M, the cost of a vector is |(w B + f) S - (w' B) S|^2 with
-   S = diag(sqrt D), f from the columns before the vector: the nearest point among those of the grid times B S. The
-   triangle B keeps the order of the first coordinate, so it is found by the same search (section 11).
-   Scales are searched as in section 11, on w + f of the group when it is reached, with errors weighted by D.
-   With H = c I the result is the bits of llmq_encode (but for trellises). A diagonal H only weights the errors.
-   Trellises run down a column, so columns are quantized one by one all the same, each by a search over the rows of a ring with its
-   state at the start found as in section 12; scales are those that llmq_encode would give the group as it is when it is reached.
-   Gain on correlated inputs (AR(1), rho = 0.9): 6.8 to 7.0 dB of 7.2; a trellis along the rows would feed back blocks of columns, and
-   lose most of it where inputs are not rotated.
+   Rows are quantized one column after the other, and each column is moved by the errors made before
+   it ([R6]; this form: LDLQ, [R7]). With H + damping = M D M^T, M unit upper triangular and D
+   diagonal, an error row E = w - w' costs
+       E H E^T = sum_k D_k (e_k)^2,   e_k = (E M)_k = w_k + f_k - w'_k,   f_k = sum_(j<k) E_j M_jk.
+   So once all columns before it are fixed, column k should be the point nearest to w_k + f_k.
+   f is the correction. The residual is w before its column is quantized, and w - w' = E afterwards.
 
-   Damping: mean(diagonal) * damping is added to the diagonal. By default it is 0.01 + 2 cols / tokens, 1 at most, tokens being
-   (sum w)^2 / sum w^2, as a sum over few tokens says little of other texts: KL of a 1.9 M-parameter model in g3, whose cols are
-   192 and 576, with damping 0.01 0.03 0.1 0.3 1: from 1,500 tokens 0.196 0.184 0.175 0.166 0.169, from 5,000 0.156 0.160 0.152
-   0.149 0.158, from 19,353 0.141 0.140 0.141 0.143 0.155; without feedback 0.209. If a pivot D_k is then not above 2^-20 times its entry of the
-   diagonal, damping becomes ten times as large (at least 1e-6), up to 10, and the factor is made anew.
-   Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal, within them vectors likewise
-   (an incomplete vector stays the last), which spends the freedom of later columns on the inputs that matter most.
-   First order [R8]: after each group, with M cut to the columns to come, the moves f M^-1 of their weights lose
-   first_order * (f M^-1) (H^-1 of these columns) * mean(diagonal), which draws weights back to where they were, since H is only
-   what this text says; 0 is off. Where an eigenvalue of H is below first_order * mean(diagonal) / 2, it throws them too far.
-   H counts up to a factor: D is that of H / 2^k with a mean of the diagonal in [1, 2), so that huge and tiny inputs do no harm.
+   Grids of p > 1: the columns of a vector are chosen together. With B the p x p diagonal block of M
+   and S = diag(sqrt D), the cost of a vector is
+       |(w B + f) S - (w' B) S|^2,   f from the columns before the vector.
+   So the code is the nearest point among the points of the grid times B S. The triangle B keeps the
+   order of the first coordinate, so the same search (section 11) finds it.
+   Scales: searched as in section 11, on w + f of the group when it is reached, with errors weighted
+   by D.
+   Trellises: they run down a column, so here, too, columns are quantized one by one. Each is a
+   search over the rows of a tail-biting block, whose start state is found as in section 12. The
+   scales are the ones that llmq_encode would give the group, as it stands when it is reached.
+   With H = c I the result is the bits of llmq_encode, except for trellises. A diagonal H only
+   weights the errors.
+   Measured: gain on correlated inputs (AR(1), rho = 0.9): 6.8 to 7.0 dB of 7.2. A trellis along the
+   rows would feed back blocks of columns, and would lose most of the gain where inputs are not
+   rotated.
 
-   Measured, not trusted. With too little damping, with first order where it does not fit, or from a handful of tokens, feedback
-   can do worse than none, a thousand times even. So each row (of a trellis each ring) is also encoded as llmq_encode does, and
-   the two errors are compared. If that with feedback is larger by more than 1/32, or not finite, the records of llmq_encode are
-   kept. H itself cannot be the judge: it is a sample, and what is fitted to a sample looks better in it than it is. The judge is
+   Damping: mean(diagonal) * damping is added to the diagonal. The default is
+       0.01 + 2 cols / tokens, at most 1,   tokens = (sum w)^2 / sum w^2,
+   because a sum over few tokens says little about other texts. If a pivot D_k is not above 2^-20
+   times its entry of the diagonal, damping is multiplied by 10 (to 1e-6 or more), up to 10, and H
+   is factored again.
+   Measured: KL of a 1.9 M-parameter model in g3, cols 192 and 576, without feedback 0.209:
+       damping               0.01   0.03   0.1    0.3    1
+       from 1,500 tokens     0.196  0.184  0.175  0.166  0.169
+       from 5,000 tokens     0.156  0.160  0.152  0.149  0.158
+       from 19,353 tokens    0.141  0.140  0.141  0.143  0.155
+
+   Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal,
+   and vectors likewise within a group (an incomplete vector stays the last). That spends the
+   freedom of later columns on the inputs that matter most.
+
+   First order [R8]: after each group, with M cut to the columns to come, the moves f M^-1 of their
+   weights lose
+       first_order * mean(diagonal) * (f M^-1) (H^-1 of these columns).
+   That draws weights back to where they were, since H describes this text only. 0 is off. Where an
+   eigenvalue of H is below first_order * mean(diagonal) / 2, it throws them too far.
+
+   Units: a factor of H changes nothing. D belongs to H / 2^k with a mean of the diagonal in [1, 2),
+   so that huge and tiny inputs do no harm.
+
+   The judge. With too little damping, with first order where it does not fit, or with a handful of
+   tokens, feedback can be worse than none, even a thousand times. So each row (of a trellis each
+   tail-biting block) is also encoded as llmq_encode does it, and the two errors are compared. If
+   the error with feedback is larger by more than 1/32, or not finite, the records of llmq_encode
+   are kept. H itself cannot be the judge: it is a sample, and an encoding that was fitted to a
+   sample looks better in it than it is. The judge is
        J = H + lambda mean(diagonal) I,   lambda = 2 rho / (1 - rho), at least 0.01,
-   where rho is the weight that the oracle approximating shrinkage [R21] gives the identity for so many tokens. lambda is not
-   below damping if that had to be raised, and is damping itself for a diagonal or where the tokens are not known.
-   Tried at 192 columns with 4 to 8,192 tokens of known distributions (AR(1) of 0.9 and 0.99, white, spectra 1/k and 1/k^2,
-   outliers), with damping 0, 0.01 and the default, first order 0 and 1, in g3 and t2. Under the true H the error was up to 10^18
-   times that of llmq_encode, and is now at most 1.03 times, but for 4 heavy-tailed tokens, of which no sum can tell (1.2); with
-   lambda = rho / (1 - rho) it was 1.4 times. */
+   where rho is the weight that the oracle approximating shrinkage [R21] gives the identity for this
+   number of tokens. If damping had to be raised, lambda is not below it. For a diagonal, or if the
+   tokens are not known, lambda is damping.
+   Measured: 192 columns, 4 to 8,192 tokens of known distributions (AR(1) of 0.9 and 0.99, white,
+   spectra 1/k and 1/k^2, outliers), damping 0, 0.01 and the default, first order 0 and 1, in g3 and
+   t2. Under the true H the error without a judge was up to 10^18 times the error of llmq_encode.
+   With it the error is at most 1.03 times as large, except from 4 heavy-tailed tokens, which no sum
+   can reveal (1.2). With lambda = rho / (1 - rho) it was 1.4 times. */
 #if !LLMQ_NO_CALIBRATION
 #define LLMQ_ORDER_NATURAL  0
 #define LLMQ_ORDER_DIAGONAL 1
 
 typedef struct llmq_feedback_options {
-    float damping;      /* relative to the mean of the diagonal; negative: the default */
+    float damping;      /* relative to the mean of the diagonal, at most 10; negative: the default */
     float first_order;  /* 0 ... 1 */
     int order;          /* LLMQ_ORDER_... */
 } llmq_feedback_options;
 
-/* H made ready for the rows of one tensor, or of several with its cols, transform, group and p. */
+/* H made ready for the rows of one tensor, or of several that share cols, transform, group and p.
+   Units: s is the mean of the diagonal of H / 2^k. c is the value of D if all are equal (d is then
+   NULL), else 1. */
 typedef struct llmq_feedback {
     uint32_t cols, group, p;
     llmq_transform transform;
-    float damping;          /* that was needed */
-    float first_order;      /* times the mean of the diagonal / 2^k, and divided by what is equal if d is NULL */
-    const float *m;         /* row k of M^T, its entries 0 ... k, at k (k + 1) / 2; NULL if H was a diagonal */
-    float ridge;            /* lambda - damping, likewise: what errors are judged by has so much more on its diagonal */
-    double unit;            /* an error that is judged is so many times what D says */
-    const float *d;         /* D / 2^k, in the order of the columns below; NULL: all are equal */
-    const uint32_t *column; /* the columns in the order in which they are quantized */
+    float damping;          /* the damping that was needed, relative to the mean of the diagonal */
+    float first_order;      /* the option, times s / c */
+    const float *m;         /* M^T: entry (k, j), j <= k, at k (k + 1) / 2 + j; NULL if H was a diagonal */
+    float ridge;            /* (lambda - damping) s / c: J has this much more than H + damping on its diagonal */
+    double unit;            /* c 2^k: an error in terms of d, times this, is in the units of H */
+    const float *d;         /* d[cols]: D of H / 2^k, in the order of the columns below; NULL: all are equal */
+    const uint32_t *column; /* column[cols]: the columns in the order in which they are quantized */
 } llmq_feedback;
 
-/* Bytes of memory for a llmq_feedback from this H: about 2 cols^2 + 8 cols if it is full; 0 if that does not fit size_t. */
+/* Bytes of memory for a llmq_feedback from this H: about 2 cols^2 + 8 cols if it is full, 8 cols if
+   not. Returns 0 if h is NULL or its cols are out of range, or if the size does not fit size_t. */
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h);
 
-/* Factor H for t, whose cols and transform are those of *h (llmq_hessian_transform). options NULL: the default damping, natural order. It is
-   0.01 where *h is a diagonal or does not know its tokens (weight 0).
-   mem: aligned for float, to outlive *f. An H of zeros counts as I.
-   Errors: LLMQ_E_ARG, LLMQ_E_MISMATCH, LLMQ_E_WORKSPACE, LLMQ_E_NOT_FINITE (an entry of H; error names row and column),
-   LLMQ_E_INDEFINITE (no damping up to 10 helped, error names the column: this is not a sum of squares). *f is then as it was.
-   Cost: cols^3 / 6 multiply-adds, for each damping tried. */
+/* Factor H for the rows of t.
+   t, h: with the same cols and transform (llmq_hessian_transform). An H of zeros counts as I.
+   options: NULL for the default damping and natural order. The default damping is 0.01 if *h is a
+   diagonal or does not know its tokens (weight 0).
+   mem: llmq_feedback_size bytes, aligned for float, which have to outlive *f.
+   error: NULL, or receives row and column of the entry that is refused.
+   Errors: LLMQ_E_ARG; LLMQ_E_MISMATCH (the transforms differ); LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE
+   (an entry of H); LLMQ_E_INDEFINITE (no damping up to 10 helped, so this is not a sum of squares;
+   error names the column). *f is then as it was.
+   Cost: cols^3 / 6 multiply-adds for each damping that is tried. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
                                                        const llmq_feedback_options *options, void *mem, size_t size,
                                                        llmq_error *error);
 
-/* What became of rows that were encoded with feedback. Errors are sums over the rows of E J E^T, E = W - W' in the basis of the tensor and
-   J = H + lambda mean(diagonal) I, in the units of H: of what is stored, and of what llmq_encode stores. Ranges of rows add up. */
+/* The outcome for rows that were encoded with feedback. Results of row ranges add up.
+   Errors are sums over the rows of E J E^T, in the units of H, with E = W - W' in the basis of the
+   tensor and J = H + lambda mean(diagonal) I. */
 typedef struct llmq_feedback_result {
-    uint32_t rows;        /* that were encoded */
-    uint32_t plain_rows;  /* those kept as llmq_encode does them */
-    double error, plain_error;
+    uint32_t rows;             /* rows that were encoded */
+    uint32_t plain_rows;       /* rows that were kept as llmq_encode does them */
+    double error, plain_error; /* of the rows that were stored, and of the rows that llmq_encode would store */
 } llmq_feedback_result;
 
-/* llmq_encode with feedback: rows [r0, r1), w and data as there (w is row r0, data row 0). Rows in different ranges may be encoded at the
-   same time, with a workspace each: the bits are the same. result: NULL, or what is written if all went well. Raw formats, and those with
-   zeros, are encoded without feedback (all rows are then plain ones, and errors 0); trellises with a diagonal are as llmq_encode does
-   them with weighted errors (none is then plain, and errors are 0). Workspace: about 196 cols bytes + 8 n p, and 16 records; trellises
-   12 bytes a column and a record for each of up to 512 rows. progress is called after every 16 rows.
-   Errors: as llmq_encode, and LLMQ_E_MISMATCH if f was made for another shape of tensor; with LLMQ_E_NOT_FINITE no row is written, with
-   LLMQ_E_STOPPED earlier rows are. Cost: twice that of llmq_encode, and cols multiply-adds a weight, 3/2 cols with first order or p > 1;
-   with first order also cols^2 / (3 group). */
+/* Encode rows [r0, r1) as llmq_encode does, with error feedback.
+   r0, r1, w, stride, data: as there (w is row r0, data is row 0).
+   f: made for the cols, transform, group and p of t.
+   options: as there. With feedback progress is called after every 16 rows, and for trellises after
+   the blocks that are encoded together, up to 512 rows.
+   work: llmq_feedback_work_size bytes, aligned for float: about 196 cols + 8 n p bytes, and 16
+   records. For trellises 12 bytes a column and a record for each of up to 512 rows.
+   result: NULL, or written if all went well. error: NULL, or as in llmq_encode.
+   Raw formats and formats with zero points are encoded without feedback: all rows are then plain,
+   and errors are 0.
+   Trellises with a diagonal are encoded as llmq_encode does them, with weighted errors: no row is
+   then plain, and errors are 0.
+   Threads: rows in different ranges may be encoded at the same time, with a workspace each. The
+   bits are the same.
+   Errors: as llmq_encode; LLMQ_E_MISMATCH if f was made for another shape of tensor. With
+   LLMQ_E_NOT_FINITE no row is written. With LLMQ_E_STOPPED earlier rows are written.
+   Cost: twice the cost of llmq_encode, and cols multiply-adds a weight, or 3/2 cols with first
+   order or p > 1. First order adds cols^2 / (3 group) a weight. */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t);
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
-                                                         size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
-                                                         void *work, size_t work_size, llmq_feedback_result *result,
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1,
+                                                         const float *w, size_t stride, const llmq_feedback *f,
+                                                         const llmq_encode_options *options, void *work,
+                                                         size_t work_size, llmq_feedback_result *result,
                                                          llmq_error *error);
 #endif
 
@@ -6491,20 +6592,39 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 /* ---- 15. Sensitivity -------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
-/* T x in place, for finite numbers. No step can make them infinite, nor a sum of them: before each they are clamped. */
+/* -- Sums. llmq_hessian_add checks all tokens and cuts them into runs of LLMQ__TOKENS.
+   llmq__add_tokens brings a run into the basis of T, applies the weights and rounds. It adds to a
+   diagonal at once. For a full H it copies the run into panels, and llmq__add_panels goes over the
+   rows of H with the kernel add_products.
+   Two rules make the bits independent of the machine, and of how tokens and rows are cut. First,
+   factors have 12 significant bits (llmq__round12), so products are exact. Second, every entry of H
+   gets its tokens in order. Whoever changes the loops has to keep both rules. -- */
+
+/* x[h->cols] <- T x in place, for finite x. h->transform was checked; work holds the workspace of
+   the transform. A step sums at most 2^15 values of magnitude 2^100, so the clamp before each step
+   keeps every sum below 2^128. Smoothing may still divide a value to infinity. The next clamp makes
+   2^100 of it, and after the last step llmq__round12 makes 2^60.
+   The first clamp is to 2^60, the range of llmq__round12: inputs are treated alike without a
+   transform.
+   check: 2^15 * 2^100 < 2^128 */
 static llmq_status llmq__to_hessian(const llmq_hessian *h, float *x, void *work, size_t work_size)
 {
     llmq_status status = LLMQ_OK;
     uint32_t i, j;
     for (i = 0; i < h->transform.count && status == LLMQ_OK; i++) {
-        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f); /* 2^100, 2^60 */
-        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size, llmq__kernels(h->kernels));
+        /* check: 1.26765060e30f == f32(2^100) */ /* check: 1.15292150e18f == f32(2^60) */
+        for (j = 0; j < h->cols; j++) x[j] = llmq__clamp(x[j], i ? 1.26765060e30f : 1.15292150e18f);
+        status = llmq__step_apply(&h->transform, i, LLMQ_TO_ACTIVATION, x, h->cols, work, work_size,
+                                  llmq__kernels(h->kernels));
     }
     return status;
 }
 
-static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                               uint32_t count, uint32_t n)
+/* Scalar kernel add_products: section 2 has its contract. For each out[i] the products are added in
+   the order of t, which is the order that every kernel has to keep. A product is exact, so it may
+   be fused with its addition. */
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                               uint32_t rows, uint32_t count, uint32_t n)
 {
     LLMQ__NO_CONTRACT
     uint32_t i, t;
@@ -6512,23 +6632,31 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
         for (t = 0; t < count; t++) llmq__add_scaled(out[i], a[i][t * a_step], v + t * v_stride, n);
 }
 
-#define LLMQ__TOKENS 128  /* worked on together: a panel of so many by 128 columns is half of a small level-2 cache */
-#define LLMQ__PANEL 128
-#define LLMQ__PANELS 8    /* 512 KB that the rows of H use again and again, while they themselves come from memory */
+/* A full H is updated from panels: LLMQ__TOKENS tokens by LLMQ__PANEL columns, token by token. One
+   panel is 64 KB, half of a small level-2 cache. LLMQ__PANELS of them are 512 KB: the rows of H use
+   these again and again, while the rows themselves stream from memory once for each such set of
+   columns.
+   check: 128 * 128 * 4 == 64 * 1024; 8 * 64 * 1024 == 512 * 1024 */
+#define LLMQ__TOKENS 128
+#define LLMQ__PANEL 128   /* a multiple of 8: the rows that llmq__add_panel takes together lie in one panel */
+#define LLMQ__PANELS 8
 
-/* Where row i of a packed lower triangle begins, which is how many numbers i rows have. */
+/* Index of the first entry of row i of a packed lower triangle, which is also the number of entries
+   of i rows: i (i + 1) / 2. The even factor is halved first, so that nothing overflows that the
+   result does not. */
 static size_t llmq__packed(size_t i) { return i % 2 ? (i + 1) / 2 * i : i / 2 * (i + 1); }
 
 LLMQ_API size_t llmq_hessian_size(uint32_t cols, int full)
 {
     size_t n = llmq__size(cols), pairs;
-    if (cols == 0 || cols > LLMQ_MAX_COLS) return 0;
+    if (cols == 0 || cols > LLMQ_MAX_COLS) return 0; /* so n + 1 does not wrap below, even if size_t has 32 bits */
     if (!full) return llmq__size_mul(n, sizeof(float));
     pairs = n % 2 ? llmq__size_mul(n, (n + 1) / 2) : llmq__size_mul(n / 2, n + 1);
     return llmq__size_mul(pairs, sizeof(float));
 }
 
-LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform, void *mem, size_t size)
+LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full, const llmq_transform *transform,
+                                       void *mem, size_t size)
 {
     static const llmq_transform none = { 0, { { 0, 0, 0 } }, LLMQ__NULL };
     llmq_status status;
@@ -6538,23 +6666,29 @@ LLMQ_API llmq_status llmq_hessian_init(llmq_hessian *h, uint32_t cols, int full,
     if (size < need) return LLMQ_E_WORKSPACE;
     if (!transform) transform = &none;
     if ((status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
+    /* nothing fails from here on: on an error *h is as it was */
     h->cols = cols;
     h->full = full != 0;
     h->weight = h->squares = 0.0;
     h->transform = *transform;
     h->h = (float *)mem;
-    h->kernels = LLMQ_KERNELS;
+    h->kernels = LLMQ_KERNELS; /* the caller may replace it afterwards: the bits are the same */
     LLMQ_MEMSET(mem, 0, need);
     return LLMQ_OK;
 }
 
-/* Bytes of the panels of LLMQ__PANEL columns of LLMQ__TOKENS tokens; 0 if they do not fit. */
+/* Bytes of all panels of cols columns; 0 if they do not fit size_t.
+   Panel k holds columns [k PANEL, (k + 1) PANEL) of the tokens: token t and column j are at
+       (j / PANEL * TOKENS + t) * PANEL + j % PANEL.
+   The last panel has its full size too. Nothing reads its columns from cols on.
+   So the kernel reads a token's row of a panel as one vector, and one column in steps of PANEL. */
 static size_t llmq__panels_size(uint32_t cols)
 {
     return llmq__size_mul(llmq__ceil_div(cols, LLMQ__PANEL), LLMQ__TOKENS * LLMQ__PANEL * sizeof(float));
 }
 
-/* A row of floats; the panels; what the transform needs. */
+/* The workspace, in this order: a row of floats, the panels of a full H, the workspace of the
+   transform. llmq__add_tokens lays it out likewise. */
 LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
 {
     size_t n;
@@ -6564,84 +6698,115 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h)
     return llmq__size_add(n, llmq_transform_work_size(&h->transform, h->cols));
 }
 
-/* Are count tokens and their weights something to add? */
-LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count, const float *weight, llmq_error *error)
+/* LLMQ_OK if count tokens x[count][cols] are finite and their weights are finite and not negative.
+   Otherwise *error names the first token that is refused and its column, or cols for its weight. */
+LLMQ__NOINLINE llmq_status llmq__inputs_check(const float *x, size_t stride, uint32_t cols, uint32_t count,
+                                              const float *weight, llmq_error *error)
 {
     uint32_t t;
     for (t = 0; t < count; t++) {
         if (llmq__find_not_finite(x + t * stride, t, cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-        if (weight && (llmq__find_not_finite(weight + t, t, 1, error) != LLMQ_OK || weight[t] < 0.0f)) {
-            if (error) error->status = LLMQ_E_NOT_FINITE, error->row = t, error->col = cols;
-            return LLMQ_E_NOT_FINITE;
-        }
+        if (weight && (llmq__find_not_finite(weight + t, t, 1, error) != LLMQ_OK || weight[t] < 0.0f))
+            return llmq__not_finite(t, cols, error);
     }
     return LLMQ_OK;
 }
 
-/* Rows [i, i + rows) of a full H, within a panel, += the panels' tokens in the columns of the panel that begins at c <= i. */
-LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels, uint32_t count)
+/* Add the tokens of the panels to rows [i, i + rows) of a full H, in the columns of the panel that
+   begins at c <= i. rows <= 8, and these rows lie in one panel; c is a multiple of LLMQ__PANEL. */
+LLMQ__NOINLINE void llmq__add_panel(const llmq_hessian *h, uint32_t i, uint32_t rows, uint32_t c, const float *panels,
+                                    uint32_t count)
 {
+    /* the factor of the columns: c = k PANEL, and panel k begins at k TOKENS PANEL */
     const float *v = panels + (size_t)c * LLMQ__TOKENS;
     float *out[8];
     const float *a[8];
-    uint32_t k, n = i - c < LLMQ__PANEL ? 1 : rows; /* on the diagonal each row has its own length */
+    /* Row i + k ends at its diagonal entry, i + k - c + 1 columns after c. In the panel of the
+       diagonal each row has its own length, so rows are added one by one. In panels before it every
+       row has LLMQ__PANEL columns, and the kernel gets all rows at once. */
+    uint32_t k, n = i - c < LLMQ__PANEL ? 1 : rows;
     for (k = 0; k < rows; k++) {
+        /* the factor of the row: column i + k of the panel that the rows lie in, token by token */
         out[k] = h->h + llmq__packed(i + k) + c;
         a[k] = panels + (size_t)(i - i % LLMQ__PANEL) * LLMQ__TOKENS + i % LLMQ__PANEL + k;
     }
     for (k = 0; k < rows; k += n)
-        llmq__kernels(h->kernels)->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count, llmq__min(LLMQ__PANEL, i + k - c + 1));
+        llmq__kernels(h->kernels)->add_products(out + k, a + k, LLMQ__PANEL, v, LLMQ__PANEL, n, count,
+                                                llmq__min(LLMQ__PANEL, i + k - c + 1));
 }
 
-/* Rows [r0, r1) of a full H += the panels' tokens. */
-LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels, uint32_t count)
+/* Add the tokens of the panels to rows [r0, r1) of a full H.
+   The outer loop goes over sets of LLMQ__PANELS panels and the rows that reach their columns, so
+   that a set stays in the cache for all rows. Row groups begin at multiples of 8, wherever r0 is:
+   the kernels take 8 rows together. */
+LLMQ__NOINLINE void llmq__add_panels(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *panels,
+                                     uint32_t count)
 {
     uint32_t g, i, c, rows;
     for (g = 0; g < r1; g += LLMQ__PANELS * LLMQ__PANEL)
         for (i = g > r0 ? g : r0; i < r1; i += rows) {
             rows = llmq__min(8 - i % 8, r1 - i);
-            for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL) llmq__add_panel(h, i, rows, c, panels, count);
+            /* c <= i: panels after the diagonal have no entries in a lower triangle */
+            for (c = g; c <= i && c < g + LLMQ__PANELS * LLMQ__PANEL; c += LLMQ__PANEL)
+                llmq__add_panel(h, i, rows, c, panels, count);
         }
 }
 
-/* Rows [r0, r1) of H += at most LLMQ__TOKENS tokens. */
-LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
-                                    const float *weight, float *row, size_t work_size)
+/* Add count <= LLMQ__TOKENS tokens to rows [r0, r1) of H. The tokens, their weights and
+   h->transform were checked.
+   row: the workspace, llmq_hessian_work_size bytes: a row, the panels of a full H, the workspace of
+   the transform.
+   A full H needs the columns below r0, too, so its panels get all of [0, r1). */
+LLMQ__NOINLINE llmq_status llmq__add_tokens(const llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x,
+                                            size_t stride, uint32_t count, const float *weight, float *row)
 {
     LLMQ__NO_CONTRACT
-    float *panels = row + h->cols, *end = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
-    size_t rest = work_size - (size_t)((char *)end - (char *)row);
+    float *panels = row + h->cols, *rest = panels + (h->full ? llmq__panels_size(h->cols) / sizeof(float) : 0), root, v;
+    const size_t rest_size = llmq_transform_work_size(&h->transform, h->cols);
     llmq_status status;
     uint32_t t, j;
     for (t = 0; t < count; t++, x += stride) {
         LLMQ_MEMCPY(row, x, h->cols * sizeof(float));
-        if ((status = llmq__to_hessian(h, row, end, rest)) != LLMQ_OK) return status;
+        if ((status = llmq__to_hessian(h, row, rest, rest_size)) != LLMQ_OK) return status;
+        /* the root of the weight goes into each factor, so that a product has all of the weight */
         root = weight ? llmq__sqrt(weight[t]) : 1.0f;
+        /* a diagonal is complete with this; a full H needs all tokens of the run side by side
+           first */
         for (j = h->full ? 0 : r0; j < r1; j++) {
-            v = llmq__round12(row[j] * root);
+            /* smoothing may leave infinity, and infinity times a weight of 0 would be NaN */
+            v = root > 0.0f ? llmq__round12(row[j] * root) : 0.0f;
             if (h->full) panels[((size_t)(j / LLMQ__PANEL) * LLMQ__TOKENS + t) * LLMQ__PANEL + j % LLMQ__PANEL] = v;
             else h->h[j] += v * v;
         }
     }
+    /* Each entry of H gets its tokens one after the other, in order, in this call and over calls.
+       That is why the bits do not depend on how tokens are cut. */
     if (h->full) llmq__add_panels(h, r0, r1, panels, count);
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride, uint32_t count,
-                                      const float *weight, void *work, size_t work_size, llmq_error *error)
+LLMQ_API llmq_status llmq_hessian_add(llmq_hessian *h, uint32_t r0, uint32_t r1, const float *x, size_t stride,
+                                      uint32_t count, const float *weight, void *work, size_t work_size,
+                                      llmq_error *error)
 {
     llmq_status status;
     size_t need = llmq_hessian_work_size(h);
     uint32_t t, n;
-    if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work)) return LLMQ_E_ARG;
+    /* need is 0 for a NULL h and for cols out of range, so both are refused here */
+    if (!h || !x || r0 > r1 || r1 > h->cols || stride < h->cols || need == 0 || !work || llmq__misaligned(work))
+        return LLMQ_E_ARG;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__transform_check(&h->transform, h->cols)) != LLMQ_OK) return status;
+    /* all tokens before the first is added: a call that fails adds nothing */
     if ((status = llmq__inputs_check(x, stride, h->cols, count, weight, error)) != LLMQ_OK) return status;
-    for (t = 0; t < count; t += n) {
+    for (t = 0; t < count; t += n) { /* a panel has LLMQ__TOKENS tokens */
         n = llmq__min(LLMQ__TOKENS, count - t);
-        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL, (float *)work, work_size);
+        status = llmq__add_tokens(h, r0, r1, x + t * stride, stride, n, weight ? weight + t : LLMQ__NULL,
+                                  (float *)work);
         if (status != LLMQ_OK) return status;
     }
+    /* Only the range with row 0 writes these, once for each token, however the rows are cut. w is a
+       float, so its square is exact in a double, and no compiler can change the sum by fusing. */
     for (t = 0; t < count && r0 == 0 && r1 > 0; t++) {
         double w = weight ? (double)weight[t] : 1.0;
         h->weight += w;
@@ -6656,14 +6821,17 @@ LLMQ_API llmq_status llmq_hessian_merge(llmq_hessian *h, const llmq_hessian *oth
     if (!h || !other || h->cols != other->cols || h->full != other->full) return LLMQ_E_ARG;
     if (!llmq__transform_same(&h->transform, &other->transform)) return LLMQ_E_MISMATCH;
     n = llmq_hessian_size(h->cols, h->full) / sizeof(float);
+    /* a pass that only looks, so that h is as it was if a sum is infinite or NaN */
     for (i = 0; i < n; i++)
         if ((llmq__float_bits(h->h[i] + other->h[i]) & 0x7fffffffu) >= 0x7f800000u) return LLMQ_E_NOT_FINITE;
+    /* entry by entry, h first: the order in which parts are merged decides the bits */
     for (i = 0; i < n; i++) h->h[i] += other->h[i];
     h->weight += other->weight;
     h->squares += other->squares;
     return LLMQ_OK;
 }
 
+/* S[cols][cols] (see below), and after it the workspace of the transform */
 LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const llmq_transform *t)
 {
     size_t n;
@@ -6672,6 +6840,22 @@ LLMQ_API size_t llmq_hessian_transform_work_size(const llmq_hessian *h, const ll
     return llmq__size_add(llmq__size_mul(llmq__size_mul(n, n), sizeof(float)), llmq_transform_work_size(t, h->cols));
 }
 
+/* s[n][n] <- its transpose, in place */
+static void llmq__transpose(float *s, size_t n)
+{
+    size_t i, j;
+    for (i = 0; i < n; i++)
+        for (j = 0; j < i; j++) {
+            float v = s[i * n + j];
+            s[i * n + j] = s[j * n + i];
+            s[j * n + i] = v;
+        }
+}
+
+/* The workspace begins with S[n][n], all of H, since a row of a triangle is no vector that T can be
+   applied to. Each pass applies T to the rows of S and transposes S. After the first pass S is T H,
+   because H is symmetric. After the second it is the transpose of (T H) T^T, of which the lower
+   triangle is stored; rounding makes S slightly unsymmetric. */
 LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transform *t, void *work, size_t work_size)
 {
     size_t need = llmq_hessian_transform_work_size(h, t), i, j, n, used;
@@ -6682,50 +6866,70 @@ LLMQ_API llmq_status llmq_hessian_transform(llmq_hessian *h, const llmq_transfor
     if ((status = llmq__transform_check(t, h->cols)) != LLMQ_OK) return status;
     if (work_size < need) return LLMQ_E_WORKSPACE;
     n = h->cols;
-    used = n * n * sizeof(float);
+    used = n * n * sizeof(float); /* fits: need is larger */
     for (i = 0; i < n; i++)
         for (j = 0; j <= i; j++) s[i * n + j] = s[j * n + i] = h->h[llmq__packed(i) + j];
-    for (pass = 0; pass < 2; pass++) { /* S <- S T^T, transposed: T H, then T H T^T */
+    for (pass = 0; pass < 2; pass++) {
         for (i = 0; i < n; i++) {
-            status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used, h->kernels);
+            /* fails only for arguments, which are the same for each row, so h is not half
+               transformed: it is not written before the end */
+            status = llmq_transform_apply(t, LLMQ_TO_ACTIVATION, s + i * n, h->cols, s + n * n, work_size - used,
+                                          h->kernels);
             if (status != LLMQ_OK) return status;
         }
-        for (i = 0; i < n; i++)
-            for (j = 0; j < i; j++) {
-                float v = s[i * n + j];
-                s[i * n + j] = s[j * n + i];
-                s[j * n + i] = v;
-            }
+        llmq__transpose(s, n);
     }
+    /* all of the result is checked before h is written: on an error h is as it was */
     for (i = 0; i < n; i++)
-        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, LLMQ__NULL) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
+        if (llmq__find_not_finite(s + i * n, (uint32_t)i, (uint32_t)i + 1, LLMQ__NULL) != LLMQ_OK)
+            return LLMQ_E_NOT_FINITE;
+    /* row i of the result holds entries 0 ... i of the row of S, which lie side by side in both */
     for (i = 0; i < n; i++) LLMQ_MEMCPY(h->h + llmq__packed(i), s + i * n, (i + 1) * sizeof(float));
     h->transform = *t;
     return LLMQ_OK;
 }
 
-/* -- Traces. Sums are double, of floats: their products are exact, and what cancels (means of v, a softmax's Jacobian kills
-   constants) leaves digits enough. -- */
+/* -- Traces. The formulas stand at llmq_attention_traces. Their c_s = W_O,h (v_s - a) has an
+   element for each row of W_O, and would have to be made for each query and key. So G = W_O,h^T
+   W_O,h', of head x head elements, takes the place of W_O:
+       c_s . c'_s' = (v_s - a) . G (v_s' - a').
+   Where they come from: changes e_s of the scores q . k_s / sqrt(head) move a by sum_s p_s (v_s -
+   a) e_s, and so y by sum_s p_s c_s e_s. With a change dW of the weights, e_s times sqrt(head) is
+       W_Q   (R_t dW x_t) . k_s
+       W_K   (R_s^T q) . (dW x_s), the same dW for all query heads.
+   The squared moves, summed over independent elements of dW, are the formulas. H = 2 J^T J doubles
+   them. W_V moves a by sum_s p_s dW x_s, and W_O moves y by dW a.
+   Cost: x_s . x_s' and k_s . k_s' are computed once, and G, G v and v_s . G v_s' once a pair of
+   heads. Then a query costs some multiply-adds a pair of keys, and some a key and element of a
+   head. Sums are double and the data float. Products of two floats are then exact, and cancellation
+   leaves enough digits: means of v are subtracted, and the softmax's Jacobian maps constants to 0.
+   -- */
 
-/* The workspace of llmq_attention_traces. A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s': that is all that is
-   needed, because terms (h, h', s, s') and (h', h, s', s) are equal and all pairs h, h' get their turn. */
+/* The workspace of llmq_attention_traces. h, h' are the pair of heads that is being added, and t is
+   a query. Arrays of keys have an entry for each token.
+   A triangle holds entry (s, s'), s' <= s, at s (s + 1) / 2 + s'. Triangles are enough: the terms
+   (h, h', s, s') and (h', h, s', s) are equal, and all ordered pairs h, h' are visited. */
 typedef struct llmq__heads {
     const llmq_attention *a;
-    uint32_t count;       /* queries that are looked at */
+    uint32_t count;       /* queries that are evaluated: strata, or all tokens */
     double scale;         /* 1 / sqrt(head) */
-    double *x, *k, *b;    /* triangles: x_s . x_s', k_s . k_s', and for the pair of heads v_s . G v_s', G = W_O,h^T W_O,h' */
-    double *g, *v, *gv;   /* G, v, and G v for all tokens */
-    double *p, *mean;     /* p^h_t and p^h'_t; a^h_t and a^h'_t */
-    double *g_mean;       /* G a^h'_t */
-    double *mean_b;       /* a^h_t . G v_s' */
-    double *rotated;         /* (R_s^T q^h_t) . (R_s'^T q^h'_t) at s - s' */
-    double *term;         /* [4][count]: of q, k, v and o; what the queries add to the traces */
-    double *weight;       /* [3][tokens] of q, k and v */
+    double *x, *k, *b;    /* triangles: x_s . x_s' and k_s . k_s', and for the pair of heads v_s . G v_s' */
+    double *g, *v, *gv;   /* G[head][head] = W_O,h^T W_O,h' for the pair of heads; [tokens][head]: v, and G v_s */
+    double *p, *mean;     /* [2][tokens] and [2][head]: p^h_t and p^h'_t; a^h_t and a^h'_t */
+    double *g_mean;       /* [head]: G a^h'_t */
+    double *mean_b;       /* [tokens]: a^h_t . G v_s' */
+    double *rotated;      /* [tokens]: (R_s^T q^h_t) . (R_s'^T q^h'_t) at s - s' */
+    double *term;         /* [4][count]: for q, k, v and o, the contribution of each query to the trace */
+    double *weight;       /* [3][tokens]: for q, k and v, the w_t */
 } llmq__heads;
 
+/* Place the arrays of w in the arena, or count them (section 1). The order is free: no code relies
+   on it. A size of 0 stands for an overflow, and llmq__alloc keeps it. triangle is 0 if the product
+   before the division overflows, so some sizes are refused that would just fit. */
 static void llmq__heads_layout(llmq__heads *w, const llmq_attention *a, llmq__arena *arena)
 {
-    size_t t = llmq__size(a->tokens), n = llmq__size(a->head), triangle = llmq__size_mul(t, llmq__size_add(t, 1)) / 2;
+    size_t t = llmq__size(a->tokens), n = llmq__size(a->head),
+           triangle = llmq__size_mul(t, llmq__size_add(t, 1)) / 2;
     w->x = (double *)llmq__alloc(arena, triangle, sizeof(double));
     w->k = (double *)llmq__alloc(arena, triangle, sizeof(double));
     w->b = (double *)llmq__alloc(arena, triangle, sizeof(double));
@@ -6741,6 +6945,7 @@ static void llmq__heads_layout(llmq__heads *w, const llmq_attention *a, llmq__ar
     w->weight = (double *)llmq__alloc(arena, t, 3 * sizeof(double));
 }
 
+/* The layout is only counted, in a struct that holds no pointers afterwards. */
 LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(double));
@@ -6750,16 +6955,21 @@ LLMQ_API size_t llmq_attention_work_size(const llmq_attention *a)
     return llmq__arena_size(&arena);
 }
 
+/* Lay w out in work, which was checked, and compute all that does not depend on the heads: v as
+   doubles and the triangles x and k. The sums term (4 count <= 4 tokens entries) and weight begin
+   with 0. */
 LLMQ__NOINLINE void llmq__heads_open(llmq__heads *w, const llmq_attention *a, void *work)
 {
     llmq__arena arena = llmq__arena_of(work, sizeof(double));
     size_t t = a->tokens, n = a->head, s, i;
     llmq__heads_layout(w, a, &arena);
     w->a = a;
+    /* without sampling each query is a stratum of its own, of length 1 */
     w->count = a->samples ? llmq__min(a->samples, a->tokens) : a->tokens;
     w->scale = 1.0 / llmq__sqrt64((double)a->head);
     for (i = 0; i < 4 * t; i++) w->term[i] = 0.0;
     for (i = 0; i < 3 * t; i++) w->weight[i] = 0.0;
+    /* x and k are the same for all pairs of heads: tokens^2 (dim + head) / 2 multiply-adds, once */
     for (s = 0; s < t; s++) {
         for (i = 0; i < n; i++) w->v[s * n + i] = (double)a->v[s * a->v_stride + i];
         for (i = 0; i <= s; i++) {
@@ -6769,21 +6979,25 @@ LLMQ__NOINLINE void llmq__heads_open(llmq__heads *w, const llmq_attention *a, vo
     }
 }
 
-/* Keys [a->masked, this) are seen by query t; none if that is empty. */
+/* Query t sees keys [a->masked, end), end being returned; it sees none if that is empty. */
 static uint32_t llmq__seen(const llmq_attention *a, uint32_t t) { return a->causal ? t + 1 : a->tokens; }
 
-/* p and a of query t in head h. */
+/* p[s] = p^h_ts for the keys s that query t sees, at least one, and mean[head] = a^h_t.
+   The largest score is subtracted, so every exponent is 0 or less, one term is 1, and total is 1 or
+   more.
+   Scores are above -1e300: a product of two floats is below 1.2e77, and head is below 2^32. */
 static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p, double *mean)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
     const float *q = a->q + t * a->q_stride + (size_t)h * a->head;
     uint32_t s, i, end = llmq__seen(a, t);
-    double max_score = -1e300, total = 0.0;
+    double max_score = -1e300, total = 0.0; /* check: 2^128 * 2^128 * 2^32 < 1e300 */
     for (s = a->masked; s < end; s++) {
         p[s] = llmq__dot(q, a->k + s * a->k_stride, a->head) * w->scale;
         if (p[s] > max_score) max_score = p[s];
     }
+    /* exponentials, normalised below: no overflow, and a key far below the largest gets 0 */
     for (s = a->masked; s < end; s++) total += p[s] = llmq__exp64(p[s] - max_score);
     for (i = 0; i < a->head; i++) mean[i] = 0.0;
     for (s = a->masked; s < end; s++) {
@@ -6792,15 +7006,20 @@ static void llmq__attend(const llmq__heads *w, uint32_t t, uint32_t h, double *p
     }
 }
 
-/* w->turn for heads h and h': with pairs (a, b) of q^h and (a', b') of q^h', and angles (s - s') times that of the pair,
-   the sum of (a a' + b b') cos + (b a' - a b') sin. */
+/* w->rotated[d], d = s - s' in [0, count), for query t and the pair of heads h, h2 = h'.
+   (R_s^T q^h) . (R_s'^T q^h') = q^h . R_(s - s') q^h' depends on the distance alone.
+   It is the sum, over pairs of coordinates (a, b) of q^h and (a', b') of q^h', of
+       (a a' + b b') cos + (b a' - a b') sin,   for d times the angle of the pair.
+   Row d of the caller's tables holds these cosines and sines, so count <= tokens is needed.
+   Without RoPE it is q^h . q^h' for all d. */
 static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, uint32_t h2, uint32_t count)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
     const float *q = a->q + t * a->q_stride + (size_t)h * a->head, *q2 = a->q + t * a->q_stride + (size_t)h2 * a->head;
+    /* pair i is coordinates i step and i step + other: 2i and 2i + 1, or i and i + half */
     uint32_t d, i, half = a->head / 2, step = a->rope == LLMQ_ROPE_PAIRS ? 2 : 1, other = step == 2 ? 1 : half;
-    double same = llmq__dot(q, q2, a->head);
+    double same = llmq__dot(q, q2, a->head); /* without a rotation, for every distance */
     for (d = 0; d < count; d++) {
         double sum = 0.0;
         for (i = 0; i < half && a->rope; i++) {
@@ -6813,29 +7032,42 @@ static void llmq__rotated_scores(const llmq__heads *w, uint32_t t, uint32_t h, u
     }
 }
 
-/* What stretch j adds to the traces through the pair of heads h, h'. */
+/* Add the contribution of stratum j, through the pair of heads h, h2 = h', to w->term and
+   w->weight. w->g, w->gv and w->b were made for this pair; trace_g is tr G. Cost: (end - masked)^2
+   / 2 pairs of keys. For keys s and s' the formulas need
+       c^h_s . c^h'_s' = b_ss' - v_s . G a^h' - a^h . G v_s' + a^h . G a^h'.
+   mean_b holds the third term, c the last one, and cov is p^h'_s' times the sum.
+   Keys s' < s count twice, for the transposed terms (llmq__heads). The key s' = s counts once.
+   Only pairs h = h' have terms for W_Q and W_O, whose rows or columns belong to one query head. */
 LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h2, uint32_t j, double trace_g)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
+    /* stratum j is queries [t, t + length), and length is 1 or more, since count <= tokens; 64 bits
+       because j tokens may need them */
     uint32_t n = a->head, s, i, t = (uint32_t)((uint64_t)j * a->tokens / w->count), end;
     uint32_t length = (uint32_t)(((uint64_t)j + 1) * a->tokens / w->count) - t;
     double *p = w->p, *p2 = h == h2 ? p : p + a->tokens, *mean2 = h == h2 ? w->mean : w->mean + n;
-    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length;
+    double sum[3] = { 0.0, 0.0, 0.0 }, c, factor, times = (double)length; /* sum: of q, k and v */
+    /* a draw from [0, length), from the upper bits of the product; the same query for all pairs */
     t += (uint32_t)((uint64_t)llmq_random(a->seed, j) * length >> 32);
     if (a->importance) times *= (double)a->importance[t];
     end = llmq__seen(a, t);
-    if (end <= a->masked) return;
+    if (end <= a->masked) return; /* no key: a = 0 whatever the weights are, so every term is 0 */
     llmq__attend(w, t, h, p, w->mean);
     if (h != h2) llmq__attend(w, t, h2, p2, mean2);
     llmq__rotated_scores(w, t, h, h2, end - a->masked);
+    /* parts of c_s . c'_s' that need one pass over the keys each, so a pair of keys costs O(1) */
     for (i = 0; i < n; i++) w->g_mean[i] = llmq__dot_double(w->g + (size_t)i * n, mean2, n);
     for (s = a->masked; s < end; s++) w->mean_b[s] = llmq__dot_double(w->mean, w->gv + (size_t)s * n, n);
     c = llmq__dot_double(w->mean, w->g_mean, n);
     factor = 2.0 / (double)n * times;
+    /* less: the second and the last term, negated: they do not depend on s'. s_q, sk, sv: sums over
+       the keys i < s of the terms of W_Q, W_K and W_V, without the factor p_s. */
     for (s = a->masked; s < end; s++) {
         const double *x = w->x + llmq__packed(s), *k = w->k + llmq__packed(s), *b = w->b + llmq__packed(s);
         double less = llmq__dot_double(w->v + (size_t)s * n, w->g_mean, n) - c, s_q = 0.0, sk = 0.0, sv = 0.0, cov;
+        /* keys i = s' < s; d = s - s' indexes the rotated scores */
         for (i = a->masked; i < s; i++) {
             cov = p2[i] * (b[i] - less - w->mean_b[i]);
             s_q += cov * k[i];
@@ -6846,30 +7078,39 @@ LLMQ__NOINLINE void llmq__add_query(const llmq__heads *w, uint32_t h, uint32_t h
         sum[0] += p[s] * (2.0 * s_q + cov * k[s]);
         sum[1] += p[s] * (2.0 * sk + cov * w->rotated[0] * x[s]);
         sum[2] += p[s] * (2.0 * sv + p2[s] * x[s]);
+        /* the terms with s = s', each of one token; llmq__heads_close scales them to the trace */
         w->weight[a->tokens + s] += factor * (p[s] * cov * w->rotated[0]);
         w->weight[2 * (size_t)a->tokens + s] += 2.0 * times * trace_g * p[s] * p2[s];
     }
+    /* rows of term: q, k, v, o. The trace of W_V has no factor 1 / head: v is not in a score */
     w->term[w->count + j] += factor * sum[1];
     w->term[2 * (size_t)w->count + j] += 2.0 * times * trace_g * sum[2];
+    /* the rows of W_Q and the columns of W_O belong to one query head: no terms of two heads */
     if (h != h2) return;
     w->weight[t] += factor * sum[0];
     w->term[j] += factor * sum[0] * w->x[llmq__packed(t) + t];
     w->term[3 * (size_t)w->count + j] += 2.0 * times * (double)a->out * llmq__dot_double(w->mean, w->mean, n);
 }
 
+/* Add the contributions of the ordered pair of heads h, h2 = h' to w->term and w->weight. Computes
+   G, its trace, G v and b for the pair first; they overwrite the values of the last pair. */
 LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h2)
 {
     LLMQ__NO_CONTRACT
     const llmq_attention *a = w->a;
     uint32_t n = a->head, s, i, j;
     double trace = 0.0;
-    for (i = 0; i < n * n; i++) w->g[i] = 0.0;
+    /* G as a sum of outer products, row by row of W_O, since its columns are far apart in memory */
+    for (i = 0; i < n; i++)
+        for (j = 0; j < n; j++) w->g[(size_t)i * n + j] = 0.0; /* n * n may not fit 32 bits */
+    /* the columns of W_O that belong to the two heads begin at h n and h2 n */
     for (s = 0; s < a->out; s++) {
         const float *u = a->wo + s * a->wo_stride + (size_t)h * n, *v = a->wo + s * a->wo_stride + (size_t)h2 * n;
         for (i = 0; i < n; i++)
             for (j = 0; j < n; j++) w->g[(size_t)i * n + j] += (double)u[i] * (double)v[j];
     }
     for (i = 0; i < n; i++) trace += w->g[(size_t)i * n + i];
+    /* G is not symmetric if the heads differ: b_ss' has the first head's v_s on the left of G */
     for (s = 0; s < a->tokens; s++) {
         for (i = 0; i < n; i++)
             w->gv[(size_t)s * n + i] = llmq__dot_double(w->g + (size_t)i * n, w->v + (size_t)s * n, n);
@@ -6879,7 +7120,10 @@ LLMQ__NOINLINE void llmq__add_heads(const llmq__heads *w, uint32_t h, uint32_t h
     for (j = 0; j < w->count; j++) llmq__add_query(w, h, h2, j, trace);
 }
 
-/* The sums, their errors, and the weights that are wanted; nothing is written unless all are finite. */
+/* Sums, standard errors and weights into the outputs, after all pairs of heads. weight[3]: the
+   caller's, each NULL or [tokens]. LLMQ_E_NOT_FINITE if a result is not finite; all are computed
+   before the first is written. A sample of the queries has two or more, since samples is not 1
+   (llmq__attention_check), so count - 1 is not 0. */
 LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const *weight, llmq_traces *out)
 {
     LLMQ__NO_CONTRACT
@@ -6887,23 +7131,29 @@ LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const 
     double trace[4], error[4];
     for (c = 0; c < 4; c++) {
         const double *g = w->term + (size_t)c * w->count;
+        /* rough: squared differences of neighbours. For independent terms of variance V its mean is
+           2 (m - 1) V, and the error of a sum of m terms is sqrt(m V). */
         double sum = g[0], rough = 0.0;
         for (t = 1; t < w->count; t++) sum += g[t], rough += (g[t] - g[t - 1]) * (g[t] - g[t - 1]);
         if (!llmq__finite(sum) || !llmq__finite(rough)) return LLMQ_E_NOT_FINITE;
-        trace[c] = sum > 0.0 ? sum : 0.0;
+        trace[c] = sum > 0.0 ? sum : 0.0; /* a sum of squares: only rounding makes it negative */
         error[c] = w->count < tokens ? llmq__sqrt64(rough * (double)w->count / (2.0 * (double)(w->count - 1))) : 0.0;
     }
     for (c = 0; c < 3; c++) {
         double *v = w->weight + (size_t)c * tokens, sum = 0.0;
         for (t = 0; t < tokens; t++) {
-            if (!(v[t] > 0.0)) v[t] = 0.0; /* rounding */
+            if (!(v[t] > 0.0)) v[t] = 0.0; /* a sum of squares over all pairs of heads: only rounding */
             sum += v[t] * w->x[llmq__packed(t) + t];
         }
+        /* So that sum_t w_t |x_t|^2 is the trace. For q the factor is 1, because each of its terms
+           belongs to one token. For k and v it makes up for the terms with s != s'. */
         for (t = 0; t < tokens && sum > 0.0; t++) {
-            v[t] *= trace[c] / sum; /* 1, for q */
-            if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE;
+            v[t] *= trace[c] / sum;
+            if (weight[c] && !(v[t] <= 3.4e38)) return LLMQ_E_NOT_FINITE; /* check: 3.4e38 < (2 - 2^-23) * 2^127 */
         }
     }
+    /* Nothing fails from here on. The weights are added to the caller's, so that calls for other
+       heads of the same inputs add up. */
     for (c = 0; c < 3; c++)
         for (t = 0; t < tokens && weight[c]; t++) weight[c][t] += (float)w->weight[(size_t)c * tokens + t];
     out->q = trace[0], out->k = trace[1], out->v = trace[2], out->o = trace[3];
@@ -6911,6 +7161,7 @@ LLMQ__NOINLINE llmq_status llmq__heads_close(const llmq__heads *w, float *const 
     return LLMQ_OK;
 }
 
+/* 1 if all values of rows[count][cols] are finite, else 0. */
 static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, uint32_t cols)
 {
     uint32_t r;
@@ -6919,36 +7170,63 @@ static int llmq__rows_finite(const float *rows, size_t stride, uint32_t count, u
     return 1;
 }
 
+/* 1 if the arrays are there and rope is known. */
+static int llmq__attention_arrays_ok(const llmq_attention *a)
+{
+    if (!a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return 0;
+    return !a->rope || (a->cosine && a->sine && a->head % 2 == 0);
+}
+
+/* 1 if the counts are possible and no importance is negative. */
+static int llmq__attention_counts_ok(const llmq_attention *a)
+{
+    uint32_t t;
+    if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return 0;
+    /* one sample of several queries has no neighbour from which its error could be estimated */
+    if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return 0;
+    for (t = 0; t < a->tokens && a->importance; t++)
+        if (a->importance[t] < 0.0f) return 0;
+    return 1;
+}
+
+/* Everything about the arguments but the values of the floats, which llmq__attention_finite checks;
+   a may be NULL. The size query returns 0 for an overflow, and for tokens or head of 0: those are
+   refused first. */
 LLMQ__NOINLINE llmq_status llmq__attention_check(const llmq_attention *a, const void *work, size_t work_size)
 {
     size_t need = llmq_attention_work_size(a);
-    uint32_t width, t;
-    if (!a || !a->x || !a->q || !a->k || !a->v || !a->wo || a->rope < LLMQ_ROPE_NONE || a->rope > LLMQ_ROPE_HALVES) return LLMQ_E_ARG;
-    if (a->rope && (!a->cosine || !a->sine || a->head % 2)) return LLMQ_E_ARG;
-    if (a->tokens == 0 || a->dim == 0 || a->head == 0 || a->queries == 0 || a->out == 0) return LLMQ_E_ARG;
-    if (a->masked > a->tokens || (a->samples == 1 && a->tokens > 1)) return LLMQ_E_ARG;
-    for (t = 0; t < a->tokens && a->importance; t++)
-        if (a->importance[t] < 0.0f) return LLMQ_E_ARG;
-    if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT;
+    uint32_t width;
+    if (!a || !llmq__attention_arrays_ok(a) || !llmq__attention_counts_ok(a)) return LLMQ_E_ARG;
+    if (a->head > UINT32_MAX / a->queries) return LLMQ_E_LIMIT; /* before the product that would wrap */
     width = a->queries * a->head;
-    if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head || a->wo_stride < width)
+    if (a->x_stride < a->dim || a->q_stride < width || a->k_stride < a->head || a->v_stride < a->head
+        || a->wo_stride < width)
         return LLMQ_E_ARG;
     if (!work || (uintptr_t)work % sizeof(double) != 0) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
+/* 1 if all inputs are finite, else 0. The shapes were checked, so no product here overflows. Only
+   arrays
+   that are used are looked at: importance may be NULL, and without RoPE there are no angles. */
 LLMQ__NOINLINE int llmq__attention_finite(const llmq_attention *a)
 {
     uint32_t width = a->queries * a->head, half = a->head / 2;
-    return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim) && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
-        && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head) && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
-        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width) && (!a->importance || llmq__rows_finite(a->importance, a->tokens, 1, a->tokens))
-        && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half) && llmq__rows_finite(a->sine, half, a->tokens, half)));
+    return llmq__rows_finite(a->x, a->x_stride, a->tokens, a->dim)
+        && llmq__rows_finite(a->q, a->q_stride, a->tokens, width)
+        && llmq__rows_finite(a->k, a->k_stride, a->tokens, a->head)
+        && llmq__rows_finite(a->v, a->v_stride, a->tokens, a->head)
+        && llmq__rows_finite(a->wo, a->wo_stride, a->out, width)
+        && (!a->importance || llmq__rows_finite(a->importance, a->tokens, 1, a->tokens))
+        && (!a->rope || (llmq__rows_finite(a->cosine, half, a->tokens, half)
+                         && llmq__rows_finite(a->sine, half, a->tokens, half)));
 }
 
-LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight, float *k_weight,
-                                           float *v_weight, void *work, size_t work_size)
+/* Check, then open, add all ordered pairs of heads, and close. Nothing is written before
+   llmq__heads_close. */
+LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces *traces, float *q_weight,
+                                           float *k_weight, float *v_weight, void *work, size_t work_size)
 {
     llmq__heads w;
     float *weight[3];
@@ -6958,20 +7236,32 @@ LLMQ_API llmq_status llmq_attention_traces(const llmq_attention *a, llmq_traces 
     if (status != LLMQ_OK) return status;
     if (!llmq__attention_finite(a)) return LLMQ_E_NOT_FINITE;
     llmq__heads_open(&w, a, work);
+    /* ordered pairs of heads: with both (h, h') and (h', h), triangles of keys are enough
+       (llmq__heads) */
     for (h = 0; h < a->queries; h++)
         for (h2 = 0; h2 < a->queries; h2++) llmq__add_heads(&w, h, h2);
     return llmq__heads_close(&w, weight, traces);
 }
 
-/* v[0, n) <- signs of probe i */
-static void llmq__probe(float *v, uint32_t n, uint32_t seed, uint32_t i)
+/* The operator H and the random signs that probe it: the arguments that all estimates share. */
+typedef struct llmq__probes {
+    llmq_operator product; /* hv[n] <- H v[n], with context */
+    void *context;
+    uint32_t n, seed;
+} llmq__probes;
+
+/* v[n] <- the random signs of probe i: the signs of a Hadamard step, so that other programs can
+   make the same ones */
+static void llmq__probe(const llmq__probes *o, uint32_t i, float *v)
 {
     uint32_t j;
-    for (j = 0; j < n; j++) v[j] = 1.0f;
-    llmq__signs(v, n, llmq_random(seed, i));
+    for (j = 0; j < o->n; j++) v[j] = 1.0f;
+    llmq__signs(v, o->n, llmq_random(o->seed, i));
 }
 
-/* v <- (I - Q Q^T) v for `rank` orthonormal rows of q, twice: rounding leaves something after the first time. */
+/* v[n] <- (I - Q Q^T) v for `rank` orthonormal rows q[rank][n] of Q^T, one row after the other.
+   Twice, because the first pass leaves rounding errors in proportion to the length of v, which are
+   large beside a small remainder. The second pass leaves errors in proportion to the remainder. */
 static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -6983,31 +7273,40 @@ static void llmq__project(float *v, const float *q, uint32_t rank, uint32_t n)
     }
 }
 
-/* hv <- H v, and v^T H v; if some of H v is not finite, then v^T H v is not. */
-static llmq_status llmq__quadratic(llmq_operator product, void *context, uint32_t n, const float *v, float *hv, double *value)
+/* hv[n] <- H v, *value <- v^T H v. Returns the operator's status, or LLMQ_E_NOT_FINITE.
+   One test is enough for all of H v: an infinite or NaN coordinate makes the sum of products
+   infinite or NaN. Sums of finite floats' products cannot overflow a double. */
+static llmq_status llmq__quadratic(const llmq__probes *o, const float *v, float *hv, double *value)
 {
-    llmq_status status = product(context, v, hv);
+    llmq_status status = o->product(o->context, v, hv);
     if (status != LLMQ_OK) return status;
-    *value = llmq__dot(v, hv, n);
+    *value = llmq__dot(v, hv, o->n); /* in doubles: exact products */
     return llmq__finite(*value) ? LLMQ_OK : LLMQ_E_NOT_FINITE;
 }
 
-/* An orthonormal basis of what H makes of so many probes, less what vanishes; v: room for n numbers. */
-LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, uint32_t n, uint32_t probes, uint32_t seed, float *v,
-                                     float *basis, uint32_t *rank)
+/* basis[*rank][n] <- an orthonormal basis of the space that H maps probes 0 ... probes - 1 to
+   (Gram-Schmidt).
+   v: workspace of n floats. basis: space for `probes` rows, of which one at rank is written before
+   it is accepted. A vector is dropped if the projection leaves less than 2^-16 of its length. The
+   rest is then rounding of floats, 2^-24 times a growth over n terms, and a direction made of
+   rounding would waste a product. Lengths are compared squared. */
+LLMQ__NOINLINE llmq_status llmq__sketch(const llmq__probes *o, uint32_t probes, float *v, float *basis, uint32_t *rank)
 {
     LLMQ__NO_CONTRACT
+    const uint32_t n = o->n;
     uint32_t i, j;
     for (i = 0, *rank = 0; i < probes; i++) {
         float *y = basis + (size_t)*rank * n;
         double all, rest;
         llmq_status status;
-        llmq__probe(v, n, seed, i);
-        if ((status = llmq__quadratic(product, context, n, v, y, &all)) != LLMQ_OK) return status;
+        llmq__probe(o, i, v);
+        if ((status = llmq__quadratic(o, v, y, &all)) != LLMQ_OK) return status;
+        /* y is H v. The quadratic form was only needed to see that all of y is finite. */
         all = llmq__dot(y, y, n);
         llmq__project(y, basis, *rank, n);
         rest = llmq__dot(y, y, n);
-        if (!(rest > all * (1.0 / 4294967296.0))) continue;
+        if (!(rest > all * (1.0 / 4294967296.0))) continue; /* check: 4294967296.0 == (2^16)^2 */
+        /* y becomes row *rank of the basis; a y that is dropped is overwritten by the next one */
         rest = 1.0 / llmq__sqrt64(rest);
         for (j = 0; j < n; j++) y[j] = (float)((double)y[j] * rest);
         ++*rank;
@@ -7015,58 +7314,79 @@ LLMQ__NOINLINE llmq_status llmq__sketch(llmq_operator product, void *context, ui
     return LLMQ_OK;
 }
 
-/* Hutch++ with so many probes for the sketch; without any it is Hutchinson's estimate. Mean and variance by Welford's updates. */
-LLMQ__NOINLINE llmq_status llmq__trace(llmq_operator product, void *context, uint32_t n, uint32_t sketch, uint32_t max_products,
-                                    double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+/* Hutch++ with `sketch` probes for the basis; with 0 it is Hutchinson's estimate. Checks the
+   arguments of both. sketch <= max_products / 3, so one or more products are left for the rest: the
+   basis takes sketch products and its exact part rank <= sketch.
+   Workspace: v[n], hv[n], basis[sketch][n]. Mean and variance of the rest are updated probe by
+   probe (Welford), which loses no digits where values are large and vary little. */
+LLMQ__NOINLINE llmq_status llmq__trace(const llmq__probes *o, uint32_t sketch, uint32_t max_products, double tolerance,
+                                       llmq_trace *out, void *work, size_t work_size)
 {
     LLMQ__NO_CONTRACT
+    const uint32_t n = o->n;
     size_t need = llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(sketch + (size_t)1, 1)), sizeof(float));
     float *v = (float *)work, *hv, *basis;
+    /* exact: tr(Q^T H Q). mean, squares: the mean of v^T H v over the probes of the rest, and the
+       sum of their squared deviations from it */
     double exact = 0.0, mean = 0.0, squares = 0.0, error = 0.0, value = 0.0;
     uint32_t rank = 0, i, used;
     llmq_status status;
-    if (!product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (!o->product || !out || !work || n == 0 || !(tolerance >= 0.0) || llmq__misaligned(work)) return LLMQ_E_ARG;
     if (need == 0) return LLMQ_E_LIMIT;
     if (work_size < need) return LLMQ_E_WORKSPACE;
-    hv = v + n, basis = hv + n;
-    if ((status = llmq__sketch(product, context, n, sketch, seed, v, basis, &rank)) != LLMQ_OK) return status;
-    for (i = 0; i < rank; i++) {
-        if ((status = llmq__quadratic(product, context, n, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
+    hv = v + n, basis = hv + n; /* with sketch 0 the basis is empty, and not read */
+    if ((status = llmq__sketch(o, sketch, v, basis, &rank)) != LLMQ_OK) return status;
+    for (i = 0; i < rank; i++) { /* tr(Q^T H Q) */
+        if ((status = llmq__quadratic(o, basis + (size_t)i * n, hv, &value)) != LLMQ_OK) return status;
         exact += value;
     }
+    /* i: probes of the rest so far. Their signs come after the signs of the sketch: probes from
+       which the basis was made would be biased. */
     for (i = 0, used = sketch + rank; used < max_products; used++) {
         double before = mean;
-        llmq__probe(v, n, seed, sketch + i++);
-        llmq__project(v, basis, rank, n);
-        if ((status = llmq__quadratic(product, context, n, v, hv, &value)) != LLMQ_OK) return status;
+        llmq__probe(o, sketch + i++, v);
+        llmq__project(v, basis, rank, n); /* v^T H v is then the quadratic form of (I - Q Q^T) H (I - Q Q^T) */
+        if ((status = llmq__quadratic(o, v, hv, &value)) != LLMQ_OK) return status;
         mean += (value - before) / (double)i;
         squares += (value - before) * (value - mean);
+        /* the standard error of a mean of i values: their variance is squares / (i - 1) */
         error = i > 1 ? llmq__sqrt64(squares / ((double)i * (double)(i - 1))) : 0.0;
         value = exact + mean;
+        /* 8 probes: the error itself is then known to a quarter (llmq_trace_hutchinson) */
         if (i >= 8 && tolerance > 0.0 && error <= tolerance * (value < 0.0 ? -value : value)) { used++; break; }
     }
     out->trace = exact + mean, out->error = error, out->products = used;
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products, double tolerance,
-                                           uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+/* 2 is the minimum: one probe says nothing about its own error. */
+LLMQ_API llmq_status llmq_trace_hutchinson(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
+                                           double tolerance, uint32_t seed, llmq_trace *out, void *work,
+                                           size_t work_size)
 {
+    llmq__probes o;
     if (max_products < 2) return LLMQ_E_ARG;
-    return llmq__trace(product, context, n, 0, max_products, tolerance, seed, out, work, work_size);
+    o.product = product, o.context = context, o.n = n, o.seed = seed;
+    return llmq__trace(&o, 0, max_products, tolerance, out, work, work_size);
 }
 
+/* v, hv and the basis. At most n vectors are independent, so the basis has at most n rows. */
 LLMQ_API size_t llmq_trace_hutchpp_work_size(uint32_t n, uint32_t max_products)
 {
     if (max_products < 4) return 0;
-    return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(max_products / 3, n), 2)), sizeof(float));
+    return llmq__size_mul(llmq__size_mul(llmq__size(n), llmq__size_add(llmq__min(max_products / 3, n), 2)),
+                          sizeof(float));
 }
 
-LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products, double tolerance,
-                                        uint32_t seed, llmq_trace *out, void *work, size_t work_size)
+/* 4 is the minimum: one product for the sketch, one for the exact part, and two for the rest, which
+   is the minimum from which an error can be measured. check: 4 - 2 * (4 // 3) == 1 + 1 */
+LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, uint32_t n, uint32_t max_products,
+                                        double tolerance, uint32_t seed, llmq_trace *out, void *work, size_t work_size)
 {
+    llmq__probes o;
     if (max_products < 4) return LLMQ_E_ARG;
-    return llmq__trace(product, context, n, llmq__min(max_products / 3, n), max_products, tolerance, seed, out, work, work_size);
+    o.product = product, o.context = context, o.n = n, o.seed = seed;
+    return llmq__trace(&o, llmq__min(max_products / 3, n), max_products, tolerance, out, work, work_size);
 }
 
 #endif /* LLMQ_NO_CALIBRATION */
@@ -7074,66 +7394,111 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 /* ---- 16. Error feedback ----------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
-#define LLMQ__PIVOTS 32  /* pivots that a row of H goes through while it is in the cache */
-#define LLMQ__LDLQ_ROWS 16     /* rows of W that are encoded together, one a lane */
-#define LLMQ__LDLQ_BLOCKS 4u   /* rings of a trellis that are: more would search faster, and take 1.5 KB of workspace a column each */
-#define LLMQ__LDLQ_STRIP 32   /* columns that are quantized before their errors are added up for the next ones, in multiples of p */
+/* Names of this section. w is a row of W in the basis of the tensor, w' the row that its record
+   decodes to, E = w - w' its error; M, D and f have their meaning from the introduction; they are
+   f->m, f->d and a->correction here. "Columns in order" are counted in the order in which they are
+   quantized: column s in order is column f->column[s] of the tensor. M, D and the buffers of the
+   encoder are in order; records and grids are not. Products of two floats that are summed by
+   add_products have
+   factors of 12 significant bits: entries of M and errors. All other sums of products are in
+   functions with LLMQ__NO_CONTRACT. */
 
-static void llmq__feedback_layout(const llmq_hessian *h, llmq__arena *arena, float **d, uint32_t **column, float **m)
+/* -- Preparation. llmq_feedback_init checks H, orders its columns, scales it, and raises the
+   damping until H can be factored. The order is applied while H is copied. -- */
+
+#define LLMQ__PIVOTS 32       /* pivots that a row of H goes through while it is in the cache */
+#define LLMQ__LDLQ_ROWS 16    /* rows of W that are encoded together, one a lane of the kernels */
+/* Tail-biting blocks of a trellis that are encoded together, one a lane. More blocks would search
+   faster, but each takes 1.5 KB of workspace a column: three buffers of a float for each of 128
+   rows.
+   check: 3 * 4 * 128 == 1.5 * 1024 */
+#define LLMQ__LDLQ_BLOCKS 4u
+/* Columns, rounded down to a multiple of p, whose corrections get the errors of the columns before
+   them together. Kernels are faster the more columns they get. */
+#define LLMQ__LDLQ_STRIP 32
+
+/* The arrays of a llmq_feedback while they are made, and the scale of H. */
+typedef struct llmq__factors {
+    float *d;         /* [cols]: the diagonal of H, then D */
+    uint32_t *column; /* [cols]: the columns in order */
+    float *m;         /* H as a packed lower triangle, then M^T; NULL for a diagonal H */
+    float down, mean; /* 2^-k, and the mean of the diagonal of H / 2^k */
+} llmq__factors;
+
+/* Place the arrays in the arena, or count them. */
+static llmq__factors llmq__factors_layout(const llmq_hessian *h, llmq__arena *arena)
 {
-    *d = (float *)llmq__alloc(arena, h->cols, sizeof(float));
-    *column = (uint32_t *)llmq__alloc(arena, h->cols, sizeof(uint32_t));
-    *m = h->full ? (float *)llmq__alloc(arena, llmq_hessian_size(h->cols, 1), 1) : LLMQ__NULL;
+    llmq__factors w;
+    w.d = (float *)llmq__alloc(arena, h->cols, sizeof(float));
+    w.column = (uint32_t *)llmq__alloc(arena, h->cols, sizeof(uint32_t));
+    w.m = h->full ? (float *)llmq__alloc(arena, llmq_hessian_size(h->cols, 1), 1) : LLMQ__NULL;
+    w.down = w.mean = 1.0f;
+    return w;
 }
 
 LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
-    uint32_t *column;
-    float *d, *m;
     if (!h || h->cols == 0 || h->cols > LLMQ_MAX_COLS) return 0;
-    llmq__feedback_layout(h, &arena, &d, &column, &m);
+    (void)llmq__factors_layout(h, &arena);
     return llmq__arena_size(&arena);
 }
 
+/* H_ii */
 static float llmq__diagonal(const llmq_hessian *h, uint32_t i) { return h->h[h->full ? llmq__packed(i) + i : i]; }
 
+/* Mean of H_ii over i in [first, first + n), n >= 1. */
 static float llmq__diagonal_mean(const llmq_hessian *h, uint32_t first, uint32_t n)
 {
-    double sum = 0.0; /* which does not overflow */
+    double sum = 0.0; /* 2^24 floats below 2^128 do not overflow it */
     uint32_t i;
     for (i = first; i < first + n; i++) sum += (double)llmq__diagonal(h, i);
     return (float)(sum / (double)n);
 }
 
-/* Runs of `run` columns in [first, first + n), a shorter one last, by decreasing mean of their diagonal: column[i] for i < n. Only whole
-   runs move. key: workspace, a float a run. */
-static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, uint32_t run, uint32_t *column, float *key)
+/* Sort the runs of `run` columns in [first, first + n) by decreasing mean of their diagonal, into
+   column[n]. A shorter run at the end stays there. Equal runs keep their order.
+   key: workspace, a float for each whole run.
+   The sort inserts starts of runs, of which the one at place j is kept in column[j run]. Afterwards
+   each start is extended to its run. */
+static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, uint32_t run, uint32_t *column,
+                             float *key)
 {
     uint32_t runs = n / run, i, j, k;
     for (i = 0; i < runs; i++) {
         float mean = llmq__diagonal_mean(h, first + i * run, run);
-        for (j = i; j > 0 && key[j - 1] < mean; j--) key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
+        for (j = i; j > 0 && key[j - 1] < mean; j--)
+            key[j] = key[j - 1], column[j * run] = column[(j - 1) * run];
         key[j] = mean, column[j * run] = first + i * run;
     }
-    for (i = runs; i-- > 0;) /* from the starts of the runs, at their new places, to all columns */
+    /* from the last column of a run to its start, which the others are made from */
+    for (i = runs; i-- > 0;)
         for (j = run; j-- > 0;) column[i * run + j] = column[i * run] + j;
     for (k = runs * run; k < n; k++) column[k] = first + k;
 }
 
+/* column[cols] <- the columns in the order in which they are quantized: `order` is LLMQ_ORDER_...
+   group, p: columns of a group (cols if rows have one scale) and of a vector. key: cols floats.
+   Groups and vectors move as a whole, because scales and codes belong to them. So the columns of a
+   group stay together, and an incomplete group or vector stays at its end. */
 static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int order, uint32_t *column, float *key)
 {
     uint32_t s, n, cols = h->cols;
     for (s = 0; s < cols; s++) column[s] = s;
     if (order == LLMQ_ORDER_NATURAL || !h->full) return;
     llmq__order_runs(h, 0, cols, group, column, key);
+    /* column[s] is the first column of the group that was moved to s; the row's last group may be
+       short */
     for (s = 0; s < cols; s += n) {
         n = llmq__min(group, cols - column[s]);
         llmq__order_runs(h, column[s], n, p, column + s, key);
     }
 }
 
-/* m = H * down with its columns in order, and `add` on the diagonal, which is also d. m NULL: only d. */
+/* m <- H * down with rows and columns in order, plus `add` on the diagonal; d[cols] <- the
+   diagonal.
+   m: packed lower triangle, or NULL for a diagonal H: then only d is written.
+   down is a power of two, so the products are exact unless they are subnormal. */
 static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, float down, float add, float *m, float *d)
 {
     LLMQ__NO_CONTRACT
@@ -7143,23 +7508,33 @@ static void llmq__copy_hessian(const llmq_hessian *h, const uint32_t *column, fl
         d[i] = llmq__diagonal(h, column[i]) * down + add;
         if (!m) continue;
         for (j = 0; j < i; j++) {
-            uint32_t a = column[i], b = column[j];
+            uint32_t a = column[i], b = column[j]; /* H is symmetric: the lower triangle has (a, b) or (b, a) */
             row[j] = (a > b ? h->h[llmq__packed(a) + b] : h->h[llmq__packed(b) + a]) * down;
         }
         row[i] = d[i];
     }
 }
 
-/* Row i, entries [0, last], of what is left of H, less the share of pivot j > i. */
+/* Row i <- row i minus the share of pivot j > i, in entries [0, i] of the remainder m of H.
+   Row j of m is D_j times column j of M by now, so the pivot's share D_j M_ij M_kj is m_ji / m_jj *
+   m_jk. k->add_scaled rounds the product and the sum, in every kernel: the products are not exact
+   here. */
 static void llmq__eliminate(const llmq_kernels *k, float *m, uint32_t i, uint32_t j)
 {
     const float *pivot = m + llmq__packed(j);
+    /* entries of row i end at the diagonal: the remainder is symmetric, so [0, i] is all of it */
     k->add_scaled(m + llmq__packed(i), -(pivot[i] / pivot[j]), pivot, i + 1);
 }
 
-/* m, a packed lower triangle with the diagonal d, becomes M^T, and d becomes D, where m was M D M^T: pivots from the last to the first, each
-   taken off the rows above it. The pivots of a block go through a row together: what happens to an entry, and in which order,
-   is the same. m NULL: a diagonal. Returns n, the number of columns, or that of a pivot which is not positive enough. */
+/* Factor m = M D M^T: m, a packed lower triangle with the diagonal d, becomes M^T, and d becomes D.
+   m NULL: H was a diagonal, and d is D already.
+   Returns n, the number of columns, or the column of a pivot that is not positive enough; m and d
+   are then of no use.
+   M is upper triangular, so pivots go from the last to the first, and each is subtracted from the
+   rows before it. Blocks of LLMQ__PIVOTS pivots go through a row together while it is in the cache:
+   without them all of m, 2 n^2 bytes, would come from memory for each pivot. Every entry gets the
+   same subtractions in the same order as without blocks, so the bits do not depend on
+   LLMQ__PIVOTS. */
 static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float *d)
 {
     uint32_t i, j, j0, j1;
@@ -7167,15 +7542,19 @@ static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float 
         if (!(d[j] > 0.0f)) return j;
     for (j1 = m ? n : 0; j1 > 0; j1 = j0) {
         j0 = j1 > LLMQ__PIVOTS ? j1 - LLMQ__PIVOTS : 0;
+        /* the pivots of the block, each final once the later ones were subtracted from its row */
         for (j = j1; j-- > j0;) {
-            float own = d[j];
+            float own = d[j]; /* the entry of H + damping; d[j] becomes the pivot */
             d[j] = m[llmq__packed(j) + j];
-            if (!(d[j] > own * 9.5367432e-7f)) return j; /* 2^-20: sums of floats are no better */
+            /* check: 9.5367432e-7f == f32(2^-20) */
+            if (!(d[j] > own * 9.5367432e-7f)) return j; /* sums of floats are not better than that */
             for (i = j0; i < j; i++) llmq__eliminate(k, m, i, j);
         }
+        /* the rows before the block: a row is read once for all of its pivots */
         for (i = 0; i < j0; i++)
             for (j = j1; j-- > j0;) llmq__eliminate(k, m, i, j);
     }
+    /* row j is D_j times column j of M; 12 bits, because M is a factor of add_products */
     for (j = 0; j < n && m; j++) {
         float *row = m + llmq__packed(j);
         for (i = 0; i < j; i++) row[i] = llmq__round12(row[i] / d[j]);
@@ -7184,18 +7563,21 @@ static uint32_t llmq__factor(const llmq_kernels *k, uint32_t n, float *m, float 
     return n;
 }
 
-/* Are all entries of H finite? */
+/* LLMQ_OK if all entries of H are finite; else *error names row and column of the first one. An
+   entry i of a diagonal is looked at as a row of one element, so its column is corrected. */
 static llmq_status llmq__hessian_check(const llmq_hessian *h, llmq_error *error)
 {
     uint32_t i;
     for (i = 0; i < h->cols; i++)
-        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error) != LLMQ_OK) {
+        if (llmq__find_not_finite(h->full ? h->h + llmq__packed(i) : h->h + i, i, h->full ? i + 1 : 1, error)
+            != LLMQ_OK) {
             if (error && !h->full) error->col = i;
             return LLMQ_E_NOT_FINITE;
         }
     return LLMQ_OK;
 }
 
+/* 1 if d[n] are all equal, n >= 1; no comparison of floats by ==, which strict compilers warn of */
 static int llmq__all_equal(const float *d, uint32_t n)
 {
     uint32_t i = 1;
@@ -7203,114 +7585,205 @@ static int llmq__all_equal(const float *d, uint32_t n)
     return i == n;
 }
 
+/* The default damping, relative to the mean of the diagonal: see the introduction. */
 static float llmq__usual_damping(const llmq_hessian *h)
 {
     double damping = 0.01;
-    if (h->full && h->weight > 0.0 && h->squares > 0.0) damping += 2.0 * (double)h->cols * h->squares / (h->weight * h->weight);
+    if (h->full && h->weight > 0.0 && h->squares > 0.0)
+        damping += 2.0 * (double)h->cols * h->squares / (h->weight * h->weight);
     return damping < 1.0 ? (float)damping : 1.0f;
 }
 
-/* The lambda by which errors are judged: from what share of H may be chance; `damping` if that is not to be known. */
+/* lambda of the judge J, relative to the mean of the diagonal, or `damping` where tokens are not
+   known. The oracle approximating shrinkage estimate of rho [R21, eq. 23], for S = H / tokens of n
+   columns, is
+       ((1 - 2/n) tr S^2 + tr^2 S) / ((tokens + 1 - 2/n) (tr S^2 - tr^2 S / n)),
+   in which a factor of S cancels. `all` is tr H^2, the sum of all squares, and `rho` is the
+   numerator: rho / rest is the estimate. 2 rho / (1 - rho) is then 2 rho / (rest - rho).
+   Squares of floats and 2^48 of them do not overflow a double. */
 static float llmq__fair_damping(const llmq_hessian *h, float damping)
 {
     LLMQ__NO_CONTRACT
     double all = 0.0, trace = 0.0, n = (double)h->cols, tokens, rho, rest, lambda;
     size_t i, j, at = 0;
     if (!h->full || !(h->weight > 0.0) || !(h->squares > 0.0)) return damping;
+    /* the packed triangle in the order of memory; entries off the diagonal stand for two */
     for (i = 0; i < h->cols; i++) {
         for (j = 0; j < i; j++, at++) all += 2.0 * (double)h->h[at] * (double)h->h[at];
         all += (double)h->h[at] * (double)h->h[at];
         trace += (double)h->h[at++];
     }
-    tokens = h->weight / h->squares * h->weight;
+    tokens = h->weight / h->squares * h->weight; /* in this order: weight^2 might overflow */
     rest = (tokens + 1.0 - 2.0 / n) * (all - trace * trace / n);
-    rho = (1.0 - 2.0 / n) * all + trace * trace; /* times rest */
-    if (!(rest > 0.0) || !(rho < 0.998 * rest)) return 1000.0f; /* H is a multiple of I as far as one can tell */
+    rho = (1.0 - 2.0 / n) * all + trace * trace;
+    /* H is a multiple of I as far as one can tell. lambda is bounded by about its value at this
+       ratio.
+       check: round(2 * 0.998 / (1 - 0.998)) + 2 == 1000 */
+    if (!(rest > 0.0) || !(rho < 0.998 * rest)) return 1000.0f;
     lambda = 2.0 * rho / (rest - rho);
     return lambda > 0.01 ? (float)lambda : 0.01f;
 }
 
-LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options,
-                                        void *mem, size_t size, llmq_error *error)
+/* The scale of H: down is the power of two that brings the mean of the diagonal to [1, 2), except
+   for the largest and smallest floats. A mean of 0, of inputs that are always 0, counts as 1. */
+static void llmq__factors_scale(llmq__factors *w, const llmq_hessian *h)
+{
+    w->mean = llmq__diagonal_mean(h, 0, h->cols);
+    if (!(w->mean > 0.0f)) w->mean = 1.0f;
+    /* llmq__normalise returns k in [-126, 126], so 127 - k is the exponent of a normal float */
+    w->down = llmq__bits_float((uint32_t)(127 - llmq__normalise(&w->mean, 1, &w->mean)) << 23);
+}
+
+/* Factor H with its columns in order and damping added: w->m and w->d become M^T and D.
+   *damping: the damping to begin with, at most 10. It becomes the damping that was needed: it is
+   multiplied by 10 after each failure, and is 1e-6 after a value that is 0 in effect.
+   Returns h->cols, or if no damping up to 10 helped the column (in order) of the last pivot that
+   failed. */
+LLMQ__NOINLINE uint32_t llmq__factor_damped(const llmq_hessian *h, const llmq_kernels *k, const llmq__factors *w,
+                                            float *damping)
 {
     LLMQ__NO_CONTRACT
-    static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
-    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
-    float *d, *m, mean, down, damping, asked, lambda;
-    uint32_t *column, bad = 0, e;
-    size_t need = llmq_feedback_size(h);
-    llmq_status status;
-    if (!options) options = &usual;
-    if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
-    if (!(options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
-        || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL)) return LLMQ_E_ARG;
-    if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_MISMATCH;
-    if (size < need) return LLMQ_E_WORKSPACE;
-    if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
-    llmq__feedback_layout(h, &arena, &d, &column, &m);
-    mean = llmq__diagonal_mean(h, 0, h->cols);
-    asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
-    lambda = llmq__fair_damping(h, damping);
-    if (!(mean > 0.0f)) mean = 1.0f; /* an input that is always 0 */
-    e = llmq__float_bits(mean) >> 23;
-    down = llmq__bits_float((254 - (e < 1 ? 1 : e > 253 ? 253 : e)) << 23);
-    mean *= down; /* in [1, 2), but for the largest and smallest floats */
-    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols, t->format.points ? t->format.p : 1, options->order, column, d);
-    for (;; damping = damping > 1e-7f ? damping * 10.0f : 1e-6f) {
-        if (damping > 10.0f) {
-            if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = column[bad];
-            return LLMQ_E_INDEFINITE;
-        }
-        llmq__copy_hessian(h, column, down, damping * mean, m, d);
-        bad = llmq__factor(llmq__kernels(t->kernels), h->cols, m, d);
-        if (bad == h->cols) break;
+    uint32_t bad = 0;
+    for (; *damping <= 10.0f; *damping = *damping > 1e-7f ? *damping * 10.0f : 1e-6f) {
+        /* a copy for each attempt, because a failed one has overwritten the last */
+        llmq__copy_hessian(h, w->column, w->down, *damping * w->mean, w->m, w->d);
+        bad = llmq__factor(k, h->cols, w->m, w->d);
+        if (bad == h->cols) break; /* all pivots passed */
     }
+    return bad;
+}
+
+/* Everything about the arguments of llmq_feedback_init but the entries of H. */
+static llmq_status llmq__feedback_check(const llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
+                                        const llmq_feedback_options *options, const void *mem, size_t size)
+{
+    size_t need = llmq_feedback_size(h);
+    if (!f || !t || !h || !mem || llmq__misaligned(mem) || need == 0 || h->cols != t->cols) return LLMQ_E_ARG;
+    /* written so that NaN is refused */
+    if (!(options->damping <= 10.0f) || !(options->first_order >= 0.0f && options->first_order <= 1.0f)
+        || (options->order != LLMQ_ORDER_NATURAL && options->order != LLMQ_ORDER_DIAGONAL))
+        return LLMQ_E_ARG;
+    if (!llmq__transform_same(&h->transform, &t->transform)) return LLMQ_E_MISMATCH;
+    return size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+/* *f for t, from the factors w of H. damping: the damping that was needed. lambda: of the judge; it
+   may be below a damping that the caller asked for, and the ridge is then negative.
+   If all of D is one value, d is NULL and the members are in its unit, so that the encoder
+   skips weights and H = c I gives the bits of llmq_encode. */
+static void llmq__feedback_fill(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h, const llmq__factors *w,
+                                float first_order, float damping, float lambda)
+{
+    const int equal = llmq__all_equal(w->d, h->cols);
+    const float c = equal ? w->d[0] : 1.0f;
     f->cols = h->cols;
     f->group = t->format.group;
     f->p = t->format.p;
     f->transform = h->transform;
     f->damping = damping;
-    f->m = m;
-    f->d = llmq__all_equal(d, h->cols) ? LLMQ__NULL : d;
-    f->first_order = options->first_order * mean / (f->d ? 1.0f : d[0]);
-    if (damping > asked && lambda < damping) lambda = damping; /* H is no sum of squares, or its floats are not */
-    f->ridge = (lambda - damping) * mean / (f->d ? 1.0f : d[0]);
-    f->unit = (f->d ? 1.0 : (double)d[0]) / (double)down;
-    f->column = column;
+    f->first_order = first_order * w->mean / c;
+    f->m = w->m;
+    f->ridge = (lambda - damping) * w->mean / c;
+    f->unit = (double)c / (double)w->down;
+    f->d = equal ? LLMQ__NULL : w->d;
+    f->column = w->column;
+}
+
+/* Check, order, factor, fill: *f is written last, so that it is as it was on an error. */
+LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
+                                        const llmq_feedback_options *options, void *mem, size_t size,
+                                        llmq_error *error)
+{
+    static const llmq_feedback_options usual = { -1.0f, 0.0f, LLMQ_ORDER_NATURAL };
+    llmq__arena arena = llmq__arena_of(mem, sizeof(float));
+    llmq__factors w;
+    float asked, damping, lambda;
+    uint32_t bad;
+    llmq_status status;
+    if (!options) options = &usual;
+    if ((status = llmq__feedback_check(f, t, h, options, mem, size)) != LLMQ_OK) return status;
+    if ((status = llmq__hessian_check(h, error)) != LLMQ_OK) return status;
+    w = llmq__factors_layout(h, &arena);
+    llmq__factors_scale(&w, h);
+    /* Raw formats have no groups: they are encoded without feedback, and any order will do. d
+       serves as workspace until H is factored. */
+    llmq__order(h, t->format.points && t->format.group ? t->format.group : h->cols,
+                t->format.points ? t->format.p : 1, options->order, w.column, w.d);
+    asked = damping = options->damping < 0.0f ? llmq__usual_damping(h) : options->damping;
+    lambda = llmq__fair_damping(h, damping);
+    bad = llmq__factor_damped(h, llmq__kernels(t->kernels), &w, &damping);
+    if (bad < h->cols) {
+        if (error) error->status = LLMQ_E_INDEFINITE, error->row = error->col = w.column[bad];
+        return LLMQ_E_INDEFINITE;
+    }
+    /* damping was raised: H, or its floats, is no sum of squares, and J has to be one */
+    if (damping > asked && lambda < damping) lambda = damping;
+    llmq__feedback_fill(f, t, h, &w, options->first_order, damping, lambda);
     return LLMQ_OK;
 }
 
-/* A row of W that is being encoded. */
+/* -- Encoding. Some rows of W are encoded together: LLMQ__LDLQ_ROWS rows, or tail-biting blocks.
+   llmq__ldlq_encode_rows brings them into the basis (residual), encodes them without feedback
+   (llmq__ldlq_plain), then group by group with feedback (llmq__ldlq_group), and keeps the better of
+   both (llmq__ldlq_choose). Buffers of columns hold the rows of a column side by side,
+   [column][capacity], because a column's errors are then one vector for the kernels.
+   Two function pointers, scales and part, hide if rows are independent (grids) or form blocks
+   (trellises). Invariant, when the vector at column s in order is quantized: residuals of columns
+   before s are errors, residuals from s on are w, and the corrections of its columns have the
+   errors of all columns before s. -- */
+
+/* A row of W that is being encoded. The members from scale on are of the current group. */
 typedef struct llmq__ldlq_row {
-    int32_t exponent;            /* a row of w is what was given / 2^exponent */
-    float scale, inverse, down;  /* in the group: w' = point * scale; w is w * down * inverse in units of the grid */
-    double error, plain_error;   /* with feedback, and without */
+    int32_t exponent;            /* the residual is the row of W in the basis of t, divided by 2^exponent */
+    float scale, inverse, down;  /* w' = point * scale; w * down * inverse is w in units of the points */
+    double error, plain_error;   /* E J E^T with feedback, and without; of all groups */
 } llmq__ldlq_row;
 
-/* What encodes `room` rows at a time. Buffers of a number for each column and row keep the rows side by side. */
+/* The encoder of rows with feedback: up to `capacity` rows at a time, of which `rows` are in use.
+   Lanes of rows from `rows` on hold 0, so that kernels may compute them. */
 typedef struct llmq__ldlq {
     llmq__encoder *e;
     const llmq_tensor *t;
     const llmq_feedback *f;
-    float *residual;      /* w, until its column is quantized, and then w - w' */
-    float *correction;     /* f: what the errors of earlier columns add to w; behind it as much for a step of first order */
-    float *points;     /* the grid in the metric of a vector, p > 1 */
-    float *x;          /* vectors to be quantized: p numbers for each row */
+    /* Three buffers, [cols][capacity], columns in order:
+       residual: w of the columns to come, and E = w - w' of the columns that were quantized. The
+       moment of change is llmq__ldlq_settle.
+       correction: f, the sums of M times the errors of earlier columns.
+       scratch: in llmq__ldlq_plain the errors of the records without feedback, later y of first
+       order. */
+    float *residual;
+    float *correction;
+    float *scratch;
+    float *points;     /* [n][p]: the grid in the metric of a vector, for p > 1 */
+    float *x;          /* [capacity][p]: vectors to be quantized, in units of the points */
     llmq__ldlq_row *row;
-    uint8_t *out;      /* the first row's record */
-    uint8_t *plain;    /* records of these rows without feedback */
-    llmq_feedback_result *result; /* what the rows so far add up to */
+    uint8_t *out;      /* the record of the first of these rows */
+    uint8_t *plain;    /* [rows][row_size]: records of these rows without feedback */
+    void *work;        /* the workspace of the transform, work_size bytes */
+    size_t work_size;
+    llmq_feedback_result *result; /* sums over the rows so far */
     uint32_t rows, capacity;
     int effort;
-    void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);    /* of a group */
-    void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims); /* codes and errors of a vector */
+    /* scales of a group, columns [s, s + n) in order; codes and errors of a vector, columns [s, s +
+       dims) */
+    void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);
+    void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims);
 #if LLMQ__ANY_TRELLIS
-    llmq__trellis_encoder *group_trellis, *column_trellis;  /* of a group of one ring; of a column of some */
+    /* of the columns of a group, in one block; of one column, in some blocks */
+    llmq__trellis_encoder *group_trellis, *column_trellis;
 #endif
 } llmq__ldlq;
 
-/* target of columns [k0, k1) += what the errors of columns [t0, t1) do to them */
-LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, uint32_t t0, uint32_t t1, uint32_t k0, uint32_t k1)
+/* Add the errors E of columns [t0, t1) to the corrections of columns [k0, k1), t1 <= k0: f_k +=
+   sum_t E_t M_tk.
+   errors: a->residual, of which these columns were quantized, or a->scratch. Columns are in order.
+   However calls cut the columns, each f_k gets its terms in the order of t, so the bits are the
+   same. Callers have to keep that order.
+   The kernel takes up to 8 columns k at once, and is the faster the more it gets. A row of M^T is
+   contiguous in t, so the factors of a column are at steps of 1.
+   A diagonal H has no corrections. */
+LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, const float *errors, uint32_t t0, uint32_t t1, uint32_t k0,
+                                       uint32_t k1)
 {
     float *out[8];
     const float *m[8];
@@ -7322,11 +7795,16 @@ LLMQ__NOINLINE void llmq__ldlq_correct(const llmq__ldlq *a, uint32_t t0, uint32_
             out[i] = a->correction + (size_t)(k0 + i) * a->capacity;
             m[i] = a->f->m + llmq__packed(k0 + i) + t0;
         }
-        a->e->kernels->add_products(out, m, 1, a->residual + (size_t)t0 * a->capacity, a->capacity, n, t1 - t0, a->capacity);
+        a->e->kernels->add_products(out, m, 1, errors + (size_t)t0 * a->capacity, a->capacity, n, t1 - t0, a->capacity);
     }
 }
 
-/* The scale of row r, divided by 2^own, in the group of the s-th column is `bits`. */
+/* Store the scale of row r in the group of column s, and set the row's members for it.
+   bits: a bfloat16, 0 or positive, the scale of the group after it was divided by 2^own; -126 <=
+   own <= 126. The residual is w / 2^exponent, so the record gets bits 2^(exponent + own). That may
+   leave the range of bfloat16, and becomes 0 or the maximum (llmq__raise_scale). If it is 0, w' is
+   0, and so is the row's scale. down and inverse are apart, because the inverse of the whole scale
+   may not be a normal float. */
 static void llmq__ldlq_scale(const llmq__ldlq *a, uint32_t s, uint32_t r, uint16_t bits, int32_t own)
 {
     uint16_t stored = llmq__raise_scale(bits, a->row[r].exponent + own);
@@ -7336,7 +7814,8 @@ static void llmq__ldlq_scale(const llmq__ldlq *a, uint32_t s, uint32_t r, uint16
     a->row[r].scale = stored ? llmq_bf16_to_f32(bits) * llmq__bits_float((uint32_t)(127 + own) << 23) : 0.0f;
 }
 
-/* Scales of a group, columns [s, s + n) in order, for all rows. */
+/* Scales of a group, columns [s, s + n) in order, for all rows: as llmq_encode finds them for w +
+   f, with errors weighted by D. Lanes without a row get scale 0. */
 LLMQ__NOINLINE void llmq__ldlq_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     uint32_t r, i;
@@ -7345,14 +7824,21 @@ LLMQ__NOINLINE void llmq__ldlq_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
     for (r = 0; r < a->rows; r++) {
         int32_t own;
         uint16_t bits;
-        for (i = 0; i < n; i++) y[i] = a->residual[(size_t)(s + i) * a->capacity + r] + a->correction[(size_t)(s + i) * a->capacity + r];
+        /* a copy, since llmq__choose_scale divides it by a power of two in place */
+        for (i = 0; i < n; i++)
+            y[i] = a->residual[(size_t)(s + i) * a->capacity + r] + a->correction[(size_t)(s + i) * a->capacity + r];
         bits = llmq__choose_scale(a->e, y, n, &own, a->effort);
         llmq__ldlq_scale(a, s, r, bits, own);
     }
     for (; r < a->capacity; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
 }
 
-/* x = (w B + f) S of `dims` columns from s on for all rows, and the points likewise. S is relative to its largest entry. */
+/* a->x <- (w B + f) S of the vector at columns [s, s + dims) in order, for all rows, in units of
+   the points; a->points <- the grid times B S, for p > 1. B is 1 on the diagonal, and the identity
+   for a diagonal H.
+   S is divided by its largest entry: it weighs the coordinates of a vector against each other, and
+   its size would only move the squares towards overflow. For p = 1 it is 1, and a->e->points serve
+   as they are. All columns of the vector still have residuals w. */
 LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
     LLMQ__NO_CONTRACT
@@ -7360,12 +7846,18 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
     float max_d = 0.0f;
     for (j = 0; j < dims && a->f->d; j++) max_d = a->f->d[s + j] > max_d ? a->f->d[s + j] : max_d;
     for (j = 0; j < dims; j++) {
-        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL, *f = a->correction + (size_t)(s + j) * a->capacity;
+        const float *b = a->f->m ? a->f->m + llmq__packed(s + j) + s : LLMQ__NULL,
+                    *f = a->correction + (size_t)(s + j) * a->capacity;
         float weight = a->f->d ? llmq__sqrt(a->f->d[s + j] / max_d) : 1.0f;
+        /* f, then w B: column j of B has entries in rows up to j, 1 in row j */
         for (r = 0; r < a->capacity; r++) a->x[r * p + j] = f[r];
         for (i = b ? 0 : j; i <= j; i++)
-            for (r = 0; r < a->capacity; r++) a->x[r * p + j] += a->residual[(size_t)(s + i) * a->capacity + r] * (b ? b[i] : 1.0f);
-        for (r = 0; r < a->capacity; r++) a->x[r * p + j] = a->x[r * p + j] * weight * a->row[r].down * a->row[r].inverse;
+            for (r = 0; r < a->capacity; r++)
+                a->x[r * p + j] += a->residual[(size_t)(s + i) * a->capacity + r] * (b ? b[i] : 1.0f);
+        /* S, and from the unit of the row to the unit of the points */
+        for (r = 0; r < a->capacity; r++)
+            a->x[r * p + j] = a->x[r * p + j] * weight * a->row[r].down * a->row[r].inverse;
+        /* the points in the same metric, for each vector: n p (p + 1) / 2 multiply-adds in all */
         for (k = 0; k < a->e->format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e->points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -7374,30 +7866,46 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
     }
 }
 
-/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. */
-LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
+/* The moment at which a residual changes its meaning: column s of row r was quantized to `point`,
+   and w becomes w - w', with w' = point * scale. The error has 12 significant bits, as a factor of
+   add_products. */
+static void llmq__ldlq_settle(const llmq__ldlq *a, uint32_t s, uint32_t r, int8_t point)
 {
     LLMQ__NO_CONTRACT
+    float *residual = &a->residual[(size_t)s * a->capacity + r];
+    *residual = llmq__round12(*residual - (float)point * a->row[r].scale);
+}
+
+/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. dims is p, or
+   less for an incomplete vector at the end of a group.
+   index: the vector's code among the codes of a record. Codes are OR-ed into records that were
+   zeroed. The kernel searches for whole vectors only, in all lanes. A row of scale 0 gets code 0
+   whatever was found. */
+LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
+{
     const llmq_format *f = a->e->format;
     const float *points = f->p > 1 ? a->points : a->e->points;
     uint32_t column = a->f->column[s], group = column / a->e->layout.group, r, j;
     uint32_t index = group * a->e->layout.vectors + column % a->e->layout.group / f->p;
     llmq__ldlq_metric(a, s, dims);
     if (dims == f->p) a->e->kernels->nearest(points, f->n, f->p, a->x, 1.0f, a->capacity, a->e->code);
-    else for (r = 0; r < a->capacity; r++) a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    else
+        for (r = 0; r < a->capacity; r++)
+            a->e->code[r] = (uint16_t)llmq__nearest(points, f->n, f->p, dims, a->x + r * f->p);
+    /* lanes from a->rows on were searched, too, and are not stored */
     for (r = 0; r < a->rows; r++) {
         uint16_t code = a->row[r].inverse > 0.0f ? a->e->code[r] : 0;
         const int8_t *point = f->points + (size_t)code * f->p;
         llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, index, 1, &code);
-        for (j = 0; j < dims; j++) {
-            float *error = &a->residual[(size_t)(s + j) * a->capacity + r];
-            *error = llmq__round12(*error - (float)point[j] * a->row[r].scale);
-        }
+        for (j = 0; j < dims; j++) llmq__ldlq_settle(a, s + j, r, point[j]);
     }
 }
 
 #if LLMQ__ANY_TRELLIS
-/* As llmq__ldlq_scales, by encoding the group as it is now, without feedback. */
+/* As llmq__ldlq_scales, for trellises: the scales of an encoding of the group as it stands, w + f,
+   without feedback, a block at a time. Only the scales are used: the codes of a column are chosen
+   when the errors of the columns before it are known.
+   The exponent that the fit returns after the block's rows is the row's plus the group's own. */
 LLMQ__NOINLINE void llmq__ldlq_block_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     llmq__trellis_encoder *fit = a->group_trellis;
@@ -7406,13 +7914,16 @@ LLMQ__NOINLINE void llmq__ldlq_block_scales(llmq__ldlq *a, uint32_t s, uint32_t 
     for (r = 0; r < a->rows; r += rows) {
         for (t = 0; t < rows; t++)
             for (fit->exponent[t] = a->row[r + t].exponent, i = 0; i < n; i++)
-                fit->x[t * (size_t)n + i] = a->residual[(size_t)(s + i) * a->capacity + r + t] + a->correction[(size_t)(s + i) * a->capacity + r + t];
+                fit->x[t * (size_t)n + i] = a->residual[(size_t)(s + i) * a->capacity + r + t]
+                                          + a->correction[(size_t)(s + i) * a->capacity + r + t];
         llmq__trellis_fit(fit, n, 0, n);
-        for (t = 0; t < rows; t++) llmq__ldlq_scale(a, s, r + t, llmq_f32_to_bf16(fit->scale[t]), fit->exponent[rows + t] - fit->exponent[t]);
+        for (t = 0; t < rows; t++)
+            llmq__ldlq_scale(a, s, r + t, llmq_f32_to_bf16(fit->scale[t]), fit->exponent[rows + t] - fit->exponent[t]);
     }
 }
 
-/* `steps` steps of the s-th column from row `start` of each ring on; a lane is a ring. */
+/* Fill the strip of the column trellis: `steps` rows of a->x from row `start` of each block on,
+   around its end. A lane is a block; lanes that are not in use hold 0. */
 static void llmq__ldlq_strip(llmq__ldlq *a, uint32_t start, uint32_t steps)
 {
     llmq__trellis_encoder *feed = a->column_trellis;
@@ -7423,7 +7934,10 @@ static void llmq__ldlq_strip(llmq__ldlq *a, uint32_t start, uint32_t steps)
     }
 }
 
-/* As llmq__ldlq_vector. */
+/* As llmq__ldlq_vector, for trellises: dims is 1. All blocks of the column are searched together,
+   one a lane. The start state comes from a search around the start, or for a short block from
+   trying all (section 12). The encoder's arrays code and index have a row of LLMQ__LDLQ_BLOCKS
+   entries for each row of a block. */
 LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
     llmq__trellis_encoder *feed = a->column_trellis;
@@ -7433,70 +7947,91 @@ LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
         llmq__ldlq_strip(a, rows - feed->warmup, 2 * feed->warmup);
         llmq__trellis_start(feed, lanes, state);
     }
+    /* the strip is overwritten: the column itself, from row 0 of each block to its end */
     llmq__ldlq_strip(a, 0, rows);
     if (llmq__tailbite_is_short(feed)) llmq__tailbite_exhaustive(feed, lanes, state);
     llmq__trellis_search(feed, lanes, rows, state);
     llmq__trellis_codes(feed, state, 0, lanes, 0);
     for (r = 0; r < a->rows; r++) {
         size_t at = r % rows * (size_t)feed->group + r / rows;
-        float *error = &a->residual[s * (size_t)a->capacity + r];
-        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1, feed->code + at);
-        *error = llmq__round12(*error - (float)a->t->format.points[feed->index[at]] * a->row[r].scale);
+        llmq__pack(a->out + r * a->t->row_size + a->e->layout.scales, &a->e->layout, a->f->column[s], 1,
+                   feed->code + at);
+        llmq__ldlq_settle(a, s, r, a->t->format.points[feed->index[at]]);
     }
 }
 #endif
 
-/* A group, columns [s, s + n) in order: scales, then strips of columns, vector by vector. */
+/* Encode a group, columns [s, s + n) in order: its scales, then its vectors one after the other.
+   Before it the corrections of the group hold the errors of all groups before it. Within the group
+   errors
+   reach a vector in two steps: from earlier strips when its strip begins, many columns at once, and
+   from its own strip just before it is quantized. At the end all later columns get the errors of
+   the group. That is the order of the columns for every f_k, as llmq__ldlq_correct asks. */
 LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     uint32_t p = a->e->format->p, strip = LLMQ__LDLQ_STRIP / p * p, end = s + n, b, v, last, dims;
     a->scales(a, s, n);
     for (b = s; b < end; b = last) {
         last = b + llmq__min(strip, end - b);
-        llmq__ldlq_correct(a, s, b, b, last);
+        llmq__ldlq_correct(a, a->residual, s, b, b, last);
         for (v = b; v < last; v += dims) {
             dims = llmq__min(p, end - v);
-            llmq__ldlq_correct(a, b, v, v, v + dims);
+            llmq__ldlq_correct(a, a->residual, b, v, v, v + dims);
             a->part(a, v, dims);
         }
     }
-    llmq__ldlq_correct(a, s, end, end, a->t->cols);
+    llmq__ldlq_correct(a, a->residual, s, end, end, a->t->cols);
 }
 
-/* First order: f of the columns from s on, F, loses first_order F (H^-1 of these columns). With M and D cut to them, F is
-   delta M for the moves delta of the weights, and delta H^-1 M = (delta M) M^-1 M^-T D^-1: y = F M^-1, z = y M^-T. */
-static void llmq__ldlq_first_order(const llmq__ldlq *a, uint32_t s, float *y)
+/* First order, between groups: the corrections F of columns [s, cols) become F minus their share of
+   the moves. The columns have moves delta = F M^-1, with M and D cut to them. Each move loses
+   first_order delta H^-1, which as a correction is first_order delta H^-1 M. With H^-1 = M^-T D^-1
+   M^-1 this is
+       first_order (F M^-1) M^-T D^-1,   computed as y = F M^-1, z = y M^-T, both in place in y.
+   y is a->scratch, of which columns [s, cols) are used. f->m is not NULL.
+   M is unit triangular, so no division is needed. The unit mean(diagonal) is in f->first_order. */
+static void llmq__ldlq_first_order(const llmq__ldlq *a, uint32_t s)
 {
     LLMQ__NO_CONTRACT
     const llmq_feedback *f = a->f;
+    float *y = a->scratch;
     uint32_t cols = a->t->cols, j, k, r;
-    LLMQ_MEMCPY(y + (size_t)s * a->capacity, a->correction + (size_t)s * a->capacity, (size_t)(cols - s) * a->capacity * sizeof *y);
+    LLMQ_MEMCPY(y + (size_t)s * a->capacity, a->correction + (size_t)s * a->capacity,
+                (size_t)(cols - s) * a->capacity * sizeof *y);
+    /* y_k = F_k - sum_(j<k) y_j M_jk, ascending */
     for (k = s; k < cols; k++)
         for (j = s; j < k; j++)
-            for (r = 0; r < a->capacity; r++) y[k * (size_t)a->capacity + r] -= y[j * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < a->capacity; r++)
+                y[k * (size_t)a->capacity + r] -= y[j * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+    /* z_j = y_j - sum_(k>j) M_jk z_k, descending */
     for (k = cols; k-- > s;)
         for (j = s; j < k; j++)
-            for (r = 0; r < a->capacity; r++) y[j * (size_t)a->capacity + r] -= y[k * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
+            for (r = 0; r < a->capacity; r++)
+                y[j * (size_t)a->capacity + r] -= y[k * (size_t)a->capacity + r] * f->m[llmq__packed(k) + j];
     for (k = s; k < cols; k++)
         for (r = 0; r < a->capacity; r++)
-            a->correction[k * (size_t)a->capacity + r] -= f->first_order / (f->d ? f->d[k] : 1.0f) * y[k * (size_t)a->capacity + r];
+            a->correction[k * (size_t)a->capacity + r] -= f->first_order / (f->d ? f->d[k] : 1.0f)
+                                                        * y[k * (size_t)a->capacity + r];
 }
 
-/* Columns of the group that the s-th column in order is in. */
+/* Columns of the group whose first column in order is s: fewer than a group if it is the row's
+   last. */
 static uint32_t llmq__ldlq_finish_group(const llmq__ldlq *a, uint32_t s)
 {
     uint32_t group = a->e->layout.group;
     return llmq__min(group, a->t->cols - a->f->column[s] / group * group);
 }
 
-/* Columns [s, s + n) in order, a group, of row r, in the order of the record. */
+/* x[n] <- w of row r in a group, columns [s, s + n) in order, in the order of the record. */
 static void llmq__ldlq_gather(const llmq__ldlq *a, uint32_t s, uint32_t n, uint32_t r, float *x)
 {
     uint32_t i, group = a->e->layout.group;
     for (i = s; i < s + n; i++) x[a->f->column[i] % group] = a->residual[(size_t)i * a->capacity + r];
 }
 
-/* A group, columns [s, s + n) in order, as llmq_encode has it. */
+/* Encode a group, columns [s, s + n) in order, as llmq_encode does it, into the records a->plain.
+   Errors have no weights here, as in llmq_encode. g is the index of the group in a record. Codes
+   are OR-ed, so a->plain has to be zeroed before the first group. */
 LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     const llmq__layout *l = &a->e->layout;
@@ -7507,7 +8042,9 @@ LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint
         llmq__trellis_encoder *fit = a->group_trellis;
         uint32_t i, rows = fit->block.rows;
         for (r = 0; r < a->rows; r += rows) {
-            for (i = 0; i < rows; i++) fit->exponent[i] = a->row[r + i].exponent, llmq__ldlq_gather(a, s, n, r + i, fit->x + i * (size_t)n);
+            for (i = 0; i < rows; i++)
+                fit->exponent[i] = a->row[r + i].exponent,
+                llmq__ldlq_gather(a, s, n, r + i, fit->x + i * (size_t)n);
             llmq__trellis_group(fit, n, 0, n, g * l->group, g, a->t->row_size, a->plain + r * a->t->row_size);
         }
         return;
@@ -7516,41 +8053,51 @@ LLMQ__NOINLINE void llmq__ldlq_plain_group(const llmq__ldlq *a, uint32_t s, uint
     for (r = 0; r < a->rows; r++) {
         uint8_t *row = a->plain + r * a->t->row_size;
         llmq__ldlq_gather(a, s, n, r, a->e->row);
-        llmq__store16(row + 2 * (size_t)g, llmq__encode_group(a->e, a->e->row, n, a->row[r].exponent, a->effort));
+        llmq__store16(row + 2 * (size_t)g,
+                      llmq__encode_group(a->e, a->e->row, n, a->row[r].exponent, a->effort));
         llmq__pack(row + l->scales, l, g * l->vectors, llmq__ceil_div(n, a->e->format->p), a->e->code);
     }
 }
 
-/* E J E^T of the errors in a->error, for each row. target: is f complete, with all columns before each? Else it is made so. */
-LLMQ__NOINLINE void llmq__ldlq_measure(llmq__ldlq *a, int target, int plain)
+/* The corrections for all columns and errors [cols][capacity], from the beginning: each f_k has
+   then the errors of all columns before k. That is how rows are measured whose corrections have a
+   different content. */
+LLMQ__NOINLINE void llmq__ldlq_correct_all(const llmq__ldlq *a, const float *errors)
 {
-    LLMQ__NO_CONTRACT
-    uint32_t cols = a->t->cols, b, v, last, r;
-    if (!target) {
-        LLMQ_MEMSET(a->correction, 0, (size_t)cols * a->capacity * sizeof(float));
-        for (b = 0; b < cols; b = last) {
-            last = b + llmq__min(LLMQ__LDLQ_STRIP, cols - b);
-            llmq__ldlq_correct(a, 0, b, b, last);
-            for (v = b + 1; v < last; v++) llmq__ldlq_correct(a, b, v, v, v + 1);
-        }
-    }
-    for (r = 0; r < a->rows; r++) {
-        double sum = 0.0;
-        for (v = 0; v < cols; v++) {
-            double own = (double)a->residual[(size_t)v * a->capacity + r], e = own + (double)a->correction[(size_t)v * a->capacity + r];
-            sum += (a->f->d ? (double)a->f->d[v] : 1.0) * e * e + (double)a->f->ridge * own * own;
-        }
-        sum *= a->f->unit * llmq__power(2 * a->row[r].exponent);
-        if (plain) a->row[r].plain_error = sum;
-        else a->row[r].error = sum;
+    uint32_t cols = a->t->cols, b, v, last;
+    LLMQ_MEMSET(a->correction, 0, (size_t)cols * a->capacity * sizeof(float));
+    for (b = 0; b < cols; b = last) {
+        last = b + llmq__min(LLMQ__LDLQ_STRIP, cols - b);
+        llmq__ldlq_correct(a, errors, 0, b, b, last);
+        /* column b is complete: all columns before it are in earlier strips */
+        for (v = b + 1; v < last; v++) llmq__ldlq_correct(a, errors, b, v, v, v + 1);
     }
 }
 
-/* Records and errors of the rows without feedback. They take the memory of a step of first order, and target. */
+/* E J E^T of row r in the units of H, for the errors E[cols][capacity], whose corrections f are
+   complete:
+       unit * sum_v (d_v (E_v + f_v)^2 + ridge E_v^2),   (E M)_v = E_v + f_v.
+   Errors are in units of 2^exponent, so their squares get that twice. */
+static double llmq__ldlq_judge(const llmq__ldlq *a, const float *errors, uint32_t r)
+{
+    LLMQ__NO_CONTRACT
+    double sum = 0.0;
+    uint32_t v;
+    for (v = 0; v < a->t->cols; v++) {
+        double own = (double)errors[(size_t)v * a->capacity + r],
+               e = own + (double)a->correction[(size_t)v * a->capacity + r];
+        sum += (a->f->d ? (double)a->f->d[v] : 1.0) * e * e + (double)a->f->ridge * own * own;
+    }
+    return sum * (a->f->unit * llmq__power(2 * a->row[r].exponent));
+}
+
+/* Encode the rows without feedback into a->plain, and measure them: row[].plain_error.
+   The residuals stay w. The errors go to a->scratch, and the corrections become theirs, so this
+   must run before the encoding with feedback begins.
+   Errors come from the records, decoded by a view whose rows are these: w' is then the value that a
+   reader of the tensor sees. They get 12 bits, as factors of add_products. */
 LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
 {
-    const size_t all = (size_t)a->t->cols * a->capacity;
-    float *keep = a->residual, *own = a->correction + all;
     llmq_tensor t = *a->t;
     uint32_t r, s, n;
     LLMQ_MEMSET(a->plain, 0, a->rows * t.row_size);
@@ -7559,22 +8106,27 @@ LLMQ__NOINLINE void llmq__ldlq_plain(llmq__ldlq *a)
         llmq__ldlq_plain_group(a, s, n);
     }
     t.data = a->plain;
-    t.rows = a->rows; /* whole rings */
-    LLMQ_MEMSET(own, 0, all * sizeof(float));
+    t.rows = a->rows; /* whole tail-biting blocks, which decode without their neighbours */
+    LLMQ_MEMSET(a->scratch, 0, (size_t)t.cols * a->capacity * sizeof(float)); /* lanes without a row, too */
     for (r = 0; r < a->rows; r++) {
-        double down = llmq__power(-a->row[r].exponent);
-        (t.cols < 128 ? llmq_kernels_at(0) : a->e->kernels)->read_row(&t, r, a->e->row);
+        double down = llmq__power(-a->row[r].exponent); /* decoded rows are in the unit of W, residuals are not */
+        /* as llmq_tensor_decode: vector kernels know the taps of built-in trellises alone */
+        (t.cols < 128 ? llmq_kernels_at(0) : llmq__row_kernels(&t))->read_row(&t, r, a->e->row);
         for (s = 0; s < t.cols; s++) {
+            const size_t i = (size_t)s * a->capacity + r;
             double stored = (double)a->e->row[a->f->column[s]] * down;
-            own[(size_t)s * a->capacity + r] = llmq__round12((float)((double)keep[(size_t)s * a->capacity + r] - stored));
+            a->scratch[i] = llmq__round12((float)((double)a->residual[i] - stored));
         }
     }
-    a->residual = own;
-    llmq__ldlq_measure(a, 0, 1);
-    a->residual = keep;
+    llmq__ldlq_correct_all(a, a->scratch);
+    for (r = 0; r < a->rows; r++) a->row[r].plain_error = llmq__ldlq_judge(a, a->scratch, r);
 }
 
-/* Keep the better records, of a row or of a ring. */
+/* Keep the better records, of each row, or of each tail-biting block, whose rows share their
+   states, and add up the result. Feedback may lose by 1/32 before it is dropped, because the judge
+   has an error of its own. The comparison is
+   with the magnitude of the plain error: J is no sum of squares if H is none, and errors may be
+   negative. A row whose error overflowed with feedback is always dropped. */
 LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
 {
     uint32_t r, i, n = 1;
@@ -7585,6 +8137,7 @@ LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
     for (r = 0; r < a->rows; r += n) {
         double error = 0.0, plain = 0.0;
         for (i = r; i < r + n; i++) error += a->row[i].error, plain += a->row[i].plain_error;
+        /* check: 0.03125 == 1/32 */
         if (!llmq__finite(error) || error - plain > (plain < 0.0 ? -plain : plain) * 0.03125) {
             LLMQ_MEMCPY(a->out + r * size, a->plain + r * size, n * size);
             a->result->plain_rows += n;
@@ -7596,8 +8149,9 @@ LLMQ__NOINLINE void llmq__ldlq_choose(llmq__ldlq *a)
     }
 }
 
-/* Rows r ... r + a->rows of W, the first at w. */
-LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w, size_t stride, void *work, size_t work_size)
+/* Encode a->rows rows of W, the first at w, into the records at a->out. Fails only if the transform
+   does; the records are then zeroed. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w, size_t stride)
 {
     const size_t all = (size_t)a->t->cols * a->capacity;
     uint32_t r, s, n;
@@ -7606,23 +8160,34 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
     LLMQ_MEMSET(a->out, 0, a->rows * a->t->row_size);
     for (r = 0; r < a->rows; r++, w += stride) {
         a->row[r].exponent = llmq__normalise(w, a->t->cols, a->e->row);
-        if ((status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, work, work_size)) != LLMQ_OK) return status;
+        /* the exponent grows if the transform moves powers of two out of the row */
+        status = llmq__row_to_basis(a->t, a->e->row, &a->row[r].exponent, a->work, a->work_size);
+        if (status != LLMQ_OK) return status;
         for (s = 0; s < a->t->cols; s++) a->residual[(size_t)s * a->capacity + r] = a->e->row[a->f->column[s]];
     }
+    /* first without feedback: it needs w, which the encoding with feedback overwrites */
     llmq__ldlq_plain(a);
     LLMQ_MEMSET(a->correction, 0, all * sizeof(float));
     for (s = 0; s < a->t->cols; s += n) {
         n = llmq__ldlq_finish_group(a, s);
         llmq__ldlq_group(a, s, n);
-        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols) llmq__ldlq_first_order(a, s + n, a->correction + all);
+        if (a->f->m && a->f->first_order > 0.0f && s + n < a->t->cols)
+            llmq__ldlq_first_order(a, s + n);
     }
-    llmq__ldlq_measure(a, a->e->format->p == 1 && !(a->f->first_order > 0.0f), 0);
+    /* For p = 1 the corrections are complete, since each column had the errors of all before it.
+       Within a vector they are not, and first order moves them. */
+    if (a->e->format->p > 1 || a->f->first_order > 0.0f) llmq__ldlq_correct_all(a, a->residual);
+    for (r = 0; r < a->rows; r++) a->row[r].error = llmq__ldlq_judge(a, a->residual, r);
     llmq__ldlq_choose(a);
     return LLMQ_OK;
 }
 
 #if LLMQ__ANY_TRELLIS
-/* What a feeder of a trellis has: some rings of one size are encoded together, or the last one. */
+/* The members of a for a trellis. Up to LLMQ__LDLQ_BLOCKS blocks of LLMQ_TRELLIS_BLOCK rows are
+   encoded together. The last block may have up to twice as many rows, less one, and is encoded
+   alone. The capacity is enough for either.
+   Two encoders of trellises: one of a group of columns of one block, for scales and for the records
+   without feedback, and one of a single column of all blocks, whose "columns" are the blocks. */
 LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq__arena *arena)
 {
     const uint32_t group = llmq__layout_of(t).group;
@@ -7635,7 +8200,12 @@ LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq_
 }
 #endif
 
-/* The buffers of a feeder; e: NULL if memory is only counted. */
+/* Place the buffers of a in the arena, or count them if e is NULL. a->capacity is set.
+   e: gets its row, points and codes, which llmq__encoder_new leaves out. The codes are a group of
+   one row, or one vector of all rows.
+   llmq__table counts the points: 2^bits, and for a trellis the points of all its sets.
+   For a grid this is 4 bytes a column for the row, and 3 buffers of 16 rows: the 196 cols of the
+   declaration. check: 4 + 3 * 16 * 4 == 200 - 4 */
 LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq__encoder *e, llmq__arena *arena)
 {
     const uint32_t vectors = llmq__layout_of(t).vectors;
@@ -7646,16 +8216,20 @@ LLMQ__NOINLINE void llmq__ldlq_buffers(llmq__ldlq *a, const llmq_tensor *t, llmq
     size_t i;
     a->points = (float *)llmq__alloc(arena, grid, sizeof(float));
     a->residual = (float *)llmq__alloc(arena, t->cols, a->capacity * sizeof(float));
-    a->correction = (float *)llmq__alloc(arena, t->cols, 2 * a->capacity * sizeof(float));
+    a->correction = (float *)llmq__alloc(arena, t->cols, 2 * a->capacity * sizeof(float)); /* and scratch */
     a->x = (float *)llmq__alloc(arena, t->format.p, a->capacity * sizeof(float));
     a->row = (llmq__ldlq_row *)llmq__alloc(arena, a->capacity, sizeof(llmq__ldlq_row));
     a->plain = (uint8_t *)llmq__alloc(arena, a->capacity, t->row_size);
     if (!e) return;
+    a->scratch = a->correction + (size_t)t->cols * a->capacity;
     e->row = row, e->points = points, e->code = code;
     for (i = 0; i < grid; i++) points[i] = (float)t->format.points[i];
 }
 
-/* A feeder for t; NULL if memory is only counted. */
+/* An encoder of t's rows with feedback, in the arena; NULL if memory is only counted. f may then be
+   NULL. This one function states the layout for the size query and for its use: to count, it fills
+   a struct of its own, of which only the capacity matters. The caller sets out, work, work_size and
+   result. */
 LLMQ__NOINLINE llmq__ldlq *llmq__ldlq_new(const llmq_tensor *t, const llmq_feedback *f, int effort, llmq__arena *arena)
 {
     llmq__ldlq counted, *made = (llmq__ldlq *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
@@ -7673,6 +8247,10 @@ LLMQ__NOINLINE llmq__ldlq *llmq__ldlq_new(const llmq_tensor *t, const llmq_feedb
     return made;
 }
 
+/* The layout of llmq__ldlq_new, and the workspace of the transform after it. It is larger than the
+   workspace of llmq_encode, since it has a row, points and codes as well. So it serves the formats
+   with zero points and the trellises that are encoded without feedback. Raw formats need no more
+   than llmq_encode. */
 LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
 {
     llmq__arena arena = llmq__arena_of_lines(LLMQ__NULL);
@@ -7682,14 +8260,19 @@ LLMQ_API size_t llmq_feedback_work_size(const llmq_tensor *t)
     return llmq__size_add(llmq__arena_size(&arena), llmq_transform_work_size(&t->transform, t->cols));
 }
 
-/* Rows that are encoded together from r on, in [r, end). */
+/* Returns how many rows are encoded together from r on, in [r, end). For a trellis r and end are
+   where blocks
+   start: blocks of one size, as many as there is capacity for, and the encoders are told this size.
+   All blocks but the last have the same size, so the last one is alone if it is larger. */
 static uint32_t llmq__ldlq_rows_at(llmq__ldlq *a, uint32_t r, uint32_t end)
 {
 #if LLMQ__ANY_TRELLIS
     if (a->t->format.taps[0]) {
         llmq__trellis_block block = llmq__trellis_block_of(a->t->rows, r);
         uint32_t rows = block.rows;
-        while (rows + block.rows <= a->capacity && r + rows < end && llmq__trellis_block_of(a->t->rows, r + rows).rows == block.rows) rows += block.rows;
+        while (rows + block.rows <= a->capacity && r + rows < end
+               && llmq__trellis_block_of(a->t->rows, r + rows).rows == block.rows)
+            rows += block.rows;
         a->group_trellis->block = a->column_trellis->block = block;
         return rows;
     }
@@ -7697,56 +8280,90 @@ static uint32_t llmq__ldlq_rows_at(llmq__ldlq *a, uint32_t r, uint32_t end)
     return llmq__min(a->capacity, end - r);
 }
 
-/* Rows [r0, r1) of W, the first of them at w, into the records from out on. */
-LLMQ__NOINLINE llmq_status llmq__ldlq_encode(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                       const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
-                                       llmq_feedback_result *result)
+/* Encode rows [r0, r1) of W, the first at w, into the records from a->out on, and add them to
+   *a->result. progress: NULL, or called after the rows that are encoded together. On an error, and
+   after a stop, the rows before are encoded. */
+LLMQ__NOINLINE llmq_status llmq__ldlq_encode(llmq__ldlq *a, uint32_t r0, uint32_t r1, const float *w, size_t stride,
+                                             const llmq_encode_options *options)
 {
-    llmq__arena arena = llmq__arena_of_lines(work);
-    llmq__ldlq *a = llmq__ldlq_new(t, f, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
     llmq_status status;
     uint32_t r;
-    LLMQ_MEMSET(result, 0, sizeof *result);
-    a->result = result;
-    for (r = r0; r < r1; r += a->rows) {
+    for (r = r0; r < r1; r += a->rows, a->out += a->rows * a->t->row_size) {
         a->rows = llmq__ldlq_rows_at(a, r, r1);
-        a->out = out + (r - r0) * t->row_size;
-        if ((status = llmq__ldlq_encode_rows(a, w + (r - r0) * stride, stride, (char *)work + arena.used, work_size - arena.used)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+        if ((status = llmq__ldlq_encode_rows(a, w + (r - r0) * stride, stride)) != LLMQ_OK) return status;
+        if (options && options->progress && options->progress(options->context, r + a->rows - r0, r1 - r0))
+            return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                          const llmq_feedback *f, const llmq_encode_options *options, void *work, size_t work_size,
-                                          llmq_feedback_result *result, llmq_error *error)
+/* LLMQ_OK if the effort and the workspace are right for llmq_feedback_encode. t is not NULL. */
+static llmq_status llmq__feedback_work_check(const llmq_tensor *t, int effort, const void *work, size_t work_size)
 {
-    llmq_feedback_result all;
-    llmq_status status;
-    uint32_t r;
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     size_t need = llmq_feedback_work_size(t);
-    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols || need == 0) return LLMQ_E_ARG;
-    if (!work || llmq__misaligned(work) || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
-    if (work_size < need) return LLMQ_E_WORKSPACE;
-    if (t->format.points && (f->cols != t->cols || f->group != t->format.group || f->p != t->format.p
-                             || !llmq__transform_same(&f->transform, &t->transform))) return LLMQ_E_MISMATCH;
+    if (!work || need == 0 || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST) return LLMQ_E_ARG;
+    return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
+}
+
+/* 1 if f was made for tensors like t. Raw formats are encoded without it, so any f will do. */
+static int llmq__feedback_fits(const llmq_feedback *f, const llmq_tensor *t)
+{
+    return !t->format.points || (f->cols == t->cols && f->group == t->format.group && f->p == t->format.p
+                                 && llmq__transform_same(&f->transform, &t->transform));
+}
+
+/* LLMQ_OK if rows [r0, r1) of W, the first at w, are finite, and if for a trellis r0 and r1 are
+   where blocks start. All rows are looked at before the first is encoded: with LLMQ_E_NOT_FINITE no
+   row is written. */
+static llmq_status llmq__feedback_rows_check(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *w,
+                                             size_t stride, llmq_error *error)
+{
+    uint32_t r;
     for (r = r0; r < r1; r++)
         if (llmq__find_not_finite(w + (r - r0) * stride, r, t->cols, error) != LLMQ_OK) return LLMQ_E_NOT_FINITE;
-    LLMQ_MEMSET(&all, 0, sizeof all);
-    all.rows = r1 - r0;
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0] && (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1))) return LLMQ_E_ARG;
+    if (t->format.taps[0] && (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1)))
+        return LLMQ_E_ARG;
 #endif
+    return LLMQ_OK;
+}
+
+/* Three ways:
+     raw formats and formats with zero points: llmq_encode, and every row is plain;
+     trellises with a diagonal, which has no corrections: the encoder of trellises, with D as
+     weights;
+     everything else: LDLQ.
+   *result is written last, since it is only for calls that went well. */
+LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
+                                          size_t stride, const llmq_feedback *f, const llmq_encode_options *options,
+                                          void *work, size_t work_size, llmq_feedback_result *result, llmq_error *error)
+{
+    const int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
+    llmq_feedback_result all;
+    llmq_status status;
+    if (!t || !data || data != t->data || !w || !f || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
+    if ((status = llmq__feedback_work_check(t, effort, work, work_size)) != LLMQ_OK) return status;
+    if (!llmq__feedback_fits(f, t)) return LLMQ_E_MISMATCH;
+    if ((status = llmq__feedback_rows_check(t, r0, r1, w, stride, error)) != LLMQ_OK) return status;
+    LLMQ_MEMSET(&all, 0, sizeof all);
     if (llmq__is_raw(&t->format) || llmq__has_zero_points(&t->format)) {
-        all.plain_rows = r1 - r0;
+        all.rows = all.plain_rows = r1 - r0;
         status = llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
 #if LLMQ__ANY_TRELLIS
     } else if (t->format.taps[0] && !f->m) {
-        status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error);
+        all.rows = r1 - r0;
+        status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size,
+                                           error);
 #endif
     } else {
-        status = llmq__ldlq_encode(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work, work_size, &all);
+        llmq__arena arena = llmq__arena_of_lines(work);
+        llmq__ldlq *a = llmq__ldlq_new(t, f, effort, &arena);
+        a->out = (uint8_t *)data + r0 * t->row_size;
+        a->work = (char *)work + arena.used;
+        a->work_size = work_size - arena.used;
+        a->result = &all;
+        status = llmq__ldlq_encode(a, r0, r1, w, stride, options);
     }
     if (status == LLMQ_OK && result) *result = all;
     return status;
