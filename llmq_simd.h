@@ -375,7 +375,8 @@ static uint32_t llmq__simd_features(void)
 
 /* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
 enum {
-    LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8, LLMQ__KIND_V2N16,
+    LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8,
+        LLMQ__KIND_V2N16,
     LLMQ__KIND_V2N64
 };
 #define LLMQ__PREFETCH_BYTES 1024 /* bytes from a load to what is prefetched by it */
@@ -385,8 +386,10 @@ enum {
 #if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__TRELLIS_UNIT != 256
 #error "llmq: the kernels of llmq_simd.h are written for sums of 16 lanes, and for units of 128 and of 256 codes"
 #endif
-typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 && LLMQ__KIND_G4 == 3 &&
-                                  LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 &&
+typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 &&
+                                  LLMQ__KIND_G4 == 3 &&
+                                  LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 &&
+                                      LLMQ__KIND_V2N16 == 7 &&
                                   LLMQ__KIND_V2N64 == 8 ? 1 : -1];
 
 LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
@@ -409,7 +412,8 @@ LLMQ__INLINE int llmq__kind(const llmq_format *f, int least)
     if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
 #endif
     if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
-    for (i = 0; i < f->p << f->bits; i++) /* whatever its id is: a caller may have put other points into a built-in format */
+    /* whatever its id is: a caller may have put other points into a built-in format */
+    for (i = 0; i < f->p << f->bits; i++)
         if (f->points[i] < least) return LLMQ__KIND_OTHER;
     return kind;
 }
@@ -426,7 +430,8 @@ LLMQ__INLINE void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 
 /* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
    last point may go beyond n. */
-LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
+LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip,
+                               uint32_t n, int8_t *e)
 {
     const int8_t *points = f->points;
     uint32_t i = 0, k, p = f->p, whole = n / p * p;
@@ -465,18 +470,25 @@ LLMQ__INLINE void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_
         }
 }
 
-LLMQ__INLINE uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
+LLMQ__INLINE uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row)
+{
+    return (uint32_t)((size_t)(row - t->data) / t->row_size);
+}
 
 #if LLMQ__ANY_TRELLIS
 /* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
    quick to make: four of them choose among 16 points each time. These are two neighbouring bits of the code, the lowest replaced by
    the last parity, and the first two parities; where a code has one bit all are parities, and where it has four they are the code. */
-LLMQ__INLINE int llmq__trellis(const llmq_format *f) { return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0; }
+LLMQ__INLINE int llmq__trellis(const llmq_format *f)
+{
+    return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0;
+}
 LLMQ__INLINE uint32_t llmq__trellis_bits(int trellis) { return (uint32_t)(trellis > 4 ? trellis - 3 : trellis); }
 LLMQ__INLINE uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 || trellis > 4 ? 4 : 3; }
 LLMQ__INLINE uint32_t llmq__trellis_taps(int trellis, uint32_t i)
 {
-    static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
+    static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 },
+                                        { LLMQ__TAPS_T4 },
                                          { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
     return taps[trellis][i];
 }
@@ -513,9 +525,11 @@ typedef struct llmq__field {
 } llmq__field;
 
 /* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
-LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
+LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m,
+                                         uint32_t k)
 {
-    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits), rest = l->pairs ? 2 : l->bits - width;
+    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits),
+        rest = l->pairs ? 2 : l->bits - width;
     uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
     if (upper) k -= numbers;
     f->a = f->b = unit + k % u;
@@ -683,7 +697,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int insid
 #endif
 
 /* All butterflies at distances h ... h * radix / 2, of n numbers. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__VEC_F32(f32v) norm)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last,
+                                                 LLMQ__VEC_F32(f32v) norm)
 {
     size_t i, j;
     for (i = 0; i < n; i += h * radix)
@@ -698,7 +713,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, s
 }
 
 /* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__VEC_F32(f32v) norm)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix,
+                                                    LLMQ__VEC_F32(f32v) norm)
 {
     if (h == LLMQ__VEC_LANES) { /* a pass of fewer vectors than registers hold is the last */
         if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 1, norm);
@@ -733,7 +749,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, 
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
+                                                    const uint8_t *squares, float *work)
 {
     uint32_t i, l;
     if (lanes < 16) {
@@ -771,7 +788,8 @@ LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t
     inverse = levels / llmq__bits_float(most);
     if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
     scale = LLMQ__VEC_F32(set16)(inverse);
-    for (i = 0; i + 16 <= n; i += 16) LLMQ__VEC_F32(to_i8x16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), scale));
+    for (i = 0; i + 16 <= n; i += 16)
+        LLMQ__VEC_F32(to_i8x16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), scale));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(most) / levels;
 }
@@ -782,7 +800,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale
     LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(scale);
     uint32_t i;
     for (i = 0; i + 16 <= n; i += 16)
-        LLMQ__VEC_F32(store16)(out + i, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + i), LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(load16)(v + i))));
+        LLMQ__VEC_F32(store16)(out + i, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + i),
+                                                             LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(load16)(v + i))));
     for (; i < n; i++) out[i] += scale * v[i];
 }
 
@@ -797,8 +816,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale
 
 /* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows: the sums of up to three vectors each stay in registers. Where the last
    vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__VEC_LANES. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step,
+                                                     const float *v, size_t v_stride, uint32_t count, uint32_t k,
+                                                     uint32_t n, uint32_t across, int part)
 {
     LLMQ__VEC_F32(f32v) s[LLMQ__MR_VECTORS], t[LLMQ__MR_VECTORS], u[LLMQ__MR_VECTORS], w, x, y, f;
     const float *from[LLMQ__MR_VECTORS];
@@ -829,7 +849,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const fl
 }
 
 /* The same for a single row: up to eight vectors, and n >= LLMQ__VEC_LANES. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v,
+                                                     size_t v_stride, uint32_t count, uint32_t n)
 {
     LLMQ__VEC_F32(f32v) s[8], f;
     size_t at[8];
@@ -847,8 +868,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a,
 
 /* All columns for LLMQ__MR_VECTORS rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
    overlapping vectors, has two at least. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
-                                   uint32_t n)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step,
+                                                      const float *v, size_t v_stride, uint32_t count, uint32_t n)
 {
     uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__VEC_LANES);
     for (k = 0; k < n; k += width, vectors -= across) {
@@ -867,8 +888,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const f
 }
 
 /* Rows that are missing are the last one again, with the same sums. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                        uint32_t rows, uint32_t count, uint32_t n)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step,
+                                                           const float *v, size_t v_stride, uint32_t rows,
+                                                           uint32_t count, uint32_t n)
 {
     float *to[LLMQ__MR_VECTORS];
     const float *from[LLMQ__MR_VECTORS];
@@ -888,7 +910,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, co
         for (l = 0; l < LLMQ__MR_VECTORS; l++) {
             to[l] = out[llmq__min(i + l, rows - 1)];
             from[l] = a[llmq__min(i + l, rows - 1)];
-            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
+            /* each tile has a few of these lines: they come all at once */
+            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k);
         }
         LLMQ__KERNEL_NAME(add_strip)(to, from, a_step, v, v_stride, count, n);
     }
@@ -898,16 +921,16 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, co
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__VEC_LANES == 1
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x,
+                                                            float inverse, uint32_t count, uint16_t *code)
 {
     llmq__nearest_codes(points, n, p, x, inverse, count, code);
 }
 #elif !LLMQ_NO_ENCODER
 /* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
    a point costs 16 vectors what it costs LLMQ__VEC_LANES of them in scalar code. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x,
+                                                            float inverse, uint32_t count, uint16_t *code)
 {
     float y[8 * 16];
     uint32_t i, k, c, l;
@@ -917,7 +940,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points,
             for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
         for (c = 0; c < n; c++) {
             const float *at = points + (size_t)c * p;
-            LLMQ__VEC_F32(f32x16) d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y), LLMQ__VEC_F32(set16)(at[0])), sum = LLMQ__VEC_F32(mul16)(d, d);
+            LLMQ__VEC_F32(f32x16) d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y), LLMQ__VEC_F32(set16)(at[0])),
+                sum = LLMQ__VEC_F32(mul16)(d, d);
             for (k = 1; k < p; k++) {
                 d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y + k * 16), LLMQ__VEC_F32(set16)(at[k]));
                 sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(d, d));
@@ -931,34 +955,41 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points,
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__VEC_LANES == 1
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size,
+                                                      uint32_t sets, uint32_t states, const float *x, uint32_t steps,
+                                                      uint32_t lanes, float *sum, uint16_t *choice)
 {
     llmq__viterbi(points, parity, set_size, sets, states, x, steps, lanes, sum, choice);
 }
 #elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
 /* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets,
+                                                      const float *x, float *cost)
 {
     LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(x), most = LLMQ__VEC_F32(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
-        for (d = most, k = s; k < set_size * sets; k += sets) d = LLMQ__VEC_F32(absdiff_min)(d, v, LLMQ__VEC_F32(set16)(points[k]));
+        for (d = most, k = s; k < set_size * sets; k += sets)
+            d = LLMQ__VEC_F32(absdiff_min)(d, v, LLMQ__VEC_F32(set16)(points[k]));
         LLMQ__VEC_F32(store16)(cost, LLMQ__VEC_F32(min16)(most, LLMQ__VEC_F32(mul16)(d, d)));
     }
 }
 
 /* One new state from two old ones. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLMQ__VEC_F32(f32x16) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLMQ__VEC_F32(f32x16) b,
+                                                    const float *a_cost, const float *b_cost, float *to,
+                                                    uint16_t *choice)
 {
-    LLMQ__VEC_F32(f32x16) u = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(load16)(a_cost)), v = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(load16)(b_cost));
+    LLMQ__VEC_F32(f32x16) u = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(load16)(a_cost)),
+        v = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(load16)(b_cost));
     *choice = (uint16_t)LLMQ__VEC_F32(less16)(v, u);
     LLMQ__VEC_F32(store16)(to, LLMQ__VEC_F32(min16)(u, v));
 }
 
 /* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size,
+                                                      uint32_t sets, uint32_t states, const float *x, uint32_t steps,
+                                                      uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
@@ -968,10 +999,13 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
     for (t = 0; t < steps; t++, choice += states) {
         LLMQ__KERNEL_NAME(set_costs)(points, set_size, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
-            LLMQ__VEC_F32(f32x16) a = LLMQ__VEC_F32(load16)(from + 16 * i), b = LLMQ__VEC_F32(load16)(from + 16 * (half + i));
+            LLMQ__VEC_F32(f32x16) a = LLMQ__VEC_F32(load16)(from + 16 * i),
+                b = LLMQ__VEC_F32(load16)(from + 16 * (half + i));
             const size_t q = 2 * i;
-            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
-            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q,
+                                       choice + q);
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1],
+                                       to + 16 * q + 16, choice + q + 1);
         }
         other = from, from = to, to = other;
     }
@@ -1092,12 +1126,16 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(index)(uint32_t bits, 
     LLMQ__VEC_U8(u8x32) v;
     if (bits == 2) return LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 2 * c, 3);
     v = LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
-    if (bits == 5) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 64, 2 * c, 1, 1), 4));
-    if (bits == 6) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 64), 2 * c, 3), 4));
+    if (bits == 5)
+        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 64, 2 * c, 1, 1), 4));
+    if (bits == 6)
+        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 64), 2 * c,
+            3), 4));
     return v;
 }
 
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(point_table) *t, LLMQ__VEC_U8(u8x32) v)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(point_table) *t,
+                                                               LLMQ__VEC_U8(u8x32) v)
 {
     if (kind == LLMQ__KIND_G5) return LLMQ__DOT(lut32)(t, v);
     if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__DOT(lut64)(t, v);
@@ -1105,20 +1143,26 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const L
 }
 
 /* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit,
+                                                                 uint32_t c)
 {
     if (kind == LLMQ__KIND_G8) return LLMQ__DOT(coded_g8)(LLMQ__VEC_U8(load_u8)(unit + 32 * c));
-    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * c, 7));
+    if (kind == LLMQ__KIND_G3 && c < 2)
+        return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * c, 7));
     if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3, 1),
-                                                  LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
+        return LLMQ__DOT(lut16)(&g->x,
+                                LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3,
+                                                                        1),
+                                                  LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32,
+                                                      4 * (c - 2), 2, 3), 1)));
     return LLMQ__KERNEL_NAME(lut)(kind, &g->x, LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c));
 }
 
 #if !LLMQ__DECODED
 /* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
    ascending order, each over what the one before wrote too much. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code,
+                                                     uint8_t *above)
 {
     uint8_t in[160], more[192];
     uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
@@ -1129,33 +1173,42 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
         LLMQ_MEMCPY(in, unit, u);
         for (f = 0; f < 8 / width; f++)
             for (i = 0; i < u; i += 32)
-                LLMQ__VEC_U8(store_u8)(to + f * u + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width, (1 << width) - 1));
+                LLMQ__VEC_U8(store_u8)(to + f * u + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width,
+                    (1 << width) - 1));
         for (i = 0; i < numbers && to == more; i += 32)
-            LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(load_u8)(base + i), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more + i), done % 8)));
+            LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(load_u8)(base + i),
+                                                                 LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more +
+                                                                     i), done % 8)));
     }
     if (bits != 3) return;
     LLMQ_MEMCPY(more, code, 64);
-    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(store_u8)(code + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 0, 7));
-    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
+    for (i = 0; i < numbers; i += 32)
+        LLMQ__VEC_U8(store_u8)(code + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 0, 7));
+    for (i = 0; i < numbers; i += 32)
+        LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
 }
 
 /* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n,
+                                                    int8_t *e)
 {
     uint32_t i;
     for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i / 2);
-        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v), b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
+        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v), b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y,
+            v);
         LLMQ__VEC_U8(store_pairs)(e + i, a, b);
     }
     for (; i < n; i += 32) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i);
-        LLMQ__VEC_U8(store_u8)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(coded_g8)(v) : LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
+        LLMQ__VEC_U8(store_u8)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(coded_g8)(v) :
+                               LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
     }
 }
 
 /* Points of chunks [c, end) of a whole unit, p = 1. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
+                                                      uint32_t c, uint32_t end, int8_t *e)
 {
     if (c == 0 && end == 4) { /* constants make shifts immediate */
         LLMQ__VEC_U8(store_u8)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 0));
@@ -1168,7 +1221,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERN
 }
 
 /* p = 2 */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
+                                                     uint32_t c, uint32_t end, int8_t *e)
 {
     for (; c < end; c++, e += 64) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c);
@@ -1177,7 +1231,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNE
 }
 
 /* The same, for points of any kind that are looked up by shuffles. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c,
+                                                     uint32_t end, int8_t *e)
 {
     switch (g->kind) {
     case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
@@ -1204,16 +1259,19 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(parity)(const llmq__wi
 }
 
 /* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLMQ__VEC_U8(u8x32) high, uint32_t step, LLMQ__VEC_U8(u8x32) *n)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLMQ__VEC_U8(u8x32) high, uint32_t step,
+                                                    LLMQ__VEC_U8(u8x32) *n)
 {
-    n[0] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 0, 0x33), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(high, 0, 0x33), 2));
+    n[0] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 0, 0x33),
+                               LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(high, 0, 0x33), 2));
     n[step] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 2, 0x33), LLMQ__VEC_U8(field)(high, 0, 0xcc));
 }
 
 /* The even bits of a, with those of b above them; and the odd bits likewise. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(evens)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
 {
-    return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 0, 0x55), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(b, 0, 0x55), 1));
+    return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 0, 0x55),
+                               LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(b, 0, 0x55), 1));
 }
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
 {
@@ -1222,11 +1280,14 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(u8x
 
 /* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
    codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(u8x32) *n, LLMQ__VEC_U8(u8x32) *s)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(u8x32) *n,
+                                                  LLMQ__VEC_U8(u8x32) *s)
 {
-    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
+    const uint32_t bits = llmq__trellis_bits(trellis),
+        last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
     LLMQ__VEC_U8(u8x32) x = LLMQ__VEC_U8(load_u8)(w->row[0] + at);
-    LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
+    LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)),
+        b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
     LLMQ__VEC_U8(u8x32) c = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 2));
     if (bits == 1) {
         LLMQ__VEC_U8(u8x32) d = LLMQ__KERNEL_NAME(parity)(w, at, last);
@@ -1234,7 +1295,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
         LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(odds)(a, b), LLMQ__KERNEL_NAME(odds)(c, d), 2, n + 1);
         return;
     }
-    if (last != 1) x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
+    /* of two bits */
+    if (last != 1)
+        x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55));
     if (bits == 4) {
         n[0] = x;
         s[0] = a;
@@ -1247,13 +1310,16 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
 }
 
 /* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(point_table) *x, const LLMQ__DOT(point_table) *y, LLMQ__VEC_U8(u8x32) v, const LLMQ__VEC_U8(u8x32) *s,
-                                     const uint32_t *at)
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(point_table) *x,
+                                                                const LLMQ__DOT(point_table) *y, LLMQ__VEC_U8(u8x32) v,
+                                                                const LLMQ__VEC_U8(u8x32) *s, const uint32_t *at)
 {
     const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
     LLMQ__VEC_U8(u8x32) r = LLMQ__DOT(lutk)(x, 0, v);
     if (more > 0) r = LLMQ__VEC_U8(choose)(r, LLMQ__DOT(lutk)(x, 1, v), s[0], at[0]);
-    if (more > 1) r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    if (more > 1)
+        r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0],
+                                                         at[0]), s[1], at[1]);
     if (more > 2) {
         LLMQ__VEC_U8(u8x32) lo = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 0, v), LLMQ__DOT(lutk)(y, 1, v), s[0], at[0]);
         LLMQ__VEC_U8(u8x32) hi = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 2, v), LLMQ__DOT(lutk)(y, 3, v), s[0], at[0]);
@@ -1263,14 +1329,18 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, con
 }
 
 /* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(point_table) *x, const LLMQ__DOT(point_table) *y, const llmq__window *w, size_t at,
-                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(point_table) *x,
+                                                   const LLMQ__DOT(point_table) *y, const llmq__window *w, size_t at,
+                                                   size_t ahead, const uint8_t *top, uint32_t u, uint32_t v,
+                                                   uint32_t first, uint32_t end, int8_t *e)
 {
-    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
+    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits),
+        k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
     LLMQ__VEC_U8(u8x32) n[4], s[3];
     uint32_t f;
     LLMQ__KERNEL_NAME(twist)(trellis, w, at + 32 * v, n, s);
-    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
+    /* each 64 bytes */
+    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead);
     if (bits == 3) {
         s[trellis > 4] = LLMQ__VEC_U8(load_u8)(top ? top + 32 * v : w->row[0] + at + 64);
         if (v && !whole && !top) s[trellis > 4] = LLMQ__VEC_U8(field)(s[trellis > 4], v, 0x55);
@@ -1279,7 +1349,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
         const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
         const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
         if (first <= column && column < end)
-            LLMQ__VEC_U8(store_u8)(e + (column - first), LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(field)(n[f % k], 4 * (f / k), 15), s, places));
+            LLMQ__VEC_U8(store_u8)(e + (column - first),
+                                   LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(field)(n[f % k], 4 * (f / k),
+                                       15), s, places));
     }
 }
 
@@ -1288,8 +1360,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
    field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
    field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
    pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, size_t ahead,
-                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g,
+                                                       const llmq__window *w, size_t at, size_t ahead,
+                                                       const uint8_t *top, uint32_t u, uint32_t first, uint32_t end,
+                                                       int8_t *e)
 {
     const llmq__window own = *w;
     const LLMQ__DOT(point_table) x = g->x, y = g->y;
@@ -1301,7 +1375,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
         LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
             LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
     } else {
-        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
+        LLMQ__UNROLL(1) for (v = vectors; v--; )
+            LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
     }
 }
 
@@ -1314,12 +1389,14 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
             LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
                                 LLMQ__TRELLIS_UNIT, *e);                                                                                 \
         break
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
-                                   uint32_t end, int8_t *e)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                      size_t at, const uint8_t *top, uint32_t u, uint32_t first,
+                                                      uint32_t end, int8_t *e)
 {
     LLMQ__EACH(LLMQ__STRANDS)
 }
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                    uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
 {
     LLMQ__EACH(LLMQ__UNITS)
 }
@@ -1348,13 +1425,15 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint3
 }
 
 /* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
-                                   uint32_t n, int8_t *e)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l,
+                                                      const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                      uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *behind = t->data + t->rows * t->row_size;
     uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
     int8_t all[320];
-    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
+    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag,
+        u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     llmq__window own;
     if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
@@ -1374,12 +1453,14 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
 #endif
 
 /* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
-                                  uint32_t n, int8_t *e)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l,
+                                                     const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                     uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *row = w->row[0];
     const llmq_format *f = &t->format;
-    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
+    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p,
+        take, cols;
 #if LLMQ__ANY_TRELLIS
     for (; n && g->trellis; n -= take, j += take, e += take) {
         take = llmq__min(n, LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT);
@@ -1424,12 +1505,19 @@ typedef struct {
     LLMQ__DOT(i32sums) a, b, c, d, bias;
 } LLMQ__KERNEL_NAME(four);
 
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_sums)(); }
-LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s) { return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias); }
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s)
+{
+    s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_sums)();
+}
+LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s)
+{
+    return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias);
+}
 
 /* total + float(sum) * (scale of the activation * scales of the rows) */
-LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4) total, LLMQ__VEC4(i32x4) sum, const llmq_activation *x, const uint8_t *const *row,
-                                       const llmq__run *run)
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4) total, LLMQ__VEC4(i32x4) sum,
+                                                                const llmq_activation *x, const uint8_t *const *row,
+                                                                const llmq__run *run)
 {
     LLMQ__NO_CONTRACT
     size_t w = 2 * (size_t)run->w;
@@ -1439,7 +1527,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4
 }
 
 /* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q,
+                                                  LLMQ__KERNEL_NAME(four) *s)
 {
     LLMQ__DOT(act32) x = LLMQ__DOT(load_act)(q);
     s->bias = LLMQ__DOT(bias)(s->bias, x);
@@ -1450,7 +1539,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, 
 }
 
 /* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
-LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
+LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q,
+                                                              uint32_t n)
 {
     LLMQ__KERNEL_NAME(four) s;
     uint32_t c;
@@ -1479,9 +1569,10 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t 
 
 /* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
    total are those of the run that has begun. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__VEC4(i32x4) *sum,
-                                  LLMQ__VEC4(f32x4) *total)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l,
+                                                     const LLMQ__C(grid) *g, const llmq_activation *x, uint32_t count,
+                                                     const uint8_t *const *row, uint32_t j, llmq__run *run,
+                                                     LLMQ__VEC4(i32x4) *sum, LLMQ__VEC4(f32x4) *total)
 {
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
     llmq__window w[4];
@@ -1504,7 +1595,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
             for (own = *run, k = 0; k < n; k += m) {
                 const int8_t *q = x[i].q + j + k;
                 m = llmq__min(n - k, own.end - j - k);
-                sum[i] = LLMQ__VEC4(add_i32x4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) : LLMQ__KERNEL_NAME(tile)(0, e, k, q, m));
+                sum[i] = LLMQ__VEC4(add_i32x4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) :
+                                               LLMQ__KERNEL_NAME(tile)(0, e, k, q, m));
                 if (j + k + m < own.end) continue;
                 total[i] = LLMQ__KERNEL_NAME(finish)(total[i], sum[i], x + i, row, &own);
                 sum[i] = LLMQ__VEC4(zero_i32x4)();
@@ -1521,8 +1613,9 @@ typedef struct {
 } LLMQ__KERNEL_NAME(braid);
 
 /* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
-                                  llmq__run *run, LLMQ__KERNEL_NAME(braid) *b)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x,
+                                                     uint32_t j, const uint8_t *const *row, llmq__run *run,
+                                                     LLMQ__KERNEL_NAME(braid) *b)
 {
     LLMQ__KERNEL_NAME(four) s = b->sum;
     uint32_t c, k;
@@ -1537,12 +1630,15 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[
 }
 
 /* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, const llmq__window *w, LLMQ__VEC4(f32x4) *total)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                    const llmq_activation *x, uint32_t count, const llmq__window *w,
+                                                    LLMQ__VEC4(f32x4) *total)
 {
     const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0; /* G8: p = 1 */
+    /* G8: p = 1 */
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x),
+        end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0;
     size_t at = l->scales;
     llmq__run run = llmq__first_run(l, x), next = run;
     LLMQ__KERNEL_NAME(braid) b[LLMQ__BATCH];
@@ -1605,8 +1701,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 #define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
 
-LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                          const llmq_activation *x, const uint8_t *const *row)
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t,
+                                                                   const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                                   const llmq_activation *x, const uint8_t *const *row)
 {
     switch (g->kind) {
     case LLMQ__KIND_G2: return LLMQ__KERNEL_NAME(g2)(whole, t, l, g, x, row);
@@ -1622,20 +1719,22 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, co
 
 /* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
    each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                               uint32_t count, const uint8_t *const *row, LLMQ__VEC4(f32x4) *total)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                  const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                  LLMQ__VEC4(f32x4) *total)
 {
     LLMQ__VEC4(i32x4) sum[LLMQ__BATCH];
     llmq__run run = llmq__first_run(l, x);
     uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
-    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
+    for (i = 0; i < count && aligned; i++)
+        total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
     if (aligned) return;
     for (i = 0; i < count; i++) sum[i] = LLMQ__VEC4(zero_i32x4)(), total[i] = LLMQ__VEC4(set4)(0.0f);
     LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                 size_t y_stride)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                    uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__C(grid) g[2];
@@ -1647,7 +1746,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
         uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
-        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
+        /* what is left, the last row more than once */
+        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest;
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
         for (k = 0; k < 4 && g->trellis; k++)
             if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
@@ -1672,19 +1772,25 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
 /* ---- products and sums in float ---- */
 
 /* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
-LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(f32x16) lane, const float *x, const int8_t *e, uint32_t n)
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(f32x16) lane, const float *x,
+                                                                      const int8_t *e, uint32_t n)
 {
     LLMQ__NO_CONTRACT
     float rest[16];
     uint32_t i;
-    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), LLMQ__VEC_F32(from_i8x16)(e + i)));
+    for (i = 0; i + 16 <= n; i += 16)
+        lane = LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i),
+                                                               LLMQ__VEC_F32(from_i8x16)(e + i)));
     if (i == n) return lane;
     LLMQ_MEMSET(rest, 0, sizeof rest);
     LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
-    return LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(rest), LLMQ__VEC_F32(from_i8x16)(e + i)));
+    return LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(rest),
+                                                           LLMQ__VEC_F32(from_i8x16)(e + i)));
 }
 
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, const float *x)
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l,
+                                                     const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row,
+                                                     const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f;
@@ -1705,7 +1811,8 @@ LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const
 }
 
 /* Columns [j, j + 16) of a raw row. */
-LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l,
+                                                                   const uint8_t *row, uint32_t j)
 {
 #if LLMQ__RAW
     const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
@@ -1719,14 +1826,16 @@ LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_te
 #endif
 }
 
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                                     const float *x)
 {
     LLMQ__NO_CONTRACT
     float lane[16], v[16];
     LLMQ__VEC_F32(f32x16) sum = LLMQ__VEC_F32(set16)(0.0f);
     uint32_t j;
     for (j = 0; j + 16 <= t->cols; j += 16)
-        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + j), LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
+        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + j),
+                                                             LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
     LLMQ__VEC_F32(store16)(lane, sum);
     if (j < t->cols) {
         llmq__values(t, l, row, j, t->cols - j, v);
@@ -1735,8 +1844,8 @@ LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const
     return 0.0f + llmq__lane_sum(lane) * 1.0f;
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                    size_t y_stride)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__KERNEL_NAME(grid) g;
@@ -1745,13 +1854,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, con
     for (r = r0; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         for (i = 0; i < count; i++)
-            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
+            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) :
+                LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
     }
 }
 
 /* out = scale * points, or out += weight * scale * points, over a row */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
-                                    float *out)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l,
+                                                       const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
+                                                       float *out)
 {
     LLMQ__NO_CONTRACT
     const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -1792,7 +1903,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uin
     if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0,
+                                                       uint32_t r1, float *out)
 {
     LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
@@ -1805,7 +1917,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(weight[r]);
         for (j = 0; j + 16 <= t->cols; j += 16)
-            LLMQ__VEC_F32(store16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j), LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j))));
+            LLMQ__VEC_F32(store16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j),
+                                                                 LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l,
+                                                                     row, j))));
         if (j == t->cols) continue;
         llmq__values(t, &l, row, j, t->cols - j, v);
         llmq__add_scaled(out + j, weight[r], v, t->cols - j);
@@ -1839,8 +1953,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 #endif
 
 /* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
-                               LLMQ__KERNEL_NAME(four) *s)
+LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c,
+                                        const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
 {
     const int kind = LLMQ__KIND;
     if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
@@ -1866,11 +1980,13 @@ LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *c
 
 /* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
    ends of units. */
-LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                     const llmq_activation *x, const uint8_t *const *row)
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l,
+                                                    const LLMQ__C(grid) *g, const llmq_activation *x,
+                                                    const uint8_t *const *row)
 {
     const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
-    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c,
+        end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     size_t at = 0;
     llmq__run run = llmq__first_run(l, x);
     LLMQ__VEC4(f32x4) total = LLMQ__VEC4(set4)(0.0f);
@@ -1901,8 +2017,9 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     return total;
 }
 
-LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                             const llmq_activation *x, const uint8_t *const *row)
+LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t,
+                                                                      const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                                      const llmq_activation *x, const uint8_t *const *row)
 {
     return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
 }
@@ -1958,14 +2075,16 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 
 /* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned; e has room for 63
    more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
-                              uint32_t j, uint32_t n, int8_t *e)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                 int whole, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
 {
-    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p,
+        up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
     for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
-            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
+            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) *
+                t->format.bits;
             LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
         } else {
             LLMQ__C(points)(t, l, g, w + i, j, n, to);
@@ -2009,14 +2128,16 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, 
     for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
         s[0] = s[1] = s[2] = s[3] = LLMQ__DOT(zero_sums)(); /* four, because each waits for the one before */
         for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
-            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__DOT(reduce_sums)(s[k % 4], e + k * LLMQ__TILE + c);
+            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++)
+                s[k % 4] = LLMQ__DOT(reduce_sums)(s[k % 4], e + k * LLMQ__TILE + c);
         LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__DOT(sub_sums)(bias, s[k]);
     }
 }
 #endif
 
 /* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count,
+                                                  uint32_t j, int32_t *sum)
 {
     const int8_t *q[4];
     int8_t own[4][LLMQ__TILE];
@@ -2029,14 +2150,16 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, c
             LLMQ_MEMCPY(own[i], from, n);
             q[i] = from = own[i];
         }
-        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__VEC_U8(store_u8)(own[i] + c, LLMQ__DOT(to_i8)(LLMQ__VEC_U8(load_u8)(from + c)));
+        for (c = 0; c < up && LLMQ__OFFSET; c += 32)
+            LLMQ__VEC_U8(store_u8)(own[i] + c, LLMQ__DOT(to_i8)(LLMQ__VEC_U8(load_u8)(from + c)));
         if (LLMQ__OFFSET) q[i] = own[i];
     }
     LLMQ__KERNEL_NAME(product)(e, n, q, sum);
 }
 
 /* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale,
+                                                   float *y)
 {
     LLMQ__NO_CONTRACT
     uint32_t i;
@@ -2044,17 +2167,20 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
         LLMQ__VEC4(f32x4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x_scale), LLMQ__VEC4(load_f32x4)(scale + i));
         LLMQ__VEC4(i32x4) s = LLMQ__VEC4(load_i32x4)(sum + i);
         if (LLMQ__OFFSET) s = LLMQ__VEC4(add_i32x4)(s, LLMQ__VEC4(load_i32x4)(bias + i));
-        LLMQ__VEC4(store_f32x4)(y + i, LLMQ__VEC4(add4)(LLMQ__VEC4(load_f32x4)(y + i), LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(s), both)));
+        LLMQ__VEC4(store_f32x4)(y + i, LLMQ__VEC4(add4)(LLMQ__VEC4(load_f32x4)(y + i),
+                                                        LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(s), both)));
         LLMQ__VEC4(store_i32x4)(sum + i, LLMQ__VEC4(zero_i32x4)());
     }
 }
 
 /* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, uint32_t r, float *y, size_t y_stride)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                    const llmq_activation *x, uint32_t count, uint32_t r, float *y,
+                                                    size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
-    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ?
+        t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
     int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
     int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
     float scale[LLMQ__ROWS];
@@ -2070,18 +2196,20 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
 #if LLMQ__OFFSET
         LLMQ__KERNEL_NAME(excess)(e, n, bias);
 #endif
-        for (i = 0; i < count; i += 4) LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
+        for (i = 0; i < count; i += 4)
+            LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
         if (j + n < run.end) continue;
         for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
-        for (i = 0; i < count; i++) LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+        for (i = 0; i < count; i++)
+            LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
         LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
         llmq__next_run(&run);
     }
 }
 
 /* The last block may begin within the one before: its rows come out the same. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                      uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__C(grid) g;
@@ -2097,7 +2225,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
     LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
     for (r = r0; r < r1; r += LLMQ__ROWS)
         for (i = 0; i < count; i += LLMQ__SHARE)
-            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
+            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS),
+                                     y + i * y_stride, y_stride);
 }
 
 #undef LLMQ__TILE
@@ -2135,9 +2264,13 @@ LLMQ__INLINE_TARGET __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_
 LLMQ__INLINE_TARGET __m128 llmq__to_f32x4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
 LLMQ__INLINE_TARGET __m128 llmq__load_f32x4_sse2(const float *p) { return _mm_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__store_f32x4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
-LLMQ__INLINE_TARGET __m128i llmq__load_i32x4_sse2(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+LLMQ__INLINE_TARGET __m128i llmq__load_i32x4_sse2(const int32_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
 LLMQ__INLINE_TARGET void llmq__store_i32x4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
-LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
+                                                  const uint8_t *p3)
 {
     uint64_t low = (uint64_t)llmq__load16(p0) << 16 | (uint64_t)llmq__load16(p1) << 48;
     uint64_t high = (uint64_t)llmq__load16(p2) << 16 | (uint64_t)llmq__load16(p3) << 48;
@@ -2156,7 +2289,10 @@ LLMQ__INLINE_TARGET __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
 LLMQ__INLINE_TARGET __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
-LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
+LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b)
+{
+    return _mm_add_ps(sum, _mm_mul_ps(a, b));
+}
 LLMQ__INLINE_TARGET __m128 llmq__load_butterfly_ssse3(const float *p)
 {
     const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
@@ -2186,9 +2322,21 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__set16_ssse3(float x)
     llmq__f32x16_ssse3 r = { v, v, v, v };
     return r;
 }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__add16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__sub16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__mul16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__add16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y);
+    return r;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__sub16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y);
+    return r;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__mul16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y);
+    return r;
+}
 LLMQ__INLINE_TARGET float llmq__sum16_ssse3(llmq__f32x16_ssse3 v)
 {
     return llmq__fold4_sse2(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
@@ -2255,22 +2403,31 @@ LLMQ__INLINE_TARGET void llmq__keep4_ssse3(__m128 s, __m128 k, __m128 *least, __
     *least = _mm_or_ps(_mm_and_ps(less, s), _mm_andnot_ps(less, *least));
     *code = _mm_or_ps(_mm_and_ps(less, k), _mm_andnot_ps(less, *code));
 }
-LLMQ__INLINE_TARGET void llmq__min_update_ssse3(llmq__f32x16_ssse3 s, llmq__f32x16_ssse3 k, llmq__f32x16_ssse3 *least, llmq__f32x16_ssse3 *code)
+LLMQ__INLINE_TARGET void llmq__min_update_ssse3(llmq__f32x16_ssse3 s, llmq__f32x16_ssse3 k, llmq__f32x16_ssse3 *least,
+                                                llmq__f32x16_ssse3 *code)
 {
     llmq__keep4_ssse3(s.a, k.a, &least->a, &code->a);
     llmq__keep4_ssse3(s.b, k.b, &least->b, &code->b);
     llmq__keep4_ssse3(s.c, k.c, &least->c, &code->c);
     llmq__keep4_ssse3(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__min16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x); return r; }
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__min16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x);
+    return r;
+}
 LLMQ__INLINE_TARGET uint32_t llmq__less16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
 {
     __m128i ab = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.a, y.a)), _mm_castps_si128(_mm_cmplt_ps(x.b, y.b)));
     __m128i cd = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.c, y.c)), _mm_castps_si128(_mm_cmplt_ps(x.d, y.d)));
     return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(ab, cd));
 }
-LLMQ__INLINE_TARGET __m128 llmq__away4_ssse3(__m128 x, __m128 y) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y)); }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__absdiff_min_ssse3(llmq__f32x16_ssse3 least, llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+LLMQ__INLINE_TARGET __m128 llmq__away4_ssse3(__m128 x, __m128 y)
+{
+    return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y));
+}
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__absdiff_min_ssse3(llmq__f32x16_ssse3 least, llmq__f32x16_ssse3 x,
+                                                               llmq__f32x16_ssse3 y)
 {
     llmq__f32x16_ssse3 d = LLMQ__EACH(llmq__away4_ssse3, x, y);
     return llmq__min16_ssse3(least, d);
@@ -2316,7 +2473,8 @@ LLMQ__INLINE_TARGET __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v,
     __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
     return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__choose_ssse3(llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y, llmq__u8x32_ssse3 v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__choose_ssse3(llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y, llmq__u8x32_ssse3 v,
+                                                         uint32_t at)
 {
     llmq__u8x32_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
     return r;
@@ -2362,7 +2520,8 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lut16_ssse3(const llmq__point_table_
     v.b = _mm_shuffle_epi8(t->a, v.b);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lutk_ssse3(const llmq__point_table_ssse3 *t, uint32_t k, llmq__u8x32_ssse3 v)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lutk_ssse3(const llmq__point_table_ssse3 *t, uint32_t k,
+                                                       llmq__u8x32_ssse3 v)
 {
     __m128i p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     v.a = _mm_shuffle_epi8(p, v.a);
@@ -2443,7 +2602,10 @@ LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__words_ssse3(llmq__u8x32_ssse3 v)
     r.d = _mm_srai_epi16(_mm_unpackhi_epi8(z, v.b), 8);
     return r;
 }
-LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__load_act_any_ssse3(const int8_t *p) { return llmq__words_ssse3(llmq__load_u8_ssse3(p)); }
+LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__load_act_any_ssse3(const int8_t *p)
+{
+    return llmq__words_ssse3(llmq__load_u8_ssse3(p));
+}
 LLMQ__INLINE_TARGET __m128i llmq__dot_any_ssse3(__m128i sum, llmq__u8x32_ssse3 w, llmq__act_any_ssse3 x)
 {
     llmq__act_any_ssse3 v = llmq__words_ssse3(w);
@@ -2459,7 +2621,8 @@ LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __
 }
 LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
 {
-    __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8), c = _mm_loadu_si128(p + 16), d = _mm_loadu_si128(p + 24);
+    __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8), c = _mm_loadu_si128(p + 16),
+        d = _mm_loadu_si128(p + 24);
     __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
     _mm_storeu_si128(p, _mm_unpacklo_epi64(ab, cd));
     _mm_storeu_si128(p + 8, _mm_unpackhi_epi64(ab, cd));
@@ -2510,7 +2673,8 @@ LLMQ__INLINE_TARGET __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_a
 LLMQ__INLINE_TARGET __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
-LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+/* a product with 1 or -1 is exact, so fused or not is the same */
+LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p)
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
     const __m256 s4 = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
@@ -2529,13 +2693,19 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__load16_avx2(const float *p) { return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__load16_avx2(const float *p)
+{
+    return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
 LLMQ__INLINE_TARGET void llmq__store16_avx2(float *p, llmq__f32x16_avx2 v)
 {
     _mm256_storeu_ps(p, v.a);
     _mm256_storeu_ps(p + 8, v.b);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__set16_avx2(float x) { return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__set16_avx2(float x)
+{
+    return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x));
+}
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__add16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b));
@@ -2548,8 +2718,14 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__mul16_avx2(llmq__f32x16_avx2 x, llmq
 {
     return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
 }
-LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
-LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
+}
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_bf16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
@@ -2558,18 +2734,25 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_f16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
 }
-LLMQ__INLINE_TARGET float llmq__fold8_avx2(__m256 v) { return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
+LLMQ__INLINE_TARGET float llmq__fold8_avx2(__m256 v)
+{
+    return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
+}
 LLMQ__INLINE_TARGET float llmq__sum16_avx2(llmq__f32x16_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
 LLMQ__INLINE_TARGET __m256 llmq__widen8_avx2(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_i8x16_avx2(const int8_t *p) { return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_i8x16_avx2(const int8_t *p)
+{
+    return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8));
+}
 LLMQ__INLINE_TARGET __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
 {
     const __m256i up = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
     const __m256i top = _mm256_set1_epi32(INT32_MIN);
-    return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_and_si256(_mm256_sllv_epi32(_mm256_set1_epi32((int)bits), up), top)));
+    return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_and_si256(_mm256_sllv_epi32(_mm256_set1_epi32((int)bits), up),
+                                                                 top)));
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__flip16_avx2(llmq__f32x16_avx2 v, uint32_t bits)
 {
@@ -2599,7 +2782,8 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_avx2(int8_t *q, llmq__f32x16_avx2 v)
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(llmq__round_avx2(v.a), llmq__round_avx2(v.b)), 0xd8);
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
-LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16_avx2 k, llmq__f32x16_avx2 *least, llmq__f32x16_avx2 *code)
+LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16_avx2 k, llmq__f32x16_avx2 *least,
+                                               llmq__f32x16_avx2 *code)
 {
     __m256 a = _mm256_cmp_ps(s.a, least->a, _CMP_LT_OQ), b = _mm256_cmp_ps(s.b, least->b, _CMP_LT_OQ);
     *least = llmq__fs_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
@@ -2607,14 +2791,16 @@ LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__min16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
-    return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b)); /* the second operand unless the first is less */
+    /* the second operand unless the first is less */
+    return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b));
 }
 LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     __m256 a = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), b = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
     return (uint32_t)_mm256_movemask_ps(a) | (uint32_t)_mm256_movemask_ps(b) << 8;
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 least, llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 least, llmq__f32x16_avx2 x,
+                                                             llmq__f32x16_avx2 y)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 a = _mm256_andnot_ps(sign, _mm256_sub_ps(x.a, y.a)), b = _mm256_andnot_ps(sign, _mm256_sub_ps(x.b, y.b));
@@ -2674,7 +2860,10 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_avx2(int8_t *p, __m256i a, __m256i b)
 }
 
 typedef struct llmq__point_table_avx2 { __m256i a, b, c, d; } llmq__point_table_avx2; /* 16 points each, twice */
-LLMQ__INLINE_TARGET __m256i llmq__both_avx2(const int8_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+LLMQ__INLINE_TARGET __m256i llmq__both_avx2(const int8_t *p)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
 LLMQ__INLINE_TARGET llmq__point_table_avx2 llmq__point_table_of_avx2(const int8_t *p)
 {
     llmq__point_table_avx2 t;
@@ -2684,7 +2873,10 @@ LLMQ__INLINE_TARGET llmq__point_table_avx2 llmq__point_table_of_avx2(const int8_
     t.d = llmq__both_avx2(p + 48);
     return t;
 }
-LLMQ__INLINE_TARGET __m256i llmq__lut16_avx2(const llmq__point_table_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
+LLMQ__INLINE_TARGET __m256i llmq__lut16_avx2(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return _mm256_shuffle_epi8(t->a, v);
+}
 LLMQ__INLINE_TARGET __m256i llmq__lutk_avx2(const llmq__point_table_avx2 *t, uint32_t k, __m256i v)
 {
     return _mm256_shuffle_epi8(k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d, v);
@@ -2715,10 +2907,14 @@ LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__as_of_avx2(__m256i a)
     v.size = _mm256_abs_epi8(a);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__load_u8_avx2(p)); }
+LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p)
+{
+    return llmq__as_of_avx2(llmq__load_u8_avx2(p));
+}
 LLMQ__INLINE_TARGET void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
 {
-    const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11,
+    const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12,
+                                           14, 1, 3, 5, 7, 9, 11,
                                            13, 15);
     __m256i lo = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p), apart), 0xd8);
     __m256i hi = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p + 32), apart), 0xd8);
@@ -2748,7 +2944,10 @@ LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__words_avx2(__m256i v)
     r.b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1));
     return r;
 }
-LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__load_act_any_avx2(const int8_t *p) { return llmq__words_avx2(llmq__load_u8_avx2(p)); }
+LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__load_act_any_avx2(const int8_t *p)
+{
+    return llmq__words_avx2(llmq__load_u8_avx2(p));
+}
 LLMQ__INLINE_TARGET __m256i llmq__dot_any_avx2(__m256i sum, __m256i w, llmq__act_any_avx2 x)
 {
     llmq__act_any_avx2 v = llmq__words_avx2(w);
@@ -2767,8 +2966,14 @@ LLMQ__INLINE_TARGET __m256i llmq__repeat4_avx2(const int8_t *p)
     LLMQ_MEMCPY(&four, p, 4);
     return _mm256_set1_epi32(four);
 }
-LLMQ__INLINE_TARGET void llmq__add_sums_avx2(int32_t *p, __m256i v) { llmq__store_u8_avx2(p, _mm256_add_epi32(llmq__load_u8_avx2(p), v)); }
-LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v) { llmq__store_u8_avx2(p, _mm256_sub_epi32(llmq__load_u8_avx2(p), v)); }
+LLMQ__INLINE_TARGET void llmq__add_sums_avx2(int32_t *p, __m256i v)
+{
+    llmq__store_u8_avx2(p, _mm256_add_epi32(llmq__load_u8_avx2(p), v));
+}
+LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v)
+{
+    llmq__store_u8_avx2(p, _mm256_sub_epi32(llmq__load_u8_avx2(p), v));
+}
 LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 {
     __m256i t[8], u[8];
@@ -2793,7 +2998,8 @@ LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 /* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
 LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
-    __m256i v = llmq__load_u8_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
+    __m256i v = llmq__load_u8_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v),
+                                                                    _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
@@ -2854,16 +3060,31 @@ LLMQ__INLINE_TARGET llmq__point_table_avx2 LLMQ__DOT(coded)(llmq__point_table_av
     t.d = LLMQ__DOT(to_i8)(t.d);
     return t;
 }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut16)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut32)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut16)(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return llmq__lut16_avx2(t, v);
+}
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut32)(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return llmq__lut32_avx2(t, v);
+}
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return llmq__lut64_avx2(t, v);
+}
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(coded_g8)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
 typedef __m256i LLMQ__DOT(act32), LLMQ__DOT(act_any), LLMQ__DOT(i32sums);
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act)(const int8_t *p) { return llmq__load_u8_avx2(p); }
-LLMQ__INLINE_TARGET void LLMQ__DOT(load_act2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(load_act2)(const int8_t *p, __m256i *even, __m256i *odd)
+{
+    llmq__apart_avx2(p, even, odd);
+}
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(zero_sums)(void) { return _mm256_setzero_si256(); }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x)
+{
+    return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x);
+}
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act_any)(const int8_t *p) { return llmq__load_u8_avx2(p); }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot_any)(__m256i sum, __m256i w, __m256i x)
 {
@@ -2872,14 +3093,18 @@ LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot_any)(__m256i sum, __m256i w, __m256i x
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias_any)(__m256i sum, __m256i x) { return LLMQ__DOT(bias)(sum, x); }
 LLMQ__INLINE_TARGET __m128i LLMQ__DOT(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
-    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
+    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias),
+                           _mm256_sub_epi32(d, bias), bias);
 }
 LLMQ__INLINE_TARGET void LLMQ__DOT(turn)(int8_t *e) { llmq__turn_avx2(e); }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__load_u8_avx2(w));
 }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(reduce_sums)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__load_u8_avx2(w)); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(reduce_sums)(__m256i sum, const int8_t *w)
+{
+    return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__load_u8_avx2(w));
+}
 LLMQ__INLINE_TARGET void LLMQ__DOT(add_sums)(int32_t *p, __m256i v) { llmq__add_sums_avx2(p, v); }
 LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_sums_avx2(p, v); }
 
