@@ -1,15 +1,28 @@
-/* llmq_simd.h - v0.7.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+/* llmq_simd.h - v0.7.0 - the kernels of llmq.h with vector instructions, bit for bit
+   public domain or MIT (see llmq.h)
 
-   DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
-   else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
-   the tensor, and t.kernels->name says which.
+   DO THIS
+       Copy this file beside llmq.h. llmq.h finds it by __has_include, or is told by LLMQ_SIMD 1 and
+       LLMQ_SIMD_PATH. Nothing else changes. The first program of llmq.h then runs on the best kernels
+       of the machine: llmq_tensor_init puts them into the tensor, and t.kernels->name says which.
 
    HOW IT IS MADE
-       A table (struct llmq_kernels, section 2 of llmq.h) for each instruction set, in its own section below. The text of
-       the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
-       floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
-       All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
-       operation is the one that the scalar text does, on the same operands, in the same order for each result.
+       Each instruction set has a kernel table (struct llmq_kernels, section 2 of llmq.h), which its
+       own section below makes. The text of the kernels is shared. It stands in templates, which this
+       file includes from itself. They are written in a small vocabulary of words on 16 floats and on
+       32 bytes, and each instruction set defines these words. A kernel that pays on one instruction
+       set only stands in the section of that set.
+
+       All tables give the bits of the scalar one:
+       - Sums of integers are exact, so their order is free. A run of columns that shares its scales
+         has at most 1024 columns, so each sum is below 2^24 and its conversion to float is exact:
+         128 * 127 * 1024 = 16646144.
+       - Each float operation is one that the scalar text does, on the same operands, and the
+         operations that lead to one result come in the same order. Vectors only do several results
+         at once. Products and sums are rounded one by one unless a product is known to be exact.
+
+       All pointers may have any alignment, unless a comment says more. No kernel reads or writes
+       beyond the arrays of its contract, unless a comment says how far.
 
    CONTENTS
        1. Configuration
@@ -26,8 +39,8 @@
       12. Tables
 
    PARTS
-       The file is one chain of #elif, so that each inclusion reads one part of it. Templates are parts that are included more than
-       once. A part is included so, and takes its name away when it begins:
+       The file is one chain of #elif, so each inclusion reads one part of it. A template is a part
+       that is included more than once. This includes a part, which undefines the name as it begins:
            #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
            #include LLMQ_SIMD_SELF
 
@@ -52,27 +65,34 @@
        TABLES              12     llmq.h, at its end
 
    HOW TO ADD AN INSTRUCTION SET
-       WebAssembly, section 10, is the shortest one that has all; read it beside this list.
-       1. llmq.h, section 2: a bit, LLMQ_CPU_WASM, and a line of the list of tables.
-       2. Section 1: LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set; and the header of its intrinsics.
-       3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor, elsewhere it repeats what the compiler was
-          told.
-       4. A part: LLMQ__PART_WASM in the list of parts (and in the list of #undef at the end), its section in the chain with
-          #if LLMQ_SIMD_WASM around all of it, and its inclusion in section 12, after the parts whose words it uses.
-       5. There, LLMQ__TARGET: nothing where the whole program is compiled for the set, else LLMQ__TARGET_OF("..."). The section
-          undoes it at its end.
-       6. The words on floats that the head of section 3 lists, with the suffix _wasm; then the part FLOATS with its parameters.
-          Each operation is rounded as the scalar one, and comparisons are false where an operand is NaN.
-       7. The words on bytes, on points and products, on four sums and for blocks that section 4 lists; then the part CODES. A set
-          that differs from another only in products shares its words on bytes: see AVX2 with VNNI, in section 6.
-       8. LLMQ__TABLE (llmq.h, section 2) makes the table: its name, its bits, and the suffixes of its kernels. No suffix means
-          the scalar kernels. A line in llmq__simd_at, section 12, puts it after all slower ones.
-       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run, and has a list of names;
-          tests/matrix.sh has a line for each emulator.
-       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections 9 and 11.
+       WebAssembly, section 10, is the shortest set that has everything. Read it beside this list.
+       1. llmq.h, section 2: add a bit, LLMQ_CPU_WASM, and a line of the list of tables.
+       2. Section 1: add LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set. Include
+          the header of its intrinsics.
+       3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor. Elsewhere it
+          repeats the options of the compiler.
+       4. Add a part: LLMQ__PART_WASM in the list of parts and in the list of #undef at the end, its
+          section in the chain with #if LLMQ_SIMD_WASM around all of it, and its inclusion in
+          section 12, after the parts whose words it uses.
+       5. In the section, define LLMQ__TARGET: nothing where the whole program is compiled for the
+          set, else LLMQ__TARGET_OF("..."). The section undefines it at its end.
+       6. Write the words on floats that the head of section 3 lists, with the suffix _wasm. Then
+          include the part FLOATS with its parameters. Each operation is rounded like the scalar one,
+          and comparisons are false where an operand is NaN.
+       7. Write the words on bytes, on points and products, on four sums and for blocks that section 4
+          lists. Then include the part CODES. A set that differs from another only in products shares
+          the words on bytes: see AVX2 with VNNI, in section 6.
+       8. LLMQ__TABLE (llmq.h, section 2) makes the table of a name, bits, and the suffixes of its
+          kernels. No suffix means the scalar kernels. A line in llmq__simd_at, section 12, puts it
+          after all slower tables.
+       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run, and
+          has a list of names. tests/matrix.sh has a line for each emulator.
+       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections 9
+       and 11.
 
    STACK
-       Frames are up to 10 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
+       Frames are up to 10 KB. The scalar kernels need at most 256 bytes, as llmq.h promises, and so do
+       the tables of microcontrollers. */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
@@ -105,17 +125,30 @@
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
-/* ---- 1. Configuration ---------------------------------------------------------------------------------------------
+/* ---- 1. Configuration ---------------------------------------------------------------------------
 
-   Each 0 or 1; the default is 1 where the compiler can make it. On x86, and on AArch64 beyond NEON, the functions carry target
-   attributes, so that the rest of the program may be compiled for any processor; elsewhere a set is compiled in when the
-   compiler is told of it. On Arm nothing is asked of the processor: LLMQ_CPU_FEATURES (llmq.h) says that it has more, such as
-   getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux, and LLMQ_CPU_I8MM too
-   where getauxval(AT_HWCAP2) & HWCAP2_I8MM.
-   LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
-   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM (AArch64 only) LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
+   Each of these macros is 0 or 1. The default is 1 where the compiler can make the set.
+     LLMQ_SIMD_SSSE3    x86-64
+     LLMQ_SIMD_AVX2     x86-64, with FMA and F16C
+     LLMQ_SIMD_AVXVNNI  x86-64; builds on LLMQ_SIMD_AVX2
+     LLMQ_SIMD_AVX512   x86-64, with VNNI, tables with and without VBMI; builds on LLMQ_SIMD_AVX2
+     LLMQ_SIMD_NEON     Arm, 32 and 64 bits, little-endian
+     LLMQ_SIMD_DOTPROD  Arm; builds on LLMQ_SIMD_NEON
+     LLMQ_SIMD_I8MM     AArch64 only; builds on LLMQ_SIMD_DOTPROD
+     LLMQ_SIMD_DSP      Arm's microcontrollers without wider vectors
+     LLMQ_SIMD_MVE      Arm's microcontrollers with Helium
+     LLMQ_SIMD_WASM     WebAssembly with SIMD128
+     LLMQ_SIMD_RVV      RISC-V with V 1.0
+
+   On x86, and on AArch64 beyond NEON, the functions carry target attributes, so the rest of the
+   program may be compiled for any processor. Elsewhere a set is compiled in when the compiler is
+   told of it.
+   On Arm nothing asks the processor. LLMQ_CPU_FEATURES (llmq.h) says that it has more than the
+   compiler was told. On Linux that is
+       getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON
+   and LLMQ_CPU_I8MM too where getauxval(AT_HWCAP2) & HWCAP2_I8MM. */
 #if defined(_MSC_VER) && defined(__clang__) && __clang_major__ < 19
-#define LLMQ__X86 0 /* clang-cl hid intrinsics beyond those of the command line */
+#define LLMQ__X86 0 /* clang-cl before 19 hides the intrinsics of sets that the command line does not name */
 #elif (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
 #define LLMQ__X86 1
 #include <immintrin.h>
@@ -131,6 +164,8 @@
 #ifndef LLMQ_SIMD_AVX2
 #define LLMQ_SIMD_AVX2 LLMQ__X86
 #endif
+/* The first compilers that have the intrinsics of AVX-VNNI: clang 12, gcc 11, Visual Studio 2019
+   16.9 (1929). */
 #ifndef LLMQ_SIMD_AVXVNNI
 #if !LLMQ_SIMD_AVX2
 #define LLMQ_SIMD_AVXVNNI 0
@@ -146,14 +181,17 @@
 #define LLMQ_SIMD_AVX512 LLMQ_SIMD_AVX2
 #endif
 
+/* Vectors are loaded as the bytes of memory, so the kernels take little-endian for granted. */
 #if defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
 #define LLMQ__ARM 1
 #include <arm_neon.h>
 #else
 #define LLMQ__ARM 0
 #endif
-/* Can single functions have more than the program? clang before 16 hides the intrinsics; gcc inlines only what was compiled for
-   a subset of the function's sets, and those that the command line adds are not all known here. */
+/* 1 if single functions may use sets that the program is not compiled for.
+   clang before 16 hides their intrinsics. gcc before 10 lacks some of them, and gcc inlines an
+   intrinsic only into functions whose sets include all those it was compiled for. Sets that the
+   command line adds would have to be named again, and these two are not. */
 #if !LLMQ__ARM || !defined(__aarch64__)
 #define LLMQ__ARM_TARGETS 0
 #elif defined(__clang__)
@@ -195,6 +233,7 @@
 #endif
 #endif
 
+/* The sections of these sets use the words of the set that they build on. */
 #if (LLMQ_SIMD_AVXVNNI || LLMQ_SIMD_AVX512) && !LLMQ_SIMD_AVX2
 #error "llmq: LLMQ_SIMD_AVXVNNI and LLMQ_SIMD_AVX512 build on LLMQ_SIMD_AVX2"
 #endif
@@ -202,8 +241,10 @@
 #error "llmq: LLMQ_SIMD_I8MM builds on LLMQ_SIMD_DOTPROD, and needs AArch64"
 #endif
 
-/* Arm's microcontrollers. MVE is Helium with floats. DSP is for processors without wider vectors, and needs word loads from any
-   address (CCR.UNALIGN_TRP off, the state after reset): a compiler told -mno-unaligned-access makes them of bytes. */
+/* MVE: Helium with floats, bit 1 of __ARM_FEATURE_MVE. Bit 0 alone is Helium of integers only.
+   DSP: 32-bit registers as vectors, for processors without wider ones. It needs word loads from any
+   address (CCR.UNALIGN_TRP off, the state after reset). A compiler that is told
+   -mno-unaligned-access makes these loads of single bytes, so the macro is 0 there. */
 #ifndef LLMQ_SIMD_MVE
 #if defined(__ARM_FEATURE_MVE) && !defined(__ARM_BIG_ENDIAN)
 #define LLMQ_SIMD_MVE (__ARM_FEATURE_MVE >> 1)
@@ -212,7 +253,8 @@
 #endif
 #endif
 #ifndef LLMQ_SIMD_DSP
-#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_NEON) && \
+    !defined(__ARM_BIG_ENDIAN)
 #define LLMQ_SIMD_DSP (!LLMQ_SIMD_MVE)
 #else
 #define LLMQ_SIMD_DSP 0
@@ -225,7 +267,8 @@
 #include <arm_mve.h>
 #endif
 
-/* The intrinsics of today, and all of V: 128 bits or more. */
+/* The intrinsics of version 0.11 or later (version * 1000000 + minor * 1000), and all of the
+   extension V, whose vectors have 128 bits or more. */
 #ifndef LLMQ_SIMD_RVV
 #if defined(__riscv_v) && defined(__riscv_v_intrinsic) && defined(__BYTE_ORDER__)
 #define LLMQ_SIMD_RVV (__riscv_v_intrinsic >= 11000 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -237,7 +280,7 @@
 #include <riscv_vector.h>
 #endif
 
-/* The name of this file for itself. */
+/* The name by which this file includes itself. */
 #ifndef LLMQ_SIMD_SELF
 #define LLMQ_SIMD_SELF "llmq_simd.h"
 #endif
@@ -245,10 +288,17 @@
 #elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
 #undef LLMQ__SIMD_PART
 
-/* ---- 2. Dispatch, and what all kernels share --------------------------------------------------------------------- */
+/* ---- 2. Dispatch, and what all kernels share -----------------------------------------------------
+
+   First the instruction sets of this processor. Then macros that make names and attributes of
+   functions. Then helpers in scalar code that several sections use: the kinds of formats, the tables
+   of points, the rows that a trellis reads, bit fields of codes, and runs of columns that share
+   their scales. */
 
 #ifndef LLMQ_CPU_FEATURES
 #if LLMQ__X86
+/* r[0, 4) = EAX, EBX, ECX, EDX of CPUID for a leaf and a sub-leaf. The caller checks that the leaf
+   exists. */
 static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
 {
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -260,23 +310,34 @@ static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
 #endif
 }
 
-/* Registers that the operating system saves: bits 1, 2 SSE and AVX; 5, 6, 7 those of AVX-512. */
+/* The registers that the operating system saves and restores: the low half of XCR0. Bits 1 and 2
+   are SSE and AVX. Bits 5, 6 and 7 are the parts of AVX-512.
+   Precondition: CPUID says OSXSAVE, or the instruction faults. */
 static uint32_t llmq__xgetbv(void)
 {
 #if defined(_MSC_VER) && !defined(__clang__)
     return (uint32_t)_xgetbv(0);
 #else
     uint32_t low, high;
-    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv, for assemblers without it */
-    (void)high;
+    /* xgetbv as bytes, for assemblers that do not know it */
+    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0));
+    (void)high; /* bits 32 and up of XCR0 */
     return low;
 #endif
 }
 
+/* LLMQ_CPU_... bits of the sets that this processor has and whose registers the operating system
+   saves.
+   A set needs both: a virtual machine or an old kernel may offer the instructions without the
+   registers. */
 static uint32_t llmq__simd_features(void)
 {
     uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
+    /* AVX512F, DQ, BW and VL in EBX of leaf 7 */
+    /* check: 2**16 + 2**17 + 2**30 + 2**31 == 0xc0030000 */
     const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
+    /* EAX of leaf 0 is the highest leaf, EAX of leaf 7 the highest sub-leaf of it. Others answer
+       with the data of another leaf, so they are not asked. */
     llmq__cpuid(0, 0, one);
     if (one[0] < 1) return 0;
     seven[1] = seven[2] = more[0] = 0;
@@ -287,16 +348,21 @@ static uint32_t llmq__simd_features(void)
     llmq__cpuid(1, 0, one);
     if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
     if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
+    /* SSE and AVX */
+    /* check: 2**1 + 2**2 == 0x6 */
     if ((saved & 0x6) != 0x6) return have;
     if ((one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, F16C, AVX2 */
     if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
+    /* The same, opmask, the upper halves of ZMM 0 to 15, and ZMM 16 to 31. */
+    /* check: 0x6 + 2**5 + 2**6 + 2**7 == 0xe6 */
     if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
     if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
     if ((have & LLMQ_CPU_AVX512) && (seven[2] >> 1 & 1)) have |= LLMQ_CPU_VBMI;
     return have;
 }
 #else
-/* What the compiler was told of. */
+/* LLMQ_CPU_... bits of the sets that the whole program is compiled for. DOTPROD and I8MM may be
+   compiled in beyond these. Then LLMQ_CPU_FEATURES says where they run. */
 static uint32_t llmq__simd_features(void)
 {
     uint32_t have = 0;
@@ -326,17 +392,25 @@ static uint32_t llmq__simd_features(void)
 #endif
 #endif
 
+/* Names: llmq__NAME_SUFFIX. Two steps, so that macros among the arguments are expanded first. The
+   suffix tells the instruction set. It is a parameter of the template that uses the macro. */
 #define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
 #define LLMQ__PASTE_(a, b) a##b
 #define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
-#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA)                /* a kernel of the table that is being made */
-#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
-#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)                        /* a kernel that decodes */
-#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)                    /* a word of its vocabulary: on floats, */
-#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)                   /* on bytes, */
-#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)                       /* on points and their products, */
-#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)                     /* on four sums */
+#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA) /* a kernel of the table that is being made */
+#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* a kernel of one format */
+#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)       /* a kernel that decodes, perhaps of another set */
+#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)   /* a word on floats */
+#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)  /* a word on bytes */
+#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)      /* a word on points and their products */
+#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)    /* a word on four sums */
+/* Attributes of functions:
+     LLMQ__INLINE           a helper, inlined always in optimized programs
+     LLMQ__INLINE_TARGET    the same, with the instruction set of the section
+     LLMQ__NOINLINE_TARGET  a kernel, or a part of one that is compiled once: a text that is inlined
+                            everywhere multiplies the size of the program and the time of the
+                            compiler */
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__has_feature)
@@ -355,7 +429,9 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__NOINLINE_TARGET static __attribute__((__noinline__, __unused__)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #define LLMQ__PREFETCH2(p) __builtin_prefetch((const void *)(p), 0, 2) /* only into the level-2 cache */
-#define LLMQ__RELOAD_BARRIER(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
+/* Hides from the compiler that p is the same as before, so that a second load from it stays a load:
+   two loads that shuffle as they load are faster than one load and two shuffles. */
+#define LLMQ__RELOAD_BARRIER(p) __asm__("" : "+r"(p))
 #else
 #define LLMQ__TARGET_OF(sets)
 #define LLMQ__INLINE static __forceinline
@@ -366,32 +442,34 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__RELOAD_BARRIER(p) ((void)0)
 #endif
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)
-#define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
+/* Makes n copies of the body of the next loop. A loop over a short array is unrolled as a whole,
+   because the elements are registers only where their indices are constants. */
+#define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n)
 #define LLMQ__PRAGMA(text) _Pragma(#text)
 #else
 #define LLMQ__UNROLL(n)
 #define LLMQ__PRAGMA(text)
 #endif
 
-/* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
+/* Kinds of formats whose points are looked up by shuffles, as the templates tell them: a scalar
+   grid of 2 to 6 bits (G2 ... G6), g8, and grids of pairs with 16 and 64 points. Codes of other
+   kinds (OTHER) are looked up one by one, and those of trellises by kernels of their own. */
 enum {
     LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8,
-        LLMQ__KIND_V2N16,
-    LLMQ__KIND_V2N64
+    LLMQ__KIND_V2N16, LLMQ__KIND_V2N64
 };
-#define LLMQ__PREFETCH_BYTES 1024 /* bytes from a load to what is prefetched by it */
+#define LLMQ__PREFETCH_BYTES 1024 /* from a load to the bytes that are prefetched with it */
 
-/* The kernels are written for these sizes of llmq.h, and tables of functions by kind for this order; from V2N16 on a point has two
-   coordinates. */
+/* The kernels are written for these sizes of llmq.h. Tables of functions by kind are written for
+   this order of kinds, in which a point has two coordinates from V2N16 on. */
 #if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__TRELLIS_UNIT != 256
 #error "llmq: the kernels of llmq_simd.h are written for sums of 16 lanes, and for units of 128 and of 256 codes"
 #endif
 typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 &&
-                                  LLMQ__KIND_G4 == 3 &&
-                                  LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 &&
-                                      LLMQ__KIND_V2N16 == 7 &&
-                                  LLMQ__KIND_V2N64 == 8 ? 1 : -1];
+                                  LLMQ__KIND_G4 == 3 && LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 &&
+                                  LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 && LLMQ__KIND_V2N64 == 8 ? 1 : -1];
 
+/* Bits of a code, and coordinates of a point. For OTHER they are 0 and 1. */
 LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
 {
     static const uint8_t bits[] = { 0, 2, 3, 4, 5, 6, 8, 4, 6 };
@@ -399,7 +477,12 @@ LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
 }
 LLMQ__INLINE uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
 
-/* The kind of a format all of whose points are >= least. Points of 8 bits are g8's or looked up. */
+/* The kind of a format, if all its points are at least `least`, else OTHER. least is -128, or -127
+   where a product of the instruction set takes magnitudes of points as int8.
+   A grid of 8 bits is G8 if its points are the array of g8, which is computed and not looked up.
+   Another grid of 8 bits is OTHER.
+   The points are looked at whatever the id of the format is, because a caller may have put other
+   points into a built-in format. */
 LLMQ__INLINE int llmq__kind(const llmq_format *f, int least)
 {
     int kind;
@@ -412,13 +495,15 @@ LLMQ__INLINE int llmq__kind(const llmq_format *f, int least)
     if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
 #endif
     if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
-    /* whatever its id is: a caller may have put other points into a built-in format */
     for (i = 0; i < f->p << f->bits; i++)
         if (f->points[i] < least) return LLMQ__KIND_OTHER;
     return kind;
 }
 
-/* all[0, 64) = n points, a power of two, repeated up to 16 and filled up with anything. */
+/* all[0, 64) = a table for shuffles of 16 bytes, made of n points: 4, 8, 16, 32 or 64.
+   Fewer than 16 points are repeated, so that index bits above the bits of a code may be anything. With n
+   <= 16 only all[0, 16) is looked up, with n = 32 only all[0, 32). The rest holds copies, so that
+   every byte is defined. */
 LLMQ__INLINE void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 {
     uint32_t i;
@@ -428,14 +513,17 @@ LLMQ__INLINE void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
     LLMQ_MEMCPY(all + 48, n > 32 ? points + 48 : all, 16);
 }
 
-/* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
-   last point may go beyond n. */
+/* e[0, n) = coordinates of the points of codes, for any format, one code at a time.
+   code:   the low 8 bits of each code
+   above:  bits 8 and up of each code, or NULL if there are none
+   skip:   the first coordinate that is wanted of the first point, below p
+   e:      the last point may be written beyond e[n), by at most p - 1 <= 7 bytes */
 LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip,
                                uint32_t n, int8_t *e)
 {
     const int8_t *points = f->points;
     uint32_t i = 0, k, p = f->p, whole = n / p * p;
-    if (skip == 0 && !above && p == 2) /* copies of a constant size are single moves */
+    if (skip == 0 && !above && p == 2) /* a copy of constant size is one move */
         LLMQ__UNROLL(8) for (; i < whole; i += 2, code++) LLMQ_MEMCPY(e + i, points + 2 * (size_t)*code, 2);
     if (skip == 0 && !above && p == 3)
         LLMQ__UNROLL(4) for (; i < whole; i += 3, code++) {
@@ -450,50 +538,69 @@ LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const 
     }
 }
 
-/* A row, row[0], and the rows of its ring that are above it, row[lag]; in other formats the row alone. */
+/* The codes that a row's points depend on. row[0] is the row. In a trellis, row[lag] is the row at
+   that distance above it in its tail-biting block, for lag = 1 ... LLMQ__MAX_LAG. In other formats
+   row[0] alone is set. */
 typedef struct llmq__window {
     const uint8_t *row[LLMQ__MAX_LAG + 1];
 } llmq__window;
 
-/* above: the window of row r - 1, if there is one already */
+/* The window of row r of t. above: the window of row r - 1, or NULL if the caller has none. It
+   saves the search for the rows. */
 LLMQ__INLINE void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
 {
     const llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, at = r;
     w->row[0] = t->data + (size_t)r * t->row_size;
     if (!t->format.taps[0]) return;
+    /* One row further down, all lags grow by one. The first row of a block follows another block,
+       so its window is not made of it. */
     if (above && r > block.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MAX_LAG * sizeof *w->row);
     else
         for (lag = 1; lag <= LLMQ__MAX_LAG; lag++) {
+            /* A block bites its tail: the row above the first is the last. */
             at = (at > block.first ? at : block.first + block.rows) - 1;
             w->row[lag] = t->data + (size_t)at * t->row_size;
         }
 }
 
+/* The inverse of t->data + r * t->row_size. */
 LLMQ__INLINE uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row)
 {
     return (uint32_t)((size_t)(row - t->data) / t->row_size);
 }
 
 #if LLMQ__ANY_TRELLIS
-/* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
-   quick to make: four of them choose among 16 points each time. These are two neighbouring bits of the code, the lowest replaced by
-   the last parity, and the first two parities; where a code has one bit all are parities, and where it has four they are the code. */
+/* A trellis as a number: 0 is none, 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s. A text that has
+   it as a constant is compiled for the one trellis. The dispatch of llmq.h takes care that only
+   formats with these taps come here.
+
+   The index of a point has the parities from bit 0 on, and above them the bits of the code but the
+   lowest (section 6 of llmq.h). Here the same bits come in another order, because it is quicker to
+   make. The first four choose among 16 points, which is one shuffle:
+     bits of a code   places 0 to 3                                     from place 4 on
+     1                the four parities
+     2 and 3          the last parity, code bit 1, parities 0 and 1     parity 2 of four, code bit 2
+     4                the last parity, code bits 1, 2 and 3             the parities but the last
+   In codes of two bits and more the last parity takes the place of code bit 0, because it is this
+   bit xor bits of other rows, or this bit alone. So the fields of the first plane need little
+   change. */
 LLMQ__INLINE int llmq__trellis(const llmq_format *f)
 {
     return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0;
 }
+/* Bits of a code, the count of parities, and the taps of parity i: bit `lag` is set if the parity
+   takes the lowest code bit of the row at that distance above. */
 LLMQ__INLINE uint32_t llmq__trellis_bits(int trellis) { return (uint32_t)(trellis > 4 ? trellis - 3 : trellis); }
 LLMQ__INLINE uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 || trellis > 4 ? 4 : 3; }
 LLMQ__INLINE uint32_t llmq__trellis_taps(int trellis, uint32_t i)
 {
     static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 },
-                                        { LLMQ__TAPS_T4 },
-                                         { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
+                                         { LLMQ__TAPS_T4 }, { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
     return taps[trellis][i];
 }
 
-/* Which bit of an index is at place i of that order. */
+/* The bit of an index that is at place i of that order. */
 LLMQ__INLINE uint32_t llmq__index_bit(int trellis, uint32_t i)
 {
     uint32_t bits = llmq__trellis_bits(trellis), parities = llmq__trellis_parities(trellis);
@@ -503,12 +610,14 @@ LLMQ__INLINE uint32_t llmq__index_bit(int trellis, uint32_t i)
     return i == 1 ? parities : i <= parities ? i - 2 : i;
 }
 
-/* all[0, 128) = the points, and zeros, in that order */
+/* all[0, 128) = the f->n <= 128 points in that order, and zeros after them. */
 LLMQ__INLINE void llmq__trellis_points(const llmq_format *f, int trellis, int8_t *all)
 {
     uint8_t from[128];
     uint32_t k, i = 0, top = 1;
     LLMQ_MEMSET(all, 0, 128);
+    /* from[k] is the index whose bits, put in that order, are k. It is the index of k without its
+       highest bit, place i, and the bit that belongs there. */
     for (all[0] = f->points[0], from[0] = 0, k = 1; k < f->n; k++) {
         if (k == 2 * top) top = k, i++;
         from[k] = (uint8_t)(from[k - top] | 1u << llmq__index_bit(trellis, i));
@@ -518,19 +627,27 @@ LLMQ__INLINE void llmq__trellis_points(const llmq_format *f, int trellis, int8_t
 #endif
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE || LLMQ_SIMD_RVV
-/* Codes that are neighbouring bytes of a plane, at the same bits, and for some formats of another plane. */
+/* Codes that are neighbouring bytes of one plane, in one bit field, and for some formats of a
+   second plane. */
 typedef struct llmq__field {
-    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
-    uint32_t shift, mask, b_shift, b_mask, up;
+    const uint8_t *a, *b; /* code i is (a[i] >> shift & mask) | (b[i] >> b_shift & b_mask) << up */
+    uint32_t shift, mask, b_shift, b_mask, up; /* b_mask is 0 if one plane has all bits; then b is a */
 } llmq__field;
 
-/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
+/* *f = the field that code k of a unit of m codes is in, k < m. Returns how many codes from k on
+   are in it: at least one.
+   Codes of 3 bits in pairs: two codes make a value of 6 bits, split into planes of 4 and 2 bits.
+   The first code is bits 0 to 2 of the first plane. The second is bit 3 of the first plane, and
+   above it the two bits of the second plane.
+   Precondition: codes of at most 8 bits. */
 LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m,
                                          uint32_t k)
 {
+    /* numbers: values in the unit. width: bits of the first plane. rest: bits of the second one.
+       upper: code k is the second of a pair. u: bytes of a plane. */
     uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits),
         rest = l->pairs ? 2 : l->bits - width;
-    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
+    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n;
     if (upper) k -= numbers;
     f->a = f->b = unit + k % u;
     f->shift = k / u * width + 3 * upper;
@@ -548,11 +665,15 @@ LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, 
 }
 #endif
 
-/* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
+/* A run of columns that share the scale of the row and the scale of the activation.
+   w, x: the index of the group of the row, and of the activation, that the run is in.
+   end:  the column after the run. w_end and x_end: the column after each group.
+   w_group, x_group: columns of a group. cols: columns of the row. */
 typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
 } llmq__run;
 
+/* The run that begins at column 0. cols is not 0. */
 LLMQ__INLINE llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
 {
     llmq__run r;
@@ -566,23 +687,29 @@ LLMQ__INLINE llmq__run llmq__first_run(const llmq__layout *l, const llmq_activat
     return r;
 }
 
+/* The run that begins at r->end. At the end of the row r->end stays cols, and w and x go beyond the
+   last group: they are not used then. */
 LLMQ__INLINE void llmq__next_run(llmq__run *r)
 {
     uint32_t end = r->end;
+    /* The sums cannot wrap: cols is at most 2^24, and so is a group. */
     if (end == r->w_end) r->w++, r->w_end = llmq__min(r->cols, end + r->w_group);
     if (end == r->x_end) r->x++, r->x_end = llmq__min(r->cols, end + r->x_group);
     r->end = llmq__min(r->w_end, r->x_end);
 }
 
-/* Do so many activations pay for a tile, or is it faster to decode rows for each in registers? Where points are looked up quickly
-   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. Rows of a trellis are decoded for LLMQ__BATCH of them anyway. */
+/* True if a product of `count` activations decodes rows once into a tile. False if it is faster to
+   decode rows for each activation in registers, which it is where points are looked up quickly.
+   Measured: with AVX2 and VNNI a tile pays from six activations of g4 and from eight of v2n16.
+   Rows of a trellis are decoded for LLMQ__BATCH activations in either way. */
 LLMQ__INLINE int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
 {
     int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
     return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 8u : 4u);
 }
 
-/* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
+/* LLMQ__UNIT if all runs end where units of this kind end, else 32 if they end where chunks of 32
+   codes end, else 0. The row's last run may end anywhere. kind OTHER: 0. */
 LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0, p = llmq__kind_p(kind);
