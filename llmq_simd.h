@@ -721,25 +721,59 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
 #elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
 #undef LLMQ__SIMD_PART
 
-/* ---- 3. Template: kernels on floats --------------------------------------------------------------------------------
+/* ---- 3. Template: kernels on floats --------------------------------------------------------------
+
+   The transform, the quantization of activations, the search for the nearest points, Viterbi's
+   algorithm and the products of calibration. Each kernel gives the bits of the scalar function
+   llmq__NAME of llmq.h, and its contract is the one of its member in struct llmq_kernels. A kernel
+   hands short or odd cases to this function.
 
    Parameters:
      LLMQ__ISA         the suffix of the kernels, and of the words on floats
-     LLMQ__VEC_LANES   1, 4, 8 or 16: floats of a native vector
+     LLMQ__VEC_LANES   1, 4, 8 or 16: floats of a native vector. 1: vectors flush subnormals, so the
+                       kernels whose sums may be subnormal are scalar
      LLMQ__RADIX       8 or 16: vectors that the butterflies hold in registers
-     LLMQ__MR_VECTORS  4 or 8: rows of sums that add_products holds in registers,
-     LLMQ__NR_VECTORS  2 or 3: and vectors of each of these rows
-   Every template checks its parameters and undoes them at its end. LLMQ__TARGET, the attribute of functions, is no parameter:
-   the section of an instruction set defines it for its words and for the templates that it includes, and undoes it. Words:
-     f32x16        16 floats:  load16(p) store16(p, v) set16(x) add16 sub16 mul16(a, b); from_i8x16(int8 *p) converts 16 codes;
-               flip16(v, bits) changes the sign of lane i where bit i is set;  sum16(v), the sum of the lanes as llmq__lane_sum;
-               to_i8x16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
-               min_update(s, k, &least, &code): where s < least: least = s and code = k;  store_u16x16(p, v) stores whole numbers as uint16
-               min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
-               absdiff_min(least, x, y), |x - y| where that is < least, else least
-     u32x16        16 uint32:  zero_u32x16(); max_abs16(m, v) = max(m, bits of |v|); max_lane(m), the largest lane
-     f32v        LLMQ__VEC_LANES floats:  loadv(p) storev(p, v) setv(x) addv subv mulv(a, b); load_butterfly(p), loaded with the butterflies within it done;
-               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__VEC_LANES is 16, load_first(p, n) store_first(p, n, v), the first n */
+     LLMQ__MR_VECTORS  4 or 8: rows of sums that add_products holds in registers
+     LLMQ__NR_VECTORS  2 or 3: vectors of each of these rows
+   Every template checks its parameters, and undefines them at its end. LLMQ__TARGET, the attribute
+   of functions, is no parameter: the section of an instruction set defines it for its words and for
+   the templates that it includes, and undefines it.
+
+   Words. Each is a function llmq__WORD_SUFFIX. Lanes are in the order of memory, pointers have any
+   alignment, and float operations round to nearest, ties to even.
+   16 floats, f32x16, as one or several vectors:
+     load16(const float *p)         p[0, 16)
+     store16(float *p, v)           p[0, 16) = v
+     set16(float x)                 x in all lanes
+     add16(a, b)                    a + b
+     sub16(a, b)                    a - b
+     mul16(a, b)                    a * b
+     from_i8x16(const int8_t *p)    p[0, 16) as floats
+     flip16(v, uint32_t bits)       -v_i where bit i is set, else v_i; only the sign bit changes
+     sum16(v)                       float: the sum of the lanes in the order of llmq__lane_sum: halves
+                                    are added, then quarters, eighths, and the last two lanes
+     to_i8x16(int8_t *q, v)         q[0, 16) = v rounded as llmq__round_i8; |v| <= 127.5
+     min_update(s, k, *min, *code)  in the lanes where s < *min: *min = s and *code = k
+     store_u16x16(uint16_t *p, v)   p[0, 16) = v; lanes are whole, 0 <= v < 2^15
+     min16(a, b)                    b where b < a, else a
+     less16(a, b)                   uint32_t: bit i is set where a_i < b_i; bits 16 and up are 0
+     absdiff_min(min, x, y)         |x - y| where that is < min, else min
+   16 uint32, u32x16, which may be folded into fewer lanes:
+     zero_u32x16()                  zeros
+     max_abs16(u32x16 m, f32x16 v)  max(m, bits of |v|)
+     max_lane(m)                    uint32_t: the largest lane
+   LLMQ__VEC_LANES floats, f32v:
+     loadv(const float *p)          p[0, LLMQ__VEC_LANES)
+     storev(float *p, v)            p[0, LLMQ__VEC_LANES) = v
+     setv(float x)                  x in all lanes
+     addv(a, b)                     a + b
+     subv(a, b)                     a - b
+     mulv(a, b)                     a * b
+     maddv(sum, a, b)               sum + a * b, fused or not; the caller knows that a * b is exact
+     load_butterfly(p)              loadv(p) after the butterflies at distances below LLMQ__VEC_LANES
+   And where LLMQ__VEC_LANES is 16, for 1 <= n <= 15:
+     load_first(const float *p, n)  p[0, n) and zeros; nothing else is read
+     store_first(float *p, n, v)    p[0, n) = the first n lanes of v; nothing else is written */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of kernels on floats needs LLMQ__TARGET and LLMQ__ISA"
@@ -758,20 +792,30 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
 #endif
 
 #if LLMQ_MAX_STEPS > 0
+/* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n. Equals llmq__signs: only
+   sign bits change. Any n. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(signs)(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j, bits = 0;
     for (j = 0; j + 16 <= n; j += 16) {
+        /* one random word serves two vectors */
         bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
         LLMQ__VEC_F32(store16)(v + j, LLMQ__VEC_F32(flip16)(LLMQ__VEC_F32(load16)(v + j), bits & 0xffffu));
     }
+    /* The rest has fewer than 16 elements, so one word serves it, but its bits begin at j % 32. */
     if (j < n) bits = llmq_random(seed, j / 32);
     for (; j < n; j++)
         if (bits >> j % 32 & 1) v[j] = -v[j];
 }
 
-/* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
-#define LLMQ__B1(a, b) do { LLMQ__VEC_F32(f32v) t_ = a; a = LLMQ__VEC_F32(addv)(t_, b); b = LLMQ__VEC_F32(subv)(t_, b); } while (0)
+/* Butterflies on vectors. B1: a, b <- a + b, a - b. B2 and B3: the same at all distances between 4
+   and 8 vectors, in ascending order of distance. pass2 to pass16 below are made of these. */
+#define LLMQ__B1(a, b)                                                                                                \
+    do {                                                                                                              \
+        LLMQ__VEC_F32(f32v) t_ = a;                                                                                   \
+        a = LLMQ__VEC_F32(addv)(t_, b);                                                                               \
+        b = LLMQ__VEC_F32(subv)(t_, b);                                                                               \
+    } while (0)
 #define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
 #define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
     do {                                                                                                              \
@@ -779,7 +823,14 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(signs)(float *v, uint32_t n, uint32
         LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, h);                                               \
     } while (0)
 
-/* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
+/* passR: the butterflies between R vectors that are h floats apart, x[i h, i h + LLMQ__VEC_LANES),
+   i < R.
+   inside: the vectors are neighbours, and the butterflies within each are done first, as it is
+   loaded.
+   last:   these are the last butterflies, and each result is multiplied by norm.
+   Each element goes through the same additions and subtractions as in llmq__butterflies, at
+   distances 1, 2, 4 ... in this order. Butterflies at one distance do not depend on each other, so
+   the order of the vectors is free. */
 #define LLMQ__LOAD(i) (inside ? LLMQ__VEC_F32(load_butterfly)(x + (i) * h) : LLMQ__VEC_F32(loadv)(x + (i) * h))
 #define LLMQ__STORE(i, v) LLMQ__VEC_F32(storev)(x + (i) * h, last ? LLMQ__VEC_F32(mulv)(v, norm) : v)
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass2)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
@@ -823,7 +874,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int insid
 }
 #endif
 
-/* All butterflies at distances h ... h * radix / 2, of n numbers. */
+/* All butterflies at distances h, 2 h ... h * radix / 2 of x[0, n). n is a multiple of h * radix,
+   and h a multiple of LLMQ__VEC_LANES. One pass reads and writes each element once, whatever the
+   radix, so a large radix saves memory traffic. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last,
                                                  LLMQ__VEC_F32(f32v) norm)
 {
@@ -839,11 +892,14 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, s
         }
 }
 
-/* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
+/* The same with `inside` and `last` as constants, and with the radix if the caller's is one, so
+   that each combination becomes a loop of its own. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix,
                                                     LLMQ__VEC_F32(f32v) norm)
 {
-    if (h == LLMQ__VEC_LANES) { /* a pass of fewer vectors than registers hold is the last */
+    if (h == LLMQ__VEC_LANES) { /* the first pass */
+        /* A pass of fewer vectors than registers hold is always the last. The first comparison is of
+           constants, and tells the compiler so. */
         if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 1, norm);
         else LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 0, norm);
     } else {
@@ -852,15 +908,19 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h
     }
 }
 
+/* Butterflies at distances 1, 2, 4 ... n / 2 over x[0, n), then x_j <- x_j * norm. n is a power of
+   two. Equals llmq__butterflies: see passR. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, float norm)
 {
     LLMQ__VEC_F32(f32v) scale = LLMQ__VEC_F32(setv)(norm);
     size_t h, radix;
+    /* One vector has no butterflies between vectors, and so no pass to do those within it. */
     if (n < 2 * LLMQ__VEC_LANES) {
         llmq__butterflies(x, n, norm);
         return;
     }
     for (h = LLMQ__VEC_LANES; h < n; h *= radix) {
+        /* n / h is a power of two, and so is each radix. */
         radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
 #if LLMQ__RADIX == 16
         if (radix == 16) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 16, scale);
@@ -876,17 +936,25 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, 
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
+/* The dense step for 16 positions: y_i = sum of +-x_l over l < m, with the signs of row i of the
+   Paley matrix. Position j of vector l is x[l * run + j].
+   m, q, squares: as llmq__paley. run >= 16. work: m * 16 floats, written. x must not overlap it.
+   Equals llmq__paley: each lane begins with column 0 and adds or subtracts columns 1 ... m - 1 in
+   order. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
                                                     const uint8_t *squares, float *work)
 {
     uint32_t i, l;
+    /* A stretch of fewer positions, at the end of a run. */
     if (lanes < 16) {
         llmq__paley(x, m, q, run, lanes, squares, work);
         return;
     }
+    /* a copy, because results go where the elements came from */
     for (l = 0; l < m; l++) LLMQ__VEC_F32(store16)(work + l * 16, LLMQ__VEC_F32(load16)(x + l * run));
     for (i = 0; i < m; i++) {
         LLMQ__VEC_F32(f32x16) y = LLMQ__VEC_F32(load16)(work);
+        /* a change of sign, not 0 - x: that would give 0 for 0 and not -0 */
         if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__VEC_F32(flip16)(y, 0xffffu);
         for (l = 1; l < m; l++) {
             LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(work + l * 16);
@@ -897,23 +965,32 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32
 }
 #endif
 
+/* q[0, n) = codes -levels ... levels of x[0, n) with one scale, which is returned. Any n. x and q
+   must not overlap.
+   Equals llmq__quantize: the maximum does not depend on order, and each code is one product,
+   rounded. */
 LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
 {
     LLMQ__VEC_F32(u32x16) m = LLMQ__VEC_F32(zero_u32x16)();
     LLMQ__VEC_F32(f32x16) scale;
     uint32_t i, most, bits;
     float inverse;
+    /* Bits of magnitudes compare as integers as the magnitudes do, and NaN is above infinity. */
     for (i = 0; i + 16 <= n; i += 16) m = LLMQ__VEC_F32(max_abs16)(m, LLMQ__VEC_F32(load16)(x + i));
     for (most = LLMQ__VEC_F32(max_lane)(m); i < n; i++) {
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
         if (bits > most) most = bits;
     }
+    /* The group is zero, or it holds a NaN or an infinity. */
     if (!llmq__quantizable(most)) {
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
     inverse = levels / llmq__bits_float(most);
-    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
+    /* A subnormal factor: the vectors of 32-bit NEON would take it for 0. The bound is the least
+       normal float, 2^-126. */
+    /* check: 0x00800000 == f32bits(1.17549435e-38) */
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q);
     scale = LLMQ__VEC_F32(set16)(inverse);
     for (i = 0; i + 16 <= n; i += 16)
         LLMQ__VEC_F32(to_i8x16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), scale));
@@ -921,6 +998,8 @@ LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t
     return llmq__bits_float(most) / levels;
 }
 
+/* out[0, n) += scale * v[0, n). Any n. The arrays do not overlap.
+   Equals llmq__add_scaled: the product is rounded, then the sum. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale, const float *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -933,16 +1012,27 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale
 }
 
 #if !LLMQ_NO_CALIBRATION
+/* Sets with masks do rows shorter than a vector too: `part` loads and stores the first n lanes. */
 #if LLMQ__VEC_LANES == 16
 #define LLMQ__LOAD(p) (part ? LLMQ__VEC_F32(load_first)(p, n) : LLMQ__VEC_F32(loadv)(p))
-#define LLMQ__STORE(p, x) do { if (part) LLMQ__VEC_F32(store_first)(p, n, x); else LLMQ__VEC_F32(storev)(p, x); } while (0)
+#define LLMQ__STORE(p, x)                                                                                             \
+    do {                                                                                                              \
+        if (part) LLMQ__VEC_F32(store_first)(p, n, x);                                                                \
+        else LLMQ__VEC_F32(storev)(p, x);                                                                             \
+    } while (0)
 #else
 #define LLMQ__LOAD(p) LLMQ__VEC_F32(loadv)(p)
 #define LLMQ__STORE(p, x) LLMQ__VEC_F32(storev)(p, x)
 #endif
 
-/* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows: the sums of up to three vectors each stay in registers. Where the last
-   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__VEC_LANES. */
+/* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows. The sums of `across` = 1, 2 or 3
+   vectors a row stay in registers while t runs over the count products.
+   across: n is above (across - 1) * LLMQ__VEC_LANES and at most across * LLMQ__VEC_LANES. The last
+   vector ends at k + n. If it overlaps the vector before it, both compute the same sums for the
+   elements they share. All sums are loaded before any is stored, so storing both is right.
+   part:   across is 1 and n < LLMQ__VEC_LANES. Otherwise n >= LLMQ__VEC_LANES.
+   Equals llmq__add_products: each sum adds its products in the order of t. A product is exact, so
+   that it makes no difference whether maddv rounds it. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step,
                                                      const float *v, size_t v_stride, uint32_t count, uint32_t k,
                                                      uint32_t n, uint32_t across, int part)
@@ -951,6 +1041,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const fl
     const float *from[LLMQ__MR_VECTORS];
     size_t step = 0, last = part ? k : k + n - LLMQ__VEC_LANES, next = across == 2 ? last : k + LLMQ__VEC_LANES;
     uint32_t i;
+    /* unused vectors are copies, which the compiler drops as `across` is a constant */
     LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
         from[i] = a[i];
         s[i] = LLMQ__LOAD(out[i] + k);
@@ -975,7 +1066,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const fl
     }
 }
 
-/* The same for a single row: up to eight vectors, and n >= LLMQ__VEC_LANES. */
+/* The same for a single row: columns [0, n), LLMQ__VEC_LANES <= n <= 8 * LLMQ__VEC_LANES, in eight
+   vectors that end at n at the latest. With a short n several of them are the last vector, with the
+   same sums. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v,
                                                      size_t v_stride, uint32_t count, uint32_t n)
 {
@@ -993,8 +1086,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a,
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__VEC_F32(storev)(out + at[i], s[i]);
 }
 
-/* All columns for LLMQ__MR_VECTORS rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
-   overlapping vectors, has two at least. */
+/* Columns [0, n) for LLMQ__MR_VECTORS rows, in tiles of LLMQ__NR_VECTORS vectors a row. If the
+   count of vectors is not a multiple of LLMQ__NR_VECTORS, narrower tiles come first. So the last
+   tile, which may end in overlapping vectors, has at least two, unless the row has only one.
+   Precondition: n >= LLMQ__VEC_LANES, or LLMQ__VEC_LANES is 16. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step,
                                                       const float *v, size_t v_stride, uint32_t count, uint32_t n)
 {
@@ -1014,7 +1109,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const f
     }
 }
 
-/* Rows that are missing are the last one again, with the same sums. */
+/* out[i][k] += a[i][t * a_step] * v[t * v_stride + k] for i < rows <= 8, k < n, and t < count in
+   this order. The rows of out do not overlap each other, a or v.
+   Equals llmq__add_products: see add_tile. Where rows are missing to LLMQ__MR_VECTORS, the last one
+   is done again, with the same sums: its old values are loaded before the new ones are stored. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step,
                                                            const float *v, size_t v_stride, uint32_t rows,
                                                            uint32_t count, uint32_t n)
@@ -1022,11 +1120,14 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, co
     float *to[LLMQ__MR_VECTORS];
     const float *from[LLMQ__MR_VECTORS];
     uint32_t i, l, k, width;
+    /* less than a vector, and no masks */
     if (n < LLMQ__VEC_LANES && LLMQ__VEC_LANES < 16) {
         llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
         return;
     }
-    if (rows == 1 && n >= LLMQ__VEC_LANES) { /* equal pieces of up to eight vectors, so that none is less than one */
+    /* A single row would leave most registers of a tile idle. It is cut into equal pieces of up to
+       eight vectors: the last piece of a cut by eight might be less than one vector. */
+    if (rows == 1 && n >= LLMQ__VEC_LANES) {
         for (k = 0; k < n; k += width) {
             width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__VEC_LANES);
             LLMQ__KERNEL_NAME(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
@@ -1037,7 +1138,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, co
         for (l = 0; l < LLMQ__MR_VECTORS; l++) {
             to[l] = out[llmq__min(i + l, rows - 1)];
             from[l] = a[llmq__min(i + l, rows - 1)];
-            /* each tile has a few of these lines: they come all at once */
+            /* Each tile has a few of these cache lines of 64 bytes. Prefetched here, they come all
+               at once. */
             for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k);
         }
         LLMQ__KERNEL_NAME(add_strip)(to, from, a_step, v, v_stride, count, n);
@@ -1047,6 +1149,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, co
 #undef LLMQ__STORE
 #endif
 
+/* Squares of distances may be subnormal, so vectors that flush subnormals are of no use here. */
 #if !LLMQ_NO_ENCODER && LLMQ__VEC_LANES == 1
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x,
                                                             float inverse, uint32_t count, uint16_t *code)
@@ -1054,15 +1157,23 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points,
     llmq__nearest_codes(points, n, p, x, inverse, count, code);
 }
 #elif !LLMQ_NO_ENCODER
-/* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
-   a point costs 16 vectors what it costs LLMQ__VEC_LANES of them in scalar code. */
+/* code[0, count) = the nearest of n points, p <= 8 coordinates each, to vectors x * inverse. The
+   vectors are neighbours, x[0, count * p). Any count.
+   Equals llmq__nearest_codes: each sum of squares adds the coordinates in order, and points are
+   tried by ascending code and kept only where the sum is less. So of equal sums the lowest code
+   wins, as there. A sum must be below LLMQ__FAR, or code 0 stays.
+   All points are tried for 16 vectors at a time. This beats the scalar search, which tries few
+   points, on grids that are not large: a point costs 16 vectors as much time as it costs
+   LLMQ__VEC_LANES of them in scalar code. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x,
                                                             float inverse, uint32_t count, uint16_t *code)
 {
     float y[8 * 16];
     uint32_t i, k, c, l;
+    /* n <= 512 and below 2^15, so codes are exact as floats, and store_u16x16 takes them. */
     for (i = 0; i + 16 <= count && n <= 32 * LLMQ__VEC_LANES; i += 16, x += (size_t)16 * p) {
         LLMQ__VEC_F32(f32x16) least = LLMQ__VEC_F32(set16)(LLMQ__FAR), best = LLMQ__VEC_F32(set16)(0.0f);
+        /* y[k][l]: coordinate k of vector l */
         for (l = 0; l < 16; l++)
             for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
         for (c = 0; c < n; c++) {
@@ -1082,6 +1193,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points,
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__VEC_LANES == 1
+/* The same for costs. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size,
                                                       uint32_t sets, uint32_t states, const float *x, uint32_t steps,
                                                       uint32_t lanes, float *sum, uint16_t *choice)
@@ -1089,7 +1201,11 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
     llmq__viterbi(points, parity, set_size, sets, states, x, steps, lanes, sum, choice);
 }
 #elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
+/* cost[set][16] of one step for 16 sequences: the least (x - point)^2 over points set, set + sets
+   ... below set_size * sets, at most LLMQ__FAR. x[0, 16): the elements of the step.
+   The scalar text takes the least square, this one the square of the least distance. They are the
+   same, because the rounding of a square is monotonic in the distance. A NaN is never less, so its
+   cost is LLMQ__FAR in both. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets,
                                                       const float *x, float *cost)
 {
@@ -1102,7 +1218,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint3
     }
 }
 
-/* One new state from two old ones. */
+/* One new state of 16 sequences from two old ones, whose sums are a and b: to[0, 16) = the smaller
+   of a + a_cost and b + b_cost. Bit i of *choice is set where b gave it. The first wins if they are
+   equal. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLMQ__VEC_F32(f32x16) b,
                                                     const float *a_cost, const float *b_cost, float *to,
                                                     uint16_t *choice)
@@ -1113,7 +1231,14 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLM
     LLMQ__VEC_F32(store16)(to, LLMQ__VEC_F32(min16)(u, v));
 }
 
-/* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
+/* Viterbi's algorithm for up to 16 sequences of `steps` elements, x[step][16]. See struct
+   llmq_kernels for the shapes: sum has 16 * (2 * states + sets) floats, and parity 2 * states
+   bytes.
+   Equals llmq__viterbi: each new state is the smaller of the same two sums. All 16 lanes are
+   computed, also those that are not in use.
+   The scalar text goes through new states q, which come from q / 2 and q / 2 + states / 2. Here old
+   states i and i + states / 2 are loaded once for the new states 2 i and 2 i + 1 that both lead to.
+   They lead to no others. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size,
                                                       uint32_t sets, uint32_t states, const float *x, uint32_t steps,
                                                       uint32_t lanes, float *sum, uint16_t *choice)
@@ -1136,6 +1261,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
         }
         other = from, from = to, to = other;
     }
+    /* The result belongs in sum[0, 16 * states). After an odd number of steps it is in the other
+       half. */
     if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
 }
 #endif
