@@ -1276,37 +1276,79 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
 #elif LLMQ__SIMD_PART == LLMQ__PART_CODES
 #undef LLMQ__SIMD_PART
 
-/* ---- 4. Template: kernels on codes ---------------------------------------------------------------------------------
+/* ---- 4. Template: kernels on codes --------------------------------------------------------------
+
+   Decoding of rows, products with int8 activations, and products with floats. The contracts are
+   the ones of read_row, add_rows, rows_i8 and rows_f32 in struct llmq_kernels, and the results are
+   the bits of the scalar functions of the same names in llmq.h: sums of integers are exact in any
+   order, and floats are added in the order of the scalar text.
+   A chunk is the 32 codes of a whole unit that are 32 neighbouring bytes of a plane, in one bit
+   field: codes 32 c ... 32 c + 31. Coded points are points in the form that dot() takes.
 
    Parameters:
      LLMQ__ISA           the suffix of the kernels, and of the words on points and their products
-     LLMQ__DECODED       0: kernels that decode are made here, of words on floats and on bytes with the suffix LLMQ__ISA
-                         1: kernels that decode and words on bytes are shared with another set, whose dot() differs
-     LLMQ__CODES         the suffix of that set; only where LLMQ__DECODED is 1
-     LLMQ__RAW           1: there are words from_f16x16(p) and from_bf16x16(p), which load 16 numbers of raw rows as f32x16, and load16
-                         takes any address; else 0; only where LLMQ__DECODED is 0
+     LLMQ__DECODED       0: kernels that decode are made here, of words on floats and on bytes with
+                            the suffix LLMQ__ISA
+                         1: these kernels and the words on bytes are shared with another set, whose
+                            dot() differs
+     LLMQ__CODES         the suffix of that set. Only where LLMQ__DECODED is 1
+     LLMQ__RAW           1: there are words from_f16x16 and from_bf16x16, and load16 takes any
+                            address. 0: there are not. Only where LLMQ__DECODED is 0
      LLMQ__QUADS         the suffix of the words on four sums
-     LLMQ__LEAST         (-128) or (-127): the least point that dot() takes, -127 where it multiplies magnitudes
-     LLMQ__VECTOR_BYTES  16u or 32u: bytes of a vector of the blocks below, which has LLMQ__VECTOR_BYTES / 4 lanes
-     LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks codes of activations, with 128 added, as unsigned
-                         bytes; else 0
-   The words are those on floats, and more, in groups that instruction sets can share.
-   Bytes:
-     u8x32        32 bytes:  load_u8(p) store_u8(p, v) or_u8(a, b) xor_u8(a, b);  field(v, s, mask) = v >> s & mask, 0 <= s <= 7;  shift_left(v, s) = v << s
-               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  load_halves(p, s, d, mask): 16 bytes
-               at p, >> s in the lower and >> s + d in the upper half, & mask;
-               store_pairs(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
-   Points and products:
-     point_table       points of one coordinate:  point_table_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(point_table) has those;
-               lut16 lut32 lut64(const point_table *, indices);  lutk(const point_table *, k, indices): points 16 k ... 16 k + 15;
-               to_i8(v), from coded to int8;  coded_g8(v), coded points of g8's codes
-     act32  32 int8 activations ready for dot():  load_act(p);  load_act2(p, &even, &odd) of 64
-     i32sums  int32 sums:  zero_sums();  dot(sum, coded, act32) adds 32 products;  bias(sum, act32) adds what dot() has too much
-     act_any        32 activations for any int8 points:  load_act_any(p);  dot_any(sum, plain, act_any) and bias_any(sum, act_any), likewise
-               sum4(a, b, c, d, bias): an i32x4, the sum of each is, less bias
-   Four sums:
-     i32x4, f32x4    four int32, four floats:  zero_i32x4() add_i32x4(a, b) to_f32x4(i32x4);  set4(x) add4 mul4(a, b);  load_i32x4(p) store_i32x4(p, v) load_f32x4(p) store_f32x4(p, v);
-               load_bf16x4(p0, p1, p2, p3): four bfloat16 as floats */
+     LLMQ__LEAST         (-128) or (-127): the least point that dot() takes. It is -127 where dot()
+                         moves the sign of an activation to the point, as int8
+     LLMQ__VECTOR_BYTES  16u or 32u: bytes of a vector of the part BLOCKS, which has
+                         LLMQ__VECTOR_BYTES / 4 lanes
+     LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks takes activations, with 128
+                            added, as unsigned bytes. 0: both are signed
+
+   Words: the words on floats, and more. They come in groups that instruction sets can share.
+   32 bytes, u8x32:
+     load_u8(const void *p)         p[0, 32)
+     store_u8(void *p, v)           p[0, 32) = v
+     or_u8(a, b)                    a | b
+     xor_u8(a, b)                   a ^ b
+     field(v, s, int mask)          v >> s & mask; 0 <= s <= 7, mask <= 255 >> s
+     shift_left(v, s)               v << s; 0 <= s <= 7, all bytes of v are below 256 >> s
+     choose(a, b, v, i)             b where bit i of v is set, else a; 0 <= i <= 7
+     load_halves(p, s, d, mask)     16 bytes at p, >> s in the lower half and >> s + d in the upper
+                                    half, & mask; s + d <= 7, mask <= 255 >> (s + d)
+     store_pairs(int8_t *p, a, b)   p[0, 64) = a0 b0 a1 b1 ...
+     from_f16x16(const uint8_t *p)  f32x16 of 16 binary16; see LLMQ__RAW
+     from_bf16x16(const uint8_t *p) f32x16 of 16 bfloat16
+   Points of one coordinate, point_table, 64 of them, plain or coded:
+     point_table_of(const int8_t *p) p[0, 64), plain
+     coded(table)                   the same points, coded; only with LLMQ__OFFSET
+     lut16(const table *, v)        points v, of v below 16
+     lut32(const table *, v)        points v, of v below 32
+     lut64(const table *, v)        points v, of v below 64
+     lutk(const table *, k, v)      points 16 k + v, of v below 16; k is a constant 0 ... 3
+     to_i8(v)                       int8 of coded points; with LLMQ__OFFSET also the other way
+     coded_g8(v)                    coded points of the codes of g8, max(code - 128, -127)
+   Products: act32 is 32 int8 activations, -127 ... 127, ready for dot(); i32sums is int32 sums:
+     load_act(const int8_t *p)      act32: p[0, 32)
+     load_act2(p, *even, *odd)      act32: the even and the odd elements of p[0, 64)
+     zero_sums()                    zeros
+     dot(sums, w, act32)            adds 32 products; which lane has which products is free
+     bias(sums, act32)              adds the amount that dot() adds too much; nothing if it does not
+     load_act_any(const int8_t *p)  act_any: 32 activations, ready for any int8 points
+     dot_any(sums, w, act_any)      as dot(), w plain and -128 ... 127
+     bias_any(sums, act_any)        as bias()
+     sum4(a, b, c, d, bias)         i32x4: the sums of the lanes of a - bias, b - bias, c - bias and
+                                    d - bias
+   Four sums, i32x4 and f32x4:
+     zero_i32x4()                   zeros
+     add_i32x4(a, b)                a + b
+     to_f32x4(i32x4)                f32x4; exact, because sums are below 2^24
+     set4(float x)                  x in all lanes
+     add4(a, b)                     a + b
+     mul4(a, b)                     a * b
+     load_i32x4(const int32_t *p)   p[0, 4)
+     store_i32x4(int32_t *p, v)     p[0, 4) = v
+     load_f32x4(const float *p)     p[0, 4)
+     store_f32x4(float *p, v)       p[0, 4) = v
+     load_bf16x4(p0, p1, p2, p3)    f32x4: the bfloat16 at each of four const uint8_t pointers
+   And the words for blocks that the head of the part BLOCKS lists. */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__QUADS)
 #error "llmq: the template of kernels on codes needs LLMQ__TARGET, LLMQ__ISA and LLMQ__QUADS"
@@ -1333,14 +1375,16 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
 #endif
 #define LLMQ__DOTS LLMQ__ISA
 
-/* What a format's points become, and how a kernel of theirs is told. */
+/* The points of a format as tables, and how a kernel recognizes the format. */
 #if !LLMQ__DECODED
 typedef struct {
-    int kind; /* LLMQ__KIND_... */
-    int trellis;
-    LLMQ__DOT(point_table) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
+    int kind;    /* LLMQ__KIND_... */
+    int trellis; /* llmq__trellis: 0 is none */
+    LLMQ__DOT(point_table) x, y; /* first and second coordinates; of a trellis points 0 ... 63 and 64 ... 127 */
 } LLMQ__KERNEL_NAME(grid);
 
+/* *g = the plain points of f. least: a format with a smaller point is LLMQ__KIND_OTHER. Points of
+   OTHER and G8 are not looked up in tables, and these hold zeros. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int least, LLMQ__KERNEL_NAME(grid) *g)
 {
     int8_t all[64], one[64];
@@ -1374,7 +1418,13 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int 
 }
 #endif
 
-/* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
+/* The codes of chunk c of a whole unit, c < 4, for codes of 2, 4, 5 and 6 bits. Reads the unit
+   only. The first plane has two bits at 2 c, or four bits at 4 (c / 2) of its half c % 2. A second
+   plane of one bit has 16 bytes, and codes 16 more bytes on are one bit higher up. A second plane
+   of two bits has 32 bytes. */
+/* check: 128 * 4 / 8 == 64 */
+/* check: 128 * 1 / 8 == 16 */
+/* check: 128 * 2 / 8 == 32 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
 {
     LLMQ__VEC_U8(u8x32) v;
@@ -1388,6 +1438,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(index)(uint32_t bits, 
     return v;
 }
 
+/* Coded points of the codes v, by the shuffles that the kind needs: 32 points, 64, or at most
+   16. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(point_table) *t,
                                                                LLMQ__VEC_U8(u8x32) v)
 {
@@ -1396,7 +1448,11 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const L
     return LLMQ__DOT(lut16)(t, v);
 }
 
-/* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
+/* Coded points of chunk c of a whole unit, c < 4, for points of one coordinate. Reads the unit
+   only.
+   Codes of 3 bits are pairs: chunks 0 and 1 are bits 0 to 2 of the nibbles of the first plane.
+   Chunks 2 and 3 are the upper codes of the pairs: bit 3 of the nibbles, and the two bits of the
+   second plane, which has 16 bytes. check: 64 * 2 / 8 == 16 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit,
                                                                  uint32_t c)
 {
@@ -1413,11 +1469,16 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const
 }
 
 #if !LLMQ__DECODED
-/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
-   ascending order, each over what the one before wrote too much. */
+/* code[0, m) = the low 8 bits of the m <= 128 codes of a unit, above[0, m) = their bits from 8 on,
+   if bits > 8. Both have room for 192, which are written as whole vectors: the last field begins
+   below 128 + 7 and is up to 128 bytes of vectors. Reads the bytes of the unit only.
+   Each plane is split into its fields. Fields are written in ascending order, each over the bytes
+   that the one before wrote too many. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code,
                                                      uint8_t *above)
 {
+    /* in: a copy of a plane, so that vectors may read beyond it: at most 128 bytes, and 31 more.
+       more: a plane whose bits are not the lowest of their byte, moved there by the loop below. */
     uint8_t in[160], more[192];
     uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
     for (done = 0; done < all; done += width, unit += u) {
@@ -1429,11 +1490,14 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
             for (i = 0; i < u; i += 32)
                 LLMQ__VEC_U8(store_u8)(to + f * u + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width,
                     (1 << width) - 1));
+        /* `done` bits of each byte are there already. */
         for (i = 0; i < numbers && to == more; i += 32)
             LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(load_u8)(base + i),
                                                                  LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more +
                                                                      i), done % 8)));
     }
+    /* Pairs: values of 6 bits, of which code k is the low half and code numbers + k the high
+       half. */
     if (bits != 3) return;
     LLMQ_MEMCPY(more, code, 64);
     for (i = 0; i < numbers; i += 32)
@@ -1442,7 +1506,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
         LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
 }
 
-/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
+/* e[0, n) = coordinates of the points of codes of at most 8 bits, for a kind that shuffles look up.
+   e has room for 63 more. code is read up to 31 bytes beyond the last code: the points of these
+   bytes are not used. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n,
                                                     int8_t *e)
 {
@@ -1460,11 +1526,12 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid
     }
 }
 
-/* Points of chunks [c, end) of a whole unit, p = 1. */
+/* e = points of chunks [c, end) of a whole unit, for points of one coordinate: 32 columns each. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
                                                       uint32_t c, uint32_t end, int8_t *e)
 {
-    if (c == 0 && end == 4) { /* constants make shifts immediate */
+    /* constants make shifts immediate */
+    if (c == 0 && end == 4) {
         LLMQ__VEC_U8(store_u8)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 0));
         LLMQ__VEC_U8(store_u8)(e + 32, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 1));
         LLMQ__VEC_U8(store_u8)(e + 64, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 2));
@@ -1474,7 +1541,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERN
     for (; c < end; c++, e += 32) LLMQ__VEC_U8(store_u8)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, c));
 }
 
-/* p = 2 */
+/* The same for points of two coordinates: 64 columns each. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
                                                      uint32_t c, uint32_t end, int8_t *e)
 {
@@ -1484,7 +1551,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNE
     }
 }
 
-/* The same, for points of any kind that are looked up by shuffles. */
+/* The same for any kind but OTHER. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c,
                                                      uint32_t end, int8_t *e)
 {
@@ -1501,18 +1568,25 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(gri
 }
 
 #if LLMQ__ANY_TRELLIS
-/* The parity with these taps of the 32 bytes from `at` on in each record. */
+/* The xor of 32 bytes, `at` bytes from the start of the records, over the rows whose taps are set.
+   Each bit is the parity for the bit there. Only the lowest bit of each code is one that a parity
+   means: the caller masks the others. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(parity)(const llmq__window *w, size_t at, uint32_t taps)
 {
     LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(w->row[0] + at);
     uint32_t lag;
+    /* without lag 0 */
     if (!(taps & 1)) v = LLMQ__VEC_U8(xor_u8)(v, v);
     LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MAX_LAG; lag++)
         if (taps >> lag & 1) v = LLMQ__VEC_U8(xor_u8)(v, LLMQ__VEC_U8(load_u8)(w->row[lag] + at));
     return v;
 }
 
-/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
+/* Joins fields of two bits, at bits 0, 2, 4 and 6 of each byte, to fields of four: bits of `low`
+   below bits of `high`. Fields 0 and 2 go to n[0], fields 1 and 3 to n[step].
+   0x33 are fields 0 and 2, and 0xcc fields 1 and 3. */
+/* check: 0x33 == 0b00110011 */
+/* check: 0xcc == 0b11001100 */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLMQ__VEC_U8(u8x32) high, uint32_t step,
                                                     LLMQ__VEC_U8(u8x32) *n)
 {
@@ -1521,7 +1595,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLM
     n[step] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 2, 0x33), LLMQ__VEC_U8(field)(high, 0, 0xcc));
 }
 
-/* The even bits of a, with those of b above them; and the odd bits likewise. */
+/* Fields of two bits: the even bits of a below the even bits of b. odds: the odd bits likewise.
+   0x55 are the even bits, and 0xaa the odd ones. */
+/* check: 0x55 == 0b01010101 */
+/* check: 0xaa == 0b10101010 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(evens)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
 {
     return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 0, 0x55),
@@ -1532,8 +1609,13 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(u8x
     return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 1, 0x55), LLMQ__VEC_U8(field)(b, 0, 0xaa));
 }
 
-/* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
-   codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
+/* Indices of the 32 bytes of the first plane of a unit from `at` on: all but the upper bits of
+   codes of three bits.
+   n: places 0 to 3 of the indices of field f are four bits of n[f mod k], from bit 4 (f div k) on.
+   k is 4, 2, 2 and 1 for codes of 1, 2, 3 and 4 bits.
+   s: the parities at further places, each where the lowest bit of the code is: s[0], s[1], s[2] in
+   the order of llmq__trellis.
+   Reads 32 bytes of each row of the window that a tap names. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(u8x32) *n,
                                                   LLMQ__VEC_U8(u8x32) *s)
 {
@@ -1543,6 +1625,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
     LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)),
         b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
     LLMQ__VEC_U8(u8x32) c = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 2));
+    /* Eight fields of one bit. evens has fields 0, 2, 4 and 6, of which nibbles puts 0 and 4 into
+       n[0], 2 and 6 into n[2]. odds has the others. */
     if (bits == 1) {
         LLMQ__VEC_U8(u8x32) d = LLMQ__KERNEL_NAME(parity)(w, at, last);
         LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(evens)(a, b), LLMQ__KERNEL_NAME(evens)(c, d), 2, n);
@@ -1550,6 +1634,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
         return;
     }
     /* of two bits */
+    /* The last parity takes lag 0 in all trellises of two bits and more. So its xor with the other
+       rows turns code bit 0 into it. Codes of three and four bits have it as code bit 0 itself, or
+       like this. 0x55 is the lowest bit of each field of two bits. */
     if (last != 1)
         x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55));
     if (bits == 4) {
@@ -1563,7 +1650,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
     }
 }
 
-/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
+/* Coded points of 32 indices. v: places 0 to 3. Place 4 + i is bit at[i] of s[i]. x, y: points 0
+   ... 63 and 64 ... 127.
+   `more` places beyond the first four, 0 to 3, choose among 1, 2, 4 or 8 lookups of 16 points. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(point_table) *x,
                                                                 const LLMQ__DOT(point_table) *y, LLMQ__VEC_U8(u8x32) v,
                                                                 const LLMQ__VEC_U8(u8x32) *s, const uint32_t *at)
@@ -1582,7 +1671,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, con
     return r;
 }
 
-/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
+/* Columns of vector v of the first plane of a unit, bytes 32 v ... 32 v + 31 of each field.
+   Parameters as strands_of. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(point_table) *x,
                                                    const LLMQ__DOT(point_table) *y, const llmq__window *w, size_t at,
                                                    size_t ahead, const uint8_t *top, uint32_t u, uint32_t v,
@@ -1593,12 +1683,19 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
     LLMQ__VEC_U8(u8x32) n[4], s[3];
     uint32_t f;
     LLMQ__KERNEL_NAME(twist)(trellis, w, at + 32 * v, n, s);
-    /* each 64 bytes */
+    /* once for each 64 bytes of a row: a vector of 3-bit codes stands for 32 bytes and for 16 of
+       the second plane */
     if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead);
+    /* The upper bits of codes of three, one further place. They are s[1] after a third parity, else
+       s[0]. */
     if (bits == 3) {
         s[trellis > 4] = LLMQ__VEC_U8(load_u8)(top ? top + 32 * v : w->row[0] + at + 64);
+        /* In a whole unit the second plane has 32 bytes. Its bit 2 f + v belongs to field f of
+           vector v. */
         if (v && !whole && !top) s[trellis > 4] = LLMQ__VEC_U8(field)(s[trellis > 4], v, 0x55);
     }
+    /* `place` is where the lowest bit of the code is. The upper bits of a whole unit are there or,
+       with v = 1, one bit higher, unless they were moved. */
     LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
         const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
         const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
@@ -1609,11 +1706,20 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
     }
 }
 
-/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
-   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
-   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
-   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
-   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
+/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit,
+   to before `end`. Up to 31 bytes more are written.
+   at:    bytes from the start of the records to the unit
+   ahead: bytes from the unit to the codes that are needed next, which are prefetched
+   top:   upper bits of codes of three: bit 2 f of a byte for field f. NULL: the second plane of a
+          whole unit has them
+   u:     bytes of the first plane of the unit; each field has u columns
+   whole: u is the constant of whole units
+   Reads multiples of 32 bytes of the plane in each row. w and g are copied, because the compiler
+   must assume that e overlaps them.
+   The last vector comes first, because the bytes that it writes too many belong to the next field.
+   A text for each vector pays where u is a constant, elsewhere only where the vectors find their
+   upper bits in different places.
+   Measured: t4 with AVX2 is 8 % faster with a text for each vector. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g,
                                                        const llmq__window *w, size_t at, size_t ahead,
                                                        const uint8_t *top, uint32_t u, uint32_t first, uint32_t end,
@@ -1634,7 +1740,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
     }
 }
 
-/* The same for any trellis, and whole units of several rows, e[row]. */
+/* strands: the same for any trellis and a unit of any size.
+   units: whole units of `rows` neighbouring rows, the windows w[0, rows), into e[row][0, 256). */
 #define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
 #define LLMQ__STRANDS(trellis) case trellis: LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e); break
 #define LLMQ__UNITS(trellis)                                                                                                          \
@@ -1658,13 +1765,17 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid
 #undef LLMQ__STRANDS
 #undef LLMQ__UNITS
 
-/* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
+/* top[0, 64) = the upper bits of the m <= 256 codes of three bits of a unit, put where the first
+   plane has the lower ones: bit 2 f of the bytes of field f. plane: the second plane, whose fields
+   are of one bit and u bytes. all: bytes of a field of the first plane. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
 {
     uint8_t in[32];
     uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
     LLMQ_MEMSET(top, 0, 64);
-    if (all == 2 * u) { /* as it is, and shifted */
+    /* Each field of the first plane is two of the second. Its first half is the bits as they are,
+       its second half the next bits. */
+    if (all == 2 * u) {
         LLMQ_MEMCPY(in, plane, u);
         LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
         LLMQ__VEC_U8(store_u8)(in, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in), 1, 0x7f));
@@ -1678,26 +1789,32 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint3
     }
 }
 
-/* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
+/* e[0, n) = coded points of columns from j on, all in one unit. e has room for 31 more. Vectors do
+   not read beyond the tensor's data. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l,
                                                       const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                       uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *behind = t->data + t->rows * t->row_size;
+    /* copy: of the first plane of each row, at most 128 bytes, and 31 that vectors read too many.
+       check: 256 * 4 / 8 == 128 */
     uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
     int8_t all[320];
     uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag,
         u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     llmq__window own;
+    /* The planes of a whole unit are multiples of 32 bytes, so nothing is read beyond it. */
     if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
         LLMQ__KERNEL_NAME(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
         return;
     }
     if (l->bits == 3) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
     for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
+        /* A plane is read in whole vectors, at most 128 bytes. Near the end of the tensor it is
+           copied. */
         own.row[lag] = w->row[lag] + at;
-        if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
+        if ((size_t)(behind - own.row[lag]) >= 128) continue;
         LLMQ_MEMCPY(copy[lag], own.row[lag], u);
         own.row[lag] = copy[lag];
     }
@@ -1706,13 +1823,18 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
 }
 #endif
 
-/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
+/* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has room for 320. Any
+   format with points.
+   Points are plain or coded as in g. The points of OTHER are always plain. Reads nothing beyond the
+   row, or for a trellis beyond the tensor. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                      uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *row = w->row[0];
     const llmq_format *f = &t->format;
+    /* group: of the columns. in: the column in it. first: the code of column j in the row. skip:
+       the coordinate of column j in its point. take and cols: codes and columns of a step. */
     uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p,
         take, cols;
 #if LLMQ__ANY_TRELLIS
@@ -1721,6 +1843,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
         LLMQ__KERNEL_NAME(untwist)(t, l, g, w, j, take, e);
     }
 #endif
+    /* A step is the part of the columns that lies in one unit. Only the first one may begin within
+       a point. */
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
         uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
         const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
@@ -1730,6 +1854,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
             LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
         } else {
             uint8_t code[192], above[192];
+            /* The single plane of 8-bit codes is the codes. */
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
             if (codes == code) LLMQ__KERNEL_NAME(unpack)(unit, f->bits, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__KERNEL_NAME(shuffle)(g, code + k, cols, e);
@@ -1739,7 +1864,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
 }
 #endif
 
-/* g[0] = the grid with points as dot() takes them; g[LLMQ__OFFSET], which may be the same, has them as they are. */
+/* g[0] = the points of f, coded. g[LLMQ__OFFSET], which is g[0] if coded and plain are the same,
+   has them plain. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
 {
 #if LLMQ__OFFSET
@@ -1752,13 +1878,15 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ_
 #endif
 }
 
-/* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
-   by several streams in distant pages than by one ---- */
+/* Products of int8 activations: four rows at a time, a quarter of the range apart, because a core
+   reads memory faster by several streams in distant pages than by one.
 
+   The sums of four rows, and of the bias of dot(), which they share. */
 typedef struct {
     LLMQ__DOT(i32sums) a, b, c, d, bias;
 } LLMQ__KERNEL_NAME(four);
 
+/* All sums 0, and the four sums. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s)
 {
     s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_sums)();
@@ -1768,7 +1896,9 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL
     return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias);
 }
 
-/* total + float(sum) * (scale of the activation * scales of the rows) */
+/* The end of a run: total + (float)sum * (scale of the activation * scales of the rows). These are
+   the operations of llmq__row_i8: the scales are multiplied first, and products and sums are
+   rounded one by one. */
 LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4) total, LLMQ__VEC4(i32x4) sum,
                                                                 const llmq_activation *x, const uint8_t *const *row,
                                                                 const llmq__run *run)
@@ -1780,7 +1910,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4
     return LLMQ__VEC4(add4)(total, LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(sum), both));
 }
 
-/* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
+/* Adds the products of 32 coded points of four rows, e[row][k, k + 32), with the activations q[0,
+   32). */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q,
                                                   LLMQ__KERNEL_NAME(four) *s)
 {
@@ -1792,7 +1923,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, 
     s->d = LLMQ__DOT(dot)(s->d, LLMQ__VEC_U8(load_u8)(e[3] + k), x);
 }
 
-/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
+/* The sums of n points of four rows, e[row][k, k + n), with the activations q[0, n). coded: points
+   are coded, else plain and -128 ... 127. e is read up to 31 bytes beyond: the activations there
+   are taken as 0, so its bytes may be anything. q is not read beyond n. */
 LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q,
                                                               uint32_t n)
 {
@@ -1821,13 +1954,16 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t 
     return LLMQ__KERNEL_NAME(sums)(&s);
 }
 
-/* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
-   total are those of the run that has begun. */
+/* Columns from j to the end, for any format and count <= LLMQ__BATCH activations. Four rows are
+   decoded a slice of at most 256 columns at a time, into e. *run: the run that column j is in.
+   sum[i] and total[i]: of this run so far, and of the runs before it. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__C(grid) *g, const llmq_activation *x, uint32_t count,
                                                      const uint8_t *const *row, uint32_t j, llmq__run *run,
                                                      LLMQ__VEC4(i32x4) *sum, LLMQ__VEC4(f32x4) *total)
 {
+    /* a slice of each row at a multiple of 64 bytes, so that no vector crosses a cache line. check:
+       320 % 64 == 0 */
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
     llmq__window w[4];
     llmq__run own = *run;
