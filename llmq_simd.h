@@ -1419,9 +1419,11 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int 
 #endif
 
 /* The codes of chunk c of a whole unit, c < 4, for codes of 2, 4, 5 and 6 bits. Reads the unit
-   only. The first plane has two bits at 2 c, or four bits at 4 (c / 2) of its half c % 2. A second
-   plane of one bit has 16 bytes, and codes 16 more bytes on are one bit higher up. A second plane
-   of two bits has 32 bytes. */
+   only.
+   2 bits: a plane of 32 bytes. The chunk is at bit 2 c of them.
+   4 bits and more: a plane of 64 bytes. The chunk is at bit 4 (c / 2) of its half c mod 2.
+   5 bits: a second plane of 16 bytes. The first 16 codes are bit 2 c of them, the others bit 2 c + 1.
+   6 bits: a second plane of 32 bytes, like the plane of 2 bits. */
 /* check: 128 * 4 / 8 == 64 */
 /* check: 128 * 1 / 8 == 16 */
 /* check: 128 * 2 / 8 == 32 */
@@ -1433,8 +1435,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(index)(uint32_t bits, 
     if (bits == 5)
         v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 64, 2 * c, 1, 1), 4));
     if (bits == 6)
-        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 64), 2 * c,
-            3), 4));
+        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(
+                                       LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 64), 2 * c, 3), 4));
     return v;
 }
 
@@ -1450,35 +1452,37 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const L
 
 /* Coded points of chunk c of a whole unit, c < 4, for points of one coordinate. Reads the unit
    only.
-   Codes of 3 bits are pairs: chunks 0 and 1 are bits 0 to 2 of the nibbles of the first plane.
-   Chunks 2 and 3 are the upper codes of the pairs: bit 3 of the nibbles, and the two bits of the
-   second plane, which has 16 bytes. check: 64 * 2 / 8 == 16 */
+   Codes of 3 bits are pairs. Chunks 0 and 1 are bits 0 to 2 of the nibbles of the first plane, 32
+   bytes. Chunks 2 and 3 are the upper codes of the pairs: bit 3 of the nibbles, and above it the two
+   bits of the second plane, 16 bytes, where 16 codes are at bit 4 (c - 2) and 16 two bits on. */
+/* check: 64 * 4 / 8 == 32 */
+/* check: 64 * 2 / 8 == 16 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit,
                                                                  uint32_t c)
 {
     if (kind == LLMQ__KIND_G8) return LLMQ__DOT(coded_g8)(LLMQ__VEC_U8(load_u8)(unit + 32 * c));
     if (kind == LLMQ__KIND_G3 && c < 2)
         return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * c, 7));
-    if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        return LLMQ__DOT(lut16)(&g->x,
-                                LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3,
-                                                                        1),
-                                                  LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32,
-                                                      4 * (c - 2), 2, 3), 1)));
+    if (kind == LLMQ__KIND_G3)
+        return LLMQ__DOT(lut16)(
+            &g->x, LLMQ__VEC_U8(or_u8)(
+                       LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3, 1),
+                       LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
     return LLMQ__KERNEL_NAME(lut)(kind, &g->x, LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c));
 }
 
 #if !LLMQ__DECODED
 /* code[0, m) = the low 8 bits of the m <= 128 codes of a unit, above[0, m) = their bits from 8 on,
-   if bits > 8. Both have room for 192, which are written as whole vectors: the last field begins
-   below 128 + 7 and is up to 128 bytes of vectors. Reads the bytes of the unit only.
+   if bits > 8. Both have room for 192, which are written as whole vectors: the most is a plane of one
+   bit, 16 bytes, whose last field begins at 7 * 16. Reads the bytes of the unit only.
    Each plane is split into its fields. Fields are written in ascending order, each over the bytes
    that the one before wrote too many. */
+/* check: 7 * 16 + 32 <= 192 */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code,
                                                      uint8_t *above)
 {
-    /* in: a copy of a plane, so that vectors may read beyond it: at most 128 bytes, and 31 more.
-       more: a plane whose bits are not the lowest of their byte, moved there by the loop below. */
+    /* in: a copy of a plane, at most 128 bytes, so that whole vectors may be read. more: a plane whose
+       bits are not the lowest of a code. They are moved up by the second loop below. */
     uint8_t in[160], more[192];
     uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
     for (done = 0; done < all; done += width, unit += u) {
@@ -1488,13 +1492,13 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
         LLMQ_MEMCPY(in, unit, u);
         for (f = 0; f < 8 / width; f++)
             for (i = 0; i < u; i += 32)
-                LLMQ__VEC_U8(store_u8)(to + f * u + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width,
-                    (1 << width) - 1));
-        /* `done` bits of each byte are there already. */
+                LLMQ__VEC_U8(store_u8)(to + f * u + i,
+                                       LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width, (1 << width) - 1));
+        /* `done` bits of each code are there already. */
         for (i = 0; i < numbers && to == more; i += 32)
-            LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(load_u8)(base + i),
-                                                                 LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more +
-                                                                     i), done % 8)));
+            LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(
+                                                 LLMQ__VEC_U8(load_u8)(base + i),
+                                                 LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more + i), done % 8)));
     }
     /* Pairs: values of 6 bits, of which code k is the low half and code numbers + k the high
        half. */
@@ -1515,8 +1519,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid
     uint32_t i;
     for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i / 2);
-        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v), b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y,
-            v);
+        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v),
+            b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
         LLMQ__VEC_U8(store_pairs)(e + i, a, b);
     }
     for (; i < n; i += 32) {
@@ -1551,7 +1555,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNE
     }
 }
 
-/* The same for any kind but OTHER. */
+/* The same for any kind but OTHER: as many chunks as there are from c to end. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c,
                                                      uint32_t end, int8_t *e)
 {
@@ -1569,13 +1573,13 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(gri
 
 #if LLMQ__ANY_TRELLIS
 /* The xor of 32 bytes, `at` bytes from the start of the records, over the rows whose taps are set.
-   Each bit is the parity for the bit there. Only the lowest bit of each code is one that a parity
-   means: the caller masks the others. */
+   A parity is of the lowest bits of codes, so only these bits of the result have a meaning. The
+   caller masks the others. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(parity)(const llmq__window *w, size_t at, uint32_t taps)
 {
     LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(w->row[0] + at);
     uint32_t lag;
-    /* without lag 0 */
+    /* lag 0 is not among the taps: zeros */
     if (!(taps & 1)) v = LLMQ__VEC_U8(xor_u8)(v, v);
     LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MAX_LAG; lag++)
         if (taps >> lag & 1) v = LLMQ__VEC_U8(xor_u8)(v, LLMQ__VEC_U8(load_u8)(w->row[lag] + at));
@@ -1633,10 +1637,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
         LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(odds)(a, b), LLMQ__KERNEL_NAME(odds)(c, d), 2, n + 1);
         return;
     }
-    /* of two bits */
-    /* The last parity takes lag 0 in all trellises of two bits and more. So its xor with the other
-       rows turns code bit 0 into it. Codes of three and four bits have it as code bit 0 itself, or
-       like this. 0x55 is the lowest bit of each field of two bits. */
+    /* The last parity takes lag 0 in all trellises of two bits and more. In t3, t4, t3s and t4s it is
+       lag 0 alone, which is code bit 0 as it stands. In t2 and t2s the xor of code bit 0 with the
+       other rows gives it. 0x55 is the lowest bit of each field of two bits. */
     if (last != 1)
         x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55));
     if (bits == 4) {
@@ -1661,8 +1664,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, con
     LLMQ__VEC_U8(u8x32) r = LLMQ__DOT(lutk)(x, 0, v);
     if (more > 0) r = LLMQ__VEC_U8(choose)(r, LLMQ__DOT(lutk)(x, 1, v), s[0], at[0]);
     if (more > 1)
-        r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0],
-                                                         at[0]), s[1], at[1]);
+        r = LLMQ__VEC_U8(choose)(
+            r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
     if (more > 2) {
         LLMQ__VEC_U8(u8x32) lo = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 0, v), LLMQ__DOT(lutk)(y, 1, v), s[0], at[0]);
         LLMQ__VEC_U8(u8x32) hi = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 2, v), LLMQ__DOT(lutk)(y, 3, v), s[0], at[0]);
@@ -1700,9 +1703,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
         const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
         const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
         if (first <= column && column < end)
-            LLMQ__VEC_U8(store_u8)(e + (column - first),
-                                   LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(field)(n[f % k], 4 * (f / k),
-                                       15), s, places));
+            LLMQ__VEC_U8(store_u8)(
+                e + (column - first),
+                LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(field)(n[f % k], 4 * (f / k), 15), s, places));
     }
 }
 
@@ -1717,9 +1720,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
    Reads multiples of 32 bytes of the plane in each row. w and g are copied, because the compiler
    must assume that e overlaps them.
    The last vector comes first, because the bytes that it writes too many belong to the next field.
-   A text for each vector pays where u is a constant, elsewhere only where the vectors find their
-   upper bits in different places.
-   Measured: t4 with AVX2 is 8 % faster with a text for each vector. */
+   Separate code for each vector pays where u is a constant. Elsewhere it pays only where the vectors
+   find their upper bits in different places, which they do with three bits.
+   Measured: t4 with AVX2 is 8 % faster with separate code for each vector. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g,
                                                        const llmq__window *w, size_t at, size_t ahead,
                                                        const uint8_t *top, uint32_t u, uint32_t first, uint32_t end,
@@ -1742,13 +1745,21 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
 
 /* strands: the same for any trellis and a unit of any size.
    units: whole units of `rows` neighbouring rows, the windows w[0, rows), into e[row][0, 256). */
-#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e); break
-#define LLMQ__UNITS(trellis)                                                                                                          \
-    case trellis:                                                                                                                     \
-        for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
-                                LLMQ__TRELLIS_UNIT, *e);                                                                                 \
+#define LLMQ__EACH(make)                                                                                              \
+    switch (g->trellis) {                                                                                             \
+        make(1); make(2); make(3); make(4); make(5); make(6); make(7);                                                \
+    default: break;                                                                                                   \
+    }
+#define LLMQ__STRANDS(trellis)                                                                                        \
+    case trellis:                                                                                                     \
+        LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e);             \
+        break
+#define LLMQ__UNITS(trellis)                                                                                          \
+    case trellis:                                                                                                     \
+        for (; rows; rows--, w++, e++)                                                                                \
+            LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL,                                    \
+                                          32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0,                     \
+                                          LLMQ__TRELLIS_UNIT, *e);                                                    \
         break
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                       size_t at, const uint8_t *top, uint32_t u, uint32_t first,
@@ -1796,8 +1807,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
                                                       uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *behind = t->data + t->rows * t->row_size;
-    /* copy: of the first plane of each row, at most 128 bytes, and 31 that vectors read too many.
-       check: 256 * 4 / 8 == 128 */
+    /* copy: of the first plane of each row, at most 128 bytes, so that whole vectors may be read. */
+    /* check: 256 * 4 / 8 == 128 */
     uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
     int8_t all[320];
     uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag,
@@ -1825,8 +1836,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
 
 /* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has room for 320. Any
    format with points.
-   Points are plain or coded as in g. The points of OTHER are always plain. Reads nothing beyond the
-   row, or for a trellis beyond the tensor. */
+   g holds plain points, and so does e. Reads nothing beyond the row, or for a trellis beyond the
+   tensor. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
                                                      uint32_t j, uint32_t n, int8_t *e)
@@ -1962,8 +1973,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
                                                      const uint8_t *const *row, uint32_t j, llmq__run *run,
                                                      LLMQ__VEC4(i32x4) *sum, LLMQ__VEC4(f32x4) *total)
 {
-    /* a slice of each row at a multiple of 64 bytes, so that no vector crosses a cache line. check:
-       320 % 64 == 0 */
+    /* A slice of each row at a multiple of 64 bytes, so that no vector crosses a cache line. */
+    /* check: 320 % 64 == 0 */
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
     llmq__window w[4];
     llmq__run own = *run;
@@ -1971,9 +1982,10 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
     for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
-        if (g->trellis) { /* whole units, whatever the runs */
+        if (g->trellis) { /* a unit at a time, in which several runs may end */
 #if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
+            /* The last block of a range repeats its last row. */
             for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
         } else {
@@ -1983,6 +1995,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
         }
         for (i = 0; i < count; i++)
             for (own = *run, k = 0; k < n; k += m) {
+                /* Each activation goes through the same runs, from *run on. */
                 const int8_t *q = x[i].q + j + k;
                 m = llmq__min(n - k, own.end - j - k);
                 sum[i] = LLMQ__VEC4(add_i32x4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) :
@@ -1996,13 +2009,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
 }
 
 #if LLMQ__ANY_TRELLIS
-/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
+/* The state of a product of four rows of a trellis and one activation. sum: of the run that has
+   begun. total: of the runs before it. */
 typedef struct {
     LLMQ__KERNEL_NAME(four) sum;
     LLMQ__VEC4(f32x4) total;
 } LLMQ__KERNEL_NAME(braid);
 
-/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
+/* Adds a whole unit of four rows, e[row][0, 256), which begins at column j. Runs end at multiples
+   of `step` columns, 128 or 32. The sums are copied, so that they stay in registers. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x,
                                                      uint32_t j, const uint8_t *const *row, llmq__run *run,
                                                      LLMQ__KERNEL_NAME(braid) *b)
@@ -2019,14 +2034,16 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[
     b->sum = s;
 }
 
-/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
+/* All columns of four neighbouring rows of a trellis and count <= LLMQ__BATCH activations: total[i]
+   = the four products with activation i. Whole units are decoded once each. slices does the rest,
+   and all units if runs do not end where chunks do. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                     const llmq_activation *x, uint32_t count, const llmq__window *w,
                                                     LLMQ__VEC4(f32x4) *total)
 {
     const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    /* G8: p = 1 */
+    /* runs_align of LLMQ__KIND_G8, which has one coordinate a point like all trellises */
     uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x),
         end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0;
     size_t at = l->scales;
@@ -2037,6 +2054,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
         LLMQ__KERNEL_NAME(clear)(&b[i].sum);
         b[i].total = LLMQ__VEC4(set4)(0.0f);
     }
+    /* The prefetch is the same unit of the next four rows. */
     for (j = 0; j < end; j += LLMQ__TRELLIS_UNIT, at += LLMQ__TRELLIS_UNIT / 8 * l->bits, run = next) {
         LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
         for (i = 0; i < count; i++) {
@@ -2050,6 +2068,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 }
 #endif
 
+/* The products of each format whose points are looked up by shuffles. */
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g2
 #define LLMQ__KIND LLMQ__KIND_G2
@@ -2091,6 +2110,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 #define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
 
+/* The product of four rows and an activation, for any kind but OTHER. Runs end where chunks do.
+   whole: they end where units do. */
 LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t,
                                                                    const llmq__layout *l, const LLMQ__C(grid) *g,
                                                                    const llmq_activation *x, const uint8_t *const *row)
@@ -2107,8 +2128,10 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, co
     }
 }
 
-/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
-   each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
+/* Four rows of a grid and count <= LLMQ__BATCH activations: total[i] = the four products with
+   activation i.
+   Points that are looked up by shuffles are looked up for each activation: storing them as rows and
+   loading them again costs as much time. Many activations go to the part BLOCKS instead. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                   const llmq_activation *x, uint32_t count, const uint8_t *const *row,
                                                   LLMQ__VEC4(f32x4) *total)
@@ -2123,6 +2146,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const ll
     LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
 }
 
+/* y[i * y_stride + r] = the product of row r and activation i, for rows [r0, r1) and any count of
+   activations. Equals llmq__rows_i8.
+   Block b of a grid is rows r0 + b, and so on in steps of a quarter of the range. Block b of a
+   trellis is four neighbouring rows, which share the rows above them. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                     uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -2136,7 +2163,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
         uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
-        /* what is left, the last row more than once */
+        /* The rest is neighbouring rows, the last of them more than once. */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest;
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
         for (k = 0; k < 4 && g->trellis; k++)
@@ -2150,6 +2177,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
 #endif
             LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
+                /* Results of row k % 4 and activation k / 4. Those of repeated rows are not
+                   stored. */
                 float v[4];
                 if (k % 4 == 0) LLMQ__VEC4(store_f32x4)(v, total[k / 4]);
                 if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
@@ -2159,9 +2188,13 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
 }
 
 #if !LLMQ__DECODED
-/* ---- products and sums in float ---- */
+/* Products and sums in float.
 
-/* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
+   lane[j % 16] += x[j] * e[j] for j < n <= 256, in this order. e is read up to 15 bytes beyond, x
+   is not.
+   Equals llmq__add_lanes: product and sum are rounded one by one. A partial vector adds 0 * e = 0
+   or -0 to the lanes it does not have, which changes no lane: none is -0, because lanes begin as 0
+   and a sum is -0 only if both operands are. */
 LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(f32x16) lane, const float *x,
                                                                       const int8_t *e, uint32_t n)
 {
@@ -2178,6 +2211,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_
                                                            LLMQ__VEC_F32(from_i8x16)(e + i)));
 }
 
+/* The product of a row that has points and x[0, cols). Equals llmq__row_f32: for each group 16
+   partial sums, their sum in fixed order, times the scale, added to the total. */
 LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l,
                                                      const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row,
                                                      const float *x)
@@ -2200,7 +2235,8 @@ LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const
     return total;
 }
 
-/* Columns [j, j + 16) of a raw row. */
+/* Elements [j, j + 16) of a raw row, as floats. The row has them all, at any address. The
+   conversions are exact, so they equal llmq__values. */
 LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l,
                                                                    const uint8_t *row, uint32_t j)
 {
@@ -2216,6 +2252,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_te
 #endif
 }
 
+/* The product of a raw row and x[0, cols). Equals llmq__row_f32: a raw row is one group of scale 1.
+   The last line is the same operations as there, 0 + sum * 1. */
 LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                                      const float *x)
 {
@@ -2234,6 +2272,8 @@ LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const
     return 0.0f + llmq__lane_sum(lane) * 1.0f;
 }
 
+/* y[i * y_stride + r] = the product of row r and the floats of activation i, for rows [r0, r1). Any
+   format. Equals llmq__rows_f32. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                        uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -2249,7 +2289,10 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, con
     }
 }
 
-/* out = scale * points, or out += weight * scale * points, over a row */
+/* out[0, cols) = row r as stored, scale * points. add: out += (weight * scale) * points. A format
+   with points.
+   Equals llmq__read_row and llmq__add_row: the weight is multiplied with the scale first, and
+   products and sums are rounded one by one. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l,
                                                        const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
                                                        float *out)
@@ -2265,6 +2308,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tenso
         LLMQ__VEC_F32(f32x16) s;
         if (add) scale = weight * scale;
         s = LLMQ__VEC_F32(set16)(scale);
+        /* up to the end of the group: points takes columns of one group */
         n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
         LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
         for (i = 0; i + 16 <= n; i += 16) {
@@ -2278,6 +2322,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tenso
     }
 }
 
+/* out[0, cols) = row r as stored. Any format. Equals llmq__read_row. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -2293,6 +2338,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uin
     if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
 }
 
+/* out[0, cols) += weight[r] * row r as stored, for rows [r0, r1) in this order. Any format. Equals
+   llmq__add_rows, whose order of rows is the order of the sums. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0,
                                                        uint32_t r1, float *out)
 {
