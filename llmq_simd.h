@@ -752,7 +752,7 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
      flip16(v, uint32_t bits)       -v_i where bit i is set, else v_i; only the sign bit changes
      sum16(v)                       float: the sum of the lanes in the order of llmq__lane_sum: halves
                                     are added, then quarters, eighths, and the last two lanes
-     to_i8x16(int8_t *q, v)         q[0, 16) = v rounded as llmq__round_i8; |v| <= 127.5
+     to_i8x16(int8_t *q, v)         q[0, 16) = v rounded as llmq__round_i8; |v| < 127.5
      min_update(s, k, *min, *code)  in the lanes where s < *min: *min = s and *code = k
      store_u16x16(uint16_t *p, v)   p[0, 16) = v; lanes are whole, 0 <= v < 2^15
      min16(a, b)                    b where b < a, else a
@@ -2373,14 +2373,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 #elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
 #undef LLMQ__SIMD_PART
 
-/* ---- products of one format ----
+/* Products of one format with int8 activations, for codes that are looked up by shuffles.
 
-   Parameters beside those above:
-     LLMQ__NAME   what its function is called
-     LLMQ__KIND   LLMQ__KIND_...
-     LLMQ__WHOLE  1: there is a loop of its own for long groups, where that pays; else 0
-   A text for each format, not a function of the format: compilers work on such functions, and copy them, before they know which
-   it is. */
+   Parameters beside the ones of CODES:
+     LLMQ__NAME   the name of its function
+     LLMQ__KIND   LLMQ__KIND_..., not OTHER
+     LLMQ__WHOLE  1: there is a loop of its own for runs that end where units end, because that pays.
+                  0: there is not
+   Each format has its own code and not a function that takes the format: compilers work on such a
+   function, and copy it, before they know the format. */
 
 #if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
 #error "llmq: the template of products of one format needs LLMQ__NAME and LLMQ__KIND"
@@ -2389,12 +2390,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 #error "llmq: LLMQ__WHOLE is 0 or 1"
 #endif
 
-/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
+/* Adds the products of chunk c of a whole unit of four rows with the activations of its columns.
+   u[row] + at: the unit. q: the activation of the first column of the chunk, 32 of them, or 64 for
+   points of two coordinates. Reads the units and these activations only. */
 LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c,
                                         const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
 {
     const int kind = LLMQ__KIND;
     if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
+        /* Activations of even columns meet first coordinates, of odd columns second ones. */
         LLMQ__DOT(act32) x, y;
         LLMQ__VEC_U8(u8x32) v;
         LLMQ__DOT(load_act2)(q, &x, &y);
@@ -2415,8 +2419,8 @@ LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *c
     }
 }
 
-/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
-   ends of units. */
+/* All columns of four rows and one activation: four products. Runs end where chunks do. whole: they
+   end where units do. Columns after the last whole unit are done by slices. */
 LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l,
                                                     const LLMQ__C(grid) *g, const llmq_activation *x,
                                                     const uint8_t *const *row)
@@ -2430,7 +2434,9 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     LLMQ__VEC4(i32x4) sum;
     LLMQ__KERNEL_NAME(four) s;
     LLMQ__KERNEL_NAME(clear)(&s);
+    /* 128 codes of `bits` bits */
     for (; j < end; at += 16 * bits) {
+        /* every second unit of one coordinate: a unit of 4 bits is 64 bytes */
         for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__PREFETCH_BYTES);
         if (whole) {
             LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
@@ -2438,6 +2444,7 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
             LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
             LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
         }
+        /* At the end of each chunk, or of the unit, a run may end. */
         for (c = whole ? 3 : 0; c < 4; c++) {
             if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
             j += whole ? LLMQ__UNIT * p : 32 * p;
@@ -2454,6 +2461,7 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     return total;
 }
 
+/* The same, not inlined. LLMQ__WHOLE 0: one loop serves both. */
 LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t,
                                                                       const llmq__layout *l, const LLMQ__C(grid) *g,
                                                                       const llmq_activation *x, const uint8_t *const *row)
@@ -2468,23 +2476,34 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
 #undef LLMQ__SIMD_PART
 
-/* ---- blocks of rows for several activations ----
+/* Blocks of rows for several activations.
 
-   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
-   rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
-   loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
-   on Arm.
-   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__VECTOR_BYTES and LLMQ__OFFSET as above, and
+   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a
+   time, into a tile whose lanes are rows. Four codes of an activation are repeated in all lanes, and
+   no sum needs a reduction.
+   Measured: with rows along the vectors instead, loading points took the time that decoding them
+   had taken, and g4 and g2 were slower than one activation at a time, on x86 in time and on Arm in
+   instructions.
+
+   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__VECTOR_BYTES and LLMQ__OFFSET
+   as in CODES, and
      LLMQ__DOTS  the suffix of the words on points and their products
-     LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and the words below are all there
-                 1: product() is written before, and turn() puts points where that wants them; the table LLMQ__DOTS has what is no
-                    block. dot4, add_sums, reduce_sums and sub_sums are not needed.
-   Words:
-     turn(e)                as many rows as there are lanes, LLMQ__VECTOR_BYTES bytes of each, 128 bytes apart: lane k of row i and lane i of
-                            row k change places
-     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__VECTOR_BYTES bytes may be read there
-     add_sums(p, is)          p[lanes] += is, int32
-     reduce_sums(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  sub_sums(p, is): p[lanes] -= is */
+     LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and all words below are there
+                 1: product() is written before, and turn() puts points where it wants them. The table
+                    LLMQ__DOTS has everything that is no block. dot4, add_sums, reduce_sums and
+                    sub_sums are not needed
+
+   Words, of LLMQ__VECTOR_BYTES / 4 lanes of int32, i32sums:
+     turn(int8_t *e)             transposes as many rows as there are lanes, LLMQ__VECTOR_BYTES bytes of
+                                 each, 128 bytes apart: lane k of row i and lane i of row k change
+                                 places. The four bytes of a lane stay together
+     dot4(sums, w, x, k)         adds to lane i the products of w[4 i, 4 i + 4), points as they are,
+                                 and the codes x[4 k, 4 k + 4). LLMQ__VECTOR_BYTES bytes at x may be
+                                 read. 0 <= k < lanes; with LLMQ__OFFSET the codes have 128 added
+     add_sums(int32_t *p, sums)  p[i] += lane i
+     reduce_sums(sums, w)        adds to lane i 128 times the sum of w[4 i, 4 i + 4). Only with
+                                 LLMQ__OFFSET
+     sub_sums(int32_t *p, sums)  p[i] -= lane i. Only with LLMQ__OFFSET */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || !defined(LLMQ__QUADS)
 #error "llmq: the template of blocks needs LLMQ__TARGET, LLMQ__ISA, LLMQ__CODES, LLMQ__DOTS and LLMQ__QUADS"
@@ -2502,32 +2521,36 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #error "llmq: LLMQ__OWN is 0 or 1"
 #endif
 
-#define LLMQ__TILE 128u
-#define LLMQ__SHARE 32u
-#define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u)
-#define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
+#define LLMQ__TILE 128u /* columns of a tile */
+#define LLMQ__SHARE 32u /* activations that share the decoding of a block */
+#define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u) /* lanes of a vector: a row each */
+#define LLMQ__ROWS (2u * LLMQ__WIDE) /* rows of a block: two vectors, so each repeated code is used twice */
 #if LLMQ__TILE != LLMQ__UNIT || LLMQ__SHARE % 4 != 0
 #error "llmq: a tile is a unit, and activations are taken four at a time"
 #endif
 
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned; e has room for 63
-   more. whole: they are 128 of whole units, looked up by shuffles. */
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, which lie in one run,
+   and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned. e has room for 63 more bytes. w: the
+   windows of the rows.
+   whole: the columns are 128, lie in whole units and begin where chunks do, and their points are
+   looked up by shuffles. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                  int whole, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
 {
     uint32_t i, p = llmq__kind_p(g->kind), at = j / p,
         up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
-    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
+    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: bytes written beyond a row belong to the next one */
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
-            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) *
-                t->format.bits;
+            const uint8_t *unit =
+                w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
             LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
         } else {
             LLMQ__C(points)(t, l, g, w + i, j, n, to);
             LLMQ_MEMSET(to + n, 0, up - n);
         }
     }
+    /* one square of lanes for each vector of rows */
     for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
         LLMQ__KERNEL_NAME(turn)(e + i);
         LLMQ__KERNEL_NAME(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
@@ -2535,14 +2558,17 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llm
 }
 
 #if !LLMQ__OWN
-/* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
+/* sum[4][LLMQ__ROWS] += products of a turned tile of n columns with four activations, x[i][0, n). n
+   is taken as the next multiple of LLMQ__VECTOR_BYTES: points there are 0, and activations may be
+   read there.
+   Eight vectors of sums stay in registers: four activations by two vectors of rows. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
     LLMQ__DOT(i32sums) a0, a1, a2, a3, b0, b1, b2, b3;
     uint32_t c, k;
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__DOT(zero_sums)();
     for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
-        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
+        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* unrolled by 8, gcc spills */
             const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
             a0 = LLMQ__DOT(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__DOT(dot4)(b0, b, x[0] + c, k);
             a1 = LLMQ__DOT(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__DOT(dot4)(b1, b, x[1] + c, k);
@@ -2557,7 +2583,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(product)(const int8_t *e, uint32_t n,
 #endif
 
 #if LLMQ__OFFSET
-/* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
+/* bias[LLMQ__ROWS] -= the amount by which a tile's sums are too large: 128 times the sum of each
+   row's points, because dot4 took activations with 128 added. It is the same for all
+   activations. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, int32_t *bias)
 {
     LLMQ__DOT(i32sums) s[4];
@@ -2572,7 +2600,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, 
 }
 #endif
 
-/* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
+/* sum[4][LLMQ__ROWS] += products of a tile of n columns from j on with activations x[0, count), 1
+   <= count <= 4. Where activations are missing to four, the last one is done again, and its sums
+   are not used. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count,
                                                   uint32_t j, int32_t *sum)
 {
@@ -2582,11 +2612,13 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, c
     for (i = 0; i < 4; i++) {
         const int8_t *from = x[llmq__min(i, count - 1)].q + j;
         q[i] = from;
-        if (up > x->cols - j) { /* nothing may be read behind the last code */
+        /* Vectors may not read beyond the last code. So the codes are copied, with zeros after them. */
+        if (up > x->cols - j) {
             LLMQ_MEMSET(own[i], 0, sizeof own[i]);
             LLMQ_MEMCPY(own[i], from, n);
             q[i] = from = own[i];
         }
+        /* int8 to codes with 128 added: to_i8 is its own inverse */
         for (c = 0; c < up && LLMQ__OFFSET; c += 32)
             LLMQ__VEC_U8(store_u8)(own[i] + c, LLMQ__DOT(to_i8)(LLMQ__VEC_U8(load_u8)(from + c)));
         if (LLMQ__OFFSET) q[i] = own[i];
@@ -2594,7 +2626,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, c
     LLMQ__KERNEL_NAME(product)(e, n, q, sum);
 }
 
-/* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
+/* The end of a run: y[0, LLMQ__ROWS) += (float)(sum + bias) * (scale of the activation * scales of
+   the rows), then sum = 0. The same operations as in finish, so as in llmq__row_i8. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale,
                                                    float *y)
 {
@@ -2610,14 +2643,20 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
     }
 }
 
-/* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
+/* y[i * y_stride + r ...] = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count <=
+   LLMQ__SHARE activations. Totals are kept in y, sums of the run that has begun in `sum`.
+   Stack with 16 rows: 2.2 KB of tile, 2.1 KB of sums and 1.4 KB of windows. */
+/* check: 16 * 128 + 128 == 2176 */
+/* check: (32 + 1) * 16 * 4 == 2112 */
+/* check: 16 * (10 + 1) * 8 == 1408 */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                     const llmq_activation *x, uint32_t count, uint32_t r, float *y,
                                                     size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
-    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ?
-        t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    /* end: columns that lie in whole units of runs that end where units do */
+    const uint32_t p = llmq__kind_p(g->kind),
+        end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
     int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
     int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
     float scale[LLMQ__ROWS];
@@ -2644,7 +2683,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
     }
 }
 
-/* The last block may begin within the one before: its rows come out the same. */
+/* y[i * y_stride + r] = the product of row r and activation i, for rows [r0, r1) and any count of
+   activations. Equals llmq__rows_i8. This is the kernel of the table.
+   The last block may begin within the one before: its rows get the same results again. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -2684,12 +2725,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 
 /* ---- 5. x86: SSSE3 ----------------------------------------------------------------------------------------------- */
 
-#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2 /* words that SSE2 has, which is in every x86-64 */
+/* Words on four sums, with the suffix _sse2: SSE2 is in every x86-64. All x86 tables share them. */
+#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2
 #define LLMQ__TARGET
 typedef __m128i llmq__i32x4_sse2;
 typedef __m128 llmq__f32x4_sse2;
 LLMQ__INLINE_TARGET __m128i llmq__zero_i32x4_sse2(void) { return _mm_setzero_si128(); }
 LLMQ__INLINE_TARGET __m128i llmq__add_i32x4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
+/* (v0 + v2) + (v1 + v3), the last two steps of llmq__lane_sum. movehl brings lanes 2 and 3 to 0 and
+   1, the shuffle brings lane 1 to 0. */
 LLMQ__INLINE_TARGET float llmq__fold4_sse2(__m128 v)
 {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));
@@ -2706,6 +2750,8 @@ LLMQ__INLINE_TARGET __m128i llmq__load_i32x4_sse2(const int32_t *p)
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 LLMQ__INLINE_TARGET void llmq__store_i32x4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
+/* A bfloat16 is the upper half of a float. Lanes 0 and 1 are made as one integer of 64 bits, lanes
+   2 and 3 as another. */
 LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
                                                   const uint8_t *p3)
 {
@@ -2717,6 +2763,10 @@ LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8
 #endif
 
 #if LLMQ_SIMD_SSSE3
+/* Words on floats. Four vectors of 4 floats are an f32x16. Constants of shuffles name the source of
+   lane 3 first, in two bits each: */
+/* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
+/* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
 
 typedef __m128 llmq__f32v_ssse3;
@@ -2730,6 +2780,9 @@ LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b)
 {
     return _mm_add_ps(sum, _mm_mul_ps(a, b));
 }
+/* Distance 1, then distance 2. 0xb1 swaps neighbours, 0x4e swaps halves. The partner comes from the
+   shuffle, and the xor makes a subtraction where the result is a - b: a + -b is a - b, and b + a is
+   a + b. */
 LLMQ__INLINE_TARGET __m128 llmq__load_butterfly_ssse3(const float *p)
 {
     const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
@@ -2740,6 +2793,7 @@ LLMQ__INLINE_TARGET __m128 llmq__load_butterfly_ssse3(const float *p)
 }
 
 typedef struct llmq__f32x16_ssse3 { __m128 a, b, c, d; } llmq__f32x16_ssse3;
+/* Four lanes at a time. */
 #define LLMQ__EACH(op, x, y) { op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d) }
 LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__load16_ssse3(const float *p)
 {
@@ -2774,6 +2828,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__mul16_ssse3(llmq__f32x16_ssse3 x, l
     llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y);
     return r;
 }
+/* lanes i + (i + 8), then i + (i + 4), and the rest in fold4, as llmq__lane_sum */
 LLMQ__INLINE_TARGET float llmq__sum16_ssse3(llmq__f32x16_ssse3 v)
 {
     return llmq__fold4_sse2(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
@@ -2783,13 +2838,16 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__from_i8x16_ssse3(const int8_t *p)
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), z = _mm_setzero_si128();
     __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v); /* in the upper byte of 16, then of 32 bits */
     llmq__f32x16_ssse3 r;
+    /* an arithmetic shift by 24 extends the sign */
     r.a = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, lo), 24));
     r.b = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, lo), 24));
     r.c = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, hi), 24));
     r.d = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, hi), 24));
     return r;
 }
-LLMQ__INLINE_TARGET __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
+/* flip16 for four lanes and bits 0 to 3. Lane i has flag 1 << i, and `set` is all ones where that bit
+   is set. Its lowest bit becomes the sign bit. */
+LLMQ__INLINE_TARGET __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits)
 {
     const __m128i flag = _mm_set_epi32(8, 4, 2, 1);
     __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), flag), flag);
@@ -2803,8 +2861,11 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__flip16_ssse3(llmq__f32x16_ssse3 v, 
     v.d = llmq__flip4_ssse3(v.d, bits >> 12);
     return v;
 }
-typedef __m128i llmq__u32x16_ssse3; /* all 16 lanes folded into four */
+/* The 16 lanes are folded into four: lane i has the maximum of lanes i, i + 4, i + 8 and i + 12. */
+typedef __m128i llmq__u32x16_ssse3;
 LLMQ__INLINE_TARGET __m128i llmq__zero_u32x16_ssse3(void) { return _mm_setzero_si128(); }
+/* SSSE3 has no maximum of 32-bit integers. The comparison is signed, which is right below 2^31:
+   these are bits of magnitudes. */
 LLMQ__INLINE_TARGET __m128i llmq__max32_ssse3(__m128i a, __m128i b)
 {
     __m128i gt = _mm_cmpgt_epi32(a, b);
@@ -2823,17 +2884,26 @@ LLMQ__INLINE_TARGET uint32_t llmq__max_lane_ssse3(__m128i m)
     m = llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0x4e));
     return (uint32_t)_mm_cvtsi128_si32(llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0xb1)));
 }
+/* llmq__round of four floats: adding 1.5 * 2^23 rounds to whole numbers, and leaves v + 2^22 in the
+   low 23 bits. */
+/* check: 12582912 == 1.5 * 2**23 */
+/* check: 0x4b400000 == f32bits(12582912.0) */
+/* check: 0x7fffff == 2**23 - 1 */
+/* check: 0x400000 == 2**22 */
 LLMQ__INLINE_TARGET __m128i llmq__round_ssse3(__m128 v)
 {
     __m128i u = _mm_castps_si128(_mm_add_ps(v, _mm_set1_ps(12582912.0f)));
     return _mm_sub_epi32(_mm_and_si128(u, _mm_set1_epi32(0x7fffff)), _mm_set1_epi32(0x400000));
 }
+/* The packs saturate, but all values fit int8. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_ssse3(int8_t *q, llmq__f32x16_ssse3 v)
 {
     __m128i lo = _mm_packs_epi32(llmq__round_ssse3(v.a), llmq__round_ssse3(v.b));
     __m128i hi = _mm_packs_epi32(llmq__round_ssse3(v.c), llmq__round_ssse3(v.d));
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(lo, hi));
 }
+/* min_update for four lanes: SSSE3 has no blend, so masks choose. The comparison is false where an
+   operand is NaN. */
 LLMQ__INLINE_TARGET void llmq__keep4_ssse3(__m128 s, __m128 k, __m128 *least, __m128 *code)
 {
     __m128 less = _mm_cmplt_ps(s, *least);
@@ -2848,17 +2918,22 @@ LLMQ__INLINE_TARGET void llmq__min_update_ssse3(llmq__f32x16_ssse3 s, llmq__f32x
     llmq__keep4_ssse3(s.c, k.c, &least->c, &code->c);
     llmq__keep4_ssse3(s.d, k.d, &least->d, &code->d);
 }
+/* minps gives its second operand unless the first is less, so the operands change places: x stays
+   if y is NaN or equal. */
 LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__min16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
 {
     llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x);
     return r;
 }
+/* Masks of 32 bits, 0 or -1, become masks of 16 and of 8 bits, as saturation keeps both. Then the
+   sign bits are collected. */
 LLMQ__INLINE_TARGET uint32_t llmq__less16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
 {
     __m128i ab = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.a, y.a)), _mm_castps_si128(_mm_cmplt_ps(x.b, y.b)));
     __m128i cd = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.c, y.c)), _mm_castps_si128(_mm_cmplt_ps(x.d, y.d)));
     return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(ab, cd));
 }
+/* |x - y|: the mask is the sign bit. */
 LLMQ__INLINE_TARGET __m128 llmq__away4_ssse3(__m128 x, __m128 y)
 {
     return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y));
@@ -2869,7 +2944,8 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__absdiff_min_ssse3(llmq__f32x16_ssse
     llmq__f32x16_ssse3 d = LLMQ__EACH(llmq__away4_ssse3, x, y);
     return llmq__min16_ssse3(least, d);
 }
-LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse3 v) /* codes are below 2^15 here */
+/* The pack saturates at 2^15 - 1, and codes are below 2^15. */
+LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse3 v)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_packs_epi32(_mm_cvttps_epi32(v.a), _mm_cvttps_epi32(v.b)));
     _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm_packs_epi32(_mm_cvttps_epi32(v.c), _mm_cvttps_epi32(v.d)));
@@ -2884,6 +2960,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse
 #define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
+/* Words on bytes. */
 typedef struct llmq__u8x32_ssse3 { __m128i a, b; } llmq__u8x32_ssse3;
 LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__load_u8_ssse3(const void *p)
 {
@@ -2905,6 +2982,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__xor_u8_ssse3(llmq__u8x32_ssse3 x, ll
     llmq__u8x32_ssse3 v = { _mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b) };
     return v;
 }
+/* choose for 16 bytes: `set` is all ones in the bytes whose bit is set. */
 LLMQ__INLINE_TARGET __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
 {
     __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
@@ -2916,6 +2994,8 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__choose_ssse3(llmq__u8x32_ssse3 x, ll
     llmq__u8x32_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
     return r;
 }
+/* field for 16 bytes. There is no shift of bytes: a shift of 16 bits moves bits of the next byte in
+   at the top, and the mask clears them. */
 LLMQ__INLINE_TARGET __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
 {
     return _mm_and_si128(_mm_srli_epi16(v, (int)s), _mm_set1_epi8((char)mask));
@@ -2925,6 +3005,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__field_ssse3(llmq__u8x32_ssse3 x, uin
     llmq__u8x32_ssse3 v = { llmq__part1_ssse3(x.a, s, mask), llmq__part1_ssse3(x.b, s, mask) };
     return v;
 }
+/* A shift of 16 bits does, because no bit leaves its byte. */
 LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__shift_left_ssse3(llmq__u8x32_ssse3 x, uint32_t s)
 {
     llmq__u8x32_ssse3 v = { _mm_slli_epi16(x.a, (int)s), _mm_slli_epi16(x.b, (int)s) };
@@ -2936,6 +3017,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__load_halves_ssse3(const void *p, uin
     llmq__u8x32_ssse3 v = { llmq__part1_ssse3(x, s, mask), llmq__part1_ssse3(x, s + d, mask) };
     return v;
 }
+/* unpack: a0 b0 a1 b1 ... of the lower or upper 8 bytes of each. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_ssse3(int8_t *p, llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_unpacklo_epi8(x.a, y.a));
@@ -2944,6 +3026,8 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_ssse3(int8_t *p, llmq__u8x32_ssse3 x,
     _mm_storeu_si128((__m128i *)(void *)p + 3, _mm_unpackhi_epi8(x.b, y.b));
 }
 
+/* Words on points: 16 points a register. pshufb looks up 16 of them by the low 4 bits of each
+   byte. */
 typedef struct llmq__point_table_ssse3 { __m128i a, b, c, d; } llmq__point_table_ssse3;
 LLMQ__INLINE_TARGET llmq__point_table_ssse3 llmq__point_table_of_ssse3(const int8_t *p)
 {
@@ -2965,11 +3049,16 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lutk_ssse3(const llmq__point_table_s
     v.b = _mm_shuffle_epi8(p, v.b);
     return v;
 }
-/* pshufb gives 0 where bit 7 is set: adding 0x70 sets it for all but the 16 indices that a table is for. */
+/* Points first ... first + 15 where v is one of them, else 0; v is below 64. pshufb gives 0 where
+   bit 7 of an index is set. The xor makes the 16 indices that the table is for 0 ... 15, and all
+   others 16 or more. Adding 0x70 sets bit 7 of the others, and leaves the low 4 bits of the 16. */
+/* check: 15 + 0x70 == 0x7f */
+/* check: 16 + 0x70 == 0x80 */
 LLMQ__INLINE_TARGET __m128i llmq__one_of_ssse3(__m128i t, __m128i v, int first)
 {
     return _mm_shuffle_epi8(t, _mm_adds_epu8(_mm_xor_si128(v, _mm_set1_epi8((char)first)), _mm_set1_epi8(0x70)));
 }
+/* Each byte is found in one of the n / 16 tables, and the others give 0. */
 LLMQ__INLINE_TARGET __m128i llmq__look_ssse3(const llmq__point_table_ssse3 *t, __m128i v, int n)
 {
     __m128i r = _mm_or_si128(llmq__one_of_ssse3(t->a, v, 0), llmq__one_of_ssse3(t->b, v, 16));
@@ -2988,7 +3077,8 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lut64_ssse3(const llmq__point_table_
     v.b = llmq__look_ssse3(t, v.b, 64);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__coded_g8_ssse3(llmq__u8x32_ssse3 v) /* max(code - 128, -127) */
+/* max(code - 128, -127): a subtraction of 128 is a change of bit 7. */
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__coded_g8_ssse3(llmq__u8x32_ssse3 v)
 {
     const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8((char)-128);
     v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
@@ -2997,7 +3087,11 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__coded_g8_ssse3(llmq__u8x32_ssse3 v) 
 }
 LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__to_i8_ssse3(llmq__u8x32_ssse3 v) { return v; }
 
-/* |a| times the point with the sign of a: two products of at most 127 * 127 fit 16 bits. check: 2*127*127 = 32258 < 2^15 */
+/* Products. pmaddubsw multiplies unsigned by signed bytes and adds pairs in 16 bits, with
+   saturation. So the unsigned operand is |a|, and the signed one the point with the sign of a. A
+   point must be at least -127, because -128 has no int8 of the other sign. Two products fit 16
+   bits: */
+/* check: 2 * 127 * 127 < 2**15 */
 typedef struct llmq__act32_ssse3 { __m128i a, b, abs_a, abs_b; } llmq__act32_ssse3;
 LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
 {
@@ -3009,6 +3103,8 @@ LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__load_act_ssse3(const int8_t *p)
     llmq__u8x32_ssse3 v = llmq__load_u8_ssse3(p);
     return llmq__as_of_ssse3(v.a, v.b);
 }
+/* `apart` moves the even bytes to the lower half of each vector, and the odd ones to the upper
+   half. */
 LLMQ__INLINE_TARGET void llmq__load_act2_ssse3(const int8_t *p, llmq__act32_ssse3 *even, llmq__act32_ssse3 *odd)
 {
     const __m128i apart = _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0);
@@ -3020,6 +3116,7 @@ LLMQ__INLINE_TARGET void llmq__load_act2_ssse3(const int8_t *p, llmq__act32_ssse
 }
 typedef __m128i llmq__i32sums_ssse3;
 LLMQ__INLINE_TARGET __m128i llmq__zero_sums_ssse3(void) { return _mm_setzero_si128(); }
+/* pmaddwd by 1 adds pairs of 16-bit sums in 32 bits. */
 LLMQ__INLINE_TARGET __m128i llmq__dot_ssse3(__m128i sum, llmq__u8x32_ssse3 w, llmq__act32_ssse3 x)
 {
     const __m128i one = _mm_set1_epi16(1);
@@ -3028,7 +3125,9 @@ LLMQ__INLINE_TARGET __m128i llmq__dot_ssse3(__m128i sum, llmq__u8x32_ssse3 w, ll
 }
 LLMQ__INLINE_TARGET __m128i llmq__bias_ssse3(__m128i sum, llmq__act32_ssse3 x) { (void)x; return sum; }
 
-typedef struct llmq__act_any_ssse3 { __m128i a, b, c, d; } llmq__act_any_ssse3; /* 16 bits each */
+/* Any int8 points: points and activations are extended to 16 bits, for pmaddwd. */
+typedef struct llmq__act_any_ssse3 { __m128i a, b, c, d; } llmq__act_any_ssse3;
+/* Each byte goes to the upper half of 16 bits, and an arithmetic shift extends its sign. */
 LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__words_ssse3(llmq__u8x32_ssse3 v)
 {
     __m128i z = _mm_setzero_si128();
@@ -3051,11 +3150,15 @@ LLMQ__INLINE_TARGET __m128i llmq__dot_any_ssse3(__m128i sum, llmq__u8x32_ssse3 w
 }
 LLMQ__INLINE_TARGET __m128i llmq__bias_any_ssse3(__m128i sum, llmq__act_any_ssse3 x) { (void)x; return sum; }
 
+/* phaddd adds neighbours: a01 a23 b01 b23, and then a b c d. There is no bias. */
 LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, __m128i bias)
 {
     (void)bias;
     return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
 }
+/* 4 by 4 lanes of 32 bits; p + 8 is the next row, 128 bytes on. ab and cd have lanes 0 and 1 of two
+   rows, then lanes 2 and 3: a0 b0 a1 b1 and c0 d0 c1 d1 give rows 0 and 1 of the result. */
+/* check: 8 * 16 == 128 */
 LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
 {
     __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8), c = _mm_loadu_si128(p + 16),
@@ -3067,7 +3170,9 @@ LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
     _mm_storeu_si128(p + 16, _mm_unpacklo_epi64(ab, cd));
     _mm_storeu_si128(p + 24, _mm_unpackhi_epi64(ab, cd));
 }
-/* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
+/* As dot(), but the magnitude is of the point, which may be -128: |-128| is 128 as an unsigned
+   byte. The sign goes to the activation, which is not -128. */
+/* check: 2 * 128 * 127 < 2**15 */
 LLMQ__INLINE_TARGET __m128i llmq__dot4_ssse3(__m128i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)w), pairs;
