@@ -3207,6 +3207,12 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 
+/* Words on floats. Many instructions work within halves of 128 bits. Then the order of halves or
+   quarters is mended. The constants name sources, the last one first: */
+/* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
+/* check: 0xd8 == 3 * 64 + 1 * 16 + 2 * 4 + 0 */
+/* check: 0x20 == 2 * 16 + 0 */
+/* check: 0x31 == 3 * 16 + 1 */
 typedef __m256 llmq__f32v_avx2;
 LLMQ__INLINE_TARGET __m256 llmq__loadv_avx2(const float *p) { return _mm256_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
@@ -3214,19 +3220,25 @@ LLMQ__INLINE_TARGET __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); 
 LLMQ__INLINE_TARGET __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+/* fused, because the product is exact */
 LLMQ__INLINE_TARGET __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
-/* a product with 1 or -1 is exact, so fused or not is the same */
+/* Distances 1, 2 and 4. Each step is partner + sign * own or own * sign + partner. A product with 1
+   or -1 is exact, so fused or not is the same.
+   moveldup gives a a c c ..., movehdup b b d d ..., so that the first step is a + b, a - b. A load
+   that doubles lanes costs no shuffle, so p is loaded twice. Then 0x4e swaps pairs of lanes in each
+   half, and permute2f128 by 1 swaps the halves. */
 LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p)
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
     const __m256 s4 = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
-    __m256 v = _mm256_moveldup_ps(_mm256_loadu_ps(p)); /* twice a load that doubles costs no shuffle */
+    __m256 v = _mm256_moveldup_ps(_mm256_loadu_ps(p));
     LLMQ__RELOAD_BARRIER(p);
     v = _mm256_fmadd_ps(_mm256_movehdup_ps(_mm256_loadu_ps(p)), s1, v);
     v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
     return _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
 }
 
+/* lanes 0 ... 7 and 8 ... 15 */
 typedef struct llmq__f32x16_avx2 { __m256 a, b; } llmq__f32x16_avx2;
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
 {
@@ -3264,6 +3276,7 @@ LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p)
 {
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
+/* A bfloat16 is the upper half of a float. */
 LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
@@ -3272,15 +3285,19 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_bf16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
 }
+/* The conversion is exact, keeps subnormals, and makes a NaN quiet, as llmq_f16_to_f32. */
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_f16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
 }
+/* Lanes i + (i + 4), then fold4. In sum16 lanes i + (i + 8) come first. Together this is
+   llmq__lane_sum. */
 LLMQ__INLINE_TARGET float llmq__fold8_avx2(__m256 v)
 {
     return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
 }
 LLMQ__INLINE_TARGET float llmq__sum16_avx2(llmq__f32x16_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
+/* 8 int8 as floats. Reads 8 bytes. */
 LLMQ__INLINE_TARGET __m256 llmq__widen8_avx2(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
@@ -3289,6 +3306,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_i8x16_avx2(const int8_t *p)
 {
     return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8));
 }
+/* flip16 for eight lanes: bit i of bits is shifted to the sign bit of lane i, by 31 - i. */
 LLMQ__INLINE_TARGET __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
 {
     const __m256i up = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
@@ -3300,7 +3318,8 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__flip16_avx2(llmq__f32x16_avx2 v, uin
 {
     return llmq__fs_of_avx2(llmq__flip8_avx2(v.a, bits), llmq__flip8_avx2(v.b, bits >> 8));
 }
-typedef __m256i llmq__u32x16_avx2; /* the 16 lanes folded into eight */
+/* The 16 lanes are folded into eight. Maxima are signed, which is right for bits of magnitudes. */
+typedef __m256i llmq__u32x16_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__zero_u32x16_avx2(void) { return _mm256_setzero_si256(); }
 LLMQ__INLINE_TARGET __m256i llmq__max_abs16_avx2(__m256i m, llmq__f32x16_avx2 v)
 {
@@ -3308,22 +3327,28 @@ LLMQ__INLINE_TARGET __m256i llmq__max_abs16_avx2(__m256i m, llmq__f32x16_avx2 v)
     m = _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.a), rest));
     return _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.b), rest));
 }
+/* 0xb1 swaps neighbours. */
+/* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx2(__m256i v)
 {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
     return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
 }
+/* llmq__round of eight floats: see llmq__round_ssse3. */
 LLMQ__INLINE_TARGET __m256i llmq__round_avx2(__m256 v)
 {
     __m256i u = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
     return _mm256_sub_epi32(_mm256_and_si256(u, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x400000));
 }
+/* The pack takes lanes 0 to 3 of a and b, then lanes 4 to 7 of both. So its quarters are in the
+   order a b a b, and 0xd8 makes it a a b b. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_avx2(int8_t *q, llmq__f32x16_avx2 v)
 {
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(llmq__round_avx2(v.a), llmq__round_avx2(v.b)), 0xd8);
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
+/* ordered comparisons: false where an operand is NaN */
 LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16_avx2 k, llmq__f32x16_avx2 *least,
                                                llmq__f32x16_avx2 *code)
 {
@@ -3333,7 +3358,7 @@ LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__min16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
-    /* the second operand unless the first is less */
+    /* minps gives its second operand unless the first is less */
     return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b));
 }
 LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
@@ -3341,6 +3366,7 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__f32x16_avx2 x, llmq__f32x16
     __m256 a = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), b = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
     return (uint32_t)_mm256_movemask_ps(a) | (uint32_t)_mm256_movemask_ps(b) << 8;
 }
+/* |x - y| is the difference without its sign bit. */
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 least, llmq__f32x16_avx2 x,
                                                              llmq__f32x16_avx2 y)
 {
@@ -3348,6 +3374,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 l
     __m256 a = _mm256_andnot_ps(sign, _mm256_sub_ps(x.a, y.a)), b = _mm256_andnot_ps(sign, _mm256_sub_ps(x.b, y.b));
     return llmq__min16_avx2(least, llmq__fs_of_avx2(a, b));
 }
+/* 0xd8 as in to_i8x16. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_avx2(uint16_t *p, llmq__f32x16_avx2 v)
 {
     __m256i w = _mm256_packus_epi32(_mm256_cvttps_epi32(v.a), _mm256_cvttps_epi32(v.b));
@@ -3362,13 +3389,16 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx2(uint16_t *p, llmq__f32x16_avx2 
 #define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
+/* Words on bytes. */
 typedef __m256i llmq__u8x32_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__load_u8_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 LLMQ__INLINE_TARGET void llmq__store_u8_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 LLMQ__INLINE_TARGET __m256i llmq__or_u8_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 LLMQ__INLINE_TARGET __m256i llmq__xor_u8_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
-/* In each byte b where the top bit of mask is set, else a. Under -funsigned-char gcc 12 takes bytes for numbers that are never
-   negative and the intrinsic for a, so there the instruction is written out. Other intrinsics that are in use here it gets right. */
+/* In each byte b where bit 7 of mask is set, else a.
+   Under -funsigned-char gcc 12 takes the bytes for numbers that are never negative, and the
+   intrinsic for a. So the instruction is written out there. gcc gets the other intrinsics in use
+   here right. */
 LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
 {
 #if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__)
@@ -3379,21 +3409,27 @@ LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
     return _mm256_blendv_epi8(a, b, mask);
 #endif
 }
+/* Bit `at` is moved to bit 7 of its byte. The shift of 16 bits brings bits of the byte below into
+   the low bits, which the blend does not look at. */
 LLMQ__INLINE_TARGET __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
 {
     return llmq__blend_avx2(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
 }
+/* The shift of 16 bits moves bits of the next byte in at the top, and the mask clears them. */
 LLMQ__INLINE_TARGET __m256i llmq__field_avx2(__m256i v, uint32_t s, int mask)
 {
     return _mm256_and_si256(_mm256_srli_epi16(v, (int)s), _mm256_set1_epi8((char)mask));
 }
 LLMQ__INLINE_TARGET __m256i llmq__shift_left_avx2(__m256i v, uint32_t s) { return _mm256_slli_epi16(v, (int)s); }
+/* The 16 bytes are in both halves, and each half has a shift of its own. The mask clears the bits
+   of other bytes. */
 LLMQ__INLINE_TARGET __m256i llmq__load_halves_avx2(const void *p, uint32_t s, uint32_t d, int mask)
 {
     __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
     long long lo = (long long)s, hi = (long long)(s + d);
     return _mm256_and_si256(_mm256_srlv_epi64(v, _mm256_setr_epi64x(lo, lo, hi, hi)), _mm256_set1_epi8((char)mask));
 }
+/* lo and hi have pairs of both halves. 0x20 joins their lower halves, and 0x31 their upper ones. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_avx2(int8_t *p, __m256i a, __m256i b)
 {
     __m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
@@ -3401,7 +3437,8 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_avx2(int8_t *p, __m256i a, __m256i b)
     llmq__store_u8_avx2(p + 32, _mm256_permute2x128_si256(lo, hi, 0x31));
 }
 
-typedef struct llmq__point_table_avx2 { __m256i a, b, c, d; } llmq__point_table_avx2; /* 16 points each, twice */
+/* Words on points: 16 points each, in both halves, because pshufb looks up within a half. */
+typedef struct llmq__point_table_avx2 { __m256i a, b, c, d; } llmq__point_table_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__both_avx2(const int8_t *p)
 {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
@@ -3423,7 +3460,10 @@ LLMQ__INLINE_TARGET __m256i llmq__lutk_avx2(const llmq__point_table_avx2 *t, uin
 {
     return _mm256_shuffle_epi8(k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d, v);
 }
-/* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
+/* pshufb looks at the low 4 bits of an index, and gives 0 where bit 7 is set, which it is not below
+   128. Bit 4 moved to bit 7 chooses among two tables, and bit 5 among four. */
+/* check: 4 + 3 == 7 */
+/* check: 5 + 2 == 7 */
 LLMQ__INLINE_TARGET __m256i llmq__lut32_avx2(const llmq__point_table_avx2 *t, __m256i v)
 {
     return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
@@ -3435,13 +3475,15 @@ LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__point_table_avx2 *t, __
     hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
     return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
-LLMQ__INLINE_TARGET __m256i llmq__coded_g8_avx2(__m256i v) /* max(code - 128, -127) */
+/* max(code - 128, -127): a subtraction of 128 is a change of bit 7. */
+LLMQ__INLINE_TARGET __m256i llmq__coded_g8_avx2(__m256i v)
 {
     return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
 LLMQ__INLINE_TARGET __m256i llmq__to_i8_avx2(__m256i v) { return v; }
 
-typedef struct llmq__act32_avx2 { __m256i a, size; } llmq__act32_avx2; /* as with SSSE3 */
+/* Products: vpmaddubsw of |a| and of the point with the sign of a, as with SSSE3. */
+typedef struct llmq__act32_avx2 { __m256i a, size; } llmq__act32_avx2; /* size: |a| */
 LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__as_of_avx2(__m256i a)
 {
     llmq__act32_avx2 v;
@@ -3453,6 +3495,9 @@ LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p)
 {
     return llmq__as_of_avx2(llmq__load_u8_avx2(p));
 }
+/* *even and *odd = the even and the odd bytes of p[0, 64). The shuffle parts the bytes of each half
+   into quarters e o e o, and 0xd8 makes them e e o o. 0x20 joins the lower halves of both vectors,
+   and 0x31 the upper ones. */
 LLMQ__INLINE_TARGET void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
 {
     const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12,
@@ -3472,13 +3517,16 @@ LLMQ__INLINE_TARGET void llmq__load_act2_avx2(const int8_t *p, llmq__act32_avx2 
 }
 typedef __m256i llmq__i32sums_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__zero_sums_avx2(void) { return _mm256_setzero_si256(); }
+/* Two products fit 16 bits, and vpmaddwd by 1 adds pairs of their sums in 32 bits. */
+/* check: 2 * 127 * 127 < 2**15 */
 LLMQ__INLINE_TARGET __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__act32_avx2 x)
 {
     __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_sign_epi8(w, x.a));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 LLMQ__INLINE_TARGET __m256i llmq__bias_avx2(__m256i sum, llmq__act32_avx2 x) { (void)x; return sum; }
-typedef struct llmq__act_any_avx2 { __m256i a, b; } llmq__act_any_avx2; /* 16 bits each */
+/* Any int8 points: points and activations are extended to 16 bits, for vpmaddwd. */
+typedef struct llmq__act_any_avx2 { __m256i a, b; } llmq__act_any_avx2;
 LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__words_avx2(__m256i v)
 {
     llmq__act_any_avx2 r;
@@ -3496,12 +3544,14 @@ LLMQ__INLINE_TARGET __m256i llmq__dot_any_avx2(__m256i sum, __m256i w, llmq__act
     return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(v.a, x.a), _mm256_madd_epi16(v.b, x.b)));
 }
 LLMQ__INLINE_TARGET __m256i llmq__bias_any_avx2(__m256i sum, llmq__act_any_avx2 x) { (void)x; return sum; }
+/* vphaddd adds neighbours within halves: each half becomes a b c d. There is no bias. */
 LLMQ__INLINE_TARGET __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
     __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     (void)bias;
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
+/* The four codes at p in all lanes. Reads 4 bytes. */
 LLMQ__INLINE_TARGET __m256i llmq__repeat4_avx2(const int8_t *p)
 {
     int32_t four;
@@ -3516,6 +3566,10 @@ LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v)
 {
     llmq__store_u8_avx2(p, _mm256_sub_epi32(llmq__load_u8_avx2(p), v));
 }
+/* 8 by 8 lanes of 32 bits. t: pairs of rows i and i + 1, lanes 0 and 1 of each half, or 2 and 3. u:
+   four rows, one lane of each half. The last step joins the lower halves of rows 0 to 3 and 4 to 7
+   to row i of the result, and the upper halves to row 4 + i, which is 512 bytes on. */
+/* check: 4 * 128 == 512 */
 LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 {
     __m256i t[8], u[8];
@@ -3537,7 +3591,9 @@ LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
     }
 }
 
-/* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
+/* As dot(), but the magnitude is of the point, which may be -128: |-128| is 128 as an unsigned
+   byte. The sign goes to the activation, which is not -128. */
+/* check: 2 * 128 * 127 < 2**15 */
 LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     __m256i v = llmq__load_u8_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v),
@@ -3556,6 +3612,7 @@ LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const 
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 
+/* The table with VNNI shares all kernels but the products of int8, and decodes with AVX2. */
 #if LLMQ_SIMD_AVXVNNI
 #undef LLMQ__TARGET
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avxvnni")
@@ -3581,18 +3638,22 @@ LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _av
 #elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
 #undef LLMQ__SIMD_PART
 
-/* ---- the words with VNNI, which AVX-512 shares ----
+/* The words with VNNI, which AVX-512 shares.
+
    Parameters:
      LLMQ__DOTS    their suffix
-     LLMQ__DPBUSD  the intrinsic of the set */
+     LLMQ__DPBUSD  the intrinsic of vpdpbusd: in each lane, sum + four products of unsigned bytes of
+                   the second operand and signed bytes of the third. Nothing saturates */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__DOTS) || !defined(LLMQ__DPBUSD)
 #error "llmq: the words with VNNI need LLMQ__TARGET, LLMQ__DOTS and LLMQ__DPBUSD"
 #endif
 
-/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
-   taken off at the end. */
+/* Points are coded with 128 added, as unsigned bytes, and activations stay signed. bias() adds 128
+   times the sum of the activations, which sum4 takes off. Sums of a run stay below 2^26: */
+/* check: 255 * 127 * 1024 < 2**26 */
 typedef llmq__point_table_avx2 LLMQ__DOT(point_table);
+/* 128 more or less is a change of bit 7. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(to_i8)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
 LLMQ__INLINE_TARGET llmq__point_table_avx2 LLMQ__DOT(coded)(llmq__point_table_avx2 t)
 {
@@ -3614,6 +3675,7 @@ LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__point_table_avx2 *t, __
 {
     return llmq__lut64_avx2(t, v);
 }
+/* A code of g8 is the point with 128 added, but code 0 is point -127. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(coded_g8)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
 typedef __m256i LLMQ__DOT(act32), LLMQ__DOT(act_any), LLMQ__DOT(i32sums);
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act)(const int8_t *p) { return llmq__load_u8_avx2(p); }
@@ -3622,23 +3684,27 @@ LLMQ__INLINE_TARGET void LLMQ__DOT(load_act2)(const int8_t *p, __m256i *even, __
     llmq__apart_avx2(p, even, odd);
 }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(zero_sums)(void) { return _mm256_setzero_si256(); }
+/* w: coded points. x: activations. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x)
 {
     return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x);
 }
+/* Plain points are coded here. All int8 points have a code, so dot_any differs from dot in this only. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act_any)(const int8_t *p) { return llmq__load_u8_avx2(p); }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot_any)(__m256i sum, __m256i w, __m256i x)
 {
     return LLMQ__DPBUSD(sum, LLMQ__DOT(to_i8)(w), x);
 }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias_any)(__m256i sum, __m256i x) { return LLMQ__DOT(bias)(sum, x); }
+/* The bias is taken off each sum while they are vectors of eight lanes. */
 LLMQ__INLINE_TARGET __m128i LLMQ__DOT(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
     return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias),
                            _mm256_sub_epi32(d, bias), bias);
 }
 LLMQ__INLINE_TARGET void LLMQ__DOT(turn)(int8_t *e) { llmq__turn_avx2(e); }
+/* Here the activations have 128 added, and the points are signed. reduce_sums gives the excess. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__load_u8_avx2(w));
@@ -7546,10 +7612,14 @@ static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 #elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
 #undef LLMQ__SIMD_PART
 
-/* ---- 12. Tables -------------------------------------------------------------------------------------------------- */
+/* ---- 12. Tables ---------------------------------------------------------------------------------
+
+   The part that llmq.h includes at its end. It includes the sections, each of which makes its
+   tables, lists the tables, and undefines all macros but the ones of section 1. */
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
-#pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
+/* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593). */
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
@@ -7570,7 +7640,8 @@ static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 #define LLMQ__SIMD_PART LLMQ__PART_RVV
 #include LLMQ_SIMD_SELF
 
-/* From slow to fast. */
+/* Table i of those that are compiled in, from slow to fast, so that the last table whose bits the
+   machine has is the best. NULL after the last. */
 static const llmq_kernels *llmq__simd_at(uint32_t i)
 {
     static const llmq_kernels *const all[] = {
