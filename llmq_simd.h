@@ -3,15 +3,16 @@
 
    DO THIS
        Copy this file beside llmq.h. llmq.h finds it by __has_include, or is told by LLMQ_SIMD 1 and
-       LLMQ_SIMD_PATH. Nothing else changes. The first program of llmq.h then runs on the best kernels
-       of the machine: llmq_tensor_init puts them into the tensor, and t.kernels->name says which.
+       LLMQ_SIMD_PATH. Nothing else changes. The first program of llmq.h then runs on the best
+       kernels of the machine: llmq_tensor_init puts them into the tensor, and t.kernels->name says
+       which.
 
    HOW IT IS MADE
        Each instruction set has a kernel table (struct llmq_kernels, section 2 of llmq.h), which its
-       own section below makes. The text of the kernels is shared. It stands in templates, which this
-       file includes from itself. They are written in a small vocabulary of words on 16 floats and on
-       32 bytes, and each instruction set defines these words. A kernel that pays on one instruction
-       set only stands in the section of that set.
+       own section below makes. The text of the kernels is shared. It stands in templates, which
+       this file includes from itself. They are written in a small vocabulary of words on 16 floats
+       and on 32 bytes, and each instruction set defines these words. A kernel that pays on one
+       instruction set only stands in the section of that set.
 
        All tables give the bits of the scalar one:
        - Sums of integers are exact, so their order is free. A run of columns that shares its scales
@@ -67,8 +68,8 @@
    HOW TO ADD AN INSTRUCTION SET
        WebAssembly, section 10, is the shortest set that has everything. Read it beside this list.
        1. llmq.h, section 2: add a bit, LLMQ_CPU_WASM, and a line of the list of tables.
-       2. Section 1: add LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set. Include
-          the header of its intrinsics.
+       2. Section 1: add LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set.
+          Include the header of its intrinsics.
        3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor. Elsewhere it
           repeats the options of the compiler.
        4. Add a part: LLMQ__PART_WASM in the list of parts and in the list of #undef at the end, its
@@ -77,22 +78,22 @@
        5. In the section, define LLMQ__TARGET: nothing where the whole program is compiled for the
           set, else LLMQ__TARGET_OF("..."). The section undefines it at its end.
        6. Write the words on floats that the head of section 3 lists, with the suffix _wasm. Then
-          include the part FLOATS with its parameters. Each operation is rounded like the scalar one,
-          and comparisons are false where an operand is NaN.
-       7. Write the words on bytes, on points and products, on four sums and for blocks that section 4
-          lists. Then include the part CODES. A set that differs from another only in products shares
-          the words on bytes: see AVX2 with VNNI, in section 6.
+          include the part FLOATS with its parameters. Each operation is rounded like the scalar
+          one, and comparisons are false where an operand is NaN.
+       7. Write the words on bytes, on points and products, on four sums and for blocks that section
+          4 lists. Then include the part CODES. A set that differs from another only in products
+          shares the words on bytes: see AVX2 with VNNI, in section 6.
        8. LLMQ__TABLE (llmq.h, section 2) makes the table of a name, bits, and the suffixes of its
           kernels. No suffix means the scalar kernels. A line in llmq__simd_at, section 12, puts it
           after all slower tables.
-       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run, and
-          has a list of names. tests/matrix.sh has a line for each emulator.
-       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections 9
-       and 11.
+       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run,
+          and has a list of names. tests/matrix.sh has a line for each emulator.
+       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections
+       9 and 11.
 
    STACK
-       Frames are up to 10 KB. The scalar kernels need at most 256 bytes, as llmq.h promises, and so do
-       the tables of microcontrollers. */
+       Frames are up to 10 KB. The scalar kernels need at most 256 bytes, as llmq.h promises, and so
+       do the tables of microcontrollers. */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
@@ -288,12 +289,12 @@
 #elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
 #undef LLMQ__SIMD_PART
 
-/* ---- 2. Dispatch, and what all kernels share -----------------------------------------------------
+/* ---- 2. Dispatch, and what all kernels share ----------------------------------------------------
 
    First the instruction sets of this processor. Then macros that make names and attributes of
-   functions. Then helpers in scalar code that several sections use: the kinds of formats, the tables
-   of points, the rows that a trellis reads, bit fields of codes, and runs of columns that share
-   their scales. */
+   functions. Then helpers in scalar code that several sections use: the kinds of formats, the
+   tables of points, the rows that a trellis reads, bit fields of codes, and runs of columns that
+   share their scales. */
 
 #ifndef LLMQ_CPU_FEATURES
 #if LLMQ__X86
@@ -501,9 +502,9 @@ LLMQ__INLINE int llmq__kind(const llmq_format *f, int least)
 }
 
 /* all[0, 64) = a table for shuffles of 16 bytes, made of n points: 4, 8, 16, 32 or 64.
-   Fewer than 16 points are repeated, so that index bits above the bits of a code may be anything. With n
-   <= 16 only all[0, 16) is looked up, with n = 32 only all[0, 32). The rest holds copies, so that
-   every byte is defined. */
+   Fewer than 16 points are repeated, so that index bits above the bits of a code may be anything.
+   With n <= 16 only all[0, 16) is looked up, with n = 32 only all[0, 32). The rest holds copies, so
+   that every byte is defined. */
 LLMQ__INLINE void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 {
     uint32_t i;
@@ -596,7 +597,8 @@ LLMQ__INLINE uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 
 LLMQ__INLINE uint32_t llmq__trellis_taps(int trellis, uint32_t i)
 {
     static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 },
-                                         { LLMQ__TAPS_T4 }, { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
+                                         { LLMQ__TAPS_T4 }, { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S },
+                                         { LLMQ__TAPS_T4S } };
     return taps[trellis][i];
 }
 
@@ -721,7 +723,7 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
 #elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
 #undef LLMQ__SIMD_PART
 
-/* ---- 3. Template: kernels on floats --------------------------------------------------------------
+/* ---- 3. Template: kernels on floats -------------------------------------------------------------
 
    The transform, the quantization of activations, the search for the nearest points, Viterbi's
    algorithm and the products of calibration. Each kernel gives the bits of the scalar function
@@ -750,8 +752,8 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
      mul16(a, b)                    a * b
      from_i8x16(const int8_t *p)    p[0, 16) as floats
      flip16(v, uint32_t bits)       -v_i where bit i is set, else v_i; only the sign bit changes
-     sum16(v)                       float: the sum of the lanes in the order of llmq__lane_sum: halves
-                                    are added, then quarters, eighths, and the last two lanes
+     sum16(v)                       float: the sum of the lanes in the order of llmq__lane_sum:
+                                    halves are added, then quarters, eighths, and the last two lanes
      to_i8x16(int8_t *q, v)         q[0, 16) = v rounded as llmq__round_i8; |v| < 127.5
      min_update(s, k, *min, *code)  in the lanes where s < *min: *min = s and *code = k
      store_u16x16(uint16_t *p, v)   p[0, 16) = v; lanes are whole, 0 <= v < 2^15
@@ -770,7 +772,8 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
      subv(a, b)                     a - b
      mulv(a, b)                     a * b
      maddv(sum, a, b)               sum + a * b, fused or not; the caller knows that a * b is exact
-     load_butterfly(p)              loadv(p) after the butterflies at distances below LLMQ__VEC_LANES
+     load_butterfly(p)              loadv(p) after the butterflies at distances below
+                                    LLMQ__VEC_LANES
    And where LLMQ__VEC_LANES is 16, for 1 <= n <= 15:
      load_first(const float *p, n)  p[0, n) and zeros; nothing else is read
      store_first(float *p, n, v)    p[0, n) = the first n lanes of v; nothing else is written */
@@ -778,7 +781,8 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of kernels on floats needs LLMQ__TARGET and LLMQ__ISA"
 #endif
-#if !defined(LLMQ__VEC_LANES) || (LLMQ__VEC_LANES != 1 && LLMQ__VEC_LANES != 4 && LLMQ__VEC_LANES != 8 && LLMQ__VEC_LANES != 16)
+#if !defined(LLMQ__VEC_LANES) || \
+    (LLMQ__VEC_LANES != 1 && LLMQ__VEC_LANES != 4 && LLMQ__VEC_LANES != 8 && LLMQ__VEC_LANES != 16)
 #error "llmq: LLMQ__VEC_LANES is 1, 4, 8 or 16"
 #endif
 #if !defined(LLMQ__RADIX) || (LLMQ__RADIX != 8 && LLMQ__RADIX != 16)
@@ -898,8 +902,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h
                                                     LLMQ__VEC_F32(f32v) norm)
 {
     if (h == LLMQ__VEC_LANES) { /* the first pass */
-        /* A pass of fewer vectors than registers hold is always the last. The first comparison is of
-           constants, and tells the compiler so. */
+        /* A pass of fewer vectors than registers hold is always the last. The first comparison is
+           of constants, and tells the compiler so. */
         if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 1, norm);
         else LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 0, norm);
     } else {
@@ -1422,7 +1426,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int 
    only.
    2 bits: a plane of 32 bytes. The chunk is at bit 2 c of them.
    4 bits and more: a plane of 64 bytes. The chunk is at bit 4 (c / 2) of its half c mod 2.
-   5 bits: a second plane of 16 bytes. The first 16 codes are bit 2 c of them, the others bit 2 c + 1.
+   5 bits: a second plane of 16 bytes. The first 16 codes are bit 2 c of them, the others the next
+   bit.
    6 bits: a second plane of 32 bytes, like the plane of 2 bits. */
 /* check: 128 * 4 / 8 == 64 */
 /* check: 128 * 1 / 8 == 16 */
@@ -1453,8 +1458,9 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const L
 /* Coded points of chunk c of a whole unit, c < 4, for points of one coordinate. Reads the unit
    only.
    Codes of 3 bits are pairs. Chunks 0 and 1 are bits 0 to 2 of the nibbles of the first plane, 32
-   bytes. Chunks 2 and 3 are the upper codes of the pairs: bit 3 of the nibbles, and above it the two
-   bits of the second plane, 16 bytes, where 16 codes are at bit 4 (c - 2) and 16 two bits on. */
+   bytes. Chunks 2 and 3 are the upper codes of the pairs: bit 3 of the nibbles, and above it the
+   two bits of the second plane, 16 bytes, where 16 codes are at bit 4 (c - 2) and 16 two bits
+   on. */
 /* check: 64 * 4 / 8 == 32 */
 /* check: 64 * 2 / 8 == 16 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit,
@@ -1473,16 +1479,16 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const
 
 #if !LLMQ__DECODED
 /* code[0, m) = the low 8 bits of the m <= 128 codes of a unit, above[0, m) = their bits from 8 on,
-   if bits > 8. Both have room for 192, which are written as whole vectors: the most is a plane of one
-   bit, 16 bytes, whose last field begins at 7 * 16. Reads the bytes of the unit only.
+   if bits > 8. Both have room for 192, which are written as whole vectors: the most is a plane of
+   one bit, 16 bytes, whose last field begins at 7 * 16. Reads the bytes of the unit only.
    Each plane is split into its fields. Fields are written in ascending order, each over the bytes
    that the one before wrote too many. */
 /* check: 7 * 16 + 32 <= 192 */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code,
                                                      uint8_t *above)
 {
-    /* in: a copy of a plane, at most 128 bytes, so that whole vectors may be read. more: a plane whose
-       bits are not the lowest of a code. They are moved up by the second loop below. */
+    /* in: a copy of a plane, at most 128 bytes, so that whole vectors may be read. more: a plane
+       whose bits are not the lowest of a code. They are moved up by the second loop below. */
     uint8_t in[160], more[192];
     uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
     for (done = 0; done < all; done += width, unit += u) {
@@ -1637,9 +1643,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
         LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(odds)(a, b), LLMQ__KERNEL_NAME(odds)(c, d), 2, n + 1);
         return;
     }
-    /* The last parity takes lag 0 in all trellises of two bits and more. In t3, t4, t3s and t4s it is
-       lag 0 alone, which is code bit 0 as it stands. In t2 and t2s the xor of code bit 0 with the
-       other rows gives it. 0x55 is the lowest bit of each field of two bits. */
+    /* The last parity takes lag 0 in all trellises of two bits and more. In t3, t4, t3s and t4s it
+       is lag 0 alone, which is code bit 0 as it stands. In t2 and t2s the xor of code bit 0 with
+       the other rows gives it. 0x55 is the lowest bit of each field of two bits. */
     if (last != 1)
         x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55));
     if (bits == 4) {
@@ -1720,8 +1726,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const
    Reads multiples of 32 bytes of the plane in each row. w and g are copied, because the compiler
    must assume that e overlaps them.
    The last vector comes first, because the bytes that it writes too many belong to the next field.
-   Separate code for each vector pays where u is a constant. Elsewhere it pays only where the vectors
-   find their upper bits in different places, which they do with three bits.
+   Separate code for each vector pays where u is a constant. Elsewhere it pays only where the
+   vectors find their upper bits in different places, which they do with three bits.
    Measured: t4 with AVX2 is 8 % faster with separate code for each vector. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g,
                                                        const llmq__window *w, size_t at, size_t ahead,
@@ -1807,7 +1813,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
                                                       uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *behind = t->data + t->rows * t->row_size;
-    /* copy: of the first plane of each row, at most 128 bytes, so that whole vectors may be read. */
+    /* copy: of the first plane of each row, at most 128 bytes, so that whole vectors may be
+       read. */
     /* check: 256 * 4 / 8 == 128 */
     uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
     int8_t all[320];
@@ -1897,11 +1904,12 @@ typedef struct {
     LLMQ__DOT(i32sums) a, b, c, d, bias;
 } LLMQ__KERNEL_NAME(four);
 
-/* All sums 0, and the four sums. */
+/* Sets all sums to 0. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s)
 {
     s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_sums)();
 }
+/* The sum of each row, without the bias. */
 LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s)
 {
     return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias);
@@ -2378,7 +2386,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
    Parameters beside the ones of CODES:
      LLMQ__NAME   the name of its function
      LLMQ__KIND   LLMQ__KIND_..., not OTHER
-     LLMQ__WHOLE  1: there is a loop of its own for runs that end where units end, because that pays.
+     LLMQ__WHOLE  1: there is a loop of its own for runs that end where units end, because that
+                  pays
                   0: there is not
    Each format has its own code and not a function that takes the format: compilers work on such a
    function, and copy it, before they know the format. */
@@ -2464,7 +2473,8 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
 /* The same, not inlined. LLMQ__WHOLE 0: one loop serves both. */
 LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t,
                                                                       const llmq__layout *l, const LLMQ__C(grid) *g,
-                                                                      const llmq_activation *x, const uint8_t *const *row)
+                                                                      const llmq_activation *x,
+                                                                      const uint8_t *const *row)
 {
     return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
 }
@@ -2479,8 +2489,8 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 /* Blocks of rows for several activations.
 
    Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a
-   time, into a tile whose lanes are rows. Four codes of an activation are repeated in all lanes, and
-   no sum needs a reduction.
+   time, into a tile whose lanes are rows. Four codes of an activation are repeated in all lanes,
+   and no sum needs a reduction.
    Measured: with rows along the vectors instead, loading points took the time that decoding them
    had taken, and g4 and g2 were slower than one activation at a time, on x86 in time and on Arm in
    instructions.
@@ -2489,14 +2499,14 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
    as in CODES, and
      LLMQ__DOTS  the suffix of the words on points and their products
      LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and all words below are there
-                 1: product() is written before, and turn() puts points where it wants them. The table
-                    LLMQ__DOTS has everything that is no block. dot4, add_sums, reduce_sums and
-                    sub_sums are not needed
+                 1: product() is written before, and turn() puts points where it wants them. The
+                    table LLMQ__DOTS has everything that is no block. dot4, add_sums, reduce_sums
+                    and sub_sums are not needed
 
    Words, of LLMQ__VECTOR_BYTES / 4 lanes of int32, i32sums:
-     turn(int8_t *e)             transposes as many rows as there are lanes, LLMQ__VECTOR_BYTES bytes of
-                                 each, 128 bytes apart: lane k of row i and lane i of row k change
-                                 places. The four bytes of a lane stay together
+     turn(int8_t *e)             transposes as many rows as there are lanes, LLMQ__VECTOR_BYTES
+                                 bytes of each, 128 bytes apart: lane k of row i and lane i of row k
+                                 change places. The four bytes of a lane stay together
      dot4(sums, w, x, k)         adds to lane i the products of w[4 i, 4 i + 4), points as they are,
                                  and the codes x[4 k, 4 k + 4). LLMQ__VECTOR_BYTES bytes at x may be
                                  read. 0 <= k < lanes; with LLMQ__OFFSET the codes have 128 added
@@ -2505,7 +2515,8 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
                                  LLMQ__OFFSET
      sub_sums(int32_t *p, sums)  p[i] -= lane i. Only with LLMQ__OFFSET */
 
-#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || !defined(LLMQ__QUADS)
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || \
+    !defined(LLMQ__QUADS)
 #error "llmq: the template of blocks needs LLMQ__TARGET, LLMQ__ISA, LLMQ__CODES, LLMQ__DOTS and LLMQ__QUADS"
 #endif
 #if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
@@ -2612,7 +2623,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, c
     for (i = 0; i < 4; i++) {
         const int8_t *from = x[llmq__min(i, count - 1)].q + j;
         q[i] = from;
-        /* Vectors may not read beyond the last code. So the codes are copied, with zeros after them. */
+        /* Vectors may not read beyond the last code. So the codes are copied, with zeros after
+           them. */
         if (up > x->cols - j) {
             LLMQ_MEMSET(own[i], 0, sizeof own[i]);
             LLMQ_MEMCPY(own[i], from, n);
@@ -2723,7 +2735,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 #elif LLMQ__SIMD_PART == LLMQ__PART_SSSE3
 #undef LLMQ__SIMD_PART
 
-/* ---- 5. x86: SSSE3 ----------------------------------------------------------------------------------------------- */
+/* ---- 5. x86: SSSE3 --------------------------------------------------------------------------- */
 
 /* Words on four sums, with the suffix _sse2: SSE2 is in every x86-64. All x86 tables share them. */
 #if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2
@@ -2845,8 +2857,8 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__from_i8x16_ssse3(const int8_t *p)
     r.d = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, hi), 24));
     return r;
 }
-/* flip16 for four lanes and bits 0 to 3. Lane i has flag 1 << i, and `set` is all ones where that bit
-   is set. Its lowest bit becomes the sign bit. */
+/* flip16 for four lanes and bits 0 to 3. Lane i has flag 1 << i, and `set` is all ones where that
+   bit is set. Its lowest bit becomes the sign bit. */
 LLMQ__INLINE_TARGET __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits)
 {
     const __m128i flag = _mm_set_epi32(8, 4, 2, 1);
@@ -3202,7 +3214,7 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX2
 #undef LLMQ__SIMD_PART
 
-/* ---- 6. x86: AVX2, and with VNNI --------------------------------------------------------------------------------- */
+/* ---- 6. x86: AVX2, and with VNNI ------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
@@ -3690,7 +3702,8 @@ LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x)
 {
     return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x);
 }
-/* Plain points are coded here. All int8 points have a code, so dot_any differs from dot in this only. */
+/* Plain points are coded here. All int8 points have a code, so dot_any differs from dot in this
+   only. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act_any)(const int8_t *p) { return llmq__load_u8_avx2(p); }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot_any)(__m256i sum, __m256i w, __m256i x)
 {
