@@ -9,7 +9,7 @@
 
    HOW IT IS MADE
        Each instruction set has a kernel table (struct llmq_kernels, section 2 of llmq.h), which its
-       own section below makes. The text of the kernels is shared. It stands in templates, which
+       own section below makes. The code of the kernels is shared. It stands in templates, which
        this file includes from itself. They are written in a small vocabulary of words on 16 floats
        and on 32 bytes, and each instruction set defines these words. A kernel that pays on one
        instruction set only stands in the section of that set.
@@ -18,7 +18,7 @@
        - Sums of integers are exact, so their order is free. A run of columns that shares its scales
          has at most 1024 columns, so each sum is below 2^24 and its conversion to float is exact:
          128 * 127 * 1024 = 16646144.
-       - Each float operation is one that the scalar text does, on the same operands, and the
+       - Each float operation is one that the scalar code does, on the same operands, and the
          operations that lead to one result come in the same order. Vectors only do several results
          at once. Products and sums are rounded one by one unless a product is known to be exact.
 
@@ -409,7 +409,7 @@ static uint32_t llmq__simd_features(void)
 /* Attributes of functions:
      LLMQ__INLINE           a helper, inlined always in optimized programs
      LLMQ__INLINE_TARGET    the same, with the instruction set of the section
-     LLMQ__NOINLINE_TARGET  a kernel, or a part of one that is compiled once: a text that is inlined
+     LLMQ__NOINLINE_TARGET  a kernel, or a part of one that is compiled once: code that is inlined
                             everywhere multiplies the size of the program and the time of the
                             compiler */
 #if defined(__GNUC__) || defined(__clang__)
@@ -454,7 +454,7 @@ static uint32_t llmq__simd_features(void)
 
 /* Kinds of formats whose points are looked up by shuffles, as the templates tell them: a scalar
    grid of 2 to 6 bits (G2 ... G6), g8, and grids of pairs with 16 and 64 points. Codes of other
-   kinds (OTHER) are looked up one by one, and those of trellises by kernels of their own. */
+   kinds (OTHER) are looked up one by one, and trellises have kernels of their own. */
 enum {
     LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8,
     LLMQ__KIND_V2N16, LLMQ__KIND_V2N64
@@ -572,7 +572,7 @@ LLMQ__INLINE uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* A trellis as a number: 0 is none, 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s. A text that has
+/* A trellis as an integer: 0 is none, 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s. Code that has
    it as a constant is compiled for the one trellis. The dispatch of llmq.h takes care that only
    formats with these taps come here.
 
@@ -1167,8 +1167,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points,
    tried by ascending code and kept only where the sum is less. So of equal sums the lowest code
    wins, as there. A sum must be below LLMQ__FAR, or code 0 stays.
    All points are tried for 16 vectors at a time. This beats the scalar search, which tries few
-   points, on grids that are not large: a point costs 16 vectors as much time as it costs
-   LLMQ__VEC_LANES of them in scalar code. */
+   points, on grids that are not large: a point costs 16 vectors the time that it costs
+   16 / LLMQ__VEC_LANES of them in scalar code. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x,
                                                             float inverse, uint32_t count, uint16_t *code)
 {
@@ -1207,7 +1207,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
 #elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
 /* cost[set][16] of one step for 16 sequences: the least (x - point)^2 over points set, set + sets
    ... below set_size * sets, at most LLMQ__FAR. x[0, 16): the elements of the step.
-   The scalar text takes the least square, this one the square of the least distance. They are the
+   The scalar code takes the least square, this one the square of the least distance. They are the
    same, because the rounding of a square is monotonic in the distance. A NaN is never less, so its
    cost is LLMQ__FAR in both. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets,
@@ -1240,7 +1240,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLM
    bytes.
    Equals llmq__viterbi: each new state is the smaller of the same two sums. All 16 lanes are
    computed, also those that are not in use.
-   The scalar text goes through new states q, which come from q / 2 and q / 2 + states / 2. Here old
+   The scalar code goes through new states q, which come from q / 2 and q / 2 + states / 2. Here old
    states i and i + states / 2 are loaded once for the new states 2 i and 2 i + 1 that both lead to.
    They lead to no others. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size,
@@ -1285,7 +1285,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
    Decoding of rows, products with int8 activations, and products with floats. The contracts are
    the ones of read_row, add_rows, rows_i8 and rows_f32 in struct llmq_kernels, and the results are
    the bits of the scalar functions of the same names in llmq.h: sums of integers are exact in any
-   order, and floats are added in the order of the scalar text.
+   order, and floats are added in the order of the scalar code.
    A chunk is the 32 codes of a whole unit that are 32 neighbouring bytes of a plane, in one bit
    field: codes 32 c ... 32 c + 31. Coded points are points in the form that dot() takes.
 
@@ -1321,12 +1321,13 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
      from_f16x16(const uint8_t *p)  f32x16 of 16 binary16; see LLMQ__RAW
      from_bf16x16(const uint8_t *p) f32x16 of 16 bfloat16
    Points of one coordinate, point_table, 64 of them, plain or coded:
-     point_table_of(const int8_t *p) p[0, 64), plain
+     point_table_of(const int8_t *) the 64 points there, plain
      coded(table)                   the same points, coded; only with LLMQ__OFFSET
      lut16(const table *, v)        points v, of v below 16
      lut32(const table *, v)        points v, of v below 32
      lut64(const table *, v)        points v, of v below 64
-     lutk(const table *, k, v)      points 16 k + v, of v below 16; k is a constant 0 ... 3
+     lutk(const table *, k, v)      points 16 k + v, of v below 16; k is a constant 0 ... 3. Only
+                                    where LLMQ__DECODED is 0, as point_table_of
      to_i8(v)                       int8 of coded points; with LLMQ__OFFSET also the other way
      coded_g8(v)                    coded points of the codes of g8, max(code - 128, -127)
    Products: act32 is 32 int8 activations, -127 ... 127, ready for dot(); i32sums is int32 sums:
@@ -1388,7 +1389,9 @@ typedef struct {
 } LLMQ__KERNEL_NAME(grid);
 
 /* *g = the plain points of f. least: a format with a smaller point is LLMQ__KIND_OTHER. Points of
-   OTHER and G8 are not looked up in tables, and these hold zeros. */
+   OTHER and G8 are not looked up in tables, and these hold zeros.
+   Precondition: the points of a trellis are not smaller than LLMQ__LEAST of any set. Nothing checks
+   it here. The points of the built-in trellises are -127 ... 127. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int least, LLMQ__KERNEL_NAME(grid) *g)
 {
     int8_t all[64], one[64];
@@ -1479,7 +1482,7 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const
 
 #if !LLMQ__DECODED
 /* code[0, m) = the low 8 bits of the m <= 128 codes of a unit, above[0, m) = their bits from 8 on,
-   if bits > 8. Both have room for 192, which are written as whole vectors: the most is a plane of
+   if bits > 8. Both have space for 192, which are written as whole vectors: the most is a plane of
    one bit, 16 bytes, whose last field begins at 7 * 16. Reads the bytes of the unit only.
    Each plane is split into its fields. Fields are written in ascending order, each over the bytes
    that the one before wrote too many. */
@@ -1517,7 +1520,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
 }
 
 /* e[0, n) = coordinates of the points of codes of at most 8 bits, for a kind that shuffles look up.
-   e has room for 63 more. code is read up to 31 bytes beyond the last code: the points of these
+   e has space for 63 more. code is read up to 31 bytes beyond the last code: the points of these
    bytes are not used. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n,
                                                     int8_t *e)
@@ -1806,7 +1809,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint3
     }
 }
 
-/* e[0, n) = coded points of columns from j on, all in one unit. e has room for 31 more. Vectors do
+/* e[0, n) = coded points of columns from j on, all in one unit. e has space for 31 more. Vectors do
    not read beyond the tensor's data. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l,
                                                       const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
@@ -1841,7 +1844,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
 }
 #endif
 
-/* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has room for 320. Any
+/* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has space for 320. Any
    format with points.
    g holds plain points, and so does e. Reads nothing beyond the row, or for a trellis beyond the
    tensor. */
@@ -2139,7 +2142,7 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, co
 /* Four rows of a grid and count <= LLMQ__BATCH activations: total[i] = the four products with
    activation i.
    Points that are looked up by shuffles are looked up for each activation: storing them as rows and
-   loading them again costs as much time. Many activations go to the part BLOCKS instead. */
+   loading them again costs the same time. Many activations go to the part BLOCKS instead. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                   const llmq_activation *x, uint32_t count, const uint8_t *const *row,
                                                   LLMQ__VEC4(f32x4) *total)
@@ -2185,7 +2188,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
 #endif
             LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
-                /* Results of row k % 4 and activation k / 4. Those of repeated rows are not
+                /* Results of row k % 4 and activation k / 4. Results of repeated rows are not
                    stored. */
                 float v[4];
                 if (k % 4 == 0) LLMQ__VEC4(store_f32x4)(v, total[k / 4]);
@@ -2374,7 +2377,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 
 #undef LLMQ__DECODED
 #undef LLMQ__RAW
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undoes the others, which it shares */
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undefines the others, which it shares */
 #define LLMQ__OWN 0
 #include LLMQ_SIMD_SELF
 
@@ -2541,7 +2544,7 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #endif
 
 /* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, which lie in one run,
-   and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned. e has room for 63 more bytes. w: the
+   and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: the
    windows of the rows.
    whole: the columns are 128, lie in whole units and begin where chunks do, and their points are
    looked up by shuffles. */
@@ -3173,8 +3176,8 @@ LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __
 /* check: 8 * 16 == 128 */
 LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
 {
-    __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8), c = _mm_loadu_si128(p + 16),
-        d = _mm_loadu_si128(p + 24);
+    __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8),
+        c = _mm_loadu_si128(p + 16), d = _mm_loadu_si128(p + 24);
     __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
     _mm_storeu_si128(p, _mm_unpacklo_epi64(ab, cd));
     _mm_storeu_si128(p + 8, _mm_unpackhi_epi64(ab, cd));
@@ -3219,8 +3222,8 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 
-/* Words on floats. Many instructions work within halves of 128 bits. Then the order of halves or
-   quarters is mended. The constants name sources, the last one first: */
+/* Words on floats. Many instructions work within halves of 128 bits, and a permutation mends the
+   order of halves or quarters after them. Its constant names the sources, the last one first: */
 /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
 /* check: 0xd8 == 3 * 64 + 1 * 16 + 2 * 4 + 0 */
 /* check: 0x20 == 2 * 16 + 0 */
@@ -3512,9 +3515,8 @@ LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p)
    and 0x31 the upper ones. */
 LLMQ__INLINE_TARGET void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
 {
-    const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12,
-                                           14, 1, 3, 5, 7, 9, 11,
-                                           13, 15);
+    const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15,
+                                           0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
     __m256i lo = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p), apart), 0xd8);
     __m256i hi = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p + 32), apart), 0xd8);
     *even = _mm256_permute2x128_si256(lo, hi, 0x20);
@@ -3608,8 +3610,8 @@ LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 /* check: 2 * 128 * 127 < 2**15 */
 LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
-    __m256i v = llmq__load_u8_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v),
-                                                                    _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
+    __m256i v = llmq__load_u8_avx2(w),
+        pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
