@@ -1844,8 +1844,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
 }
 #endif
 
-/* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has space for 320. Any
-   format with points.
+/* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has space for 320.
+   Any format with points.
    g holds plain points, and so does e. Reads nothing beyond the row, or for a trellis beyond the
    tensor. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l,
@@ -1996,10 +1996,10 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
         if (g->trellis) { /* a unit at a time, in which several runs may end */
 #if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
-            /* The last block of a range repeats its last row. */
             for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
         } else {
+            /* The last block of a range may repeat its last row. */
             for (i = 0; i < 4; i++)
                 if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
                 else LLMQ__C(points)(t, l, g + LLMQ__OFFSET, w + i, j, n, e[i]);
@@ -2173,7 +2173,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
     if (g->trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
-        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
+        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4;
         /* The rest is neighbouring rows, the last of them more than once. */
         if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest;
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
@@ -2188,7 +2188,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
 #endif
             LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
-                /* Results of row k % 4 and activation k / 4. Results of repeated rows are not
+                /* v: the four rows and activation k / 4. Results of repeated rows are not
                    stored. */
                 float v[4];
                 if (k % 4 == 0) LLMQ__VEC4(store_f32x4)(v, total[k / 4]);
