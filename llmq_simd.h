@@ -22,8 +22,9 @@
          operations that lead to one result come in the same order. Vectors only do several results
          at once. Products and sums are rounded one by one unless a product is known to be exact.
 
-       All pointers may have any alignment, unless a comment says more. No kernel reads or writes
-       beyond the arrays of its contract, unless a comment says how far.
+       Pointers are aligned as their type needs and no more, so pointers to bytes have any
+       alignment. No kernel reads or writes beyond the arrays of its contract. Helpers that do so
+       within the buffers of their callers say how far.
 
    CONTENTS
        1. Configuration
@@ -190,9 +191,9 @@
 #define LLMQ__ARM 0
 #endif
 /* 1 if single functions may use sets that the program is not compiled for.
-   clang before 16 hides their intrinsics. gcc before 10 lacks some of them, and gcc inlines an
-   intrinsic only into functions whose sets include all those it was compiled for. Sets that the
-   command line adds would have to be named again, and these two are not. */
+   clang before 16 hides their intrinsics. gcc before 10 lacks some of them. gcc inlines an
+   intrinsic only into functions whose sets include all sets that the intrinsic was compiled for,
+   and the sets that the command line adds are not all known here. */
 #if !LLMQ__ARM || !defined(__aarch64__)
 #define LLMQ__ARM_TARGETS 0
 #elif defined(__clang__)
@@ -741,8 +742,8 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
    of functions, is no parameter: the section of an instruction set defines it for its words and for
    the templates that it includes, and undefines it.
 
-   Words. Each is a function llmq__WORD_SUFFIX. Lanes are in the order of memory, pointers have any
-   alignment, and float operations round to nearest, ties to even.
+   Words. Each is a function llmq__WORD_SUFFIX. Lanes are in the order of memory, pointers are
+   aligned as their type, and float operations round to nearest, ties to even.
    16 floats, f32x16, as one or several vectors:
      load16(const float *p)         p[0, 16)
      store16(float *p, v)           p[0, 16) = v
@@ -2784,6 +2785,7 @@ LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8
 /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
 
+/* A native vector has 4 floats. */
 typedef __m128 llmq__f32v_ssse3;
 LLMQ__INLINE_TARGET __m128 llmq__loadv_ssse3(const float *p) { return _mm_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
@@ -2791,6 +2793,7 @@ LLMQ__INLINE_TARGET __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
 LLMQ__INLINE_TARGET __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+/* There is no fused operation. The product is exact, so it is not rounded either. */
 LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b)
 {
     return _mm_add_ps(sum, _mm_mul_ps(a, b));
@@ -2967,6 +2970,9 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse
 }
 
 #undef LLMQ__EACH
+/* There are 16 vector registers. add_products holds 4 * 2 sums, 2 vectors, a factor and a product,
+   because there is no fused operation. The butterflies hold 8 vectors and a copy. */
+/* check: 4 * 2 + 2 + 1 + 1 <= 16 */
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA ssse3
 #define LLMQ__VEC_LANES 4
@@ -3100,6 +3106,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__coded_g8_ssse3(llmq__u8x32_ssse3 v)
     v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
     return v;
 }
+/* Coded points are plain. */
 LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__to_i8_ssse3(llmq__u8x32_ssse3 v) { return v; }
 
 /* Products. pmaddubsw multiplies unsigned by signed bytes and adds pairs in 16 bits, with
@@ -3129,6 +3136,7 @@ LLMQ__INLINE_TARGET void llmq__load_act2_ssse3(const int8_t *p, llmq__act32_ssse
     *even = llmq__as_of_ssse3(_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d));
     *odd = llmq__as_of_ssse3(_mm_unpackhi_epi64(a, b), _mm_unpackhi_epi64(c, d));
 }
+/* Sums are four int32. */
 typedef __m128i llmq__i32sums_ssse3;
 LLMQ__INLINE_TARGET __m128i llmq__zero_sums_ssse3(void) { return _mm_setzero_si128(); }
 /* pmaddwd by 1 adds pairs of 16-bit sums in 32 bits. */
@@ -3157,6 +3165,7 @@ LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__load_act_any_ssse3(const int8_t *p
 {
     return llmq__words_ssse3(llmq__load_u8_ssse3(p));
 }
+/* Sums of two products of 16 bits, |a b| <= 128 * 127, fit 32 bits with ease. */
 LLMQ__INLINE_TARGET __m128i llmq__dot_any_ssse3(__m128i sum, llmq__u8x32_ssse3 w, llmq__act_any_ssse3 x)
 {
     llmq__act_any_ssse3 v = llmq__words_ssse3(w);
@@ -3201,6 +3210,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_ssse3(int32_t *p, __m128i v)
     _mm_storeu_si128((__m128i *)(void *)p, _mm_add_epi32(_mm_loadu_si128((const __m128i *)(const void *)p), v));
 }
 
+/* LLMQ__LEAST: see act32. Raw rows go through llmq__values, because f16 has no instruction here. */
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA ssse3
 #define LLMQ__DECODED 0
@@ -3222,8 +3232,9 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 
-/* Words on floats. Many instructions work within halves of 128 bits, and a permutation mends the
-   order of halves or quarters after them. Its constant names the sources, the last one first: */
+/* Words on floats. A native vector has 8 floats, and two are an f32x16. Many instructions work
+   within halves of 128 bits, and a permutation mends the order of halves or quarters after them.
+   Its constant names the sources, the last one first: */
 /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
 /* check: 0xd8 == 3 * 64 + 1 * 16 + 2 * 4 + 0 */
 /* check: 0x20 == 2 * 16 + 0 */
@@ -3396,6 +3407,9 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx2(uint16_t *p, llmq__f32x16_avx2 
     _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(w, 0xd8));
 }
 
+/* There are 16 vector registers. add_products holds 4 * 3 sums, 3 vectors and a factor. The
+   butterflies hold 8 vectors and a copy. */
+/* check: 4 * 3 + 3 + 1 <= 16 */
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA avx2
 #define LLMQ__VEC_LANES 8
@@ -3495,6 +3509,7 @@ LLMQ__INLINE_TARGET __m256i llmq__coded_g8_avx2(__m256i v)
 {
     return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
+/* Coded points are plain. */
 LLMQ__INLINE_TARGET __m256i llmq__to_i8_avx2(__m256i v) { return v; }
 
 /* Products: vpmaddubsw of |a| and of the point with the sign of a, as with SSSE3. */
@@ -3529,6 +3544,7 @@ LLMQ__INLINE_TARGET void llmq__load_act2_avx2(const int8_t *p, llmq__act32_avx2 
     *even = llmq__as_of_avx2(e);
     *odd = llmq__as_of_avx2(o);
 }
+/* Sums are eight int32. */
 typedef __m256i llmq__i32sums_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__zero_sums_avx2(void) { return _mm256_setzero_si256(); }
 /* Two products fit 16 bits, and vpmaddwd by 1 adds pairs of their sums in 32 bits. */
@@ -3615,6 +3631,7 @@ LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const 
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+/* LLMQ__LEAST: see act32 of SSSE3. */
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA avx2
 #define LLMQ__DECODED 0
