@@ -15,6 +15,7 @@
 #                    is out of date (WRITE=1: puts it right)
 #   make bench       speed of every table of kernels that runs here, beside the memory's and a BLAS's; instructions a weight of those
 #                    that an emulator can run (four minutes; also build/bench.json)
+#   make style       counts the style of the headers: order, lengths, comments, constants, versions (LIST=1: also each offender; ten seconds)
 #   make plots       pictures of the distortion, evaluation and speed figures (needs gnuplot)
 #   make picture     bench/quality.svg, the picture of the README, from bench/RESULTS.md (needs gnuplot)
 #   make results     put the figures of mcu, eval, sense, feedback, outliers, distortion, size and bench into README.md, bench/RESULTS.md
@@ -38,7 +39,7 @@ HELDOUT := examples/model/heldout.txt
 HEADERS := llmq.h llmq_simd.h $(addprefix examples/,llama.h llama2c.h imatrix.h sense.h)
 BENCH_PARTS := $(addprefix bench/,allocate.h measure.h reader.h baseline.h cases.h hessian.h machine.h plan.h print.h products.h report.h steps.h threads.h transforms.h worst.h)
 
-.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench plots picture results grids trellises vectors fuzz-long clean
+.PHONY: demo test check matrix mcu distortion feedback outliers eval sense size bench style plots picture results grids trellises vectors fuzz-long clean
 
 $(B)/llmq: $(wildcard examples/llmq/*) $(HEADERS) | $(B)
 	$(CC) $(TOOL_CFLAGS) -o $@ examples/llmq/llmq.c -lm -lpthread
@@ -55,7 +56,7 @@ $(B)/outliers: bench/outliers.c llmq.h llmq_simd.h | $(B)
 $(B)/bench: bench/bench.c $(BENCH_PARTS) llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -DBENCH_CFLAGS='"$(CFLAGS)"' -o $@ bench/bench.c -lm -ldl -lpthread
 
-$(B)/test_feedback: tests/test_feedback.c tests/feedback.h tests/check.h llmq.h llmq_simd.h | $(B)
+$(B)/test_feedback: tests/test_feedback.c tests/vectors/feedback.h tests/check.h tests/helpers.h llmq.h llmq_simd.h | $(B)
 	$(CC) $(CFLAGS) -o $@ tests/test_feedback.c -lm
 
 # What a target needs beside a C compiler: need-gnuplot fails, and says what brings it, if there is none.
@@ -104,6 +105,9 @@ bench: $(B)/bench
 	@$(B)/bench
 	@[ -n "$(TSV)" ] || printf '\nInstructions a weight where only an emulator runs, and how many times fewer than the scalar ones of that processor:\n'
 	@bench/emulated.sh
+
+style:
+	@$(PYTHON) tests/style.py $(if $(LIST),-l)
 
 plots: need-gnuplot $(B)/distortion $(B)/llmq $(B)/bench
 	@bench/plots.sh $(B)

@@ -1,34 +1,63 @@
-/* llmq.h - v0.7.0 - weights of language models in 1.5 to 8 bits, and products with them - public domain or MIT
+/* llmq.h - v0.7.0 - quantized weights of language models, 1.5 to 8 bits - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
        #include "llmq.h"
-   Every other file includes llmq.h without the define. There is nothing else to build or to link. With llmq_simd.h in the
-   same directory the implementation finds it, and the same program runs on the vector unit, with the same results.
+   Every other file includes llmq.h without the define. There is nothing else to build or to link.
+   With llmq_simd.h in the same directory the implementation finds it. The same program then runs on
+   the vector unit, with the same results.
 
-   A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits a weight and multiplies by it):
+   A WHOLE PROGRAM (examples/hello.c; quantizes a matrix to about 4 bits per weight and multiplies)
 
        #define LLMQ_IMPLEMENTATION
        #include "llmq.h"
        #include <stdio.h>
+       #include <stdlib.h>
 
-       static float w[8][256], x[256], y[8];                    // y = W x, row-major, as everywhere
-       static unsigned char data[8 * 160];                      // where the quantized rows go
-       static float work[2048], mem[1024];                      // memory for one call, and for the prepared x
+       enum { ROWS = 8, COLS = 256 };
+       static float w[ROWS][COLS], x[COLS], y[ROWS];       // y = W x; W is row-major, as everywhere
+
+       static void check(llmq_status status)               // status of a call: stop unless OK
+       {
+           if (status == LLMQ_OK) return;
+           fprintf(stderr, "%s\n", llmq_status_text(status));
+           exit(1);
+       }
 
        int main(void)
        {
-           llmq_format format;
+           llmq_transform rotate = llmq_transform_hadamard(1, 0);  // random signs of seed 1
+           llmq_format g4;
            llmq_tensor t;
            llmq_activation a;
-           for (int i = 0; i < 8 * 256; i++) w[i / 256][i % 256] = (float)(i * 7919 % 2003 - 1001) / 1001;
-           for (int i = 0; i < 256; i++) x[i] = (float)(i * 104729 % 997 - 498) / 498;
-           llmq_transform rotate = llmq_transform_hadamard(1, 0);                     // seed 1, default block
-           if (llmq_format_find(&format, "g4", 128) || llmq_tensor_init(&t, &format, &rotate, 8, 256, data, sizeof data)
-               || llmq_encode(&t, data, 0, 8, w[0], 256, NULL, work, sizeof work, NULL)
-               || llmq_activation_prepare(&a, &t, 8, x, mem, sizeof mem) || llmq_matvec(&t, &a, 0, 8, y))
-               return 1;
-           printf("%zu bytes, y[0] = %f\n", 8 * t.row_size, (double)y[0]);
+           size_t size;
+           void *rows, *work, *mem;
+           int r, c;
+           for (r = 0; r < ROWS; r++)
+               for (c = 0; c < COLS; c++)
+                   w[r][c] = (float)((r * COLS + c) * 7919L % 2003 - 1001) / 1001;
+           for (c = 0; c < COLS; c++) x[c] = (float)(c * 104729L % 997 - 498) / 498;
+
+           check(llmq_format_find(&g4, "g4", 128));        // 4 bits, one scale for 128 weights
+           size = llmq_tensor_size(&g4, ROWS, COLS);
+           rows = malloc(size);                            // the quantized rows, all that stays
+           check(llmq_tensor_init(&t, &g4, &rotate, ROWS, COLS, rows, size));
+           size = llmq_encode_work_size(&t);
+           work = malloc(size);                            // memory for this call only
+           check(llmq_encode(&t, rows, 0, ROWS, w[0], COLS, NULL, work, size, NULL));
+
+           size = llmq_activation_size(&t, 8);
+           mem = malloc(size);                             // x, rotated and rounded to 8 bits
+           check(llmq_activation_prepare(&a, &t, 8, x, mem, size));
+           check(llmq_matvec(&t, &a, 0, ROWS, y));         // threads may share the rows
+
+           printf("%d bytes of floats, %d quantized\n", (int)sizeof w, (int)(ROWS * t.row_size));
+           for (r = 0; r < ROWS; r++) {
+               double exact = 0;
+               for (c = 0; c < COLS; c++) exact += (double)w[r][c] * (double)x[c];
+               printf("exact %8.3f, quantized %8.3f\n", exact, (double)y[r]);
+           }
+           free(rows), free(work), free(mem);
            return 0;
        }
 
@@ -56,89 +85,152 @@
       18. Allocation
 
    WHAT IT IS
-       The method is HIGGS [R1]: a row of weights is rotated by a signed Hadamard matrix, after which its entries look
-       like N(0,1) whatever they looked like before; they are cut into groups with one scale each; and within a group
-       every p consecutive numbers are replaced by the nearest of n points of a grid that is optimal for N(0,1)^p.
-       Because the rotation is orthogonal, y = W x = (W H)(H x): the activation is rotated at run time (n log n), the
-       weights never are again. Products run on the codes: an int8 activation times an int8 grid entry, summed exactly.
-       Or a code has a memory: in the trellis formats the point that a code means also depends on the codes above it in its
-       column, which brings the error from 3 or 4 dB above what information theory allows to about 1 [R18], at a decoding of a few XORs of
-       whole words and the same table lookup.
-       With a calibration text the same formats become better: each weight makes up for the errors of those before it [R6];
-       and inputs with outliers fit in 4 bits, once channels are smoothed, dealt out and rotated [R13]. Which layer gets which
-       format for a size is solved exactly, from what an error of each layer costs [R1].
+       llmq stores the weight matrices of a language model in few bits and multiplies by them as
+       they are stored.
+       The method is HIGGS [R1]. A signed Hadamard matrix H rotates each row of weights. The
+       elements of the rotated row look like N(0,1), whatever they looked like before. They are cut
+       into groups with one scale each. Within a group, every p consecutive elements are replaced by
+       the nearest of n points of a grid that is optimal for N(0,1)^p. The rotation is orthogonal,
+       so y = W x = (W H)(H x): the activation is rotated at run time (n log n), and the weights are
+       never rotated back. Products run on the codes: an int8 activation times an int8 coordinate,
+       summed exactly.
+       Trellis formats add memory: the point a code selects also depends on the codes above it in
+       the same column. This lowers the error from 3 or 4 dB above the limit of information theory
+       to about 1 dB [R18]. Decoding takes a few XORs of whole words and the same table lookup.
+       With a calibration text the same formats become better. Error feedback corrects each weight
+       for the errors of the weights before it [R6]. Inputs with outliers fit in 4 bits once their
+       channels are smoothed, permuted and rotated [R13]. The choice of a format for each layer
+       under a budget of bytes is solved exactly, from the loss that an error in each layer causes
+       [R1].
 
    WHAT IT IS NOT
-       No file format of others is read here (examples/ does that), no model is run (examples/llama.h does), no thread
-       is started (row ranges let the caller do it), no memory is allocated.
+       The header reads no foreign file formats (examples/ does). It runs no model (examples/llama.h
+       does). It starts no threads: callers split the rows among theirs. It allocates no memory.
+
+   GLOSSARY (in the order in which the sections need the words)
+       workspace           memory that the caller lends to one call; a size function tells its bytes
+       kernel              inner loop; a kernel table holds the kernels of one instruction set
+       transform           list of steps that changes the basis of a layer's inputs
+       step                Hadamard transform, smoothing, permutation or rotation
+       basis               coordinates of inputs and rows: as they come, or transformed
+       element             entry of a matrix or a vector; p consecutive elements share a code
+       point               p int8 coordinates that stand for p elements, up to the scale
+       grid                sorted list of the n points of a format
+       code                index of a point, b bits
+       group               consecutive columns of a row with a common scale: 32 to 1024, or all
+       scale               bfloat16 factor of a group: element = scale * coordinate
+       zero point          byte of a group of u4, u6, u8: element = scale * (code - zero point)
+       record              bytes of one encoded row: scales, codes, zero points
+       unit                128 codes that are stored together (trellis: 256), as planes
+       plane               one field of bits, 8, 4, 2 or 1 wide, of all codes of a unit
+       trellis             format in which points depend on earlier codes: a finite state machine
+       parity              XOR of the lowest bits of some codes of a column; part of a point's index
+       tap                 bit l of a mask: the code at lag l, l rows above, takes part in a parity
+       state               lowest bits of the codes above a row, as far up as the taps reach
+       tail-biting block   rows of a trellis of which the first continues from the last
+       activation          input vector, transformed, in float or in codes
+       Hessian             H = sum of x x^T over the inputs x of a layer
+       LDLQ                error feedback: a column is corrected for errors of the columns before it
+       residual            in LDLQ: the element w that is left to encode, then its error w - w'
+       Pareto list         pairs of cost and loss; no pair is better than another in both
 
    LIMITS
-       cols <= 2^24, rows < 2^32, group 32 ... 1024 in steps of 32 or the whole row, p <= 8, n <= 65536, Hadamard blocks
-       <= 32768 (default 1024), a bundle's total size must fit size_t.
+       cols      1 ... 2^24
+       rows      0 ... 2^32 - 1
+       group     32 ... 1024 in steps of 32, or the whole row
+       grid      p <= 8, n <= 65536
+       blocks    Hadamard blocks <= 32768 (default 1024)
+       bundle    the total size fits size_t
 
-   COST
-       What               bytes of workspace                                  time (multiply-adds a weight or entry)
-       transform          llmq_transform_work_size: 0 for powers of two       log2(block); m for a Paley block (section 3)
-       activation         llmq_activation_size: 4 cols, + 1.03 cols of codes  transform, and about 3
-       product            0                                                   1, and the decoding of a code
-       encoder            llmq_encode_work_size: about 4 cols + 4 n p + 2 group  a nearest point for each trial scale
-         of a trellis     4 cols + 4 group for each of 128 to 255 rows, 30 KB (256 states: 100 KB)  about 5 (states + 8 points) a round, four rounds
-       sums of inputs     llmq_hessian_size: 2 cols^2 + 2 cols                cols / 2 a token and column
-       with feedback      llmq_feedback_size: as much; 200 cols for 16 rows   cols a weight, llmq_encode's; cols^3 / 6 to prepare
-         of a trellis     the same; 12 cols a row for 512 rows                as much, and three times the search
-       sample of inputs   llmq_sample_size: 4 cols for each that is kept      2 a number
-       allocation         llmq_allocate_work_size: 15 MB, or less             milliseconds
-       rotation           llmq_fit_work_size: 16 B^2                          256 (B^3 + kept B cols) to make; B a number to use
-       Stack: nothing recurs; no frame is over 256 bytes with gcc at -O2 and -Os. On x86-64 others are larger: gcc 12 at -O3 up to
-       2000, clang 14 at -O2 up to 450, at -O3 up to 450, at -Os up to 300. The vector kernels of desktop processors take up to 10 KB.
-       `make size` prints the code size of each half.
+   COST, workspace in bytes, time in multiply-adds per weight or element
+       Operation   Size function            Workspace                    Time
+       transform   llmq_transform_work_size 0 for powers of two          log2(block); Paley block
+                                                                         m 2^k (section 3): k + m
+       activation  llmq_activation_size     4 cols + 1.03 cols of codes  the transform, about 3 more
+       product     -                        0                            1, and decoding of a code
+       encoder     llmq_encode_work_size    about 4 cols + 4 n p         a nearest point for each
+                                            + 2 group                    trial scale
+         trellis   the same                 4 cols + 4 group for each of about 5 (states + 8 points)
+                                            128 to 255 rows; and 30 KB   for each of four rounds
+                                            (256 states: 100 KB)
+       Hessian     llmq_hessian_size        2 cols^2 + 2 cols            cols / 2 per token and
+                                                                         column
+       LDLQ        llmq_feedback_size       2 cols^2 + 8 cols            cols^3 / 6 once, in all
+                   llmq_feedback_work_size  200 cols for 16 rows         cols, and the encoder's
+         trellis   the same                 12 cols a row, for 512 rows  cols, 3 times the encoder's
+       sample      llmq_sample_size         4 cols for each input kept   2
+       fit of a    llmq_fit_work_size       16 B^2                       256 (B^3 + rows B cols);
+       rotation                                                          to apply it: B
+       allocation  llmq_allocate_work_size  15 MB, or less               milliseconds
+       Stack: no function recurs. No frame is over 256 bytes with gcc at -O2 and -Os. Other frames
+       on x86-64 are larger: gcc 12 at -O3 up to 2000 bytes, clang 14 at -O2 up to 450, at -O3 up to
+       450, at -Os up to 300. Vector kernels of desktop processors take up to 10 KB.
+       Code: `make size` prints the bytes of each half.
 
    ERRORS
-       Functions that can fail return llmq_status, LLMQ_OK = 0 or a negative code; on failure outputs hold what they
-       held, unless the function says otherwise. Bad data is a code, never an assertion. Pointers must be valid; a
-       NULL that is not allowed is LLMQ_E_ARG. Every call is reentrant: there is no state outside the arguments.
+       A function that can fail returns llmq_status: LLMQ_OK = 0, or a negative code.
+       On failure outputs keep their contents, unless the function says otherwise.
+       Bad data gives a code, never an assertion.
+       Pointers must be valid. A NULL that is not allowed is LLMQ_E_ARG.
+       Every call is reentrant: there is no state outside the arguments.
 
    THE SAME BITS EVERYWHERE
-       Codes, tensors, activations and products are the same bits on every machine: every float operation below is a
-       single IEEE-754 binary32 +, -, * or / in a stated order, never fused, and integer sums are exact. Splitting the
-       rows of a call changes nothing, nor does the table of kernels (section 2). Exceptions: NaN payloads, and
-       environments that change float arithmetic. Those of which a macro tells are refused by #error, unless LLMQ_ALLOW_INEXACT is 1:
-       -ffast-math, its parts that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, MSVC's /fp:fast.
-       llmq_selftest() detects them where no macro does, and x87 (32-bit x86 without -msse2 -mfpmath=sse), clang's -ffp-contract=fast,
-       flush-to-zero, another rounding mode, and kernels that a compiler got wrong. One it cannot see: clang for 32-bit Arm with NEON
-       makes vectors of scalar code, and those flush subnormal numbers; -fno-slp-vectorize prevents it.
+       Codes, tensors, activations and products are the same bits on every machine. Every float
+       operation below is a single IEEE-754 binary32 +, -, * or / in a stated order and never fused.
+       Integer sums are exact. Splitting the rows of a call changes nothing, and neither does the
+       kernel table (section 2).
+       Exceptions are NaN payloads, and environments that change float arithmetic. #error refuses
+       environments that a macro reveals, unless LLMQ_ALLOW_INEXACT is 1: -ffast-math, its parts
+       that reorder sums, divide by reciprocals, or leave out NaN and signed zeros, and MSVC's
+       /fp:fast.
+       llmq_selftest() detects them where no macro does. It also detects x87 (32-bit x86 without
+       -msse2 -mfpmath=sse), clang's -ffp-contract=fast, flush-to-zero, other rounding modes, and
+       kernels that a compiler got wrong. It cannot see one: clang for 32-bit Arm with NEON
+       vectorizes scalar code, and these vectors flush subnormals. -fno-slp-vectorize prevents it.
 
    TRUST
-       Only llmq_bundle_open sees bytes that nobody vouches for. It checks, once, all that memory safety depends on;
-       after it every payload is safe to use whatever bits it holds: each code indexes a full table, a scale may be NaN
-       and then so is the result. Views, workspaces and lengths passed by the program are trusted.
+       Only llmq_bundle_open sees untrusted bytes. It checks once everything that memory safety
+       depends on. After it every payload is safe to use, whatever bits it holds: each code indexes
+       a full table; a scale may be NaN, and then the result is NaN too.
+       Views, workspaces and lengths that the program passes are trusted.
 
    REFERENCES
-       [R1] Malinovskii, Panferov, Ilin, Guo, Richtarik, Alistarh: Pushing the Limits of Large Language Model
-            Quantization via the Linearity Theorem, arXiv 2411.17525 (HIGGS).
+       [R1] Malinovskii, Panferov, Ilin, Guo, Richtarik, Alistarh: Pushing the Limits of Large
+            Language Model Quantization via the Linearity Theorem, arXiv 2411.17525 (HIGGS).
        [R2] Lloyd: Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982).
        [R3] Paley: On orthogonal matrices, J. Math. Phys. 12 (1933).
-       [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28 (1982).
-       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6 (1964).
+       [R4] Zador: Asymptotic quantization error of continuous signals, IEEE Trans. Inf. Theory 28
+            (1982).
+       [R5] Marsaglia, Bray: A convenient method for generating normal variables, SIAM Review 6
+            (1964).
        [R6] Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, arXiv 2210.17323.
        [R7] Chee, Cai, Kuleshov, De Sa: QuIP, arXiv 2307.13304 (LDLQ; its equivalence to GPTQ).
        [R8] Zheng et al.: First-Order Error Matters (FOEM), arXiv 2507.11017.
-       [R9] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision Quantization for Large
-            Language Models, arXiv 2402.14866.
-      [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines,
-            Commun. Stat. Simul. Comput. 19 (1990).
-      [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation, arXiv 2010.09649.
+       [R9] Guan, Huang, Su, Huang, Wong, Yu: APTQ: Attention-aware Post-Training Mixed-Precision
+            Quantization for Large Language Models, arXiv 2402.14866.
+      [R10] Hutchinson: A stochastic estimator of the trace of the influence matrix for Laplacian
+            smoothing splines, Commun. Stat. Simul. Comput. 19 (1990).
+      [R11] Meyer, Musco, Musco, Woodruff: Hutch++: Optimal Stochastic Trace Estimation,
+            arXiv 2010.09649.
       [R12] Xiao et al.: SmoothQuant, arXiv 2211.10438.
-      [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger Quantized LLMs, arXiv 2406.01721.
-      [R14] Stewart: The efficient generation of random orthogonal matrices with an application to condition estimators,
-            SIAM J. Numer. Anal. 17 (1980).
-      [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4 inference, arXiv 2409.20361.
-      [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer 2004.
-      [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper. Res. 83 (1995).
-      [R18] Marcellin, Fischer: Trellis coded quantization of memoryless and Gauss-Markov sources, IEEE Trans. Commun. 38 (1990).
-      [R19] Tseng, Sun, Hou, De Sa: QTIP: Quantization with Trellises and Incoherence Processing, arXiv 2406.11235.
-      [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding algorithm, IEEE Trans. Inf. Theory 13 (1967).
-      [R21] Chen, Wiesel, Eldar, Hero: Shrinkage algorithms for MMSE covariance estimation, IEEE Trans. Signal Process. 58 (2010).
+      [R13] Lin et al.: DuQuant: Distributing Outliers via Dual Transformation Makes Stronger
+            Quantized LLMs, arXiv 2406.01721.
+      [R14] Stewart: The efficient generation of random orthogonal matrices with an application to
+            condition estimators, SIAM J. Numer. Anal. 17 (1980).
+      [R15] Yi et al.: Rotated Runtime Smooth: Training-Free Activation Smoother for accurate INT4
+            inference, arXiv 2409.20361.
+      [R16] Kellerer, Pferschy, Pisinger: Knapsack Problems, chapter 11 (multiple-choice), Springer
+            2004.
+      [R17] Pisinger: A minimal algorithm for the multiple-choice knapsack problem, Eur. J. Oper.
+            Res. 83 (1995).
+      [R18] Marcellin, Fischer: Trellis coded quantization of memoryless and Gauss-Markov sources,
+            IEEE Trans. Commun. 38 (1990).
+      [R19] Tseng, Sun, Hou, De Sa: QTIP: Quantization with Trellises and Incoherence Processing,
+            arXiv 2406.11235.
+      [R20] Viterbi: Error bounds for convolutional codes and an asymptotically optimum decoding
+            algorithm, IEEE Trans. Inf. Theory 13 (1967).
+      [R21] Chen, Wiesel, Eldar, Hero: Shrinkage algorithms for MMSE covariance estimation, IEEE
+            Trans. Signal Process. 58 (2010).
 
    RELEASES
        0.7.0  faults that users and attackers found; files that do not fit together do not link; a known answer of the kernels.
@@ -159,28 +251,37 @@
 #define LLMQ_VERSION_MINOR 7
 #define LLMQ_VERSION_PATCH 0
 
-/* ---- 0. Configuration ---------------------------------------------------------------------------------------------
+/* ---- 0. Configuration ---------------------------------------------------------------------------
 
-   Define before including, each 0 or 1 unless it says otherwise. The default is right for a desktop program.
+   Define these before the include. Each is 0 or 1, unless its line says otherwise. The defaults
+   suit a desktop program.
 
-   LLMQ_IMPLEMENTATION   defined in exactly one file: the code is compiled there
+   LLMQ_IMPLEMENTATION   defined in exactly one file, which then contains the code
    LLMQ_STATIC           1: all functions are static, for use inside one file
-   LLMQ_NO_ENCODER       1: leave out sections 11 to 18: the run-time half stays
-   LLMQ_NO_CALIBRATION   1: leave out sections 15 to 18 only, for firmware that encodes a KV cache
-   LLMQ_NO_BUNDLE        1: leave out sections 10 and 14
-   LLMQ_NO_STRINGS       1: leave out the texts of llmq_status_text
-   LLMQ_NO_ACTIVATION_OPTIONS   1: leave out llmq_activations_prepare and what goes with it: activations are then those of
-                         llmq_activation_prepare, and there are no zero points to them
-   LLMQ_FORMATS          the built-in formats that are kept, from the constants LLMQ_WITH_... below, or-ed together; default
-                         LLMQ_WITH_ALL. Those left out are unknown: llmq_format_find does not find them, llmq_format_at passes over them, a
-                         bundle that has one is LLMQ_E_UNSUPPORTED. Code goes with the last format that needs it. Custom grids always work
-   LLMQ_MAX_STEPS        steps a transform can have, 0 ... 8 (default 8): 8 bytes each in every tensor view. 0: no transforms. Section 3,
-                         the steps of section 4 and llmq_transform_store are then not declared; llmq_transform is a count, which has to be
-                         0, and llmq_transform_apply the identity. Bundles with steps are LLMQ_E_UNSUPPORTED. Needs LLMQ_NO_CALIBRATION
-   LLMQ_ALLOW_INEXACT    1: compile under -ffast-math and the like; results are then no longer the same everywhere
-   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements, and <string.h> is not included. Compilers make calls of memcpy and memset
-                         of their own accord all the same, for structs and loops. Where no library has these, it takes (volatile, or they
-                         become calls of themselves):
+   LLMQ_NO_ENCODER       1: leaves out sections 11 to 18; the run-time half stays
+   LLMQ_NO_CALIBRATION   1: leaves out sections 15 to 18 only, for firmware that encodes a KV cache
+   LLMQ_NO_BUNDLE        1: leaves out sections 10 and 14
+   LLMQ_NO_STRINGS       1: leaves out the texts of llmq_status_text
+   LLMQ_NO_ACTIVATION_OPTIONS
+                         1: leaves out llmq_activations_prepare and the functions for its options.
+                         Activations then come from llmq_activation_prepare and are symmetric
+   LLMQ_FORMATS          built-in formats to keep: constants LLMQ_WITH_... below, or-ed together;
+                         default LLMQ_WITH_ALL. A format left out does not exist: llmq_format_find
+                         returns LLMQ_E_NOT_FOUND, llmq_format_at skips it, and llmq_bundle_open
+                         returns LLMQ_E_UNSUPPORTED for a bundle that has it. Code goes with the
+                         last format that needs it. Custom grids always work
+   LLMQ_MAX_STEPS        largest number of steps in a transform, 0 ... 8, default 8. A step takes
+                         8 bytes in every tensor view. 0 means no transforms, and needs
+                         LLMQ_NO_CALIBRATION. Section 3, the steps of section 4 and
+                         llmq_transform_store are then not declared, llmq_transform is a count that
+                         must be 0, llmq_transform_apply is the identity, and llmq_bundle_open
+                         returns LLMQ_E_UNSUPPORTED for a bundle with steps
+   LLMQ_ALLOW_INEXACT    1: compiles under -ffast-math and the like; results then differ between
+                         machines
+   LLMQ_MEMCPY, LLMQ_MEMSET   both or neither: replacements; <string.h> is then not included.
+                         Compilers still turn struct copies and loops into calls of memcpy and
+                         memset. Where no library has these functions, the program defines them
+                         (without volatile they would become calls of themselves):
                             void *memcpy(void *to, const void *from, size_t n)
                             {
                                 volatile unsigned char *t = (volatile unsigned char *)to;
@@ -194,31 +295,35 @@
                                 while (n-- > 0) *t++ = (unsigned char)value;
                                 return to;
                             }
-   LLMQ_API              what stands before each public function; by default extern, or static. For a shared library that hides
-                         its symbols: __attribute__((visibility("default"))), or __declspec(dllexport)
-   LLMQ_SIMD             1: include llmq_simd.h, the fast kernels (section 2). By default 1 if it lies beside this file and the
-                         compiler can tell (__has_include) and has the intrinsics; its own macros are described there
-   LLMQ_SIMD_PATH        where it is, with quotes (default "llmq_simd.h")
-   LLMQ_KERNELS          expression for the kernels of a new tensor (default llmq_kernels_best(); 0: always the scalar ones)
-   LLMQ_CPU_FEATURES     expression for the instruction sets that may be used, bits LLMQ_CPU_...; the default asks the
-                         processor and its operating system on x86, and is what the compiler was told elsewhere
+   LLMQ_API              text before each public function; default extern, or static with
+                         LLMQ_STATIC. For a shared library that hides its symbols:
+                         __attribute__((visibility("default"))), or __declspec(dllexport)
+   LLMQ_SIMD             1: includes llmq_simd.h, the fast kernels (section 2). Default: 1 if the
+                         file is in the same directory, the compiler can tell (__has_include) and it
+                         has the intrinsics. llmq_simd.h describes its own macros
+   LLMQ_SIMD_PATH        path of that file, with quotes; default "llmq_simd.h"
+   LLMQ_KERNELS          expression for the kernel table of a new tensor; default
+                         llmq_kernels_best(). 0: always the scalar table
+   LLMQ_CPU_FEATURES     expression for the instruction sets that may be used, bits LLMQ_CPU_... .
+                         Default: on x86 the answer of the processor and the operating system,
+                         elsewhere the sets that the compiler was told to use
 
-   What that leaves, with LLMQ_SIMD 0 (`make size` keeps this table right): bytes on a Cortex-M4 at -Os, gcc 12.2
-     all              everything                                                                     57374
-     no-calibration   LLMQ_NO_CALIBRATION 1                                                          30818
-     runtime          LLMQ_NO_ENCODER 1                                                              20172
-     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                      17652
-     no-strings       runtime, LLMQ_NO_STRINGS 1                                                     19538
-     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                          18336
-     no-steps         runtime, LLMQ_MAX_STEPS 0                                                      17156
-     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)                   18812
-     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                        14452
-     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4           5594
-     t3               the same with LLMQ_WITH_T3                                                      6390
-     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                                 8378
-     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 for LLMQ_NO_ENCODER 1                             9970
-   Public functions that a program does not call are in these numbers: a linker that drops them (-ffunction-sections and
-   --gc-sections) leaves less. */
+   Sizes with LLMQ_SIMD 0 (`make size` checks them): bytes on a Cortex-M4 at -Os, gcc 12.2
+     all              everything                                                               57374
+     no-calibration   LLMQ_NO_CALIBRATION 1                                                    30818
+     runtime          LLMQ_NO_ENCODER 1                                                        20172
+     no-bundle        runtime, LLMQ_NO_BUNDLE 1                                                17652
+     no-strings       runtime, LLMQ_NO_STRINGS 1                                               19538
+     no-options       runtime, LLMQ_NO_ACTIVATION_OPTIONS 1                                    18336
+     no-steps         runtime, LLMQ_MAX_STEPS 0                                                17156
+     no-trellises     runtime, LLMQ_FORMATS (LLMQ_WITH_ALL & ~LLMQ_WITH_TRELLISES)             18812
+     scalar-grids     runtime, LLMQ_FORMATS (LLMQ_WITH_RAW | LLMQ_WITH_GRIDS)                  14452
+     g4               runtime, all of no-bundle ... no-steps, and LLMQ_FORMATS LLMQ_WITH_G4     5594
+     t3               the same with LLMQ_WITH_T3                                                6390
+     g4-bundle        g4 with the reader of bundles and LLMQ_WITH_F16                           8378
+     g4-cache         g4 with LLMQ_NO_CALIBRATION 1 in place of LLMQ_NO_ENCODER 1               9970
+   These sizes include public functions that a program does not call. A linker that drops them
+   (-ffunction-sections and --gc-sections) leaves less. */
 #ifndef LLMQ_STATIC
 #define LLMQ_STATIC 0
 #endif
@@ -241,7 +346,8 @@
 #define LLMQ_ALLOW_INEXACT 0
 #endif
 
-/* For LLMQ_FORMATS: the built-in formats of section 5, and groups of them. #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
+/* For LLMQ_FORMATS: the built-in formats of section 5, and sets of them, as in
+   #define LLMQ_FORMATS (LLMQ_WITH_G4 | LLMQ_WITH_RAW) */
 #define LLMQ_WITH_F32           0x0000001
 #define LLMQ_WITH_F16           0x0000002
 #define LLMQ_WITH_BF16          0x0000004
@@ -270,7 +376,7 @@
 #define LLMQ_WITH_RAW           0x0000007  /* f32 f16 bf16 */
 #define LLMQ_WITH_GRIDS         0x00001f8  /* g2 ... g8 */
 #define LLMQ_WITH_VECTOR_GRIDS  0x0007e00  /* v2n16 ... v4n256 */
-#define LLMQ_WITH_ZERO_POINTS         0x0038000  /* u4 u6 u8 */
+#define LLMQ_WITH_ZERO_POINTS   0x0038000  /* u4 u6 u8 */
 #define LLMQ_WITH_TRELLISES     0x1fc0000  /* t1 ... t4s */
 #define LLMQ_WITH_ALL           0x1ffffff
 #ifndef LLMQ_FORMATS
@@ -284,8 +390,9 @@
 #define LLMQ_SIMD_PATH "llmq_simd.h"
 #endif
 #ifndef LLMQ_SIMD
+/* x86 intrinsics come with headers that only a hosted compiler has. */
 #if defined(__has_include) && !defined(__TINYC__) && (__STDC_HOSTED__ || !(defined(__x86_64__) || defined(_M_X64)))
-#if __has_include(LLMQ_SIMD_PATH) /* x86 intrinsics come with headers that only a hosted compiler has */
+#if __has_include(LLMQ_SIMD_PATH)
 #define LLMQ_SIMD 1
 #endif
 #endif
@@ -315,13 +422,17 @@
 #define LLMQ_NODISCARD
 #endif
 
-/* What lies in memory must be the same for all files of a program: LLMQ_MAX_STEPS changes struct llmq_transform, and with it tensors,
-   activations and all else that has one; the other macros change no struct, but a version may change any. So each function whose
-   declaration names a struct of this header has another name for the linker, which ends in the version and in that macro. A file
-   that has structs of another make cannot call anything that reads or fills them: it does not link, and the message says why. In the
-   source, functions have the names that are written there. A program that looks symbols up (dlsym, ctypes) finds the whole ones,
-   such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8; functions of plain numbers and bytes have no such ending. */
-#if LLMQ_MAX_STEPS == 0 /* as a numeral, whatever expression it is */
+/* All files of a program must agree on the layout of the structs. LLMQ_MAX_STEPS changes struct
+   llmq_transform, and with it tensors, activations and every struct that contains one. The other
+   macros change no struct, but a version may change any.
+   So each function whose declaration names a struct of this header gets another name for the
+   linker, which ends in the version and in LLMQ_MAX_STEPS. A file with other structs cannot call a
+   function that reads or fills them: it does not link, and the message of the linker says why.
+   In the source, functions keep the names that are written there. A program that looks up symbols
+   (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8.
+   Functions that take only plain integers, floats and bytes have no such ending.
+   LLMQ_STEPS_NUMERAL is LLMQ_MAX_STEPS, whatever expression it is, as the numeral that ## needs. */
+#if LLMQ_MAX_STEPS == 0
 #define LLMQ_STEPS_NUMERAL 0
 #elif LLMQ_MAX_STEPS == 1
 #define LLMQ_STEPS_NUMERAL 1
@@ -412,7 +523,8 @@
 #define llmq_kernels_at LLMQ_NAMED(llmq_kernels_at)
 #define llmq_kernels_best LLMQ_NAMED(llmq_kernels_best)
 #define llmq_kernels_test LLMQ_NAMED(llmq_kernels_test)
-#if defined(_MSC_VER) /* there the linker compares also what files say that call nothing */
+/* MSVC's linker also compares files that call none of these functions. */
+#if defined(_MSC_VER)
 #define LLMQ_TEXT__(number) #number
 #define LLMQ_TEXT_(number) LLMQ_TEXT__(number)
 #pragma detect_mismatch("LLMQ_MAX_STEPS", LLMQ_TEXT_(LLMQ_STEPS_NUMERAL))
@@ -425,65 +537,78 @@
 extern "C" {
 #endif
 
-/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory ------------------------- */
 
 typedef int llmq_status;
 #define LLMQ_OK              0
-#define LLMQ_E_ARG         (-1)  /* an argument is out of its stated range, NULL, misaligned, or does not fit another */
+#define LLMQ_E_ARG         (-1)  /* an argument is out of range, NULL, misaligned, or does not fit another */
 #define LLMQ_E_LIMIT       (-2)  /* a size is over a limit of this library or does not fit size_t */
-#define LLMQ_E_WORKSPACE   (-3)  /* the memory given is smaller than the size query says */
-#define LLMQ_E_NOT_FINITE  (-4)  /* a number given, or a result, is NaN or infinite; llmq_error names row and column */
-#define LLMQ_E_MISMATCH       (-5)  /* tensor and activation have different transforms, or kinds that do not multiply */
-#define LLMQ_E_FULL        (-6)  /* no room for another row */
+#define LLMQ_E_WORKSPACE   (-3)  /* the memory is smaller than its size function says */
+#define LLMQ_E_NOT_FINITE  (-4)  /* an input or a result is NaN or infinite; llmq_error names row and column */
+#define LLMQ_E_MISMATCH    (-5)  /* tensor and activation differ in transform, or in kinds that do not multiply */
+#define LLMQ_E_FULL        (-6)  /* the memory has no space for another row */
 #define LLMQ_E_STOPPED     (-7)  /* the caller's callback asked to stop */
-#define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, of that name and kind */
+#define LLMQ_E_NOT_FOUND   (-8)  /* no entry, or no format, has that name and kind */
 #define LLMQ_E_TRUNCATED   (-9)  /* the bytes end before the bundle does */
-#define LLMQ_E_MAGIC      (-10)  /* not a bundle */
-#define LLMQ_E_VERSION    (-11)  /* a bundle of a major version this code does not know */
+#define LLMQ_E_MAGIC      (-10)  /* the bytes are not a bundle */
+#define LLMQ_E_VERSION    (-11)  /* a bundle of a major version that this code does not know */
 #define LLMQ_E_CHECKSUM   (-12)  /* the bytes were changed after they were written */
 #define LLMQ_E_CORRUPT    (-13)  /* the bundle contradicts itself; llmq_error gives the offset */
 #define LLMQ_E_UNSUPPORTED (-14) /* the bundle needs a kind, format or step that this code does not know */
-#define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic is not that of section THE SAME BITS EVERYWHERE */
-#define LLMQ_E_INDEFINITE (-16)  /* a matrix that has to be positive definite is not; llmq_error names the column */
+#define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic breaks THE SAME BITS EVERYWHERE (above) */
+#define LLMQ_E_INDEFINITE (-16)  /* a matrix that must be positive definite is not; llmq_error names the column */
 
-/* Where an error is: llmq_encode fills in row and col with LLMQ_E_NOT_FINITE, bundle calls the offset, in bytes. */
+/* The place of an error.
+   row, col: set with LLMQ_E_NOT_FINITE, and where a function says so.
+   offset:   set by calls that read a bundle; in bytes from its start. */
 typedef struct llmq_error {
     llmq_status status;
     uint32_t row, col;
     size_t offset;
 } llmq_error;
 
-/* A short English text for a status; "unknown status" for others, "" when built with LLMQ_NO_STRINGS. */
+/* A short English text for a status.
+   Returns "unknown status" for other values, and "" with LLMQ_NO_STRINGS. */
 LLMQ_API const char *llmq_status_text(llmq_status status);
 
-/* Conversions between binary32 and binary16 / bfloat16 bits. Widening is exact. Narrowing rounds to nearest, ties to
-   even; overflow gives infinity; subnormals and signed zeros are kept; NaN stays NaN (quiet, upper payload kept). */
+/* Conversions between the bits of binary16 or bfloat16 and binary32.
+   Widening is exact.
+   Narrowing rounds to nearest, ties to even. Overflow gives infinity.
+   Subnormals and signed zeros are kept. NaN stays NaN (quiet, its upper payload is kept). */
 LLMQ_API float    llmq_f16_to_f32(uint16_t bits);
 LLMQ_API uint16_t llmq_f32_to_f16(float x);
 LLMQ_API float    llmq_bf16_to_f32(uint16_t bits);
 LLMQ_API uint16_t llmq_f32_to_bf16(float x);
 
-/* 32 random bits as a function of seed and counter: the same everywhere, in any order, no state.
-       mix(h):  h = (h ^ h >> 16) * 85ebca6b;  h = (h ^ h >> 13) * c2b2ae35;  h ^ h >> 16       (hexadecimal, mod 2^32)
-       random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1) */
+/* 32 random bits, a function of seed and counter: the same everywhere and in any order, no state.
+       mix(h):  h = (h ^ h >> 16) * 85ebca6b;  h = (h ^ h >> 13) * c2b2ae35;  h ^ h >> 16
+       random = mix(mix(seed + 9e3779b9) ^ counter * 9e3779b1)
+   Constants are hexadecimal, arithmetic is modulo 2^32. */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter);
 
-/* ---- 2. Kernels ----------------------------------------------------------------------------------------------------
+/* ---- 2. Kernels ---------------------------------------------------------------------------------
 
-   The inner loops, as one constant table of functions for each instruction set. Table 0 is scalar and the specification;
-   llmq_simd.h, if it is there, adds those below, each behind a macro of its own. All give the same bits: a table is a
-   choice of speed. There is no hidden state: llmq_tensor_init writes the best table for this processor into the tensor,
-   where the caller can read its name or put another; activations and the encoder take the tensor's.
+   The inner loops: one constant kernel table for each instruction set. Table 0 is scalar, and it is
+   the specification. llmq_simd.h adds the tables below, each under a macro of its own. All tables
+   give the same bits: the choice of a table is a choice of speed.
+   There is no hidden state. llmq_tensor_init writes the best table for this processor into the
+   tensor, where the caller can read its name or replace it. Activations and the encoder use the
+   table of the tensor.
 
-   name        bit of features        name        bit             name   bit
-   ssse3       SSSE3                  neon        NEON            dsp    DSP    Cortex-M4 and others with SMLAD
-   avx2        AVX2 (with FMA)        neondot     + DOTPROD       mve    MVE    Helium (integer and float)
-   avx2vnni    + AVXVNNI              neoni8mm    + I8MM          wasm   WASM   SIMD128
-   avx512vnni  + AVX512 (F BW DQ VL   avx512vbmi  + VBMI          rvv    RVV    V 1.0, any VLEN
-                 and VNNI)
-   Functions do not check arguments: they are for this library, for tests and for measuring. The struct is the same in all
-   configurations; what one leaves out is NULL: signs to paley with LLMQ_MAX_STEPS 0, nearest and viterbi with LLMQ_NO_ENCODER,
-   viterbi without trellises, add_products with LLMQ_NO_CALIBRATION. */
+   name        features, LLMQ_CPU_...   name      features    name  features
+   ssse3       SSSE3                    neon      NEON        dsp   DSP (Cortex-M4 and others with
+   avx2        AVX2 (with FMA)          neondot   + DOTPROD         SMLAD)
+   avx2vnni    + AVXVNNI                neoni8mm  + I8MM      mve   MVE (Helium, integer and float)
+   avx512vnni  + AVX512 (F BW DQ VL                           wasm  WASM (SIMD128)
+               and VNNI)                                      rvv   RVV (V 1.0, any VLEN)
+   avx512vbmi  + VBMI
+
+   Kernels do not check arguments: they are for this library, for tests and for measurements. The
+   struct is the same in all configurations. Kernels that a configuration leaves out are NULL:
+       signs, butterflies, paley   with LLMQ_MAX_STEPS 0
+       nearest                     with LLMQ_NO_ENCODER
+       viterbi                     with LLMQ_NO_ENCODER, or without trellises in LLMQ_FORMATS
+       add_products                with LLMQ_NO_CALIBRATION */
 #define LLMQ_CPU_SSSE3   0x0001u
 #define LLMQ_CPU_AVX2    0x0002u
 #define LLMQ_CPU_AVXVNNI 0x0004u
@@ -502,99 +627,137 @@ typedef struct llmq_activation llmq_activation;  /* section 8 */
 
 typedef struct llmq_kernels {
     const char *name;
-    uint32_t features;  /* all of these LLMQ_CPU_... bits are needed */
-    /* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n */
+    uint32_t features;  /* LLMQ_CPU_... bits, all of which the table needs */
+    /* v[j] <- -v[j] for j < n where bit j % 32 of llmq_random(seed, j / 32) is set */
     void (*signs)(float *v, uint32_t n, uint32_t seed);
-    /* butterflies at distance 1, 2, 4 ... over n = 2^k numbers, then x_j <- x_j * norm */
+    /* Butterflies at distance 1, 2, 4 ... over n = 2^k elements, then x[j] <- x[j] * norm. */
     void (*butterflies)(float *x, uint32_t n, float norm);
-    /* the dense step of a block with an odd factor, for `lanes` of its positions (section 3); work: m * lanes numbers */
+    /* The Paley matrix of order m over the prime q, applied to x[i * run + j], i < m, for each
+       j < lanes (section 3).
+       lanes: 1 ... 16.
+       squares: bit a is set if a is a non-zero square mod q.
+       work: m * lanes floats. */
     void (*paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
-    /* codes -levels ... levels of n numbers with one scale, which is returned (section 8) */
+    /* q[n] = codes -levels ... levels of x[n], a group with one scale. Returns it (section 8). */
     float (*quantize)(const float *x, uint32_t n, float levels, int8_t *q);
-    /* out = stored row r; and out += weight[r] * stored row r for rows [r0, r1), in order */
+    /* out[cols] = stored row r */
     void (*read_row)(const llmq_tensor *t, uint32_t r, float *out);
+    /* out[cols] += weight[r] * stored row r, for r = r0 ... r1 - 1 in this order */
     void (*add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-    /* products of rows [r0, r1), as llmq_matmul, of int8 and of float activations */
-    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride);
-    /* out_j += scale * v_j, j < n: raw rows */
+    /* Products of rows [r0, r1) with `count` int8 activations, as llmq_matmul. */
+    void (*rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                    size_t y_stride);
+    /* The same with float activations. */
+    void (*rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                     size_t y_stride);
+    /* out[j] += scale * v[j] for j < n; for raw rows. */
     void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
-    /* code of the nearest of n points (p coordinates each, sorted by the first) for each of count vectors x * inverse */
-    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count, uint16_t *code);
-    /* Viterbi's algorithm for up to 16 sequences of `steps` numbers side by side, x[step][16]; lanes that are not in use hold
-       0. Each step, a set s of the points (s, s + sets, ... below raw * sets) costs the least (x - point)^2 in it;
-       state q is reached from q / 2 and from q / 2 + states / 2, at the cost of sets parity[q] and parity[q + states]; of the two sums the
-       first is kept unless the second is less, which sets bit `lane` of choice[step][q]. sum[state][16]: before, and after;
-       2 * states + sets rows of 16 in all. Of lanes that are not in use, sums and choices may be anything afterwards: nothing reads them. */
-    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
-    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k], for i < rows <= 8, k < n, and t = 0 ... count - 1 in this order. Every
-       factor has 12 significant bits (section 15), so each product is exact and may be fused with its addition. The rows of
-       out are apart, from each other and from a and v. */
-    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                         uint32_t count, uint32_t n);
+    /* code[i], i < count: the index of the point nearest to vector i of x * inverse.
+       points: n points of p coordinates, sorted by the first. x: count * p elements. */
+    void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
+                    uint16_t *code);
+    /* Viterbi's algorithm for `lanes` <= 16 sequences side by side, each of `steps` elements.
+       x: x[step][16]; unused lanes hold 0.
+       Cost of set s in a step: the least (x - point)^2 over the points s, s + sets, s + 2 sets, ...
+       below set_size * sets.
+       State q follows q / 2 at the cost of set parity[q], and q / 2 + states / 2 at the cost of set
+       parity[q + states]. The first sum is kept, unless the second is less.
+       choice: bit `lane` of choice[step][q] is set where the second is kept.
+       sum: sum[state][16], before and after the call; in all 2 * states + sets rows of 16 floats.
+       Sums and choices of unused lanes are unspecified. */
+    void (*viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states,
+                    const float *x, uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+    /* out[i][k] += a[i][t * a_step] * v[t * v_stride + k] for i < rows <= 8, k < n, and
+       t = 0 ... count - 1 in this order.
+       Every factor has 12 significant bits (section 15). So each product is exact, and may be fused
+       with its addition.
+       out: its rows overlap neither each other nor a and v. */
+    void (*add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
+                         uint32_t rows, uint32_t count, uint32_t n);
 } llmq_kernels;
 
-/* Table i, from slow to fast: 0 is scalar, NULL is past the last one compiled in. Not all need run on this processor. */
+/* Table i, from slow to fast. Table 0 is scalar.
+   Returns NULL after the last table that was compiled.
+   The processor need not be able to run the table: compare its features with llmq_cpu_features. */
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i);
 
-/* The instruction sets that this program may use: LLMQ_CPU_FEATURES. On x86 those that the processor has (CPUID) and whose
-   registers the operating system saves (XGETBV); elsewhere those that the compiler was told of. Table k can run if
-   (k->features & ~llmq_cpu_features()) == 0. A pure function: ask once and keep the answer. */
+/* The instruction sets that this program may use: LLMQ_CPU_FEATURES, if it is defined.
+   Default on x86: the sets that the processor has (CPUID) and whose registers the operating system
+   saves (XGETBV). Elsewhere: the sets that the compiler was told to use.
+   Table k can run if (k->features & ~llmq_cpu_features()) == 0.
+   The answer does not change: ask once and keep it. */
 LLMQ_API uint32_t llmq_cpu_features(void);
 
 /* The last table that can run here. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void);
 
-/* ---- 3. Hadamard ---------------------------------------------------------------------------------------------------
+/* ---- 3. Hadamard --------------------------------------------------------------------------------
 
-   x <- H x in place, H orthonormal and symmetric, so that H H = I: applying it twice returns x to rounding.
+   x <- H x in place. H is orthonormal and symmetric, so H H = I: applying it twice returns x, up to
+   rounding.
 
-   Any length n >= 1 is cut into blocks, H is block-diagonal:
-     while numbers remain: if the remaining count r <= max_block is an order, it is one block; else the block is the
-     largest power of two <= min(r, max_block).
-   An order is m 2^k with m = 1, or the smallest m = 4 odd 2^a <= 128 that Paley's construction gives over a prime
-   field [R3]: m - 1 prime (type I), or m/2 - 1 a prime = 1 mod 4 (type II). These m are 12 20 28 36 44 60 68 76 84 104
-   108 124. So 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
-   The Paley matrix, rows and columns from 0, chi the Legendre symbol, entries mod q:
-     type I   q = m - 1:      row 0 and column 0 are +; else chi(i - 1 + j - 1), and - where that sum is 0 mod q.
-     type II  q = m / 2 - 1:  2 x 2 blocks (a, b): a = b: [[+ -][- -]]; else [[+ +][+ -]] times chi(a - b), which counts as
-              + where a or b is 0.
+   H is block-diagonal. It cuts any length n >= 1 into blocks. While r elements remain:
+     if r <= max_block and r is an order, they are one block;
+     else the next block is the largest power of two <= min(r, max_block).
+   An order is m 2^k, where m is 1, or the smallest m = 4 odd 2^a <= 128 for which Paley's
+   construction over a prime field exists [R3]: m - 1 is prime (type I), or m/2 - 1 is a prime
+   = 1 mod 4 (type II). These m are 12 20 28 36 44 60 68 76 84 104 108 124.
+   Examples: 172 = 128 + 44, 576 = 36 x 16 in one block, 11008 = 10 x 1024 + 768.
+   The Paley matrix, with rows and columns from 0, chi the Legendre symbol, and indices mod q:
+     type I   q = m - 1. Row 0 and column 0 are +. Entry (i, j) is chi(i - 1 + j - 1), and - where
+              that sum is 0 mod q.
+     type II  q = m/2 - 1. Blocks of 2 x 2, block (a, b): [[+ -][- -]] if a = b; else [[+ +][+ -]]
+              times chi(a - b), which counts as + where a or b is 0.
 
-   Order of operations (part of the specification): a block of m 2^k is m runs of 2^k numbers; each run gets butterflies
-   (a + b, a - b) at distance 1, 2, 4 ...; then for each position j of a run, the m numbers at j are multiplied by the
-   Paley matrix, terms added in ascending order; at last everything is multiplied by 1 / sqrt(m 2^k).
+   Order of operations (part of the specification). A block of m 2^k is m runs of 2^k elements.
+     1. Each run gets butterflies (a + b, a - b) at distance 1, 2, 4 ... .
+     2. For each position j of a run, the Paley matrix multiplies the m elements at j. Its terms are
+        added in ascending order.
+     3. All elements are multiplied by 1 / sqrt(m 2^k).
    A NaN or infinity makes its whole block NaN or infinite. */
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ_DEFAULT_BLOCK 1024
 
-/* Length of the first block that n numbers are cut into; max_block a power of two <= 32768, 0 for the default.
-   0 if n is 0 or max_block is not allowed. */
+/* Length of the first block of n elements.
+   max_block: a power of two <= 32768; 0 for the default.
+   Returns 0 if n is 0 or max_block is not allowed. */
 LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block);
 
-/* Bytes of workspace for llmq_hadamard: 0 if all blocks are powers of two, never over 4 min(n, max_block). */
+/* Bytes of workspace for llmq_hadamard: at most 4 min(n, max_block).
+   Returns 0 if all blocks are powers of two. */
 LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block);
 
-/* Apply it. work: NULL or aligned for float. kernels: NULL for the scalar ones; they do not change a bit (section 2).
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. Cost: log2(2^k) + m additions and a multiplication a number. */
+/* x[n] <- H x.
+   max_block: as above.
+   work: llmq_hadamard_work_size bytes, aligned for float; NULL if that is 0.
+   kernels: NULL for the scalar table; bits do not depend on it (section 2).
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE.
+   Cost: k + m additions (k alone if m = 1) and one multiplication per element. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
                                                   const llmq_kernels *kernels);
 #endif
 
-/* ---- 4. Transform --------------------------------------------------------------------------------------------------
+/* ---- 4. Transform -------------------------------------------------------------------------------
 
-   A list of steps, T = T_k ... T_1, that changes the basis of a layer's input. Tensors that read the same input (q, k
-   and v; gate and up) share it. y = W x = (W T^-1)(T x): activations are stored as T x, rows of W as T^-T w.
-   kind                  block    arg       data                  T x
-   LLMQ_STEP_HADAMARD    largest  seed      -                     x_j <- s_j x_j with s_j = -1 where bit j % 32 of
-                                                                  llmq_random(seed, j / 32) is set; then the Hadamard transform
-   LLMQ_STEP_SMOOTH      0        cols      f32[cols], d > 0      x_j <- x_j / d_j; rows of W get w_j d_j (SmoothQuant, [R12])
-   LLMQ_STEP_PERMUTE     0        cols      u16[cols], cols <= 65536   x_j <- x_(p_j), p a permutation of 0 ... cols - 1
-   LLMQ_STEP_ROTATE      B        matrices  f32[matrices][B][B]   runs of B numbers: x_i <- sum_k r_ki x_k, terms in order of k;
-                                                                  B = 2, 4 ... 256; one orthogonal matrix r for all runs or one for
-                                                                  each of cols / B; what is left of cols stays as it is [R13]
-   The signs of the first matter: without them a row with a mean of 1 sigma piles sqrt(n) sigma on one coefficient, and its error
-   grows fivefold. Data of all steps stand one after the other, in the order of the steps, little-endian, at any address. */
+   A list of steps, T = T_k ... T_1, that changes the basis of a layer's inputs. Tensors that read
+   the same input share it (q, k and v; gate and up). Since y = W x = (W T^-1)(T x), activations are
+   stored as T x, and a row w of W as T^-T w.
+   kind                block    arg       data                 T x
+   LLMQ_STEP_HADAMARD  largest  seed      -                    x_j <- s_j x_j; then the Hadamard
+                                                               transform of section 3
+   LLMQ_STEP_SMOOTH    0        cols      f32[cols], d > 0     x_j <- x_j / d_j; rows of W get
+                                                               w_j d_j (SmoothQuant [R12])
+   LLMQ_STEP_PERMUTE   0        cols      u16[cols]            x_j <- x_(p_j)
+   LLMQ_STEP_ROTATE    B        matrices  f32[matrices][B][B]  x_i <- sum_k r_ki x_k in each run of
+                                                               B, terms in order of k [R13]
+   HADAMARD: s_j = -1 if bit j % 32 of llmq_random(seed, j / 32) is set, else 1.
+   PERMUTE:  p is a permutation of 0 ... cols - 1, cols <= 65536.
+   ROTATE:   B is 2, 4 ... 256. There is one orthogonal matrix r for all runs, or one for each of
+             the cols / B runs. Elements after the last whole run stay as they are.
+   Random signs matter: without them a row with a mean of 1 sigma puts sqrt(n) sigma into one
+   coefficient, and its error grows fivefold.
+   The data of the steps are stored one after the other, in the order of the steps, little-endian,
+   at any address. */
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ_STEP_HADAMARD 1
 #define LLMQ_STEP_SMOOTH   2
@@ -603,8 +766,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
 
 typedef struct llmq_step {
     uint16_t kind;   /* LLMQ_STEP_... */
-    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768; ROTATE: B */
-    uint32_t arg;
+    uint16_t block;  /* HADAMARD: largest block, a power of two <= 32768; ROTATE: B; else 0 */
+    uint32_t arg;    /* seed, cols or count of matrices, as the table says */
 } llmq_step;
 
 typedef struct llmq_transform {
@@ -613,16 +776,21 @@ typedef struct llmq_transform {
     const uint8_t *data;  /* of the steps that have some; must outlive the transform and its copies */
 } llmq_transform;
 
-/* Bytes of a step's data; 0 if it has none or its block or arg is impossible. */
+/* Bytes of a step's data.
+   Returns 0 if it has none, or if its block or arg is impossible. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step);
 
-/* Are the steps and their data right for vectors of cols numbers: permutations that are some, d normal and positive, rows of
-   rotations of length 1 (squared within 1/16; that they are orthogonal is not looked at)? A bundle's are, after
-   llmq_bundle_open; a program that makes its own may ask here, for llmq_transform_apply does not look. Errors: LLMQ_E_ARG,
-   LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED. Cost: linear, and cols^2 / 1024 for a permutation. */
+/* Check steps and data for vectors of cols elements.
+   Data: permutations are valid, each d is normal and positive, and rows of rotations have length 1
+   (its square is within 1/16 of 1). Whether they are orthogonal is not checked.
+   llmq_transform_apply does not check data. llmq_bundle_open has checked those in a bundle. A
+   program that makes its own can check them here.
+   Errors: LLMQ_E_ARG, LLMQ_E_LIMIT, LLMQ_E_UNSUPPORTED.
+   Cost: linear in the data, and cols^2 / 1024 for a permutation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t cols);
 
-/* One LLMQ_STEP_HADAMARD; max_block 0 for the default. An impossible max_block is reported by the first use. */
+/* A transform of one LLMQ_STEP_HADAMARD.
+   max_block: 0 for the default. The first use of the transform reports an impossible max_block. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block);
 #else
 typedef struct llmq_transform {
@@ -630,190 +798,291 @@ typedef struct llmq_transform {
 } llmq_transform;
 #endif
 
-/* What llmq_transform_apply computes from a vector v of cols numbers. */
+/* Directions of llmq_transform_apply, for a vector v of cols elements. */
 #define LLMQ_TO_ACTIVATION 0  /* T v:    an activation into the basis of the tensor */
 #define LLMQ_TO_WEIGHT     1  /* T^-T v: a row of W into the basis of the tensor */
 #define LLMQ_FROM_WEIGHT   2  /* T^T v:  a stored row, or a sum of stored rows, back into the basis of W */
 
-/* Bytes of workspace for llmq_transform_apply at this length. */
+/* Bytes of workspace for llmq_transform_apply with vectors of cols elements. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols);
 
-/* v <- one of the above, in place. t may be NULL (identity), and so may kernels (scalar). Errors: LLMQ_E_ARG (also: steps of
-   other cols), LLMQ_E_WORKSPACE; LLMQ_E_LIMIT for more than LLMQ_MAX_STEPS steps, LLMQ_E_UNSUPPORTED for an unknown kind of step. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v, uint32_t cols,
-                                                         void *work, size_t work_size, const llmq_kernels *kernels);
+/* v[cols] <- T v, T^-T v or T^T v, in place.
+   t: NULL for the identity.
+   direction: LLMQ_TO_ACTIVATION, LLMQ_TO_WEIGHT or LLMQ_FROM_WEIGHT.
+   work: llmq_transform_work_size bytes, aligned for float; NULL if that is 0.
+   kernels: NULL for the scalar table.
+   Errors:
+     LLMQ_E_ARG          an argument; steps that were made for other cols
+     LLMQ_E_LIMIT        more than LLMQ_MAX_STEPS steps
+     LLMQ_E_UNSUPPORTED  an unknown kind of step
+     LLMQ_E_WORKSPACE
+   Cost: llmq_transform_cost (section 17). */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction, float *v,
+                                                         uint32_t cols, void *work, size_t work_size,
+                                                         const llmq_kernels *kernels);
 
 /* ---- 5. Tables: the built-in grids and trellises -------------------------------------------------------------------
 
-   How a row of numbers becomes bytes. A grid format replaces p consecutive numbers of a group by the index of a point:
-       number = scale * point coordinate,   point coordinates int8, scale bfloat16, one per group.
-   Points are sorted by their first coordinate; all built-in grids are made by tests/gen/grids.py.
+   A format says how a row of weights becomes bytes. Raw formats store the elements themselves.
+   A grid format cuts a row into groups and gives each group a scale. Within a group, the index of
+   a point of the grid replaces every p consecutive elements:
+       element = scale * point coordinate
+   The scale is a bfloat16. The point coordinates are int8. The points of a grid are sorted by
+   their first coordinate. tests/gen/grids.py makes all built-in grids.
 
    name     bits a weight   p    n     relative MSE on N(0,1), published or computed elsewhere
-   f32 f16 bf16  32 16 16   raw numbers, no groups
+   f32 f16 bf16  32 16 16   raw elements, no groups
    g2 g3 g4      2 3 4      1    2^b   0.1175 0.03455 0.00950   Lloyd-Max [R2]
    g5 g6         5 6        1    2^b   0.00252 0.00066          Lloyd-Max on int8 points
-   g8            8          1    256   8.8e-5                   uniform: the int8 numbers themselves
+   g8            8          1    256   8.8e-5                   uniform: the int8 values themselves
    v2n16         2          2    16    0.1075                   vector grids [R1]
    v2n64         3          2    64    0.0296
    v2n256        4          2    256   0.00775
    v3n64         2          3    64    0.1011
    v3n512        3          3    512   0.0271
    v4n256        2          4    256   0.0959
-   u4 u6 u8      4 6 8      1    16 64 255  0.01154 0.00104 8.8e-5   uniform, with a zero point for each group
-   t1 t2 t3 t4   1 2 3 4    -    16 16 32 64     trellises of 64 states, found and trained by tests/gen/trellis.c
-   t2s t3s t4s   2 3 4      -    32 64 128       and of 256
-   `make distortion` measures them. Any other (p, n) comes from llmq_grid_train.
+   u4 u6 u8      4 6 8      1    16 64 255  0.01154 0.00104 8.8e-5   uniform, a zero point per group
+   t1 t2 t3 t4   1 2 3 4    -    16 16 32 64     trellises of 64 states
+   t2s t3s t4s   2 3 4      -    32 64 128       trellises of 256 states
+   tests/gen/trellis.c finds and trains the trellises. `make distortion` measures all formats.
+   llmq_grid_train makes a grid for any other (p, n).
 
-   TRELLISES. A code of b bits is one of 2^b points, but which 2^b depends on the codes above it in its column: the last bits of a point's
-   index are one to four parities of the lowest bits of codes in the rows above,
-       index = (code / 2) 2^k + sum of parity_i 2^i over i < k,    parity_i = XOR over the l in taps[i] of (code l rows above) mod 2
-   with lag l = 0 for the code itself. So a column is a sequence that a finite state machine reads, and the encoder chooses among all
-   sequences the nearest (Viterbi's algorithm). This is trellis coded quantization [R18] with trained tables of two to eight times the
-   points of a grid. Relative MSE on N(0,1), and dB above the least that b bits allow, 4^-b; groups of 1024:
-       t2 0.0750 0.8    t3 0.0199 1.0    t4 0.0051 1.2    t2s 0.0712 0.6    t3s 0.0185 0.7    t4s 0.0047 0.8    t1 0.282 0.5
-       g2 0.1172 2.7    g3 0.0340 3.4    g4 0.0092 3.7    v4n256 0.0956 1.9    v2n256 0.0074 2.8;    QTIP, 2^16 states, 2 bits: 0.4 [R19]
-   Rows are cut into rings of LLMQ_TRELLIS_BLOCK = 128, the last of 128 to 255 (or fewer, if that are all); above the first row of a ring is its
-   last, so no row is special and no bits are spent on beginnings.
-   Why down the columns. Rows decode with XORs of whole words of earlier records, byte for byte, for any vector width, with no shift
-   between lanes; groups, scales, row ranges and the rest are as with grids; a matrix of few columns is no worse; and error feedback, which
-   goes from column to column, is exact (section 16). Along a row, a vector would have to hold lanes a segment apart, which rows of a few
-   hundred columns do not fill. The price: rows are encoded a ring at a time, and cannot be appended one by one (KV caches take grids).
+   TRELLISES. A code of b bits selects one of 2^b points. The codes above it in the same column
+   decide which 2^b points these are, because the last k bits of a point's index are parities:
+       index = (code / 2) 2^k + sum of parity_i 2^i over i < k
+       parity_i = XOR over the lags l in taps[i] of (code l rows above) mod 2
+   A trellis has k = 1 to 4 parities. Lag l = 0 is the code itself. So a finite state machine reads
+   each column as a sequence, and the encoder chooses the nearest of all sequences (Viterbi's
+   algorithm). This is trellis coded quantization [R18]. Its tables are trained, and have two to
+   eight times as many points as a grid of the same bits.
+   Relative MSE on N(0,1), and dB above 4^-b, the smallest MSE that b bits allow; groups of 1024:
+       t2  0.0750 0.8    t3  0.0199 1.0    t4  0.0051 1.2    t1     0.282  0.5
+       t2s 0.0712 0.6    t3s 0.0185 0.7    t4s 0.0047 0.8
+       g2  0.1172 2.7    g3  0.0340 3.4    g4  0.0092 3.7    v4n256 0.0956 1.9    v2n256 0.0074 2.8
+       QTIP, 2^16 states, 2 bits: 0.4 dB [R19]
+   Rows form tail-biting blocks of LLMQ_TRELLIS_BLOCK = 128 rows. The last block has 128 to 255
+   rows, or all rows if there are fewer. The row above the first row of a block is the last row of
+   that block. So no row is special, and no bits are spent on initial states.
 
-   u4, u6 and u8 are what most programs call 4-bit round-to-nearest: number = scale * (code - zero), where 0 is one of the numbers.
-   They are here to be compared with, and to hold weights that others have rounded so: the grids above are better (0.0095 against
-   0.0115), and need no zero points. Their points are code - 2^(b-1), and products add (2^(b-1) - zero) * scale * sum of x' for each group.
-   Zeros are any bytes, 0 ... 255, whatever b. u8 has no point of -128, so that code 0, which is not written, is another 1.
+   Why trellises run down the columns. A row decodes with XORs of whole words of other records,
+   byte for byte, for any vector width, with no shift between lanes. Groups, scales and row ranges
+   work as they do with grids. A matrix of few columns is encoded no worse. Error feedback goes from
+   column to column and is exact (section 16). Along a row, each lane of a vector would have to hold
+   a segment of its own, and rows of a few hundred columns do not fill the lanes. The price is that
+   rows are encoded one block at a time and cannot be appended one by one. KV caches use grids.
 
-   Why the scale is a bfloat16 and not a binary16: it has the range of a float, so that weights of 1e30 and of 1e-30 need
-   no second scale; its conversion is a shift on every processor; it never becomes subnormal. Its 8 bits of precision
-   cost nothing, because the codes are chosen for the scale as stored, and the error of a grid is flat at its optimum.
+   ZERO POINTS. u4, u6 and u8 are the usual round-to-nearest of 4, 6 and 8 bits:
+       element = scale * (code - zero point), where 0 is one of the values
+   They serve for comparison, and for weights that other programs have rounded in this way. The
+   grids above are better (0.0095 against 0.0115) and need no zero points.
+   The points are code - 2^(b-1). For each group, a product adds
+       (2^(b-1) - zero point) * scale * (sum of x' over the group)
+   A zero point may be any byte, 0 ... 255, whatever b is.
+   u8 has no point -128: code 0 decodes as code 1 and is never written.
 
-   Rows are records of bytes, as section 6 says. */
+   Why the scale is a bfloat16 and not a binary16. It has the range of a float, so weights of 1e30
+   and of 1e-30 need no second scale. Every processor converts it with a shift. It never becomes
+   subnormal. Its 8 bits of precision cost nothing: the encoder chooses the codes for the scale as
+   stored, and the error of a grid is flat at its optimum.
+
+   Section 6 says how a row is stored. */
 
 /* ---- 6. Format and row layout --------------------------------------------------------------------------------------
 
-   ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes, one after the other, no padding.
-     raw      cols numbers, little-endian.
-     grid, trellis   first the scales: ceil(cols / group) bfloat16, little-endian, group 0 meaning the whole row.
-              Then the codes, b bits each; of a grid b = ceil(log2 n). Each group starts a new vector of p numbers: a group of L
-              columns has ceil(L / p) codes, the last one may stand for fewer than p numbers. u4, u6, u8: last the zeros of the groups, a
-              byte each. Codes are numbered
-              through the row and stored in units of M = 128, fewer in the last. A unit is planes, one after the other: b is
-              cut into widths 8, 8, ..., 4, 2, 1, widest first, the first plane holding the lowest bits. A plane of width f
-              is u = ceil(f M / 8) bytes, and code k of the unit is in its byte k mod u, at bit f (k div u), counted from
-              the least significant. With b = 3, M codes are stored as H = ceil(M / 2) numbers of 6 bits,
-              c_k + 8 c_(k + H) with 0 for what is not there, in the same way.
-     Codes of a trellis: the same with M = 256, and codes of 3 bits as planes of 2 and 1 (no pairs), so that the lowest bits of all
-     codes are in the first plane.
-     So byte loads are enough, and a row is read once from front to back. Any 16 neighbouring codes from a multiple of 16 on
-     are 16 neighbouring bytes in each plane, in one bit field, next to the 16 neighbouring activations that they meet:
-     vectors of 16, 32 and 64 bytes need no shuffle. Pairs of 3-bit codes cost a table lookup of 64 entries two shifts
-     fewer than planes of 2 and 1 bits.
+   ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes each, one after the
+   other, without padding.
+     raw             cols elements, little-endian.
+     grid, trellis   three parts, one after the other:
+         scales        ceil(cols / group) bfloat16, little-endian; group 0 means the whole row
+         codes         b bits each; b = ceil(log2 n) for a grid
+         zero points   one byte per group; u4, u6 and u8 only
 
-   Why rows are not interleaved. With 8 or 16 rows to a block, a vector lane is a row and its sums need no reduction: in a
-   prototype AVX-512 streamed such blocks of 4 bits from a level-2 cache 1.5 times as fast, AVX2 1.1 times. From memory it
-   made no difference (94 % of the read bandwidth both ways, once a core reads several distant rows at a time, as the
-   kernels do), and rows could no longer be appended, split, sharded, or read by a microcontroller one at a time.
-   A record needs no alignment, and any bits in it are safe to decode. */
+   CODES. Each group starts a new vector of p elements. A group of L columns has ceil(L / p) codes,
+   and its last code may stand for fewer than p elements.
+   Codes are numbered through the row and stored in units of M = 128 codes. In the last unit M is
+   the number of codes that remain.
+   A unit is a sequence of planes, one after the other. b is cut into widths 8, 8, ..., 4, 2, 1,
+   each the widest that fits into the rest. The first plane holds the lowest bits of all codes.
+   A plane of width f has u = ceil(f M / 8) bytes. Code k of the unit is in byte k mod u of the
+   plane, at bit f (k div u), counted from the least significant.
+   b = 3: pairs of codes are stored. The unit holds H = ceil(M / 2) values of 6 bits,
+   c_k + 8 c_(k + H), with 0 for a code that does not exist. Their planes are as above, H for M.
+   Trellis: M = 256, and codes of 3 bits are in planes of 2 and 1, not in pairs, so that the lowest
+   bits of all codes are in the first plane.
+
+   Why this layout. Byte loads are enough, and a row is read once from front to back. In a whole
+   unit, 16 neighbouring codes that begin at a multiple of 16 are 16 neighbouring bytes of each
+   plane, all at the same bit, in the order of the 16 activations that they multiply. So vectors of
+   16, 32 and 64 bytes need no shuffle. A lookup in a table of 64 entries takes two shifts fewer
+   with pairs of 3-bit codes than with planes of 2 and 1 bits.
+
+   Why rows are not interleaved. With blocks of 8 or 16 rows, a vector lane would be a row, and its
+   sums would need no reduction. But rows could no longer be appended, split, sharded, or read one
+   at a time by a microcontroller.
+   Measured: a prototype streamed such blocks of 4 bits from a level-2 cache 1.5 times as fast with
+   AVX-512, and 1.1 times with AVX2.
+   Measured: from memory there was no difference: 94 % of the read bandwidth both ways, once a core
+   reads several distant rows at a time, as the kernels do.
+
+   A record needs no alignment. Any bits in it are safe to decode. */
 typedef struct llmq_format {
-    const char *name;       /* built-in name, or "custom" */
-    const int8_t *points;   /* 2^bits points of p coordinates, the first n sorted; NULL: raw */
-    float unit;             /* point coordinates of a standard deviation of 1 */
-    uint32_t id;            /* what a bundle stores */
-    uint32_t bits;          /* of a code, or of a raw number */
-    uint32_t p, n;
-    uint32_t group;         /* columns a scale; 0: the row */
-    uint32_t zero_points;         /* 1: a group has a zero point too */
-    uint16_t taps[4];       /* of a trellis: bit l of taps[i] is set if the code l rows above has a part in parity i, l <= 10; those of
-                               no parity come last and are 0; not all are of the row alone (1). A grid: all 0. Vector kernels know the
-                               taps of the built-in trellises; others are worked on by the scalar ones */
+    const char *name;      /* built-in name, or "custom" */
+    const int8_t *points;  /* 2^bits points of p coordinates, the first n sorted;
+                              trellis: n points of one coordinate; raw: NULL */
+    float unit;            /* a standard deviation of 1, in point coordinates */
+    uint32_t id;           /* the number that a bundle stores */
+    uint32_t bits;         /* of a code, or of a raw element */
+    uint32_t p, n;         /* coordinates of a point; points (raw: 1 and 0) */
+    uint32_t group;        /* columns that share a scale; 0: the whole row */
+    uint32_t zero_points;  /* 1: each group has a zero point; else 0 */
+    /* Trellis: bit l of taps[i] is set if parity i takes the code l rows above, 0 <= l <= 10.
+       Parities that do not exist come last and are 0. At least one lag is not 0.
+       Grid: all 0. Vector kernels know only the taps of the built-in trellises; the scalar kernels
+       take any others. */
+    uint16_t taps[4];
 } llmq_format;
 
-#define LLMQ_TRELLIS_BLOCK 128u           /* rows of a trellis that hang together */
+#define LLMQ_TRELLIS_BLOCK 128u  /* rows of a tail-biting block of a trellis */
 #define LLMQ_FORMAT_CUSTOM 257u  /* id of a grid that is not built in */
 #define LLMQ_MAX_COLS UINT32_C(16777216)
 
-/* Built-in format number i of those that are kept (LLMQ_FORMATS), with group 128, for menus; LLMQ_E_NOT_FOUND past the end. */
+/* Built-in format i, for menus. Formats that LLMQ_FORMATS leaves out are not counted.
+   f: filled in, with group 128, raw formats with group 0.
+   Errors: LLMQ_E_ARG: f is NULL.
+           LLMQ_E_NOT_FOUND: i is past the last format.
+   On an error *f is unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i);
 
-/* Built-in format by name; group as above (ignored by raw formats). Errors: LLMQ_E_NOT_FOUND, LLMQ_E_ARG (group). */
+/* Built-in format by name.
+   group: 0, the whole row, or 32 ... 1024 in steps of 32; raw formats ignore it.
+   Errors: LLMQ_E_ARG: NULL, or group is out of range.
+           LLMQ_E_NOT_FOUND: no format of this name, or LLMQ_FORMATS leaves it out.
+   On an error *f is unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group);
 
-/* A format of the caller's points, which must outlive it: n points of p coordinates, sorted by the first, and behind them any
-   others up to 2^ceil(log2 n) points, so that every code has a point; the encoder uses none of those. unit: 2^-100 ... 2^100.
-   Errors: LLMQ_E_ARG (also: points that are not sorted). Cost: linear in n. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
-                                                       uint32_t group);
+/* A grid format with points of the caller.
+   p: 1 ... 8 coordinates of a point.
+   n: 2 ... 65536 points that the encoder uses.
+   points: int8_t[2^ceil(log2 n)][p], which must outlive *f. The first n are sorted by their first
+       coordinate. The others, of any value, give every code a point; the encoder uses none of them.
+   unit: 2^-100 ... 2^100, as in llmq_format.
+   group: as llmq_format_find.
+   Errors: LLMQ_E_ARG: NULL, an argument is out of range, or the points are not sorted.
+   On an error *f is unchanged. Cost: linear in n. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points,
+                                                       float unit, uint32_t group);
 
-/* Bytes of one row record; 0 if the format is not valid or cols is 0 or over LLMQ_MAX_COLS. */
+/* Bytes of one row record.
+   0: f is NULL or not valid, cols is 0 or over LLMQ_MAX_COLS, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols);
 
 /* ---- 7. Tensor -----------------------------------------------------------------------------------------------------
 
-   A view: it owns nothing and may be copied. Row r is the record at data + r * row_size. */
+   A tensor is a view: it owns nothing and may be copied.
+   Row r is the record at data + r * row_size. */
 struct llmq_tensor {
     llmq_format format;
-    llmq_transform transform;  /* of the input that the rows are multiplied with */
+    llmq_transform transform;     /* of the input that the rows are multiplied with */
     uint32_t rows, cols;
-    size_t row_size;
-    const uint8_t *data;
-    const llmq_kernels *kernels;  /* what works on it: LLMQ_KERNELS, or what the caller puts here; NULL: scalar */
+    size_t row_size;              /* bytes of a record */
+    const uint8_t *data;          /* rows * row_size bytes, of any alignment */
+    const llmq_kernels *kernels;  /* LLMQ_KERNELS, or another table of the caller's; NULL: scalar */
 };
 
-/* Describe rows x cols numbers at data. transform NULL: none. rows may be 0 (to be appended to). size >= rows * row_size
-   bytes is checked. Asks for the best kernels of the processor, which on x86 takes microseconds on some virtual machines:
-   keep the view rather than make it anew for every product. Errors: LLMQ_E_ARG, LLMQ_E_LIMIT (cols), LLMQ_E_WORKSPACE (size), and those of the transform's steps. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform,
-                                                     uint32_t rows, uint32_t cols, const void *data, size_t size);
+/* Describe rows x cols elements at data. Nothing is copied from data.
+   f, transform: copied into *t; transform NULL: none.
+   rows: may be 0, for a tensor to be appended to.
+   cols: 1 ... LLMQ_MAX_COLS.
+   data, size: memory for the records, not NULL; size >= rows * row_size is checked.
+   Errors: LLMQ_E_ARG: NULL, cols is 0, or the format is not valid.
+           LLMQ_E_LIMIT: cols is over LLMQ_MAX_COLS, or a record does not fit size_t.
+           LLMQ_E_WORKSPACE: size is too small.
+           The errors of llmq_transform_apply for the transform's steps.
+   On an error *t is unchanged.
+   Cost: looks for the best kernels of the processor, which takes microseconds on some virtual
+   machines with x86. Keep the view; do not make one for every product. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f,
+                                                     const llmq_transform *transform, uint32_t rows, uint32_t cols,
+                                                     const void *data, size_t size);
 
-/* Bytes that rows x cols take; 0 on an invalid format or shape or overflow. */
+/* Bytes of rows x cols elements.
+   0: the format or the shape is not valid, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols);
 
-/* The first row of the ring that row r of a trellis is in; r itself in other formats. */
+/* First row of the tail-biting block that row r < t->rows of a trellis is in.
+   In other formats r itself. */
 LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r);
 
-/* out[cols] = row r of W, in the basis of W. work: llmq_transform_work_size. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
+/* out = row `row` of W, in the basis of W (the transform is undone).
+   row: below t->rows.
+   out: float[cols].
+   work: llmq_transform_work_size bytes, aligned for float; NULL where that is 0.
+   Errors: LLMQ_E_ARG: NULL, row is out of range, or work is misaligned.
+           LLMQ_E_WORKSPACE: work_size is too small.
+   On these errors out is unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work,
                                                        size_t work_size);
 
 /* ---- 8. Activation -------------------------------------------------------------------------------------------------
 
-   A vector made ready for products: transformed, and either kept in float or quantized to b bits, stored as int8:
-       in each group: scale = m / L,  q = x' * (L / m) rounded to nearest, ties to even,  m = max|x'|,  L = 2^(b-1) - 1.
-   A group whose max|x'| is below 2^-100 is zero; one that holds a NaN or infinity has scale NaN, and so are all products.
-   All tensors with the same transform and cols can use one activation, whatever their formats. */
+   An activation is a vector x made ready for products. It is transformed to x', and then either
+   kept in float or quantized to b bits, which are stored as int8. For each group of columns:
+       scale = m / L,   q = x' * (L / m) rounded to nearest, ties to even,
+       m = max|x'|,     L = 2^(b-1) - 1
+   A group with m below 2^-100 is zero: its scale and its codes are 0.
+   A group that holds a NaN or infinity has the scale NaN, and all products are NaN.
+   All tensors with the same transform and cols can use one activation, whatever their formats, but
+   raw tensors need a float activation. */
 struct llmq_activation {
     uint32_t cols, group;      /* group: columns that share a scale */
-    llmq_transform transform;  /* that was applied */
-    const float *x;            /* transformed numbers; valid for bits = 32 */
-    const int8_t *q;           /* bits < 32: codes -127 ... 127; else NULL */
-    const int8_t *offset;       /* to be added to q, if codes need 9 bits (below); else NULL */
-    const float *scale;        /* bits < 32: ceil(cols / group) scales */
+    llmq_transform transform;  /* the one that was applied to x */
+    const float *x;            /* float[cols], x'; valid if bits was 32 */
+    const int8_t *q;           /* int8_t[cols], codes -127 ... 127; NULL: a float activation */
+    const int8_t *offset;      /* int8_t[cols]: codes are q + offset (asymmetric); NULL: they are q */
+    const float *scale;        /* float[ceil(cols / group)], if q is not NULL */
 };
 
-/* Bytes of memory for an activation of t; 0 if bits is neither 2 ... 8 nor 32. */
+/* Bytes of memory for one activation of t. 0: t is NULL, or bits is neither 2 ... 8 nor 32. */
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
 
-/* Make x[cols] ready for t and all tensors that share its transform. bits: 8 (2 ... 8), or 32 for the float path. mem, aligned for
-   float, must live as long as *a. Groups are those of t, 128 where t has none or longer than 1024 (so that the integer
-   sum of a group stays below 2^24: 127 * 128 * 1024 = 16,646,144). Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE.
-   Cost: the transform, and about three operations a number. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
-                                                            void *mem, size_t mem_size);
+/* Make x ready for t and for all tensors that share its transform.
+   bits: 8 is usual; 2 ... 8, or 32 for the float path.
+   x: float[cols], apart from mem.
+   mem: llmq_activation_size bytes, aligned for float. *a refers to it, so it must live as long.
+   Groups are the groups of t, or 128 columns if t is raw or its group is the whole row. So no group
+   has more than 1024 columns, and its integer sum, up to 127 * 128 * 1024 = 16,646,144, is below
+   2^24 and exact in float.
+   Errors: LLMQ_E_ARG: NULL, bits is out of range, or mem is misaligned.
+           LLMQ_E_WORKSPACE: mem_size is too small.
+   On an error *a is unchanged.
+   Cost: the transform, and about three operations per element. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits,
+                                                            const float *x, void *mem, size_t mem_size);
 
-/* Other ways to choose scales and codes; llmq_activation_prepare is { bits, 0, LLMQ_SCALES_GROUP, 1 }.
-   asymmetric  low = clip min(0, min x'), high = clip max(0, max x'), scale = high / N - low / N with N = 2^b - 1 steps (254 of 8 bits),
-               z = -low * (1 / scale) and q = x' * (1 / scale), rounded, q limited to -z ... N - z. The zero point is taken off
-               where the codes are made, so products need no correction: their integers are exact as they are. At 8 bits q may not
-               fit int8: it is then kept as a sum, q + shift, shift = 127 - z the same for a group, and a product is the product with
-               q plus the product with the shifts, which takes twice as long.
-   clip        symmetric, too: m = clip max|x'|, codes limited to -L ... L. Zero is a group whose m, or -low and high, are below 2^-100.
-   scales      TOKEN: m, or low and high, of the whole vector. BATCH: Rotated Runtime Smooth [R15]: with s_g = max|x'| of group g
-               over all vectors of the call (finite numbers only; a group with s_g below 2^-100 is zero), the same of x' / s_g; the
-               scale of a group is s_g times one for the vector (zero below 2^-126), which is what hardware without scales for
-               groups can do, and q = x' * (I * (1 / s_g)), where I is the L / m or 1 / scale of the vector. GROUP is never less
-               precise, and takes a pass less here. A NaN or infinity makes all scales of its vector NaN with both, and only those. */
+/* Other ways to choose scales and codes.
+   llmq_activation_prepare takes { bits, 0, LLMQ_SCALES_GROUP, 1 }.
+   symmetric    m = clip max|x'|. Codes are limited to -L ... L.
+   asymmetric   low = clip min(0, min x'),  high = clip max(0, max x'),
+                N = 2^b - 1 steps (254 for 8 bits),  scale = high / N - low / N,
+                z = -low * (1 / scale), rounded,
+                q = x' * (1 / scale), rounded and limited to -z ... N - z.
+                The zero point z is subtracted where the codes are made. So products need no
+                correction, and their integers are exact as they are.
+                Codes of 8 bits do not always fit int8. They are stored as a sum, q + offset, in
+                which offset = 127 - z is the same for a whole group. A product is then the product
+                with q plus the product with the offsets, and takes twice as long.
+   In both, a group is zero if m, or -low and high, are below 2^-100.
+   scales       GROUP  a scale for each group. It is never less precise than the others and needs
+                       one pass fewer.
+                TOKEN  m, or low and high, are of the whole vector.
+                BATCH  Rotated Runtime Smooth [R15]. Hardware without scales for groups can do it.
+                       s_g = max|x'| of group g over all vectors of the call (finite values only);
+                       m, or low and high, are of x' / s_g over the whole vector;
+                       scale of group g = s_g * (scale of the vector), or 0 below 2^-126;
+                       q = x' * (I * (1 / s_g)), with I the L / m or 1 / scale of the vector.
+                       A group with s_g below 2^-100 is zero.
+                With TOKEN and BATCH, a NaN or infinity makes all scales of its vector NaN, and no
+                others. */
 #define LLMQ_SCALES_GROUP 0
 #define LLMQ_SCALES_TOKEN 1
 #define LLMQ_SCALES_BATCH 2
@@ -826,51 +1095,82 @@ typedef struct llmq_activation_options {
 } llmq_activation_options;
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS
-/* What is good for so many bits: 8 as llmq_activation_prepare, fewer asymmetric, up to 4 with clip 0.95. (KL of the shipped model with
-   weights in g4, activations of 4 bits: symmetric 0.135, asymmetric 0.106, with clip 0.95 0.101, 0.9 0.109; one scale a token 0.131.) */
+/* Good options for `bits`: 8 bits as llmq_activation_prepare. Fewer are asymmetric, and up to 4
+   have clip 0.95.
+   Measured: KL of the shipped model with weights in g4 and activations of 4 bits: symmetric 0.135,
+   asymmetric 0.106, with clip 0.95 0.101, with clip 0.9 0.109; with one scale a token 0.131. */
 LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits);
 
-/* Bytes of memory for count activations; 0 if count is 0, for options that are out of range, or if it does not fit. */
+/* Bytes of memory for count activations.
+   0: NULL, count is 0, an option is out of range, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count);
 
-/* llmq_activation_prepare for count vectors, x[i * stride ...], with options. Errors and cost: as there, or twice the cost. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o,
-                                                             uint32_t count, const float *x, size_t stride, void *mem, size_t mem_size);
+/* Make count vectors ready, with options.
+   a: llmq_activation[count].
+   x: vector i is x[i * stride ... + cols).
+   mem: llmq_activations_size bytes; otherwise as in llmq_activation_prepare.
+   Errors: as llmq_activation_prepare. LLMQ_E_ARG also: count is 0, or an option is out of range.
+   On an error a is unchanged.
+   Cost: llmq_activation_prepare for each vector, or twice its cost. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t,
+                                                             const llmq_activation_options *o, uint32_t count,
+                                                             const float *x, size_t stride, void *mem,
+                                                             size_t mem_size);
 #endif
 
 /* ---- 9. Products ------------------------------------------------------------------------------------------------ */
 
-/* Products with rows [r0, r1) of W: y[i * y_stride + r] = <row r of W, x_i>, for count activations; y is where row 0 goes, whatever r0
-   is, so that parts of the rows fill one vector. Each row is decoded
-   once for up to eight activations. Raw tensors need float activations.
-     int8:   y = sum over runs, in order, of  float(S) * (scale_x * scale_w),  S = sum of q * point, exact; a run is a
-             longest stretch of columns in which neither scale changes.
-     float:  y = sum over groups of the tensor, in order, of  D * scale_w,  D = sum of x' * point in 16 interleaved
-             partial sums (column j of the group goes to sum j mod 16), added pairwise: i and i + 8, then 4, 2, 1.
-     zeros:  then y = y + X * o for each group of the tensor, in order, o = (2^(b-1) - zero) * scale_w, X the sum of its x': the sum
-             over runs, in order, of float(sum of q + shift) * scale_x; or of its floats, as D.
-     shifts: last the int8 formula once more, of shift in the place of q.
-   Errors: LLMQ_E_ARG (range, cols), LLMQ_E_MISMATCH. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
-                                                uint32_t r1, float *y, size_t y_stride);
+/* Products with rows [r0, r1) of W:  y[i * y_stride + r] = <row r of W, x_i>  for i < count.
+   x: llmq_activation[count], of the transform and cols of t. All are float, or all are int8 with
+      equal groups. Raw tensors need float activations.
+   y: where row 0 goes, whatever r0 is, so that parts of the rows fill one vector. Only rows
+      [r0, r1) are written.
+   y_stride: elements from the products of one activation to the next.
+     int8         y = sum over runs, in order, of  float(S) * (scale_x * scale_w)
+                  S = sum of q * point, exact. A run is a longest stretch of columns in which
+                  neither scale changes.
+     float        y = sum over groups of the tensor, in order, of  D * scale_w
+                  D = sum of x' * point, in 16 interleaved partial sums: column j of the group goes
+                  to sum j mod 16. They are added pairwise: i and i + 8, then 4, 2, 1.
+     zero points  then y = y + X * o for each group of the tensor, in order.
+                  o = (2^(b-1) - zero point) * scale_w
+                  X = sum of the group's x': the sum over runs, in order, of
+                  float(sum of q + offset) * scale_x; for a float activation summed as D is.
+     offsets      last, y = y + the int8 formula with offset in the place of q.
+   Errors: LLMQ_E_ARG: NULL, count is 0, rows are out of range, or an activation has other cols.
+           LLMQ_E_MISMATCH: an activation has another transform than t, another kind or group
+           than the first, or is int8 for a raw tensor.
+   On an error y is unchanged.
+   Cost: one multiply-add per weight and activation, and the decoding of a row: once for up to eight
+   int8 activations, but with dsp and mve, and for float activations, once for each. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                uint32_t r0, uint32_t r1, float *y, size_t y_stride);
 
-/* The same for one activation: y[r] for r in [r0, r1), y being where row 0 goes. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y);
+/* llmq_matmul for one activation: y[r] for r in [r0, r1); y is where row 0 goes. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x, uint32_t r0,
+                                                uint32_t r1, float *y);
 
-/* Transposed product: out[cols] = sum over r in [r0, r1) of weight[r] * row r of W, rows in order, in the basis of W.
-   For V caches: weight are the attention probabilities, weight[0] that of row 0, whatever r0 is. work: llmq_transform_work_size.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
-                                                           float *out, void *work, size_t work_size);
+/* Transposed product, for V caches:
+       out = sum over r in [r0, r1), in order, of  weight[r] * row r of W
+   weight: the weight of row 0, whatever r0 is; in a V cache the attention probabilities.
+   out: float[cols], in the basis of W.
+   work: llmq_transform_work_size bytes, aligned for float; NULL where that is 0.
+   Errors: LLMQ_E_ARG: NULL, rows are out of range, or work is misaligned.
+           LLMQ_E_WORKSPACE: work_size is too small.
+   On these errors out is unchanged. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0,
+                                                           uint32_t r1, float *out, void *work, size_t work_size);
 
-/* LLMQ_OK if this program computes what the promise of equal bits needs, else LLMQ_E_INEXACT: probes contraction of a*b+c, excess
-   precision, subnormal numbers, the rounding mode, other orders of sums, reciprocals for divisions, signed zeros and NaN; and then
-   the kernels that new tensors get, LLMQ_KERNELS, by llmq_kernels_test. Call it once. Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones;
-   less with fewer formats. */
+/* LLMQ_OK if this program computes as the promise of equal bits needs, else LLMQ_E_INEXACT.
+   Call it once. It probes contraction of a*b+c, excess precision, subnormal numbers, the rounding
+   mode, other orders of sums, reciprocals for divisions, signed zeros and NaN. Then it runs
+   llmq_kernels_test on LLMQ_KERNELS, the kernels of new tensors.
+   Cost: 0.1 ms with vector kernels, 1 ms with the scalar ones; less with fewer formats. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
 
-/* LLMQ_OK if rows_i8, rows_f32 and read_row of this table (NULL: scalar) give the known answers for a few records of each built-in
-   format that is kept, else LLMQ_E_INEXACT: a compiler has made something else of them. Only for a table that can run here. */
+/* LLMQ_OK if rows_i8, rows_f32 and read_row of table k give the known answers for a few records of
+   each format in LLMQ_FORMATS, else LLMQ_E_INEXACT: a compiler has changed their results.
+   k: a table that can run on this processor; NULL: scalar. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 /* ---- 10. Bundle: reading -------------------------------------------------------------------------------------------
@@ -1486,30 +1786,36 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #if defined(LLMQ_IMPLEMENTATION) && !defined(LLMQ_IMPLEMENTED)
 #define LLMQ_IMPLEMENTED
 
-/* ---- 0. Configuration --------------------------------------------------------------------------------------------- */
+/* ---- 0. Configuration ------------------------------------------------------------------------ */
 
+/* Configurations that cannot work are refused here, each with its reason. */
 #include <limits.h>
 #if CHAR_BIT != 8
 #error "llmq: bytes of 8 bits are needed"
 #endif
+/* One replacement alone would still need <string.h>. */
 #if defined(LLMQ_MEMCPY) != defined(LLMQ_MEMSET)
 #error "llmq: define both LLMQ_MEMCPY and LLMQ_MEMSET, or neither"
 #endif
+/* Sections 15 to 18 call sections 11 to 14, and fit transforms. */
 #if LLMQ_NO_ENCODER && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs the encoder"
 #endif
 #if LLMQ_MAX_STEPS == 0 && !LLMQ_NO_CALIBRATION
 #error "llmq: calibration (LLMQ_NO_CALIBRATION 0) needs transforms (LLMQ_MAX_STEPS 1 to 8)"
 #endif
+/* Only bits of LLMQ_WITH_ALL are allowed. ~LLMQ_WITH_G4, for example, is negative. */
 #if (LLMQ_FORMATS) <= 0 || ((LLMQ_FORMATS) & ~LLMQ_WITH_ALL) != 0
 #error "llmq: LLMQ_FORMATS is one or more of LLMQ_WITH_..."
 #endif
+/* Macros of versions before 0.6.0. If they were ignored, firmware would grow without a word. */
 #if defined(LLMQ_NO_VECTOR_GRIDS) || defined(LLMQ_NO_TRELLIS)
 #error "llmq: LLMQ_FORMATS replaces LLMQ_NO_VECTOR_GRIDS and LLMQ_NO_TRELLIS"
 #endif
-#if !LLMQ_ALLOW_INEXACT /* what compilers say; for the rest there is llmq_selftest */
+/* Flags that a macro reveals. llmq_selftest finds the others. */
+#if !LLMQ_ALLOW_INEXACT
 #if defined(__FAST_MATH__) || defined(_M_FP_FAST)
-#error "llmq: -ffast-math, or /fp:fast, breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
+#error "llmq: -ffast-math (/fp:fast) breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
 #elif defined(__ASSOCIATIVE_MATH__)
 #error "llmq: -fassociative-math breaks the promise of equal bits; leave it out, or define LLMQ_ALLOW_INEXACT to 1"
 #elif defined(__RECIPROCAL_MATH__)
@@ -1522,19 +1828,25 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #endif
 #endif
 #endif
+/* The only functions of a C library that this file calls. */
 #ifndef LLMQ_MEMCPY
 #include <string.h>
 #define LLMQ_MEMCPY memcpy
 #define LLMQ_MEMSET memset
 #endif
 
+/* The first part of llmq_simd.h: its configuration, and the headers of the intrinsics, which must
+   not stand inside extern "C". The rest follows section 18, because vector kernels use every
+   section. llmq_simd.h undoes LLMQ__SIMD_PART itself. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION /* its configuration, and the headers of the intrinsics, which must not be in an extern "C" */
+#define LLMQ__SIMD_PART LLMQ__PART_CONFIGURATION
 #include LLMQ_SIMD_PATH
 #endif
 
-/* a * b + c must be two roundings. gcc: an option for the rest of this file, undone at its end. clang: a pragma that
-   LLMQ__NO_CONTRACT puts at the head of each function that adds products. */
+/* a * b + c must round twice: a fused multiply-add would change bits from one machine to another.
+   gcc ignores the standard pragma, so an option holds for the rest of this file, and is undone at
+   its end. clang has the pragma, but only at the head of a block: LLMQ__NO_CONTRACT stands first in
+   each function that adds products. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__TINYC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
@@ -1548,27 +1860,30 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ__NO_CONTRACT
 #endif
 
-/* Compilers make vectors of float loops, and those of Helium flush subnormal numbers to zero in every mode of the processor.
-   They are told not to; llmq_simd.h has functions that may, between a pop and another push. Pragmas and not a macro, which editors
-   that look for functions would take for the beginning of one. */
+/* Helium's float vectors flush subnormals to zero in every mode of the processor, so compilers must
+   not vectorize float loops for it. Functions of llmq_simd.h may use these vectors: they stand
+   between a pop and another push. These are pragmas, because editors that list functions would take
+   a macro for the beginning of one. */
 #if defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
 #pragma GCC optimize("no-tree-loop-vectorize", "no-tree-slp-vectorize")
 #endif
 
-/* The null pointer, in words that C++ compilers do not warn of. */
+/* The null pointer, without a warning from C++ compilers (-Wzero-as-null-pointer-constant). */
 #ifdef __cplusplus
 #define LLMQ__NULL nullptr
 #else
 #define LLMQ__NULL 0
 #endif
-#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__)) /* casts are those of C, here and in llmq_simd.h */
+/* Casts are C casts, here and in llmq_simd.h. */
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
 #endif
 
-/* Functions with buffers of their own stay apart, or inlining would add their frames to those of their callers. */
+/* For functions with buffers on the stack: if they were inlined, the frames of several would add up
+   in their caller and exceed 256 bytes. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
 #define LLMQ__NOINLINE static __attribute__((__noinline__))
 #elif defined(_MSC_VER)
@@ -1577,44 +1892,68 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_allocate(const llmq_option *options, co
 #define LLMQ__NOINLINE static
 #endif
 
-/* Is a built-in format kept, or any of a group of them? Formats that are crafted by hand are held to it as well, so that what follows
-   from it is known when the code is compiled. */
+/* True if a built-in format, or any of a set, is kept. It holds for formats that a program fills in
+   by hand, too (section 6): then the compiler can remove the code that only other formats need. */
 #define LLMQ__HAS(name) (((LLMQ_FORMATS) & LLMQ_WITH_##name) != 0)
 #define LLMQ__ANY_TRELLIS LLMQ__HAS(TRELLISES)
 #define LLMQ__ANY_ZERO_POINTS LLMQ__HAS(ZERO_POINTS)
+
+/* Stops the compilation if the condition is false: the array would have -1 elements, and the
+   message contains the name. It works in C99 and C++11. It is for file scope, where compilers do
+   not warn of an unused typedef. Each name may be used once. */
+#define LLMQ__ASSERT(name, condition) typedef char llmq__assert_##name[(condition) ? 1 : -1]
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef char llmq__formats[(LLMQ_FORMATS) > 0 ? 1 : -1]; /* an unknown name is 0 to the preprocessor, but an error to the compiler */
+/* The preprocessor takes an unknown name in LLMQ_FORMATS for 0; the compiler refuses it here. */
+LLMQ__ASSERT(formats, (LLMQ_FORMATS) > 0);
 
-/* ---- 1. Utilities: status codes, half floats, random numbers, memory -------------------------------------------- */
+/* Bits of a float are copied to a uint32_t, and bits of a double to a uint64_t. Only calibration
+   uses doubles: a processor whose double has 4 bytes can still encode and multiply. */
+LLMQ__ASSERT(float_size, sizeof(float) == 4);
+LLMQ__ASSERT(double_size, LLMQ_NO_CALIBRATION || sizeof(double) == 8);
 
+/* ---- 1. Utilities: status codes, half floats, random numbers, memory ------------------------- */
+
+#if !LLMQ_NO_STRINGS
+/* In the order of the codes: text i belongs to code -i. */
+static const char *const llmq__texts[] = {
+    "ok", "an argument is out of range or does not fit the others", "a size is over a limit",
+    "the memory given is too small", "a number is NaN or infinite", "tensor and activation do not go together",
+    "no room for another row", "stopped by the caller", "not found", "the bundle is cut off", "not a bundle",
+    "a bundle of an unknown version", "the checksum does not match", "the bundle contradicts itself",
+    "the bundle needs something unknown to this version",
+    "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled",
+    "a matrix is not positive definite"
+};
+/* LLMQ_E_INDEFINITE is the last code, the lowest. */
+LLMQ__ASSERT(texts, sizeof llmq__texts / sizeof llmq__texts[0] == 1 - LLMQ_E_INDEFINITE);
+#endif
+
+/* A status may come from a newer version, or from nowhere: it is compared before it is an index. */
 LLMQ_API const char *llmq_status_text(llmq_status status)
 {
 #if LLMQ_NO_STRINGS
     (void)status;
     return "";
 #else
-    static const char *const text[] = {
-        "ok", "an argument is out of range or does not fit the others", "a size is over a limit", "the memory given is too small",
-        "a number is NaN or infinite", "tensor and activation do not go together", "no room for another row",
-        "stopped by the caller", "not found", "the bundle is cut off", "not a bundle", "a bundle of an unknown version",
-        "the checksum does not match", "the bundle contradicts itself", "the bundle needs something unknown to this version",
-        "this program's arithmetic is not IEEE single precision, or its kernels are miscompiled", "a matrix is not positive definite"
-    };
-    return status <= 0 && status >= LLMQ_E_INDEFINITE ? text[-status] : "unknown status";
+    return status <= 0 && status >= LLMQ_E_INDEFINITE ? llmq__texts[-status] : "unknown status";
 #endif
 }
 
+/* The bits of a float, and back. memcpy is the conversion that aliasing rules allow; compilers make
+   one move of it. */
 static uint32_t llmq__float_bits(float x) { uint32_t u; LLMQ_MEMCPY(&u, &x, 4); return u; }
 static float llmq__bits_float(uint32_t u) { float x; LLMQ_MEMCPY(&x, &u, 4); return x; }
 
+/* Loads from little-endian bytes at any address, on machines of either byte order. */
 static uint32_t llmq__load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
 static uint32_t llmq__load32(const uint8_t *b) { return llmq__load16(b) | llmq__load16(b + 2) << 16; }
 static float llmq__load_float(const uint8_t *b) { return llmq__bits_float(llmq__load32(b)); }
 #if LLMQ_MAX_STEPS > 0
+/* x[n] from 4 n little-endian bytes; one copy where the machine stores floats in the same way. */
 static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
 {
 #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -1625,72 +1964,109 @@ static void llmq__load_floats(float *x, const uint8_t *b, uint32_t n)
 }
 #endif
 #if !LLMQ_NO_ENCODER
+/* Stores of little-endian bytes, at any address. Higher bits of v are ignored. */
 static void llmq__store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 static void llmq__store32(uint8_t *b, uint32_t v) { llmq__store16(b, v & 65535); llmq__store16(b + 2, v >> 16); }
 #endif
 
-/* Checked sizes: 0 stands for "does not fit", and is kept by both. No size that is asked for here can be 0 itself. */
+/* Checked sizes: 0 stands for "does not fit size_t", and both functions keep an a that is 0.
+   No size that they compute is 0 itself. b of an addition may be 0: it adds nothing. */
 static size_t llmq__size_mul(size_t a, size_t b) { return a == 0 || b == 0 || a > SIZE_MAX / b ? 0 : a * b; }
 static size_t llmq__size_add(size_t a, size_t b) { return a == 0 || a > SIZE_MAX - b ? 0 : a + b; }
 
-/* A count as a size; 0 if size_t is too small for it (16-bit machines). */
+/* A count as a size; 0 if size_t is too small for it (machines of 16 bits). */
 static size_t llmq__size(uint32_t v) { return (uint32_t)(size_t)v == v ? (size_t)v : 0; }
 
+/* ceil_div is ceil(a / b), b > 0; a + b - 1 could overflow. */
 static uint32_t llmq__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t llmq__ceil_div(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
+/* True if p is not aligned for float, as workspaces must be. */
 static int llmq__misaligned(const void *p) { return (uintptr_t)p % sizeof(float) != 0; }
 
-/* Is float arithmetic that of IEEE-754 binary32, in the order that is written, on all numbers? volatile keeps compilers from
-   computing these themselves, with better arithmetic than the program has. What is read from it once may be simplified as flags permit. */
+/* True if float arithmetic is IEEE-754 binary32 in the written order: the probes of llmq_selftest.
+   volatile keeps compilers from computing the probes themselves, with better arithmetic than the
+   program has. A value read from it once into a const (e, o, s, n) may be simplified as the flags
+   permit: so it shows whether they reorder sums, use reciprocals or ignore NaN. */
 LLMQ__NOINLINE int llmq__arithmetic_ok(void)
 {
     LLMQ__NO_CONTRACT
-    volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f; /* 1 +- 2^-23 */
-    volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;      /* 2^-126, 2^24 */
-    volatile float fused = above * below - one;              /* 1 - 2^-46 rounds to 1: 0; fused: -2^-46 */
-    volatile float wide = (even + one) - even;               /* 2^24 + 1 rounds to even, 2^24: 0; wider: 1 */
-    volatile float half = tiny * 0.5f;                       /* subnormal: not 0 unless flushed */
-    volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f; /* + 1.5 * 2^-24, + 0.5 * 2^-24 */
+    /* check: 1.1920929e-7f == 2**-23 */
+    volatile float above = 1.0f + 1.1920929e-7f, below = 1.0f - 1.1920929e-7f;
+    /* check: 1.17549435e-38f == 2**-126; 16777216 == 2**24 */
+    volatile float one = 1.0f, tiny = 1.17549435e-38f, even = 16777216.0f;
+    /* (1 + 2^-23) (1 - 2^-23) = 1 - 2^-46 rounds to 1: the difference is 0, or -2^-46 if fused. */
+    volatile float fused = above * below - one;
+    /* 2^24 + 1 rounds to the even 2^24: the difference is 0, or 1 in wider registers. */
+    volatile float wide = (even + one) - even;
+    /* 2^-127 is subnormal: it is 0 only if subnormals are flushed. */
+    volatile float half = tiny * 0.5f;
+    /* 1 + 1.5 * 2^-24 rounds up and 1 + 0.5 * 2^-24 down, if rounding is to nearest. */
+    /* check: 8.9406967e-8f == 1.5 * 2**-24; 2.9802322e-8f == 0.5 * 2**-24 */
+    volatile float up = one + 8.9406967e-8f, down = one + 2.9802322e-8f;
     volatile float three = 3.0f, seven = 7.0f, minus_zero = -0.0f, no_number = llmq__bits_float(0x7fc00000u);
     const float e = even, o = one, s = seven, n = no_number;
-    volatile float moved = (e + o) - e;                      /* 0; in another order: 1 */
-    volatile float a = three / s, b = (three + three) / s, c = (three + three + three) / s; /* none is a multiple of the rounded 1 / 7 */
+    /* 0 in the written order; 1 if the compiler cancels e first. */
+    volatile float moved = (e + o) - e;
+    /* Quotients that a multiplication by the rounded 1/7, or the rounded 1/3, does not give. */
+    volatile float a = three / s, b = (three + three) / s, c = (three + three + three) / s;
     volatile float third = 5.0f * one / 3.0f, sign = minus_zero + 0.0f;
-    if (llmq__float_bits(fused) != 0 || llmq__float_bits(wide) != 0 || !(half > 0.0f) || !(half + half >= tiny)) return 0;
+    if (llmq__float_bits(fused) != 0 || llmq__float_bits(wide) != 0 || !(half > 0.0f) || !(half + half >= tiny))
+        return 0;
+    /* check: 0x3f800001 == f32bits(1 + 2**-23); 0x3f800000 == f32bits(1) */
     if (llmq__float_bits(up) != 0x3f800001u || llmq__float_bits(down) != 0x3f800000u) return 0;
+    /* sign: -0 + 0 is +0. Where signed zeros are ignored the addition vanishes, and -0 is left. */
     if (llmq__float_bits(moved) != 0 || llmq__float_bits(sign) != 0 || n < o || n >= o) return 0;
-    if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u || llmq__float_bits(c) != 0x3fa49249u) return 0;
-    return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double)); /* -fsingle-precision-constant */
+    /* check: 0x3edb6db7 == f32bits(3/7); 0x3f5b6db7 == f32bits(6/7) */
+    if (llmq__float_bits(a) != 0x3edb6db7u || llmq__float_bits(b) != 0x3f5b6db7u
+        /* check: 0x3fa49249 == f32bits(9/7) */
+        || llmq__float_bits(c) != 0x3fa49249u) return 0;
+    /* A constant without f is a double, unless -fsingle-precision-constant makes it a float; only
+       calibration has such constants. check: 0x3fd55555 == f32bits(5/3) */
+    return llmq__float_bits(third) == 0x3fd55555u && (LLMQ_NO_CALIBRATION || sizeof 0.1 == sizeof(double));
 }
 
+/* All three cases are computed, and then one is chosen: without branches, compilers make vectors of
+   loops over it. 127 and 15 are the biases of the exponents; fractions have 23 and 10 bits. */
 LLMQ_API float llmq_f16_to_f32(uint16_t bits)
 {
-    uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu; /* all cases, then a choice: loops become vectors */
-    uint32_t normal = (rest + ((127u - 15u) << 10)) << 13, special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
-    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f)); /* subnormal: a whole number of 2^-24 */
+    uint32_t all = bits, sign = (all & 0x8000u) << 16, rest = all & 0x7fffu;
+    uint32_t normal = (rest + ((127u - 15u) << 10)) << 13,
+             /* Infinity or NaN; 0x400000 makes NaN quiet. */
+             special = 0x7f800000u | rest << 13 | (rest > 0x7c00u ? 0x400000u : 0);
+    /* A subnormal is an integer times 2^-24. check: 16777216 == 2**24 */
+    uint32_t subnormal = llmq__float_bits((float)(int32_t)rest * (1.0f / 16777216.0f));
     return llmq__bits_float(sign | (rest < 0x400u ? subnormal : rest < 0x7c00u ? normal : special));
 }
 
-/* value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31 */
+/* value / 2^shift, rounded to nearest, ties to even; 1 <= shift <= 31. */
 static uint32_t llmq__shift_even(uint32_t value, uint32_t shift)
 {
     uint32_t kept = value >> shift, half = (uint32_t)1 << (shift - 1), rest = value & (half * 2 - 1);
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
+/* a, the magnitude, is compared as bits, which have the order of positive floats. */
 LLMQ_API uint16_t llmq_f32_to_f16(float x)
 {
     uint32_t u = llmq__float_bits(x), sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu;
+    /* NaN: 0x7e00 is a quiet one, and the upper bits of the payload are added. */
     if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (a >> 13 & 0x3ffu));
-    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* from 65520 = half-way to 2^16 on */
-    if (a < 0x33000000u) return (uint16_t)sign;              /* below 2^-25, half the least subnormal */
-    if (a < 0x38800000u)                                     /* below 2^-14: (1.m) 2^(e-127) in units of 2^-24 */
+    /* From half-way between the largest binary16, 65504, and 2^16 on.
+       check: 0x477ff000 == f32bits(65520) */
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);
+    /* Below half the least subnormal, 2^-24. check: 0x33000000 == f32bits(2**-25) */
+    if (a < 0x33000000u) return (uint16_t)sign;
+    /* Subnormal in binary16: the significand in units of 2^-24. The shift is 14 ... 24.
+       check: 0x38800000 == f32bits(2**-14) */
+    if (a < 0x38800000u)
         return (uint16_t)(sign | llmq__shift_even((a & 0x7fffffu) | 0x800000u, 126u - (a >> 23)));
+    /* Rounding may carry into the exponent: that is the next binary16, as it should be. */
     return (uint16_t)(sign | llmq__shift_even(a - ((127u - 15u) << 23), 13));
 }
 
 LLMQ_API float llmq_bf16_to_f32(uint16_t bits) { return llmq__bits_float((uint32_t)bits << 16); }
 
+/* NaN is not rounded: rounding could carry it to infinity. 0x40 makes it quiet. */
 LLMQ_API uint16_t llmq_f32_to_bf16(float x)
 {
     uint32_t u = llmq__float_bits(x);
@@ -1698,7 +2074,8 @@ LLMQ_API uint16_t llmq_f32_to_bf16(float x)
     return (uint16_t)llmq__shift_even(u, 16);
 }
 
-/* A finaliser in the manner of Appleby's MurmurHash3: xor-shifts and odd multiplications, a bijection of 32 bits. */
+/* A finaliser in the manner of Appleby's MurmurHash3: xor-shifts and odd multiplications, a
+   bijection of 32 bits. */
 static uint32_t llmq__mix(uint32_t h)
 {
     h = (h ^ h >> 16) * 0x85ebca6bu;
@@ -1706,39 +2083,54 @@ static uint32_t llmq__mix(uint32_t h)
     return h ^ h >> 16;
 }
 
+/* The seed is mixed first, so that near seeds give unrelated sequences. */
 LLMQ_API uint32_t llmq_random(uint32_t seed, uint32_t counter)
 {
-    return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u); /* 2^32 / golden ratio, odd */
+    /* 2^32 / golden ratio, and a prime near it.
+       check: 0x9e3779b9 == floor(2**32 * (sqrt(5) - 1) / 2) */
+    return llmq__mix(llmq__mix(seed + 0x9e3779b9u) ^ counter * 0x9e3779b1u);
 }
 
-#define LLMQ__LANES 16 /* partial sums of a float dot product, and positions that the dense step of section 3 handles together */
+/* Partial sums of a float dot product (section 9), and positions that a Paley step handles at once
+   (section 3). The order of the sums is part of the specification, and llmq_simd.h writes 16. */
+#define LLMQ__LANES 16
+LLMQ__ASSERT(lanes, LLMQ__LANES == 16);
 
 #if LLMQ_MAX_STEPS > 0 || !LLMQ_NO_ENCODER
-/* Correctly rounded square root of a normal x > 0, bit by bit; 0 for anything else. */
+/* Correctly rounded square root of a normal x > 0, bit by bit, without libm; 0 for any other x. */
 static float llmq__sqrt(float x)
 {
     uint32_t u = llmq__float_bits(x), e = u >> 23, root = 0, digit;
     uint64_t m;
+    /* The sign is bit 8 of e: negative x are refused with infinities and NaN. */
     if (e == 0 || e >= 255) return 0.0f;
-    m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26); /* [2^48, 2^50), x = m 2^(even) */
+    /* x = m 2^(even), m in [2^48, 2^50): its root has 25 bits. */
+    m = (uint64_t)((u & 0x7fffffu) | 0x800000u) << (e & 1 ? 25 : 26);
     for (digit = (uint32_t)1 << 24; digit; digit >>= 1)
-        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;  /* 25 bits: 24 and one to round by; */
-    root = (root + 1) >> 1;                                           /* a root is never half-way */
-    return llmq__bits_float(((e + 125) / 2 << 23) + root);            /* the leading bit of root adds 1 to the exponent */
+        if ((uint64_t)(root | digit) * (root | digit) <= m) root |= digit;
+    /* 24 bits and one to round by. A tie would be an odd root with an odd square, but m is even. */
+    root = (root + 1) >> 1;
+    /* The leading bit of root adds 1 to the exponent. */
+    return llmq__bits_float(((e + 125) / 2 << 23) + root);
 }
 #endif
 
-/* y, |y| < 2^21, to the nearest whole number, ties to even: adding 1.5 * 2^23 leaves it in the low bits of the sum. */
+/* The integer nearest to y, ties to even; |y| < 2^21. In [2^23, 2^24) the last bit of a float is
+   worth 1, so adding 1.5 * 2^23 rounds y to an integer in the low 23 bits, plus 0x400000.
+   check: 12582912 == 1.5 * 2**23; 0x400000 == f32bits(12582912) & 0x7fffff */
 static int32_t llmq__round(float y) { return (int32_t)(llmq__float_bits(y + 12582912.0f) & 0x7fffffu) - 0x400000; }
 static int8_t llmq__round_i8(float y) { return (int8_t)llmq__round(y); }
 
 #if !LLMQ_NO_ENCODER
+/* LLMQ_E_NOT_FINITE, with its place in *error. error: NULL if nobody wants it. */
 static llmq_status llmq__not_finite(uint32_t row, uint32_t col, llmq_error *error)
 {
     if (error) error->status = LLMQ_E_NOT_FINITE, error->row = row, error->col = col;
     return LLMQ_E_NOT_FINITE;
 }
 
+/* LLMQ_OK if w[cols] is finite, else LLMQ_E_NOT_FINITE and the first such column in *error. row is
+   the row to report there. */
 static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t cols, llmq_error *error)
 {
     uint32_t j;
@@ -1747,53 +2139,68 @@ static llmq_status llmq__find_not_finite(const float *w, uint32_t row, uint32_t 
     return LLMQ_OK;
 }
 
-/* ln x for normal x > 0: x = m 2^e with m in [sqrt 1/2, sqrt 2), ln m = 2 artanh((m - 1)/(m + 1)), |argument| < 0.1716, so
-   the first term left out, t^11 2/11, is below 1e-9. */
+/* ln x for normal x > 0. x = m 2^e with m in [sqrt 1/2, sqrt 2) and
+   ln m = 2 artanh t = 2 t + 2/3 t^3 + 2/5 t^5 ... , t = (m - 1)/(m + 1), |t| < 0.1716. The first
+   term left out is 2/11 t^11.
+   check: (sqrt(2) - 1) / (sqrt(2) + 1) < 0.1716; 2/11 * 0.1716**11 < 1e-9 */
 static float llmq__ln(float x)
 {
     LLMQ__NO_CONTRACT
     uint32_t u = llmq__float_bits(x);
     int32_t e = (int32_t)(u >> 23) - 127;
+    /* check: 0x3f800000 == f32bits(1) */
     float m = llmq__bits_float((u & 0x7fffffu) | 0x3f800000u), t, s;
+    /* check: 1.41421356f == f32(sqrt(2)) */
     if (m > 1.41421356f) m *= 0.5f, e++;
     t = (m - 1.0f) / (m + 1.0f);
     s = t * t;
-    return (float)e * 0.693147181f + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
+    /* check: 0.693147181f == f32(log(2)) */
+    return (float)e * 0.693147181f
+           /* check: 0.666666667f == f32(2/3); 0.4f == f32(2/5); 0.285714286f == f32(2/7);
+              0.222222222f == f32(2/9) */
+           + t * (2.0f + s * (0.666666667f + s * (0.4f + s * (0.285714286f + s * 0.222222222f))));
 }
 
-/* Two independent N(0,1) numbers by the polar method [R5]. */
+/* out[2]: two independent N(0,1) variables by the polar method [R5]: u and v are uniform in the
+   unit disc, and u sqrt(-2 ln s / s), v sqrt(-2 ln s / s) with s = u^2 + v^2 are normal.
+   *counter: of llmq_random; advanced by 2 for each try, 4/pi tries on average. */
 static void llmq__normal_pair(uint32_t seed, uint32_t *counter, float *out)
 {
     LLMQ__NO_CONTRACT
     float u, v, s;
     do {
+        /* 24 bits as an exact float in [-1, 1). check: 8388608 == 2**23 */
         u = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
         v = (float)(llmq_random(seed, (*counter)++) >> 8) * (1.0f / 8388608.0f) - 1.0f;
         s = u * u + v * v;
+        /* u and v are multiples of 2^-23, so only s = 0 is below 1e-30. check: 2**-46 > 1e-30 */
     } while (s >= 1.0f || s < 1e-30f);
     s = llmq__sqrt(-2.0f * llmq__ln(s) / s);
     out[0] = u * s;
     out[1] = v * s;
 }
 
-/* out[0, p), p <= 8; out has room for an even number */
+/* out[p]: independent N(0,1) variables, p <= 8. Pairs are written: out has p elements, rounded up
+   to an even count. */
 static void llmq__normals(uint32_t seed, uint32_t *counter, uint32_t p, float *out)
 {
     uint32_t i;
     for (i = 0; i < p; i += 2) llmq__normal_pair(seed, counter, out + i);
 }
 
-#define LLMQ__LINE 64u /* bytes of a cache line: a vector that lies in two of them costs twice */
+/* Bytes of a cache line: loading a vector that lies across two lines costs two loads. */
+#define LLMQ__LINE 64u
 
-/* A workspace handed out piece by piece, from the front. Each piece begins at a multiple of `unit` bytes behind the base.
-   With base NULL the pieces are only counted, so that one function states a layout for the size query and for its use. */
+/* Hands out a workspace piece by piece, from the front. Each piece begins at a multiple of `unit`
+   bytes after the base. With base NULL the pieces are only counted. So one function states the
+   layout of a workspace, for its size function and for its use, and the two cannot differ. */
 typedef struct llmq__arena {
-    char *base;
-    size_t used;  /* SIZE_MAX once the pieces do not fit size_t */
-    size_t unit;
+    char *base;   /* NULL: count only */
+    size_t used;  /* bytes up to the next piece; SIZE_MAX once the pieces do not fit size_t */
+    size_t unit;  /* bytes */
 } llmq__arena;
 
-/* The base has to be aligned for all that is put there. */
+/* An arena at base, which is aligned for everything that is put there. */
 static llmq__arena llmq__arena_of(void *base, size_t unit)
 {
     llmq__arena a;
@@ -1804,7 +2211,8 @@ static llmq__arena llmq__arena_of(void *base, size_t unit)
 }
 
 #if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-/* Pieces begin at cache lines, wherever the base is. Counted: a whole line more, the most that it takes to reach the first. */
+/* An arena whose pieces begin at cache lines, for a base of any alignment. It skips up to a line to
+   reach the first. The count includes a whole line: a size must not depend on an address. */
 static llmq__arena llmq__arena_of_lines(void *base)
 {
     llmq__arena a = llmq__arena_of(base, LLMQ__LINE);
@@ -1813,39 +2221,52 @@ static llmq__arena llmq__arena_of_lines(void *base)
 }
 #endif
 
-/* Bytes used; 0 if they do not fit size_t. */
+/* Bytes used. Returns 0 if they do not fit size_t. */
 static size_t llmq__arena_size(const llmq__arena *a) { return a->used < SIZE_MAX ? a->used : 0; }
 
-/* count elements of `size` bytes; count * size is not 0, and 0 stands for a product that overflowed. */
+/* A piece of count elements of `size` bytes each, neither of them 0. If it does not fit size_t the
+   arena is marked (used = SIZE_MAX), and stays so: callers test llmq__arena_size at the end.
+   With a base, memory was checked against that size before: no piece lies outside of it. */
 static void *llmq__alloc(llmq__arena *a, size_t count, size_t size)
 {
+    /* bytes = 0: the product overflowed. Half of SIZE_MAX for each term keeps the sum from it. */
     size_t bytes = llmq__size_mul(count, size), from = a->used;
     if (bytes == 0 || bytes > SIZE_MAX / 2 || from > SIZE_MAX / 2) a->used = SIZE_MAX;
+    /* Rounded up to whole units: the next piece is aligned, and so is the end. */
     else a->used = from + (bytes + a->unit - 1) / a->unit * a->unit;
     return a->base ? a->base + from : LLMQ__NULL;
 }
 #endif /* !LLMQ_NO_ENCODER */
 
 #if !LLMQ_NO_CALIBRATION
-/* x with 12 significant bits, to nearest, ties to even: then the product of two is exact in the 24 of a float, so that a fused
-   multiply-add gives the bits of a multiplication and an addition, and every processor may use what it has. Numbers below
-   2^-60 become 0 and larger ones than 2^60 become that, so that products are normal. NaN stays NaN. */
+/* x rounded to 12 significant bits, to nearest, ties to even. The product of two such values is
+   exact in the 24 bits of a float. So a fused multiply-add gives the bits of a multiplication and
+   an addition, and every processor may use the instruction that it has.
+   Magnitudes below 2^-60 become 0, and those above 2^60 become 2^60, so that products are normal.
+   NaN stays NaN. */
 static float llmq__round12(float x)
 {
     uint32_t u = llmq__float_bits(x), a = u & 0x7fffffffu, sign = u & 0x80000000u;
+    /* Bits of magnitudes have the order of the magnitudes. The limits have biased exponents. */
     if (a > 0x7f800000u) return x;
     if (a < (uint32_t)(127 - 60) << 23) return 0.0f;
     if (a > (uint32_t)(127 + 60) << 23) a = (uint32_t)(127 + 60) << 23;
+    /* 12 of 24 bits go: add half of the last bit that is kept, less 1, and that bit itself, which
+       breaks ties to even. A carry into the exponent is right.
+       check: 0x7ff == 2**12 / 2 - 1; 0xfffff000 == 2**32 - 2**12 */
     return llmq__bits_float(sign | ((a + 0x7ffu + (a >> 12 & 1)) & 0xfffff000u));
 }
 
-/* x, or `most` with its sign if it is larger. */
+/* x limited to -limit ... limit; NaN stays NaN. */
 static float llmq__clamp(float x, float limit) { return x > limit ? limit : x < -limit ? -limit : x; }
 
+/* <u, v> of n floats in double. Products are exact: 24 + 24 bits fit the 53 of a double. The order
+   of the sums is part of the result. */
 static double llmq__dot(const float *u, const float *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
-    double a = 0.0, b = 0.0, c = 0.0, d = 0.0; /* four sums, or each addition would wait for the last */
+    /* Four sums: with one, each addition would wait for the one before it. */
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
     uint32_t i;
     for (i = 0; i + 4 <= n; i += 4) {
         a += (double)u[i] * (double)v[i];
@@ -1857,6 +2278,7 @@ static double llmq__dot(const float *u, const float *v, uint32_t n)
     return (a + b) + (c + d);
 }
 
+/* <u, v> of n doubles, in two sums. */
 static double llmq__dot_double(const double *u, const double *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -1870,27 +2292,34 @@ static double llmq__dot_double(const double *u, const double *v, uint32_t n)
     return a + b;
 }
 
+/* x - x is 0 if x is finite, else NaN. */
 static int llmq__finite(double x) { return x - x >= 0.0; }
 
-/* 2^e, -1022 <= e <= 1023 */
+/* 2^e, exactly; -1022 <= e <= 1023, which is not checked. */
 static double llmq__exp2_64(int32_t e)
 {
     uint64_t u = (uint64_t)(e + 1023) << 52;
     double x;
-    LLMQ_MEMCPY(&x, &u, 8);
+    LLMQ_MEMCPY(&x, &u, sizeof x);
     return x;
 }
 
-/* Square root of a normal x > 0, to an ulp or two; 0 for anything else. x = m 2^(even), m in [1, 4); each of Newton's steps
-   squares the error of llmq__sqrt, 2^-24. */
+/* 2^e for any e, limited to 2^-1000 ... 2^1000. The distance to the limits of double leaves a
+   margin for the other factors of a product. */
+static double llmq__power(int32_t e) { return llmq__exp2_64(e < -1000 ? -1000 : e > 1000 ? 1000 : e); }
+
+/* Square root of a normal x > 0, to an ulp or two; 0 for any other x. x = m 2^(even), m in [1, 4).
+   llmq__sqrt of m has a relative error of about 2^-24, and each of Newton's steps squares it. */
 static double llmq__sqrt64(double x)
 {
     uint64_t u;
     int32_t e;
     double m, r;
     LLMQ_MEMCPY(&u, &x, 8);
+    /* The sign is bit 11 of u >> 52: a negative x has e >= 1024. */
     e = (int32_t)(u >> 52) - 1023;
     if (e <= -1023 || e >= 1024) return 0.0;
+    /* 2^-(even e) in two equal factors. Both products are exact. */
     m = x * llmq__exp2_64(-(e - (e & 1)) / 2) * llmq__exp2_64(-(e - (e & 1)) / 2);
     r = (double)llmq__sqrt((float)m);
     r = 0.5 * (r + m / r);
@@ -1898,63 +2327,73 @@ static double llmq__sqrt64(double x)
     return r * llmq__exp2_64((e - (e & 1)) / 2);
 }
 
-/* e^x for x <= 0; 0 below -700. x = n ln 2 + r, |r| < 0.35; ln 2 in two parts, of which 355/512 times n is exact. The first term
-   of Taylor's series left out, r^12 / 12!, is below 1e-14. */
+/* e^x for x <= 0; 0 for x <= -700 and NaN. x = n ln 2 + r, |r| < 0.35. ln 2 is taken in two parts,
+   355/512 - 2.12e-4: n times the first is exact, so r keeps its bits. The first term of Taylor's
+   series left out is r^12 / 12!. check: log(2) / 2 < 0.35; 0.35**12 / 479001600 < 1e-14 */
 static double llmq__exp64(double x)
 {
     LLMQ__NO_CONTRACT
-    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0,
-                                       1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0, 1.0 / 39916800.0 };
+    static const double series[12] = { 1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0,
+                                       1.0 / 720.0, 1.0 / 5040.0, 1.0 / 40320.0, 1.0 / 362880.0,
+                                       1.0 / 3628800.0, 1.0 / 39916800.0 };
     double r, sum = 0.0;
     int32_t n, i;
     if (!(x > -700.0)) return 0.0;
-    n = (int32_t)(x * 1.4426950408889634 - 0.5); /* towards 0: the nearest */
+    /* The conversion rounds towards 0: with - 0.5 it gives the nearest n of x <= 0. n >= -1010, so
+       2^n is normal. check: 1.4426950408889634 == 1 / log(2); 700 / log(2) + 0.5 < 1011 */
+    n = (int32_t)(x * 1.4426950408889634 - 0.5);
+    /* check: 0.693359375 == 355/512; abs(355/512 - 2.1219444005469058e-4 - log(2)) < 2**-53 */
     r = (x - (double)n * 0.693359375) + (double)n * 2.1219444005469058e-4;
+    /* Horner's rule, from the last term. */
     for (i = 11; i >= 0; i--) sum = sum * r + series[i];
     return sum * llmq__exp2_64(n);
 }
 
-/* 2^e; e is kept to what a double can be. */
-static double llmq__power(int32_t e)
-{
-    uint64_t u = (uint64_t)(e < -1000 ? 23 : e > 1000 ? 2023 : e + 1023) << 52;
-    double x;
-    LLMQ_MEMCPY(&x, &u, sizeof x);
-    return x;
-}
 #endif
 
-/* ---- 2. Kernels ------------------------------------------------------------------------------------------------- */
+/* ---- 2. Kernels ------------------------------------------------------------------------------ */
 
-/* The scalar kernels. Each is defined in the section of its operation. */
+/* The scalar kernels. Their contracts stand with struct llmq_kernels. Each is defined in the
+   section of its operation:
+       butterflies paley  3       read_row add_rows add_scaled  7       nearest       11
+       signs              4       quantize                      8       viterbi       12
+                                  rows_i8 rows_f32              9       add_products  15 */
 #if LLMQ_MAX_STEPS > 0
 static void llmq__signs(float *v, uint32_t cols, uint32_t seed);
 static void llmq__butterflies(float *x, uint32_t n, float norm);
-static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work);
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                        float *work);
 #endif
 static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q);
 static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out);
 static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out);
-static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                          size_t y_stride);
-static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                           size_t y_stride);
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                          float *y, size_t y_stride);
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                           float *y, size_t y_stride);
 LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n);
 #if !LLMQ_NO_ENCODER
-static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                uint16_t *code);
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
+                                uint32_t count, uint16_t *code);
 #if LLMQ__ANY_TRELLIS
-LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice);
+LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets,
+                                  uint32_t states, const float *x, uint32_t steps, uint32_t lanes, float *sum,
+                                  uint16_t *choice);
 #endif
 #endif
 #if !LLMQ_NO_CALIBRATION
-static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t rows,
-                               uint32_t count, uint32_t n);
+static void llmq__add_products(float *const *out, const float *const *a, size_t a_step, const float *v,
+                               size_t v_stride, uint32_t rows, uint32_t count, uint32_t n);
 #endif
 
-/* All tables are made of this list, in the order of struct llmq_kernels: X(needs, member, kernel, suffix). A table names four
-   suffixes: of kernels on floats, of kernels whose sums may be subnormal, of kernels on codes, and of products of int8. */
+/* All kernel tables are made from this list: X(needs, member, kernel, suffix), in the order of
+   struct llmq_kernels. needs: the part of the library without which the member is NULL. kernel: the
+   name of the function without llmq__ and suffix. A table gives four suffixes, empty for scalar
+   kernels:
+       floats    of kernels on floats
+       sums      of kernels on floats whose sums may be subnormal
+       codes     of kernels on codes
+       products  of int8 products */
 #define LLMQ__KERNELS(X, floats, sums, codes, products) \
     X(TRANSFORM, signs, signs, floats)                  \
     X(TRANSFORM, butterflies, butterflies, floats)      \
@@ -1969,7 +2408,7 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
     X(TRELLIS_ENCODER, viterbi, viterbi, sums)          \
     X(CALIBRATION, add_products, add_products, sums)
 
-/* A kernel that needs what is left out is NULL. */
+/* The kernel, or NULL if the configuration leaves out the part that calls it. */
 #define LLMQ__NEEDS_NOTHING(kernel) kernel
 #if LLMQ_MAX_STEPS > 0
 #define LLMQ__NEEDS_TRANSFORM(kernel) kernel
@@ -1992,29 +2431,35 @@ static void llmq__add_products(float *const *out, const float *const *a, size_t 
 #define LLMQ__NEEDS_CALIBRATION(kernel) LLMQ__NULL
 #endif
 
-/* Each member is where the list says, and the list has all members. */
+/* The list has every member, each in its place. Tables are initialized by position, as C++11 needs,
+   so a kernel in the wrong place with the same type would not be noticed otherwise. */
 #define LLMQ__PLACE(needs, member, kernel, suffix) LLMQ__PLACE_OF_##member,
 enum { LLMQ__KERNELS(LLMQ__PLACE, , , , ) LLMQ__KERNEL_COUNT };
-#define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                                                 \
-    typedef char llmq__place_of_##member[offsetof(llmq_kernels, member) == offsetof(llmq_kernels, signs) +            \
-                                         LLMQ__PLACE_OF_##member * sizeof(void (*)(void)) ? 1 : -1];
+#define LLMQ__IN_PLACE(needs, member, kernel, suffix)                                              \
+    LLMQ__ASSERT(place_of_##member, offsetof(llmq_kernels, member) ==                              \
+                 offsetof(llmq_kernels, signs) + LLMQ__PLACE_OF_##member * sizeof(void (*)(void)));
 LLMQ__KERNELS(LLMQ__IN_PLACE, , , , )
-typedef char llmq__kernel_count[sizeof(llmq_kernels) == offsetof(llmq_kernels, signs) +
-                                LLMQ__KERNEL_COUNT * sizeof(void (*)(void)) ? 1 : -1];
+LLMQ__ASSERT(kernel_count, sizeof(llmq_kernels) ==
+             offsetof(llmq_kernels, signs) + LLMQ__KERNEL_COUNT * sizeof(void (*)(void)));
 
+/* A table: its name, the features that it needs, and the kernels of the list. */
 #define LLMQ__ENTRY(needs, member, kernel, suffix) , LLMQ__NEEDS_##needs(llmq__##kernel##suffix)
 #define LLMQ__TABLE(id, features, floats, sums, codes, products)    \
     static const llmq_kernels llmq__table_##id = {                  \
         #id, features                                               \
         LLMQ__KERNELS(LLMQ__ENTRY, floats, sums, codes, products)   \
     }
+/* Table 0. It needs no features. */
 LLMQ__TABLE(scalar, 0, , , , );
 
-#if LLMQ_SIMD /* the other tables: llmq_simd.h, which stands at the end of this file, since it uses all sections */
+/* Defined in llmq_simd.h, which is included after section 18. llmq__simd_at(i) is table i + 1, NULL
+   after the last. */
+#if LLMQ_SIMD
 static const llmq_kernels *llmq__simd_at(uint32_t i);
 static uint32_t llmq__simd_features(void);
 #endif
 
+/* Tables are constants of the program: a pointer to one is valid forever and may be shared. */
 LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 {
     if (i == 0) return &llmq__table_scalar;
@@ -2025,6 +2470,8 @@ LLMQ_API const llmq_kernels *llmq_kernels_at(uint32_t i)
 #endif
 }
 
+/* The expression of the configuration replaces the default even without llmq_simd.h. Without it
+   there is only table 0, which needs no features. */
 LLMQ_API uint32_t llmq_cpu_features(void)
 {
 #ifdef LLMQ_CPU_FEATURES
@@ -2036,24 +2483,30 @@ LLMQ_API uint32_t llmq_cpu_features(void)
 #endif
 }
 
+/* Tables are in order of speed, so the last that can run is the best. */
 LLMQ_API const llmq_kernels *llmq_kernels_best(void)
 {
     const llmq_kernels *k, *best = &llmq__table_scalar;
+    /* Asked once: CPUID traps on some virtual machines, and then takes microseconds. */
     uint32_t i, features = llmq_cpu_features();
     for (i = 1; (k = llmq_kernels_at(i)) != LLMQ__NULL; i++)
         if ((k->features & ~features) == 0) best = k;
     return best;
 }
 
+/* The table of an argument or a tensor that may be NULL, for the scalar one. */
 static const llmq_kernels *llmq__kernels(const llmq_kernels *k) { return k ? k : llmq_kernels_at(0); }
 
-/* ---- 3. Hadamard ------------------------------------------------------------------------------------------------ */
+/* ---- 3. Hadamard ----------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS > 0
 
-#define LLMQ__MAX_BASE 128  /* largest Paley base: its dense step costs as many additions a number */
+/* Largest m of an order. The Paley matrix is dense: it costs m additions per element. The bitmap of
+   squares in llmq__hadamard_block has one bit for each index mod q < m. */
+#define LLMQ__MAX_BASE 128
 
 static int llmq__is_power_of_2(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
 
+/* True for primes; by trial division, since v < LLMQ__MAX_BASE. */
 static int llmq__is_prime(uint32_t v)
 {
     uint32_t d;
@@ -2062,17 +2515,22 @@ static int llmq__is_prime(uint32_t v)
     return v > 1;
 }
 
-/* The m of an order n = m 2^k: 1, or a Paley base; 0 if n is not an order of the kind described. */
+/* The m of an order n = m 2^k: 1, or the order of a Paley matrix. Returns 0 if n is no order.
+   n >= 1; the smallest m is found first, since 4 times the odd part of n divides every m. */
 static uint32_t llmq__base(uint32_t n)
 {
     uint32_t m = n;
     if (llmq__is_power_of_2(n)) return 1;
     while (m % 2 == 0) m /= 2;
+    /* m/2 % 4 = 2 says that m/2 - 1 is 1 mod 4, as type II needs. m is a multiple of 4, so m - 1 is
+       3 mod 4, as type I needs. */
     for (m *= 4; m <= LLMQ__MAX_BASE && n % m == 0; m *= 2)
         if (llmq__is_prime(m - 1) || (m / 2 % 4 == 2 && llmq__is_prime(m / 2 - 1))) return m;
     return 0;
 }
 
+/* The first block of n >= 1 elements, by the rule above the declarations; max_block is a power of
+   two. The conditions are b <= n / 2 and not 2 b <= n, which could overflow. */
 static uint32_t llmq__block(uint32_t n, uint32_t max_block)
 {
     uint32_t b = 1;
@@ -2081,12 +2539,14 @@ static uint32_t llmq__block(uint32_t n, uint32_t max_block)
     return b;
 }
 
+/* 32768 fits the uint16_t of struct llmq_step. */
 static int llmq__max_block_ok(size_t b) { return b <= 32768u && llmq__is_power_of_2((uint32_t)b); }
 
 LLMQ_API size_t llmq_hadamard_block(size_t n, size_t max_block)
 {
     if (max_block == 0) max_block = LLMQ_DEFAULT_BLOCK;
     if (n == 0 || !llmq__max_block_ok(max_block)) return 0;
+    /* n may not fit 32 bits. Every n > max_block has the block of 2 max_block: max_block itself. */
     return llmq__block(n > max_block ? (uint32_t)max_block * 2 : (uint32_t)n, (uint32_t)max_block);
 }
 
@@ -2095,41 +2555,57 @@ LLMQ_API size_t llmq_hadamard_work_size(size_t n, size_t max_block)
     size_t need = 0, b;
     for (; (b = llmq_hadamard_block(n, max_block)) != 0; n -= b) {
         uint32_t m = llmq__base((uint32_t)b);
-        if (n > 2 * b) n = b + n % b; /* equal blocks first: skip all but one of them */
-        if (m > 1) need = m * (b / m < LLMQ__LANES ? b / m : LLMQ__LANES) * sizeof(float); /* only the last block can be one */
+        /* n > 2 b only if b is max_block. The next n / b - 1 blocks are equal: skip all but one, or
+           this loop would be linear in n. */
+        if (n > 2 * b) n = b + n % b;
+        /* llmq__paley needs m rows of `lanes` positions, for at most LLMQ__LANES of a run's b / m.
+           Only the last block has m > 1, so this is the maximum. At most 128 * 16 * 4 bytes. */
+        if (m > 1) need = m * (b / m < LLMQ__LANES ? b / m : LLMQ__LANES) * sizeof(float);
     }
     return need;
 }
 
-/* Paley's symmetric Hadamard matrix of order m over the prime q: is entry (i, j) negative? squares: bit a is set if a is a
-   non-zero square mod q. Type I, q = m - 1 = 3 mod 4: first row and column +, else chi(i + j), and - where i + j = 0 mod q. It is
-   the textbook matrix I + S with rows and columns put in an order that makes it symmetric.
-   Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]], C the symmetric conference matrix chi(i - j). */
+/* True if entry (i, j), i, j < m, of Paley's symmetric Hadamard matrix of order m over the prime q
+   is negative. squares: bit a is set if a is a non-zero square mod q, so bit 0 is clear.
+   Type I, q = m - 1 = 3 mod 4: the first row and column are +; other entries are chi(i + j),
+   indices from 0 after the first, and - where i + j = 0 mod q. It is the textbook matrix I + S with
+   rows and columns in an order that makes it symmetric.
+   Type II, q = m/2 - 1 = 1 mod 4: C x [[+ +][+ -]] + I x [[+ -][- -]] (Kronecker products), C the
+   symmetric conference matrix chi(i - j) with a border of +. */
 static int llmq__paley_negative(uint32_t m, uint32_t q, const uint8_t *squares, uint32_t i, uint32_t j)
 {
     uint32_t a, r = i & 1, c = j & 1;
     if (q == m - 1) {
         if (i == 0 || j == 0) return 0;
+        /* i - 1 and j - 1 are below q, so one subtraction reduces their sum. */
         a = i - 1 + j - 1;
         if (a >= q) a -= q;
         return !(squares[a >> 3] >> (a & 7) & 1);
     }
+    /* (i, j) becomes the block of 2 x 2, and (r, c) is the entry in it. Only (1, 1) of [[+ +][+ -]]
+       is negative, and all but (0, 0) of [[+ -][- -]]. */
     i /= 2, j /= 2;
     if (i == j) return (int)(r | c);
     if (i == 0 || j == 0) return (int)(r & c);
+    /* i - j mod q, in 1 ... q - 1; the border takes 1 off both indices. */
     a = i >= j ? i - j : i + q - j;
     return (int)((r & c) ^ (1 ^ (squares[a >> 3] >> (a & 7) & 1u)));
 }
 
-/* x[i * run + j] for i < m and lanes positions j becomes its product with the Paley matrix. */
-static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+/* The Paley matrix times the m elements x[i * run + t], i < m, for each t < lanes. m additions per
+   element; terms are added in ascending order, which is part of the specification.
+   squares: as above. work: m * lanes floats, a copy of the elements, since x is overwritten row by
+   row. */
+static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                        float *work)
 {
     uint32_t i, l, t;
     for (l = 0; l < m; l++)
         LLMQ_MEMCPY(work + l * lanes, x + l * run, lanes * sizeof(float));
     for (i = 0; i < m; i++) {
         float *y = x + i * run;
-        LLMQ_MEMCPY(y, work, lanes * sizeof(float)); /* column 0 is + in every row but, in type II, odd row 1 */
+        /* Column 0 begins the sum. It is + in all rows but row 1 of type II. */
+        LLMQ_MEMCPY(y, work, lanes * sizeof(float));
         if (llmq__paley_negative(m, q, squares, i, 0))
             for (t = 0; t < lanes; t++) y[t] = -y[t];
         for (l = 1; l < m; l++) {
@@ -2142,6 +2618,9 @@ static void llmq__paley(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t
     }
 }
 
+/* Kernel butterflies, n = 2^k elements. Pass h combines elements at distance h, from blocks of 2 h
+   each; after it every block of 2 h is transformed. The order of the passes is part of the
+   specification: the opposite order rounds otherwise. */
 static void llmq__butterflies(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
@@ -2155,7 +2634,8 @@ static void llmq__butterflies(float *x, uint32_t n, float norm)
     for (i = 0; i < n; i++) x[i] *= norm;
 }
 
-/* One block, n an order. */
+/* x[n] <- H x for one block: n is an order, at most 32768. work: llmq_hadamard_work_size bytes,
+   unused if n is a power of two. Frame: 16 bytes of squares, a bit for each index below q < 128. */
 LLMQ__NOINLINE void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32_t n, float *work)
 {
     uint32_t m = llmq__base(n), run = n / m, i, j, q;
@@ -2165,22 +2645,30 @@ LLMQ__NOINLINE void llmq__hadamard_block(const llmq_kernels *k, float *x, uint32
         k->butterflies(x, n, norm);
         return;
     }
-    if (run < LLMQ__LANES) k = llmq_kernels_at(0); /* nothing there is long enough for vectors */
+    /* Shorter runs do not fill a vector. */
+    if (run < LLMQ__LANES) k = llmq_kernels_at(0);
     q = llmq__is_prime(m - 1) ? m - 1 : m / 2 - 1;
+    /* Squares of 1 ... q - 1 mod q. i * i < 2^14. */
     LLMQ_MEMSET(squares, 0, sizeof squares);
     for (i = 1; i < q; i++) squares[i * i % q >> 3] |= (uint8_t)(1u << (i * i % q & 7));
+    /* Norm 1 is exact: the block is scaled once, at the end. */
     for (i = 0; i < m; i++) k->butterflies(x + i * run, run, 1.0f);
+    /* The matrix acts on each position of the runs alike, so positions can be cut into lanes
+       anywhere. */
     for (j = 0; j < run; j += LLMQ__LANES) k->paley(x + j, m, q, run, llmq__min(run - j, LLMQ__LANES), squares, work);
     for (i = 0; i < n; i++) x[i] *= norm;
 }
 
-LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size, const llmq_kernels *kernels)
+LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *work, size_t work_size,
+                                   const llmq_kernels *kernels)
 {
     size_t b;
+    /* Everything is checked before x is touched: on failure it keeps its contents. */
     if (!x || n == 0 || llmq_hadamard_block(n, max_block) == 0) return LLMQ_E_ARG;
     b = llmq_hadamard_work_size(n, max_block);
     if (b && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
     if (work_size < b) return LLMQ_E_WORKSPACE;
+    /* The blocks one after the other: they do not overlap, and share the workspace. */
     for (; n; n -= b, x += b) {
         b = llmq_hadamard_block(n, max_block);
         llmq__hadamard_block(llmq__kernels(kernels), x, (uint32_t)b, (float *)work);
@@ -2189,11 +2677,14 @@ LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max_block, void *w
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 4. Transform ----------------------------------------------------------------------------------------------- */
+/* ---- 4. Transform ---------------------------------------------------------------------------- */
 #if LLMQ_MAX_STEPS == 0
 
+/* Without steps a transform is a count that must be 0. These functions replace the ones after
+   #else, with the same contracts, so that callers need no conditions. */
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
 {
+    /* The code of more steps than LLMQ_MAX_STEPS. */
     (void)cols;
     return t->count ? LLMQ_E_LIMIT : LLMQ_OK;
 }
@@ -2210,7 +2701,8 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     return 0;
 }
 
-static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work,
+                                              size_t work_size)
 {
     (void)t, (void)cols, (void)work, (void)work_size;
     return LLMQ_OK;
@@ -2220,54 +2712,70 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
                                           size_t work_size, const llmq_kernels *kernels)
 {
     (void)work, (void)work_size, (void)kernels;
-    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT)
+        return LLMQ_E_ARG;
     return t ? llmq__transform_check(t, cols) : LLMQ_OK;
 }
 #else
 
+/* Unused steps and data are 0. */
 LLMQ_API llmq_transform llmq_transform_hadamard(uint32_t seed, uint32_t max_block)
 {
     llmq_transform t;
     LLMQ_MEMSET(&t, 0, sizeof t);
     t.count = 1;
     t.step[0].kind = LLMQ_STEP_HADAMARD;
+    /* A max_block that does not fit becomes 0, which llmq__transform_check refuses. */
     t.step[0].block = (uint16_t)(max_block == 0 ? LLMQ_DEFAULT_BLOCK : max_block <= 32768u ? max_block : 0);
     t.step[0].arg = seed;
     return t;
 }
 
-/* Numbers and bytes of one of a step's data: the arg counts SMOOTH's and PERMUTE's numbers, and ROTATE's matrices. */
+/* arg counts elements (SMOOTH: 4 bytes, PERMUTE: 2) or matrices (ROTATE: B^2 floats). It is checked
+   here, so that n and the sizes made of it are in range in the functions below. */
 LLMQ_API size_t llmq_step_data_size(const llmq_step *step)
 {
     size_t n = step ? llmq__size(step->arg) : 0;
     if (n == 0 || n > LLMQ_MAX_COLS) return 0;
     if (step->kind == LLMQ_STEP_SMOOTH && step->block == 0) return llmq__size_mul(n, 4);
     if (step->kind == LLMQ_STEP_PERMUTE && step->block == 0 && step->arg <= 65536u) return llmq__size_mul(n, 2);
+    /* 4 B^2 is at most 2^18; the product with n may still overflow 32 bits, so it is checked. */
     if (step->kind == LLMQ_STEP_ROTATE && step->block >= 2 && step->block <= 256 && llmq__is_power_of_2(step->block))
         return llmq__size_mul(n, 4 * (size_t)step->block * step->block);
     return 0;
 }
 
-/* The steps' kinds and numbers; of vectors of cols numbers, unless that is 0. */
+/* Check the kinds, blocks and args of all steps, for vectors of cols elements; cols 0: for any.
+   The data are not read, but there must be some where a step needs them.
+   Must precede every other function below that takes a transform. Errors: LLMQ_E_LIMIT,
+   LLMQ_E_UNSUPPORTED, LLMQ_E_ARG. */
 static llmq_status llmq__transform_check(const llmq_transform *t, uint32_t cols)
 {
     uint32_t i;
+    /* First of all: no loop over the steps may pass the end of t->step. */
     if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_LIMIT;
     for (i = 0; i < t->count; i++) {
         const llmq_step *step = &t->step[i];
+        /* A kind of a later version is not an error of the caller: its block and arg are not
+           judged. */
         if (step->kind < LLMQ_STEP_HADAMARD || step->kind > LLMQ_STEP_ROTATE) return LLMQ_E_UNSUPPORTED;
         if (step->kind == LLMQ_STEP_HADAMARD) {
+            /* arg is a seed: any value, for any cols. */
             if (!llmq__max_block_ok(step->block)) return LLMQ_E_ARG;
             continue;
         }
+        /* Size 0: block or arg is out of range, or the product does not fit size_t. */
         if (!t->data || llmq_step_data_size(step) == 0) return LLMQ_E_ARG;
-        if (cols && step->arg != (step->kind == LLMQ_STEP_ROTATE ? cols / step->block : cols) && !(step->kind == LLMQ_STEP_ROTATE && step->arg == 1))
+        /* ROTATE has a matrix for each run, or one for all; block is not 0 after the size was. */
+        if (cols && step->arg != (step->kind == LLMQ_STEP_ROTATE ? cols / step->block : cols)
+            && !(step->kind == LLMQ_STEP_ROTATE && step->arg == 1))
             return LLMQ_E_ARG;
     }
     return LLMQ_OK;
 }
 
-/* Bytes of data of the steps before step i, of a transform that was checked. */
+/* The offset of step i in t->data: bytes of the steps before it. t was checked. The sum fits size_t
+   where the data are in memory; the reader of bundles checks that first (section 10). */
 static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
 {
     size_t n = 0;
@@ -2275,9 +2783,12 @@ static size_t llmq__transform_data(const llmq_transform *t, uint32_t i)
     return n;
 }
 
-/* Is every number below n among the n at b exactly once? Looked for in ranges that a bitmap on the stack holds. */
+/* True if the n u16 values at b are a permutation of 0 ... n - 1. Pass by pass it marks the values
+   of one range of 1024 in a bitmap, which a frame of 256 bytes can hold: n^2 / 1024 loads, that is
+   64 passes for the largest n, 65536. */
 LLMQ__NOINLINE int llmq__is_permutation(const uint8_t *b, uint32_t n)
 {
+    /* check: 128 == 1024 / 8 */
     uint8_t seen[128];
     uint32_t from, j, k;
     for (from = 0; from < n; from += 1024) {
@@ -2285,42 +2796,53 @@ LLMQ__NOINLINE int llmq__is_permutation(const uint8_t *b, uint32_t n)
         for (j = 0; j < n; j++) {
             k = llmq__load16(b + 2 * (size_t)j);
             if (k >= n) return 0;
-            k -= from; /* out of the range: large */
+            /* A value below the range wraps around, and is skipped like one above it. */
+            k -= from;
             if (k >= 1024) continue;
             if (seen[k / 8] >> k % 8 & 1) return 0;
             seen[k / 8] = (uint8_t)(seen[k / 8] | 1u << k % 8);
         }
     }
-    return 1; /* n numbers below n, none twice */
+    /* n values below n, none of them twice: each occurs once. */
+    return 1;
 }
 
+/* True if the data b of a step fit its kind: a permutation; factors d that are normal and positive;
+   rows of matrices with a squared length in 1 -+ 1/16. step was checked and is no HADAMARD. */
 static int llmq__step_data_ok(const llmq_step *step, const uint8_t *b)
 {
     LLMQ__NO_CONTRACT
+    /* n: floats of SMOOTH or ROTATE. sum: of the squares of a row so far. */
     size_t n = llmq_step_data_size(step) / 4, i;
     float sum = 0.0f, v;
     if (step->kind == LLMQ_STEP_PERMUTE) return llmq__is_permutation(b, step->arg);
     for (i = 0; i < n; i++, b += 4) {
-        uint32_t e = llmq__load32(b) >> 23; /* with the sign */
+        /* Sign and exponent: negative values, infinities and NaN have e > 254. */
+        uint32_t e = llmq__load32(b) >> 23;
         if (step->kind == LLMQ_STEP_SMOOTH) {
             if (e < 1 || e > 254) return 0;
             continue;
         }
+        /* 1/16 is far above the rounding of B <= 256 terms, and keeps out data that are no
+           rotation. */
         v = llmq__load_float(b);
         sum += v * v;
         if ((i + 1) % step->block) continue;
+        /* The end of a row. NaN is refused: its comparisons are false.
+           check: 0.9375f == 1 - 1/16; 1.0625f == 1 + 1/16 */
         if (!(sum >= 0.9375f && sum <= 1.0625f)) return 0;
         sum = 0.0f;
     }
     return 1;
 }
 
-/* Is the data of a transform that was checked what it should be? */
+/* True if the data of all steps are valid. t was checked. */
 static int llmq__transform_data_ok(const llmq_transform *t)
 {
     uint32_t i;
     for (i = 0; i < t->count; i++)
-        if (t->step[i].kind != LLMQ_STEP_HADAMARD && !llmq__step_data_ok(&t->step[i], t->data + llmq__transform_data(t, i))) return 0;
+        if (t->step[i].kind != LLMQ_STEP_HADAMARD
+            && !llmq__step_data_ok(&t->step[i], t->data + llmq__transform_data(t, i))) return 0;
     return 1;
 }
 
@@ -2328,23 +2850,34 @@ LLMQ_API llmq_status llmq_transform_verify(const llmq_transform *t, uint32_t col
 {
     llmq_status status;
     if (!t || cols == 0 || cols > LLMQ_MAX_COLS) return LLMQ_E_ARG;
+    /* Steps first: they say how long the data are. */
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     return llmq__transform_data_ok(t) ? LLMQ_OK : LLMQ_E_ARG;
 }
 
+/* True if both transforms have the same steps with the same data. Both were checked.
+   Every product calls this for each activation, which has a copy of its tensor's transform, with
+   the same data pointer. In this common case at most LLMQ_MAX_STEPS steps are compared, and no
+   data.
+   Data are compared only if the pointers differ, as when two bundles contain equal transforms. */
 static int llmq__transform_same(const llmq_transform *a, const llmq_transform *b)
 {
     uint32_t i;
     size_t n;
     if (a->count != b->count) return 0;
     for (i = 0; i < a->count; i++)
-        if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block || a->step[i].arg != b->step[i].arg) return 0;
+        if (a->step[i].kind != b->step[i].kind || a->step[i].block != b->step[i].block
+            || a->step[i].arg != b->step[i].arg) return 0;
     if (a->data == b->data) return 1;
+    /* The steps are equal, so a and b have data of equal size: none if all are HADAMARD, whose
+       pointers may be anything. */
     for (n = llmq__transform_data(a, a->count); n > 0; n--)
         if (!a->data || !b->data || a->data[n - 1] != b->data[n - 1]) return 0;
     return 1;
 }
 
+/* The maximum over the steps, which use the workspace one after the other. PERMUTE: a copy of the
+   vector. ROTATE: a run of the result, and a row of the matrix. t may be unchecked. */
 LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
 {
     size_t need = 0;
@@ -2360,29 +2893,39 @@ LLMQ_API size_t llmq_transform_work_size(const llmq_transform *t, uint32_t cols)
     return need;
 }
 
-/* Before anything is written: is this workspace fit for the transform? */
-static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work, size_t work_size)
+/* LLMQ_OK if work is aligned and large enough for the transform. Callers that write their output
+   before they transform it ask first, so that they fail with nothing written. */
+static llmq_status llmq__transform_work_check(const llmq_transform *t, uint32_t cols, const void *work,
+                                              size_t work_size)
 {
     size_t need = llmq_transform_work_size(t, cols);
     if (need && (!work || llmq__misaligned(work))) return LLMQ_E_ARG;
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
+/* Kernel signs: 32 signs from each random word. */
 static void llmq__signs(float *v, uint32_t cols, uint32_t seed)
 {
     uint32_t j, bits = 0;
     for (j = 0; j < cols; j++) {
+        /* A word depends on j alone, so a kernel may begin at any j. */
         if (j % 32 == 0) bits = llmq_random(seed, j / 32);
         if (bits >> j % 32 & 1) v[j] = -v[j];
     }
 }
 
+/* v[n] by the diagonal D = diag(1/d) at data: T v = D v, T^-T v = D^-1 v, and T^T v = D v again. */
 static void llmq__smooth(float *v, uint32_t n, const uint8_t *data, int direction)
 {
     uint32_t j;
-    for (j = 0; j < n; j++, data += 4) v[j] = direction == LLMQ_TO_WEIGHT ? v[j] * llmq__load_float(data) : v[j] / llmq__load_float(data);
+    /* A division and not a product with 1 / d, which would round twice. */
+    for (j = 0; j < n; j++, data += 4)
+        v[j] = direction == LLMQ_TO_WEIGHT ? v[j] * llmq__load_float(data) : v[j] / llmq__load_float(data);
 }
 
+/* v[n] by the permutation at data. It is orthogonal, so T^-T = T, and T^T is the inverse.
+   work: n floats, a copy of v. Every p_j is below n: llmq_bundle_open has checked it, and data of
+   the program are trusted. */
 static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int direction, float *work)
 {
     uint32_t j;
@@ -2393,23 +2936,31 @@ static void llmq__permute(float *v, uint32_t n, const uint8_t *data, int directi
     }
 }
 
-/* One run of n numbers by the matrix at data: v_i <- sum_k r_ki v_k, or back, v_k <- sum_i r_ki v_i, terms in order. */
+/* One run v[n] by the orthogonal matrix r[n][n] at data: v_i <- sum_k r_ki v_k; back: by its
+   transpose, v_k <- sum_i r_ki v_i. Terms are added in order in both, so the bits are defined.
+   work: 2 n floats. Forwards each row of r is added to the result (kernel add_scaled); backwards it
+   is a dot product with v. So r is read once from front to back. */
 static void llmq__rotate(float *v, uint32_t n, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
 {
     LLMQ__NO_CONTRACT
+    /* out: the result. row: row k of r, since data need no alignment. */
     float *out = work, *row = work + n;
     uint32_t i, k;
     LLMQ_MEMSET(out, 0, n * sizeof *out);
     for (k = 0; k < n; k++, data += 4 * n) {
         llmq__load_floats(row, data, n);
+        /* v is intact until the end, and the result apart from it. */
         if (back) for (i = 0; i < n; i++) out[k] += row[i] * v[i];
         else kernels->add_scaled(out, v[k], row, n);
     }
     LLMQ_MEMCPY(v, out, n * sizeof *v);
 }
 
-static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, const uint8_t *data, int back, float *work, const llmq_kernels *kernels)
+/* All whole runs of v[cols], each by its own matrix, or all by one if arg is 1. */
+static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, const uint8_t *data, int back,
+                              float *work, const llmq_kernels *kernels)
 {
+    /* j + n does not overflow: cols <= 2^24. Elements after the last whole run stay as they are. */
     uint32_t j, n = step->block;
     for (j = 0; j + n <= cols; j += n) {
         llmq__rotate(v + j, n, data, back, work, kernels);
@@ -2417,12 +2968,16 @@ static void llmq__rotate_runs(float *v, uint32_t cols, const llmq_step *step, co
     }
 }
 
-static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int direction, float *v, uint32_t cols, void *work, size_t work_size,
-                                    const llmq_kernels *kernels)
+/* Step i of t on v[cols], in place. t, cols and work were checked; kernels is not NULL.
+   HADAMARD: T = H S with signs S. H and S are symmetric and orthogonal, so T^-T = T, and T^T = S H
+   applies the signs last. */
+static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int direction, float *v, uint32_t cols,
+                                    void *work, size_t work_size, const llmq_kernels *kernels)
 {
     const llmq_step *step = &t->step[i];
     const uint8_t *data = t->data ? t->data + llmq__transform_data(t, i) : LLMQ__NULL;
     llmq_status status;
+    /* The kinds exclude each other; the check has refused all others. */
     if (step->kind == LLMQ_STEP_HADAMARD) {
         if (direction != LLMQ_FROM_WEIGHT) kernels->signs(v, cols, step->arg);
         if ((status = llmq_hadamard(v, cols, step->block, work, work_size, kernels)) != LLMQ_OK) return status;
@@ -2430,7 +2985,8 @@ static llmq_status llmq__step_apply(const llmq_transform *t, uint32_t i, int dir
     }
     if (step->kind == LLMQ_STEP_SMOOTH) llmq__smooth(v, cols, data, direction);
     if (step->kind == LLMQ_STEP_PERMUTE) llmq__permute(v, cols, data, direction, (float *)work);
-    if (step->kind == LLMQ_STEP_ROTATE) llmq__rotate_runs(v, cols, step, data, direction == LLMQ_FROM_WEIGHT, (float *)work, kernels);
+    if (step->kind == LLMQ_STEP_ROTATE)
+        llmq__rotate_runs(v, cols, step, data, direction == LLMQ_FROM_WEIGHT, (float *)work, kernels);
     return LLMQ_OK;
 }
 
@@ -2439,17 +2995,34 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 {
     llmq_status status;
     uint32_t i;
-    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT) return LLMQ_E_ARG;
+    if (!v || cols == 0 || cols > LLMQ_MAX_COLS || direction < LLMQ_TO_ACTIVATION || direction > LLMQ_FROM_WEIGHT)
+        return LLMQ_E_ARG;
     if (!t) return LLMQ_OK;
+    /* After these checks no step fails, so v is either transformed as a whole or untouched. */
     if ((status = llmq__transform_check(t, cols)) != LLMQ_OK) return status;
     if ((status = llmq__transform_work_check(t, cols, work, work_size)) != LLMQ_OK) return status;
-    for (i = 0; i < t->count && status == LLMQ_OK; i++) /* T and T^-T run through the steps, T^T through their transposes from the last on */
-        status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work, work_size, llmq__kernels(kernels));
+    /* T = T_k ... T_1, and T^-T = T_k^-T ... T_1^-T in the same order. T^T = T_1^T ... T_k^T begins
+       with the last step. */
+    for (i = 0; i < t->count && status == LLMQ_OK; i++)
+        status = llmq__step_apply(t, direction == LLMQ_FROM_WEIGHT ? t->count - 1 - i : i, direction, v, cols, work,
+                                  work_size, llmq__kernels(kernels));
     return status;
 }
 #endif /* LLMQ_MAX_STEPS */
 
 /* ---- 5. Tables: the built-in grids and trellises ---------------------------------------------------------------- */
+
+/* tests/gen/grids.py writes the grids up to the trellises.
+   Each table stands under its own LLMQ__HAS, so a firmware holds only the points that it uses.
+   LLMQ__UNIT_... is a standard deviation of 1 in point coordinates.
+
+   To add a built-in grid:
+     1. a bit LLMQ_WITH_... after the last one, in LLMQ_WITH_ALL and in a group of section 0;
+     2. its table, which tests/gen/grids.py makes;
+     3. an entry at the end of llmq__builtins, with an id that no format has had;
+     4. its known answer, which tests/gen/selftest.py prints, at the end of llmq__test_answers.
+   Decoding, encoding and products then work with the scalar kernels and with the general paths of
+   the others. */
 
 /* ---- tables: made by tests/gen/grids.py ---- */
 #if LLMQ__HAS(G2)
@@ -2683,7 +3256,9 @@ static const int8_t llmq__v4n256[1024] = {
 };
 #endif
 
-/* Trellises, from tests/gen/trellis.c, with the MSE of an open search. */
+/* Trellises. tests/gen/trellis.c finds them and prints these lines; scripts there read them.
+   Beside each table: the MSE of an open search (rows in no tail-biting blocks), its distance in dB
+   from 4^-b, and for each parity the lags that its taps have as bits. */
 #define LLMQ__TAPS_T1 0x066, 0x026, 0x01a, 0x059
 #define LLMQ__UNIT_T1 75.46345f
 #if LLMQ__HAS(T1)
@@ -2751,18 +3326,22 @@ static const int8_t llmq__t4s[128] = { /* 0.00469, 0.80 dB; {2 3 5} {1 6 7} {3 4
 
 #define LLMQ__ID_F16 2 /* the other raw format of 16 bits is bf16 */
 
-#define LLMQ__MAX_LAG 10 /* rows above that a parity may reach, at most */
+#define LLMQ__MAX_LAG 10 /* the largest lag of a tap: a parity takes no code further above */
 
-/* The built-in formats; their order is that of menus. Ids 16 ... 21, 32 ... 37 and 256 were those of version 0.1, whose rows
-   were laid out otherwise. */
+/* A built-in format, as in llmq_format. n follows from bits and taps; group is the caller's. */
 typedef struct llmq__builtin {
     const char *name;
-    const int8_t *points;
-    float unit;
-    uint16_t id;
+    const int8_t *points;        /* NULL: raw */
+    float unit;                  /* 0: raw */
+    uint16_t id;                 /* bundles store it: it never changes, and no other format gets it */
     uint8_t bits, p, zero_points;
-    uint16_t taps[4];
+    uint16_t taps[4];            /* 0: a grid, or raw */
 } llmq__builtin;
+
+/* The order is the order of the LLMQ_WITH_... bits; menus and llmq_kernels_test depend on it.
+   Version 0.1 used the ids 16 ... 21, 32 ... 37 and 256; its rows had another layout.
+   u4, u6 and u8 take their points from g8, in which g8[k] = k - 128 for k > 0, and g8[0] = -127.
+   check: 120 - 128 = -2^(4-1); 96 - 128 = -2^(6-1) */
 
 static const llmq__builtin llmq__builtins[] = {
 #if LLMQ__HAS(F32)
@@ -2844,6 +3423,15 @@ static const llmq__builtin llmq__builtins[] = {
 
 /* ---- 6. Format and row layout ----------------------------------------------------------------------------------- */
 
+/* Three things are here: functions that make and check a format; the layout of a row,
+   llmq__layout; and the unpacking of codes.
+   A code is found in two steps. llmq__find_code finds its unit and its value there. llmq__find_run
+   finds the bits of the value in the planes, and how many codes after it are stored alike.
+   No other function of this file knows how codes are laid out, except for the encoder, which stores
+   them (section 11). The vector kernels of llmq_simd.h load codes in their own ways. */
+
+/* Smallest b with 2^b >= n.
+   n: 0 ... 2^31; from there on no shift of 32 bits reaches it. */
 static uint32_t llmq__ceil_log2(uint32_t n)
 {
     uint32_t b = 0;
@@ -2851,14 +3439,20 @@ static uint32_t llmq__ceil_log2(uint32_t n)
     return b;
 }
 
-/* What a format is, as far as any that is kept can be. */
+/* The kind of a format: raw, trellis, or else a grid, with or without zero points.
+   If LLMQ_FORMATS has no format of a kind, the answer is a constant 0, and the compiler drops the
+   code for that kind. This holds for formats that a program fills in by hand, too. */
 static int llmq__is_raw(const llmq_format *f) { return LLMQ__HAS(RAW) && !f->points; }
 static int llmq__is_trellis(const llmq_format *f) { return LLMQ__ANY_TRELLIS && f->taps[0] != 0; }
 static int llmq__has_zero_points(const llmq_format *f) { return LLMQ__ANY_ZERO_POINTS && f->zero_points != 0; }
 
+/* True if g is a valid group: the whole row, or a multiple of 32 up to 1024.
+   Multiples of LLMQ__CHUNK, so that a chunk of columns never crosses a group.
+   Up to 1024 columns, so that the integer sum of a group is exact in float (section 8). */
 static int llmq__group_ok(uint32_t g) { return g == 0 || (g % 32 == 0 && g <= 1024); }
 
-/* Parities of a trellis, which is what has some. */
+/* Number of parities of a trellis; 0 for a grid.
+   Parities that do not exist come last (llmq__taps_ok). */
 static uint32_t llmq__parities(const llmq_format *f)
 {
     uint32_t i = 0;
@@ -2866,10 +3460,18 @@ static uint32_t llmq__parities(const llmq_format *f)
     return i;
 }
 
-/* Points that the format's table has. */
-static uint32_t llmq__table(const llmq_format *f) { return (uint32_t)1 << (llmq__is_trellis(f) ? f->bits - 1 + llmq__parities(f) : f->bits); }
+/* Points in the table of a format that is not raw.
+   Every index that a code can have is below it, so any bits of a record are safe to decode.
+   The index of a trellis is made of code / 2, which has bits - 1 bits, and of the parities. */
+static uint32_t llmq__table(const llmq_format *f)
+{
+    return (uint32_t)1 << (llmq__is_trellis(f) ? f->bits - 1 + llmq__parities(f) : f->bits);
+}
 
-/* Taps of nothing, or of parities with no gap between them; all in reach, and some above the row itself. */
+/* True if there are no taps (a grid), or if all of this holds:
+   the parities have no gap between them;
+   no lag is over LLMQ__MAX_LAG, the reach that all kernels provide for;
+   some lag is not 0: with lag 0 alone the format would be a grid. */
 static int llmq__taps_ok(const llmq_format *f)
 {
     uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], i = llmq__parities(f);
@@ -2878,17 +3480,26 @@ static int llmq__taps_ok(const llmq_format *f)
     return all == 0 || (all > 1 && all >> (LLMQ__MAX_LAG + 1) == 0);
 }
 
+/* True if *f is a format that this program keeps and that memory safety can rest on:
+   the table of points covers every code, and no width or count is out of range.
+   It reads no points. Whether they are there and sorted is for the caller to know
+   (llmq__points_sorted). */
 static int llmq__format_ok(const llmq_format *f)
 {
     if (!llmq__taps_ok(f)) return 0;
     if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points) return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zero_points && !f->taps[0];
+    if (!f->points)
+        return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zero_points && !f->taps[0];
+    /* A unit that is NaN fails, too. check: 7.8886091e-31f == 2^-100; 1.2676506e30f == 2^100 */
     if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
-    if (f->taps[0])
+    if (f->taps[0]) /* an index, of bits - 1 + 4 bits at most, fits a byte (llmq__indices) */
         return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zero_points && f->n == llmq__table(f);
-    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits && f->zero_points <= (LLMQ__ANY_ZERO_POINTS && f->p == 1 && f->bits <= 8 ? 1 : 0);
+    return f->bits <= 16 && llmq__ceil_log2(f->n) == f->bits
+           && f->zero_points <= (LLMQ__ANY_ZERO_POINTS && f->p == 1 && f->bits <= 8 ? 1 : 0);
 }
 
+/* Every member is set, so *f may be uninitialised.
+   n comes last, because llmq__table reads bits and taps. */
 LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
 {
     const llmq__builtin *row;
@@ -2908,13 +3519,16 @@ LLMQ_API llmq_status llmq_format_at(llmq_format *f, uint32_t i)
     return LLMQ_OK;
 }
 
-/* < 0, 0, > 0 as the bytes of a come before, are, come after those of b */
+/* Order of two strings, by bytes as unsigned values.
+   Below 0, 0 or above 0 if a comes before b, equals it, or comes after it.
+   Bundles sort their names by it. */
 static int llmq__compare(const char *a, const char *b)
 {
     while (*a && *a == *b) a++, b++;
     return (int)(unsigned char)*a - (int)(unsigned char)*b;
 }
 
+/* The format is built in a copy, so that *f is unchanged on an error. */
 LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t group)
 {
     llmq_format found;
@@ -2922,6 +3536,7 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
     if (!f || !name) return LLMQ_E_ARG;
     for (i = 0; llmq_format_at(&found, i) == LLMQ_OK; i++)
         if (llmq__compare(found.name, name) == 0) {
+            /* raw formats ignore the group, so that a program can pass the same one for any name */
             if (found.points && !llmq__group_ok(group)) return LLMQ_E_ARG;
             if (found.points) found.group = group;
             *f = found;
@@ -2930,11 +3545,15 @@ LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char *name, uint32_t
     return LLMQ_E_NOT_FOUND;
 }
 
-/* A custom format, but for the order of its points. */
-static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+/* A custom format whose points need not be sorted.
+   Takes constant time, so that the reader of bundles can open a grid without a look at each point.
+   p, n, points, unit, group: as llmq_format_custom.
+   On an error *f is unchanged. */
+static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
+                                   uint32_t group)
 {
     llmq_format g;
-    if (!points || n < 2 || n > 65536u) return LLMQ_E_ARG;
+    if (!points || n < 2 || n > 65536u) return LLMQ_E_ARG; /* 1 ... 16 bits a code */
     g.name = "custom";
     g.points = points;
     g.unit = unit;
@@ -2950,7 +3569,8 @@ static llmq_status llmq__format_of(llmq_format *f, uint32_t p, uint32_t n, const
     return LLMQ_OK;
 }
 
-/* Are the first n points sorted by their first coordinate, as the search for the nearest takes for granted? */
+/* True if the first n points are sorted by their first coordinate.
+   The encoder's search for the nearest point relies on it; decoding does not. */
 static int llmq__points_sorted(const llmq_format *f)
 {
     uint32_t i;
@@ -2959,31 +3579,37 @@ static int llmq__points_sorted(const llmq_format *f)
     return 1;
 }
 
-LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit, uint32_t group)
+LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, const int8_t *points, float unit,
+                                        uint32_t group)
 {
-    llmq_format g;
+    llmq_format g; /* *f stays as it is until the points are known to be sorted, too */
     llmq_status status = f ? llmq__format_of(&g, p, n, points, unit, group) : LLMQ_E_ARG;
     if (status != LLMQ_OK || !llmq__points_sorted(&g)) return LLMQ_E_ARG;
     *f = g;
     return LLMQ_OK;
 }
 
-#define LLMQ__CHUNK 32  /* columns that are decoded together: a bit field of a unit, and a divisor of every group */
-#define LLMQ__UNIT 128      /* codes that are packed together, of grids */
-#define LLMQ__TRELLIS_UNIT 256 /* and of trellises */
+/* Columns that are decoded together.
+   They bound the buffers of decoding, so that frames are small, and they divide every group. */
+#define LLMQ__CHUNK 32
+#define LLMQ__UNIT 128         /* codes of a whole unit of a grid: M of the row record */
+#define LLMQ__TRELLIS_UNIT 256 /* codes of a whole unit of a trellis */
 
-/* How a row is laid out: everything that follows from format and cols. */
+/* The layout of a row: everything that follows from format and cols. */
 typedef struct llmq__layout {
-    uint32_t group;    /* columns a scale, never 0 */
-    uint32_t vectors;  /* codes of a whole group */
-    uint32_t codes;    /* codes of the row */
-    uint32_t scales;   /* bytes of scales before the codes */
-    uint32_t zero_points;    /* bytes of zeros behind them */
-    uint32_t bits;     /* of a code */
-    uint32_t unit;     /* codes that are packed together: M of section 6 */
-    int pairs;         /* of 3-bit codes are packed as one of 6 bits */
+    uint32_t group;        /* columns that share a scale, never 0 */
+    uint32_t vectors;      /* codes of a whole group */
+    uint32_t codes;        /* codes of the row */
+    uint32_t scales;       /* bytes of the scales, before the codes */
+    uint32_t zero_points;  /* bytes of the zero points, after the codes */
+    uint32_t bits;         /* of a code */
+    uint32_t unit;         /* codes of a whole unit */
+    int pairs;             /* 1: two codes of 3 bits are stored as one value of 6 bits */
 } llmq__layout;
 
+/* The layout of a row of a valid format.
+   cols: 1 ... LLMQ_MAX_COLS. For raw formats only `group` counts: the whole row.
+   Nothing overflows: codes <= cols <= 2^24, and scales <= 2 cols. */
 static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
 {
     llmq__layout l;
@@ -2998,10 +3624,16 @@ static llmq__layout llmq__row_layout(const llmq_format *f, uint32_t cols)
     return l;
 }
 
+/* Width of the first plane of values of `bits` bits: the widest that fits.
+   bits: 1 ... 16. */
 static uint32_t llmq__plane_width(uint32_t bits) { return bits >= 8 ? 8 : bits >= 4 ? 4 : bits >= 2 ? 2 : 1; }
 
+/* Bytes of a plane of that many values: u of the row record.
+   values: 0 ... LLMQ__TRELLIS_UNIT. */
 static uint32_t llmq__plane_bytes(uint32_t values, uint32_t width) { return llmq__ceil_div(values * width, 8); }
 
+/* Bytes of a unit: the sum of its planes.
+   codes: 0 ... l->unit; the last unit of a row has fewer than a whole one. */
 static uint32_t llmq__unit_bytes(const llmq__layout *l, uint32_t codes)
 {
     uint32_t bytes = 0, bits = l->bits;
@@ -3014,29 +3646,38 @@ LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols)
 {
     llmq__layout l;
     if (!f || !llmq__format_ok(f) || cols == 0 || cols > LLMQ_MAX_COLS) return 0;
-    if (llmq__is_raw(f)) return llmq__size(cols * (f->bits / 8)); /* <= 2^26, as below: 16 bits a code */
+    /* 32 bits hold it: for raw formats at most 2^24 elements of 4 bytes, else at most 2^24 codes of
+       2 bytes, and 3 bytes for each group of 32 columns or more.
+       check: 2^24 * 4 < 2^32; 2^24 * 2 + 2^24 / 32 * 3 < 2^32 */
+    if (llmq__is_raw(f)) return llmq__size(cols * (f->bits / 8));
     l = llmq__row_layout(f, cols);
-    return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit) + llmq__unit_bytes(&l, l.codes % l.unit) + l.zero_points);
+    return llmq__size(l.scales + l.codes / l.unit * llmq__unit_bytes(&l, l.unit)
+                      + llmq__unit_bytes(&l, l.codes % l.unit) + l.zero_points);
 }
 
-/* Where a code is: its unit, the place in it, the numbers in the unit, the bits of a number, and how far the code is shifted
-   in that. A run of codes from k on shares all but k until the unit, or its half with 3 bits, ends. */
+/* The position of a code. Codes are stored as values: a value is a code, or a pair of codes.
+   The codes after it differ only in k, as long as k < capacity: until the unit ends, or with pairs
+   until its half ends. */
 typedef struct llmq__code_position {
-    uint32_t unit;  /* first byte */
-    uint32_t k;     /* number in the unit, or in its half */
-    uint32_t capacity;  /* numbers in the unit: M of section 6, or H */
-    uint32_t bits, shift;
+    uint32_t unit;         /* bytes from the first code of the row to the unit */
+    uint32_t k;            /* the value in the unit that holds the code */
+    uint32_t capacity;     /* values in the unit: M of the row record, H with pairs */
+    uint32_t bits, shift;  /* of a value; of the code in it: 0, or 3 for the second of a pair */
 } llmq__code_position;
 
+/* The position of code `code` < l->codes of a row.
+   The encoder writes by it, and decoding reads by it. */
 static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
 {
     llmq__code_position pos;
     pos.k = code % l->unit;
+    /* The units before it are whole. A whole unit has a multiple of 128 codes. So it has
+       codes / 8 * bits bytes, with pairs too, and shares no byte with another. */
     pos.unit = (code - pos.k) / 8 * l->bits;
     pos.capacity = llmq__min(l->codes - (code - pos.k), l->unit);
     pos.bits = l->bits;
     pos.shift = 0;
-    if (l->pairs) {
+    if (l->pairs) { /* value k is the pair of codes k and k + capacity */
         pos.bits = 6;
         pos.capacity = llmq__ceil_div(pos.capacity, 2);
         if (pos.k >= pos.capacity) pos.k -= pos.capacity, pos.shift = 3;
@@ -3044,62 +3685,108 @@ static llmq__code_position llmq__find_code(const llmq__layout *l, uint32_t code)
     return pos;
 }
 
-/* code[0, n) |= bits [shift, shift + ...) of the bytes b, moved up by `done`. In sixteens, which compilers make vectors of. */
-LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, uint32_t shift, uint32_t mask, uint32_t done, uint16_t *code)
+/* A field of a plane that consecutive codes lie in: neighbouring bytes, at the same bits.
+   For code i of the run, bits up, up + 1, ... are (byte i from `byte` on) >> shift & mask.
+   All three fit a byte: shift + (bits of the mask) <= 8, and up <= 15. */
+typedef struct llmq__bit_field {
+    uint32_t byte;           /* bytes from the first code of the row */
+    uint8_t shift, mask, up;
+} llmq__bit_field;
+
+#define LLMQ__MAX_FIELDS 4 /* planes of a code, at most: a code of 15 bits has 8, 4, 2 and 1 */
+
+/* The run of codes that begins at code `code` < l->codes and stays in one field of each plane.
+   f: room for LLMQ__MAX_FIELDS. Set to one field for each plane that holds bits of the code, from
+      its lowest bits up.
+   *count: codes of the run, at least 1. It ends where a field or the unit ends, and with pairs
+      where the half of the unit ends. The last half of a row may count one code too many, which
+      the record has as 0: callers know how many codes there are.
+   Returns the number of fields, at least 1.
+   This and llmq__find_code are the CODES of the row record; all scalar decoding uses them. */
+static uint32_t llmq__find_run(const llmq__layout *l, uint32_t code, llmq__bit_field *f, uint32_t *count)
 {
-    uint32_t i;
-    for (; n >= 16; n -= 16, b += 16, code += 16)
-        for (i = 0; i < 16; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
-    for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << done);
+    llmq__code_position pos = llmq__find_code(l, code);
+    uint32_t fields = 0, done = 0, up = 0, width, bytes, byte, shift, taken;
+    *count = pos.capacity - pos.k;
+    /* done: bits of a value in earlier planes; up: bits of the code in them. The next bit of the
+       code, bit pos.shift + up of the value, is in the plane of bits [done, done + width). */
+    for (; up < l->bits; up += taken, done += width, pos.unit += bytes, fields++, f++) {
+        width = llmq__plane_width(pos.bits - done);
+        bytes = llmq__plane_bytes(pos.capacity, width);
+        taken = llmq__min(done + width - pos.shift - up, l->bits - up);
+        /* k mod bytes and k div bytes, in at most 7 steps: division is slow on small processors */
+        for (byte = pos.k, shift = pos.shift + up - done; byte >= bytes; byte -= bytes) shift += width;
+        f->byte = pos.unit + byte;
+        f->shift = (uint8_t)shift;
+        f->mask = (uint8_t)(((uint32_t)1 << taken) - 1);
+        f->up = (uint8_t)up;
+        *count = llmq__min(*count, bytes - byte);
+    }
+    return fields;
 }
 
-/* code[0, n) = the numbers from there on, all in one unit; n <= LLMQ__CHUNK */
-static void llmq__unpack_run(const uint8_t *plane, const llmq__code_position *pos, uint32_t n, uint16_t *code)
+/* code[0, n) |= (b[0, n) >> shift & mask) << up: one field of a run.
+   b: n bytes, apart from code.
+   The loop of 16 has a constant count, so that compilers make vectors of it. */
+LLMQ__NOINLINE void llmq__merge_field(const uint8_t *b, uint32_t n, const llmq__bit_field *f, uint16_t *code)
 {
-    uint32_t done = 0, bits = pos->bits, width, bytes, i, run, byte, shift;
-    uint8_t b[LLMQ__CHUNK]; /* a copy, which cannot overlap code */
-    LLMQ_MEMSET(code, 0, n * sizeof *code);
-    for (; bits; bits -= width, done += width, plane += bytes) {
-        width = llmq__plane_width(bits);
-        bytes = llmq__plane_bytes(pos->capacity, width);
-        for (byte = pos->k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
-        for (i = 0; i < n; i += run, byte = 0, shift += width) {
-            run = llmq__min(bytes - byte, n - i);
-            LLMQ_MEMCPY(b, plane + byte, run);
-            llmq__merge_field(b, run, shift, ((uint32_t)1 << width) - 1, done, code + i);
+    const uint32_t shift = f->shift, mask = f->mask, up = f->up;
+    uint32_t i;
+    for (; n >= 16; n -= 16, b += 16, code += 16)
+        for (i = 0; i < 16; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << up);
+    for (i = 0; i < n; i++) code[i] = (uint16_t)(code[i] | (b[i] >> shift & mask) << up);
+}
+
+/* code[0, count) = codes first, first + 1, ... of a row, which begin at row_codes.
+   count: up to LLMQ__CHUNK, with first + count <= l->codes.
+   It reads no byte outside of the fields of these codes. */
+LLMQ__NOINLINE void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count,
+                                 uint16_t *code)
+{
+    llmq__bit_field f[LLMQ__MAX_FIELDS];
+    uint8_t b[LLMQ__CHUNK]; /* a copy: bytes of the row may overlap anything, in a compiler's eyes */
+    uint32_t n, i, fields;
+    LLMQ_MEMSET(code, 0, count * sizeof *code); /* fields are or-ed into it */
+    for (; count; count -= n, first += n, code += n) {
+        fields = llmq__find_run(l, first, f, &n);
+        n = llmq__min(count, n);
+        for (i = 0; i < fields; i++) {
+            LLMQ_MEMCPY(b, row_codes + f[i].byte, n);
+            llmq__merge_field(b, n, f + i, code);
         }
     }
 }
 
-/* code[0, count) = codes first, first + 1 ... of a row; count <= LLMQ__CHUNK */
-static void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t count, uint16_t *code)
-{
-    uint32_t n, i;
-    for (; count; count -= n, first += n, code += n) {
-        llmq__code_position pos = llmq__find_code(l, first);
-        n = llmq__min(count, pos.capacity - pos.k);
-        llmq__unpack_run(row_codes + pos.unit, &pos, n, code);
-        for (i = 0; i < n && l->pairs; i++) code[i] = (uint16_t)(code[i] >> pos.shift & 7);
-    }
-}
-
 /* ---- 7. Tensor -------------------------------------------------------------------------------------------------- */
+
+/* The walk of a row, from the outside in:
+     llmq_tensor_decode      checks, picks kernels, adds zero points, undoes the transform
+     read_row, add_rows      kernels: the whole row, a chunk of columns at a time, with its scale
+     llmq__values            a chunk before the scale: raw elements, or points as float
+     llmq__points            a chunk of points as int8; products begin here, too (section 9)
+     llmq__unpack            grids: the codes, whose points are looked up
+     llmq__indices           trellises: the indices, from this record and the records above it
+   A chunk is up to LLMQ__CHUNK columns of one group.
+   A tensor is trusted: nothing below the first line checks an argument. llmq__format_ok held for
+   its format, so every code has a point. */
 
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols)
 {
     return llmq__size_mul(llmq_row_size(f, cols), llmq__size(rows));
 }
 
-LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform, uint32_t rows,
-                                      uint32_t cols, const void *data, size_t size)
+/* Everything is checked before *t is written. From here on the view is trusted. */
+LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, const llmq_transform *transform,
+                                      uint32_t rows, uint32_t cols, const void *data, size_t size)
 {
     llmq_status status;
     size_t row = f ? llmq_row_size(f, cols) : 0;
+    /* With a valid format and cols > 0, a row size of 0 can only mean that a limit is exceeded. */
     if (!t || !f || !data || cols == 0 || !llmq__format_ok(f)) return LLMQ_E_ARG;
     if (row == 0) return LLMQ_E_LIMIT;
     if (transform && (status = llmq__transform_check(transform, cols)) != LLMQ_OK) return status;
-    if (size / row < rows) return LLMQ_E_WORKSPACE;
-    LLMQ_MEMSET(t, 0, sizeof *t);
+    if (size / row < rows) return LLMQ_E_WORKSPACE; /* not rows * row > size, which could overflow */
+    LLMQ_MEMSET(t, 0, sizeof *t); /* with transform NULL there are no steps */
     t->format = *f;
     if (transform) t->transform = *transform;
     t->rows = rows;
@@ -3110,11 +3797,15 @@ LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_format *f, cons
     return LLMQ_OK;
 }
 
-/* The rows of a trellis that hang together: `rows` of them from `first` on, a ring. */
+/* A tail-biting block of a trellis: its first row, and its rows. */
 typedef struct llmq__trellis_block {
     uint32_t first, rows;
 } llmq__trellis_block;
 
+/* The block that row r of a trellis of `rows` rows is in; r < rows.
+   Blocks have LLMQ_TRELLIS_BLOCK rows.
+   Rows left over at the end join the block before them, which then has up to 255.
+   A tensor with fewer rows than a block is one block. */
 static llmq__trellis_block llmq__trellis_block_of(uint32_t rows, uint32_t r)
 {
     llmq__trellis_block block;
@@ -3130,33 +3821,48 @@ LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* The parities that the code `lag` rows above has a part in, a bit each. */
+/* The parities that take the code `lag` rows above: bit i for parity i.
+   lag: 0 ... LLMQ__MAX_LAG.
+   As a factor it copies one bit into all of these parities. */
 static uint32_t llmq__parities_of(const llmq_format *f, uint32_t lag)
 {
-    return (f->taps[0] >> lag & 1u) | (f->taps[1] >> lag & 1u) << 1 | (f->taps[2] >> lag & 1u) << 2 | (f->taps[3] >> lag & 1u) << 3;
+    return (f->taps[0] >> lag & 1u) | (f->taps[1] >> lag & 1u) << 1 | (f->taps[2] >> lag & 1u) << 2
+           | (f->taps[3] >> lag & 1u) << 3;
 }
 
-/* The record of the row `lag` above row r in its ring. */
+/* The record of the row `lag` above row r of the block, cyclically.
+   A block may have fewer rows than lag, down to one, so it may be passed several times. */
 static const uint8_t *llmq__above(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r, uint32_t lag)
 {
     for (r -= block->first; r < lag; r += block->rows) continue;
     return t->data + (block->first + r - lag) * t->row_size;
 }
 
-/* Bytes i < n of b, four a word, ^= (from[i] >> shift & mask) * factor, which is less than 256. */
-LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n, uint32_t *b)
+/* Byte i of b ^= (from[i] >> shift & mask) * factor, for i < n.
+   b: words for n bytes. Byte i is bits 8 (i mod 4) ... of word i / 4, whatever the byte order of
+      the machine.
+   mask << shift and mask * factor are below 256: four bytes are worked on at a time, and no bit may
+      cross from one to the next.
+   It reads n bytes of `from` and not one more: a record may end there. */
+LLMQ__NOINLINE void llmq__xor_field(const uint8_t *from, uint32_t shift, uint32_t mask, uint32_t factor, uint32_t n,
+                                    uint32_t *b)
 {
-    uint32_t i;
+    uint32_t i; /* after the loop of words a multiple of 4, or n */
     for (i = 0; i + 4 <= n; i += 4) b[i / 4] ^= (llmq__load32(from + i) >> shift & mask * 0x01010101u) * factor;
     for (; i < n; i++) b[i / 4] ^= ((from[i] >> shift & mask) * factor) << i % 4 * 8;
 }
 
-/* Bit i of a byte of b ^= parity i of a code of row r: of the n codes that begin `at` bytes from the row's head, bits `shift`. */
-static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
+/* Bit i of byte k of b ^= parity i of code k, for n codes of row r.
+   at: bytes from the head of a record to the first of the codes' n bytes in the first plane.
+   shift: the bit of these bytes that is the lowest bit of the codes.
+   Records are alike, so the codes above are at the same place in the records above. A parity is an
+   XOR, so the order of the lags does not matter.
+   It stays apart, or llmq__indices would have a frame of over 256 bytes. */
+LLMQ__NOINLINE void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t shift, uint32_t n, uint32_t *b)
 {
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, parities, taps = 0, i;
-    for (i = 0; i < 4; i++) taps |= t->format.taps[i];
+    for (i = 0; i < 4; i++) taps |= t->format.taps[i]; /* bit l: some parity takes lag l */
     for (lag = 0; taps >> lag; lag++) {
         parities = llmq__parities_of(&t->format, lag);
         if (parities) llmq__xor_field(llmq__above(t, &block, r, lag) + at, shift, 1, parities, n, b);
@@ -3164,49 +3870,60 @@ static void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, uint32_t
 }
 
 #if LLMQ_SIMD
-/* Has a built-in trellis these taps? The kernels of llmq_simd.h know no others. */
+/* True if a built-in trellis has the bits and taps of f.
+   The kernels of llmq_simd.h have these compiled in and know no others. */
 static int llmq__known_taps(const llmq_format *f)
 {
     const uint16_t *a = f->taps, *b;
     uint32_t i;
     for (i = 0; i < sizeof llmq__builtins / sizeof *llmq__builtins; i++) {
         b = llmq__builtins[i].taps;
-        if (f->bits == llmq__builtins[i].bits && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3]) return 1;
+        if (f->bits == llmq__builtins[i].bits && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3])
+            return 1;
     }
     return 0;
 }
 #endif
 
-/* e[0, count) = the points of codes [first, first + count) of a row of a trellis; count <= LLMQ__CHUNK */
-LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t count, int8_t *e)
+/* e[0, count) = the points of codes [first, first + count) of a row of a trellis.
+   row: a record of t, and not a copy: parities take codes of the records above it.
+   count: up to LLMQ__CHUNK.
+   The bytes of b become the indices (code / 2) 2^k + parities, with k parities. Their point is then
+   looked up; the table has one for each (llmq__table). */
+LLMQ__NOINLINE void llmq__indices(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first,
+                                  uint32_t count, int8_t *e)
 {
     const int8_t *points = t->format.points;
-    uint32_t b[LLMQ__CHUNK / 4], r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), i, n;
-    for (; count; count -= n, first += n, e += n) { /* runs in one bit field of each plane */
-        llmq__code_position pos = llmq__find_code(l, first);
-        const uint8_t *plane = row + l->scales + pos.unit;
-        uint32_t width = llmq__plane_width(l->bits), bytes = llmq__plane_bytes(pos.capacity, width), byte, shift;
-        n = llmq__min(count, pos.capacity - pos.k);
-        for (byte = pos.k, shift = 0; byte >= bytes; byte -= bytes) shift += width;
-        n = llmq__min(n, bytes - byte);
+    llmq__bit_field f[LLMQ__MAX_FIELDS];
+    uint32_t b[LLMQ__CHUNK / 4], r = (uint32_t)((size_t)(row - t->data) / t->row_size),
+             parities = llmq__parities(&t->format), i, n, fields;
+    for (; count; count -= n, first += n, e += n) {
+        fields = llmq__find_run(l, first, f, &n);
+        n = llmq__min(count, n);
         LLMQ_MEMSET(b, 0, sizeof b);
-        if (l->bits == 3) { /* the highest bit is in a plane of its own */
-            uint32_t more = llmq__plane_bytes(pos.capacity, 1);
-            n = llmq__min(n, more - pos.k % more);
-            llmq__xor_field(plane + bytes + pos.k % more, pos.k / more, 1, (uint32_t)2 << parities, n, b);
-        }
-        llmq__xor_rows(t, r, l->scales + pos.unit + byte, shift, n, b);
-        llmq__xor_field(plane + byte, shift + 1, ((uint32_t)1 << width >> 1) - 1, (uint32_t)1 << parities, n, b);
+        llmq__xor_rows(t, r, l->scales + f[0].byte, f[0].shift, n, b); /* bits [0, k): parities of lowest bits */
+        /* Bits from k on: code / 2. The first plane has all of it, but for the highest bit of codes
+           of 3 bits, which is in the second plane and goes to bit k + 1. */
+        if (f[0].mask > 1)
+            llmq__xor_field(row + l->scales + f[0].byte, f[0].shift + 1u, f[0].mask >> 1, (uint32_t)1 << parities, n,
+                            b);
+        if (fields > 1)
+            llmq__xor_field(row + l->scales + f[1].byte, f[1].shift, f[1].mask, (uint32_t)2 << parities, n, b);
         for (i = 0; i < n; i++) e[i] = points[b[i / 4] >> i % 4 * 8 & 255];
     }
 }
 #endif
 
-/* e[0, count) = the points' coordinates at columns [j, j + count), which lie in one group; count <= LLMQ__CHUNK */
-LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, int8_t *e)
+/* e[0, count) = the coordinates of points at columns [j, j + count).
+   row: a record of t, whose format is not raw.
+   count: up to LLMQ__CHUNK; the columns lie in one group.
+   Every code has a point, so any bits of the record are safe. */
+LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                 uint32_t count, int8_t *e)
 {
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
+    /* in: columns of the group before j; first: its first code (each group starts a new vector) */
     uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
@@ -3218,14 +3935,18 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
         llmq__unpack(row + l->scales, l, first + in, count, code);
         for (i = 0; i < count; i++) e[i] = points[code[i]];
     } else {
-        uint32_t skip = in % p; /* of the first vector, when p does not divide the chunk */
+        /* skip: coordinates of the first vector that are before j, since p need not divide a chunk.
+           `code` has room: with p >= 2 and skip < p, a chunk needs at most 17 codes.
+           check: ceil((2 - 1 + 32) / 2) < 32 */
+        uint32_t skip = in % p;
         llmq__unpack(row + l->scales, l, first + in / p, llmq__ceil_div(skip + count, p), code);
         for (v = 0; i < count; v++, skip = 0)
             for (; skip < p && i < count; skip++, i++) e[i] = points[code[v] * p + skip];
     }
 }
 
-/* What works on the rows of a tensor: its kernels, if they know its format. */
+/* The kernels for the rows of a tensor: its own, or the scalar ones for a trellis that they do not
+   know. */
 static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
 {
 #if LLMQ_SIMD && LLMQ__ANY_TRELLIS
@@ -3234,10 +3955,18 @@ static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
     return llmq__kernels(t->kernels);
 }
 
-static float llmq__scale(const uint8_t *row, uint32_t group) { return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group)); }
+/* The scale of a group of a record, not of a raw format.
+   Any bits are safe: it may be NaN or infinite, and so are the results. */
+static float llmq__scale(const uint8_t *row, uint32_t group)
+{
+    return llmq_bf16_to_f32((uint16_t)llmq__load16(row + 2 * group));
+}
 
-/* v[0, count) = what the products multiply with at columns [j, j + count), before the scale */
-LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t count, float *v)
+/* v[0, count) = the values at columns [j, j + count) before the scale: points, or raw elements.
+   row: a record of t.
+   count: up to LLMQ__CHUNK; the columns lie in one group. */
+LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                 uint32_t count, float *v)
 {
     uint32_t i;
     if (!llmq__is_raw(&t->format)) {
@@ -3247,7 +3976,7 @@ LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, co
     } else if (t->format.bits == 32) {
         for (row += 4 * (size_t)j, i = 0; i < count; i++) v[i] = llmq__load_float(row + 4 * i);
     } else {
-        uint16_t b[LLMQ__CHUNK];
+        uint16_t b[LLMQ__CHUNK]; /* loads apart from conversions, so that the latter become vectors */
         for (row += 2 * (size_t)j, i = 0; i < count; i++) b[i] = (uint16_t)llmq__load16(row + 2 * i);
         if (t->format.id != LLMQ__ID_F16)
             for (i = 0; i < count; i++) v[i] = llmq_bf16_to_f32(b[i]);
@@ -3256,10 +3985,10 @@ LLMQ__NOINLINE void llmq__values(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
-/* Raw rows are one group of scale 1. */
+/* The layout of the rows of a tensor. A raw row is one group, whose scale 1 is not stored. */
 static llmq__layout llmq__layout_of(const llmq_tensor *t) { return llmq__row_layout(&t->format, t->cols); }
 
-/* out[0, n) += scale * v[0, n) */
+/* out[0, n) += scale * v[0, n): a multiplication and an addition, each rounded. */
 LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -3267,12 +3996,16 @@ LLMQ__NOINLINE void llmq__add_scaled(float *out, float scale, const float *v, ui
     for (i = 0; i < n; i++) out[i] += scale * v[i];
 }
 
-/* Where the chunk of columns from j on ends: within the row and within the group. */
+/* End of the chunk of columns that begins at j: in the row, and in the group of j.
+   Groups are multiples of LLMQ__CHUNK, or the row: all chunks but the last of a row are whole. */
 static uint32_t llmq__chunk_end(const llmq_tensor *t, const llmq__layout *l, uint32_t j)
 {
     return llmq__min(llmq__min(t->cols, j + LLMQ__CHUNK), (j / l->group + 1) * l->group);
 }
 
+/* Kernel read_row: out[0, cols) = row r as stored: in the basis of the transform, and without the
+   terms of zero points.
+   One multiplication by the scale per element, so each element has one rounding. */
 static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -3288,7 +4021,11 @@ static void llmq__read_row(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
-LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight, float *out)
+/* out[0, cols) += weight * row.
+   The scale is multiplied by the weight first, and the product by each value. All kernels keep this
+   order of roundings. */
+LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, float weight,
+                                  float *out)
 {
     LLMQ__NO_CONTRACT
     float v[LLMQ__CHUNK];
@@ -3296,10 +4033,13 @@ LLMQ__NOINLINE void llmq__add_row(const llmq_tensor *t, const llmq__layout *l, c
     for (j = 0; j < t->cols; j = end) {
         end = llmq__chunk_end(t, l, j);
         llmq__values(t, l, row, j, end - j, v);
-        llmq__add_scaled(out + j, llmq__is_raw(&t->format) ? weight : weight * llmq__scale(row, j / l->group), v, end - j);
+        llmq__add_scaled(out + j, llmq__is_raw(&t->format) ? weight : weight * llmq__scale(row, j / l->group), v,
+                         end - j);
     }
 }
 
+/* Kernel add_rows: out[0, cols) += weight[r] * row r, for rows [r0, r1) in order.
+   weight: weight[0] is of row 0, whatever r0 is. */
 static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -3307,22 +4047,29 @@ static void llmq__add_rows(const llmq_tensor *t, const float *weight, uint32_t r
     for (r = r0; r < r1; r++) llmq__add_row(t, &l, t->data + (size_t)r * t->row_size, weight[r], out);
 }
 
-/* What a zero point adds to all numbers of group g of a record: exact, 8 bits of the scale times 9. */
+/* The term that its zero point adds to all elements of group g of a record.
+   Exact unless it overflows: 8 bits of the scale times 8 bits, since
+   -254 <= 2^(b-1) - zero point <= 128. */
 static float llmq__zero_point_term(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t g)
 {
     int32_t zero = row[t->row_size - l->zero_points + g], one = 1;
     return (float)((one << (t->format.bits - 1)) - zero) * llmq__scale(row, g);
 }
 
-/* out += sum of weight[r] * what the zero points of row r add, for rows [r0, r1); weight NULL: 1 */
-LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+/* out += sum of weight[r] * (the terms of the zero points of row r), for rows [r0, r1) in order.
+   weight: NULL for weights of 1.
+   The terms of all rows are summed first. Then the sum is added once to each column of the group.
+   It does nothing for formats without zero points. */
+LLMQ__NOINLINE void llmq__add_zero_point_terms(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
+                                               float *out)
 {
     LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
     uint32_t g, r, j;
     for (g = 0; g < l.zero_points; g++) {
         float sum = 0.0f;
-        for (r = r0; r < r1; r++) sum += (weight ? weight[r] : 1.0f) * llmq__zero_point_term(t, &l, t->data + r * t->row_size, g);
+        for (r = r0; r < r1; r++)
+            sum += (weight ? weight[r] : 1.0f) * llmq__zero_point_term(t, &l, t->data + r * t->row_size, g);
         for (j = g * l.group; j < llmq__min(t->cols, (g + 1) * l.group); j++) out[j] += sum;
     }
 }
@@ -3332,38 +4079,68 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     llmq_status status;
     if (!t || !out || row >= t->rows) return LLMQ_E_ARG;
     if ((status = llmq__transform_work_check(&t->transform, t->cols, work, work_size)) != LLMQ_OK) return status;
+    /* A short row, as in llmq__small: the scalar kernel is done before another has its tables. */
     (t->cols < 128 ? llmq_kernels_at(0) : llmq__row_kernels(t))->read_row(t, row, out);
+    /* before the transform is undone: zero points are in the basis of the stored row */
     if (llmq__has_zero_points(&t->format)) llmq__add_zero_point_terms(t, LLMQ__NULL, row, row + 1, out);
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
 /* ---- 8. Activation ---------------------------------------------------------------------------------------------- */
 
+/* An activation in memory:
+     float x'[cols]        the transform works in place here
+     float scale[groups]   from here on the transform's workspace, until x' is complete
+     int8_t q[cols]
+     int8_t offset[cols]   only for asymmetric codes of 8 bits
+   A float activation ends after x', or after the workspace.
+   Whatever the options are, q is int8. So the kernels need not know them. */
+
 #define LLMQ__BATCH 8  /* activations that share one decoding of a row */
 
+/* Columns of an activation's group: the group of t, or 128 if t is raw or its group is the whole
+   row. A row may be so long that its integer sum is not exact in float; a group is not.
+   check: 127 * 128 * 1024 = 16646144 < 2^24 */
 static uint32_t llmq__activation_group(const llmq_tensor *t)
 {
     uint32_t g = llmq__is_raw(&t->format) ? 0 : t->format.group;
     return g ? g : 128;
 }
 
-/* Of one activation: numbers, then scales and codes, and the shifts if there are any. */
+/* Bytes of one activation; 0 if t is NULL or bits is out of range, or if they do not fit size_t.
+   Layout: x', then scales, codes, and offsets if there are any.
+   The workspace of the transform is in the same memory as scales and codes. */
 static size_t llmq__activation_size(const llmq_tensor *t, uint32_t bits, int with_offsets)
 {
     size_t rest, codes = 0;
     if (!t || t->cols == 0 || (bits != 32 && (bits < 2 || bits > 8))) return 0;
-    rest = llmq_transform_work_size(&t->transform, t->cols); /* done with before the codes are written: they share memory */
-    if (bits != 32) codes = llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float) + (size_t)t->cols * (with_offsets ? 2 : 1);
+    rest = llmq_transform_work_size(&t->transform, t->cols); /* x' is complete before the first code is written */
+    if (bits != 32)
+        codes = llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float)
+                + (size_t)t->cols * (with_offsets ? 2 : 1);
     return llmq__size_add(llmq__size_mul(t->cols, sizeof(float)), rest > codes ? rest : codes);
 }
 
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits) { return llmq__activation_size(t, bits, 0); }
 
-/* Has a group with these bits of max|x| a scale, and what stands for it if not: 0 below 2^-100, NaN where it is not finite. */
-static int llmq__quantizable(uint32_t max_abs) { return max_abs >= (uint32_t)(127 - 100) << 23 && max_abs < 0x7f800000u; }
+/* True if a group gets a scale.
+   max_abs: the bits of m = max|x| of the group.
+   m is at least 2^-100, so that m / L is normal and L / m finite with room to spare, and it is
+   neither infinite nor NaN. */
+static int llmq__quantizable(uint32_t max_abs)
+{
+    /* check: f32bits(2^-100) == (127 - 100) << 23; 0x7f800000 == 255 << 23 */
+    return max_abs >= (uint32_t)(127 - 100) << 23 && max_abs < 0x7f800000u;
+}
+
+/* The scale of a group that is not quantizable: NaN if m is not finite, else 0.
+   Its codes are 0. */
 static float llmq__no_scale(uint32_t max_abs) { return max_abs >= 0x7f800000u ? llmq__bits_float(0x7fc00000u) : 0.0f; }
 
-/* q[0, n) and the scale of one group */
+/* Kernel quantize: the codes q[0, n) of one group, and its scale, which is returned.
+   n: at least 1.
+   levels: L, 1 ... 127.
+   Each code costs one rounding of the product and one to a whole number. All kernels round so. */
 static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
 {
     uint32_t i, max_abs = 0, bits;
@@ -3376,18 +4153,23 @@ static float llmq__quantize(const float *x, uint32_t n, float levels, int8_t *q)
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(max_abs);
     }
-    inverse = levels / llmq__bits_float(max_abs);
+    inverse = levels / llmq__bits_float(max_abs); /* |x * inverse| <= 127 (1 + 2^-23), so q fits int8 */
     for (i = 0; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(max_abs) / levels;
 }
 
-/* The float half of it: x transformed at the head of mem. */
-static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *t, const float *x, void *mem, size_t mem_size)
+/* The float half of an activation: x' at the head of mem, and *a without codes.
+   mem: llmq__activation_size bytes, which the caller has checked. After x' it is the workspace of
+      the transform.
+   On an error *a is unchanged, but mem is not. */
+static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *t, const float *x, void *mem,
+                                         size_t mem_size)
 {
     float *y = (float *)mem;
     llmq_status status;
     LLMQ_MEMCPY(y, x, t->cols * sizeof(float));
-    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, t->cols, y + t->cols, mem_size - t->cols * sizeof(float), t->kernels);
+    status = llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, y, t->cols, y + t->cols,
+                                  mem_size - t->cols * sizeof(float), t->kernels);
     if (status != LLMQ_OK) return status;
     LLMQ_MEMSET(a, 0, sizeof *a);
     a->cols = t->cols;
@@ -3397,7 +4179,9 @@ static llmq_status llmq__activation_open(llmq_activation *a, const llmq_tensor *
     return LLMQ_OK;
 }
 
-/* Places for scales, codes and shifts behind the numbers. */
+/* Lays out scales, codes and offsets after x': the layout that llmq__activation_size counts.
+   values: x'.
+   Sets the members of *a, and gives scales (returned) and codes (*q) as writable pointers. */
 static float *llmq__activation_layout(llmq_activation *a, float *values, int with_offsets, int8_t **q)
 {
     float *scale = values + a->cols;
@@ -3408,17 +4192,23 @@ static float *llmq__activation_layout(llmq_activation *a, float *values, int wit
     return scale;
 }
 
+/* L for codes of `bits` bits, 2 ... 8: the largest code. -L ... L is symmetric. */
 static float llmq__symmetric_levels(uint32_t bits) { return (float)((1u << (bits - 1)) - 1); }
 
-static void llmq__quantize_groups(const llmq_activation *a, uint32_t bits, float *scale, int8_t *q, const llmq_kernels *k)
+/* Codes and scales of all groups of a->x, symmetric.
+   The last group may have fewer columns. */
+static void llmq__quantize_groups(const llmq_activation *a, uint32_t bits, float *scale, int8_t *q,
+                                  const llmq_kernels *k)
 {
     uint32_t j;
     for (j = 0; j < a->cols; j += a->group)
-        scale[j / a->group] = k->quantize(a->x + j, llmq__min(a->group, a->cols - j), llmq__symmetric_levels(bits), q + j);
+        scale[j / a->group] = k->quantize(a->x + j, llmq__min(a->group, a->cols - j), llmq__symmetric_levels(bits),
+                                          q + j);
 }
 
-LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x, void *mem,
-                                             size_t mem_size)
+/* llmq_activations_prepare can do the same, but LLMQ_NO_ACTIVATION_OPTIONS leaves it out. */
+LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, const float *x,
+                                             void *mem, size_t mem_size)
 {
     llmq_status status;
     size_t need = llmq_activation_size(t, bits);
@@ -3427,13 +4217,15 @@ LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, const llmq_tens
     if (!a || !x || !mem || need == 0 || llmq__misaligned(mem)) return LLMQ_E_ARG;
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     if ((status = llmq__activation_open(a, t, x, mem, mem_size)) != LLMQ_OK || bits == 32) return status;
+    /* The transform's workspace is free now; scales and codes take its place. */
     scale = llmq__activation_layout(a, (float *)mem, 0, &q);
     llmq__quantize_groups(a, bits, scale, q, llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS || !LLMQ_NO_ENCODER
-/* Widens low ... high to hold x[0, n). Both become NaN, and stay it, if a number is not finite. */
+/* Extend the range *low ... *high to x[0, n).
+   If a value is not finite, both become NaN, and stay it: no comparison with NaN is true. */
 static void llmq__extend_range(const float *x, uint32_t n, float *low, float *high)
 {
     uint32_t i;
@@ -3448,19 +4240,23 @@ static void llmq__extend_range(const float *x, uint32_t n, float *low, float *hi
 #if !LLMQ_NO_ACTIVATION_OPTIONS
 /* -- With options. -- */
 
-/* Codes of one scale: q + shift = x * inverse rounded, from least to most. */
+/* The codes of one scale: q + offset = x * inverse, limited to code_min ... code_max and rounded.
+   The limits are whole numbers.
+   With inverse, limits and offset 0 all codes are 0: a group without a scale. */
 typedef struct llmq__codes {
     float scale, inverse, code_min, code_max;
     int32_t offset;
 } llmq__codes;
 
+/* The codes for values from low to high; clip is applied here.
+   low <= 0 <= high, both finite; or both are NaN, and then so is the scale. */
 static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float low, float high)
 {
     llmq__codes c;
     float m;
     low *= o->clip;
     high *= o->clip;
-    m = -low > high ? -low : high;
+    m = -low > high ? -low : high; /* if both are NaN, m is NaN, and so is the scale */
     LLMQ_MEMSET(&c, 0, sizeof c);
     if (!llmq__quantizable(llmq__float_bits(m))) {
         c.scale = llmq__no_scale(llmq__float_bits(m));
@@ -3470,9 +4266,13 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
         c.scale = m / c.code_max;
         c.inverse = c.code_max / m;
     } else {
+        /* 8 bits have 254 and not 255 steps, so that q is -127 ... 127 like all other codes.
+           check: 2^8 - 1 - 1 = 127 - -127 */
         float steps = (float)((1 << o->bits) - 1 - (o->bits == 8));
         int32_t zero;
-        c.scale = high / steps - low / steps; /* of the difference, which might overflow, there is no need */
+        /* not (high - low) / steps: the difference may overflow */
+        c.scale = high / steps - low / steps;
+        /* finite: high - low is at least 2^-100, so the scale is at least about 2^-108 */
         c.inverse = 1.0f / c.scale;
         zero = llmq__round(-low * c.inverse);
         c.code_min = (float)-zero;
@@ -3482,18 +4282,24 @@ static llmq__codes llmq__choose_codes(const llmq_activation_options *o, float lo
     return c;
 }
 
+/* q[0, n) = the codes of x[0, n), less the offset.
+   A value is limited before it is rounded, so the argument of llmq__round is small whatever x
+   holds, and NaN becomes code_min. */
 static void llmq__take_codes(const llmq__codes *c, const float *x, uint32_t n, int8_t *q)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
         float v = x[i] * c->inverse;
-        v = v > c->code_min ? v : c->code_min; /* NaN too */
+        v = v > c->code_min ? v : c->code_min; /* in this order: a NaN becomes code_min */
         v = v < c->code_max ? v : c->code_max;
         q[i] = (int8_t)(llmq__round(v) - c->offset);
     }
 }
 
-/* The same with x / s_g, 0 in a group whose s_g is 0 */
+/* llmq__extend_range for x[0, n) / s_g; for zeros if s_g is too small to divide by.
+   peak: s_g, finite.
+   Only the ends of the range are divided, since division by a positive value keeps the order.
+   An end times 0 is 0, or stays NaN. */
 static void llmq__extend_smoothed_range(const float *x, uint32_t n, float peak, float *low, float *high)
 {
     float ends[2] = { 0.0f, 0.0f };
@@ -3504,26 +4310,37 @@ static void llmq__extend_smoothed_range(const float *x, uint32_t n, float peak, 
     llmq__extend_range(ends, 2, low, high);
 }
 
-/* c of x / s_g made one of x, with no codes but 0 where the scale would be subnormal or s_g is 0. NaN stays. */
+/* c, the codes of x / s_g, as codes of x.
+   peak: s_g, finite.
+   All codes and the scale are 0 if s_g is too small, or if the scale would be subnormal.
+   A scale that is NaN stays NaN. */
 static llmq__codes llmq__smoothed_codes(llmq__codes c, float peak)
 {
     float scale = c.scale * peak;
+    /* 2^-126 is the smallest normal number. check: 0x00800000 == f32bits(2^-126) */
     int zero = !llmq__quantizable(llmq__float_bits(peak)) || llmq__float_bits(scale) < 0x00800000u;
     c.inverse = zero ? 0.0f : c.inverse * (1.0f / peak);
     c.scale = zero ? c.scale * 0.0f : scale;
     return c;
 }
 
-LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks, float *values, const llmq_kernels *k)
+/* Quantize an activation whose float half is done.
+   peaks: s_g of each group, for LLMQ_SCALES_BATCH; else NULL.
+   values: x', in memory of llmq__activation_size bytes.
+   With TOKEN and BATCH a first pass finds the range of the whole vector, and `all` are its codes.
+   With GROUP each group has its own range and codes. */
+LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_activation_options *o, const float *peaks,
+                                              float *values, const llmq_kernels *k)
 {
     int8_t *q;
     float *scale = llmq__activation_layout(a, values, o->asymmetric && o->bits == 8, &q), low = 0.0f, high = 0.0f;
     uint32_t g, n, groups = llmq__ceil_div(a->cols, a->group);
     llmq__codes all;
-    if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip >= 1.0f) { /* what there are kernels for */
+    if (!o->asymmetric && o->scales == LLMQ_SCALES_GROUP && o->clip >= 1.0f) { /* only this case has kernels */
         llmq__quantize_groups(a, o->bits, scale, q, k);
         return;
     }
+    /* the range of the whole vector; with GROUP it stays 0 ... 0, and `all` is not used */
     for (g = 0; g < groups && o->scales != LLMQ_SCALES_GROUP; g++) {
         n = llmq__min(a->group, a->cols - g * a->group);
         if (peaks) llmq__extend_smoothed_range(a->x + g * a->group, n, peaks[g], &low, &high);
@@ -3540,11 +4357,15 @@ LLMQ__NOINLINE void llmq__activation_quantize(llmq_activation *a, const llmq_act
         }
         scale[g] = c.scale;
         llmq__take_codes(&c, a->x + g * a->group, n, q);
+        /* an int8 from -127 to 127 as a byte; offsets are a->cols bytes after their codes */
         if (a->offset) LLMQ_MEMSET(q + a->cols, c.offset & 255, n);
     }
 }
 
-/* s_g, from the finite numbers of all vectors */
+/* peaks[g] = s_g: max|x'| of group g over all count vectors.
+   a: count activations with equal cols and groups.
+   peaks: one for each group.
+   Only finite values count, so that one bad vector does not spoil the others. */
 static void llmq__batch_peaks(const llmq_activation *a, uint32_t count, float *peaks)
 {
     uint32_t i, j;
@@ -3552,10 +4373,13 @@ static void llmq__batch_peaks(const llmq_activation *a, uint32_t count, float *p
     for (i = 0; i < count; i++)
         for (j = 0; j < a->cols; j++) {
             float v = a[i].x[j] < 0.0f ? -a[i].x[j] : a[i].x[j];
+            /* The largest finite float. A NaN compares false.
+               check: 3.40282347e38f == (2 - 2^-23) * 2^127 */
             if (v > peaks[j / a->group] && v <= 3.40282347e38f) peaks[j / a->group] = v;
         }
 }
 
+/* No error for bits out of range: the functions that take options find it. */
 LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits)
 {
     llmq_activation_options o;
@@ -3566,12 +4390,15 @@ LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits)
     return o;
 }
 
+/* True if all options are in range; a clip that is NaN is not. */
 static int llmq__activation_options_ok(const llmq_activation_options *o)
 {
-    return o->bits >= 2 && o->bits <= 8 && o->scales >= LLMQ_SCALES_GROUP && o->scales <= LLMQ_SCALES_BATCH && o->clip > 0.0f && o->clip <= 1.0f;
+    return o->bits >= 2 && o->bits <= 8 && o->scales >= LLMQ_SCALES_GROUP && o->scales <= LLMQ_SCALES_BATCH
+           && o->clip > 0.0f && o->clip <= 1.0f;
 }
 
-/* Bytes from one activation to the next: they stay aligned for float. */
+/* Bytes from one activation to the next: rounded up, so that the next stays aligned for float.
+   0 if they do not fit size_t. */
 static size_t llmq__activation_step(const llmq_tensor *t, const llmq_activation_options *o)
 {
     size_t one = llmq__activation_size(t, o->bits, o->asymmetric && o->bits == 8);
@@ -3581,11 +4408,14 @@ static size_t llmq__activation_step(const llmq_tensor *t, const llmq_activation_
 LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count)
 {
     if (!t || !o || t->cols == 0 || !llmq__activation_options_ok(o)) return 0;
-    return llmq__size_add(llmq__size_mul(llmq__activation_step(t, o), llmq__size(count)), /* and s_g */
+    return llmq__size_add(llmq__size_mul(llmq__activation_step(t, o), llmq__size(count)), /* then s_g of all groups */
                           llmq__ceil_div(t->cols, llmq__activation_group(t)) * sizeof(float));
 }
 
-LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o, uint32_t count, const float *x,
+/* All vectors are transformed before any is quantized, because BATCH needs the peaks of all.
+   mem: count activations, llmq__activation_step bytes apart, and then the peaks. */
+LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_tensor *t,
+                                              const llmq_activation_options *o, uint32_t count, const float *x,
                                               size_t stride, void *mem, size_t mem_size)
 {
     size_t need = llmq_activations_size(t, o, count), step;
@@ -3596,15 +4426,32 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
     if (mem_size < need) return LLMQ_E_WORKSPACE;
     step = llmq__activation_step(t, o);
     for (i = 0; i < count; i++)
-        if ((status = llmq__activation_open(&a[i], t, x + i * stride, (uint8_t *)mem + i * step, step)) != LLMQ_OK) return status;
-    if (o->scales == LLMQ_SCALES_BATCH) llmq__batch_peaks(a, count, peaks = (float *)(void *)((uint8_t *)mem + count * step));
-    for (i = 0; i < count; i++) llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step), llmq__kernels(t->kernels));
+        if ((status = llmq__activation_open(&a[i], t, x + i * stride, (uint8_t *)mem + i * step, step)) != LLMQ_OK)
+            return status; /* the steps do not fit t, so this is the first vector, and a is unchanged */
+    if (o->scales == LLMQ_SCALES_BATCH)
+        llmq__batch_peaks(a, count, peaks = (float *)(void *)((uint8_t *)mem + count * step));
+    for (i = 0; i < count; i++)
+        llmq__activation_quantize(&a[i], o, peaks, (float *)(void *)((uint8_t *)mem + i * step),
+                                  llmq__kernels(t->kernels));
     return LLMQ_OK;
 }
 #endif
 
 /* ---- 9. Products ------------------------------------------------------------------------------------------------ */
 
+/* The walk of an int8 product, from the outside in:
+     llmq_matmul     checks, picks kernels, then adds zero points and offsets
+     rows_i8         kernel: rows, and activations LLMQ__BATCH at a time
+     llmq__row_i8    a row: run by run, the float formula
+     llmq__run_i8    a run: chunks of points, times the codes of each activation, exact in integers
+   A float product goes through rows_f32, llmq__row_f32 and llmq__run_f32 in the same way.
+   Every kernel gives the same bits. Within a run integers are exact in any order. Between runs, and
+   in float products, the order of additions is the one of the formulas. No multiplication is fused
+   with an addition (LLMQ__NO_CONTRACT). */
+
+/* <a, b>, exact.
+   n: up to LLMQ__CHUNK.
+   Factors of 16 bits let compilers use instructions that multiply and add such. */
 static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
 {
     int32_t sum = 0;
@@ -3613,9 +4460,12 @@ static int32_t llmq__dot_i8(const int8_t *a, const int8_t *b, uint32_t n)
     return sum;
 }
 
-/* sum[i] = <points, codes of activation i> over columns [j, end), which lie in one group of the row */
-LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end,
-                              const llmq_activation *x, uint32_t count, int32_t *sum)
+/* sum[i] = <points, codes of activation i> over columns [j, end), for i < count.
+   row: a record of t. It is decoded once for all activations.
+   The columns lie in one group of the row and in one of the activations. So they are at most 1024,
+   and |sum| < 2^24 (llmq__activation_group). */
+LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                 uint32_t end, const llmq_activation *x, uint32_t count, int32_t *sum)
 {
     int8_t e[LLMQ__CHUNK];
     uint32_t i, n;
@@ -3627,9 +4477,14 @@ LLMQ__NOINLINE void llmq__run_i8(const llmq_tensor *t, const llmq__layout *l, co
     }
 }
 
-/* One row times up to LLMQ__BATCH int8 activations of the same groups; y[i * stride]. */
-LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const llmq_activation *x, uint32_t count,
-                         float *y, size_t stride)
+/* y[i * stride] = <row, x[i]> for i < count: the int8 formula of llmq_matmul.
+   row: a record of t, which is not raw.
+   x: int8 activations with equal groups.
+   count: up to LLMQ__BATCH.
+   (float)sum is exact. A run costs three roundings, and all kernels round so: the product of the
+   scales, its product with the sum, and the addition. */
+LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                 const llmq_activation *x, uint32_t count, float *y, size_t stride)
 {
     LLMQ__NO_CONTRACT
     float total[LLMQ__BATCH];
@@ -3637,6 +4492,8 @@ LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, co
     uint32_t j, end, i, xgroup = x->group;
     for (i = 0; i < count; i++) total[i] = 0.0f;
     for (j = 0; j < t->cols; j = end) {
+        /* A run ends where a group of the row or of the activations ends. Neither group need divide
+           the other. */
         uint32_t wg = j / l->group, xg = j / xgroup;
         float scale = llmq__scale(row, wg);
         end = llmq__min(t->cols, llmq__min((wg + 1) * l->group, (xg + 1) * xgroup));
@@ -3646,7 +4503,8 @@ LLMQ__NOINLINE void llmq__row_i8(const llmq_tensor *t, const llmq__layout *l, co
     for (i = 0; i < count; i++) y[i * stride] = total[i];
 }
 
-/* The sum of LLMQ__LANES partial sums, pairwise. */
+/* The sum of LLMQ__LANES partial sums, added pairwise: i and i + 8, then 4, 2, 1.
+   Overwrites them. */
 static float llmq__lane_sum(float *lane)
 {
     uint32_t h, i;
@@ -3655,7 +4513,9 @@ static float llmq__lane_sum(float *lane)
     return lane[0];
 }
 
-/* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n */
+/* lane[i mod LLMQ__LANES] += x[i] * v[i] for i < n.
+   The inner loop has a constant count and independent sums, so that compilers make vectors of it
+   without a change of order. */
 LLMQ__NOINLINE void llmq__add_lanes(const float *x, const float *v, uint32_t n, float *lane)
 {
     LLMQ__NO_CONTRACT
@@ -3665,9 +4525,13 @@ LLMQ__NOINLINE void llmq__add_lanes(const float *x, const float *v, uint32_t n, 
     for (u = 0; i < n; i++, u++) lane[u] += x[i] * v[i];
 }
 
-/* lane[] += the products of columns [j, end), which lie in one group of the row */
-LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t end, const float *x,
-                               float *lane)
+/* lane[0, LLMQ__LANES) += the products of columns [j, end).
+   row: a record of t.
+   x: x[0] is of column 0.
+   j begins a group of the row, and end is in that group. A chunk is a multiple of LLMQ__LANES, so
+   column j of the group goes to lane j mod LLMQ__LANES. */
+LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j,
+                                  uint32_t end, const float *x, float *lane)
 {
     float v[LLMQ__CHUNK];
     uint32_t n;
@@ -3678,13 +4542,16 @@ LLMQ__NOINLINE void llmq__run_f32(const llmq_tensor *t, const llmq__layout *l, c
     }
 }
 
+/* <row, x>: the float formula of llmq_matmul.
+   row: a record of t.
+   x: float[cols], transformed. */
 LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f, lane[LLMQ__LANES];
     uint32_t j, end;
     for (j = 0; j < t->cols; j = end) {
-        end = llmq__min(t->cols, j + l->group);
+        end = llmq__min(t->cols, j + l->group); /* group <= 2^24: no overflow */
         LLMQ_MEMSET(lane, 0, sizeof lane);
         llmq__run_f32(t, l, row, j, end, x, lane);
         total += llmq__lane_sum(lane) * (llmq__is_raw(&t->format) ? 1.0f : llmq__scale(row, j / l->group));
@@ -3692,8 +4559,10 @@ LLMQ__NOINLINE float llmq__row_f32(const llmq_tensor *t, const llmq__layout *l, 
     return total;
 }
 
-static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                          size_t y_stride)
+/* Kernel rows_i8: the int8 formula for rows [r0, r1) and count activations.
+   Activations are worked on LLMQ__BATCH at a time, which bounds the sums on the stack. */
+static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                          float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r, n;
@@ -3704,16 +4573,22 @@ static void llmq__rows_i8(const llmq_tensor *t, const llmq_activation *x, uint32
         }
 }
 
-static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                           size_t y_stride)
+/* Kernel rows_f32: the float formula for rows [r0, r1) and count activations.
+   A row is decoded again for each activation. */
+static void llmq__rows_f32(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                           float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r;
     for (r = r0; r < r1; r++)
-        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] = llmq__row_f32(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
-/* The sum of x's numbers in columns [j, end), which are a group of a tensor. */
+/* X of the zero-point formula of llmq_matmul: the sum of x' over columns [j, end).
+   The columns are a group of a tensor, which may have several groups of x, or a part of one.
+   A float activation is summed in lanes, as a product is.
+   An int8 one is summed in runs, each with one scale. */
 LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint32_t end)
 {
     LLMQ__NO_CONTRACT
@@ -3730,13 +4605,17 @@ LLMQ__NOINLINE float llmq__group_sum(const llmq_activation *x, uint32_t j, uint3
         next = llmq__min(end, (j / x->group + 1) * x->group);
         for (i = j; i < next; i++) sum += x->q[i];
         for (i = j; i < next && x->offset; i++) sum += x->offset[i];
+        /* The float of the sum is exact. check: 2 * 127 * 1024 < 2^24 */
         total += (float)sum * x->scale[(next - 1) / x->group];
     }
     return total;
 }
 
-/* y += what the zero points of rows [r0, r1) add to their products with x */
-LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+/* y[r] += X * o for each group in order, for r in [r0, r1): the terms of zero points.
+   y: y[0] is of row 0.
+   X is of the activation alone, so it is computed once for all rows. */
+LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1,
+                                          float *y)
 {
     LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
@@ -3747,8 +4626,11 @@ LLMQ__NOINLINE void llmq__add_zero_points(const llmq_tensor *t, const llmq_activ
     }
 }
 
-/* y += the products with the shifts of codes that need 9 bits, a few rows at a time */
-LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llmq_activation *x, uint32_t r0, uint32_t r1, float *y)
+/* y[r] += the product with the activation's offsets, for r in [r0, r1).
+   x: an activation with offsets. They take the place of its codes in a copy.
+   Kernels write their result into y, so eight values of y at a time are kept aside. */
+LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llmq_activation *x, uint32_t r0,
+                                                 uint32_t r1, float *y)
 {
     llmq_activation offsets = *x;
     float part[8];
@@ -3762,11 +4644,18 @@ LLMQ__NOINLINE void llmq__add_activation_offsets(const llmq_tensor *t, const llm
     }
 }
 
-/* Is a product so small that the scalar kernel is done with it before another has made its tables? */
-static int llmq__small(uint32_t rows, uint32_t cols) { return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512; }
+/* True if a product is so small that the scalar kernel is done before another has made its tables.
+   The result does not depend on it. So it does no harm that rows * cols wraps with more than 2^24
+   rows. */
+static int llmq__small(uint32_t rows, uint32_t cols)
+{
+    return rows < 4 ? cols < 512 : cols < 256 && rows * cols < 512;
+}
 
-LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                 size_t y_stride)
+/* All activations are checked before the first product, so that y is unchanged on an error.
+   The order of the three parts, points, zero points and offsets, is part of the result. */
+LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0,
+                                 uint32_t r1, float *y, size_t y_stride)
 {
     const llmq_kernels *k;
     uint32_t i;
@@ -3774,14 +4663,17 @@ LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x,
     for (i = 0; i < count; i++) {
         if (x[i].cols != t->cols) return LLMQ_E_ARG;
         if (!llmq__transform_same(&x[i].transform, &t->transform)) return LLMQ_E_MISMATCH;
-        if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format)))) return LLMQ_E_MISMATCH;
+        /* the kernels take activations of one kind, and int8 ones with equal groups */
+        if (!x[i].q != !x[0].q || (x[i].q && (x[i].group != x[0].group || llmq__is_raw(&t->format))))
+            return LLMQ_E_MISMATCH;
     }
     k = llmq__row_kernels(t);
     if (llmq__small(r1 - r0, t->cols)) k = llmq_kernels_at(0);
     (x->q ? k->rows_i8 : k->rows_f32)(t, x, count, r0, r1, y, y_stride);
     for (i = 0; i < count; i++) {
         if (llmq__has_zero_points(&t->format)) llmq__add_zero_points(t, &x[i], r0, r1, y + i * y_stride);
-        if (!LLMQ_NO_ACTIVATION_OPTIONS && x[i].offset) llmq__add_activation_offsets(t, &x[i], r0, r1, y + i * y_stride);
+        if (!LLMQ_NO_ACTIVATION_OPTIONS && x[i].offset)
+            llmq__add_activation_offsets(t, &x[i], r0, r1, y + i * y_stride);
     }
     return LLMQ_OK;
 }
@@ -3791,8 +4683,10 @@ LLMQ_API llmq_status llmq_matvec(const llmq_tensor *t, const llmq_activation *x,
     return llmq_matmul(t, x, 1, r0, r1, y, 0);
 }
 
-LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out,
-                                            void *work, size_t work_size)
+/* The sum of the rows is made in the basis in which they are stored. So the transform is undone
+   once and not for every row. */
+LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
+                                            float *out, void *work, size_t work_size)
 {
     llmq_status status;
     if (!t || !weight || !out || r0 > r1 || r1 > t->rows) return LLMQ_E_ARG;
@@ -3805,8 +4699,11 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
 
 /* -- The self-test. -- */
 
-/* Known answers. 16 records that overlap, so that few bytes make them: the first is at llmq__test_bytes, each of the others 4 bytes
-   behind the one before. The last 256 bytes are the int8 activation as well, and a 7th of the first 32 of those the float one. */
+/* Known answers. tests/gen/selftest.py works them out from the text of this header, not its code.
+   There are 16 records. They overlap, so that few bytes make them: the first is at
+   llmq__test_bytes, each other 4 bytes after the one before.
+   The last 256 bytes are also the int8 activation. The first 32 of these, divided by 7, are the
+   float activation. */
 /* ---- known answers: made by tests/gen/selftest.py ---- */
 static const uint8_t llmq__test_bytes[320] = {
     203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
@@ -3834,6 +4731,8 @@ static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... 
 #define LLMQ__TEST_ROWS 16
 #define LLMQ__TEST_FLOATS 32
 
+/* A checksum of the bits of v[0, n), continued from sum: FNV-1a, with words in the place of bytes.
+   Its prime is 16777619. */
 static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
 {
     uint32_t i;
@@ -3841,7 +4740,11 @@ static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
     return sum;
 }
 
-/* The float products of the first columns, and the last row. */
+/* The checksum, continued with the float products of all rows and with the last row decoded.
+   t: with LLMQ__TEST_FLOATS columns.
+   a: an activation to be changed into a float one.
+   y: room for LLMQ__TEST_ROWS floats.
+   x is first the activation and then the decoded row. */
 LLMQ__NOINLINE uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation *a, uint32_t sum, float *y)
 {
     float x[LLMQ__TEST_FLOATS];
@@ -3856,6 +4759,11 @@ LLMQ__NOINLINE uint32_t llmq__test_floats(const llmq_tensor *t, llmq_activation 
     return llmq__test_sum(sum, x, t->cols);
 }
 
+/* The checksum of all that the kernels of t make of the known records in the format of t.
+   Changes t->cols: int8 products have 256 columns, which are two groups; float products and the
+   decoded row have LLMQ__TEST_FLOATS.
+   Records are 4 bytes apart. The longest one of the last row, two scales and 256 codes of 8 bits,
+   ends within the bytes. check: 4 * 15 + 2 * 2 + 256 <= 320 */
 LLMQ__NOINLINE uint32_t llmq__test_rows(llmq_tensor *t)
 {
     static const float scale[] = { 0.37f, 0.53f };
@@ -3878,21 +4786,25 @@ LLMQ__NOINLINE uint32_t llmq__test_rows(llmq_tensor *t)
 LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k)
 {
     const uint32_t kept = LLMQ_FORMATS, one = 1;
-    uint32_t at, i = 0;
+    uint32_t at, i = 0; /* at: bit of LLMQ_FORMATS; i: index of llmq_format_at, which counts the bits that are set */
     llmq_tensor t;
     LLMQ_MEMSET(&t, 0, sizeof t);
     t.rows = LLMQ__TEST_ROWS;
-    t.row_size = 4;
+    t.row_size = 4; /* records overlap, so the view is made by hand */
     t.data = llmq__test_bytes;
     t.kernels = llmq__kernels(k);
     for (at = 0; at < sizeof llmq__test_answers / sizeof *llmq__test_answers; at++) {
         if (!(kept & one << at)) continue;
-        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at]) return LLMQ_E_INEXACT;
+        if (llmq_format_at(&t.format, i++) != LLMQ_OK || llmq__test_rows(&t) != llmq__test_answers[at])
+            return LLMQ_E_INEXACT;
     }
     return LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT; }
+LLMQ_API llmq_status llmq_selftest(void)
+{
+    return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT;
+}
 
 /* ---- 10. Bundle: reading ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
@@ -7638,16 +8550,19 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- The end: vector kernels, and macros undone -------------------------------------------------------------------- */
+/* ---- The end: vector kernels, and macros undone ---------------------------------------------- */
 
+/* The rest of llmq_simd.h: the other kernel tables, llmq__simd_at and llmq__simd_features. They use
+   all sections, and the macros of section 0. */
 #if LLMQ_SIMD
-#define LLMQ__SIMD_PART LLMQ__PART_TABLES /* the other tables: llmq__simd_at, llmq__simd_features */
+#define LLMQ__SIMD_PART LLMQ__PART_TABLES
 #include LLMQ_SIMD_PATH
 #endif
 
 #ifdef __cplusplus
 }
 #endif
+/* The states that section 0 pushed come back in the opposite order. */
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic pop
 #endif
@@ -7656,9 +8571,11 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #elif defined(__ARM_FEATURE_MVE) && defined(__clang__)
 #pragma clang attribute pop
 #endif
+/* No internal macro is left to the file that includes this one. */
 #undef LLMQ__NO_CONTRACT
 #undef LLMQ__NOINLINE
 #undef LLMQ__NULL
+#undef LLMQ__ASSERT
 #undef LLMQ__HAS
 #undef LLMQ__ANY_TRELLIS
 #undef LLMQ__ANY_ZERO_POINTS
@@ -7681,6 +8598,7 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__LDLQ_BLOCKS
 #undef LLMQ__MAX_LAG
 #undef LLMQ__TRELLIS_UNIT
+#undef LLMQ__MAX_FIELDS
 #undef LLMQ__TAPS_T1
 #undef LLMQ__TAPS_T2
 #undef LLMQ__TAPS_T3
@@ -7725,21 +8643,24 @@ LLMQ_API llmq_status llmq_allocate(const llmq_option *options, const uint32_t *f
 #undef LLMQ__UNIT_V4N256
 #endif /* LLMQ_IMPLEMENTATION */
 
-/* ---- Licence --------------------------------------------------------------------------------------------------------
+/* ---- Licence ------------------------------------------------------------------------------------
 
    This software is available under two licences; choose the one you like.
 
    A. MIT. Copyright (c) 2026 the llmq authors.
-   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
-   this permission notice shall be included in all copies or substantial portions of the Software.
-   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so, subject to the following conditions: The above copyright notice and this
+   permission notice shall be included in all copies or substantial portions of the Software.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
-   B. Public domain (www.unlicense.org). This is free and unencumbered software released into the public domain. Anyone is
-   free to copy, modify, publish, use, compile, sell, or distribute this software, either in source code form or as a
-   compiled binary, for any purpose, commercial or non-commercial, and by any means. */
+   B. Public domain (www.unlicense.org). This is free and unencumbered software released into the
+   public domain. Anyone is free to copy, modify, publish, use, compile, sell, or distribute this
+   software, either in source code form or as a compiled binary, for any purpose, commercial or
+   non-commercial, and by any means. */

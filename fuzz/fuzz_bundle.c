@@ -282,7 +282,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---- without libFuzzer ---- */
 #ifdef REPLAY
-#include "../tests/golden.h"
+#include "../tests/vectors/golden.h"
 
 #define ROOM (GOLDEN_SIZE + 512)
 

@@ -19,7 +19,7 @@
 #include "../llmq.h"
 #define IMATRIX_IMPLEMENTATION
 #include "../examples/imatrix.h"
-#include "../tests/imatrix_golden.h"
+#include "../tests/vectors/imatrix_golden.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

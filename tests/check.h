@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "helpers.h"
 #if defined(__unix__) || defined(__APPLE__)
 #define CHECK_WALLS 1
 #include <sys/mman.h>
@@ -134,6 +135,9 @@ static inline void check_wall_close(check_wall *w)
     w->start = w->end = NULL;
 }
 
+/* n bytes, aligned for float, before the upper wall or after the lower one */
+static inline void *check_wall_beside(const check_wall *w, size_t n, uint32_t upper) { return upper ? w->end - (n + 3) / 4 * 4 : w->start; }
+
 /* ---- random numbers -----------------------------------------------------------------------------------------------
 
    The same on every run. A Weyl sequence through a 64-bit mixer (multiplications and xor-shifts): a different kind of
@@ -195,9 +199,6 @@ static inline double check_normal(void)
     return u * check_sqrt(2.0 * check_exponential() / s);
 }
 
-static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static inline uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; } /* a / b, rounded up */
-
 /* Normal numbers with this mean, both times scale. */
 static inline void normal_numbers(float *x, size_t n, double scale, double mean)
 {
@@ -205,10 +206,7 @@ static inline void normal_numbers(float *x, size_t n, double scale, double mean)
     for (i = 0; i < n; i++) x[i] = (float)((check_normal() + mean) * scale);
 }
 
-/* ---- floats: their bits, and what two rows of them have in common -------------------------------------------------- */
-
-static inline uint32_t bits_of(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-static inline float float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+/* ---- floats: what two rows of them have in common ------------------------------------------------------------------ */
 
 /* Are these the same floats? NaN is one class: payloads are not promised. */
 static inline int same_floats(const float *a, const float *b, size_t n)

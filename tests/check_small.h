@@ -3,7 +3,7 @@
 #define CHECK_SMALL_H
 
 #include "board.h"
-#include <string.h>
+#include "helpers.h"
 
 #define CHECK_WALLS 0
 #define CHECK_PRINTED 20
@@ -42,8 +42,5 @@ static inline int check_done(const char *suite)
     check_text(" failed\n");
     return check_failed != 0;
 }
-
-static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static inline uint32_t up(uint32_t a, uint32_t b) { return (a + b - 1) / b; } /* a / b, rounded up */
 
 #endif

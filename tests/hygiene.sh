@@ -5,7 +5,8 @@
 #     tests/hygiene.sh [PART] [quick|all] [CC...]   default: all parts, all, gcc clang
 #     tests/hygiene.sh object CC LEVEL DIR FLAG...  an object with the vector kernels for the part simd: DIR/CC-LEVEL.o
 #
-# Parts: builds objects warnings (of llmq.h alone) and simd (with llmq_simd.h beside it). quick: what any change may break; without
+# Parts: builds objects warnings (of llmq.h alone) and simd (with llmq_simd.h beside it); names, for make style: macros, symbols and warnings
+# of both, without optimisation. quick: what any change may break; without
 # other configurations and levels of optimisation than the usual ones. OBJECTS=DIR: where objects for simd may be already.
 # Prints `ok NAME`, `FAIL NAME: why` or `skip NAME: why` for each check, and a line that sums up. The C++ compiler that
 # belongs to a CC is found by its name (gcc-12: g++-12, clang: clang++).
@@ -39,7 +40,7 @@ is_clang() { echo | "$1" -dM -E -x c - 2>/dev/null | grep -q __clang__; }
 cxx_of() { case $1 in *clang*) echo "${1/clang/clang++}" ;; *) echo "${1/gcc/g++}" ;; esac; }
 
 part= all=1 objects=${OBJECTS:-}
-case ${1:-} in builds | objects | warnings | simd | object) part=$1; shift ;; esac
+case ${1:-} in builds | objects | warnings | simd | names | object) part=$1; shift ;; esac
 if [ "$part" = object ]; then level=$2 objects=$3 flags=("${@:4}"); set -- "$1"; fi
 case ${1:-} in quick) all=; shift ;; all) shift ;; esac
 [ $# -eq 0 ] && set -- gcc clang
@@ -134,7 +135,7 @@ configurations() {
 #define LLMQ_STATIC 1
 #define LLMQ_IMPLEMENTATION
 #include "llmq.h"
-#include "golden.h"
+#include "vectors/golden.h"
 #include <stdio.h>
 int main(void)
 {
@@ -372,15 +373,17 @@ all_warnings() {
 # ---- d. Macros ----
 
 macros() {
-    local cc
+    local cc vectors=
+    [ -e llmq_simd.h ] && vectors=", vectors"
     printf '#include <limits.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n' >before.c
     cat before.c impl.c >after.c
+    [ -n "$vectors" ] && [ "$(uname -m)" = x86_64 ] && echo '#include <immintrin.h>' >>before.c # llmq_simd.h includes it
     for cc in "${compilers[@]}"; do
         "$cc" -dM -E before.c | sort >before.txt
         "$cc" -dM -E after.c | sort >after.txt
-        empty "macros: $cc, foreign names" "$(comm -13 before.txt after.txt | awk '$2 !~ /^LLMQ_/ && $3 != "LLMQ_NAMED(" $2 ")" { print $2 }')"
-        empty "macros: $cc, lost or changed" "$(comm -23 before.txt after.txt | awk '{ print $2 }')"
-        empty "macros: $cc, internal names" "$(awk '$2 ~ /^LLMQ__/ { print $2 }' after.txt)"
+        empty "macros: $cc$vectors, foreign names" "$(comm -13 before.txt after.txt | awk '$2 !~ /^LLMQ_/ && $3 != "LLMQ_NAMED(" $2 ")" { print $2 }')"
+        [ -n "$vectors" ] || empty "macros: $cc, lost or changed" "$(comm -23 before.txt after.txt | awk '{ print $2 }')"
+        empty "macros: $cc$vectors, internal names" "$(awk '$2 ~ /^LLMQ__/ { print $2 }' after.txt)"
     done
 }
 
@@ -432,6 +435,7 @@ texts() {
     grep -oE '^/\* ---- [0-9]+\. .* ---' llmq.h | sed -E 's|^/\* ---- ([0-9]+).*|\1|' >order
     n=$(wc -l <contents)
     all=$(seq -s ' ' 0 $((n - 1)))
+    check "binding counts of style.py" eval "'${PYTHON:-python3}' '$root/tests/style.py' text 2>&1 >/dev/null"
     check "order of the banners" test "$(tr '\n' ' ' <order)" = "$all $all "
 }
 
@@ -621,7 +625,7 @@ same_bits() {
 python_bundles() {
     if ! has python3; then skip "bundles in Python" "not installed"; return; fi
     check "Python reads the bundle of C" python3 "$root/tests/gen/bundle.py" dump bits.llmq
-    check "tests/golden.h can be made again" eval "python3 '$root/tests/gen/bundle.py' golden - | cmp - '$root/tests/golden.h'"
+    check "tests/vectors/golden.h can be made again" eval "python3 '$root/tests/gen/bundle.py' golden - | cmp - '$root/tests/vectors/golden.h'"
 }
 
 # ---- k. With the vector kernels ----
@@ -655,15 +659,8 @@ vector_kernels() {
     printf '#include "llmq.h"\n#include <stdio.h>\nint main(void) { printf("%%s", llmq_kernels_best()->name); return 0; }\n' >names.c
     check "the best table has a name" eval "${compilers[0]} -no-pie names.c ${compilers[0]}-O2.o -o bits_names && ./bits_names"
     [ "$(uname -m)" = x86_64 ] && check "a table is found by itself" test "$(./bits_names)" != scalar
-    printf '#include <limits.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n' >before.c
-    cat before.c impl.c >after.c
-    [ "$(uname -m)" = x86_64 ] && echo '#include <immintrin.h>' >>before.c
-    for cc in "${compilers[@]}"; do
-        "$cc" -dM -E before.c | sort >before.txt
-        "$cc" -dM -E after.c | sort >after.txt
-        empty "macros: $cc, foreign names" "$(comm -13 before.txt after.txt | awk '$2 !~ /^LLMQ_/ && $3 != "LLMQ_NAMED(" $2 ")" { print $2 }')"
-        empty "macros: $cc, internal names" "$(awk '$2 ~ /^LLMQ__/ { print $2 }' after.txt)"
-        [ $all ] || continue
+    macros
+    for cc in ${all:+"${compilers[@]}"}; do
         check "static: $cc" eval "$cc -std=c99 -Wall -Wextra -Werror -S -o /dev/null -DLLMQ_STATIC=1 impl.c"
         check "each set alone: $cc" eval "$cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_AVX512=0 -DLLMQ_SIMD_AVXVNNI=0 impl.c &&
             $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_SIMD_SSSE3=0 impl.c &&
@@ -671,6 +668,20 @@ vector_kernels() {
             $cc -std=c99 -Wall -Wextra -Werror -fsyntax-only -DLLMQ_NO_ENCODER=1 impl.c &&
             $cc -std=c99 -Wall -Wextra -Werror -S -o /dev/null $cache -DLLMQ_FORMATS=LLMQ_WITH_T3 impl.c &&
             $cc -std=c99 -Wall -Wextra -Werror -S -o /dev/null $off_g4 impl.c"
+    done
+}
+
+# Symbols, macros and warnings of both headers, for the counts of tests/style.py.
+names() {
+    local cc cxx
+    for cc in "${compilers[@]}"; do object "$cc" -O0 ""; done
+    macros
+    vectors
+    macros
+    for cc in "${compilers[@]}"; do
+        cxx=$(cxx_of "$cc")
+        check "strict: $cc -std=c99, vectors" "$cc" -std=c99 -fsyntax-only $(strict_of "$cc") $only_c impl.c
+        if has "$cxx"; then check "strict: $cxx -std=c++11, vectors" "$cxx" -x c++ -std=c++11 -fsyntax-only $(strict_of "$cxx") impl.c; fi
     done
 }
 
@@ -706,6 +717,7 @@ object)
     cat "$objects/$1$level.warnings"
     cp "$1$level.o" "$objects/"
     exit ;;
+names) names ;;
 builds | "") builds ;;&
 objects | "")
     objects

@@ -16,6 +16,7 @@ package() {
     clang-* | clang++-*) echo "Debian: ${1/++/}" ;;
     clang | clang++) echo "Debian: clang" ;;
     gnuplot) echo "Debian: gnuplot-nox" ;;
+    ctags | ctags-universal) echo "Debian: universal-ctags" ;;
     node) echo "Debian: nodejs" ;;
     python-numpy) echo "Debian: python3-numpy" ;;
     python-*) echo "PyPI: ${1#python-}" ;;

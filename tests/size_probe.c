@@ -7,7 +7,7 @@
 #include "llmq.h"
 #include "board.h"
 #if !LLMQ_NO_BUNDLE
-#include "golden.h"
+#include "vectors/golden.h"
 #endif
 
 enum { ROWS = 16, COLS = 256 };

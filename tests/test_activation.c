@@ -12,8 +12,8 @@
 #include "../llmq.h"
 
 #include "exact.h"
+#include "suite.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define MAX_COLS 4097u
 #define MAX_GROUPS 129u
 #define MAX_ROWS 12u
@@ -75,8 +75,8 @@ static void make_pools(void)
     for (i = 0; i < COUNT(pool_normal); i++) pool_normal[i] = (float)check_normal(), pool_exponential[i] = (float)check_exponential();
 }
 
-static float normal_number(void) { return pool_normal[check_below((uint32_t)COUNT(pool_normal))]; }
-static float positive_number(void) { return pool_exponential[check_below((uint32_t)COUNT(pool_exponential))]; }
+static float normal_number(void) { return pool_normal[check_below(COUNT(pool_normal))]; }
+static float positive_number(void) { return pool_exponential[check_below(COUNT(pool_exponential))]; }
 
 #define KINDS 17u
 
@@ -114,16 +114,6 @@ static void fill(float *x, uint32_t n, uint32_t kind, uint32_t levels)
 }
 
 /* ---- a second reading of section 8 ----------------------------------------------------------------------------------- */
-
-/* To the nearest whole number, ties to even. |y| < 2^24 */
-static int round_even(float y)
-{
-    float magnitude = y < 0.0f ? -y : y;
-    int whole = (int)magnitude;
-    float rest = magnitude - (float)whole; /* exact */
-    if (rest > 0.5f || (rest >= 0.5f && whole % 2)) whole++;
-    return y < 0.0f ? -whole : whole;
-}
 
 typedef struct vector_codes {
     float scale[MAX_GROUPS];
@@ -226,8 +216,6 @@ static void make_want(const llmq_activation *a, const llmq_activation_options *o
         }
     }
 }
-
-static int code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->offset ? a->offset[j] : 0); }
 
 /* An activation against `want`: scales and codes to the bit, the shifts of 8 bits, the limits of int8. */
 static void check_bits(const llmq_activation *a, const llmq_activation_options *o)
@@ -347,8 +335,6 @@ static void at(const llmq_tensor *t, const llmq_activation_options *o, uint32_t 
              (unsigned long)t->cols, (unsigned long)o->bits, o->asymmetric ? " asymmetric" : "", scales_name(o->scales),
              (double)o->clip, (unsigned long)kind);
 }
-
-static int can_run(const llmq_kernels *k) { return (k->features & ~llmq_cpu_features()) == 0; }
 
 static const uint32_t all_groups[] = { 32, 128, 1024, 0 };
 
@@ -858,12 +844,6 @@ static void test_uneven_batches(void)
 
 /* Steps of every kind for 172 columns: smooth, permute, rotate, Hadamard with a Paley block. */
 static uint8_t step_data[172 * 4 + 172 * 2 + 4 * 4 * 4];
-
-static void put_float(uint8_t *p, float x)
-{
-    uint32_t u = bits_of(x), i;
-    for (i = 0; i < 4; i++) p[i] = (uint8_t)(u >> 8 * i & 255);
-}
 
 static llmq_transform every_step(uint32_t cols)
 {

@@ -9,11 +9,10 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
-#include "allocate.h"
+#include "vectors/allocate.h"
 
 #include <math.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LAYERS 1024u
 #define OPTIONS 32768u
 
@@ -252,13 +251,13 @@ static void test_extreme(void)
         random_problem(&small, 1 + check_below(6), 5, 0, 0);
         n = small.first[small.layers];
         for (k = 0; k < n; k++) {
-            small.option[k].cost = costs[check_below((uint32_t)COUNT(costs))];
+            small.option[k].cost = costs[check_below(COUNT(costs))];
             /* three of four: all of one scale, tiny, huge or both signs; else all of them */
             switch (i % 4) {
             case 0: small.option[k].loss = 1e-300 * (double)check_below(8); break;
             case 1: small.option[k].loss = 1e239 * (double)check_below(8); break;
             case 2: small.option[k].loss = 1e238 * ((double)check_below(9) - 4.0); break;
-            default: small.option[k].loss = losses[check_below((uint32_t)COUNT(losses))]; break;
+            default: small.option[k].loss = losses[check_below(COUNT(losses))]; break;
             }
         }
         random_budget(&small, NULL, i / 4 % BUDGETS);

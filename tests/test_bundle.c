@@ -1,9 +1,9 @@
 /* test_bundle.c - sections 10 and 14 of llmq.h: bundles that are right, entries that cannot be written, and bundles that are broken
 
-   The right ones are compared with tests/golden.h, which tests/gen/bundle.py made without llmq.h. The broken ones are the
+   The right ones are compared with tests/vectors/golden.h, which tests/gen/bundle.py made without llmq.h. The broken ones are the
    larger part: each is opened and, if it opens, used in every way, in memory of exactly its size; that is fuzz_bundle.c. */
 #include "check.h"
-#include "golden.h"
+#include "vectors/golden.h"
 #include "../fuzz/fuzz_bundle.c"
 
 /* The entries of the golden bundle. */

@@ -7,21 +7,11 @@
 #include "../llmq.h"
 
 #define VECTORS_CORE
-#include "vectors.h"
+#include "vectors/vectors.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 
 /* ---- 1. Utilities -------------------------------------------------------------------------------------------------- */
-
-/* 2^e, e of any size that a double holds */
-static double power_of_2(int e)
-{
-    double x = 1.0;
-    for (; e > 0; e--) x *= 2.0;
-    for (; e < 0; e++) x *= 0.5;
-    return x;
-}
 
 /* The number that 15 bits of binary16 stand for; 2^16 for infinity, which is where the next binade would begin. */
 static double f16_magnitude(uint32_t h)

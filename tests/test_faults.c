@@ -4,8 +4,8 @@
 #include "check.h"
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
+#include "suite.h"
 
-#define COUNT(list) ((uint32_t)(sizeof(list) / sizeof *(list)))
 
 static void *take(size_t n) /* exactly as much, so that a sanitizer sees the first byte too far */
 {
@@ -14,30 +14,7 @@ static void *take(size_t n) /* exactly as much, so that a sanitizer sees the fir
     return p;
 }
 
-static double power_of_2(int e)
-{
-    double v = 1.0;
-    for (; e > 0; e--) v *= 2.0;
-    for (; e < 0; e++) v *= 0.5;
-    return v;
-}
-
 static int finite_float(float x) { return (bits_of(x) & 0x7fffffffu) < 0x7f800000u; }
-
-static void put32(uint8_t *b, uint32_t v)
-{
-    uint32_t i;
-    for (i = 0; i < 4; i++) b[i] = (uint8_t)(v >> 8 * i & 255);
-}
-
-static void put_float(uint8_t *b, float x) { put32(b, bits_of(x)); }
-
-static llmq_format format_of(const char *name, uint32_t group)
-{
-    llmq_format f;
-    if (!CHECK_EQ(llmq_format_find(&f, name, group), LLMQ_OK)) exit(1);
-    return f;
-}
 
 /* t <- t and a step that divides all cols channels by d; its data go to `data`. */
 static void add_smooth(llmq_transform *t, uint32_t cols, float d, uint8_t *data)

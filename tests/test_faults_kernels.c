@@ -9,25 +9,18 @@
 
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
+#include "suite.h"
 
 #define MAX_ROWS 260u
 #define MAX_COLS 640u
-#define COUNT 6u
+#define ACTIVATIONS 6u
 
 static uint8_t data[MAX_ROWS * (MAX_COLS * 4 + 64)];
-static float w[MAX_ROWS * MAX_COLS], x[COUNT * MAX_COLS], weight[MAX_ROWS], memory[COUNT][2 * MAX_COLS];
-static float want[COUNT * MAX_ROWS], got[COUNT * MAX_ROWS], want_row[MAX_COLS], got_row[MAX_COLS];
+static float w[MAX_ROWS * MAX_COLS], x[ACTIVATIONS * MAX_COLS], weight[MAX_ROWS], memory[ACTIVATIONS][2 * MAX_COLS];
+static float want[ACTIVATIONS * MAX_ROWS], got[ACTIVATIONS * MAX_ROWS], want_row[MAX_COLS], got_row[MAX_COLS];
 static int8_t points[1 << 10];
 static const llmq_kernels *table[16];
 static uint32_t tables;
-
-static void find_tables(void)
-{
-    const llmq_kernels *k;
-    uint32_t i;
-    for (i = 1; (k = llmq_kernels_at(i)) != NULL; i++)
-        if ((k->features & ~llmq_cpu_features()) == 0) table[tables++] = k;
-}
 
 /* Scales of random records that are no NaN: small numbers of both signs. */
 static void fill_records(const llmq_tensor *t)
@@ -54,11 +47,11 @@ static void same(const float *a, const float *b, size_t n, const llmq_tensor *t,
 /* All products with t, by each table and by the scalar one. */
 static void compare(llmq_tensor *t)
 {
-    llmq_activation a[COUNT];
+    llmq_activation a[ACTIVATIONS];
     uint32_t i, k, bits, r = check_below(t->rows);
     for (bits = t->format.points ? 8 : 32; bits <= 32; bits += 24)
         for (k = 0; k < tables; k++) {
-            uint32_t count = 1 + check_below(COUNT);
+            uint32_t count = 1 + check_below(ACTIVATIONS);
             for (i = 0; i < count; i++) {
                 t->kernels = llmq_kernels_at(0);
                 CHECK_EQ(llmq_activation_prepare(&a[i], t, bits, x + i * MAX_COLS, memory[i], sizeof memory[i]), LLMQ_OK);
@@ -81,7 +74,7 @@ static void compare(llmq_tensor *t)
 }
 
 static const uint32_t shapes[][3] = { { 1, 256, 128 }, { 5, 544, 0 }, { 131, 320, 64 }, { 37, 256, 128 }, { 260, 640, 128 } }; /* rows, cols, group */
-#define SHAPES (sizeof shapes / sizeof *shapes)
+#define SHAPES COUNT(shapes)
 
 static void compare_shapes(const llmq_format *f, size_t step)
 {
@@ -251,7 +244,6 @@ static void test_formats(void)
     compare_shapes(&f, 1);
 }
 
-#if LLMQ_VERSION_MINOR >= 7
 /* Kernels that are wrong in the last bit of one number. */
 static void spoil(float *v) { *v = float_of(bits_of(*v) ^ 1u); }
 static void bad_read(const llmq_tensor *t, uint32_t r, float *out)
@@ -292,13 +284,12 @@ static void test_selftest(void)
     bad.rows_f32 = bad_f32;
     CHECK_EQ(llmq_kernels_test(&bad), LLMQ_E_INEXACT);
 }
-#endif
 
 int main(void)
 {
     check_seed(20261);
-    find_tables();
-    normal_numbers(x, COUNT * MAX_COLS, 1.0, 0.0);
+    tables = find_tables(table, COUNT(table));
+    normal_numbers(x, ACTIVATIONS * MAX_COLS, 1.0, 0.0);
     normal_numbers(weight, MAX_ROWS, 1.0, 0.0);
     check_faults_from();
     test_taps();
@@ -307,11 +298,7 @@ int main(void)
     test_points();
     check_fault("L1");
     test_formats();
-#if LLMQ_VERSION_MINOR >= 7
     test_selftest();
-#else
-    CHECK(!"a known answer of the kernels");
-#endif
     check_fault("L2");
     return check_done("test_faults_kernels");
 }

@@ -9,11 +9,10 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
-#include "feedback.h"
+#include "vectors/feedback.h"
 
 #include <math.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define GUARD 64u
 
 static const char *const grids[] = { "g2", "g3", "g4", "g5", "g6", "g8", "v2n16", "v2n64", "v2n256", "v3n64", "v3n512", "v4n256" };

@@ -12,7 +12,7 @@
 #else
 #include "check.h"
 #endif
-#include "golden.h"
+#include "vectors/golden.h"
 #define LLMQ_IMPLEMENTATION
 #define LLMQ_STATIC 1
 #define LLMQ_NO_ENCODER 1
@@ -55,7 +55,6 @@ static int is_refusal(llmq_status status)
     return 0;
 }
 
-static uint32_t load32(const unsigned char *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24; }
 static uint32_t directory_end(void) { return 64 + 64 * GOLDEN_COUNT; }
 static uint32_t names_end(void) { return directory_end() + load32(golden_bundle + 32); }
 static uint32_t payloads(void) { return up(names_end(), 64) * 64; }

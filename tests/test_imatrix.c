@@ -1,6 +1,6 @@
 /* test_imatrix.c - examples/imatrix.h: files made without it, files made by it, and files that are broken
 
-   The first are in tests/imatrix_golden.h, which tests/gen/imatrix.py made. The broken ones are each opened and, if they open,
+   The first are in tests/vectors/imatrix_golden.h, which tests/gen/imatrix.py made. The broken ones are each opened and, if they open,
    used in every way, in memory of exactly their size; that is fuzz_imatrix.c. */
 #include "check.h"
 #include "../fuzz/fuzz_imatrix.c"
@@ -232,12 +232,6 @@ static void test_refused(void)
 }
 
 /* ---- files that are odd or broken ---- */
-
-static void put32(unsigned char *b, uint32_t v)
-{
-    int i;
-    for (i = 0; i < 4; i++) b[i] = (unsigned char)(v >> (8 * i) & 255);
-}
 
 static size_t find(const unsigned char *bytes, size_t size, const char *s)
 {

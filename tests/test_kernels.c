@@ -17,6 +17,7 @@
 #include "../llmq.h"
 
 #include "internals.h"
+#include "suite.h"
 
 #ifndef KERNELS_SMALL
 #define KERNELS_SMALL 0
@@ -25,7 +26,6 @@
 #define KERNELS_ONE_IN (KERNELS_SMALL ? 20 : 1)
 #endif
 
-#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 #define FLUSH 16u      /* the offset that stands for: so that it ends where the memory ends */
 #define OFFSETS 17u    /* 0 ... 15 elements from the start of the memory, and FLUSH */
 #define MARGIN 16u     /* floats on either side of an output that must survive: one vector of 64 bytes */
@@ -128,7 +128,6 @@ enum { EVEN, ZERO, SIGNED_ZERO, MOST, ONE_HOT, SPECIAL, SUBNORMAL, WIDE, ANY, KI
 static uint32_t mostly_first(uint32_t kinds) { return check_below(2) ? 0 : check_below(kinds); }
 
 static float even_number(void) { return (float)(int32_t)check_random() * (1.0f / 2147483648.0f); }
-static float power_of_2(int32_t e) { return float_of((uint32_t)(127 + e) << 23); }
 
 static float special_number(void)
 {
@@ -160,10 +159,10 @@ static void fill_values(float *x, uint32_t n, uint32_t kind)
 static void fill_group(float *x, uint32_t n, uint32_t kind)
 {
     uint32_t i;
-    float unit = power_of_2((int32_t)check_below(180) - 90);
+    float unit = (float)power_of_2((int)check_below(180) - 90);
     fill_values(x, n, kind < (uint32_t)KINDS ? kind : (uint32_t)EVEN);
     for (i = 0; i < n && kind == TIES; i++) x[i] = unit * ((float)check_below(254) - 126.5f);
-    for (i = 0; i < n && kind == TINY; i++) x[i] *= power_of_2(-100);
+    for (i = 0; i < n && kind == TINY; i++) x[i] *= (float)power_of_2(-100);
     if (n == 0) return;
     if (kind == TIES) x[check_below(n)] = unit * (check_below(2) ? 127.0f : -127.0f);
     if (kind == TINY) x[check_below(n)] = float_of((26u << 23) + 0x7fffffu + check_below(3));
@@ -871,8 +870,6 @@ static void test_paths(void)
 #endif
 
 /* ---- the tables themselves ------------------------------------------------------------------------------------------------ */
-
-static int can_run(const llmq_kernels *k) { return (k->features & ~llmq_cpu_features()) == 0; }
 
 static void test_tables(void)
 {

@@ -67,12 +67,6 @@ static void add_tensor(llmq_entry *e, uint32_t *n, const char *name, const float
     ++*n;
 }
 
-static void put_u32(unsigned char *to, uint32_t u)
-{
-    int i;
-    for (i = 0; i < 4; i++) to[i] = (unsigned char)(u >> 8 * i);
-}
-
 static void make_bundle(llmq_bundle *b, const char *format)
 {
     static llmq_entry e[ENTRIES];
@@ -82,9 +76,9 @@ static void make_bundle(llmq_bundle *b, const char *format)
     for (i = 0; i < 7 || !changed; i++, n++) {
         memset(&e[n], 0, sizeof e[n]);
         e[n].name = i < 7 ? config_name[i] : change.value, e[n].kind = LLMQ_KIND_VALUE, e[n].type = LLMQ_VALUE_U32, e[n].data = value[n], e[n].size = 4;
-        put_u32(value[n], i < 7 ? config[i] : 0);
+        put32(value[n], i < 7 ? config[i] : 0);
         if (!is(e[n].name, change.value)) continue;
-        put_u32(value[n], change.bits);
+        put32(value[n], change.bits);
         e[n].type = change.type;
         changed = 1;
     }
@@ -104,7 +98,7 @@ static void make_bundle(llmq_bundle *b, const char *format)
         if (i < 2 ? bits_of(number) == 0 : change.halves == 0) continue;
         memset(&e[n], 0, sizeof e[n]);
         e[n].name = name[i], e[n].kind = LLMQ_KIND_VALUE, e[n].type = i < 2 ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32, e[n].data = value[n], e[n].size = 4;
-        put_u32(value[n], i < 2 ? bits_of(number) : change.halves == 1);
+        put32(value[n], i < 2 ? bits_of(number) : change.halves == 1);
         n++;
     }
     if (change.turned) {
@@ -498,7 +492,7 @@ static void set_value(const llmq_bundle *b, const char *name, uint32_t u)
     const void *data;
     size_t size;
     CHECK_EQ(llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size), LLMQ_OK);
-    put_u32(bundle_bytes + ((const unsigned char *)data - bundle_bytes), u);
+    put32(bundle_bytes + ((const unsigned char *)data - bundle_bytes), u);
 }
 
 /* Bundles that open, and hold no model: a tensor that is missing or has another shape, values that are none. */

@@ -6,12 +6,6 @@
 #define LLAMA2C_IMPLEMENTATION
 #include "../examples/llama2c.h"
 
-static void put_u32(unsigned char *b, uint32_t u)
-{
-    int i;
-    for (i = 0; i < 4; i++) b[i] = (unsigned char)(u >> 8 * i & 255);
-}
-
 /* ---- checkpoints ---------------------------------------------------------------------------------------------------------- */
 
 /* One layer of the least size, and tables of cosines and sines. */
@@ -27,7 +21,7 @@ static size_t make_checkpoint(shape s, double theta, double scale, int in_float)
     const size_t before = (size_t)dim + dim + 4 * (size_t)dim * dim + dim + 3 * (size_t)dim + dim, half = s.head / 2, n = s.context * half;
     size_t i, p;
     memset(bytes, 0, sizeof bytes);
-    for (i = 0; i < 7; i++) put_u32(bytes + 4 * i, config[i]);
+    for (i = 0; i < 7; i++) put32(bytes + 4 * i, config[i]);
     table_at = 28 + 4 * before;
     CHECK(table_at + 8 * n <= sizeof bytes);
     for (p = 0; p < s.context; p++)
@@ -35,8 +29,8 @@ static size_t make_checkpoint(shape s, double theta, double scale, int in_float)
             const double frequency = pow(theta, -(double)i / (double)half);
             double angle = (double)p * scale * frequency;
             if (in_float) angle = (double)((float)(double)p * (1.0f / (float)pow((double)(float)theta, (double)((float)(2 * i) / (float)s.head))) * (float)scale);
-            put_u32(bytes + table_at + 4 * (p * half + i), bits_of((float)cos(angle)));
-            put_u32(bytes + table_at + 4 * (n + p * half + i), bits_of((float)sin(angle)));
+            put32(bytes + table_at + 4 * (p * half + i), bits_of((float)cos(angle)));
+            put32(bytes + table_at + 4 * (n + p * half + i), bits_of((float)sin(angle)));
         }
     return table_at + 8 * n;
 }
@@ -82,12 +76,12 @@ static void test_no_theta(void)
     for (k = table_at; k < size; k += 4) { /* each number that is not 0 or 1 for all thetas */
         unsigned char was[4];
         memcpy(was, bytes + k, 4);
-        put_u32(bytes + k, bits_of(float_of(llama2c__u32(was)) + 4e-4f));
+        put32(bytes + k, bits_of(float_of(llama2c__u32(was)) + 4e-4f));
         CHECK_EQ(llama2c_open(&c, bytes, size), LLMQ_E_UNSUPPORTED);
         if (k >= table_at + 16 * 2 && k < table_at + 4 * 24 * 4) CHECK_EQ((long)(c.fault[0] * 4 + c.fault[1]), (long)(k - table_at) / 4);
         memcpy(bytes + k, was, 4);
     }
-    put_u32(bytes + table_at + 4 * 7, 0x7fc00000u);
+    put32(bytes + table_at + 4 * 7, 0x7fc00000u);
     CHECK_EQ(llama2c_open(&c, bytes, size), LLMQ_E_UNSUPPORTED);
     memset(bytes + table_at, 0, size - table_at);
     CHECK_EQ(llama2c_open(&c, bytes, size), LLMQ_OK);
@@ -145,10 +139,10 @@ static size_t write_tokenizer(unsigned char *out)
 {
     size_t at = 4;
     uint32_t i;
-    put_u32(out, 150);
+    put32(out, 150);
     for (i = 0; i < pieces; i++) {
-        put_u32(out + at, bits_of(score[i]));
-        put_u32(out + at + 4, (uint32_t)piece_size[i]);
+        put32(out + at, bits_of(score[i]));
+        put32(out + at + 4, (uint32_t)piece_size[i]);
         memcpy(out + at + 8, piece[i], piece_size[i]);
         at += 8 + piece_size[i];
     }
@@ -265,7 +259,7 @@ static void test_tokenizer_errors(void)
         if (wanted != LLMQ_E_TRUNCATED) CHECK_EQ((long)t.count, (long)i);
     }
     check_at("%s", "");
-    put_u32(tokenizer_bytes + 8, 0xfffffff8u); /* a length that would come round */
+    put32(tokenizer_bytes + 8, 0xfffffff8u); /* a length that would come round */
     CHECK_EQ(llama2c_tokenizer_init(&t, tokenizer_bytes, size, pieces, memory), LLMQ_E_TRUNCATED);
     score[264] = float_of(0x7fc00000u);
     size = write_tokenizer(tokenizer_bytes);

@@ -9,25 +9,14 @@
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 
-#include "outliers.h"
+#include "vectors/outliers.h"
 
 #include <math.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HAD LLMQ_STEP_HADAMARD
 #define SMOOTH LLMQ_STEP_SMOOTH
 #define PERMUTE LLMQ_STEP_PERMUTE
 #define ROTATE LLMQ_STEP_ROTATE
-
-static uint32_t load16(const uint8_t *b) { return (uint32_t)b[0] | (uint32_t)b[1] << 8; }
-
-static float load_float(const uint8_t *b)
-{
-    uint32_t u = load16(b) | load16(b + 2) << 16;
-    float x;
-    memcpy(&x, &u, 4);
-    return x;
-}
 
 static int same(float a, float b) { return memcmp(&a, &b, sizeof a) == 0; }
 static float size_of(float x) { return x < 0.0f ? -x : x; }

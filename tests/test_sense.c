@@ -10,11 +10,10 @@
 #include "../llmq.h"
 
 #include "internals.h"
-#include "attention.h"
+#include "vectors/attention.h"
 
 #include <math.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 
 static int all_bytes(const void *p, int byte, size_t n)

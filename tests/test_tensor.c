@@ -11,11 +11,10 @@
 
 #include "internals.h"
 #define VECTORS_TENSOR
-#include "vectors.h"
+#include "vectors/vectors.h"
 
 #include "exact.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define MAX_COLS 1025u
 #define MAX_ROWS 16u
 #define MAX_COUNT 17u  /* activations: two batches of eight and one */
@@ -62,8 +61,8 @@ static int8_t custom_points[COUNT(custom)][3 << 16];
 static const char *const with_zeros[] = { "u4", "u6", "u8" };
 static const char *const trellises[] = { "t1", "t2", "t3", "t4", "t2s", "t3s", "t4s" };
 
-#define BUILTIN ((uint32_t)COUNT(builtin))
-#define FORMATS (BUILTIN + (uint32_t)COUNT(custom))
+#define BUILTIN COUNT(builtin)
+#define FORMATS (BUILTIN + COUNT(custom))
 
 static void make_custom_grids(void)
 {
@@ -120,11 +119,11 @@ static void test_formats(void)
     }
     for (i = 0; i < COUNT(trellises); i++) {
         check_at("format %s", trellises[i]);
-        CHECK_EQ(llmq_format_at(&f, BUILTIN + (uint32_t)COUNT(with_zeros) + i), LLMQ_OK);
+        CHECK_EQ(llmq_format_at(&f, BUILTIN + COUNT(with_zeros) + i), LLMQ_OK);
         CHECK(strcmp(f.name, trellises[i]) == 0 && f.taps[0] != 0);
         for (k = 0; k < BUILTIN; k++) CHECK(get_format(k, 32).id != f.id && get_format(k, 32).taps[0] == 0);
     }
-    CHECK_EQ(llmq_format_at(&f, BUILTIN + (uint32_t)(COUNT(with_zeros) + COUNT(trellises))), LLMQ_E_NOT_FOUND);
+    CHECK_EQ(llmq_format_at(&f, BUILTIN + COUNT(with_zeros) + COUNT(trellises)), LLMQ_E_NOT_FOUND);
     for (i = 0; i < BUILTIN; i++) /* ids tell them apart */
         for (k = 0; k < i; k++) CHECK(get_format(i, 32).id != get_format(k, 32).id);
     f = get_format(BUILTIN + 1, 96);
@@ -409,16 +408,6 @@ static void check_decode(const llmq_tensor *t, uint32_t row)
     CHECK(after[0] == 0x5a && after[1] == 0x5a && after[2] == 0x5a && after[3] == 0x5a);
 }
 
-/* To the nearest whole number, ties to even. */
-static int32_t round_even(float y)
-{
-    float magnitude = y < 0.0f ? -y : y;
-    int32_t whole = (int32_t)magnitude;
-    float rest = magnitude - (float)whole; /* exact */
-    if (rest > 0.5f || (rest >= 0.5f && whole % 2)) whole++;
-    return y < 0.0f ? -whole : whole;
-}
-
 /* Are group, x, q and scale what section 8 says of the input? a32: the same input prepared in float. */
 static void check_activation(const llmq_tensor *t, const llmq_activation *a, const llmq_activation *a32, const float *x)
 {
@@ -670,37 +659,34 @@ typedef struct walls {
     check_wall record, x, memory, work, y;
 } walls;
 
-/* n bytes, aligned for float, before the upper wall or after the lower one */
-static void *beside(const check_wall *w, size_t n, int upper) { return upper ? w->end - (n + 3) / 4 * 4 : w->start; }
-
 /* One record between walls; its products must be those of the same record elsewhere. */
-static void check_walls(const walls *w, const llmq_tensor *open, int upper)
+static void check_walls(const walls *w, const llmq_tensor *open, uint32_t upper)
 {
     llmq_tensor t = *open;
     uint8_t *at = upper ? w->record.end - t.row_size : w->record.start;
     size_t line = t.cols * sizeof(float), need = llmq_transform_work_size(&t.transform, t.cols), size;
-    float *x = (float *)beside(&w->x, line, upper), *y = (float *)beside(&w->y, line, upper), one = 1.0f;
+    float *x = (float *)check_wall_beside(&w->x, line, upper), *y = (float *)check_wall_beside(&w->y, line, upper), one = 1.0f;
     llmq_activation a, b;
     uint32_t bits;
     memcpy(at, records, t.row_size);
     t.data = at;
     memcpy(x, input[0], line);
-    CHECK_EQ(llmq_tensor_decode(&t, 0, y, beside(&w->work, need, upper), need), LLMQ_OK);
+    CHECK_EQ(llmq_tensor_decode(&t, 0, y, check_wall_beside(&w->work, need, upper), need), LLMQ_OK);
     CHECK_EQ(llmq_tensor_decode(open, 0, decoded, workspace, need), LLMQ_OK);
     CHECK(memcmp(y, decoded, line) == 0);
-    CHECK_EQ(llmq_matvec_transposed(&t, &one, 0, 1, y, beside(&w->work, need, upper), need), LLMQ_OK);
+    CHECK_EQ(llmq_matvec_transposed(&t, &one, 0, 1, y, check_wall_beside(&w->work, need, upper), need), LLMQ_OK);
     for (bits = 8; bits <= 32; bits += 24) {
-        float *z = (float *)beside(&w->y, sizeof(float), upper);
+        float *z = (float *)check_wall_beside(&w->y, sizeof(float), upper);
         if (bits == 8 && !t.format.points) continue;
         size = llmq_activation_size(&t, bits);
-        CHECK_EQ(llmq_activation_prepare(&a, &t, bits, x, beside(&w->memory, size, upper), size), LLMQ_OK);
+        CHECK_EQ(llmq_activation_prepare(&a, &t, bits, x, check_wall_beside(&w->memory, size, upper), size), LLMQ_OK);
         prepare(&b, open, bits, 0);
         CHECK_EQ(llmq_matvec(&t, &a, 0, 1, z), LLMQ_OK);
         CHECK_EQ(llmq_matvec(open, &b, 0, 1, product[0]), LLMQ_OK);
         CHECK(memcmp(z, product[0], sizeof(float)) == 0);
     }
     size = llmq_encode_work_size(&t);
-    CHECK_EQ(llmq_encode(&t, at, 0, 1, x, t.cols, NULL, beside(&w->work, size, upper), size, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_encode(&t, at, 0, 1, x, t.cols, NULL, check_wall_beside(&w->work, size, upper), size, NULL), LLMQ_OK);
     memset(workspace, 0xee, size); /* nor may it matter what the workspace held */
     memset(records, 0xee, t.row_size);
     CHECK_EQ(llmq_encode(open, records, 0, 1, x, t.cols, NULL, workspace, size, NULL), LLMQ_OK);
@@ -726,7 +712,7 @@ static void test_walls(void)
                     t = open_tensor(i, all_groups[(i + c + g) % COUNT(all_groups)], cols[c], 1, g ? &rotate : NULL);
                     random_record(&t.format, t.cols, records, 0);
                     even_numbers(input[0], t.cols, 1.0);
-                    check_walls(&w, &t, (int)upper);
+                    check_walls(&w, &t, upper);
                 }
     check_wall_close(&w.record);
     check_wall_close(&w.x);

@@ -15,16 +15,6 @@
 
 static float uniform(uint32_t seed, uint32_t i) { return (float)((double)llmq_random(seed, i) / 2147483648.0 - 1.0); }
 
-static void put16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255), b[1] = (uint8_t)(v >> 8 & 255); }
-
-static void put_float(uint8_t *b, float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, 4);
-    put16(b, u & 65535);
-    put16(b + 2, u >> 16);
-}
-
 /* A transform with its data, and T and T^-T as matrices. */
 typedef struct known {
     uint32_t cols;

@@ -14,9 +14,9 @@
 
 #include "internals.h"
 #include "exact.h"
-#include "trellis.h"
+#include "suite.h"
+#include "vectors/trellis.h"
 
-#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 #define MAX_COLS 1300u
 #define MAX_ROWS 300u
 #define MAX_NUMBERS (MAX_ROWS * 600u)
@@ -54,13 +54,7 @@ static llmq_transform rotate;
 
 static int skipped(void) { return TRELLIS_ONE_IN > 1 && check_below(TRELLIS_ONE_IN) != 0; }
 
-static llmq_format get_format(uint32_t i, uint32_t group)
-{
-    llmq_format f;
-    memset(&f, 0, sizeof f);
-    CHECK_EQ(llmq_format_find(&f, trellis_format[i].name, group), LLMQ_OK);
-    return f;
-}
+static llmq_format get_format(uint32_t i, uint32_t group) { return format_of(trellis_format[i].name, group); }
 
 /* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
 
@@ -394,9 +388,6 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
 
 /* ---- 6. Products ------------------------------------------------------------------------------------------------------------ */
 
-/* How an activation is prepared: by llmq_activation_prepare (which < 0), or with options. */
-typedef struct way { uint32_t bits; int which, scales; float clip; } way;
-
 static const way ways[] = {
     { 8, -1, 0, 1.0f }, { 32, -1, 0, 1.0f }, { 8, 1, LLMQ_SCALES_GROUP, 1.0f }, { 7, -1, 0, 1.0f }, { 6, 1, LLMQ_SCALES_GROUP, 1.0f },
     { 5, 0, LLMQ_SCALES_TOKEN, 0.9f }, { 4, 1, LLMQ_SCALES_GROUP, 0.95f }, { 3, -1, 0, 1.0f }, { 2, 1, LLMQ_SCALES_TOKEN, 1.0f },
@@ -406,17 +397,7 @@ static const way ways[] = {
 /* count activations of the rows of input, into memory[place] */
 static void prepare(llmq_activation *a, const llmq_tensor *t, const way *w, uint32_t count, uint32_t place)
 {
-    size_t need = llmq_activation_size(t, w->bits);
-    llmq_activation_options o;
-    uint32_t i;
-    o.bits = w->bits, o.asymmetric = w->which > 0, o.scales = w->scales, o.clip = w->clip;
-    for (i = 0; i < count && w->which < 0; i++)
-        CHECK_EQ(llmq_activation_prepare(&a[i], t, w->bits, input + i * t->cols, memory[place] + i * up((uint32_t)need, 4), need), LLMQ_OK);
-    if (w->which < 0) return;
-    need = llmq_activations_size(t, &o, count);
-    CHECK(need > 0 && need <= sizeof memory[0]);
-    CHECK_EQ(llmq_activations_prepare(a, t, &o, count, input, t->cols, memory[place], need), LLMQ_OK);
-    CHECK((a->offset != NULL) == (o.asymmetric && o.bits == 8));
+    prepare_as(a, t, w, count, input, memory[place], sizeof memory[place]);
 }
 
 /* The int8 formula for codes q and row r of ref. */
@@ -530,14 +511,6 @@ static void test_records(void)
 
 static const llmq_kernels *tables[16];
 static uint32_t table_count;
-
-static void find_tables(void)
-{
-    const llmq_kernels *k;
-    uint32_t i;
-    for (i = 1; (k = llmq_kernels_at(i)) != NULL; i++)
-        if (!(k->features & ~llmq_cpu_features()) && table_count < COUNT(tables)) tables[table_count++] = k;
-}
 
 /* Rows [r0, r1) of t, as by the scalar kernels, whose answers are compared with sections 7 and 9 above. */
 static void check_table(const llmq_tensor *t, const llmq_kernels *k, uint32_t r0, uint32_t r1)
@@ -1279,8 +1252,6 @@ static void test_errors(void)
 }
 
 /* Memory of a call between walls: nothing beside it is read or written. */
-static void *beside(const check_wall *w, size_t n, uint32_t upper) { return upper ? w->end - (n + 3) / 4 * 4 : w->start; }
-
 static void test_encoder_walls(void)
 {
     static const struct { uint32_t rows, cols, group; } shape[] = { { 1, 1, 0 }, { 5, 33, 32 }, { 31, 16, 0 }, { 130, 44, 32 }, { 255, 5, 64 }, { 300, 65, 64 }, { 257, 9, 128 } };
@@ -1295,14 +1266,14 @@ static void test_encoder_walls(void)
                 llmq_tensor open = open_tensor(i, shape[k].group, shape[k].rows, shape[k].cols, steps, records), t = open;
                 size_t size = t.rows * t.row_size, n = (size_t)t.rows * t.cols * sizeof(float), need = llmq_encode_work_size(&t);
                 uint8_t *at = upper ? record.end - size : record.start;
-                float *w = (float *)beside(&in, n, upper);
+                float *w = (float *)check_wall_beside(&in, n, upper);
                 if (skipped()) continue;
                 t.data = at;
                 normal_numbers(w, (size_t)t.rows * t.cols, 1.0, 0.1);
                 memcpy(weights, w, n);
                 o.effort = strong(i) ? LLMQ_EFFORT_FAST : LLMQ_EFFORT_DEFAULT;
                 encode_rows(&open, 0, t.rows, weights, o.effort);
-                CHECK_EQ(llmq_encode(&t, at, 0, t.rows, w, t.cols, &o, beside(&work, need, upper), need, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_encode(&t, at, 0, t.rows, w, t.cols, &o, check_wall_beside(&work, need, upper), need, NULL), LLMQ_OK);
                 CHECK(memcmp(at, records, size) == 0);
             }
     check_wall_close(&record);
@@ -1419,7 +1390,7 @@ int main(int argc, char **argv)
 {
     check_seed(31);
     rotate = llmq_transform_hadamard(5, 256);
-    find_tables();
+    table_count = find_tables(tables, COUNT(tables));
     test_formats();
     test_sizes();
     test_refused_formats();

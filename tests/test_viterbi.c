@@ -15,7 +15,6 @@
 
 #if !LLMQ_NO_ENCODER && ((LLMQ_FORMATS) & LLMQ_WITH_TRELLISES) != 0
 
-#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 #define MAX_STATES 1024u
 #define MAX_STEPS 300u
 #define MAX_SETS 16u
@@ -58,8 +57,6 @@ static void run(const llmq_kernels *k, const search *s, float *sum, uint16_t *ch
 
 /* ---- values ----------------------------------------------------------------------------------------------------------- */
 
-static float power_of_2(int32_t e) { return float_of((uint32_t)(127 + e) << 23); }
-
 enum { USUAL, MIDDLE, SUBNORMAL, HUGE_NUMBERS, SPECIAL, ANY, KINDS };
 
 static float number_of(const search *s, uint32_t kind)
@@ -71,7 +68,7 @@ static float number_of(const search *s, uint32_t kind)
     switch (kind) {
     case MIDDLE: return 0.5f * (s->points[check_below(n)] + s->points[check_below(n)]);
     case SUBNORMAL: return float_of(check_random() & 0x807fffffu);
-    case HUGE_NUMBERS: return x * power_of_2(10 + (int32_t)check_below(100));
+    case HUGE_NUMBERS: return x * (float)power_of_2(10 + (int)check_below(100));
     case SPECIAL: return check_below(4) ? 50.0f * x : float_of(bits[check_below(COUNT(bits))]);
     case ANY: return float_of(check_random());
     default: return 50.0f * x;
@@ -297,8 +294,8 @@ static void test_encoder(const char *name, uint32_t rows, uint32_t cols, uint32_
     other = (unsigned char *)malloc(size);
     w = (float *)malloc((size_t)rows * cols * sizeof(float));
     if (!data || !other || !w) exit(2);
-    for (i = 0; i < rows * cols; i++) w[i] = (float)check_normal() * (check_below(300) ? 1.0f : power_of_2((int32_t)check_below(30)));
-    for (i = 0; i < cols && rows > 2; i++) w[i] = 0.0f, w[cols + i] *= power_of_2(-60);
+    for (i = 0; i < rows * cols; i++) w[i] = (float)check_normal() * (check_below(300) ? 1.0f : (float)power_of_2((int)check_below(30)));
+    for (i = 0; i < cols && rows > 2; i++) w[i] = 0.0f, w[cols + i] *= (float)power_of_2(-60);
     CHECK(llmq_tensor_init(&t, &f, NULL, rows, cols, data, size) == LLMQ_OK);
     need = llmq_encode_work_size(&t);
     work = malloc(need);

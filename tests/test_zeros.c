@@ -10,8 +10,8 @@
 #include "../llmq.h"
 
 #include "exact.h"
+#include "suite.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define MAX_COLS 2400u
 #define MAX_ROWS 9u
 #define UNTOUCHED 0x3f3f3f3fu /* a float to which nothing can be added unnoticed */
@@ -31,13 +31,7 @@ static llmq_transform rotate;
 
 static int finite_bits(uint32_t u) { return (u & 0x7f800000u) != 0x7f800000u; }
 
-static llmq_format get_format(uint32_t i, uint32_t group)
-{
-    llmq_format f;
-    memset(&f, 0, sizeof f);
-    CHECK_EQ(llmq_format_find(&f, form[i].name, group), LLMQ_OK);
-    return f;
-}
+static llmq_format get_format(uint32_t i, uint32_t group) { return format_of(form[i].name, group); }
 
 /* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
 
@@ -289,9 +283,6 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
 
 /* ---- 6. products ------------------------------------------------------------------------------------------------------------ */
 
-/* How an activation is prepared: by llmq_activation_prepare (which < 0), or with options. */
-typedef struct way { uint32_t bits; int which, scales; float clip; } way;
-
 static const way ways[] = {
     { 8, -1, 0, 1.0f }, { 6, -1, 0, 1.0f }, { 4, -1, 0, 1.0f }, { 2, -1, 0, 1.0f }, { 32, -1, 0, 1.0f },
     { 8, 0, LLMQ_SCALES_TOKEN, 0.9f }, { 8, 1, LLMQ_SCALES_GROUP, 1.0f }, { 6, 1, LLMQ_SCALES_GROUP, 1.0f }, { 4, 1, LLMQ_SCALES_GROUP, 1.0f },
@@ -301,20 +292,8 @@ static const way ways[] = {
 /* count activations of the rows of input, into memory[place] */
 static void prepare(llmq_activation *a, const llmq_tensor *t, const way *w, uint32_t count, uint32_t place)
 {
-    size_t need = llmq_activation_size(t, w->bits);
-    llmq_activation_options o;
-    uint32_t i;
-    o.bits = w->bits, o.asymmetric = w->which > 0, o.scales = w->scales, o.clip = w->clip;
-    for (i = 0; i < count && w->which < 0; i++)
-        CHECK_EQ(llmq_activation_prepare(&a[i], t, w->bits, input + i * t->cols, memory[place] + i * up((uint32_t)need, 4), need), LLMQ_OK);
-    if (w->which < 0) return;
-    need = llmq_activations_size(t, &o, count);
-    CHECK(need > 0 && need <= sizeof memory[0]);
-    CHECK_EQ(llmq_activations_prepare(a, t, &o, count, input, t->cols, memory[place], need), LLMQ_OK);
-    CHECK((a->offset != NULL) == (o.asymmetric && o.bits == 8));
+    prepare_as(a, t, w, count, input, memory[place], sizeof memory[place]);
 }
-
-static int32_t code_of(const llmq_activation *a, uint32_t j) { return a->q[j] + (a->offset ? a->offset[j] : 0); }
 
 /* The int8 formula for codes q and the row in ref. */
 static float formula_i8(const llmq_activation *a, const int8_t *q, uint32_t cols, int32_t half)
@@ -649,9 +628,6 @@ static void test_not_finite_activations(void)
             }
 }
 
-/* n bytes, aligned for float, before the upper wall or after the lower one */
-static void *beside(const check_wall *w, size_t n, uint32_t upper) { return upper ? w->end - (n + 3) / 4 * 4 : w->start; }
-
 static void test_walls(void)
 {
     static const uint32_t cols[] = { 1, 2, 31, 44, 65, 129, 172, 257, 576 };
@@ -664,7 +640,7 @@ static void test_walls(void)
                     llmq_tensor open = open_tensor(i, all_groups[g], cols[c], 4, g % 2 ? &rotate : NULL), t = open;
                     size_t size = 4 * t.row_size, need = llmq_transform_work_size(&t.transform, t.cols);
                     uint8_t *at = upper ? record.end - size : record.start;
-                    float *y = (float *)beside(&out, t.cols * sizeof(float), upper), weight[4], z[4];
+                    float *y = (float *)check_wall_beside(&out, t.cols * sizeof(float), upper), weight[4], z[4];
                     llmq_activation a;
                     uint32_t r;
                     t.data = at;
@@ -672,21 +648,21 @@ static void test_walls(void)
                     normal_numbers(input, t.cols, 1.0, 0.1);
                     normal_numbers(weight, 4, 1.0, 0.0);
                     need = llmq_encode_work_size(&t);
-                    CHECK_EQ(llmq_encode(&t, at, 0, 4, weights, t.cols, NULL, beside(&work, need, upper), need, NULL), LLMQ_OK);
+                    CHECK_EQ(llmq_encode(&t, at, 0, 4, weights, t.cols, NULL, check_wall_beside(&work, need, upper), need, NULL), LLMQ_OK);
                     memset(workspace, 0xee, need);
                     CHECK_EQ(llmq_encode(&open, records, 0, 4, weights, t.cols, NULL, workspace, need, NULL), LLMQ_OK);
                     CHECK(memcmp(at, records, size) == 0);
                     need = llmq_transform_work_size(&t.transform, t.cols);
                     for (r = 0; r < 4; r++) {
-                        CHECK_EQ(llmq_tensor_decode(&t, r, y, beside(&work, need, upper), need), LLMQ_OK);
+                        CHECK_EQ(llmq_tensor_decode(&t, r, y, check_wall_beside(&work, need, upper), need), LLMQ_OK);
                         CHECK_EQ(llmq_tensor_decode(&open, r, decoded, workspace, need), LLMQ_OK);
                         CHECK(memcmp(y, decoded, t.cols * sizeof(float)) == 0);
                     }
-                    CHECK_EQ(llmq_matvec_transposed(&t, weight, 0, 4, y, beside(&work, need, upper), need), LLMQ_OK);
+                    CHECK_EQ(llmq_matvec_transposed(&t, weight, 0, 4, y, check_wall_beside(&work, need, upper), need), LLMQ_OK);
                     CHECK_EQ(llmq_matvec_transposed(&open, weight, 0, 4, decoded, workspace, need), LLMQ_OK);
                     CHECK(memcmp(y, decoded, t.cols * sizeof(float)) == 0);
                     for (w = 0; w < COUNT(ways); w++) {
-                        float *four = (float *)beside(&out, sizeof z, upper);
+                        float *four = (float *)check_wall_beside(&out, sizeof z, upper);
                         prepare(&a, &t, &ways[w], 1, 0);
                         CHECK_EQ(llmq_matvec(&t, &a, 0, 4, four), LLMQ_OK);
                         CHECK_EQ(llmq_matvec(&open, &a, 0, 4, z), LLMQ_OK);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/allocate.h: the least losses of 200 allocations of 10 to 60 layers, by CP-SAT, a solver of another kind.
+"""Writes tests/vectors/allocate.h: the least losses of 200 allocations of 10 to 60 layers, by CP-SAT, a solver of another kind.
 
     allocate.py [FILE]
 
@@ -92,7 +92,7 @@ def main():
             assert best == round(solver.objective_value) == round(solver.best_objective_bound)
             found.append((seed, best))
         seed += 1
-    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "allocate.h")
+    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "vectors", "allocate.h")
     with open(path, "w") as f:
         f.write("/* allocate.h - least losses of allocations, proven by CP-SAT; made by tests/gen/allocate.py */\n")
         f.write("static const struct { uint32_t seed, loss; } allocate_optima[%d] = {\n" % len(found))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make tests/attention.h: traces that llmq_attention_traces must give, worked out another way.
+"""Make tests/vectors/attention.h: traces that llmq_attention_traces must give, worked out another way.
 
-    python3 tests/gen/attention.py               # rewrites tests/attention.h; needs numpy
+    python3 tests/gen/attention.py               # rewrites tests/vectors/attention.h; needs numpy
 
 No closed form is used. The attention block is computed in float64, each entry of W_Q, W_K, W_V and W_O is moved up and down
 by a small step, and the central difference of the output is squared and summed. Keys and values moved at one token only give
@@ -159,7 +159,7 @@ typedef struct attention_case {
     out.append("static const attention_case attention_cases[] = {" + ",".join(cases) + "\n};\n")
     array(out, "float", "attention_numbers", numbers)
     array(out, "double", "attention_weights", weights)
-    (ROOT / "tests" / "attention.h").write_text("\n".join(out) + "#endif\n")
+    (ROOT / "tests" / "vectors" / "attention.h").write_text("\n".join(out) + "#endif\n")
 
 
 main()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bundles (.llmq), written and read by what sections 6 and 10 of llmq.h say about their bytes, in Python alone.
 
-    bundle.py golden [FILE]   write tests/golden.h (or FILE, - for the terminal): a bundle and what a reader must find
+    bundle.py golden [FILE]   write tests/vectors/golden.h (or FILE, - for the terminal): a bundle and what a reader must find
     bundle.py dump FILE       check every byte of a bundle and print its entries, a line each
 
 Nothing here is a port of the C code; the two meet only in the bytes. golden.h therefore tests both: where they differ,
@@ -559,7 +559,7 @@ def describe(i, e):
 def main(args):
     if args[:1] == ["golden"] and len(args) <= 2:
         here = os.path.dirname(os.path.abspath(__file__))
-        path = args[1] if len(args) == 2 else os.path.join(here, "..", "golden.h")
+        path = args[1] if len(args) == 2 else os.path.join(here, "..", "vectors", "golden.h")
         if path == "-":
             sys.stdout.write(golden_text())
         else:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/feedback.h: rows quantized with error feedback in float64, by other ways than llmq.h goes.
+"""Writes tests/vectors/feedback.h: rows quantized with error feedback in float64, by other ways than llmq.h goes.
 
     feedback.py [FILE]
 
@@ -208,7 +208,7 @@ def main():
     array(out, "int16_t", "feedback_weights", weights)
     array(out, "uint16_t", "feedback_scales", scales)
     array(out, "uint16_t", "feedback_codes", codes)
-    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "feedback.h")
+    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "vectors", "feedback.h")
     open(path, "w").write("\n".join(out) + "\n")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Importance matrices, made and read without imatrix.h.
 
-    imatrix.py golden [FILE]   write tests/imatrix_golden.h (or FILE): small files in both forms and what is in them
+    imatrix.py golden [FILE]   write tests/vectors/imatrix_golden.h (or FILE): small files in both forms and what is in them
     imatrix.py dump FILE       print the entries of a file: name, columns, experts, counts, E[x^2]
 
 Needs numpy and gguf (both from PyPI; the latter is llama.cpp's own). golden_foreign is written by gguf. golden_gguf and
@@ -160,7 +160,7 @@ def golden(path):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["golden"] and len(sys.argv) < 4:
-        golden(sys.argv[2] if len(sys.argv) == 3 else os.path.join(os.path.dirname(__file__), "..", "imatrix_golden.h"))
+        golden(sys.argv[2] if len(sys.argv) == 3 else os.path.join(os.path.dirname(__file__), "..", "vectors", "imatrix_golden.h"))
     elif sys.argv[1:2] == ["dump"] and len(sys.argv) == 3:
         dump(sys.argv[2])
     else:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/outliers.h: transforms fitted in float64 to small samples, by matrices, as section 17 of llmq.h says.
+"""Writes tests/vectors/outliers.h: transforms fitted in float64 to small samples, by matrices, as section 17 of llmq.h says.
 
     outliers.py [FILE]
 
@@ -355,7 +355,7 @@ def main():
     array(out, "uint16_t", "order", answers["order"], "%d")
     array(out, "double", "peak", answers["peak"], "%.8g")
     array(out, "double", "weight", answers["weight"], "%.8g")
-    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "outliers.h")
+    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "vectors", "outliers.h")
     open(path, "w").write("\n".join(out) + "\n")
 
 

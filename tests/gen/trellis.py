@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/trellis.h: what the records of trellis formats mean, by a second implementation of sections 5 and 6 of llmq.h in numpy, and
-the least errors that an encoder could reach.
+"""Writes tests/vectors/trellis.h: the meaning of the records of trellis formats, by a second
+implementation of sections 5 and 6 of llmq.h in numpy, and the least errors that an encoder could reach.
 
     trellis.py [FILE]
 
@@ -350,7 +350,7 @@ static const struct {
 """ % (len(formats), MULTIPLIER, ",\n".join(format_text(f) for f in formats), ", ".join(map(str, ROWS)), ", ".join(map(str, COLS)),
        ", ".join(map(str, GROUPS)), len(ROWS), len(COLS), ",\n".join(hash_text(f, i) for i, f in enumerate(formats)), most,
        ",\n".join(known_text(f, i) for i, f in enumerate(formats)), ",\n".join(product_text(f, i) for i, f in enumerate(formats)), ",\n".join(least))
-    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "trellis.h")
+    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "vectors", "trellis.h")
     with open(path, "w") as file:
         file.write(out)
 

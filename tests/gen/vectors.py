@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make tests/vectors.h: answers that llmq.h must give, worked out another way.
+"""Make tests/vectors/vectors.h: answers that llmq.h must give, worked out another way.
 
-    python3 tests/gen/vectors.py                 # rewrites tests/vectors.h; needs numpy
+    python3 tests/gen/vectors.py                 # rewrites tests/vectors/vectors.h; needs numpy
 
 Nothing here is a translation of the C. Conversions are numpy's (binary16) or a choice between two neighbours by exact
 fractions (bfloat16). Hadamard matrices are the textbook's, Paley's I + S and C x A + I x B from Legendre symbols, brought
@@ -352,7 +352,7 @@ def main():
     out.append("#endif /* VECTORS_CORE */\n\n#ifdef VECTORS_TENSOR\n")
     tensor(out, q, x)
     out.append("#endif /* VECTORS_TENSOR */\n\n#endif")
-    (ROOT / "tests" / "vectors.h").write_text("\n".join(out) + "\n")
+    (ROOT / "tests" / "vectors" / "vectors.h").write_text("\n".join(out) + "\n")
 
 
 main()
