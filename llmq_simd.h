@@ -335,8 +335,7 @@ static uint32_t llmq__xgetbv(void)
 static uint32_t llmq__simd_features(void)
 {
     uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
-    /* AVX512F, DQ, BW and VL in EBX of leaf 7 */
-    /* check: 2**16 + 2**17 + 2**30 + 2**31 == 0xc0030000 */
+    /* AVX512F, DQ, BW and VL in EBX of leaf 7: bits 16, 17, 30 and 31 */
     const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
     /* EAX of leaf 0 is the highest leaf, EAX of leaf 7 the highest sub-leaf of it. Others answer
        with the data of another leaf, so they are not asked. */
@@ -994,7 +993,7 @@ LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t
     inverse = levels / llmq__bits_float(most);
     /* A subnormal factor: the vectors of 32-bit NEON would take it for 0. The bound is the least
        normal float, 2^-126. */
-    /* check: 0x00800000 == f32bits(1.17549435e-38) */
+    /* check: f32bits(1.17549435e-38f) == f32bits(2^-126) */
     if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q);
     scale = LLMQ__VEC_F32(set16)(inverse);
     for (i = 0; i + 16 <= n; i += 16)
@@ -1433,15 +1432,13 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int 
    5 bits: a second plane of 16 bytes. The first 16 codes are bit 2 c of them, the others the next
    bit.
    6 bits: a second plane of 32 bytes, like the plane of 2 bits. */
-/* check: 128 * 4 / 8 == 64 */
-/* check: 128 * 1 / 8 == 16 */
-/* check: 128 * 2 / 8 == 32 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
 {
     LLMQ__VEC_U8(u8x32) v;
     if (bits == 2) return LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 2 * c, 3);
     v = LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
     if (bits == 5)
+        /* check: 128 * 4 / 8 == 64 */
         v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 64, 2 * c, 1, 1), 4));
     if (bits == 6)
         v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(
@@ -1465,8 +1462,6 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const L
    bytes. Chunks 2 and 3 are the upper codes of the pairs: bit 3 of the nibbles, and above it the
    two bits of the second plane, 16 bytes, where 16 codes are at bit 4 (c - 2) and 16 two bits
    on. */
-/* check: 64 * 4 / 8 == 32 */
-/* check: 64 * 2 / 8 == 16 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit,
                                                                  uint32_t c)
 {
@@ -1477,6 +1472,7 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const
         return LLMQ__DOT(lut16)(
             &g->x, LLMQ__VEC_U8(or_u8)(
                        LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3, 1),
+                       /* check: 64 * 4 / 8 == 32 */
                        LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
     return LLMQ__KERNEL_NAME(lut)(kind, &g->x, LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c));
 }
@@ -1599,27 +1595,27 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(parity)(const llmq__wi
 /* Joins fields of two bits, at bits 0, 2, 4 and 6 of each byte, to fields of four: bits of `low`
    below bits of `high`. Fields 0 and 2 go to n[0], fields 1 and 3 to n[step].
    0x33 are fields 0 and 2, and 0xcc fields 1 and 3. */
-/* check: 0x33 == 0b00110011 */
-/* check: 0xcc == 0b11001100 */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLMQ__VEC_U8(u8x32) high, uint32_t step,
                                                     LLMQ__VEC_U8(u8x32) *n)
 {
+    /* check: 0x33 == 0b00110011 */
     n[0] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 0, 0x33),
                                LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(high, 0, 0x33), 2));
+    /* check: 0xcc == 0b11001100 */
     n[step] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 2, 0x33), LLMQ__VEC_U8(field)(high, 0, 0xcc));
 }
 
 /* Fields of two bits: the even bits of a below the even bits of b. odds: the odd bits likewise.
    0x55 are the even bits, and 0xaa the odd ones. */
-/* check: 0x55 == 0b01010101 */
-/* check: 0xaa == 0b10101010 */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(evens)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
 {
+    /* check: 0x55 == 0b01010101 */
     return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 0, 0x55),
                                LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(b, 0, 0x55), 1));
 }
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
 {
+    /* check: 0xaa == 0b10101010 */
     return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 1, 0x55), LLMQ__VEC_U8(field)(b, 0, 0xaa));
 }
 
@@ -1819,7 +1815,6 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
     const uint8_t *behind = t->data + t->rows * t->row_size;
     /* copy: of the first plane of each row, at most 128 bytes, so that whole vectors may be
        read. */
-    /* check: 256 * 4 / 8 == 128 */
     uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
     int8_t all[320];
     uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag,
@@ -1836,6 +1831,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
         /* A plane is read in whole vectors, at most 128 bytes. Near the end of the tensor it is
            copied. */
         own.row[lag] = w->row[lag] + at;
+        /* check: 256 * 4 / 8 == 128 */
         if ((size_t)(behind - own.row[lag]) >= 128) continue;
         LLMQ_MEMCPY(copy[lag], own.row[lag], u);
         own.row[lag] = copy[lag];
@@ -1986,7 +1982,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
                                                      LLMQ__VEC4(i32x4) *sum, LLMQ__VEC4(f32x4) *total)
 {
     /* A slice of each row at a multiple of 64 bytes, so that no vector crosses a cache line. */
-    /* check: 320 % 64 == 0 */
+    /* check: 320 == 5 * 64 */
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
     llmq__window w[4];
     llmq__run own = *run;
@@ -2662,9 +2658,6 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
 /* y[i * y_stride + r ...] = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count <=
    LLMQ__SHARE activations. Totals are kept in y, sums of the run that has begun in `sum`.
    Stack with 16 rows: 2.2 KB of tile, 2.1 KB of sums and 1.4 KB of windows. */
-/* check: 16 * 128 + 128 == 2176 */
-/* check: (32 + 1) * 16 * 4 == 2112 */
-/* check: 16 * (10 + 1) * 8 == 1408 */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
                                                     const llmq_activation *x, uint32_t count, uint32_t r, float *y,
                                                     size_t y_stride)
@@ -2780,9 +2773,7 @@ LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8
 
 #if LLMQ_SIMD_SSSE3
 /* Words on floats. Four vectors of 4 floats are an f32x16. Constants of shuffles name the source of
-   lane 3 first, in two bits each: */
-/* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
-/* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
+   lane 3 first, in two bits each. */
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
 
 /* A native vector has 4 floats. */
@@ -2806,7 +2797,9 @@ LLMQ__INLINE_TARGET __m128 llmq__load_butterfly_ssse3(const float *p)
     const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
     const __m128 high = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, INT32_MIN, 0, 0));
     __m128 v = _mm_loadu_ps(p);
+    /* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
     v = _mm_add_ps(_mm_shuffle_ps(v, v, 0xb1), _mm_xor_ps(v, odd)); /* b + a, a - b */
+    /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
     return _mm_add_ps(_mm_shuffle_ps(v, v, 0x4e), _mm_xor_ps(v, high));
 }
 
@@ -2904,13 +2897,11 @@ LLMQ__INLINE_TARGET uint32_t llmq__max_lane_ssse3(__m128i m)
 }
 /* llmq__round of four floats: adding 1.5 * 2^23 rounds to whole numbers, and leaves v + 2^22 in the
    low 23 bits. */
-/* check: 12582912 == 1.5 * 2**23 */
-/* check: 0x4b400000 == f32bits(12582912.0) */
-/* check: 0x7fffff == 2**23 - 1 */
-/* check: 0x400000 == 2**22 */
 LLMQ__INLINE_TARGET __m128i llmq__round_ssse3(__m128 v)
 {
+    /* check: 12582912.0f == 1.5 * 2^23 */
     __m128i u = _mm_castps_si128(_mm_add_ps(v, _mm_set1_ps(12582912.0f)));
+    /* check: 0x7fffff == 2^23 - 1; 0x400000 == 2^22 */
     return _mm_sub_epi32(_mm_and_si128(u, _mm_set1_epi32(0x7fffff)), _mm_set1_epi32(0x400000));
 }
 /* The packs saturate, but all values fit int8. */
@@ -3073,8 +3064,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lutk_ssse3(const llmq__point_table_s
 /* Points first ... first + 15 where v is one of them, else 0; v is below 64. pshufb gives 0 where
    bit 7 of an index is set. The xor makes the 16 indices that the table is for 0 ... 15, and all
    others 16 or more. Adding 0x70 sets bit 7 of the others, and leaves the low 4 bits of the 16. */
-/* check: 15 + 0x70 == 0x7f */
-/* check: 16 + 0x70 == 0x80 */
+/* check: 15 + 0x70 < 128 <= 16 + 0x70 */
 LLMQ__INLINE_TARGET __m128i llmq__one_of_ssse3(__m128i t, __m128i v, int first)
 {
     return _mm_shuffle_epi8(t, _mm_adds_epu8(_mm_xor_si128(v, _mm_set1_epi8((char)first)), _mm_set1_epi8(0x70)));
@@ -3182,9 +3172,9 @@ LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __
 }
 /* 4 by 4 lanes of 32 bits; p + 8 is the next row, 128 bytes on. ab and cd have lanes 0 and 1 of two
    rows, then lanes 2 and 3: a0 b0 a1 b1 and c0 d0 c1 d1 give rows 0 and 1 of the result. */
-/* check: 8 * 16 == 128 */
 LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
 {
+    /* check: 8 == 128 / 16 */
     __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8),
         c = _mm_loadu_si128(p + 16), d = _mm_loadu_si128(p + 24);
     __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
@@ -3234,11 +3224,7 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 
 /* Words on floats. A native vector has 8 floats, and two are an f32x16. Many instructions work
    within halves of 128 bits, and a permutation mends the order of halves or quarters after them.
-   Its constant names the sources, the last one first: */
-/* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
-/* check: 0xd8 == 3 * 64 + 1 * 16 + 2 * 4 + 0 */
-/* check: 0x20 == 2 * 16 + 0 */
-/* check: 0x31 == 3 * 16 + 1 */
+   Its constant names the sources, the last one first. */
 typedef __m256 llmq__f32v_avx2;
 LLMQ__INLINE_TARGET __m256 llmq__loadv_avx2(const float *p) { return _mm256_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
@@ -3260,6 +3246,7 @@ LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p)
     __m256 v = _mm256_moveldup_ps(_mm256_loadu_ps(p));
     LLMQ__RELOAD_BARRIER(p);
     v = _mm256_fmadd_ps(_mm256_movehdup_ps(_mm256_loadu_ps(p)), s1, v);
+    /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
     v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
     return _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
 }
@@ -3354,11 +3341,12 @@ LLMQ__INLINE_TARGET __m256i llmq__max_abs16_avx2(__m256i m, llmq__f32x16_avx2 v)
     return _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.b), rest));
 }
 /* 0xb1 swaps neighbours. */
-/* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx2(__m256i v)
 {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    /* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
     return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
 }
 /* llmq__round of eight floats: see llmq__round_ssse3. */
@@ -3371,6 +3359,7 @@ LLMQ__INLINE_TARGET __m256i llmq__round_avx2(__m256 v)
    order a b a b, and 0xd8 makes it a a b b. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_avx2(int8_t *q, llmq__f32x16_avx2 v)
 {
+    /* check: 0xd8 == 3 * 64 + 1 * 16 + 2 * 4 + 0 */
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(llmq__round_avx2(v.a), llmq__round_avx2(v.b)), 0xd8);
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
@@ -3462,7 +3451,9 @@ LLMQ__INLINE_TARGET __m256i llmq__load_halves_avx2(const void *p, uint32_t s, ui
 LLMQ__INLINE_TARGET void llmq__store_pairs_avx2(int8_t *p, __m256i a, __m256i b)
 {
     __m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
+    /* check: 0x20 == 2 * 16 + 0 */
     llmq__store_u8_avx2(p, _mm256_permute2x128_si256(lo, hi, 0x20));
+    /* check: 0x31 == 3 * 16 + 1 */
     llmq__store_u8_avx2(p + 32, _mm256_permute2x128_si256(lo, hi, 0x31));
 }
 
@@ -3491,10 +3482,9 @@ LLMQ__INLINE_TARGET __m256i llmq__lutk_avx2(const llmq__point_table_avx2 *t, uin
 }
 /* pshufb looks at the low 4 bits of an index, and gives 0 where bit 7 is set, which it is not below
    128. Bit 4 moved to bit 7 chooses among two tables, and bit 5 among four. */
-/* check: 4 + 3 == 7 */
-/* check: 5 + 2 == 7 */
 LLMQ__INLINE_TARGET __m256i llmq__lut32_avx2(const llmq__point_table_avx2 *t, __m256i v)
 {
+    /* check: 3 == 7 - 4 */
     return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
 }
 LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__point_table_avx2 *t, __m256i v)
@@ -3502,6 +3492,7 @@ LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__point_table_avx2 *t, __
     __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
     lo = llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
     hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
+    /* check: 2 == 7 - 5 */
     return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
 /* max(code - 128, -127): a subtraction of 128 is a change of bit 7. */
@@ -3599,7 +3590,6 @@ LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v)
 /* 8 by 8 lanes of 32 bits. t: pairs of rows i and i + 1, lanes 0 and 1 of each half, or 2 and 3. u:
    four rows, one lane of each half. The last step joins the lower halves of rows 0 to 3 and 4 to 7
    to row i of the result, and the upper halves to row 4 + i, which is 512 bytes on. */
-/* check: 4 * 128 == 512 */
 LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 {
     __m256i t[8], u[8];
@@ -3617,6 +3607,7 @@ LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
     }
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         llmq__store_u8_avx2(e + i * 128, _mm256_permute2x128_si256(u[i], u[i + 4], 0x20));
+        /* check: 512 == 4 * 128 */
         llmq__store_u8_avx2(e + i * 128 + 512, _mm256_permute2x128_si256(u[i], u[i + 4], 0x31));
     }
 }
