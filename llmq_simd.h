@@ -28,7 +28,7 @@
 
    CONTENTS
        1. Configuration
-       2. Dispatch, and what all kernels share
+       2. Dispatch and shared helpers
        3. Template: kernels on floats
        4. Template: kernels on codes
        5. x86: SSSE3
@@ -290,7 +290,7 @@
 #elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
 #undef LLMQ__SIMD_PART
 
-/* ---- 2. Dispatch, and what all kernels share ----------------------------------------------------
+/* ---- 2. Dispatch and shared helpers -------------------------------------------------------------
 
    First the instruction sets of this processor. Then macros that make names and attributes of
    functions. Then helpers in scalar code that several sections use: the kinds of formats, the
@@ -861,6 +861,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass8)(float *x, size_t h, int inside
 }
 
 #if LLMQ__RADIX == 16
+/* Two groups of eight, a to i and j to q, then distance 8 h between them. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
 {
     LLMQ__VEC_F32(f32v) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
@@ -2412,9 +2413,9 @@ LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *c
         LLMQ__VEC_U8(u8x32) v;
         LLMQ__DOT(load_act2)(q, &x, &y);
         s->bias = LLMQ__DOT(bias)(LLMQ__DOT(bias)(s->bias, x), y);
-#define LLMQ__ROW(i, sum)                                                    \
-    v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
-    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), x);                \
+#define LLMQ__ROW(i, sum)                                                               \
+    v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), u[i] + at, c);                  \
+    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), x);               \
     sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->y, v), y)
         LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
 #undef LLMQ__ROW
@@ -2844,12 +2845,13 @@ LLMQ__INLINE_TARGET float llmq__sum16_ssse3(llmq__f32x16_ssse3 v)
 {
     return llmq__fold4_sse2(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
 }
+/* Each byte goes to the top of 16 and then of 32 bits. An arithmetic shift by 24 brings it down and
+   extends its sign. The conversion to float is exact. */
 LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__from_i8x16_ssse3(const int8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), z = _mm_setzero_si128();
-    __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v); /* in the upper byte of 16, then of 32 bits */
+    __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v);
     llmq__f32x16_ssse3 r;
-    /* an arithmetic shift by 24 extends the sign */
     r.a = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, lo), 24));
     r.b = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, lo), 24));
     r.c = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, hi), 24));
