@@ -1,19 +1,34 @@
-/* llmq_simd.h - v0.7.0 - the kernels of llmq.h with vector instructions, bit for bit - public domain or MIT (see llmq.h)
+/* llmq_simd.h - v0.7.0 - the kernels of llmq.h with vector instructions, bit for bit
+   public domain or MIT (see llmq.h)
 
-   DO THIS: copy it beside llmq.h. llmq.h finds it (__has_include), or is told by LLMQ_SIMD 1 and LLMQ_SIMD_PATH; nothing
-   else changes. The first snippet of llmq.h then runs on the best kernels of the machine: llmq_tensor_init puts them into
-   the tensor, and t.kernels->name says which.
+   DO THIS
+       Copy this file beside llmq.h. llmq.h finds it by __has_include, or is told by LLMQ_SIMD 1 and
+       LLMQ_SIMD_PATH. Nothing else changes. The first program of llmq.h then runs on the best
+       kernels of the machine: llmq_tensor_init puts them into the tensor, and t.kernels->name says
+       which.
 
    HOW IT IS MADE
-       A table (struct llmq_kernels, section 2 of llmq.h) for each instruction set, in its own section below. The text of
-       the kernels is shared: templates, which this file includes from itself, written in a small vocabulary of 16
-       floats and of 32 bytes that each instruction set defines. What pays on one of them only is written there.
-       All tables give the bits of the scalar one: integer sums are exact, so their order is free, and every float
-       operation is the one that the scalar text does, on the same operands, in the same order for each result.
+       Each instruction set has a kernel table (struct llmq_kernels, section 2 of llmq.h), which its
+       own section below makes. The code of the kernels is shared. It stands in templates, which
+       this file includes from itself. They are written in a small vocabulary of words on 16 floats
+       and on 32 bytes, and each instruction set defines these words. A kernel that pays on one
+       instruction set only stands in the section of that set.
+
+       All tables give the bits of the scalar one:
+       - Sums of integers are exact, so their order is free. A run of columns that shares its scales
+         has at most 1024 columns, so each sum is below 2^24 and its conversion to float is exact:
+         128 * 127 * 1024 = 16646144.
+       - Each float operation is one that the scalar code does, on the same operands, and the
+         operations that lead to one result come in the same order. Vectors only do several results
+         at once. Products and sums are rounded one by one unless a product is known to be exact.
+
+       Pointers are aligned as their type needs and no more, so pointers to bytes have any
+       alignment. No kernel reads or writes beyond the arrays of its contract. Helpers that do so
+       within the buffers of their callers say how far.
 
    CONTENTS
        1. Configuration
-       2. Dispatch, and what all kernels share
+       2. Dispatch and shared helpers
        3. Template: kernels on floats
        4. Template: kernels on codes
        5. x86: SSSE3
@@ -26,8 +41,8 @@
       12. Tables
 
    PARTS
-       The file is one chain of #elif, so that each inclusion reads one part of it. Templates are parts that are included more than
-       once. A part is included so, and takes its name away when it begins:
+       The file is one chain of #elif, so each inclusion reads one part of it. A template is a part
+       that is included more than once. This includes a part, which undefines the name as it begins:
            #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
            #include LLMQ_SIMD_SELF
 
@@ -52,27 +67,34 @@
        TABLES              12     llmq.h, at its end
 
    HOW TO ADD AN INSTRUCTION SET
-       WebAssembly, section 10, is the shortest one that has all; read it beside this list.
-       1. llmq.h, section 2: a bit, LLMQ_CPU_WASM, and a line of the list of tables.
-       2. Section 1: LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set; and the header of its intrinsics.
-       3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor, elsewhere it repeats what the compiler was
-          told.
-       4. A part: LLMQ__PART_WASM in the list of parts (and in the list of #undef at the end), its section in the chain with
-          #if LLMQ_SIMD_WASM around all of it, and its inclusion in section 12, after the parts whose words it uses.
-       5. There, LLMQ__TARGET: nothing where the whole program is compiled for the set, else LLMQ__TARGET_OF("..."). The section
-          undoes it at its end.
-       6. The words on floats that the head of section 3 lists, with the suffix _wasm; then the part FLOATS with its parameters.
-          Each operation is rounded as the scalar one, and comparisons are false where an operand is NaN.
-       7. The words on bytes, on points and products, on four sums and for blocks that section 4 lists; then the part CODES. A set
-          that differs from another only in products shares its words on bytes: see AVX2 with VNNI, in section 6.
-       8. LLMQ__TABLE (llmq.h, section 2) makes the table: its name, its bits, and the suffixes of its kernels. No suffix means
-          the scalar kernels. A line in llmq__simd_at, section 12, puts it after all slower ones.
-       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run, and has a list of names;
-          tests/matrix.sh has a line for each emulator.
-       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections 9 and 11.
+       WebAssembly, section 10, is the shortest set that has everything. Read it beside this list.
+       1. llmq.h, section 2: add a bit, LLMQ_CPU_WASM, and a line of the list of tables.
+       2. Section 1: add LLMQ_SIMD_WASM, 0 or 1, by default 1 where the compiler has the set.
+          Include the header of its intrinsics.
+       3. Section 2: llmq__simd_features gives the bit. On x86 it asks the processor. Elsewhere it
+          repeats the options of the compiler.
+       4. Add a part: LLMQ__PART_WASM in the list of parts and in the list of #undef at the end, its
+          section in the chain with #if LLMQ_SIMD_WASM around all of it, and its inclusion in
+          section 12, after the parts whose words it uses.
+       5. In the section, define LLMQ__TARGET: nothing where the whole program is compiled for the
+          set, else LLMQ__TARGET_OF("..."). The section undefines it at its end.
+       6. Write the words on floats that the head of section 3 lists, with the suffix _wasm. Then
+          include the part FLOATS with its parameters. Each operation is rounded like the scalar
+          one, and comparisons are false where an operand is NaN.
+       7. Write the words on bytes, on points and products, on four sums and for blocks that section
+          4 lists. Then include the part CODES. A set that differs from another only in products
+          shares the words on bytes: see AVX2 with VNNI, in section 6.
+       8. LLMQ__TABLE (llmq.h, section 2) makes the table of a name, bits, and the suffixes of its
+          kernels. No suffix means the scalar kernels. A line in llmq__simd_at, section 12, puts it
+          after all slower tables.
+       9. tests/test_kernels.c compares it with the scalar table bit for bit wherever it can run,
+          and has a list of names. tests/matrix.sh has a line for each emulator.
+       A set that the words do not fit has kernels of its own instead of steps 6 and 7: see sections
+       9 and 11.
 
    STACK
-       Frames are up to 10 KB (llmq.h promises 256 bytes for the scalar kernels, and so do the tables of microcontrollers). */
+       Frames are up to 10 KB. The scalar kernels need at most 256 bytes, as llmq.h promises, and so
+       do the tables of microcontrollers. */
 
 #ifndef LLMQ__SIMD_PART
 #error "llmq: include llmq.h, which includes llmq_simd.h"
@@ -105,17 +127,30 @@
 #error "llmq: llmq.h and llmq_simd.h are of different versions; copy both"
 #endif
 
-/* ---- 1. Configuration ---------------------------------------------------------------------------------------------
+/* ---- 1. Configuration ---------------------------------------------------------------------------
 
-   Each 0 or 1; the default is 1 where the compiler can make it. On x86, and on AArch64 beyond NEON, the functions carry target
-   attributes, so that the rest of the program may be compiled for any processor; elsewhere a set is compiled in when the
-   compiler is told of it. On Arm nothing is asked of the processor: LLMQ_CPU_FEATURES (llmq.h) says that it has more, such as
-   getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON on Linux, and LLMQ_CPU_I8MM too
-   where getauxval(AT_HWCAP2) & HWCAP2_I8MM.
-   LLMQ_SIMD_SSSE3 LLMQ_SIMD_AVX2 LLMQ_SIMD_AVXVNNI LLMQ_SIMD_AVX512 (with and without VBMI)
-   LLMQ_SIMD_NEON LLMQ_SIMD_DOTPROD LLMQ_SIMD_I8MM (AArch64 only) LLMQ_SIMD_DSP LLMQ_SIMD_MVE LLMQ_SIMD_WASM LLMQ_SIMD_RVV */
+   Each of these macros is 0 or 1. The default is 1 where the compiler can make the set.
+     LLMQ_SIMD_SSSE3    x86-64
+     LLMQ_SIMD_AVX2     x86-64, with FMA and F16C
+     LLMQ_SIMD_AVXVNNI  x86-64; builds on LLMQ_SIMD_AVX2
+     LLMQ_SIMD_AVX512   x86-64, with VNNI, tables with and without VBMI; builds on LLMQ_SIMD_AVX2
+     LLMQ_SIMD_NEON     Arm, 32 and 64 bits, little-endian
+     LLMQ_SIMD_DOTPROD  Arm; builds on LLMQ_SIMD_NEON
+     LLMQ_SIMD_I8MM     AArch64 only; builds on LLMQ_SIMD_DOTPROD
+     LLMQ_SIMD_DSP      Arm's microcontrollers without wider vectors
+     LLMQ_SIMD_MVE      Arm's microcontrollers with Helium
+     LLMQ_SIMD_WASM     WebAssembly with SIMD128
+     LLMQ_SIMD_RVV      RISC-V with V 1.0
+
+   On x86, and on AArch64 beyond NEON, the functions carry target attributes, so the rest of the
+   program may be compiled for any processor. Elsewhere a set is compiled in when the compiler is
+   told of it.
+   On Arm nothing asks the processor. LLMQ_CPU_FEATURES (llmq.h) says that it has more than the
+   compiler was told. On Linux that is
+       getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD : LLMQ_CPU_NEON
+   and LLMQ_CPU_I8MM too where getauxval(AT_HWCAP2) & HWCAP2_I8MM. */
 #if defined(_MSC_VER) && defined(__clang__) && __clang_major__ < 19
-#define LLMQ__X86 0 /* clang-cl hid intrinsics beyond those of the command line */
+#define LLMQ__X86 0 /* clang-cl before 19 hides the intrinsics of sets that the command line does not name */
 #elif (defined(__x86_64__) && defined(__SSE2__)) || (defined(_M_X64) && !defined(_M_ARM64EC))
 #define LLMQ__X86 1
 #include <immintrin.h>
@@ -131,6 +166,8 @@
 #ifndef LLMQ_SIMD_AVX2
 #define LLMQ_SIMD_AVX2 LLMQ__X86
 #endif
+/* The first compilers that have the intrinsics of AVX-VNNI: clang 12, gcc 11, Visual Studio 2019
+   16.9 (1929). */
 #ifndef LLMQ_SIMD_AVXVNNI
 #if !LLMQ_SIMD_AVX2
 #define LLMQ_SIMD_AVXVNNI 0
@@ -146,14 +183,17 @@
 #define LLMQ_SIMD_AVX512 LLMQ_SIMD_AVX2
 #endif
 
+/* Vectors are loaded as the bytes of memory, so the kernels take little-endian for granted. */
 #if defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
 #define LLMQ__ARM 1
 #include <arm_neon.h>
 #else
 #define LLMQ__ARM 0
 #endif
-/* Can single functions have more than the program? clang before 16 hides the intrinsics; gcc inlines only what was compiled for
-   a subset of the function's sets, and those that the command line adds are not all known here. */
+/* 1 if single functions may use sets that the program is not compiled for.
+   clang before 16 hides their intrinsics. gcc before 10 lacks some of them. gcc inlines an
+   intrinsic only into functions whose sets include all sets that the intrinsic was compiled for,
+   and the sets that the command line adds are not all known here. */
 #if !LLMQ__ARM || !defined(__aarch64__)
 #define LLMQ__ARM_TARGETS 0
 #elif defined(__clang__)
@@ -195,6 +235,7 @@
 #endif
 #endif
 
+/* The sections of these sets use the words of the set that they build on. */
 #if (LLMQ_SIMD_AVXVNNI || LLMQ_SIMD_AVX512) && !LLMQ_SIMD_AVX2
 #error "llmq: LLMQ_SIMD_AVXVNNI and LLMQ_SIMD_AVX512 build on LLMQ_SIMD_AVX2"
 #endif
@@ -202,8 +243,10 @@
 #error "llmq: LLMQ_SIMD_I8MM builds on LLMQ_SIMD_DOTPROD, and needs AArch64"
 #endif
 
-/* Arm's microcontrollers. MVE is Helium with floats. DSP is for processors without wider vectors, and needs word loads from any
-   address (CCR.UNALIGN_TRP off, the state after reset): a compiler told -mno-unaligned-access makes them of bytes. */
+/* MVE: Helium with floats, bit 1 of __ARM_FEATURE_MVE. Bit 0 alone is Helium of integers only.
+   DSP: 32-bit registers as vectors, for processors without wider ones. It needs word loads from any
+   address (CCR.UNALIGN_TRP off, the state after reset). A compiler that is told
+   -mno-unaligned-access makes these loads of single bytes, so the macro is 0 there. */
 #ifndef LLMQ_SIMD_MVE
 #if defined(__ARM_FEATURE_MVE) && !defined(__ARM_BIG_ENDIAN)
 #define LLMQ_SIMD_MVE (__ARM_FEATURE_MVE >> 1)
@@ -212,7 +255,8 @@
 #endif
 #endif
 #ifndef LLMQ_SIMD_DSP
-#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_NEON) && \
+    !defined(__ARM_BIG_ENDIAN)
 #define LLMQ_SIMD_DSP (!LLMQ_SIMD_MVE)
 #else
 #define LLMQ_SIMD_DSP 0
@@ -225,7 +269,8 @@
 #include <arm_mve.h>
 #endif
 
-/* The intrinsics of today, and all of V: 128 bits or more. */
+/* The intrinsics of version 0.11 or later (version * 1000000 + minor * 1000), and all of the
+   extension V, whose vectors have 128 bits or more. */
 #ifndef LLMQ_SIMD_RVV
 #if defined(__riscv_v) && defined(__riscv_v_intrinsic) && defined(__BYTE_ORDER__)
 #define LLMQ_SIMD_RVV (__riscv_v_intrinsic >= 11000 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -237,7 +282,7 @@
 #include <riscv_vector.h>
 #endif
 
-/* The name of this file for itself. */
+/* The name by which this file includes itself. */
 #ifndef LLMQ_SIMD_SELF
 #define LLMQ_SIMD_SELF "llmq_simd.h"
 #endif
@@ -245,10 +290,17 @@
 #elif LLMQ__SIMD_PART == LLMQ__PART_DISPATCH
 #undef LLMQ__SIMD_PART
 
-/* ---- 2. Dispatch, and what all kernels share --------------------------------------------------------------------- */
+/* ---- 2. Dispatch and shared helpers -------------------------------------------------------------
+
+   First the instruction sets of this processor. Then macros that make names and attributes of
+   functions. Then helpers in scalar code that several sections use: the kinds of formats, the
+   tables of points, the rows that a trellis reads, bit fields of codes, and runs of columns that
+   share their scales. */
 
 #ifndef LLMQ_CPU_FEATURES
 #if LLMQ__X86
+/* r[0, 4) = EAX, EBX, ECX, EDX of CPUID for a leaf and a sub-leaf. The caller checks that the leaf
+   exists. */
 static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
 {
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -260,23 +312,33 @@ static void llmq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r)
 #endif
 }
 
-/* Registers that the operating system saves: bits 1, 2 SSE and AVX; 5, 6, 7 those of AVX-512. */
+/* The registers that the operating system saves and restores: the low half of XCR0. Bits 1 and 2
+   are SSE and AVX. Bits 5, 6 and 7 are the parts of AVX-512.
+   Precondition: CPUID says OSXSAVE, or the instruction faults. */
 static uint32_t llmq__xgetbv(void)
 {
 #if defined(_MSC_VER) && !defined(__clang__)
     return (uint32_t)_xgetbv(0);
 #else
     uint32_t low, high;
-    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0)); /* xgetbv, for assemblers without it */
-    (void)high;
+    /* xgetbv as bytes, for assemblers that do not know it */
+    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0));
+    (void)high; /* bits 32 and up of XCR0 */
     return low;
 #endif
 }
 
+/* LLMQ_CPU_... bits of the sets that this processor has and whose registers the operating system
+   saves.
+   A set needs both: a virtual machine or an old kernel may offer the instructions without the
+   registers. */
 static uint32_t llmq__simd_features(void)
 {
     uint32_t one[4], seven[4], more[4], saved = 0, have = 0;
+    /* AVX512F, DQ, BW and VL in EBX of leaf 7: bits 16, 17, 30 and 31 */
     const uint32_t f_dq_bw_vl = (uint32_t)1 << 16 | (uint32_t)1 << 17 | (uint32_t)1 << 30 | (uint32_t)1 << 31;
+    /* EAX of leaf 0 is the highest leaf, EAX of leaf 7 the highest sub-leaf of it. Others answer
+       with the data of another leaf, so they are not asked. */
     llmq__cpuid(0, 0, one);
     if (one[0] < 1) return 0;
     seven[1] = seven[2] = more[0] = 0;
@@ -287,16 +349,21 @@ static uint32_t llmq__simd_features(void)
     llmq__cpuid(1, 0, one);
     if (one[2] >> 9 & 1) have |= LLMQ_CPU_SSSE3;
     if (one[2] >> 27 & 1) saved = llmq__xgetbv(); /* OSXSAVE */
+    /* SSE and AVX */
+    /* check: 2**1 + 2**2 == 0x6 */
     if ((saved & 0x6) != 0x6) return have;
     if ((one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1)) have |= LLMQ_CPU_AVX2; /* FMA, F16C, AVX2 */
     if ((have & LLMQ_CPU_AVX2) && (more[0] >> 4 & 1)) have |= LLMQ_CPU_AVXVNNI;
+    /* The same, opmask, the upper halves of ZMM 0 to 15, and ZMM 16 to 31. */
+    /* check: 0x6 + 2**5 + 2**6 + 2**7 == 0xe6 */
     if ((saved & 0xe6) != 0xe6 || !(have & LLMQ_CPU_AVX2)) return have;
     if ((seven[1] & f_dq_bw_vl) == f_dq_bw_vl && (seven[2] >> 11 & 1)) have |= LLMQ_CPU_AVX512; /* AVX512_VNNI */
     if ((have & LLMQ_CPU_AVX512) && (seven[2] >> 1 & 1)) have |= LLMQ_CPU_VBMI;
     return have;
 }
 #else
-/* What the compiler was told of. */
+/* LLMQ_CPU_... bits of the sets that the whole program is compiled for. DOTPROD and I8MM may be
+   compiled in beyond these. Then LLMQ_CPU_FEATURES says where they run. */
 static uint32_t llmq__simd_features(void)
 {
     uint32_t have = 0;
@@ -326,17 +393,25 @@ static uint32_t llmq__simd_features(void)
 #endif
 #endif
 
+/* Names: llmq__NAME_SUFFIX. Two steps, so that macros among the arguments are expanded first. The
+   suffix tells the instruction set. It is a parameter of the template that uses the macro. */
 #define LLMQ__GLUE_(name, isa) llmq__##name##_##isa
 #define LLMQ__GLUE(name, isa) LLMQ__GLUE_(name, isa)
 #define LLMQ__PASTE_(a, b) a##b
 #define LLMQ__PASTE(a, b) LLMQ__PASTE_(a, b)
-#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA)                /* a kernel of the table that is being made */
-#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* of one format */
-#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)                        /* a kernel that decodes */
-#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)                    /* a word of its vocabulary: on floats, */
-#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)                   /* on bytes, */
-#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)                       /* on points and their products, */
-#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)                     /* on four sums */
+#define LLMQ__KERNEL_NAME(name) LLMQ__GLUE(name, LLMQ__ISA) /* a kernel of the table that is being made */
+#define LLMQ__K(name) LLMQ__GLUE(LLMQ__PASTE(LLMQ__NAME, name), LLMQ__ISA) /* a kernel of one format */
+#define LLMQ__C(name) LLMQ__GLUE(name, LLMQ__CODES)       /* a kernel that decodes, perhaps of another set */
+#define LLMQ__VEC_F32(word) LLMQ__GLUE(word, LLMQ__ISA)   /* a word on floats */
+#define LLMQ__VEC_U8(word) LLMQ__GLUE(word, LLMQ__CODES)  /* a word on bytes */
+#define LLMQ__DOT(word) LLMQ__GLUE(word, LLMQ__DOTS)      /* a word on points and their products */
+#define LLMQ__VEC4(word) LLMQ__GLUE(word, LLMQ__QUADS)    /* a word on four sums */
+/* Attributes of functions:
+     LLMQ__INLINE           a helper, inlined always in optimized programs
+     LLMQ__INLINE_TARGET    the same, with the instruction set of the section
+     LLMQ__NOINLINE_TARGET  a kernel, or a part of one that is compiled once: code that is inlined
+                            everywhere multiplies the size of the program and the time of the
+                            compiler */
 #if defined(__GNUC__) || defined(__clang__)
 #define LLMQ__TARGET_OF(sets) __attribute__((__target__(sets)))
 #if defined(__has_feature)
@@ -355,7 +430,9 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__NOINLINE_TARGET static __attribute__((__noinline__, __unused__)) LLMQ__TARGET
 #define LLMQ__PREFETCH(p) __builtin_prefetch((const void *)(p))
 #define LLMQ__PREFETCH2(p) __builtin_prefetch((const void *)(p), 0, 2) /* only into the level-2 cache */
-#define LLMQ__RELOAD_BARRIER(p) __asm__("" : "+r"(p)) /* so that what is loaded from there once more is not kept in a register */
+/* Hides from the compiler that p is the same as before, so that a second load from it stays a load:
+   two loads that shuffle as they load are faster than one load and two shuffles. */
+#define LLMQ__RELOAD_BARRIER(p) __asm__("" : "+r"(p))
 #else
 #define LLMQ__TARGET_OF(sets)
 #define LLMQ__INLINE static __forceinline
@@ -366,29 +443,34 @@ static uint32_t llmq__simd_features(void)
 #define LLMQ__RELOAD_BARRIER(p) ((void)0)
 #endif
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8)) && !defined(LLMQ__SANITIZED)
-#define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n) /* all copies of the loop that follows, so that its array is registers */
+/* Makes n copies of the body of the next loop. A loop over a short array is unrolled as a whole,
+   because the elements are registers only where their indices are constants. */
+#define LLMQ__UNROLL(n) LLMQ__PRAGMA(GCC unroll n)
 #define LLMQ__PRAGMA(text) _Pragma(#text)
 #else
 #define LLMQ__UNROLL(n)
 #define LLMQ__PRAGMA(text)
 #endif
 
-/* Formats whose points are looked up by shuffles, as the templates tell them; others are looked up one by one. */
+/* Kinds of formats whose points are looked up by shuffles, as the templates tell them: a scalar
+   grid of 2 to 6 bits (G2 ... G6), g8, and grids of pairs with 16 and 64 points. Codes of other
+   kinds (OTHER) are looked up one by one, and trellises have kernels of their own. */
 enum {
-    LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8, LLMQ__KIND_V2N16,
-    LLMQ__KIND_V2N64
+    LLMQ__KIND_OTHER, LLMQ__KIND_G2, LLMQ__KIND_G3, LLMQ__KIND_G4, LLMQ__KIND_G5, LLMQ__KIND_G6, LLMQ__KIND_G8,
+    LLMQ__KIND_V2N16, LLMQ__KIND_V2N64
 };
-#define LLMQ__PREFETCH_BYTES 1024 /* bytes from a load to what is prefetched by it */
+#define LLMQ__PREFETCH_BYTES 1024 /* from a load to the bytes that are prefetched with it */
 
-/* The kernels are written for these sizes of llmq.h, and tables of functions by kind for this order; from V2N16 on a point has two
-   coordinates. */
+/* The kernels are written for these sizes of llmq.h. Tables of functions by kind are written for
+   this order of kinds, in which a point has two coordinates from V2N16 on. */
 #if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__TRELLIS_UNIT != 256
 #error "llmq: the kernels of llmq_simd.h are written for sums of 16 lanes, and for units of 128 and of 256 codes"
 #endif
-typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 && LLMQ__KIND_G4 == 3 &&
-                                  LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 &&
-                                  LLMQ__KIND_V2N64 == 8 ? 1 : -1];
+typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 &&
+                                  LLMQ__KIND_G4 == 3 && LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 &&
+                                  LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 && LLMQ__KIND_V2N64 == 8 ? 1 : -1];
 
+/* Bits of a code, and coordinates of a point. For OTHER they are 0 and 1. */
 LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
 {
     static const uint8_t bits[] = { 0, 2, 3, 4, 5, 6, 8, 4, 6 };
@@ -396,7 +478,12 @@ LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
 }
 LLMQ__INLINE uint32_t llmq__kind_p(int kind) { return kind >= LLMQ__KIND_V2N16 ? 2 : 1; }
 
-/* The kind of a format all of whose points are >= least. Points of 8 bits are g8's or looked up. */
+/* The kind of a format, if all its points are at least `least`, else OTHER. least is -128, or -127
+   where a product of the instruction set takes magnitudes of points as int8.
+   A grid of 8 bits is G8 if its points are the array of g8, which is computed and not looked up.
+   Another grid of 8 bits is OTHER.
+   The points are looked at whatever the id of the format is, because a caller may have put other
+   points into a built-in format. */
 LLMQ__INLINE int llmq__kind(const llmq_format *f, int least)
 {
     int kind;
@@ -409,12 +496,15 @@ LLMQ__INLINE int llmq__kind(const llmq_format *f, int least)
     if (kind == LLMQ__KIND_G8 && f->points == llmq__g8) return kind;
 #endif
     if (kind == LLMQ__KIND_G8) return LLMQ__KIND_OTHER;
-    for (i = 0; i < f->p << f->bits; i++) /* whatever its id is: a caller may have put other points into a built-in format */
+    for (i = 0; i < f->p << f->bits; i++)
         if (f->points[i] < least) return LLMQ__KIND_OTHER;
     return kind;
 }
 
-/* all[0, 64) = n points, a power of two, repeated up to 16 and filled up with anything. */
+/* all[0, 64) = a table for shuffles of 16 bytes, made of n points: 4, 8, 16, 32 or 64.
+   Fewer than 16 points are repeated, so that index bits above the bits of a code may be anything.
+   With n <= 16 only all[0, 16) is looked up, with n = 32 only all[0, 32). The rest holds copies, so
+   that every byte is defined. */
 LLMQ__INLINE void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
 {
     uint32_t i;
@@ -424,13 +514,17 @@ LLMQ__INLINE void llmq__repeat(const int8_t *points, uint32_t n, int8_t *all)
     LLMQ_MEMCPY(all + 48, n > 32 ? points + 48 : all, 16);
 }
 
-/* e[0, n) = points of codes, whose bits from 8 on are at `above` if there are any, from coordinate `skip` of the first on; the
-   last point may go beyond n. */
-LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip, uint32_t n, int8_t *e)
+/* e[0, n) = coordinates of the points of codes, for any format, one code at a time.
+   code:   the low 8 bits of each code
+   above:  bits 8 and up of each code, or NULL if there are none
+   skip:   the first coordinate that is wanted of the first point, below p
+   e:      the last point may be written beyond e[n), by at most p - 1 <= 7 bytes */
+LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const uint8_t *above, uint32_t skip,
+                               uint32_t n, int8_t *e)
 {
     const int8_t *points = f->points;
     uint32_t i = 0, k, p = f->p, whole = n / p * p;
-    if (skip == 0 && !above && p == 2) /* copies of a constant size are single moves */
+    if (skip == 0 && !above && p == 2) /* a copy of constant size is one move */
         LLMQ__UNROLL(8) for (; i < whole; i += 2, code++) LLMQ_MEMCPY(e + i, points + 2 * (size_t)*code, 2);
     if (skip == 0 && !above && p == 3)
         LLMQ__UNROLL(4) for (; i < whole; i += 3, code++) {
@@ -445,43 +539,70 @@ LLMQ__INLINE void llmq__spread(const llmq_format *f, const uint8_t *code, const 
     }
 }
 
-/* A row, row[0], and the rows of its ring that are above it, row[lag]; in other formats the row alone. */
+/* The codes that a row's points depend on. row[0] is the row. In a trellis, row[lag] is the row at
+   that distance above it in its tail-biting block, for lag = 1 ... LLMQ__MAX_LAG. In other formats
+   row[0] alone is set. */
 typedef struct llmq__window {
     const uint8_t *row[LLMQ__MAX_LAG + 1];
 } llmq__window;
 
-/* above: the window of row r - 1, if there is one already */
+/* The window of row r of t. above: the window of row r - 1, or NULL if the caller has none. It
+   saves the search for the rows. */
 LLMQ__INLINE void llmq__window_of(llmq__window *w, const llmq_tensor *t, uint32_t r, const llmq__window *above)
 {
     const llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     uint32_t lag, at = r;
     w->row[0] = t->data + (size_t)r * t->row_size;
     if (!t->format.taps[0]) return;
+    /* One row further down, all lags grow by one. The first row of a block follows another block,
+       so its window is not made of it. */
     if (above && r > block.first) LLMQ_MEMCPY(w->row + 1, above->row, LLMQ__MAX_LAG * sizeof *w->row);
     else
         for (lag = 1; lag <= LLMQ__MAX_LAG; lag++) {
+            /* A block bites its tail: the row above the first is the last. */
             at = (at > block.first ? at : block.first + block.rows) - 1;
             w->row[lag] = t->data + (size_t)at * t->row_size;
         }
 }
 
-LLMQ__INLINE uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row) { return (uint32_t)((size_t)(row - t->data) / t->row_size); }
+/* The inverse of t->data + r * t->row_size. */
+LLMQ__INLINE uint32_t llmq__row_number(const llmq_tensor *t, const uint8_t *row)
+{
+    return (uint32_t)((size_t)(row - t->data) / t->row_size);
+}
 
 #if LLMQ__ANY_TRELLIS
-/* The trellises: 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s, 0 is none. Their indices are looked up with bits in an order that is
-   quick to make: four of them choose among 16 points each time. These are two neighbouring bits of the code, the lowest replaced by
-   the last parity, and the first two parities; where a code has one bit all are parities, and where it has four they are the code. */
-LLMQ__INLINE int llmq__trellis(const llmq_format *f) { return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0; }
+/* A trellis as an integer: 0 is none, 1 ... 4 are t1 ... t4, 5 ... 7 are t2s ... t4s. Code that has
+   it as a constant is compiled for the one trellis. The dispatch of llmq.h takes care that only
+   formats with these taps come here.
+
+   The index of a point has the parities from bit 0 on, and above them the bits of the code but the
+   lowest (section 6 of llmq.h). Here the same bits come in another order, because it is quicker to
+   make. The first four choose among 16 points, which is one shuffle:
+     bits of a code   places 0 to 3                                     from place 4 on
+     1                the four parities
+     2 and 3          the last parity, code bit 1, parities 0 and 1     parity 2 of four, code bit 2
+     4                the last parity, code bits 1, 2 and 3             the parities but the last
+   In codes of two bits and more the last parity takes the place of code bit 0, because it is this
+   bit xor bits of other rows, or this bit alone. So the fields of the first plane need little
+   change. */
+LLMQ__INLINE int llmq__trellis(const llmq_format *f)
+{
+    return f->taps[0] ? (int)f->bits + (f->bits > 1 && f->taps[3] ? 3 : 0) : 0;
+}
+/* Bits of a code, the count of parities, and the taps of parity i: bit `lag` is set if the parity
+   takes the lowest code bit of the row at that distance above. */
 LLMQ__INLINE uint32_t llmq__trellis_bits(int trellis) { return (uint32_t)(trellis > 4 ? trellis - 3 : trellis); }
 LLMQ__INLINE uint32_t llmq__trellis_parities(int trellis) { return trellis == 1 || trellis > 4 ? 4 : 3; }
 LLMQ__INLINE uint32_t llmq__trellis_taps(int trellis, uint32_t i)
 {
-    static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 }, { LLMQ__TAPS_T4 },
-                                         { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S }, { LLMQ__TAPS_T4S } };
+    static const uint16_t taps[8][4] = { { 0 }, { LLMQ__TAPS_T1 }, { LLMQ__TAPS_T2 }, { LLMQ__TAPS_T3 },
+                                         { LLMQ__TAPS_T4 }, { LLMQ__TAPS_T2S }, { LLMQ__TAPS_T3S },
+                                         { LLMQ__TAPS_T4S } };
     return taps[trellis][i];
 }
 
-/* Which bit of an index is at place i of that order. */
+/* The bit of an index that is at place i of that order. */
 LLMQ__INLINE uint32_t llmq__index_bit(int trellis, uint32_t i)
 {
     uint32_t bits = llmq__trellis_bits(trellis), parities = llmq__trellis_parities(trellis);
@@ -491,12 +612,14 @@ LLMQ__INLINE uint32_t llmq__index_bit(int trellis, uint32_t i)
     return i == 1 ? parities : i <= parities ? i - 2 : i;
 }
 
-/* all[0, 128) = the points, and zeros, in that order */
+/* all[0, 128) = the f->n <= 128 points in that order, and zeros after them. */
 LLMQ__INLINE void llmq__trellis_points(const llmq_format *f, int trellis, int8_t *all)
 {
     uint8_t from[128];
     uint32_t k, i = 0, top = 1;
     LLMQ_MEMSET(all, 0, 128);
+    /* from[k] is the index whose bits, put in that order, are k. It is the index of k without its
+       highest bit, place i, and the bit that belongs there. */
     for (all[0] = f->points[0], from[0] = 0, k = 1; k < f->n; k++) {
         if (k == 2 * top) top = k, i++;
         from[k] = (uint8_t)(from[k - top] | 1u << llmq__index_bit(trellis, i));
@@ -506,17 +629,27 @@ LLMQ__INLINE void llmq__trellis_points(const llmq_format *f, int trellis, int8_t
 #endif
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE || LLMQ_SIMD_RVV
-/* Codes that are neighbouring bytes of a plane, at the same bits, and for some formats of another plane. */
+/* Codes that are neighbouring bytes of one plane, in one bit field, and for some formats of a
+   second plane. */
 typedef struct llmq__field {
-    const uint8_t *a, *b; /* code i is a[i] >> shift & mask, with (b[i] >> b_shift & b_mask) << up */
-    uint32_t shift, mask, b_shift, b_mask, up;
+    const uint8_t *a, *b; /* code i is (a[i] >> shift & mask) | (b[i] >> b_shift & b_mask) << up */
+    uint32_t shift, mask, b_shift, b_mask, up; /* b_mask is 0 if one plane has all bits; then b is a */
 } llmq__field;
 
-/* The field that code k of a unit of m codes is in; returns how many codes from there on are. */
-LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m, uint32_t k)
+/* *f = the field that code k of a unit of m codes is in, k < m. Returns how many codes from k on
+   are in it: at least one.
+   Codes of 3 bits in pairs: two codes make a value of 6 bits, split into planes of 4 and 2 bits.
+   The first code is bits 0 to 2 of the first plane. The second is bit 3 of the first plane, and
+   above it the two bits of the second plane.
+   Precondition: codes of at most 8 bits. */
+LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, const uint8_t *unit, uint32_t m,
+                                         uint32_t k)
 {
-    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits), rest = l->pairs ? 2 : l->bits - width;
-    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n; /* upper: the second of a pair of 3 bits */
+    /* numbers: values in the unit. width: bits of the first plane. rest: bits of the second one.
+       upper: code k is the second of a pair. u: bytes of a plane. */
+    uint32_t numbers = l->pairs ? (m + 1) / 2 : m, width = llmq__plane_width(l->pairs ? 6 : l->bits),
+        rest = l->pairs ? 2 : l->bits - width;
+    uint32_t upper = k >= numbers, u = llmq__plane_bytes(numbers, width), n;
     if (upper) k -= numbers;
     f->a = f->b = unit + k % u;
     f->shift = k / u * width + 3 * upper;
@@ -534,11 +667,15 @@ LLMQ__NOINLINE uint32_t llmq__find_field(llmq__field *f, const llmq__layout *l, 
 }
 #endif
 
-/* A run of columns: w and x are the numbers of its groups in the row and in the activation, end is where it ends. */
+/* A run of columns that share the scale of the row and the scale of the activation.
+   w, x: the index of the group of the row, and of the activation, that the run is in.
+   end:  the column after the run. w_end and x_end: the column after each group.
+   w_group, x_group: columns of a group. cols: columns of the row. */
 typedef struct llmq__run {
     uint32_t w, x, end, w_end, x_end, w_group, x_group, cols;
 } llmq__run;
 
+/* The run that begins at column 0. cols is not 0. */
 LLMQ__INLINE llmq__run llmq__first_run(const llmq__layout *l, const llmq_activation *x)
 {
     llmq__run r;
@@ -552,23 +689,29 @@ LLMQ__INLINE llmq__run llmq__first_run(const llmq__layout *l, const llmq_activat
     return r;
 }
 
+/* The run that begins at r->end. At the end of the row r->end stays cols, and w and x go beyond the
+   last group: they are not used then. */
 LLMQ__INLINE void llmq__next_run(llmq__run *r)
 {
     uint32_t end = r->end;
+    /* The sums cannot wrap: cols is at most 2^24, and so is a group. */
     if (end == r->w_end) r->w++, r->w_end = llmq__min(r->cols, end + r->w_group);
     if (end == r->x_end) r->x++, r->x_end = llmq__min(r->cols, end + r->x_group);
     r->end = llmq__min(r->w_end, r->x_end);
 }
 
-/* Do so many activations pay for a tile, or is it faster to decode rows for each in registers? Where points are looked up quickly
-   it takes more of them: with AVX2 and VNNI, six of g4 and eight of v2n16. Rows of a trellis are decoded for LLMQ__BATCH of them anyway. */
+/* True if a product of `count` activations decodes rows once into a tile. False if it is faster to
+   decode rows for each activation in registers, which it is where points are looked up quickly.
+   Measured: with AVX2 and VNNI a tile pays from six activations of g4 and from eight of v2n16.
+   Rows of a trellis are decoded for LLMQ__BATCH activations in either way. */
 LLMQ__INLINE int llmq__decode_once(const llmq_format *f, int kind, uint32_t count)
 {
     int cheap = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G4 || kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N16;
     return count >= (f->taps[0] ? 2u * LLMQ__BATCH : cheap ? 8u : 4u);
 }
 
-/* LLMQ__UNIT if all runs end where units of this kind do, 32 if where chunks of 32 codes do, else 0. */
+/* LLMQ__UNIT if all runs end where units of this kind end, else 32 if they end where chunks of 32
+   codes end, else 0. The row's last run may end anywhere. kind OTHER: 0. */
 LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0, p = llmq__kind_p(kind);
@@ -580,30 +723,66 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
 #elif LLMQ__SIMD_PART == LLMQ__PART_FLOATS
 #undef LLMQ__SIMD_PART
 
-/* ---- 3. Template: kernels on floats --------------------------------------------------------------------------------
+/* ---- 3. Template: kernels on floats -------------------------------------------------------------
+
+   The transform, the quantization of activations, the search for the nearest points, Viterbi's
+   algorithm and the products of calibration. Each kernel gives the bits of the scalar function
+   llmq__NAME of llmq.h, and its contract is the one of its member in struct llmq_kernels. A kernel
+   hands short or odd cases to this function.
 
    Parameters:
      LLMQ__ISA         the suffix of the kernels, and of the words on floats
-     LLMQ__VEC_LANES   1, 4, 8 or 16: floats of a native vector
+     LLMQ__VEC_LANES   1, 4, 8 or 16: floats of a native vector. 1: vectors flush subnormals, so the
+                       kernels whose sums may be subnormal are scalar
      LLMQ__RADIX       8 or 16: vectors that the butterflies hold in registers
-     LLMQ__MR_VECTORS  4 or 8: rows of sums that add_products holds in registers,
-     LLMQ__NR_VECTORS  2 or 3: and vectors of each of these rows
-   Every template checks its parameters and undoes them at its end. LLMQ__TARGET, the attribute of functions, is no parameter:
-   the section of an instruction set defines it for its words and for the templates that it includes, and undoes it. Words:
-     f32x16        16 floats:  load16(p) store16(p, v) set16(x) add16 sub16 mul16(a, b); from_i8x16(int8 *p) converts 16 codes;
-               flip16(v, bits) changes the sign of lane i where bit i is set;  sum16(v), the sum of the lanes as llmq__lane_sum;
-               to_i8x16(q, v) rounds |v| <= 127.5 to int8 as llmq__round_i8;
-               min_update(s, k, &least, &code): where s < least: least = s and code = k;  store_u16x16(p, v) stores whole numbers as uint16
-               min16(a, b), b where b < a, else a; less16(a, b), bit i set where lane i of a < b;
-               absdiff_min(least, x, y), |x - y| where that is < least, else least
-     u32x16        16 uint32:  zero_u32x16(); max_abs16(m, v) = max(m, bits of |v|); max_lane(m), the largest lane
-     f32v        LLMQ__VEC_LANES floats:  loadv(p) storev(p, v) setv(x) addv subv mulv(a, b); load_butterfly(p), loaded with the butterflies within it done;
-               maddv(sum, a, b) adds products that are exact, fused or not; where LLMQ__VEC_LANES is 16, load_first(p, n) store_first(p, n, v), the first n */
+     LLMQ__MR_VECTORS  4 or 8: rows of sums that add_products holds in registers
+     LLMQ__NR_VECTORS  2 or 3: vectors of each of these rows
+   Every template checks its parameters, and undefines them at its end. LLMQ__TARGET, the attribute
+   of functions, is no parameter: the section of an instruction set defines it for its words and for
+   the templates that it includes, and undefines it.
+
+   Words. Each is a function llmq__WORD_SUFFIX. Lanes are in the order of memory, pointers are
+   aligned as their type, and float operations round to nearest, ties to even.
+   16 floats, f32x16, as one or several vectors:
+     load16(const float *p)         p[0, 16)
+     store16(float *p, v)           p[0, 16) = v
+     set16(float x)                 x in all lanes
+     add16(a, b)                    a + b
+     sub16(a, b)                    a - b
+     mul16(a, b)                    a * b
+     from_i8x16(const int8_t *p)    p[0, 16) as floats
+     flip16(v, uint32_t bits)       -v_i where bit i is set, else v_i; only the sign bit changes
+     sum16(v)                       float: the sum of the lanes in the order of llmq__lane_sum:
+                                    halves are added, then quarters, eighths, and the last two lanes
+     to_i8x16(int8_t *q, v)         q[0, 16) = v rounded as llmq__round_i8; |v| < 127.5
+     min_update(s, k, *min, *code)  in the lanes where s < *min: *min = s and *code = k
+     store_u16x16(uint16_t *p, v)   p[0, 16) = v; lanes are whole, 0 <= v < 2^15
+     min16(a, b)                    b where b < a, else a
+     less16(a, b)                   uint32_t: bit i is set where a_i < b_i; bits 16 and up are 0
+     absdiff_min(min, x, y)         |x - y| where that is < min, else min
+   16 uint32, u32x16, which may be folded into fewer lanes:
+     zero_u32x16()                  zeros
+     max_abs16(u32x16 m, f32x16 v)  max(m, bits of |v|)
+     max_lane(m)                    uint32_t: the largest lane
+   LLMQ__VEC_LANES floats, f32v:
+     loadv(const float *p)          p[0, LLMQ__VEC_LANES)
+     storev(float *p, v)            p[0, LLMQ__VEC_LANES) = v
+     setv(float x)                  x in all lanes
+     addv(a, b)                     a + b
+     subv(a, b)                     a - b
+     mulv(a, b)                     a * b
+     maddv(sum, a, b)               sum + a * b, fused or not; the caller knows that a * b is exact
+     load_butterfly(p)              loadv(p) after the butterflies at distances below
+                                    LLMQ__VEC_LANES
+   And where LLMQ__VEC_LANES is 16, for 1 <= n <= 15:
+     load_first(const float *p, n)  p[0, n) and zeros; nothing else is read
+     store_first(float *p, n, v)    p[0, n) = the first n lanes of v; nothing else is written */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of kernels on floats needs LLMQ__TARGET and LLMQ__ISA"
 #endif
-#if !defined(LLMQ__VEC_LANES) || (LLMQ__VEC_LANES != 1 && LLMQ__VEC_LANES != 4 && LLMQ__VEC_LANES != 8 && LLMQ__VEC_LANES != 16)
+#if !defined(LLMQ__VEC_LANES) || \
+    (LLMQ__VEC_LANES != 1 && LLMQ__VEC_LANES != 4 && LLMQ__VEC_LANES != 8 && LLMQ__VEC_LANES != 16)
 #error "llmq: LLMQ__VEC_LANES is 1, 4, 8 or 16"
 #endif
 #if !defined(LLMQ__RADIX) || (LLMQ__RADIX != 8 && LLMQ__RADIX != 16)
@@ -617,20 +796,30 @@ LLMQ__INLINE uint32_t llmq__runs_align(int kind, const llmq__layout *l, const ll
 #endif
 
 #if LLMQ_MAX_STEPS > 0
+/* v_j <- -v_j where bit j % 32 of llmq_random(seed, j / 32) is set, j < n. Equals llmq__signs: only
+   sign bits change. Any n. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(signs)(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j, bits = 0;
     for (j = 0; j + 16 <= n; j += 16) {
+        /* one random word serves two vectors */
         bits = j % 32 ? bits >> 16 : llmq_random(seed, j / 32);
         LLMQ__VEC_F32(store16)(v + j, LLMQ__VEC_F32(flip16)(LLMQ__VEC_F32(load16)(v + j), bits & 0xffffu));
     }
+    /* The rest has fewer than 16 elements, so one word serves it, but its bits begin at j % 32. */
     if (j < n) bits = llmq_random(seed, j / 32);
     for (; j < n; j++)
         if (bits >> j % 32 & 1) v[j] = -v[j];
 }
 
-/* a, b <- a + b, a - b; then for 2, 4, 8 and 16 vectors in ascending distance. */
-#define LLMQ__B1(a, b) do { LLMQ__VEC_F32(f32v) t_ = a; a = LLMQ__VEC_F32(addv)(t_, b); b = LLMQ__VEC_F32(subv)(t_, b); } while (0)
+/* Butterflies on vectors. B1: a, b <- a + b, a - b. B2 and B3: the same at all distances between 4
+   and 8 vectors, in ascending order of distance. pass2 to pass16 below are made of these. */
+#define LLMQ__B1(a, b)                                                                                                \
+    do {                                                                                                              \
+        LLMQ__VEC_F32(f32v) t_ = a;                                                                                   \
+        a = LLMQ__VEC_F32(addv)(t_, b);                                                                               \
+        b = LLMQ__VEC_F32(subv)(t_, b);                                                                               \
+    } while (0)
 #define LLMQ__B2(a, b, c, d) do { LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(a, c); LLMQ__B1(b, d); } while (0)
 #define LLMQ__B3(a, b, c, d, e, f, g, h)                                                                              \
     do {                                                                                                              \
@@ -638,7 +827,14 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(signs)(float *v, uint32_t n, uint32
         LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, h);                                               \
     } while (0)
 
-/* Two to sixteen vectors h floats apart from x on; inside: the butterflies within a vector come first; norm: the last step. */
+/* passR: the butterflies between R vectors that are h floats apart, x[i h, i h + LLMQ__VEC_LANES),
+   i < R.
+   inside: the vectors are neighbours, and the butterflies within each are done first, as it is
+   loaded.
+   last:   these are the last butterflies, and each result is multiplied by norm.
+   Each element goes through the same additions and subtractions as in llmq__butterflies, at
+   distances 1, 2, 4 ... in this order. Butterflies at one distance do not depend on each other, so
+   the order of the vectors is free. */
 #define LLMQ__LOAD(i) (inside ? LLMQ__VEC_F32(load_butterfly)(x + (i) * h) : LLMQ__VEC_F32(loadv)(x + (i) * h))
 #define LLMQ__STORE(i, v) LLMQ__VEC_F32(storev)(x + (i) * h, last ? LLMQ__VEC_F32(mulv)(v, norm) : v)
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass2)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
@@ -665,6 +861,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass8)(float *x, size_t h, int inside
 }
 
 #if LLMQ__RADIX == 16
+/* Two groups of eight, a to i and j to q, then distance 8 h between them. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int inside, int last, LLMQ__VEC_F32(f32v) norm)
 {
     LLMQ__VEC_F32(f32v) a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
@@ -682,8 +879,11 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass16)(float *x, size_t h, int insid
 }
 #endif
 
-/* All butterflies at distances h ... h * radix / 2, of n numbers. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last, LLMQ__VEC_F32(f32v) norm)
+/* All butterflies at distances h, 2 h ... h * radix / 2 of x[0, n). n is a multiple of h * radix,
+   and h a multiple of LLMQ__VEC_LANES. One pass reads and writes each element once, whatever the
+   radix, so a large radix saves memory traffic. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, size_t radix, int inside, int last,
+                                                 LLMQ__VEC_F32(f32v) norm)
 {
     size_t i, j;
     for (i = 0; i < n; i += h * radix)
@@ -697,10 +897,14 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass)(float *x, size_t n, size_t h, s
         }
 }
 
-/* The same with the radix and the three kinds of passes as constants, so that each becomes a loop of its own. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix, LLMQ__VEC_F32(f32v) norm)
+/* The same with `inside` and `last` as constants, and with the radix if the caller's is one, so
+   that each combination becomes a loop of its own. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h, size_t radix,
+                                                    LLMQ__VEC_F32(f32v) norm)
 {
-    if (h == LLMQ__VEC_LANES) { /* a pass of fewer vectors than registers hold is the last */
+    if (h == LLMQ__VEC_LANES) { /* the first pass */
+        /* A pass of fewer vectors than registers hold is always the last. The first comparison is
+           of constants, and tells the compiler so. */
         if (radix < LLMQ__RADIX || h * radix == n) LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 1, norm);
         else LLMQ__KERNEL_NAME(pass)(x, n, LLMQ__VEC_LANES, radix, 1, 0, norm);
     } else {
@@ -709,15 +913,19 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pass_of)(float *x, size_t n, size_t h
     }
 }
 
+/* Butterflies at distances 1, 2, 4 ... n / 2 over x[0, n), then x_j <- x_j * norm. n is a power of
+   two. Equals llmq__butterflies: see passR. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, float norm)
 {
     LLMQ__VEC_F32(f32v) scale = LLMQ__VEC_F32(setv)(norm);
     size_t h, radix;
+    /* One vector has no butterflies between vectors, and so no pass to do those within it. */
     if (n < 2 * LLMQ__VEC_LANES) {
         llmq__butterflies(x, n, norm);
         return;
     }
     for (h = LLMQ__VEC_LANES; h < n; h *= radix) {
+        /* n / h is a power of two, and so is each radix. */
         radix = n / h < LLMQ__RADIX ? n / h : LLMQ__RADIX;
 #if LLMQ__RADIX == 16
         if (radix == 16) LLMQ__KERNEL_NAME(pass_of)(x, n, h, 16, scale);
@@ -733,16 +941,25 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(butterflies)(float *x, uint32_t n, 
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+/* The dense step for 16 positions: y_i = sum of +-x_l over l < m, with the signs of row i of the
+   Paley matrix. Position j of vector l is x[l * run + j].
+   m, q, squares: as llmq__paley. run >= 16. work: m * 16 floats, written. x must not overlap it.
+   Equals llmq__paley: each lane begins with column 0 and adds or subtracts columns 1 ... m - 1 in
+   order. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
+                                                    const uint8_t *squares, float *work)
 {
     uint32_t i, l;
+    /* A stretch of fewer positions, at the end of a run. */
     if (lanes < 16) {
         llmq__paley(x, m, q, run, lanes, squares, work);
         return;
     }
+    /* a copy, because results go where the elements came from */
     for (l = 0; l < m; l++) LLMQ__VEC_F32(store16)(work + l * 16, LLMQ__VEC_F32(load16)(x + l * run));
     for (i = 0; i < m; i++) {
         LLMQ__VEC_F32(f32x16) y = LLMQ__VEC_F32(load16)(work);
+        /* a change of sign, not 0 - x: that would give 0 for 0 and not -0 */
         if (llmq__paley_negative(m, q, squares, i, 0)) y = LLMQ__VEC_F32(flip16)(y, 0xffffu);
         for (l = 1; l < m; l++) {
             LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(work + l * 16);
@@ -753,57 +970,83 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(paley)(float *x, uint32_t m, uint32
 }
 #endif
 
+/* q[0, n) = codes -levels ... levels of x[0, n) with one scale, which is returned. Any n. x and q
+   must not overlap.
+   Equals llmq__quantize: the maximum does not depend on order, and each code is one product,
+   rounded. */
 LLMQ__NOINLINE_TARGET float LLMQ__KERNEL_NAME(quantize)(const float *x, uint32_t n, float levels, int8_t *q)
 {
     LLMQ__VEC_F32(u32x16) m = LLMQ__VEC_F32(zero_u32x16)();
     LLMQ__VEC_F32(f32x16) scale;
     uint32_t i, most, bits;
     float inverse;
+    /* Bits of magnitudes compare as integers as the magnitudes do, and NaN is above infinity. */
     for (i = 0; i + 16 <= n; i += 16) m = LLMQ__VEC_F32(max_abs16)(m, LLMQ__VEC_F32(load16)(x + i));
     for (most = LLMQ__VEC_F32(max_lane)(m); i < n; i++) {
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
         if (bits > most) most = bits;
     }
+    /* The group is zero, or it holds a NaN or an infinity. */
     if (!llmq__quantizable(most)) {
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
     inverse = levels / llmq__bits_float(most);
-    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* NEON of 32 bits would flush it */
+    /* A subnormal factor: the vectors of 32-bit NEON would take it for 0. The bound is the least
+       normal float, 2^-126. */
+    /* check: f32bits(1.17549435e-38f) == f32bits(2^-126) */
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q);
     scale = LLMQ__VEC_F32(set16)(inverse);
-    for (i = 0; i + 16 <= n; i += 16) LLMQ__VEC_F32(to_i8x16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), scale));
+    for (i = 0; i + 16 <= n; i += 16)
+        LLMQ__VEC_F32(to_i8x16)(q + i, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), scale));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(most) / levels;
 }
 
+/* out[0, n) += scale * v[0, n). Any n. The arrays do not overlap.
+   Equals llmq__add_scaled: the product is rounded, then the sum. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_scaled)(float *out, float scale, const float *v, uint32_t n)
 {
     LLMQ__NO_CONTRACT
     LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(scale);
     uint32_t i;
     for (i = 0; i + 16 <= n; i += 16)
-        LLMQ__VEC_F32(store16)(out + i, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + i), LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(load16)(v + i))));
+        LLMQ__VEC_F32(store16)(out + i, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + i),
+                                                             LLMQ__VEC_F32(mul16)(s, LLMQ__VEC_F32(load16)(v + i))));
     for (; i < n; i++) out[i] += scale * v[i];
 }
 
 #if !LLMQ_NO_CALIBRATION
+/* Sets with masks do rows shorter than a vector too: `part` loads and stores the first n lanes. */
 #if LLMQ__VEC_LANES == 16
 #define LLMQ__LOAD(p) (part ? LLMQ__VEC_F32(load_first)(p, n) : LLMQ__VEC_F32(loadv)(p))
-#define LLMQ__STORE(p, x) do { if (part) LLMQ__VEC_F32(store_first)(p, n, x); else LLMQ__VEC_F32(storev)(p, x); } while (0)
+#define LLMQ__STORE(p, x)                                                                                             \
+    do {                                                                                                              \
+        if (part) LLMQ__VEC_F32(store_first)(p, n, x);                                                                \
+        else LLMQ__VEC_F32(storev)(p, x);                                                                             \
+    } while (0)
 #else
 #define LLMQ__LOAD(p) LLMQ__VEC_F32(loadv)(p)
 #define LLMQ__STORE(p, x) LLMQ__VEC_F32(storev)(p, x)
 #endif
 
-/* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows: the sums of up to three vectors each stay in registers. Where the last
-   vector would go beyond n it ends there; what it shares with the one before is the same in both. part: one vector, n < LLMQ__VEC_LANES. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                  uint32_t count, uint32_t k, uint32_t n, uint32_t across, int part)
+/* Columns [k, k + n) of add_products for LLMQ__MR_VECTORS rows. The sums of `across` = 1, 2 or 3
+   vectors a row stay in registers while t runs over the count products.
+   across: n is above (across - 1) * LLMQ__VEC_LANES and at most across * LLMQ__VEC_LANES. The last
+   vector ends at k + n. If it overlaps the vector before it, both compute the same sums for the
+   elements they share. All sums are loaded before any is stored, so storing both is right.
+   part:   across is 1 and n < LLMQ__VEC_LANES. Otherwise n >= LLMQ__VEC_LANES.
+   Equals llmq__add_products: each sum adds its products in the order of t. A product is exact, so
+   that it makes no difference whether maddv rounds it. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const float *const *a, size_t a_step,
+                                                     const float *v, size_t v_stride, uint32_t count, uint32_t k,
+                                                     uint32_t n, uint32_t across, int part)
 {
     LLMQ__VEC_F32(f32v) s[LLMQ__MR_VECTORS], t[LLMQ__MR_VECTORS], u[LLMQ__MR_VECTORS], w, x, y, f;
     const float *from[LLMQ__MR_VECTORS];
     size_t step = 0, last = part ? k : k + n - LLMQ__VEC_LANES, next = across == 2 ? last : k + LLMQ__VEC_LANES;
     uint32_t i;
+    /* unused vectors are copies, which the compiler drops as `across` is a constant */
     LLMQ__UNROLL(8) for (i = 0; i < LLMQ__MR_VECTORS; i++) {
         from[i] = a[i];
         s[i] = LLMQ__LOAD(out[i] + k);
@@ -828,8 +1071,11 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_tile)(float *const *out, const fl
     }
 }
 
-/* The same for a single row: up to eight vectors, and n >= LLMQ__VEC_LANES. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v, size_t v_stride, uint32_t count, uint32_t n)
+/* The same for a single row: columns [0, n), LLMQ__VEC_LANES <= n <= 8 * LLMQ__VEC_LANES, in eight
+   vectors that end at n at the latest. With a short n several of them are the last vector, with the
+   same sums. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a, size_t a_step, const float *v,
+                                                     size_t v_stride, uint32_t count, uint32_t n)
 {
     LLMQ__VEC_F32(f32v) s[8], f;
     size_t at[8];
@@ -845,10 +1091,12 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_line)(float *out, const float *a,
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) LLMQ__VEC_F32(storev)(out + at[i], s[i]);
 }
 
-/* All columns for LLMQ__MR_VECTORS rows. Where vectors do not go up in tiles, a narrow one comes first: the last, that may end in
-   overlapping vectors, has two at least. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride, uint32_t count,
-                                   uint32_t n)
+/* Columns [0, n) for LLMQ__MR_VECTORS rows, in tiles of LLMQ__NR_VECTORS vectors a row. If the
+   count of vectors is not a multiple of LLMQ__NR_VECTORS, narrower tiles come first. So the last
+   tile, which may end in overlapping vectors, has at least two, unless the row has only one.
+   Precondition: n >= LLMQ__VEC_LANES, or LLMQ__VEC_LANES is 16. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const float *const *a, size_t a_step,
+                                                      const float *v, size_t v_stride, uint32_t count, uint32_t n)
 {
     uint32_t k, across, width, vectors = llmq__ceil_div(n, LLMQ__VEC_LANES);
     for (k = 0; k < n; k += width, vectors -= across) {
@@ -866,18 +1114,25 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_strip)(float *const *out, const f
     }
 }
 
-/* Rows that are missing are the last one again, with the same sums. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                        uint32_t rows, uint32_t count, uint32_t n)
+/* out[i][k] += a[i][t * a_step] * v[t * v_stride + k] for i < rows <= 8, k < n, and t < count in
+   this order. The rows of out do not overlap each other, a or v.
+   Equals llmq__add_products: see add_tile. Where rows are missing to LLMQ__MR_VECTORS, the last one
+   is done again, with the same sums: its old values are loaded before the new ones are stored. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, const float *const *a, size_t a_step,
+                                                           const float *v, size_t v_stride, uint32_t rows,
+                                                           uint32_t count, uint32_t n)
 {
     float *to[LLMQ__MR_VECTORS];
     const float *from[LLMQ__MR_VECTORS];
     uint32_t i, l, k, width;
+    /* less than a vector, and no masks */
     if (n < LLMQ__VEC_LANES && LLMQ__VEC_LANES < 16) {
         llmq__add_products(out, a, a_step, v, v_stride, rows, count, n);
         return;
     }
-    if (rows == 1 && n >= LLMQ__VEC_LANES) { /* equal pieces of up to eight vectors, so that none is less than one */
+    /* A single row would leave most registers of a tile idle. It is cut into equal pieces of up to
+       eight vectors: the last piece of a cut by eight might be less than one vector. */
+    if (rows == 1 && n >= LLMQ__VEC_LANES) {
         for (k = 0; k < n; k += width) {
             width = (n - k) / llmq__ceil_div(n - k, 8 * LLMQ__VEC_LANES);
             LLMQ__KERNEL_NAME(add_line)(out[0] + k, a[0], a_step, v + k, v_stride, count, width);
@@ -888,7 +1143,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, co
         for (l = 0; l < LLMQ__MR_VECTORS; l++) {
             to[l] = out[llmq__min(i + l, rows - 1)];
             from[l] = a[llmq__min(i + l, rows - 1)];
-            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k); /* each tile has a few of these lines: they come all at once */
+            /* Each tile has a few of these cache lines of 64 bytes. Prefetched here, they come all
+               at once. */
+            for (k = 0; k < n; k += 16) LLMQ__PREFETCH(to[l] + k);
         }
         LLMQ__KERNEL_NAME(add_strip)(to, from, a_step, v, v_stride, count, n);
     }
@@ -897,27 +1154,37 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_products)(float *const *out, co
 #undef LLMQ__STORE
 #endif
 
+/* Squares of distances may be subnormal, so vectors that flush subnormals are of no use here. */
 #if !LLMQ_NO_ENCODER && LLMQ__VEC_LANES == 1
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x,
+                                                            float inverse, uint32_t count, uint16_t *code)
 {
     llmq__nearest_codes(points, n, p, x, inverse, count, code);
 }
 #elif !LLMQ_NO_ENCODER
-/* Tries all points for 16 vectors at a time, which beats the scalar search, that tries few, on grids that are not large:
-   a point costs 16 vectors what it costs LLMQ__VEC_LANES of them in scalar code. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                   uint16_t *code)
+/* code[0, count) = the nearest of n points, p <= 8 coordinates each, to vectors x * inverse. The
+   vectors are neighbours, x[0, count * p). Any count.
+   Equals llmq__nearest_codes: each sum of squares adds the coordinates in order, and points are
+   tried by ascending code and kept only where the sum is less. So of equal sums the lowest code
+   wins, as there. A sum must be below LLMQ__FAR, or code 0 stays.
+   All points are tried for 16 vectors at a time. This beats the scalar search, which tries few
+   points, on grids that are not large: a point costs 16 vectors the time that it costs
+   16 / LLMQ__VEC_LANES of them in scalar code. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points, uint32_t n, uint32_t p, const float *x,
+                                                            float inverse, uint32_t count, uint16_t *code)
 {
     float y[8 * 16];
     uint32_t i, k, c, l;
+    /* n <= 512 and below 2^15, so codes are exact as floats, and store_u16x16 takes them. */
     for (i = 0; i + 16 <= count && n <= 32 * LLMQ__VEC_LANES; i += 16, x += (size_t)16 * p) {
         LLMQ__VEC_F32(f32x16) least = LLMQ__VEC_F32(set16)(LLMQ__FAR), best = LLMQ__VEC_F32(set16)(0.0f);
+        /* y[k][l]: coordinate k of vector l */
         for (l = 0; l < 16; l++)
             for (k = 0; k < p; k++) y[k * 16 + l] = x[l * p + k] * inverse;
         for (c = 0; c < n; c++) {
             const float *at = points + (size_t)c * p;
-            LLMQ__VEC_F32(f32x16) d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y), LLMQ__VEC_F32(set16)(at[0])), sum = LLMQ__VEC_F32(mul16)(d, d);
+            LLMQ__VEC_F32(f32x16) d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y), LLMQ__VEC_F32(set16)(at[0])),
+                sum = LLMQ__VEC_F32(mul16)(d, d);
             for (k = 1; k < p; k++) {
                 d = LLMQ__VEC_F32(sub16)(LLMQ__VEC_F32(load16)(y + k * 16), LLMQ__VEC_F32(set16)(at[k]));
                 sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(d, d));
@@ -931,34 +1198,55 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(nearest_codes)(const float *points,
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS && LLMQ__VEC_LANES == 1
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+/* The same for costs. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size,
+                                                      uint32_t sets, uint32_t states, const float *x, uint32_t steps,
+                                                      uint32_t lanes, float *sum, uint16_t *choice)
 {
     llmq__viterbi(points, parity, set_size, sets, states, x, steps, lanes, sum, choice);
 }
 #elif !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* cost[set][16] of one step. The square of the least distance is the least square: both roundings are monotonic. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
+/* cost[set][16] of one step for 16 sequences: the least (x - point)^2 over points set, set + sets
+   ... below set_size * sets, at most LLMQ__FAR. x[0, 16): the elements of the step.
+   The scalar code takes the least square, this one the square of the least distance. They are the
+   same, because the rounding of a square is monotonic in the distance. A NaN is never less, so its
+   cost is LLMQ__FAR in both. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(set_costs)(const float *points, uint32_t set_size, uint32_t sets,
+                                                      const float *x, float *cost)
 {
     LLMQ__VEC_F32(f32x16) v = LLMQ__VEC_F32(load16)(x), most = LLMQ__VEC_F32(set16)(LLMQ__FAR), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
-        for (d = most, k = s; k < set_size * sets; k += sets) d = LLMQ__VEC_F32(absdiff_min)(d, v, LLMQ__VEC_F32(set16)(points[k]));
+        for (d = most, k = s; k < set_size * sets; k += sets)
+            d = LLMQ__VEC_F32(absdiff_min)(d, v, LLMQ__VEC_F32(set16)(points[k]));
         LLMQ__VEC_F32(store16)(cost, LLMQ__VEC_F32(min16)(most, LLMQ__VEC_F32(mul16)(d, d)));
     }
 }
 
-/* One new state from two old ones. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLMQ__VEC_F32(f32x16) b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+/* One new state of 16 sequences from two old ones, whose sums are a and b: to[0, 16) = the smaller
+   of a + a_cost and b + b_cost. Bit i of *choice is set where b gave it. The first wins if they are
+   equal. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(step_to)(LLMQ__VEC_F32(f32x16) a, LLMQ__VEC_F32(f32x16) b,
+                                                    const float *a_cost, const float *b_cost, float *to,
+                                                    uint16_t *choice)
 {
-    LLMQ__VEC_F32(f32x16) u = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(load16)(a_cost)), v = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(load16)(b_cost));
+    LLMQ__VEC_F32(f32x16) u = LLMQ__VEC_F32(add16)(a, LLMQ__VEC_F32(load16)(a_cost)),
+        v = LLMQ__VEC_F32(add16)(b, LLMQ__VEC_F32(load16)(b_cost));
     *choice = (uint16_t)LLMQ__VEC_F32(less16)(v, u);
     LLMQ__VEC_F32(store16)(to, LLMQ__VEC_F32(min16)(u, v));
 }
 
-/* Old states i and i + states / 2 both lead to new states 2 i and 2 i + 1, and to no others. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                   uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+/* Viterbi's algorithm for up to 16 sequences of `steps` elements, x[step][16]. See struct
+   llmq_kernels for the shapes: sum has 16 * (2 * states + sets) floats, and parity 2 * states
+   bytes.
+   Equals llmq__viterbi: each new state is the smaller of the same two sums. All 16 lanes are
+   computed, also those that are not in use.
+   The scalar code goes through new states q, which come from q / 2 and q / 2 + states / 2. Here old
+   states i and i + states / 2 are loaded once for the new states 2 i and 2 i + 1 that both lead to.
+   They lead to no others. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const uint8_t *parity, uint32_t set_size,
+                                                      uint32_t sets, uint32_t states, const float *x, uint32_t steps,
+                                                      uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
@@ -968,13 +1256,18 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
     for (t = 0; t < steps; t++, choice += states) {
         LLMQ__KERNEL_NAME(set_costs)(points, set_size, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
-            LLMQ__VEC_F32(f32x16) a = LLMQ__VEC_F32(load16)(from + 16 * i), b = LLMQ__VEC_F32(load16)(from + 16 * (half + i));
+            LLMQ__VEC_F32(f32x16) a = LLMQ__VEC_F32(load16)(from + 16 * i),
+                b = LLMQ__VEC_F32(load16)(from + 16 * (half + i));
             const size_t q = 2 * i;
-            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q, choice + q);
-            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1], to + 16 * q + 16, choice + q + 1);
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)above[q], to + 16 * q,
+                                       choice + q);
+            LLMQ__KERNEL_NAME(step_to)(a, b, cost + 16 * (size_t)parity[q + 1], cost + 16 * (size_t)above[q + 1],
+                                       to + 16 * q + 16, choice + q + 1);
         }
         other = from, from = to, to = other;
     }
+    /* The result belongs in sum[0, 16 * states). After an odd number of steps it is in the other
+       half. */
     if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
 }
 #endif
@@ -988,37 +1281,80 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
 #elif LLMQ__SIMD_PART == LLMQ__PART_CODES
 #undef LLMQ__SIMD_PART
 
-/* ---- 4. Template: kernels on codes ---------------------------------------------------------------------------------
+/* ---- 4. Template: kernels on codes --------------------------------------------------------------
+
+   Decoding of rows, products with int8 activations, and products with floats. The contracts are
+   the ones of read_row, add_rows, rows_i8 and rows_f32 in struct llmq_kernels, and the results are
+   the bits of the scalar functions of the same names in llmq.h: sums of integers are exact in any
+   order, and floats are added in the order of the scalar code.
+   A chunk is the 32 codes of a whole unit that are 32 neighbouring bytes of a plane, in one bit
+   field: codes 32 c ... 32 c + 31. Coded points are points in the form that dot() takes.
 
    Parameters:
      LLMQ__ISA           the suffix of the kernels, and of the words on points and their products
-     LLMQ__DECODED       0: kernels that decode are made here, of words on floats and on bytes with the suffix LLMQ__ISA
-                         1: kernels that decode and words on bytes are shared with another set, whose dot() differs
-     LLMQ__CODES         the suffix of that set; only where LLMQ__DECODED is 1
-     LLMQ__RAW           1: there are words from_f16x16(p) and from_bf16x16(p), which load 16 numbers of raw rows as f32x16, and load16
-                         takes any address; else 0; only where LLMQ__DECODED is 0
+     LLMQ__DECODED       0: kernels that decode are made here, of words on floats and on bytes with
+                            the suffix LLMQ__ISA
+                         1: these kernels and the words on bytes are shared with another set, whose
+                            dot() differs
+     LLMQ__CODES         the suffix of that set. Only where LLMQ__DECODED is 1
+     LLMQ__RAW           1: there are words from_f16x16 and from_bf16x16, and load16 takes any
+                            address. 0: there are not. Only where LLMQ__DECODED is 0
      LLMQ__QUADS         the suffix of the words on four sums
-     LLMQ__LEAST         (-128) or (-127): the least point that dot() takes, -127 where it multiplies magnitudes
-     LLMQ__VECTOR_BYTES  16u or 32u: bytes of a vector of the blocks below, which has LLMQ__VECTOR_BYTES / 4 lanes
-     LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks codes of activations, with 128 added, as unsigned
-                         bytes; else 0
-   The words are those on floats, and more, in groups that instruction sets can share.
-   Bytes:
-     u8x32        32 bytes:  load_u8(p) store_u8(p, v) or_u8(a, b) xor_u8(a, b);  field(v, s, mask) = v >> s & mask, 0 <= s <= 7;  shift_left(v, s) = v << s
-               where nothing is lost;  choose(a, b, v, i): b where bit i of v is set, else a;  load_halves(p, s, d, mask): 16 bytes
-               at p, >> s in the lower and >> s + d in the upper half, & mask;
-               store_pairs(p, a, b) stores 64 bytes a0 b0 a1 b1 ...
-   Points and products:
-     point_table       points of one coordinate:  point_table_of(p) takes 64 int8 points;  where dot() takes others than int8, coded(point_table) has those;
-               lut16 lut32 lut64(const point_table *, indices);  lutk(const point_table *, k, indices): points 16 k ... 16 k + 15;
-               to_i8(v), from coded to int8;  coded_g8(v), coded points of g8's codes
-     act32  32 int8 activations ready for dot():  load_act(p);  load_act2(p, &even, &odd) of 64
-     i32sums  int32 sums:  zero_sums();  dot(sum, coded, act32) adds 32 products;  bias(sum, act32) adds what dot() has too much
-     act_any        32 activations for any int8 points:  load_act_any(p);  dot_any(sum, plain, act_any) and bias_any(sum, act_any), likewise
-               sum4(a, b, c, d, bias): an i32x4, the sum of each is, less bias
-   Four sums:
-     i32x4, f32x4    four int32, four floats:  zero_i32x4() add_i32x4(a, b) to_f32x4(i32x4);  set4(x) add4 mul4(a, b);  load_i32x4(p) store_i32x4(p, v) load_f32x4(p) store_f32x4(p, v);
-               load_bf16x4(p0, p1, p2, p3): four bfloat16 as floats */
+     LLMQ__LEAST         (-128) or (-127): the least point that dot() takes. It is -127 where dot()
+                         moves the sign of an activation to the point, as int8
+     LLMQ__VECTOR_BYTES  16u or 32u: bytes of a vector of the part BLOCKS, which has
+                         LLMQ__VECTOR_BYTES / 4 lanes
+     LLMQ__OFFSET        1: dot() takes points, and dot4() of the blocks takes activations, with 128
+                            added, as unsigned bytes. 0: both are signed
+
+   Words: the words on floats, and more. They come in groups that instruction sets can share.
+   32 bytes, u8x32:
+     load_u8(const void *p)         p[0, 32)
+     store_u8(void *p, v)           p[0, 32) = v
+     or_u8(a, b)                    a | b
+     xor_u8(a, b)                   a ^ b
+     field(v, s, int mask)          v >> s & mask; 0 <= s <= 7, mask <= 255 >> s
+     shift_left(v, s)               v << s; 0 <= s <= 7, all bytes of v are below 256 >> s
+     choose(a, b, v, i)             b where bit i of v is set, else a; 0 <= i <= 7
+     load_halves(p, s, d, mask)     16 bytes at p, >> s in the lower half and >> s + d in the upper
+                                    half, & mask; s + d <= 7, mask <= 255 >> (s + d)
+     store_pairs(int8_t *p, a, b)   p[0, 64) = a0 b0 a1 b1 ...
+     from_f16x16(const uint8_t *p)  f32x16 of 16 binary16; see LLMQ__RAW
+     from_bf16x16(const uint8_t *p) f32x16 of 16 bfloat16
+   Points of one coordinate, point_table, 64 of them, plain or coded:
+     point_table_of(const int8_t *) the 64 points there, plain
+     coded(table)                   the same points, coded; only with LLMQ__OFFSET
+     lut16(const table *, v)        points v, of v below 16
+     lut32(const table *, v)        points v, of v below 32
+     lut64(const table *, v)        points v, of v below 64
+     lutk(const table *, k, v)      points 16 k + v, of v below 16; k is a constant 0 ... 3. Only
+                                    where LLMQ__DECODED is 0, as point_table_of
+     to_i8(v)                       int8 of coded points; with LLMQ__OFFSET also the other way
+     coded_g8(v)                    coded points of the codes of g8, max(code - 128, -127)
+   Products: act32 is 32 int8 activations, -127 ... 127, ready for dot(); i32sums is int32 sums:
+     load_act(const int8_t *p)      act32: p[0, 32)
+     load_act2(p, *even, *odd)      act32: the even and the odd elements of p[0, 64)
+     zero_sums()                    zeros
+     dot(sums, w, act32)            adds 32 products; which lane has which products is free
+     bias(sums, act32)              adds the amount that dot() adds too much; nothing if it does not
+     load_act_any(const int8_t *p)  act_any: 32 activations, ready for any int8 points
+     dot_any(sums, w, act_any)      as dot(), w plain and -128 ... 127
+     bias_any(sums, act_any)        as bias()
+     sum4(a, b, c, d, bias)         i32x4: the sums of the lanes of a - bias, b - bias, c - bias and
+                                    d - bias
+   Four sums, i32x4 and f32x4:
+     zero_i32x4()                   zeros
+     add_i32x4(a, b)                a + b
+     to_f32x4(i32x4)                f32x4; exact, because sums are below 2^24
+     set4(float x)                  x in all lanes
+     add4(a, b)                     a + b
+     mul4(a, b)                     a * b
+     load_i32x4(const int32_t *p)   p[0, 4)
+     store_i32x4(int32_t *p, v)     p[0, 4) = v
+     load_f32x4(const float *p)     p[0, 4)
+     store_f32x4(float *p, v)       p[0, 4) = v
+     load_bf16x4(p0, p1, p2, p3)    f32x4: the bfloat16 at each of four const uint8_t pointers
+   And the words for blocks that the head of the part BLOCKS lists. */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__QUADS)
 #error "llmq: the template of kernels on codes needs LLMQ__TARGET, LLMQ__ISA and LLMQ__QUADS"
@@ -1045,14 +1381,18 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(viterbi)(const float *points, const
 #endif
 #define LLMQ__DOTS LLMQ__ISA
 
-/* What a format's points become, and how a kernel of theirs is told. */
+/* The points of a format as tables, and how a kernel recognizes the format. */
 #if !LLMQ__DECODED
 typedef struct {
-    int kind; /* LLMQ__KIND_... */
-    int trellis;
-    LLMQ__DOT(point_table) x, y; /* the coordinates; of a trellis, points 0 ... 63 and 64 ... 127 */
+    int kind;    /* LLMQ__KIND_... */
+    int trellis; /* llmq__trellis: 0 is none */
+    LLMQ__DOT(point_table) x, y; /* first and second coordinates; of a trellis points 0 ... 63 and 64 ... 127 */
 } LLMQ__KERNEL_NAME(grid);
 
+/* *g = the plain points of f. least: a format with a smaller point is LLMQ__KIND_OTHER. Points of
+   OTHER and G8 are not looked up in tables, and these hold zeros.
+   Precondition: the points of a trellis are not smaller than LLMQ__LEAST of any set. Nothing checks
+   it here. The points of the built-in trellises are -127 ... 127. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int least, LLMQ__KERNEL_NAME(grid) *g)
 {
     int8_t all[64], one[64];
@@ -1086,40 +1426,70 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(grid_of)(const llmq_format *f, int 
 }
 #endif
 
-/* Numbers 32 c ... 32 c + 31 of a whole unit, for 2, 4, 5 and 6 bits. */
+/* The codes of chunk c of a whole unit, c < 4, for codes of 2, 4, 5 and 6 bits. Reads the unit
+   only.
+   2 bits: a plane of 32 bytes. The chunk is at bit 2 c of them.
+   4 bits and more: a plane of 64 bytes. The chunk is at bit 4 (c / 2) of its half c mod 2.
+   5 bits: a second plane of 16 bytes. The first 16 codes are bit 2 c of them, the others the next
+   bit.
+   6 bits: a second plane of 32 bytes, like the plane of 2 bits. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(index)(uint32_t bits, const uint8_t *unit, uint32_t c)
 {
     LLMQ__VEC_U8(u8x32) v;
     if (bits == 2) return LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 2 * c, 3);
     v = LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 32 * (c & 1)), 4 * (c >> 1), 15);
-    if (bits == 5) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 64, 2 * c, 1, 1), 4));
-    if (bits == 6) v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 64), 2 * c, 3), 4));
+    if (bits == 5)
+        /* check: 128 * 4 / 8 == 64 */
+        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 64, 2 * c, 1, 1), 4));
+    if (bits == 6)
+        v = LLMQ__VEC_U8(or_u8)(v, LLMQ__VEC_U8(shift_left)(
+                                       LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit + 64), 2 * c, 3), 4));
     return v;
 }
 
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(point_table) *t, LLMQ__VEC_U8(u8x32) v)
+/* Coded points of the codes v, by the shuffles that the kind needs: 32 points, 64, or at most
+   16. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(lut)(int kind, const LLMQ__DOT(point_table) *t,
+                                                               LLMQ__VEC_U8(u8x32) v)
 {
     if (kind == LLMQ__KIND_G5) return LLMQ__DOT(lut32)(t, v);
     if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64) return LLMQ__DOT(lut64)(t, v);
     return LLMQ__DOT(lut16)(t, v);
 }
 
-/* The coded points of columns 32 c ... 32 c + 31 of a whole unit, p = 1. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit, uint32_t c)
+/* Coded points of chunk c of a whole unit, c < 4, for points of one coordinate. Reads the unit
+   only.
+   Codes of 3 bits are pairs. Chunks 0 and 1 are bits 0 to 2 of the nibbles of the first plane, 32
+   bytes. Chunks 2 and 3 are the upper codes of the pairs: bit 3 of the nibbles, and above it the
+   two bits of the second plane, 16 bytes, where 16 codes are at bit 4 (c - 2) and 16 two bits
+   on. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(chunk)(int kind, const LLMQ__C(grid) *g, const uint8_t *unit,
+                                                                 uint32_t c)
 {
     if (kind == LLMQ__KIND_G8) return LLMQ__DOT(coded_g8)(LLMQ__VEC_U8(load_u8)(unit + 32 * c));
-    if (kind == LLMQ__KIND_G3 && c < 2) return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * c, 7));
-    if (kind == LLMQ__KIND_G3) /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
-        return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3, 1),
-                                                  LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
+    if (kind == LLMQ__KIND_G3 && c < 2)
+        return LLMQ__DOT(lut16)(&g->x, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * c, 7));
+    if (kind == LLMQ__KIND_G3)
+        return LLMQ__DOT(lut16)(
+            &g->x, LLMQ__VEC_U8(or_u8)(
+                       LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(unit), 4 * (c - 2) + 3, 1),
+                       /* check: 64 * 4 / 8 == 32 */
+                       LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_halves)(unit + 32, 4 * (c - 2), 2, 3), 1)));
     return LLMQ__KERNEL_NAME(lut)(kind, &g->x, LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c));
 }
 
 #if !LLMQ__DECODED
-/* code[0, m) = the low 8 bits of a unit's codes, above[0, m) the rest; both have room for 192. Fields are written in
-   ascending order, each over what the one before wrote too much. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code, uint8_t *above)
+/* code[0, m) = the low 8 bits of the m <= 128 codes of a unit, above[0, m) = their bits from 8 on,
+   if bits > 8. Both have space for 192, which are written as whole vectors: the most is a plane of
+   one bit, 16 bytes, whose last field begins at 7 * 16. Reads the bytes of the unit only.
+   Each plane is split into its fields. Fields are written in ascending order, each over the bytes
+   that the one before wrote too many. */
+/* check: 7 * 16 + 32 <= 192 */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32_t bits, uint32_t m, uint8_t *code,
+                                                     uint8_t *above)
 {
+    /* in: a copy of a plane, at most 128 bytes, so that whole vectors may be read. more: a plane
+       whose bits are not the lowest of a code. They are moved up by the second loop below. */
     uint8_t in[160], more[192];
     uint32_t done, width, u, f, i, numbers = bits == 3 ? (m + 1) / 2 : m, all = bits == 3 ? 6 : bits;
     for (done = 0; done < all; done += width, unit += u) {
@@ -1129,35 +1499,50 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(unpack)(const uint8_t *unit, uint32
         LLMQ_MEMCPY(in, unit, u);
         for (f = 0; f < 8 / width; f++)
             for (i = 0; i < u; i += 32)
-                LLMQ__VEC_U8(store_u8)(to + f * u + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width, (1 << width) - 1));
+                LLMQ__VEC_U8(store_u8)(to + f * u + i,
+                                       LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in + i), f * width, (1 << width) - 1));
+        /* `done` bits of each code are there already. */
         for (i = 0; i < numbers && to == more; i += 32)
-            LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(load_u8)(base + i), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more + i), done % 8)));
+            LLMQ__VEC_U8(store_u8)(base + i, LLMQ__VEC_U8(or_u8)(
+                                                 LLMQ__VEC_U8(load_u8)(base + i),
+                                                 LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(load_u8)(more + i), done % 8)));
     }
+    /* Pairs: values of 6 bits, of which code k is the low half and code numbers + k the high
+       half. */
     if (bits != 3) return;
     LLMQ_MEMCPY(more, code, 64);
-    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(store_u8)(code + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 0, 7));
-    for (i = 0; i < numbers; i += 32) LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
+    for (i = 0; i < numbers; i += 32)
+        LLMQ__VEC_U8(store_u8)(code + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 0, 7));
+    for (i = 0; i < numbers; i += 32)
+        LLMQ__VEC_U8(store_u8)(code + numbers + i, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(more + i), 3, 7));
 }
 
-/* e[0, n) = points of codes of at most 8 bits whose points are looked up by shuffles; e has room for 63 more. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n, int8_t *e)
+/* e[0, n) = coordinates of the points of codes of at most 8 bits, for a kind that shuffles look up.
+   e has space for 63 more. code is read up to 31 bytes beyond the last code: the points of these
+   bytes are not used. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(shuffle)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *code, uint32_t n,
+                                                    int8_t *e)
 {
     uint32_t i;
     for (i = 0; i < n && llmq__kind_p(g->kind) == 2; i += 64) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i / 2);
-        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v), b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
+        LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v),
+            b = LLMQ__KERNEL_NAME(lut)(g->kind, &g->y, v);
         LLMQ__VEC_U8(store_pairs)(e + i, a, b);
     }
     for (; i < n; i += 32) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(code + i);
-        LLMQ__VEC_U8(store_u8)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(coded_g8)(v) : LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
+        LLMQ__VEC_U8(store_u8)(e + i, g->kind == LLMQ__KIND_G8 ? LLMQ__DOT(coded_g8)(v) :
+                               LLMQ__KERNEL_NAME(lut)(g->kind, &g->x, v));
     }
 }
 
-/* Points of chunks [c, end) of a whole unit, p = 1. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+/* e = points of chunks [c, end) of a whole unit, for points of one coordinate: 32 columns each. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
+                                                      uint32_t c, uint32_t end, int8_t *e)
 {
-    if (c == 0 && end == 4) { /* constants make shifts immediate */
+    /* constants make shifts immediate */
+    if (c == 0 && end == 4) {
         LLMQ__VEC_U8(store_u8)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 0));
         LLMQ__VEC_U8(store_u8)(e + 32, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 1));
         LLMQ__VEC_U8(store_u8)(e + 64, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, 2));
@@ -1167,8 +1552,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(chunks_of)(int kind, const LLMQ__KERN
     for (; c < end; c++, e += 32) LLMQ__VEC_U8(store_u8)(e, LLMQ__KERNEL_NAME(chunk)(kind, g, unit, c));
 }
 
-/* p = 2 */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+/* The same for points of two coordinates: 64 columns each. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit,
+                                                     uint32_t c, uint32_t end, int8_t *e)
 {
     for (; c < end; c++, e += 64) {
         LLMQ__VEC_U8(u8x32) v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), unit, c);
@@ -1176,8 +1562,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(pairs_of)(int kind, const LLMQ__KERNE
     }
 }
 
-/* The same, for points of any kind that are looked up by shuffles. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c, uint32_t end, int8_t *e)
+/* The same for any kind but OTHER: as many chunks as there are from c to end. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *unit, uint32_t c,
+                                                     uint32_t end, int8_t *e)
 {
     switch (g->kind) {
     case LLMQ__KIND_G2: LLMQ__KERNEL_NAME(chunks_of)(LLMQ__KIND_G2, g, unit, c, end, e); break;
@@ -1192,49 +1579,76 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(chunks)(const LLMQ__KERNEL_NAME(gri
 }
 
 #if LLMQ__ANY_TRELLIS
-/* The parity with these taps of the 32 bytes from `at` on in each record. */
+/* The xor of 32 bytes, `at` bytes from the start of the records, over the rows whose taps are set.
+   A parity is of the lowest bits of codes, so only these bits of the result have a meaning. The
+   caller masks the others. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(parity)(const llmq__window *w, size_t at, uint32_t taps)
 {
     LLMQ__VEC_U8(u8x32) v = LLMQ__VEC_U8(load_u8)(w->row[0] + at);
     uint32_t lag;
+    /* lag 0 is not among the taps: zeros */
     if (!(taps & 1)) v = LLMQ__VEC_U8(xor_u8)(v, v);
     LLMQ__UNROLL(10) for (lag = 1; lag <= LLMQ__MAX_LAG; lag++)
         if (taps >> lag & 1) v = LLMQ__VEC_U8(xor_u8)(v, LLMQ__VEC_U8(load_u8)(w->row[lag] + at));
     return v;
 }
 
-/* From fields of two bits to fields of four: the first and third to n[0], the others to n[step]. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLMQ__VEC_U8(u8x32) high, uint32_t step, LLMQ__VEC_U8(u8x32) *n)
+/* Joins fields of two bits, at bits 0, 2, 4 and 6 of each byte, to fields of four: bits of `low`
+   below bits of `high`. Fields 0 and 2 go to n[0], fields 1 and 3 to n[step].
+   0x33 are fields 0 and 2, and 0xcc fields 1 and 3. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(nibbles)(LLMQ__VEC_U8(u8x32) low, LLMQ__VEC_U8(u8x32) high, uint32_t step,
+                                                    LLMQ__VEC_U8(u8x32) *n)
 {
-    n[0] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 0, 0x33), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(high, 0, 0x33), 2));
+    /* check: 0x33 == 0b00110011 */
+    n[0] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 0, 0x33),
+                               LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(high, 0, 0x33), 2));
+    /* check: 0xcc == 0b11001100 */
     n[step] = LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(low, 2, 0x33), LLMQ__VEC_U8(field)(high, 0, 0xcc));
 }
 
-/* The even bits of a, with those of b above them; and the odd bits likewise. */
+/* Fields of two bits: the even bits of a below the even bits of b. odds: the odd bits likewise.
+   0x55 are the even bits, and 0xaa the odd ones. */
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(evens)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
 {
-    return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 0, 0x55), LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(b, 0, 0x55), 1));
+    /* check: 0x55 == 0b01010101 */
+    return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 0, 0x55),
+                               LLMQ__VEC_U8(shift_left)(LLMQ__VEC_U8(field)(b, 0, 0x55), 1));
 }
 LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(odds)(LLMQ__VEC_U8(u8x32) a, LLMQ__VEC_U8(u8x32) b)
 {
+    /* check: 0xaa == 0b10101010 */
     return LLMQ__VEC_U8(or_u8)(LLMQ__VEC_U8(field)(a, 1, 0x55), LLMQ__VEC_U8(field)(b, 0, 0xaa));
 }
 
-/* 32 bytes of the first plane of a unit: field f has four bits of its index in n[f mod k] at 4 (f div k), k = 4, 2, 2, 1 for
-   codes of 1, 2, 3, 4 bits, and further parities where its lowest bit is, in s. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(u8x32) *n, LLMQ__VEC_U8(u8x32) *s)
+/* Indices of the 32 bytes of the first plane of a unit from `at` on: all but the upper bits of
+   codes of three bits.
+   n: places 0 to 3 of the indices of field f are four bits of n[f mod k], from bit 4 (f div k) on.
+   k is 4, 2, 2 and 1 for codes of 1, 2, 3 and 4 bits.
+   s: the parities at further places, each where the lowest bit of the code is: s[0], s[1], s[2] in
+   the order of llmq__trellis.
+   Reads 32 bytes of each row of the window that a tap names. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__window *w, size_t at, LLMQ__VEC_U8(u8x32) *n,
+                                                  LLMQ__VEC_U8(u8x32) *s)
 {
-    const uint32_t bits = llmq__trellis_bits(trellis), last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
+    const uint32_t bits = llmq__trellis_bits(trellis),
+        last = llmq__trellis_taps(trellis, llmq__trellis_parities(trellis) - 1);
     LLMQ__VEC_U8(u8x32) x = LLMQ__VEC_U8(load_u8)(w->row[0] + at);
-    LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)), b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
+    LLMQ__VEC_U8(u8x32) a = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 0)),
+        b = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 1));
     LLMQ__VEC_U8(u8x32) c = LLMQ__KERNEL_NAME(parity)(w, at, llmq__trellis_taps(trellis, 2));
+    /* Eight fields of one bit. evens has fields 0, 2, 4 and 6, of which nibbles puts 0 and 4 into
+       n[0], 2 and 6 into n[2]. odds has the others. */
     if (bits == 1) {
         LLMQ__VEC_U8(u8x32) d = LLMQ__KERNEL_NAME(parity)(w, at, last);
         LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(evens)(a, b), LLMQ__KERNEL_NAME(evens)(c, d), 2, n);
         LLMQ__KERNEL_NAME(nibbles)(LLMQ__KERNEL_NAME(odds)(a, b), LLMQ__KERNEL_NAME(odds)(c, d), 2, n + 1);
         return;
     }
-    if (last != 1) x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55)); /* of two bits */
+    /* The last parity takes lag 0 in all trellises of two bits and more. In t3, t4, t3s and t4s it
+       is lag 0 alone, which is code bit 0 as it stands. In t2 and t2s the xor of code bit 0 with
+       the other rows gives it. 0x55 is the lowest bit of each field of two bits. */
+    if (last != 1)
+        x = LLMQ__VEC_U8(xor_u8)(x, LLMQ__VEC_U8(field)(LLMQ__KERNEL_NAME(parity)(w, at, last & ~1u), 0, 0x55));
     if (bits == 4) {
         n[0] = x;
         s[0] = a;
@@ -1246,14 +1660,19 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(twist)(int trellis, const llmq__windo
     }
 }
 
-/* Coded points: four bits of the indices in v, the others from place 4 on in bits at[i] of s[i]. */
-LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(point_table) *x, const LLMQ__DOT(point_table) *y, LLMQ__VEC_U8(u8x32) v, const LLMQ__VEC_U8(u8x32) *s,
-                                     const uint32_t *at)
+/* Coded points of 32 indices. v: places 0 to 3. Place 4 + i is bit at[i] of s[i]. x, y: points 0
+   ... 63 and 64 ... 127.
+   `more` places beyond the first four, 0 to 3, choose among 1, 2, 4 or 8 lookups of 16 points. */
+LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, const LLMQ__DOT(point_table) *x,
+                                                                const LLMQ__DOT(point_table) *y, LLMQ__VEC_U8(u8x32) v,
+                                                                const LLMQ__VEC_U8(u8x32) *s, const uint32_t *at)
 {
     const uint32_t more = llmq__trellis_bits(trellis) + llmq__trellis_parities(trellis) - 5;
     LLMQ__VEC_U8(u8x32) r = LLMQ__DOT(lutk)(x, 0, v);
     if (more > 0) r = LLMQ__VEC_U8(choose)(r, LLMQ__DOT(lutk)(x, 1, v), s[0], at[0]);
-    if (more > 1) r = LLMQ__VEC_U8(choose)(r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
+    if (more > 1)
+        r = LLMQ__VEC_U8(choose)(
+            r, LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(x, 2, v), LLMQ__DOT(lutk)(x, 3, v), s[0], at[0]), s[1], at[1]);
     if (more > 2) {
         LLMQ__VEC_U8(u8x32) lo = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 0, v), LLMQ__DOT(lutk)(y, 1, v), s[0], at[0]);
         LLMQ__VEC_U8(u8x32) hi = LLMQ__VEC_U8(choose)(LLMQ__DOT(lutk)(y, 2, v), LLMQ__DOT(lutk)(y, 3, v), s[0], at[0]);
@@ -1262,34 +1681,59 @@ LLMQ__INLINE_TARGET LLMQ__VEC_U8(u8x32) LLMQ__KERNEL_NAME(pick)(int trellis, con
     return r;
 }
 
-/* Bytes 32 v ... 32 v + 31 of the fields of a unit; parameters as below. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(point_table) *x, const LLMQ__DOT(point_table) *y, const llmq__window *w, size_t at,
-                                size_t ahead, const uint8_t *top, uint32_t u, uint32_t v, uint32_t first, uint32_t end, int8_t *e)
+/* Columns of vector v of the first plane of a unit, bytes 32 v ... 32 v + 31 of each field.
+   Parameters as strands_of. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strand)(int trellis, int whole, const LLMQ__DOT(point_table) *x,
+                                                   const LLMQ__DOT(point_table) *y, const llmq__window *w, size_t at,
+                                                   size_t ahead, const uint8_t *top, uint32_t u, uint32_t v,
+                                                   uint32_t first, uint32_t end, int8_t *e)
 {
-    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits), k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
+    const uint32_t bits = llmq__trellis_bits(trellis), width = llmq__plane_width(bits),
+        k = bits == 1 ? 4 : bits == 4 ? 1 : 2, fields = 8 / width;
     LLMQ__VEC_U8(u8x32) n[4], s[3];
     uint32_t f;
     LLMQ__KERNEL_NAME(twist)(trellis, w, at + 32 * v, n, s);
-    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead); /* each 64 bytes */
+    /* once for each 64 bytes of a row: a vector of 3-bit codes stands for 32 bytes and for 16 of
+       the second plane */
+    if (bits == 3 || v % 2 == 0) LLMQ__PREFETCH((uintptr_t)w->row[0] + at + (bits == 3 ? 64 : 32) * v + ahead);
+    /* The upper bits of codes of three, one further place. They are s[1] after a third parity, else
+       s[0]. */
     if (bits == 3) {
         s[trellis > 4] = LLMQ__VEC_U8(load_u8)(top ? top + 32 * v : w->row[0] + at + 64);
+        /* In a whole unit the second plane has 32 bytes. Its bit 2 f + v belongs to field f of
+           vector v. */
         if (v && !whole && !top) s[trellis > 4] = LLMQ__VEC_U8(field)(s[trellis > 4], v, 0x55);
     }
+    /* `place` is where the lowest bit of the code is. The upper bits of a whole unit are there or,
+       with v = 1, one bit higher, unless they were moved. */
     LLMQ__UNROLL(8) for (f = 0; f < fields; f++) {
         const uint32_t place = width * f, column = f * u + 32 * v, last = bits == 3 && whole ? place + v : place;
         const uint32_t places[3] = { trellis < 4 ? last : place, last, place };
         if (first <= column && column < end)
-            LLMQ__VEC_U8(store_u8)(e + (column - first), LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(field)(n[f % k], 4 * (f / k), 15), s, places));
+            LLMQ__VEC_U8(store_u8)(
+                e + (column - first),
+                LLMQ__KERNEL_NAME(pick)(trellis, x, y, LLMQ__VEC_U8(field)(n[f % k], 4 * (f / k), 15), s, places));
     }
 }
 
-/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit, to before `end`; u: bytes of its first
-   plane, `at` from the start of records; ahead: bytes from the unit to what is needed next; top: upper bits of codes of three, bit 2 f for
-   field f; NULL: whole units have them in the second plane. The last vector comes first, because what it writes too much is the next
-   field's. Copies of w and g, because e might point there. whole: u is the constant of whole units; a text for each vector then
-   pays (t4 with AVX2: 8 %), elsewhere only where the vectors find their upper bits in different places. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, size_t ahead,
-                                    const uint8_t *top, uint32_t u, uint32_t first, uint32_t end, int8_t *e)
+/* e[] = coded points of a unit from column `first`, which is 0 or a multiple of 32 in a whole unit,
+   to before `end`. Up to 31 bytes more are written.
+   at:    bytes from the start of the records to the unit
+   ahead: bytes from the unit to the codes that are needed next, which are prefetched
+   top:   upper bits of codes of three: bit 2 f of a byte for field f. NULL: the second plane of a
+          whole unit has them
+   u:     bytes of the first plane of the unit; each field has u columns
+   whole: u is the constant of whole units
+   Reads multiples of 32 bytes of the plane in each row. w and g are copied, because the compiler
+   must assume that e overlaps them.
+   The last vector comes first, because the bytes that it writes too many belong to the next field.
+   Separate code for each vector pays where u is a constant. Elsewhere it pays only where the
+   vectors find their upper bits in different places, which they do with three bits.
+   Measured: t4 with AVX2 is 8 % faster with separate code for each vector. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, const LLMQ__KERNEL_NAME(grid) *g,
+                                                       const llmq__window *w, size_t at, size_t ahead,
+                                                       const uint8_t *top, uint32_t u, uint32_t first, uint32_t end,
+                                                       int8_t *e)
 {
     const llmq__window own = *w;
     const LLMQ__DOT(point_table) x = g->x, y = g->y;
@@ -1301,25 +1745,37 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(strands_of)(int trellis, int whole, c
         LLMQ__UNROLL(4) for (i = 0; i < vectors; i++)
             LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, vectors - 1 - i, first, end, e);
     } else {
-        LLMQ__UNROLL(1) for (v = vectors; v--; ) LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
+        LLMQ__UNROLL(1) for (v = vectors; v--; )
+            LLMQ__KERNEL_NAME(strand)(trellis, whole, &x, &y, &own, at, ahead, top, u, v, first, end, e);
     }
 }
 
-/* The same for any trellis, and whole units of several rows, e[row]. */
-#define LLMQ__EACH(make) switch (g->trellis) { make(1); make(2); make(3); make(4); make(5); make(6); make(7); default: break; }
-#define LLMQ__STRANDS(trellis) case trellis: LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e); break
-#define LLMQ__UNITS(trellis)                                                                                                          \
-    case trellis:                                                                                                                     \
-        for (; rows; rows--, w++, e++)                                                                                                \
-            LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL, 32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0, \
-                                LLMQ__TRELLIS_UNIT, *e);                                                                                 \
+/* strands: the same for any trellis and a unit of any size.
+   units: whole units of `rows` neighbouring rows, the windows w[0, rows), into e[row][0, 256). */
+#define LLMQ__EACH(make)                                                                                              \
+    switch (g->trellis) {                                                                                             \
+        make(1); make(2); make(3); make(4); make(5); make(6); make(7);                                                \
+    default: break;                                                                                                   \
+    }
+#define LLMQ__STRANDS(trellis)                                                                                        \
+    case trellis:                                                                                                     \
+        LLMQ__KERNEL_NAME(strands_of)(trellis, 0, g, w, at, LLMQ__PREFETCH_BYTES, top, u, first, end, e);             \
         break
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, size_t at, const uint8_t *top, uint32_t u, uint32_t first,
-                                   uint32_t end, int8_t *e)
+#define LLMQ__UNITS(trellis)                                                                                          \
+    case trellis:                                                                                                     \
+        for (; rows; rows--, w++, e++)                                                                                \
+            LLMQ__KERNEL_NAME(strands_of)(trellis, 1, g, w, at, ahead, LLMQ__NULL,                                    \
+                                          32 * llmq__plane_width(llmq__trellis_bits(trellis)), 0,                     \
+                                          LLMQ__TRELLIS_UNIT, *e);                                                    \
+        break
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(strands)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                      size_t at, const uint8_t *top, uint32_t u, uint32_t first,
+                                                      uint32_t end, int8_t *e)
 {
     LLMQ__EACH(LLMQ__STRANDS)
 }
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                    uint32_t rows, size_t at, size_t ahead, int8_t (*e)[320])
 {
     LLMQ__EACH(LLMQ__UNITS)
 }
@@ -1327,13 +1783,17 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(units)(const LLMQ__KERNEL_NAME(grid
 #undef LLMQ__STRANDS
 #undef LLMQ__UNITS
 
-/* top[0, 64) = the upper bits of m codes of three as the first plane has the lower ones: bit 2 f in the bytes of field f. */
+/* top[0, 64) = the upper bits of the m <= 256 codes of three bits of a unit, put where the first
+   plane has the lower ones: bit 2 f of the bytes of field f. plane: the second plane, whose fields
+   are of one bit and u bytes. all: bytes of a field of the first plane. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint32_t m, uint8_t *top)
 {
     uint8_t in[32];
     uint32_t u = llmq__plane_bytes(m, 1), all = llmq__plane_bytes(m, 2), byte = 0, field = 0, to = 0, shift = 0;
     LLMQ_MEMSET(top, 0, 64);
-    if (all == 2 * u) { /* as it is, and shifted */
+    /* Each field of the first plane is two of the second. Its first half is the bits as they are,
+       its second half the next bits. */
+    if (all == 2 * u) {
         LLMQ_MEMCPY(in, plane, u);
         LLMQ_MEMCPY(top, plane, u); /* not in: clang makes a memmove of a copy of a copy */
         LLMQ__VEC_U8(store_u8)(in, LLMQ__VEC_U8(field)(LLMQ__VEC_U8(load_u8)(in), 1, 0x7f));
@@ -1347,24 +1807,33 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(top_bits)(const uint8_t *plane, uint3
     }
 }
 
-/* e[0, n) = coded points of columns from j on, all in one unit, for which vectors may not read beyond the tensor. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
-                                   uint32_t n, int8_t *e)
+/* e[0, n) = coded points of columns from j on, all in one unit. e has space for 31 more. Vectors do
+   not read beyond the tensor's data. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, const llmq__layout *l,
+                                                      const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                      uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *behind = t->data + t->rows * t->row_size;
+    /* copy: of the first plane of each row, at most 128 bytes, so that whole vectors may be
+       read. */
     uint8_t copy[LLMQ__MAX_LAG + 1][160], top[64];
     int8_t all[320];
-    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag, u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
+    uint32_t k = j % LLMQ__TRELLIS_UNIT, m = llmq__min(LLMQ__TRELLIS_UNIT, l->codes - (j - k)), lag,
+        u = llmq__plane_bytes(m, llmq__plane_width(l->bits));
     size_t at = l->scales + (size_t)(j - k) / 8 * l->bits;
     llmq__window own;
+    /* The planes of a whole unit are multiples of 32 bytes, so nothing is read beyond it. */
     if (m == LLMQ__TRELLIS_UNIT && k % 32 == 0) {
         LLMQ__KERNEL_NAME(strands)(g, w, at, LLMQ__NULL, u, k, k + n, e);
         return;
     }
     if (l->bits == 3) LLMQ__KERNEL_NAME(top_bits)(w->row[0] + at + u, m, top);
     for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
+        /* A plane is read in whole vectors, at most 128 bytes. Near the end of the tensor it is
+           copied. */
         own.row[lag] = w->row[lag] + at;
-        if ((size_t)(behind - own.row[lag]) >= 128) continue; /* the largest plane */
+        /* check: 256 * 4 / 8 == 128 */
+        if ((size_t)(behind - own.row[lag]) >= 128) continue;
         LLMQ_MEMCPY(copy[lag], own.row[lag], u);
         own.row[lag] = copy[lag];
     }
@@ -1373,19 +1842,28 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(untwist)(const llmq_tensor *t, cons
 }
 #endif
 
-/* e[0, n) = points of columns [j, j + n), which lie in one group; g is not coded; n <= 256; e has room for 320. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w, uint32_t j,
-                                  uint32_t n, int8_t *e)
+/* e[0, n) = points of columns [j, j + n), which lie in one group, n <= 256. e has space for 320.
+   Any format with points.
+   g holds plain points, and so does e. Reads nothing beyond the row, or for a trellis beyond the
+   tensor. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const llmq__layout *l,
+                                                     const LLMQ__KERNEL_NAME(grid) *g, const llmq__window *w,
+                                                     uint32_t j, uint32_t n, int8_t *e)
 {
     const uint8_t *row = w->row[0];
     const llmq_format *f = &t->format;
-    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p, take, cols;
+    /* group: of the columns. in: the column in it. first: the code of column j in the row. skip:
+       the coordinate of column j in its point. take and cols: codes and columns of a step. */
+    uint32_t group = j / l->group, in = j - group * l->group, first = group * l->vectors + in / f->p, skip = in % f->p,
+        take, cols;
 #if LLMQ__ANY_TRELLIS
     for (; n && g->trellis; n -= take, j += take, e += take) {
         take = llmq__min(n, LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT);
         LLMQ__KERNEL_NAME(untwist)(t, l, g, w, j, take, e);
     }
 #endif
+    /* A step is the part of the columns that lies in one unit. Only the first one may begin within
+       a point. */
     for (; n; n -= cols, e += cols, first += take, skip = 0) {
         uint32_t k = first % LLMQ__UNIT, m = llmq__min(LLMQ__UNIT, l->codes - (first - k));
         const uint8_t *unit = row + l->scales + (size_t)(first - k) / 8 * f->bits;
@@ -1395,6 +1873,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
             LLMQ__KERNEL_NAME(chunks)(g, unit, k / 32, (k + take + 31) / 32, e);
         } else {
             uint8_t code[192], above[192];
+            /* The single plane of 8-bit codes is the codes. */
             const uint8_t *codes = f->bits == 8 && g->kind == LLMQ__KIND_OTHER ? unit : code;
             if (codes == code) LLMQ__KERNEL_NAME(unpack)(unit, f->bits, m, code, above);
             if (g->kind != LLMQ__KIND_OTHER) LLMQ__KERNEL_NAME(shuffle)(g, code + k, cols, e);
@@ -1404,7 +1883,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(points)(const llmq_tensor *t, const
 }
 #endif
 
-/* g[0] = the grid with points as dot() takes them; g[LLMQ__OFFSET], which may be the same, has them as they are. */
+/* g[0] = the points of f, coded. g[LLMQ__OFFSET], which is g[0] if coded and plain are the same,
+   has them plain. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ__C(grid) *g)
 {
 #if LLMQ__OFFSET
@@ -1417,19 +1897,31 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(grids_of)(const llmq_format *f, LLMQ_
 #endif
 }
 
-/* ---- products of int8 activations: four rows at a time, a quarter of the range apart, because a core reads memory faster
-   by several streams in distant pages than by one ---- */
+/* Products of int8 activations: four rows at a time, a quarter of the range apart, because a core
+   reads memory faster by several streams in distant pages than by one.
 
+   The sums of four rows, and of the bias of dot(), which they share. */
 typedef struct {
     LLMQ__DOT(i32sums) a, b, c, d, bias;
 } LLMQ__KERNEL_NAME(four);
 
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s) { s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_sums)(); }
-LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s) { return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias); }
+/* Sets all sums to 0. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(clear)(LLMQ__KERNEL_NAME(four) *s)
+{
+    s->a = s->b = s->c = s->d = s->bias = LLMQ__DOT(zero_sums)();
+}
+/* The sum of each row, without the bias. */
+LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(sums)(const LLMQ__KERNEL_NAME(four) *s)
+{
+    return LLMQ__DOT(sum4)(s->a, s->b, s->c, s->d, s->bias);
+}
 
-/* total + float(sum) * (scale of the activation * scales of the rows) */
-LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4) total, LLMQ__VEC4(i32x4) sum, const llmq_activation *x, const uint8_t *const *row,
-                                       const llmq__run *run)
+/* The end of a run: total + (float)sum * (scale of the activation * scales of the rows). These are
+   the operations of llmq__row_i8: the scales are multiplied first, and products and sums are
+   rounded one by one. */
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4) total, LLMQ__VEC4(i32x4) sum,
+                                                                const llmq_activation *x, const uint8_t *const *row,
+                                                                const llmq__run *run)
 {
     LLMQ__NO_CONTRACT
     size_t w = 2 * (size_t)run->w;
@@ -1438,8 +1930,10 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(finish)(LLMQ__VEC4(f32x4
     return LLMQ__VEC4(add4)(total, LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(sum), both));
 }
 
-/* The products of 32 coded points of four rows, from column k of e on, with 32 activations. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
+/* Adds the products of 32 coded points of four rows, e[row][k, k + 32), with the activations q[0,
+   32). */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, const int8_t *q,
+                                                  LLMQ__KERNEL_NAME(four) *s)
 {
     LLMQ__DOT(act32) x = LLMQ__DOT(load_act)(q);
     s->bias = LLMQ__DOT(bias)(s->bias, x);
@@ -1449,8 +1943,11 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add32)(int8_t (*e)[320], uint32_t k, 
     s->d = LLMQ__DOT(dot)(s->d, LLMQ__VEC_U8(load_u8)(e[3] + k), x);
 }
 
-/* The sums of n points of four rows, from column k of e on, with n activations; coded: for dot(). */
-LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q, uint32_t n)
+/* The sums of n points of four rows, e[row][k, k + n), with the activations q[0, n). coded: points
+   are coded, else plain and -128 ... 127. e is read up to 31 bytes beyond: the activations there
+   are taken as 0, so its bytes may be anything. q is not read beyond n. */
+LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t (*e)[320], uint32_t k, const int8_t *q,
+                                                              uint32_t n)
 {
     LLMQ__KERNEL_NAME(four) s;
     uint32_t c;
@@ -1477,12 +1974,16 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(i32x4) LLMQ__KERNEL_NAME(tile)(int coded, int8_t 
     return LLMQ__KERNEL_NAME(sums)(&s);
 }
 
-/* Columns from j on, for any format: four rows are decoded a slice at a time, for count <= LLMQ__BATCH activations. sum and
-   total are those of the run that has begun. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                  uint32_t count, const uint8_t *const *row, uint32_t j, llmq__run *run, LLMQ__VEC4(i32x4) *sum,
-                                  LLMQ__VEC4(f32x4) *total)
+/* Columns from j to the end, for any format and count <= LLMQ__BATCH activations. Four rows are
+   decoded a slice of at most 256 columns at a time, into e. *run: the run that column j is in.
+   sum[i] and total[i]: of this run so far, and of the runs before it. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const llmq__layout *l,
+                                                     const LLMQ__C(grid) *g, const llmq_activation *x, uint32_t count,
+                                                     const uint8_t *const *row, uint32_t j, llmq__run *run,
+                                                     LLMQ__VEC4(i32x4) *sum, LLMQ__VEC4(f32x4) *total)
 {
+    /* A slice of each row at a multiple of 64 bytes, so that no vector crosses a cache line. */
+    /* check: 320 == 5 * 64 */
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
     llmq__window w[4];
     llmq__run own = *run;
@@ -1490,21 +1991,24 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
     for (i = 0; i < 4; i++) llmq__window_of(w + i, t, llmq__row_number(t, row[i]), LLMQ__NULL);
     for (; j < t->cols; j += n, *run = own) {
         n = llmq__min(256, run->end - j);
-        if (g->trellis) { /* whole units, whatever the runs */
+        if (g->trellis) { /* a unit at a time, in which several runs may end */
 #if LLMQ__ANY_TRELLIS
             n = llmq__min(LLMQ__TRELLIS_UNIT - j % LLMQ__TRELLIS_UNIT, t->cols - j);
             for (i = 0; i < 4; i++) LLMQ__C(untwist)(t, l, g, w + i, j, n, e[i]);
 #endif
         } else {
+            /* The last block of a range may repeat its last row. */
             for (i = 0; i < 4; i++)
                 if (i && row[i] == row[i - 1]) LLMQ_MEMCPY(e[i], e[i - 1], sizeof e[i]);
                 else LLMQ__C(points)(t, l, g + LLMQ__OFFSET, w + i, j, n, e[i]);
         }
         for (i = 0; i < count; i++)
             for (own = *run, k = 0; k < n; k += m) {
+                /* Each activation goes through the same runs, from *run on. */
                 const int8_t *q = x[i].q + j + k;
                 m = llmq__min(n - k, own.end - j - k);
-                sum[i] = LLMQ__VEC4(add_i32x4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) : LLMQ__KERNEL_NAME(tile)(0, e, k, q, m));
+                sum[i] = LLMQ__VEC4(add_i32x4)(sum[i], g->trellis ? LLMQ__KERNEL_NAME(tile)(1, e, k, q, m) :
+                                               LLMQ__KERNEL_NAME(tile)(0, e, k, q, m));
                 if (j + k + m < own.end) continue;
                 total[i] = LLMQ__KERNEL_NAME(finish)(total[i], sum[i], x + i, row, &own);
                 sum[i] = LLMQ__VEC4(zero_i32x4)();
@@ -1514,15 +2018,18 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(slices)(const llmq_tensor *t, const
 }
 
 #if LLMQ__ANY_TRELLIS
-/* What a product of four rows of a trellis has come to: sum is of the run that has begun. */
+/* The state of a product of four rows of a trellis and one activation. sum: of the run that has
+   begun. total: of the runs before it. */
 typedef struct {
     LLMQ__KERNEL_NAME(four) sum;
     LLMQ__VEC4(f32x4) total;
 } LLMQ__KERNEL_NAME(braid);
 
-/* A unit of four rows, e, from column j on; runs end at multiples of `step` columns, 128 or 32. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x, uint32_t j, const uint8_t *const *row,
-                                  llmq__run *run, LLMQ__KERNEL_NAME(braid) *b)
+/* Adds a whole unit of four rows, e[row][0, 256), which begins at column j. Runs end at multiples
+   of `step` columns, 128 or 32. The sums are copied, so that they stay in registers. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[320], const llmq_activation *x,
+                                                     uint32_t j, const uint8_t *const *row, llmq__run *run,
+                                                     LLMQ__KERNEL_NAME(braid) *b)
 {
     LLMQ__KERNEL_NAME(four) s = b->sum;
     uint32_t c, k;
@@ -1536,13 +2043,18 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(add_unit)(uint32_t step, int8_t (*e)[
     b->sum = s;
 }
 
-/* All columns of four rows of a trellis, which is decoded a unit at a time for count <= LLMQ__BATCH activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, const llmq__window *w, LLMQ__VEC4(f32x4) *total)
+/* All columns of four neighbouring rows of a trellis and count <= LLMQ__BATCH activations: total[i]
+   = the four products with activation i. Whole units are decoded once each. slices does the rest,
+   and all units if runs do not end where chunks do. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                    const llmq_activation *x, uint32_t count, const llmq__window *w,
+                                                    LLMQ__VEC4(f32x4) *total)
 {
     const uint8_t *const row[4] = { w[0].row[0], w[1].row[0], w[2].row[0], w[3].row[0] };
     int8_t memory[4 * 320 + 64], (*e)[320] = (int8_t (*)[320])(void *)(memory + (64 - (uintptr_t)memory % 64));
-    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x), end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0; /* G8: p = 1 */
+    /* runs_align of LLMQ__KIND_G8, which has one coordinate a point like all trellises */
+    uint32_t i, j, align = llmq__runs_align(LLMQ__KIND_G8, l, x),
+        end = align ? t->cols / LLMQ__TRELLIS_UNIT * LLMQ__TRELLIS_UNIT : 0;
     size_t at = l->scales;
     llmq__run run = llmq__first_run(l, x), next = run;
     LLMQ__KERNEL_NAME(braid) b[LLMQ__BATCH];
@@ -1551,6 +2063,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
         LLMQ__KERNEL_NAME(clear)(&b[i].sum);
         b[i].total = LLMQ__VEC4(set4)(0.0f);
     }
+    /* The prefetch is the same unit of the next four rows. */
     for (j = 0; j < end; j += LLMQ__TRELLIS_UNIT, at += LLMQ__TRELLIS_UNIT / 8 * l->bits, run = next) {
         LLMQ__C(units)(g, w, 4, at, 4 * t->row_size, e);
         for (i = 0; i < count; i++) {
@@ -1564,6 +2077,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 }
 #endif
 
+/* The products of each format whose points are looked up by shuffles. */
 #define LLMQ__SIMD_PART LLMQ__PART_FORMAT
 #define LLMQ__NAME g2
 #define LLMQ__KIND LLMQ__KIND_G2
@@ -1605,8 +2119,11 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(weave)(const llmq_tensor *t, const 
 #define LLMQ__WHOLE 0
 #include LLMQ_SIMD_SELF
 
-LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                          const llmq_activation *x, const uint8_t *const *row)
+/* The product of four rows and an activation, for any kind but OTHER. Runs end where chunks do.
+   whole: they end where units do. */
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, const llmq_tensor *t,
+                                                                   const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                                   const llmq_activation *x, const uint8_t *const *row)
 {
     switch (g->kind) {
     case LLMQ__KIND_G2: return LLMQ__KERNEL_NAME(g2)(whole, t, l, g, x, row);
@@ -1620,22 +2137,30 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(stream_of)(int whole, co
     }
 }
 
-/* Four rows and up to LLMQ__BATCH activations: total[i] is y of activation i. Points that are looked up by shuffles are so for
-   each activation: storing them as rows and loading them costs as much. More activations have blocks (below). */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                               uint32_t count, const uint8_t *const *row, LLMQ__VEC4(f32x4) *total)
+/* Four rows of a grid and count <= LLMQ__BATCH activations: total[i] = the four products with
+   activation i.
+   Points that are looked up by shuffles are looked up for each activation: storing them as rows and
+   loading them again costs the same time. Many activations go to the part BLOCKS instead. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(rows4)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                  const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                  LLMQ__VEC4(f32x4) *total)
 {
     LLMQ__VEC4(i32x4) sum[LLMQ__BATCH];
     llmq__run run = llmq__first_run(l, x);
     uint32_t i, aligned = llmq__runs_align(g->kind, l, x);
-    for (i = 0; i < count && aligned; i++) total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
+    for (i = 0; i < count && aligned; i++)
+        total[i] = LLMQ__KERNEL_NAME(stream_of)(aligned == LLMQ__UNIT, t, l, g, x + i, row);
     if (aligned) return;
     for (i = 0; i < count; i++) sum[i] = LLMQ__VEC4(zero_i32x4)(), total[i] = LLMQ__VEC4(set4)(0.0f);
     LLMQ__KERNEL_NAME(slices)(t, l, g, x, count, row, 0, &run, sum, total);
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                 size_t y_stride)
+/* y[i * y_stride + r] = the product of row r and activation i, for rows [r0, r1) and any count of
+   activations. Equals llmq__rows_i8.
+   Block b of a grid is rows r0 + b, and so on in steps of a quarter of the range. Block b of a
+   trellis is four neighbouring rows, which share the rows above them. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                    uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__C(grid) g[2];
@@ -1646,8 +2171,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
     if (g->trellis) stride = 1;
     for (b = 0; b < blocks + (rest != 0); b++) {
         const uint8_t *row[4];
-        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4; /* rows of a trellis share those above */
-        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest; /* what is left, the last row more than once */
+        uint32_t first = g->trellis ? r0 + 4 * b : r0 + b, rows = 4;
+        /* The rest is neighbouring rows, the last of them more than once. */
+        if (b == blocks) first = r0 + 4 * blocks, stride = 1, rows = rest;
         for (k = 0; k < 4; k++) row[k] = t->data + (size_t)(first + llmq__min(k, rows - 1) * stride) * t->row_size;
         for (k = 0; k < 4 && g->trellis; k++)
             if (k < rows) llmq__window_of(w + k, t, first + k, k ? w + k - 1 : LLMQ__NULL);
@@ -1660,6 +2186,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
 #endif
             LLMQ__KERNEL_NAME(rows4)(t, &l, g, x + i, n, row, total);
             for (k = 0; k < 4 * n; k++) {
+                /* v: the four rows and activation k / 4. Results of repeated rows are not
+                   stored. */
                 float v[4];
                 if (k % 4 == 0) LLMQ__VEC4(store_f32x4)(v, total[k / 4]);
                 if (k % 4 < rows) y[(i + k / 4) * y_stride + first + k % 4 * stride] = v[k % 4];
@@ -1669,22 +2197,34 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(fours)(const llmq_tensor *t, const 
 }
 
 #if !LLMQ__DECODED
-/* ---- products and sums in float ---- */
+/* Products and sums in float.
 
-/* lane[] += x[0, n) * v[0, n), n <= 256, from lane 0 on; a partial vector adds zeros, which changes no lane: none is -0. */
-LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(f32x16) lane, const float *x, const int8_t *e, uint32_t n)
+   lane[j % 16] += x[j] * e[j] for j < n <= 256, in this order. e is read up to 15 bytes beyond, x
+   is not.
+   Equals llmq__add_lanes: product and sum are rounded one by one. A partial vector adds 0 * e = 0
+   or -0 to the lanes it does not have, which changes no lane: none is -0, because lanes begin as 0
+   and a sum is -0 only if both operands are. */
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(lanes_i8)(LLMQ__VEC_F32(f32x16) lane, const float *x,
+                                                                      const int8_t *e, uint32_t n)
 {
     LLMQ__NO_CONTRACT
     float rest[16];
     uint32_t i;
-    for (i = 0; i + 16 <= n; i += 16) lane = LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i), LLMQ__VEC_F32(from_i8x16)(e + i)));
+    for (i = 0; i + 16 <= n; i += 16)
+        lane = LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + i),
+                                                               LLMQ__VEC_F32(from_i8x16)(e + i)));
     if (i == n) return lane;
     LLMQ_MEMSET(rest, 0, sizeof rest);
     LLMQ_MEMCPY(rest, x + i, (n - i) * sizeof *rest);
-    return LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(rest), LLMQ__VEC_F32(from_i8x16)(e + i)));
+    return LLMQ__VEC_F32(add16)(lane, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(rest),
+                                                           LLMQ__VEC_F32(from_i8x16)(e + i)));
 }
 
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row, const float *x)
+/* The product of a row that has points and x[0, cols). Equals llmq__row_f32: for each group 16
+   partial sums, their sum in fixed order, times the scale, added to the total. */
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const llmq__layout *l,
+                                                     const LLMQ__KERNEL_NAME(grid) *g, const uint8_t *row,
+                                                     const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f;
@@ -1704,8 +2244,10 @@ LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_f32)(const llmq_tensor *t, const
     return total;
 }
 
-/* Columns [j, j + 16) of a raw row. */
-LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j)
+/* Elements [j, j + 16) of a raw row, as floats. The row has them all, at any address. The
+   conversions are exact, so they equal llmq__values. */
+LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_tensor *t, const llmq__layout *l,
+                                                                   const uint8_t *row, uint32_t j)
 {
 #if LLMQ__RAW
     const uint8_t *p = row + (size_t)j * (t->format.bits / 8);
@@ -1719,14 +2261,18 @@ LLMQ__INLINE_TARGET LLMQ__VEC_F32(f32x16) LLMQ__KERNEL_NAME(raw16)(const llmq_te
 #endif
 }
 
-LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+/* The product of a raw row and x[0, cols). Equals llmq__row_f32: a raw row is one group of scale 1.
+   The last line is the same operations as there, 0 + sum * 1. */
+LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                                     const float *x)
 {
     LLMQ__NO_CONTRACT
     float lane[16], v[16];
     LLMQ__VEC_F32(f32x16) sum = LLMQ__VEC_F32(set16)(0.0f);
     uint32_t j;
     for (j = 0; j + 16 <= t->cols; j += 16)
-        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + j), LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
+        sum = LLMQ__VEC_F32(add16)(sum, LLMQ__VEC_F32(mul16)(LLMQ__VEC_F32(load16)(x + j),
+                                                             LLMQ__KERNEL_NAME(raw16)(t, l, row, j)));
     LLMQ__VEC_F32(store16)(lane, sum);
     if (j < t->cols) {
         llmq__values(t, l, row, j, t->cols - j, v);
@@ -1735,8 +2281,10 @@ LLMQ__INLINE_TARGET float LLMQ__KERNEL_NAME(row_raw)(const llmq_tensor *t, const
     return 0.0f + llmq__lane_sum(lane) * 1.0f;
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                    size_t y_stride)
+/* y[i * y_stride + r] = the product of row r and the floats of activation i, for rows [r0, r1). Any
+   format. Equals llmq__rows_f32. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__KERNEL_NAME(grid) g;
@@ -1745,13 +2293,18 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_f32)(const llmq_tensor *t, con
     for (r = r0; r < r1; r++) {
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         for (i = 0; i < count; i++)
-            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) : LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
+            y[i * y_stride + r] = t->format.points ? LLMQ__KERNEL_NAME(row_f32)(t, &l, &g, row, x[i].x) :
+                LLMQ__KERNEL_NAME(row_raw)(t, &l, row, x[i].x);
     }
 }
 
-/* out = scale * points, or out += weight * scale * points, over a row */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l, const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
-                                    float *out)
+/* out[0, cols) = row r as stored, scale * points. add: out += (weight * scale) * points. A format
+   with points.
+   Equals llmq__read_row and llmq__add_row: the weight is multiplied with the scale first, and
+   products and sums are rounded one by one. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tensor *t, const llmq__layout *l,
+                                                       const LLMQ__KERNEL_NAME(grid) *g, uint32_t r, float weight,
+                                                       float *out)
 {
     LLMQ__NO_CONTRACT
     const uint8_t *row = t->data + (size_t)r * t->row_size;
@@ -1764,6 +2317,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tenso
         LLMQ__VEC_F32(f32x16) s;
         if (add) scale = weight * scale;
         s = LLMQ__VEC_F32(set16)(scale);
+        /* up to the end of the group: points takes columns of one group */
         n = llmq__min(256, llmq__min(t->cols, (j / l->group + 1) * l->group) - j);
         LLMQ__KERNEL_NAME(points)(t, l, g, &w, j, n, e);
         for (i = 0; i + 16 <= n; i += 16) {
@@ -1777,6 +2331,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(expand_row)(int add, const llmq_tenso
     }
 }
 
+/* out[0, cols) = row r as stored. Any format. Equals llmq__read_row. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -1792,7 +2347,10 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(read_row)(const llmq_tensor *t, uin
     if (j < t->cols) llmq__values(t, &l, row, j, t->cols - j, out + j);
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+/* out[0, cols) += weight[r] * row r as stored, for rows [r0, r1) in this order. Any format. Equals
+   llmq__add_rows, whose order of rows is the order of the sums. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, const float *weight, uint32_t r0,
+                                                       uint32_t r1, float *out)
 {
     LLMQ__NO_CONTRACT
     llmq__layout l = llmq__layout_of(t);
@@ -1805,7 +2363,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         LLMQ__VEC_F32(f32x16) s = LLMQ__VEC_F32(set16)(weight[r]);
         for (j = 0; j + 16 <= t->cols; j += 16)
-            LLMQ__VEC_F32(store16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j), LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l, row, j))));
+            LLMQ__VEC_F32(store16)(out + j, LLMQ__VEC_F32(add16)(LLMQ__VEC_F32(load16)(out + j),
+                                                                 LLMQ__VEC_F32(mul16)(s, LLMQ__KERNEL_NAME(raw16)(t, &l,
+                                                                     row, j))));
         if (j == t->cols) continue;
         llmq__values(t, &l, row, j, t->cols - j, v);
         llmq__add_scaled(out + j, weight[r], v, t->cols - j);
@@ -1815,21 +2375,23 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 
 #undef LLMQ__DECODED
 #undef LLMQ__RAW
-#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undoes the others, which it shares */
+#define LLMQ__SIMD_PART LLMQ__PART_BLOCKS /* it undefines the others, which it shares */
 #define LLMQ__OWN 0
 #include LLMQ_SIMD_SELF
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_FORMAT
 #undef LLMQ__SIMD_PART
 
-/* ---- products of one format ----
+/* Products of one format with int8 activations, for codes that are looked up by shuffles.
 
-   Parameters beside those above:
-     LLMQ__NAME   what its function is called
-     LLMQ__KIND   LLMQ__KIND_...
-     LLMQ__WHOLE  1: there is a loop of its own for long groups, where that pays; else 0
-   A text for each format, not a function of the format: compilers work on such functions, and copy them, before they know which
-   it is. */
+   Parameters beside the ones of CODES:
+     LLMQ__NAME   the name of its function
+     LLMQ__KIND   LLMQ__KIND_..., not OTHER
+     LLMQ__WHOLE  1: there is a loop of its own for runs that end where units end, because that
+                  pays
+                  0: there is not
+   Each format has its own code and not a function that takes the format: compilers work on such a
+   function, and copy it, before they know the format. */
 
 #if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
 #error "llmq: the template of products of one format needs LLMQ__NAME and LLMQ__KIND"
@@ -1838,19 +2400,22 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(add_rows)(const llmq_tensor *t, con
 #error "llmq: LLMQ__WHOLE is 0 or 1"
 #endif
 
-/* Chunk c of a whole unit of four rows, `at` bytes from their codes: 32 codes each, times the activations q of their columns. */
-LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c, const int8_t *q,
-                               LLMQ__KERNEL_NAME(four) *s)
+/* Adds the products of chunk c of a whole unit of four rows with the activations of its columns.
+   u[row] + at: the unit. q: the activation of the first column of the chunk, 32 of them, or 64 for
+   points of two coordinates. Reads the units and these activations only. */
+LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *const *u, size_t at, uint32_t c,
+                                        const int8_t *q, LLMQ__KERNEL_NAME(four) *s)
 {
     const int kind = LLMQ__KIND;
     if (kind == LLMQ__KIND_V2N16 || kind == LLMQ__KIND_V2N64) {
+        /* Activations of even columns meet first coordinates, of odd columns second ones. */
         LLMQ__DOT(act32) x, y;
         LLMQ__VEC_U8(u8x32) v;
         LLMQ__DOT(load_act2)(q, &x, &y);
         s->bias = LLMQ__DOT(bias)(LLMQ__DOT(bias)(s->bias, x), y);
-#define LLMQ__ROW(i, sum)                                                    \
-    v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), u[i] + at, c);                 \
-    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), x);                \
+#define LLMQ__ROW(i, sum)                                                               \
+    v = LLMQ__KERNEL_NAME(index)(llmq__kind_bits(kind), u[i] + at, c);                  \
+    sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->x, v), x);               \
     sum = LLMQ__DOT(dot)(sum, LLMQ__KERNEL_NAME(lut)(kind, &g->y, v), y)
         LLMQ__ROW(0, s->a); LLMQ__ROW(1, s->b); LLMQ__ROW(2, s->c); LLMQ__ROW(3, s->d);
 #undef LLMQ__ROW
@@ -1864,20 +2429,24 @@ LLMQ__INLINE_TARGET void LLMQ__K(_step)(const LLMQ__C(grid) *g, const uint8_t *c
     }
 }
 
-/* All columns of four rows, for one activation and a format whose points are looked up by shuffles. whole: runs end at the
-   ends of units. */
-LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                     const llmq_activation *x, const uint8_t *const *row)
+/* All columns of four rows and one activation: four products. Runs end where chunks do. whole: they
+   end where units do. Columns after the last whole unit are done by slices. */
+LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor *t, const llmq__layout *l,
+                                                    const LLMQ__C(grid) *g, const llmq_activation *x,
+                                                    const uint8_t *const *row)
 {
     const uint8_t *const u[4] = { row[0] + l->scales, row[1] + l->scales, row[2] + l->scales, row[3] + l->scales };
-    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
+    uint32_t p = llmq__kind_p(LLMQ__KIND), bits = llmq__kind_bits(LLMQ__KIND), j = 0, c,
+        end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     size_t at = 0;
     llmq__run run = llmq__first_run(l, x);
     LLMQ__VEC4(f32x4) total = LLMQ__VEC4(set4)(0.0f);
     LLMQ__VEC4(i32x4) sum;
     LLMQ__KERNEL_NAME(four) s;
     LLMQ__KERNEL_NAME(clear)(&s);
+    /* 128 codes of `bits` bits */
     for (; j < end; at += 16 * bits) {
+        /* every second unit of one coordinate: a unit of 4 bits is 64 bytes */
         for (c = 0; c < 4 && j % 256 == 0; c++) LLMQ__PREFETCH((uintptr_t)(u[c] + at) + LLMQ__PREFETCH_BYTES);
         if (whole) {
             LLMQ__K(_step)(g, u, at, 0, x->q + j, &s);
@@ -1885,6 +2454,7 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
             LLMQ__K(_step)(g, u, at, 2, x->q + j + 64 * p, &s);
             LLMQ__K(_step)(g, u, at, 3, x->q + j + 96 * p, &s);
         }
+        /* At the end of each chunk, or of the unit, a run may end. */
         for (c = whole ? 3 : 0; c < 4; c++) {
             if (!whole) LLMQ__K(_step)(g, u, at, c, x->q + j, &s);
             j += whole ? LLMQ__UNIT * p : 32 * p;
@@ -1901,8 +2471,11 @@ LLMQ__INLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__K(_any)(int whole, const llmq_tensor
     return total;
 }
 
-LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
-                                             const llmq_activation *x, const uint8_t *const *row)
+/* The same, not inlined. LLMQ__WHOLE 0: one loop serves both. */
+LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole, const llmq_tensor *t,
+                                                                      const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                                      const llmq_activation *x,
+                                                                      const uint8_t *const *row)
 {
     return LLMQ__WHOLE && whole ? LLMQ__K(_any)(1, t, l, g, x, row) : LLMQ__K(_any)(0, t, l, g, x, row);
 }
@@ -1914,25 +2487,37 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #elif LLMQ__SIMD_PART == LLMQ__PART_BLOCKS
 #undef LLMQ__SIMD_PART
 
-/* ---- blocks of rows for several activations ----
+/* Blocks of rows for several activations.
 
-   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a time, into a tile whose lanes are
-   rows: an activation's four codes are repeated in all lanes, and no sum needs a reduction. With rows along the vectors instead,
-   loading points took what decoding them had, and g4 and g2 were slower than one activation at a time, on x86 and in instructions
-   on Arm.
-   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__VECTOR_BYTES and LLMQ__OFFSET as above, and
+   Two vectors of rows are decoded once for up to LLMQ__SHARE activations, LLMQ__TILE columns at a
+   time, into a tile whose lanes are rows. Four codes of an activation are repeated in all lanes,
+   and no sum needs a reduction.
+   Measured: with rows along the vectors instead, loading points took the time that decoding them
+   had taken, and g4 and g2 were slower than one activation at a time, on x86 in time and on Arm in
+   instructions.
+
+   Parameters: LLMQ__ISA, LLMQ__CODES, LLMQ__QUADS, LLMQ__LEAST, LLMQ__VECTOR_BYTES and LLMQ__OFFSET
+   as in CODES, and
      LLMQ__DOTS  the suffix of the words on points and their products
-     LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and the words below are all there
-                 1: product() is written before, and turn() puts points where that wants them; the table LLMQ__DOTS has what is no
-                    block. dot4, add_sums, reduce_sums and sub_sums are not needed.
-   Words:
-     turn(e)                as many rows as there are lanes, LLMQ__VECTOR_BYTES bytes of each, 128 bytes apart: lane k of row i and lane i of
-                            row k change places
-     dot4(is, w, x, k)      in each lane, four points at w times the codes 4 k ... 4 k + 3 at x; LLMQ__VECTOR_BYTES bytes may be read there
-     add_sums(p, is)          p[lanes] += is, int32
-     reduce_sums(is, w)          with LLMQ__OFFSET: 128 times four points, in each lane;  sub_sums(p, is): p[lanes] -= is */
+     LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and all words below are there
+                 1: product() is written before, and turn() puts points where it wants them. The
+                    table LLMQ__DOTS has everything that is no block. dot4, add_sums, reduce_sums
+                    and sub_sums are not needed
 
-#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || !defined(LLMQ__QUADS)
+   Words, of LLMQ__VECTOR_BYTES / 4 lanes of int32, i32sums:
+     turn(int8_t *e)             transposes as many rows as there are lanes, LLMQ__VECTOR_BYTES
+                                 bytes of each, 128 bytes apart: lane k of row i and lane i of row k
+                                 change places. The four bytes of a lane stay together
+     dot4(sums, w, x, k)         adds to lane i the products of w[4 i, 4 i + 4), points as they are,
+                                 and the codes x[4 k, 4 k + 4). LLMQ__VECTOR_BYTES bytes at x may be
+                                 read. 0 <= k < lanes; with LLMQ__OFFSET the codes have 128 added
+     add_sums(int32_t *p, sums)  p[i] += lane i
+     reduce_sums(sums, w)        adds to lane i 128 times the sum of w[4 i, 4 i + 4). Only with
+                                 LLMQ__OFFSET
+     sub_sums(int32_t *p, sums)  p[i] -= lane i. Only with LLMQ__OFFSET */
+
+#if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA) || !defined(LLMQ__CODES) || !defined(LLMQ__DOTS) || \
+    !defined(LLMQ__QUADS)
 #error "llmq: the template of blocks needs LLMQ__TARGET, LLMQ__ISA, LLMQ__CODES, LLMQ__DOTS and LLMQ__QUADS"
 #endif
 #if !defined(LLMQ__LEAST) || (LLMQ__LEAST != -128 && LLMQ__LEAST != -127)
@@ -1948,30 +2533,36 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
 #error "llmq: LLMQ__OWN is 0 or 1"
 #endif
 
-#define LLMQ__TILE 128u
-#define LLMQ__SHARE 32u
-#define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u)
-#define LLMQ__ROWS (2u * LLMQ__WIDE) /* two vectors: each repeated code is used twice */
+#define LLMQ__TILE 128u /* columns of a tile */
+#define LLMQ__SHARE 32u /* activations that share the decoding of a block */
+#define LLMQ__WIDE (LLMQ__VECTOR_BYTES / 4u) /* lanes of a vector: a row each */
+#define LLMQ__ROWS (2u * LLMQ__WIDE) /* rows of a block: two vectors, so each repeated code is used twice */
 #if LLMQ__TILE != LLMQ__UNIT || LLMQ__SHARE % 4 != 0
 #error "llmq: a tile is a unit, and activations are taken four at a time"
 #endif
 
-/* e[LLMQ__ROWS][LLMQ__TILE] = points of n columns from j on, and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned; e has room for 63
-   more. whole: they are 128 of whole units, looked up by shuffles. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, int whole, const llmq__window *w,
-                              uint32_t j, uint32_t n, int8_t *e)
+/* e[LLMQ__ROWS][LLMQ__TILE] = points of n <= LLMQ__TILE columns from j on, which lie in one run,
+   and zeros up to a multiple of LLMQ__VECTOR_BYTES, turned. e has space for 63 more bytes. w: the
+   windows of the rows.
+   whole: the columns are 128, lie in whole units and begin where chunks do, and their points are
+   looked up by shuffles. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                 int whole, const llmq__window *w, uint32_t j, uint32_t n, int8_t *e)
 {
-    uint32_t i, p = llmq__kind_p(g->kind), at = j / p, up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
-    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: what goes beyond a row is the next one's */
+    uint32_t i, p = llmq__kind_p(g->kind), at = j / p,
+        up = (n + LLMQ__VECTOR_BYTES - 1) / LLMQ__VECTOR_BYTES * LLMQ__VECTOR_BYTES;
+    for (i = 0; i < LLMQ__ROWS; i++) { /* in this order: bytes written beyond a row belong to the next one */
         int8_t *to = e + i * LLMQ__TILE;
         if (whole) {
-            const uint8_t *unit = w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
+            const uint8_t *unit =
+                w[i].row[0] + l->scales + (size_t)(at / LLMQ__UNIT) * (LLMQ__UNIT / 8) * t->format.bits;
             LLMQ__C(chunks)(g, unit, at % LLMQ__UNIT / 32, at % LLMQ__UNIT / 32 + LLMQ__TILE / 32 / p, to);
         } else {
             LLMQ__C(points)(t, l, g, w + i, j, n, to);
             LLMQ_MEMSET(to + n, 0, up - n);
         }
     }
+    /* one square of lanes for each vector of rows */
     for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
         LLMQ__KERNEL_NAME(turn)(e + i);
         LLMQ__KERNEL_NAME(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
@@ -1979,14 +2570,17 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llm
 }
 
 #if !LLMQ__OWN
-/* sum[4][LLMQ__ROWS] += products of a tile of n columns with four activations. */
+/* sum[4][LLMQ__ROWS] += products of a turned tile of n columns with four activations, x[i][0, n). n
+   is taken as the next multiple of LLMQ__VECTOR_BYTES: points there are 0, and activations may be
+   read there.
+   Eight vectors of sums stay in registers: four activations by two vectors of rows. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(product)(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
     LLMQ__DOT(i32sums) a0, a1, a2, a3, b0, b1, b2, b3;
     uint32_t c, k;
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = LLMQ__DOT(zero_sums)();
     for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
-        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* with 8, gcc spills */
+        LLMQ__UNROLL(4) for (k = 0; k < LLMQ__WIDE; k++) { /* unrolled by 8, gcc spills */
             const int8_t *a = e + k * LLMQ__TILE + c, *b = a + LLMQ__WIDE * LLMQ__TILE;
             a0 = LLMQ__DOT(dot4)(a0, a, x[0] + c, k), b0 = LLMQ__DOT(dot4)(b0, b, x[0] + c, k);
             a1 = LLMQ__DOT(dot4)(a1, a, x[1] + c, k), b1 = LLMQ__DOT(dot4)(b1, b, x[1] + c, k);
@@ -2001,7 +2595,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(product)(const int8_t *e, uint32_t n,
 #endif
 
 #if LLMQ__OFFSET
-/* bias[LLMQ__ROWS] -= what a tile's sums are too large by. */
+/* bias[LLMQ__ROWS] -= the amount by which a tile's sums are too large: 128 times the sum of each
+   row's points, because dot4 took activations with 128 added. It is the same for all
+   activations. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, int32_t *bias)
 {
     LLMQ__DOT(i32sums) s[4];
@@ -2009,14 +2605,18 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(excess)(const int8_t *e, uint32_t n, 
     for (half = 0; half < 2; half++, e += LLMQ__WIDE * LLMQ__TILE, bias += LLMQ__WIDE) {
         s[0] = s[1] = s[2] = s[3] = LLMQ__DOT(zero_sums)(); /* four, because each waits for the one before */
         for (c = 0; c < n; c += LLMQ__VECTOR_BYTES)
-            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++) s[k % 4] = LLMQ__DOT(reduce_sums)(s[k % 4], e + k * LLMQ__TILE + c);
+            LLMQ__UNROLL(8) for (k = 0; k < LLMQ__WIDE; k++)
+                s[k % 4] = LLMQ__DOT(reduce_sums)(s[k % 4], e + k * LLMQ__TILE + c);
         LLMQ__UNROLL(4) for (k = 0; k < 4; k++) LLMQ__DOT(sub_sums)(bias, s[k]);
     }
 }
 #endif
 
-/* A tile of n columns from j on times count <= 4 activations; the last one is also what is missing to four. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count, uint32_t j, int32_t *sum)
+/* sum[4][LLMQ__ROWS] += products of a tile of n columns from j on with activations x[0, count), 1
+   <= count <= 4. Where activations are missing to four, the last one is done again, and its sums
+   are not used. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, const llmq_activation *x, uint32_t count,
+                                                  uint32_t j, int32_t *sum)
 {
     const int8_t *q[4];
     int8_t own[4][LLMQ__TILE];
@@ -2024,19 +2624,25 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(share)(const int8_t *e, uint32_t n, c
     for (i = 0; i < 4; i++) {
         const int8_t *from = x[llmq__min(i, count - 1)].q + j;
         q[i] = from;
-        if (up > x->cols - j) { /* nothing may be read behind the last code */
+        /* Vectors may not read beyond the last code. So the codes are copied, with zeros after
+           them. */
+        if (up > x->cols - j) {
             LLMQ_MEMSET(own[i], 0, sizeof own[i]);
             LLMQ_MEMCPY(own[i], from, n);
             q[i] = from = own[i];
         }
-        for (c = 0; c < up && LLMQ__OFFSET; c += 32) LLMQ__VEC_U8(store_u8)(own[i] + c, LLMQ__DOT(to_i8)(LLMQ__VEC_U8(load_u8)(from + c)));
+        /* int8 to codes with 128 added: to_i8 is its own inverse */
+        for (c = 0; c < up && LLMQ__OFFSET; c += 32)
+            LLMQ__VEC_U8(store_u8)(own[i] + c, LLMQ__DOT(to_i8)(LLMQ__VEC_U8(load_u8)(from + c)));
         if (LLMQ__OFFSET) q[i] = own[i];
     }
     LLMQ__KERNEL_NAME(product)(e, n, q, sum);
 }
 
-/* A run is over: y += float(sum + bias) * (scale of the activation * scales of the rows), sum = 0 */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale, float *y)
+/* The end of a run: y[0, LLMQ__ROWS) += (float)(sum + bias) * (scale of the activation * scales of
+   the rows), then sum = 0. The same operations as in finish, so as in llmq__row_i8. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *bias, float x_scale, const float *scale,
+                                                   float *y)
 {
     LLMQ__NO_CONTRACT
     uint32_t i;
@@ -2044,17 +2650,23 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(settle)(int32_t *sum, const int32_t *
         LLMQ__VEC4(f32x4) both = LLMQ__VEC4(mul4)(LLMQ__VEC4(set4)(x_scale), LLMQ__VEC4(load_f32x4)(scale + i));
         LLMQ__VEC4(i32x4) s = LLMQ__VEC4(load_i32x4)(sum + i);
         if (LLMQ__OFFSET) s = LLMQ__VEC4(add_i32x4)(s, LLMQ__VEC4(load_i32x4)(bias + i));
-        LLMQ__VEC4(store_f32x4)(y + i, LLMQ__VEC4(add4)(LLMQ__VEC4(load_f32x4)(y + i), LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(s), both)));
+        LLMQ__VEC4(store_f32x4)(y + i, LLMQ__VEC4(add4)(LLMQ__VEC4(load_f32x4)(y + i),
+                                                        LLMQ__VEC4(mul4)(LLMQ__VEC4(to_f32x4)(s), both)));
         LLMQ__VEC4(store_i32x4)(sum + i, LLMQ__VEC4(zero_i32x4)());
     }
 }
 
-/* LLMQ__ROWS neighbouring rows from r on, count <= LLMQ__SHARE activations. Totals are kept in y. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g, const llmq_activation *x,
-                                 uint32_t count, uint32_t r, float *y, size_t y_stride)
+/* y[i * y_stride + r ...] = products of LLMQ__ROWS neighbouring rows from r on and 1 <= count <=
+   LLMQ__SHARE activations. Totals are kept in y, sums of the run that has begun in `sum`.
+   Stack with 16 rows: 2.2 KB of tile, 2.1 KB of sums and 1.4 KB of windows. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const llmq__layout *l, const LLMQ__C(grid) *g,
+                                                    const llmq_activation *x, uint32_t count, uint32_t r, float *y,
+                                                    size_t y_stride)
 {
     const uint8_t *row = t->data + (size_t)r * t->row_size;
-    const uint32_t p = llmq__kind_p(g->kind), end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
+    /* end: columns that lie in whole units of runs that end where units do */
+    const uint32_t p = llmq__kind_p(g->kind),
+        end = llmq__runs_align(g->kind, l, x) == LLMQ__UNIT ? t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p : 0;
     int8_t tile[LLMQ__ROWS * LLMQ__TILE + 128], *e = tile + (64 - (uintptr_t)tile % 64);
     int32_t sum[(LLMQ__SHARE + 1) * LLMQ__ROWS], *bias = sum + LLMQ__SHARE * LLMQ__ROWS;
     float scale[LLMQ__ROWS];
@@ -2070,18 +2682,22 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(block)(const llmq_tensor *t, const 
 #if LLMQ__OFFSET
         LLMQ__KERNEL_NAME(excess)(e, n, bias);
 #endif
-        for (i = 0; i < count; i += 4) LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
+        for (i = 0; i < count; i += 4)
+            LLMQ__KERNEL_NAME(share)(e, n, x + i, llmq__min(4, count - i), j, sum + i * LLMQ__ROWS);
         if (j + n < run.end) continue;
         for (i = 0; i < LLMQ__ROWS; i++) scale[i] = llmq__scale(row + i * t->row_size, run.w);
-        for (i = 0; i < count; i++) LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
+        for (i = 0; i < count; i++)
+            LLMQ__KERNEL_NAME(settle)(sum + i * LLMQ__ROWS, bias, x[i].scale[run.x], scale, y + i * y_stride + r);
         LLMQ_MEMSET(bias, 0, LLMQ__ROWS * sizeof *bias);
         llmq__next_run(&run);
     }
 }
 
-/* The last block may begin within the one before: its rows come out the same. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
+/* y[i * y_stride + r] = the product of row r and activation i, for rows [r0, r1) and any count of
+   activations. Equals llmq__rows_i8. This is the kernel of the table.
+   The last block may begin within the one before: its rows get the same results again. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                      uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     LLMQ__C(grid) g;
@@ -2097,7 +2713,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
     LLMQ__C(grid_of)(&t->format, LLMQ__LEAST, &g);
     for (r = r0; r < r1; r += LLMQ__ROWS)
         for (i = 0; i < count; i += LLMQ__SHARE)
-            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS), y + i * y_stride, y_stride);
+            LLMQ__KERNEL_NAME(block)(t, &l, &g, x + i, llmq__min(LLMQ__SHARE, count - i), llmq__min(r, r1 - LLMQ__ROWS),
+                                     y + i * y_stride, y_stride);
 }
 
 #undef LLMQ__TILE
@@ -2116,14 +2733,17 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 #elif LLMQ__SIMD_PART == LLMQ__PART_SSSE3
 #undef LLMQ__SIMD_PART
 
-/* ---- 5. x86: SSSE3 ----------------------------------------------------------------------------------------------- */
+/* ---- 5. x86: SSSE3 --------------------------------------------------------------------------- */
 
-#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2 /* words that SSE2 has, which is in every x86-64 */
+/* Words on four sums, with the suffix _sse2: SSE2 is in every x86-64. All x86 tables share them. */
+#if LLMQ_SIMD_SSSE3 || LLMQ_SIMD_AVX2
 #define LLMQ__TARGET
 typedef __m128i llmq__i32x4_sse2;
 typedef __m128 llmq__f32x4_sse2;
 LLMQ__INLINE_TARGET __m128i llmq__zero_i32x4_sse2(void) { return _mm_setzero_si128(); }
 LLMQ__INLINE_TARGET __m128i llmq__add_i32x4_sse2(__m128i a, __m128i b) { return _mm_add_epi32(a, b); }
+/* (v0 + v2) + (v1 + v3), the last two steps of llmq__lane_sum. movehl brings lanes 2 and 3 to 0 and
+   1, the shuffle brings lane 1 to 0. */
 LLMQ__INLINE_TARGET float llmq__fold4_sse2(__m128 v)
 {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));
@@ -2135,9 +2755,15 @@ LLMQ__INLINE_TARGET __m128 llmq__mul4_sse2(__m128 a, __m128 b) { return _mm_mul_
 LLMQ__INLINE_TARGET __m128 llmq__to_f32x4_sse2(__m128i v) { return _mm_cvtepi32_ps(v); }
 LLMQ__INLINE_TARGET __m128 llmq__load_f32x4_sse2(const float *p) { return _mm_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__store_f32x4_sse2(float *p, __m128 v) { _mm_storeu_ps(p, v); }
-LLMQ__INLINE_TARGET __m128i llmq__load_i32x4_sse2(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+LLMQ__INLINE_TARGET __m128i llmq__load_i32x4_sse2(const int32_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
 LLMQ__INLINE_TARGET void llmq__store_i32x4_sse2(int32_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
-LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+/* A bfloat16 is the upper half of a float. Lanes 0 and 1 are made as one integer of 64 bits, lanes
+   2 and 3 as another. */
+LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
+                                                  const uint8_t *p3)
 {
     uint64_t low = (uint64_t)llmq__load16(p0) << 16 | (uint64_t)llmq__load16(p1) << 48;
     uint64_t high = (uint64_t)llmq__load16(p2) << 16 | (uint64_t)llmq__load16(p3) << 48;
@@ -2147,8 +2773,11 @@ LLMQ__INLINE_TARGET __m128 llmq__load_bf16x4_sse2(const uint8_t *p0, const uint8
 #endif
 
 #if LLMQ_SIMD_SSSE3
+/* Words on floats. Four vectors of 4 floats are an f32x16. Constants of shuffles name the source of
+   lane 3 first, in two bits each. */
 #define LLMQ__TARGET LLMQ__TARGET_OF("ssse3")
 
+/* A native vector has 4 floats. */
 typedef __m128 llmq__f32v_ssse3;
 LLMQ__INLINE_TARGET __m128 llmq__loadv_ssse3(const float *p) { return _mm_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_ssse3(float *p, __m128 v) { _mm_storeu_ps(p, v); }
@@ -2156,17 +2785,27 @@ LLMQ__INLINE_TARGET __m128 llmq__setv_ssse3(float x) { return _mm_set1_ps(x); }
 LLMQ__INLINE_TARGET __m128 llmq__addv_ssse3(__m128 a, __m128 b) { return _mm_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__subv_ssse3(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m128 llmq__mulv_ssse3(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
-LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
+/* There is no fused operation. The product is exact, so it is not rounded either. */
+LLMQ__INLINE_TARGET __m128 llmq__maddv_ssse3(__m128 sum, __m128 a, __m128 b)
+{
+    return _mm_add_ps(sum, _mm_mul_ps(a, b));
+}
+/* Distance 1, then distance 2. 0xb1 swaps neighbours, 0x4e swaps halves. The partner comes from the
+   shuffle, and the xor makes a subtraction where the result is a - b: a + -b is a - b, and b + a is
+   a + b. */
 LLMQ__INLINE_TARGET __m128 llmq__load_butterfly_ssse3(const float *p)
 {
     const __m128 odd = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, 0, INT32_MIN, 0));
     const __m128 high = _mm_castsi128_ps(_mm_set_epi32(INT32_MIN, INT32_MIN, 0, 0));
     __m128 v = _mm_loadu_ps(p);
+    /* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
     v = _mm_add_ps(_mm_shuffle_ps(v, v, 0xb1), _mm_xor_ps(v, odd)); /* b + a, a - b */
+    /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
     return _mm_add_ps(_mm_shuffle_ps(v, v, 0x4e), _mm_xor_ps(v, high));
 }
 
 typedef struct llmq__f32x16_ssse3 { __m128 a, b, c, d; } llmq__f32x16_ssse3;
+/* Four lanes at a time. */
 #define LLMQ__EACH(op, x, y) { op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d) }
 LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__load16_ssse3(const float *p)
 {
@@ -2186,17 +2825,32 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__set16_ssse3(float x)
     llmq__f32x16_ssse3 r = { v, v, v, v };
     return r;
 }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__add16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y); return r; }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__sub16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y); return r; }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__mul16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y); return r; }
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__add16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_add_ps, x, y);
+    return r;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__sub16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_sub_ps, x, y);
+    return r;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__mul16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_mul_ps, x, y);
+    return r;
+}
+/* lanes i + (i + 8), then i + (i + 4), and the rest in fold4, as llmq__lane_sum */
 LLMQ__INLINE_TARGET float llmq__sum16_ssse3(llmq__f32x16_ssse3 v)
 {
     return llmq__fold4_sse2(_mm_add_ps(_mm_add_ps(v.a, v.c), _mm_add_ps(v.b, v.d)));
 }
+/* Each byte goes to the top of 16 and then of 32 bits. An arithmetic shift by 24 brings it down and
+   extends its sign. The conversion to float is exact. */
 LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__from_i8x16_ssse3(const int8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), z = _mm_setzero_si128();
-    __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v); /* in the upper byte of 16, then of 32 bits */
+    __m128i lo = _mm_unpacklo_epi8(z, v), hi = _mm_unpackhi_epi8(z, v);
     llmq__f32x16_ssse3 r;
     r.a = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(z, lo), 24));
     r.b = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, lo), 24));
@@ -2204,7 +2858,9 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__from_i8x16_ssse3(const int8_t *p)
     r.d = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(z, hi), 24));
     return r;
 }
-LLMQ__INLINE_TARGET __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits) /* bits 0 ... 3 */
+/* flip16 for four lanes and bits 0 to 3. Lane i has flag 1 << i, and `set` is all ones where that
+   bit is set. Its lowest bit becomes the sign bit. */
+LLMQ__INLINE_TARGET __m128 llmq__flip4_ssse3(__m128 v, uint32_t bits)
 {
     const __m128i flag = _mm_set_epi32(8, 4, 2, 1);
     __m128i set = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), flag), flag);
@@ -2218,8 +2874,11 @@ LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__flip16_ssse3(llmq__f32x16_ssse3 v, 
     v.d = llmq__flip4_ssse3(v.d, bits >> 12);
     return v;
 }
-typedef __m128i llmq__u32x16_ssse3; /* all 16 lanes folded into four */
+/* The 16 lanes are folded into four: lane i has the maximum of lanes i, i + 4, i + 8 and i + 12. */
+typedef __m128i llmq__u32x16_ssse3;
 LLMQ__INLINE_TARGET __m128i llmq__zero_u32x16_ssse3(void) { return _mm_setzero_si128(); }
+/* SSSE3 has no maximum of 32-bit integers. The comparison is signed, which is right below 2^31:
+   these are bits of magnitudes. */
 LLMQ__INLINE_TARGET __m128i llmq__max32_ssse3(__m128i a, __m128i b)
 {
     __m128i gt = _mm_cmpgt_epi32(a, b);
@@ -2238,50 +2897,75 @@ LLMQ__INLINE_TARGET uint32_t llmq__max_lane_ssse3(__m128i m)
     m = llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0x4e));
     return (uint32_t)_mm_cvtsi128_si32(llmq__max32_ssse3(m, _mm_shuffle_epi32(m, 0xb1)));
 }
+/* llmq__round of four floats: adding 1.5 * 2^23 rounds to whole numbers, and leaves v + 2^22 in the
+   low 23 bits. */
 LLMQ__INLINE_TARGET __m128i llmq__round_ssse3(__m128 v)
 {
+    /* check: 12582912.0f == 1.5 * 2^23 */
     __m128i u = _mm_castps_si128(_mm_add_ps(v, _mm_set1_ps(12582912.0f)));
+    /* check: 0x7fffff == 2^23 - 1; 0x400000 == 2^22 */
     return _mm_sub_epi32(_mm_and_si128(u, _mm_set1_epi32(0x7fffff)), _mm_set1_epi32(0x400000));
 }
+/* The packs saturate, but all values fit int8. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_ssse3(int8_t *q, llmq__f32x16_ssse3 v)
 {
     __m128i lo = _mm_packs_epi32(llmq__round_ssse3(v.a), llmq__round_ssse3(v.b));
     __m128i hi = _mm_packs_epi32(llmq__round_ssse3(v.c), llmq__round_ssse3(v.d));
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(lo, hi));
 }
+/* min_update for four lanes: SSSE3 has no blend, so masks choose. The comparison is false where an
+   operand is NaN. */
 LLMQ__INLINE_TARGET void llmq__keep4_ssse3(__m128 s, __m128 k, __m128 *least, __m128 *code)
 {
     __m128 less = _mm_cmplt_ps(s, *least);
     *least = _mm_or_ps(_mm_and_ps(less, s), _mm_andnot_ps(less, *least));
     *code = _mm_or_ps(_mm_and_ps(less, k), _mm_andnot_ps(less, *code));
 }
-LLMQ__INLINE_TARGET void llmq__min_update_ssse3(llmq__f32x16_ssse3 s, llmq__f32x16_ssse3 k, llmq__f32x16_ssse3 *least, llmq__f32x16_ssse3 *code)
+LLMQ__INLINE_TARGET void llmq__min_update_ssse3(llmq__f32x16_ssse3 s, llmq__f32x16_ssse3 k, llmq__f32x16_ssse3 *least,
+                                                llmq__f32x16_ssse3 *code)
 {
     llmq__keep4_ssse3(s.a, k.a, &least->a, &code->a);
     llmq__keep4_ssse3(s.b, k.b, &least->b, &code->b);
     llmq__keep4_ssse3(s.c, k.c, &least->c, &code->c);
     llmq__keep4_ssse3(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__min16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y) { llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x); return r; }
+/* minps gives its second operand unless the first is less, so the operands change places: x stays
+   if y is NaN or equal. */
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__min16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+{
+    llmq__f32x16_ssse3 r = LLMQ__EACH(_mm_min_ps, y, x);
+    return r;
+}
+/* Masks of 32 bits, 0 or -1, become masks of 16 and of 8 bits, as saturation keeps both. Then the
+   sign bits are collected. */
 LLMQ__INLINE_TARGET uint32_t llmq__less16_ssse3(llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
 {
     __m128i ab = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.a, y.a)), _mm_castps_si128(_mm_cmplt_ps(x.b, y.b)));
     __m128i cd = _mm_packs_epi32(_mm_castps_si128(_mm_cmplt_ps(x.c, y.c)), _mm_castps_si128(_mm_cmplt_ps(x.d, y.d)));
     return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(ab, cd));
 }
-LLMQ__INLINE_TARGET __m128 llmq__away4_ssse3(__m128 x, __m128 y) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y)); }
-LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__absdiff_min_ssse3(llmq__f32x16_ssse3 least, llmq__f32x16_ssse3 x, llmq__f32x16_ssse3 y)
+/* |x - y|: the mask is the sign bit. */
+LLMQ__INLINE_TARGET __m128 llmq__away4_ssse3(__m128 x, __m128 y)
+{
+    return _mm_andnot_ps(_mm_set1_ps(-0.0f), _mm_sub_ps(x, y));
+}
+LLMQ__INLINE_TARGET llmq__f32x16_ssse3 llmq__absdiff_min_ssse3(llmq__f32x16_ssse3 least, llmq__f32x16_ssse3 x,
+                                                               llmq__f32x16_ssse3 y)
 {
     llmq__f32x16_ssse3 d = LLMQ__EACH(llmq__away4_ssse3, x, y);
     return llmq__min16_ssse3(least, d);
 }
-LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse3 v) /* codes are below 2^15 here */
+/* The pack saturates at 2^15 - 1, and codes are below 2^15. */
+LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse3 v)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_packs_epi32(_mm_cvttps_epi32(v.a), _mm_cvttps_epi32(v.b)));
     _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm_packs_epi32(_mm_cvttps_epi32(v.c), _mm_cvttps_epi32(v.d)));
 }
 
 #undef LLMQ__EACH
+/* There are 16 vector registers. add_products holds 4 * 2 sums, 2 vectors, a factor and a product,
+   because there is no fused operation. The butterflies hold 8 vectors and a copy. */
+/* check: 4 * 2 + 2 + 1 + 1 <= 16 */
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA ssse3
 #define LLMQ__VEC_LANES 4
@@ -2290,6 +2974,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_ssse3(uint16_t *p, llmq__f32x16_ssse
 #define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
+/* Words on bytes. */
 typedef struct llmq__u8x32_ssse3 { __m128i a, b; } llmq__u8x32_ssse3;
 LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__load_u8_ssse3(const void *p)
 {
@@ -2311,16 +2996,20 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__xor_u8_ssse3(llmq__u8x32_ssse3 x, ll
     llmq__u8x32_ssse3 v = { _mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b) };
     return v;
 }
+/* choose for 16 bytes: `set` is all ones in the bytes whose bit is set. */
 LLMQ__INLINE_TARGET __m128i llmq__choose1_ssse3(__m128i x, __m128i y, __m128i v, uint32_t at)
 {
     __m128i flag = _mm_set1_epi8((char)(1 << at)), set = _mm_cmpeq_epi8(_mm_and_si128(v, flag), flag);
     return _mm_or_si128(_mm_and_si128(set, y), _mm_andnot_si128(set, x));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__choose_ssse3(llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y, llmq__u8x32_ssse3 v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__choose_ssse3(llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y, llmq__u8x32_ssse3 v,
+                                                         uint32_t at)
 {
     llmq__u8x32_ssse3 r = { llmq__choose1_ssse3(x.a, y.a, v.a, at), llmq__choose1_ssse3(x.b, y.b, v.b, at) };
     return r;
 }
+/* field for 16 bytes. There is no shift of bytes: a shift of 16 bits moves bits of the next byte in
+   at the top, and the mask clears them. */
 LLMQ__INLINE_TARGET __m128i llmq__part1_ssse3(__m128i v, uint32_t s, int mask)
 {
     return _mm_and_si128(_mm_srli_epi16(v, (int)s), _mm_set1_epi8((char)mask));
@@ -2330,6 +3019,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__field_ssse3(llmq__u8x32_ssse3 x, uin
     llmq__u8x32_ssse3 v = { llmq__part1_ssse3(x.a, s, mask), llmq__part1_ssse3(x.b, s, mask) };
     return v;
 }
+/* A shift of 16 bits does, because no bit leaves its byte. */
 LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__shift_left_ssse3(llmq__u8x32_ssse3 x, uint32_t s)
 {
     llmq__u8x32_ssse3 v = { _mm_slli_epi16(x.a, (int)s), _mm_slli_epi16(x.b, (int)s) };
@@ -2341,6 +3031,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__load_halves_ssse3(const void *p, uin
     llmq__u8x32_ssse3 v = { llmq__part1_ssse3(x, s, mask), llmq__part1_ssse3(x, s + d, mask) };
     return v;
 }
+/* unpack: a0 b0 a1 b1 ... of the lower or upper 8 bytes of each. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_ssse3(int8_t *p, llmq__u8x32_ssse3 x, llmq__u8x32_ssse3 y)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm_unpacklo_epi8(x.a, y.a));
@@ -2349,6 +3040,8 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_ssse3(int8_t *p, llmq__u8x32_ssse3 x,
     _mm_storeu_si128((__m128i *)(void *)p + 3, _mm_unpackhi_epi8(x.b, y.b));
 }
 
+/* Words on points: 16 points a register. pshufb looks up 16 of them by the low 4 bits of each
+   byte. */
 typedef struct llmq__point_table_ssse3 { __m128i a, b, c, d; } llmq__point_table_ssse3;
 LLMQ__INLINE_TARGET llmq__point_table_ssse3 llmq__point_table_of_ssse3(const int8_t *p)
 {
@@ -2362,18 +3055,23 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lut16_ssse3(const llmq__point_table_
     v.b = _mm_shuffle_epi8(t->a, v.b);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lutk_ssse3(const llmq__point_table_ssse3 *t, uint32_t k, llmq__u8x32_ssse3 v)
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lutk_ssse3(const llmq__point_table_ssse3 *t, uint32_t k,
+                                                       llmq__u8x32_ssse3 v)
 {
     __m128i p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     v.a = _mm_shuffle_epi8(p, v.a);
     v.b = _mm_shuffle_epi8(p, v.b);
     return v;
 }
-/* pshufb gives 0 where bit 7 is set: adding 0x70 sets it for all but the 16 indices that a table is for. */
+/* Points first ... first + 15 where v is one of them, else 0; v is below 64. pshufb gives 0 where
+   bit 7 of an index is set. The xor makes the 16 indices that the table is for 0 ... 15, and all
+   others 16 or more. Adding 0x70 sets bit 7 of the others, and leaves the low 4 bits of the 16. */
+/* check: 15 + 0x70 < 128 <= 16 + 0x70 */
 LLMQ__INLINE_TARGET __m128i llmq__one_of_ssse3(__m128i t, __m128i v, int first)
 {
     return _mm_shuffle_epi8(t, _mm_adds_epu8(_mm_xor_si128(v, _mm_set1_epi8((char)first)), _mm_set1_epi8(0x70)));
 }
+/* Each byte is found in one of the n / 16 tables, and the others give 0. */
 LLMQ__INLINE_TARGET __m128i llmq__look_ssse3(const llmq__point_table_ssse3 *t, __m128i v, int n)
 {
     __m128i r = _mm_or_si128(llmq__one_of_ssse3(t->a, v, 0), llmq__one_of_ssse3(t->b, v, 16));
@@ -2392,16 +3090,22 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__lut64_ssse3(const llmq__point_table_
     v.b = llmq__look_ssse3(t, v.b, 64);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__coded_g8_ssse3(llmq__u8x32_ssse3 v) /* max(code - 128, -127) */
+/* max(code - 128, -127): a subtraction of 128 is a change of bit 7. */
+LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__coded_g8_ssse3(llmq__u8x32_ssse3 v)
 {
     const __m128i one = _mm_set1_epi8(1), top = _mm_set1_epi8((char)-128);
     v.a = _mm_xor_si128(_mm_max_epu8(v.a, one), top);
     v.b = _mm_xor_si128(_mm_max_epu8(v.b, one), top);
     return v;
 }
+/* Coded points are plain. */
 LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__to_i8_ssse3(llmq__u8x32_ssse3 v) { return v; }
 
-/* |a| times the point with the sign of a: two products of at most 127 * 127 fit 16 bits. check: 2*127*127 = 32258 < 2^15 */
+/* Products. pmaddubsw multiplies unsigned by signed bytes and adds pairs in 16 bits, with
+   saturation. So the unsigned operand is |a|, and the signed one the point with the sign of a. A
+   point must be at least -127, because -128 has no int8 of the other sign. Two products fit 16
+   bits: */
+/* check: 2 * 127 * 127 < 2**15 */
 typedef struct llmq__act32_ssse3 { __m128i a, b, abs_a, abs_b; } llmq__act32_ssse3;
 LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
 {
@@ -2413,6 +3117,8 @@ LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__load_act_ssse3(const int8_t *p)
     llmq__u8x32_ssse3 v = llmq__load_u8_ssse3(p);
     return llmq__as_of_ssse3(v.a, v.b);
 }
+/* `apart` moves the even bytes to the lower half of each vector, and the odd ones to the upper
+   half. */
 LLMQ__INLINE_TARGET void llmq__load_act2_ssse3(const int8_t *p, llmq__act32_ssse3 *even, llmq__act32_ssse3 *odd)
 {
     const __m128i apart = _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0);
@@ -2422,8 +3128,10 @@ LLMQ__INLINE_TARGET void llmq__load_act2_ssse3(const int8_t *p, llmq__act32_ssse
     *even = llmq__as_of_ssse3(_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d));
     *odd = llmq__as_of_ssse3(_mm_unpackhi_epi64(a, b), _mm_unpackhi_epi64(c, d));
 }
+/* Sums are four int32. */
 typedef __m128i llmq__i32sums_ssse3;
 LLMQ__INLINE_TARGET __m128i llmq__zero_sums_ssse3(void) { return _mm_setzero_si128(); }
+/* pmaddwd by 1 adds pairs of 16-bit sums in 32 bits. */
 LLMQ__INLINE_TARGET __m128i llmq__dot_ssse3(__m128i sum, llmq__u8x32_ssse3 w, llmq__act32_ssse3 x)
 {
     const __m128i one = _mm_set1_epi16(1);
@@ -2432,7 +3140,9 @@ LLMQ__INLINE_TARGET __m128i llmq__dot_ssse3(__m128i sum, llmq__u8x32_ssse3 w, ll
 }
 LLMQ__INLINE_TARGET __m128i llmq__bias_ssse3(__m128i sum, llmq__act32_ssse3 x) { (void)x; return sum; }
 
-typedef struct llmq__act_any_ssse3 { __m128i a, b, c, d; } llmq__act_any_ssse3; /* 16 bits each */
+/* Any int8 points: points and activations are extended to 16 bits, for pmaddwd. */
+typedef struct llmq__act_any_ssse3 { __m128i a, b, c, d; } llmq__act_any_ssse3;
+/* Each byte goes to the upper half of 16 bits, and an arithmetic shift extends its sign. */
 LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__words_ssse3(llmq__u8x32_ssse3 v)
 {
     __m128i z = _mm_setzero_si128();
@@ -2443,7 +3153,11 @@ LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__words_ssse3(llmq__u8x32_ssse3 v)
     r.d = _mm_srai_epi16(_mm_unpackhi_epi8(z, v.b), 8);
     return r;
 }
-LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__load_act_any_ssse3(const int8_t *p) { return llmq__words_ssse3(llmq__load_u8_ssse3(p)); }
+LLMQ__INLINE_TARGET llmq__act_any_ssse3 llmq__load_act_any_ssse3(const int8_t *p)
+{
+    return llmq__words_ssse3(llmq__load_u8_ssse3(p));
+}
+/* Sums of two products of 16 bits, |a b| <= 128 * 127, fit 32 bits with ease. */
 LLMQ__INLINE_TARGET __m128i llmq__dot_any_ssse3(__m128i sum, llmq__u8x32_ssse3 w, llmq__act_any_ssse3 x)
 {
     llmq__act_any_ssse3 v = llmq__words_ssse3(w);
@@ -2452,14 +3166,19 @@ LLMQ__INLINE_TARGET __m128i llmq__dot_any_ssse3(__m128i sum, llmq__u8x32_ssse3 w
 }
 LLMQ__INLINE_TARGET __m128i llmq__bias_any_ssse3(__m128i sum, llmq__act_any_ssse3 x) { (void)x; return sum; }
 
+/* phaddd adds neighbours: a01 a23 b01 b23, and then a b c d. There is no bias. */
 LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __m128i d, __m128i bias)
 {
     (void)bias;
     return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
 }
+/* 4 by 4 lanes of 32 bits; p + 8 is the next row, 128 bytes on. ab and cd have lanes 0 and 1 of two
+   rows, then lanes 2 and 3: a0 b0 a1 b1 and c0 d0 c1 d1 give rows 0 and 1 of the result. */
 LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
 {
-    __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8), c = _mm_loadu_si128(p + 16), d = _mm_loadu_si128(p + 24);
+    /* check: 8 == 128 / 16 */
+    __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8),
+        c = _mm_loadu_si128(p + 16), d = _mm_loadu_si128(p + 24);
     __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
     _mm_storeu_si128(p, _mm_unpacklo_epi64(ab, cd));
     _mm_storeu_si128(p + 8, _mm_unpackhi_epi64(ab, cd));
@@ -2467,7 +3186,9 @@ LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
     _mm_storeu_si128(p + 16, _mm_unpacklo_epi64(ab, cd));
     _mm_storeu_si128(p + 24, _mm_unpackhi_epi64(ab, cd));
 }
-/* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
+/* As dot(), but the magnitude is of the point, which may be -128: |-128| is 128 as an unsigned
+   byte. The sign goes to the activation, which is not -128. */
+/* check: 2 * 128 * 127 < 2**15 */
 LLMQ__INLINE_TARGET __m128i llmq__dot4_ssse3(__m128i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)w), pairs;
@@ -2481,6 +3202,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_ssse3(int32_t *p, __m128i v)
     _mm_storeu_si128((__m128i *)(void *)p, _mm_add_epi32(_mm_loadu_si128((const __m128i *)(const void *)p), v));
 }
 
+/* LLMQ__LEAST: see act32. Raw rows go through llmq__values, because f16 has no instruction here. */
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA ssse3
 #define LLMQ__DECODED 0
@@ -2497,11 +3219,14 @@ LLMQ__TABLE(ssse3, LLMQ_CPU_SSSE3, _ssse3, _ssse3, _ssse3, _ssse3);
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX2
 #undef LLMQ__SIMD_PART
 
-/* ---- 6. x86: AVX2, and with VNNI --------------------------------------------------------------------------------- */
+/* ---- 6. x86: AVX2, and with VNNI ------------------------------------------------------------- */
 
 #if LLMQ_SIMD_AVX2
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c")
 
+/* Words on floats. A native vector has 8 floats, and two are an f32x16. Many instructions work
+   within halves of 128 bits, and a permutation mends the order of halves or quarters after them.
+   Its constant names the sources, the last one first. */
 typedef __m256 llmq__f32v_avx2;
 LLMQ__INLINE_TARGET __m256 llmq__loadv_avx2(const float *p) { return _mm256_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
@@ -2509,18 +3234,26 @@ LLMQ__INLINE_TARGET __m256 llmq__setv_avx2(float x) { return _mm256_set1_ps(x); 
 LLMQ__INLINE_TARGET __m256 llmq__addv_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__subv_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m256 llmq__mulv_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+/* fused, because the product is exact */
 LLMQ__INLINE_TARGET __m256 llmq__maddv_avx2(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
-LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+/* Distances 1, 2 and 4. Each step is partner + sign * own or own * sign + partner. A product with 1
+   or -1 is exact, so fused or not is the same.
+   moveldup gives a a c c ..., movehdup b b d d ..., so that the first step is a + b, a - b. A load
+   that doubles lanes costs no shuffle, so p is loaded twice. Then 0x4e swaps pairs of lanes in each
+   half, and permute2f128 by 1 swaps the halves. */
+LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p)
 {
     const __m256 s1 = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), s2 = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
     const __m256 s4 = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
-    __m256 v = _mm256_moveldup_ps(_mm256_loadu_ps(p)); /* twice a load that doubles costs no shuffle */
+    __m256 v = _mm256_moveldup_ps(_mm256_loadu_ps(p));
     LLMQ__RELOAD_BARRIER(p);
     v = _mm256_fmadd_ps(_mm256_movehdup_ps(_mm256_loadu_ps(p)), s1, v);
+    /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
     v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
     return _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
 }
 
+/* lanes 0 ... 7 and 8 ... 15 */
 typedef struct llmq__f32x16_avx2 { __m256 a, b; } llmq__f32x16_avx2;
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
 {
@@ -2529,13 +3262,19 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__load16_avx2(const float *p) { return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__load16_avx2(const float *p)
+{
+    return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
 LLMQ__INLINE_TARGET void llmq__store16_avx2(float *p, llmq__f32x16_avx2 v)
 {
     _mm256_storeu_ps(p, v.a);
     _mm256_storeu_ps(p + 8, v.b);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__set16_avx2(float x) { return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__set16_avx2(float x)
+{
+    return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x));
+}
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__add16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     return llmq__fs_of_avx2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b));
@@ -2548,34 +3287,54 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__mul16_avx2(llmq__f32x16_avx2 x, llmq
 {
     return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
 }
-LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
-LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+/* A bfloat16 is the upper half of a float. */
+LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
+}
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_bf16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
 }
+/* The conversion is exact, keeps subnormals, and makes a NaN quiet, as llmq_f16_to_f32. */
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_f16x16_avx2(const uint8_t *p)
 {
     return llmq__fs_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
 }
-LLMQ__INLINE_TARGET float llmq__fold8_avx2(__m256 v) { return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
+/* Lanes i + (i + 4), then fold4. In sum16 lanes i + (i + 8) come first. Together this is
+   llmq__lane_sum. */
+LLMQ__INLINE_TARGET float llmq__fold8_avx2(__m256 v)
+{
+    return llmq__fold4_sse2(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
+}
 LLMQ__INLINE_TARGET float llmq__sum16_avx2(llmq__f32x16_avx2 v) { return llmq__fold8_avx2(_mm256_add_ps(v.a, v.b)); }
+/* 8 int8 as floats. Reads 8 bytes. */
 LLMQ__INLINE_TARGET __m256 llmq__widen8_avx2(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_i8x16_avx2(const int8_t *p) { return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8)); }
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_i8x16_avx2(const int8_t *p)
+{
+    return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8));
+}
+/* flip16 for eight lanes: bit i of bits is shifted to the sign bit of lane i, by 31 - i. */
 LLMQ__INLINE_TARGET __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
 {
     const __m256i up = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
     const __m256i top = _mm256_set1_epi32(INT32_MIN);
-    return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_and_si256(_mm256_sllv_epi32(_mm256_set1_epi32((int)bits), up), top)));
+    return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_and_si256(_mm256_sllv_epi32(_mm256_set1_epi32((int)bits), up),
+                                                                 top)));
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__flip16_avx2(llmq__f32x16_avx2 v, uint32_t bits)
 {
     return llmq__fs_of_avx2(llmq__flip8_avx2(v.a, bits), llmq__flip8_avx2(v.b, bits >> 8));
 }
-typedef __m256i llmq__u32x16_avx2; /* the 16 lanes folded into eight */
+/* The 16 lanes are folded into eight. Maxima are signed, which is right for bits of magnitudes. */
+typedef __m256i llmq__u32x16_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__zero_u32x16_avx2(void) { return _mm256_setzero_si256(); }
 LLMQ__INLINE_TARGET __m256i llmq__max_abs16_avx2(__m256i m, llmq__f32x16_avx2 v)
 {
@@ -2583,23 +3342,32 @@ LLMQ__INLINE_TARGET __m256i llmq__max_abs16_avx2(__m256i m, llmq__f32x16_avx2 v)
     m = _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.a), rest));
     return _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v.b), rest));
 }
+/* 0xb1 swaps neighbours. */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx2(__m256i v)
 {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    /* check: 0x4e == 1 * 64 + 0 * 16 + 3 * 4 + 2 */
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    /* check: 0xb1 == 2 * 64 + 3 * 16 + 0 * 4 + 1 */
     return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
 }
+/* llmq__round of eight floats: see llmq__round_ssse3. */
 LLMQ__INLINE_TARGET __m256i llmq__round_avx2(__m256 v)
 {
     __m256i u = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
     return _mm256_sub_epi32(_mm256_and_si256(u, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x400000));
 }
+/* The pack takes lanes 0 to 3 of a and b, then lanes 4 to 7 of both. So its quarters are in the
+   order a b a b, and 0xd8 makes it a a b b. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_avx2(int8_t *q, llmq__f32x16_avx2 v)
 {
+    /* check: 0xd8 == 3 * 64 + 1 * 16 + 2 * 4 + 0 */
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(llmq__round_avx2(v.a), llmq__round_avx2(v.b)), 0xd8);
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
-LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16_avx2 k, llmq__f32x16_avx2 *least, llmq__f32x16_avx2 *code)
+/* ordered comparisons: false where an operand is NaN */
+LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16_avx2 k, llmq__f32x16_avx2 *least,
+                                               llmq__f32x16_avx2 *code)
 {
     __m256 a = _mm256_cmp_ps(s.a, least->a, _CMP_LT_OQ), b = _mm256_cmp_ps(s.b, least->b, _CMP_LT_OQ);
     *least = llmq__fs_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
@@ -2607,25 +3375,32 @@ LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__min16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
-    return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b)); /* the second operand unless the first is less */
+    /* minps gives its second operand unless the first is less */
+    return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b));
 }
 LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     __m256 a = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), b = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
     return (uint32_t)_mm256_movemask_ps(a) | (uint32_t)_mm256_movemask_ps(b) << 8;
 }
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 least, llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
+/* |x - y| is the difference without its sign bit. */
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 least, llmq__f32x16_avx2 x,
+                                                             llmq__f32x16_avx2 y)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 a = _mm256_andnot_ps(sign, _mm256_sub_ps(x.a, y.a)), b = _mm256_andnot_ps(sign, _mm256_sub_ps(x.b, y.b));
     return llmq__min16_avx2(least, llmq__fs_of_avx2(a, b));
 }
+/* 0xd8 as in to_i8x16. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_avx2(uint16_t *p, llmq__f32x16_avx2 v)
 {
     __m256i w = _mm256_packus_epi32(_mm256_cvttps_epi32(v.a), _mm256_cvttps_epi32(v.b));
     _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(w, 0xd8));
 }
 
+/* There are 16 vector registers. add_products holds 4 * 3 sums, 3 vectors and a factor. The
+   butterflies hold 8 vectors and a copy. */
+/* check: 4 * 3 + 3 + 1 <= 16 */
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA avx2
 #define LLMQ__VEC_LANES 8
@@ -2634,13 +3409,16 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx2(uint16_t *p, llmq__f32x16_avx2 
 #define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
+/* Words on bytes. */
 typedef __m256i llmq__u8x32_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__load_u8_avx2(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 LLMQ__INLINE_TARGET void llmq__store_u8_avx2(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 LLMQ__INLINE_TARGET __m256i llmq__or_u8_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 LLMQ__INLINE_TARGET __m256i llmq__xor_u8_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
-/* In each byte b where the top bit of mask is set, else a. Under -funsigned-char gcc 12 takes bytes for numbers that are never
-   negative and the intrinsic for a, so there the instruction is written out. Other intrinsics that are in use here it gets right. */
+/* In each byte b where bit 7 of mask is set, else a.
+   Under -funsigned-char gcc 12 takes the bytes for numbers that are never negative, and the
+   intrinsic for a. So the instruction is written out there. gcc gets the other intrinsics in use
+   here right. */
 LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
 {
 #if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__)
@@ -2651,30 +3429,42 @@ LLMQ__INLINE_TARGET __m256i llmq__blend_avx2(__m256i a, __m256i b, __m256i mask)
     return _mm256_blendv_epi8(a, b, mask);
 #endif
 }
+/* Bit `at` is moved to bit 7 of its byte. The shift of 16 bits brings bits of the byte below into
+   the low bits, which the blend does not look at. */
 LLMQ__INLINE_TARGET __m256i llmq__choose_avx2(__m256i a, __m256i b, __m256i v, uint32_t at)
 {
     return llmq__blend_avx2(a, b, at == 7 ? v : _mm256_slli_epi16(v, (int)(7 - at)));
 }
+/* The shift of 16 bits moves bits of the next byte in at the top, and the mask clears them. */
 LLMQ__INLINE_TARGET __m256i llmq__field_avx2(__m256i v, uint32_t s, int mask)
 {
     return _mm256_and_si256(_mm256_srli_epi16(v, (int)s), _mm256_set1_epi8((char)mask));
 }
 LLMQ__INLINE_TARGET __m256i llmq__shift_left_avx2(__m256i v, uint32_t s) { return _mm256_slli_epi16(v, (int)s); }
+/* The 16 bytes are in both halves, and each half has a shift of its own. The mask clears the bits
+   of other bytes. */
 LLMQ__INLINE_TARGET __m256i llmq__load_halves_avx2(const void *p, uint32_t s, uint32_t d, int mask)
 {
     __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
     long long lo = (long long)s, hi = (long long)(s + d);
     return _mm256_and_si256(_mm256_srlv_epi64(v, _mm256_setr_epi64x(lo, lo, hi, hi)), _mm256_set1_epi8((char)mask));
 }
+/* lo and hi have pairs of both halves. 0x20 joins their lower halves, and 0x31 their upper ones. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_avx2(int8_t *p, __m256i a, __m256i b)
 {
     __m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
+    /* check: 0x20 == 2 * 16 + 0 */
     llmq__store_u8_avx2(p, _mm256_permute2x128_si256(lo, hi, 0x20));
+    /* check: 0x31 == 3 * 16 + 1 */
     llmq__store_u8_avx2(p + 32, _mm256_permute2x128_si256(lo, hi, 0x31));
 }
 
-typedef struct llmq__point_table_avx2 { __m256i a, b, c, d; } llmq__point_table_avx2; /* 16 points each, twice */
-LLMQ__INLINE_TARGET __m256i llmq__both_avx2(const int8_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+/* Words on points: 16 points each, in both halves, because pshufb looks up within a half. */
+typedef struct llmq__point_table_avx2 { __m256i a, b, c, d; } llmq__point_table_avx2;
+LLMQ__INLINE_TARGET __m256i llmq__both_avx2(const int8_t *p)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
 LLMQ__INLINE_TARGET llmq__point_table_avx2 llmq__point_table_of_avx2(const int8_t *p)
 {
     llmq__point_table_avx2 t;
@@ -2684,14 +3474,19 @@ LLMQ__INLINE_TARGET llmq__point_table_avx2 llmq__point_table_of_avx2(const int8_
     t.d = llmq__both_avx2(p + 48);
     return t;
 }
-LLMQ__INLINE_TARGET __m256i llmq__lut16_avx2(const llmq__point_table_avx2 *t, __m256i v) { return _mm256_shuffle_epi8(t->a, v); }
+LLMQ__INLINE_TARGET __m256i llmq__lut16_avx2(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return _mm256_shuffle_epi8(t->a, v);
+}
 LLMQ__INLINE_TARGET __m256i llmq__lutk_avx2(const llmq__point_table_avx2 *t, uint32_t k, __m256i v)
 {
     return _mm256_shuffle_epi8(k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d, v);
 }
-/* pshufb looks at 4 bits; bit 4, and bit 5, moved to bit 7, choose among two, and four, tables. */
+/* pshufb looks at the low 4 bits of an index, and gives 0 where bit 7 is set, which it is not below
+   128. Bit 4 moved to bit 7 chooses among two tables, and bit 5 among four. */
 LLMQ__INLINE_TARGET __m256i llmq__lut32_avx2(const llmq__point_table_avx2 *t, __m256i v)
 {
+    /* check: 3 == 7 - 4 */
     return llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), _mm256_slli_epi16(v, 3));
 }
 LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__point_table_avx2 *t, __m256i v)
@@ -2699,15 +3494,19 @@ LLMQ__INLINE_TARGET __m256i llmq__lut64_avx2(const llmq__point_table_avx2 *t, __
     __m256i bit4 = _mm256_slli_epi16(v, 3), lo, hi;
     lo = llmq__blend_avx2(_mm256_shuffle_epi8(t->a, v), _mm256_shuffle_epi8(t->b, v), bit4);
     hi = llmq__blend_avx2(_mm256_shuffle_epi8(t->c, v), _mm256_shuffle_epi8(t->d, v), bit4);
+    /* check: 2 == 7 - 5 */
     return llmq__blend_avx2(lo, hi, _mm256_slli_epi16(v, 2));
 }
-LLMQ__INLINE_TARGET __m256i llmq__coded_g8_avx2(__m256i v) /* max(code - 128, -127) */
+/* max(code - 128, -127): a subtraction of 128 is a change of bit 7. */
+LLMQ__INLINE_TARGET __m256i llmq__coded_g8_avx2(__m256i v)
 {
     return _mm256_xor_si256(_mm256_max_epu8(v, _mm256_set1_epi8(1)), _mm256_set1_epi8((char)-128));
 }
+/* Coded points are plain. */
 LLMQ__INLINE_TARGET __m256i llmq__to_i8_avx2(__m256i v) { return v; }
 
-typedef struct llmq__act32_avx2 { __m256i a, size; } llmq__act32_avx2; /* as with SSSE3 */
+/* Products: vpmaddubsw of |a| and of the point with the sign of a, as with SSSE3. */
+typedef struct llmq__act32_avx2 { __m256i a, size; } llmq__act32_avx2; /* size: |a| */
 LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__as_of_avx2(__m256i a)
 {
     llmq__act32_avx2 v;
@@ -2715,11 +3514,17 @@ LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__as_of_avx2(__m256i a)
     v.size = _mm256_abs_epi8(a);
     return v;
 }
-LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p) { return llmq__as_of_avx2(llmq__load_u8_avx2(p)); }
+LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p)
+{
+    return llmq__as_of_avx2(llmq__load_u8_avx2(p));
+}
+/* *even and *odd = the even and the odd bytes of p[0, 64). The shuffle parts the bytes of each half
+   into quarters e o e o, and 0xd8 makes them e e o o. 0x20 joins the lower halves of both vectors,
+   and 0x31 the upper ones. */
 LLMQ__INLINE_TARGET void llmq__apart_avx2(const int8_t *p, __m256i *even, __m256i *odd)
 {
-    const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11,
-                                           13, 15);
+    const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15,
+                                           0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
     __m256i lo = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p), apart), 0xd8);
     __m256i hi = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(llmq__load_u8_avx2(p + 32), apart), 0xd8);
     *even = _mm256_permute2x128_si256(lo, hi, 0x20);
@@ -2732,15 +3537,19 @@ LLMQ__INLINE_TARGET void llmq__load_act2_avx2(const int8_t *p, llmq__act32_avx2 
     *even = llmq__as_of_avx2(e);
     *odd = llmq__as_of_avx2(o);
 }
+/* Sums are eight int32. */
 typedef __m256i llmq__i32sums_avx2;
 LLMQ__INLINE_TARGET __m256i llmq__zero_sums_avx2(void) { return _mm256_setzero_si256(); }
+/* Two products fit 16 bits, and vpmaddwd by 1 adds pairs of their sums in 32 bits. */
+/* check: 2 * 127 * 127 < 2**15 */
 LLMQ__INLINE_TARGET __m256i llmq__dot_avx2(__m256i sum, __m256i w, llmq__act32_avx2 x)
 {
     __m256i pairs = _mm256_maddubs_epi16(x.size, _mm256_sign_epi8(w, x.a));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 LLMQ__INLINE_TARGET __m256i llmq__bias_avx2(__m256i sum, llmq__act32_avx2 x) { (void)x; return sum; }
-typedef struct llmq__act_any_avx2 { __m256i a, b; } llmq__act_any_avx2; /* 16 bits each */
+/* Any int8 points: points and activations are extended to 16 bits, for vpmaddwd. */
+typedef struct llmq__act_any_avx2 { __m256i a, b; } llmq__act_any_avx2;
 LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__words_avx2(__m256i v)
 {
     llmq__act_any_avx2 r;
@@ -2748,27 +3557,41 @@ LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__words_avx2(__m256i v)
     r.b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(v, 1));
     return r;
 }
-LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__load_act_any_avx2(const int8_t *p) { return llmq__words_avx2(llmq__load_u8_avx2(p)); }
+LLMQ__INLINE_TARGET llmq__act_any_avx2 llmq__load_act_any_avx2(const int8_t *p)
+{
+    return llmq__words_avx2(llmq__load_u8_avx2(p));
+}
 LLMQ__INLINE_TARGET __m256i llmq__dot_any_avx2(__m256i sum, __m256i w, llmq__act_any_avx2 x)
 {
     llmq__act_any_avx2 v = llmq__words_avx2(w);
     return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(v.a, x.a), _mm256_madd_epi16(v.b, x.b)));
 }
 LLMQ__INLINE_TARGET __m256i llmq__bias_any_avx2(__m256i sum, llmq__act_any_avx2 x) { (void)x; return sum; }
+/* vphaddd adds neighbours within halves: each half becomes a b c d. There is no bias. */
 LLMQ__INLINE_TARGET __m128i llmq__sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
     __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     (void)bias;
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
+/* The four codes at p in all lanes. Reads 4 bytes. */
 LLMQ__INLINE_TARGET __m256i llmq__repeat4_avx2(const int8_t *p)
 {
     int32_t four;
     LLMQ_MEMCPY(&four, p, 4);
     return _mm256_set1_epi32(four);
 }
-LLMQ__INLINE_TARGET void llmq__add_sums_avx2(int32_t *p, __m256i v) { llmq__store_u8_avx2(p, _mm256_add_epi32(llmq__load_u8_avx2(p), v)); }
-LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v) { llmq__store_u8_avx2(p, _mm256_sub_epi32(llmq__load_u8_avx2(p), v)); }
+LLMQ__INLINE_TARGET void llmq__add_sums_avx2(int32_t *p, __m256i v)
+{
+    llmq__store_u8_avx2(p, _mm256_add_epi32(llmq__load_u8_avx2(p), v));
+}
+LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v)
+{
+    llmq__store_u8_avx2(p, _mm256_sub_epi32(llmq__load_u8_avx2(p), v));
+}
+/* 8 by 8 lanes of 32 bits. t: pairs of rows i and i + 1, lanes 0 and 1 of each half, or 2 and 3. u:
+   four rows, one lane of each half. The last step joins the lower halves of rows 0 to 3 and 4 to 7
+   to row i of the result, and the upper halves to row 4 + i, which is 512 bytes on. */
 LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
 {
     __m256i t[8], u[8];
@@ -2786,17 +3609,22 @@ LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
     }
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         llmq__store_u8_avx2(e + i * 128, _mm256_permute2x128_si256(u[i], u[i + 4], 0x20));
+        /* check: 512 == 4 * 128 */
         llmq__store_u8_avx2(e + i * 128 + 512, _mm256_permute2x128_si256(u[i], u[i + 4], 0x31));
     }
 }
 
-/* As dot(), but the magnitude is that of the point, which may be -128: activations are not. */
+/* As dot(), but the magnitude is of the point, which may be -128: |-128| is 128 as an unsigned
+   byte. The sign goes to the activation, which is not -128. */
+/* check: 2 * 128 * 127 < 2**15 */
 LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
-    __m256i v = llmq__load_u8_avx2(w), pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
+    __m256i v = llmq__load_u8_avx2(w),
+        pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(llmq__repeat4_avx2(x + 4 * k), v));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+/* LLMQ__LEAST: see act32 of SSSE3. */
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA avx2
 #define LLMQ__DECODED 0
@@ -2808,6 +3636,7 @@ LLMQ__INLINE_TARGET __m256i llmq__dot4_avx2(__m256i sum, const int8_t *w, const 
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(avx2, LLMQ_CPU_AVX2, _avx2, _avx2, _avx2, _avx2);
 
+/* The table with VNNI shares all kernels but the products of int8, and decodes with AVX2. */
 #if LLMQ_SIMD_AVXVNNI
 #undef LLMQ__TARGET
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avxvnni")
@@ -2833,18 +3662,22 @@ LLMQ__TABLE(avx2vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVXVNNI, _avx2, _avx2, _avx2, _av
 #elif LLMQ__SIMD_PART == LLMQ__PART_VNNI
 #undef LLMQ__SIMD_PART
 
-/* ---- the words with VNNI, which AVX-512 shares ----
+/* The words with VNNI, which AVX-512 shares.
+
    Parameters:
      LLMQ__DOTS    their suffix
-     LLMQ__DPBUSD  the intrinsic of the set */
+     LLMQ__DPBUSD  the intrinsic of vpdpbusd: in each lane, sum + four products of unsigned bytes of
+                   the second operand and signed bytes of the third. Nothing saturates */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__DOTS) || !defined(LLMQ__DPBUSD)
 #error "llmq: the words with VNNI need LLMQ__TARGET, LLMQ__DOTS and LLMQ__DPBUSD"
 #endif
 
-/* vpdpbusd multiplies unsigned by signed bytes: points are coded with 128 added, and 128 times the sum of the activations is
-   taken off at the end. */
+/* Points are coded with 128 added, as unsigned bytes, and activations stay signed. bias() adds 128
+   times the sum of the activations, which sum4 takes off. Sums of a run stay below 2^26: */
+/* check: 255 * 127 * 1024 < 2**26 */
 typedef llmq__point_table_avx2 LLMQ__DOT(point_table);
+/* 128 more or less is a change of bit 7. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(to_i8)(__m256i v) { return _mm256_xor_si256(v, _mm256_set1_epi8((char)-128)); }
 LLMQ__INLINE_TARGET llmq__point_table_avx2 LLMQ__DOT(coded)(llmq__point_table_avx2 t)
 {
@@ -2854,32 +3687,57 @@ LLMQ__INLINE_TARGET llmq__point_table_avx2 LLMQ__DOT(coded)(llmq__point_table_av
     t.d = LLMQ__DOT(to_i8)(t.d);
     return t;
 }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut16)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut16_avx2(t, v); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut32)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut32_avx2(t, v); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__point_table_avx2 *t, __m256i v) { return llmq__lut64_avx2(t, v); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut16)(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return llmq__lut16_avx2(t, v);
+}
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut32)(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return llmq__lut32_avx2(t, v);
+}
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(lut64)(const llmq__point_table_avx2 *t, __m256i v)
+{
+    return llmq__lut64_avx2(t, v);
+}
+/* A code of g8 is the point with 128 added, but code 0 is point -127. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(coded_g8)(__m256i v) { return _mm256_max_epu8(v, _mm256_set1_epi8(1)); }
 typedef __m256i LLMQ__DOT(act32), LLMQ__DOT(act_any), LLMQ__DOT(i32sums);
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act)(const int8_t *p) { return llmq__load_u8_avx2(p); }
-LLMQ__INLINE_TARGET void LLMQ__DOT(load_act2)(const int8_t *p, __m256i *even, __m256i *odd) { llmq__apart_avx2(p, even, odd); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(load_act2)(const int8_t *p, __m256i *even, __m256i *odd)
+{
+    llmq__apart_avx2(p, even, odd);
+}
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(zero_sums)(void) { return _mm256_setzero_si256(); }
+/* w: coded points. x: activations. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot)(__m256i sum, __m256i w, __m256i x) { return LLMQ__DPBUSD(sum, w, x); }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias)(__m256i sum, __m256i x)
+{
+    return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), x);
+}
+/* Plain points are coded here. All int8 points have a code, so dot_any differs from dot in this
+   only. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(load_act_any)(const int8_t *p) { return llmq__load_u8_avx2(p); }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot_any)(__m256i sum, __m256i w, __m256i x)
 {
     return LLMQ__DPBUSD(sum, LLMQ__DOT(to_i8)(w), x);
 }
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(bias_any)(__m256i sum, __m256i x) { return LLMQ__DOT(bias)(sum, x); }
+/* The bias is taken off each sum while they are vectors of eight lanes. */
 LLMQ__INLINE_TARGET __m128i LLMQ__DOT(sum4)(__m256i a, __m256i b, __m256i c, __m256i d, __m256i bias)
 {
-    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias), _mm256_sub_epi32(d, bias), bias);
+    return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias),
+                           _mm256_sub_epi32(d, bias), bias);
 }
 LLMQ__INLINE_TARGET void LLMQ__DOT(turn)(int8_t *e) { llmq__turn_avx2(e); }
+/* Here the activations have 128 added, and the points are signed. reduce_sums gives the excess. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     return LLMQ__DPBUSD(sum, llmq__repeat4_avx2(x + 4 * k), llmq__load_u8_avx2(w));
 }
-LLMQ__INLINE_TARGET __m256i LLMQ__DOT(reduce_sums)(__m256i sum, const int8_t *w) { return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__load_u8_avx2(w)); }
+LLMQ__INLINE_TARGET __m256i LLMQ__DOT(reduce_sums)(__m256i sum, const int8_t *w)
+{
+    return LLMQ__DPBUSD(sum, _mm256_set1_epi8((char)-128), llmq__load_u8_avx2(w));
+}
 LLMQ__INLINE_TARGET void LLMQ__DOT(add_sums)(int32_t *p, __m256i v) { llmq__add_sums_avx2(p, v); }
 LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_sums_avx2(p, v); }
 
@@ -6779,10 +7637,14 @@ static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 #elif LLMQ__SIMD_PART == LLMQ__PART_TABLES
 #undef LLMQ__SIMD_PART
 
-/* ---- 12. Tables -------------------------------------------------------------------------------------------------- */
+/* ---- 12. Tables ---------------------------------------------------------------------------------
+
+   The part that llmq.h includes at its end. It includes the sections, each of which makes its
+   tables, lists the tables, and undefines all macros but the ones of section 1. */
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
-#pragma GCC diagnostic push /* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593) */
+/* g++ before 13 warns of the undefined values in its own AVX-512 header (its bug 105593). */
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
@@ -6803,7 +7665,8 @@ static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 #define LLMQ__SIMD_PART LLMQ__PART_RVV
 #include LLMQ_SIMD_SELF
 
-/* From slow to fast. */
+/* Table i of those that are compiled in, from slow to fast, so that the last table whose bits the
+   machine has is the best. NULL after the last. */
 static const llmq_kernels *llmq__simd_at(uint32_t i)
 {
     static const llmq_kernels *const all[] = {
