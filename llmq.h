@@ -4078,16 +4078,19 @@ LLMQ__NOINLINE void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, 
 }
 
 #if LLMQ_SIMD
-/* True if a built-in trellis has the bits and taps of f.
-   The kernels of llmq_simd.h have these compiled in and know no others. */
-static int llmq__known_taps(const llmq_format *f)
+/* True if the kernels of llmq_simd.h can work on the trellis f: they have the taps of the built-in
+   ones compiled in and know no others. Points of the caller's own are theirs too, unless one is -128:
+   some products move the sign of an activation to the point, and int8 has no 128. No built-in one is. */
+static int llmq__known_trellis(const llmq_format *f)
 {
     const uint16_t *a = f->taps, *b;
-    uint32_t i;
+    uint32_t i, j, n = llmq__table(f);
     for (i = 0; i < sizeof llmq__builtins / sizeof *llmq__builtins; i++) {
         b = llmq__builtins[i].taps;
-        if (f->bits == llmq__builtins[i].bits && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3])
-            return 1;
+        if (f->bits != llmq__builtins[i].bits || a[0] != b[0] || a[1] != b[1] || a[2] != b[2] || a[3] != b[3]) continue;
+        for (j = 0; f->points != llmq__builtins[i].points && j < n; j++)
+            if (f->points[j] == -128) return 0;
+        return 1;
     }
     return 0;
 }
@@ -4158,7 +4161,7 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
 static const llmq_kernels *llmq__row_kernels(const llmq_tensor *t)
 {
 #if LLMQ_SIMD && LLMQ__ANY_TRELLIS
-    if (t->format.taps[0] && !llmq__known_taps(&t->format)) return llmq_kernels_at(0);
+    if (t->format.taps[0] && !llmq__known_trellis(&t->format)) return llmq_kernels_at(0);
 #endif
     return llmq__kernels(t->kernels);
 }
