@@ -875,38 +875,48 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 /* ---- 10. Bundle: reading -------------------------------------------------------------------------------------------
 
-   A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
-   a pass over the directory; nothing is copied, no alignment is needed.
+   A bundle is a .llmq file, or the same bytes in flash. It holds named tensors, transforms, grids
+   and values. All integers and floats are little-endian. The bytes need no alignment. Opening a
+   bundle costs one pass over its directory, and nothing is copied.
 
    offset  bytes  HEADER
         0      8  "LLMQ" 0D 0A 1A 0A (damaged by any text-mode transfer)
         8      2  major version, 1
        10      2  minor version, 0; readers accept higher ones
        12      4  CRC-32 of the bytes from 16 to the end of the names
-       16      8  total size in bytes; what follows in the file is not the bundle's
-       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names to the total size
+       16      8  total size in bytes; bytes after it in a file do not belong to the bundle
+       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names
+                  to the total size
        28      4  number of entries, E
        32      4  bytes of names
        36     28  0
-       64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
+       64   64 E  DIRECTORY: one entry each, sorted by name (bytewise), no name twice
                   0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
-                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry.
-                         This writer sets it on all entries; the other bits are 0, and ignored
+                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle,
+                         otherwise it skips the entry. This writer sets the bit on all entries.
+                         The other bits are written as 0 and ignored
                   4   4  offset of the name in the names
-                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
+                  8   4  bytes of the name, 1 ... 255; a 0 follows it; no byte in it is below 32 or
+                         127
                  12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
                  16   8  offset of the payload from the start of the bundle, a multiple of 64
-                 24   8  bytes of the payload; payloads stand in the order of the directory and do not overlap
+                 24   8  bytes of the payload; payloads stand in the order of the directory and do
+                         not overlap
                  32   4  tensor: rows             36  4  tensor: cols
-                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
+                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1,
+                                                         or 0
                  48   4  tensor: index of its grid's entry + 1, or 0
                  52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
                  56   8  0
-       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
+       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple
+                  of 64. Payloads are:
                   tensor: rows records (section 6).  value: its bytes.
-                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
-                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n sorted by their
-                  first coordinate. */
+                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the
+                  steps.
+                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n
+                  sorted by their first coordinate.
+   The CRC-32 is the one of IEEE 802.3: polynomial 04C11DB7, bits reflected, register and result
+   inverted; the nine bytes "123456789" give CBF43926. */
 #if !LLMQ_NO_BUNDLE
 #define LLMQ_KIND_TENSOR    1u
 #define LLMQ_KIND_TRANSFORM 2u
@@ -918,115 +928,203 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 #define LLMQ_VALUE_U32   2u
 #define LLMQ_VALUE_F32   3u
 
-/* What a bundle says of an entry, and what its writer is told. Members that a kind does not have are 0 or NULL. */
+/* One entry: llmq_bundle_at fills it, llmq_bundle_write takes it.
+   Members that a kind does not have are 0 or NULL. A reader's pointers lead into the bundle. */
 typedef struct llmq_entry {
-    const char *name;
-    uint32_t kind;          /* LLMQ_KIND_... ; others only where a newer file holds them */
+    const char *name;       /* 1 ... 255 bytes, then a 0 */
+    uint32_t kind;          /* LLMQ_KIND_...; others only in files that are newer than this reader */
     uint32_t type;          /* value: LLMQ_VALUE_... */
-    const void *data;       /* payload */
+    const void *data;       /* payload, any alignment */
     size_t size;            /* bytes of payload */
     llmq_format format;     /* tensor */
     uint32_t rows, cols;    /* tensor */
-    float t2;               /* tensor: negative if not measured */
+    float t2;               /* tensor: t^2 = |W - W'|^2 / |W|^2, negative if it was not measured */
     const char *transform;  /* tensor: name of its transform's entry, NULL for none */
-    const char *grid;       /* tensor: name of its grid's entry, NULL if built in */
+    const char *grid;       /* tensor: name of its grid's entry, NULL for built-in formats */
 } llmq_entry;
 
+/* A view of an open bundle: it owns nothing and may be copied. */
 typedef struct llmq_bundle {
-    const uint8_t *bytes;
-    size_t size;            /* total size, as the header says */
+    const uint8_t *bytes;   /* the first byte of the header */
+    size_t size;            /* total size in bytes, as the header states it */
     uint32_t count;         /* entries */
 } llmq_bundle;
 
-/* Check bytes[0, size) and make a view of them, which must outlive *b and all that is taken from it. After LLMQ_OK every
-   call below is safe on these bytes. error may be NULL. Errors: LLMQ_E_TRUNCATED, _MAGIC, _VERSION, _CHECKSUM (of header
-   and directory), _CORRUPT, _UNSUPPORTED, _LIMIT. Cost: linear in the directory, transforms and grids. */
+/* Checks bytes[0, size) and makes a view of them. After LLMQ_OK every call below is safe on them.
+   bytes: any alignment; they must outlive *b and all that is taken from it.
+   size: bytes that may be read; more than the total size is allowed.
+   error: NULL allowed; on failure status, and offset: the byte where the check failed.
+   On failure *b is unchanged. Errors:
+     LLMQ_E_ARG          b or bytes is NULL.
+     LLMQ_E_MAGIC        The first bytes are not the magic of a bundle.
+     LLMQ_E_TRUNCATED    size is below 64, or below the total size.
+     LLMQ_E_VERSION      The major version is not 1.
+     LLMQ_E_LIMIT        The total size does not fit size_t.
+     LLMQ_E_CHECKSUM     The checksum of header and directory does not match.
+     LLMQ_E_CORRUPT      Header, directory, a transform or a grid contradicts itself or the others.
+     LLMQ_E_UNSUPPORTED  A kind (with flag bit 0), a format or a step is unknown, or a transform has
+                         more than LLMQ_MAX_STEPS steps.
+   Cost: linear in the directory, transforms and grids. No payload of a tensor or value is read. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void *bytes, size_t size, llmq_error *error);
 
-/* Check the integrity of the payloads: their checksum, and that every scale of every tensor is finite and not negative.
-   Not needed for safety. Errors: LLMQ_E_CHECKSUM, LLMQ_E_CORRUPT. Cost: linear in the bundle. */
+/* Checks the integrity of the payloads: their checksum, and that every scale of every tensor is
+   finite and not negative. Safety does not need this.
+   error: NULL allowed; on failure status, and offset: the scale, or the first byte of the
+   checksum's range.
+   Errors:
+     LLMQ_E_ARG       b is NULL.
+     LLMQ_E_CHECKSUM  The checksum does not match.
+     LLMQ_E_CORRUPT   A scale is negative, infinite or NaN.
+   Cost: linear in the bundle. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error);
 
-/* Entry i of b->count, in the order of names. Errors: LLMQ_E_ARG. */
+/* Describes entry i. Entries stand in the order of their names.
+   i: 0 ... b->count - 1.
+   Errors: LLMQ_E_ARG; *e is then unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *e);
 
-/* Index of the entry of that name. Errors: LLMQ_E_NOT_FOUND. Cost: a binary search. */
+/* Finds the index of the entry of that name.
+   Errors: LLMQ_E_ARG (NULL), LLMQ_E_NOT_FOUND; *index is then unchanged.
+   Cost: a binary search. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index);
 
-/* The tensor of that name, ready for use. Errors: LLMQ_E_NOT_FOUND (also if it is of another kind). */
+/* Makes a view of the tensor of that name, with its transform and with kernels LLMQ_KERNELS.
+   Errors: LLMQ_E_ARG (NULL), LLMQ_E_NOT_FOUND (also an entry of another kind); *t is then
+   unchanged.
+   Cost: a binary search, and LLMQ_KERNELS (see llmq_tensor_init): keep the view. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
 
-/* The value of that name and type: a pointer into the bundle (no alignment) and its bytes; or as a number.
-   Errors: LLMQ_E_NOT_FOUND. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
-                                                      size_t *size);
+/* Finds the value of that name and type.
+   *data: a pointer into the bundle, without alignment. *size: bytes there.
+   llmq_bundle_u32 loads a value of type LLMQ_VALUE_U32.
+   Errors: LLMQ_E_ARG (NULL), LLMQ_E_NOT_FOUND (also an entry of another kind or type); outputs are
+   then unchanged.
+   Cost: a binary search. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type,
+                                                      const void **data, size_t *size);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value);
 
 #endif /* LLMQ_NO_BUNDLE */
 
 /* ---- 11. Encoder: rows ---------------------------------------------------------------------------------------------
 
-   Rows of W into records: exact scaling of the row by a power of two (so that no sum overflows, and 2^k W has the codes
-   of W), the transform, then group by group: for trial scales down and up from rms / unit, nearest points c and the fit
-       gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>      (least squares: |x - scale c|^2 = |x|^2 - gain)
-   the best of which is rounded to bfloat16, after which the codes are chosen once more for the scale as stored.
-   An all-zero group has scale 0. Scales below 2^-126 become 0, those over the largest bfloat16 become that; numbers 2^126
-   times smaller than the largest of their row become 0. Raw rows are transformed as they are; a number that then, or in the
-   format, is infinite is LLMQ_E_NOT_FINITE (for binary16 from 65520 on).
-   Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
-   group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
-   Formats with zeros: low = min(0, min x), high = max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8 254
-   and 1; scale = (high - low) clip / N rounded to bfloat16, zero = f + round(-low clip * (1 / scale)), code = zero + round(x * (1 / scale)),
-   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1). */
+   The encoder turns rows of W into records. For each row w of a grid format:
+     1. The row is divided by a power of two, exactly. No later sum overflows, and the codes of 2^k W
+        are the codes of W.
+     2. The row is transformed: T^-T w (section 4).
+     3. Each group x gets a scale. For each trial scale s, the points c nearest to x / s give a fit:
+            gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>
+        (least squares: |x - scale c|^2 = |x|^2 - gain). The trials go down and up from rms / unit.
+        The scale with the largest gain is rounded to bfloat16.
+     4. The codes are chosen once more, for the scale as stored.
+
+   Nearest: the minimum of sum (x_i - c_i)^2, in float, terms in order. Ties go to the lower index.
+   A partial vector at the end of a group compares the coordinates that it has. Points are tried
+   outwards from the first coordinate of x, until the distance in that coordinate alone is too
+   large.
+
+   Limits of scales and values:
+     An all-zero group has scale 0.
+     A scale below 2^-126 becomes 0; one over the largest bfloat16 becomes the largest bfloat16.
+     A value 2^126 times smaller than the largest of its row becomes 0.
+     Raw rows are transformed as they are. A value that is infinite after the transform, or in the
+     format (from 65520 on in binary16), is LLMQ_E_NOT_FINITE.
+
+   Formats with zero points: low = min(0, min x) and high = max(0, max x) of the group.
+     f is the first code and N the number of steps above it: u4 has f = 0, N = 15; u6 f = 0, N = 63;
+     u8 f = 1, N = 254.
+         scale = (high - low) clip / N, rounded to bfloat16
+         zero = f + round(-low clip * (1 / scale))
+         code = zero + round(x * (1 / scale))
+     Rounding is to nearest, ties to even. Codes and zero points are limited to f ... 2^b - 1. In an
+     all-zero group the zero point and all codes are 2^(b-1). */
 #if !LLMQ_NO_ENCODER
-/* Called now and then by long jobs with work done and work in all; not 0 stops the job with LLMQ_E_STOPPED. */
+/* Long jobs call this now and then.
+   context: as given with the function. done, total: work done, and work in all.
+   Returns 0 to go on; anything else stops the job with LLMQ_E_STOPPED. */
 typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
 
+/* How long the encoder searches. */
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 %; trellises: four rounds */
 #define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches; trellises: one round */
 #define LLMQ_EFFORT_BEST    2  /* all 41 from half to one and a half, in steps of 2.5 %; trellises: eight rounds */
 
+/* All zero: the defaults. */
 typedef struct llmq_encode_options {
     int effort;              /* LLMQ_EFFORT_... */
-    llmq_progress progress;  /* NULL: none; called once a row with rows done and rows of the call */
-    void *context;
-    float clip;              /* formats with zeros: the part of a group's range that gets codes, 0 ... 1; 0: that of least error, of 1, 0.95
-                                ... 0.5 (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
+    llmq_progress progress;  /* NULL: none; called after each row with the rows done and the rows of the call */
+    void *context;           /* for progress */
+    float clip;              /* formats with zero points: the part of a group's range that gets codes,
+                                up to 1; 0: the part with the smallest error, of 1, 0.95 ... 0.5
+                                (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
 } llmq_encode_options;
 #endif
 
 /* ---- 12. Encoder: trellises and tensors ----------------------------------------------------------------------------
 
-   Trellises: a group of columns of a ring of rows at a time. Scales begin at rms / unit; then rounds of a search for the codes of each
-   column, the least sum of (x / scale - point)^2 over its rows (Viterbi's algorithm [R20]), and of the fit above for each row, from which
-   the next round's scale is 2 fit - scale; the last fit is stored. All rows weigh the same whatever their scales: with squares of scales
-   for weights the error was 8 % less, but KL of a small model 15 % more at 3 and 4 bits. A ring is closed by searching 8 times the
-   memory around its start first, for the state there; each further round starts half a ring away from the one before, in the state found
-   there. Rings shorter than 4 times the memory try all states. Of sums that are equal the path with the lower state is kept. */
+   Trellises are encoded by tail-biting blocks of rows, and in a block by groups of columns:
+     1. The scale of each row begins at rms / unit.
+     2. A round searches the codes of each column: the path with the smallest sum of
+        (x / scale - point)^2 over the rows of the block (Viterbi's algorithm [R20]).
+     3. The fit of section 11 then gives each row a scale. The next round uses 2 fit - scale, but at
+        least fit / 2. The last fit is stored.
+   All rows have the same weight, whatever their scales.
+   Measured: with the squares of scales as weights the error is 8 % less, but the KL of a small
+   model is 15 % more at 3 and 4 bits.
+
+   A block closes on itself: its first row follows its last. The first round finds the state at its
+   start by a search of 8 times the memory on each side of it. Each further round starts half a
+   block away from the round before, in the state that was found there. Blocks shorter than 4 times
+   the memory try all states. Ties go to the path with the lower state. */
 #if !LLMQ_NO_ENCODER
-/* Bytes of workspace for llmq_encode and llmq_tensor_append. */
+/* Bytes of workspace for llmq_encode and llmq_tensor_append; 0 if t is not valid or if they do not
+   fit size_t. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
 
-/* Encode rows [r0, r1). w: row r0 of W, the first one encoded, so that a row or a chunk of rows comes from a buffer of its own; row r is
-   w[(r - r0) * stride ... + cols). data: t's memory from row 0 on, writable, whatever r0 is. options NULL: defaults.
-   work: aligned for float. Rows in different ranges may be encoded at the same time, with a workspace each. Trellises: r0 and r1 are
-   where rings begin (llmq_trellis_block_start), or t->rows, else LLMQ_E_ARG; progress is called after each ring.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (error, which may be NULL, names row and column) and
-   LLMQ_E_STOPPED: earlier rows (rings) of the range are written, the others untouched. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
-                                                size_t stride, const llmq_encode_options *options, void *work, size_t work_size,
-                                                llmq_error *error);
+/* Encodes rows [r0, r1) of W.
+   data: t's memory from row 0 on, writable, whatever r0 is.
+   r0, r1: r0 <= r1 <= t->rows. Trellises: each is the first row of a block
+   (llmq_trellis_block_start) or t->rows.
+   w: row r0 of W, the first row to encode; row r is w[(r - r0) * stride ... + cols). So a row or a
+   chunk of rows may come from a buffer of its own.
+   stride: elements from row to row, at least cols.
+   options: NULL for the defaults. Trellises call progress after each block.
+   work: llmq_encode_work_size(t) bytes, aligned for float.
+   error: NULL allowed.
+   Rows in different ranges may be encoded at the same time, with a workspace each.
+   Errors; nothing is written with the first two:
+     LLMQ_E_ARG         An argument is NULL or out of its range, or data is not t->data.
+     LLMQ_E_WORKSPACE   work_size is too small.
+     LLMQ_E_NOT_FINITE  error names row and column.
+     LLMQ_E_STOPPED     progress asked for it.
+   With the last two, earlier rows (blocks) of the range are written, the others are untouched. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1,
+                                                const float *w, size_t stride, const llmq_encode_options *options,
+                                                void *work, size_t work_size, llmq_error *error);
 
-/* Append one row to a tensor whose memory has room for more, as in a KV cache: encode it behind the last row, then count
-   it. data, data_size: t's memory. Errors as llmq_encode, and LLMQ_E_FULL; LLMQ_E_ARG for trellises, whose rows hang together.
-   While others read. One thread appends, any number multiply by the rows that are there, without a lock, if each reader has a copy of the
-   view, made before the first append, and sets its `rows` to a count that the writer has published:
+/* Appends one row to a tensor whose memory has capacity for more, as in a KV cache: encodes it
+   after the last row, then counts it.
+   data, data_size: t's memory from row 0 on, and all its bytes.
+   row: cols values.
+   options, work: as for llmq_encode.
+   Errors: as llmq_encode; LLMQ_E_FULL (no capacity for another row, or 2^32 - 1 rows); LLMQ_E_ARG
+   for trellises, whose blocks are encoded whole. t->rows is then unchanged.
+
+   Appending while others read needs no lock. One thread appends. Any number of threads multiply by
+   the rows that are there. Each reader has a copy of the view, made before the first append, and
+   sets its `rows` to a count that the writer has published:
        writer   llmq_tensor_append(&t, ...); then store t.rows to a shared count, with release order
-       reader   load that count, with acquire order, into copy.rows; then llmq_matvec(&copy, ...), rows [r0, r1) below it
-   Append writes the record behind the last row and t->rows, and nothing else; a record that is counted is never written again. So
-   decoding and all products may run during an append. What may not: a second append to the same tensor; a look at the writer's own
-   view, whose count changes; encoding of rows that a reader may count already (a cache that wraps around and reuses rows needs a lock,
-   or readers that have left them); moving the memory, or freeing it. tests/test_concurrent.c does this under a thread sanitizer. */
+       reader   load that count, with acquire order, into copy.rows; then llmq_matvec(&copy, ...) on
+                rows [r0, r1) below it
+   Append writes the record after the last row and t->rows, and nothing else. A record that is
+   counted is never written again. So decoding and all products may run during an append. Not
+   allowed then:
+     a second append to the same tensor;
+     reading the writer's own view, whose count changes;
+     encoding rows that a reader may count already (a cache that wraps around and reuses rows needs
+     a lock, or readers that have left them);
+     moving or freeing the memory.
+   tests/test_concurrent.c does this under a thread sanitizer. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
@@ -1034,46 +1132,74 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
 /* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
-/* Bytes for the points of a trained grid, and of workspace to train it; 0 if p or n is out of range. */
+/* Bytes for the points of a trained grid, and bytes of workspace to train it; 0 if p or n is out of
+   range. */
 LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
 LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
 
-/* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
-   with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
-   points: llmq_grid_size bytes, the caller's, which *f then refers to. samples: a step, 0 for 256 n but at least 65,536;
-   steps: 0 for 60. In the first half of the steps a step is four short ones, with a quarter of the samples, that move points
-   1.6 times as far as Lloyd's; in the second half the results are averaged. With the defaults the MSE is within about 2 %
-   of the built-in grids'. The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE,
-   LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
-                                                    uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
-                                                    llmq_progress progress, void *context, void *work, size_t work_size);
+/* Trains an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2], each step on fresh samples.
+   It begins with points drawn from Zador's optimal density (variance (p+2)/p) [R4].
+   In the first half of the steps a step is four short ones. Each has a quarter of the samples and
+   moves points 1.6 times as far as Lloyd's. The second half averages the results.
+   f: the format of the grid, with name "custom"; it refers to points.
+   p: coordinates of a point, 1 ... 8. n: points, 2 ... 65536.
+   group: columns a scale, as for llmq_format_find.
+   seed: the same seed gives the same grid everywhere.
+   samples: in a step; 0 for 256 n, but at least 65,536. steps: 0 for 60.
+   points: llmq_grid_size bytes; they must outlive *f.
+   progress: NULL allowed; called after each step with the steps done and all steps.
+   work: llmq_grid_train_work_size bytes, aligned for float.
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE (points_size or work_size), LLMQ_E_STOPPED.
+   Cost: a nearest-point search for every sample and step.
+   Measured: with the defaults the MSE is within about 2 % of the built-in grids'. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group,
+                                                    uint32_t seed, uint32_t samples, uint32_t steps, int8_t *points,
+                                                    size_t points_size, llmq_progress progress, void *context,
+                                                    void *work, size_t work_size);
 #endif
 
 /* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
-/* Receives the bytes of a bundle in order; not 0 stops with LLMQ_E_STOPPED. */
+/* Receives the bytes of a bundle in order.
+   context: as given to llmq_bundle_write.
+   Returns 0 to go on; anything else stops the writer with LLMQ_E_STOPPED. */
 typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
 
-/* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
-   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
-   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
+/* Make the payload of a transform's or a grid's entry from its struct.
+   out: any alignment. *size: bytes of memory at out; on success the bytes written.
+   Errors; nothing is written:
+     LLMQ_E_ARG        An argument is NULL, llmq_transform_verify refuses the data of a step, or the
+                       format is raw, of a trellis, or has points that are not sorted.
+     LLMQ_E_WORKSPACE  *size is too small.
+     The errors of the transform's steps. */
 #if LLMQ_MAX_STEPS > 0
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
 #endif
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
 
-/* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
+/* Bytes of the bundle of these entries, in any order; 0 if a name is NULL or the bundle would not
+   fit size_t. */
 LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
 
-/* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
-   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
-   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
-   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
+/* Writes a bundle. The same entries give the same bytes.
+   entries: sorted by name, in place. NULL allowed if count is 0.
+   sink: gets the bytes. context: passed on to it.
+   Payloads are read twice, for the checksum and then to be sent.
+   Entries that llmq_bundle_open or llmq_bundle_verify would refuse are not written, nor a tensor
+   whose format a reader would take for another one.
+   Errors; nothing is sent with the first two:
+     LLMQ_E_ARG      sink or a name is NULL; a name or a kind is not allowed; a name is there twice;
+                     a size does not fit the shape; a transform or grid is not among the entries or
+                     does not fit the tensor.
+     LLMQ_E_LIMIT    The bundle does not fit size_t, or its names end beyond 2^32 - 1 bytes.
+     LLMQ_E_STOPPED  sink asked for it. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink,
+                                                      void *context);
 
-/* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size);
+/* The same into memory of llmq_bundle_size bytes.
+   Errors: the same, and LLMQ_E_WORKSPACE; LLMQ_E_ARG if out is NULL. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out,
+                                                             size_t size);
 #endif
 
 /* ---- 15. Sensitivity -----------------------------------------------------------------------------------------------
