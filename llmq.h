@@ -3992,17 +3992,26 @@ LLMQ_API llmq_status llmq_selftest(void) { return llmq__arithmetic_ok() ? llmq_k
 /* ---- 10. Bundle: reading ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
 
-#define LLMQ__ALIGN 64
+/* The bytes of a bundle are not trusted. Only llmq_bundle_open checks them: the header itself, and
+   each entry by llmq__entry_ok and llmq__content_check. All other functions rely on it. The header
+   has 64 bytes. The directory follows it, and its entries have 64 bytes each. Numbers such as 44 in
+   `load32(entry + 44)` are offsets of the table in the declarations. */
+
+#define LLMQ__ALIGN 64 /* payloads begin at its multiples: cache lines, if the bundle does */
 #define LLMQ__MAJOR 1
 static const uint8_t llmq__magic[8] = { 'L', 'L', 'M', 'Q', 0x0d, 0x0a, 0x1a, 0x0a };
 
-/* CRC-32 (IEEE 802.3, reflected polynomial edb88320), four bits at a time: 64 bytes of table for flash. Begin with 0. */
+/* CRC-32 of n more bytes; crc: the result for the bytes before them, 0 at first. IEEE 802.3, with
+   the reflected polynomial edb88320. It takes four bits at a time: the table has 64 bytes, not
+   1,024. */
 static uint32_t llmq__crc(uint32_t crc, const uint8_t *b, size_t n)
 {
+    /* entry i: the register after i and then four zero bits */
     static const uint32_t table[16] = {
         0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
         0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu
     };
+    /* undoes the inversion of the earlier result, so that pieces give the CRC of the whole */
     crc = ~crc;
     for (; n; n--) {
         crc ^= *b++;
@@ -4012,7 +4021,8 @@ static uint32_t llmq__crc(uint32_t crc, const uint8_t *b, size_t n)
     return ~crc;
 }
 
-/* A stored 64-bit size; SIZE_MAX, which nothing can have, if it does not fit. */
+/* A stored 64-bit size. If it does not fit: SIZE_MAX, which no size or offset in memory can have,
+   so that every comparison with the bundle's size refuses it. */
 static size_t llmq__load_size(const uint8_t *b)
 {
     uint32_t low = llmq__load32(b), high = llmq__load32(b + 4);
@@ -4023,8 +4033,11 @@ static size_t llmq__load_size(const uint8_t *b)
 #endif
 }
 
+/* Entry i of the directory; i = b->count: the names, which follow the last entry. */
 static const uint8_t *llmq__entry(const llmq_bundle *b, uint32_t i) { return b->bytes + 64 + (size_t)i * 64; }
 
+/* Returns status, and describes it in *error if that is not NULL.
+   offset: the byte where a check failed. */
 static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offset)
 {
     if (error) error->status = status, error->row = 0, error->col = 0, error->offset = offset;
@@ -4032,7 +4045,10 @@ static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offs
 }
 
 #if LLMQ_MAX_STEPS > 0
-/* t->count steps, 8 bytes each behind the count, and their data. */
+/* Fills the steps of t from a payload b of `size` bytes: t->count (already loaded), steps, data.
+   Before: t->count <= LLMQ_MAX_STEPS, and size >= 4 + 8 t->count. After LLMQ_OK the steps are valid
+   and t->data has exactly the bytes that they need. The data themselves (permutations and so on)
+   are checked by llmq__transform_data_ok. */
 static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transform *t)
 {
     llmq_status status;
@@ -4044,25 +4060,33 @@ static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transfor
     }
     b += 4 + 8 * t->count;
     size -= 4 + 8 * (size_t)t->count;
+    /* not NULL, even if no bytes are left: else the check would refuse a step before its size is
+       looked at */
     t->data = b;
+    /* cols 0: whether the steps fit a tensor is checked with the tensor */
     if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
-    for (i = 0; i < t->count; i++) { /* each is checked to fit before the sizes of all are added */
+    /* each size is checked before the next one is taken off, so that no sum can overflow */
+    for (i = 0; i < t->count; i++) {
         size_t one = llmq_step_data_size(&t->step[i]);
         if (one > size) return LLMQ_E_CORRUPT;
         size -= one;
     }
     if (size != 0) return LLMQ_E_CORRUPT;
+    /* the same struct as llmq_transform_hadamard makes, if no step has data */
     if (llmq__transform_data(t, t->count) == 0) t->data = LLMQ__NULL;
     return LLMQ_OK;
 }
 #endif
 
-/* The transform of a payload: u32 steps, then the steps. */
+/* Makes *t from the payload b of a transform: u32 steps, then the steps and their data. t->data
+   leads into the payload. */
 static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
 {
     LLMQ_MEMSET(t, 0, sizeof *t);
     if (size < 4) return LLMQ_E_CORRUPT;
     t->count = llmq__load32(b);
+    /* no build has more than 8 steps, so more are an error in the file; fewer may be a limit of
+       this build */
     if (t->count > 8 || size < 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
     if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
 #if LLMQ_MAX_STEPS > 0
@@ -4072,7 +4096,8 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
 #endif
 }
 
-/* The grid of a payload: u32 p, u32 n, f32 unit, points, whose order is not looked at. */
+/* Makes *f from the payload b of a grid: u32 p, u32 n, f32 unit, points. Checks everything but the
+   order of the points, which costs a pass over them. */
 static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
 {
     uint32_t p, n;
@@ -4080,20 +4105,25 @@ static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f
     p = llmq__load32(b);
     n = llmq__load32(b + 4);
     if (llmq__format_of(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
+    /* valid formats have p <= 8 and bits <= 16: the shift is at most 2^19 */
     return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
 }
 
-/* What an entry holds and what it refers to, whether it is in a bundle or on its way into one. */
+/* The content of an entry and of the entries that it refers to. Reader and writer both fill one, so
+   that both are held to the same checks. */
 typedef struct llmq__content {
     uint32_t kind, flags;
     uint32_t type;           /* of a value; of a tensor: the id of its format */
     uint32_t rows, cols, group;
-    int has_steps, has_grid; /* it names a transform, a grid */
-    const uint8_t *data, *steps, *grid; /* payloads: its own, and those of the entries that it names, NULL if there is none of that kind */
-    size_t size, steps_size, grid_size;
+    int has_steps, has_grid; /* the entry names a transform, a grid */
+    /* payloads: its own, of the transform that it names, of the grid that it names; NULL if there
+       is no such entry of that kind */
+    const uint8_t *data, *steps, *grid;
+    size_t size, steps_size, grid_size; /* bytes of the payloads */
 } llmq__content;
 
-/* Format of a tensor; the payload of its grid may not have been checked yet. */
+/* Makes *f the format of a tensor. The payload of its grid may not have been checked yet: an entry
+   may refer to a later one. */
 static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
 {
     uint32_t i;
@@ -4104,14 +4134,16 @@ static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
     } else {
         for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != c->type; i++) {}
         if (status == LLMQ_OK && c->has_grid) status = LLMQ_E_CORRUPT;
+        /* a format of a newer version, or one that LLMQ_FORMATS leaves out */
         if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
     }
+    /* the directory states the group; raw formats have none */
     if (status == LLMQ_OK && f->points) f->group = c->group;
     else if (status == LLMQ_OK && c->group != 0) status = LLMQ_E_CORRUPT;
     return status;
 }
 
-/* Transform of a tensor, likewise. */
+/* Makes *t the transform of a tensor; its payload may not have been checked yet either. */
 static llmq_status llmq__content_transform(const llmq__content *c, llmq_transform *t)
 {
     LLMQ_MEMSET(t, 0, sizeof *t);
@@ -4119,7 +4151,9 @@ static llmq_status llmq__content_transform(const llmq__content *c, llmq_transfor
     return c->steps ? llmq__transform_load(c->steps, c->steps_size, t) : LLMQ_E_CORRUPT;
 }
 
-/* Is an entry right? The one answer of reader and writer; names and places are not looked at here. */
+/* Checks an entry but for its name and the range of its payload. Reader and writer both ask this
+   function, so that nothing can be written that cannot be read. After LLMQ_OK for all entries every
+   payload has the size that its shape needs, and transforms and grids hold valid data. */
 LLMQ__NOINLINE llmq_status llmq__content_check(const llmq__content *c)
 {
     llmq_transform t;
@@ -4130,23 +4164,34 @@ LLMQ__NOINLINE llmq_status llmq__content_check(const llmq__content *c)
         if ((status = llmq__content_format(c, &f)) != LLMQ_OK) return status;
         if ((status = llmq__content_transform(c, &t)) != LLMQ_OK) return status;
         if (llmq__transform_check(&t, c->cols) != LLMQ_OK) return LLMQ_E_CORRUPT;
+        /* llmq_tensor_size is 0 for a shape that is not allowed, and for a tensor without rows */
         return c->size != 0 && c->size == llmq_tensor_size(&f, c->rows, c->cols) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_TRANSFORM:
+        /* checked here once, and not for each tensor that refers to it: permutations are slow to
+           check */
         if ((status = llmq__transform_load(c->data, c->size, &t)) != LLMQ_OK) return status;
         return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_GRID:
         if ((status = llmq__grid_load(c->data, c->size, &f)) != LLMQ_OK) return status;
         return llmq__points_sorted(&f) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_VALUE:
+        /* bytes and text have any size, also 0 */
         return c->type <= LLMQ_VALUE_TEXT || (c->type <= LLMQ_VALUE_F32 && c->size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
     default:
+        /* a kind of a newer version: its writer decides whether a reader may skip it */
         return c->flags & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
     }
 }
 
-static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) { return b->bytes + llmq__load_size(entry + 16); }
+/* Payload of an entry whose offset has been checked. */
+static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry)
+{
+    return b->bytes + llmq__load_size(entry + 16);
+}
 
-/* The payload of the entry that a tensor refers to by index + 1, and its size; NULL if it is not there or of another kind. */
+/* Payload of the entry that a tensor refers to, and its size in bytes.
+   index: the entry's index + 1, or 0 for none; not trusted.
+   NULL if there is no such entry or it is of another kind; *size is then unchanged. */
 static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind, size_t *size)
 {
     const uint8_t *entry;
@@ -4157,7 +4202,8 @@ static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint3
     return llmq__payload(b, entry);
 }
 
-/* Of an entry whose place and size are known to be good. */
+/* Loads the content of an entry. Offsets and sizes of all entries must have passed llmq__entry_ok;
+   the other fields may be anything. */
 static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *entry)
 {
     llmq__content c;
@@ -4177,7 +4223,7 @@ static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *ent
     return c;
 }
 
-/* Is a name of these bytes allowed? */
+/* True if these bytes may be a name: 1 ... 255 of them, without control characters. */
 static int llmq__name_ok(const char *name, size_t length)
 {
     size_t k;
@@ -4186,22 +4232,32 @@ static int llmq__name_ok(const char *name, size_t length)
     return length >= 1 && length <= 255;
 }
 
-/* Name and place of entry i; *end is where the payload before it ended, and becomes where this one does. */
+/* True if entry i has a valid name, after the name of entry i - 1, and a payload within the bundle.
+   Header, directory and names must be within the bundle. Entries must be checked in order of i.
+   names: bytes of all names.
+   *end: where the payload of entry i - 1 ends; on success, where the payload of entry i ends. */
 static int llmq__entry_ok(const llmq_bundle *b, uint32_t i, uint32_t names, size_t *end)
 {
     const uint8_t *e = llmq__entry(b, i);
     const char *name = (const char *)llmq__entry(b, b->count);
     uint32_t at = llmq__load32(e + 4), length = llmq__load32(e + 8);
     size_t offset = llmq__load_size(e + 16), size = llmq__load_size(e + 24);
+    /* this order of tests keeps the subtractions from wrapping and name[at + length] in the
+       names */
     if (length > 255 || names < length + 1 || at > names - length - 1 || name[at + length] != 0) return 0;
     if (!llmq__name_ok(name + at, length)) return 0;
+    /* ascending names are also different; the name before has passed, so it ends in a 0 */
     if (i > 0 && llmq__compare(name + llmq__load32(e - 64 + 4), name + at) >= 0) return 0;
+    /* offset >= *end: payloads overlap neither each other nor the names */
     if (offset % LLMQ__ALIGN || offset < *end || offset > b->size || size > b->size - offset) return 0;
     if (llmq__load32(e + 56) || llmq__load32(e + 60)) return 0;
     *end = offset + size;
     return 1;
 }
 
+/* The order of the checks matters: each relies on the ones before it. The checksum comes before the
+   entries, so that damage is reported as damage. It does not protect from an attacker, who can make
+   it fit. */
 LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, size_t size, llmq_error *error)
 {
     llmq_bundle b;
@@ -4209,6 +4265,7 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     size_t end;
     if (!bundle || !bytes) return llmq__fail(error, LLMQ_E_ARG, 0);
     b.bytes = (const uint8_t *)bytes;
+    /* before the size, so that a short file of another kind is LLMQ_E_MAGIC */
     for (i = 0; i < sizeof llmq__magic && i < size; i++)
         if (b.bytes[i] != llmq__magic[i]) return llmq__fail(error, LLMQ_E_MAGIC, i);
     if (size < 64) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
@@ -4218,15 +4275,21 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     if (b.size > size) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
     b.count = llmq__load32(b.bytes + 28);
     names = llmq__load32(b.bytes + 32);
+    /* header, directory and names fit in b.size, by divisions and subtractions that cannot
+       overflow */
     if (b.size < 64 || b.count > (b.size - 64) / 64 || names > b.size - 64 - (size_t)b.count * 64)
         return llmq__fail(error, LLMQ_E_CORRUPT, 28);
     end = 64 + (size_t)b.count * 64 + names;
-    if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16)) return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
+    /* nothing of the directory is used before its checksum has been compared */
+    if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16))
+        return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
+    /* a newer minor version cannot use these bytes, because this reader refuses them */
     for (i = 36; i < 64; i++)
         if (b.bytes[i]) return llmq__fail(error, LLMQ_E_CORRUPT, i);
     for (i = 0; i < b.count; i++)
         if (!llmq__entry_ok(&b, i, names, &end)) return llmq__fail(error, LLMQ_E_CORRUPT, 64 + (size_t)i * 64);
-    for (i = 0; i < b.count; i++) { /* second, because tensors look into other entries */
+    /* a second pass, because tensors refer to other entries, also to later ones */
+    for (i = 0; i < b.count; i++) {
         llmq__content c = llmq__content_read(&b, llmq__entry(&b, i));
         llmq_status status = llmq__content_check(&c);
         if (status != LLMQ_OK) return llmq__fail(error, status, 64 + (size_t)i * 64);
@@ -4235,25 +4298,30 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     return LLMQ_OK;
 }
 
-/* Where the part begins that the second checksum covers. */
+/* The first byte that the second checksum covers: the first multiple of 64 at or after the end of
+   the names. A bundle without payloads may end before it; then `total`, and the checksum covers
+   nothing. */
 static size_t llmq__data_start(size_t names_end, size_t total)
 {
     size_t rest = names_end % LLMQ__ALIGN ? LLMQ__ALIGN - names_end % LLMQ__ALIGN : 0;
     return rest > total - names_end ? total : names_end + rest;
 }
 
-/* The first scale of a tensor that is negative or not finite; NULL if there is none. */
+/* The first scale of a tensor that is negative (-0, too) or not finite; NULL if there is none. */
 LLMQ__NOINLINE const uint8_t *llmq__bad_scale(const llmq_tensor *t)
 {
     uint32_t r, g, groups = t->format.points ? llmq__layout_of(t).scales / 2 : 0;
     for (r = 0; r < t->rows && groups; r++)
         for (g = 0; g < groups; g++) {
             const uint8_t *scale = t->data + r * t->row_size + 2 * g;
+            /* 7f7f is the largest finite bfloat16; larger bits are infinite, NaN or negative.
+               check: 0x7f7f * 65536 == f32bits((2 - 1/128) * 2**127) */
             if (llmq__load16(scale) > 0x7f7fu) return scale;
         }
     return LLMQ__NULL;
 }
 
+/* *b has passed llmq_bundle_open, which has left only the bytes of payloads unchecked. */
 LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
 {
     size_t start;
@@ -4261,15 +4329,18 @@ LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
     llmq_tensor t;
     if (!b) return llmq__fail(error, LLMQ_E_ARG, 0);
     start = llmq__data_start(64 + (size_t)b->count * 64 + llmq__load32(b->bytes + 32), b->size);
-    if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start)) return llmq__fail(error, LLMQ_E_CHECKSUM, start);
+    if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start))
+        return llmq__fail(error, LLMQ_E_CHECKSUM, start);
     for (i = 0; i < b->count; i++) {
         const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
+        /* entries of other kinds are LLMQ_E_NOT_FOUND, and have no scales */
         const uint8_t *bad = llmq_bundle_tensor(b, name, &t) == LLMQ_OK ? llmq__bad_scale(&t) : LLMQ__NULL;
         if (bad) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(bad - b->bytes));
     }
     return LLMQ_OK;
 }
 
+/* Members are loaded field by field, from the offsets of the table in the declarations. */
 LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *out)
 {
     const uint8_t *e, *names;
@@ -4288,6 +4359,8 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
     out->rows = llmq__load32(e + 32);
     out->cols = llmq__load32(e + 36);
     out->t2 = llmq__load_float(e + 52);
+    /* index + 1, or 0; open has refused a tensor whose index is out of range or leads to another
+       kind */
     transform = llmq__load32(e + 44);
     grid = llmq__load32(e + 48);
     if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
@@ -4296,6 +4369,7 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
     return llmq__content_format(&c, &out->format);
 }
 
+/* A binary search: names ascend. If the name is there, its index is in [lo, hi). */
 LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index)
 {
     uint32_t lo = 0, hi;
@@ -4313,6 +4387,7 @@ LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, ui
     return LLMQ_E_NOT_FOUND;
 }
 
+/* The same members as llmq_tensor_init sets, without its checks: llmq_bundle_open has made them. */
 LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
 {
     llmq__content c;
@@ -4323,7 +4398,8 @@ LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, 
     c = llmq__content_read(b, llmq__entry(b, i));
     if (c.kind != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
     LLMQ_MEMSET(t, 0, sizeof *t);
-    status = llmq__content_format(&c, &t->format); /* open has seen that neither this nor the transform fails */
+    /* cannot fail after open, nor can the transform */
+    status = llmq__content_format(&c, &t->format);
     t->rows = c.rows;
     t->cols = c.cols;
     t->data = c.data;
@@ -4332,7 +4408,9 @@ LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, 
     return status == LLMQ_OK ? llmq__content_transform(&c, &t->transform) : status;
 }
 
-LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
+/* Open has checked the payload's range, and its size if the type has a fixed one. */
+LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
+                                       size_t *size)
 {
     const uint8_t *e;
     llmq_status status;
@@ -4348,6 +4426,7 @@ LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, u
 
 LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value)
 {
+    /* size is not looked at: open has checked that values of this type have 4 bytes */
     const void *data;
     size_t size;
     llmq_status status = value ? llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size) : LLMQ_E_ARG;
