@@ -1009,8 +1009,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const 
 /* ---- 11. Encoder: rows ---------------------------------------------------------------------------------------------
 
    The encoder turns rows of W into records. For each row w of a grid format:
-     1. The row is divided by a power of two, exactly. No later sum overflows, and the codes of 2^k W
-        are the codes of W.
+     1. The row is divided by a power of two, exactly. No later sum overflows, and 2^k W has the same
+        codes as W.
      2. The row is transformed: T^-T w (section 4).
      3. Each group x gets a scale. For each trial scale s, the points c nearest to x / s give a fit:
             gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>
@@ -4060,8 +4060,7 @@ static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transfor
     }
     b += 4 + 8 * t->count;
     size -= 4 + 8 * (size_t)t->count;
-    /* not NULL, even if no bytes are left: else the check would refuse a step before its size is
-       looked at */
+    /* set before the check, which refuses a step with data while t->data is NULL */
     t->data = b;
     /* cols 0: whether the steps fit a tensor is checked with the tensor */
     if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
@@ -4439,23 +4438,31 @@ LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uin
 /* ---- 11. Encoder: rows ------------------------------------------------------------------------------------------ */
 #if !LLMQ_NO_ENCODER
 
-#define LLMQ__FAR 1e19f  /* farther than any point, and its square is finite */
+/* Farther than any point is from a value that is encoded; its square is finite.
+   check: f32(1e19)**2 < (2 - 2**-23) * 2**127 */
+#define LLMQ__FAR 1e19f
 
-/* The nearest of n points (p coordinates each, sorted by the first) to x in its first dims coordinates, dims <= p. Points
-   are visited in order of their distance in the first coordinate, so the first that is too far by it ends the search:
-   adding squares cannot make a float sum smaller, hence this finds what trying all points would find. */
+/* Index of the point nearest to x in its first dims coordinates, 1 <= dims <= p.
+   points: n points of p coordinates, sorted by the first one. If x holds a NaN, any index results.
+   Points are visited in order of their distance in the first coordinate, so the first one that is
+   too far in it ends the search. Adding squares cannot make a float sum smaller, hence this finds
+   the same point as a search of all points. */
 static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x)
 {
     LLMQ__NO_CONTRACT
     const float *left, *right = points, *end = points + (size_t)n * p, *best = points;
     float min_dist = LLMQ__FAR, x0 = x[0], dl, dr, d, sum;
     uint32_t half, k;
-    for (half = n; half > 0;) { /* right becomes the first point not below x0 */
+    /* a binary search: right becomes the first point not below x0 */
+    for (half = n; half > 0;) {
         uint32_t step = half / 2;
         const float *mid = right + (size_t)step * p;
         if (*mid < x0) right = mid + p, half -= step + 1;
         else half = step;
     }
+    /* The points in [left, right) have been visited. dl and dr are the distances of x0 from the
+       next point on each side, FAR where there is none: its square is more than any min_dist, so
+       the loop ends when both sides are exhausted. */
     left = right;
     dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
     dr = right == end ? LLMQ__FAR : *right - x0;
@@ -4477,24 +4484,25 @@ static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint3
             d = x[k] - at[k];
             sum += d * d;
         }
+        /* ties go to the lower index, in whichever order points are visited */
         if (sum < min_dist || (sum <= min_dist && at < best)) min_dist = sum, best = at;
     }
     return (uint32_t)((size_t)(best - points) / p);
 }
 
-/* The workspace of one encoder call. */
+/* The state of one encoder call. Its buffers are in the caller's workspace. */
 typedef struct llmq__encoder {
     const llmq_kernels *kernels;
     const llmq_format *format;
     llmq__layout layout;
-    float *row;        /* cols: the row, transformed */
-    float *points;     /* 2^bits points as floats */
-    uint16_t *code;    /* of a group */
-    const float *weight; /* of the squared error in each number of a group; NULL: all the same */
-    float clip;          /* of formats with zeros; 0: searched */
+    float *row;          /* [cols]: the row, normalised and transformed */
+    float *points;       /* [2^bits][p]: the points as floats */
+    uint16_t *code;      /* [layout.vectors]: codes of a group */
+    const float *weight; /* of the squared error of each element of the group; NULL: all 1 */
+    float clip;          /* llmq_encode_options.clip; 0: searched */
 } llmq__encoder;
 
-/* e for t, without memory. */
+/* Makes e an encoder of rows of t, without buffers and weights. */
 static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
 {
     LLMQ_MEMSET(e, 0, sizeof *e);
@@ -4503,10 +4511,11 @@ static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
     e->layout = llmq__layout_of(t);
 }
 
-static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                uint16_t *code)
+/* The scalar kernel `nearest` (section 2): code[i] of vector i of x * inverse, i < count. */
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
+                                uint32_t count, uint16_t *code)
 {
-    float y[8];
+    float y[8]; /* p <= 8 */
     uint32_t i, k;
     for (i = 0; i < count; i++, x += p) {
         for (k = 0; k < p; k++) y[k] = x[k] * inverse;
@@ -4514,7 +4523,9 @@ static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, con
     }
 }
 
-/* *num = <x, c> and *den = <c, c> for the points c of e->code, n numbers. */
+/* *num = <x, c> and *den = <c, c>, where c are the points of the codes e->code.
+   x: n elements of a group, from its first column on.
+   The order of the additions is specified, because it decides the bits of scales. */
 LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
 {
     LLMQ__NO_CONTRACT
@@ -4527,19 +4538,23 @@ LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint3
     LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
         const int8_t *point = f->points + *code++ * (size_t)p;
-        dims = llmq__min(p, n - i);
+        dims = llmq__min(p, n - i); /* fewer than p in the last vector of a group */
         for (k = 0; k < dims; k++) {
             int32_t v = point[k];
             lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
             squares += v * v;
         }
-        if (squares >> 30) *den += (float)squares, squares = 0; /* long groups only: before 8 * 128^2 more could overflow */
+        /* Only in groups of more than 65,536 columns: squares goes to the float sum before the next
+           vector could overflow it.
+           check: 2**30 + 8 * 128**2 < 2**31; 2**30 / 128**2 == 65536 */
+        if (squares >> 30) *den += (float)squares, squares = 0;
     }
     *num = llmq__lane_sum(lane);
     *den += (float)squares;
 }
 
-/* The same with the weights of e in both products. */
+/* The same with weights: *num = sum of weight x c, *den = sum of weight c^2. e->weight: n
+   weights. */
 LLMQ__NOINLINE void llmq__products_weighted(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
 {
     LLMQ__NO_CONTRACT
@@ -4556,14 +4571,17 @@ LLMQ__NOINLINE void llmq__products_weighted(const llmq__encoder *e, const float 
     *den = llmq__lane_sum(other);
 }
 
-/* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
-   is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
+/* Chooses e->code, the nearest points for the n elements x of a group at this scale, and fits a
+   scale to them: |x|^2 - |x - s c|^2 = s (2 num - s den) is largest at s = num / den.
+   *fit: that s; unchanged if the points are no use at any positive scale.
+   Returns the gain num^2 / den; 0 if *fit is unchanged. scale: not 0. */
 LLMQ__NOINLINE float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, float *fit)
 {
     const llmq_format *f = e->format;
     float y[8], inverse = 1.0f / scale, num, den;
     uint32_t k, p = f->p, whole = n / p;
     e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
+    /* the kernel takes whole vectors only; the last one may have fewer than p elements */
     for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
     if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
     (e->weight ? llmq__products_weighted : llmq__products)(e, x, n, &num, &den);
@@ -4572,25 +4590,34 @@ LLMQ__NOINLINE float llmq__assign(const llmq__encoder *e, const float *x, uint32
     return num * *fit;
 }
 
-/* x = w / 2^exponent with largest magnitude in [1, 2) (or 0, or as near as normal factors get); returns the exponent.
-   Exact, but for numbers 2^126 times smaller than the largest. w may be x. */
+/* x[i] = w[i] / 2^exponent, i < n, so that the largest magnitude is in [1, 2); returns the
+   exponent.
+   If w is all zero, so is x. If 2^exponent or its reciprocal would not be normal, the largest
+   magnitude is in [2, 4), or in [2^-23, 1). Values 2^126 times smaller than the largest are
+   rounded, all others are exact.
+   w: finite; it may be x. */
 static int32_t llmq__normalise(const float *w, uint32_t n, float *x)
 {
     uint32_t i, max_abs = 0, bits, e;
     float down;
+    /* without its sign bit a float has the order of its bits */
     for (i = 0; i < n; i++) {
         bits = llmq__float_bits(w[i]) & 0x7fffffffu;
         if (bits > max_abs) max_abs = bits;
     }
     e = max_abs >> 23;
+    /* Biased by 127; the factor 2^-exponent has the biased exponent 254 - e, of a normal float.
+       check: 254 - 1 < 255; 254 - 253 > 0 */
     if (e < 1) e = 1;
-    if (e > 253) e = 253; /* so that 2^-exponent is normal */
+    if (e > 253) e = 253;
     down = llmq__bits_float((254 - e) << 23);
     for (i = 0; i < n; i++) x[i] = w[i] * down;
     return (int32_t)e - 127;
 }
 
-/* bits * 2^exponent for a scale that is 0 or positive and normal, within the range of normal bfloat16. */
+/* bits * 2^exponent, for a bfloat16 that is 0 or positive and normal. Below 2^-126 it becomes 0,
+   and above the largest bfloat16, 7f7f, it becomes that: records have no subnormal or infinite
+   scales. */
 static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
 {
     int32_t e = bits >> 7;
@@ -4599,15 +4626,22 @@ static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
     return e > 254 ? 0x7f7fu : (uint16_t)((uint32_t)e << 7 | (bits & 127u));
 }
 
-/* Scale (bfloat16, 0 if none is of use) of the n numbers x of a group after they were divided by 2^*exponent, in place. */
+/* Chooses the scale of a group: a bfloat16, 0 if no scale is of use.
+   x: n elements; they are divided by 2^*exponent, in place, and the scale is for the result.
+   effort: LLMQ_EFFORT_... e->code is lost. */
 LLMQ__NOINLINE uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uint32_t n, int32_t *exponent, int effort)
 {
     LLMQ__NO_CONTRACT
-    /* Trial scales go down, then up from rms / unit in these steps, until so many in a row were no better; twice as many on
-       the way down for grids of 3 bits a number and more, which in short groups have a second optimum there, at which the
-       largest number is just reached. Tried at group 64, g4: MSE 0.00691, with patience 2 both ways 0.00713, without any
-       search 0.00868; at 2 bits it makes no difference. */
-    static const struct { float step; int8_t trials, patience; } plan[3] = { { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 } };
+    /* Trial scales go down from rms / unit in these steps, until `patience` trials in a row were no
+       better, and then up. Grids of 3 bits a coordinate and more have twice the patience on the way
+       down: in short groups they have a second optimum there, at which the largest element is just
+       reached.
+       Measured: at group 64, g4, MSE 0.00691; with patience 2 both ways 0.00713; without any search
+       0.00868. At 2 bits it makes no difference.
+       check: 1 - 10 * 0.05 == 0.5; 1 - 20 * 0.025 == 0.5 */
+    static const struct { float step; int8_t trials, patience; } plan[3] = {
+        { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 }
+    };
     float lane[LLMQ__LANES], unit, fit = 0.0f, best_fit, best;
     int32_t i, side, worse;
     *exponent = llmq__normalise(x, n, x);
@@ -4624,54 +4658,69 @@ LLMQ__NOINLINE uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uin
             else worse++;
         }
     }
-    return best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0; /* no gain: a grid on one side of 0, the group on the other */
+    /* no gain: all elements are 0, or the grid is on one side of 0 and the group on the other */
+    return best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0;
 }
 
-/* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
+/* Encodes one group of a grid without zero points: leaves its codes in e->code, and returns its
+   scale, a bfloat16. x: n elements, which are normalised in place; the group is x * 2^exponent. */
 static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
 {
     int32_t own;
     uint16_t bits = llmq__choose_scale(e, x, n, &own, effort);
     float fit;
+    /* once more, for the scale as stored; its fit would be another scale, and is dropped */
     if (bits) (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
     else LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
     return llmq__raise_scale(bits, exponent + own);
 }
 
-/* -- Formats with zeros. -- */
+/* -- Formats with zero points. -- */
 
-/* How a group is cut into steps. */
+/* How the range of a group is cut into steps. The group's scale is scale / up = scale / 2^down,
+   where up is 1, or 2^64 for a tiny clip, so that `scale` is always normal. */
 typedef struct llmq__affine {
-    float scale, inverse, up;   /* the scale is scale / up, up a power of two: what is stored of a tiny clip is normal */
-    int32_t down;               /* up = 2^down */
-    int32_t zero, first, last;  /* codes */
+    float scale, inverse, up;   /* inverse: 1 / scale */
+    int32_t down;
+    int32_t zero, first, last;  /* codes: the zero point, the lowest and the highest */
 } llmq__affine;
 
+/* Steps for the range [low, high] of a normalised group, low <= 0 <= high and low < high.
+   clip: the part of the range that gets codes, above 0, up to 1. */
 static llmq__affine llmq__affine_of_range(const llmq_format *f, float low, float high, float clip)
 {
     llmq__affine s;
     uint16_t bits;
-    s.first = f->bits == 8;
+    s.first = f->bits == 8; /* the table of u8 has no point -128: its code 0 is not used */
     s.last = 1;
     s.last = (s.last << f->bits) - 1;
-    s.down = clip < 5.42101086e-20f ? 64 : 0; /* 2^-64 */
+    /* check: f32(5.42101086e-20) == 2**-64; f32(1.84467441e19) == 2**64 */
+    s.down = clip < 5.42101086e-20f ? 64 : 0;
     s.up = s.down ? 1.84467441e19f : 1.0f;
+    /* Now clip >= 2^-85 (subnormals are 2^-149 or more); high - low >= 2^-23 and there are fewer
+       than 2^8 steps, so the scale is normal, and its reciprocal finite.
+       check: -149 + 64 == -85; -85 - 23 - 8 > -126 */
     clip *= s.up;
     bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
     s.scale = llmq_bf16_to_f32(bits);
     s.inverse = 1.0f / s.scale;
+    /* -low <= high - low, so this is about last - first or less: llmq__round takes it */
     s.zero = s.first + llmq__round(-low * clip * s.inverse);
     if (s.zero > s.last) s.zero = s.last;
     return s;
 }
 
+/* The code of x, limited to the codes that there are. */
 static int32_t llmq__affine_code(const llmq__affine *s, float x)
 {
-    float y = x * s->inverse * s->up; /* with a tiny clip of any size, more than llmq__round takes */
+    /* With a tiny clip y may have any size, also infinite; llmq__round takes less than 2^21.
+       check: 1048576 == 2**20 */
+    float y = x * s->inverse * s->up;
     int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y);
     return c < s->first ? s->first : c > s->last ? s->last : c;
 }
 
+/* Sum of the squared errors of the n elements x. */
 static float llmq__affine_error(const llmq__affine *s, const float *x, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -4684,9 +4733,12 @@ static float llmq__affine_error(const llmq__affine *s, const float *x, uint32_t 
     return sum;
 }
 
-/* As llmq__encode_group, with a zero point. */
-LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort, uint8_t *zero)
+/* Encodes one group of a format with zero points: as llmq__encode_group, and sets *zero, the zero
+   point. The clip with the smallest error is chosen, unless e->clip is given. */
+LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort,
+                                            uint8_t *zero)
 {
+    /* clips of 1, 1 - step, 1 - 2 step ... 1/2.  check: 10 * 0.05 == 0.5; 40 * 0.0125 == 0.5 */
     static const struct { float step; int32_t trials; } plan[3] = { { 0.05f, 10 }, { 0.0f, 0 }, { 0.0125f, 40 } };
     llmq__affine best, s;
     float low = 0.0f, high = 0.0f, min_error, error;
@@ -4694,7 +4746,7 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
     uint32_t j;
     llmq__extend_range(x, n, &low, &high);
     *zero = (uint8_t)(1u << (e->format->bits - 1));
-    if (!(high > low)) {
+    if (!(high > low)) { /* all zero: the point of this code is 0 */
         for (j = 0; j < n; j++) e->code[j] = *zero;
         return 0;
     }
@@ -4710,8 +4762,10 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
     return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
 }
 
-/* OR codes first ... first + n - 1 into a zeroed row: a plane at a time, in runs that stay in one unit (with pairs in one half of it), and
-   in one of its bit fields. */
+/* Writes codes first ... first + n - 1 of a row, by OR into bytes that are 0 there.
+   row_codes: the row's codes, after the scales. code: n codes, each below 2^bits.
+   Runs stay in one unit (with pairs, in one half of it). A run is written a plane at a time, and in
+   a plane one bit field of its bytes at a time. */
 static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
 {
     uint32_t bits, width, mask, bytes, byte, shift, run, capacity, i;
@@ -4720,7 +4774,8 @@ static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first
         llmq__code_position pos = llmq__find_code(l, first);
         uint8_t *plane = row_codes + pos.unit;
         capacity = llmq__min(n, pos.capacity - pos.k);
-        for (bits = pos.bits, down = -(int32_t)pos.shift; bits; bits -= width, down += (int32_t)width, plane += bytes) {
+        for (bits = pos.bits, down = -(int32_t)pos.shift; bits;
+             bits -= width, down += (int32_t)width, plane += bytes) {
             width = llmq__plane_width(bits);
             mask = ((uint32_t)1 << width) - 1;
             bytes = llmq__plane_bytes(pos.capacity, width);
@@ -4728,18 +4783,21 @@ static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first
             shift = pos.k / bytes * width;
             for (i = 0; i < capacity; byte = 0, shift += width)
                 for (run = llmq__min(capacity, i + bytes - byte); i < run; i++, byte++)
-                    plane[byte] = (uint8_t)(plane[byte] | ((down < 0 ? (uint32_t)code[i] << -down : (uint32_t)code[i] >> down) & mask) << shift);
+                    plane[byte] = (uint8_t)(plane[byte]
+                        | ((down < 0 ? (uint32_t)code[i] << -down : (uint32_t)code[i] >> down) & mask) << shift);
         }
     }
 }
 
 #if LLMQ_MAX_STEPS > 0
-/* The exponent of the largest product of a row with the d of a step, or one less; 0 for a row of zeros. */
+/* The exponent of the largest product x[j] d[j], j < n, or one less; 0 if all x are 0.
+   d: n floats of a smoothing step, little-endian, positive and normal. */
 static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
 {
     uint32_t j, most = 0, bits, e;
     for (j = 0; j < n; j++, d += 4) {
         bits = llmq__float_bits(x[j]) & 0x7fffffffu;
+        /* the sum of two exponents, each biased by 127; the product's is this or 1 more */
         e = (bits >> 23) + (llmq__load32(d) >> 23 & 255);
         if (bits && e > most) most = e;
     }
@@ -4747,9 +4805,14 @@ static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
 }
 #endif
 
-/* A row of W, normalised (x times 2^*exponent), into the basis of t. A step that smooths may make a row very large or small, whose sums
-   would overflow or whose numbers be 0: before it powers of two then go from x into the exponent, or the other way. */
-LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work, size_t work_size)
+/* Transforms a normalised row of W into the basis of t, in place: T^-T x.
+   x: t->cols elements; the row is x * 2^*exponent. Both are changed.
+   A smoothing step may make the row so large or so small that sums overflow or values become 0.
+   Then a power of two goes from x into the exponent, or back, before that step, and x is normalised
+   after it.
+   work: as for llmq_transform_apply. On failure x is undefined. */
+LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work,
+                                              size_t work_size)
 {
 #if LLMQ_MAX_STEPS > 0
     const llmq_transform *to = &t->transform;
@@ -4760,8 +4823,14 @@ LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, in
     for (i = 0; i < to->count && status == LLMQ_OK; i++) {
         int32_t height = 0;
         if (moved) *exponent += llmq__normalise(x, t->cols, x);
-        if (to->step[i].kind == LLMQ_STEP_SMOOTH) height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
+        if (to->step[i].kind == LLMQ_STEP_SMOOTH)
+            height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
         if (height > 32 || height < -32) {
+            /* Half of the height goes before the step and half remains, so that neither x nor the
+               products leave the range of a float. The factor is normal: d is normal, so heights
+               are -253 or more; x is below 2^80, because it was normalised or below 2^33 before the
+               steps since then.
+               check: 127 + 253 / 2 < 255; 127 - (80 + 128) / 2 > 0 */
             float down = llmq__bits_float((uint32_t)(127 - height / 2) << 23);
             for (j = 0; j < t->cols; j++) x[j] *= down;
             *exponent += height / 2;
@@ -4777,6 +4846,7 @@ LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, in
 #endif
 }
 
+/* Writes n elements in a raw format, little-endian. They must round to finite values. */
 static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
 {
     uint32_t i, half = f->id == LLMQ__ID_F16;
@@ -4786,10 +4856,14 @@ static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, ui
     }
 }
 
-/* Row r of W, of a raw format, already in the basis of t. */
-static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r, llmq_error *error)
+/* Encodes row r of a raw format. x: its n elements, in the basis of the tensor. out: its record,
+   which is written only if all elements are finite in the format. error: NULL allowed. */
+static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r,
+                                    llmq_error *error)
 {
-    /* from here on a number rounds to infinity: 65520, half-way to 2^16; half-way to 2^128 for the 8 bits of bfloat16 */
+    /* The bits from which on a value rounds to infinity: 65520 is half-way from 65504 to 2^16 in
+       binary16; bfloat16 has 8 bits, and its limit is half-way from its largest value to 2^128.
+       check: 0x477ff000 == f32bits(65520); 0x7f7f8000 == f32bits((2 - 1/256) * 2**127) */
     const uint32_t limit = f->bits == 32 ? 0x7f800000u : f->id == LLMQ__ID_F16 ? 0x477ff000u : 0x7f7f8000u;
     uint32_t j;
     for (j = 0; j < n; j++)
@@ -4798,9 +4872,12 @@ static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32
     return LLMQ_OK;
 }
 
-/* Row r of W, which is at w, to the record at row. */
-LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w, int effort, uint8_t *row,
-                                         void *work, size_t work_size, llmq_error *error)
+/* Encodes row r of W.
+   e: of t, with buffers. w: t->cols finite elements. row: the record of row r, t->row_size bytes.
+   work: as for llmq_transform_apply. It may be the memory of e->code, which is written later.
+   error: NULL allowed; filled in only with LLMQ_E_NOT_FINITE, of raw formats. */
+LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w,
+                                            int effort, uint8_t *row, void *work, size_t work_size, llmq_error *error)
 {
     const llmq_format *f = e->format;
     uint32_t j, n, k, first = 0;
@@ -4808,17 +4885,22 @@ LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_t
     uint16_t scale;
     llmq_status status;
     if (llmq__is_raw(f)) {
+        /* not normalised: the elements themselves are stored */
         LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
         status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
         return status == LLMQ_OK ? llmq__encode_raw(f, e->row, t->cols, row, r, error) : status;
     }
     exponent = llmq__normalise(w, t->cols, e->row);
     if ((status = llmq__row_to_basis(t, e->row, &exponent, work, work_size)) != LLMQ_OK) return status;
+    /* llmq__pack only sets bits */
     LLMQ_MEMSET(row, 0, t->row_size);
+    /* k: the group; first: its first code. Each group starts a new vector of p coordinates. */
     for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
         n = llmq__min(e->layout.group, t->cols - j);
         k = j / e->layout.group;
-        if (llmq__has_zero_points(f)) scale = llmq__affine_encode(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zero_points + k);
+        if (llmq__has_zero_points(f))
+            scale = llmq__affine_encode(e, e->row + j, n, exponent, effort,
+                                        row + t->row_size - e->layout.zero_points + k);
         else scale = llmq__encode_group(e, e->row + j, n, exponent, effort);
         llmq__store16(row + 2 * k, scale);
         llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
@@ -4827,7 +4909,7 @@ LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_t
 }
 
 #if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-/* An encoder of t's rows, without buffers. NULL if memory is only counted. */
+/* An encoder of t's rows in the arena, without buffers. NULL if memory is only counted. */
 static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena)
 {
     llmq__encoder *e = (llmq__encoder *)llmq__alloc(arena, 1, sizeof *e);
