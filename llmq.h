@@ -4546,7 +4546,7 @@ LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint3
         }
         /* Only in groups of more than 65,536 columns: squares goes to the float sum before the next
            vector could overflow it.
-           check: 2**30 + 8 * 128**2 < 2**31; 2**30 / 128**2 == 65536 */
+           check: 2**30 + 8 * 128**2 < 2**31; 2**30 / 128**2 == 2**16 */
         if (squares >> 30) *den += (float)squares, squares = 0;
     }
     *num = llmq__lane_sum(lane);
@@ -4638,7 +4638,7 @@ LLMQ__NOINLINE uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uin
        reached.
        Measured: at group 64, g4, MSE 0.00691; with patience 2 both ways 0.00713; without any search
        0.00868. At 2 bits it makes no difference.
-       check: 1 - 10 * 0.05 == 0.5; 1 - 20 * 0.025 == 0.5 */
+       check: 10 * 0.05 == 20 * 0.025 */
     static const struct { float step; int8_t trials, patience; } plan[3] = {
         { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 }
     };
@@ -4713,9 +4713,9 @@ static llmq__affine llmq__affine_of_range(const llmq_format *f, float low, float
 /* The code of x, limited to the codes that there are. */
 static int32_t llmq__affine_code(const llmq__affine *s, float x)
 {
-    /* With a tiny clip y may have any size, also infinite; llmq__round takes less than 2^21.
-       check: 1048576 == 2**20 */
+    /* With a tiny clip y may have any size, also infinite; llmq__round takes less than 2^21. */
     float y = x * s->inverse * s->up;
+    /* check: 1048576.0 == 2**20 */
     int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y);
     return c < s->first ? s->first : c > s->last ? s->last : c;
 }
@@ -4738,7 +4738,7 @@ static float llmq__affine_error(const llmq__affine *s, const float *x, uint32_t 
 LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort,
                                             uint8_t *zero)
 {
-    /* clips of 1, 1 - step, 1 - 2 step ... 1/2.  check: 10 * 0.05 == 0.5; 40 * 0.0125 == 0.5 */
+    /* clips of 1, 1 - step, 1 - 2 step ... 1/2.  check: 10 * 0.05 == 40 * 0.0125 */
     static const struct { float step; int32_t trials; } plan[3] = { { 0.05f, 10 }, { 0.0f, 0 }, { 0.0125f, 40 } };
     llmq__affine best, s;
     float low = 0.0f, high = 0.0f, min_error, error;
