@@ -4925,9 +4925,17 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena
 
 #if LLMQ__ANY_TRELLIS
 
-/* Scalar kernel: see section 2. */
-LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+/* The state of a column after a row: bit 0 is the lowest bit of that row's code, bit 1 of the code
+   in the row above, and so on, for `memory` rows. There are 2^memory states. A code's lowest bit
+   enters at bit 0, and the oldest bit leaves at the top: state q follows q / 2 and q / 2 + states /
+   2. The state and the bit that left make a window of memory + 1 bits, q or q + states. The window
+   decides all parities of a code, hence the set of points that the code selects from. */
+
+/* The scalar kernel `viterbi`: section 2 is its contract. Half t % 2 of sum holds the sums before
+   step t, and step t fills the other half; the costs of the sets are after both. */
+LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets,
+                                  uint32_t states, const float *x, uint32_t steps, uint32_t lanes, float *sum,
+                                  uint16_t *choice)
 {
     LLMQ__NO_CONTRACT
     float *cost = sum + 2 * LLMQ__LANES * (size_t)states, d;
@@ -4935,6 +4943,8 @@ LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, ui
     for (t = 0; t < steps; t++, x += LLMQ__LANES, choice += states) {
         const float *from = sum + (t % 2 ? LLMQ__LANES * (size_t)states : 0);
         float *to = sum + (t % 2 ? 0 : LLMQ__LANES * (size_t)states);
+        /* the nearest point of each set, once for all states that need it; FAR at most, so that 255
+           steps cannot make a sum infinite */
         for (s = 0; s < sets; s++)
             for (i = 0; i < lanes; i++) {
                 float min_dist = LLMQ__FAR;
@@ -4951,33 +4961,53 @@ LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, ui
             uint32_t chosen = 0;
             for (i = 0; i < lanes; i++) {
                 float u = a[i] + a_cost[i], v = b[i] + b_cost[i];
+                /* strictly less: ties go to the lower state */
                 if (v < u) u = v, chosen |= (uint32_t)1 << i;
                 to[i] = u;
             }
             choice[s] = (uint16_t)chosen;
         }
     }
-    if (steps % 2) LLMQ_MEMCPY(sum, sum + LLMQ__LANES * (size_t)states, LLMQ__LANES * (size_t)states * sizeof *sum);
+    /* the caller finds the sums in the first half, whatever the number of steps */
+    if (steps % 2)
+        LLMQ_MEMCPY(sum, sum + LLMQ__LANES * (size_t)states, LLMQ__LANES * (size_t)states * sizeof *sum);
 }
 
-/* What encodes a ring of rows, a group of columns at a time. */
+/* Encodes a tail-biting block of rows, a group of columns at a time. Up to LLMQ__LANES columns are
+   searched side by side: a lane is a column. Rows are counted from the first of the block.
+   B: rows of the largest block of the tensor. S: max(B, 2 warmup). */
 typedef struct llmq__trellis_encoder {
-    llmq__encoder *e;       /* for one row at a time */
+    /* format, layout, kernels and weights; its buffers are not used */
+    llmq__encoder *e;
+    /* the block that is being encoded */
     llmq__trellis_block block;
+    /* sets = 2^parities, states = 2^memory; set s has the points s + sets i, i < set_size */
     uint32_t parities, sets, states, memory, set_size;
-    uint32_t group;         /* columns a scale */
-    uint32_t warmup;          /* steps of a search on each side of a place whose state it is for */
+    /* columns a scale; elements of a row of code and index */
+    uint32_t group;
+    /* steps of a search before and after a row whose state it is to find */
+    uint32_t warmup;
     int effort;
-    const float *d;         /* weights of the columns; NULL: all the same */
-    float *x;               /* the rows, divided by a power of two each, and within a group by another */
-    float *points, *sum;    /* sum: two for each state and lane, and one for each set and lane */
-    float *strip;           /* what is searched: steps of LLMQ__LANES numbers in units of the points */
-    float *scale;           /* of each row in the group */
-    int32_t *exponent;      /* of each row, and then of each row in the group: what it was divided by */
-    uint16_t *choice, *code, *index; /* code, index: of the group, a row after the other */
-    uint8_t *parity;        /* for each state and the bit before it */
+    /* [cols]: weights of the squared errors in the columns; NULL: all 1 */
+    const float *d;
+    /* [B][cols]: the rows, each divided by a power of two, and each group in it by another one */
+    float *x;
+    /* points [n]: the points as floats; sum [2 states + sets][LANES]: see the kernel */
+    float *points, *sum;
+    /* [S][LANES]: the columns that are searched, in units of the points; a row is a step */
+    float *strip;
+    /* [B]: the scale of each row in the group */
+    float *scale;
+    /* [2][B]: an element is x 2^exponent; the exponents of rows, then of rows in the group */
+    int32_t *exponent;
+    /* choice [S][states]: of a search; bit `lane` is the top bit of the best window of that state.
+       code, index [B][group]: codes of the group, and the indices of their points */
+    uint16_t *choice, *code, *index;
+    /* [2 states]: the parities of each window, bit i for parity i; so it is the index of a set */
+    uint8_t *parity;
 } llmq__trellis_encoder;
 
+/* Rows above a code that its parities reach: the largest lag of a tap. */
 static uint32_t llmq__memory(const llmq_format *f)
 {
     uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], m = 0;
@@ -4985,13 +5015,21 @@ static uint32_t llmq__memory(const llmq_format *f)
     return m;
 }
 
-/* Rows of the largest ring of a tensor. */
-static uint32_t llmq__trellis_block_max(uint32_t rows) { return rows < 2 * LLMQ_TRELLIS_BLOCK ? (rows ? rows : 1) : LLMQ_TRELLIS_BLOCK + rows % LLMQ_TRELLIS_BLOCK; }
-
-/* A weaver of rows of `cols` numbers and groups of `group` of them. */
-LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__arena *arena)
+/* Rows of the largest block of a tensor: all rows if they make one block, else the last block. At
+   least 1, so that sizes are not 0. */
+static uint32_t llmq__trellis_block_max(uint32_t rows)
 {
-    llmq__trellis_encoder counted, *made = (llmq__trellis_encoder *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
+    return rows < 2 * LLMQ_TRELLIS_BLOCK ? (rows ? rows : 1) : LLMQ_TRELLIS_BLOCK + rows % LLMQ_TRELLIS_BLOCK;
+}
+
+/* Makes an encoder of blocks of t in the arena. NULL if memory is only counted.
+   e: an encoder of t; NULL if memory is only counted. cols: elements of a row of x, a row of the
+   tensor or a group of it. group: columns a scale, at most cols. effort: LLMQ_EFFORT_... */
+LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols,
+                                                                uint32_t group, int effort, llmq__arena *arena)
+{
+    llmq__trellis_encoder counted, *made = (llmq__trellis_encoder *)llmq__alloc(arena, 1, sizeof *made),
+                                   *a = made ? made : &counted;
     size_t rows = llmq__trellis_block_max(t->rows), strip_rows, i;
     a->e = e;
     a->d = LLMQ__NULL;
@@ -5002,7 +5040,11 @@ LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tenso
     a->sets = (uint32_t)1 << a->parities;
     a->states = (uint32_t)1 << a->memory;
     a->set_size = (uint32_t)1 << (t->format.bits - 1);
-    a->warmup = llmq__min(8 * a->memory, (uint32_t)rows); /* at 64 states 4 times the memory cost 0.03 dB more, 11 times 0.01 dB less */
+    /* Never more than the rows of a block: a tensor with several blocks has none below 128 rows,
+       and the memory is at most LLMQ__MAX_LAG = 10.
+       Measured: with 64 states, 4 times the memory costs 0.03 dB more, 11 times gains 0.01 dB.
+       check: 8 * 10 < 128 */
+    a->warmup = llmq__min(8 * a->memory, (uint32_t)rows);
     strip_rows = rows > 2 * (size_t)a->warmup ? rows : 2 * (size_t)a->warmup;
     a->x = (float *)llmq__alloc(arena, rows * sizeof(float), cols);
     a->points = (float *)llmq__alloc(arena, t->format.n, sizeof(float));
@@ -5018,26 +5060,38 @@ LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tenso
     for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
     for (i = 0; i < 2 * (size_t)a->states; i++) {
         uint32_t k, v;
+        /* v loses its lowest set bit each time: a parity is the number of tapped bits of the
+           window, mod 2 */
         for (a->parity[i] = 0, k = 0; k < a->parities; k++)
             for (v = (uint32_t)i & t->format.taps[k]; v; v &= v - 1) a->parity[i] ^= (uint8_t)(1u << k);
     }
     return made;
 }
 
-/* The row of a ring that a search is at, `steps` after `start`; both less than some rings. */
-static uint32_t llmq__trellis_row(const llmq__trellis_encoder *a, uint32_t start, uint32_t steps) { return (start + steps) % a->block.rows; }
+/* The row that a search is at, `steps` steps after row `start`; the block closes on itself.
+   start + steps is a few blocks at most, so it does not overflow. */
+static uint32_t llmq__trellis_row(const llmq__trellis_encoder *a, uint32_t start, uint32_t steps)
+{
+    return (start + steps) % a->block.rows;
+}
 
-/* Search `steps` steps of the strip. state: where each lane begins; NULL: anywhere. */
+/* Searches the first `steps` steps of the strip, and fills sum and choice.
+   state: where each lane begins; NULL: anywhere. The other states begin at FAR, which is farther
+   than any path is long. */
 static void llmq__trellis_search(llmq__trellis_encoder *a, uint32_t lanes, uint32_t steps, const uint32_t *state)
 {
     uint32_t l, i;
     for (i = 0; i < a->states * LLMQ__LANES; i++) a->sum[i] = state ? LLMQ__FAR : 0.0f;
     for (l = 0; l < lanes && state; l++) a->sum[state[l] * LLMQ__LANES + l] = 0.0f;
-    a->e->kernels->viterbi(a->points, a->parity, a->set_size, a->sets, a->states, a->strip, steps, lanes, a->sum, a->choice);
+    a->e->kernels->viterbi(a->points, a->parity, a->set_size, a->sets, a->states, a->strip, steps, lanes, a->sum,
+                           a->choice);
 }
 
-/* The strip: columns [j, j + lanes) of a->x, in rows of `cols` numbers, from row `start` of the ring on. */
-static void llmq__trellis_fill(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start, uint32_t steps)
+/* Fills `steps` steps of the strip from row `start` on, with columns [j, j + lanes) of a->x, in
+   units of the points. Lanes that are not used become 0, as the kernel wants.
+   cols: elements of a row of a->x. */
+static void llmq__trellis_fill(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start,
+                               uint32_t steps)
 {
     uint32_t i, l;
     for (i = 0; i < steps; i++) {
@@ -5049,16 +5103,21 @@ static void llmq__trellis_fill(llmq__trellis_encoder *a, uint32_t cols, uint32_t
     }
 }
 
-/* One step back along the best path of each lane, from state[lane] behind step i: the bits before it, the code's own the lowest. Lanes
-   together, since each waits for what it reads. */
-static void llmq__trellis_backtrack(const llmq__trellis_encoder *a, uint32_t i, uint32_t lanes, const uint32_t *state, uint32_t *before)
+/* Goes one step back along the best path of each lane.
+   state: after step i of the search. before: the window of that step; before[l] >> 1 is the state
+   before it, and bit 0 the lowest bit of its code. It may be state.
+   Lanes go together, because each waits for the memory that it reads. */
+static void llmq__trellis_backtrack(const llmq__trellis_encoder *a, uint32_t i, uint32_t lanes, const uint32_t *state,
+                                    uint32_t *before)
 {
     const uint16_t *choice = a->choice + i * (size_t)a->states;
     uint32_t l, memory = a->memory;
     for (l = 0; l < lanes; l++) before[l] = state[l] | ((uint32_t)choice[state[l]] >> l & 1) << memory;
 }
 
-/* The state of each lane at the start of the ring, which a search around it finds best: of the strip, whose midst it is. */
+/* Finds the state of each lane at the start of the block, before row 0.
+   The strip holds 2 warmup steps, with the start in the middle. Both ends of the search are open:
+   after warmup steps the best paths from all states have nearly always merged. */
 static void llmq__trellis_start(llmq__trellis_encoder *a, uint32_t lanes, uint32_t *state)
 {
     uint32_t i, l;
@@ -5072,15 +5131,18 @@ static void llmq__trellis_start(llmq__trellis_encoder *a, uint32_t lanes, uint32
     }
 }
 
-/* The states from which it is best to go once around to where one came from, of all: a search with open ends knows nothing of rings that
-   are hardly longer than the memory. Of 5 rows, t2: MSE 0.419, and 0.100 so; of 16, t4s: 0.0078 and 0.0052; of 32: 0.0051 and 0.0047.
-   Reads the strip, which is the ring from its start on. */
+/* Finds the state of each lane from which the way once around the block and back to it is shortest,
+   by a search from every state. A search with open ends finds no good state for a block that is
+   hardly longer than the memory. The strip holds the block from its start on.
+   Measured, MSE with open ends and with this search:
+       t2, 5 rows 0.419, 0.100    t4s, 16 rows 0.0078, 0.0052    t4s, 32 rows 0.0051, 0.0047 */
 LLMQ__NOINLINE void llmq__tailbite_exhaustive(llmq__trellis_encoder *a, uint32_t lanes, uint32_t *state)
 {
     float min_sum[LLMQ__LANES];
     uint32_t all[LLMQ__LANES], l, s;
     for (l = 0; l < lanes; l++) min_sum[l] = LLMQ__FAR, state[l] = 0;
     for (s = 0; s < a->states; s++) {
+        /* only the sum at state s counts: the path that ends where it began */
         const float *sum = a->sum + s * LLMQ__LANES;
         for (l = 0; l < lanes; l++) all[l] = s;
         llmq__trellis_search(a, lanes, a->block.rows, all);
@@ -5089,11 +5151,13 @@ LLMQ__NOINLINE void llmq__tailbite_exhaustive(llmq__trellis_encoder *a, uint32_t
     }
 }
 
-/* Is a ring so short? */
+/* True if the block is shorter than four memories: then all states are tried. */
 static int llmq__tailbite_is_short(const llmq__trellis_encoder *a) { return a->block.rows < 4 * a->memory; }
 
-/* Index of the point nearest to x in a set (set, set + sets, ... below n), the first of those that are. They ascend by 1 or more, so
-   where x is not so far that differences are rounded away squares fall strictly, then rise, and halves can be left out. */
+/* Index of the point nearest to x in a set: set, set + sets, ... below n. Ties go to the lower one.
+   n and sets: powers of two. The points of a set ascend by 1 or more.
+   While |x| < 1024 no difference rounds away, so squared distances fall strictly and then rise, and
+   a binary search finds the smallest. The kernel tries all points; both must find the same one. */
 static uint32_t llmq__trellis_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
 {
     LLMQ__NO_CONTRACT
@@ -5101,6 +5165,8 @@ static uint32_t llmq__trellis_nearest(const float *points, uint32_t n, uint32_t 
     uint32_t best = set, r;
     if (x > -1024.0f && x < 1024.0f) {
         for (r = n / 2; r >= sets; r /= 2) {
+            /* Neighbours in the set: go up if the upper one is nearer. A mask in place of a branch,
+               which no processor could predict. */
             d = x - points[best + r - sets];
             e = x - points[best + r];
             best += r & (0u - (uint32_t)(e * e < d * d));
@@ -5115,9 +5181,12 @@ static uint32_t llmq__trellis_nearest(const float *points, uint32_t n, uint32_t 
     return best;
 }
 
-/* Codes and indices of columns [k, k + lanes) of the group, from a search of the ring that began at row `start` in these states, in
-   which it ends, too. The states are lost. */
-LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
+/* Reads codes and indices of columns [k, k + lanes) of the group from a search of the whole block.
+   start: the row at which the strip and the search began.
+   state: where each lane began, and therefore where the path to be read ends: this equality closes
+   the block. Its contents are lost. */
+LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *state, uint32_t start, uint32_t lanes,
+                                        uint32_t k)
 {
     const uint32_t sets = a->sets, n = a->set_size * sets, parities = a->parities;
     const float *points = a->points, *x = a->strip + a->block.rows * (size_t)LLMQ__LANES;
@@ -5129,6 +5198,8 @@ LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *stat
         llmq__trellis_backtrack(a, i, lanes, state, before);
         x -= LLMQ__LANES;
         for (l = 0; l < lanes; l++) {
+            /* index = (code / 2) sets + parities (section 5), and the code's lowest bit is in the
+               window */
             uint32_t best = llmq__trellis_nearest(points, n, sets, parity[before[l]], x[l]);
             index[l] = (uint16_t)best;
             code[l] = (uint16_t)(best >> parities << 1 | (before[l] & 1));
@@ -5137,17 +5208,23 @@ LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *stat
     }
 }
 
-/* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
-   there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
+/* One round of searches of the group at columns [j, j + n) of a->x: fills code and index.
+   cols: elements of a row of a->x. round: 0, 1 ...; later rounds read the codes of the last one.
+   A round begins half a block from the start of the round before, in the state that the earlier
+   path has there. Far from its ends, a path is as good as the path of an open search. */
 LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
 {
     uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->block.rows, start = round % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
         if (round > 0) {
+            /* The lowest bits of the codes above row `start` are the state before it. The index
+               does not wrap below 0: i is less than the memory, at most 10.
+               check: 16 - 1 - 9 >= 0 */
             for (l = 0; l < lanes; l++)
                 for (state[l] = 0, i = 0; i < a->memory; i++)
-                    state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
+                    state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1)
+                                << i;
         } else if (!llmq__tailbite_is_short(a)) {
             llmq__trellis_fill(a, cols, j + k, lanes, rows - a->warmup, 2 * a->warmup);
             llmq__trellis_start(a, lanes, state);
@@ -5159,12 +5236,18 @@ LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols,
     }
 }
 
-/* Codes and scales for columns [j, j + n) of a->x, a group, in rows of `cols` numbers. */
+/* Chooses code, index and scale of the group at columns [j, j + n) of a->x, in all rows of a block.
+   cols: elements of a row of a->x. The group's part of a->x is normalised in place.
+   a->exponent: [0, rows) holds the exponents of the rows; [rows, 2 rows) becomes their sum with the
+   exponents of the group.
+   a->e->weight: n weights, or NULL. */
 LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n)
 {
     LLMQ__NO_CONTRACT
-    /* Scales go twice as far as the fit says, since the next search will follow: at group 64, t4, MSE 0.00499 after one round, 0.00487
-       0.00480 0.00476 after 2 3 4, 0.00469 after 8; with steps as the fit says 0.00481 after 4. */
+    /* Scales go twice as far as the fit says, because the next search will follow in that
+       direction.
+       Measured: at group 64, t4, MSE 0.00499 after one round, 0.00487 0.00480 0.00476 after 2 3 4,
+       0.00469 after 8; with steps as the fit says 0.00481 after 4. */
     static const uint8_t rounds[3] = { 4, 1, 8 };
     float lane[LLMQ__LANES], num, den, fit;
     int32_t *exponent = a->exponent + a->block.rows;
@@ -5180,18 +5263,24 @@ LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, u
         int last = round + 1 == rounds[a->effort];
         llmq__trellis_round(a, cols, j, n, round);
         for (r = 0; r < rows; r++) {
+            /* the products look points up by `code`, and a trellis has indices for that */
             a->e->code = a->index + (size_t)r * a->group;
             (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
+            /* at least fit / 2, so that a scale never becomes 0 or negative on the way */
             if (last) a->scale[r] = fit;
-            else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
+            else if (fit > 0.0f)
+                a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
         }
     }
 }
 
-/* Columns [j, j + n) of a->x, in rows of `cols` numbers, into records from out on: group g of the ring, from column `first` on. */
-LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first, uint32_t g, size_t row_size,
-                                   uint8_t *out)
+/* Encodes the group at columns [j, j + n) of a->x for all rows of the block, and writes it.
+   cols: elements of a row of a->x.
+   first: the group's first column in the tensor. g: the group's index there.
+   out: the record of the block's first row; row_size: bytes from record to record. */
+LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first,
+                                        uint32_t g, size_t row_size, uint8_t *out)
 {
     uint32_t r, rows = a->block.rows;
     llmq__trellis_fit(a, cols, j, n);
@@ -5202,8 +5291,11 @@ LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols,
     }
 }
 
-/* A ring of W, its first row at w. */
-LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, const llmq_tensor *t, const float *w, size_t stride, uint8_t *out, void *work, size_t work_size)
+/* Encodes the block a->block of W.
+   w: its first row, finite; stride: elements from row to row. out: the record of its first row.
+   work: as for llmq_transform_apply. On failure nothing is written. */
+LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, const llmq_tensor *t, const float *w,
+                                                      size_t stride, uint8_t *out, void *work, size_t work_size)
 {
     uint32_t r, j, n;
     llmq_status status;
@@ -5212,6 +5304,7 @@ LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, 
         a->exponent[r] = llmq__normalise(w, t->cols, x);
         if ((status = llmq__row_to_basis(t, x, &a->exponent[r], work, work_size)) != LLMQ_OK) return status;
     }
+    /* llmq__pack only sets bits; nothing can fail from here on */
     LLMQ_MEMSET(out, 0, a->block.rows * t->row_size);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(a->group, t->cols - j);
@@ -5221,33 +5314,49 @@ LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, 
     return LLMQ_OK;
 }
 
-/* Do rings begin at r? */
-static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r) { return r == t->rows || llmq_trellis_block_start(t, r) == r; }
+/* True if a block begins at row r, or r is the end of the rows. */
+static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r)
+{
+    return r == t->rows || llmq_trellis_block_start(t, r) == r;
+}
 
-/* Rings of W from row r0 up to r1, the first row at w, into t's memory at data. */
-LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
-                                    const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+/* Encodes rows [r0, r1) of a trellis, a block at a time.
+   data: t's memory, from row 0 on. w: row r0; stride: elements from row to row.
+   d: [cols] weights of the squared errors in the columns; NULL: all 1.
+   work: llmq_encode_work_size(t) bytes, aligned for float.
+   The caller has checked the arguments; whether blocks begin at r0 and r1 is checked here. */
+LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1,
+                                                     const float *w, size_t stride, const float *d,
+                                                     const llmq_encode_options *options, void *work, size_t work_size,
+                                                     llmq_error *error)
 {
     llmq__arena arena = llmq__arena_of_lines(work);
     llmq__trellis_encoder *a;
     llmq_status status;
     uint32_t r, i;
     if (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1)) return LLMQ_E_ARG;
-    a = llmq__trellis_encoder_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
+    a = llmq__trellis_encoder_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group,
+                                  options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
     a->d = d;
     for (r = r0; r < r1; r += a->block.rows) {
         a->block = llmq__trellis_block_of(t->rows, r);
+        /* the whole block first, so that a block is written completely or not at all */
         for (i = 0; i < a->block.rows; i++)
             if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
-        status = llmq__trellis_encode_block(a, t, w, stride, data + r * t->row_size, (char *)work + arena.used, work_size - arena.used);
+        status = llmq__trellis_encode_block(a, t, w, stride, data + r * t->row_size, (char *)work + arena.used,
+                                            work_size - arena.used);
         if (status != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a->block.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
+        if (options && options->progress && options->progress(options->context, r + a->block.rows - r0, r1 - r0))
+            return LLMQ_E_STOPPED;
         w += a->block.rows * stride;
     }
     return LLMQ_OK;
 }
 #endif
 
+/* Counts the workspace as the encoders place it.
+   llmq__trellis_encode_rows: its arena, then the workspace of the transform.
+   llmq__encode_each: a row, the points, then the larger one of codes and transform. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 {
     size_t row, codes, points = 0, work;
@@ -5263,11 +5372,13 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 #endif
     points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
     codes = llmq__size_mul(llmq__layout_of(t).vectors, sizeof(uint16_t));
-    work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
+    /* shares memory with the codes: a row is transformed before its codes are chosen */
+    work = llmq_transform_work_size(&t->transform, t->cols);
     return llmq__size_add(llmq__size_add(row, points), codes > work ? codes : work);
 }
 
-/* e for t: the row and the points in the memory at `at`. Returns where it is free again. */
+/* Makes e an encoder of t, with e->row and e->points in the memory at `at`, aligned for float.
+   Returns the first byte after them. e->code is the caller's to set. */
 LLMQ__NOINLINE float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *at)
 {
     size_t i, n = t->format.points ? (size_t)t->format.p << t->format.bits : 0;
@@ -5278,9 +5389,12 @@ LLMQ__NOINLINE float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t,
     return e->points + n;
 }
 
-/* Row after row, of formats other than trellises. */
-LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                          const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+/* Encodes rows [r0, r1) of any format but trellises, row after row.
+   out: the record of row r0. w: row r0; stride: elements from row to row.
+   work: llmq_encode_work_size(t) bytes, aligned for float. The arguments have been checked. */
+LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1,
+                                             const float *w, size_t stride, const llmq_encode_options *options,
+                                             void *work, size_t work_size, llmq_error *error)
 {
     llmq__encoder e;
     llmq_status status;
@@ -5288,37 +5402,46 @@ LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out,
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
     if (options) e.clip = options->clip;
+    /* the rest of the workspace is for the transform, and then for the codes */
     work_size -= (size_t)((char *)e.code - (char *)work);
     for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
         if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
         if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, work_size, error)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
+        if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0))
+            return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
 
-/* What both ways of encoding ask of their arguments. */
-static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_options *options, const void *work, size_t work_size)
+/* Checks the arguments that llmq_encode and llmq_tensor_append share. NaN is no clip. */
+static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_options *options, const void *work,
+                                      size_t work_size)
 {
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     size_t need = llmq_encode_work_size(t);
-    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work))
+        return LLMQ_E_ARG;
     if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                 const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
+                                 size_t stride, const llmq_encode_options *options, void *work, size_t work_size,
+                                 llmq_error *error)
 {
     llmq_status status;
+    /* t->data is const, so data is the caller's leave to write there */
     if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) return llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error);
+    if (t->format.taps[0])
+        return llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size,
+                                         error);
 #endif
     return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
 }
 
+/* The row is counted last: readers in other threads see only records that are complete. */
 LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
                                         const llmq_encode_options *options, void *work, size_t work_size)
 {
@@ -5326,7 +5449,8 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
     if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
     if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, LLMQ__NULL);
+    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options,
+                               work, work_size, LLMQ__NULL);
     if (status == LLMQ_OK) t->rows++;
     return status;
 }
@@ -5336,7 +5460,8 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
 /* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
-/* Shell's sort of n points by their first coordinate. */
+/* Sorts n points of p coordinates by their first coordinate. Shell's sort: in place, without
+   recursion. */
 static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
 {
     uint32_t gap, i, j, k;
@@ -5350,14 +5475,17 @@ static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
                 }
 }
 
+/* A point for each code, also for the codes from n up to the next power of two. */
 LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
 {
     if (p < 1 || p > 8 || n < 2 || n > 65536u) return 0;
     return llmq__size_mul((size_t)1 << llmq__ceil_log2(n), p);
 }
 
-/* The points in float, the sum of the samples nearest to each, and their count. */
-static void llmq__trainer_layout(uint32_t p, uint32_t n, llmq__arena *arena, float **points, float **sum, uint32_t **hits)
+/* The workspace. points: [n][p], as floats. sum: [n][p], of the samples nearest to each point.
+   hits: [n], the number of these samples. */
+static void llmq__trainer_layout(uint32_t p, uint32_t n, llmq__arena *arena, float **points, float **sum,
+                                 uint32_t **hits)
 {
     *points = (float *)llmq__alloc(arena, n, p * sizeof(float));
     *sum = (float *)llmq__alloc(arena, n, p * sizeof(float));
@@ -5374,8 +5502,12 @@ LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
     return llmq__arena_size(&arena);
 }
 
-/* One step of Lloyd's iteration: points go that part of the way to the mean of their samples. */
-LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, float move)
+/* One step of Lloyd's iteration: each point goes the part `move` of its way to the mean of the
+   samples nearest to it; 1 is Lloyd's step. A point without samples stays.
+   points: sorted, before and after. sum, hits: see llmq__trainer_layout; their contents are lost.
+   seed: decides the samples, of N(0, I_p). */
+LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed,
+                                uint32_t samples, float move)
 {
     LLMQ__NO_CONTRACT
     float x[8];
@@ -5392,12 +5524,13 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
     for (c = 0; c < n; c++)
         for (k = 0; k < p && hits[c]; k++)
             points[c * p + k] += (sum[c * p + k] / (float)hits[c] - points[c * p + k]) * move;
+    /* the next search relies on the order */
     llmq__sort_points(points, n, p);
 }
 
-LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples,
-                                     uint32_t steps, int8_t *points, size_t points_size, llmq_progress progress, void *context,
-                                     void *work, size_t work_size)
+LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
+                                     uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
+                                     llmq_progress progress, void *context, void *work, size_t work_size)
 {
     LLMQ__NO_CONTRACT
     size_t need = llmq_grid_train_work_size(p, n), size = llmq_grid_size(p, n);
@@ -5407,8 +5540,11 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
     if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
     if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
     llmq__trainer_layout(p, n, &arena, &at, &sum, &hits);
+    /* check: 256 * 256 == 2**16; 65536 == 2**16 */
     if (samples == 0) samples = n > 256 ? n * 256 : 65536;
     if (steps == 0) steps = 60;
+    /* Zador's density is proportional to the density of the source to the power p / (p + 2). For
+       N(0, I) that is a normal density of variance (p + 2) / p. */
     wide = llmq__sqrt((float)(p + 2) / (float)p);
     for (i = 0; i < n; i++) {
         llmq__normals(seed, &counter, p, x);
@@ -5416,15 +5552,21 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
     }
     llmq__sort_points(at, n, p);
     for (i = 0; i < steps; i++) {
+        /* First many rough steps, longer than Lloyd's, which cover ground. Then steps of 1 / fine:
+           the points become the mean of the results of `fine` steps, whose noise averages out. Each
+           call of llmq__lloyd has a seed of its own; the first points have taken `seed`. */
         uint32_t fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
-        for (k = 0; k < (fine ? 1u : 4u); k++) /* first many rough steps, longer than Lloyd's; then means of what follows */
-            llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1, fine ? 1.0f / (float)fine : 1.6f);
+        for (k = 0; k < (fine ? 1u : 4u); k++)
+            llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1,
+                        fine ? 1.0f / (float)fine : 1.6f);
         if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
     }
+    /* the largest coordinate becomes 127: the steps of int8 are then as fine as they can be */
     for (i = 0; i < n * p; i++)
         if (at[i] > max_abs || -at[i] > max_abs) max_abs = at[i] > 0.0f ? at[i] : -at[i];
     unit = 127.0f / max_abs;
-    for (i = 0; i < size; i++) /* the spare codes repeat the last point */
+    /* the spare codes repeat the last point */
+    for (i = 0; i < size; i++)
         points[i] = llmq__round_i8(at[i < n * p ? i : (n - 1) * p + i % p] * unit);
     return llmq_format_custom(f, p, n, points, unit, group);
 }
@@ -5432,6 +5574,11 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
 
 /* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
+
+/* The writer sends the header, the directory, the names and the payloads to a sink, in one pass.
+   Both checksums stand before the bytes that they cover, so the same functions run once before,
+   with a checksum in place of the sink. Nothing is written that the reader of section 10 would
+   refuse. */
 
 #if LLMQ_MAX_STEPS > 0
 LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
@@ -5441,6 +5588,7 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
     size_t head, n;
     llmq_status status;
     if (!t || !out || !size) return LLMQ_E_ARG;
+    /* cols 0: whether the steps fit a tensor is checked when the tensor is written */
     if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status;
     if (!llmq__transform_data_ok(t)) return LLMQ_E_ARG;
     head = 4 + 8 * (size_t)t->count;
@@ -5453,16 +5601,19 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
         llmq__store16(b + 2, t->step[i].block);
         llmq__store32(b + 4, t->step[i].arg);
     }
+    /* without data t->data may be NULL, which LLMQ_MEMCPY must not get */
     if (n) LLMQ_MEMCPY(b, t->data, n);
     return LLMQ_OK;
 }
 #endif
 
+/* The points after the first n are stored, too: a record may hold their codes. */
 LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size)
 {
     uint8_t *b = (uint8_t *)out;
     size_t need;
-    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f)) return LLMQ_E_ARG;
+    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f))
+        return LLMQ_E_ARG;
     need = 12 + ((size_t)f->p << f->bits);
     if (*size < need) return LLMQ_E_WORKSPACE;
     *size = need;
@@ -5473,7 +5624,8 @@ LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *si
     return LLMQ_OK;
 }
 
-/* Bytes before the 0, up to 256, which is too long for a name. (Bounded, or compilers make it a call of strlen.) */
+/* Bytes before the 0, up to 256, which is too long for a name. It is bounded, since compilers would
+   make a plain loop a call of strlen. */
 static size_t llmq__length(const char *s)
 {
     size_t n = 0;
@@ -5481,12 +5633,15 @@ static size_t llmq__length(const char *s)
     return n;
 }
 
+/* Bytes of zeros after n bytes, up to a multiple of 64; and n with them. 0 stays 0: a size that
+   does not fit. */
 static size_t llmq__padding(size_t n) { return (LLMQ__ALIGN - n % LLMQ__ALIGN) % LLMQ__ALIGN; }
-static size_t llmq__align_up(size_t n) { return llmq__size_add(n, llmq__padding(n)); } /* 0 stays 0: it does not fit */
+static size_t llmq__align_up(size_t n) { return llmq__size_add(n, llmq__padding(n)); }
 
-/* End of the names; 0 if too large. */
+/* Offset of the end of the names, without padding; 0 if it does not fit size_t. No name is NULL. */
 static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
 {
+    /* size_mul and size_add give 0 for a sum that does not fit; a count of 0 is no overflow */
     size_t end = llmq__size_add(64, count ? llmq__size_mul(count, 64) : 0);
     uint32_t i;
     if (count && end == 64) return 0;
@@ -5506,7 +5661,7 @@ LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
     return end;
 }
 
-/* Index + 1 of the entry of that name among sorted entries; 0 for NULL or none. */
+/* Index + 1 of the entry of that name; 0 if name is NULL or no entry has it. */
 static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, const char *name)
 {
     uint32_t i;
@@ -5515,8 +5670,10 @@ static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, con
     return 0;
 }
 
-/* The payload of the entry of that name, and its size; NULL if it is not there or of another kind. */
-static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind, size_t *size)
+/* The payload of the entry of that name, and its size in bytes; NULL if there is no such entry or
+   it is of another kind. *size is then unchanged. */
+static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind,
+                                  size_t *size)
 {
     uint32_t index = llmq__entry_index(entries, count, name);
     if (index == 0 || entries[index - 1].kind != kind) return LLMQ__NULL;
@@ -5524,7 +5681,7 @@ static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, con
     return (const uint8_t *)entries[index - 1].data;
 }
 
-/* The content of entry i as its reader will see it. */
+/* The content of entry i as its reader will load it: the counterpart of llmq__content_read. */
 static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
@@ -5534,9 +5691,11 @@ static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t c
     c.flags = 1;
     c.type = e->kind == LLMQ_KIND_TENSOR ? e->format.id : e->type;
     c.data = (const uint8_t *)e->data;
+    /* no data: no check may look at them, whatever size is stated */
     c.size = e->data ? e->size : 0;
     c.rows = e->rows;
     c.cols = e->cols;
+    /* the struct of a raw format may hold any group, but the reader accepts only 0 */
     c.group = e->format.points ? e->format.group : 0;
     c.has_steps = e->transform != LLMQ__NULL;
     c.has_grid = e->grid != LLMQ__NULL;
@@ -5545,12 +5704,16 @@ static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t c
     return c;
 }
 
-/* Do records of these formats, both in order, mean the same? */
+/* True if records mean the same in both formats. Both are valid. Groups and names are not
+   compared. */
 static int llmq__format_same(const llmq_format *a, const llmq_format *b)
 {
     size_t i;
-    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zero_points != b->zero_points || !a->points != !b->points) return 0;
+    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zero_points != b->zero_points
+        || !a->points != !b->points)
+        return 0;
     if (!a->points) return 1;
+    /* as bits, so that no comparison of floats is needed; unit is not 0 */
     if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
     for (i = 0; i < 4; i++)
         if (a->taps[i] != b->taps[i]) return 0;
@@ -5559,12 +5722,15 @@ static int llmq__format_same(const llmq_format *a, const llmq_format *b)
     return 1;
 }
 
-/* Will a tensor's reader take its records, which are right, for what its writer does, and find no scale among them that verify refuses? */
+/* True if the reader of a tensor decodes its records as its writer does, and llmq_bundle_verify
+   accepts its scales. c: the tensor's content, which llmq__content_check has passed. f: the
+   writer's format. */
 LLMQ__NOINLINE int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
 {
     llmq_tensor t;
     LLMQ_MEMSET(&t, 0, sizeof t);
-    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f)) return 0;
+    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f))
+        return 0;
     t.rows = c->rows;
     t.cols = c->cols;
     t.data = c->data;
@@ -5572,22 +5738,29 @@ LLMQ__NOINLINE int llmq__tensor_same(const llmq__content *c, const llmq_format *
     return !llmq__bad_scale(&t);
 }
 
-/* Is entry i fit to be written? */
+/* True if entry i may be written. Entries are sorted by name; call in order of i. */
 LLMQ__NOINLINE int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
     llmq__content c;
-    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
+    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR
+        || e->kind > LLMQ_KIND_VALUE)
+        return 0;
+    /* in sorted entries this finds a name that is there twice */
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
     c = llmq__content_written(entries, count, i);
     if (llmq__content_check(&c) != LLMQ_OK) return 0;
     return e->kind != LLMQ_KIND_TENSOR || llmq__tensor_same(&c, &e->format);
 }
 
+/* The high word of a size; the parameter widens it, so that the shift is defined if size_t has 32
+   bits. */
 static uint32_t llmq__high(uint64_t v) { return (uint32_t)(v >> 32); }
 
-/* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
-static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset, uint8_t *b)
+/* Makes the 64 bytes b of entry i, at the offsets of the table in section 10.
+   name_at: offset of its name in the names. offset: of its payload in the bundle. */
+static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset,
+                              uint8_t *b)
 {
     const llmq_entry *e = &entries[i];
     LLMQ_MEMSET(b, 0, 64);
@@ -5610,14 +5783,15 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
     llmq__store32(b + 52, llmq__float_bits(e->t2));
 }
 
-/* Bytes on their way out: into a checksum, and to the sink if there is one. */
+/* Where bytes go: to the sink, or into a checksum if there is none. */
 typedef struct llmq__out {
-    llmq_sink sink;
-    void *context;
-    uint32_t crc;
-    int stopped;
+    llmq_sink sink; /* NULL: checksum */
+    void *context;  /* for sink */
+    uint32_t crc;   /* of the bytes so far */
+    int stopped;    /* 1: sink has asked for it; all further bytes are dropped */
 } llmq__out;
 
+/* Sends n bytes, which may be NULL if n is 0. */
 static void llmq__put(llmq__out *o, const void *bytes, size_t n)
 {
     if (o->stopped || n == 0) return;
@@ -5625,6 +5799,7 @@ static void llmq__put(llmq__out *o, const void *bytes, size_t n)
     else o->crc = llmq__crc(o->crc, (const uint8_t *)bytes, n);
 }
 
+/* Sends n < 64 zeros: padding. */
 LLMQ__NOINLINE void llmq__put_zeros(llmq__out *o, size_t n)
 {
     uint8_t zeros[LLMQ__ALIGN];
@@ -5632,6 +5807,8 @@ LLMQ__NOINLINE void llmq__put_zeros(llmq__out *o, size_t n)
     llmq__put(o, zeros, n);
 }
 
+/* Sends the directory and the names, without padding. Offsets cannot overflow: the caller has seen
+   that the whole bundle fits size_t. */
 LLMQ__NOINLINE void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
     size_t name_at = 0, offset = llmq__names_end(entries, count);
@@ -5647,6 +5824,7 @@ LLMQ__NOINLINE void llmq__put_directory(llmq__out *o, const llmq_entry *entries,
     for (i = 0; i < count; i++) llmq__put(o, entries[i].name, llmq__length(entries[i].name) + 1);
 }
 
+/* Sends the payloads, each with its padding; the first begins at a multiple of 64. */
 static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
     uint32_t i;
@@ -5656,7 +5834,7 @@ static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t
     }
 }
 
-/* Shell's sort by name. */
+/* Sorts entries by name. Shell's sort: in place, without recursion. */
 static void llmq__sort_entries(llmq_entry *e, uint32_t n)
 {
     uint32_t gap, i, j;
@@ -5669,6 +5847,8 @@ static void llmq__sort_entries(llmq_entry *e, uint32_t n)
             }
 }
 
+/* The checksum of the payloads is in the part of the header that the other checksum covers, so it
+   is computed first. */
 LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
 {
     size_t total = llmq_bundle_size(entries, count), names_end;
@@ -5683,6 +5863,7 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     for (i = 0; i < count; i++)
         if (!llmq__writable(entries, count, i)) return LLMQ_E_ARG;
     names_end = llmq__names_end(entries, count);
+    /* offsets of names and the bytes of all names are stored in 32 bits */
     if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
     o.sink = LLMQ__NULL;
     o.context = context;
@@ -5708,6 +5889,7 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     return o.stopped ? LLMQ_E_STOPPED : LLMQ_OK;
 }
 
+/* A sink. context: a pointer to the pointer to the next byte. */
 static int llmq__memory_sink(void *context, const void *bytes, size_t n)
 {
     uint8_t **at = (uint8_t **)context;
@@ -5716,6 +5898,8 @@ static int llmq__memory_sink(void *context, const void *bytes, size_t n)
     return 0;
 }
 
+/* The bytes that llmq_bundle_write sends are llmq_bundle_size in all, so the sink needs no
+   limit. */
 LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size)
 {
     uint8_t *at = (uint8_t *)out;
