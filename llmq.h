@@ -4762,29 +4762,36 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
     return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
 }
 
+/* Writes into one plane `width` bits of each of n codes, from bit `low` of code << up on, by OR.
+   The codes are k, k + 1 ... of the unit. Code k has bit field k / bytes of byte k mod bytes, so the
+   codes of a bit field lie side by side, and the next one begins again at byte 0. */
+static void llmq__pack_plane(uint8_t *plane, uint32_t bytes, uint32_t width, uint32_t k, uint32_t n,
+                             const uint16_t *code, uint32_t up, uint32_t low)
+{
+    uint32_t mask = ((uint32_t)1 << width) - 1, byte = k % bytes, shift = k / bytes * width, i;
+    for (i = 0; i < n; i++) {
+        uint32_t field = (uint32_t)code[i] << up >> low & mask;
+        plane[byte] = (uint8_t)(plane[byte] | field << shift);
+        if (++byte == bytes) byte = 0, shift += width;
+    }
+}
+
 /* Writes codes first ... first + n - 1 of a row, by OR into bytes that are 0 there.
    row_codes: the row's codes, after the scales. code: n codes, each below 2^bits.
-   Runs stay in one unit (with pairs, in one half of it). A run is written a plane at a time, and in
-   a plane one bit field of its bytes at a time. */
+   Runs stay in one unit; with pairs of 3-bit codes, in one half of it, whose codes are the low or the
+   high part of a 6-bit value: pos.shift says which. llmq__unpack reads in the same order. */
 static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
 {
-    uint32_t bits, width, mask, bytes, byte, shift, run, capacity, i;
-    int32_t down;
-    for (; n; n -= capacity, first += capacity, code += capacity) {
+    uint32_t bits, width, bytes, run;
+    for (; n; n -= run, first += run, code += run) {
         llmq__code_position pos = llmq__find_code(l, first);
         uint8_t *plane = row_codes + pos.unit;
-        capacity = llmq__min(n, pos.capacity - pos.k);
-        for (bits = pos.bits, down = -(int32_t)pos.shift; bits;
-             bits -= width, down += (int32_t)width, plane += bytes) {
+        run = llmq__min(n, pos.capacity - pos.k);
+        /* bits: those that are not written yet, so bit pos.bits - bits of a value comes first */
+        for (bits = pos.bits; bits; bits -= width, plane += bytes) {
             width = llmq__plane_width(bits);
-            mask = ((uint32_t)1 << width) - 1;
             bytes = llmq__plane_bytes(pos.capacity, width);
-            byte = pos.k % bytes;
-            shift = pos.k / bytes * width;
-            for (i = 0; i < capacity; byte = 0, shift += width)
-                for (run = llmq__min(capacity, i + bytes - byte); i < run; i++, byte++)
-                    plane[byte] = (uint8_t)(plane[byte]
-                        | ((down < 0 ? (uint32_t)code[i] << -down : (uint32_t)code[i] >> down) & mask) << shift);
+            llmq__pack_plane(plane, bytes, width, pos.k, run, code, pos.shift, pos.bits - bits);
         }
     }
 }
