@@ -4490,15 +4490,19 @@ static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint3
     return (uint32_t)((size_t)(best - points) / p);
 }
 
-/* The state of one encoder call. Its buffers are in the caller's workspace. */
+/* The state of one encoder call. Its maker sets the members, and no function changes them later,
+   but for weight. The buffers are in the caller's workspace. */
 typedef struct llmq__encoder {
     const llmq_kernels *kernels;
     const llmq_format *format;
     llmq__layout layout;
     float *row;          /* [cols]: the row, normalised and transformed */
     float *points;       /* [2^bits][p]: the points as floats */
-    uint16_t *code;      /* [layout.vectors]: codes of a group */
-    const float *weight; /* of the squared error of each element of the group; NULL: all 1 */
+    uint16_t *code;      /* [layout.vectors]: the codes of the last group that was encoded */
+    /* Weights of the squared errors in the columns of a group; NULL: all 1. A caller that has
+       weights sets this before each group, to as many as the group has columns, and they are valid
+       until the next. */
+    const float *weight;
     float clip;          /* llmq_encode_options.clip; 0: searched */
 } llmq__encoder;
 
@@ -4523,14 +4527,14 @@ static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, con
     }
 }
 
-/* *num = <x, c> and *den = <c, c>, where c are the points of the codes e->code.
+/* *num = <x, c> and *den = <c, c>, where c are the points of the codes (of a trellis: indices)
+   `code`.
    x: n elements of a group, from its first column on.
    The order of the additions is specified, because it decides the bits of scales. */
-LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+LLMQ__NOINLINE void llmq__products_plain(const llmq_format *f, const uint16_t *code, const float *x, uint32_t n,
+                                         float *num, float *den)
 {
     LLMQ__NO_CONTRACT
-    const llmq_format *f = e->format;
-    const uint16_t *code = e->code;
     float lane[LLMQ__LANES];
     int32_t squares = 0;
     uint32_t i, k, dims, p = f->p;
@@ -4553,22 +4557,31 @@ LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint3
     *den += (float)squares;
 }
 
-/* The same with weights: *num = sum of weight x c, *den = sum of weight c^2. e->weight: n
-   weights. */
-LLMQ__NOINLINE void llmq__products_weighted(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+/* The same with n weights: *num = sum of weight x c, *den = sum of weight c^2. */
+LLMQ__NOINLINE void llmq__products_weighted(const llmq_format *f, const uint16_t *code, const float *weight,
+                                            const float *x, uint32_t n, float *num, float *den)
 {
     LLMQ__NO_CONTRACT
     float lane[LLMQ__LANES], other[LLMQ__LANES], v;
-    uint32_t i, p = e->format->p;
+    uint32_t i, p = f->p;
     LLMQ_MEMSET(lane, 0, sizeof lane);
     LLMQ_MEMSET(other, 0, sizeof other);
     for (i = 0; i < n; i++) {
-        v = (float)e->format->points[e->code[i / p] * (size_t)p + i % p];
-        lane[i % LLMQ__LANES] += x[i] * e->weight[i] * v;
-        other[i % LLMQ__LANES] += e->weight[i] * v * v;
+        v = (float)f->points[code[i / p] * (size_t)p + i % p];
+        lane[i % LLMQ__LANES] += x[i] * weight[i] * v;
+        other[i % LLMQ__LANES] += weight[i] * v * v;
     }
     *num = llmq__lane_sum(lane);
     *den = llmq__lane_sum(other);
+}
+
+/* The products of n elements x of a group with the points of these codes, weighted if e has
+   weights. */
+static void llmq__products(const llmq__encoder *e, const uint16_t *code, const float *x, uint32_t n, float *num,
+                           float *den)
+{
+    if (e->weight) llmq__products_weighted(e->format, code, e->weight, x, n, num, den);
+    else llmq__products_plain(e->format, code, x, n, num, den);
 }
 
 /* Chooses e->code, the nearest points for the n elements x of a group at this scale, and fits a
@@ -4584,7 +4597,7 @@ LLMQ__NOINLINE float llmq__assign(const llmq__encoder *e, const float *x, uint32
     /* the kernel takes whole vectors only; the last one may have fewer than p elements */
     for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
     if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
-    (e->weight ? llmq__products_weighted : llmq__products)(e, x, n, &num, &den);
+    llmq__products(e, e->code, x, n, &num, &den);
     if (!(num > 0.0f) || !(den > 0.0f)) return 0.0f;
     *fit = num / den;
     return num * *fit;
@@ -4763,8 +4776,8 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
 }
 
 /* Writes into one plane `width` bits of each of n codes, from bit `low` of code << up on, by OR.
-   The codes are k, k + 1 ... of the unit. Code k has bit field k / bytes of byte k mod bytes, so the
-   codes of a bit field lie side by side, and the next one begins again at byte 0. */
+   The codes are k, k + 1 ... of the unit. Code k has bit field k / bytes of byte k mod bytes, so
+   the codes of a bit field lie side by side, and the next one begins again at byte 0. */
 static void llmq__pack_plane(uint8_t *plane, uint32_t bytes, uint32_t width, uint32_t k, uint32_t n,
                              const uint16_t *code, uint32_t up, uint32_t low)
 {
@@ -4778,8 +4791,8 @@ static void llmq__pack_plane(uint8_t *plane, uint32_t bytes, uint32_t width, uin
 
 /* Writes codes first ... first + n - 1 of a row, by OR into bytes that are 0 there.
    row_codes: the row's codes, after the scales. code: n codes, each below 2^bits.
-   Runs stay in one unit; with pairs of 3-bit codes, in one half of it, whose codes are the low or the
-   high part of a 6-bit value: pos.shift says which. llmq__unpack reads in the same order. */
+   Runs stay in one unit; with pairs of 3-bit codes, in one half of it, whose codes are the low or
+   the high part of a 6-bit value: pos.shift says which. llmq__unpack reads in the same order. */
 static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
 {
     uint32_t bits, width, bytes, run;
@@ -4984,7 +4997,7 @@ LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, ui
    searched side by side: a lane is a column. Rows are counted from the first of the block.
    B: rows of the largest block of the tensor. S: max(B, 2 warmup). */
 typedef struct llmq__trellis_encoder {
-    /* format, layout, kernels and weights; its buffers are not used */
+    /* its format, layout, kernels and weights are used, and none of its buffers */
     llmq__encoder *e;
     /* the block that is being encoded */
     llmq__trellis_block block;
@@ -5270,9 +5283,7 @@ LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, u
         int last = round + 1 == rounds[a->effort];
         llmq__trellis_round(a, cols, j, n, round);
         for (r = 0; r < rows; r++) {
-            /* the products look points up by `code`, and a trellis has indices for that */
-            a->e->code = a->index + (size_t)r * a->group;
-            (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
+            llmq__products(a->e, a->index + (size_t)r * a->group, a->x + (size_t)r * cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
             /* at least fit / 2, so that a scale never becomes 0 or negative on the way */
             if (last) a->scale[r] = fit;
