@@ -1137,25 +1137,32 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
 LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
 LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
 
+/* The grid to train: p and n must be set, and 0 is the default of all others. */
+typedef struct llmq_grid_options {
+    uint32_t p;              /* coordinates of a point, 1 ... 8 */
+    uint32_t n;              /* points, 2 ... 65536 */
+    uint32_t group;          /* columns a scale, as for llmq_format_find; 0: the row */
+    uint32_t seed;           /* the same seed gives the same grid everywhere */
+    uint32_t samples;        /* in a step; 0: 256 n, but at least 65,536 */
+    uint32_t steps;          /* 0: 60 */
+    llmq_progress progress;  /* NULL: none; called after each step with the steps done and all steps */
+    void *context;           /* for progress */
+} llmq_grid_options;
+
 /* Trains an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2], each step on fresh samples.
    It begins with points drawn from Zador's optimal density (variance (p+2)/p) [R4].
    In the first half of the steps a step is four short ones. Each has a quarter of the samples and
    moves points 1.6 times as far as Lloyd's. The second half averages the results.
    f: the format of the grid, with name "custom"; it refers to points.
-   p: coordinates of a point, 1 ... 8. n: points, 2 ... 65536.
-   group: columns a scale, as for llmq_format_find.
-   seed: the same seed gives the same grid everywhere.
-   samples: in a step; 0 for 256 n, but at least 65,536. steps: 0 for 60.
+   options: not NULL.
    points: llmq_grid_size bytes; they must outlive *f.
-   progress: NULL allowed; called after each step with the steps done and all steps.
    work: llmq_grid_train_work_size bytes, aligned for float.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE (points_size or work_size), LLMQ_E_STOPPED.
+   Errors; *f and points are then unchanged: LLMQ_E_ARG (NULL, or an option out of its range),
+   LLMQ_E_WORKSPACE (points_size or work_size), LLMQ_E_STOPPED.
    Cost: a nearest-point search for every sample and step.
    Measured: with the defaults the MSE is within about 2 % of the built-in grids'. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group,
-                                                    uint32_t seed, uint32_t samples, uint32_t steps, int8_t *points,
-                                                    size_t points_size, llmq_progress progress, void *context,
-                                                    void *work, size_t work_size);
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *options, int8_t *points,
+                                                    size_t points_size, void *work, size_t work_size);
 #endif
 
 /* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
@@ -5546,38 +5553,43 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
     llmq__sort_points(points, n, p);
 }
 
-LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
-                                     uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
-                                     llmq_progress progress, void *context, void *work, size_t work_size)
+LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *options, int8_t *points,
+                                     size_t points_size, void *work, size_t work_size)
 {
     LLMQ__NO_CONTRACT
-    size_t need = llmq_grid_train_work_size(p, n), size = llmq_grid_size(p, n);
     llmq__arena arena = llmq__arena_of(work, sizeof(float));
     float *at, *sum, x[8], wide, max_abs = 0.0f, unit;
-    uint32_t i, k, counter = 0, *hits;
-    if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
-    if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
+    uint32_t p, n, samples, steps, i, k, counter = 0, *hits;
+    size_t size;
+    if (!f || !options || !points || !work || llmq__misaligned(work) || !llmq__group_ok(options->group))
+        return LLMQ_E_ARG;
+    p = options->p;
+    n = options->n;
+    size = llmq_grid_size(p, n);
+    if (size == 0) return LLMQ_E_ARG;
+    if (points_size < size || work_size < llmq_grid_train_work_size(p, n)) return LLMQ_E_WORKSPACE;
     llmq__trainer_layout(p, n, &arena, &at, &sum, &hits);
-    /* check: 256 * 256 == 2**16; 65536 == 2**16 */
-    if (samples == 0) samples = n > 256 ? n * 256 : 65536;
-    if (steps == 0) steps = 60;
+    /* n * 256 fits: n is 65536 at most.
+       check: 65536 * 256 < 2**32; 65536 == 256 * 256 */
+    samples = options->samples ? options->samples : n > 256 ? n * 256 : 65536;
+    steps = options->steps ? options->steps : 60;
     /* Zador's density is proportional to the density of the source to the power p / (p + 2). For
        N(0, I) that is a normal density of variance (p + 2) / p. */
     wide = llmq__sqrt((float)(p + 2) / (float)p);
     for (i = 0; i < n; i++) {
-        llmq__normals(seed, &counter, p, x);
+        llmq__normals(options->seed, &counter, p, x);
         for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
     }
     llmq__sort_points(at, n, p);
     for (i = 0; i < steps; i++) {
         /* First many rough steps, longer than Lloyd's, which cover ground. Then steps of 1 / fine:
            the points become the mean of the results of `fine` steps, whose noise averages out. Each
-           call of llmq__lloyd has a seed of its own; the first points have taken `seed`. */
+           call of llmq__lloyd has a seed of its own; the first points have taken options->seed. */
         uint32_t fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
         for (k = 0; k < (fine ? 1u : 4u); k++)
-            llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1,
+            llmq__lloyd(at, sum, hits, p, n, options->seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1,
                         fine ? 1.0f / (float)fine : 1.6f);
-        if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
+        if (options->progress && options->progress(options->context, i + 1, steps)) return LLMQ_E_STOPPED;
     }
     /* the largest coordinate becomes 127: the steps of int8 are then as fine as they can be */
     for (i = 0; i < n * p; i++)
@@ -5586,7 +5598,7 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uin
     /* the spare codes repeat the last point */
     for (i = 0; i < size; i++)
         points[i] = llmq__round_i8(at[i < n * p ? i : (n - 1) * p + i % p] * unit);
-    return llmq_format_custom(f, p, n, points, unit, group);
+    return llmq_format_custom(f, p, n, points, unit, options->group);
 }
 #endif /* !LLMQ_NO_ENCODER */
 
