@@ -4950,6 +4950,27 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena
 /* ---- 12. Encoder: trellises and tensors ------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
+/* Rows [r0, r1) to encode, with the arguments of llmq_encode, which the caller has checked. */
+typedef struct llmq__encode_job {
+    const llmq_tensor *t;
+    uint8_t *data;        /* t's memory, from row 0 on */
+    uint32_t r0, r1;
+    const float *w;       /* row r0 of W */
+    size_t stride;        /* elements from row to row of w */
+    const float *weight;  /* trellises: [cols], weights of the squared errors in the columns; NULL: all 1 */
+    const llmq_encode_options *options; /* NULL: defaults */
+    void *work;           /* llmq_encode_work_size(t) bytes, aligned for float */
+    size_t work_size;
+    llmq_error *error;    /* NULL allowed */
+} llmq__encode_job;
+
+/* Calls the job's progress function, if it has one, after row r - 1. True if the job is to stop. */
+static int llmq__encode_stopped(const llmq__encode_job *job, uint32_t r)
+{
+    const llmq_encode_options *o = job->options;
+    return o && o->progress && o->progress(o->context, r - job->r0, job->r1 - job->r0);
+}
+
 #if LLMQ__ANY_TRELLIS
 
 /* The state of a column after a row: bit 0 is the lowest bit of that row's code, bit 1 of the code
@@ -5345,35 +5366,32 @@ static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r)
     return r == t->rows || llmq_trellis_block_start(t, r) == r;
 }
 
-/* Encodes rows [r0, r1) of a trellis, a block at a time.
-   data: t's memory, from row 0 on. w: row r0; stride: elements from row to row.
-   d: [cols] weights of the squared errors in the columns; NULL: all 1.
-   work: llmq_encode_work_size(t) bytes, aligned for float.
-   The caller has checked the arguments; whether blocks begin at r0 and r1 is checked here. */
-LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1,
-                                                     const float *w, size_t stride, const float *d,
-                                                     const llmq_encode_options *options, void *work, size_t work_size,
-                                                     llmq_error *error)
+/* Encodes the rows of a job, whose format is a trellis, a block at a time. LLMQ_E_ARG if no block begins
+   at r0 or r1. */
+LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq__encode_job *job)
 {
-    llmq__arena arena = llmq__arena_of_lines(work);
+    const llmq_tensor *t = job->t;
+    llmq__arena arena = llmq__arena_of_lines(job->work);
     llmq__trellis_encoder *a;
     llmq_status status;
+    const float *w = job->w;
     uint32_t r, i;
-    if (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1)) return LLMQ_E_ARG;
+    if (!llmq__trellis_block_starts(t, job->r0) || !llmq__trellis_block_starts(t, job->r1)) return LLMQ_E_ARG;
     a = llmq__trellis_encoder_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group,
-                                  options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
-    a->d = d;
-    for (r = r0; r < r1; r += a->block.rows) {
+                                  job->options ? job->options->effort : LLMQ_EFFORT_DEFAULT, &arena);
+    a->d = job->weight;
+    for (r = job->r0; r < job->r1; r += a->block.rows) {
         a->block = llmq__trellis_block_of(t->rows, r);
         /* the whole block first, so that a block is written completely or not at all */
-        for (i = 0; i < a->block.rows; i++)
-            if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
-        status = llmq__trellis_encode_block(a, t, w, stride, data + r * t->row_size, (char *)work + arena.used,
-                                            work_size - arena.used);
+        for (i = 0; i < a->block.rows; i++) {
+            status = llmq__find_not_finite(w + i * job->stride, r + i, t->cols, job->error);
+            if (status != LLMQ_OK) return status;
+        }
+        status = llmq__trellis_encode_block(a, t, w, job->stride, job->data + r * t->row_size,
+                                            (char *)job->work + arena.used, job->work_size - arena.used);
         if (status != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a->block.rows - r0, r1 - r0))
-            return LLMQ_E_STOPPED;
-        w += a->block.rows * stride;
+        if (llmq__encode_stopped(job, r + a->block.rows)) return LLMQ_E_STOPPED;
+        w += a->block.rows * job->stride;
     }
     return LLMQ_OK;
 }
@@ -5414,26 +5432,25 @@ LLMQ__NOINLINE float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t,
     return e->points + n;
 }
 
-/* Encodes rows [r0, r1) of any format but trellises, row after row.
-   out: the record of row r0. w: row r0; stride: elements from row to row.
-   work: llmq_encode_work_size(t) bytes, aligned for float. The arguments have been checked. */
-LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1,
-                                             const float *w, size_t stride, const llmq_encode_options *options,
-                                             void *work, size_t work_size, llmq_error *error)
+/* Encodes the rows of a job, whose format is not a trellis, row after row. */
+LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq__encode_job *job)
 {
+    const llmq_tensor *t = job->t;
     llmq__encoder e;
     llmq_status status;
+    const float *w = job->w;
+    uint8_t *out = job->data + job->r0 * t->row_size;
     uint32_t r;
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
-    if (options) e.clip = options->clip;
+    int effort = job->options ? job->options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t rest;
+    e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)job->work);
+    if (job->options) e.clip = job->options->clip;
     /* the rest of the workspace is for the transform, and then for the codes */
-    work_size -= (size_t)((char *)e.code - (char *)work);
-    for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
-        if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
-        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, work_size, error)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0))
-            return LLMQ_E_STOPPED;
+    rest = job->work_size - (size_t)((char *)e.code - (char *)job->work);
+    for (r = job->r0; r < job->r1; r++, w += job->stride, out += t->row_size) {
+        if ((status = llmq__find_not_finite(w, r, t->cols, job->error)) != LLMQ_OK) return status;
+        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, rest, job->error)) != LLMQ_OK) return status;
+        if (llmq__encode_stopped(job, r + 1)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
@@ -5458,12 +5475,15 @@ LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, 
     /* t->data is const, so data is the caller's leave to write there */
     if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
+    {
+        const llmq__encode_job job = {
+            t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error
+        };
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0])
-        return llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size,
-                                         error);
+        if (t->format.taps[0]) return llmq__trellis_encode_rows(&job);
 #endif
-    return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
+        return llmq__encode_each(&job);
+    }
 }
 
 /* The row is counted last: readers in other threads see only records that are complete. */
@@ -5474,8 +5494,12 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
     if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
     if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options,
-                               work, work_size, LLMQ__NULL);
+    {
+        const llmq__encode_job job = {
+            t, (uint8_t *)data, t->rows, t->rows + 1, row, t->cols, LLMQ__NULL, options, work, work_size, LLMQ__NULL
+        };
+        status = llmq__encode_each(&job);
+    }
     if (status == LLMQ_OK) t->rows++;
     return status;
 }
@@ -7194,7 +7218,8 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
         status = llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
 #if LLMQ__ANY_TRELLIS
     } else if (t->format.taps[0] && !f->m) {
-        status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error);
+        const llmq__encode_job job = { t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error };
+        status = llmq__trellis_encode_rows(&job);
 #endif
     } else {
         status = llmq__ldlq_encode(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, f, options, work, work_size, &all);
