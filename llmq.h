@@ -4503,9 +4503,12 @@ typedef struct llmq__encoder {
     const llmq_kernels *kernels;
     const llmq_format *format;
     llmq__layout layout;
-    float *row;          /* [cols]: the row, normalised and transformed */
-    float *points;       /* [2^bits][p]: the points as floats */
-    uint16_t *code;      /* [layout.vectors]: the codes of the last group that was encoded */
+    /* [cols]: the row, normalised and transformed */
+    float *row;
+    /* [2^bits][p]: the points as floats */
+    float *points;
+    /* [layout.vectors]: the codes of the last group that was encoded */
+    uint16_t *code;
     /* Weights of the squared errors in the columns of a group; NULL: all 1. A caller that has
        weights sets this before each group, to as many as the group has columns, and they are valid
        until the next. */
@@ -5366,8 +5369,8 @@ static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r)
     return r == t->rows || llmq_trellis_block_start(t, r) == r;
 }
 
-/* Encodes the rows of a job, whose format is a trellis, a block at a time. LLMQ_E_ARG if no block begins
-   at r0 or r1. */
+/* Encodes the rows of a job, whose format is a trellis, a block at a time. LLMQ_E_ARG if no block
+   begins at r0 or r1. */
 LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq__encode_job *job)
 {
     const llmq_tensor *t = job->t;
@@ -5524,7 +5527,9 @@ static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
                 }
 }
 
-/* A point for each code, also for the codes from n up to the next power of two. */
+/* A point for each code, also for the codes from n up to the next power of two. No overflow on
+   machines of 32 bits.
+   check: 2**16 * 8 < 2**32 */
 LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
 {
     if (p < 1 || p > 8 || n < 2 || n > 65536u) return 0;
@@ -5564,6 +5569,8 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
     LLMQ_MEMSET(x, 0, sizeof x);
     LLMQ_MEMSET(sum, 0, (size_t)n * p * sizeof *sum);
     LLMQ_MEMSET(hits, 0, (size_t)n * sizeof *hits);
+    /* sums grow one sample after the other: this order is specified, as the grid's bits depend on
+       it */
     for (i = 0; i < samples; i++) {
         llmq__normals(seed, &counter, p, x);
         c = llmq__nearest(points, n, p, p, x);
@@ -5600,6 +5607,7 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *op
     /* Zador's density is proportional to the density of the source to the power p / (p + 2). For
        N(0, I) that is a normal density of variance (p + 2) / p. */
     wide = llmq__sqrt((float)(p + 2) / (float)p);
+    /* llmq__normals makes pairs: x has an even capacity of at least p */
     for (i = 0; i < n; i++) {
         llmq__normals(options->seed, &counter, p, x);
         for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
@@ -5635,6 +5643,7 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *op
    refuse. */
 
 #if LLMQ_MAX_STEPS > 0
+/* The counterpart of llmq__transform_load. */
 LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
 {
     uint8_t *b = (uint8_t *)out;
@@ -5661,7 +5670,8 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
 }
 #endif
 
-/* The points after the first n are stored, too: a record may hold their codes. */
+/* The counterpart of llmq__grid_load. The points after the first n are stored, too: a record may
+   hold their codes. Trellises are built in, so their tables are never stored. */
 LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size)
 {
     uint8_t *b = (uint8_t *)out;
@@ -5703,6 +5713,8 @@ static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
     return end;
 }
 
+/* The names' end, then each payload, all rounded up to multiples of 64. Once the sum does not fit
+   it stays 0. */
 LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
 {
     size_t end;
@@ -5819,7 +5831,9 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
     const llmq_entry *e = &entries[i];
     LLMQ_MEMSET(b, 0, 64);
     llmq__store16(b, e->kind);
+    /* flag bit 0: no reader may skip an entry that it does not know */
     llmq__store16(b + 2, 1);
+    /* fits: llmq_bundle_write has refused names that end beyond 2^32 - 1 */
     llmq__store32(b + 4, (uint32_t)name_at);
     llmq__store32(b + 8, (uint32_t)llmq__length(e->name));
     llmq__store32(b + 16, (uint32_t)(offset & 0xffffffffu));
@@ -5832,6 +5846,7 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
     llmq__store32(b + 32, e->rows);
     llmq__store32(b + 36, e->cols);
     llmq__store32(b + 40, e->format.points ? e->format.group : 0);
+    /* not 0 for names that are given: llmq__writable has found their entries */
     llmq__store32(b + 44, llmq__entry_index(entries, count, e->transform));
     llmq__store32(b + 48, llmq__entry_index(entries, count, e->grid));
     llmq__store32(b + 52, llmq__float_bits(e->t2));
@@ -5839,10 +5854,13 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
 
 /* Where bytes go: to the sink, or into a checksum if there is none. */
 typedef struct llmq__out {
-    llmq_sink sink; /* NULL: checksum */
-    void *context;  /* for sink */
-    uint32_t crc;   /* of the bytes so far */
-    int stopped;    /* 1: sink has asked for it; all further bytes are dropped */
+    /* NULL: bytes go into crc */
+    llmq_sink sink;
+    void *context;
+    /* the checksum of the bytes so far; the writer sets it before each of its two uses */
+    uint32_t crc;
+    /* 1: the sink has asked to stop, and all further bytes are dropped */
+    int stopped;
 } llmq__out;
 
 /* Sends n bytes, which may be NULL if n is 0. */
@@ -5919,6 +5937,7 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     names_end = llmq__names_end(entries, count);
     /* offsets of names and the bytes of all names are stored in 32 bits */
     if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
+    /* first without a sink, for the checksums */
     o.sink = LLMQ__NULL;
     o.context = context;
     o.crc = 0;
@@ -5928,13 +5947,17 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     llmq__store16(head + 8, LLMQ__MAJOR);
     llmq__store32(head + 16, (uint32_t)(total & 0xffffffffu));
     llmq__store32(head + 20, llmq__high(total));
+    /* the payloads and all padding between them */
     llmq__put_payloads(&o, entries, count);
     llmq__store32(head + 24, o.crc);
     llmq__store32(head + 28, count);
     llmq__store32(head + 32, (uint32_t)(names_end - 64 - (size_t)count * 64));
+    /* the header from byte 16 on, the directory and the names; the header must be complete but for
+       this checksum */
     o.crc = llmq__crc(0, head + 16, 48);
     llmq__put_directory(&o, entries, count);
     llmq__store32(head + 12, o.crc);
+    /* and now to the sink, in the order of the bundle */
     o.sink = sink;
     llmq__put(&o, head, sizeof head);
     llmq__put_directory(&o, entries, count);
