@@ -4119,17 +4119,22 @@ static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f
    that both are held to the same checks. */
 typedef struct llmq__content {
     uint32_t kind, flags;
-    uint32_t type;           /* of a value; of a tensor: the id of its format */
+    /* of a value; of a tensor: the id of its format */
+    uint32_t type;
     uint32_t rows, cols, group;
-    int has_steps, has_grid; /* the entry names a transform, a grid */
+    /* the entry names a transform, a grid */
+    int has_steps, has_grid;
     /* payloads: its own, of the transform that it names, of the grid that it names; NULL if there
        is no such entry of that kind */
     const uint8_t *data, *steps, *grid;
-    size_t size, steps_size, grid_size; /* bytes of the payloads */
+    /* bytes of the payloads */
+    size_t size, steps_size, grid_size;
 } llmq__content;
 
 /* Makes *f the format of a tensor. The payload of its grid may not have been checked yet: an entry
-   may refer to a later one. */
+   may refer to a later one.
+   LLMQ_E_CORRUPT: a group that is not allowed, a custom format without a valid grid, or a built-in
+   format with one. LLMQ_E_UNSUPPORTED: the id is unknown. *f is then unspecified. */
 static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
 {
     uint32_t i;
@@ -4261,7 +4266,9 @@ static int llmq__entry_ok(const llmq_bundle *b, uint32_t i, uint32_t names, size
     return 1;
 }
 
-/* The order of the checks matters: each relies on the ones before it. The checksum comes before the
+/* Checks the magic, that there is a header, the major version, the total size, the counts, the
+   checksum of header and directory, the bytes that must be 0, names and ranges, and contents.
+   The order of the checks matters: each relies on the ones before it. The checksum comes before the
    entries, so that damage is reported as damage. It does not protect from an attacker, who can make
    it fit. */
 LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, size_t size, llmq_error *error)
@@ -4513,7 +4520,8 @@ typedef struct llmq__encoder {
        weights sets this before each group, to as many as the group has columns, and they are valid
        until the next. */
     const float *weight;
-    float clip;          /* llmq_encode_options.clip; 0: searched */
+    /* llmq_encode_options.clip; 0: searched */
+    float clip;
 } llmq__encoder;
 
 /* Makes e an encoder of rows of t, without buffers and weights. */
@@ -4552,7 +4560,8 @@ LLMQ__NOINLINE void llmq__products_plain(const llmq_format *f, const uint16_t *c
     LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
         const int8_t *point = f->points + *code++ * (size_t)p;
-        dims = llmq__min(p, n - i); /* fewer than p in the last vector of a group */
+        /* fewer than p in the last vector of a group */
+        dims = llmq__min(p, n - i);
         for (k = 0; k < dims; k++) {
             int32_t v = point[k];
             lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
@@ -4703,9 +4712,11 @@ static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n,
 /* How the range of a group is cut into steps. The group's scale is scale / up = scale / 2^down,
    where up is 1, or 2^64 for a tiny clip, so that `scale` is always normal. */
 typedef struct llmq__affine {
-    float scale, inverse, up;   /* inverse: 1 / scale */
+    /* inverse: 1 / scale */
+    float scale, inverse, up;
     int32_t down;
-    int32_t zero, first, last;  /* codes: the zero point, the lowest and the highest */
+    /* codes: the zero point, the lowest and the highest */
+    int32_t zero, first, last;
 } llmq__affine;
 
 /* Steps for the range [low, high] of a normalised group, low <= 0 <= high and low < high.
@@ -4714,7 +4725,8 @@ static llmq__affine llmq__affine_of_range(const llmq_format *f, float low, float
 {
     llmq__affine s;
     uint16_t bits;
-    s.first = f->bits == 8; /* the table of u8 has no point -128: its code 0 is not used */
+    /* the table of u8 has no point -128: its code 0 is not used */
+    s.first = f->bits == 8;
     s.last = 1;
     s.last = (s.last << f->bits) - 1;
     /* check: f32(5.42101086e-20) == 2**-64; f32(1.84467441e19) == 2**64 */
@@ -4769,7 +4781,8 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
     uint32_t j;
     llmq__extend_range(x, n, &low, &high);
     *zero = (uint8_t)(1u << (e->format->bits - 1));
-    if (!(high > low)) { /* all zero: the point of this code is 0 */
+    /* all zero: the point of this code is 0 */
+    if (!(high > low)) {
         for (j = 0; j < n; j++) e->code[j] = *zero;
         return 0;
     }
@@ -4956,13 +4969,18 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena
 /* Rows [r0, r1) to encode, with the arguments of llmq_encode, which the caller has checked. */
 typedef struct llmq__encode_job {
     const llmq_tensor *t;
-    uint8_t *data;        /* t's memory, from row 0 on */
+    /* t's memory, from row 0 on */
+    uint8_t *data;
     uint32_t r0, r1;
     const float *w;       /* row r0 of W */
-    size_t stride;        /* elements from row to row of w */
-    const float *weight;  /* trellises: [cols], weights of the squared errors in the columns; NULL: all 1 */
-    const llmq_encode_options *options; /* NULL: defaults */
-    void *work;           /* llmq_encode_work_size(t) bytes, aligned for float */
+    /* elements from row to row of w */
+    size_t stride;
+    /* trellises: [cols], weights of the squared errors in the columns; NULL: all 1 */
+    const float *weight;
+    /* NULL: defaults */
+    const llmq_encode_options *options;
+    /* llmq_encode_work_size(t) bytes, aligned for float */
+    void *work;
     size_t work_size;
     llmq_error *error;    /* NULL allowed */
 } llmq__encode_job;
@@ -5007,6 +5025,8 @@ LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, ui
                 cost[s * LLMQ__LANES + i] = min_dist;
             }
         for (s = 0; s < states; s++, to += LLMQ__LANES) {
+            /* a: the sums of the state before s whose top bit is 0; b: of the one whose top bit is
+               1 */
             const float *a = from + (size_t)(s / 2) * LLMQ__LANES, *b = a + (size_t)(states / 2) * LLMQ__LANES;
             const float *a_cost = cost + parity[s] * LLMQ__LANES, *b_cost = cost + parity[s + states] * LLMQ__LANES;
             uint32_t chosen = 0;
@@ -5097,6 +5117,8 @@ LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tenso
        check: 8 * 10 < 128 */
     a->warmup = llmq__min(8 * a->memory, (uint32_t)rows);
     strip_rows = rows > 2 * (size_t)a->warmup ? rows : 2 * (size_t)a->warmup;
+    /* products of the first argument are small: rows is at most 255, and there are at most 1,024
+       states */
     a->x = (float *)llmq__alloc(arena, rows * sizeof(float), cols);
     a->points = (float *)llmq__alloc(arena, t->format.n, sizeof(float));
     a->sum = (float *)llmq__alloc(arena, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
@@ -5173,6 +5195,7 @@ static void llmq__trellis_start(llmq__trellis_encoder *a, uint32_t lanes, uint32
 {
     uint32_t i, l;
     llmq__trellis_search(a, lanes, 2 * a->warmup, LLMQ__NULL);
+    /* the end of the shortest path, and then back along it to the middle of the strip */
     for (l = 0; l < lanes; l++)
         for (state[l] = 0, i = 1; i < a->states; i++)
             if (a->sum[i * LLMQ__LANES + l] < a->sum[state[l] * LLMQ__LANES + l]) state[l] = i;
@@ -5303,6 +5326,7 @@ LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, u
     float lane[LLMQ__LANES], num, den, fit;
     int32_t *exponent = a->exponent + a->block.rows;
     uint32_t r, round, rows = a->block.rows;
+    /* the first scale of each row: rms / unit; 0 in a row of zeros, whose elements then stay 0 */
     for (r = 0; r < rows; r++) {
         float *x = a->x + (size_t)r * cols + j;
         exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
@@ -5348,6 +5372,7 @@ LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, 
 {
     uint32_t r, j, n;
     llmq_status status;
+    /* all rows are transformed first: a column is searched through all of them */
     for (r = 0; r < a->block.rows; r++, w += stride) {
         float *x = a->x + (size_t)r * t->cols;
         a->exponent[r] = llmq__normalise(w, t->cols, x);
@@ -5408,6 +5433,7 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
     size_t row, codes, points = 0, work;
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     row = llmq__size_mul(t->cols, sizeof(float));
+    /* raw: no points and no codes */
     if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
@@ -5470,6 +5496,7 @@ static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_op
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
+/* Checks the arguments and makes a job of them. */
 LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
                                  size_t stride, const llmq_encode_options *options, void *work, size_t work_size,
                                  llmq_error *error)
@@ -5584,6 +5611,8 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
     llmq__sort_points(points, n, p);
 }
 
+/* Training works on floats. Only at its end the points are scaled, rounded to int8 and written, so
+   that a stopped call leaves the caller's memory as it was. */
 LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *options, int8_t *points,
                                      size_t points_size, void *work, size_t work_size)
 {
@@ -5770,8 +5799,8 @@ static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t c
     return c;
 }
 
-/* True if records mean the same in both formats. Both are valid. Groups and names are not
-   compared. */
+/* True if records mean the same in both formats, which are valid. Names and ids are not compared:
+   points decide. Groups are not compared: the directory takes the writer's group. */
 static int llmq__format_same(const llmq_format *a, const llmq_format *b)
 {
     size_t i;
@@ -5804,7 +5833,9 @@ LLMQ__NOINLINE int llmq__tensor_same(const llmq__content *c, const llmq_format *
     return !llmq__bad_scale(&t);
 }
 
-/* True if entry i may be written. Entries are sorted by name; call in order of i. */
+/* True if entry i may be written: its name and kind are allowed, its content passes the reader's
+   checks, and a tensor means the same to its reader.
+   entries: sorted by name, with names that are not NULL. */
 LLMQ__NOINLINE int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
@@ -5823,7 +5854,8 @@ LLMQ__NOINLINE int llmq__writable(const llmq_entry *entries, uint32_t count, uin
    bits. */
 static uint32_t llmq__high(uint64_t v) { return (uint32_t)(v >> 32); }
 
-/* Makes the 64 bytes b of entry i, at the offsets of the table in section 10.
+/* Makes the 64 bytes b of entry i, at the offsets of the table in section 10: the counterpart of
+   llmq__content_read. Fields that the kind does not have are 0.
    name_at: offset of its name in the names. offset: of its payload in the bundle. */
 static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset,
                               uint8_t *b)
@@ -5896,7 +5928,8 @@ LLMQ__NOINLINE void llmq__put_directory(llmq__out *o, const llmq_entry *entries,
     for (i = 0; i < count; i++) llmq__put(o, entries[i].name, llmq__length(entries[i].name) + 1);
 }
 
-/* Sends the payloads, each with its padding; the first begins at a multiple of 64. */
+/* Sends the payloads, each with its padding; the first begins at a multiple of 64. A reader may map
+   the bundle, so the last payload has its padding as well. */
 static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
     uint32_t i;
@@ -5919,7 +5952,9 @@ static void llmq__sort_entries(llmq_entry *e, uint32_t n)
             }
 }
 
-/* The checksum of the payloads is in the part of the header that the other checksum covers, so it
+/* Everything is checked before the first byte is sent, so only the sink can stop the writer
+   halfway.
+   The checksum of the payloads is in the part of the header that the other checksum covers, so it
    is computed first. */
 LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
 {
