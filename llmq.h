@@ -4194,7 +4194,8 @@ LLMQ__NOINLINE llmq_status llmq__content_check(const llmq__content *c)
     }
 }
 
-/* Payload of an entry whose offset has been checked. */
+/* Payload of an entry whose offset has been checked. It begins at a multiple of 64 of the bundle,
+   and has any alignment in memory. */
 static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry)
 {
     return b->bytes + llmq__load_size(entry + 16);
@@ -4219,11 +4220,13 @@ static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *ent
 {
     llmq__content c;
     LLMQ_MEMSET(&c, 0, sizeof c);
+    /* fields of all kinds */
     c.kind = llmq__load16(entry);
     c.flags = llmq__load16(entry + 2);
     c.type = llmq__load32(entry + 12);
     c.data = llmq__payload(b, entry);
     c.size = llmq__load_size(entry + 24);
+    /* fields of tensors; llmq__content_check looks at them in no other kind */
     c.rows = llmq__load32(entry + 32);
     c.cols = llmq__load32(entry + 36);
     c.group = llmq__load32(entry + 40);
@@ -4234,7 +4237,8 @@ static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *ent
     return c;
 }
 
-/* True if these bytes may be a name: 1 ... 255 of them, without control characters. */
+/* True if these bytes may be a name: 1 ... 255 of them, without control characters, so that a name
+   can be printed. Bytes from 128 on are allowed: UTF-8. */
 static int llmq__name_ok(const char *name, size_t length)
 {
     size_t k;
@@ -4320,7 +4324,9 @@ static size_t llmq__data_start(size_t names_end, size_t total)
     return rest > total - names_end ? total : names_end + rest;
 }
 
-/* The first scale of a tensor that is negative (-0, too) or not finite; NULL if there is none. */
+/* The first scale of a tensor that is negative (-0, too) or not finite; NULL if there is none.
+   Reader and writer both ask this function.
+   t: rows, cols, row_size, data and format are used. Raw formats have no scales. */
 LLMQ__NOINLINE const uint8_t *llmq__bad_scale(const llmq_tensor *t)
 {
     uint32_t r, g, groups = t->format.points ? llmq__layout_of(t).scales / 2 : 0;
@@ -4353,7 +4359,8 @@ LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
     return LLMQ_OK;
 }
 
-/* Members are loaded field by field, from the offsets of the table in the declarations. */
+/* *b has passed llmq_bundle_open. Members that a kind does not have stay 0. A kind that is unknown
+   has a name and a payload, and the program may look into it. */
 LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *out)
 {
     const uint8_t *e, *names;
@@ -4400,7 +4407,9 @@ LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, ui
     return LLMQ_E_NOT_FOUND;
 }
 
-/* The same members as llmq_tensor_init sets, without its checks: llmq_bundle_open has made them. */
+/* Sets the same members as llmq_tensor_init, without its checks: llmq_bundle_open has made them.
+   Format and transform are made again from the payloads, because a view of the bundle stores
+   nothing of them. */
 LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
 {
     llmq__content c;
@@ -4524,7 +4533,8 @@ typedef struct llmq__encoder {
     float clip;
 } llmq__encoder;
 
-/* Makes e an encoder of rows of t, without buffers and weights. */
+/* Makes e an encoder of rows of t, without buffers and weights. *t must outlive it: e->format leads
+   there. */
 static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
 {
     LLMQ_MEMSET(e, 0, sizeof *e);
@@ -4755,7 +4765,8 @@ static int32_t llmq__affine_code(const llmq__affine *s, float x)
     return c < s->first ? s->first : c > s->last ? s->last : c;
 }
 
-/* Sum of the squared errors of the n elements x. */
+/* Sum of the squared errors of the n elements x, of a normalised group. For a tiny clip the scale
+   is taken as 2^64 times too large; such clips are not compared with others. */
 static float llmq__affine_error(const llmq__affine *s, const float *x, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -4786,6 +4797,7 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
         for (j = 0; j < n; j++) e->code[j] = *zero;
         return 0;
     }
+    /* a clip that is given is the only trial; it may be tiny, and those that are tried are not */
     best = llmq__affine_of_range(e->format, low, high, e->clip > 0.0f ? e->clip : 1.0f);
     min_error = llmq__affine_error(&best, x, n);
     for (i = 1; i <= plan[effort].trials && !(e->clip > 0.0f); i++) {
@@ -4819,6 +4831,7 @@ static void llmq__pack_plane(uint8_t *plane, uint32_t bytes, uint32_t width, uin
 static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
 {
     uint32_t bits, width, bytes, run;
+    /* find_code divides; a run shares its result */
     for (; n; n -= run, first += run, code += run) {
         llmq__code_position pos = llmq__find_code(l, first);
         uint8_t *plane = row_codes + pos.unit;
@@ -5282,7 +5295,8 @@ LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *stat
     }
 }
 
-/* One round of searches of the group at columns [j, j + n) of a->x: fills code and index.
+/* One round of searches of the group at columns [j, j + n) of a->x: fills code and index, from
+   a->scale.
    cols: elements of a row of a->x. round: 0, 1 ...; later rounds read the codes of the last one.
    A round begins half a block from the start of the round before, in the state that the earlier
    path has there. Far from its ends, a path is as good as the path of an open search. */
@@ -5291,6 +5305,9 @@ LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols,
     uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->block.rows, start = round % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
+        /* First the state at row `start`: from the round before; or by a search around it; or, for
+           short blocks, by searches from all states, which read the same strip as the search for
+           the codes. */
         if (round > 0) {
             /* The lowest bits of the codes above row `start` are the state before it. The index
                does not wrap below 0: i is less than the memory, at most 10.
@@ -5357,6 +5374,7 @@ LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols,
 {
     uint32_t r, rows = a->block.rows;
     llmq__trellis_fit(a, cols, j, n);
+    /* codes are of the last round; the scale is the fit to them, which needs no further search */
     for (r = 0; r < rows; r++) {
         uint8_t *row = out + r * row_size;
         llmq__store16(row + 2 * (size_t)g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
@@ -5388,7 +5406,8 @@ LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, 
     return LLMQ_OK;
 }
 
-/* True if a block begins at row r, or r is the end of the rows. */
+/* True if a block begins at row r, or r is the end of the rows. Blocks depend on t->rows, so a
+   tensor must have all its rows before the first one is encoded. */
 static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r)
 {
     return r == t->rows || llmq_trellis_block_start(t, r) == r;
@@ -5522,6 +5541,7 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
 {
     llmq_status status;
     if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
+    /* divided, since rows times row_size may not fit size_t */
     if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
     {
@@ -5600,6 +5620,7 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
        it */
     for (i = 0; i < samples; i++) {
         llmq__normals(seed, &counter, p, x);
+        /* scalar: samples come one at a time */
         c = llmq__nearest(points, n, p, p, x);
         hits[c]++;
         for (k = 0; k < p; k++) sum[c * p + k] += x[k];
@@ -5808,7 +5829,7 @@ static int llmq__format_same(const llmq_format *a, const llmq_format *b)
         || !a->points != !b->points)
         return 0;
     if (!a->points) return 1;
-    /* as bits, so that no comparison of floats is needed; unit is not 0 */
+    /* as bits: equal floats have equal bits, because a unit is neither 0 nor NaN */
     if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
     for (i = 0; i < 4; i++)
         if (a->taps[i] != b->taps[i]) return 0;
@@ -5895,7 +5916,8 @@ typedef struct llmq__out {
     int stopped;
 } llmq__out;
 
-/* Sends n bytes, which may be NULL if n is 0. */
+/* Sends n bytes, which may be NULL if n is 0; a sink is never called without bytes, nor again once
+   it has asked to stop. */
 static void llmq__put(llmq__out *o, const void *bytes, size_t n)
 {
     if (o->stopped || n == 0) return;
