@@ -896,8 +896,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
                          otherwise it skips the entry. This writer sets the bit on all entries.
                          The other bits are written as 0 and ignored
                   4   4  offset of the name in the names
-                  8   4  bytes of the name, 1 ... 255; a 0 follows it; no byte in it is below 32 or
-                         127
+                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below
+                         32, nor 127
                  12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
                  16   8  offset of the payload from the start of the bundle, a multiple of 64
                  24   8  bytes of the payload; payloads stand in the order of the directory and do
@@ -1055,7 +1055,7 @@ typedef struct llmq_encode_options {
     llmq_progress progress;  /* NULL: none; called after each row with the rows done and the rows of the call */
     void *context;           /* for progress */
     float clip;              /* formats with zero points: the part of a group's range that gets codes,
-                                up to 1; 0: the part with the smallest error, of 1, 0.95 ... 0.5
+                                0 ... 1; 0: the part with the smallest error, of 1, 0.95 ... 0.5
                                 (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
 } llmq_encode_options;
 #endif
@@ -4555,8 +4555,8 @@ static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, con
     }
 }
 
-/* *num = <x, c> and *den = <c, c>, where c are the points of the codes (of a trellis: indices)
-   `code`.
+/* *num = <x, c> and *den = <c, c>, where c are the points that `code` selects.
+   code: codes of a grid, or the indices of the points of a trellis.
    x: n elements of a group, from its first column on.
    The order of the additions is specified, because it decides the bits of scales. */
 LLMQ__NOINLINE void llmq__products_plain(const llmq_format *f, const uint16_t *code, const float *x, uint32_t n,
