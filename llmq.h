@@ -1175,38 +1175,48 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
 /* ---- 10. Bundle: reading -------------------------------------------------------------------------------------------
 
-   A .llmq file, or the same bytes in flash: named tensors, transforms, grids and key-values. Little-endian. Opening costs
-   a pass over the directory; nothing is copied, no alignment is needed.
+   A bundle is a .llmq file, or the same bytes in flash. It holds named tensors, transforms, grids
+   and values. All integers and floats are little-endian. The bytes need no alignment. Opening a
+   bundle costs one pass over its directory, and nothing is copied.
 
    offset  bytes  HEADER
         0      8  "LLMQ" 0D 0A 1A 0A (damaged by any text-mode transfer)
         8      2  major version, 1
        10      2  minor version, 0; readers accept higher ones
        12      4  CRC-32 of the bytes from 16 to the end of the names
-       16      8  total size in bytes; what follows in the file is not the bundle's
-       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names to the total size
+       16      8  total size in bytes; bytes after it in a file do not belong to the bundle
+       24      4  CRC-32 of the bytes from the first multiple of 64 at or after the end of the names
+                  to the total size
        28      4  number of entries, E
        32      4  bytes of names
        36     28  0
-       64   64 E  DIRECTORY: an entry each, sorted by name (bytewise), no name twice
+       64   64 E  DIRECTORY: one entry each, sorted by name (bytewise), no name twice
                   0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
-                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle, else skip the entry.
-                         This writer sets it on all entries; the other bits are 0, and ignored
+                  2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle,
+                         otherwise it skips the entry. This writer sets the bit on all entries.
+                         The other bits are written as 0 and ignored
                   4   4  offset of the name in the names
-                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below 32, nor 127
+                  8   4  bytes of the name, 1 ... 255; it is followed by a 0 and holds no byte below
+                         32, nor 127
                  12   4  tensor: format id; value: type 0 bytes, 1 text, 2 u32, 3 f32; else 0
                  16   8  offset of the payload from the start of the bundle, a multiple of 64
-                 24   8  bytes of the payload; payloads stand in the order of the directory and do not overlap
+                 24   8  bytes of the payload; payloads stand in the order of the directory and do
+                         not overlap
                  32   4  tensor: rows             36  4  tensor: cols
-                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1, or 0
+                 40   4  tensor: group            44  4  tensor: index of its transform's entry + 1,
+                                                         or 0
                  48   4  tensor: index of its grid's entry + 1, or 0
                  52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
                  56   8  0
-       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple of 64. Payloads are:
+       ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple
+                  of 64. Payloads are:
                   tensor: rows records (section 6).  value: its bytes.
-                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the steps.
-                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n sorted by their
-                  first coordinate. */
+                  transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the
+                  steps.
+                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n
+                  sorted by their first coordinate.
+   The CRC-32 is the one of IEEE 802.3: polynomial 04C11DB7, bits reflected, register and result
+   inverted; the nine bytes "123456789" give CBF43926. */
 #if !LLMQ_NO_BUNDLE
 #define LLMQ_KIND_TENSOR    1u
 #define LLMQ_KIND_TRANSFORM 2u
@@ -1218,115 +1228,203 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 #define LLMQ_VALUE_U32   2u
 #define LLMQ_VALUE_F32   3u
 
-/* What a bundle says of an entry, and what its writer is told. Members that a kind does not have are 0 or NULL. */
+/* One entry: llmq_bundle_at fills it, llmq_bundle_write takes it.
+   Members that a kind does not have are 0 or NULL. A reader's pointers lead into the bundle. */
 typedef struct llmq_entry {
-    const char *name;
-    uint32_t kind;          /* LLMQ_KIND_... ; others only where a newer file holds them */
+    const char *name;       /* 1 ... 255 bytes, then a 0 */
+    uint32_t kind;          /* LLMQ_KIND_...; others only in files that are newer than this reader */
     uint32_t type;          /* value: LLMQ_VALUE_... */
-    const void *data;       /* payload */
+    const void *data;       /* payload, any alignment */
     size_t size;            /* bytes of payload */
     llmq_format format;     /* tensor */
     uint32_t rows, cols;    /* tensor */
-    float t2;               /* tensor: negative if not measured */
+    float t2;               /* tensor: t^2 = |W - W'|^2 / |W|^2, negative if it was not measured */
     const char *transform;  /* tensor: name of its transform's entry, NULL for none */
-    const char *grid;       /* tensor: name of its grid's entry, NULL if built in */
+    const char *grid;       /* tensor: name of its grid's entry, NULL for built-in formats */
 } llmq_entry;
 
+/* A view of an open bundle: it owns nothing and may be copied. */
 typedef struct llmq_bundle {
-    const uint8_t *bytes;
-    size_t size;            /* total size, as the header says */
+    const uint8_t *bytes;   /* the first byte of the header */
+    size_t size;            /* total size in bytes, as the header states it */
     uint32_t count;         /* entries */
 } llmq_bundle;
 
-/* Check bytes[0, size) and make a view of them, which must outlive *b and all that is taken from it. After LLMQ_OK every
-   call below is safe on these bytes. error may be NULL. Errors: LLMQ_E_TRUNCATED, _MAGIC, _VERSION, _CHECKSUM (of header
-   and directory), _CORRUPT, _UNSUPPORTED, _LIMIT. Cost: linear in the directory, transforms and grids. */
+/* Checks bytes[0, size) and makes a view of them. After LLMQ_OK every call below is safe on them.
+   bytes: any alignment; they must outlive *b and all that is taken from it.
+   size: bytes that may be read; more than the total size is allowed.
+   error: NULL allowed; on failure status, and offset: the byte where the check failed.
+   On failure *b is unchanged. Errors:
+     LLMQ_E_ARG          b or bytes is NULL.
+     LLMQ_E_MAGIC        The first bytes are not the magic of a bundle.
+     LLMQ_E_TRUNCATED    size is below 64, or below the total size.
+     LLMQ_E_VERSION      The major version is not 1.
+     LLMQ_E_LIMIT        The total size does not fit size_t.
+     LLMQ_E_CHECKSUM     The checksum of header and directory does not match.
+     LLMQ_E_CORRUPT      Header, directory, a transform or a grid contradicts itself or the others.
+     LLMQ_E_UNSUPPORTED  A kind (with flag bit 0), a format or a step is unknown, or a transform has
+                         more than LLMQ_MAX_STEPS steps.
+   Cost: linear in the directory, transforms and grids. No payload of a tensor or value is read. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void *bytes, size_t size, llmq_error *error);
 
-/* Check the integrity of the payloads: their checksum, and that every scale of every tensor is finite and not negative.
-   Not needed for safety. Errors: LLMQ_E_CHECKSUM, LLMQ_E_CORRUPT. Cost: linear in the bundle. */
+/* Checks the integrity of the payloads: their checksum, and that every scale of every tensor is
+   finite and not negative. Safety does not need this.
+   error: NULL allowed; on failure status, and offset: the scale, or the first byte of the
+   checksum's range.
+   Errors:
+     LLMQ_E_ARG       b is NULL.
+     LLMQ_E_CHECKSUM  The checksum does not match.
+     LLMQ_E_CORRUPT   A scale is negative, infinite or NaN.
+   Cost: linear in the bundle. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error);
 
-/* Entry i of b->count, in the order of names. Errors: LLMQ_E_ARG. */
+/* Describes entry i. Entries stand in the order of their names.
+   i: 0 ... b->count - 1.
+   Errors: LLMQ_E_ARG; *e is then unchanged. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *e);
 
-/* Index of the entry of that name. Errors: LLMQ_E_NOT_FOUND. Cost: a binary search. */
+/* Finds the index of the entry of that name.
+   Errors: LLMQ_E_ARG (NULL), LLMQ_E_NOT_FOUND; *index is then unchanged.
+   Cost: a binary search. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index);
 
-/* The tensor of that name, ready for use. Errors: LLMQ_E_NOT_FOUND (also if it is of another kind). */
+/* Makes a view of the tensor of that name, with its transform and with kernels LLMQ_KERNELS.
+   Errors: LLMQ_E_ARG (NULL), LLMQ_E_NOT_FOUND (also an entry of another kind); *t is then
+   unchanged.
+   Cost: a binary search, and LLMQ_KERNELS (see llmq_tensor_init): keep the view. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
 
-/* The value of that name and type: a pointer into the bundle (no alignment) and its bytes; or as a number.
-   Errors: LLMQ_E_NOT_FOUND. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
-                                                      size_t *size);
+/* Finds the value of that name and type.
+   *data: a pointer into the bundle, without alignment. *size: bytes there.
+   llmq_bundle_u32 loads a value of type LLMQ_VALUE_U32.
+   Errors: LLMQ_E_ARG (NULL), LLMQ_E_NOT_FOUND (also an entry of another kind or type); outputs are
+   then unchanged.
+   Cost: a binary search. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type,
+                                                      const void **data, size_t *size);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value);
 
 #endif /* LLMQ_NO_BUNDLE */
 
 /* ---- 11. Encoder: rows ---------------------------------------------------------------------------------------------
 
-   Rows of W into records: exact scaling of the row by a power of two (so that no sum overflows, and 2^k W has the codes
-   of W), the transform, then group by group: for trial scales down and up from rms / unit, nearest points c and the fit
-       gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>      (least squares: |x - scale c|^2 = |x|^2 - gain)
-   the best of which is rounded to bfloat16, after which the codes are chosen once more for the scale as stored.
-   An all-zero group has scale 0. Scales below 2^-126 become 0, those over the largest bfloat16 become that; numbers 2^126
-   times smaller than the largest of their row become 0. Raw rows are transformed as they are; a number that then, or in the
-   format, is infinite is LLMQ_E_NOT_FINITE (for binary16 from 65520 on).
-   Nearest: least sum of (x_i - c_i)^2, float, terms in order; ties go to the lower index; partial vectors at the end of a
-   group compare the numbers they have. Points are tried outwards from the first coordinate until it alone is too far.
-   Formats with zeros: low = min(0, min x), high = max(0, max x), N steps from the first code f: N = 15, 63 and f = 0, of u8 254
-   and 1; scale = (high - low) clip / N rounded to bfloat16, zero = f + round(-low clip * (1 / scale)), code = zero + round(x * (1 / scale)),
-   ties to even, all codes limited to f ... 2^b - 1, and zero, too. The zero and the codes of an all-zero group are 2^(b-1). */
+   The encoder turns rows of W into records. For each row w of a grid format:
+     1. The row is divided by a power of two, exactly. No later sum overflows, and 2^k W has the same
+        codes as W.
+     2. The row is transformed: T^-T w (section 4).
+     3. Each group x gets a scale. For each trial scale s, the points c nearest to x / s give a fit:
+            gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>
+        (least squares: |x - scale c|^2 = |x|^2 - gain). The trials go down and up from rms / unit.
+        The scale with the largest gain is rounded to bfloat16.
+     4. The codes are chosen once more, for the scale as stored.
+
+   Nearest: the minimum of sum (x_i - c_i)^2, in float, terms in order. Ties go to the lower index.
+   A partial vector at the end of a group compares the coordinates that it has. Points are tried
+   outwards from the first coordinate of x, until the distance in that coordinate alone is too
+   large.
+
+   Limits of scales and values:
+     An all-zero group has scale 0.
+     A scale below 2^-126 becomes 0; one over the largest bfloat16 becomes the largest bfloat16.
+     A value 2^126 times smaller than the largest of its row becomes 0.
+     Raw rows are transformed as they are. A value that is infinite after the transform, or in the
+     format (from 65520 on in binary16), is LLMQ_E_NOT_FINITE.
+
+   Formats with zero points: low = min(0, min x) and high = max(0, max x) of the group.
+     f is the first code and N the number of steps above it: u4 has f = 0, N = 15; u6 f = 0, N = 63;
+     u8 f = 1, N = 254.
+         scale = (high - low) clip / N, rounded to bfloat16
+         zero = f + round(-low clip * (1 / scale))
+         code = zero + round(x * (1 / scale))
+     Rounding is to nearest, ties to even. Codes and zero points are limited to f ... 2^b - 1. In an
+     all-zero group the zero point and all codes are 2^(b-1). */
 #if !LLMQ_NO_ENCODER
-/* Called now and then by long jobs with work done and work in all; not 0 stops the job with LLMQ_E_STOPPED. */
+/* Long jobs call this now and then.
+   context: as given with the function. done, total: work done, and work in all.
+   Returns 0 to go on; anything else stops the job with LLMQ_E_STOPPED. */
 typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
 
+/* How long the encoder searches. */
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 %; trellises: four rounds */
 #define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches; trellises: one round */
 #define LLMQ_EFFORT_BEST    2  /* all 41 from half to one and a half, in steps of 2.5 %; trellises: eight rounds */
 
+/* All zero: the defaults. */
 typedef struct llmq_encode_options {
     int effort;              /* LLMQ_EFFORT_... */
-    llmq_progress progress;  /* NULL: none; called once a row with rows done and rows of the call */
-    void *context;
-    float clip;              /* formats with zeros: the part of a group's range that gets codes, 0 ... 1; 0: that of least error, of 1, 0.95
-                                ... 0.5 (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
+    llmq_progress progress;  /* NULL: none; called after each row with the rows done and the rows of the call */
+    void *context;           /* for progress */
+    float clip;              /* formats with zero points: the part of a group's range that gets codes,
+                                0 ... 1; 0: the part with the smallest error, of 1, 0.95 ... 0.5
+                                (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
 } llmq_encode_options;
 #endif
 
 /* ---- 12. Encoder: trellises and tensors ----------------------------------------------------------------------------
 
-   Trellises: a group of columns of a ring of rows at a time. Scales begin at rms / unit; then rounds of a search for the codes of each
-   column, the least sum of (x / scale - point)^2 over its rows (Viterbi's algorithm [R20]), and of the fit above for each row, from which
-   the next round's scale is 2 fit - scale; the last fit is stored. All rows weigh the same whatever their scales: with squares of scales
-   for weights the error was 8 % less, but KL of a small model 15 % more at 3 and 4 bits. A ring is closed by searching 8 times the
-   memory around its start first, for the state there; each further round starts half a ring away from the one before, in the state found
-   there. Rings shorter than 4 times the memory try all states. Of sums that are equal the path with the lower state is kept. */
+   Trellises are encoded by tail-biting blocks of rows, and in a block by groups of columns:
+     1. The scale of each row begins at rms / unit.
+     2. A round searches the codes of each column: the path with the smallest sum of
+        (x / scale - point)^2 over the rows of the block (Viterbi's algorithm [R20]).
+     3. The fit of section 11 then gives each row a scale. The next round uses 2 fit - scale, but at
+        least fit / 2. The last fit is stored.
+   All rows have the same weight, whatever their scales.
+   Measured: with the squares of scales as weights the error is 8 % less, but the KL of a small
+   model is 15 % more at 3 and 4 bits.
+
+   A block closes on itself: its first row follows its last. The first round finds the state at its
+   start by a search of 8 times the memory on each side of it. Each further round starts half a
+   block away from the round before, in the state that was found there. Blocks shorter than 4 times
+   the memory try all states. Ties go to the path with the lower state. */
 #if !LLMQ_NO_ENCODER
-/* Bytes of workspace for llmq_encode and llmq_tensor_append. */
+/* Bytes of workspace for llmq_encode and llmq_tensor_append; 0 if t is not valid or if they do not
+   fit size_t. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
 
-/* Encode rows [r0, r1). w: row r0 of W, the first one encoded, so that a row or a chunk of rows comes from a buffer of its own; row r is
-   w[(r - r0) * stride ... + cols). data: t's memory from row 0 on, writable, whatever r0 is. options NULL: defaults.
-   work: aligned for float. Rows in different ranges may be encoded at the same time, with a workspace each. Trellises: r0 and r1 are
-   where rings begin (llmq_trellis_block_start), or t->rows, else LLMQ_E_ARG; progress is called after each ring.
-   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE (error, which may be NULL, names row and column) and
-   LLMQ_E_STOPPED: earlier rows (rings) of the range are written, the others untouched. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
-                                                size_t stride, const llmq_encode_options *options, void *work, size_t work_size,
-                                                llmq_error *error);
+/* Encodes rows [r0, r1) of W.
+   data: t's memory from row 0 on, writable, whatever r0 is.
+   r0, r1: r0 <= r1 <= t->rows. Trellises: each is the first row of a block
+   (llmq_trellis_block_start) or t->rows.
+   w: row r0 of W, the first row to encode; row r is w[(r - r0) * stride ... + cols). So a row or a
+   chunk of rows may come from a buffer of its own.
+   stride: elements from row to row, at least cols.
+   options: NULL for the defaults. Trellises call progress after each block.
+   work: llmq_encode_work_size(t) bytes, aligned for float.
+   error: NULL allowed.
+   Rows in different ranges may be encoded at the same time, with a workspace each.
+   Errors; nothing is written with the first two:
+     LLMQ_E_ARG         An argument is NULL or out of its range, or data is not t->data.
+     LLMQ_E_WORKSPACE   work_size is too small.
+     LLMQ_E_NOT_FINITE  error names row and column.
+     LLMQ_E_STOPPED     progress asked for it.
+   With the last two, earlier rows (blocks) of the range are written, the others are untouched. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1,
+                                                const float *w, size_t stride, const llmq_encode_options *options,
+                                                void *work, size_t work_size, llmq_error *error);
 
-/* Append one row to a tensor whose memory has room for more, as in a KV cache: encode it behind the last row, then count
-   it. data, data_size: t's memory. Errors as llmq_encode, and LLMQ_E_FULL; LLMQ_E_ARG for trellises, whose rows hang together.
-   While others read. One thread appends, any number multiply by the rows that are there, without a lock, if each reader has a copy of the
-   view, made before the first append, and sets its `rows` to a count that the writer has published:
+/* Appends one row to a tensor whose memory has capacity for more, as in a KV cache: encodes it
+   after the last row, then counts it.
+   data, data_size: t's memory from row 0 on, and all its bytes.
+   row: cols values.
+   options, work: as for llmq_encode.
+   Errors: as llmq_encode; LLMQ_E_FULL (no capacity for another row, or 2^32 - 1 rows); LLMQ_E_ARG
+   for trellises, whose blocks are encoded whole. t->rows is then unchanged.
+
+   Appending while others read needs no lock. One thread appends. Any number of threads multiply by
+   the rows that are there. Each reader has a copy of the view, made before the first append, and
+   sets its `rows` to a count that the writer has published:
        writer   llmq_tensor_append(&t, ...); then store t.rows to a shared count, with release order
-       reader   load that count, with acquire order, into copy.rows; then llmq_matvec(&copy, ...), rows [r0, r1) below it
-   Append writes the record behind the last row and t->rows, and nothing else; a record that is counted is never written again. So
-   decoding and all products may run during an append. What may not: a second append to the same tensor; a look at the writer's own
-   view, whose count changes; encoding of rows that a reader may count already (a cache that wraps around and reuses rows needs a lock,
-   or readers that have left them); moving the memory, or freeing it. tests/test_concurrent.c does this under a thread sanitizer. */
+       reader   load that count, with acquire order, into copy.rows; then llmq_matvec(&copy, ...) on
+                rows [r0, r1) below it
+   Append writes the record after the last row and t->rows, and nothing else. A record that is
+   counted is never written again. So decoding and all products may run during an append. Not
+   allowed then:
+     a second append to the same tensor;
+     reading the writer's own view, whose count changes;
+     encoding rows that a reader may count already (a cache that wraps around and reuses rows needs
+     a lock, or readers that have left them);
+     moving or freeing the memory.
+   tests/test_concurrent.c does this under a thread sanitizer. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
                                                        const llmq_encode_options *options, void *work, size_t work_size);
 #endif
@@ -1334,46 +1432,81 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
 /* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
-/* Bytes for the points of a trained grid, and of workspace to train it; 0 if p or n is out of range. */
+/* Bytes for the points of a trained grid, and bytes of workspace to train it; 0 if p or n is out of
+   range. */
 LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n);
 LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n);
 
-/* Train an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2] on fresh normal samples each step, from points drawn
-   with Zador's optimal density (variance (p+2)/p) [R4]. p 1 ... 8, n 2 ... 65536.
-   points: llmq_grid_size bytes, the caller's, which *f then refers to. samples: a step, 0 for 256 n but at least 65,536;
-   steps: 0 for 60. In the first half of the steps a step is four short ones, with a quarter of the samples, that move points
-   1.6 times as far as Lloyd's; in the second half the results are averaged. With the defaults the MSE is within about 2 %
-   of the built-in grids'. The same seed gives the same grid everywhere. Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE,
-   LLMQ_E_STOPPED. Cost: a nearest-point search for every sample and step. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed,
-                                                    uint32_t samples, uint32_t steps, int8_t *points, size_t points_size,
-                                                    llmq_progress progress, void *context, void *work, size_t work_size);
+/* The grid to train: p and n must be set, and 0 is the default of all others. */
+typedef struct llmq_grid_options {
+    uint32_t p;              /* coordinates of a point, 1 ... 8 */
+    uint32_t n;              /* points, 2 ... 65536 */
+    uint32_t group;          /* columns a scale, as for llmq_format_find; 0: the row */
+    uint32_t seed;           /* the same seed gives the same grid everywhere */
+    uint32_t samples;        /* in a step; 0: 256 n, but at least 65,536 */
+    uint32_t steps;          /* 0: 60 */
+    llmq_progress progress;  /* NULL: none; called after each step with the steps done and all steps */
+    void *context;           /* for progress */
+} llmq_grid_options;
+
+/* Trains an MSE-optimal grid for N(0, I_p): Lloyd's iteration [R2], each step on fresh samples.
+   It begins with points drawn from Zador's optimal density (variance (p+2)/p) [R4].
+   In the first half of the steps a step is four short ones. Each has a quarter of the samples and
+   moves points 1.6 times as far as Lloyd's. The second half averages the results.
+   f: the format of the grid, with name "custom"; it refers to points.
+   options: not NULL.
+   points: llmq_grid_size bytes; they must outlive *f.
+   work: llmq_grid_train_work_size bytes, aligned for float.
+   Errors; *f and points are then unchanged: LLMQ_E_ARG (NULL, or an option out of its range),
+   LLMQ_E_WORKSPACE (points_size or work_size), LLMQ_E_STOPPED.
+   Cost: a nearest-point search for every sample and step.
+   Measured: with the defaults the MSE is within about 2 % of the built-in grids'. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *options, int8_t *points,
+                                                    size_t points_size, void *work, size_t work_size);
 #endif
 
 /* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
-/* Receives the bytes of a bundle in order; not 0 stops with LLMQ_E_STOPPED. */
+/* Receives the bytes of a bundle in order.
+   context: as given to llmq_bundle_write.
+   Returns 0 to go on; anything else stops the writer with LLMQ_E_STOPPED. */
 typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
 
-/* Payloads of transforms and grids, from their structs; *size is the room in out and then the bytes written.
-   Errors: LLMQ_E_ARG (also: points that are not sorted, or of a trellis; data that llmq_transform_verify
-   refuses), LLMQ_E_WORKSPACE, and those of the transform's steps. */
+/* Make the payload of a transform's or a grid's entry from its struct.
+   out: any alignment. *size: bytes of memory at out; on success the bytes written.
+   Errors; nothing is written:
+     LLMQ_E_ARG        An argument is NULL, llmq_transform_verify refuses the data of a step, or the
+                       format is raw, of a trellis, or has points that are not sorted.
+     LLMQ_E_WORKSPACE  *size is too small.
+     The errors of the transform's steps. */
 #if LLMQ_MAX_STEPS > 0
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size);
 #endif
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size);
 
-/* Bytes of the bundle of these entries; 0 if it would not fit size_t. */
+/* Bytes of the bundle of these entries, in any order; 0 if a name is NULL or the bundle would not
+   fit size_t. */
 LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
 
-/* Write a bundle: the same entries give the same bytes. Sorts the entries by name, in place. Payloads are read twice
-   (for the checksum, then to be sent). What llmq_bundle_open or llmq_bundle_verify would refuse is not written, nor a tensor whose
-   format is not what a reader would take it for. Errors: LLMQ_E_ARG (a name, a kind, a size that is not that of the shape, a
-   transform or grid that is not among the entries or not for this tensor, a name twice), LLMQ_E_LIMIT, LLMQ_E_STOPPED. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context);
+/* Writes a bundle. The same entries give the same bytes.
+   entries: sorted by name, in place. NULL allowed if count is 0.
+   sink: gets the bytes. context: passed on to it.
+   Payloads are read twice, for the checksum and then to be sent.
+   Entries that llmq_bundle_open or llmq_bundle_verify would refuse are not written, nor a tensor
+   whose format a reader would take for another one.
+   Errors; nothing is sent with the first two:
+     LLMQ_E_ARG      sink or a name is NULL; a name or a kind is not allowed; a name is there twice;
+                     a size does not fit the shape; a transform or grid is not among the entries or
+                     does not fit the tensor.
+     LLMQ_E_LIMIT    The bundle does not fit size_t, or its names end beyond 2^32 - 1 bytes.
+     LLMQ_E_STOPPED  sink asked for it. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink,
+                                                      void *context);
 
-/* The same into memory of llmq_bundle_size bytes. Errors also: LLMQ_E_WORKSPACE. */
-LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size);
+/* The same into memory of llmq_bundle_size bytes.
+   Errors: the same, and LLMQ_E_WORKSPACE; LLMQ_E_ARG if out is NULL. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out,
+                                                             size_t size);
 #endif
 
 /* ---- 15. Sensitivity -----------------------------------------------------------------------------------------------
@@ -5020,17 +5153,26 @@ LLMQ_API llmq_status llmq_selftest(void)
 /* ---- 10. Bundle: reading ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
 
-#define LLMQ__ALIGN 64
+/* The bytes of a bundle are not trusted. Only llmq_bundle_open checks them: the header itself, and
+   each entry by llmq__entry_ok and llmq__content_check. All other functions rely on it. The header
+   has 64 bytes. The directory follows it, and its entries have 64 bytes each. Numbers such as 44 in
+   `load32(entry + 44)` are offsets of the table in the declarations. */
+
+#define LLMQ__ALIGN 64 /* payloads begin at its multiples: cache lines, if the bundle does */
 #define LLMQ__MAJOR 1
 static const uint8_t llmq__magic[8] = { 'L', 'L', 'M', 'Q', 0x0d, 0x0a, 0x1a, 0x0a };
 
-/* CRC-32 (IEEE 802.3, reflected polynomial edb88320), four bits at a time: 64 bytes of table for flash. Begin with 0. */
+/* CRC-32 of n more bytes; crc: the result for the bytes before them, 0 at first. IEEE 802.3, with
+   the reflected polynomial edb88320. It takes four bits at a time: the table has 64 bytes, not
+   1,024. */
 static uint32_t llmq__crc(uint32_t crc, const uint8_t *b, size_t n)
 {
+    /* entry i: the register after i and then four zero bits */
     static const uint32_t table[16] = {
         0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
         0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu
     };
+    /* undoes the inversion of the earlier result, so that pieces give the CRC of the whole */
     crc = ~crc;
     for (; n; n--) {
         crc ^= *b++;
@@ -5040,7 +5182,8 @@ static uint32_t llmq__crc(uint32_t crc, const uint8_t *b, size_t n)
     return ~crc;
 }
 
-/* A stored 64-bit size; SIZE_MAX, which nothing can have, if it does not fit. */
+/* A stored 64-bit size. If it does not fit: SIZE_MAX, which no size or offset in memory can have,
+   so that every comparison with the bundle's size refuses it. */
 static size_t llmq__load_size(const uint8_t *b)
 {
     uint32_t low = llmq__load32(b), high = llmq__load32(b + 4);
@@ -5051,8 +5194,11 @@ static size_t llmq__load_size(const uint8_t *b)
 #endif
 }
 
+/* Entry i of the directory; i = b->count: the names, which follow the last entry. */
 static const uint8_t *llmq__entry(const llmq_bundle *b, uint32_t i) { return b->bytes + 64 + (size_t)i * 64; }
 
+/* Returns status, and describes it in *error if that is not NULL.
+   offset: the byte where a check failed. */
 static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offset)
 {
     if (error) error->status = status, error->row = 0, error->col = 0, error->offset = offset;
@@ -5060,7 +5206,10 @@ static llmq_status llmq__fail(llmq_error *error, llmq_status status, size_t offs
 }
 
 #if LLMQ_MAX_STEPS > 0
-/* t->count steps, 8 bytes each behind the count, and their data. */
+/* Fills the steps of t from a payload b of `size` bytes: t->count (already loaded), steps, data.
+   Before: t->count <= LLMQ_MAX_STEPS, and size >= 4 + 8 t->count. After LLMQ_OK the steps are valid
+   and t->data has exactly the bytes that they need. The data themselves (permutations and so on)
+   are checked by llmq__transform_data_ok. */
 static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transform *t)
 {
     llmq_status status;
@@ -5072,25 +5221,32 @@ static llmq_status llmq__steps_load(const uint8_t *b, size_t size, llmq_transfor
     }
     b += 4 + 8 * t->count;
     size -= 4 + 8 * (size_t)t->count;
+    /* set before the check, which refuses a step with data while t->data is NULL */
     t->data = b;
+    /* cols 0: whether the steps fit a tensor is checked with the tensor */
     if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status == LLMQ_E_ARG ? LLMQ_E_CORRUPT : status;
-    for (i = 0; i < t->count; i++) { /* each is checked to fit before the sizes of all are added */
+    /* each size is checked before the next one is taken off, so that no sum can overflow */
+    for (i = 0; i < t->count; i++) {
         size_t one = llmq_step_data_size(&t->step[i]);
         if (one > size) return LLMQ_E_CORRUPT;
         size -= one;
     }
     if (size != 0) return LLMQ_E_CORRUPT;
+    /* the same struct as llmq_transform_hadamard makes, if no step has data */
     if (llmq__transform_data(t, t->count) == 0) t->data = LLMQ__NULL;
     return LLMQ_OK;
 }
 #endif
 
-/* The transform of a payload: u32 steps, then the steps. */
+/* Makes *t from the payload b of a transform: u32 steps, then the steps and their data. t->data
+   leads into the payload. */
 static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_transform *t)
 {
     LLMQ_MEMSET(t, 0, sizeof *t);
     if (size < 4) return LLMQ_E_CORRUPT;
     t->count = llmq__load32(b);
+    /* no build has more than 8 steps, so more are an error in the file; fewer may be a limit of
+       this build */
     if (t->count > 8 || size < 4 + (size_t)t->count * 8) return LLMQ_E_CORRUPT;
     if (t->count > LLMQ_MAX_STEPS) return LLMQ_E_UNSUPPORTED;
 #if LLMQ_MAX_STEPS > 0
@@ -5100,7 +5256,8 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
 #endif
 }
 
-/* The grid of a payload: u32 p, u32 n, f32 unit, points, whose order is not looked at. */
+/* Makes *f from the payload b of a grid: u32 p, u32 n, f32 unit, points. Checks everything but the
+   order of the points, which costs a pass over them. */
 static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
 {
     uint32_t p, n;
@@ -5108,20 +5265,30 @@ static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f
     p = llmq__load32(b);
     n = llmq__load32(b + 4);
     if (llmq__format_of(f, p, n, (const int8_t *)b + 12, llmq__load_float(b + 8), 0) != LLMQ_OK) return LLMQ_E_CORRUPT;
+    /* valid formats have p <= 8 and bits <= 16: the shift is at most 2^19 */
     return size - 12 == ((size_t)p << f->bits) ? LLMQ_OK : LLMQ_E_CORRUPT;
 }
 
-/* What an entry holds and what it refers to, whether it is in a bundle or on its way into one. */
+/* The content of an entry and of the entries that it refers to. Reader and writer both fill one, so
+   that both are held to the same checks. */
 typedef struct llmq__content {
     uint32_t kind, flags;
-    uint32_t type;           /* of a value; of a tensor: the id of its format */
+    /* of a value; of a tensor: the id of its format */
+    uint32_t type;
     uint32_t rows, cols, group;
-    int has_steps, has_grid; /* it names a transform, a grid */
-    const uint8_t *data, *steps, *grid; /* payloads: its own, and those of the entries that it names, NULL if there is none of that kind */
+    /* the entry names a transform, a grid */
+    int has_steps, has_grid;
+    /* payloads: its own, of the transform that it names, of the grid that it names; NULL if there
+       is no such entry of that kind */
+    const uint8_t *data, *steps, *grid;
+    /* bytes of the payloads */
     size_t size, steps_size, grid_size;
 } llmq__content;
 
-/* Format of a tensor; the payload of its grid may not have been checked yet. */
+/* Makes *f the format of a tensor. The payload of its grid may not have been checked yet: an entry
+   may refer to a later one.
+   LLMQ_E_CORRUPT: a group that is not allowed, a custom format without a valid grid, or a built-in
+   format with one. LLMQ_E_UNSUPPORTED: the id is unknown. *f is then unspecified. */
 static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
 {
     uint32_t i;
@@ -5132,14 +5299,16 @@ static llmq_status llmq__content_format(const llmq__content *c, llmq_format *f)
     } else {
         for (i = 0; (status = llmq_format_at(f, i)) == LLMQ_OK && f->id != c->type; i++) {}
         if (status == LLMQ_OK && c->has_grid) status = LLMQ_E_CORRUPT;
+        /* a format of a newer version, or one that LLMQ_FORMATS leaves out */
         if (status == LLMQ_E_NOT_FOUND) status = LLMQ_E_UNSUPPORTED;
     }
+    /* the directory states the group; raw formats have none */
     if (status == LLMQ_OK && f->points) f->group = c->group;
     else if (status == LLMQ_OK && c->group != 0) status = LLMQ_E_CORRUPT;
     return status;
 }
 
-/* Transform of a tensor, likewise. */
+/* Makes *t the transform of a tensor; its payload may not have been checked yet either. */
 static llmq_status llmq__content_transform(const llmq__content *c, llmq_transform *t)
 {
     LLMQ_MEMSET(t, 0, sizeof *t);
@@ -5147,7 +5316,9 @@ static llmq_status llmq__content_transform(const llmq__content *c, llmq_transfor
     return c->steps ? llmq__transform_load(c->steps, c->steps_size, t) : LLMQ_E_CORRUPT;
 }
 
-/* Is an entry right? The one answer of reader and writer; names and places are not looked at here. */
+/* Checks an entry but for its name and the range of its payload. Reader and writer both ask this
+   function, so that nothing can be written that cannot be read. After LLMQ_OK for all entries every
+   payload has the size that its shape needs, and transforms and grids hold valid data. */
 LLMQ__NOINLINE llmq_status llmq__content_check(const llmq__content *c)
 {
     llmq_transform t;
@@ -5158,23 +5329,35 @@ LLMQ__NOINLINE llmq_status llmq__content_check(const llmq__content *c)
         if ((status = llmq__content_format(c, &f)) != LLMQ_OK) return status;
         if ((status = llmq__content_transform(c, &t)) != LLMQ_OK) return status;
         if (llmq__transform_check(&t, c->cols) != LLMQ_OK) return LLMQ_E_CORRUPT;
+        /* llmq_tensor_size is 0 for a shape that is not allowed, and for a tensor without rows */
         return c->size != 0 && c->size == llmq_tensor_size(&f, c->rows, c->cols) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_TRANSFORM:
+        /* checked here once, and not for each tensor that refers to it: permutations are slow to
+           check */
         if ((status = llmq__transform_load(c->data, c->size, &t)) != LLMQ_OK) return status;
         return llmq__transform_data_ok(&t) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_GRID:
         if ((status = llmq__grid_load(c->data, c->size, &f)) != LLMQ_OK) return status;
         return llmq__points_sorted(&f) ? LLMQ_OK : LLMQ_E_CORRUPT;
     case LLMQ_KIND_VALUE:
+        /* bytes and text have any size, also 0 */
         return c->type <= LLMQ_VALUE_TEXT || (c->type <= LLMQ_VALUE_F32 && c->size == 4) ? LLMQ_OK : LLMQ_E_CORRUPT;
     default:
+        /* a kind of a newer version: its writer decides whether a reader may skip it */
         return c->flags & 1 ? LLMQ_E_UNSUPPORTED : LLMQ_OK;
     }
 }
 
-static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry) { return b->bytes + llmq__load_size(entry + 16); }
+/* Payload of an entry whose offset has been checked. It begins at a multiple of 64 of the bundle,
+   and has any alignment in memory. */
+static const uint8_t *llmq__payload(const llmq_bundle *b, const uint8_t *entry)
+{
+    return b->bytes + llmq__load_size(entry + 16);
+}
 
-/* The payload of the entry that a tensor refers to by index + 1, and its size; NULL if it is not there or of another kind. */
+/* Payload of the entry that a tensor refers to, and its size in bytes.
+   index: the entry's index + 1, or 0 for none; not trusted.
+   NULL if there is no such entry or it is of another kind; *size is then unchanged. */
 static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint32_t kind, size_t *size)
 {
     const uint8_t *entry;
@@ -5185,16 +5368,19 @@ static const uint8_t *llmq__referred(const llmq_bundle *b, uint32_t index, uint3
     return llmq__payload(b, entry);
 }
 
-/* Of an entry whose place and size are known to be good. */
+/* Loads the content of an entry. Offsets and sizes of all entries must have passed llmq__entry_ok;
+   the other fields may be anything. */
 static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *entry)
 {
     llmq__content c;
     LLMQ_MEMSET(&c, 0, sizeof c);
+    /* fields of all kinds */
     c.kind = llmq__load16(entry);
     c.flags = llmq__load16(entry + 2);
     c.type = llmq__load32(entry + 12);
     c.data = llmq__payload(b, entry);
     c.size = llmq__load_size(entry + 24);
+    /* fields of tensors; llmq__content_check looks at them in no other kind */
     c.rows = llmq__load32(entry + 32);
     c.cols = llmq__load32(entry + 36);
     c.group = llmq__load32(entry + 40);
@@ -5205,7 +5391,8 @@ static llmq__content llmq__content_read(const llmq_bundle *b, const uint8_t *ent
     return c;
 }
 
-/* Is a name of these bytes allowed? */
+/* True if these bytes may be a name: 1 ... 255 of them, without control characters, so that a name
+   can be printed. Bytes from 128 on are allowed: UTF-8. */
 static int llmq__name_ok(const char *name, size_t length)
 {
     size_t k;
@@ -5214,22 +5401,34 @@ static int llmq__name_ok(const char *name, size_t length)
     return length >= 1 && length <= 255;
 }
 
-/* Name and place of entry i; *end is where the payload before it ended, and becomes where this one does. */
+/* True if entry i has a valid name, after the name of entry i - 1, and a payload within the bundle.
+   Header, directory and names must be within the bundle. Entries must be checked in order of i.
+   names: bytes of all names.
+   *end: where the payload of entry i - 1 ends; on success, where the payload of entry i ends. */
 static int llmq__entry_ok(const llmq_bundle *b, uint32_t i, uint32_t names, size_t *end)
 {
     const uint8_t *e = llmq__entry(b, i);
     const char *name = (const char *)llmq__entry(b, b->count);
     uint32_t at = llmq__load32(e + 4), length = llmq__load32(e + 8);
     size_t offset = llmq__load_size(e + 16), size = llmq__load_size(e + 24);
+    /* this order of tests keeps the subtractions from wrapping and name[at + length] in the
+       names */
     if (length > 255 || names < length + 1 || at > names - length - 1 || name[at + length] != 0) return 0;
     if (!llmq__name_ok(name + at, length)) return 0;
+    /* ascending names are also different; the name before has passed, so it ends in a 0 */
     if (i > 0 && llmq__compare(name + llmq__load32(e - 64 + 4), name + at) >= 0) return 0;
+    /* offset >= *end: payloads overlap neither each other nor the names */
     if (offset % LLMQ__ALIGN || offset < *end || offset > b->size || size > b->size - offset) return 0;
     if (llmq__load32(e + 56) || llmq__load32(e + 60)) return 0;
     *end = offset + size;
     return 1;
 }
 
+/* Checks the magic, that there is a header, the major version, the total size, the counts, the
+   checksum of header and directory, the bytes that must be 0, names and ranges, and contents.
+   The order of the checks matters: each relies on the ones before it. The checksum comes before the
+   entries, so that damage is reported as damage. It does not protect from an attacker, who can make
+   it fit. */
 LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, size_t size, llmq_error *error)
 {
     llmq_bundle b;
@@ -5237,6 +5436,7 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     size_t end;
     if (!bundle || !bytes) return llmq__fail(error, LLMQ_E_ARG, 0);
     b.bytes = (const uint8_t *)bytes;
+    /* before the size, so that a short file of another kind is LLMQ_E_MAGIC */
     for (i = 0; i < sizeof llmq__magic && i < size; i++)
         if (b.bytes[i] != llmq__magic[i]) return llmq__fail(error, LLMQ_E_MAGIC, i);
     if (size < 64) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
@@ -5246,15 +5446,21 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     if (b.size > size) return llmq__fail(error, LLMQ_E_TRUNCATED, size);
     b.count = llmq__load32(b.bytes + 28);
     names = llmq__load32(b.bytes + 32);
+    /* header, directory and names fit in b.size, by divisions and subtractions that cannot
+       overflow */
     if (b.size < 64 || b.count > (b.size - 64) / 64 || names > b.size - 64 - (size_t)b.count * 64)
         return llmq__fail(error, LLMQ_E_CORRUPT, 28);
     end = 64 + (size_t)b.count * 64 + names;
-    if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16)) return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
+    /* nothing of the directory is used before its checksum has been compared */
+    if (llmq__load32(b.bytes + 12) != llmq__crc(0, b.bytes + 16, end - 16))
+        return llmq__fail(error, LLMQ_E_CHECKSUM, 12);
+    /* a newer minor version cannot use these bytes, because this reader refuses them */
     for (i = 36; i < 64; i++)
         if (b.bytes[i]) return llmq__fail(error, LLMQ_E_CORRUPT, i);
     for (i = 0; i < b.count; i++)
         if (!llmq__entry_ok(&b, i, names, &end)) return llmq__fail(error, LLMQ_E_CORRUPT, 64 + (size_t)i * 64);
-    for (i = 0; i < b.count; i++) { /* second, because tensors look into other entries */
+    /* a second pass, because tensors refer to other entries, also to later ones */
+    for (i = 0; i < b.count; i++) {
         llmq__content c = llmq__content_read(&b, llmq__entry(&b, i));
         llmq_status status = llmq__content_check(&c);
         if (status != LLMQ_OK) return llmq__fail(error, status, 64 + (size_t)i * 64);
@@ -5263,25 +5469,32 @@ LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *bundle, const void *bytes, si
     return LLMQ_OK;
 }
 
-/* Where the part begins that the second checksum covers. */
+/* The first byte that the second checksum covers: the first multiple of 64 at or after the end of
+   the names. A bundle without payloads may end before it; then `total`, and the checksum covers
+   nothing. */
 static size_t llmq__data_start(size_t names_end, size_t total)
 {
     size_t rest = names_end % LLMQ__ALIGN ? LLMQ__ALIGN - names_end % LLMQ__ALIGN : 0;
     return rest > total - names_end ? total : names_end + rest;
 }
 
-/* The first scale of a tensor that is negative or not finite; NULL if there is none. */
+/* The first scale of a tensor that is negative (-0, too) or not finite; NULL if there is none.
+   Reader and writer both ask this function.
+   t: rows, cols, row_size, data and format are used. Raw formats have no scales. */
 LLMQ__NOINLINE const uint8_t *llmq__bad_scale(const llmq_tensor *t)
 {
     uint32_t r, g, groups = t->format.points ? llmq__layout_of(t).scales / 2 : 0;
     for (r = 0; r < t->rows && groups; r++)
         for (g = 0; g < groups; g++) {
             const uint8_t *scale = t->data + r * t->row_size + 2 * g;
+            /* 7f7f is the largest finite bfloat16; larger bits are infinite, NaN or negative.
+               check: 0x7f7f * 65536 == f32bits((2 - 1/128) * 2**127) */
             if (llmq__load16(scale) > 0x7f7fu) return scale;
         }
     return LLMQ__NULL;
 }
 
+/* *b has passed llmq_bundle_open, which has left only the bytes of payloads unchecked. */
 LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
 {
     size_t start;
@@ -5289,15 +5502,19 @@ LLMQ_API llmq_status llmq_bundle_verify(const llmq_bundle *b, llmq_error *error)
     llmq_tensor t;
     if (!b) return llmq__fail(error, LLMQ_E_ARG, 0);
     start = llmq__data_start(64 + (size_t)b->count * 64 + llmq__load32(b->bytes + 32), b->size);
-    if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start)) return llmq__fail(error, LLMQ_E_CHECKSUM, start);
+    if (llmq__load32(b->bytes + 24) != llmq__crc(0, b->bytes + start, b->size - start))
+        return llmq__fail(error, LLMQ_E_CHECKSUM, start);
     for (i = 0; i < b->count; i++) {
         const char *name = (const char *)llmq__entry(b, b->count) + llmq__load32(llmq__entry(b, i) + 4);
+        /* entries of other kinds are LLMQ_E_NOT_FOUND, and have no scales */
         const uint8_t *bad = llmq_bundle_tensor(b, name, &t) == LLMQ_OK ? llmq__bad_scale(&t) : LLMQ__NULL;
         if (bad) return llmq__fail(error, LLMQ_E_CORRUPT, (size_t)(bad - b->bytes));
     }
     return LLMQ_OK;
 }
 
+/* *b has passed llmq_bundle_open. Members that a kind does not have stay 0. A kind that is unknown
+   has a name and a payload, and the program may look into it. */
 LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry *out)
 {
     const uint8_t *e, *names;
@@ -5316,6 +5533,8 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
     out->rows = llmq__load32(e + 32);
     out->cols = llmq__load32(e + 36);
     out->t2 = llmq__load_float(e + 52);
+    /* index + 1, or 0; open has refused a tensor whose index is out of range or leads to another
+       kind */
     transform = llmq__load32(e + 44);
     grid = llmq__load32(e + 48);
     if (transform) out->transform = (const char *)names + llmq__load32(llmq__entry(b, transform - 1) + 4);
@@ -5324,6 +5543,7 @@ LLMQ_API llmq_status llmq_bundle_at(const llmq_bundle *b, uint32_t i, llmq_entry
     return llmq__content_format(&c, &out->format);
 }
 
+/* A binary search: names ascend. If the name is there, its index is in [lo, hi). */
 LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, uint32_t *index)
 {
     uint32_t lo = 0, hi;
@@ -5341,6 +5561,9 @@ LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const char *name, ui
     return LLMQ_E_NOT_FOUND;
 }
 
+/* Sets the same members as llmq_tensor_init, without its checks: llmq_bundle_open has made them.
+   Format and transform are made again from the payloads, because a view of the bundle stores
+   nothing of them. */
 LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t)
 {
     llmq__content c;
@@ -5351,7 +5574,8 @@ LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, 
     c = llmq__content_read(b, llmq__entry(b, i));
     if (c.kind != LLMQ_KIND_TENSOR) return LLMQ_E_NOT_FOUND;
     LLMQ_MEMSET(t, 0, sizeof *t);
-    status = llmq__content_format(&c, &t->format); /* open has seen that neither this nor the transform fails */
+    /* cannot fail after open, nor can the transform */
+    status = llmq__content_format(&c, &t->format);
     t->rows = c.rows;
     t->cols = c.cols;
     t->data = c.data;
@@ -5360,7 +5584,9 @@ LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, 
     return status == LLMQ_OK ? llmq__content_transform(&c, &t->transform) : status;
 }
 
-LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data, size_t *size)
+/* Open has checked the payload's range, and its size if the type has a fixed one. */
+LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, uint32_t type, const void **data,
+                                       size_t *size)
 {
     const uint8_t *e;
     llmq_status status;
@@ -5376,6 +5602,7 @@ LLMQ_API llmq_status llmq_bundle_value(const llmq_bundle *b, const char *name, u
 
 LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uint32_t *value)
 {
+    /* size is not looked at: open has checked that values of this type have 4 bytes */
     const void *data;
     size_t size;
     llmq_status status = value ? llmq_bundle_value(b, name, LLMQ_VALUE_U32, &data, &size) : LLMQ_E_ARG;
@@ -5388,23 +5615,31 @@ LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uin
 /* ---- 11. Encoder: rows ------------------------------------------------------------------------------------------ */
 #if !LLMQ_NO_ENCODER
 
-#define LLMQ__FAR 1e19f  /* farther than any point, and its square is finite */
+/* Farther than any point is from a value that is encoded; its square is finite.
+   check: f32(1e19)**2 < (2 - 2**-23) * 2**127 */
+#define LLMQ__FAR 1e19f
 
-/* The nearest of n points (p coordinates each, sorted by the first) to x in its first dims coordinates, dims <= p. Points
-   are visited in order of their distance in the first coordinate, so the first that is too far by it ends the search:
-   adding squares cannot make a float sum smaller, hence this finds what trying all points would find. */
+/* Index of the point nearest to x in its first dims coordinates, 1 <= dims <= p.
+   points: n points of p coordinates, sorted by the first one. If x holds a NaN, any index results.
+   Points are visited in order of their distance in the first coordinate, so the first one that is
+   too far in it ends the search. Adding squares cannot make a float sum smaller, hence this finds
+   the same point as a search of all points. */
 static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x)
 {
     LLMQ__NO_CONTRACT
     const float *left, *right = points, *end = points + (size_t)n * p, *best = points;
     float min_dist = LLMQ__FAR, x0 = x[0], dl, dr, d, sum;
     uint32_t half, k;
-    for (half = n; half > 0;) { /* right becomes the first point not below x0 */
+    /* a binary search: right becomes the first point not below x0 */
+    for (half = n; half > 0;) {
         uint32_t step = half / 2;
         const float *mid = right + (size_t)step * p;
         if (*mid < x0) right = mid + p, half -= step + 1;
         else half = step;
     }
+    /* The points in [left, right) have been visited. dl and dr are the distances of x0 from the
+       next point on each side, FAR where there is none: its square is more than any min_dist, so
+       the loop ends when both sides are exhausted. */
     left = right;
     dl = left == points ? LLMQ__FAR : x0 - left[-(ptrdiff_t)p];
     dr = right == end ? LLMQ__FAR : *right - x0;
@@ -5426,24 +5661,34 @@ static uint32_t llmq__nearest(const float *points, uint32_t n, uint32_t p, uint3
             d = x[k] - at[k];
             sum += d * d;
         }
+        /* ties go to the lower index, in whichever order points are visited */
         if (sum < min_dist || (sum <= min_dist && at < best)) min_dist = sum, best = at;
     }
     return (uint32_t)((size_t)(best - points) / p);
 }
 
-/* The workspace of one encoder call. */
+/* The state of one encoder call. Its maker sets the members, and no function changes them later,
+   but for weight. The buffers are in the caller's workspace. */
 typedef struct llmq__encoder {
     const llmq_kernels *kernels;
     const llmq_format *format;
     llmq__layout layout;
-    float *row;        /* cols: the row, transformed */
-    float *points;     /* 2^bits points as floats */
-    uint16_t *code;    /* of a group */
-    const float *weight; /* of the squared error in each number of a group; NULL: all the same */
-    float clip;          /* of formats with zeros; 0: searched */
+    /* [cols]: the row, normalised and transformed */
+    float *row;
+    /* [2^bits][p]: the points as floats */
+    float *points;
+    /* [layout.vectors]: the codes of the last group that was encoded */
+    uint16_t *code;
+    /* Weights of the squared errors in the columns of a group; NULL: all 1. A caller that has
+       weights sets this before each group, to as many as the group has columns, and they are valid
+       until the next. */
+    const float *weight;
+    /* llmq_encode_options.clip; 0: searched */
+    float clip;
 } llmq__encoder;
 
-/* e for t, without memory. */
+/* Makes e an encoder of rows of t, without buffers and weights. *t must outlive it: e->format leads
+   there. */
 static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
 {
     LLMQ_MEMSET(e, 0, sizeof *e);
@@ -5452,10 +5697,11 @@ static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
     e->layout = llmq__layout_of(t);
 }
 
-static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                uint16_t *code)
+/* The scalar kernel `nearest` (section 2): code[i] of vector i of x * inverse, i < count. */
+static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
+                                uint32_t count, uint16_t *code)
 {
-    float y[8];
+    float y[8]; /* p <= 8 */
     uint32_t i, k;
     for (i = 0; i < count; i++, x += p) {
         for (k = 0; k < p; k++) y[k] = x[k] * inverse;
@@ -5463,12 +5709,14 @@ static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, con
     }
 }
 
-/* *num = <x, c> and *den = <c, c> for the points c of e->code, n numbers. */
-LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+/* *num = <x, c> and *den = <c, c>, where c are the points that `code` selects.
+   code: codes of a grid, or the indices of the points of a trellis.
+   x: n elements of a group, from its first column on.
+   The order of the additions is specified, because it decides the bits of scales. */
+LLMQ__NOINLINE void llmq__products_plain(const llmq_format *f, const uint16_t *code, const float *x, uint32_t n,
+                                         float *num, float *den)
 {
     LLMQ__NO_CONTRACT
-    const llmq_format *f = e->format;
-    const uint16_t *code = e->code;
     float lane[LLMQ__LANES];
     int32_t squares = 0;
     uint32_t i, k, dims, p = f->p;
@@ -5476,70 +5724,96 @@ LLMQ__NOINLINE void llmq__products(const llmq__encoder *e, const float *x, uint3
     LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
         const int8_t *point = f->points + *code++ * (size_t)p;
+        /* fewer than p in the last vector of a group */
         dims = llmq__min(p, n - i);
         for (k = 0; k < dims; k++) {
             int32_t v = point[k];
             lane[(i + k) % LLMQ__LANES] += x[i + k] * (float)v;
             squares += v * v;
         }
-        if (squares >> 30) *den += (float)squares, squares = 0; /* long groups only: before 8 * 128^2 more could overflow */
+        /* Only in groups of more than 65,536 columns: squares goes to the float sum before the next
+           vector could overflow it.
+           check: 2**30 + 8 * 128**2 < 2**31; 2**30 / 128**2 == 2**16 */
+        if (squares >> 30) *den += (float)squares, squares = 0;
     }
     *num = llmq__lane_sum(lane);
     *den += (float)squares;
 }
 
-/* The same with the weights of e in both products. */
-LLMQ__NOINLINE void llmq__products_weighted(const llmq__encoder *e, const float *x, uint32_t n, float *num, float *den)
+/* The same with n weights: *num = sum of weight x c, *den = sum of weight c^2. */
+LLMQ__NOINLINE void llmq__products_weighted(const llmq_format *f, const uint16_t *code, const float *weight,
+                                            const float *x, uint32_t n, float *num, float *den)
 {
     LLMQ__NO_CONTRACT
     float lane[LLMQ__LANES], other[LLMQ__LANES], v;
-    uint32_t i, p = e->format->p;
+    uint32_t i, p = f->p;
     LLMQ_MEMSET(lane, 0, sizeof lane);
     LLMQ_MEMSET(other, 0, sizeof other);
     for (i = 0; i < n; i++) {
-        v = (float)e->format->points[e->code[i / p] * (size_t)p + i % p];
-        lane[i % LLMQ__LANES] += x[i] * e->weight[i] * v;
-        other[i % LLMQ__LANES] += e->weight[i] * v * v;
+        v = (float)f->points[code[i / p] * (size_t)p + i % p];
+        lane[i % LLMQ__LANES] += x[i] * weight[i] * v;
+        other[i % LLMQ__LANES] += weight[i] * v * v;
     }
     *num = llmq__lane_sum(lane);
     *den = llmq__lane_sum(other);
 }
 
-/* e->code = nearest points at this scale for the n numbers x of a group; and the fit to them: |x|^2 - |x - s c|^2 = s (2 num - s den)
-   is largest at s = num / den. Returns the gain num^2 / den, 0 if there is none. */
+/* The products of n elements x of a group with the points of these codes, weighted if e has
+   weights. */
+static void llmq__products(const llmq__encoder *e, const uint16_t *code, const float *x, uint32_t n, float *num,
+                           float *den)
+{
+    if (e->weight) llmq__products_weighted(e->format, code, e->weight, x, n, num, den);
+    else llmq__products_plain(e->format, code, x, n, num, den);
+}
+
+/* Chooses e->code, the nearest points for the n elements x of a group at this scale, and fits a
+   scale to them: |x|^2 - |x - s c|^2 = s (2 num - s den) is largest at s = num / den.
+   *fit: that s; unchanged if the points are no use at any positive scale.
+   Returns the gain num^2 / den; 0 if *fit is unchanged. scale: not 0. */
 LLMQ__NOINLINE float llmq__assign(const llmq__encoder *e, const float *x, uint32_t n, float scale, float *fit)
 {
     const llmq_format *f = e->format;
     float y[8], inverse = 1.0f / scale, num, den;
     uint32_t k, p = f->p, whole = n / p;
     e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
+    /* the kernel takes whole vectors only; the last one may have fewer than p elements */
     for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
     if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
-    (e->weight ? llmq__products_weighted : llmq__products)(e, x, n, &num, &den);
+    llmq__products(e, e->code, x, n, &num, &den);
     if (!(num > 0.0f) || !(den > 0.0f)) return 0.0f;
     *fit = num / den;
     return num * *fit;
 }
 
-/* x = w / 2^exponent with largest magnitude in [1, 2) (or 0, or as near as normal factors get); returns the exponent.
-   Exact, but for numbers 2^126 times smaller than the largest. w may be x. */
+/* x[i] = w[i] / 2^exponent, i < n, so that the largest magnitude is in [1, 2); returns the
+   exponent.
+   If w is all zero, so is x. If 2^exponent or its reciprocal would not be normal, the largest
+   magnitude is in [2, 4), or in [2^-23, 1). Values 2^126 times smaller than the largest are
+   rounded, all others are exact.
+   w: finite; it may be x. */
 static int32_t llmq__normalise(const float *w, uint32_t n, float *x)
 {
     uint32_t i, max_abs = 0, bits, e;
     float down;
+    /* without its sign bit a float has the order of its bits */
     for (i = 0; i < n; i++) {
         bits = llmq__float_bits(w[i]) & 0x7fffffffu;
         if (bits > max_abs) max_abs = bits;
     }
     e = max_abs >> 23;
+    /* Biased by 127; the factor 2^-exponent has the biased exponent 254 - e, of a normal float.
+       check: 254 - 1 < 255; 254 - 253 > 0 */
     if (e < 1) e = 1;
-    if (e > 253) e = 253; /* so that 2^-exponent is normal */
+    if (e > 253) e = 253;
     down = llmq__bits_float((254 - e) << 23);
     for (i = 0; i < n; i++) x[i] = w[i] * down;
     return (int32_t)e - 127;
 }
 
-/* bits * 2^exponent for a scale that is 0 or positive and normal, within the range of normal bfloat16. */
+/* bits * 2^exponent, for a bfloat16 that is 0 or positive and normal. Below 2^-126 it becomes 0,
+   and above the largest bfloat16, 7f7f, it becomes that: records have no subnormal or infinite
+   scales. */
 static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
 {
     int32_t e = bits >> 7;
@@ -5548,15 +5822,22 @@ static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
     return e > 254 ? 0x7f7fu : (uint16_t)((uint32_t)e << 7 | (bits & 127u));
 }
 
-/* Scale (bfloat16, 0 if none is of use) of the n numbers x of a group after they were divided by 2^*exponent, in place. */
+/* Chooses the scale of a group: a bfloat16, 0 if no scale is of use.
+   x: n elements; they are divided by 2^*exponent, in place, and the scale is for the result.
+   effort: LLMQ_EFFORT_... e->code is lost. */
 LLMQ__NOINLINE uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uint32_t n, int32_t *exponent, int effort)
 {
     LLMQ__NO_CONTRACT
-    /* Trial scales go down, then up from rms / unit in these steps, until so many in a row were no better; twice as many on
-       the way down for grids of 3 bits a number and more, which in short groups have a second optimum there, at which the
-       largest number is just reached. Tried at group 64, g4: MSE 0.00691, with patience 2 both ways 0.00713, without any
-       search 0.00868; at 2 bits it makes no difference. */
-    static const struct { float step; int8_t trials, patience; } plan[3] = { { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 } };
+    /* Trial scales go down from rms / unit in these steps, until `patience` trials in a row were no
+       better, and then up. Grids of 3 bits a coordinate and more have twice the patience on the way
+       down: in short groups they have a second optimum there, at which the largest element is just
+       reached.
+       Measured: at group 64, g4, MSE 0.00691; with patience 2 both ways 0.00713; without any search
+       0.00868. At 2 bits it makes no difference.
+       check: 10 * 0.05 == 20 * 0.025 */
+    static const struct { float step; int8_t trials, patience; } plan[3] = {
+        { 0.05f, 10, 2 }, { 0.0f, 0, 0 }, { 0.025f, 20, 20 }
+    };
     float lane[LLMQ__LANES], unit, fit = 0.0f, best_fit, best;
     int32_t i, side, worse;
     *exponent = llmq__normalise(x, n, x);
@@ -5573,54 +5854,73 @@ LLMQ__NOINLINE uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uin
             else worse++;
         }
     }
-    return best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0; /* no gain: a grid on one side of 0, the group on the other */
+    /* no gain: all elements are 0, or the grid is on one side of 0 and the group on the other */
+    return best > 0.0f ? llmq_f32_to_bf16(best_fit) : 0;
 }
 
-/* Codes and scale (bfloat16) of one group: n numbers x, which are normalised in place, times 2^exponent. */
+/* Encodes one group of a grid without zero points: leaves its codes in e->code, and returns its
+   scale, a bfloat16. x: n elements, which are normalised in place; the group is x * 2^exponent. */
 static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort)
 {
     int32_t own;
     uint16_t bits = llmq__choose_scale(e, x, n, &own, effort);
     float fit;
+    /* once more, for the scale as stored; its fit would be another scale, and is dropped */
     if (bits) (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
     else LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
     return llmq__raise_scale(bits, exponent + own);
 }
 
-/* -- Formats with zeros. -- */
+/* -- Formats with zero points. -- */
 
-/* How a group is cut into steps. */
+/* How the range of a group is cut into steps. The group's scale is scale / up = scale / 2^down,
+   where up is 1, or 2^64 for a tiny clip, so that `scale` is always normal. */
 typedef struct llmq__affine {
-    float scale, inverse, up;   /* the scale is scale / up, up a power of two: what is stored of a tiny clip is normal */
-    int32_t down;               /* up = 2^down */
-    int32_t zero, first, last;  /* codes */
+    /* inverse: 1 / scale */
+    float scale, inverse, up;
+    int32_t down;
+    /* codes: the zero point, the lowest and the highest */
+    int32_t zero, first, last;
 } llmq__affine;
 
+/* Steps for the range [low, high] of a normalised group, low <= 0 <= high and low < high.
+   clip: the part of the range that gets codes, above 0, up to 1. */
 static llmq__affine llmq__affine_of_range(const llmq_format *f, float low, float high, float clip)
 {
     llmq__affine s;
     uint16_t bits;
+    /* the table of u8 has no point -128: its code 0 is not used */
     s.first = f->bits == 8;
     s.last = 1;
     s.last = (s.last << f->bits) - 1;
-    s.down = clip < 5.42101086e-20f ? 64 : 0; /* 2^-64 */
+    /* check: f32(5.42101086e-20) == 2**-64; f32(1.84467441e19) == 2**64 */
+    s.down = clip < 5.42101086e-20f ? 64 : 0;
     s.up = s.down ? 1.84467441e19f : 1.0f;
+    /* Now clip >= 2^-85 (subnormals are 2^-149 or more); high - low >= 2^-23 and there are fewer
+       than 2^8 steps, so the scale is normal, and its reciprocal finite.
+       check: -149 + 64 == -85; -85 - 23 - 8 > -126 */
     clip *= s.up;
     bits = llmq_f32_to_bf16((high - low) * clip / (float)(s.last - s.first));
     s.scale = llmq_bf16_to_f32(bits);
     s.inverse = 1.0f / s.scale;
+    /* -low <= high - low, so this is about last - first or less: llmq__round takes it */
     s.zero = s.first + llmq__round(-low * clip * s.inverse);
     if (s.zero > s.last) s.zero = s.last;
     return s;
 }
 
+/* The code of x, limited to the codes that there are. */
 static int32_t llmq__affine_code(const llmq__affine *s, float x)
 {
-    float y = x * s->inverse * s->up; /* with a tiny clip of any size, more than llmq__round takes */
+    /* With a tiny clip y may have any size, also infinite; llmq__round takes less than 2^21. */
+    float y = x * s->inverse * s->up;
+    /* check: 1048576.0 == 2**20 */
     int32_t c = s->zero + llmq__round(y > 1048576.0f ? 1048576.0f : y < -1048576.0f ? -1048576.0f : y);
     return c < s->first ? s->first : c > s->last ? s->last : c;
 }
 
+/* Sum of the squared errors of the n elements x, of a normalised group. For a tiny clip the scale
+   is taken as 2^64 times too large; such clips are not compared with others. */
 static float llmq__affine_error(const llmq__affine *s, const float *x, uint32_t n)
 {
     LLMQ__NO_CONTRACT
@@ -5633,9 +5933,12 @@ static float llmq__affine_error(const llmq__affine *s, const float *x, uint32_t 
     return sum;
 }
 
-/* As llmq__encode_group, with a zero point. */
-LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort, uint8_t *zero)
+/* Encodes one group of a format with zero points: as llmq__encode_group, and sets *zero, the zero
+   point. The clip with the smallest error is chosen, unless e->clip is given. */
+LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, uint32_t n, int32_t exponent, int effort,
+                                            uint8_t *zero)
 {
+    /* clips of 1, 1 - step, 1 - 2 step ... 1/2.  check: 10 * 0.05 == 40 * 0.0125 */
     static const struct { float step; int32_t trials; } plan[3] = { { 0.05f, 10 }, { 0.0f, 0 }, { 0.0125f, 40 } };
     llmq__affine best, s;
     float low = 0.0f, high = 0.0f, min_error, error;
@@ -5643,10 +5946,12 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
     uint32_t j;
     llmq__extend_range(x, n, &low, &high);
     *zero = (uint8_t)(1u << (e->format->bits - 1));
+    /* all zero: the point of this code is 0 */
     if (!(high > low)) {
         for (j = 0; j < n; j++) e->code[j] = *zero;
         return 0;
     }
+    /* a clip that is given is the only trial; it may be tiny, and those that are tried are not */
     best = llmq__affine_of_range(e->format, low, high, e->clip > 0.0f ? e->clip : 1.0f);
     min_error = llmq__affine_error(&best, x, n);
     for (i = 1; i <= plan[effort].trials && !(e->clip > 0.0f); i++) {
@@ -5659,36 +5964,50 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
     return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
 }
 
-/* OR codes first ... first + n - 1 into a zeroed row: a plane at a time, in runs that stay in one unit (with pairs in one half of it), and
-   in one of its bit fields. */
+/* Writes into one plane `width` bits of each of n codes, from bit `low` of code << up on, by OR.
+   The codes are k, k + 1 ... of the unit. Code k has bit field k / bytes of byte k mod bytes, so
+   the codes of a bit field lie side by side, and the next one begins again at byte 0. */
+static void llmq__pack_plane(uint8_t *plane, uint32_t bytes, uint32_t width, uint32_t k, uint32_t n,
+                             const uint16_t *code, uint32_t up, uint32_t low)
+{
+    uint32_t mask = ((uint32_t)1 << width) - 1, byte = k % bytes, shift = k / bytes * width, i;
+    for (i = 0; i < n; i++) {
+        uint32_t field = (uint32_t)code[i] << up >> low & mask;
+        plane[byte] = (uint8_t)(plane[byte] | field << shift);
+        if (++byte == bytes) byte = 0, shift += width;
+    }
+}
+
+/* Writes codes first ... first + n - 1 of a row, by OR into bytes that are 0 there.
+   row_codes: the row's codes, after the scales. code: n codes, each below 2^bits.
+   Runs stay in one unit; with pairs of 3-bit codes, in one half of it, whose codes are the low or
+   the high part of a 6-bit value: pos.shift says which. llmq__unpack reads in the same order. */
 static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
 {
-    uint32_t bits, width, mask, bytes, byte, shift, run, capacity, i;
-    int32_t down;
-    for (; n; n -= capacity, first += capacity, code += capacity) {
+    uint32_t bits, width, bytes, run;
+    /* find_code divides; a run shares its result */
+    for (; n; n -= run, first += run, code += run) {
         llmq__code_position pos = llmq__find_code(l, first);
         uint8_t *plane = row_codes + pos.unit;
-        capacity = llmq__min(n, pos.capacity - pos.k);
-        for (bits = pos.bits, down = -(int32_t)pos.shift; bits; bits -= width, down += (int32_t)width, plane += bytes) {
+        run = llmq__min(n, pos.capacity - pos.k);
+        /* bits: those that are not written yet, so bit pos.bits - bits of a value comes first */
+        for (bits = pos.bits; bits; bits -= width, plane += bytes) {
             width = llmq__plane_width(bits);
-            mask = ((uint32_t)1 << width) - 1;
             bytes = llmq__plane_bytes(pos.capacity, width);
-            byte = pos.k % bytes;
-            shift = pos.k / bytes * width;
-            for (i = 0; i < capacity; byte = 0, shift += width)
-                for (run = llmq__min(capacity, i + bytes - byte); i < run; i++, byte++)
-                    plane[byte] = (uint8_t)(plane[byte] | ((down < 0 ? (uint32_t)code[i] << -down : (uint32_t)code[i] >> down) & mask) << shift);
+            llmq__pack_plane(plane, bytes, width, pos.k, run, code, pos.shift, pos.bits - bits);
         }
     }
 }
 
 #if LLMQ_MAX_STEPS > 0
-/* The exponent of the largest product of a row with the d of a step, or one less; 0 for a row of zeros. */
+/* The exponent of the largest product x[j] d[j], j < n, or one less; 0 if all x are 0.
+   d: n floats of a smoothing step, little-endian, positive and normal. */
 static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
 {
     uint32_t j, most = 0, bits, e;
     for (j = 0; j < n; j++, d += 4) {
         bits = llmq__float_bits(x[j]) & 0x7fffffffu;
+        /* the sum of two exponents, each biased by 127; the product's is this or 1 more */
         e = (bits >> 23) + (llmq__load32(d) >> 23 & 255);
         if (bits && e > most) most = e;
     }
@@ -5696,9 +6015,14 @@ static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
 }
 #endif
 
-/* A row of W, normalised (x times 2^*exponent), into the basis of t. A step that smooths may make a row very large or small, whose sums
-   would overflow or whose numbers be 0: before it powers of two then go from x into the exponent, or the other way. */
-LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work, size_t work_size)
+/* Transforms a normalised row of W into the basis of t, in place: T^-T x.
+   x: t->cols elements; the row is x * 2^*exponent. Both are changed.
+   A smoothing step may make the row so large or so small that sums overflow or values become 0.
+   Then a power of two goes from x into the exponent, or back, before that step, and x is normalised
+   after it.
+   work: as for llmq_transform_apply. On failure x is undefined. */
+LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, int32_t *exponent, void *work,
+                                              size_t work_size)
 {
 #if LLMQ_MAX_STEPS > 0
     const llmq_transform *to = &t->transform;
@@ -5709,8 +6033,14 @@ LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, in
     for (i = 0; i < to->count && status == LLMQ_OK; i++) {
         int32_t height = 0;
         if (moved) *exponent += llmq__normalise(x, t->cols, x);
-        if (to->step[i].kind == LLMQ_STEP_SMOOTH) height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
+        if (to->step[i].kind == LLMQ_STEP_SMOOTH)
+            height = llmq__smooth_height(x, t->cols, to->data + llmq__transform_data(to, i));
         if (height > 32 || height < -32) {
+            /* Half of the height goes before the step and half remains, so that neither x nor the
+               products leave the range of a float. The factor is normal: d is normal, so heights
+               are -253 or more; x is below 2^80, because it was normalised or below 2^33 before the
+               steps since then.
+               check: 127 + 253 / 2 < 255; 127 - (80 + 128) / 2 > 0 */
             float down = llmq__bits_float((uint32_t)(127 - height / 2) << 23);
             for (j = 0; j < t->cols; j++) x[j] *= down;
             *exponent += height / 2;
@@ -5726,6 +6056,7 @@ LLMQ__NOINLINE llmq_status llmq__row_to_basis(const llmq_tensor *t, float *x, in
 #endif
 }
 
+/* Writes n elements in a raw format, little-endian. They must round to finite values. */
 static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *row)
 {
     uint32_t i, half = f->id == LLMQ__ID_F16;
@@ -5735,10 +6066,14 @@ static void llmq__store_raw(const llmq_format *f, const float *x, uint32_t n, ui
     }
 }
 
-/* Row r of W, of a raw format, already in the basis of t. */
-static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r, llmq_error *error)
+/* Encodes row r of a raw format. x: its n elements, in the basis of the tensor. out: its record,
+   which is written only if all elements are finite in the format. error: NULL allowed. */
+static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32_t n, uint8_t *out, uint32_t r,
+                                    llmq_error *error)
 {
-    /* from here on a number rounds to infinity: 65520, half-way to 2^16; half-way to 2^128 for the 8 bits of bfloat16 */
+    /* The bits from which on a value rounds to infinity: 65520 is half-way from 65504 to 2^16 in
+       binary16; bfloat16 has 8 bits, and its limit is half-way from its largest value to 2^128.
+       check: 0x477ff000 == f32bits(65520); 0x7f7f8000 == f32bits((2 - 1/256) * 2**127) */
     const uint32_t limit = f->bits == 32 ? 0x7f800000u : f->id == LLMQ__ID_F16 ? 0x477ff000u : 0x7f7f8000u;
     uint32_t j;
     for (j = 0; j < n; j++)
@@ -5747,9 +6082,12 @@ static llmq_status llmq__encode_raw(const llmq_format *f, const float *x, uint32
     return LLMQ_OK;
 }
 
-/* Row r of W, which is at w, to the record at row. */
-LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w, int effort, uint8_t *row,
-                                         void *work, size_t work_size, llmq_error *error)
+/* Encodes row r of W.
+   e: of t, with buffers. w: t->cols finite elements. row: the record of row r, t->row_size bytes.
+   work: as for llmq_transform_apply. It may be the memory of e->code, which is written later.
+   error: NULL allowed; filled in only with LLMQ_E_NOT_FINITE, of raw formats. */
+LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_tensor *t, uint32_t r, const float *w,
+                                            int effort, uint8_t *row, void *work, size_t work_size, llmq_error *error)
 {
     const llmq_format *f = e->format;
     uint32_t j, n, k, first = 0;
@@ -5757,17 +6095,22 @@ LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_t
     uint16_t scale;
     llmq_status status;
     if (llmq__is_raw(f)) {
+        /* not normalised: the elements themselves are stored */
         LLMQ_MEMCPY(e->row, w, t->cols * sizeof(float));
         status = llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, e->row, t->cols, work, work_size, t->kernels);
         return status == LLMQ_OK ? llmq__encode_raw(f, e->row, t->cols, row, r, error) : status;
     }
     exponent = llmq__normalise(w, t->cols, e->row);
     if ((status = llmq__row_to_basis(t, e->row, &exponent, work, work_size)) != LLMQ_OK) return status;
+    /* llmq__pack only sets bits */
     LLMQ_MEMSET(row, 0, t->row_size);
+    /* k: the group; first: its first code. Each group starts a new vector of p coordinates. */
     for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
         n = llmq__min(e->layout.group, t->cols - j);
         k = j / e->layout.group;
-        if (llmq__has_zero_points(f)) scale = llmq__affine_encode(e, e->row + j, n, exponent, effort, row + t->row_size - e->layout.zero_points + k);
+        if (llmq__has_zero_points(f))
+            scale = llmq__affine_encode(e, e->row + j, n, exponent, effort,
+                                        row + t->row_size - e->layout.zero_points + k);
         else scale = llmq__encode_group(e, e->row + j, n, exponent, effort);
         llmq__store16(row + 2 * k, scale);
         llmq__pack(row + e->layout.scales, &e->layout, first, llmq__ceil_div(n, f->p), e->code);
@@ -5776,7 +6119,7 @@ LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_t
 }
 
 #if LLMQ__ANY_TRELLIS || !LLMQ_NO_CALIBRATION
-/* An encoder of t's rows, without buffers. NULL if memory is only counted. */
+/* An encoder of t's rows in the arena, without buffers. NULL if memory is only counted. */
 static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena)
 {
     llmq__encoder *e = (llmq__encoder *)llmq__alloc(arena, 1, sizeof *e);
@@ -5790,11 +6133,45 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena
 /* ---- 12. Encoder: trellises and tensors ------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
+/* Rows [r0, r1) to encode, with the arguments of llmq_encode, which the caller has checked. */
+typedef struct llmq__encode_job {
+    const llmq_tensor *t;
+    /* t's memory, from row 0 on */
+    uint8_t *data;
+    uint32_t r0, r1;
+    const float *w;       /* row r0 of W */
+    /* elements from row to row of w */
+    size_t stride;
+    /* trellises: [cols], weights of the squared errors in the columns; NULL: all 1 */
+    const float *weight;
+    /* NULL: defaults */
+    const llmq_encode_options *options;
+    /* llmq_encode_work_size(t) bytes, aligned for float */
+    void *work;
+    size_t work_size;
+    llmq_error *error;    /* NULL allowed */
+} llmq__encode_job;
+
+/* Calls the job's progress function, if it has one, after row r - 1. True if the job is to stop. */
+static int llmq__encode_stopped(const llmq__encode_job *job, uint32_t r)
+{
+    const llmq_encode_options *o = job->options;
+    return o && o->progress && o->progress(o->context, r - job->r0, job->r1 - job->r0);
+}
+
 #if LLMQ__ANY_TRELLIS
 
-/* Scalar kernel: see section 2. */
-LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                               uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+/* The state of a column after a row: bit 0 is the lowest bit of that row's code, bit 1 of the code
+   in the row above, and so on, for `memory` rows. There are 2^memory states. A code's lowest bit
+   enters at bit 0, and the oldest bit leaves at the top: state q follows q / 2 and q / 2 + states /
+   2. The state and the bit that left make a window of memory + 1 bits, q or q + states. The window
+   decides all parities of a code, hence the set of points that the code selects from. */
+
+/* The scalar kernel `viterbi`: section 2 is its contract. Half t % 2 of sum holds the sums before
+   step t, and step t fills the other half; the costs of the sets are after both. */
+LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets,
+                                  uint32_t states, const float *x, uint32_t steps, uint32_t lanes, float *sum,
+                                  uint16_t *choice)
 {
     LLMQ__NO_CONTRACT
     float *cost = sum + 2 * LLMQ__LANES * (size_t)states, d;
@@ -5802,6 +6179,8 @@ LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, ui
     for (t = 0; t < steps; t++, x += LLMQ__LANES, choice += states) {
         const float *from = sum + (t % 2 ? LLMQ__LANES * (size_t)states : 0);
         float *to = sum + (t % 2 ? 0 : LLMQ__LANES * (size_t)states);
+        /* the nearest point of each set, once for all states that need it; FAR at most, so that 255
+           steps cannot make a sum infinite */
         for (s = 0; s < sets; s++)
             for (i = 0; i < lanes; i++) {
                 float min_dist = LLMQ__FAR;
@@ -5813,38 +6192,60 @@ LLMQ__NOINLINE void llmq__viterbi(const float *points, const uint8_t *parity, ui
                 cost[s * LLMQ__LANES + i] = min_dist;
             }
         for (s = 0; s < states; s++, to += LLMQ__LANES) {
+            /* a: the sums of the state before s whose top bit is 0; b: of the one whose top bit is
+               1 */
             const float *a = from + (size_t)(s / 2) * LLMQ__LANES, *b = a + (size_t)(states / 2) * LLMQ__LANES;
             const float *a_cost = cost + parity[s] * LLMQ__LANES, *b_cost = cost + parity[s + states] * LLMQ__LANES;
             uint32_t chosen = 0;
             for (i = 0; i < lanes; i++) {
                 float u = a[i] + a_cost[i], v = b[i] + b_cost[i];
+                /* strictly less: ties go to the lower state */
                 if (v < u) u = v, chosen |= (uint32_t)1 << i;
                 to[i] = u;
             }
             choice[s] = (uint16_t)chosen;
         }
     }
-    if (steps % 2) LLMQ_MEMCPY(sum, sum + LLMQ__LANES * (size_t)states, LLMQ__LANES * (size_t)states * sizeof *sum);
+    /* the caller finds the sums in the first half, whatever the number of steps */
+    if (steps % 2)
+        LLMQ_MEMCPY(sum, sum + LLMQ__LANES * (size_t)states, LLMQ__LANES * (size_t)states * sizeof *sum);
 }
 
-/* What encodes a ring of rows, a group of columns at a time. */
+/* Encodes a tail-biting block of rows, a group of columns at a time. Up to LLMQ__LANES columns are
+   searched side by side: a lane is a column. Rows are counted from the first of the block.
+   B: rows of the largest block of the tensor. S: max(B, 2 warmup). */
 typedef struct llmq__trellis_encoder {
-    llmq__encoder *e;       /* for one row at a time */
+    /* its format, layout, kernels and weights are used, and none of its buffers */
+    llmq__encoder *e;
+    /* the block that is being encoded */
     llmq__trellis_block block;
+    /* sets = 2^parities, states = 2^memory; set s has the points s + sets i, i < set_size */
     uint32_t parities, sets, states, memory, set_size;
-    uint32_t group;         /* columns a scale */
-    uint32_t warmup;          /* steps of a search on each side of a place whose state it is for */
+    /* columns a scale; elements of a row of code and index */
+    uint32_t group;
+    /* steps of a search before and after a row whose state it is to find */
+    uint32_t warmup;
     int effort;
-    const float *d;         /* weights of the columns; NULL: all the same */
-    float *x;               /* the rows, divided by a power of two each, and within a group by another */
-    float *points, *sum;    /* sum: two for each state and lane, and one for each set and lane */
-    float *strip;           /* what is searched: steps of LLMQ__LANES numbers in units of the points */
-    float *scale;           /* of each row in the group */
-    int32_t *exponent;      /* of each row, and then of each row in the group: what it was divided by */
-    uint16_t *choice, *code, *index; /* code, index: of the group, a row after the other */
-    uint8_t *parity;        /* for each state and the bit before it */
+    /* [cols]: weights of the squared errors in the columns; NULL: all 1 */
+    const float *d;
+    /* [B][cols]: the rows, each divided by a power of two, and each group in it by another one */
+    float *x;
+    /* points [n]: the points as floats; sum [2 states + sets][LANES]: see the kernel */
+    float *points, *sum;
+    /* [S][LANES]: the columns that are searched, in units of the points; a row is a step */
+    float *strip;
+    /* [B]: the scale of each row in the group */
+    float *scale;
+    /* [2][B]: an element is x 2^exponent; the exponents of rows, then of rows in the group */
+    int32_t *exponent;
+    /* choice [S][states]: of a search; bit `lane` is the top bit of the best window of that state.
+       code, index [B][group]: codes of the group, and the indices of their points */
+    uint16_t *choice, *code, *index;
+    /* [2 states]: the parities of each window, bit i for parity i; so it is the index of a set */
+    uint8_t *parity;
 } llmq__trellis_encoder;
 
+/* Rows above a code that its parities reach: the largest lag of a tap. */
 static uint32_t llmq__memory(const llmq_format *f)
 {
     uint32_t all = (uint32_t)f->taps[0] | f->taps[1] | f->taps[2] | f->taps[3], m = 0;
@@ -5852,13 +6253,21 @@ static uint32_t llmq__memory(const llmq_format *f)
     return m;
 }
 
-/* Rows of the largest ring of a tensor. */
-static uint32_t llmq__trellis_block_max(uint32_t rows) { return rows < 2 * LLMQ_TRELLIS_BLOCK ? (rows ? rows : 1) : LLMQ_TRELLIS_BLOCK + rows % LLMQ_TRELLIS_BLOCK; }
-
-/* A weaver of rows of `cols` numbers and groups of `group` of them. */
-LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols, uint32_t group, int effort, llmq__arena *arena)
+/* Rows of the largest block of a tensor: all rows if they make one block, else the last block. At
+   least 1, so that sizes are not 0. */
+static uint32_t llmq__trellis_block_max(uint32_t rows)
 {
-    llmq__trellis_encoder counted, *made = (llmq__trellis_encoder *)llmq__alloc(arena, 1, sizeof *made), *a = made ? made : &counted;
+    return rows < 2 * LLMQ_TRELLIS_BLOCK ? (rows ? rows : 1) : LLMQ_TRELLIS_BLOCK + rows % LLMQ_TRELLIS_BLOCK;
+}
+
+/* Makes an encoder of blocks of t in the arena. NULL if memory is only counted.
+   e: an encoder of t; NULL if memory is only counted. cols: elements of a row of x, a row of the
+   tensor or a group of it. group: columns a scale, at most cols. effort: LLMQ_EFFORT_... */
+LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tensor *t, llmq__encoder *e, uint32_t cols,
+                                                                uint32_t group, int effort, llmq__arena *arena)
+{
+    llmq__trellis_encoder counted, *made = (llmq__trellis_encoder *)llmq__alloc(arena, 1, sizeof *made),
+                                   *a = made ? made : &counted;
     size_t rows = llmq__trellis_block_max(t->rows), strip_rows, i;
     a->e = e;
     a->d = LLMQ__NULL;
@@ -5869,8 +6278,14 @@ LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tenso
     a->sets = (uint32_t)1 << a->parities;
     a->states = (uint32_t)1 << a->memory;
     a->set_size = (uint32_t)1 << (t->format.bits - 1);
-    a->warmup = llmq__min(8 * a->memory, (uint32_t)rows); /* at 64 states 4 times the memory cost 0.03 dB more, 11 times 0.01 dB less */
+    /* Never more than the rows of a block: a tensor with several blocks has none below 128 rows,
+       and the memory is at most LLMQ__MAX_LAG = 10.
+       Measured: with 64 states, 4 times the memory costs 0.03 dB more, 11 times gains 0.01 dB.
+       check: 8 * 10 < 128 */
+    a->warmup = llmq__min(8 * a->memory, (uint32_t)rows);
     strip_rows = rows > 2 * (size_t)a->warmup ? rows : 2 * (size_t)a->warmup;
+    /* products of the first argument are small: rows is at most 255, and there are at most 1,024
+       states */
     a->x = (float *)llmq__alloc(arena, rows * sizeof(float), cols);
     a->points = (float *)llmq__alloc(arena, t->format.n, sizeof(float));
     a->sum = (float *)llmq__alloc(arena, 2 * (size_t)a->states + a->sets, LLMQ__LANES * sizeof(float));
@@ -5885,26 +6300,38 @@ LLMQ__NOINLINE llmq__trellis_encoder *llmq__trellis_encoder_new(const llmq_tenso
     for (i = 0; i < t->format.n; i++) a->points[i] = (float)t->format.points[i];
     for (i = 0; i < 2 * (size_t)a->states; i++) {
         uint32_t k, v;
+        /* v loses its lowest set bit each time: a parity is the number of tapped bits of the
+           window, mod 2 */
         for (a->parity[i] = 0, k = 0; k < a->parities; k++)
             for (v = (uint32_t)i & t->format.taps[k]; v; v &= v - 1) a->parity[i] ^= (uint8_t)(1u << k);
     }
     return made;
 }
 
-/* The row of a ring that a search is at, `steps` after `start`; both less than some rings. */
-static uint32_t llmq__trellis_row(const llmq__trellis_encoder *a, uint32_t start, uint32_t steps) { return (start + steps) % a->block.rows; }
+/* The row that a search is at, `steps` steps after row `start`; the block closes on itself.
+   start + steps is a few blocks at most, so it does not overflow. */
+static uint32_t llmq__trellis_row(const llmq__trellis_encoder *a, uint32_t start, uint32_t steps)
+{
+    return (start + steps) % a->block.rows;
+}
 
-/* Search `steps` steps of the strip. state: where each lane begins; NULL: anywhere. */
+/* Searches the first `steps` steps of the strip, and fills sum and choice.
+   state: where each lane begins; NULL: anywhere. The other states begin at FAR, which is farther
+   than any path is long. */
 static void llmq__trellis_search(llmq__trellis_encoder *a, uint32_t lanes, uint32_t steps, const uint32_t *state)
 {
     uint32_t l, i;
     for (i = 0; i < a->states * LLMQ__LANES; i++) a->sum[i] = state ? LLMQ__FAR : 0.0f;
     for (l = 0; l < lanes && state; l++) a->sum[state[l] * LLMQ__LANES + l] = 0.0f;
-    a->e->kernels->viterbi(a->points, a->parity, a->set_size, a->sets, a->states, a->strip, steps, lanes, a->sum, a->choice);
+    a->e->kernels->viterbi(a->points, a->parity, a->set_size, a->sets, a->states, a->strip, steps, lanes, a->sum,
+                           a->choice);
 }
 
-/* The strip: columns [j, j + lanes) of a->x, in rows of `cols` numbers, from row `start` of the ring on. */
-static void llmq__trellis_fill(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start, uint32_t steps)
+/* Fills `steps` steps of the strip from row `start` on, with columns [j, j + lanes) of a->x, in
+   units of the points. Lanes that are not used become 0, as the kernel wants.
+   cols: elements of a row of a->x. */
+static void llmq__trellis_fill(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t lanes, uint32_t start,
+                               uint32_t steps)
 {
     uint32_t i, l;
     for (i = 0; i < steps; i++) {
@@ -5916,20 +6343,26 @@ static void llmq__trellis_fill(llmq__trellis_encoder *a, uint32_t cols, uint32_t
     }
 }
 
-/* One step back along the best path of each lane, from state[lane] behind step i: the bits before it, the code's own the lowest. Lanes
-   together, since each waits for what it reads. */
-static void llmq__trellis_backtrack(const llmq__trellis_encoder *a, uint32_t i, uint32_t lanes, const uint32_t *state, uint32_t *before)
+/* Goes one step back along the best path of each lane.
+   state: after step i of the search. before: the window of that step; before[l] >> 1 is the state
+   before it, and bit 0 the lowest bit of its code. It may be state.
+   Lanes go together, because each waits for the memory that it reads. */
+static void llmq__trellis_backtrack(const llmq__trellis_encoder *a, uint32_t i, uint32_t lanes, const uint32_t *state,
+                                    uint32_t *before)
 {
     const uint16_t *choice = a->choice + i * (size_t)a->states;
     uint32_t l, memory = a->memory;
     for (l = 0; l < lanes; l++) before[l] = state[l] | ((uint32_t)choice[state[l]] >> l & 1) << memory;
 }
 
-/* The state of each lane at the start of the ring, which a search around it finds best: of the strip, whose midst it is. */
+/* Finds the state of each lane at the start of the block, before row 0.
+   The strip holds 2 warmup steps, with the start in the middle. Both ends of the search are open:
+   after warmup steps the best paths from all states have nearly always merged. */
 static void llmq__trellis_start(llmq__trellis_encoder *a, uint32_t lanes, uint32_t *state)
 {
     uint32_t i, l;
     llmq__trellis_search(a, lanes, 2 * a->warmup, LLMQ__NULL);
+    /* the end of the shortest path, and then back along it to the middle of the strip */
     for (l = 0; l < lanes; l++)
         for (state[l] = 0, i = 1; i < a->states; i++)
             if (a->sum[i * LLMQ__LANES + l] < a->sum[state[l] * LLMQ__LANES + l]) state[l] = i;
@@ -5939,15 +6372,18 @@ static void llmq__trellis_start(llmq__trellis_encoder *a, uint32_t lanes, uint32
     }
 }
 
-/* The states from which it is best to go once around to where one came from, of all: a search with open ends knows nothing of rings that
-   are hardly longer than the memory. Of 5 rows, t2: MSE 0.419, and 0.100 so; of 16, t4s: 0.0078 and 0.0052; of 32: 0.0051 and 0.0047.
-   Reads the strip, which is the ring from its start on. */
+/* Finds the state of each lane from which the way once around the block and back to it is shortest,
+   by a search from every state. A search with open ends finds no good state for a block that is
+   hardly longer than the memory. The strip holds the block from its start on.
+   Measured, MSE with open ends and with this search:
+       t2, 5 rows 0.419, 0.100    t4s, 16 rows 0.0078, 0.0052    t4s, 32 rows 0.0051, 0.0047 */
 LLMQ__NOINLINE void llmq__tailbite_exhaustive(llmq__trellis_encoder *a, uint32_t lanes, uint32_t *state)
 {
     float min_sum[LLMQ__LANES];
     uint32_t all[LLMQ__LANES], l, s;
     for (l = 0; l < lanes; l++) min_sum[l] = LLMQ__FAR, state[l] = 0;
     for (s = 0; s < a->states; s++) {
+        /* only the sum at state s counts: the path that ends where it began */
         const float *sum = a->sum + s * LLMQ__LANES;
         for (l = 0; l < lanes; l++) all[l] = s;
         llmq__trellis_search(a, lanes, a->block.rows, all);
@@ -5956,11 +6392,13 @@ LLMQ__NOINLINE void llmq__tailbite_exhaustive(llmq__trellis_encoder *a, uint32_t
     }
 }
 
-/* Is a ring so short? */
+/* True if the block is shorter than four memories: then all states are tried. */
 static int llmq__tailbite_is_short(const llmq__trellis_encoder *a) { return a->block.rows < 4 * a->memory; }
 
-/* Index of the point nearest to x in a set (set, set + sets, ... below n), the first of those that are. They ascend by 1 or more, so
-   where x is not so far that differences are rounded away squares fall strictly, then rise, and halves can be left out. */
+/* Index of the point nearest to x in a set: set, set + sets, ... below n. Ties go to the lower one.
+   n and sets: powers of two. The points of a set ascend by 1 or more.
+   While |x| < 1024 no difference rounds away, so squared distances fall strictly and then rise, and
+   a binary search finds the smallest. The kernel tries all points; both must find the same one. */
 static uint32_t llmq__trellis_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
 {
     LLMQ__NO_CONTRACT
@@ -5968,6 +6406,8 @@ static uint32_t llmq__trellis_nearest(const float *points, uint32_t n, uint32_t 
     uint32_t best = set, r;
     if (x > -1024.0f && x < 1024.0f) {
         for (r = n / 2; r >= sets; r /= 2) {
+            /* Neighbours in the set: go up if the upper one is nearer. A mask in place of a branch,
+               which no processor could predict. */
             d = x - points[best + r - sets];
             e = x - points[best + r];
             best += r & (0u - (uint32_t)(e * e < d * d));
@@ -5982,9 +6422,12 @@ static uint32_t llmq__trellis_nearest(const float *points, uint32_t n, uint32_t 
     return best;
 }
 
-/* Codes and indices of columns [k, k + lanes) of the group, from a search of the ring that began at row `start` in these states, in
-   which it ends, too. The states are lost. */
-LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *state, uint32_t start, uint32_t lanes, uint32_t k)
+/* Reads codes and indices of columns [k, k + lanes) of the group from a search of the whole block.
+   start: the row at which the strip and the search began.
+   state: where each lane began, and therefore where the path to be read ends: this equality closes
+   the block. Its contents are lost. */
+LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *state, uint32_t start, uint32_t lanes,
+                                        uint32_t k)
 {
     const uint32_t sets = a->sets, n = a->set_size * sets, parities = a->parities;
     const float *points = a->points, *x = a->strip + a->block.rows * (size_t)LLMQ__LANES;
@@ -5996,6 +6439,8 @@ LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *stat
         llmq__trellis_backtrack(a, i, lanes, state, before);
         x -= LLMQ__LANES;
         for (l = 0; l < lanes; l++) {
+            /* index = (code / 2) sets + parities (section 5), and the code's lowest bit is in the
+               window */
             uint32_t best = llmq__trellis_nearest(points, n, sets, parity[before[l]], x[l]);
             index[l] = (uint16_t)best;
             code[l] = (uint16_t)(best >> parities << 1 | (before[l] & 1));
@@ -6004,38 +6449,55 @@ LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *stat
     }
 }
 
-/* All columns of the group, [j, j + n), once. Each round begins half a ring from where the last one did, in the state that it found
-   there in the midst of its path: so a ring is closed twice over by what is as good as an open search. */
-LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t round)
+/* One round of searches of the group at columns [j, j + n) of a->x: fills code and index, from
+   a->scale.
+   cols: elements of a row of a->x. pass: number of the round, 0, 1 ...; later rounds read the codes of the last one.
+   A round begins half a block from the start of the round before, in the state that the earlier
+   path has there. Far from its ends, a path is as good as the path of an open search. */
+LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t pass)
 {
-    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->block.rows, start = round % 2 ? rows / 2 : 0;
+    uint32_t state[LLMQ__LANES], k, l, i, lanes, rows = a->block.rows, start = pass % 2 ? rows / 2 : 0;
     for (k = 0; k < n; k += lanes) {
         lanes = llmq__min(LLMQ__LANES, n - k);
-        if (round > 0) {
+        /* First the state at row `start`: from the pass before; or by a search around it; or, for
+           short blocks, by searches from all states, which read the same strip as the search for
+           the codes. */
+        if (pass > 0) {
+            /* The lowest bits of the codes above row `start` are the state before it. The index
+               does not wrap below 0: i is less than the memory, at most 10.
+               check: 16 - 1 - 9 >= 0 */
             for (l = 0; l < lanes; l++)
                 for (state[l] = 0, i = 0; i < a->memory; i++)
-                    state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1) << i;
+                    state[l] |= (uint32_t)(a->code[(size_t)((start + 16 * rows - 1 - i) % rows) * a->group + k + l] & 1)
+                                << i;
         } else if (!llmq__tailbite_is_short(a)) {
             llmq__trellis_fill(a, cols, j + k, lanes, rows - a->warmup, 2 * a->warmup);
             llmq__trellis_start(a, lanes, state);
         }
         llmq__trellis_fill(a, cols, j + k, lanes, start, rows);
-        if (round == 0 && llmq__tailbite_is_short(a)) llmq__tailbite_exhaustive(a, lanes, state);
+        if (pass == 0 && llmq__tailbite_is_short(a)) llmq__tailbite_exhaustive(a, lanes, state);
         llmq__trellis_search(a, lanes, rows, state);
         llmq__trellis_codes(a, state, start, lanes, k);
     }
 }
 
-/* Codes and scales for columns [j, j + n) of a->x, a group, in rows of `cols` numbers. */
+/* Chooses code, index and scale of the group at columns [j, j + n) of a->x, in all rows of a block.
+   cols: elements of a row of a->x. The group's part of a->x is normalised in place.
+   a->exponent: [0, rows) holds the exponents of the rows; [rows, 2 rows) becomes their sum with the
+   exponents of the group.
+   a->e->weight: n weights, or NULL. */
 LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n)
 {
     LLMQ__NO_CONTRACT
-    /* Scales go twice as far as the fit says, since the next search will follow: at group 64, t4, MSE 0.00499 after one round, 0.00487
-       0.00480 0.00476 after 2 3 4, 0.00469 after 8; with steps as the fit says 0.00481 after 4. */
+    /* Scales go twice as far as the fit says, because the next search will follow in that
+       direction.
+       Measured: at group 64, t4, MSE 0.00499 after one pass, 0.00487 0.00480 0.00476 after 2 3 4,
+       0.00469 after 8; with steps as the fit says 0.00481 after 4. */
     static const uint8_t rounds[3] = { 4, 1, 8 };
     float lane[LLMQ__LANES], num, den, fit;
     int32_t *exponent = a->exponent + a->block.rows;
-    uint32_t r, round, rows = a->block.rows;
+    uint32_t r, pass, rows = a->block.rows;
+    /* the first scale of each row: rms / unit; 0 in a row of zeros, whose elements then stay 0 */
     for (r = 0; r < rows; r++) {
         float *x = a->x + (size_t)r * cols + j;
         exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
@@ -6043,25 +6505,30 @@ LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, u
         llmq__add_lanes(x, x, n, lane);
         a->scale[r] = llmq__sqrt(llmq__lane_sum(lane) / (float)n) / a->e->format->unit;
     }
-    for (round = 0; round < rounds[a->effort]; round++) {
-        int last = round + 1 == rounds[a->effort];
-        llmq__trellis_round(a, cols, j, n, round);
+    for (pass = 0; pass < rounds[a->effort]; pass++) {
+        int last = pass + 1 == rounds[a->effort];
+        llmq__trellis_round(a, cols, j, n, pass);
         for (r = 0; r < rows; r++) {
-            a->e->code = a->index + (size_t)r * a->group;
-            (a->e->weight ? llmq__products_weighted : llmq__products)(a->e, a->x + (size_t)r * cols + j, n, &num, &den);
+            llmq__products(a->e, a->index + (size_t)r * a->group, a->x + (size_t)r * cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
+            /* at least fit / 2, so that a scale never becomes 0 or negative on the way */
             if (last) a->scale[r] = fit;
-            else if (fit > 0.0f) a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
+            else if (fit > 0.0f)
+                a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
         }
     }
 }
 
-/* Columns [j, j + n) of a->x, in rows of `cols` numbers, into records from out on: group g of the ring, from column `first` on. */
-LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first, uint32_t g, size_t row_size,
-                                   uint8_t *out)
+/* Encodes the group at columns [j, j + n) of a->x for all rows of the block, and writes it.
+   cols: elements of a row of a->x.
+   first: the group's first column in the tensor. g: the group's index there.
+   out: the record of the block's first row; row_size: bytes from record to record. */
+LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t first,
+                                        uint32_t g, size_t row_size, uint8_t *out)
 {
     uint32_t r, rows = a->block.rows;
     llmq__trellis_fit(a, cols, j, n);
+    /* codes are of the last round; the scale is the fit to them, which needs no further search */
     for (r = 0; r < rows; r++) {
         uint8_t *row = out + r * row_size;
         llmq__store16(row + 2 * (size_t)g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
@@ -6069,16 +6536,21 @@ LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols,
     }
 }
 
-/* A ring of W, its first row at w. */
-LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, const llmq_tensor *t, const float *w, size_t stride, uint8_t *out, void *work, size_t work_size)
+/* Encodes the block a->block of W.
+   w: its first row, finite; stride: elements from row to row. out: the record of its first row.
+   work: as for llmq_transform_apply. On failure nothing is written. */
+LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, const llmq_tensor *t, const float *w,
+                                                      size_t stride, uint8_t *out, void *work, size_t work_size)
 {
     uint32_t r, j, n;
     llmq_status status;
+    /* all rows are transformed first: a column is searched through all of them */
     for (r = 0; r < a->block.rows; r++, w += stride) {
         float *x = a->x + (size_t)r * t->cols;
         a->exponent[r] = llmq__normalise(w, t->cols, x);
         if ((status = llmq__row_to_basis(t, x, &a->exponent[r], work, work_size)) != LLMQ_OK) return status;
     }
+    /* llmq__pack only sets bits; nothing can fail from here on */
     LLMQ_MEMSET(out, 0, a->block.rows * t->row_size);
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(a->group, t->cols - j);
@@ -6088,38 +6560,53 @@ LLMQ__NOINLINE llmq_status llmq__trellis_encode_block(llmq__trellis_encoder *a, 
     return LLMQ_OK;
 }
 
-/* Do rings begin at r? */
-static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r) { return r == t->rows || llmq_trellis_block_start(t, r) == r; }
-
-/* Rings of W from row r0 up to r1, the first row at w, into t's memory at data. */
-LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq_tensor *t, uint8_t *data, uint32_t r0, uint32_t r1, const float *w, size_t stride, const float *d,
-                                    const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+/* True if a block begins at row r, or r is the end of the rows. Blocks depend on t->rows, so a
+   tensor must have all its rows before the first one is encoded. */
+static int llmq__trellis_block_starts(const llmq_tensor *t, uint32_t r)
 {
-    llmq__arena arena = llmq__arena_of_lines(work);
+    return r == t->rows || llmq_trellis_block_start(t, r) == r;
+}
+
+/* Encodes the rows of a job, whose format is a trellis, a block at a time. LLMQ_E_ARG if no block
+   begins at r0 or r1. */
+LLMQ__NOINLINE llmq_status llmq__trellis_encode_rows(const llmq__encode_job *job)
+{
+    const llmq_tensor *t = job->t;
+    llmq__arena arena = llmq__arena_of_lines(job->work);
     llmq__trellis_encoder *a;
     llmq_status status;
+    const float *w = job->w;
     uint32_t r, i;
-    if (!llmq__trellis_block_starts(t, r0) || !llmq__trellis_block_starts(t, r1)) return LLMQ_E_ARG;
-    a = llmq__trellis_encoder_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group, options ? options->effort : LLMQ_EFFORT_DEFAULT, &arena);
-    a->d = d;
-    for (r = r0; r < r1; r += a->block.rows) {
+    if (!llmq__trellis_block_starts(t, job->r0) || !llmq__trellis_block_starts(t, job->r1)) return LLMQ_E_ARG;
+    a = llmq__trellis_encoder_new(t, llmq__encoder_new(t, &arena), t->cols, llmq__layout_of(t).group,
+                                  job->options ? job->options->effort : LLMQ_EFFORT_DEFAULT, &arena);
+    a->d = job->weight;
+    for (r = job->r0; r < job->r1; r += a->block.rows) {
         a->block = llmq__trellis_block_of(t->rows, r);
-        for (i = 0; i < a->block.rows; i++)
-            if ((status = llmq__find_not_finite(w + i * stride, r + i, t->cols, error)) != LLMQ_OK) return status;
-        status = llmq__trellis_encode_block(a, t, w, stride, data + r * t->row_size, (char *)work + arena.used, work_size - arena.used);
+        /* the whole block first, so that a block is written completely or not at all */
+        for (i = 0; i < a->block.rows; i++) {
+            status = llmq__find_not_finite(w + i * job->stride, r + i, t->cols, job->error);
+            if (status != LLMQ_OK) return status;
+        }
+        status = llmq__trellis_encode_block(a, t, w, job->stride, job->data + r * t->row_size,
+                                            (char *)job->work + arena.used, job->work_size - arena.used);
         if (status != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + a->block.rows - r0, r1 - r0)) return LLMQ_E_STOPPED;
-        w += a->block.rows * stride;
+        if (llmq__encode_stopped(job, r + a->block.rows)) return LLMQ_E_STOPPED;
+        w += a->block.rows * job->stride;
     }
     return LLMQ_OK;
 }
 #endif
 
+/* Counts the workspace as the encoders place it.
+   llmq__trellis_encode_rows: its arena, then the workspace of the transform.
+   llmq__encode_each: a row, the points, then the larger one of codes and transform. */
 LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 {
     size_t row, codes, points = 0, work;
     if (!t || t->cols == 0 || t->cols > LLMQ_MAX_COLS) return 0;
     row = llmq__size_mul(t->cols, sizeof(float));
+    /* raw: no points and no codes */
     if (llmq__is_raw(&t->format)) return llmq__size_add(row, llmq_transform_work_size(&t->transform, t->cols));
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
@@ -6130,11 +6617,13 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t)
 #endif
     points = llmq__size_mul((size_t)1 << t->format.bits, t->format.p * sizeof(float));
     codes = llmq__size_mul(llmq__layout_of(t).vectors, sizeof(uint16_t));
-    work = llmq_transform_work_size(&t->transform, t->cols); /* shares memory with the codes */
+    /* shares memory with the codes: a row is transformed before its codes are chosen */
+    work = llmq_transform_work_size(&t->transform, t->cols);
     return llmq__size_add(llmq__size_add(row, points), codes > work ? codes : work);
 }
 
-/* e for t: the row and the points in the memory at `at`. Returns where it is free again. */
+/* Makes e an encoder of t, with e->row and e->points in the memory at `at`, aligned for float.
+   Returns the first byte after them. e->code is the caller's to set. */
 LLMQ__NOINLINE float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t, float *at)
 {
     size_t i, n = t->format.points ? (size_t)t->format.p << t->format.bits : 0;
@@ -6145,55 +6634,76 @@ LLMQ__NOINLINE float *llmq__encoder_init(llmq__encoder *e, const llmq_tensor *t,
     return e->points + n;
 }
 
-/* Row after row, of formats other than trellises. */
-LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq_tensor *t, uint8_t *out, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                          const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+/* Encodes the rows of a job, whose format is not a trellis, row after row. */
+LLMQ__NOINLINE llmq_status llmq__encode_each(const llmq__encode_job *job)
 {
+    const llmq_tensor *t = job->t;
     llmq__encoder e;
     llmq_status status;
+    const float *w = job->w;
+    uint8_t *out = job->data + job->r0 * t->row_size;
     uint32_t r;
-    int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
-    e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)work);
-    if (options) e.clip = options->clip;
-    work_size -= (size_t)((char *)e.code - (char *)work);
-    for (r = r0; r < r1; r++, w += stride, out += t->row_size) {
-        if ((status = llmq__find_not_finite(w, r, t->cols, error)) != LLMQ_OK) return status;
-        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, work_size, error)) != LLMQ_OK) return status;
-        if (options && options->progress && options->progress(options->context, r + 1 - r0, r1 - r0)) return LLMQ_E_STOPPED;
+    int effort = job->options ? job->options->effort : LLMQ_EFFORT_DEFAULT;
+    size_t rest;
+    e.code = (uint16_t *)(void *)llmq__encoder_init(&e, t, (float *)job->work);
+    if (job->options) e.clip = job->options->clip;
+    /* the rest of the workspace is for the transform, and then for the codes */
+    rest = job->work_size - (size_t)((char *)e.code - (char *)job->work);
+    for (r = job->r0; r < job->r1; r++, w += job->stride, out += t->row_size) {
+        if ((status = llmq__find_not_finite(w, r, t->cols, job->error)) != LLMQ_OK) return status;
+        if ((status = llmq__encode_row(&e, t, r, w, effort, out, e.code, rest, job->error)) != LLMQ_OK) return status;
+        if (llmq__encode_stopped(job, r + 1)) return LLMQ_E_STOPPED;
     }
     return LLMQ_OK;
 }
 
-/* What both ways of encoding ask of their arguments. */
-static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_options *options, const void *work, size_t work_size)
+/* Checks the arguments that llmq_encode and llmq_tensor_append share. NaN is no clip. */
+static llmq_status llmq__encode_check(const llmq_tensor *t, const llmq_encode_options *options, const void *work,
+                                      size_t work_size)
 {
     int effort = options ? options->effort : LLMQ_EFFORT_DEFAULT;
     size_t need = llmq_encode_work_size(t);
-    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work)) return LLMQ_E_ARG;
+    if (!work || need == 0 || effort < LLMQ_EFFORT_DEFAULT || effort > LLMQ_EFFORT_BEST || llmq__misaligned(work))
+        return LLMQ_E_ARG;
     if (options && !(options->clip >= 0.0f && options->clip <= 1.0f)) return LLMQ_E_ARG;
     return work_size < need ? LLMQ_E_WORKSPACE : LLMQ_OK;
 }
 
-LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w, size_t stride,
-                                 const llmq_encode_options *options, void *work, size_t work_size, llmq_error *error)
+/* Checks the arguments and makes a job of them. */
+LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1, const float *w,
+                                 size_t stride, const llmq_encode_options *options, void *work, size_t work_size,
+                                 llmq_error *error)
 {
     llmq_status status;
+    /* t->data is const, so data is the caller's leave to write there */
     if (!t || !data || data != t->data || !w || r0 > r1 || r1 > t->rows || stride < t->cols) return LLMQ_E_ARG;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
+    {
+        const llmq__encode_job job = {
+            t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error
+        };
 #if LLMQ__ANY_TRELLIS
-    if (t->format.taps[0]) return llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, LLMQ__NULL, options, work, work_size, error);
+        if (t->format.taps[0]) return llmq__trellis_encode_rows(&job);
 #endif
-    return llmq__encode_each(t, (uint8_t *)data + r0 * t->row_size, r0, r1, w, stride, options, work, work_size, error);
+        return llmq__encode_each(&job);
+    }
 }
 
+/* The row is counted last: readers in other threads see only records that are complete. */
 LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
                                         const llmq_encode_options *options, void *work, size_t work_size)
 {
     llmq_status status;
     if (!t || !data || data != t->data || !row || llmq__is_trellis(&t->format)) return LLMQ_E_ARG;
+    /* divided, since rows times row_size may not fit size_t */
     if (t->rows == UINT32_MAX || data_size / t->row_size <= t->rows) return LLMQ_E_FULL;
     if ((status = llmq__encode_check(t, options, work, work_size)) != LLMQ_OK) return status;
-    status = llmq__encode_each(t, (uint8_t *)data + t->rows * t->row_size, t->rows, t->rows + 1, row, t->cols, options, work, work_size, LLMQ__NULL);
+    {
+        const llmq__encode_job job = {
+            t, (uint8_t *)data, t->rows, t->rows + 1, row, t->cols, LLMQ__NULL, options, work, work_size, LLMQ__NULL
+        };
+        status = llmq__encode_each(&job);
+    }
     if (status == LLMQ_OK) t->rows++;
     return status;
 }
@@ -6203,7 +6713,8 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
 /* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
-/* Shell's sort of n points by their first coordinate. */
+/* Sorts n points of p coordinates by their first coordinate. Shell's sort: in place, without
+   recursion. */
 static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
 {
     uint32_t gap, i, j, k;
@@ -6217,14 +6728,19 @@ static void llmq__sort_points(float *points, uint32_t n, uint32_t p)
                 }
 }
 
+/* A point for each code, also for the codes from n up to the next power of two. No overflow on
+   machines of 32 bits.
+   check: 2**16 * 8 < 2**32 */
 LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
 {
     if (p < 1 || p > 8 || n < 2 || n > 65536u) return 0;
     return llmq__size_mul((size_t)1 << llmq__ceil_log2(n), p);
 }
 
-/* The points in float, the sum of the samples nearest to each, and their count. */
-static void llmq__trainer_layout(uint32_t p, uint32_t n, llmq__arena *arena, float **points, float **sum, uint32_t **hits)
+/* The workspace. points: [n][p], as floats. sum: [n][p], of the samples nearest to each point.
+   hits: [n], the number of these samples. */
+static void llmq__trainer_layout(uint32_t p, uint32_t n, llmq__arena *arena, float **points, float **sum,
+                                 uint32_t **hits)
 {
     *points = (float *)llmq__alloc(arena, n, p * sizeof(float));
     *sum = (float *)llmq__alloc(arena, n, p * sizeof(float));
@@ -6241,8 +6757,12 @@ LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
     return llmq__arena_size(&arena);
 }
 
-/* One step of Lloyd's iteration: points go that part of the way to the mean of their samples. */
-LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, float move)
+/* One step of Lloyd's iteration: each point goes the part `move` of its way to the mean of the
+   samples nearest to it; 1 is Lloyd's step. A point without samples stays.
+   points: sorted, before and after. sum, hits: see llmq__trainer_layout; their contents are lost.
+   seed: decides the samples, of N(0, I_p). */
+LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed,
+                                uint32_t samples, float move)
 {
     LLMQ__NO_CONTRACT
     float x[8];
@@ -6250,8 +6770,11 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
     LLMQ_MEMSET(x, 0, sizeof x);
     LLMQ_MEMSET(sum, 0, (size_t)n * p * sizeof *sum);
     LLMQ_MEMSET(hits, 0, (size_t)n * sizeof *hits);
+    /* sums grow one sample after the other: this order is specified, as the grid's bits depend on
+       it */
     for (i = 0; i < samples; i++) {
         llmq__normals(seed, &counter, p, x);
+        /* scalar: samples come one at a time */
         c = llmq__nearest(points, n, p, p, x);
         hits[c]++;
         for (k = 0; k < p; k++) sum[c * p + k] += x[k];
@@ -6259,48 +6782,72 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
     for (c = 0; c < n; c++)
         for (k = 0; k < p && hits[c]; k++)
             points[c * p + k] += (sum[c * p + k] / (float)hits[c] - points[c * p + k]) * move;
+    /* the next search relies on the order */
     llmq__sort_points(points, n, p);
 }
 
-LLMQ_API llmq_status llmq_grid_train(llmq_format *f, uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples,
-                                     uint32_t steps, int8_t *points, size_t points_size, llmq_progress progress, void *context,
-                                     void *work, size_t work_size)
+/* Training works on floats. Only at its end the points are scaled, rounded to int8 and written, so
+   that a stopped call leaves the caller's memory as it was. */
+LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *options, int8_t *points,
+                                     size_t points_size, void *work, size_t work_size)
 {
     LLMQ__NO_CONTRACT
-    size_t need = llmq_grid_train_work_size(p, n), size = llmq_grid_size(p, n);
     llmq__arena arena = llmq__arena_of(work, sizeof(float));
     float *at, *sum, x[8], wide, max_abs = 0.0f, unit;
-    uint32_t i, k, counter = 0, *hits;
-    if (!f || !points || !work || need == 0 || llmq__misaligned(work) || !llmq__group_ok(group)) return LLMQ_E_ARG;
-    if (points_size < size || work_size < need) return LLMQ_E_WORKSPACE;
+    uint32_t p, n, samples, steps, i, k, counter = 0, *hits;
+    size_t size;
+    if (!f || !options || !points || !work || llmq__misaligned(work) || !llmq__group_ok(options->group))
+        return LLMQ_E_ARG;
+    p = options->p;
+    n = options->n;
+    size = llmq_grid_size(p, n);
+    if (size == 0) return LLMQ_E_ARG;
+    if (points_size < size || work_size < llmq_grid_train_work_size(p, n)) return LLMQ_E_WORKSPACE;
     llmq__trainer_layout(p, n, &arena, &at, &sum, &hits);
-    if (samples == 0) samples = n > 256 ? n * 256 : 65536;
-    if (steps == 0) steps = 60;
+    /* n * 256 fits: n is 65536 at most.
+       check: 65536 * 256 < 2**32; 65536 == 256 * 256 */
+    samples = options->samples ? options->samples : n > 256 ? n * 256 : 65536;
+    steps = options->steps ? options->steps : 60;
+    /* Zador's density is proportional to the density of the source to the power p / (p + 2). For
+       N(0, I) that is a normal density of variance (p + 2) / p. */
     wide = llmq__sqrt((float)(p + 2) / (float)p);
+    /* llmq__normals makes pairs: x has an even capacity of at least p */
     for (i = 0; i < n; i++) {
-        llmq__normals(seed, &counter, p, x);
+        llmq__normals(options->seed, &counter, p, x);
         for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
     }
     llmq__sort_points(at, n, p);
     for (i = 0; i < steps; i++) {
+        /* First many rough steps, longer than Lloyd's, which cover ground. Then steps of 1 / fine:
+           the points become the mean of the results of `fine` steps, whose noise averages out. Each
+           call of llmq__lloyd has a seed of its own; the first points have taken options->seed. */
         uint32_t fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
-        for (k = 0; k < (fine ? 1u : 4u); k++) /* first many rough steps, longer than Lloyd's; then means of what follows */
-            llmq__lloyd(at, sum, hits, p, n, seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1, fine ? 1.0f / (float)fine : 1.6f);
-        if (progress && progress(context, i + 1, steps)) return LLMQ_E_STOPPED;
+        for (k = 0; k < (fine ? 1u : 4u); k++)
+            llmq__lloyd(at, sum, hits, p, n, options->seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1,
+                        fine ? 1.0f / (float)fine : 1.6f);
+        if (options->progress && options->progress(options->context, i + 1, steps)) return LLMQ_E_STOPPED;
     }
+    /* the largest coordinate becomes 127: the steps of int8 are then as fine as they can be */
     for (i = 0; i < n * p; i++)
         if (at[i] > max_abs || -at[i] > max_abs) max_abs = at[i] > 0.0f ? at[i] : -at[i];
     unit = 127.0f / max_abs;
-    for (i = 0; i < size; i++) /* the spare codes repeat the last point */
+    /* the spare codes repeat the last point */
+    for (i = 0; i < size; i++)
         points[i] = llmq__round_i8(at[i < n * p ? i : (n - 1) * p + i % p] * unit);
-    return llmq_format_custom(f, p, n, points, unit, group);
+    return llmq_format_custom(f, p, n, points, unit, options->group);
 }
 #endif /* !LLMQ_NO_ENCODER */
 
 /* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
 
+/* The writer sends the header, the directory, the names and the payloads to a sink, in one pass.
+   Both checksums stand before the bytes that they cover, so the same functions run once before,
+   with a checksum in place of the sink. Nothing is written that the reader of section 10 would
+   refuse. */
+
 #if LLMQ_MAX_STEPS > 0
+/* The counterpart of llmq__transform_load. */
 LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, size_t *size)
 {
     uint8_t *b = (uint8_t *)out;
@@ -6308,6 +6855,7 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
     size_t head, n;
     llmq_status status;
     if (!t || !out || !size) return LLMQ_E_ARG;
+    /* cols 0: whether the steps fit a tensor is checked when the tensor is written */
     if ((status = llmq__transform_check(t, 0)) != LLMQ_OK) return status;
     if (!llmq__transform_data_ok(t)) return LLMQ_E_ARG;
     head = 4 + 8 * (size_t)t->count;
@@ -6320,16 +6868,20 @@ LLMQ_API llmq_status llmq_transform_store(const llmq_transform *t, void *out, si
         llmq__store16(b + 2, t->step[i].block);
         llmq__store32(b + 4, t->step[i].arg);
     }
+    /* without data t->data may be NULL, which LLMQ_MEMCPY must not get */
     if (n) LLMQ_MEMCPY(b, t->data, n);
     return LLMQ_OK;
 }
 #endif
 
+/* The counterpart of llmq__grid_load. The points after the first n are stored, too: a record may
+   hold their codes. Trellises are built in, so their tables are never stored. */
 LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *size)
 {
     uint8_t *b = (uint8_t *)out;
     size_t need;
-    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f)) return LLMQ_E_ARG;
+    if (!f || !out || !size || !llmq__format_ok(f) || !f->points || f->taps[0] || !llmq__points_sorted(f))
+        return LLMQ_E_ARG;
     need = 12 + ((size_t)f->p << f->bits);
     if (*size < need) return LLMQ_E_WORKSPACE;
     *size = need;
@@ -6340,7 +6892,8 @@ LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *out, size_t *si
     return LLMQ_OK;
 }
 
-/* Bytes before the 0, up to 256, which is too long for a name. (Bounded, or compilers make it a call of strlen.) */
+/* Bytes before the 0, up to 256, which is too long for a name. It is bounded, since compilers would
+   make a plain loop a call of strlen. */
 static size_t llmq__length(const char *s)
 {
     size_t n = 0;
@@ -6348,12 +6901,15 @@ static size_t llmq__length(const char *s)
     return n;
 }
 
+/* Bytes of zeros after n bytes, up to a multiple of 64; and n with them. 0 stays 0: a size that
+   does not fit. */
 static size_t llmq__padding(size_t n) { return (LLMQ__ALIGN - n % LLMQ__ALIGN) % LLMQ__ALIGN; }
-static size_t llmq__align_up(size_t n) { return llmq__size_add(n, llmq__padding(n)); } /* 0 stays 0: it does not fit */
+static size_t llmq__align_up(size_t n) { return llmq__size_add(n, llmq__padding(n)); }
 
-/* End of the names; 0 if too large. */
+/* Offset of the end of the names, without padding; 0 if it does not fit size_t. No name is NULL. */
 static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
 {
+    /* size_mul and size_add give 0 for a sum that does not fit; a count of 0 is no overflow */
     size_t end = llmq__size_add(64, count ? llmq__size_mul(count, 64) : 0);
     uint32_t i;
     if (count && end == 64) return 0;
@@ -6361,6 +6917,8 @@ static size_t llmq__names_end(const llmq_entry *entries, uint32_t count)
     return end;
 }
 
+/* The names' end, then each payload, all rounded up to multiples of 64. Once the sum does not fit
+   it stays 0. */
 LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
 {
     size_t end;
@@ -6373,7 +6931,7 @@ LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count)
     return end;
 }
 
-/* Index + 1 of the entry of that name among sorted entries; 0 for NULL or none. */
+/* Index + 1 of the entry of that name; 0 if name is NULL or no entry has it. */
 static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, const char *name)
 {
     uint32_t i;
@@ -6382,8 +6940,10 @@ static uint32_t llmq__entry_index(const llmq_entry *entries, uint32_t count, con
     return 0;
 }
 
-/* The payload of the entry of that name, and its size; NULL if it is not there or of another kind. */
-static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind, size_t *size)
+/* The payload of the entry of that name, and its size in bytes; NULL if there is no such entry or
+   it is of another kind. *size is then unchanged. */
+static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, const char *name, uint32_t kind,
+                                  size_t *size)
 {
     uint32_t index = llmq__entry_index(entries, count, name);
     if (index == 0 || entries[index - 1].kind != kind) return LLMQ__NULL;
@@ -6391,7 +6951,7 @@ static const uint8_t *llmq__named(const llmq_entry *entries, uint32_t count, con
     return (const uint8_t *)entries[index - 1].data;
 }
 
-/* The content of entry i as its reader will see it. */
+/* The content of entry i as its reader will load it: the counterpart of llmq__content_read. */
 static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
@@ -6401,9 +6961,11 @@ static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t c
     c.flags = 1;
     c.type = e->kind == LLMQ_KIND_TENSOR ? e->format.id : e->type;
     c.data = (const uint8_t *)e->data;
+    /* no data: no check may look at them, whatever size is stated */
     c.size = e->data ? e->size : 0;
     c.rows = e->rows;
     c.cols = e->cols;
+    /* the struct of a raw format may hold any group, but the reader accepts only 0 */
     c.group = e->format.points ? e->format.group : 0;
     c.has_steps = e->transform != LLMQ__NULL;
     c.has_grid = e->grid != LLMQ__NULL;
@@ -6412,12 +6974,16 @@ static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t c
     return c;
 }
 
-/* Do records of these formats, both in order, mean the same? */
+/* True if records mean the same in both formats, which are valid. Names and ids are not compared:
+   points decide. Groups are not compared: the directory takes the writer's group. */
 static int llmq__format_same(const llmq_format *a, const llmq_format *b)
 {
     size_t i;
-    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zero_points != b->zero_points || !a->points != !b->points) return 0;
+    if (a->bits != b->bits || a->p != b->p || a->n != b->n || a->zero_points != b->zero_points
+        || !a->points != !b->points)
+        return 0;
     if (!a->points) return 1;
+    /* as bits: equal floats have equal bits, because a unit is neither 0 nor NaN */
     if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
     for (i = 0; i < 4; i++)
         if (a->taps[i] != b->taps[i]) return 0;
@@ -6426,12 +6992,15 @@ static int llmq__format_same(const llmq_format *a, const llmq_format *b)
     return 1;
 }
 
-/* Will a tensor's reader take its records, which are right, for what its writer does, and find no scale among them that verify refuses? */
+/* True if the reader of a tensor decodes its records as its writer does, and llmq_bundle_verify
+   accepts its scales. c: the tensor's content, which llmq__content_check has passed. f: the
+   writer's format. */
 LLMQ__NOINLINE int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
 {
     llmq_tensor t;
     LLMQ_MEMSET(&t, 0, sizeof t);
-    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f)) return 0;
+    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f))
+        return 0;
     t.rows = c->rows;
     t.cols = c->cols;
     t.data = c->data;
@@ -6439,27 +7008,39 @@ LLMQ__NOINLINE int llmq__tensor_same(const llmq__content *c, const llmq_format *
     return !llmq__bad_scale(&t);
 }
 
-/* Is entry i fit to be written? */
+/* True if entry i may be written: its name and kind are allowed, its content passes the reader's
+   checks, and a tensor means the same to its reader.
+   entries: sorted by name, with names that are not NULL. */
 LLMQ__NOINLINE int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
     llmq__content c;
-    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE) return 0;
+    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR
+        || e->kind > LLMQ_KIND_VALUE)
+        return 0;
+    /* in sorted entries this finds a name that is there twice */
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
     c = llmq__content_written(entries, count, i);
     if (llmq__content_check(&c) != LLMQ_OK) return 0;
     return e->kind != LLMQ_KIND_TENSOR || llmq__tensor_same(&c, &e->format);
 }
 
+/* The high word of a size; the parameter widens it, so that the shift is defined if size_t has 32
+   bits. */
 static uint32_t llmq__high(uint64_t v) { return (uint32_t)(v >> 32); }
 
-/* The 64 bytes of entry i, whose name is at name_at and whose payload is at offset. */
-static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset, uint8_t *b)
+/* Makes the 64 bytes b of entry i, at the offsets of the table in section 10: the counterpart of
+   llmq__content_read. Fields that the kind does not have are 0.
+   name_at: offset of its name in the names. offset: of its payload in the bundle. */
+static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_t i, size_t name_at, size_t offset,
+                              uint8_t *b)
 {
     const llmq_entry *e = &entries[i];
     LLMQ_MEMSET(b, 0, 64);
     llmq__store16(b, e->kind);
+    /* flag bit 0: no reader may skip an entry that it does not know */
     llmq__store16(b + 2, 1);
+    /* fits: llmq_bundle_write has refused names that end beyond 2^32 - 1 */
     llmq__store32(b + 4, (uint32_t)name_at);
     llmq__store32(b + 8, (uint32_t)llmq__length(e->name));
     llmq__store32(b + 16, (uint32_t)(offset & 0xffffffffu));
@@ -6472,19 +7053,25 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
     llmq__store32(b + 32, e->rows);
     llmq__store32(b + 36, e->cols);
     llmq__store32(b + 40, e->format.points ? e->format.group : 0);
+    /* not 0 for names that are given: llmq__writable has found their entries */
     llmq__store32(b + 44, llmq__entry_index(entries, count, e->transform));
     llmq__store32(b + 48, llmq__entry_index(entries, count, e->grid));
     llmq__store32(b + 52, llmq__float_bits(e->t2));
 }
 
-/* Bytes on their way out: into a checksum, and to the sink if there is one. */
+/* Where bytes go: to the sink, or into a checksum if there is none. */
 typedef struct llmq__out {
+    /* NULL: bytes go into crc */
     llmq_sink sink;
     void *context;
+    /* the checksum of the bytes so far; the writer sets it before each of its two uses */
     uint32_t crc;
+    /* 1: the sink has asked to stop, and all further bytes are dropped */
     int stopped;
 } llmq__out;
 
+/* Sends n bytes, which may be NULL if n is 0; a sink is never called without bytes, nor again once
+   it has asked to stop. */
 static void llmq__put(llmq__out *o, const void *bytes, size_t n)
 {
     if (o->stopped || n == 0) return;
@@ -6492,6 +7079,7 @@ static void llmq__put(llmq__out *o, const void *bytes, size_t n)
     else o->crc = llmq__crc(o->crc, (const uint8_t *)bytes, n);
 }
 
+/* Sends n < 64 zeros: padding. */
 LLMQ__NOINLINE void llmq__put_zeros(llmq__out *o, size_t n)
 {
     uint8_t zeros[LLMQ__ALIGN];
@@ -6499,6 +7087,8 @@ LLMQ__NOINLINE void llmq__put_zeros(llmq__out *o, size_t n)
     llmq__put(o, zeros, n);
 }
 
+/* Sends the directory and the names, without padding. Offsets cannot overflow: the caller has seen
+   that the whole bundle fits size_t. */
 LLMQ__NOINLINE void llmq__put_directory(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
     size_t name_at = 0, offset = llmq__names_end(entries, count);
@@ -6514,6 +7104,8 @@ LLMQ__NOINLINE void llmq__put_directory(llmq__out *o, const llmq_entry *entries,
     for (i = 0; i < count; i++) llmq__put(o, entries[i].name, llmq__length(entries[i].name) + 1);
 }
 
+/* Sends the payloads, each with its padding; the first begins at a multiple of 64. A reader may map
+   the bundle, so the last payload has its padding as well. */
 static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t count)
 {
     uint32_t i;
@@ -6523,7 +7115,7 @@ static void llmq__put_payloads(llmq__out *o, const llmq_entry *entries, uint32_t
     }
 }
 
-/* Shell's sort by name. */
+/* Sorts entries by name. Shell's sort: in place, without recursion. */
 static void llmq__sort_entries(llmq_entry *e, uint32_t n)
 {
     uint32_t gap, i, j;
@@ -6536,6 +7128,10 @@ static void llmq__sort_entries(llmq_entry *e, uint32_t n)
             }
 }
 
+/* Everything is checked before the first byte is sent, so only the sink can stop the writer
+   halfway.
+   The checksum of the payloads is in the part of the header that the other checksum covers, so it
+   is computed first. */
 LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
 {
     size_t total = llmq_bundle_size(entries, count), names_end;
@@ -6550,7 +7146,9 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     for (i = 0; i < count; i++)
         if (!llmq__writable(entries, count, i)) return LLMQ_E_ARG;
     names_end = llmq__names_end(entries, count);
+    /* offsets of names and the bytes of all names are stored in 32 bits */
     if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
+    /* first without a sink, for the checksums */
     o.sink = LLMQ__NULL;
     o.context = context;
     o.crc = 0;
@@ -6560,13 +7158,17 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     llmq__store16(head + 8, LLMQ__MAJOR);
     llmq__store32(head + 16, (uint32_t)(total & 0xffffffffu));
     llmq__store32(head + 20, llmq__high(total));
+    /* the payloads and all padding between them */
     llmq__put_payloads(&o, entries, count);
     llmq__store32(head + 24, o.crc);
     llmq__store32(head + 28, count);
     llmq__store32(head + 32, (uint32_t)(names_end - 64 - (size_t)count * 64));
+    /* the header from byte 16 on, the directory and the names; the header must be complete but for
+       this checksum */
     o.crc = llmq__crc(0, head + 16, 48);
     llmq__put_directory(&o, entries, count);
     llmq__store32(head + 12, o.crc);
+    /* and now to the sink, in the order of the bundle */
     o.sink = sink;
     llmq__put(&o, head, sizeof head);
     llmq__put_directory(&o, entries, count);
@@ -6575,6 +7177,7 @@ LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq
     return o.stopped ? LLMQ_E_STOPPED : LLMQ_OK;
 }
 
+/* A sink. context: a pointer to the pointer to the next byte. */
 static int llmq__memory_sink(void *context, const void *bytes, size_t n)
 {
     uint8_t **at = (uint8_t **)context;
@@ -6583,6 +7186,8 @@ static int llmq__memory_sink(void *context, const void *bytes, size_t n)
     return 0;
 }
 
+/* The bytes that llmq_bundle_write sends are llmq_bundle_size in all, so the sink needs no
+   limit. */
 LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out, size_t size)
 {
     uint8_t *at = (uint8_t *)out;
@@ -8355,9 +8960,9 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
         status = llmq_encode(t, data, r0, r1, w, stride, options, work, work_size, error);
 #if LLMQ__ANY_TRELLIS
     } else if (t->format.taps[0] && !f->m) {
+        const llmq__encode_job job = { t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size, error };
         all.rows = r1 - r0;
-        status = llmq__trellis_encode_rows(t, (uint8_t *)data, r0, r1, w, stride, f->d, options, work, work_size,
-                                           error);
+        status = llmq__trellis_encode_rows(&job);
 #endif
     } else {
         llmq__arena arena = llmq__arena_of_lines(work);
