@@ -2902,8 +2902,14 @@ LLMQ__INLINE_TARGET __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512
 LLMQ__INLINE_TARGET __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__maddv_avx512(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
-LLMQ__INLINE_TARGET __m512 llmq__load_first_avx512(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-LLMQ__INLINE_TARGET void llmq__store_first_avx512(float *p, uint32_t n, __m512 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+LLMQ__INLINE_TARGET __m512 llmq__load_first_avx512(const float *p, uint32_t n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+LLMQ__INLINE_TARGET void llmq__store_first_avx512(float *p, uint32_t n, __m512 v)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
 LLMQ__INLINE_TARGET __m512 llmq__load_butterfly_avx512(const float *p) /* as with AVX2 */
 {
     const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
@@ -2925,7 +2931,8 @@ LLMQ__INLINE_TARGET __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm51
 LLMQ__INLINE_TARGET __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__from_bf16x16_avx512(const uint8_t *p)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
 }
 LLMQ__INLINE_TARGET __m512 llmq__from_f16x16_avx512(const uint8_t *p)
 {
@@ -2964,7 +2971,10 @@ LLMQ__INLINE_TARGET void llmq__min_update_avx512(__m512 s, __m512 k, __m512 *lea
     *code = _mm512_mask_mov_ps(*code, less, k);
 }
 LLMQ__INLINE_TARGET __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y)
+{
+    return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ);
+}
 #if defined(__GNUC__)
 #pragma GCC diagnostic push /* at -O0 this one is a macro of gcc, whose mask is a short of -1 */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
@@ -3018,26 +3028,44 @@ typedef struct llmq__zmm_grid {
 #define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
 /* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_join(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
-LLMQ__INLINE_TARGET __m512i llmq__zmm_twice(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
-LLMQ__INLINE_TARGET __m512i llmq__zmm_four(const uint8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_join(__m512i a, __m512i b)
+{
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca);
+}
+LLMQ__INLINE_TARGET __m512i llmq__zmm_twice(const uint8_t *p)
+{
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+LLMQ__INLINE_TARGET __m512i llmq__zmm_four(const uint8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
 /* each quarter rotated left by its own count */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_turn(__m512i v, int a, int b, int c, int d) { return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d)); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_turn(__m512i v, int a, int b, int c, int d)
+{
+    return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d));
+}
 
 /* Codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; the bits above a code are not cleared. With 3 bits: all
    64 numbers of 6 bits. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_index(int kind, const uint8_t *unit, uint32_t h)
 {
     __m512i v;
-    if (kind == LLMQ__KIND_G2) return h ? llmq__zmm_turn(llmq__zmm_twice(unit), 60, 60, 58, 58) : llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 62, 62);
+    if (kind == LLMQ__KIND_G2)
+        return h ? llmq__zmm_turn(llmq__zmm_twice(unit), 60, 60, 58, 58)
+                 : llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 62, 62);
     if (kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N256) return _mm512_loadu_si512(unit + 64 * h);
-    if (kind == LLMQ__KIND_G3) return llmq__zmm_join(llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 60, 60), llmq__zmm_turn(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
+    if (kind == LLMQ__KIND_G3)
+        return llmq__zmm_join(llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 60, 60),
+                              llmq__zmm_turn(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
     v = _mm512_loadu_si512(unit);
     if (h) v = _mm512_srli_epi16(v, 4);
     if (kind == LLMQ__KIND_G5)
-        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_four(unit + 64), 0, 63, 62, 61) : llmq__zmm_turn(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
+        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_four(unit + 64), 0, 63, 62, 61)
+                                   : llmq__zmm_turn(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
     if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64)
-        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_twice(unit + 64), 0, 0, 62, 62) : llmq__zmm_turn(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
+        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_twice(unit + 64), 0, 0, 62, 62)
+                                   : llmq__zmm_turn(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
     return v;
 }
 
@@ -3045,7 +3073,8 @@ LLMQ__INLINE_TARGET __m512i llmq__zmm_index(int kind, const uint8_t *unit, uint3
 LLMQ__INLINE_TARGET void llmq__zmm_lda(int kind, const int8_t *q, __m512i *a, __m512i *b)
 {
     const __m512i apart = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
-    const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+    const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14),
+                  odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
     __m512i lo = _mm512_loadu_si512(q), hi = _mm512_loadu_si512(q + 64);
     *a = lo;
     *b = hi;
@@ -3079,7 +3108,8 @@ LLMQ__INLINE_TARGET __m512 llmq__zmm_scales(const uint8_t *const *row, uint32_t 
     uint16_t bits[16];
     uint32_t i;
     LLMQ__Z16(i) LLMQ_MEMCPY(bits + i, row[i] + 2 * (size_t)w, 2);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)bits)), 16));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)bits)), 16));
 }
 
 /* total + float(sum) * (scale of the activation * scales of the rows) */
@@ -3123,29 +3153,38 @@ LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
 
 /* In the order of llmq__trellis(). */
 enum {
-    LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S, LLMQ__KIND_T4S
+    LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S,
+    LLMQ__KIND_T4S
 };
 typedef char llmq__trellises_in_order[LLMQ__KIND_T2 == LLMQ__KIND_T1 + 1 && LLMQ__KIND_T3 == LLMQ__KIND_T1 + 2 &&
                                       LLMQ__KIND_T4 == LLMQ__KIND_T1 + 3 && LLMQ__KIND_T2S == LLMQ__KIND_T1 + 4 &&
-                                      LLMQ__KIND_T3S == LLMQ__KIND_T1 + 5 && LLMQ__KIND_T4S == LLMQ__KIND_T1 + 6 ? 1 : -1];
+                                      LLMQ__KIND_T3S == LLMQ__KIND_T1 + 5 && LLMQ__KIND_T4S == LLMQ__KIND_T1 + 6
+                                          ? 1 : -1];
 #define LLMQ__ZBACK 8                   /* rows of memory, at most */
 #define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
 #define LLMQ__ZSTRIP 4                  /* blocks for one activation that are taken together, at most, */
 #define LLMQ__ZSTRIP_BYTES (128u << 10) /* and bytes that all but the last have: they and the next ones share the level-2 cache */
 #define LLMQ__ANY_OF(taps) LLMQ__ANY_OF_(taps)
 #define LLMQ__ANY_OF_(a, b, c, d) ((a) | (b) | (c) | (d))
-#if (LLMQ__ANY_OF(LLMQ__TAPS_T1) | LLMQ__ANY_OF(LLMQ__TAPS_T2) | LLMQ__ANY_OF(LLMQ__TAPS_T3) | LLMQ__ANY_OF(LLMQ__TAPS_T4) |  \
-     LLMQ__ANY_OF(LLMQ__TAPS_T2S) | LLMQ__ANY_OF(LLMQ__TAPS_T3S) | LLMQ__ANY_OF(LLMQ__TAPS_T4S)) >> (LLMQ__ZBACK + 1)
+#if (LLMQ__ANY_OF(LLMQ__TAPS_T1) | LLMQ__ANY_OF(LLMQ__TAPS_T2) | LLMQ__ANY_OF(LLMQ__TAPS_T3) | \
+     LLMQ__ANY_OF(LLMQ__TAPS_T4) | LLMQ__ANY_OF(LLMQ__TAPS_T2S) | LLMQ__ANY_OF(LLMQ__TAPS_T3S) | \
+     LLMQ__ANY_OF(LLMQ__TAPS_T4S)) >> (LLMQ__ZBACK + 1)
 #error "llmq: a tap of a built-in trellis reaches beyond LLMQ__ZBACK rows"
 #endif
 #undef LLMQ__ANY_OF
 #undef LLMQ__ANY_OF_
 
-LLMQ__INLINE_TARGET uint32_t llmq__zmm_taps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
+LLMQ__INLINE_TARGET uint32_t llmq__zmm_taps(int kind, uint32_t parity)
+{
+    return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity);
+}
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_bits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
 
 /* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_pick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
+LLMQ__INLINE_TARGET __m512i llmq__zmm_pick(int mask, __m512i a, __m512i b)
+{
+    return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8);
+}
 
 /* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_xor(const __m512i *v, uint32_t taps)
@@ -3175,7 +3214,10 @@ LLMQ__INLINE_TARGET void llmq__zmm_load_unit(int kind, const uint8_t *unit, __m5
    places as a unit of eight rows and their scales have pairs of cache lines: each is a stream that the processor finds and reads further,
    which it would not do for the rows of a unit. The streams share the bytes of the block; multiples of a power of 2 would be slower. */
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_streams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
-LLMQ__INLINE_TARGET size_t llmq__zmm_apart(uint32_t bits, size_t block) { return (block / llmq__zmm_streams(bits) + 127) / 64 * 64; }
+LLMQ__INLINE_TARGET size_t llmq__zmm_apart(uint32_t bits, size_t block)
+{
+    return (block / llmq__zmm_streams(bits) + 127) / 64 * 64;
+}
 /* What row i of eight has to ask for: two lines of a stream, sometimes of two. */
 LLMQ__INLINE_TARGET void llmq__zmm_fetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
 {
@@ -3193,8 +3235,14 @@ LLMQ__INLINE_TARGET uint32_t llmq__zmm_field(int kind, uint32_t m)
     if (bits == 4) return (m + 1) / 2;
     return bits == 1 ? (m + 7) / 8 * 2 : (m + 3) / 4;
 }
-LLMQ__INLINE_TARGET int llmq__zmm_fits(int kind, uint32_t m) { return llmq__zmm_bits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2; }
-LLMQ__INLINE_TARGET __m512i llmq__zmm_some(const uint8_t *p, uint32_t n) { return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p); }
+LLMQ__INLINE_TARGET int llmq__zmm_fits(int kind, uint32_t m)
+{
+    return llmq__zmm_bits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2;
+}
+LLMQ__INLINE_TARGET __m512i llmq__zmm_some(const uint8_t *p, uint32_t n)
+{
+    return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p);
+}
 LLMQ__INLINE_TARGET void llmq__zmm_load_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
 {
     const uint32_t bits = llmq__zmm_bits(kind), u = llmq__zmm_field(kind, m), half = u / 2;
@@ -3213,9 +3261,11 @@ LLMQ__INLINE_TARGET void llmq__zmm_load_part(int kind, const uint8_t *unit, uint
 }
 
 /* The activations, from the first of a unit of m codes on, that meet those of points p[f] in columns [from, to); zeros elsewhere. */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_lda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from, uint32_t to)
+LLMQ__INLINE_TARGET __m512i llmq__zmm_lda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from,
+                                               uint32_t to)
 {
-    const uint32_t u = llmq__zmm_field(kind, m), four = llmq__zmm_bits(kind) == 4, start = four ? f / 2 * u + f % 2 * 64 : f * u;
+    const uint32_t u = llmq__zmm_field(kind, m), four = llmq__zmm_bits(kind) == 4,
+                   start = four ? f / 2 * u + f % 2 * 64 : f * u;
     const uint32_t end = llmq__min(start + 64, llmq__min((four ? f / 2 + 1 : f + 1) * u, to));
     if (from < start) from = start;
     if (from >= end) return _mm512_setzero_si512();
@@ -3269,8 +3319,9 @@ LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, 
 #endif
 
 /* What is left of sixteen rows behind the last whole unit, four at a time. */
-LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
-                                   llmq__run run, __m512i sum, __m512 total)
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
+                                            const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum,
+                                            __m512 total)
 {
     llmq__grid_avx2 g[2];
     __m128i s[4];
@@ -3288,7 +3339,8 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__la
 
 /* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
    others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
-LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
+LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias,
+                                        __m512i *sum)
 {
     __m512i s[8], t[8];
     uint32_t i, k;
@@ -3311,8 +3363,8 @@ LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t
 }
 
 /* sum += a tile of block number b times each activation */
-LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
-                               __m512i *sum)
+LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const __m512i *bias, uint32_t b,
+                                           const llmq_activation *x, uint32_t count, __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     uint8_t codes[8][128];
@@ -3335,11 +3387,14 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const 
 #if LLMQ__ANY_TRELLIS
 /* tile[16 f + i] and tile[half + 16 f + i] = signed points of columns 64 f ... 64 f + 63 and 128 + 64 f ... of row i of sixteen, v being the
    vectors of its unit; ahead and apart: see zstreams. Each kind has a function of its own. */
-typedef void llmq__zmm_points(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile);
+typedef void llmq__zmm_points(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half,
+                              __m512i *tile);
 
 /* What is left of sixteen rows behind the last whole unit; row[0] is LLMQ__ZBACK rows above the first. */
-LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
-                                     const llmq_activation *x, const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, const llmq_tensor *t,
+                                                    const llmq__layout *l, const llmq__zmm_grid *g,
+                                                    const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                                    llmq__run run, __m512i sum, __m512 total)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t m = t->cols - j;
@@ -3359,7 +3414,8 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         for (k = 0; k < 16; k++) {
             sums[k] = bias;
-            for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
+            for (f = 0; f < 4; f++)
+                sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
         }
         llmq__zmm_sums(sums, a, a + 1);
         sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
@@ -3371,8 +3427,9 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
 }
 
 /* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
-                                   size_t apart, __m512i *tile, __m512i *bias)
+LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, const llmq__zmm_grid *g,
+                                                  const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart,
+                                                  __m512i *tile, __m512i *bias)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i v[2 * LLMQ__ZTALL];
@@ -3420,7 +3477,8 @@ LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vnni(const int8_t *points, uint32
     (void)upper;
     llmq__repeat(points, n, all);
     for (i = 0; i < 4; i++)
-        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
+        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))),
+                                _mm512_set1_epi8((char)-128));
 }
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #define LLMQ__ISA avx512vnni
@@ -3441,7 +3499,10 @@ LLMQ__INLINE_TARGET __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __
     hi = _mm512_permutex2var_epi8(t[2], v, t[3]);
     return _mm512_mask_mov_epi8(lo, _mm512_movepi8_mask(v), hi);
 }
-LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v) { return _mm512_permutexvar_epi8(v, t[0]); }
+LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v)
+{
+    return _mm512_permutexvar_epi8(v, t[0]);
+}
 /* Field f of codes of 2 bits: a table for each of the first three spares the shift. */
 LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i v, uint32_t f)
 {
@@ -3501,7 +3562,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_grid_of)(const llmq_format *f, 
 }
 
 /* The coded points that meet the two vectors of llmq__zmm_lda: of codes v, both if a code has two points, else of v and of w. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_grid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_grid *g, __m512i v, __m512i w,
+                                                     __m512i *a, __m512i *b)
 {
     *a = LLMQ__KERNEL_NAME(look)(kind, g->x, v);
     if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__KERNEL_NAME(look)(kind, g->y, v);
@@ -3510,7 +3572,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_g
 }
 
 /* Those of block h of a unit, which has two if p = 2. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm_grid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm_grid *g, const uint8_t *unit,
+                                                       uint32_t h, __m512i *a, __m512i *b)
 {
     const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
     __m512i v = llmq__zmm_index(kind, unit, h);
@@ -3518,9 +3581,11 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm
 }
 
 /* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
-LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm_grid *g, const uint8_t *const *row,
+                                                       size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
-    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
+    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1,
+                   bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
     uint32_t i, b;
@@ -3541,8 +3606,9 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm
 }
 
 /* All columns of sixteen rows for one activation. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                 const uint8_t *const *row)
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tensor *t, const llmq__layout *l,
+                                                       const llmq__zmm_grid *g, const llmq_activation *x,
+                                                       const uint8_t *const *row)
 {
     const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
@@ -3562,8 +3628,9 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
 
 /* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
    belong to different runs of 128 columns each; else all runs end where pairs of units do. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                    const uint8_t *const *row)
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_tensor *t, const llmq__layout *l,
+                                                          const llmq__zmm_grid *g, const llmq_activation *x,
+                                                          const uint8_t *const *row)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
@@ -3585,7 +3652,8 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
         LLMQ__Z16(i) {
             __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
             LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__PREFETCH_BYTES);
-            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__KERNEL_NAME(look_pair)(g->x, v, f), a[f]);
+            LLMQ__UNROLL(4)
+            for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__KERNEL_NAME(look_pair)(g->x, v, f), a[f]);
             sum[i] = s;
         }
         if (!split && j + 256 < run.end) continue;
@@ -3604,11 +3672,12 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
     return llmq__zmm_tail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
-#define LLMQ__ZROWS(name, kind)                                                                                                    \
-    LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, \
-                                      const uint8_t *const *row)                                                            \
-    {                                                                                                                              \
-        return LLMQ__KERNEL_NAME(zmm_rows)(kind, t, l, g, x, row);                                                                       \
+#define LLMQ__ZROWS(name, kind)                                                                             \
+    LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l,       \
+                                                         const llmq__zmm_grid *g, const llmq_activation *x, \
+                                                         const uint8_t *const *row)                         \
+    {                                                                                                       \
+        return LLMQ__KERNEL_NAME(zmm_rows)(kind, t, l, g, x, row);                                          \
     }
 LLMQ__ZROWS(zmm_g2, LLMQ__KIND_G2)
 LLMQ__ZROWS(zmm_g3, LLMQ__KIND_G3)
@@ -3623,10 +3692,12 @@ LLMQ__ZROWS(zmm_v2n256, LLMQ__KIND_V2N256)
 #endif
 #undef LLMQ__ZROWS
 
-LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                       const uint8_t *const *row)
+LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l,
+                                                             const llmq__zmm_grid *g, const llmq_activation *x,
+                                                             const uint8_t *const *row)
 {
-    return split ? LLMQ__KERNEL_NAME(zmm_rows_g2)(1, t, l, g, x, row) : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
+    return split ? LLMQ__KERNEL_NAME(zmm_rows_g2)(1, t, l, g, x, row)
+                 : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
 }
 
 /* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
@@ -3637,8 +3708,9 @@ LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, cons
     return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
 }
 
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                const uint8_t *const *row)
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
+                                                      const llmq__zmm_grid *g, const llmq_activation *x,
+                                                      const uint8_t *const *row)
 {
     int split;
     switch (g->kind) {
@@ -3655,12 +3727,14 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, cons
     default: break;
     }
     split = LLMQ__KERNEL_NAME(zmm_split)(l, x);
-    return split < 0 ? LLMQ__KERNEL_NAME(zmm_g2)(t, l, g, x, row) : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
+    return split < 0 ? LLMQ__KERNEL_NAME(zmm_g2)(t, l, g, x, row)
+                     : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
 }
 
 /* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
    are turned before them. Returns 128 times the sum of all points of each row. */
-LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at,
+                                                        uint32_t h, __m512i *tile)
 {
     const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
     const __m512i offset = _mm512_set1_epi8((char)-128);
@@ -3684,10 +3758,12 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g,
 }
 
 /* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
-                                  uint32_t count, __m512i *sum)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at,
+                                                        uint32_t b, const llmq_activation *x, uint32_t count,
+                                                        __m512i *sum)
 {
-    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1,
+                   bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
     __m512i tile[64], bias[2];
     at += (size_t)(b / per_unit) * bytes;
     bias[0] = LLMQ__KERNEL_NAME(zmm_tile)(g, row, at, b % per_unit, tile);
@@ -3696,7 +3772,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g,
 }
 
 /* The end of a run of 32 rows. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                    llmq__run *run, __m512i *sum, __m512 *total)
 {
     __m512 scales[2];
     uint32_t i;
@@ -3710,8 +3787,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, ui
 }
 
 /* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                  const uint8_t *const *row, float *y, size_t y_stride)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l,
+                                                        const llmq__zmm_grid *g, const llmq_activation *x,
+                                                        uint32_t count, const uint8_t *const *row, float *y,
+                                                        size_t y_stride)
 {
     const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
@@ -3732,15 +3811,18 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, co
 
 /* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
    section 4, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l,
+                                                       const llmq__zmm_grid *g, const llmq_activation *x,
+                                                       uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                                       size_t y_stride)
 {
     const uint8_t *row[32];
     float v[16];
     uint32_t r, b, i, k, apart;
     for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
         for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
-        for (i = 0; i < count; i += 32) LLMQ__KERNEL_NAME(zmm_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+        for (i = 0; i < count; i += 32)
+            LLMQ__KERNEL_NAME(zmm_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
     }
     for (; r < r1; r += 16 * apart) {
         apart = (r1 - r) / 16;
@@ -3766,7 +3848,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
     g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
     for (k = 0; k < 64; k++) {
         i = k; /* of t2 and t1 */
-        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
+        if (f->bits == 3)
+            i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
         if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
         if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
         one[0][k] = f->points[i & (llmq__table(f) - 1)];
@@ -3785,7 +3868,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
 
 /* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
    change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const llmq__zmm_grid *g, const __m512i *v,
+                                                              __m512i *p)
 {
     __m512i a, b, c, up, even, odd, i[4];
     const int look = llmq__zmm_pairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
@@ -3806,11 +3890,13 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const ll
     }
     if (!LLMQ__BIG && six) i[1] = llmq__zmm_pick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
     if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
-    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
+    LLMQ__UNROLL(4)
+    for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
 }
 
 /* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const llmq__zmm_grid *g, const __m512i *v,
+                                                              __m512i *p)
 {
     uint32_t h;
     LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
@@ -3822,12 +3908,15 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const ll
         p[2] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y, hi);
         if (kind == LLMQ__KIND_T4) continue;
         z = llmq__zmm_xor(v, llmq__zmm_taps(kind, 2));
-        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x1, lo));
-        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y1, hi));
+        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)),
+                                    LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x1, lo));
+        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)),
+                                    LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y1, hi));
     }
 }
 
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const llmq__zmm_grid *g, const __m512i *v,
+                                                               __m512i *p)
 {
     if (llmq__zmm_bits(kind) == 4) LLMQ__KERNEL_NAME(zmm_trellis_fours)(kind, g, v, p);
     else LLMQ__KERNEL_NAME(zmm_trellis_pairs)(kind, g, v, p);
@@ -3864,32 +3953,41 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const l
 
 /* The functions of a kind. */
 typedef struct {
-    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
+    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
+                const uint8_t *const *, uint32_t, __m512 *);
     llmq__zmm_points *points;
 } LLMQ__KERNEL_NAME(zmm_kind);
 #define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
-static const LLMQ__KERNEL_NAME(zmm_kind) LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2), LLMQ__ZKIND(zmm_t3), LLMQ__ZKIND(zmm_t4),
-                                                  LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s), LLMQ__ZKIND(zmm_t4s) }; /* in order */
+static const LLMQ__KERNEL_NAME(zmm_kind)
+    LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2),  LLMQ__ZKIND(zmm_t3),
+                                       LLMQ__ZKIND(zmm_t4), LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s),
+                                       LLMQ__ZKIND(zmm_t4s) }; /* in order */
 #undef LLMQ__ZKIND
 
 /* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l,
+                                                                const llmq__zmm_grid *g, const llmq_activation *x,
+                                                                uint32_t count, const uint8_t *const *row, uint32_t j,
+                                                                llmq__run *run, __m512i *sum, __m512 *total)
 {
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zmm_apart(t->format.bits, block);
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size,
+                 apart = llmq__zmm_apart(t->format.bits, block);
     const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
     __m512i tile[128], bias[4];
     uint32_t b;
     for (b = 0; b < 2; b++)
-        llmq__zmm_trellis_tile(LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
+        llmq__zmm_trellis_tile(LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at,
+                               ahead + 256 * b, apart, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
         llmq__zmm_times(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
         if (j + 128 * (b + 1) == run->end) LLMQ__KERNEL_NAME(zmm_end)(x, count, row + LLMQ__ZBACK, run, sum, total);
     }
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l,
+                                                                const llmq__zmm_grid *g, const llmq_activation *x,
+                                                                uint32_t count, const uint8_t *const *row, uint32_t n,
+                                                                float *y, size_t y_stride)
 {
     const LLMQ__KERNEL_NAME(zmm_kind) *kind = LLMQ__KERNEL_NAME(zmm_kinds) + (g->kind - LLMQ__KIND_T1);
     llmq__run run = llmq__first_run(l, x);
@@ -3897,16 +3995,20 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tenso
     __m512 total[64];
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
+    for (j = 0; j < t->cols / 256 * 256; j += 256)
+        LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
         const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols) total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols)
+            total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i],
+                                              total[i]);
         _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
     }
 }
 
 /* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r, uint32_t n, const uint8_t **row)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block,
+                                                             uint32_t r, uint32_t n, const uint8_t **row)
 {
     uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
     for (k = 0, in %= block->rows; k < n; k++) {
@@ -3916,8 +4018,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *
 }
 
 /* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l,
+                                                               const llmq__zmm_grid *g, const llmq_activation *x,
+                                                               uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                                               size_t y_stride)
 {
     const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
     __m512 total[LLMQ__ZSTRIP];
@@ -3930,18 +4034,20 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor
         blocks = many ? most : (n + 15) / 16;
         LLMQ__KERNEL_NAME(zmm_trellis_rows)(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
         for (i = 0; many && i < count; i += 32)
-            LLMQ__KERNEL_NAME(zmm_trellis_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+            LLMQ__KERNEL_NAME(zmm_trellis_batch)
+            (t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
         for (i = 0; !many && i < count; i++) {
             LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
             for (b = 0; b < blocks; b++)
-                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
+                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1),
+                                      total[b]);
         }
     }
 }
 #endif
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                      uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
@@ -3980,8 +4086,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 #endif
 
 /* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
-                                  size_t apart)
+LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512i *v, const __m512i *a,
+                                           const __m512i *bias, uintptr_t ahead, size_t apart)
 {
     __m512i sum[16], p[4], lo, hi;
     uint32_t i;
@@ -3995,7 +4101,8 @@ LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512
     return _mm512_add_epi32(lo, hi);
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
+LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart,
+                                            size_t half, __m512i *tile)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i p[4];
@@ -4008,8 +4115,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m51
 }
 
 /* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
-LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                const uint8_t *const *row, uint32_t n, __m512 *total)
+LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
+                                         const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
@@ -4023,7 +4130,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
         const size_t at = l->scales + (size_t)(j / 8) * llmq__zmm_bits(LLMQ__KIND);
         LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
         LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset,
+                                          a[2 * k + 1]);
             bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
         }
         LLMQ__Z8(k) llmq__zmm_load_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
@@ -4037,7 +4145,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
             }
             next = run;
             LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee)
+                                                    : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
                 if (j + 128 * (k + 1) < next.end) continue;
                 both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
                 both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
@@ -4047,7 +4156,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
             }
         }
     }
-    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zmm_trellis_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
+    for (b = 0; b < n && j < t->cols; b++)
+        total[b] = llmq__zmm_trellis_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
 }
 
 #undef LLMQ__KIND
@@ -4094,7 +4204,10 @@ LLMQ__INLINE_TARGET float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x)
 LLMQ__INLINE_TARGET float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
-LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b) { return vfmaq_f32(sum, a, b); }
+LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b)
+{
+    return vfmaq_f32(sum, a, b);
+}
 LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
 {
     float32x4_t v = vld1q_f32(p);
@@ -4129,15 +4242,24 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x)
     return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
 }
 #define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vaddq_f32); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vsubq_f32); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vmulq_f32); }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vaddq_f32);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vsubq_f32);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vmulq_f32);
+}
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
-    return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)), llmq__widen4_neon(vget_low_s16(hi)),
-                            llmq__widen4_neon(vget_high_s16(hi)));
+    return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)),
+                            llmq__widen4_neon(vget_low_s16(hi)), llmq__widen4_neon(vget_high_s16(hi)));
 }
 LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
 {
@@ -4147,8 +4269,8 @@ LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
-    return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4), llmq__flip4_neon(v.c, bits >> 8),
-                            llmq__flip4_neon(v.d, bits >> 12));
+    return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4),
+                            llmq__flip4_neon(v.c, bits >> 8), llmq__flip4_neon(v.d, bits >> 12));
 }
 LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_neon v)
 {
@@ -4168,15 +4290,22 @@ LLMQ__INLINE_TARGET void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x
     *least = vbslq_f32(less, s, *least);
     *code = vbslq_f32(less, k, *code);
 }
-LLMQ__INLINE_TARGET void llmq__min_update_neon(llmq__f32x16_neon s, llmq__f32x16_neon k, llmq__f32x16_neon *least, llmq__f32x16_neon *code)
+LLMQ__INLINE_TARGET void llmq__min_update_neon(llmq__f32x16_neon s, llmq__f32x16_neon k, llmq__f32x16_neon *least,
+                                               llmq__f32x16_neon *code)
 {
     llmq__keep4_neon(s.a, k.a, &least->a, &code->a);
     llmq__keep4_neon(s.b, k.b, &least->b, &code->b);
     llmq__keep4_neon(s.c, k.c, &least->c, &code->c);
     llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(y, x), y, x); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__min16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(llmq__min4_neon); }
+LLMQ__INLINE_TARGET float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y)
+{
+    return vbslq_f32(vcltq_f32(y, x), y, x);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__min16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(llmq__min4_neon);
+}
 LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
 {
     static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
@@ -4187,8 +4316,12 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__away16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vabdq_f32); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__absdiff_min_neon(llmq__f32x16_neon least, llmq__f32x16_neon x, llmq__f32x16_neon y)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__away16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vabdq_f32);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__absdiff_min_neon(llmq__f32x16_neon least, llmq__f32x16_neon x,
+                                                             llmq__f32x16_neon y)
 {
     return llmq__min16_neon(least, llmq__away16_neon(x, y));
 }
@@ -4214,19 +4347,33 @@ LLMQ__INLINE_TARGET float llmq__maddv_neon(float sum, float a, float b) { return
 LLMQ__INLINE_TARGET float llmq__load_butterfly_neon(const float *p) { return *p; }
 
 typedef struct llmq__f32x16_neon { float f[16]; } llmq__f32x16_neon;
-#define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
+#define LLMQ__EACH(op) \
+    op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
 #define LLMQ__LOAD(i) v.f[i] = p[i];
 #define LLMQ__STORE(i) p[i] = v.f[i];
 #define LLMQ__SET(i) v.f[i] = x;
 #define LLMQ__ADD(i) x.f[i] = llmq__addv_neon(x.f[i], y.f[i]);
 #define LLMQ__SUB(i) x.f[i] = llmq__subv_neon(x.f[i], y.f[i]);
 #define LLMQ__MUL(i) x.f[i] = llmq__mulv_neon(x.f[i], y.f[i]);
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p) { llmq__f32x16_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p)
+{
+    llmq__f32x16_neon v;
+    LLMQ__EACH(LLMQ__LOAD) return v;
+}
 LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v) { LLMQ__EACH(LLMQ__STORE) }
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x) { llmq__f32x16_neon v; LLMQ__EACH(LLMQ__SET) return v; }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(LLMQ__ADD) return x;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(LLMQ__SUB) return x;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(LLMQ__MUL) return x;
+}
 #undef LLMQ__EACH
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
@@ -4291,15 +4438,25 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_u8_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_u8_neon(const void *p)
+{
+    return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16));
+}
 LLMQ__INLINE_TARGET void llmq__store_u8_neon(void *p, llmq__u8x32_neon v)
 {
     vst1q_u8((uint8_t *)p, v.a);
     vst1q_u8((uint8_t *)p + 16, v.b);
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__or_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__or_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y)
+{
+    return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b));
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y)
+{
+    return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b));
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v,
+                                                       uint32_t at)
 {
     const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
     return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
@@ -4313,7 +4470,10 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__field_neon(llmq__u8x32_neon x, uint32
 {
     return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__shift_left_neon(llmq__u8x32_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__shift_left_neon(llmq__u8x32_neon x, uint32_t s)
+{
+    return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s);
+}
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
 {
     uint8x16_t v = vld1q_u8((const uint8_t *)p);
@@ -4377,16 +4537,25 @@ LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_
     return t;
 }
 /* A look-up takes and gives 8 bytes here: a word is four of them. */
-#define LLMQ__EACH(look)                                                                                    \
-    return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))),             \
+#define LLMQ__EACH(look)                                                                        \
+    return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))), \
                             vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
-LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__point_table_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
-LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__point_table_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
+LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__point_table_neon *t, uint8x8_t v)
+{
+    return vtbl2_u8(t->two, v);
+}
+LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__point_table_neon *t, uint8x8_t v)
+{
+    return vtbl4_u8(t->lo, v);
+}
 LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__point_table_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
 {
     return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    LLMQ__EACH(llmq__look16_neon);
+}
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
     uint8x8x2_t p;
@@ -4395,8 +4564,14 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neo
     return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
                             vcombine_u8(vtbl2_u8(p, vget_low_u8(v.b)), vtbl2_u8(p, vget_high_u8(v.b))));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look32_neon); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look64_neon); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    LLMQ__EACH(llmq__look32_neon);
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    LLMQ__EACH(llmq__look64_neon);
+}
 #undef LLMQ__EACH
 #endif
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v) /* max(code - 128, -127) */
@@ -4438,7 +4613,10 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot_neon(int32x4_t sum, llmq__u8x32_neon w, 
 }
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neon(const int8_t *p) { return llmq__load_act_neon(p); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x) { return llmq__dot_neon(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
+{
+    return llmq__dot_neon(sum, w, x);
+}
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_any_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 
 typedef int32x4_t llmq__i32x4_neon;
@@ -4451,7 +4629,8 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_f32x4_neon(const float *p) { return v
 LLMQ__INLINE_TARGET void llmq__store_f32x4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
 LLMQ__INLINE_TARGET int32x4_t llmq__load_i32x4_neon(const int32_t *p) { return vld1q_s32(p); }
 LLMQ__INLINE_TARGET void llmq__store_i32x4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
-LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
+                                                       const uint8_t *p3)
 {
     uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
     v = vset_lane_u16((uint16_t)llmq__load16(p1), v, 1);
@@ -4472,7 +4651,8 @@ LLMQ__INLINE_TARGET int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vge
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     (void)bias;
-    return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)), vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
+    return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)),
+                        vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
 }
 LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
 {
@@ -4504,8 +4684,14 @@ LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
     return vreinterpretq_s8_s64(vtrn2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
 }
 #else
-LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_low_s32(a), vget_low_s32(b))); }
-LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b))); }
+LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b)
+{
+    return vreinterpretq_s8_s32(vcombine_s32(vget_low_s32(a), vget_low_s32(b)));
+}
+LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
+{
+    return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b)));
+}
 #endif
 LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
 {
@@ -4526,7 +4712,8 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #if defined(__aarch64__)
     return vpadalq_s16(sum, vpaddq_s16(a, b));
 #else
-    return vpadalq_s16(sum, vcombine_s16(vpadd_s16(vget_low_s16(a), vget_high_s16(a)), vpadd_s16(vget_low_s16(b), vget_high_s16(b))));
+    return vpadalq_s16(
+        sum, vcombine_s16(vpadd_s16(vget_low_s16(a), vget_high_s16(a)), vpadd_s16(vget_low_s16(b), vget_high_s16(b))));
 #endif
 }
 
@@ -4553,14 +4740,26 @@ LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
 typedef llmq__point_table_neon llmq__point_table_neondot;
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neondot(llmq__u8x32_neon v) { return v; }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut16_neon(t, v); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut32_neon(t, v); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut64_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    return llmq__lut16_neon(t, v);
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    return llmq__lut32_neon(t, v);
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    return llmq__lut64_neon(t, v);
+}
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neondot(llmq__u8x32_neon v) { return llmq__coded_g8_neon(v); }
 typedef llmq__act32_neon llmq__act32_neondot, llmq__act_any_neondot;
 typedef int32x4_t llmq__i32sums_neondot;
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neondot(const int8_t *p) { return llmq__load_act_neon(p); }
-LLMQ__INLINE_TARGET void llmq__load_act2_neondot(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd) { llmq__load_act2_neon(p, even, odd); }
+LLMQ__INLINE_TARGET void llmq__load_act2_neondot(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd)
+{
+    llmq__load_act2_neon(p, even, odd);
+}
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neondot(void) { return vdupq_n_s32(0); }
 LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
@@ -4568,7 +4767,10 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__u8x32_neon 
 }
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neondot(const int8_t *p) { return llmq__load_act_neon(p); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x) { return llmq__dot_neondot(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
+{
+    return llmq__dot_neondot(sum, w, x);
+}
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_any_neondot(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
@@ -4647,7 +4849,8 @@ LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t 
 }
 
 /* s[8] += 16 columns of eight pairs of rows with the first two of four activations, t[8] with the others. */
-LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s, int32x4_t *t)
+LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s,
+                                                int32x4_t *t)
 {
     int8x16_t v[2], w[2];
     uint32_t i;
@@ -4713,8 +4916,8 @@ typedef struct llmq__units {
 } llmq__units;
 
 /* Codes [k, end) of a unit of m codes, of p coordinates. */
-LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit, uint32_t m, uint32_t k,
-                                uint32_t end, const int8_t *q)
+LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit,
+                                   uint32_t m, uint32_t k, uint32_t end, const int8_t *q)
 {
     llmq__field f;
     uint32_t n;
@@ -4729,8 +4932,9 @@ LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout 
 #define LLMQ__TOGETHER 4 /* rows that share the search for what comes next */
 
 /* sum[] += products of codes [k, end) of a few rows. */
-LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
-                                 uint32_t k, uint32_t end, const int8_t *q, int32_t *sum)
+LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units,
+                                    const uint8_t *row, uint32_t rows, uint32_t k, uint32_t end, const int8_t *q,
+                                    int32_t *sum)
 {
     uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
     for (; k < end; k += n, q += n << (p - 1)) {
@@ -4747,8 +4951,8 @@ LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l,
 }
 
 /* y[] = products of a few rows with x. */
-LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
-                                const llmq_activation *x, float *y)
+LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units,
+                                   const uint8_t *row, uint32_t rows, const llmq_activation *x, float *y)
 {
     LLMQ__NO_CONTRACT
     uint32_t shift = t->format.p - 1, j, i;
@@ -4768,8 +4972,8 @@ static int llmq__units_fit(const llmq_tensor *t, int kind)
     return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
-LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
-                                  uint32_t r1, float *y, size_t y_stride)
+LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count,
+                                     uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r, n;
@@ -4778,11 +4982,13 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
 #if LLMQ__ANY_TRELLIS
         if (t->format.taps[0]) {
             llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
-            for (i = 0; i <= LLMQ__MAX_LAG; i++) units->above[i] = llmq__above(t, &block, r, i) - llmq__above(t, &block, r, 0);
+            for (i = 0; i <= LLMQ__MAX_LAG; i++)
+                units->above[i] = llmq__above(t, &block, r, i) - llmq__above(t, &block, r, 0);
             n = 1;
         }
 #endif
-        for (i = 0; i < count; i++) llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
+        for (i = 0; i < count; i++)
+            llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
     }
 }
 #undef LLMQ__TOGETHER
@@ -4791,27 +4997,27 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
 /* The products of trellises are one template, trellis_SET(bits, taps, ...), of constants. A last parity that is the lowest bit of
    the code itself stays below the others of the code; LLMQ__MADE are the parities that are not so. */
 #define LLMQ__MADE(t2, t3) ((t3) ? 4u - ((t3) == 1) : 3u - ((t2) == 1))
-#define LLMQ__TRELLIS(name, set, bits, taps)                                                                                    \
-    static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)                \
-    {                                                                                                                           \
-        const uint32_t all[] = { taps };                                                                                        \
-        return llmq__trellis_##set(bits, all[0], all[1], all[2], all[3], u, f, n, q);                                           \
+#define LLMQ__TRELLIS(name, set, bits, taps)                                                                     \
+    static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q) \
+    {                                                                                                            \
+        const uint32_t all[] = { taps };                                                                         \
+        return llmq__trellis_##set(bits, all[0], all[1], all[2], all[3], u, f, n, q);                            \
     }
-#define LLMQ__TRELLISES(set)                                                                                                    \
-    LLMQ__TRELLIS(t1, set, 1, LLMQ__TAPS_T1)                                                                                    \
-    LLMQ__TRELLIS(t2, set, 2, LLMQ__TAPS_T2)                                                                                    \
-    LLMQ__TRELLIS(t3, set, 3, LLMQ__TAPS_T3)                                                                                    \
-    LLMQ__TRELLIS(t4, set, 4, LLMQ__TAPS_T4)                                                                                    \
-    LLMQ__TRELLIS(t2s, set, 2, LLMQ__TAPS_T2S)                                                                                  \
-    LLMQ__TRELLIS(t3s, set, 3, LLMQ__TAPS_T3S)                                                                                  \
-    LLMQ__TRELLIS(t4s, set, 4, LLMQ__TAPS_T4S)                                                                                  \
-    static void llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                                 \
-    {                                                                                                                           \
-        static llmq__field_product *const field[] = { llmq__t1_##set, llmq__t2_##set, llmq__t3_##set, llmq__t4_##set,           \
-                                                      llmq__t2s_##set, llmq__t3s_##set, llmq__t4s_##set };                      \
-        u->unit = 0;                                                                                                            \
-        u->field = field[llmq__trellis(f) - 1];                                                                                 \
-        LLMQ_MEMCPY(u->table, f->points, f->n);                                                                                 \
+#define LLMQ__TRELLISES(set)                                                                                          \
+    LLMQ__TRELLIS(t1, set, 1, LLMQ__TAPS_T1)                                                                          \
+    LLMQ__TRELLIS(t2, set, 2, LLMQ__TAPS_T2)                                                                          \
+    LLMQ__TRELLIS(t3, set, 3, LLMQ__TAPS_T3)                                                                          \
+    LLMQ__TRELLIS(t4, set, 4, LLMQ__TAPS_T4)                                                                          \
+    LLMQ__TRELLIS(t2s, set, 2, LLMQ__TAPS_T2S)                                                                        \
+    LLMQ__TRELLIS(t3s, set, 3, LLMQ__TAPS_T3S)                                                                        \
+    LLMQ__TRELLIS(t4s, set, 4, LLMQ__TAPS_T4S)                                                                        \
+    static void llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                       \
+    {                                                                                                                 \
+        static llmq__field_product *const field[] = { llmq__t1_##set, llmq__t2_##set, llmq__t3_##set, llmq__t4_##set, \
+                                                      llmq__t2s_##set, llmq__t3s_##set, llmq__t4s_##set };            \
+        u->unit = 0;                                                                                                  \
+        u->field = field[llmq__trellis(f) - 1];                                                                       \
+        LLMQ_MEMCPY(u->table, f->points, f->n);                                                                       \
     }
 #endif
 #endif
@@ -4871,18 +5077,24 @@ static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t
     int32_t sum = 0;
     (void)table;
     (void)k;
-    for (end = unit + 128; unit < end; unit += 4, q += 4) sum = llmq__dot4_dsp(llmq__whole_dsp(llmq__word_dsp(unit)), llmq__word_dsp(q), sum);
+    for (end = unit + 128; unit < end; unit += 4, q += 4)
+        sum = llmq__dot4_dsp(llmq__whole_dsp(llmq__word_dsp(unit)), llmq__word_dsp(q), sum);
     return sum;
 }
 
 /* Two entries of a table of pairs: a0 b0 a1 b1. */
-LLMQ__INLINE uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
+LLMQ__INLINE uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j)
+{
+    return pairs[i] | (uint32_t)pairs[j] << 16;
+}
 
 /* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
-LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap, int32_t sum)
+LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap,
+                                   int32_t sum)
 {
     uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + gap);
-    uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
+    uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask),
+             odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
     sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), sum));
     return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
 }
@@ -4913,7 +5125,8 @@ static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
     int32_t sum = 0;
     for (; k < 64; k += 16)
         for (i = 0; i < 16; i += 4, q += 4)
-            sum = llmq__far_dsp(pairs, llmq__six_dsp(unit + k % 32 + i, unit + 32 + i, k / 32 * 4, k / 8), 63, q, 64, sum);
+            sum = llmq__far_dsp(pairs, llmq__six_dsp(unit + k % 32 + i, unit + 32 + i, k / 32 * 4, k / 8), 63, q, 64,
+                                sum);
     return sum;
 }
 
@@ -4928,7 +5141,8 @@ static int32_t llmq__v2n16_dsp(const uint16_t *pairs, const uint8_t *unit, uint3
 {
     const uint8_t *end;
     int32_t sum = 0;
-    for (end = unit + 64; unit < end; unit += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__word_dsp(unit) >> k / 16, 15, q, sum);
+    for (end = unit + 64; unit < end; unit += 4, q += 8)
+        sum = llmq__near_dsp(pairs, llmq__word_dsp(unit) >> k / 16, 15, q, sum);
     return sum;
 }
 
@@ -4992,12 +5206,15 @@ static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint
 
 #if LLMQ__ANY_TRELLIS
 /* w, with what is at the place of the code `lag` rows above if a parity has it */
-LLMQ__INLINE uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
+LLMQ__INLINE uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v)
+{
+    return taps >> lag & 1 ? w ^ v : w;
+}
 LLMQ__INLINE uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ? llmq__word_dsp(p) : *p; }
 
 /* The indices of codes i ... i + 3 of a field, or of one, as bytes. */
-LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
-                                     const llmq__field *f, uint32_t i)
+LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
+                                      const llmq__units *u, const llmq__field *f, uint32_t i)
 {
     const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3), skip = made == parities;
     uint32_t a = 0, b = 0, c = 0, d = 0, lag, own = llmq__some_dsp(four, f->a + i), w;
@@ -5017,15 +5234,16 @@ LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint
     return w;
 }
 
-LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
-                                      const llmq__field *f, uint32_t n, const int8_t *q)
+LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
+                                       const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const int8_t *points = (const int8_t *)u->table;
     uint32_t i, w;
     int32_t sum = 0;
     for (i = 0; i + 4 <= n; i += 4) {
         w = llmq__index_dsp(1, bits, t0, t1, t2, t3, u, f, i);
-        sum += points[w & 255] * q[i] + points[w >> 8 & 255] * q[i + 1] + points[w >> 16 & 255] * q[i + 2] + points[w >> 24] * q[i + 3];
+        sum += points[w & 255] * q[i] + points[w >> 8 & 255] * q[i + 1] + points[w >> 16 & 255] * q[i + 2] +
+               points[w >> 24] * q[i + 3];
     }
     for (; i < n; i++) sum += points[llmq__index_dsp(0, bits, t0, t1, t2, t3, u, f, i)] * q[i];
     return sum;
@@ -5058,8 +5276,8 @@ LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     return 1;
 }
 
-static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                              size_t y_stride)
+static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                              float *y, size_t y_stride)
 {
     llmq__units u;
     if (llmq__units_dsp(t, &u)) llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
@@ -5122,7 +5340,8 @@ static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t
         sum = llmq__dot16_mve(table, llmq__low_mve(v, 7), q, sum);
         sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 4), 7), q + 32, sum);
         sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 3), llmq__low_mve(two, 3), 1), q + 64, sum);
-        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 7), llmq__low_mve(vshrq_n_u8(two, 4), 3), 1), q + 96, sum);
+        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 7), llmq__low_mve(vshrq_n_u8(two, 4), 3), 1), q + 96,
+                              sum);
     }
     return sum;
 }
@@ -5139,7 +5358,8 @@ static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t
     int32_t sum = 0;
     (void)table;
     (void)k;
-    for (end = unit + 128; unit < end; unit += 16, q += 16) sum = vmladavaq_s8(sum, llmq__whole_mve(vldrbq_u8(unit)), vldrbq_s8(q));
+    for (end = unit + 128; unit < end; unit += 16, q += 16)
+        sum = vmladavaq_s8(sum, llmq__whole_mve(vldrbq_u8(unit)), vldrbq_s8(q));
     return sum;
 }
 
@@ -5148,7 +5368,8 @@ LLMQ__INLINE int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field
 {
     uint8x16_t code = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->a + i, p), -(int32_t)f->shift), vdupq_n_u8((uint8_t)f->mask));
     if (f->b_mask) {
-        uint8x16_t b = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u8((uint8_t)f->b_mask));
+        uint8x16_t b = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift),
+                                vdupq_n_u8((uint8_t)f->b_mask));
         code = vorrq_u8(code, vshlq_r_u8(b, (int32_t)f->up));
     }
     return f->mask == 255 ? llmq__whole_mve(code) : vldrbq_gather_offset_z_s8(points, code, p);
@@ -5180,7 +5401,8 @@ static int32_t llmq__v2n16_mve(const uint16_t *pairs, const uint8_t *unit, uint3
 {
     const uint8_t *end;
     int32_t sum = 0;
-    for (end = unit + 64; unit < end; unit += 8, q += 16) sum = llmq__pairs_mve(pairs, llmq__wide_mve(unit, k / 16, 15), q, sum);
+    for (end = unit + 64; unit < end; unit += 8, q += 16)
+        sum = llmq__pairs_mve(pairs, llmq__wide_mve(unit, k / 16, 15), q, sum);
     return sum;
 }
 
@@ -5190,8 +5412,10 @@ static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint3
     int32_t sum = 0;
     for (end = unit + 32; unit < end; unit += 8, q += 16) {
         uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* of code k and of code k + 32 */
-        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4), q, sum);
-        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64, sum);
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4),
+                              q, sum);
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64,
+                              sum);
     }
     return sum;
 }
@@ -5203,10 +5427,13 @@ static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint
     int32_t sum = 0;
     for (i = 0; i < n; i += 8, q += 16) {
         mve_pred16_t p = vctp16q(n - i);
-        uint16x8_t code = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->a + i, p), -(int32_t)f->shift), vdupq_n_u16((uint16_t)f->mask));
-        uint16x8_t b = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u16((uint16_t)f->b_mask));
+        uint16x8_t code = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->a + i, p), -(int32_t)f->shift),
+                                    vdupq_n_u16((uint16_t)f->mask));
+        uint16x8_t b = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->b + i, p), -(int32_t)f->b_shift),
+                                 vdupq_n_u16((uint16_t)f->b_mask));
         code = vorrq_u16(code, vshlq_r_u16(b, (int32_t)f->up));
-        sum = vmladavaq_p_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_z_u16(pairs, code, p)), vldrbq_z_s8(q, p), p);
+        sum = vmladavaq_p_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_z_u16(pairs, code, p)),
+                             vldrbq_z_s8(q, p), p);
     }
     return sum;
 }
@@ -5219,8 +5446,8 @@ LLMQ__INLINE uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x,
 }
 
 /* The lower bits of bytes are inserted below those of the next parity or of the code; the last AND takes what is above. */
-LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
-                                      const llmq__field *f, uint32_t n, const int8_t *q)
+LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
+                                       const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint32_t parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3);
     uint32_t i, lag;
@@ -5253,8 +5480,8 @@ LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, 
 LLMQ__TRELLISES(mve)
 #endif
 
-static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                              size_t y_stride)
+static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                              float *y, size_t y_stride)
 {
     static llmq__unit_product *const unit[] = {
         0, llmq__g2_mve, llmq__g3_mve, llmq__g4_mve, 0, 0, llmq__g8_mve, llmq__v2n16_mve, llmq__v2n64_mve
@@ -5279,8 +5506,8 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
 }
 
 /* e[0, n) = points of columns [j, j + n), a chunk of at most 32, which lie in one group */
-LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
-                                  int8_t *e)
+LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
+                                     uint32_t j, uint32_t n, int8_t *e)
 {
     uint32_t m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
     const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * l->bits;
@@ -5346,7 +5573,8 @@ LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
     for (h = 4; 4 * h <= n; h *= 4)
         for (i = 0; i < n; i += 4 * h)
             for (j = i; j < i + h; j += 4) {
-                float32x4x4_t v = { { vldrwq_f32(x + j), vldrwq_f32(x + j + h), vldrwq_f32(x + j + 2 * h), vldrwq_f32(x + j + 3 * h) } };
+                float32x4x4_t v = { { vldrwq_f32(x + j), vldrwq_f32(x + j + h), vldrwq_f32(x + j + 2 * h),
+                                      vldrwq_f32(x + j + 3 * h) } };
                 v = llmq__cross_mve(v);
                 vstrwq_f32(x + j, v.val[0]);
                 vstrwq_f32(x + j + h, v.val[1]);
@@ -5368,7 +5596,8 @@ LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t r
     for (i = 0; i < m; i++) LLMQ_MEMCPY(work + i * 16, x + i * run, 16 * sizeof(float));
     for (i = 0; i < m; i++, x += run) {
         float32x4_t a = vldrwq_f32(work), b = vldrwq_f32(work + 4), c = vldrwq_f32(work + 8), d = vldrwq_f32(work + 12);
-        if (llmq__paley_negative(m, q, squares, i, 0)) a = vnegq_f32(a), b = vnegq_f32(b), c = vnegq_f32(c), d = vnegq_f32(d);
+        if (llmq__paley_negative(m, q, squares, i, 0))
+            a = vnegq_f32(a), b = vnegq_f32(b), c = vnegq_f32(c), d = vnegq_f32(d);
         for (k = 1; k < m; k++) {
             const float *v = work + k * 16;
             if (llmq__paley_negative(m, q, squares, i, k)) {
@@ -5422,8 +5651,8 @@ LLMQ__INLINE float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const
 }
 
 /* lane[] = the products of columns [j, end), a group, with x, which is tame */
-LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
-                                     uint32_t end, const float *x, float *lane)
+LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
+                                        uint32_t j, uint32_t end, const float *x, float *lane)
 {
     LLMQ__NO_CONTRACT
     float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
@@ -5449,8 +5678,8 @@ LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout
 #if !LLMQ_NO_ENCODER
 /* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
    less than any other, and is its own square, 0, too. */
-static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                              uint16_t *code)
+static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
+                                    uint32_t count, uint16_t *code)
 {
     LLMQ__NO_CONTRACT
     float y[8 * 4];
@@ -5501,11 +5730,13 @@ static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
 
 static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
 {
-    if (n >= 16 && llmq__float_bits(norm) - ((uint32_t)(127 - 13) << 23) < (uint32_t)26 << 23 && llmq__tame_mve(x, n)) llmq__crosses_mve(x, n, norm);
+    if (n >= 16 && llmq__float_bits(norm) - ((uint32_t)(127 - 13) << 23) < (uint32_t)26 << 23 && llmq__tame_mve(x, n))
+        llmq__crosses_mve(x, n, norm);
     else llmq__butterflies(x, n, norm);
 }
 
-static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                            float *work)
 {
     uint32_t i;
     int tame = lanes == 16;
@@ -5552,13 +5783,15 @@ static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32
             float scale = weight[r] * llmq__scale(row, j / l.group);
             end = llmq__chunk_end(t, &l, j);
             llmq__points_mve(t, &l, kind, row, j, end - j, e);
-            if (end - j == LLMQ__CHUNK && llmq__tame(scale) && llmq__tame_mve(out + j, 32)) llmq__scaled32_mve(out + j, scale, e, 1);
+            if (end - j == LLMQ__CHUNK && llmq__tame(scale) && llmq__tame_mve(out + j, 32))
+                llmq__scaled32_mve(out + j, scale, e, 1);
             else for (i = j; i < end; i++) out[i] += scale * (float)e[i - j];
         }
     }
 }
 
-LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
+LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
+                                       const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f, lane[LLMQ__LANES];
@@ -5571,8 +5804,8 @@ LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout 
     return total;
 }
 
-static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                               size_t y_stride)
+static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                               float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     int kind = t->format.points ? llmq__kind(&t->format, -128) : LLMQ__KIND_OTHER;
@@ -5582,7 +5815,8 @@ static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, u
             llmq__rows_f32(t, x + i, 1, r0, r1, y + i * y_stride, y_stride);
             continue;
         }
-        for (r = r0; r < r1; r++) y[i * y_stride + r] = llmq__row_f32_mve(t, &l, kind, t->data + (size_t)r * t->row_size, x[i].x);
+        for (r = r0; r < r1; r++)
+            y[i * y_stride + r] = llmq__row_f32_mve(t, &l, kind, t->data + (size_t)r * t->row_size, x[i].x);
     }
 }
 
@@ -5607,7 +5841,10 @@ LLMQ__INLINE_TARGET v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x)
 LLMQ__INLINE_TARGET v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
-LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b) { return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b)); }
+LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b)
+{
+    return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b));
+}
 LLMQ__INLINE_TARGET v128_t llmq__load_butterfly_wasm(const float *p)
 {
     v128_t v = wasm_v128_load(p);
@@ -5643,14 +5880,25 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__set16_wasm(float x)
     return llmq__fs_of_wasm(v, v, v, v);
 }
 #define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__add16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__sub16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__mul16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__add16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_add);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__sub16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_sub);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__mul16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_mul);
+}
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__from_i8x16_wasm(const int8_t *p)
 {
     v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
-    return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
-                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
+    return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
 }
 LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
 {
@@ -5666,12 +5914,15 @@ LLMQ__INLINE_TARGET float llmq__sum16_wasm(llmq__f32x16_wasm v)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__flip16_wasm(llmq__f32x16_wasm v, uint32_t bits)
 {
-    return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4), llmq__flip4_wasm(v.c, bits >> 8),
-                            llmq__flip4_wasm(v.d, bits >> 12));
+    return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4),
+                            llmq__flip4_wasm(v.c, bits >> 8), llmq__flip4_wasm(v.d, bits >> 12));
 }
 typedef v128_t llmq__u32x16_wasm; /* all 16 lanes folded into four */
 LLMQ__INLINE_TARGET v128_t llmq__zero_u32x16_wasm(void) { return wasm_i32x4_splat(0); }
-LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v) { return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff))); }
+LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v)
+{
+    return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff)));
+}
 LLMQ__INLINE_TARGET v128_t llmq__max_abs16_wasm(v128_t m, llmq__f32x16_wasm v)
 {
     return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
@@ -5698,14 +5949,18 @@ LLMQ__INLINE_TARGET void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v12
     *least = wasm_v128_bitselect(s, *least, less);
     *code = wasm_v128_bitselect(k, *code, less);
 }
-LLMQ__INLINE_TARGET void llmq__min_update_wasm(llmq__f32x16_wasm s, llmq__f32x16_wasm k, llmq__f32x16_wasm *least, llmq__f32x16_wasm *code)
+LLMQ__INLINE_TARGET void llmq__min_update_wasm(llmq__f32x16_wasm s, llmq__f32x16_wasm k, llmq__f32x16_wasm *least,
+                                               llmq__f32x16_wasm *code)
 {
     llmq__keep4_wasm(s.a, k.a, &least->a, &code->a);
     llmq__keep4_wasm(s.b, k.b, &least->b, &code->b);
     llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
     llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__min16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_pmin); }
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__min16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_pmin);
+}
 LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     v128_t ab = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.a, y.a), wasm_f32x4_lt(x.b, y.b));
@@ -5713,8 +5968,12 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__f32x16_wasm x, llmq__f32x16
     return (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(ab, cd));
 }
 LLMQ__INLINE_TARGET v128_t llmq__away4_wasm(v128_t x, v128_t y) { return wasm_f32x4_abs(wasm_f32x4_sub(x, y)); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__away16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(llmq__away4_wasm); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__absdiff_min_wasm(llmq__f32x16_wasm least, llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__away16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(llmq__away4_wasm);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__absdiff_min_wasm(llmq__f32x16_wasm least, llmq__f32x16_wasm x,
+                                                             llmq__f32x16_wasm y)
 {
     return llmq__min16_wasm(least, llmq__away16_wasm(x, y));
 }
@@ -5745,13 +6004,19 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_u8_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_u8_wasm(const void *p)
+{
+    return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16));
+}
 LLMQ__INLINE_TARGET void llmq__store_u8_wasm(void *p, llmq__u8x32_wasm v)
 {
     wasm_v128_store(p, v.a);
     wasm_v128_store((uint8_t *)p + 16, v.b);
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__or_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__or_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y)
+{
+    return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b));
+}
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__xor_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
     return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
@@ -5761,7 +6026,8 @@ LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint
     const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
     return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v,
+                                                       uint32_t at)
 {
     return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
 }
@@ -5773,7 +6039,10 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__field_wasm(llmq__u8x32_wasm x, uint32
 {
     return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__shift_left_wasm(llmq__u8x32_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__shift_left_wasm(llmq__u8x32_wasm x, uint32_t s)
+{
+    return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s));
+}
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
 {
     v128_t v = wasm_v128_load(p);
@@ -5812,7 +6081,10 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lutk_wasm(const llmq__point_table_was
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
 /* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
-LLMQ__INLINE_TARGET v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
+LLMQ__INLINE_TARGET v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first)
+{
+    return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first)));
+}
 LLMQ__INLINE_TARGET v128_t llmq__look_wasm(const llmq__point_table_wasm *t, v128_t v, int n)
 {
     v128_t r = wasm_v128_or(wasm_i8x16_swizzle(t->a, v), llmq__one_of_wasm(t->b, v, 16));
@@ -5852,10 +6124,16 @@ LLMQ__INLINE_TARGET v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
     v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
     return wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
 }
-LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
+LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x)
+{
+    return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b);
+}
 LLMQ__INLINE_TARGET v128_t llmq__bias_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_any_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
-LLMQ__INLINE_TARGET v128_t llmq__dot_any_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x) { return llmq__dot_wasm(sum, w, x); }
+LLMQ__INLINE_TARGET v128_t llmq__dot_any_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x)
+{
+    return llmq__dot_wasm(sum, w, x);
+}
 LLMQ__INLINE_TARGET v128_t llmq__bias_any_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
 
 typedef v128_t llmq__i32x4_wasm, llmq__f32x4_wasm;
@@ -5878,9 +6156,11 @@ LLMQ__INLINE_TARGET v128_t llmq__load_f32x4_wasm(const float *p) { return wasm_v
 LLMQ__INLINE_TARGET void llmq__store_f32x4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
 LLMQ__INLINE_TARGET v128_t llmq__load_i32x4_wasm(const int32_t *p) { return wasm_v128_load(p); }
 LLMQ__INLINE_TARGET void llmq__store_i32x4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
-LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
+                                                  const uint8_t *p3)
 {
-    v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2), (int32_t)llmq__load16(p3));
+    v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2),
+                               (int32_t)llmq__load16(p3));
     return wasm_i32x4_shl(v, 16);
 }
 
@@ -5898,10 +6178,14 @@ LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
 LLMQ__INLINE_TARGET v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     v128_t v = wasm_v128_load(w), u = wasm_v128_load32_splat(x + 4 * k);
-    sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
+    sum = wasm_i32x4_add(
+        sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
     return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(v, 8), wasm_i16x8_shr(u, 8)));
 }
-LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
+LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
+{
+    wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v));
+}
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA wasm
@@ -6028,7 +6312,8 @@ LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float nor
     }
 }
 
-LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
+                                           const uint8_t *squares, float *work)
 {
     uint32_t i, l;
     size_t vl, j;
@@ -6080,7 +6365,10 @@ LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const f
     size_t j, vl;
     for (j = 0; j < n; j += vl) {
         vl = __riscv_vsetvl_e32m8(n - j);
-        __riscv_vse32(out + j, __riscv_vfadd(__riscv_vle32_v_f32m8(out + j, vl), __riscv_vfmul(__riscv_vle32_v_f32m8(v + j, vl), scale, vl), vl), vl);
+        __riscv_vse32(out + j,
+                      __riscv_vfadd(__riscv_vle32_v_f32m8(out + j, vl),
+                                    __riscv_vfmul(__riscv_vle32_v_f32m8(v + j, vl), scale, vl), vl),
+                      vl);
     }
 }
 
@@ -6088,12 +6376,16 @@ LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const f
 /* The sums of eight rows stay in registers; rows that are missing are the last one again, with the same sums. A single row is
    wider. Products are exact, so that they may be fused. */
 #define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7)
-#define LLMQ__ROW(i) vfloat32m2_t s##i; const float *a##i = a[llmq__min(i, rows - 1)]; float *to##i = out[llmq__min(i, rows - 1)];
+#define LLMQ__ROW(i)                               \
+    vfloat32m2_t s##i;                             \
+    const float *a##i = a[llmq__min(i, rows - 1)]; \
+    float *to##i = out[llmq__min(i, rows - 1)];
 #define LLMQ__LOAD(i) s##i = __riscv_vle32_v_f32m2(to##i + k, vl);
 #define LLMQ__ADD(i) s##i = __riscv_vfmacc(s##i, a##i[step], w, vl);
 #define LLMQ__STORE(i) __riscv_vse32(to##i + k, s##i, vl);
-LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                        uint32_t rows, uint32_t count, uint32_t n)
+LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step,
+                                                 const float *v, size_t v_stride, uint32_t rows, uint32_t count,
+                                                 uint32_t n)
 {
     LLMQ__EACH(LLMQ__ROW)
     size_t k, vl, step;
@@ -6115,8 +6407,9 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float 
 #undef LLMQ__ADD
 #undef LLMQ__STORE
 
-LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                         uint32_t rows, uint32_t count, uint32_t n)
+LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step,
+                                                  const float *v, size_t v_stride, uint32_t rows, uint32_t count,
+                                                  uint32_t n)
 {
     size_t k, vl;
     uint32_t t;
@@ -6128,7 +6421,8 @@ LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float
         vfloat32m8_t s;
         vl = __riscv_vsetvl_e32m8(n - k);
         s = __riscv_vle32_v_f32m8(out[0] + k, vl);
-        for (t = 0; t < count; t++) s = __riscv_vfmacc(s, a[0][t * a_step], __riscv_vle32_v_f32m8(v + t * v_stride + k, vl), vl);
+        for (t = 0; t < count; t++)
+            s = __riscv_vfmacc(s, a[0][t * a_step], __riscv_vle32_v_f32m8(v + t * v_stride + k, vl), vl);
         __riscv_vse32(out[0] + k, s, vl);
     }
 }
@@ -6137,8 +6431,8 @@ LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float
 #if !LLMQ_NO_ENCODER
 /* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
    are not large. */
-LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                    uint16_t *code)
+LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x,
+                                                   float inverse, uint32_t count, uint16_t *code)
 {
     float y[8 * 64];
     uint32_t i, k, c;
@@ -6150,7 +6444,9 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
         least = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, vl);
         best = __riscv_vmv_v_x_u32m4(0, vl);
         for (k = 0; k < p; k++)
-            __riscv_vse32(y + k * 64, __riscv_vfmul(__riscv_vlse32_v_f32m4(x + k, (ptrdiff_t)(p * sizeof *x), vl), inverse, vl), vl);
+            __riscv_vse32(y + k * 64,
+                          __riscv_vfmul(__riscv_vlse32_v_f32m4(x + k, (ptrdiff_t)(p * sizeof *x), vl), inverse, vl),
+                          vl);
         for (c = 0; c < n; c++) {
             const float *at = points + (size_t)c * p;
             vfloat32m4_t d = __riscv_vfsub(__riscv_vle32_v_f32m4(y, vl), at[0], vl), sum = __riscv_vfmul(d, d, vl);
@@ -6169,27 +6465,32 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
 /* As in section 3. Four registers have 16 floats, or more. */
-LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
+LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x,
+                                             float *cost)
 {
     vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         d = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, 16);
-        for (k = s; k < set_size * sets; k += sets) d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
+        for (k = s; k < set_size * sets; k += sets)
+            d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
         __riscv_vse32(cost, __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16), 16);
     }
 }
 
-LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost,
+                                           float *to, uint16_t *choice)
 {
-    vfloat32m4_t u = __riscv_vfadd(a, __riscv_vle32_v_f32m4(a_cost, 16), 16), v = __riscv_vfadd(b, __riscv_vle32_v_f32m4(b_cost, 16), 16);
+    vfloat32m4_t u = __riscv_vfadd(a, __riscv_vle32_v_f32m4(a_cost, 16), 16),
+                 v = __riscv_vfadd(b, __riscv_vle32_v_f32m4(b_cost, 16), 16);
     vbool8_t less = __riscv_vmflt(v, u, 16);
     __riscv_vsm((uint8_t *)choice, less, 16);
     __riscv_vse32(to, __riscv_vmerge(u, v, less, 16), 16);
 }
 
-LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size,
+                                             uint32_t sets, uint32_t states, const float *x, uint32_t steps,
+                                             uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i, q;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
@@ -6198,9 +6499,11 @@ LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t 
     for (t = 0; t < steps; t++, choice += states) {
         llmq__set_costs_rvv(points, set_size, sets, x + 16 * (size_t)t, cost);
         for (i = 0; i < half; i++) {
-            vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16), b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
+            vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16),
+                         b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
             for (q = 2 * i; q < 2 * i + 2; q++)
-                llmq__step_to_rvv(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)parity[q + states], to + 16 * q, choice + q);
+                llmq__step_to_rvv(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)parity[q + states],
+                                  to + 16 * q, choice + q);
         }
         other = from, from = to, to = other;
     }
@@ -6209,7 +6512,8 @@ LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t 
 #endif
 
 /* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it), as llmq__unpack_run. */
-LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__code_position *at, uint32_t n, uint16_t *code)
+LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__code_position *at, uint32_t n,
+                                                uint16_t *code)
 {
     uint32_t done = 0, bits = at->bits, width, bytes, i, byte, shift;
     size_t vl;
@@ -6231,7 +6535,8 @@ LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq
 }
 
 /* e[0, n p) = the points of n codes, of which only the bits in mask << shift are meant */
-LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n, int8_t *e)
+LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n,
+                                             int8_t *e)
 {
     uint32_t p = f->p, k;
     size_t i, vl;
@@ -6251,11 +6556,13 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
 
 #if LLMQ__ANY_TRELLIS
 /* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
-LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
+LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                           uint32_t first, uint32_t n, int8_t *e)
 {
     const uint8_t *from[LLMQ__MAX_LAG + 1];
     uint8_t factor[LLMQ__MAX_LAG + 1];
-    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
+    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0,
+             lag, m, k, i;
     uint32_t taps = t->format.taps[0] | t->format.taps[1] | t->format.taps[2] | t->format.taps[3];
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     llmq__field f;
@@ -6269,9 +6576,14 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
         vuint8m4_t code, v;
         k = first % l->unit;
         m = llmq__min(l->codes - (first - k), l->unit);
-        vl = __riscv_vsetvl_e8m4(llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
+        vl = __riscv_vsetvl_e8m4(
+            llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
         code = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.a, vl), f.shift, vl), (uint8_t)f.mask, vl);
-        code = __riscv_vor(code, __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl), f.up, vl), vl);
+        code = __riscv_vor(
+            code,
+            __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl),
+                         f.up, vl),
+            vl);
         code = __riscv_vsll(__riscv_vsrl(code, 1, vl), parities, vl);
         for (i = 0; i < lags; i++) {
             v = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(from[i] + (f.a - row), vl), f.shift, vl), 1, vl);
@@ -6283,8 +6595,8 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
 #endif
 
 /* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
-LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
-                                            int8_t *e)
+LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                                     uint32_t j, uint32_t n, int8_t *e)
 {
     const llmq_format *f = &t->format;
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
@@ -6309,14 +6621,16 @@ LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const
 LLMQ__INLINE_TARGET vfloat32m8_t llmq__load_halves_rvv(vuint16m4_t h, size_t vl)
 {
     vuint32m8_t bits = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x7fffu, vl), vl), 13, vl), sign;
-    vuint32m8_t v = __riscv_vreinterpret_u32m8(__riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
+    vuint32m8_t v = __riscv_vreinterpret_u32m8(
+        __riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
     v = __riscv_vmerge(v, __riscv_vor(bits, 0x7f800000u, vl), __riscv_vmsgeu(bits, 0x7c00u << 13, vl), vl);
     sign = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x8000u, vl), vl), 16, vl);
     return __riscv_vreinterpret_f32m8(__riscv_vor(v, sign, vl));
 }
 
 /* v[0, n) = the numbers at columns [j, j + n), as llmq__values: n <= 256 and all in one group, but for raw formats. */
-LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n, float *v)
+LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                             uint32_t j, uint32_t n, float *v)
 {
     int8_t e[256 + 2 * 7];
     size_t i, vl;
@@ -6350,12 +6664,14 @@ LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, 
         llmq__numbers_rvv(t, &l, row, j, n, out + j);
         for (i = 0; i < n && t->format.points; i += (uint32_t)vl) {
             vl = __riscv_vsetvl_e32m8(n - i);
-            __riscv_vse32(out + j + i, __riscv_vfmul(__riscv_vle32_v_f32m8(out + j + i, vl), llmq__scale(row, j / l.group), vl), vl);
+            __riscv_vse32(out + j + i,
+                          __riscv_vfmul(__riscv_vle32_v_f32m8(out + j + i, vl), llmq__scale(row, j / l.group), vl), vl);
         }
     }
 }
 
-LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
+                                              float *out)
 {
     llmq__layout l = llmq__layout_of(t);
     float v[256];
@@ -6365,13 +6681,15 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float 
         for (j = 0; j < t->cols; j += n) {
             n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
             llmq__numbers_rvv(t, &l, row, j, n, v);
-            llmq__add_scaled_rvv(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v, n);
+            llmq__add_scaled_rvv(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v,
+                                 n);
         }
     }
 }
 
 /* Sixteen lanes are a group of four registers of 128 bits. What is left of a group of columns is added to the first ones. */
-LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                            const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f, v[256];
@@ -6386,7 +6704,8 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
             for (i = 0; i < n; i += 16) {
                 vl = llmq__min(16, n - i);
                 lane = __riscv_vfadd_vv_f32m4_tu(
-                    lane, lane, __riscv_vfmul(__riscv_vle32_v_f32m4(x + j + i, vl), __riscv_vle32_v_f32m4(v + i, vl), vl), vl);
+                    lane, lane,
+                    __riscv_vfmul(__riscv_vle32_v_f32m4(x + j + i, vl), __riscv_vle32_v_f32m4(v + i, vl), vl), vl);
             }
         }
         for (h = 8; h; h /= 2) lane = __riscv_vfadd(lane, __riscv_vslidedown(lane, h, h), h); /* as llmq__lane_sum */
@@ -6395,13 +6714,14 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
     return total;
 }
 
-LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                     size_t y_stride)
+LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                              uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r;
     for (r = r0; r < r1; r++)
-        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32_rvv(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] = llmq__row_f32_rvv(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
 /* ---- products of int8 activations ---- */
@@ -6460,7 +6780,8 @@ LLMQ__INLINE void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation
 
 /* Sums of n pieces of 128 columns go into the total. Where each is a run, scales are converted and multiplied many at a time;
    the ordered reduction adds them one after the other, as scalar code does. */
-LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum, uint32_t n, llmq__progress_rvv *at)
+LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum,
+                                            uint32_t n, llmq__progress_rvv *at)
 {
     uint32_t i, w;
     size_t vl;
@@ -6506,7 +6827,9 @@ static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, c
 {
     size_t bits = 8 * __riscv_vsetvlmax_e8m1();
     if ((l->group < x->cols && l->group % 128 != 0) || (x->group < x->cols && x->group % 128 != 0)) return 0;
-    return bits >= 512 ? llmq__stream_of_rvv1(kind) : bits >= 256 ? llmq__stream_of_rvv2(kind) : llmq__stream_of_rvv4(kind);
+    return bits >= 512   ? llmq__stream_of_rvv1(kind)
+           : bits >= 256 ? llmq__stream_of_rvv2(kind)
+                         : llmq__stream_of_rvv4(kind);
 }
 
 LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
@@ -6515,14 +6838,15 @@ LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint
     size_t i, vl;
     for (i = 0; i < n; i += vl) {
         vl = __riscv_vsetvl_e8m4(n - i);
-        sum = __riscv_vwredsum(__riscv_vwmul(__riscv_vle8_v_i8m4(a + i, vl), __riscv_vle8_v_i8m4(b + i, vl), vl), sum, vl);
+        sum = __riscv_vwredsum(__riscv_vwmul(__riscv_vle8_v_i8m4(a + i, vl), __riscv_vle8_v_i8m4(b + i, vl), vl), sum,
+                               vl);
     }
     return __riscv_vmv_x(sum);
 }
 
 /* The rest of a row, for any format: decoded a slice at a time, for count <= LLMQ__BATCH activations. */
-LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, uint32_t count,
-                                   llmq__progress_rvv *at)
+LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
+                                            uint32_t count, llmq__progress_rvv *at)
 {
     int8_t e[256 + 2 * 7];
     uint32_t i, n, j = at->j, w_end, x_end;
@@ -6541,8 +6865,9 @@ LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__la
 }
 
 /* Blocks of four rows, a quarter of the range apart, as in section 4; the last block may repeat a row. */
-LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l, const llmq__grid_rvv *g,
-                                          const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l,
+                                                   const llmq__grid_rvv *g, const llmq_activation *x, uint32_t count,
+                                                   uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     uint32_t b, i, k, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, apart = blocks, rows = 4;
     uint32_t unit = LLMQ__UNIT * t->format.p, end = t->cols / unit * unit;
@@ -6561,8 +6886,8 @@ LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, cons
     }
 }
 
-LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                    size_t y_stride)
+LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                             uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     llmq__grid_rvv g;
@@ -6620,7 +6945,8 @@ typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(bytes);
 typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__KERNEL_NAME(words);
 
 /* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes)
+    LLMQ__KERNEL_NAME(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
 {
     LLMQ__KERNEL_NAME(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
     if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
@@ -6651,7 +6977,8 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(code)(uint32_t bi
 }
 
 /* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const uint8_t *table, uint32_t n, LLMQ__KERNEL_NAME(codes) v)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes)
+    LLMQ__KERNEL_NAME(look_up)(const uint8_t *table, uint32_t n, LLMQ__KERNEL_NAME(codes) v)
 {
 #if LLMQ__LMUL > 1
     LLMQ__KERNEL_NAME(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
@@ -6676,7 +7003,8 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const ui
 #endif
 }
 
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table, LLMQ__KERNEL_NAME(codes) v)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes)
+    LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table, LLMQ__KERNEL_NAME(codes) v)
 {
     if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
     else v = LLMQ__KERNEL_NAME(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
@@ -6685,8 +7013,9 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, co
 
 /* Points of 128 columns of a row times their activations, two products to a sum: at most 2 * 128 * 127 < 2^15. With p = 1, a and
    b meet the halves of the unit; with p = 2 the coordinates of the half. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half, LLMQ__KERNEL_NAME(bytes) a,
-                                            LLMQ__KERNEL_NAME(bytes) b)
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words)
+    LLMQ__KERNEL_NAME(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half,
+                                LLMQ__KERNEL_NAME(bytes) a, LLMQ__KERNEL_NAME(bytes) b)
 {
     const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
     LLMQ__KERNEL_NAME(bytes) v, w;
@@ -6706,8 +7035,9 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kin
 }
 
 /* sum[r][i] = the products of piece i of row r, the activations of its 128 columns being q */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit, uint32_t half, const int8_t *q,
-                               int32_t (*sum)[LLMQ__PIECES], uint32_t i)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit,
+                                                  uint32_t half, const int8_t *q, int32_t (*sum)[LLMQ__PIECES],
+                                                  uint32_t i)
 {
     LLMQ__KERNEL_NAME(bytes) a, b;
     vint32m1_t zero = __riscv_vmv_s_x_i32m1(0, 1);
@@ -6722,11 +7052,12 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv
         b = LLMQ__M(__riscv_vle8_v_i8m)(q + 64, 64);
     }
     for (r = 0; r < 4; r++)
-        sum[r][i] = __riscv_vmv_x(__riscv_vwredsum(LLMQ__KERNEL_NAME(products)(kind, g, unit[r], half, a, b), zero, 64));
+        sum[r][i] = __riscv_vmv_x(
+            __riscv_vwredsum(LLMQ__KERNEL_NAME(products)(kind, g, unit[r], half, a, b), zero, 64));
 }
 
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
-                                llmq__progress_rvv *at)
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g,
+                                                   const llmq_activation *x, uint32_t end, llmq__progress_rvv *at)
 {
     const uint32_t p = llmq__kind_p(kind), size = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
     int32_t sum[4][LLMQ__PIECES];
@@ -6745,11 +7076,12 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout 
 }
 
 /* Each format a function of its own. */
-#define LLMQ__STREAM(name, kind)                                                                                                     \
-    LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(name)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,           \
-                                    llmq__progress_rvv *at)                                                                          \
-    {                                                                                                                                \
-        LLMQ__KERNEL_NAME(stream)(kind, l, g, x, end, at);                                                                                     \
+#define LLMQ__STREAM(name, kind)                                                                       \
+    LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(name)(const llmq__layout *l, const llmq__grid_rvv *g, \
+                                                       const llmq_activation *x, uint32_t end,         \
+                                                       llmq__progress_rvv *at)                         \
+    {                                                                                                  \
+        LLMQ__KERNEL_NAME(stream)(kind, l, g, x, end, at);                                             \
     }
 LLMQ__STREAM(g2, LLMQ__KIND_G2)
 LLMQ__STREAM(g3, LLMQ__KIND_G3)
@@ -6763,8 +7095,16 @@ LLMQ__STREAM(v2n256, LLMQ__KIND_V2N256)
 
 static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 {
-    static const llmq__stream_rvv all[] = { 0, LLMQ__KERNEL_NAME(g2), LLMQ__KERNEL_NAME(g3), LLMQ__KERNEL_NAME(g4), LLMQ__KERNEL_NAME(g5), LLMQ__KERNEL_NAME(g6), LLMQ__KERNEL_NAME(g8), LLMQ__KERNEL_NAME(v2n16),
-                                            LLMQ__KERNEL_NAME(v2n64), LLMQ__KERNEL_NAME(v2n256) };
+    static const llmq__stream_rvv all[] = { 0,
+                                            LLMQ__KERNEL_NAME(g2),
+                                            LLMQ__KERNEL_NAME(g3),
+                                            LLMQ__KERNEL_NAME(g4),
+                                            LLMQ__KERNEL_NAME(g5),
+                                            LLMQ__KERNEL_NAME(g6),
+                                            LLMQ__KERNEL_NAME(g8),
+                                            LLMQ__KERNEL_NAME(v2n16),
+                                            LLMQ__KERNEL_NAME(v2n64),
+                                            LLMQ__KERNEL_NAME(v2n256) };
     return all[kind]; /* in the order of LLMQ__KIND_... */
 }
 #undef LLMQ__STREAM
