@@ -2889,11 +2889,31 @@ LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512
 #undef LLMQ__SIMD_PART
 
-/* ---- 7. x86: AVX-512 --------------------------------------------------------------------------------------------- */
+/* ---- 7. x86: AVX-512 ----------------------------------------------------------------------------
+
+   This section makes two tables of kernels. Both need AVX-512 F, BW, DQ, VL and VNNI.
+
+     avx512vnni  looks 64 points up by shuffles within 16 bytes
+     avx512vbmi  looks 64 points up by one byte permute, which takes indices of 6 bits (VBMI)
+
+   They share the kernels on floats, which are the template of section 3, and the kernels on
+   chunks of 32 codes, which are the template of section 4 on AVX2's words. Only products of
+   int8 activations with whole units are written here. Functions on 512-bit registers begin with
+   zmm_.
+
+   Any address will do for every load and store. No kernel reads beyond the last byte of a row
+   or of an activation: whole units and whole blocks of activations are loaded at full width,
+   and the rest of a row under masks or by the template.
+
+   Sums of products are int32 and exact, so their order is free. Floats are combined once for
+   each run of columns, in zmm_finish, by the operations of the scalar llmq__rows_i8 in the same
+   order, so that results have the same bits. */
 
 #if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
+/* The words on floats, as section 3 lists them. A vector of floats and 16 floats are the same
+   type. */
 typedef __m512 llmq__f32v_avx512, llmq__f32x16_avx512;
 LLMQ__INLINE_TARGET __m512 llmq__loadv_avx512(const float *p) { return _mm512_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
@@ -2902,6 +2922,7 @@ LLMQ__INLINE_TARGET __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512
 LLMQ__INLINE_TARGET __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__maddv_avx512(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
+/* Masks make loads and stores touch the first n floats alone, 1 <= n <= 16. */
 LLMQ__INLINE_TARGET __m512 llmq__load_first_avx512(const float *p, uint32_t n)
 {
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -2910,17 +2931,27 @@ LLMQ__INLINE_TARGET void llmq__store_first_avx512(float *p, uint32_t n, __m512 v
 {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
 }
-LLMQ__INLINE_TARGET __m512 llmq__load_butterfly_avx512(const float *p) /* as with AVX2 */
+/* Butterflies at distances 1, 2, 4 and 8 of the 16 floats at p: lane i becomes the other lane of
+   its pair plus or minus itself. Products with 1 and -1 are exact, so that a fused operation
+   rounds as the scalar addition or subtraction does. */
+LLMQ__INLINE_TARGET __m512 llmq__load_butterfly_avx512(const float *p)
 {
     const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
     const __m512 s2 = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
     const __m512 s4 = _mm512_setr_ps(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1);
     const __m512 s8 = _mm512_setr_ps(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
+    /* The loads that double lanes 0 0 2 2 ... and 1 1 3 3 ... cost no shuffle. */
     __m512 v = _mm512_moveldup_ps(_mm512_loadu_ps(p));
     LLMQ__RELOAD_BARRIER(p);
     v = _mm512_fmadd_ps(_mm512_movehdup_ps(_mm512_loadu_ps(p)), s1, v);
+    /* Lanes 2 3 0 1 of each 16 bytes. */
+    /* check: 0x4e == 2 | 3 << 2 | 0 << 4 | 1 << 6 */
     v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
+    /* Quarters 1 0 3 2. */
+    /* check: 0xb1 == 1 | 0 << 2 | 3 << 4 | 2 << 6 */
     v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
+    /* Quarters 2 3 0 1. */
+    /* check: 0x4e == 2 | 3 << 2 | 0 << 4 | 1 << 6 */
     return _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
 }
 LLMQ__INLINE_TARGET __m512 llmq__load16_avx512(const float *p) { return _mm512_loadu_ps(p); }
@@ -2929,6 +2960,7 @@ LLMQ__INLINE_TARGET __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x
 LLMQ__INLINE_TARGET __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+/* A bfloat16 is the upper half of a float. */
 LLMQ__INLINE_TARGET __m512 llmq__from_bf16x16_avx512(const uint8_t *p)
 {
     return _mm512_castsi512_ps(
@@ -2938,6 +2970,7 @@ LLMQ__INLINE_TARGET __m512 llmq__from_f16x16_avx512(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
+/* Lanes i and i + 8 first, then i + 4, i + 2 and i + 1: the order of llmq__lane_sum. */
 LLMQ__INLINE_TARGET float llmq__sum16_avx512(__m512 v)
 {
     return llmq__fold8_avx2(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
@@ -2953,15 +2986,20 @@ LLMQ__INLINE_TARGET __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
 }
 typedef __m512i llmq__u32x16_avx512;
 LLMQ__INLINE_TARGET __m512i llmq__zero_u32x16_avx512(void) { return _mm512_setzero_si512(); }
+/* Magnitudes of floats are ordered as their bits are. */
 LLMQ__INLINE_TARGET __m512i llmq__max_abs16_avx512(__m512i m, __m512 v)
 {
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
+/* q[0, 16) = v rounded to the nearest integer, ties to even, as llmq__round_i8 does; |v| <=
+   127.5. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_avx512(int8_t *q, __m512 v)
 {
+    /* The unit of the last place of 1.5 * 2^23 is 1, so that the sum is rounded to an integer. */
+    /* check: 12582912 == 1.5 * 2^23 */
     __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
-    /* the low byte of 1.5 * 2^23 + y is that of y */
+    /* The low byte of the sum is the low byte of the integer: 1.5 * 2^23 adds a multiple of 256. */
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(u));
 }
 LLMQ__INLINE_TARGET void llmq__min_update_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
@@ -2970,36 +3008,42 @@ LLMQ__INLINE_TARGET void llmq__min_update_avx512(__m512 s, __m512 k, __m512 *lea
     *least = _mm512_mask_mov_ps(*least, less, s);
     *code = _mm512_mask_mov_ps(*code, less, k);
 }
+/* vminps gives its second operand where none is less, and where one is NaN. */
 LLMQ__INLINE_TARGET __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
 LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y)
 {
     return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ);
 }
 #if defined(__GNUC__)
-#pragma GCC diagnostic push /* at -O0 this one is a macro of gcc, whose mask is a short of -1 */
+#pragma GCC diagnostic push /* at -O0 gcc makes a macro of this intrinsic, with a mask that is a short of -1 */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #endif
 LLMQ__INLINE_TARGET __m512 llmq__absdiff_min_avx512(__m512 least, __m512 x, __m512 y)
 {
-    return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a); /* the lesser magnitude, without its sign; of a NaN and a number the number */
+    /* vrangeps: 2 in bits 0 and 1 takes the lesser magnitude, 2 in bits 2 and 3 clears its sign.
+       Of a NaN and another value it gives the other one, as a comparison that is false does. */
+    /* check: 0x0a == 2 | 2 << 2 */
+    return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a);
 }
 #if defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+/* The lanes are integers below 65536, so that nothing is rounded or cut off. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
-#define LLMQ__ISA avx512 /* both tables share the kernels on floats */
+#define LLMQ__ISA avx512
 #define LLMQ__VEC_LANES 16
 #define LLMQ__RADIX 16
 #define LLMQ__MR_VECTORS 8
 #define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
-/* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
+/* Chunks of 32 codes are for short groups, and for the rest of a row after its last whole unit.
+   Their kernels are the same as with AVX2 and VNNI. */
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #define LLMQ__DOTS avx512
 #define LLMQ__DPBUSD _mm256_dpbusd_epi32
@@ -3016,22 +3060,28 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
 
-/* What look() needs: points of one coordinate in 1 to 4 vectors, coded by adding 128, at x and y (the second coordinate of
-   vector grids; for 3 bits those of the upper code of a pair). Trellises: see zring_of. */
+/* A table of points as the words look() and zmm_table() of each table take it. Points are coded:
+   128 is added, so that they are unsigned bytes for vpdpbusd. A coordinate fills 1 to 4 vectors. */
 typedef struct llmq__zmm_grid {
     int kind;
+    /* x: the first coordinate. y: the second one of vector grids, and for 3 bits the points of
+       the upper codes of pairs. x1, y1: trellises alone, see zmm_trellis_of. */
     __m512i x[4], y[4], x1[4], y1[4];
 } llmq__zmm_grid;
 
-#define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* with byte permutes only */
+#define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* 8 bits, 2 coordinates: byte permutes look these up */
 #define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
 #define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
-/* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
+/* Indices of 5 or 6 bits: bits 0 to 3 from a, all others from b. The imm8 of vpternlog is the
+   function's value where its operands are A = 0xf0, B = 0xcc and C = 0xaa. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_join(__m512i a, __m512i b)
 {
+    /* A is the mask: B where it is set, else C. */
+    /* check: 0xca == 0xf0 & 0xcc | ~0xf0 & 0xaa */
     return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca);
 }
+/* 32 bytes in both halves, and 16 bytes in all quarters. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_twice(const uint8_t *p)
 {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -3040,36 +3090,48 @@ LLMQ__INLINE_TARGET __m512i llmq__zmm_four(const uint8_t *p)
 {
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
-/* each quarter rotated left by its own count */
+/* Each quarter of v rotated left by its own count, 64 bits at a time. A count of 64 - s shifts
+   right by s. Bits that come in from neighbouring bytes lie above the code. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_turn(__m512i v, int a, int b, int c, int d)
 {
     return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d));
 }
 
-/* Codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; the bits above a code are not cleared. With 3 bits: all
-   64 numbers of 6 bits. */
+/* Returns codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; h is 0 or 1.
+   Bits above a code may be anything: the lookups ignore or clear them.
+   3 bits: h is 0, and the bytes are all 64 pairs of codes, of 6 bits.
+   The unit is 16 bytes for each bit of a code, and no byte beyond it is read. Counts follow from
+   the layout: code k is in byte k mod u of a plane of u bytes, at bit width * (k div u). */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_index(int kind, const uint8_t *unit, uint32_t h)
 {
     __m512i v;
+    /* u = 32: the halves of vector h begin at bits 4 h and 4 h + 2, so they move right by 0 and
+       2, or 4 and 6. */
     if (kind == LLMQ__KIND_G2)
         return h ? llmq__zmm_turn(llmq__zmm_twice(unit), 60, 60, 58, 58)
                  : llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 62, 62);
     if (kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N256) return _mm512_loadu_si512(unit + 64 * h);
+    /* Bits 0 to 3: u = 32, the upper half moves right by 4. Bits 4 and 5: u = 16, quarter i is
+       at bit 2 i and moves left by 4 - 2 i. */
     if (kind == LLMQ__KIND_G3)
         return llmq__zmm_join(llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 60, 60),
                               llmq__zmm_turn(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
     v = _mm512_loadu_si512(unit);
+    /* From here on the first plane is 4 bits wide, with u = 64: vector h is in the nibbles h. */
     if (h) v = _mm512_srli_epi16(v, 4);
+    /* Bit 4: u = 16, quarter i is at bit 4 h + i and moves left by 4 - i - 4 h. */
     if (kind == LLMQ__KIND_G5)
         return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_four(unit + 64), 0, 63, 62, 61)
                                    : llmq__zmm_turn(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
+    /* Bits 4 and 5: u = 32, half i is at bit 4 h + 2 i and moves left by 4 - 2 i - 4 h. */
     if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64)
         return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_twice(unit + 64), 0, 0, 62, 62)
                                    : llmq__zmm_turn(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
     return v;
 }
 
-/* 128 activations as two vectors: the first and the second half, or for pairs the even and the odd ones. */
+/* Loads the 128 activations at q as two vectors. One coordinate: *a the first 64, *b the others.
+   Two coordinates: *a the even ones, *b the odd ones, which meet the points of x and of y. */
 LLMQ__INLINE_TARGET void llmq__zmm_lda(int kind, const int8_t *q, __m512i *a, __m512i *b)
 {
     const __m512i apart = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
@@ -3079,30 +3141,38 @@ LLMQ__INLINE_TARGET void llmq__zmm_lda(int kind, const int8_t *q, __m512i *a, __
     *a = lo;
     *b = hi;
     if (kind < LLMQ__KIND_V2N16) return;
+    /* The shuffle puts the even bytes of each 16 into 8 bytes and the odd ones into the next 8.
+       The permutes then collect the 8 bytes from all quarters, in order. */
     lo = _mm512_shuffle_epi8(lo, apart);
     hi = _mm512_shuffle_epi8(hi, apart);
     *a = _mm512_permutex2var_epi64(lo, even, hi);
     *b = _mm512_permutex2var_epi64(lo, odd, hi);
 }
 
-/* Lane i of *lo + *hi is the sum of v[i]; *lo has what its lower, *hi what its upper half gives. */
+/* Adds up the lanes of 16 vectors: lane i of *lo is the sum of the lower half of v[i], lane i of
+   *hi the sum of its upper half. */
 LLMQ__INLINE_TARGET void llmq__zmm_sums(const __m512i *v, __m512i *lo, __m512i *hi)
 {
     __m512i q[4], r[2];
     uint32_t i;
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         const __m512i *w = v + 4 * i;
+        /* Each quarter of q[i] gets one sum for each of four vectors. */
         __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(w[0], w[1]), _mm512_unpackhi_epi32(w[0], w[1]));
         __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(w[2], w[3]), _mm512_unpackhi_epi32(w[2], w[3]));
         q[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
     }
+    /* Quarters 0 and 2 of both operands, plus quarters 1 and 3: half sums. */
+    /* check: 0x88 == 0 | 2 << 2 | 0 << 4 | 2 << 6 */
+    /* check: 0xdd == 1 | 3 << 2 | 1 << 4 | 3 << 6 */
     r[0] = _mm512_add_epi32(_mm512_shuffle_i32x4(q[0], q[1], 0x88), _mm512_shuffle_i32x4(q[0], q[1], 0xdd));
     r[1] = _mm512_add_epi32(_mm512_shuffle_i32x4(q[2], q[3], 0x88), _mm512_shuffle_i32x4(q[2], q[3], 0xdd));
     *lo = _mm512_shuffle_i32x4(r[0], r[1], 0x88);
     *hi = _mm512_shuffle_i32x4(r[0], r[1], 0xdd);
 }
 
-/* The scales of group w of 16 rows. */
+/* Lane i is the scale of group w of row[i], for 16 rows. A scale is a bfloat16, the upper half
+   of a float. */
 LLMQ__INLINE_TARGET __m512 llmq__zmm_scales(const uint8_t *const *row, uint32_t w)
 {
     uint16_t bits[16];
@@ -3112,14 +3182,17 @@ LLMQ__INLINE_TARGET __m512 llmq__zmm_scales(const uint8_t *const *row, uint32_t 
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)bits)), 16));
 }
 
-/* total + float(sum) * (scale of the activation * scales of the rows) */
+/* Ends a run of 16 rows: total + (float)sum * (scale of the activation * scale of the row).
+   These are the operations of the scalar kernel, in its order: the int32 sum is rounded to
+   float, the scales are multiplied first, and no product is fused with the addition. */
 LLMQ__INLINE_TARGET __m512 llmq__zmm_finish(__m512 total, __m512i sum, __m512 scales, float scale)
 {
     LLMQ__NO_CONTRACT
     return _mm512_add_ps(total, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(_mm512_set1_ps(scale), scales)));
 }
 
-/* 16 x 16 numbers of 32 bits: lane i of v[k] changes places with lane k of v[i]. */
+/* Transposes 16 x 16 lanes of 32 bits: lane i of v[k] and lane k of v[i] are exchanged.
+   Four rounds combine 2, 4, 8 and 16 vectors. */
 LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
 {
     __m512i t[16];
@@ -3149,9 +3222,12 @@ LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis, behind those that they depend on ---- */
+/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis ----
 
-/* In the order of llmq__trellis(). */
+   A trellis needs the codes of up to LLMQ__ZBACK rows above a row. These kernels keep the units
+   of such rows, so that a unit is loaded once for the rows below it too. */
+
+/* The order is the order of the trellises in llmq__trellis(). */
 enum {
     LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S,
     LLMQ__KIND_T4S
@@ -3160,10 +3236,12 @@ typedef char llmq__trellises_in_order[LLMQ__KIND_T2 == LLMQ__KIND_T1 + 1 && LLMQ
                                       LLMQ__KIND_T4 == LLMQ__KIND_T1 + 3 && LLMQ__KIND_T2S == LLMQ__KIND_T1 + 4 &&
                                       LLMQ__KIND_T3S == LLMQ__KIND_T1 + 5 && LLMQ__KIND_T4S == LLMQ__KIND_T1 + 6
                                           ? 1 : -1];
-#define LLMQ__ZBACK 8                   /* rows of memory, at most */
-#define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
-#define LLMQ__ZSTRIP 4                  /* blocks for one activation that are taken together, at most, */
-#define LLMQ__ZSTRIP_BYTES (128u << 10) /* and bytes that all but the last have: they and the next ones share the level-2 cache */
+/* A strip and the next one, which is prefetched meanwhile, share the level-2 cache. This limits
+   the bytes of a strip. */
+#define LLMQ__ZBACK 8                   /* greatest lag: rows above that a row depends on */
+#define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* these rows and the 16 rows of a block */
+#define LLMQ__ZSTRIP 4                  /* most blocks of a strip, which one pass over the columns serves */
+#define LLMQ__ZSTRIP_BYTES (128u << 10) /* most bytes of a strip without its last block */
 #define LLMQ__ANY_OF(taps) LLMQ__ANY_OF_(taps)
 #define LLMQ__ANY_OF_(a, b, c, d) ((a) | (b) | (c) | (d))
 #if (LLMQ__ANY_OF(LLMQ__TAPS_T1) | LLMQ__ANY_OF(LLMQ__TAPS_T2) | LLMQ__ANY_OF(LLMQ__TAPS_T3) | \
@@ -3174,35 +3252,48 @@ typedef char llmq__trellises_in_order[LLMQ__KIND_T2 == LLMQ__KIND_T1 + 1 && LLMQ
 #undef LLMQ__ANY_OF
 #undef LLMQ__ANY_OF_
 
+/* Taps of a parity, and bits of a code, by kind. */
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_taps(int kind, uint32_t parity)
 {
     return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity);
 }
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_bits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
 
-/* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
+/* Bits of a where the byte mask has ones, bits of b elsewhere. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_pick(int mask, __m512i a, __m512i b)
 {
+    /* A is b, which the instruction overwrites, B is a, and C is the mask. */
+    /* check: 0xd8 == 0xaa & 0xcc | ~0xaa & 0xf0 */
     return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8);
 }
 
-/* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
+/* Returns the XOR of the vectors of the rows that taps names: bit l stands for the row l above.
+   v: the first vector of the row itself. A row has two vectors, so the row l above is at v - 2
+   l. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_xor(const __m512i *v, uint32_t taps)
 {
+    /* Pairs of rows are taken by one instruction that XORs three operands, hence `held`. */
     __m512i sum = _mm512_setzero_si512(), held = sum;
     uint32_t lag, n = 0;
     LLMQ__UNROLL(9) for (lag = 0; lag <= LLMQ__ZBACK; lag++) {
         if (!(taps >> lag & 1)) continue;
         if (n == 0) sum = v[-2 * (int)lag];
         else if (n & 1) held = v[-2 * (int)lag];
+        /* XOR of two is OR less AND, and 0x3c is 0xf0 XOR 0xcc. */
+        /* check: 0x96 == (0x3c | 0xaa) - (0x3c & 0xaa) */
         else sum = _mm512_ternarylogic_epi32(sum, held, v[-2 * (int)lag], 0x96);
         n++;
     }
     return n & 1 ? sum : _mm512_xor_si512(sum, held);
 }
 
-/* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
-   fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything. */
+/* v[0], v[1] = the codes of a whole unit of 256 columns, 32 bytes for each bit; v[1] is left
+   alone below 3 bits.
+   Codes of 1 to 3 bits become fields of 2 bits, of 64 columns each: columns 64 f ... 64 f + 63
+   are at bits 2 f and 2 f + 1 of the bytes.
+   A plane of 1 bit has fields of 32 columns. Its even fields go into the lower half and its odd
+   ones into the upper half, at the lower bit of a field if it is the only plane, else at the
+   upper bit. The other bit may be anything. */
 LLMQ__INLINE_TARGET void llmq__zmm_load_unit(int kind, const uint8_t *unit, __m512i *v)
 {
     const uint32_t bits = llmq__zmm_bits(kind);
@@ -3210,15 +3301,20 @@ LLMQ__INLINE_TARGET void llmq__zmm_load_unit(int kind, const uint8_t *unit, __m5
     if (bits == 3) v[1] = llmq__zmm_turn(llmq__zmm_twice(unit + 64), 1, 1, 0, 0);
     if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
 }
-/* Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next is asked for, from as many
-   places as a unit of eight rows and their scales have pairs of cache lines: each is a stream that the processor finds and reads further,
-   which it would not do for the rows of a unit. The streams share the bytes of the block; multiples of a power of 2 would be slower. */
+/* Prefetching. Blocks follow each other down the rows, in one stretch of memory. While one block
+   is worked on, the next one is prefetched from several places, each of which is a stream that
+   the processor finds and reads further. It would not do this for the rows of a unit.
+   There are as many streams as eight rows of a unit and their scales have pairs of cache lines:
+   32 bits + 4 bytes a row, 128 bytes a pair. Codes of 4 bits have more streams than rows. */
+/* check: (8 * (32 * 4 + 4) + 127) // 128 > 8 */
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_streams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
+/* Bytes from a stream to the next: an equal share of the block, in whole cache lines, and one
+   line more, because multiples of a large power of 2 would meet in the caches. */
 LLMQ__INLINE_TARGET size_t llmq__zmm_apart(uint32_t bits, size_t block)
 {
     return (block / llmq__zmm_streams(bits) + 127) / 64 * 64;
 }
-/* What row i of eight has to ask for: two lines of a stream, sometimes of two. */
+/* Row i of eight prefetches two lines of stream i, and of stream i + 8 if there is one. */
 LLMQ__INLINE_TARGET void llmq__zmm_fetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
 {
     for (; i < llmq__zmm_streams(llmq__zmm_bits(kind)); i += 8) {
@@ -3227,26 +3323,32 @@ LLMQ__INLINE_TARGET void llmq__zmm_fetch(int kind, uint32_t i, uintptr_t ahead, 
     }
 }
 
-/* The same of the last unit of a row, of m codes: a field has u = ceil(m / 4) columns instead of 64, a nibble ceil(m / 2) instead of 128.
-   With 3 bits that takes planes whose fields begin at the same columns. */
+/* The last unit of a row, of m < 256 codes: returns the columns of a field, 64 in a whole unit,
+   or for 4 bits the columns of a nibble, 128 in a whole unit. */
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_field(int kind, uint32_t m)
 {
     const uint32_t bits = llmq__zmm_bits(kind);
     if (bits == 4) return (m + 1) / 2;
     return bits == 1 ? (m + 7) / 8 * 2 : (m + 3) / 4;
 }
+/* True if the fields of both planes of 3 bits begin at the same columns. Other units are left to
+   zmm_tail. */
 LLMQ__INLINE_TARGET int llmq__zmm_fits(int kind, uint32_t m)
 {
     return llmq__zmm_bits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2;
 }
+/* The first n <= 64 bytes at p, then zeros; no byte after them is read. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_some(const uint8_t *p, uint32_t n)
 {
     return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p);
 }
+/* v[0], v[1] = the codes of the last unit of a row, of m codes, as zmm_load_unit; zeros where
+   none are. zmm_fits(kind, m) must hold. Reads the bytes of the unit alone. */
 LLMQ__INLINE_TARGET void llmq__zmm_load_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
 {
     const uint32_t bits = llmq__zmm_bits(kind), u = llmq__zmm_field(kind, m), half = u / 2;
     const __mmask64 upper = half < 64 ? ~(((uint64_t)1 << half) - 1) : 0;
+    /* A plane of 1 bit has `half` bytes and is loaded twice, side by side. */
     uint8_t plane[64];
     v[0] = v[1] = _mm512_setzero_si512();
     if (bits != 1) v[0] = llmq__zmm_some(unit, u);
@@ -3257,10 +3359,14 @@ LLMQ__INLINE_TARGET void llmq__zmm_load_part(int kind, const uint8_t *unit, uint
     LLMQ_MEMCPY(plane + half, plane, half);
     v[bits / 2] = _mm512_loadu_si512(plane);
     if (bits == 1) v[0] = _mm512_mask_mov_epi8(v[0], upper, _mm512_srli_epi16(v[0], 1));
+    /* A byte added to itself is shifted left by 1. */
     else v[1] = _mm512_mask_add_epi8(v[1], ~upper, v[1], v[1]);
 }
 
-/* The activations, from the first of a unit of m codes on, that meet those of points p[f] in columns [from, to); zeros elsewhere. */
+/* Returns the activations that meet points p[f] of the last unit, which has m codes, in columns
+   [from, to); zeros elsewhere.
+   q: the activation of the unit's first column. Columns are counted from there, from < to <= m.
+   Zeros make all products of lanes without a column 0, whatever their points are. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_lda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from,
                                                uint32_t to)
 {
@@ -3272,26 +3378,38 @@ LLMQ__INLINE_TARGET __m512i llmq__zmm_lda_part(int kind, const int8_t *q, uint32
     return _mm512_maskz_loadu_epi8((UINT64_MAX >> (64 - (end - from))) << (from - start), q + start);
 }
 
-/* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
-   moves from registers to vectors would take the port of the lookups. */
+/* scale[k] = the 4 bytes of the scales of groups w and w + 1 of row[k], for 16 rows. If w is the
+   last group, its codes follow, so that the row is not left.
+   The scales are loaded as a vector much later, when these stores are done. Moves from registers
+   to vectors instead would take the port of the lookups. */
 LLMQ__INLINE_TARGET void llmq__zmm_copy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
 {
     uint32_t k, two;
     LLMQ__Z16(k) {
         LLMQ_MEMCPY(&two, row[k] + 2 * (size_t)w, 4);
-        LLMQ__RELOAD_BARRIER(two); /* or compilers make such moves of this */
+        LLMQ__RELOAD_BARRIER(two); /* compilers would make such moves of this */
         scale[k] = two;
     }
 }
 
-/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above. Returns the grid whose points are
-   looked up by such indices; with LLMQ__KIND_G4 there are none above. */
+/* Makes fields of 2 bits, of which zmm_trellis_pairs puts together the indices of points: *a
+   their bits 0 and 1, *b bits 2 and 3, *c bits 4 and 5. Codes have 1 to 3 bits.
+   Returns the grid by whose lookup an index goes: G4 has no *c, G5 the lower bit of it, G6 both.
+   The bits of an index are in the order of zmm_trellis_of, which this function must match:
+        t3   parity 0, code bit 2, code bit 0, code bit 1, parity 1
+        t3s  parity 0, parity 1, code bit 0, code bit 1, parity 2, code bit 2
+        t2   parity 0, parity 1, parity 2, code bit 1
+        t2s  parity 0, parity 1, parity 3, code bit 1, parity 2
+        t1   parity 0, parity 1, parity 2, parity 3
+   A parity is computed for both bits of a field; only the lower one means anything. Doubling a
+   byte moves it to the upper bit. The row's own lowest bit comes with *v where its parity has it
+   as a tap, hence the & ~1u. */
 LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
 {
     __m512i x = llmq__zmm_xor(v, llmq__zmm_taps(kind, 0)), y = llmq__zmm_xor(v, llmq__zmm_taps(kind, 1)), z, w;
     *b = *v;
     *c = v[llmq__zmm_bits(kind) == 3];
-    if (kind == LLMQ__KIND_T3) { /* its parity 2 is the code's own bit, as parity 3 is t3s's */
+    if (kind == LLMQ__KIND_T3) { /* parity 2 is the code's own lowest bit, as parity 3 of t3s is */
         *a = llmq__zmm_pick(0x55, x, *c);
         *c = y;
         return LLMQ__KIND_G5;
@@ -3302,12 +3420,14 @@ LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, 
         *c = llmq__zmm_pick(0x55, z, *c);
         return LLMQ__KIND_G6;
     }
-    if (kind == LLMQ__KIND_T2) { /* *v and, at the lower bits, z */
+    if (kind == LLMQ__KIND_T2) { /* A XOR (B AND C): *v with z XORed at the lower bits */
+        /* check: 0x78 == (0xf0 | 0xcc & 0xaa) - (0xf0 & 0xcc & 0xaa) */
         *b = _mm512_ternarylogic_epi32(*v, z, _mm512_set1_epi8(0x55), 0x78);
         return LLMQ__KIND_G4;
     }
     w = llmq__zmm_xor(v, llmq__zmm_taps(kind, 3) & ~1u);
     if (kind == LLMQ__KIND_T2S) {
+        /* check: 0x78 == (0xf0 | 0xcc & 0xaa) - (0xf0 & 0xcc & 0xaa) */
         *b = _mm512_ternarylogic_epi32(*v, w, _mm512_set1_epi8(0x55), 0x78);
         *c = z;
         return LLMQ__KIND_G5;
@@ -3318,7 +3438,10 @@ LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, 
 }
 #endif
 
-/* What is left of sixteen rows behind the last whole unit, four at a time. */
+/* Finishes 16 rows from column j on, with the template's kernel for any format, four rows at a
+   time.
+   run, sum, total: as the block kernels have left them; j is where their last unit ends.
+   Returns the products of the rows, a lane each. */
 LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
                                             const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum,
                                             __m512 total)
@@ -3331,17 +3454,26 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__la
     _mm512_storeu_si512(s, sum);
     _mm512_storeu_ps(v, total);
     for (i = 0; i < 4; i++) {
+        /* Each four rows advance a copy of the run, because all begin at the same column. */
         llmq__run own = run;
         llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
     }
     return _mm512_loadu_ps(v);
 }
 
-/* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
-   others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
+/* Adds products of 128 columns of 32 rows with m activations; m is a constant, 1 to 8.
+   tile[k], tile[32 + k]: signed points of columns 4 k ... 4 k + 3 of the first 16 rows, and of
+   the others, a lane for each row.
+   x[i]: the 128 activations in the order of the tile, with 128 added, as unsigned bytes.
+   bias[0], bias[1]: 128 times the sum of a row's points, which the added 128 costs.
+   sum[2 i], sum[2 i + 1]: int32 sums of activation i with the 16 rows and with the others.
+   No sum overflows. */
+/* check: 128 * 255 * 128 < 2^31 */
 LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias,
                                         __m512i *sum)
 {
+    /* 16 sums, two vectors of the tile and one of codes fit the 32 registers. */
+    /* check: 2 * 8 + 2 + 1 <= 32 */
     __m512i s[8], t[8];
     uint32_t i, k;
     LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = t[i] = _mm512_setzero_si512();
@@ -3362,7 +3494,10 @@ LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t
     }
 }
 
-/* sum += a tile of block number b times each activation */
+/* Adds a tile of block b, which is columns 128 b ... 128 b + 127, times each of count
+   activations.
+   tile, bias, sum: as in zmm_many, and sum goes on for 2 * count vectors.
+   kind: says the order of columns in the tile, as zmm_lda makes it. */
 LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const __m512i *bias, uint32_t b,
                                            const llmq_activation *x, uint32_t count, __m512i *sum)
 {
@@ -3370,10 +3505,12 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const 
     uint8_t codes[8][128];
     uint32_t i, k, n;
     for (i = 0; i < count; i += n, sum += 2 * n) {
+        /* Powers of 2 alone: each size is a copy of zmm_many with its sums in registers. */
         n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
         for (k = 0; k < n; k++) {
             __m512i lo, hi;
             llmq__zmm_lda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            /* XOR with -128 is adding 128 to a byte. */
             _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
             _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
         }
@@ -3385,12 +3522,18 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const 
 }
 
 #if LLMQ__ANY_TRELLIS
-/* tile[16 f + i] and tile[half + 16 f + i] = signed points of columns 64 f ... 64 f + 63 and 128 + 64 f ... of row i of sixteen, v being the
-   vectors of its unit; ahead and apart: see zstreams. Each kind has a function of its own. */
+/* Decodes a unit of 16 rows: tile[16 f + i] and tile[half + 16 f + i] = signed points of columns
+   64 f ... 64 f + 63 and 128 + 64 f ... 128 + 64 f + 63 of row i, for f = 0 and 1.
+   v: the vectors of the unit's first row, with LLMQ__ZBACK rows before it; see zmm_load_unit.
+   ahead, apart: streams to prefetch; see zmm_streams.
+   Each kind has a function of its own. */
 typedef void llmq__zmm_points(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half,
                               __m512i *tile);
 
-/* What is left of sixteen rows behind the last whole unit; row[0] is LLMQ__ZBACK rows above the first. */
+/* Finishes 16 rows of a trellis from column j on, where their last unit begins.
+   row[0]: LLMQ__ZBACK rows above the first of the 16. run, sum, total: as the kernels of whole
+   units left them.
+   Returns the products of the rows, a lane each. */
 LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, const llmq_tensor *t,
                                                     const llmq__layout *l, const llmq__zmm_grid *g,
                                                     const llmq_activation *x, const uint8_t *const *row, uint32_t j,
@@ -3405,6 +3548,8 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
     for (k = 0; k < LLMQ__ZTALL; k++) llmq__zmm_load_part(g->kind, row[k] + at, m, v + 2 * k);
     points(g, v + 2 * LLMQ__ZBACK, (uintptr_t)row[LLMQ__ZBACK], 0, 32, tile);
     for (from = 0; from < m; from = to) {
+        /* A unit may hold several runs: each takes all its columns of the decoded tile, and
+           other columns are zeros among its activations. */
         to = run.end - j;
         bias = _mm512_setzero_si512();
         for (f = 0; f < 4; f++) {
@@ -3413,6 +3558,7 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         for (k = 0; k < 16; k++) {
+            /* Points are coded again, and 128 times the sum of the activations is taken off. */
             sums[k] = bias;
             for (f = 0; f < 4; f++)
                 sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
@@ -3426,7 +3572,11 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
     return total;
 }
 
-/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
+/* Makes tiles of a whole unit of 16 rows, as zmm_tile does for grids: tile[0 ... 31] from its
+   first 128 columns, tile[64 ... 95] from the others.
+   row: ZTALL rows, the first LLMQ__ZBACK above the 16. at: bytes from a row to the unit.
+   bias[0], bias[2]: 128 times the sum of a row's points in the first tile and in the second. The
+   caller's other 16 rows use tile + 32 and bias + 1. */
 LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, const llmq__zmm_grid *g,
                                                   const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart,
                                                   __m512i *tile, __m512i *bias)
@@ -3445,13 +3595,16 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, cons
 }
 #endif
 
-/* Lookup by shuffles of 16 bytes. */
+/* Looks 64 coded points up by codes v, with shuffles of 16 bytes.
+   t: as zmm_table_avx512vnni makes it, 16 points repeated in all quarters of each vector.
+   Bits of v above the code are cleared. Bits 4 and 5 choose among the four vectors by masks. */
 LLMQ__INLINE_TARGET __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
 {
     const __m512i low = _mm512_set1_epi8(kind == LLMQ__KIND_G2 ? 3 : kind == LLMQ__KIND_G3 ? 7 : 15);
     __m512i i = _mm512_and_si512(v, low), lo, hi;
     __mmask64 bit4, bit5;
     if (kind == LLMQ__KIND_G8) return _mm512_max_epu8(v, _mm512_set1_epi8(1));
+    /* g8 above: a coded point is its code, but code 0 decodes as code 1. */
     lo = _mm512_shuffle_epi8(t[0], i);
     if (kind != LLMQ__KIND_G5 && kind != LLMQ__KIND_G6 && kind != LLMQ__KIND_V2N64) return lo;
     bit4 = _mm512_test_epi8_mask(v, _mm512_set1_epi8(16));
@@ -3461,15 +3614,19 @@ LLMQ__INLINE_TARGET __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __
     hi = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(t[2], i), bit4, t[3], i);
     return _mm512_mask_mov_epi8(lo, bit5, hi);
 }
-LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* the upper code of a pair of 3 bits */
+/* Points of the upper codes of pairs of 3 bits, which are at bits 3 to 5. */
+LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v)
 {
     return llmq__look_avx512vnni(LLMQ__KIND_G3, t, _mm512_srli_epi16(v, 3));
 }
-LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
+/* Points of field f of codes of 2 bits, 0 <= f <= 3; f is a constant, and so are the shifts. */
+LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f)
 {
     v = f == 0 ? v : f == 1 ? _mm512_srli_epi16(v, 2) : f == 2 ? _mm512_srli_epi16(v, 4) : _mm512_srli_epi16(v, 6);
     return llmq__look_avx512vnni(LLMQ__KIND_G2, t, v);
 }
+/* t[0 ... 3] = n points, coded, for look_avx512vnni; n is a power of 2, at most 64. Fewer than
+   16 points are repeated. */
 LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
@@ -3487,9 +3644,11 @@ LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vnni(const int8_t *points, uint32
 LLMQ__TABLE(avx512vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, _avx512, _avx512, _avx2, _avx512vnni);
 #undef LLMQ__TARGET
 
-/* Lookup by byte permutes, which take 6 bits of an index (7 from two vectors) and ignore those above: a table of 4 to 32 points
-   is repeated to 64, and codes need no mask. */
+/* Lookup by byte permutes. They take 6 bits of an index, or 7 from two vectors, and ignore the
+   bits above. A table of 4 to 32 points is repeated to 64, and codes need no mask. */
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
+/* Looks 64 coded points up by codes v; t: as zmm_table_avx512vbmi makes it.
+   256 points: bits 0 to 6 choose within each half of the table, and bit 7 chooses the half. */
 LLMQ__INLINE_TARGET __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
 {
     __m512i lo, hi;
@@ -3499,15 +3658,20 @@ LLMQ__INLINE_TARGET __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __
     hi = _mm512_permutex2var_epi8(t[2], v, t[3]);
     return _mm512_mask_mov_epi8(lo, _mm512_movepi8_mask(v), hi);
 }
+/* Here the table of upper codes is indexed by the whole pair of 3 bits, so that no shift is
+   needed. */
 LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v)
 {
     return _mm512_permutexvar_epi8(v, t[0]);
 }
-/* Field f of codes of 2 bits: a table for each of the first three spares the shift. */
+/* Points of field f of codes of 2 bits. Each of the first three fields has a table of its own,
+   which ignores the bits below the field; field 3 is beyond the 6 bits and is shifted. */
 LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i v, uint32_t f)
 {
     return f < 3 ? _mm512_permutexvar_epi8(v, t[f]) : _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 6), t[0]);
 }
+/* t = n points, coded, for look_avx512vbmi: one vector, three for 4 points, four for 256.
+   upper: indices are pairs of 3 bits, and the upper code counts. */
 LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
@@ -3536,11 +3700,24 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #undef LLMQ__SIMD_PART
 
 /* ---- the products, once for each way to look points up ----
+
    Parameters:
      LLMQ__ISA  the suffix of the kernels and of the words
      LLMQ__BIG  1: there are lookups of 256 points; else 0
-   Words: look(kind, table, codes) gives 64 coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits;
-   look_pair(table, bytes, f) those of field f of codes of 2 bits; ztable(points, n, upper, table). */
+   Words, each with the suffix LLMQ__ISA:
+     look(kind, table, codes)       64 coded points
+     look_upper(table, codes)       64 coded points of the upper codes of pairs of 3 bits
+     look_pair(table, bytes, f)     64 coded points of field f of codes of 2 bits
+     zmm_table(points, n, upper, table)  makes the table
+
+   Common parameters below:
+     row    16 rows of a tensor, or 32 where a function says so, in any order
+     at     bytes from the begin of a row to the codes in question
+     run    the run of columns with one scale each that contains the next column
+     kind   a constant in functions that are inlined, so that each format has loops of its own
+   Points are unsigned bytes with 128 added, activations are signed. vpdpbusd adds four of their
+   products to an int32 lane, without saturation. The sum then has 128 times the sum of the
+   activations too much, which `bias` takes off. */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of products of AVX-512 needs LLMQ__TARGET and LLMQ__ISA"
@@ -3549,6 +3726,8 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #error "llmq: LLMQ__BIG is 0 or 1"
 #endif
 
+/* Makes the tables of a format. g->kind is LLMQ__KIND_OTHER if its points cannot be looked up
+   here. g8 needs no table, because its points are the codes less 128. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_grid_of)(const llmq_format *f, llmq__zmm_grid *g)
 {
     int8_t one[256];
@@ -3557,11 +3736,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_grid_of)(const llmq_format *f, 
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
     LLMQ__KERNEL_NAME(zmm_table)(one, n, 0, g->x);
+    /* The last coordinate: the second one, or of 3-bit codes the only one again. */
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
     LLMQ__KERNEL_NAME(zmm_table)(one, n, g->kind == LLMQ__KIND_G3, g->y);
 }
 
-/* The coded points that meet the two vectors of llmq__zmm_lda: of codes v, both if a code has two points, else of v and of w. */
+/* *a, *b = the coded points that meet the two vectors of activations of zmm_lda.
+   v: codes of columns 0 to 63 of a block, or codes that have two points each: two coordinates,
+   or both codes of a pair of 3 bits.
+   w: codes of columns 64 to 127; not used if v has both. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_grid *g, __m512i v, __m512i w,
                                                      __m512i *a, __m512i *b)
 {
@@ -3571,7 +3754,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_g
     else *b = LLMQ__KERNEL_NAME(look)(kind, g->x, w);
 }
 
-/* Those of block h of a unit, which has two if p = 2. */
+/* *a, *b = the coded points of block h of a whole unit. A block is 128 columns: a unit of
+   two-dimensional points has two blocks, any other one has one, and h is 0. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm_grid *g, const uint8_t *unit,
                                                        uint32_t h, __m512i *a, __m512i *b)
 {
@@ -3580,7 +3764,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm
     LLMQ__KERNEL_NAME(zmm_look)(kind, g, v, both ? v : llmq__zmm_index(kind, unit, 1), a, b);
 }
 
-/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
+/* Returns the int32 sums of 16 rows, a lane each, over blocks [block, block + n) of 128 columns.
+   q: the activations of the first of these columns, 128 n of them.
+   row + at: the codes of the rows' first block. Their units must be whole. */
 LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm_grid *g, const uint8_t *const *row,
                                                        size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
@@ -3589,6 +3775,8 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
     uint32_t i, b;
+    /* 128 times the sum of the activations, a part in each lane: every sum begins at its
+       negative. */
     for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
     bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
     LLMQ__Z16(i) sum[i] = bias;
@@ -3596,6 +3784,7 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm
         size_t unit = at + (size_t)(b / per_unit) * bytes;
         llmq__zmm_lda(kind, q, &x, &y);
         LLMQ__Z16(i) {
+            /* 16 sums, two points and two activations stay in the 32 registers. */
             LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__PREFETCH_BYTES);
             LLMQ__KERNEL_NAME(zmm_points)(kind, g, row[i] + unit, b % per_unit, &v, &w);
             sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
@@ -3605,7 +3794,9 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm
     return _mm512_add_epi32(x, y);
 }
 
-/* All columns of sixteen rows for one activation. */
+/* Returns the products of 16 rows with one activation, a lane each. All runs must end at
+   multiples of 128 columns, or at the end of the row. The bits are those of the scalar
+   llmq__rows_i8: a total is extended once at the end of each run, in the order of columns. */
 LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tensor *t, const llmq__layout *l,
                                                        const llmq__zmm_grid *g, const llmq_activation *x,
                                                        const uint8_t *const *row)
@@ -3618,6 +3809,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
     for (j = 0; j < end; j += n) {
         n = llmq__min(run.end, end) - j;
         sum = LLMQ__KERNEL_NAME(zmm_run)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
+        /* A run that ends beyond the whole units goes on in zmm_tail, with the sum so far. */
         if (j + n < run.end) continue;
         total = llmq__zmm_finish(total, sum, llmq__zmm_scales(row, run.w), x->scale[run.x]);
         sum = _mm512_setzero_si512();
@@ -3626,8 +3818,10 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
     return j < t->cols ? llmq__zmm_tail(t, l, x, row, j, run, sum, total) : total;
 }
 
-/* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
-   belong to different runs of 128 columns each; else all runs end where pairs of units do. */
+/* The same for codes of 2 bits, two units at a time: a vector's lower half holds the first unit,
+   its upper half the second, and field f of the bytes columns 32 f ... 32 f + 31 of both.
+   split: 1, all runs have 128 columns, so that the halves belong to two runs.
+          0, all runs end where pairs of units do, or at the end of the row. */
 LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_tensor *t, const llmq__layout *l,
                                                           const llmq__zmm_grid *g, const llmq_activation *x,
                                                           const uint8_t *const *row)
@@ -3645,11 +3839,14 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
         __m512i bias = _mm512_setzero_si512();
         LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
             const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
+            /* Columns 32 f ... of the first unit, and the same of the second, 128 columns
+               further. */
             a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
             bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         LLMQ__Z16(i) {
+            /* Without a split, sums go on over several pairs of units. */
             __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
             LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__PREFETCH_BYTES);
             LLMQ__UNROLL(4)
@@ -3667,11 +3864,13 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
         }
         LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
     }
+    /* Less than a pair is left. Sums are zeros here if their run has just ended. */
     if (j == t->cols) return total;
     llmq__zmm_sums(sum, &lo, &hi);
     return llmq__zmm_tail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
+/* Each format has a function of its own, so that kind is a constant in all that is inlined. */
 #define LLMQ__ZROWS(name, kind)                                                                             \
     LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l,       \
                                                          const llmq__zmm_grid *g, const llmq_activation *x, \
@@ -3692,6 +3891,7 @@ LLMQ__ZROWS(zmm_v2n256, LLMQ__KIND_V2N256)
 #endif
 #undef LLMQ__ZROWS
 
+/* Makes split a constant too. */
 LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l,
                                                              const llmq__zmm_grid *g, const llmq_activation *x,
                                                              const uint8_t *const *row)
@@ -3700,7 +3900,8 @@ LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const ll
                  : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
 }
 
-/* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
+/* How runs of 2-bit codes suit pairs of units: 1 if all have 128 columns but the last, 0 if all
+   end where pairs do, -1 if neither holds. All runs end at multiples of 128. */
 LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
@@ -3708,6 +3909,8 @@ LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, cons
     return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
 }
 
+/* Returns the products of 16 rows with one activation by the function of the format. g->kind is
+   not LLMQ__KIND_OTHER, and the preconditions of zmm_rows hold. */
 LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
                                                       const llmq__zmm_grid *g, const llmq_activation *x,
                                                       const uint8_t *const *row)
@@ -3731,11 +3934,15 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, cons
                      : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
 }
 
-/* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
-   are turned before them. Returns 128 times the sum of all points of each row. */
+/* tile[32] = signed points of block h of the units at row[i] + at of 16 rows, transposed: lane i
+   of tile[k] has columns 4 k ... 4 k + 3 of row i, in the order of zmm_lda.
+   Returns 128 times the sum of the points of each row.
+   Four codes, not points, are transposed where a byte of codes has two points: half the work. */
 LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at,
                                                         uint32_t h, __m512i *tile)
 {
+    /* pair: one byte has two points, namely two coordinates, both codes of 6 bits, or both
+       nibbles of g4. */
     const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i bias = _mm512_setzero_si512();
@@ -3757,11 +3964,14 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g,
     return bias;
 }
 
-/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
+/* Adds products of block b, columns 128 b ... 128 b + 127, of 32 rows with count activations.
+   The rows are decoded once, a lane for each row, for all activations.
+   sum: 2 * count vectors, as in zmm_many. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at,
                                                         uint32_t b, const llmq_activation *x, uint32_t count,
                                                         __m512i *sum)
 {
+    /* A unit has 128 codes, hence 16 bytes for each bit. */
     const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1,
                    bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
     __m512i tile[64], bias[2];
@@ -3771,7 +3981,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g,
     llmq__zmm_times(g->kind, tile, bias, b, x, count, sum);
 }
 
-/* The end of a run of 32 rows. */
+/* Ends a run of 32 rows for count activations: sums go into totals and become zeros, and *run
+   goes on. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row,
                                                     llmq__run *run, __m512i *sum, __m512 *total)
 {
@@ -3786,7 +3997,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, ui
     llmq__next_run(run);
 }
 
-/* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
+/* y[i * y_stride ... + 31] = the products of 32 rows with activation i, for count <= 32
+   activations.
+   All runs must end at multiples of 128 columns, or at the end of the row.
+   Sums and totals take 8 KB of the frame, and a tile 4 KB more below it. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l,
                                                         const llmq__zmm_grid *g, const llmq_activation *x,
                                                         uint32_t count, const uint8_t *const *row, float *y,
@@ -3809,8 +4023,10 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, co
     }
 }
 
-/* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
-   section 4, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
+/* y[i * y_stride + r] = the products of rows [r0, r1) with count activations; r1 - r0 is a
+   multiple of 16.
+   Five activations and more take 32 neighbouring rows at a time. Fewer take 16 rows, a sixteenth
+   of the range apart: distant streams, as in section 4. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l,
                                                        const llmq__zmm_grid *g, const llmq_activation *x,
                                                        uint32_t count, uint32_t r0, uint32_t r1, float *y,
@@ -3826,6 +4042,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, con
     }
     for (; r < r1; r += 16 * apart) {
         apart = (r1 - r) / 16;
+        /* Rows that are within 128 bytes of a multiple of 4096 apart would share their sets of
+           the level-1 cache, whose ways have 4096 bytes and may be fewer than 16. One row less
+           moves them. */
+        /* check: 64 * 64 == 4096 */
         if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
         for (b = r; b < r + apart; b++) {
             LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
@@ -3838,8 +4058,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, con
 }
 
 #if LLMQ__ANY_TRELLIS
-/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
-   x1 and y1: the same where parity 2 of t4s is 1. */
+/* Makes the tables of a built-in trellis, indexed in the order in which the code below makes
+   indices: see zmm_trellis_pairs and zmm_trellis_fours. g->x is for indices in their place, g->y
+   for indices that are rotated. g->x1 and g->y1 are the same where parity 2 of t4s is 1, which
+   has no place among 6 bits. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *f, llmq__zmm_grid *g)
 {
     const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
@@ -3847,6 +4069,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
     uint32_t k, i, turned;
     g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
     for (k = 0; k < 64; k++) {
+        /* k: an index as it is made. i: the index of the format: parities first, then the code's
+           bits but the lowest. Each mask moves one group of bits from its place in k to its
+           place in i. */
         i = k; /* of t2 and t1 */
         if (f->bits == 3)
             i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
@@ -3856,6 +4081,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
         one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
     }
     for (k = 0; k < 64; k++) {
+        /* Codes of 4 bits: the upper code of a byte has its parities above it, so 6 bits are
+           rotated by 2. Fewer bits: field 1 is made two bits further on, so they are rotated the
+           other way. */
         turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
         one[2][k] = one[0][turned];
         one[3][k] = one[1][turned];
@@ -3866,14 +4094,19 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
     LLMQ__KERNEL_NAME(zmm_table)(one[3], 64, 0, g->y1);
 }
 
-/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
-   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, for codes of 1 to 3 bits.
+   v: the vectors of the row, with the rows above before it; see zmm_load_unit.
+   a and b hold bits 0 and 1, and bits 2 and 3, of an index, in field f of a byte. Exchanging
+   fields of a with fields of b makes nibbles of them: `even` has fields 0 and 2 in its nibbles,
+   `odd` field 1 two bits above bit 0, and field 3 from bit 6 on into the next byte. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const llmq__zmm_grid *g, const __m512i *v,
                                                               __m512i *p)
 {
     __m512i a, b, c, up, even, odd, i[4];
     const int look = llmq__zmm_pairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
     uint32_t f;
+    /* Field 3 of the last of 8 bytes wraps round to the first one; the rotation by 6 below
+       undoes this. */
     b = _mm512_rol_epi64(b, 2);
     even = llmq__zmm_pick(0x33, a, b);
     odd = llmq__zmm_pick(0x33, b, a);
@@ -3882,30 +4115,38 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const ll
     i[2] = _mm512_ror_epi64(even, 4);
     i[3] = _mm512_ror_epi64(odd, 6);
     if (six) {
+        /* c holds bits 4 and 5: its field f moves above the nibble of field f. For field 1,
+           whose nibble is at bits 2 to 5, it goes to bits 0 and 1. */
         up = _mm512_srli_epi16(c, 2);
         i[0] = llmq__zmm_pick(0x0f, i[0], _mm512_slli_epi16(c, 4));
         i[1] = llmq__zmm_pick(0x3c, i[1], up);
         i[2] = llmq__zmm_pick(0x0f, i[2], c);
         i[3] = llmq__zmm_pick(0x0f, i[3], up);
     }
+    /* Shuffles look at bits by name, so there the nibble of field 1 moves to its place; byte
+       permutes have the rotated table y. */
     if (!LLMQ__BIG && six) i[1] = llmq__zmm_pick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
     if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
     LLMQ__UNROLL(4)
     for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
 }
 
-/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
+/* The same for codes of 4 bits. Vector h of the row has columns 64 h ... 64 h + 63 in its lower
+   nibbles and 128 + 64 h ... in its upper ones. An index is 6 bits: parities 0 and 1 below the
+   code of a lower nibble, and above the code of an upper one. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const llmq__zmm_grid *g, const __m512i *v,
                                                               __m512i *p)
 {
     uint32_t h;
     LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
         __m512i x = llmq__zmm_xor(v, llmq__zmm_taps(kind, 0)), y = llmq__zmm_xor(v, llmq__zmm_taps(kind, 1)), z, lo, hi;
+        /* Parities are at bits 0 and 4. Doubling moves parity 1 to bits 1 and 5. */
         z = llmq__zmm_pick(0x11, x, _mm512_add_epi8(y, y));
         lo = llmq__zmm_pick(0x03, z, _mm512_slli_epi16(*v, 2));
         hi = llmq__zmm_pick(0x0f, _mm512_srli_epi16(*v, 4), z);
         p[0] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x, lo);
         p[2] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y, hi);
+        /* Parity 2 of t4s is the seventh bit of the index: it chooses between two tables. */
         if (kind == LLMQ__KIND_T4) continue;
         z = llmq__zmm_xor(v, llmq__zmm_taps(kind, 2));
         p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)),
@@ -3915,6 +4156,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const ll
     }
 }
 
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const llmq__zmm_grid *g, const __m512i *v,
                                                                __m512i *p)
 {
@@ -3951,7 +4193,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const l
 #define LLMQ__KIND LLMQ__KIND_T4S
 #include LLMQ_SIMD_SELF
 
-/* The functions of a kind. */
+/* The functions of a kind: products of whole units of some blocks of 16 rows, and points of a
+   unit. */
 typedef struct {
     void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
                 const uint8_t *const *, uint32_t, __m512 *);
@@ -3961,10 +4204,13 @@ typedef struct {
 static const LLMQ__KERNEL_NAME(zmm_kind)
     LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2),  LLMQ__ZKIND(zmm_t3),
                                        LLMQ__ZKIND(zmm_t4), LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s),
-                                       LLMQ__ZKIND(zmm_t4s) }; /* in order */
+                                       LLMQ__ZKIND(zmm_t4s) }; /* in the order of LLMQ__KIND_T... */
 #undef LLMQ__ZKIND
 
-/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
+/* Adds columns [j, j + 256) of 32 neighbouring rows for count activations; j is a multiple of
+   256.
+   row[0]: LLMQ__ZBACK rows above the first. sum, total: 2 * count vectors; runs that end here go
+   into total, and *run goes on. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l,
                                                                 const llmq__zmm_grid *g, const llmq_activation *x,
                                                                 uint32_t count, const uint8_t *const *row, uint32_t j,
@@ -3972,6 +4218,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tenso
 {
     const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size,
                  apart = llmq__zmm_apart(t->format.bits, block);
+    /* The next 32 rows are prefetched meanwhile. Streams advance by 512 bytes each 256 columns,
+       which is 256 for each half of the rows. */
     const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
     __m512i tile[128], bias[4];
     uint32_t b;
@@ -3984,6 +4232,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tenso
     }
 }
 
+/* y[i * y_stride ... + n - 1] = the products of n <= 32 neighbouring rows with activation i, for
+   count <= 32 activations. All 32 rows are computed, and n of them are stored. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l,
                                                                 const llmq__zmm_grid *g, const llmq_activation *x,
                                                                 uint32_t count, const uint8_t *const *row, uint32_t n,
@@ -3998,6 +4248,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tenso
     for (j = 0; j < t->cols / 256 * 256; j += 256)
         LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
+        /* A shift by 32 needs 64 bits. */
         const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
         if (j < t->cols)
             total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i],
@@ -4006,10 +4257,12 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tenso
     }
 }
 
-/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
+/* row[LLMQ__ZBACK + k] = row r + k of a tail-biting block, which wraps round at its end and at
+   its begin; row[0 ... LLMQ__ZBACK - 1] are the rows above r. n pointers in all. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block,
                                                              uint32_t r, uint32_t n, const uint8_t **row)
 {
+    /* Adding a multiple of the block's rows makes the first row's index non-negative. */
     uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
     for (k = 0, in %= block->rows; k < n; k++) {
         row[k] = t->data + (block->first + (size_t)in) * t->row_size;
@@ -4017,7 +4270,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *
     }
 }
 
-/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
+/* y[i * y_stride + r] = the products of rows [r0, r1) of a trellis with count activations.
+   A group of rows that would leave the tail-biting block, or the range, wraps round and computes
+   rows that are not stored. So every function below sees whole groups of 16 rows. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l,
                                                                const llmq__zmm_grid *g, const llmq_activation *x,
                                                                uint32_t count, uint32_t r0, uint32_t r1, float *y,
@@ -4026,6 +4281,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor
     const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
     __m512 total[LLMQ__ZSTRIP];
     const int many = count > 4;
+    /* Blocks of 16 rows at a time: a strip for few activations, two for many. */
     const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
     uint32_t r, i, b, n, blocks;
     for (r = r0; r < r1; r += n) {
@@ -4046,6 +4302,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor
 }
 #endif
 
+/* The kernel of the table: y[i * y_stride + r] = product of row r with activation i, for rows
+   [r0, r1) and count activations, the bits of the scalar llmq__rows_i8. Whole groups of 16 rows
+   go through the functions above if all runs end at multiples of 128 columns and the points can
+   be looked up; all else goes through the template. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -4075,17 +4335,24 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 #undef LLMQ__SIMD_PART
 
 /* ---- a trellis, once for each way to look points up ----
+
    Parameters beside those of the products:
-     LLMQ__NAME  what its functions are called
+     LLMQ__NAME  the name of its functions
      LLMQ__KIND  LLMQ__KIND_T...
-   They are a text for each kind, not functions of a kind, because compilers work on such functions before they know the kind:
-   clang spent a third of its time there. */
+   Each kind has a text of its own, not a function with the kind as a parameter, because
+   compilers work on such functions before they know the kind.
+   Measured: clang spent a third of its time there. */
 
 #if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
 #error "llmq: the template of a trellis of AVX-512 needs LLMQ__NAME and LLMQ__KIND"
 #endif
 
-/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
+/* Returns the sums of a unit of eight rows: lanes 0 ... 7 over its first 128 columns, lanes 8
+   ... 15 over the others.
+   v: the vectors of the first row, with LLMQ__ZBACK rows before it.
+   a: the 256 activations. bias[h]: minus 128 times the sum of those of half h, a part in each
+   lane.
+   ahead, apart: streams to prefetch, see zmm_streams. */
 LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512i *v, const __m512i *a,
                                            const __m512i *bias, uintptr_t ahead, size_t apart)
 {
@@ -4101,6 +4368,7 @@ LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512
     return _mm512_add_epi32(lo, hi);
 }
 
+/* Decodes a unit of 16 rows; see the type llmq__zmm_points. */
 LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart,
                                             size_t half, __m512i *tile)
 {
@@ -4108,13 +4376,18 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m51
     __m512i p[4];
     uint32_t i, f;
     for (i = 0; i < 16; i++) {
+        /* Two groups of eight rows prefetch 128 bytes of each stream one after the other. */
         llmq__zmm_fetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
         LLMQ__KERNEL_NAME(zmm_trellis_points)(LLMQ__KIND, g, v + 2 * i, p);
         LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
     }
 }
 
-/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
+/* total[b] = the products of rows 16 b ... 16 b + 15 with one activation, for n <= LLMQ__ZSTRIP
+   blocks of neighbouring rows; row[0] is LLMQ__ZBACK rows above the first.
+   A unit of all rows comes before the next unit. So a row's unit is loaded once, and the eight
+   rows below find it in v. All runs end at multiples of 128 columns, or at the end of
+   the row. */
 LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
                                          const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
 {
@@ -4122,6 +4395,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
     const uint32_t end = t->cols / 256 * 256;
     const size_t block = 16 * n * t->row_size, apart = llmq__zmm_apart(llmq__zmm_bits(LLMQ__KIND), block);
     uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
+    /* run: where the unit begins. next: where the half of the unit begins, in the turn of each
+       block. */
     llmq__run run = llmq__first_run(l, x), next = run;
     __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
     uint32_t i, j, k, b, scale[16];
@@ -4138,6 +4413,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
         for (b = 0; b < n; b++) {
             const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
             llmq__zmm_copy_scales(own, run.w, scale);
+            /* Two groups of eight rows. The 16 vectors of one become the memory of the next. */
             for (k = 0; k < 2; k++, own += 8, ahead += 128) {
                 LLMQ__Z8(i) llmq__zmm_load_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
                 s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
@@ -4145,9 +4421,17 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
             }
             next = run;
             LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
+                /* Lanes 0 ... 7 of both groups are the first half of the unit, lanes 8 ... 15
+                   the second half. */
+                /* check: 0xee == 2 | 3 << 2 | 2 << 4 | 3 << 6 */
+                /* check: 0x44 == 0 | 1 << 2 | 0 << 4 | 1 << 6 */
                 sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee)
                                                     : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
                 if (j + 128 * (k + 1) < next.end) continue;
+                /* A unit has two groups of columns at most. The scale of the first is in the
+                   lower half of the copied bits, the scale of the second in the upper half. A
+                   bfloat16 is the upper half of a float. */
+                /* check: -65536 == -2^16 */
                 both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
                 both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
                 total[b] = llmq__zmm_finish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
@@ -4166,7 +4450,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
 #elif LLMQ__SIMD_PART == LLMQ__PART_NEON
 #undef LLMQ__SIMD_PART
 
-/* ---- 8. Arm: NEON --------------------------------------------------------------------------------------------------
+/* ---- 8. Arm: NEON -------------------------------------------------------------------------------
 
    The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
    So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
@@ -4895,7 +5179,7 @@ LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
 #undef LLMQ__SIMD_PART
 
-/* ---- 9. Arm: microcontrollers ------------------------------------------------------------------------------------ */
+/* ---- 9. Arm: microcontrollers ---------------------------------------------------------------- */
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
 /* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
@@ -5827,7 +6111,7 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: they
 #elif LLMQ__SIMD_PART == LLMQ__PART_WASM
 #undef LLMQ__SIMD_PART
 
-/* ---- 10. WebAssembly -----------------------------------------------------------------------------------------------
+/* ---- 10. WebAssembly ----------------------------------------------------------------------------
 
    SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
 
@@ -6203,7 +6487,7 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV
 #undef LLMQ__SIMD_PART
 
-/* ---- 11. RISC-V ----------------------------------------------------------------------------------------------------
+/* ---- 11. RISC-V ---------------------------------------------------------------------------------
 
    Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
    are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
