@@ -4452,27 +4452,41 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
 
 /* ---- 8. Arm: NEON -------------------------------------------------------------------------------
 
-   The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
-   So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
-   32-bit Arm, where vectors do what is exact in integers: signs, comparisons of magnitudes, conversions. Products of int8
-   activations, which are most of the work, use floats once a group. clang's optimizer puts neighbouring floats into vectors on
-   its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits. */
+   Three tables: neon, neondot with the products of DOTPROD, and neoni8mm with the blocks of
+   I8MM. They share all kernels but the products of int8 activations.
+
+   The vector unit of 32-bit Arm flushes subnormal floats to zero, and its results would then
+   differ from the scalar kernels. So the words on floats are made twice. On AArch64 they are
+   vectors, which follow IEEE 754. On 32-bit Arm they use the scalar unit, VFP, and vectors do
+   only work that is exact in integers: signs, comparisons of magnitudes, conversions. Products
+   of int8 activations, which are most of the work, use floats once a group.
+
+   clang's optimizer puts neighbouring floats into vectors on its own on 32-bit Arm, in the
+   scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal
+   bits.
+
+   Loads and stores take any address that is aligned as its type, and bytes any address. Words
+   read and write the elements that their names say, and no more. */
 
 #if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
-LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
+/* The words on floats that 32-bit Arm shares.
+   Changes the sign of lane i where bit i of bits is set, 0 <= i <= 3. A shift by 31 - i moves
+   bit i to the place of the sign. */
+LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits)
 {
     static const int32_t up[4] = { 31, 30, 29, 28 };
     uint32x4_t top = vandq_u32(vshlq_u32(vdupq_n_u32(bits), vld1q_s32(up)), vdupq_n_u32(0x80000000u));
     return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), top));
 }
+/* Magnitudes of floats are ordered as their bits are. */
 LLMQ__INLINE_TARGET uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
 {
     return vmaxq_u32(m, vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0x7fffffffu)));
 }
 LLMQ__INLINE_TARGET float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
-typedef uint32x4_t llmq__u32x16_neon; /* all 16 lanes folded into four */
+typedef uint32x4_t llmq__u32x16_neon; /* maxima: lanes i, 4 + i, 8 + i and 12 + i are one lane */
 LLMQ__INLINE_TARGET uint32x4_t llmq__zero_u32x16_neon(void) { return vdupq_n_u32(0); }
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_neon(uint32x4_t m)
 {
@@ -4481,6 +4495,7 @@ LLMQ__INLINE_TARGET uint32_t llmq__max_lane_neon(uint32x4_t m)
 }
 
 #if defined(__aarch64__)
+/* AArch64: the words on floats, as section 3 lists them. */
 typedef float32x4_t llmq__f32v_neon;
 LLMQ__INLINE_TARGET float32x4_t llmq__loadv_neon(const float *p) { return vld1q_f32(p); }
 LLMQ__INLINE_TARGET void llmq__storev_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
@@ -4488,11 +4503,15 @@ LLMQ__INLINE_TARGET float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x)
 LLMQ__INLINE_TARGET float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+/* Products here are exact, so that a fused operation rounds as an addition does. */
 LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b)
 {
     return vfmaq_f32(sum, a, b);
 }
-LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+/* Butterflies at distances 1 and 2 of the four floats at p: each lane becomes the other lane of
+   its pair plus or minus itself. Products with 1 and -1 are exact, so that a fused operation
+   rounds as the scalar addition or subtraction does. */
+LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p)
 {
     float32x4_t v = vld1q_f32(p);
     static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
@@ -4500,6 +4519,7 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p) /* a p
     return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(s2));
 }
 
+/* Lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_neon { float32x4_t a, b, c, d; } llmq__f32x16_neon;
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
 {
@@ -4525,6 +4545,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x)
 {
     return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
 }
+/* One operation on all 16 lanes of x and y. */
 #define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
 {
@@ -4545,6 +4566,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
     return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)),
                             llmq__widen4_neon(vget_low_s16(hi)), llmq__widen4_neon(vget_high_s16(hi)));
 }
+/* Lanes i and i + 8 first, then i + 4, i + 2 and i + 1: the order of llmq__lane_sum. */
 LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
 {
     float32x4_t f = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
@@ -4560,7 +4582,8 @@ LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_n
 {
     return llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(m, v.a), v.b), v.c), v.d);
 }
-LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b) /* to the nearest, ties to even */
+/* Rounds to the nearest integer, ties to even, as llmq__round_i8 does. */
+LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
 }
@@ -4568,6 +4591,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
     vst1q_s8(q, vcombine_s8(vqmovn_s16(llmq__narrow8_neon(v.a, v.b)), vqmovn_s16(llmq__narrow8_neon(v.c, v.d))));
 }
+/* Where s < least: least = s, code = k. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x4_t *least, float32x4_t *code)
 {
     uint32x4_t less = vcltq_f32(s, *least);
@@ -4582,6 +4606,7 @@ LLMQ__INLINE_TARGET void llmq__min_update_neon(llmq__f32x16_neon s, llmq__f32x16
     llmq__keep4_neon(s.c, k.c, &least->c, &code->c);
     llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
 }
+/* Not vminq_f32, which gives NaN where one operand is NaN. */
 LLMQ__INLINE_TARGET float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y)
 {
     return vbslq_f32(vcltq_f32(y, x), y, x);
@@ -4590,7 +4615,10 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__min16_neon(llmq__f32x16_neon x, llmq
 {
     LLMQ__EACH(llmq__min4_neon);
 }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
+/* Bit i of the result: lane i of x is less than lane i of y.
+   The comparisons are narrowed to bytes of all ones or zeros. Each keeps one bit, and three
+   rounds of pairwise additions collect eight bytes into one, lanes 0 to 7 into the lower byte. */
+LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
 {
     static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
@@ -4610,6 +4638,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__absdiff_min_neon(llmq__f32x16_neon l
     return llmq__min16_neon(least, llmq__away16_neon(x, y));
 }
 #undef LLMQ__EACH
+/* The lanes are integers below 65536, so that nothing is rounded or cut off. */
 LLMQ__INLINE_TARGET uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
@@ -4620,6 +4649,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_neon(uint16_t *p, llmq__f32x16_neon 
     vst1q_u16(p + 8, llmq__code8_neon(v.c, v.d));
 }
 #else
+/* 32-bit Arm: a native vector of the template is one float, in the scalar unit. */
 typedef float llmq__f32v_neon;
 LLMQ__INLINE_TARGET float llmq__loadv_neon(const float *p) { return *p; }
 LLMQ__INLINE_TARGET void llmq__storev_neon(float *p, float v) { *p = v; }
@@ -4630,6 +4660,8 @@ LLMQ__INLINE_TARGET float llmq__mulv_neon(float a, float b) { return a * b; }
 LLMQ__INLINE_TARGET float llmq__maddv_neon(float sum, float a, float b) { return sum + a * b; }
 LLMQ__INLINE_TARGET float llmq__load_butterfly_neon(const float *p) { return *p; }
 
+/* 16 floats are 16 scalar operations. They are written out, so that the struct stays in
+   registers. */
 typedef struct llmq__f32x16_neon { float f[16]; } llmq__f32x16_neon;
 #define LLMQ__EACH(op) \
     op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
@@ -4689,7 +4721,7 @@ LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_n
     for (i = 0; i < 16; i += 4) m = llmq__amax4_neon(m, vld1q_f32(v.f + i));
     return m;
 }
-LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v) /* a subnormal number rounds to 0, flushed or not */
+LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 8) {
@@ -4700,6 +4732,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v) /* 
 }
 #endif
 
+/* AArch64 has 32 registers of 4 floats. 32-bit Arm has half of them, and one float at a time. */
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA neon
 #define LLMQ__RADIX 16
@@ -4714,6 +4747,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v) /* 
 #endif
 #include LLMQ_SIMD_SELF
 
+/* The words on bytes, as section 4 lists them: bytes 0 to 15 and 16 to 31. */
 typedef struct llmq__u8x32_neon { uint8x16_t a, b; } llmq__u8x32_neon;
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
 {
@@ -4745,7 +4779,9 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq_
     const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
     return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
-LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
+/* v >> s & mask for 0 <= s <= 7. The operator >> is an immediate shift where s is a constant,
+   which intrinsics demand of it. A mask that keeps all bits left over costs no instruction. */
+LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask)
 {
     v = v >> (uint8_t)s;
     return 255 >> s <= mask ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
@@ -4763,6 +4799,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint3
     uint8x16_t v = vld1q_u8((const uint8_t *)p);
     return llmq__bs_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
 }
+/* Stores x0 y0 x1 y1 ...: vst2 interleaves 16 and 16 bytes. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
     uint8x16x2_t lo, hi;
@@ -4775,7 +4812,9 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, l
 }
 
 #if defined(__aarch64__)
-typedef struct llmq__point_table_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__point_table_neon; /* as instructions take them: gcc would copy */
+/* The words on points. The first 32 points are kept twice, as the instructions on two and on
+   four registers take them: gcc would copy them at each lookup. */
+typedef struct llmq__point_table_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__point_table_neon;
 LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
     llmq__u8x32_neon lo = llmq__load_u8_neon(p), hi = llmq__load_u8_neon(p + 32);
@@ -4803,6 +4842,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_ne
     return llmq__bs_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
 }
 #else
+/* 32-bit Arm: points 0 to 15, 0 to 31 and 32 to 63, in registers of 8 bytes. */
 typedef struct llmq__point_table_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__point_table_neon;
 LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
 {
@@ -4820,7 +4860,7 @@ LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_
     t.two.val[1] = t.lo.val[1];
     return t;
 }
-/* A look-up takes and gives 8 bytes here: a word is four of them. */
+/* A lookup takes and gives 8 bytes on 32-bit Arm: 32 bytes are four of them. */
 #define LLMQ__EACH(look)                                                                        \
     return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))), \
                             vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
@@ -4832,7 +4872,9 @@ LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__point_table_neon *t,
 {
     return vtbl4_u8(t->lo, v);
 }
-LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__point_table_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
+/* vtbx leaves a byte as it is where the index is beyond the table. Indices below 32 wrap to 224
+   and more here, so that they keep the points of the first lookup. */
+LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__point_table_neon *t, uint8x8_t v)
 {
     return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
 }
@@ -4858,13 +4900,17 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_ne
 }
 #undef LLMQ__EACH
 #endif
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v) /* max(code - 128, -127) */
+/* Points of g8: max(code, 1) - 128, because code 0 decodes as code 1. XOR with 128 subtracts
+   128. */
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v)
 {
     const uint8x16_t one = vdupq_n_u8(1), top = vdupq_n_u8(128);
     return llmq__bs_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
 }
+/* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neon(llmq__u8x32_neon v) { return v; }
 
+/* The words on activations and products. */
 typedef struct llmq__act32_neon { int8x16_t a, b; } llmq__act32_neon;
 typedef llmq__act32_neon llmq__act_any_neon;
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
@@ -4874,6 +4920,7 @@ LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
     x.b = vld1q_s8(p + 16);
     return x;
 }
+/* vld2 separates the even and the odd bytes. */
 LLMQ__INLINE_TARGET void llmq__load_act2_neon(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd)
 {
     int8x16x2_t lo = vld2q_s8(p), hi = vld2q_s8(p + 32);
@@ -4884,7 +4931,9 @@ LLMQ__INLINE_TARGET void llmq__load_act2_neon(const int8_t *p, llmq__act32_neon 
 }
 typedef int32x4_t llmq__i32sums_neon;
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neon(void) { return vdupq_n_s32(0); }
-/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+/* Adds 16 products to four sums. Two products fit 16 bits, because activations are at least
+   -127. */
+/* check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
 {
     int8x16_t v = vreinterpretq_s8_u8(w);
@@ -4896,6 +4945,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot_neon(int32x4_t sum, llmq__u8x32_neon w, 
     return llmq__dot1_neon(llmq__dot1_neon(sum, w.a, x.a), w.b, x.b);
 }
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
+/* Products of any int8 points are the same products. */
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neon(const int8_t *p) { return llmq__load_act_neon(p); }
 LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
@@ -4903,6 +4953,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neon(int32x4_t sum, llmq__u8x32_neon
 }
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_any_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 
+/* The words on four sums. */
 typedef int32x4_t llmq__i32x4_neon;
 typedef float32x4_t llmq__f32x4_neon;
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_i32x4_neon(void) { return vdupq_n_s32(0); }
@@ -4913,6 +4964,7 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_f32x4_neon(const float *p) { return v
 LLMQ__INLINE_TARGET void llmq__store_f32x4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
 LLMQ__INLINE_TARGET int32x4_t llmq__load_i32x4_neon(const int32_t *p) { return vld1q_s32(p); }
 LLMQ__INLINE_TARGET void llmq__store_i32x4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
+/* A bfloat16 is the upper half of a float. Each pointer is read for 2 bytes, at any address. */
 LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
                                                        const uint8_t *p3)
 {
@@ -4931,6 +4983,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_
 LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
 #else
+/* 32-bit Arm adds pairs within 8 bytes, and multiplies and adds floats in the scalar unit. */
 LLMQ__INLINE_TARGET int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vget_low_s32(v), vget_high_s32(v)); }
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
@@ -4959,8 +5012,9 @@ LLMQ__INLINE_TARGET float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
 #endif
 
 #if defined(__aarch64__)
-LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) /* one instruction each, where vcombine is two */
+LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b)
 {
+    /* One instruction, where vcombine is two. */
     return vreinterpretq_s8_s64(vtrn1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
 }
 LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
@@ -4977,6 +5031,7 @@ LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
     return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b)));
 }
 #endif
+/* Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e + 128 i. */
 LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
 {
     int32x4x2_t p = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e)), vreinterpretq_s32_s8(vld1q_s8(e + 128)));
@@ -4987,7 +5042,11 @@ LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
     vst1q_s8(e + 384, llmq__highs_neon(p.val[1], q.val[1]));
 }
 LLMQ__INLINE_TARGET void llmq__add_sums_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+/* Adds the products of four columns of four rows to four sums: the 16 points at w, a lane for
+   each row, times activations 4 k ... 4 k + 3 of the 16 at x. k is a constant, 0 <= k <= 3, so
+   that the activations are one lane that is repeated. All 16 bytes at x are read.
+   Two products fit 16 bits, as in dot1. */
+LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
     int32x2_t half = vreinterpret_s32_s8(k < 2 ? vget_low_s8(all) : vget_high_s8(all));
@@ -5012,6 +5071,8 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
+/* DOTPROD: sdot adds four products of int8 to each int32 lane. Its words are NEON's but for
+   dot() and dot4(); all kernels that decode are shared. */
 #if LLMQ_SIMD_DOTPROD
 #undef LLMQ__TARGET
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -5019,7 +5080,9 @@ LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 #elif defined(__clang__)
 #define LLMQ__TARGET LLMQ__TARGET_OF("+dotprod")
 #else
-#define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod") /* crypto for words compiled with it to be inlined */
+/* gcc inlines only words that are compiled for a subset of these extensions: crypto is for
+   programs that have it on the command line. */
+#define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod")
 #endif
 
 typedef llmq__point_table_neon llmq__point_table_neondot;
@@ -5061,7 +5124,8 @@ LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32
     return llmq__sum4_neon(a, b, c, d, bias);
 }
 LLMQ__INLINE_TARGET void llmq__turn_neondot(int8_t *e) { llmq__turn_neon(e); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+/* As llmq__dot4_neon, in one instruction, whose lane number k must be a constant. */
+LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
 #if defined(__aarch64__)
@@ -5087,9 +5151,13 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
 
-/* smmla multiplies 8 columns of two rows by those of two activations: twice as many products as sdot. Rows are put together in
-   pairs when a tile is filled, once for all activations; activations when they are loaded, because a buffer of them would have to
-   serve more rows than a block has to pay. One activation has nothing to pair with: all but blocks is neondot's. */
+/* I8MM: smmla multiplies 8 columns of two rows by 8 columns of two activations, which are four
+   sums of 8 products: twice as many products as sdot.
+   Rows are put together in pairs when a tile is filled, once for all activations. Activations
+   are put together when they are loaded: a buffer of them would have to serve more rows than a
+   block has to pay.
+   One activation has no other one to pair with, so that all kernels but blocks are those of the
+   table neondot. */
 #if LLMQ_SIMD_I8MM
 #undef LLMQ__TARGET
 #if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
@@ -5097,17 +5165,19 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
 #elif defined(__clang__)
 #define LLMQ__TARGET LLMQ__TARGET_OF("+dotprod+i8mm")
 #elif defined(__ARM_FEATURE_DOTPROD)
-#define LLMQ__TARGET LLMQ__TARGET_OF("+i8mm") /* beside what the command line has */
+#define LLMQ__TARGET LLMQ__TARGET_OF("+i8mm") /* beside the extensions of the command line */
 #else
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod+i8mm")
 #endif
 
-/* Eight rows, 32 bytes of each: of rows 2 i and 2 i + 1, columns 0 ... 7 come to lie where the first 16 bytes of the one were, in
-   the order of rows, 8 ... 15 behind, 16 ... 23 and 24 ... 31 likewise in the other. */
+/* Puts eight rows together in pairs, in place. Row i is the 32 bytes at e + 128 i, the rows of a
+   pair are 2 i and 2 i + 1.
+   The place of row 2 i gets columns 0 ... 7 of both rows, then columns 8 ... 15 of both; the
+   place of row 2 i + 1 gets columns 16 ... 23 and 24 ... 31 likewise. */
 LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
 {
     uint32_t i;
-    LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* gcc would keep copies of all that is stored on the stack */
+    LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* unrolled, gcc keeps copies of all stores on the stack */
         int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(e)), b = vreinterpretq_s32_s8(vld1q_s8(e + 16));
         int32x4_t c = vreinterpretq_s32_s8(vld1q_s8(e + 128)), d = vreinterpretq_s32_s8(vld1q_s8(e + 144));
         vst1q_s8(e, llmq__lows_neon(a, c));
@@ -5117,7 +5187,8 @@ LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
     }
 }
 
-/* 16 columns of two activations: 0 ... 7 of the one and of the other, 8 ... 15 likewise */
+/* Puts 16 columns of two activations together: both[0] = columns 0 ... 7 of x and of y, both[1]
+   = columns 8 ... 15 of both. */
 LLMQ__INLINE_TARGET void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, int8x16_t *both)
 {
     int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(x)), b = vreinterpretq_s32_s8(vld1q_s8(y));
@@ -5125,14 +5196,19 @@ LLMQ__INLINE_TARGET void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, i
     both[1] = llmq__highs_neon(a, b);
 }
 
-/* p[4] += what a pair of rows and the next have with the first of two activations; q[4] with the second. */
+/* Adds the sums of two pairs of rows with two activations to their places: a has the first pair,
+   b the second, four int32 (row 0 with x, row 0 with y, row 1 with x, row 1 with y).
+   p[4]: the sums of the four rows with the first activation. q[4]: with the second. */
 LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32_t *q)
 {
     llmq__add_sums_neon(p, vuzp1q_s32(a, b));
     llmq__add_sums_neon(q, vuzp2q_s32(a, b));
 }
 
-/* s[8] += 16 columns of eight pairs of rows with the first two of four activations, t[8] with the others. */
+/* Adds 16 columns of eight pairs of rows, as turn() has left them, with four activations.
+   e: the first pair; pairs are 256 bytes apart. c: the first column, whose activations are at
+   x[i] + c.
+   s[8]: sums of each pair with activations 0 and 1. t[8]: with activations 2 and 3. */
 LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s,
                                                 int32x4_t *t)
 {
@@ -5147,13 +5223,18 @@ LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *c
     }
 }
 
-/* sum[4][16] += products of a tile of n columns with four activations. */
+/* sum[4][16] += products of n columns of a tile of 16 rows with four activations.
+   The tile has zeros from column n on, up to a multiple of 32. Activations are read up to a
+   multiple of 16 columns. */
 LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
     int32x4_t s[8], t[8];
     uint32_t c, h, i;
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = t[i] = vdupq_n_s32(0);
-    for (h = 0; h < 32; h += 16, e += 112) /* with both halves in one loop, gcc spills */
+    /* The second half of each 32 columns is where the second row of a pair was: 128 bytes
+       further, less the 16 by which c begins later. With both halves in one loop, gcc spills. */
+    /* check: 112 == 128 - 16 */
+    for (h = 0; h < 32; h += 16, e += 112)
         for (c = h; c < n; c += 32) llmq__squares_neoni8mm(e + c, x, c, s, t);
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         llmq__apart_neoni8mm(s[2 * i], s[2 * i + 1], sum + 4 * i, sum + 16 + 4 * i);
@@ -5168,7 +5249,7 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
 #define LLMQ__DOTS neondot
 #define LLMQ__QUADS neon
 #define LLMQ__LEAST (-128)
-#define LLMQ__VECTOR_BYTES 32u /* 16 rows a block: two activations that were put together serve eight pairs of rows */
+#define LLMQ__VECTOR_BYTES 32u /* 16 rows a block: two activations serve eight pairs of rows */
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
