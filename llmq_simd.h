@@ -5260,27 +5260,45 @@ LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
 #undef LLMQ__SIMD_PART
 
-/* ---- 9. Arm: microcontrollers ---------------------------------------------------------------- */
+/* ---- 9. Arm: microcontrollers ----------------------------------------------------------------
+
+   Two tables, of which a program has one. dsp is for processors such as Cortex-M4, M7 and M33,
+   which do two products of 16 bits at a time. mve is Helium, for processors such as Cortex-M55
+   and M85: vectors of 16 bytes, or of 4 floats.
+
+   dsp multiplies int8 activations and leaves all else to the scalar kernels. mve has kernels of
+   its own for most operations. Frames stay below 256 bytes, as in the scalar kernels.
+
+   Sums of int8 products are exact. Floats are combined once for each run of columns, in
+   few_rows, by the operations of the scalar llmq__rows_i8 in the same order. */
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
-/* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
-   have a function of their own, and pieces of units, whose codes are n neighbouring bytes of a plane, at the same bits, and
-   for some formats n of another plane. */
-/* Sums of products of 128 columns that a unit begins with, or has from code k = 64 on where points have two coordinates, and of
-   the n codes of a field, with q, the activations of their columns. */
+/* Products of int8 activations, which both tables share. A run of columns is cut in two ways.
+   Whole units have a function of their own in some formats.
+   All else is fields: n codes in neighbouring bytes of a plane, at the same bits, and for some
+   formats n neighbouring bytes of a second plane. See llmq__field. */
 struct llmq__units;
+/* Returns the products of 128 columns of a whole unit with their activations.
+   table: see llmq__units. unit: its first byte; the bytes of the unit alone are read.
+   k: the first code, 0, or 64 for the second half of a unit of two-dimensional points.
+   q[128]: the activations of the columns. No pointer needs alignment. */
 typedef int32_t llmq__unit_product(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q);
+/* Returns the products of n codes of the field f with q[n p], p coordinates a code. */
 typedef int32_t llmq__field_product(const struct llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q);
 
-/* What a format needs: these, and its points as they want them. */
+/* A format as these kernels take it: its two functions, and its points in the form that they
+   want. */
 typedef struct llmq__units {
-    llmq__unit_product *unit; /* NULL: as fields */
+    llmq__unit_product *unit; /* NULL: whole units go as fields too */
     llmq__field_product *field;
+    /* dsp: see units_dsp. mve: the points as bytes, coordinate by coordinate. Trellises: up to
+       128 points as bytes. */
     uint16_t table[64];
-    ptrdiff_t above[LLMQ__MAX_LAG + 1]; /* of a trellis: bytes from a row to the one so many rows above in its ring */
+    ptrdiff_t above[LLMQ__MAX_LAG + 1]; /* trellises: bytes from a row to the row at this lag in its block */
 } llmq__units;
 
-/* Codes [k, end) of a unit of m codes, of p coordinates. */
+/* Returns the products of codes [k, end) of a unit of m codes, of p coordinates each, with q.
+   q: the activation of the first of these codes. 0 <= k <= end <= m <= 256. */
 LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit,
                                    uint32_t m, uint32_t k, uint32_t end, const int8_t *q)
 {
@@ -5294,17 +5312,22 @@ LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout 
     return sum;
 }
 
-#define LLMQ__TOGETHER 4 /* rows that share the search for what comes next */
+/* Rows that share the search for the next field. More would need a larger frame. */
+#define LLMQ__TOGETHER 4
 
-/* sum[] += products of codes [k, end) of a few rows. */
+/* sum[i] += the products of codes [k, end) of row i with q, for i < rows <= LLMQ__TOGETHER.
+   row: the first of neighbouring rows. q: the activation of the first coordinate of code k.
+   The codes lie in one run, so that all have the same scales. */
 LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units,
                                     const uint8_t *row, uint32_t rows, uint32_t k, uint32_t end, const int8_t *q,
                                     int32_t *sum)
 {
+    /* step: codes of 128 columns. p is 1 or 2 here, so that a shift by p - 1 multiplies by it. */
     uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
     for (; k < end; k += n, q += n << (p - 1)) {
         uint32_t in = k & (l->unit - 1), first = k - in, m = llmq__min(l->codes - first, l->unit);
         const uint8_t *unit = row + l->scales + first / 8 * l->bits;
+        /* Unit functions need a whole unit and 128 columns of it from one of its halves on. */
         n = step;
         if (units->unit && m == LLMQ__UNIT && (k & (step - 1)) == 0 && k + step <= end) {
             for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += units->unit(units->table, unit, in, q);
@@ -5315,7 +5338,8 @@ LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l,
     }
 }
 
-/* y[] = products of a few rows with x. */
+/* y[i] = the product of row i with x, for i < rows <= LLMQ__TOGETHER neighbouring rows.
+   The float operations and their order are those of the scalar llmq__rows_i8. */
 LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units,
                                    const uint8_t *row, uint32_t rows, const llmq_activation *x, float *y)
 {
@@ -5331,12 +5355,16 @@ LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, 
     }
 }
 
-/* Formats of up to 64 points, or g8, are multiplied so; llmq__kind tells them. A last code for part of a point is not. */
+/* True if these kernels take a grid: llmq__kind knows it, and no last code stands for part of a
+   point. */
 static int llmq__units_fit(const llmq_tensor *t, int kind)
 {
     return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
+/* y[i * y_stride + r] = the product of row r with activation i, for rows [r0, r1) and count
+   activations. units must fit the tensor; above[] is set here, for one row of a trellis at a
+   time, because it depends on the row's place in its tail-biting block. */
 LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count,
                                      uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -5359,8 +5387,12 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
 #undef LLMQ__TOGETHER
 
 #if LLMQ__ANY_TRELLIS
-/* The products of trellises are one template, trellis_SET(bits, taps, ...), of constants. A last parity that is the lowest bit of
-   the code itself stays below the others of the code; LLMQ__MADE are the parities that are not so. */
+/* Products of trellises are one template, trellis_SET(bits, taps, ...), whose first parameters
+   are constants. LLMQ__TRELLISES(set) makes a function of it for each built-in trellis, and
+   trellis_units_SET, which chooses one and copies the points.
+   An index is the parities, then the bits of the code but the lowest one. If the last parity is
+   the code's own lowest bit (taps 1), it stays below the other bits of the code, and all are
+   moved together. LLMQ__MADE counts the parities that must be made. */
 #define LLMQ__MADE(t2, t3) ((t3) ? 4u - ((t3) == 1) : 3u - ((t2) == 1))
 #define LLMQ__TRELLIS(name, set, bits, taps)                                                                     \
     static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q) \
@@ -5388,8 +5420,11 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
 #endif
 
 #if LLMQ_SIMD_DSP
-/* SXTB16 makes two pairs of 16 bits of four int8, SMLAD multiplies and adds a pair at a time. Points are looked up one, or two
-   at a time where a table of all pairs has 16 or 64 entries, in the frame: flash memory keeps a processor waiting. */
+/* Table dsp. SXTB16 makes two pairs of 16 bits of four int8, SMLAD multiplies and adds a pair of
+   such pairs.
+   Points are looked up one at a time, or two at a time if a table of all pairs has 16 or 64
+   entries. The table is in the frame, because flash memory keeps a processor waiting.
+   Words are loaded from any address, little-endian: byte i of a word belongs to column i. */
 LLMQ__INLINE uint32_t llmq__word_dsp(const void *p)
 {
     uint32_t w;
@@ -5397,21 +5432,23 @@ LLMQ__INLINE uint32_t llmq__word_dsp(const void *p)
     return w;
 }
 LLMQ__INLINE int16x2_t llmq__even_dsp(uint32_t w) { return __sxtb16((int8x4_t)w); } /* bytes 0 and 2 */
-LLMQ__INLINE int16x2_t llmq__odd_dsp(uint32_t w)                          /* bytes 1 and 3; no intrinsic rotates */
+LLMQ__INLINE int16x2_t llmq__odd_dsp(uint32_t w) /* bytes 1 and 3; no intrinsic rotates first */
 {
     int16x2_t r;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(w));
     return r;
 }
 
-/* sum + the products of four int8 and four int8 */
+/* Returns sum + the products of the four int8 of a and of b. */
 LLMQ__INLINE int32_t llmq__dot4_dsp(uint32_t a, uint32_t b, int32_t sum)
 {
     sum = __smlad(llmq__even_dsp(a), llmq__even_dsp(b), sum);
     return __smlad(llmq__odd_dsp(a), llmq__odd_dsp(b), sum);
 }
 
-/* The same, of points of 16 bits whose codes are the lower nibbles of the bytes of w. */
+/* Returns sum + the products of four codes with the four activations of x. Codes are the lower
+   nibbles of the bytes of w; points[16] have 16 bits, with their sign, so that no extension is
+   needed. */
 LLMQ__INLINE int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint32_t x, int32_t sum)
 {
     int16x2_t even = (int16x2_t)(points[w & 15] | (uint32_t)points[w >> 16 & 15] << 16);
@@ -5420,6 +5457,7 @@ LLMQ__INLINE int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint3
     return __smlad(odd, llmq__odd_dsp(x), sum);
 }
 
+/* 4 bits: byte i of a unit has code i below and code 64 + i above. */
 static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5433,9 +5471,14 @@ static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_
     return sum;
 }
 
-/* The points of g8 from its codes: max(code, 1) - 128. */
+/* Four points of g8 from their codes: max(code, 1) - 128. The saturating subtraction gives
+   max(code, 1) - 1, and adding 129 subtracts 127 modulo 256. */
+/* Four points of g8 from their codes: max(code, 1) - 128. The saturating subtraction gives
+   max(code, 1) - 1, and adding 129 subtracts 127 modulo 256. */
+/* check: 0x81818181 == 0x01010101 * (256 - 127) */
 LLMQ__INLINE uint32_t llmq__whole_dsp(uint32_t w) { return __uadd8(__uqsub8(w, 0x01010101u), 0x81818181u); }
 
+/* 8 bits: byte i of a unit is code i. */
 static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5447,13 +5490,15 @@ static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* Two entries of a table of pairs: a0 b0 a1 b1. */
+/* Two entries of a table of pairs, as bytes a0 b0 a1 b1. */
 LLMQ__INLINE uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j)
 {
     return pairs[i] | (uint32_t)pairs[j] << 16;
 }
 
-/* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
+/* Returns sum + the products of four pairs of codes with 4 activations at q and 4 at q + gap.
+   The lower bits of each byte of w, by mask, are a pair: its first code belongs to a column of
+   q, its second to the column `gap` further on. */
 LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap,
                                    int32_t sum)
 {
@@ -5464,7 +5509,8 @@ LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t m
     return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
 }
 
-/* A nibble is a pair of codes of 2 bits. */
+/* 2 bits: byte i of a unit has codes i, 32 + i, 64 + i, 96 + i. A nibble is a pair of codes, 32
+   columns apart. */
 static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5478,12 +5524,14 @@ static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* Four numbers of 6 bits, of planes of 4 and of 2 bits. */
+/* Four indices of 6 bits: bits 0 to 3 from a plane of 4 bits, bits 4 and 5 from a plane of 2. */
 LLMQ__INLINE uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
 {
     return (llmq__word_dsp(four) >> four_shift & 0x0f0f0f0fu) | (llmq__word_dsp(two) >> two_shift & 0x03030303u) << 4;
 }
 
+/* 3 bits: 64 pairs of 6 bits, 64 columns apart. Pair k is in byte k mod 32 of the first plane at
+   bit 4 (k div 32), and in byte k mod 16 of the second plane at bit 2 (k div 16). */
 static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     uint32_t i;
@@ -5495,13 +5543,16 @@ static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* The lower bits of the bytes of w are codes of points of two coordinates. */
+/* Returns sum + the products of four points of two coordinates with q[8]. The lower bits of each
+   byte of w, by mask, are a code. */
 LLMQ__INLINE int32_t llmq__near_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, int32_t sum)
 {
     sum = llmq__dot4_dsp(llmq__pairs_dsp(pairs, w & mask, w >> 8 & mask), llmq__word_dsp(q), sum);
     return llmq__dot4_dsp(llmq__pairs_dsp(pairs, w >> 16 & mask, w >> 24 & mask), llmq__word_dsp(q + 4), sum);
 }
 
+/* 4 bits, two coordinates: 64 codes are one nibble of the 64 bytes, the lower one for k = 0, the
+   upper one for k = 64. */
 static int32_t llmq__v2n16_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5511,6 +5562,9 @@ static int32_t llmq__v2n16_dsp(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
+/* 6 bits, two coordinates: 32 codes in the first half of the plane of 4 bits, 32 in the second
+   half. Their upper bits are in the same 32 bytes of the plane of 2 bits, two bits apart, from
+   bit k / 16 on. */
 static int32_t llmq__v2n64_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5522,6 +5576,8 @@ static int32_t llmq__v2n64_dsp(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
+/* Codes i ... i + 3 of a field as bytes, and code i. Bits of neighbouring codes that a shift
+   moves into a byte are masked. Fields without a second plane have b_mask 0. */
 LLMQ__INLINE uint32_t llmq__codes4_dsp(const llmq__field *f, uint32_t i)
 {
     const uint32_t all = 0x01010101u;
@@ -5533,7 +5589,8 @@ LLMQ__INLINE uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
     return (f->a[i] >> f->shift & f->mask) | (f->b[i] >> f->b_shift & f->b_mask) << f->up;
 }
 
-/* Any format of one coordinate: the lower bytes of the table are the points of the codes. */
+/* The products of a field of any format of one coordinate. The lower byte of entry c of the
+   table is the point of code c; the tables of pairs have it there too. A mask of 255 means g8. */
 static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint16_t *table = u->table;
@@ -5556,6 +5613,7 @@ static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint3
     return sum;
 }
 
+/* The products of a field of points of two coordinates. */
 static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint16_t *pairs = u->table;
@@ -5570,14 +5628,18 @@ static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint
 }
 
 #if LLMQ__ANY_TRELLIS
-/* w, with what is at the place of the code `lag` rows above if a parity has it */
+/* w XOR v if the parity of these taps has the row at this lag, else w; taps and lag are
+   constants. */
 LLMQ__INLINE uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v)
 {
     return taps >> lag & 1 ? w ^ v : w;
 }
+/* Four bytes or one. */
 LLMQ__INLINE uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ? llmq__word_dsp(p) : *p; }
 
-/* The indices of codes i ... i + 3 of a field, or of one, as bytes. */
+/* Returns the indices of codes i ... i + 3 of a field (four = 1), or of code i (four = 0), as
+   bytes.
+   bits, t0 ... t3: bits of a code and taps of its parities, all constants. */
 LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
                                       const llmq__units *u, const llmq__field *f, uint32_t i)
 {
@@ -5591,14 +5653,18 @@ LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint
         c = llmq__xor_dsp(t2, lag, c, w);
         d = llmq__xor_dsp(t3, lag, d, w);
     }
+    /* Parities were made for all bits of the bytes. The code's lowest bit is at f->shift. */
     w = (a >> f->shift & all) | (b >> f->shift & all) << 1;
     if (made > 2) w |= (c >> f->shift & all) << 2;
     if (made > 3) w |= (d >> f->shift & all) << 3;
+    /* The other bits of the code, and with skip = 0 its lowest bit, which is the last parity. */
     if (bits > 1) w |= (own >> f->shift >> skip & ((bits == 4 ? 15u : 3u) >> skip) * all) << made;
+    /* Bit 2 of a code of 3 bits has a plane of its own. */
     if (bits == 3) w |= (llmq__some_dsp(four, f->b + i) >> f->b_shift & all) << (parities + 1);
     return w;
 }
 
+/* The products of a field of a trellis, whose points are int8, up to 128, in the table. */
 LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
                                        const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
@@ -5616,6 +5682,11 @@ LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, 
 LLMQ__TRELLISES(dsp)
 #endif
 
+/* Prepares a tensor's format. Returns 0 if only the scalar kernels take it.
+   The table has an entry of 16 bits for each index:
+        one coordinate, 4 bits and more  the point, with its sign
+        g2, g3                           the points of both codes of a pair, a byte each
+        two coordinates                  the coordinates, a byte each */
 LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
 {
     static llmq__unit_product *const unit[] = {
@@ -5633,7 +5704,9 @@ LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     if (!llmq__units_fit(t, kind)) return 0;
     u->unit = unit[kind];
     u->field = f->p == 2 ? llmq__field2_dsp : llmq__field_dsp;
-    for (i = 0; i < n && kind != LLMQ__KIND_G8; i++) { /* a point and its sign, two points, or two coordinates */
+    /* A table has 64 entries: pairs of 3 bits have 6 bits, and so do the largest formats of
+       llmq__kind but g8. */
+    for (i = 0; i < n && kind != LLMQ__KIND_G8; i++) {
         int low = f->p == 2 ? f->points[2 * i] : f->points[i & (((uint32_t)1 << f->bits) - 1)];
         int high = f->p == 2 ? f->points[2 * i + 1] : pairs ? f->points[i >> f->bits] : low >> 8;
         u->table[i] = (uint16_t)((low & 255) | (high & 255) << 8);
@@ -5641,6 +5714,7 @@ LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     return 1;
 }
 
+/* The kernel of the table: see llmq__rows_i8, whose bits it gives. */
 static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
                               float *y, size_t y_stride)
 {
@@ -5653,18 +5727,22 @@ LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
 #endif
 
 #if LLMQ_SIMD_MVE
-/* Points are gathered, 16 a time. Vectors of floats flush subnormal numbers to zero whatever the processor's mode is, scalar
-   floats do not: kernels on floats use vectors where nothing can be subnormal, and are scalar otherwise. Loads of bytes take
-   any address, those of words that of a float. */
+/* Table mve. Points are gathered, 16 at a time. Kernels on floats use vectors only where nothing can
+   be subnormal, see below. Loads of bytes take any address, loads of words an address that is
+   aligned as a float. Predicates keep loads and stores within their arrays. */
 
 /* ---- codes ---- */
 
+/* Returns sum + the products of 16 codes with q[16]; table holds their points as bytes. */
 LLMQ__INLINE int32_t llmq__dot16_mve(const uint16_t *table, uint8x16_t code, const int8_t *q, int32_t sum)
 {
     return vmladavaq_s8(sum, vldrbq_gather_offset_s8((const int8_t *)table, code), vldrbq_s8(q));
 }
+/* v AND mask in each byte. The mask takes off neighbouring codes, which a shift of a byte
+   leaves. */
 LLMQ__INLINE uint8x16_t llmq__low_mve(uint8x16_t v, uint8_t mask) { return vandq_u8(v, vdupq_n_u8(mask)); }
 
+/* 4 bits: byte i of a unit has code i below and code 64 + i above. */
 static int32_t llmq__g4_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5678,6 +5756,7 @@ static int32_t llmq__g4_mve(const uint16_t *table, const uint8_t *unit, uint32_t
     return sum;
 }
 
+/* 2 bits: byte i of a unit has codes i, 32 + i, 64 + i, 96 + i. */
 static int32_t llmq__g2_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5693,7 +5772,10 @@ static int32_t llmq__g2_mve(const uint16_t *table, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* The upper code of a pair: bit 3 of its nibble, and 2 bits that are shifted over what is above it. */
+/* 3 bits: 64 pairs, whose lower codes belong to the first 64 columns and whose upper codes to
+   the others. Byte i of the first 32 has bits 0 to 3 of pairs i and 32 + i, byte i of the other
+   16 has bits 4 and 5 of pairs i, 16 + i, 32 + i and 48 + i.
+   The upper code of a pair is bit 3 of its nibble, with the other 2 bits inserted above it. */
 static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5711,12 +5793,13 @@ static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* The points of g8 from its codes; code 0 is a copy of code 1. */
+/* The points of g8 from their codes: code - 128, and code 0 decodes as code 1. */
 LLMQ__INLINE int8x16_t llmq__whole_mve(uint8x16_t code)
 {
     return vmaxq_s8(vreinterpretq_s8_u8(veorq_u8(code, vdupq_n_u8(128))), vdupq_n_s8(-127));
 }
 
+/* 8 bits: byte i of a unit is code i. */
 static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5728,7 +5811,10 @@ static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* Points of codes i ... i + 15 of a field of any format of one coordinate; what is beyond its end is not read. */
+/* Returns the points of codes i ... i + 15 of a field, for any format of one coordinate.
+   p: the lanes that are in the field. Other bytes are not read, and their points are 0 or, of
+   g8, meet activations that are not added.
+   A shift by a negative count is to the right. */
 LLMQ__INLINE int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field *f, uint32_t i, mve_pred16_t p)
 {
     uint8x16_t code = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->a + i, p), -(int32_t)f->shift), vdupq_n_u8((uint8_t)f->mask));
@@ -5740,6 +5826,7 @@ LLMQ__INLINE int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field
     return f->mask == 255 ? llmq__whole_mve(code) : vldrbq_gather_offset_z_s8(points, code, p);
 }
 
+/* The products of a field of n codes of one coordinate with q[n]. */
 static int32_t llmq__field_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     uint32_t i;
@@ -5751,17 +5838,21 @@ static int32_t llmq__field_mve(const llmq__units *u, const llmq__field *f, uint3
     return sum;
 }
 
+/* Eight bytes at p as 16 bits, shifted right and masked. */
 LLMQ__INLINE uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t mask)
 {
     return vandq_u16(vshlq_r_u16(vldrbq_u16(p), -(int32_t)shift), vdupq_n_u16(mask));
 }
 
-/* Points of two coordinates are gathered as 16 bits, 8 at a time, and then stand as their columns do. */
+/* Returns sum + the products of eight points of two coordinates with q[16]. Points are gathered
+   as 16 bits, so that their coordinates stand in the order of the columns. */
 LLMQ__INLINE int32_t llmq__pairs_mve(const uint16_t *pairs, uint16x8_t code, const int8_t *q, int32_t sum)
 {
     return vmladavaq_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_u16(pairs, code)), vldrbq_s8(q));
 }
 
+/* 4 bits, two coordinates: 64 codes are one nibble of the 64 bytes, the lower one for k = 0, the
+   upper one for k = 64. */
 static int32_t llmq__v2n16_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5771,12 +5862,14 @@ static int32_t llmq__v2n16_mve(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
+/* 6 bits, two coordinates: 32 codes in the first half of the plane of 4 bits, 32 in the second
+   half. Their upper bits are in the same 32 bytes of the plane of 2 bits, two bits apart. */
 static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
     int32_t sum = 0;
     for (end = unit + 32; unit < end; unit += 8, q += 16) {
-        uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* of code k and of code k + 32 */
+        uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* bits 0 and 1: code k, 2 and 3: k + 32 */
         sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4),
                               q, sum);
         sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64,
@@ -5785,6 +5878,8 @@ static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
+/* The products of a field of n codes of two coordinates with q[2 n]. A predicate of 16-bit lanes
+   holds two bits a lane, so that it also counts the bytes of the coordinates. */
 static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint16_t *pairs = u->table;
@@ -5804,13 +5899,18 @@ static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint
 }
 
 #if LLMQ__ANY_TRELLIS
-/* x, with what is at the place of the code `lag` rows above if a parity has it */
+/* x XOR v if the parity of these taps has the row at this lag, else x; taps and lag are
+   constants. The first row that a parity has replaces x, which needs no value before. */
 LLMQ__INLINE uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
 {
     return !(taps >> lag & 1) ? x : taps << 1 << (31 - lag) ? veorq_u8(x, v) : v;
 }
 
-/* The lower bits of bytes are inserted below those of the next parity or of the code; the last AND takes what is above. */
+/* Returns the products of a field of n codes of a trellis with q[n].
+   bits, t0 ... t3: bits of a code and taps of its parities, all constants.
+   An index is put together from its lowest bit on: each parity, and last the code, is inserted
+   above the bits that are there. Bits above a parity or a code may be anything until the last
+   AND. */
 LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
                                        const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
@@ -5831,12 +5931,13 @@ LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, 
         a = vsliq_n_u8(vshlq_r_u8(a, down), vshlq_r_u8(b, down), 1);
         if (made > 2) a = vsliq_n_u8(a, vshlq_r_u8(c, down), 2);
         if (made > 3) a = vsliq_n_u8(a, vshlq_r_u8(d, down), 3);
-        if (bits > 1) { /* what comes next, from its lowest bit on */
+        if (bits > 1) { /* the code, from its lowest bit on if it is the last parity, else from bit 1 on */
             v = vshlq_r_u8(own, made < parities ? down : down - 1);
             if (bits == 3) b = vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift);
             if (bits == 3) v = made < parities ? vsliq_n_u8(v, b, 2) : vsliq_n_u8(v, b, 1);
             a = made == 2 ? vsliq_n_u8(a, v, 2) : made == 3 ? vsliq_n_u8(a, v, 3) : vsliq_n_u8(a, v, 4);
         }
+        /* An index has all parities and the bits of the code but the lowest. */
         a = vandq_u8(a, vdupq_n_u8((uint8_t)(((uint32_t)1 << (bits - 1 + parities)) - 1)));
         sum = vmladavaq_p_s8(sum, vldrbq_gather_offset_z_s8((const int8_t *)u->table, a, p), vldrbq_z_s8(q + i, p), p);
     }
@@ -5845,6 +5946,7 @@ LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, 
 LLMQ__TRELLISES(mve)
 #endif
 
+/* The kernel of the table: see llmq__rows_i8, whose bits it gives. */
 static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
                               float *y, size_t y_stride)
 {
@@ -5866,11 +5968,15 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
     }
     u.unit = unit[kind];
     u.field = t->format.p == 2 ? llmq__field2_mve : llmq__field_mve;
+    /* At most 64 points of two coordinates: 128 bytes. */
+    /* check: 64 * 2 <= 128 */
     if (kind != LLMQ__KIND_G8) LLMQ_MEMCPY(u.table, t->format.points, (size_t)t->format.p << t->format.bits);
     llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
 }
 
-/* e[0, n) = points of columns [j, j + n), a chunk of at most 32, which lie in one group */
+/* e[0, n) = the points of columns [j, j + n) of a row, n <= 32, which lie in one group. e has
+   room for n bytes alone.
+   kind: the tensor's, from llmq__kind. Formats that cannot be gathered go to llmq__points. */
 LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
                                      uint32_t j, uint32_t n, int8_t *e)
 {
@@ -5892,18 +5998,32 @@ LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l
 
 /* ---- floats ----
 
-   Numbers are tame if they are 0 or at least 2^-90: then they, their sums and what those are rounded to are multiples of
-   2^-113, which is normal, and so are their products with whole numbers, and with factors of 2^-13 and more. */
+   Vectors of floats flush subnormals to zero, whatever the processor's mode is. Scalar floats
+   do not. So kernels on floats use vectors where no operand and no result can be subnormal, and
+   the scalar functions otherwise.
+
+   A value is tame if it is 0 or at least 2^-90 in magnitude. Tame values are multiples of
+   2^-113, because a float has 24 bits. So are their sums and the floats that these are rounded
+   to, and all but 0 are normal. So are products of tame values with integers, and with factors
+   of 2^-13 and more, because the least normal float is 2^-126. */
+/* check: 2^-90 * 2^-23 == 2^-113 */
+/* check: 2^-113 * 2^-13 >= 2^-126 */
+/* check: (127 - 90) << 23 == f32bits(2^-90) */
 #define LLMQ__TAME ((uint32_t)(127 - 90) << 23)
 
+/* True if x is tame. The bits of 0 wrap to the greatest number. NaN and infinity count as tame:
+   they are no subnormals. */
 static int llmq__tame(float x) { return (llmq__float_bits(x) & 0x7fffffffu) - 1 >= LLMQ__TAME - 1; }
 
-LLMQ__INLINE uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v) /* of twice the bits of |v|, less 1: 0 is not small */
+/* The least of twice the bits of |v|, less 1, in each lane. Doubling drops the sign, and 0 wraps
+   to the greatest number. */
+LLMQ__INLINE uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v)
 {
     return vminq_u32(least, vsubq_n_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 1), 1));
 }
 LLMQ__INLINE int llmq__all_tame_mve(uint32x4_t least) { return vminvq_u32(0xffffffffu, least) >= 2 * LLMQ__TAME - 1; }
 
+/* True if x[0, n) are all tame. */
 LLMQ__NOINLINE int llmq__tame_mve(const float *x, uint32_t n)
 {
     uint32x4_t least = vdupq_n_u32(0xffffffffu);
@@ -5918,7 +6038,8 @@ LLMQ__NOINLINE int llmq__tame_mve(const float *x, uint32_t n)
 #pragma clang attribute pop
 #endif
 #if LLMQ_MAX_STEPS > 0
-/* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
+/* Butterflies of four vectors: of neighbours first, then of vectors two apart. In ascending
+   order of distance, as in the scalar kernel, which makes the bits the same. */
 LLMQ__INLINE float32x4x4_t llmq__cross_mve(float32x4x4_t v)
 {
     float32x4_t a = vaddq_f32(v.val[0], v.val[1]), b = vsubq_f32(v.val[0], v.val[1]);
@@ -5930,7 +6051,8 @@ LLMQ__INLINE float32x4x4_t llmq__cross_mve(float32x4x4_t v)
     return v;
 }
 
-/* All butterflies of n = 4^k or 2 4^k >= 16 numbers, and the factor. */
+/* Replaces x[0, n) by its Walsh-Hadamard transform times norm, for n a power of 2, n >= 16.
+   x must be tame, and 2^-13 <= norm < 2^13. Distances ascend as in llmq__butterflies. */
 LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
@@ -5954,7 +6076,9 @@ LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
     for (j = 0; j < n; j += 4) vstrwq_f32(x + j, vmulq_n_f32(vldrwq_f32(x + j), norm));
 }
 
-/* The dense step of 16 positions. */
+/* The dense step of 16 positions: x[i * run + j] for i < m and j < 16 becomes its product with
+   the Paley matrix, as llmq__paley does it. x must be tame.
+   work: room for 16 m floats. Terms are added in the order of k, as in the scalar kernel. */
 LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
 {
     uint32_t i, k;
@@ -5978,11 +6102,14 @@ LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t r
 }
 #endif
 
+/* q[0, n) = x in integers of at most `levels` in magnitude; returns the scale. See
+   llmq__quantize, whose bits it gives. n >= 0, and x need not be tame. */
 static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t *q)
 {
     uint32x4_t m = vdupq_n_u32(0);
     uint32_t i, most, bits;
     float inverse;
+    /* The maximum of bits, in integers: nothing is flushed. Doubling drops the sign. */
     for (i = 0; i + 4 <= n; i += 4) m = vmaxq_u32(m, vshlq_n_u32(vreinterpretq_u32_f32(vldrwq_f32(x + i)), 1));
     for (most = vmaxvq_u32(0, m) >> 1; i < n; i++) {
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
@@ -5992,14 +6119,20 @@ static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
-    inverse = levels / llmq__bits_float(most); /* at most 127 * 2^100: what is subnormal, before or after, becomes 0 anyway */
-    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* 1 / 2^127 and the like: it would be flushed */
+    /* At most 127 * 2^100. A subnormal x times this is less than 1/2 and rounds to 0, flushed or
+       not, and so does a subnormal product. */
+    /* check: 2^-126 * 127 * 2^100 < 0.5 */
+    inverse = levels / llmq__bits_float(most);
+    /* A subnormal inverse, such as 1 / 2^127, would be flushed. */
+    /* check: 1.17549435e-38f == 2^-126 */
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q);
     for (i = 0; i + 4 <= n; i += 4) vstrbq_s32(q + i, vcvtnq_s32_f32(vmulq_n_f32(vldrwq_f32(x + i), inverse)));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(most) / levels;
 }
 
-/* out[0, 32) += scale * e[0, 32), or = where nothing is added */
+/* out[0, 32) = scale * e[0, 32), added to out if add is set. scale, and out if it is added to,
+   must be tame. Product and sum are rounded apart, as in the scalar kernels. */
 LLMQ__NOINLINE void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
 {
     uint32_t i;
@@ -6009,13 +6142,15 @@ LLMQ__NOINLINE void llmq__scaled32_mve(float *out, float scale, const int8_t *e,
     }
 }
 
-/* lane += x[0, 4) * e[0, 4), of which n are there; the others add zeros, which changes no lane: none is -0 */
+/* Returns lane + x[0, n) * e[0, n), n <= 4 lanes. Only n floats are read at x, but 4 bytes at e.
+   Other lanes add 0, which changes none of them, because none is -0. */
 LLMQ__INLINE float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
 {
     return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
 }
 
-/* lane[] = the products of columns [j, end), a group, with x, which is tame */
+/* lane[16] = the products of columns [j, end) of a row, one group, with x, which must be tame.
+   Column j + i goes into lane i mod 16, in ascending order, as in llmq__rows_f32. */
 LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
                                         uint32_t j, uint32_t end, const float *x, float *lane)
 {
@@ -6023,7 +6158,7 @@ LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout
     float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
     uint32_t n, i;
     int8_t e[LLMQ__CHUNK];
-    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
+    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it, and lane4 reads 4 bytes */
     for (; j < end; j += n) {
         n = llmq__min(LLMQ__CHUNK, end - j);
         llmq__points_mve(t, l, kind, row, j, n, e);
@@ -6041,8 +6176,11 @@ LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout
 }
 
 #if !LLMQ_NO_ENCODER
-/* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
-   less than any other, and is its own square, 0, too. */
+/* code[0, count) = the nearest points to x times inverse, as llmq__nearest_codes. All points are
+   tried for four vectors at a time if there are at most 128. The strict comparison keeps the
+   lowest of equally near codes.
+   x need not be tame. Coordinates of points are integers: a difference that is subnormal is a
+   difference from coordinate 0, and its square is 0, flushed or not. */
 static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
                                     uint32_t count, uint16_t *code)
 {
@@ -6076,9 +6214,15 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
 #pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #endif
 
-/* ---- where numbers may not be tame ---- */
+/* ---- where numbers may not be tame ----
+
+   These kernels choose between the vectors above and the scalar functions, and compute scalar
+   floats. clang would make vectors of scalar loops, so the attribute takes vectors of floats
+   away from it. */
 
 #if LLMQ_MAX_STEPS > 0
+/* Changes the sign of v[j] where bit j of the random sequence of seed is set, as llmq__signs.
+   Signs are changed in integers, so that v need not be tame. */
 static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
 {
     const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
@@ -6093,6 +6237,9 @@ static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
     }
 }
 
+/* See llmq__butterflies. The first comparison is true for 2^-13 <= norm < 2^13, as bits. */
+/* check: (127 - 13) << 23 == f32bits(2^-13) */
+/* check: ((127 - 13) << 23) + (26 << 23) == f32bits(2^13) */
 static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
 {
     if (n >= 16 && llmq__float_bits(norm) - ((uint32_t)(127 - 13) << 23) < (uint32_t)26 << 23 && llmq__tame_mve(x, n))
@@ -6100,6 +6247,7 @@ static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
     else llmq__butterflies(x, n, norm);
 }
 
+/* See llmq__paley; lanes is 16 but for the last positions. */
 static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
                             float *work)
 {
@@ -6111,6 +6259,7 @@ static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint
 }
 #endif
 
+/* out[cols] = row r as floats, as llmq__read_row. */
 static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -6131,6 +6280,7 @@ static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
     }
 }
 
+/* out[cols] += weight[r] times row r, for rows [r0, r1), as llmq__add_rows. */
 static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     LLMQ__NO_CONTRACT
@@ -6155,6 +6305,8 @@ static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32
     }
 }
 
+/* Returns the product of a row with x, which must be tame. Sums of lanes and the total are
+   scalar, and need not be tame. */
 LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
                                        const float *x)
 {
@@ -6169,6 +6321,7 @@ LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout 
     return total;
 }
 
+/* y[i * y_stride + r] = the product of row r with the floats of activation i, as llmq__rows_f32. */
 static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
                                float *y, size_t y_stride)
 {
@@ -6185,7 +6338,7 @@ static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, u
     }
 }
 
-LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: they need not be tame */
+LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: their operands need not be tame */
 #undef LLMQ__TAME
 #endif
 
