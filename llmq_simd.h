@@ -4727,7 +4727,8 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
     for (i = 0; i < 16; i += 8) {
         uint32x4_t a = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i), vdupq_n_f32(12582912.0f)));
         uint32x4_t b = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i + 4), vdupq_n_f32(12582912.0f)));
-        vst1_u8((uint8_t *)q + i, vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b)))); /* the integer is the low bits */
+        /* The lowest byte of each sum is the integer. */
+        vst1_u8((uint8_t *)q + i, vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b))));
     }
 }
 #endif
@@ -6347,11 +6348,19 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: thei
 
 /* ---- 10. WebAssembly ----------------------------------------------------------------------------
 
-   SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
+   SIMD128 without its relaxed instructions, whose results differ from one machine to the next.
+
+   The section defines the words that sections 3 and 4 list and includes their templates. So it
+   is the shortest example of an instruction set, see "how to add an instruction set".
+
+   Vectors are 16 bytes of one type, v128_t. Loads and stores take any address. Words read and
+   write the elements that their names say, and no more. Float operations are rounded as scalar
+   ones, and there is no fused one. */
 
 #if LLMQ_SIMD_WASM
 #define LLMQ__TARGET
 
+/* The words on native vectors, of four floats. */
 typedef v128_t llmq__f32v_wasm;
 LLMQ__INLINE_TARGET v128_t llmq__loadv_wasm(const float *p) { return wasm_v128_load(p); }
 LLMQ__INLINE_TARGET void llmq__storev_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
@@ -6363,14 +6372,18 @@ LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b)
 {
     return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b));
 }
+/* Butterflies at distances 1 and 2 of the four floats at p: each lane becomes the other lane of
+   its pair plus or minus itself. XOR changes the sign of the lanes that are subtracted, and a +
+   -b is rounded as a - b. */
 LLMQ__INLINE_TARGET v128_t llmq__load_butterfly_wasm(const float *p)
 {
     v128_t v = wasm_v128_load(p);
     const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
-    v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b */
+    v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b, d + c, c - d */
     return wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1), wasm_v128_xor(v, high));
 }
 
+/* The words on 16 floats: lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_wasm { v128_t a, b, c, d; } llmq__f32x16_wasm;
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
 {
@@ -6397,6 +6410,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__set16_wasm(float x)
     v128_t v = wasm_f32x4_splat(x);
     return llmq__fs_of_wasm(v, v, v, v);
 }
+/* One operation on all 16 lanes of x and y. */
 #define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__add16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
@@ -6410,6 +6424,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__mul16_wasm(llmq__f32x16_wasm x, llmq
 {
     LLMQ__EACH(wasm_f32x4_mul);
 }
+/* Bytes become 16, then 32 bits, with their signs, then floats, which are exact. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__from_i8x16_wasm(const int8_t *p)
 {
     v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
@@ -6418,12 +6433,15 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__from_i8x16_wasm(const int8_t *p)
                             wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)),
                             wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
 }
-LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
+/* Changes the sign of lane i where bit i of bits is set, 0 <= i <= 3. A comparison gives all
+   ones, and their lowest bit moves to the place of the sign. */
+LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits)
 {
     const v128_t flag = wasm_i32x4_make(1, 2, 4, 8);
     v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), flag), flag);
     return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
 }
+/* Lanes i and i + 8 first, then i + 4, i + 2 and i + 1: the order of llmq__lane_sum. */
 LLMQ__INLINE_TARGET float llmq__sum16_wasm(llmq__f32x16_wasm v)
 {
     v128_t f = wasm_f32x4_add(wasm_f32x4_add(v.a, v.c), wasm_f32x4_add(v.b, v.d));
@@ -6435,8 +6453,9 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__flip16_wasm(llmq__f32x16_wasm v, uin
     return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4),
                             llmq__flip4_wasm(v.c, bits >> 8), llmq__flip4_wasm(v.d, bits >> 12));
 }
-typedef v128_t llmq__u32x16_wasm; /* all 16 lanes folded into four */
+typedef v128_t llmq__u32x16_wasm; /* maxima: lanes i, 4 + i, 8 + i and 12 + i are one lane */
 LLMQ__INLINE_TARGET v128_t llmq__zero_u32x16_wasm(void) { return wasm_i32x4_splat(0); }
+/* Magnitudes of floats are ordered as their bits are. */
 LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v)
 {
     return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff)));
@@ -6445,14 +6464,20 @@ LLMQ__INLINE_TARGET v128_t llmq__max_abs16_wasm(v128_t m, llmq__f32x16_wasm v)
 {
     return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
 }
+/* Two rounds of exchanges: lanes two apart, then neighbours. */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_wasm(v128_t m)
 {
     m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
     return (uint32_t)wasm_i32x4_extract_lane(wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
 }
+/* Rounds to the nearest integer, ties to even, as llmq__round does: the unit of the last place
+   of 1.5 * 2^23 is 1, so that the sum has the integer plus 2^22 in its 23 lowest bits. */
 LLMQ__INLINE_TARGET v128_t llmq__round_wasm(v128_t v)
 {
+    /* check: 12582912 == 1.5 * 2^23 */
     v128_t u = wasm_f32x4_add(v, wasm_f32x4_splat(12582912.0f));
+    /* check: 0x7fffff == 2^23 - 1 */
+    /* check: 0x400000 == 2^22 */
     return wasm_i32x4_sub(wasm_v128_and(u, wasm_i32x4_splat(0x7fffff)), wasm_i32x4_splat(0x400000));
 }
 LLMQ__INLINE_TARGET void llmq__to_i8x16_wasm(int8_t *q, llmq__f32x16_wasm v)
@@ -6461,6 +6486,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_wasm(int8_t *q, llmq__f32x16_wasm v)
     v128_t hi = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.c), llmq__round_wasm(v.d));
     wasm_v128_store(q, wasm_i8x16_narrow_i16x8(lo, hi));
 }
+/* Where s < least: least = s, code = k. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v128_t *code)
 {
     v128_t less = wasm_f32x4_lt(s, *least);
@@ -6475,10 +6501,13 @@ LLMQ__INLINE_TARGET void llmq__min_update_wasm(llmq__f32x16_wasm s, llmq__f32x16
     llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
     llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
 }
+/* pmin(x, y) is y where y < x, else x, NaN or not. The other minimum would give NaN. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__min16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     LLMQ__EACH(wasm_f32x4_pmin);
 }
+/* Bit i of the result: lane i of x is less than lane i of y. Comparisons give 0 or -1, which
+   narrow without loss. */
 LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     v128_t ab = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.a, y.a), wasm_f32x4_lt(x.b, y.b));
@@ -6496,6 +6525,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__absdiff_min_wasm(llmq__f32x16_wasm l
     return llmq__min16_wasm(least, llmq__away16_wasm(x, y));
 }
 #undef LLMQ__EACH
+/* The lanes are integers below 65536, so that nothing is rounded or saturates. */
 LLMQ__INLINE_TARGET v128_t llmq__code8_wasm(v128_t a, v128_t b)
 {
     return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
@@ -6514,6 +6544,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm 
 #define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
+/* The words on bytes: bytes 0 to 15 and 16 to 31. */
 typedef struct llmq__u8x32_wasm { v128_t a, b; } llmq__u8x32_wasm;
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
 {
@@ -6539,6 +6570,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__xor_u8_wasm(llmq__u8x32_wasm x, llmq_
 {
     return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
 }
+/* y where bit `at` of v is set, else x. */
 LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
     const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
@@ -6549,7 +6581,9 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq_
 {
     return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
 }
-LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
+/* v >> s & mask for 0 <= s <= 7. Lanes of 16 bits, because x86, where it often runs, has no
+   shift of bytes. The mask takes off the bits that come from the neighbouring byte. */
+LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask)
 {
     return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
 }
@@ -6566,6 +6600,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_halves_wasm(const void *p, uint3
     v128_t v = wasm_v128_load(p);
     return llmq__bs_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
 }
+/* a0 b0 a1 b1 ... of the lower or of the upper eight bytes of both. */
 LLMQ__INLINE_TARGET v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
 {
     if (upper) return wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
@@ -6579,6 +6614,7 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_wasm(int8_t *p, llmq__u8x32_wasm x, l
     wasm_v128_store(p + 48, llmq__mix_wasm(x.b, y.b, 1));
 }
 
+/* The words on points: points 0 to 15, 16 to 31, 32 to 47, 48 to 63. */
 typedef struct llmq__point_table_wasm { v128_t a, b, c, d; } llmq__point_table_wasm;
 LLMQ__INLINE_TARGET llmq__point_table_wasm llmq__point_table_of_wasm(const int8_t *p)
 {
@@ -6598,11 +6634,13 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lutk_wasm(const llmq__point_table_was
     v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
-/* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
+/* swizzle gives 0 for an index of 16 and more. Each table sees its own indices from 0 on,
+   indices below them wrap to 192 and more, and the OR of all tables is the point. */
 LLMQ__INLINE_TARGET v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first)
 {
     return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first)));
 }
+/* n: 32 or 64 points. */
 LLMQ__INLINE_TARGET v128_t llmq__look_wasm(const llmq__point_table_wasm *t, v128_t v, int n)
 {
     v128_t r = wasm_v128_or(wasm_i8x16_swizzle(t->a, v), llmq__one_of_wasm(t->b, v, 16));
@@ -6617,13 +6655,17 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut64_wasm(const llmq__point_table_wa
 {
     return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v) /* max(code - 128, -127) */
+/* Points of g8: max(code, 1) - 128, because code 0 decodes as code 1. XOR with 128 subtracts
+   128. */
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v)
 {
     const v128_t one = wasm_i8x16_splat(1), top = wasm_i8x16_splat(-128);
     return llmq__bs_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top), wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
 }
+/* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__to_i8_wasm(llmq__u8x32_wasm v) { return v; }
 
+/* The words on activations and products. */
 typedef llmq__u8x32_wasm llmq__act32_wasm, llmq__act_any_wasm;
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
 LLMQ__INLINE_TARGET void llmq__load_act2_wasm(const int8_t *p, llmq__u8x32_wasm *even, llmq__u8x32_wasm *odd)
@@ -6636,7 +6678,9 @@ LLMQ__INLINE_TARGET void llmq__load_act2_wasm(const int8_t *p, llmq__u8x32_wasm 
 }
 typedef v128_t llmq__i32sums_wasm;
 LLMQ__INLINE_TARGET v128_t llmq__zero_sums_wasm(void) { return wasm_i32x4_splat(0); }
-/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+/* Adds 16 products to four sums. Two products fit 16 bits, because activations are at least
+   -127. */
+/* check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
 {
     v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
@@ -6654,10 +6698,11 @@ LLMQ__INLINE_TARGET v128_t llmq__dot_any_wasm(v128_t sum, llmq__u8x32_wasm w, ll
 }
 LLMQ__INLINE_TARGET v128_t llmq__bias_any_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
 
+/* The words on four sums. */
 typedef v128_t llmq__i32x4_wasm, llmq__f32x4_wasm;
 LLMQ__INLINE_TARGET v128_t llmq__zero_i32x4_wasm(void) { return wasm_i32x4_splat(0); }
 LLMQ__INLINE_TARGET v128_t llmq__add_i32x4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
-LLMQ__INLINE_TARGET v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* sums of two neighbours */
+LLMQ__INLINE_TARGET v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* a0 + a1, a2 + a3, b0 + b1, b2 + b3 */
 {
     return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
@@ -6674,6 +6719,7 @@ LLMQ__INLINE_TARGET v128_t llmq__load_f32x4_wasm(const float *p) { return wasm_v
 LLMQ__INLINE_TARGET void llmq__store_f32x4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
 LLMQ__INLINE_TARGET v128_t llmq__load_i32x4_wasm(const int32_t *p) { return wasm_v128_load(p); }
 LLMQ__INLINE_TARGET void llmq__store_i32x4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
+/* A bfloat16 is the upper half of a float. Each pointer is read for 2 bytes, at any address. */
 LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
                                                   const uint8_t *p3)
 {
@@ -6682,6 +6728,8 @@ LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8
     return wasm_i32x4_shl(v, 16);
 }
 
+/* The words for blocks. Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e
+   + 128 i. */
 LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
 {
     v128_t a = wasm_v128_load(e), b = wasm_v128_load(e + 128), c = wasm_v128_load(e + 256), d = wasm_v128_load(e + 384);
@@ -6692,7 +6740,9 @@ LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
     wasm_v128_store(e + 256, wasm_i64x2_shuffle(ab, cd, 0, 2));
     wasm_v128_store(e + 384, wasm_i64x2_shuffle(ab, cd, 1, 3));
 }
-/* Columns 0 and 2 of each lane, then 1 and 3, in 16 bits. */
+/* Adds the products of four columns of four rows to four sums: the 16 points at w, a lane for
+   each row, times activations 4 k ... 4 k + 3 at x, which are repeated in all lanes.
+   Columns 0 and 2 of each lane are the lower bytes of 16 bits, columns 1 and 3 the upper ones. */
 LLMQ__INLINE_TARGET v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     v128_t v = wasm_v128_load(w), u = wasm_v128_load32_splat(x + 4 * k);
@@ -6723,16 +6773,30 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 
 /* ---- 11. RISC-V ---------------------------------------------------------------------------------
 
-   Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
-   are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
-   Products of whole units take 64 codes at a time, in a group of as many registers as these fill. The group is part of the
-   types, so that text is a template at the end, made for 4, 2 and 1 registers, of 128, of 256, and of 512 bits or more.
-   Loads and stores end at the last byte exactly. Lanes behind the vector length may hold anything and are never read. */
+   The kernels for the vector extension V, of any vector length from 128 bits on.
+
+   Vectors of unknown length cannot be members of structs, so the words of the templates cannot
+   be said with them: these kernels are written out. Most run over as many elements as the
+   machine's registers hold (vsetvl), the same text for all lengths.
+
+   Products of whole units take 64 codes at a time, in a group of as many registers as these
+   fill. The group is part of the types, so that text is a template at the end, made for 4, 2
+   and 1 registers, of 128, of 256, and of 512 bits or more.
+
+   Loads and stores end at the last element exactly, and take any address that is aligned as its
+   type. Lanes beyond the vector length may hold anything and are never read. Float operations
+   are rounded as scalar ones, in the order of the scalar kernel that has the same name without
+   _rvv.
+
+   In the code, vl is the vector length: elements of this round. Loops end because vsetvl gives
+   at least 1 where elements are left. */
 
 #if LLMQ_SIMD_RVV
 #define LLMQ__TARGET
 
 #if LLMQ_MAX_STEPS > 0
+/* Changes the sign of v[j] where bit j of the random sequence of seed is set, as llmq__signs. A
+   random number is a mask of 32 lanes: eight registers of 128 bits hold 32 floats. */
 LLMQ__NOINLINE_TARGET void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j;
@@ -6742,16 +6806,21 @@ LLMQ__NOINLINE_TARGET void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
         uint8_t mask[4];
         vfloat32m8_t x = __riscv_vle32_v_f32m8(v + j, vl);
         vbool4_t flip;
+        /* Lane i takes bit i: the machine is little-endian, see section 1. */
         LLMQ_MEMCPY(mask, &bits, 4);
         flip = __riscv_vlm_v_b4(mask, vl);
         __riscv_vse32_v_f32m8(v + j, __riscv_vfneg_v_f32m8_mu(flip, x, x, vl), vl);
     }
 }
 
-/* Butterflies of 2, 4 or 8 vectors, h floats apart from x on. The floats of a vector are `step` apart. */
+/* Butterflies. a, b = a + b, a - b; a pass does them for 2, 4 or 8 vectors that are h floats
+   apart, from x on. The floats of a vector are `step` apart. last: the results are multiplied by
+   norm. */
 #define LLMQ__B1(a, b) do { vfloat32m2_t t_ = a; a = __riscv_vfadd(t_, b, vl); b = __riscv_vfsub(t_, b, vl); } while (0)
 #define LLMQ__LOAD(i) llmq__strided_rvv(x + (i) * h, step, vl)
 #define LLMQ__STORE(i, v) llmq__set_strided_rvv(x + (i) * h, step, last ? __riscv_vfmul(v, norm, vl) : v, vl)
+/* Eight groups of two registers are half of all registers. Loads of neighbours are faster than
+   strided loads. */
 LLMQ__INLINE_TARGET vfloat32m2_t llmq__strided_rvv(const float *p, size_t step, size_t vl)
 {
     if (step == 1) return __riscv_vle32_v_f32m2(p, vl);
@@ -6792,8 +6861,10 @@ LLMQ__INLINE_TARGET void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
-/* Butterflies at distances h, 2 h ... below h radix, of n numbers. Vectors go through the numbers of a run of h or, where h is
-   1, through the runs. */
+/* Butterflies at distances h, 2 h, ... below h radix of x[0, n), ascending; n is a multiple of h
+   radix.
+   Vectors go through the h neighbours of a run. If h is 1, they go through the runs instead,
+   whose elements are 8 apart; radix is 8 then. */
 LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t radix, int last, float norm)
 {
     size_t i, j, vl;
@@ -6813,6 +6884,8 @@ LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t rad
         }
 }
 
+/* x[0, n) becomes its Walsh-Hadamard transform times norm, n a power of 2, as llmq__butterflies.
+   Distances ascend, so that each result comes from the same additions in the same order. */
 LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float norm)
 {
     size_t h, radix;
@@ -6821,6 +6894,7 @@ LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float nor
         return;
     }
     for (h = 1; h < n; h *= radix) {
+        /* Constants for radix make a loop of its own of each call. */
         int last = n / h <= 8;
         radix = last ? n / h : 8;
         if (h == 1) llmq__pass_rvv(x, n, 1, 8, last, norm);
@@ -6830,6 +6904,8 @@ LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float nor
     }
 }
 
+/* x[i * run + j] for i < m and j < lanes becomes its product with the Paley matrix, as
+   llmq__paley. work: room for m * lanes floats. Terms are added in the order of l. */
 LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
                                            const uint8_t *squares, float *work)
 {
@@ -6851,6 +6927,8 @@ LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uin
 }
 #endif
 
+/* q[0, n) = x in integers of at most `levels` in magnitude; returns the scale, as
+   llmq__quantize. */
 LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float levels, int8_t *q)
 {
     vuint32m1_t top = __riscv_vmv_s_x_u32m1(0, 1);
@@ -6860,6 +6938,7 @@ LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float
     for (j = 0; j < n; j += vl) {
         vuint32m8_t bits;
         vl = __riscv_vsetvl_e32m8(n - j);
+        /* Magnitudes of floats are ordered as their bits are. */
         bits = __riscv_vand(__riscv_vreinterpret_u32m8(__riscv_vle32_v_f32m8(x + j, vl)), 0x7fffffffu, vl);
         top = __riscv_vredmaxu(bits, top, vl);
     }
@@ -6869,15 +6948,19 @@ LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float
         return llmq__no_scale(most);
     }
     inverse = levels / llmq__bits_float(most);
-    for (j = 0; j < n; j += vl) { /* rounded as by llmq__round_i8, whose whole number is the lowest byte of the sum */
+    for (j = 0; j < n; j += vl) {
         vfloat32m8_t v;
         vl = __riscv_vsetvl_e32m8(n - j);
+        /* Rounded as by llmq__round_i8: the unit of the last place of 1.5 * 2^23 is 1, and the
+           lowest byte of the sum is the integer. */
+        /* check: 12582912 == 1.5 * 2^23 */
         v = __riscv_vfadd(__riscv_vfmul(__riscv_vle32_v_f32m8(x + j, vl), inverse, vl), 12582912.0f, vl);
         __riscv_vse8(q + j, __riscv_vncvt_x(__riscv_vncvt_x(__riscv_vreinterpret_i32m8(v), vl), vl), vl);
     }
     return llmq__bits_float(most) / levels;
 }
 
+/* out[0, n) += scale * v[0, n). Product and sum are rounded apart. */
 LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const float *v, uint32_t n)
 {
     size_t j, vl;
@@ -6891,8 +6974,12 @@ LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const f
 }
 
 #if !LLMQ_NO_CALIBRATION
-/* The sums of eight rows stay in registers; rows that are missing are the last one again, with the same sums. A single row is
-   wider. Products are exact, so that they may be fused. */
+/* out[i][0, n) += sum over t of a[i][t a_step] * v[t v_stride ...], for i < rows, t < count; 2
+   <= rows <= 8.
+   The sums of eight rows stay in registers, two each. Rows that are missing are the last one
+   again: its sums are computed and stored more than once, with the same bits.
+   Products are exact, so that a fused operation rounds as an addition does. Terms are added in
+   the order of t. */
 #define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7)
 #define LLMQ__ROW(i)                               \
     vfloat32m2_t s##i;                             \
@@ -6901,6 +6988,7 @@ LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const f
 #define LLMQ__LOAD(i) s##i = __riscv_vle32_v_f32m2(to##i + k, vl);
 #define LLMQ__ADD(i) s##i = __riscv_vfmacc(s##i, a##i[step], w, vl);
 #define LLMQ__STORE(i) __riscv_vse32(to##i + k, s##i, vl);
+/* The registers of sums have names, not an array: vectors of unknown length make no arrays. */
 LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step,
                                                  const float *v, size_t v_stride, uint32_t rows, uint32_t count,
                                                  uint32_t n)
@@ -6925,6 +7013,7 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float 
 #undef LLMQ__ADD
 #undef LLMQ__STORE
 
+/* As llmq__add_products. A single row has wider sums, of eight registers. */
 LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step,
                                                   const float *v, size_t v_stride, uint32_t rows, uint32_t count,
                                                   uint32_t n)
@@ -6935,6 +7024,7 @@ LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float
         llmq__add_rows_of_rvv(out, a, a_step, v, v_stride, rows, count, n);
         return;
     }
+    /* rows is 0 or 1 here. */
     for (k = 0; k < n * rows; k += vl) {
         vfloat32m8_t s;
         vl = __riscv_vsetvl_e32m8(n - k);
@@ -6947,11 +7037,17 @@ LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float
 #endif
 
 #if !LLMQ_NO_ENCODER
-/* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
-   are not large. */
+/* code[0, count) = the nearest of n points of p coordinates to x times inverse, as
+   llmq__nearest_codes. All points are tried for a group of registers of vectors at a time. This
+   beats the scalar search, which tries few points, if the grid is not large, hence the limit 8 *
+   most.
+   The strict comparison keeps the lowest of equally near codes. A NaN is never less, so that
+   code 0 stays. */
 LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x,
                                                    float inverse, uint32_t count, uint16_t *code)
 {
+    /* y[k * 64 + i]: coordinate k of vector i, scaled. p is at most 8, and 64 vectors at most
+       are taken. */
     float y[8 * 64];
     uint32_t i, k, c;
     size_t vl, most = llmq__min(64, (uint32_t)__riscv_vsetvlmax_e32m4());
@@ -6982,7 +7078,10 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* As in section 3. Four registers have 16 floats, or more. */
+/* The trellis encoder's kernel, see section 3. Four registers hold 16 floats or more, of which
+   16 are used.
+   cost[16 s + i] = the squared distance of x[i] from the nearest of the points s, s + sets, ...,
+   at most LLMQ__FAR, for s < sets. */
 LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x,
                                              float *cost)
 {
@@ -6996,6 +7095,8 @@ LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_s
     }
 }
 
+/* One state of 16 trellises: to[16] = the lesser of both paths' sums plus costs. *choice = bit i
+   set if path b is less in lane i; the lower state wins ties, because the comparison is strict. */
 LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost,
                                            float *to, uint16_t *choice)
 {
@@ -7006,6 +7107,9 @@ LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const
     __riscv_vse32(to, __riscv_vmerge(u, v, less, 16), 16);
 }
 
+/* The Viterbi steps of 16 trellises at once, as llmq__viterbi; lanes is 16.
+   sum: room for the sums of all states twice, and for the costs of the sets; the result is in
+   its first part. choice[t * states + q]: 16 bits for state q at step t. */
 LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size,
                                              uint32_t sets, uint32_t states, const float *x, uint32_t steps,
                                              uint32_t lanes, float *sum, uint16_t *choice)
@@ -7025,11 +7129,13 @@ LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t 
         }
         other = from, from = to, to = other;
     }
+    /* The sums change places at each step. */
     if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
 }
 #endif
 
-/* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it), as llmq__unpack_run. */
+/* code[0, n) = the codes from position `at` on, which all lie in one unit, or with 3 bits in one
+   half of it, as llmq__unpack_run. Reads the bytes of the planes that hold them, no more. */
 LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__code_position *at, uint32_t n,
                                                 uint16_t *code)
 {
@@ -7041,6 +7147,7 @@ LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq
         for (i = 0; i < n; i += (uint32_t)vl) {
             vuint8m4_t b;
             vuint16m8_t c;
+            /* A round ends where the field of the plane ends, because then the shift changes. */
             byte = (at->k + i) % bytes;
             shift = (at->k + i) / bytes * width;
             vl = __riscv_vsetvl_e8m4(llmq__min(bytes - byte, n - i));
@@ -7052,7 +7159,8 @@ LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq
     }
 }
 
-/* e[0, n p) = the points of n codes, of which only the bits in mask << shift are meant */
+/* e[0, n p) = the points of n codes. With 3 bits a code is a pair, and shift, 0 or 3, says which
+   of its codes is meant. */
 LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n,
                                              int8_t *e)
 {
@@ -7066,6 +7174,8 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
         if (f->bits == 3) c = __riscv_vand(__riscv_vsrl(c, shift, vl), 7, vl);
         if (p == 1) __riscv_vse8(e + i, __riscv_vluxei16_v_i8m2(f->points, c, vl), vl);
         if (p == 1) continue;
+        /* Coordinates are gathered one at a time and stored p bytes apart. Offsets of points of
+           16-bit codes need more than 16 bits. */
         at = __riscv_vwmulu(c, (uint16_t)p, vl);
         for (k = 0; k < p; k++)
             __riscv_vsse8(e + i * p + k, (ptrdiff_t)p, __riscv_vluxei32_v_i8m2(f->points + k, at, vl), vl);
@@ -7073,7 +7183,8 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
 }
 
 #if LLMQ__ANY_TRELLIS
-/* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
+/* e[0, n) = the points of codes first ... first + n - 1 of a row of a trellis.
+   row must be in t->data: the rows above it in its tail-biting block are read too. */
 LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                            uint32_t first, uint32_t n, int8_t *e)
 {
@@ -7085,6 +7196,8 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     llmq__field f;
     size_t vl;
+    /* factor: the parities that the row at this lag has a part in, as bits of an index. The
+       lowest bit of a code times the factor is XORed into the index. */
     for (lag = 0; taps >> lag; lag++) {
         from[lags] = llmq__above(t, &block, r, lag);
         factor[lags] = (uint8_t)llmq__parities_of(&t->format, lag);
@@ -7094,6 +7207,7 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
         vuint8m4_t code, v;
         k = first % l->unit;
         m = llmq__min(l->codes - (first - k), l->unit);
+        /* A round ends where the field ends. */
         vl = __riscv_vsetvl_e8m4(
             llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
         code = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.a, vl), f.shift, vl), (uint8_t)f.mask, vl);
@@ -7102,6 +7216,7 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
             __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl),
                          f.up, vl),
             vl);
+        /* The lowest bit of the row's own code comes with lag 0, if a parity has it. */
         code = __riscv_vsll(__riscv_vsrl(code, 1, vl), parities, vl);
         for (i = 0; i < lags; i++) {
             v = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(from[i] + (f.a - row), vl), f.shift, vl), 1, vl);
@@ -7112,13 +7227,17 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
 }
 #endif
 
-/* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
+/* Returns the points at columns [j, j + n), which lie in one group, n <= 256. They are somewhere
+   in e, because whole points of up to 8 coordinates are decoded: up to 7 coordinates too much on
+   either side.
+   e: room for 256 + 2 * 7 bytes. */
 LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                                      uint32_t j, uint32_t n, int8_t *e)
 {
     const llmq_format *f = &t->format;
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
+    /* A round of the loop below stays in one unit, and so in this array. */
     uint16_t code[LLMQ__UNIT];
 #if LLMQ__ANY_TRELLIS
     if (f->taps[0]) {
@@ -7135,18 +7254,22 @@ LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const
     return e + skip;
 }
 
-/* binary16 to float: what lies below its exponent and above is moved to that of float by a product with 2^112, which is exact. */
+/* binary16 to float, exactly. Exponent and mantissa move to the float's place, which scales by
+   2^-112, the difference of the biases, subnormals included. A product with 2^112 undoes it.
+   Infinity and NaN get the greatest exponent, and the sign is put in last. */
 LLMQ__INLINE_TARGET vfloat32m8_t llmq__load_halves_rvv(vuint16m4_t h, size_t vl)
 {
     vuint32m8_t bits = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x7fffu, vl), vl), 13, vl), sign;
     vuint32m8_t v = __riscv_vreinterpret_u32m8(
+        /* check: 5.192296858534827628530496329220096e33f == 2^112 */
         __riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
     v = __riscv_vmerge(v, __riscv_vor(bits, 0x7f800000u, vl), __riscv_vmsgeu(bits, 0x7c00u << 13, vl), vl);
     sign = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x8000u, vl), vl), 16, vl);
     return __riscv_vreinterpret_f32m8(__riscv_vor(v, sign, vl));
 }
 
-/* v[0, n) = the numbers at columns [j, j + n), as llmq__values: n <= 256 and all in one group, but for raw formats. */
+/* v[0, n) = the values at columns [j, j + n) of a row before they are scaled, as llmq__values; n
+   <= 256. They lie in one group, except in raw formats. */
 LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                              uint32_t j, uint32_t n, float *v)
 {
@@ -7164,6 +7287,7 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
         for (row += 2 * (size_t)j, i = 0; i < n; i += vl) {
             vuint16m4_t h;
             vl = __riscv_vsetvl_e32m8(n - i);
+            /* Bytes are loaded, because a row has no alignment. */
             h = __riscv_vreinterpret_u16m4(__riscv_vle8_v_u8m4(row + 2 * i, 2 * vl));
             if (t->format.id == LLMQ__ID_F16) __riscv_vse32(v + i, llmq__load_halves_rvv(h, vl), vl);
             else __riscv_vse32(v + i, __riscv_vreinterpret_f32m8(__riscv_vsll(__riscv_vzext_vf2(h, vl), 16, vl)), vl);
@@ -7171,6 +7295,7 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
     }
 }
 
+/* out[cols] = row r as floats, as llmq__read_row: value times scale. Raw formats have no scale. */
 LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -7188,6 +7313,8 @@ LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, 
     }
 }
 
+/* out[cols] += weight[r] times row r, for rows [r0, r1), as llmq__add_rows: weight times scale
+   first. */
 LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
                                               float *out)
 {
@@ -7205,7 +7332,8 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float 
     }
 }
 
-/* Sixteen lanes are a group of four registers of 128 bits. What is left of a group of columns is added to the first ones. */
+/* Returns the product of a row with the floats x, as llmq__rows_f32. Column i of a group goes
+   into lane i mod 16, and the 16 lanes are a group of four registers of 128 bits or more. */
 LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                             const float *x)
 {
@@ -7219,6 +7347,8 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
             n = llmq__min(256, end - j);
             llmq__numbers_rvv(t, l, row, j, n, v);
+            /* The last columns of a group are added to the first lanes; _tu leaves the others as
+               they are. */
             for (i = 0; i < n; i += 16) {
                 vl = llmq__min(16, n - i);
                 lane = __riscv_vfadd_vv_f32m4_tu(
@@ -7232,6 +7362,7 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
     return total;
 }
 
+/* y[i * y_stride + r] = the product of row r with the floats of activation i. */
 LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                               uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -7242,17 +7373,23 @@ LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_a
             y[i * y_stride + r] = llmq__row_f32_rvv(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
-/* ---- products of int8 activations ---- */
+/* ---- products of int8 activations ----
 
-/* What a format's points become: tables of one coordinate each, and of pairs, x + 256 y. */
+   Rows are multiplied as far as their units are whole by a stream function of the format, and
+   from there on by slices, which decode any format. Sums of products are exact. Floats are
+   combined at the end of each run by the operations of the scalar llmq__rows_i8, in the same
+   order. */
+
+/* Tables of a format's points: of one coordinate each, and of pairs. */
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1)
-#define LLMQ__PIECES 64u /* of 128 columns, between two conversions of their sums */
+#define LLMQ__PIECES 64u /* pieces of 128 columns whose sums wait for their conversion to float */
 typedef struct llmq__grid_rvv {
     int kind; /* LLMQ__KIND_... */
-    uint8_t x[64], y[64];
-    uint16_t pair[256];
+    uint8_t x[64], y[64]; /* the coordinates, as bytes; zeros after the last point */
+    uint16_t pair[256];   /* two coordinates: x + 256 y */
 } llmq__grid_rvv;
 
+/* Makes the tables. g->kind is LLMQ__KIND_OTHER if the format has no stream function. */
 static void llmq__make_grid_rvv(const llmq_format *f, llmq__grid_rvv *g)
 {
     uint32_t i, n = (uint32_t)1 << f->bits;
@@ -7268,12 +7405,12 @@ static void llmq__make_grid_rvv(const llmq_format *f, llmq__grid_rvv *g)
     }
 }
 
-/* A row of a product, as far as it has come. */
+/* A product of a row, as far as it has come. */
 typedef struct llmq__progress_rvv {
     const uint8_t *row;
-    uint32_t j;    /* columns done */
-    int32_t sum;   /* of the run of columns with one scale each that has begun */
-    float total;   /* of those before */
+    uint32_t j;    /* columns that are done */
+    int32_t sum;   /* of the run that has begun: columns with one scale each of row and activation */
+    float total;   /* of the runs before */
 } llmq__progress_rvv;
 
 LLMQ__INLINE llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
@@ -7286,7 +7423,7 @@ LLMQ__INLINE llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r
     return at;
 }
 
-/* Does a run end at column j, behind those done? Then its sum goes into the total. */
+/* If a run ends at column at->j, adds its sum to the total. At least one column is done. */
 LLMQ__INLINE void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation *x, llmq__progress_rvv *at)
 {
     LLMQ__NO_CONTRACT
@@ -7296,8 +7433,10 @@ LLMQ__INLINE void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation
     at->sum = 0;
 }
 
-/* Sums of n pieces of 128 columns go into the total. Where each is a run, scales are converted and multiplied many at a time;
-   the ordered reduction adds them one after the other, as scalar code does. */
+/* Adds the sums of n pieces of 128 columns to a row's progress.
+   If each piece is a run, scales are converted and multiplied many at a time. The ordered
+   reduction adds products to the total one after the other, each rounded, as the scalar kernel
+   does. */
 LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum,
                                             uint32_t n, llmq__progress_rvv *at)
 {
@@ -7324,7 +7463,8 @@ LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_ac
     at->j += 128 * n;
 }
 
-/* Four rows times an activation, as far as there are whole units: columns [0, end), all runs of which end at multiples of 128. */
+/* Multiplies four rows by an activation: columns [0, end), which are whole units. All runs end
+   at multiples of 128, or at the end of the row. at[4]: new progress of the rows. */
 typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
                                  llmq__progress_rvv *at);
 
@@ -7341,6 +7481,8 @@ typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g,
 #define LLMQ__LMUL 1
 #include LLMQ_SIMD_SELF
 
+/* Returns the stream function of a kind for the machine's vector length, NULL if runs do not
+   suit it, or if the kind has none. */
 static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, const llmq_activation *x)
 {
     size_t bits = 8 * __riscv_vsetvlmax_e8m1();
@@ -7350,6 +7492,7 @@ static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, c
                          : llmq__stream_of_rvv4(kind);
 }
 
+/* Returns the product of a[n] and b[n], exactly: products fit 16 bits, sums 32. */
 LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
 {
     vint32m1_t sum = __riscv_vmv_s_x_i32m1(0, 1);
@@ -7362,7 +7505,8 @@ LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint
     return __riscv_vmv_x(sum);
 }
 
-/* The rest of a row, for any format: decoded a slice at a time, for count <= LLMQ__BATCH activations. */
+/* Finishes a row of any format from column at->j on. A slice is decoded once for count <=
+   LLMQ__BATCH activations, whose progress is at[0, count); all have the same row and column. */
 LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
                                             uint32_t count, llmq__progress_rvv *at)
 {
@@ -7382,7 +7526,10 @@ LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__la
     }
 }
 
-/* Blocks of four rows, a quarter of the range apart, as in section 4; the last block may repeat a row. */
+/* y[i * y_stride + r] = the product of row r with activation i, for rows [r0, r1), by a stream
+   function.
+   Blocks have four rows, a quarter of the range apart, as in section 4. The last block has the
+   rest of the rows, and repeats its last row where there are fewer than four. */
 LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l,
                                                    const llmq__grid_rvv *g, const llmq_activation *x, uint32_t count,
                                                    uint32_t r0, uint32_t r1, float *y, size_t y_stride)
@@ -7404,6 +7551,8 @@ LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, cons
     }
 }
 
+/* The kernel of the table: see llmq__rows_i8, whose bits it gives. Formats and runs without a
+   stream function are decoded in slices, once for up to LLMQ__BATCH activations. */
 LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                              uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
@@ -7437,16 +7586,22 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #undef LLMQ__SIMD_PART
 
 /* ---- products of whole units, once for each size of register groups ----
+
    Parameters:
      LLMQ__ISA   the suffix of the kernels
-     LLMQ__LMUL  4, 2 or 1: registers in a group that holds 64 bytes; groups of 4 and 2 are then full */
+     LLMQ__LMUL  4, 2 or 1: registers in a group that holds 64 bytes; groups of 4 and 2 are then
+       full
+   Vector lengths are constants here, 16, 32 or 64: they need registers of at least 128, 256 or
+   512 bits. find_stream_rvv makes sure of it.
+   kind and bits are constants in functions that are inlined, so that each format has loops of
+   its own. */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of products of RISC-V needs LLMQ__TARGET and LLMQ__ISA"
 #endif
 #if !defined(LLMQ__LMUL) || (LLMQ__LMUL != 4 && LLMQ__LMUL != 2 && LLMQ__LMUL != 1)
 #error "llmq: LLMQ__LMUL is 4, 2 or 1"
-#elif LLMQ__LMUL == 4 /* a number to paste: twice as many */
+#elif LLMQ__LMUL == 4 /* LLMQ__LMUL2 is pasted into names, so it must be a number: twice as many */
 #define LLMQ__LMUL2 8
 #elif LLMQ__LMUL == 2
 #define LLMQ__LMUL2 4
@@ -7462,45 +7617,58 @@ typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(codes);
 typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(bytes);
 typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__KERNEL_NAME(words);
 
-/* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes)
-    LLMQ__KERNEL_NAME(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
+/* Returns 64 bytes with codes in their lowest bits: the bytes of a plane, 32 or 16, then the
+   same bytes shifted right by one width more each time. width: bits of a code in the plane. */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(fields)(const uint8_t *plane, uint32_t bytes,
+                                                                       uint32_t width)
 {
     LLMQ__KERNEL_NAME(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
     if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
+    /* 32 bytes hold one field or two, so that the next 32 are as many widths further. */
     return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
 }
 
-/* Codes 64 half ... 64 half + 63 of a whole unit. */
+/* Returns codes 64 half ... 64 half + 63 of a whole unit, half 0 or 1, with nothing above them.
+   Code k of a unit is in byte k mod u of a plane of u bytes, at bit width * (k div u). */
 LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(code)(uint32_t bits, const uint8_t *unit, uint32_t half)
 {
     LLMQ__KERNEL_NAME(codes) v, above;
+    /* The bits above the lower four. */
+    /* check: 48 == 16 + 32 */
     uint8_t mask = bits == 5 ? 16 : 48;
     if (bits == 8) return LLMQ__M(__riscv_vle8_v_u8m)(unit + 64 * half, 64);
+    /* u = 32: the second half of the codes is two fields further, at bits 4 and 6. */
     if (bits == 2) {
         v = LLMQ__KERNEL_NAME(fields)(unit, 32, 2);
         return __riscv_vand(half ? __riscv_vsrl(v, 4, 64) : v, 3, 64);
     }
-    if (bits == 3) { /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
+    /* Pairs of 6 bits, u = 32 and 16. The upper code is bit 3 of the nibble, and above it the 2
+       bits of the second plane. */
+    if (bits == 3) {
         v = LLMQ__KERNEL_NAME(fields)(unit, 32, 4);
         if (!half) return __riscv_vand(v, 7, 64);
         above = __riscv_vand(__riscv_vsll(LLMQ__KERNEL_NAME(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
         return __riscv_vor(__riscv_vand(__riscv_vsrl(v, 3, 64), 1, 64), above, 64);
     }
+    /* The first plane has 4 bits and u = 64: half 0 is below, half 1 above. */
     v = LLMQ__M(__riscv_vle8_v_u8m)(unit, 64);
     v = half ? __riscv_vsrl(v, 4, 64) : __riscv_vand(v, 15, 64);
     if (bits == 4) return v;
-    above = LLMQ__KERNEL_NAME(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4); /* bits 4 and 5 of the upper half are in place */
+    above = LLMQ__KERNEL_NAME(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4);
+    /* The upper half's fields begin at bit 4 of the plane, so that its bits are in place. */
     return __riscv_vor(v, __riscv_vand(half ? above : __riscv_vsll(above, 4, 64), mask, 64), 64);
 }
 
-/* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes)
-    LLMQ__KERNEL_NAME(look_up)(const uint8_t *table, uint32_t n, LLMQ__KERNEL_NAME(codes) v)
+/* Returns table[v] for 64 indices below n; n is 16, 32 or 64, and table has n entries.
+   vrgather takes time by the square of its registers, so parts of the group that hold n bytes or
+   more are looked up one after the other. */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const uint8_t *table, uint32_t n,
+                                                                        LLMQ__KERNEL_NAME(codes) v)
 {
 #if LLMQ__LMUL > 1
     LLMQ__KERNEL_NAME(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
     const size_t part = 64 / LLMQ__LMUL;
+    /* part: bytes of one register, 16 or 32. */
     if (n <= part) {
         vuint8m1_t t = __riscv_vle8_v_u8m1(table, n);
         r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m1(v, 0), part));
@@ -7521,23 +7689,31 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes)
 #endif
 }
 
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes)
-    LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table, LLMQ__KERNEL_NAME(codes) v)
+/* Returns 64 points by codes v, without a table for g8: max(code, 1) - 128, because code 0
+   decodes as code 1. */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table,
+                                                                    LLMQ__KERNEL_NAME(codes) v)
 {
-    if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
+    if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64);
     else v = LLMQ__KERNEL_NAME(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
     return LLMQ__M(__riscv_vreinterpret_i8m)(v);
 }
 
-/* Points of 128 columns of a row times their activations, two products to a sum: at most 2 * 128 * 127 < 2^15. With p = 1, a and
-   b meet the halves of the unit; with p = 2 the coordinates of the half. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words)
-    LLMQ__KERNEL_NAME(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half,
-                                LLMQ__KERNEL_NAME(bytes) a, LLMQ__KERNEL_NAME(bytes) b)
+/* Returns the products of 128 columns of a row with their activations, two products to a lane.
+   One coordinate: a and b meet the halves of the unit, and half is not used. Two coordinates: a
+   and b meet the coordinates of the points of one half.
+   Two products fit 16 bits, because activations are at least -127. */
+/* check: 2 * 128 * 127 < 2^15 */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kind, const llmq__grid_rvv *g,
+                                                                         const uint8_t *unit, uint32_t half,
+                                                                         LLMQ__KERNEL_NAME(bytes) a,
+                                                                         LLMQ__KERNEL_NAME(bytes) b)
 {
     const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
     LLMQ__KERNEL_NAME(bytes) v, w;
-    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) { /* by loads: two tables would spill */
+    /* Pairs of coordinates are gathered from memory: 256 entries are too many for vrgather, and
+       two tables of 64 would spill. */
+    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) {
         LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__KERNEL_NAME(code)(bits, unit, half), 2, 64);
         at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
         v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
@@ -7552,7 +7728,8 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words)
     return __riscv_vwmacc(__riscv_vwmul(v, a, 64), w, b, 64);
 }
 
-/* sum[r][i] = the products of piece i of row r, the activations of its 128 columns being q */
+/* sum[r][i] = the products of piece i of row r, for four rows whose units are at unit[r]; q: the
+   activations of its 128 columns. half: of a unit of points of two coordinates, else 0. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit,
                                                   uint32_t half, const int8_t *q, int32_t (*sum)[LLMQ__PIECES],
                                                   uint32_t i)
@@ -7563,6 +7740,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv
     if (llmq__kind_p(kind) == 2) {
         LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) v =
             LLMQ__M2(__riscv_vreinterpret_u16m)(LLMQ__M2(__riscv_vle8_v_u8m)((const uint8_t *)q, 128));
+        /* 16 bits are an even column and, above it, an odd one: narrowing separates them. */
         a = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(v, 64));
         b = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(v, 8, 64));
     } else {
@@ -7574,6 +7752,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv
             __riscv_vwredsum(LLMQ__KERNEL_NAME(products)(kind, g, unit[r], half, a, b), zero, 64));
 }
 
+/* Multiplies four rows by an activation, see the type llmq__stream_rvv. Sums of up to
+   LLMQ__PIECES pieces are collected before their scales are looked at. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g,
                                                    const llmq_activation *x, uint32_t end, llmq__progress_rvv *at)
 {
@@ -7593,7 +7773,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout 
     }
 }
 
-/* Each format a function of its own. */
+/* Each format has a function of its own, so that kind is a constant in it. */
 #define LLMQ__STREAM(name, kind)                                                                       \
     LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(name)(const llmq__layout *l, const llmq__grid_rvv *g, \
                                                        const llmq_activation *x, uint32_t end,         \
@@ -7611,6 +7791,7 @@ LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
 LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
 LLMQ__STREAM(v2n256, LLMQ__KIND_V2N256)
 
+/* Returns the stream function of a kind, NULL for LLMQ__KIND_OTHER. */
 static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 {
     static const llmq__stream_rvv all[] = { 0,
