@@ -3036,6 +3036,9 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA avx512
+/* 16 vectors of a butterfly and a temporary one fit 32 registers, and so do the sums of 8 rows,
+   3 vectors each, the 3 vectors that are added to them, and a factor. */
+/* check: 8 * 3 + 3 + 1 <= 32 */
 #define LLMQ__VEC_LANES 16
 #define LLMQ__RADIX 16
 #define LLMQ__MR_VECTORS 8
@@ -3050,6 +3053,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA avx512
+/* Points are coded by adding 128, so that all int8 points are unsigned bytes. */
 #define LLMQ__DECODED 1
 #define LLMQ__CODES avx2
 #define LLMQ__QUADS sse2
@@ -3733,7 +3737,9 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_grid_of)(const llmq_format *f, 
     int8_t one[256];
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
+    /* -128: no point is too low for vpdpbusd. */
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
+    /* The first coordinate of each point. */
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
     LLMQ__KERNEL_NAME(zmm_table)(one, n, 0, g->x);
     /* The last coordinate: the second one, or of 3-bit codes the only one again. */
@@ -3790,6 +3796,7 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm
             sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
         }
     }
+    /* Lane i of x + y is the sum of row i. */
     llmq__zmm_sums(sum, &x, &y);
     return _mm512_add_epi32(x, y);
 }
@@ -3807,7 +3814,9 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
     __m512i sum = _mm512_setzero_si512();
     uint32_t j, n;
     for (j = 0; j < end; j += n) {
+        /* All blocks up to the end of the run, or to the end of the whole units. */
         n = llmq__min(run.end, end) - j;
+        /* A run begins at j. Only the last one may go on beyond the whole units. */
         sum = LLMQ__KERNEL_NAME(zmm_run)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
         /* A run that ends beyond the whole units goes on in zmm_tail, with the sum so far. */
         if (j + n < run.end) continue;
@@ -3856,6 +3865,7 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
         if (!split && j + 256 < run.end) continue;
         llmq__zmm_sums(sum, &lo, &hi);
         if (!split) lo = _mm512_add_epi32(lo, hi);
+        /* The run of the first unit, or of both, then the run of the second. */
         total = llmq__zmm_finish(total, lo, llmq__zmm_scales(row, run.w), x->scale[run.x]);
         llmq__next_run(&run);
         if (split) {
@@ -3957,6 +3967,8 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g,
         __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
         LLMQ__KERNEL_NAME(zmm_look)(kind, g, v, w, tile + i, tile + 16 + i);
     }
+    /* Points lose the added 128 here: in blocks they are the signed operand, and activations
+       have 128 added. */
     for (k = 0; k < 32; k++) {
         tile[k] = _mm512_xor_si512(tile[k], offset);
         bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
@@ -3976,6 +3988,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g,
                    bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
     __m512i tile[64], bias[2];
     at += (size_t)(b / per_unit) * bytes;
+    /* The tile of 16 rows has 32 vectors. */
     bias[0] = LLMQ__KERNEL_NAME(zmm_tile)(g, row, at, b % per_unit, tile);
     bias[1] = LLMQ__KERNEL_NAME(zmm_tile)(g, row + 16, at, b % per_unit, tile + 32);
     llmq__zmm_times(g->kind, tile, bias, b, x, count, sum);
@@ -4006,6 +4019,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, co
                                                         uint32_t count, const uint8_t *const *row, float *y,
                                                         size_t y_stride)
 {
+    /* Whole units alone; p: coordinates of a point. */
     const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
     __m512i sum[64];
@@ -4014,6 +4028,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, co
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
         LLMQ__KERNEL_NAME(zmm_block)(g, row, l->scales, j / 128, x, count, sum);
+        /* Sums go on until their run ends. */
         if (j + 128 < run.end) continue;
         LLMQ__KERNEL_NAME(zmm_end)(x, count, row, &run, sum, total);
     }
@@ -4035,6 +4050,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, con
     const uint8_t *row[32];
     float v[16];
     uint32_t r, b, i, k, apart;
+    /* 32 activations at a time share a decoded block; their sums and totals are in the frame. */
     for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
         for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
         for (i = 0; i < count; i += 32)
@@ -4048,6 +4064,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, con
         /* check: 64 * 64 == 4096 */
         if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
         for (b = r; b < r + apart; b++) {
+            /* Row b, and 15 more at distances of `apart` rows: all rows of [r, r + 16 apart) in
+               turn. */
             LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
             for (i = 0; i < count; i++) {
                 _mm512_storeu_ps(v, LLMQ__KERNEL_NAME(zmm_any)(t, l, g, x + i, row));
@@ -4077,6 +4095,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
             i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
         if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
         if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
+        /* The mask keeps indices of smaller tables within their points, which are repeated then. */
         one[0][k] = f->points[i & (llmq__table(f) - 1)];
         one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
     }
@@ -4245,6 +4264,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tenso
     __m512 total[64];
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
+    /* Whole units first, then the last unit, if there is a part of one. */
     for (j = 0; j < t->cols / 256 * 256; j += 256)
         LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
@@ -4286,6 +4306,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor
     uint32_t r, i, b, n, blocks;
     for (r = r0; r < r1; r += n) {
         llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
+        /* n: rows that are wanted. Few activations take as many blocks as these rows fill. */
         n = llmq__min(16 * most, llmq__min(r1, block.first + block.rows) - r);
         blocks = many ? most : (n + 15) / 16;
         LLMQ__KERNEL_NAME(zmm_trellis_rows)(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
@@ -4295,6 +4316,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor
         for (i = 0; !many && i < count; i++) {
             LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
             for (b = 0; b < blocks; b++)
+                /* The mask leaves rows out that nobody asked for. */
                 _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1),
                                       total[b]);
         }
@@ -4310,6 +4332,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
                                                       uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
+    /* A group that is the whole row ends with it: 0 is a multiple of 128. */
     uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
     llmq__zmm_grid g;
     if (w % 128 || a % 128) end = r0;
@@ -4325,6 +4348,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
         if (g.kind == LLMQ__KIND_OTHER) end = r0;
         else LLMQ__KERNEL_NAME(zmm_matmul)(t, &l, &g, x, count, r0, end, y, y_stride);
     }
+    /* The rows after the last whole group of 16, or all. */
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
 
@@ -4471,7 +4495,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
 #if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
-/* The words on floats that 32-bit Arm shares.
+/* Words on floats that both Arms share, in integers but for conversions, which are exact.
    Changes the sign of lane i where bit i of bits is set, 0 <= i <= 3. A shift by 31 - i moves
    bit i to the place of the sign. */
 LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits)
@@ -4480,14 +4504,16 @@ LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits)
     uint32x4_t top = vandq_u32(vshlq_u32(vdupq_n_u32(bits), vld1q_s32(up)), vdupq_n_u32(0x80000000u));
     return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), top));
 }
-/* Magnitudes of floats are ordered as their bits are. */
+/* m = max(m, bits of |v|), in each lane. Magnitudes of floats are ordered as their bits are. */
 LLMQ__INLINE_TARGET uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
 {
     return vmaxq_u32(m, vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0x7fffffffu)));
 }
+/* Four int16 as floats, exactly. */
 LLMQ__INLINE_TARGET float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
 typedef uint32x4_t llmq__u32x16_neon; /* maxima: lanes i, 4 + i, 8 + i and 12 + i are one lane */
 LLMQ__INLINE_TARGET uint32x4_t llmq__zero_u32x16_neon(void) { return vdupq_n_u32(0); }
+/* The greatest of four lanes: two pairs, then one. */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_neon(uint32x4_t m)
 {
     uint32x2_t half = vmax_u32(vget_low_u32(m), vget_high_u32(m));
@@ -4514,6 +4540,7 @@ LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a,
 LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p)
 {
     float32x4_t v = vld1q_f32(p);
+    /* vrev64 exchanges neighbours, vext by two lanes exchanges halves. */
     static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
     v = vfmaq_f32(vrev64q_f32(v), v, vld1q_f32(s1));
     return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(s2));
@@ -4521,6 +4548,7 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p)
 
 /* Lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_neon { float32x4_t a, b, c, d; } llmq__f32x16_neon;
+/* The members are set one by one, which C99 and C++11 both take. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
 {
     llmq__f32x16_neon v;
@@ -4563,6 +4591,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    /* Bytes become 16, then 32 bits, with their signs. */
     return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)),
                             llmq__widen4_neon(vget_low_s16(hi)), llmq__widen4_neon(vget_high_s16(hi)));
 }
@@ -4575,6 +4604,7 @@ LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
+    /* flip4 looks at the four lowest bits alone. */
     return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4),
                             llmq__flip4_neon(v.c, bits >> 8), llmq__flip4_neon(v.d, bits >> 12));
 }
@@ -4589,11 +4619,14 @@ LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b)
 }
 LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
+    /* The template passes magnitudes of 127 and a rounding error at most, so that nothing
+       saturates. */
     vst1q_s8(q, vcombine_s8(vqmovn_s16(llmq__narrow8_neon(v.a, v.b)), vqmovn_s16(llmq__narrow8_neon(v.c, v.d))));
 }
 /* Where s < least: least = s, code = k. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x4_t *least, float32x4_t *code)
 {
+    /* Strict: of equal costs the first one stays, as in the scalar search. */
     uint32x4_t less = vcltq_f32(s, *least);
     *least = vbslq_f32(less, s, *least);
     *code = vbslq_f32(less, k, *code);
@@ -4621,6 +4654,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__min16_neon(llmq__f32x16_neon x, llmq
 LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
 {
     static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    /* vuzp1 keeps the lower half of each lane, which is all ones or all zeros as the lane is. */
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
     uint16x8_t cd = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.c, y.c)), vreinterpretq_u16_u32(vcltq_f32(x.d, y.d)));
     uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(flag));
@@ -4628,6 +4662,7 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
 }
+/* x - y|: the difference is rounded once, as a float, and loses its sign. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__away16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
 {
     LLMQ__EACH(vabdq_f32);
@@ -4657,11 +4692,12 @@ LLMQ__INLINE_TARGET float llmq__setv_neon(float x) { return x; }
 LLMQ__INLINE_TARGET float llmq__addv_neon(float a, float b) { return a + b; }
 LLMQ__INLINE_TARGET float llmq__subv_neon(float a, float b) { return a - b; }
 LLMQ__INLINE_TARGET float llmq__mulv_neon(float a, float b) { return a * b; }
+/* Products here are exact, fused or not. */
 LLMQ__INLINE_TARGET float llmq__maddv_neon(float sum, float a, float b) { return sum + a * b; }
+/* A vector of one float has no butterflies within it. */
 LLMQ__INLINE_TARGET float llmq__load_butterfly_neon(const float *p) { return *p; }
 
-/* 16 floats are 16 scalar operations. They are written out, so that the struct stays in
-   registers. */
+/* 16 floats are 16 scalar operations, which are written out. */
 typedef struct llmq__f32x16_neon { float f[16]; } llmq__f32x16_neon;
 #define LLMQ__EACH(op) \
     op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
@@ -4697,17 +4733,20 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq
 #undef LLMQ__ADD
 #undef LLMQ__SUB
 #undef LLMQ__MUL
+/* 16 int8 as floats, exactly, by way of memory, because the scalar unit works on them. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     float f[16];
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    /* Vectors convert integers to floats exactly here too: no result is subnormal. */
     vst1q_f32(f, llmq__widen4_neon(vget_low_s16(lo)));
     vst1q_f32(f + 4, llmq__widen4_neon(vget_high_s16(lo)));
     vst1q_f32(f + 8, llmq__widen4_neon(vget_low_s16(hi)));
     vst1q_f32(f + 12, llmq__widen4_neon(vget_high_s16(hi)));
     return llmq__load16_neon(f);
 }
+/* v is a copy, which llmq__lane_sum may change. */
 LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v) { return llmq__lane_sum(v.f); }
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
@@ -4721,10 +4760,14 @@ LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_n
     for (i = 0; i < 16; i += 4) m = llmq__amax4_neon(m, vld1q_f32(v.f + i));
     return m;
 }
+/* q[0, 16) = v rounded as llmq__round_i8 does, by vectors. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
     uint32_t i;
+    /* Rounds as llmq__round_i8 does: the unit of the last place of 1.5 * 2^23 is 1. A subnormal
+       value rounds to 0, flushed or not, so that vectors of floats may add here. */
     for (i = 0; i < 16; i += 8) {
+        /* check: 12582912 == 1.5 * 2^23 */
         uint32x4_t a = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i), vdupq_n_f32(12582912.0f)));
         uint32x4_t b = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i + 4), vdupq_n_f32(12582912.0f)));
         /* The lowest byte of each sum is the integer. */
@@ -4736,6 +4779,10 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 /* AArch64 has 32 registers of 4 floats. 32-bit Arm has half of them, and one float at a time. */
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA neon
+/* AArch64: 16 vectors of a butterfly and a temporary one fit 32 registers, and so do the sums of
+   8 rows, 3 vectors each, the 3 vectors that are added to them, and a factor.
+   32-bit Arm: 4 rows of 2 floats fit the 32 registers of the scalar unit. */
+/* check: 8 * 3 + 3 + 1 <= 32 */
 #define LLMQ__RADIX 16
 #if defined(__aarch64__)
 #define LLMQ__VEC_LANES 4
@@ -4757,6 +4804,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b
     v.b = b;
     return v;
 }
+/* 32 bytes, at any address. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_u8_neon(const void *p)
 {
     return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16));
@@ -4774,6 +4822,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq_
 {
     return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b));
 }
+/* y where bit `at` of v is set, else x. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v,
                                                        uint32_t at)
 {
@@ -4787,14 +4836,18 @@ LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int ma
     v = v >> (uint8_t)s;
     return 255 >> s <= mask ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
 }
+/* v >> s & mask, 0 <= s <= 7. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__field_neon(llmq__u8x32_neon x, uint32_t s, int mask)
 {
     return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
 }
+/* The caller has cleared the bits that would be lost. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__shift_left_neon(llmq__u8x32_neon x, uint32_t s)
 {
     return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s);
 }
+/* 16 bytes at p, shifted right by s in the lower half and by s + d in the upper half, masked. No
+   byte after them is read. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
 {
     uint8x16_t v = vld1q_u8((const uint8_t *)p);
@@ -4828,10 +4881,13 @@ LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
 {
+    /* Lookups of 16, 32 and 64 points take one, two and four registers. An index beyond the
+       table gives 0, but there is none. */
     return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
+    /* Points 16 k ... 16 k + 15; k is a constant. */
     return llmq__bs_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
@@ -4845,6 +4901,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_ne
 #else
 /* 32-bit Arm: points 0 to 15, 0 to 31 and 32 to 63, in registers of 8 bytes. */
 typedef struct llmq__point_table_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__point_table_neon;
+/* 32 points at p, in four registers. */
 LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
 {
     uint8x8x4_t t;
@@ -4886,6 +4943,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_ne
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
     uint8x8x2_t p;
+    /* Points 16 k ... 16 k + 15 are registers 2 k and 2 k + 1 of the eight; k is a constant. */
     p.val[0] = k < 2 ? t->lo.val[2 * k] : t->hi.val[2 * k - 4];
     p.val[1] = k < 2 ? t->lo.val[2 * k + 1] : t->hi.val[2 * k - 3];
     return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
@@ -4937,14 +4995,17 @@ LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neon(void) { return vdupq_n_s32(0)
 /* check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
 {
+    /* The products of bytes i and 8 + i are added in 16 bits, then neighbours in 32 bits. */
     int8x16_t v = vreinterpretq_s8_u8(w);
     int16x8_t pairs = vmull_s8(vget_low_s8(v), vget_low_s8(x));
     return vpadalq_s16(sum, vmlal_s8(pairs, vget_high_s8(v), vget_high_s8(x)));
 }
+/* Adds 32 products to four sums, in any order, because int32 sums are exact. */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
     return llmq__dot1_neon(llmq__dot1_neon(sum, w.a, x.a), w.b, x.b);
 }
+/* No sum has too much here, so that the bias stays 0. */
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 /* Products of any int8 points are the same products. */
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neon(const int8_t *p) { return llmq__load_act_neon(p); }
@@ -4969,6 +5030,7 @@ LLMQ__INLINE_TARGET void llmq__store_i32x4_neon(int32_t *p, int32x4_t v) { vst1q
 LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
                                                        const uint8_t *p3)
 {
+    /* Lane i from the i-th pointer; the shift makes floats of them. */
     uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
     v = vset_lane_u16((uint16_t)llmq__load16(p1), v, 1);
     v = vset_lane_u16((uint16_t)llmq__load16(p2), v, 2);
@@ -4979,6 +5041,7 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const 
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     (void)bias;
+    /* Pairwise sums of pairwise sums: lane i is the sum of the i-th operand. */
     return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
 }
 LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
@@ -4989,6 +5052,7 @@ LLMQ__INLINE_TARGET int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vge
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     (void)bias;
+    /* Halves of each operand first, then neighbours. */
     return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)),
                         vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
 }
@@ -5042,6 +5106,7 @@ LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
     vst1q_s8(e + 256, llmq__highs_neon(p.val[0], q.val[0]));
     vst1q_s8(e + 384, llmq__highs_neon(p.val[1], q.val[1]));
 }
+/* p[0, 4) += v. */
 LLMQ__INLINE_TARGET void llmq__add_sums_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
 /* Adds the products of four columns of four rows to four sums: the 16 points at w, a lane for
    each row, times activations 4 k ... 4 k + 3 of the 16 at x. k is a constant, 0 <= k <= 3, so
@@ -5050,8 +5115,12 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neon(int32_t *p, int32x4_t v) { vst1q_s3
 LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
+    /* The four activations are one lane of 32 bits, which is repeated in both lanes of 8 bytes. */
     int32x2_t half = vreinterpret_s32_s8(k < 2 ? vget_low_s8(all) : vget_high_s8(all));
     int8x8_t four = vreinterpret_s8_s32(k % 2 ? vdup_lane_s32(half, 1) : vdup_lane_s32(half, 0));
+    /* a: rows 0 and 1, b: rows 2 and 3, four products each. Pairs are added in 16 bits, and
+       pairs of pairs in 32. */
+    /* check: 2 * 127 * 128 < 2^15 */
     int16x8_t a = vmull_s8(vget_low_s8(v), four), b = vmull_s8(vget_high_s8(v), four);
 #if defined(__aarch64__)
     return vpadalq_s16(sum, vpaddq_s16(a, b));
@@ -5063,6 +5132,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA neon
+/* Signed multiplications take all int8 points, and nothing is added to them. */
 #define LLMQ__DECODED 0
 #define LLMQ__RAW 0
 #define LLMQ__QUADS neon
@@ -5086,6 +5156,7 @@ LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod")
 #endif
 
+/* The same words under the suffix that the template asks for. */
 typedef llmq__point_table_neon llmq__point_table_neondot;
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neondot(llmq__u8x32_neon v) { return v; }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v)
@@ -5111,6 +5182,7 @@ LLMQ__INLINE_TARGET void llmq__load_act2_neondot(const int8_t *p, llmq__act32_ne
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neondot(void) { return vdupq_n_s32(0); }
 LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
+    /* Each lane gets the sum of four neighbouring products, without saturation. */
     return vdotq_s32(vdotq_s32(sum, vreinterpretq_s8_u8(w.a), x.a), vreinterpretq_s8_u8(w.b), x.b);
 }
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
@@ -5135,6 +5207,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w,
     return k == 2 ? vdotq_laneq_s32(sum, v, all, 2) : vdotq_laneq_s32(sum, v, all, 3);
 #else
     int8x8_t half = k < 2 ? vget_low_s8(all) : vget_high_s8(all);
+    /* 32-bit Arm chooses a lane of 8 bytes. */
     return k % 2 ? vdotq_lane_s32(sum, v, half, 1) : vdotq_lane_s32(sum, v, half, 0);
 #endif
 }
@@ -5142,6 +5215,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA neondot
+/* Kernels that decode, and words on bytes, are those of neon. */
 #define LLMQ__DECODED 1
 #define LLMQ__CODES neon
 #define LLMQ__QUADS neon
@@ -5168,6 +5242,7 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
 #elif defined(__ARM_FEATURE_DOTPROD)
 #define LLMQ__TARGET LLMQ__TARGET_OF("+i8mm") /* beside the extensions of the command line */
 #else
+/* See DOTPROD for crypto. */
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod+i8mm")
 #endif
 
@@ -5179,6 +5254,7 @@ LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
 {
     uint32_t i;
     LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* unrolled, gcc keeps copies of all stores on the stack */
+        /* All four vectors are loaded before the first store, because the places overlap. */
         int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(e)), b = vreinterpretq_s32_s8(vld1q_s8(e + 16));
         int32x4_t c = vreinterpretq_s32_s8(vld1q_s8(e + 128)), d = vreinterpretq_s32_s8(vld1q_s8(e + 144));
         vst1q_s8(e, llmq__lows_neon(a, c));
@@ -5193,6 +5269,7 @@ LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
 LLMQ__INLINE_TARGET void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, int8x16_t *both)
 {
     int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(x)), b = vreinterpretq_s32_s8(vld1q_s8(y));
+    /* The lower 8 bytes of x, then of y. */
     both[0] = llmq__lows_neon(a, b);
     both[1] = llmq__highs_neon(a, b);
 }
@@ -5202,6 +5279,7 @@ LLMQ__INLINE_TARGET void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, i
    p[4]: the sums of the four rows with the first activation. q[4]: with the second. */
 LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32_t *q)
 {
+    /* Even lanes are sums with the first activation, odd lanes with the second. */
     llmq__add_sums_neon(p, vuzp1q_s32(a, b));
     llmq__add_sums_neon(q, vuzp2q_s32(a, b));
 }
@@ -5215,9 +5293,11 @@ LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *c
 {
     int8x16_t v[2], w[2];
     uint32_t i;
+    /* Two activations at a time: 8 columns of both are the second operand of smmla. */
     llmq__both_neoni8mm(x[0] + c, x[1] + c, v);
     llmq__both_neoni8mm(x[2] + c, x[3] + c, w);
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+        /* lo: columns c ... c + 7 of both rows of pair i. hi: columns c + 8 ... c + 15 of both. */
         int8x16_t lo = vld1q_s8(e + 256 * i), hi = vld1q_s8(e + 256 * i + 16);
         s[i] = vmmlaq_s32(vmmlaq_s32(s[i], lo, v[0]), hi, v[1]);
         t[i] = vmmlaq_s32(vmmlaq_s32(t[i], lo, w[0]), hi, w[1]);
@@ -5231,6 +5311,8 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
 {
     int32x4_t s[8], t[8];
     uint32_t c, h, i;
+    /* 16 sums, four operands of activations and two of rows stay in registers. */
+    /* check: 16 + 4 + 2 <= 32 */
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = t[i] = vdupq_n_s32(0);
     /* The second half of each 32 columns is where the second row of a pair was: 128 bytes
        further, less the 16 by which c begins later. With both halves in one loop, gcc spills. */
@@ -5245,6 +5327,7 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
 
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #define LLMQ__ISA neoni8mm
+/* product() is written above, and the words are those of neondot. */
 #define LLMQ__OWN 1
 #define LLMQ__CODES neon
 #define LLMQ__DOTS neondot
@@ -5307,6 +5390,7 @@ LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout 
     uint32_t n;
     int32_t sum = 0;
     for (; k < end; k += n, q += n * p) {
+        /* A field of codes ends where its bits in a plane end. */
         n = llmq__min(end - k, llmq__find_field(&f, l, unit, m, k));
         sum += units->field(units, &f, n, q);
     }
@@ -5326,6 +5410,8 @@ LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l,
     /* step: codes of 128 columns. p is 1 or 2 here, so that a shift by p - 1 multiplies by it. */
     uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
     for (; k < end; k += n, q += n << (p - 1)) {
+        /* in: code of the unit. m: codes of the unit, fewer in the last one. A unit is a power
+           of 2, and `first` a multiple of 8. */
         uint32_t in = k & (l->unit - 1), first = k - in, m = llmq__min(l->codes - first, l->unit);
         const uint8_t *unit = row + l->scales + first / 8 * l->bits;
         /* Unit functions need a whole unit and 128 columns of it from one of its halves on. */
@@ -5348,6 +5434,8 @@ LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, 
     uint32_t shift = t->format.p - 1, j, i;
     llmq__run run = llmq__first_run(l, x);
     for (i = 0; i < rows; i++) y[i] = 0.0f;
+    /* Runs end at whole points, because groups are multiples of 32 columns and cols is a
+       multiple of p. */
     for (j = 0; j < t->cols; j = run.end, llmq__next_run(&run)) {
         float scale = x->scale[run.x];
         int32_t sum[LLMQ__TOGETHER] = { 0, 0, 0, 0 };
@@ -5378,6 +5466,7 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
             llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
             for (i = 0; i <= LLMQ__MAX_LAG; i++)
                 units->above[i] = llmq__above(t, &block, r, i) - llmq__above(t, &block, r, 0);
+            /* above[] belongs to one row alone. */
             n = 1;
         }
 #endif
@@ -5432,6 +5521,7 @@ LLMQ__INLINE uint32_t llmq__word_dsp(const void *p)
     LLMQ_MEMCPY(&w, p, 4);
     return w;
 }
+/* Bytes 0 and 2 of w, with their signs, as two values of 16 bits. */
 LLMQ__INLINE int16x2_t llmq__even_dsp(uint32_t w) { return __sxtb16((int8x4_t)w); } /* bytes 0 and 2 */
 LLMQ__INLINE int16x2_t llmq__odd_dsp(uint32_t w) /* bytes 1 and 3; no intrinsic rotates first */
 {
@@ -5503,6 +5593,9 @@ LLMQ__INLINE uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_
 LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap,
                                    int32_t sum)
 {
+    /* even: the pairs of bytes 0 and 2 of w, as a0 b0 a2 b2. Its even bytes are the first codes,
+       and meet the even bytes of x. Its odd bytes are the second codes, and meet the even bytes
+       of y. */
     uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + gap);
     uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask),
              odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
@@ -5528,6 +5621,8 @@ static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
 /* Four indices of 6 bits: bits 0 to 3 from a plane of 4 bits, bits 4 and 5 from a plane of 2. */
 LLMQ__INLINE uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
 {
+    /* check: 0x0f0f0f0f == 15 * 0x01010101 */
+    /* check: 0x03030303 == 3 * 0x01010101 */
     return (llmq__word_dsp(four) >> four_shift & 0x0f0f0f0fu) | (llmq__word_dsp(two) >> two_shift & 0x03030303u) << 4;
 }
 
@@ -5537,6 +5632,7 @@ static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
 {
     uint32_t i;
     int32_t sum = 0;
+    /* 16 pairs at a time, which share their shifts. */
     for (; k < 64; k += 16)
         for (i = 0; i < 16; i += 4, q += 4)
             sum = llmq__far_dsp(pairs, llmq__six_dsp(unit + k % 32 + i, unit + 32 + i, k / 32 * 4, k / 8), 63, q, 64,
@@ -5600,6 +5696,7 @@ static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint3
     for (i = 0; i + 4 <= n; i += 4, q += 4) {
         uint32_t x = llmq__word_dsp(q);
         w = llmq__codes4_dsp(f, i);
+        /* Entries have 16 bits, of which even() takes the lower byte with its sign. */
         if (f->mask == 255) {
             sum = llmq__dot4_dsp(llmq__whole_dsp(w), x, sum);
         } else {
@@ -5609,6 +5706,7 @@ static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint3
     }
     for (; i < n; i++) {
         w = llmq__code_dsp(f, i);
+        /* The last codes, one at a time: no byte after the field is read. */
         sum += (int8_t)((f->mask == 255 ? llmq__whole_dsp(w) : table[w]) & 255) * *q++;
     }
     return sum;
@@ -5644,6 +5742,7 @@ LLMQ__INLINE uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ?
 LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
                                       const llmq__units *u, const llmq__field *f, uint32_t i)
 {
+    /* skip: 1 if all parities are made, so that the code's lowest bit is left out. */
     const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3), skip = made == parities;
     uint32_t a = 0, b = 0, c = 0, d = 0, lag, own = llmq__some_dsp(four, f->a + i), w;
     LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
@@ -5656,6 +5755,7 @@ LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint
     }
     /* Parities were made for all bits of the bytes. The code's lowest bit is at f->shift. */
     w = (a >> f->shift & all) | (b >> f->shift & all) << 1;
+    /* Each parity goes to its bit of the index, in all four bytes at once. */
     if (made > 2) w |= (c >> f->shift & all) << 2;
     if (made > 3) w |= (d >> f->shift & all) << 3;
     /* The other bits of the code, and with skip = 0 its lowest bit, which is the last parity. */
@@ -5694,6 +5794,7 @@ LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
         0, llmq__g2_dsp, llmq__g3_dsp, llmq__g4_dsp, 0, 0, llmq__g8_dsp, llmq__v2n16_dsp, llmq__v2n64_dsp
     };
     const llmq_format *f = &t->format;
+    /* pairs: a lookup gives both codes of a pair, by 4 bits for g2 and by 6 bits for g3. */
     int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
     uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
 #if LLMQ__ANY_TRELLIS
@@ -5708,6 +5809,7 @@ LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     /* A table has 64 entries: pairs of 3 bits have 6 bits, and so do the largest formats of
        llmq__kind but g8. */
     for (i = 0; i < n && kind != LLMQ__KIND_G8; i++) {
+        /* low >> 8 is the sign of a single point, in all bits of the upper byte. */
         int low = f->p == 2 ? f->points[2 * i] : f->points[i & (((uint32_t)1 << f->bits) - 1)];
         int high = f->p == 2 ? f->points[2 * i + 1] : pairs ? f->points[i >> f->bits] : low >> 8;
         u->table[i] = (uint16_t)((low & 255) | (high & 255) << 8);
@@ -5728,9 +5830,9 @@ LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
 #endif
 
 #if LLMQ_SIMD_MVE
-/* Table mve. Points are gathered, 16 at a time. Kernels on floats use vectors only where nothing can
-   be subnormal, see below. Loads of bytes take any address, loads of words an address that is
-   aligned as a float. Predicates keep loads and stores within their arrays. */
+/* Table mve. Points are gathered, 16 at a time. Kernels on floats use vectors only where nothing
+   can be subnormal, see below. Loads of bytes take any address, loads of words an address that
+   is aligned as a float. Predicates keep loads and stores within their arrays. */
 
 /* ---- codes ---- */
 
@@ -5780,6 +5882,8 @@ static int32_t llmq__g2_mve(const uint16_t *table, const uint8_t *unit, uint32_t
 static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
+    /* Two rounds: the second one takes pairs 16 ... 31 and 48 ... 63, whose bits are two further
+       in `two`. */
     uint8x16_t two = vldrbq_u8(unit + 32);
     int32_t sum = 0;
     (void)k;
@@ -5834,6 +5938,7 @@ static int32_t llmq__field_mve(const llmq__units *u, const llmq__field *f, uint3
     int32_t sum = 0;
     for (i = 0; i < n; i += 16) {
         mve_pred16_t p = vctp8q(n - i);
+        /* The predicate takes the last codes, and nothing after q[n] is read. */
         sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)u->table, f, i, p), vldrbq_z_s8(q + i, p), p);
     }
     return sum;
@@ -5871,6 +5976,7 @@ static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint3
     int32_t sum = 0;
     for (end = unit + 32; unit < end; unit += 8, q += 16) {
         uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* bits 0 and 1: code k, 2 and 3: k + 32 */
+        /* vsli inserts the upper two bits above the lower four. */
         sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4),
                               q, sum);
         sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64,
@@ -5981,6 +6087,7 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
 LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
                                      uint32_t j, uint32_t n, int8_t *e)
 {
+    /* One coordinate: column j is code j. A unit of 128 codes has 16 bytes for each bit. */
     uint32_t m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
     const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * l->bits;
     llmq__field f;
@@ -5988,6 +6095,7 @@ LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l
         llmq__points(t, l, row, j, n, e);
         return;
     }
+    /* A chunk stays in one unit, because units are multiples of it. */
     for (j %= LLMQ__UNIT; n; n -= take, j += take, e += take) {
         take = llmq__min(n, llmq__find_field(&f, l, unit, m, j));
         for (i = 0; i < take; i += 16) {
@@ -6029,6 +6137,7 @@ LLMQ__NOINLINE int llmq__tame_mve(const float *x, uint32_t n)
 {
     uint32x4_t least = vdupq_n_u32(0xffffffffu);
     uint32_t i;
+    /* The last elements, fewer than four, are looked at one by one. */
     int tame = 1;
     for (i = 0; n - i >= 4; i += 4) least = llmq__least_mve(least, vldrwq_f32(x + i));
     for (; i < n; i++) tame &= llmq__tame(x[i]);
@@ -6057,7 +6166,9 @@ LLMQ__INLINE float32x4x4_t llmq__cross_mve(float32x4x4_t v)
 LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
-    for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i))); /* distances 1 and 2 */
+    /* Distances 1 and 2: vld4 puts every fourth element into one vector. */
+    for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i)));
+    /* Distances h and 2 h. */
     for (h = 4; 4 * h <= n; h *= 4)
         for (i = 0; i < n; i += 4 * h)
             for (j = i; j < i + h; j += 4) {
@@ -6069,7 +6180,8 @@ LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
                 vstrwq_f32(x + j + 2 * h, v.val[2]);
                 vstrwq_f32(x + j + 3 * h, v.val[3]);
             }
-    for (j = 0; h < n && j < h; j += 4) { /* 2 h = n */
+    /* n = 2 h if n is no power of 4: one distance is left. */
+    for (j = 0; h < n && j < h; j += 4) {
         float32x4_t a = vldrwq_f32(x + j), b = vldrwq_f32(x + j + h);
         vstrwq_f32(x + j, vaddq_f32(a, b));
         vstrwq_f32(x + j + h, vsubq_f32(a, b));
@@ -6083,6 +6195,7 @@ LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
 LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
 {
     uint32_t i, k;
+    /* The product needs the old values of all positions. */
     for (i = 0; i < m; i++) LLMQ_MEMCPY(work + i * 16, x + i * run, 16 * sizeof(float));
     for (i = 0; i < m; i++, x += run) {
         float32x4_t a = vldrwq_f32(work), b = vldrwq_f32(work + 4), c = vldrwq_f32(work + 8), d = vldrwq_f32(work + 12);
@@ -6161,6 +6274,7 @@ LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout
     int8_t e[LLMQ__CHUNK];
     LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it, and lane4 reads 4 bytes */
     for (; j < end; j += n) {
+        /* Chunks are multiples of 16 but the last, so that lanes stay in step. */
         n = llmq__min(LLMQ__CHUNK, end - j);
         llmq__points_mve(t, l, kind, row, j, n, e);
         for (i = 0; i < n; i += 16) {
@@ -6186,6 +6300,7 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
                                     uint32_t count, uint16_t *code)
 {
     LLMQ__NO_CONTRACT
+    /* y[k * 4 + c]: coordinate k of vector c, scaled in scalar floats. p is at most 8. */
     float y[8 * 4];
     uint32_t i, k, c;
     for (i = 0; i + 4 <= count && n <= 128; i += 4, x += (size_t)4 * p) {
@@ -6207,6 +6322,7 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
         }
         vstrhq_u32(code + i, best);
     }
+    /* The last vectors, fewer than four, and all if the grid is large. */
     llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
 }
 #endif
@@ -6226,6 +6342,7 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
    Signs are changed in integers, so that v need not be tame. */
 static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
 {
+    /* A shift by 31 - i moves bit i to the place of the sign. */
     const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
     uint32_t j, bits = 0;
     for (j = 0; j < n; j++) {
@@ -6253,6 +6370,7 @@ static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint
                             float *work)
 {
     uint32_t i;
+    /* Fewer lanes are scalar. */
     int tame = lanes == 16;
     for (i = 0; i < m && tame; i++) tame = llmq__tame_mve(x + i * run, 16);
     if (tame) llmq__dense_mve(x, m, q, run, squares, work);
@@ -6276,6 +6394,7 @@ static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
         float scale = llmq__scale(row, j / l.group);
         end = llmq__chunk_end(t, &l, j);
         llmq__points_mve(t, &l, kind, row, j, end - j, e);
+        /* Products of a tame scale with integers are 0 or normal. */
         if (end - j == LLMQ__CHUNK && llmq__tame(scale)) llmq__scaled32_mve(out + j, scale, e, 0);
         else for (i = j; i < end; i++) out[i] = (float)e[i - j] * scale;
     }
@@ -6299,6 +6418,7 @@ static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32
             float scale = weight[r] * llmq__scale(row, j / l.group);
             end = llmq__chunk_end(t, &l, j);
             llmq__points_mve(t, &l, kind, row, j, end - j, e);
+            /* Products and values that they are added to must both be multiples of 2^-113. */
             if (end - j == LLMQ__CHUNK && llmq__tame(scale) && llmq__tame_mve(out + j, 32))
                 llmq__scaled32_mve(out + j, scale, e, 1);
             else for (i = j; i < end; i++) out[i] += scale * (float)e[i - j];
@@ -6330,6 +6450,8 @@ static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, u
     int kind = t->format.points ? llmq__kind(&t->format, -128) : LLMQ__KIND_OTHER;
     uint32_t i, r;
     for (i = 0; i < count; i++) {
+        /* Points are integers, so that products with a tame activation, and their sums, are
+           multiples of 2^-113. */
         if (!t->format.points || !llmq__tame_mve(x[i].x, t->cols)) {
             llmq__rows_f32(t, x + i, 1, r0, r1, y + i * y_stride, y_stride);
             continue;
@@ -6368,6 +6490,7 @@ LLMQ__INLINE_TARGET v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x)
 LLMQ__INLINE_TARGET v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+/* Products here are exact, fused or not. */
 LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b)
 {
     return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b));
@@ -6380,11 +6503,13 @@ LLMQ__INLINE_TARGET v128_t llmq__load_butterfly_wasm(const float *p)
     v128_t v = wasm_v128_load(p);
     const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
     v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b, d + c, c - d */
+    /* Halves are exchanged: lanes 2 and 3 are subtracted from lanes 0 and 1. */
     return wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1), wasm_v128_xor(v, high));
 }
 
 /* The words on 16 floats: lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_wasm { v128_t a, b, c, d; } llmq__f32x16_wasm;
+/* The members are set one by one, which C99 and C++11 both take. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
 {
     llmq__f32x16_wasm v;
@@ -6394,6 +6519,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_
     v.d = d;
     return v;
 }
+/* 16 floats at p, in the order of lanes. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__load16_wasm(const float *p)
 {
     return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
@@ -6445,9 +6571,11 @@ LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits)
 LLMQ__INLINE_TARGET float llmq__sum16_wasm(llmq__f32x16_wasm v)
 {
     v128_t f = wasm_f32x4_add(wasm_f32x4_add(v.a, v.c), wasm_f32x4_add(v.b, v.d));
+    /* Lanes 0 and 1 count from here on. */
     f = wasm_f32x4_add(f, wasm_i32x4_shuffle(f, f, 2, 3, 2, 3));
     return wasm_f32x4_extract_lane(f, 0) + wasm_f32x4_extract_lane(f, 1);
 }
+/* flip4 looks at the four lowest bits alone. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__flip16_wasm(llmq__f32x16_wasm v, uint32_t bits)
 {
     return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4),
@@ -6460,6 +6588,7 @@ LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v)
 {
     return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff)));
 }
+/* m = max(m, bits of |v|), in unsigned integers. */
 LLMQ__INLINE_TARGET v128_t llmq__max_abs16_wasm(v128_t m, llmq__f32x16_wasm v)
 {
     return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
@@ -6480,6 +6609,8 @@ LLMQ__INLINE_TARGET v128_t llmq__round_wasm(v128_t v)
     /* check: 0x400000 == 2^22 */
     return wasm_i32x4_sub(wasm_v128_and(u, wasm_i32x4_splat(0x7fffff)), wasm_i32x4_splat(0x400000));
 }
+/* q[0, 16) = v rounded, in the order of lanes. The template passes magnitudes of 127 and a
+   rounding error at most, so that nothing saturates. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_wasm(int8_t *q, llmq__f32x16_wasm v)
 {
     v128_t lo = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.a), llmq__round_wasm(v.b));
@@ -6489,6 +6620,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_wasm(int8_t *q, llmq__f32x16_wasm v)
 /* Where s < least: least = s, code = k. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v128_t *code)
 {
+    /* Strict: of equal costs the first one stays, as in the scalar search. */
     v128_t less = wasm_f32x4_lt(s, *least);
     *least = wasm_v128_bitselect(s, *least, less);
     *code = wasm_v128_bitselect(k, *code, less);
@@ -6514,11 +6646,13 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__f32x16_wasm x, llmq__f32x16
     v128_t cd = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.c, y.c), wasm_f32x4_lt(x.d, y.d));
     return (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(ab, cd));
 }
+/* x - y|: the difference is rounded once, as a float, and loses its sign. */
 LLMQ__INLINE_TARGET v128_t llmq__away4_wasm(v128_t x, v128_t y) { return wasm_f32x4_abs(wasm_f32x4_sub(x, y)); }
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__away16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     LLMQ__EACH(llmq__away4_wasm);
 }
+/* x - y| where that is less than least, else least. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__absdiff_min_wasm(llmq__f32x16_wasm least, llmq__f32x16_wasm x,
                                                              llmq__f32x16_wasm y)
 {
@@ -6539,6 +6673,10 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA wasm
 #define LLMQ__VEC_LANES 4
+/* Engines compile for processors with as few as 16 registers: 8 vectors of a butterfly and a
+   temporary one, or the sums of 4 rows, 2 vectors each, the 2 vectors that are added to them,
+   and a factor. */
+/* check: 4 * 2 + 2 + 1 <= 16 */
 #define LLMQ__RADIX 8
 #define LLMQ__MR_VECTORS 4
 #define LLMQ__NR_VECTORS 2
@@ -6553,6 +6691,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
     v.b = b;
     return v;
 }
+/* 32 bytes, at any address. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_u8_wasm(const void *p)
 {
     return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16));
@@ -6574,6 +6713,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__xor_u8_wasm(llmq__u8x32_wasm x, llmq_
 LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
     const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
+    /* bitselect takes its first operand where the mask has ones. */
     return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v,
@@ -6587,14 +6727,18 @@ LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask)
 {
     return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
 }
+/* v >> s & mask, 0 <= s <= 7. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__field_wasm(llmq__u8x32_wasm x, uint32_t s, int mask)
 {
     return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
 }
+/* The caller has cleared the bits that would be lost, so that lanes of 16 bits do for bytes. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__shift_left_wasm(llmq__u8x32_wasm x, uint32_t s)
 {
     return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s));
 }
+/* 16 bytes at p, shifted right by s in the lower half and by s + d in the upper half, masked. No
+   byte after them is read. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
 {
     v128_t v = wasm_v128_load(p);
@@ -6603,9 +6747,11 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_halves_wasm(const void *p, uint3
 /* a0 b0 a1 b1 ... of the lower or of the upper eight bytes of both. */
 LLMQ__INLINE_TARGET v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
 {
+    /* Indices from 16 on are bytes of b. */
     if (upper) return wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     return wasm_i8x16_shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
+/* Stores x0 y0 x1 y1 ..., 64 bytes. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_wasm(int8_t *p, llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
     wasm_v128_store(p, llmq__mix_wasm(x.a, y.a, 0));
@@ -6625,10 +6771,12 @@ LLMQ__INLINE_TARGET llmq__point_table_wasm llmq__point_table_of_wasm(const int8_
     t.d = wasm_v128_load(p + 48);
     return t;
 }
+/* Indices are below 16 here. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut16_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
 }
+/* k is a constant, so that the table is chosen when the program is compiled. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lutk_wasm(const llmq__point_table_wasm *t, uint32_t k, llmq__u8x32_wasm v)
 {
     v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
@@ -6668,9 +6816,11 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__to_i8_wasm(llmq__u8x32_wasm v) { retu
 /* The words on activations and products. */
 typedef llmq__u8x32_wasm llmq__act32_wasm, llmq__act_any_wasm;
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
+/* The even and the odd bytes of 64, 16 at a time. */
 LLMQ__INLINE_TARGET void llmq__load_act2_wasm(const int8_t *p, llmq__u8x32_wasm *even, llmq__u8x32_wasm *odd)
 {
     llmq__u8x32_wasm lo = llmq__load_u8_wasm(p), hi = llmq__load_u8_wasm(p + 32);
+    /* Indices from 16 on are bytes of the second operand, which follows the first in memory. */
     even->a = wasm_i8x16_shuffle(lo.a, lo.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     even->b = wasm_i8x16_shuffle(hi.a, hi.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     odd->a = wasm_i8x16_shuffle(lo.a, lo.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
@@ -6683,14 +6833,18 @@ LLMQ__INLINE_TARGET v128_t llmq__zero_sums_wasm(void) { return wasm_i32x4_splat(
 /* check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
 {
+    /* The products of bytes i and 8 + i are added in 16 bits, then neighbours in 32 bits. */
     v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
     return wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
 }
+/* Adds 32 products to four sums, in any order, because int32 sums are exact. */
 LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x)
 {
     return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b);
 }
+/* No sum has too much here, so that the bias stays 0. */
 LLMQ__INLINE_TARGET v128_t llmq__bias_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
+/* Products of any int8 points are the same products. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_any_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
 LLMQ__INLINE_TARGET v128_t llmq__dot_any_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x)
 {
@@ -6704,8 +6858,10 @@ LLMQ__INLINE_TARGET v128_t llmq__zero_i32x4_wasm(void) { return wasm_i32x4_splat
 LLMQ__INLINE_TARGET v128_t llmq__add_i32x4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* a0 + a1, a2 + a3, b0 + b1, b2 + b3 */
 {
+    /* Even lanes of both, plus odd lanes of both. */
     return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
+/* Pairwise sums of pairwise sums: lane i is the sum of the i-th operand. */
 LLMQ__INLINE_TARGET v128_t llmq__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t d, v128_t bias)
 {
     (void)bias;
@@ -6723,6 +6879,7 @@ LLMQ__INLINE_TARGET void llmq__store_i32x4_wasm(int32_t *p, v128_t v) { wasm_v12
 LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
                                                   const uint8_t *p3)
 {
+    /* Lane i from the i-th pointer; the shift makes floats of them. */
     v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2),
                                (int32_t)llmq__load16(p3));
     return wasm_i32x4_shl(v, 16);
@@ -6733,6 +6890,7 @@ LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8
 LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
 {
     v128_t a = wasm_v128_load(e), b = wasm_v128_load(e + 128), c = wasm_v128_load(e + 256), d = wasm_v128_load(e + 384);
+    /* Lanes 0 and 1 of all rows first, then lanes 2 and 3. */
     v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5);
     wasm_v128_store(e, wasm_i64x2_shuffle(ab, cd, 0, 2));
     wasm_v128_store(e + 128, wasm_i64x2_shuffle(ab, cd, 1, 3));
@@ -6745,11 +6903,14 @@ LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
    Columns 0 and 2 of each lane are the lower bytes of 16 bits, columns 1 and 3 the upper ones. */
 LLMQ__INLINE_TARGET v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
+    /* A shift left and right within 16 bits extends the sign of the lower byte. The dot product
+       then adds two products of 16 bits in each lane, exactly. */
     v128_t v = wasm_v128_load(w), u = wasm_v128_load32_splat(x + 4 * k);
     sum = wasm_i32x4_add(
         sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
     return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(v, 8), wasm_i16x8_shr(u, 8)));
 }
+/* p[0, 4) += v. */
 LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
 {
     wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v));
@@ -6757,6 +6918,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA wasm
+/* Signed multiplications take all int8 points, and nothing is added to them. */
 #define LLMQ__DECODED 0
 #define LLMQ__RAW 0
 #define LLMQ__QUADS wasm
@@ -6832,6 +6994,7 @@ LLMQ__INLINE_TARGET void llmq__set_strided_rvv(float *p, size_t step, vfloat32m2
     else __riscv_vsse32(p, (ptrdiff_t)(step * sizeof(float)), v, vl);
 }
 
+/* A pass of 2, 4 and 8 vectors. vl: floats of a vector, at most two registers of them. */
 LLMQ__INLINE_TARGET void llmq__pass2_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
@@ -6851,6 +7014,7 @@ LLMQ__INLINE_TARGET void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
     vfloat32m2_t e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    /* Distances 1, 2 and 4, in units of h. */
     LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(e, f); LLMQ__B1(g, i);
     LLMQ__B1(a, c); LLMQ__B1(b, d); LLMQ__B1(e, g); LLMQ__B1(f, i);
     LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, i);
@@ -6871,6 +7035,7 @@ LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t rad
     if (h == 1) {
         for (i = 0; i < n; i += 8 * vl) {
             vl = __riscv_vsetvl_e32m2((n - i) / 8);
+            /* vl runs of 8 neighbours: lane l of vector i is x[8 l + i]. */
             llmq__pass8_rvv(x + i, 1, 8, vl, last, norm);
         }
         return;
@@ -6889,6 +7054,7 @@ LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t rad
 LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float norm)
 {
     size_t h, radix;
+    /* A single run of fewer than 8 has nothing to go through. */
     if (n < 8) {
         llmq__butterflies(x, n, norm);
         return;
@@ -6915,6 +7081,8 @@ LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uin
     for (j = 0; j < lanes; j += vl) {
         vl = __riscv_vsetvl_e32m4(lanes - j);
         for (i = 0; i < m; i++) {
+            /* The sum begins with the first term and its sign, not with 0, as the scalar sum
+               does. */
             vfloat32m4_t y = __riscv_vle32_v_f32m4(work + j, vl);
             if (llmq__paley_negative(m, q, squares, i, 0)) y = __riscv_vfneg(y, vl);
             for (l = 1; l < m; l++) {
@@ -6931,6 +7099,7 @@ LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uin
    llmq__quantize. */
 LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float levels, int8_t *q)
 {
+    /* The maximum so far is lane 0, with which each reduction begins. */
     vuint32m1_t top = __riscv_vmv_s_x_u32m1(0, 1);
     uint32_t most;
     size_t j, vl;
@@ -6955,6 +7124,7 @@ LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float
            lowest byte of the sum is the integer. */
         /* check: 12582912 == 1.5 * 2^23 */
         v = __riscv_vfadd(__riscv_vfmul(__riscv_vle32_v_f32m8(x + j, vl), inverse, vl), 12582912.0f, vl);
+        /* Narrowing keeps the lower half of each lane: 32 to 16 to 8 bits. */
         __riscv_vse8(q + j, __riscv_vncvt_x(__riscv_vncvt_x(__riscv_vreinterpret_i32m8(v), vl), vl), vl);
     }
     return llmq__bits_float(most) / levels;
@@ -7050,11 +7220,13 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
        are taken. */
     float y[8 * 64];
     uint32_t i, k, c;
+    /* most: lanes of a group of four registers, as far as y has room. */
     size_t vl, most = llmq__min(64, (uint32_t)__riscv_vsetvlmax_e32m4());
     for (i = 0; i + 16 <= count && n <= 8 * most; i += (uint32_t)vl, x += vl * p) {
         vfloat32m4_t least;
         vuint32m4_t best;
         vl = llmq__min(count - i, (uint32_t)most);
+        /* As in the scalar search, nothing farther than LLMQ__FAR is taken: code 0 stays then. */
         least = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, vl);
         best = __riscv_vmv_v_x_u32m4(0, vl);
         for (k = 0; k < p; k++)
@@ -7073,6 +7245,7 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
         }
         __riscv_vse16(code + i, __riscv_vncvt_x(best, vl), vl);
     }
+    /* The last vectors, fewer than 16, and all if the grid is large. */
     llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
 }
 #endif
@@ -7089,6 +7262,7 @@ LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_s
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         d = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, 16);
+        /* fmin gives the other operand where one is NaN, as a comparison that is false does. */
         for (k = s; k < set_size * sets; k += sets)
             d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
         __riscv_vse32(cost, __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16), 16);
@@ -7103,6 +7277,7 @@ LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const
     vfloat32m4_t u = __riscv_vfadd(a, __riscv_vle32_v_f32m4(a_cost, 16), 16),
                  v = __riscv_vfadd(b, __riscv_vle32_v_f32m4(b_cost, 16), 16);
     vbool8_t less = __riscv_vmflt(v, u, 16);
+    /* 16 lanes of a mask are 2 bytes. */
     __riscv_vsm((uint8_t *)choice, less, 16);
     __riscv_vse32(to, __riscv_vmerge(u, v, less, 16), 16);
 }
@@ -7120,6 +7295,7 @@ LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t 
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
         llmq__set_costs_rvv(points, set_size, sets, x + 16 * (size_t)t, cost);
+        /* States 2 i and 2 i + 1 are reached from states i and half + i. */
         for (i = 0; i < half; i++) {
             vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16),
                          b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
@@ -7152,6 +7328,7 @@ LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq
             shift = (at->k + i) / bytes * width;
             vl = __riscv_vsetvl_e8m4(llmq__min(bytes - byte, n - i));
             b = __riscv_vsrl(__riscv_vle8_v_u8m4(plane + byte, vl), shift, vl);
+            /* The bits of each plane belong above the bits of the planes before it. */
             c = __riscv_vzext_vf2(__riscv_vand(b, (uint8_t)((1 << width) - 1), vl), vl);
             if (done) c = __riscv_vor(__riscv_vsll(c, done, vl), __riscv_vle16_v_u16m8(code + i, vl), vl);
             __riscv_vse16(code + i, c, vl);
@@ -7171,6 +7348,7 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
         vuint32m8_t at;
         vl = __riscv_vsetvl_e16m4(n - i);
         c = __riscv_vle16_v_u16m4(code + i, vl);
+        /* Any other format has one code in each element. */
         if (f->bits == 3) c = __riscv_vand(__riscv_vsrl(c, shift, vl), 7, vl);
         if (p == 1) __riscv_vse8(e + i, __riscv_vluxei16_v_i8m2(f->points, c, vl), vl);
         if (p == 1) continue;
@@ -7205,12 +7383,14 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
     }
     for (; n; n -= (uint32_t)vl, first += (uint32_t)vl, e += vl) {
         vuint8m4_t code, v;
+        /* m: codes of the unit, fewer in the last one. */
         k = first % l->unit;
         m = llmq__min(l->codes - (first - k), l->unit);
         /* A round ends where the field ends. */
         vl = __riscv_vsetvl_e8m4(
             llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
         code = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.a, vl), f.shift, vl), (uint8_t)f.mask, vl);
+        /* The second plane of codes of 3 bits; its mask is 0 for others. */
         code = __riscv_vor(
             code,
             __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl),
@@ -7219,6 +7399,7 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
         /* The lowest bit of the row's own code comes with lag 0, if a parity has it. */
         code = __riscv_vsll(__riscv_vsrl(code, 1, vl), parities, vl);
         for (i = 0; i < lags; i++) {
+            /* The same place in another row, and there the lowest bit of each code. */
             v = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(from[i] + (f.a - row), vl), f.shift, vl), 1, vl);
             code = __riscv_vxor(code, __riscv_vmul(v, factor[i], vl), vl);
         }
@@ -7235,6 +7416,8 @@ LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const
                                                      uint32_t j, uint32_t n, int8_t *e)
 {
     const llmq_format *f = &t->format;
+    /* in: column of the group. skip: coordinates of its point before column j. Each group begins
+       a new point. */
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
     /* A round of the loop below stays in one unit, and so in this array. */
@@ -7263,6 +7446,8 @@ LLMQ__INLINE_TARGET vfloat32m8_t llmq__load_halves_rvv(vuint16m4_t h, size_t vl)
     vuint32m8_t v = __riscv_vreinterpret_u32m8(
         /* check: 5.192296858534827628530496329220096e33f == 2^112 */
         __riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
+    /* check: 0x7f800000 == 255 << 23 */
+    /* check: 0x7c00 == 31 << 10 */
     v = __riscv_vmerge(v, __riscv_vor(bits, 0x7f800000u, vl), __riscv_vmsgeu(bits, 0x7c00u << 13, vl), vl);
     sign = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x8000u, vl), vl), 16, vl);
     return __riscv_vreinterpret_f32m8(__riscv_vor(v, sign, vl));
@@ -7281,6 +7466,7 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
             vl = __riscv_vsetvl_e32m8(n - i);
             __riscv_vse32(v + i, __riscv_vfcvt_f(__riscv_vsext_vf4(__riscv_vle8_v_i8m2(from + i, vl), vl), vl), vl);
         }
+    /* float32, little-endian as the machine is. */
     } else if (t->format.bits == 32) {
         LLMQ_MEMCPY(v, row + 4 * (size_t)j, 4 * (size_t)n);
     } else {
@@ -7356,7 +7542,8 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
                     __riscv_vfmul(__riscv_vle32_v_f32m4(x + j + i, vl), __riscv_vle32_v_f32m4(v + i, vl), vl), vl);
             }
         }
-        for (h = 8; h; h /= 2) lane = __riscv_vfadd(lane, __riscv_vslidedown(lane, h, h), h); /* as llmq__lane_sum */
+        /* Lanes i and i + h are added, for h = 8, 4, 2, 1. */
+        for (h = 8; h; h /= 2) lane = __riscv_vfadd(lane, __riscv_vslidedown(lane, h, h), h);
         total += __riscv_vfmv_f(lane) * scale;
     }
     return total;
@@ -7394,11 +7581,13 @@ static void llmq__make_grid_rvv(const llmq_format *f, llmq__grid_rvv *g)
 {
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = llmq__kind(f, -128);
+    /* 256 points of two coordinates are gathered as pairs, see section 2 for the other kinds. */
     if (g->kind == LLMQ__KIND_OTHER && f->p == 2 && f->bits == 8) g->kind = LLMQ__KIND_V2N256;
     if (g->kind == LLMQ__KIND_OTHER) return;
     if (f->p == 2) LLMQ_MEMCPY(g->pair, f->points, 2 * (size_t)n);
     LLMQ_MEMSET(g->x, 0, sizeof g->x);
     LLMQ_MEMSET(g->y, 0, sizeof g->y);
+    /* More points do not fit the tables; g8 needs none. */
     for (i = 0; i < n && n <= 64; i++) {
         g->x[i] = (uint8_t)f->points[i * f->p];
         if (f->p == 2) g->y[i] = (uint8_t)f->points[i * 2 + 1];
@@ -7413,6 +7602,7 @@ typedef struct llmq__progress_rvv {
     float total;   /* of the runs before */
 } llmq__progress_rvv;
 
+/* Row r, of which nothing is done. */
 LLMQ__INLINE llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
 {
     llmq__progress_rvv at;
@@ -7428,6 +7618,7 @@ LLMQ__INLINE void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation
 {
     LLMQ__NO_CONTRACT
     uint32_t j = at->j;
+    /* The last columns end a run even if they do not fill a group. */
     if (j != x->cols && j % l->group != 0 && j % x->group != 0) return;
     at->total += (float)at->sum * (x->scale[(j - 1) / x->group] * llmq__scale(at->row, (j - 1) / l->group));
     at->sum = 0;
@@ -7442,6 +7633,7 @@ LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_ac
 {
     uint32_t i, w;
     size_t vl;
+    /* A run of several pieces collects their sums in at->sum. */
     if (l->group != 128 || x->group != 128) {
         for (i = 0; i < n; i++) {
             at->sum += sum[i];
@@ -7454,8 +7646,11 @@ LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_ac
         vuint16m2_t bits;
         vfloat32m4_t scale, product;
         vl = __riscv_vsetvl_e32m4(n - i);
+        /* Bytes are loaded, because a row has no alignment. A bfloat16 is the upper half of a
+           float. */
         bits = __riscv_vreinterpret_u16m2(__riscv_vle8_v_u8m2(at->row + 2 * (size_t)w, 2 * vl));
         scale = __riscv_vreinterpret_f32m4(__riscv_vsll(__riscv_vzext_vf2(bits, vl), 16, vl));
+        /* The operations of end_run: scales first, then the sum times both. */
         scale = __riscv_vfmul(__riscv_vle32_v_f32m4(x->scale + w, vl), scale, vl);
         product = __riscv_vfmul(__riscv_vfcvt_f(__riscv_vle32_v_i32m4(sum + i, vl), vl), scale, vl);
         at->total = __riscv_vfmv_f(__riscv_vfredosum(product, __riscv_vfmv_s_f_f32m1(at->total, 1), vl));
@@ -7485,6 +7680,7 @@ typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g,
    suit it, or if the kind has none. */
 static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, const llmq_activation *x)
 {
+    /* Bits of a register. */
     size_t bits = 8 * __riscv_vsetvlmax_e8m1();
     if ((l->group < x->cols && l->group % 128 != 0) || (x->group < x->cols && x->group % 128 != 0)) return 0;
     return bits >= 512   ? llmq__stream_of_rvv1(kind)
@@ -7495,6 +7691,7 @@ static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, c
 /* Returns the product of a[n] and b[n], exactly: products fit 16 bits, sums 32. */
 LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
 {
+    /* The sum so far is lane 0, with which each reduction begins. */
     vint32m1_t sum = __riscv_vmv_s_x_i32m1(0, 1);
     size_t i, vl;
     for (i = 0; i < n; i += vl) {
@@ -7516,6 +7713,7 @@ LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__la
         const int8_t *from;
         w_end = llmq__min(t->cols, (j / l->group + 1) * l->group);
         x_end = llmq__min(t->cols, (j / x->group + 1) * x->group);
+        /* A slice ends with its run at the latest, so that its products have the same scales. */
         n = llmq__min(256, llmq__min(w_end, x_end) - j);
         from = llmq__points_rvv(t, l, at->row, j, n, e);
         for (i = 0; i < count; i++) {
@@ -7541,6 +7739,7 @@ LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, cons
         if (b == blocks) first = r0 + 4 * blocks, apart = 1, rows = rest;
         for (i = 0; i < count; i++) {
             llmq__progress_rvv at[4];
+            /* Rows that are missing repeat the last row; their results are not stored. */
             for (k = 0; k < 4; k++) at[k] = llmq__begin_rvv(t, first + llmq__min(k, rows - 1) * apart);
             stream(l, g, x + i, end, at);
             for (k = 0; k < rows; k++) {
@@ -7613,6 +7812,7 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
 #define LLMQ__M(name) LLMQ__JOIN(name, LLMQ__LMUL, )   /* an intrinsic for 64 bytes */
 #define LLMQ__M2(name) LLMQ__JOIN(name, LLMQ__LMUL2, ) /* for 64 of twice the width */
+/* 64 codes or indices, 64 points or activations, and 64 products of 16 bits. */
 typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(codes);
 typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(bytes);
 typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__KERNEL_NAME(words);
@@ -7623,6 +7823,7 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(fields)(const uin
                                                                        uint32_t width)
 {
     LLMQ__KERNEL_NAME(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
+    /* Four fields of 16 bytes: two by this, four by the next line. */
     if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
     /* 32 bytes hold one field or two, so that the next 32 are as many widths further. */
     return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
@@ -7647,6 +7848,7 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(code)(uint32_t bi
     if (bits == 3) {
         v = LLMQ__KERNEL_NAME(fields)(unit, 32, 4);
         if (!half) return __riscv_vand(v, 7, 64);
+        /* Bits 1 and 2 of the code. */
         above = __riscv_vand(__riscv_vsll(LLMQ__KERNEL_NAME(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
         return __riscv_vor(__riscv_vand(__riscv_vsrl(v, 3, 64), 1, 64), above, 64);
     }
@@ -7695,6 +7897,7 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, co
                                                                     LLMQ__KERNEL_NAME(codes) v)
 {
     if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64);
+    /* Tables have at least 16 entries, zeros after the last point. */
     else v = LLMQ__KERNEL_NAME(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
     return LLMQ__M(__riscv_vreinterpret_i8m)(v);
 }
@@ -7714,9 +7917,11 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kin
     /* Pairs of coordinates are gathered from memory: 256 entries are too many for vrgather, and
        two tables of 64 would spill. */
     if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) {
+        /* Offsets in bytes: two for each entry. */
         LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__KERNEL_NAME(code)(bits, unit, half), 2, 64);
         at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
         v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
+        /* x is the lower byte of a pair, y the upper one. */
         w = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(at, 8, 64));
     } else if (llmq__kind_p(kind) == 2) {
         v = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, half));
@@ -7764,6 +7969,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout 
     for (r = 0; r < 4; r++) unit[r] = at[r].row + l->scales;
     for (j = 0; j < end; j += 128 * n) {
         n = llmq__min(LLMQ__PIECES, (end - j) / 128);
+        /* A unit has p pieces, and the unit after it is `size` bytes further. end is a multiple
+           of a unit's columns, and LLMQ__PIECES is even, so that no unit is split. */
         for (i = 0; i < n; i += p) {
             LLMQ__KERNEL_NAME(piece)(kind, g, unit, 0, x->q + j + 128 * i, sum, i);
             if (p == 2) LLMQ__KERNEL_NAME(piece)(kind, g, unit, 1, x->q + j + 128 * i + 128, sum, i + 1);
