@@ -2912,8 +2912,11 @@ LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_
 #if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
-/* The words on floats, as section 3 lists them. A vector of floats and 16 floats are the same
-   type. */
+/* ---- words on floats ----
+
+   Section 3 lists them. A native vector and 16 floats are the same type. Each operation is
+   rounded as the scalar one, on the same operands, and sums of lanes are made in the order of
+   the scalar kernels. */
 typedef __m512 llmq__f32v_avx512, llmq__f32x16_avx512;
 LLMQ__INLINE_TARGET __m512 llmq__loadv_avx512(const float *p) { return _mm512_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
@@ -2992,8 +2995,8 @@ LLMQ__INLINE_TARGET __m512i llmq__max_abs16_avx512(__m512i m, __m512 v)
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
-/* q[0, 16) = v rounded to the nearest integer, ties to even, as llmq__round_i8 does; |v| <=
-   127.5. */
+/* q[0, 16) = v rounded to the nearest integer, ties to even, as llmq__round_i8 does.
+   |v| <= 127.5. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_avx512(int8_t *q, __m512 v)
 {
     /* The unit of the last place of 1.5 * 2^23 is 1, so that the sum is rounded to an integer. */
@@ -4495,9 +4498,14 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
 #if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
-/* Words on floats that both Arms share, in integers but for conversions, which are exact.
-   Changes the sign of lane i where bit i of bits is set, 0 <= i <= 3. A shift by 31 - i moves
-   bit i to the place of the sign. */
+/* ---- words on floats ----
+
+   Section 3 lists them. Each operation is rounded as the scalar one, on the same operands, and
+   sums of lanes are made in the order of the scalar kernels. These first ones are shared by
+   both Arms: they work in integers but for conversions, which are exact. */
+
+/* Changes the sign of lane i where bit i of bits is set, 0 <= i <= 3. A shift by 31 - i
+   moves bit i to the place of the sign. */
 LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits)
 {
     static const int32_t up[4] = { 31, 30, 29, 28 };
@@ -4795,7 +4803,10 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 #endif
 #include LLMQ_SIMD_SELF
 
-/* The words on bytes, as section 4 lists them: bytes 0 to 15 and 16 to 31. */
+/* ---- words on bytes and points ----
+
+   Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
+   and lookups keep the order of the indices. */
 typedef struct llmq__u8x32_neon { uint8x16_t a, b; } llmq__u8x32_neon;
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
 {
@@ -4969,7 +4980,11 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v)
 /* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neon(llmq__u8x32_neon v) { return v; }
 
-/* The words on activations and products. */
+/* ---- words on activations, products and sums ----
+
+   32 activations are two vectors, in the order of their columns, or the even and the odd ones
+   of 64 columns. Sums are four int32, which have no order that matters until sum4 adds their
+   lanes. */
 typedef struct llmq__act32_neon { int8x16_t a, b; } llmq__act32_neon;
 typedef llmq__act32_neon llmq__act_any_neon;
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
@@ -5142,8 +5157,10 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
-/* DOTPROD: sdot adds four products of int8 to each int32 lane. Its words are NEON's but for
-   dot() and dot4(); all kernels that decode are shared. */
+/* ---- DOTPROD ----
+
+   sdot adds four products of int8 to each int32 lane. The words are NEON's but for dot() and
+   dot4(), and all kernels that decode are shared. */
 #if LLMQ_SIMD_DOTPROD
 #undef LLMQ__TARGET
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -5226,13 +5243,13 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
 
-/* I8MM: smmla multiplies 8 columns of two rows by 8 columns of two activations, which are four
-   sums of 8 products: twice as many products as sdot.
-   Rows are put together in pairs when a tile is filled, once for all activations. Activations
-   are put together when they are loaded: a buffer of them would have to serve more rows than a
-   block has to pay.
-   One activation has no other one to pair with, so that all kernels but blocks are those of the
-   table neondot. */
+/* ---- I8MM ----
+
+   smmla multiplies 8 columns of two rows by 8 columns of two activations, which are four sums
+   of 8 products: twice as many products as sdot. Rows are put together in pairs when a tile is
+   filled, once for all activations. Activations are put together when they are loaded: a buffer
+   of them would have to serve more rows than a block has to pay. One activation has no other
+   one to pair with, so that all kernels but blocks are those of the table neondot. */
 #if LLMQ_SIMD_I8MM
 #undef LLMQ__TARGET
 #if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
@@ -5562,8 +5579,6 @@ static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_
     return sum;
 }
 
-/* Four points of g8 from their codes: max(code, 1) - 128. The saturating subtraction gives
-   max(code, 1) - 1, and adding 129 subtracts 127 modulo 256. */
 /* Four points of g8 from their codes: max(code, 1) - 128. The saturating subtraction gives
    max(code, 1) - 1, and adding 129 subtracts 127 modulo 256. */
 /* check: 0x81818181 == 0x01010101 * (256 - 127) */
@@ -6007,7 +6022,8 @@ static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint
 
 #if LLMQ__ANY_TRELLIS
 /* x XOR v if the parity of these taps has the row at this lag, else x; taps and lag are
-   constants. The first row that a parity has replaces x, which needs no value before. */
+   constants. taps << 1 << (31 - lag) are the taps below this lag: the first row that a parity has
+   replaces x, which needs no value before. */
 LLMQ__INLINE uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
 {
     return !(taps >> lag & 1) ? x : taps << 1 << (31 - lag) ? veorq_u8(x, v) : v;
@@ -6075,8 +6091,7 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
     }
     u.unit = unit[kind];
     u.field = t->format.p == 2 ? llmq__field2_mve : llmq__field_mve;
-    /* At most 64 points of two coordinates: 128 bytes. */
-    /* check: 64 * 2 <= 128 */
+    /* At most 64 points of two coordinates, which fill the table. */
     if (kind != LLMQ__KIND_G8) LLMQ_MEMCPY(u.table, t->format.points, (size_t)t->format.p << t->format.bits);
     llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
 }
@@ -6482,7 +6497,11 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: thei
 #if LLMQ_SIMD_WASM
 #define LLMQ__TARGET
 
-/* The words on native vectors, of four floats. */
+/* ---- words on floats ----
+
+   Section 3 lists them. A native vector has four floats. Each operation is rounded as the
+   scalar one, on the same operands, and sums of lanes are made in the order of the scalar
+   kernels. */
 typedef v128_t llmq__f32v_wasm;
 LLMQ__INLINE_TARGET v128_t llmq__loadv_wasm(const float *p) { return wasm_v128_load(p); }
 LLMQ__INLINE_TARGET void llmq__storev_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
@@ -6682,7 +6701,10 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm 
 #define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
-/* The words on bytes: bytes 0 to 15 and 16 to 31. */
+/* ---- words on bytes and points ----
+
+   Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
+   and lookups keep the order of the indices. */
 typedef struct llmq__u8x32_wasm { v128_t a, b; } llmq__u8x32_wasm;
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
 {
@@ -6813,7 +6835,11 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v)
 /* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__to_i8_wasm(llmq__u8x32_wasm v) { return v; }
 
-/* The words on activations and products. */
+/* ---- words on activations, products and sums ----
+
+   32 activations are two vectors, in the order of their columns, or the even and the odd ones
+   of 64 columns. Sums are four int32, which have no order that matters until sum4 adds their
+   lanes. */
 typedef llmq__u8x32_wasm llmq__act32_wasm, llmq__act_any_wasm;
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
 /* The even and the odd bytes of 64, 16 at a time. */
@@ -6885,8 +6911,11 @@ LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8
     return wasm_i32x4_shl(v, 16);
 }
 
-/* The words for blocks. Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e
-   + 128 i. */
+/* ---- words for blocks ----
+
+   A tile has 16 bytes of each of four rows, 128 bytes apart; after turn() a lane is a row. */
+
+/* Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e + 128 i. */
 LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
 {
     v128_t a = wasm_v128_load(e), b = wasm_v128_load(e + 128), c = wasm_v128_load(e + 256), d = wasm_v128_load(e + 384);
@@ -6957,8 +6986,14 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #define LLMQ__TARGET
 
 #if LLMQ_MAX_STEPS > 0
-/* Changes the sign of v[j] where bit j of the random sequence of seed is set, as llmq__signs. A
-   random number is a mask of 32 lanes: eight registers of 128 bits hold 32 floats. */
+/* ---- kernels on floats ----
+
+   They have the parameters and the results of the scalar kernels. Elements are taken in any
+   order, but the operations of each result are done in the scalar order. */
+
+/* Changes the sign of v[j] where bit j of the random sequence of seed is set, as
+   llmq__signs. A random number is a mask of 32 lanes: eight registers of 128 bits hold 32
+   floats. */
 LLMQ__NOINLINE_TARGET void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j;
@@ -7025,8 +7060,8 @@ LLMQ__INLINE_TARGET void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
-/* Butterflies at distances h, 2 h, ... below h radix of x[0, n), ascending; n is a multiple of h
-   radix.
+/* Butterflies at distances h, 2 h, ... below h * radix of x[0, n), ascending; n is a multiple of
+   h * radix.
    Vectors go through the h neighbours of a run. If h is 1, they go through the runs instead,
    whose elements are 8 apart; radix is 8 then. */
 LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t radix, int last, float norm)
@@ -7144,8 +7179,8 @@ LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const f
 }
 
 #if !LLMQ_NO_CALIBRATION
-/* out[i][0, n) += sum over t of a[i][t a_step] * v[t v_stride ...], for i < rows, t < count; 2
-   <= rows <= 8.
+/* out[i][0, n) += sum over t of a[i][t a_step] * v[t v_stride ...], for i < rows and t < count.
+   2 <= rows <= 8.
    The sums of eight rows stay in registers, two each. Rows that are missing are the last one
    again: its sums are computed and stored more than once, with the same bits.
    Products are exact, so that a fused operation rounds as an addition does. Terms are added in
@@ -7209,8 +7244,8 @@ LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float
 #if !LLMQ_NO_ENCODER
 /* code[0, count) = the nearest of n points of p coordinates to x times inverse, as
    llmq__nearest_codes. All points are tried for a group of registers of vectors at a time. This
-   beats the scalar search, which tries few points, if the grid is not large, hence the limit 8 *
-   most.
+   beats the scalar search, which tries few points, if the grid is not large, hence the limit of
+   8 * most points.
    The strict comparison keeps the lowest of equally near codes. A NaN is never less, so that
    code 0 stays. */
 LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x,
@@ -7310,8 +7345,13 @@ LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t 
 }
 #endif
 
-/* code[0, n) = the codes from position `at` on, which all lie in one unit, or with 3 bits in one
-   half of it, as llmq__unpack_run. Reads the bytes of the planes that hold them, no more. */
+/* ---- decoding ----
+
+   Codes are unpacked into an array first, then their points are gathered, for any format. Only
+   whole units have faster functions, in the template below. */
+
+/* code[0, n) = the codes from position `at` on, which all lie in one unit, or with 3 bits in
+   one half of it, as llmq__unpack_run. Reads the bytes of the planes that hold them, no more. */
 LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__code_position *at, uint32_t n,
                                                 uint16_t *code)
 {
@@ -7352,8 +7392,8 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
         if (f->bits == 3) c = __riscv_vand(__riscv_vsrl(c, shift, vl), 7, vl);
         if (p == 1) __riscv_vse8(e + i, __riscv_vluxei16_v_i8m2(f->points, c, vl), vl);
         if (p == 1) continue;
-        /* Coordinates are gathered one at a time and stored p bytes apart. Offsets of points of
-           16-bit codes need more than 16 bits. */
+        /* Coordinates are gathered one at a time and stored p bytes apart. Offsets have 32 bits,
+           because p times the greatest code may need more than 16. */
         at = __riscv_vwmulu(c, (uint16_t)p, vl);
         for (k = 0; k < p; k++)
             __riscv_vsse8(e + i * p + k, (ptrdiff_t)p, __riscv_vluxei32_v_i8m2(f->points + k, at, vl), vl);
@@ -7453,8 +7493,8 @@ LLMQ__INLINE_TARGET vfloat32m8_t llmq__load_halves_rvv(vuint16m4_t h, size_t vl)
     return __riscv_vreinterpret_f32m8(__riscv_vor(v, sign, vl));
 }
 
-/* v[0, n) = the values at columns [j, j + n) of a row before they are scaled, as llmq__values; n
-   <= 256. They lie in one group, except in raw formats. */
+/* v[0, n) = the values at columns [j, j + n) of a row before they are scaled, as llmq__values.
+   n <= 256. They lie in one group, except in raw formats. */
 LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                              uint32_t j, uint32_t n, float *v)
 {
@@ -7466,8 +7506,8 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
             vl = __riscv_vsetvl_e32m8(n - i);
             __riscv_vse32(v + i, __riscv_vfcvt_f(__riscv_vsext_vf4(__riscv_vle8_v_i8m2(from + i, vl), vl), vl), vl);
         }
-    /* float32, little-endian as the machine is. */
     } else if (t->format.bits == 32) {
+        /* float32, little-endian as the machine is. */
         LLMQ_MEMCPY(v, row + 4 * (size_t)j, 4 * (size_t)n);
     } else {
         for (row += 2 * (size_t)j, i = 0; i < n; i += vl) {
@@ -7891,13 +7931,12 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const ui
 #endif
 }
 
-/* Returns 64 points by codes v, without a table for g8: max(code, 1) - 128, because code 0
-   decodes as code 1. */
+/* Returns 64 points by codes v. g8 needs no table: max(code, 1) - 128, because code 0 decodes as
+   code 1. Other tables have at least 16 entries, zeros after the last point. */
 LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table,
                                                                     LLMQ__KERNEL_NAME(codes) v)
 {
     if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64);
-    /* Tables have at least 16 entries, zeros after the last point. */
     else v = LLMQ__KERNEL_NAME(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
     return LLMQ__M(__riscv_vreinterpret_i8m)(v);
 }
