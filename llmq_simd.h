@@ -2982,6 +2982,7 @@ LLMQ__INLINE_TARGET __m512 llmq__from_i8x16_avx512(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
+/* Changes the sign of lane i where bit i of bits is set: a masked XOR of the sign bits. */
 LLMQ__INLINE_TARGET __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
 {
     __m512i u = _mm512_castps_si512(v);
@@ -3005,6 +3006,8 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_avx512(int8_t *q, __m512 v)
     /* The low byte of the sum is the low byte of the integer: 1.5 * 2^23 adds a multiple of 256. */
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(u));
 }
+/* Where s < least: least = s, code = k. Strict: of equal costs the first one stays, as in the
+   scalar search. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__min_update_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
 {
     __mmask16 less = _mm512_cmp_ps_mask(s, *least, _CMP_LT_OQ);
@@ -3021,10 +3024,12 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y)
 #pragma GCC diagnostic push /* at -O0 gcc makes a macro of this intrinsic, with a mask that is a short of -1 */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #endif
+/* |x - y| where that is less than least, else least; least >= 0. The difference is rounded
+   once. */
 LLMQ__INLINE_TARGET __m512 llmq__absdiff_min_avx512(__m512 least, __m512 x, __m512 y)
 {
     /* vrangeps: 2 in bits 0 and 1 takes the lesser magnitude, 2 in bits 2 and 3 clears its sign.
-       Of a NaN and another value it gives the other one, as a comparison that is false does. */
+       If one operand is NaN, it gives the other one, as a comparison that is false does. */
     /* check: 0x0a == 2 | 2 << 2 */
     return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a);
 }
@@ -3077,6 +3082,7 @@ typedef struct llmq__zmm_grid {
 } llmq__zmm_grid;
 
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* 8 bits, 2 coordinates: byte permutes look these up */
+/* Loops over rows, unrolled, so that arrays of vectors become registers. */
 #define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
 #define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
@@ -3648,6 +3654,7 @@ LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vnni(const int8_t *points, uint32
 #define LLMQ__ISA avx512vnni
 #define LLMQ__BIG 0
 #include LLMQ_SIMD_SELF
+/* Both tables share the kernels on floats, and kernels that decode with AVX2. */
 LLMQ__TABLE(avx512vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, _avx512, _avx512, _avx2, _avx512vnni);
 #undef LLMQ__TARGET
 
@@ -3805,8 +3812,9 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm
 }
 
 /* Returns the products of 16 rows with one activation, a lane each. All runs must end at
-   multiples of 128 columns, or at the end of the row. The bits are those of the scalar
-   llmq__rows_i8: a total is extended once at the end of each run, in the order of columns. */
+   multiples of 128 columns, or at the end of the row. The bits are the same as
+   from the scalar llmq__rows_i8: a total is extended once at the end of each run, in the order
+   of columns. */
 LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tensor *t, const llmq__layout *l,
                                                        const llmq__zmm_grid *g, const llmq_activation *x,
                                                        const uint8_t *const *row)
@@ -4062,8 +4070,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, con
     for (; r < r1; r += 16 * apart) {
         apart = (r1 - r) / 16;
         /* Rows that are within 128 bytes of a multiple of 4096 apart would share their sets of
-           the level-1 cache, whose ways have 4096 bytes and may be fewer than 16. One row less
-           moves them. */
+           the level-1 cache. Its ways have 64 sets of 64 bytes, and there may be fewer than 16
+           ways. One row less moves them. */
         /* check: 64 * 64 == 4096 */
         if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
         for (b = r; b < r + apart; b++) {
@@ -4145,8 +4153,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const ll
         i[2] = llmq__zmm_pick(0x0f, i[2], c);
         i[3] = llmq__zmm_pick(0x0f, i[3], up);
     }
-    /* Shuffles look at bits by name, so there the nibble of field 1 moves to its place; byte
-       permutes have the rotated table y. */
+    /* Shuffles take an index from bits 0 to 3, so there the nibble of field 1 moves to its place.
+       Byte permutes have the rotated table y. */
     if (!LLMQ__BIG && six) i[1] = llmq__zmm_pick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
     if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
     LLMQ__UNROLL(4)
@@ -4222,6 +4230,7 @@ typedef struct {
                 const uint8_t *const *, uint32_t, __m512 *);
     llmq__zmm_points *points;
 } LLMQ__KERNEL_NAME(zmm_kind);
+/* The functions of all kinds; zmm_kinds[kind - LLMQ__KIND_T1]. */
 #define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
 static const LLMQ__KERNEL_NAME(zmm_kind)
     LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2),  LLMQ__ZKIND(zmm_t3),
@@ -4294,8 +4303,9 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *
 }
 
 /* y[i * y_stride + r] = the products of rows [r0, r1) of a trellis with count activations.
-   A group of rows that would leave the tail-biting block, or the range, wraps round and computes
-   rows that are not stored. So every function below sees whole groups of 16 rows. */
+   A group of rows wraps round where it would leave the tail-biting block. It computes all 16
+   rows, and rows beyond the block or the range are not stored. So every function above sees
+   whole groups of 16 rows. */
 LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l,
                                                                const llmq__zmm_grid *g, const llmq_activation *x,
                                                                uint32_t count, uint32_t r0, uint32_t r1, float *y,
@@ -4377,8 +4387,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 /* Returns the sums of a unit of eight rows: lanes 0 ... 7 over its first 128 columns, lanes 8
    ... 15 over the others.
    v: the vectors of the first row, with LLMQ__ZBACK rows before it.
-   a: the 256 activations. bias[h]: minus 128 times the sum of those of half h, a part in each
-   lane.
+   a: the 256 activations. bias[h]: minus 128 times the sum of the activations of half h, a part
+   in each lane.
    ahead, apart: streams to prefetch, see zmm_streams. */
 LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512i *v, const __m512i *a,
                                            const __m512i *bias, uintptr_t ahead, size_t apart)
@@ -4422,8 +4432,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
     const uint32_t end = t->cols / 256 * 256;
     const size_t block = 16 * n * t->row_size, apart = llmq__zmm_apart(llmq__zmm_bits(LLMQ__KIND), block);
     uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
-    /* run: where the unit begins. next: where the half of the unit begins, in the turn of each
-       block. */
+    /* run: where the unit begins. next: where the half of the unit begins, for each block. */
     llmq__run run = llmq__first_run(l, x), next = run;
     __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
     uint32_t i, j, k, b, scale[16];
@@ -4570,6 +4579,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p)
 {
     return llmq__fs_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
 }
+/* 16 floats from p on, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v)
 {
     vst1q_f32(p, v.a);
@@ -4595,6 +4605,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq
 {
     LLMQ__EACH(vmulq_f32);
 }
+/* 16 int8 at p as floats, exactly. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     int8x16_t v = vld1q_s8(p);
@@ -4610,6 +4621,7 @@ LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
     float32x2_t h = vadd_f32(vget_low_f32(f), vget_high_f32(f));
     return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
 }
+/* Changes the sign of lane i where bit i of bits is set. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
     /* flip4 looks at the four lowest bits alone. */
@@ -4625,6 +4637,7 @@ LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
 }
+/* q[0, 16) = v rounded as llmq__round_i8 does, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
     /* The template passes magnitudes of 127 and a rounding error at most, so that nothing
@@ -4639,6 +4652,7 @@ LLMQ__INLINE_TARGET void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x
     *least = vbslq_f32(less, s, *least);
     *code = vbslq_f32(less, k, *code);
 }
+/* The same for 16 lanes. */
 LLMQ__INLINE_TARGET void llmq__min_update_neon(llmq__f32x16_neon s, llmq__f32x16_neon k, llmq__f32x16_neon *least,
                                                llmq__f32x16_neon *code)
 {
@@ -4675,6 +4689,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__away16_neon(llmq__f32x16_neon x, llm
 {
     LLMQ__EACH(vabdq_f32);
 }
+/* |x - y| where that is less than least, else least. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__absdiff_min_neon(llmq__f32x16_neon least, llmq__f32x16_neon x,
                                                              llmq__f32x16_neon y)
 {
@@ -4686,6 +4701,7 @@ LLMQ__INLINE_TARGET uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
 }
+/* p[0, 16) = v, integers, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_neon(uint16_t *p, llmq__f32x16_neon v)
 {
     vst1q_u16(p, llmq__code8_neon(v.a, v.b));
@@ -4756,12 +4772,14 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 }
 /* v is a copy, which llmq__lane_sum may change. */
 LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v) { return llmq__lane_sum(v.f); }
+/* Vectors change signs here too, because that is exact in integers. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 4) vst1q_f32(v.f + i, llmq__flip4_neon(vld1q_f32(v.f + i), bits >> i));
     return v;
 }
+/* Maxima of magnitudes are exact in integers too. */
 LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_neon v)
 {
     uint32_t i;
@@ -4808,6 +4826,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
    Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
    and lookups keep the order of the indices. */
 typedef struct llmq__u8x32_neon { uint8x16_t a, b; } llmq__u8x32_neon;
+/* The members are set one by one, which C99 and C++11 both take. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
 {
     llmq__u8x32_neon v;
@@ -4880,6 +4899,7 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, l
 /* The words on points. The first 32 points are kept twice, as the instructions on two and on
    four registers take them: gcc would copy them at each lookup. */
 typedef struct llmq__point_table_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__point_table_neon;
+/* 64 points at p, of which all 64 bytes are read. */
 LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
     llmq__u8x32_neon lo = llmq__load_u8_neon(p), hi = llmq__load_u8_neon(p + 32);
@@ -4920,6 +4940,7 @@ LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
     for (i = 0; i < 4; i++) t.val[i] = vld1_u8((const uint8_t *)p + 8 * i);
     return t;
 }
+/* 64 points at p, of which all 64 bytes are read. */
 LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
     llmq__point_table_neon t;
@@ -4987,6 +5008,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neon(llmq__u8x32_neon v) { retu
    lanes. */
 typedef struct llmq__act32_neon { int8x16_t a, b; } llmq__act32_neon;
 typedef llmq__act32_neon llmq__act_any_neon;
+/* 32 activations at p, in the order of their columns. */
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
 {
     llmq__act32_neon x;
@@ -5071,6 +5093,8 @@ LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_
     return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)),
                         vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
 }
+/* Float operations of 32-bit Arm go through memory, one lane after the other: four sums are
+   added once a run, so that this costs little. */
 LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
 {
     float x[4], y[4];
@@ -5092,6 +5116,7 @@ LLMQ__INLINE_TARGET float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
 #endif
 
 #if defined(__aarch64__)
+/* The lower halves of a and b, and the upper halves of both, as 16 bytes. */
 LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b)
 {
     /* One instruction, where vcombine is two. */
@@ -5155,6 +5180,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
+/* All kernels are from the templates. */
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
 /* ---- DOTPROD ----
@@ -5197,6 +5223,7 @@ LLMQ__INLINE_TARGET void llmq__load_act2_neondot(const int8_t *p, llmq__act32_ne
     llmq__load_act2_neon(p, even, odd);
 }
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neondot(void) { return vdupq_n_s32(0); }
+/* Adds 32 products to four sums. */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
     /* Each lane gets the sum of four neighbouring products, without saturation. */
@@ -5232,7 +5259,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA neondot
-/* Kernels that decode, and words on bytes, are those of neon. */
+/* Kernels that decode, and words on bytes, are shared with neon. */
 #define LLMQ__DECODED 1
 #define LLMQ__CODES neon
 #define LLMQ__QUADS neon
@@ -5249,7 +5276,7 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
    of 8 products: twice as many products as sdot. Rows are put together in pairs when a tile is
    filled, once for all activations. Activations are put together when they are loaded: a buffer
    of them would have to serve more rows than a block has to pay. One activation has no other
-   one to pair with, so that all kernels but blocks are those of the table neondot. */
+   one to pair with, so that all kernels but blocks are shared with the table neondot. */
 #if LLMQ_SIMD_I8MM
 #undef LLMQ__TARGET
 #if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
@@ -5344,7 +5371,7 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
 
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #define LLMQ__ISA neoni8mm
-/* product() is written above, and the words are those of neondot. */
+/* product() is written above, and the words are shared with neondot. */
 #define LLMQ__OWN 1
 #define LLMQ__CODES neon
 #define LLMQ__DOTS neondot
@@ -5363,9 +5390,10 @@ LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _
 
 /* ---- 9. Arm: microcontrollers ----------------------------------------------------------------
 
-   Two tables, of which a program has one. dsp is for processors such as Cortex-M4, M7 and M33,
-   which do two products of 16 bits at a time. mve is Helium, for processors such as Cortex-M55
-   and M85: vectors of 16 bytes, or of 4 floats.
+   Two tables, of which a program has one by default.
+
+     dsp  for processors such as Cortex-M4, M7 and M33, which do two products of 16 bits at a time
+     mve  Helium, for processors such as Cortex-M55 and M85: vectors of 16 bytes, or of 4 floats
 
    dsp multiplies int8 activations and leaves all else to the scalar kernels. mve has kernels of
    its own for most operations. Frames stay below 256 bytes, as in the scalar kernels.
@@ -5443,7 +5471,7 @@ LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l,
 }
 
 /* y[i] = the product of row i with x, for i < rows <= LLMQ__TOGETHER neighbouring rows.
-   The float operations and their order are those of the scalar llmq__rows_i8. */
+   The float operations and their order are the same as in the scalar llmq__rows_i8. */
 LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units,
                                    const uint8_t *row, uint32_t rows, const llmq_activation *x, float *y)
 {
@@ -5696,6 +5724,7 @@ LLMQ__INLINE uint32_t llmq__codes4_dsp(const llmq__field *f, uint32_t i)
     uint32_t code = llmq__word_dsp(f->a + i) >> f->shift & f->mask * all;
     return code | (llmq__word_dsp(f->b + i) >> f->b_shift & f->b_mask * all) << f->up;
 }
+/* One code, from its bytes alone. */
 LLMQ__INLINE uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
 {
     return (f->a[i] >> f->shift & f->mask) | (f->b[i] >> f->b_shift & f->b_mask) << f->up;
@@ -5841,6 +5870,7 @@ static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, ui
     else llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
 }
 
+/* Only products of int8 activations differ from the scalar table. */
 LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
 #endif
 
@@ -5932,7 +5962,7 @@ static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t
 }
 
 /* Returns the points of codes i ... i + 15 of a field, for any format of one coordinate.
-   p: the lanes that are in the field. Other bytes are not read, and their points are 0 or, of
+   p: the lanes that are in the field. Other bytes are not read, and their points are 0 or, for
    g8, meet activations that are not added.
    A shift by a negative count is to the right. */
 LLMQ__INLINE int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field *f, uint32_t i, mve_pred16_t p)
@@ -6097,7 +6127,7 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
 }
 
 /* e[0, n) = the points of columns [j, j + n) of a row, n <= 32, which lie in one group. e has
-   room for n bytes alone.
+   space for n bytes alone.
    kind: the tensor's, from llmq__kind. Formats that cannot be gathered go to llmq__points. */
 LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
                                      uint32_t j, uint32_t n, int8_t *e)
@@ -6129,18 +6159,18 @@ LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l
    A value is tame if it is 0 or at least 2^-90 in magnitude. Tame values are multiples of
    2^-113, because a float has 24 bits. So are their sums and the floats that these are rounded
    to, and all but 0 are normal. So are products of tame values with integers, and with factors
-   of 2^-13 and more, because the least normal float is 2^-126. */
+   of 2^-13 and more, because the smallest normal float is 2^-126. */
 /* check: 2^-90 * 2^-23 == 2^-113 */
 /* check: 2^-113 * 2^-13 >= 2^-126 */
 /* check: (127 - 90) << 23 == f32bits(2^-90) */
 #define LLMQ__TAME ((uint32_t)(127 - 90) << 23)
 
-/* True if x is tame. The bits of 0 wrap to the greatest number. NaN and infinity count as tame:
+/* True if x is tame. The bits of 0 wrap to the greatest integer. NaN and infinity count as tame:
    they are no subnormals. */
 static int llmq__tame(float x) { return (llmq__float_bits(x) & 0x7fffffffu) - 1 >= LLMQ__TAME - 1; }
 
-/* The least of twice the bits of |v|, less 1, in each lane. Doubling drops the sign, and 0 wraps
-   to the greatest number. */
+/* The minimum of twice the bits of |v|, less 1, in each lane. Doubling drops the sign, and 0 wraps
+   to the greatest integer. */
 LLMQ__INLINE uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v)
 {
     return vminq_u32(least, vsubq_n_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 1), 1));
@@ -6206,7 +6236,7 @@ LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
 
 /* The dense step of 16 positions: x[i * run + j] for i < m and j < 16 becomes its product with
    the Paley matrix, as llmq__paley does it. x must be tame.
-   work: room for 16 m floats. Terms are added in the order of k, as in the scalar kernel. */
+   work: space for 16 m floats. Terms are added in the order of k, as in the scalar kernel. */
 LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
 {
     uint32_t i, k;
@@ -6346,7 +6376,7 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
 #pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #endif
 
-/* ---- where numbers may not be tame ----
+/* ---- where values may not be tame ----
 
    These kernels choose between the vectors above and the scalar functions, and compute scalar
    floats. clang would make vectors of scalar loops, so the attribute takes vectors of floats
@@ -6543,6 +6573,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__load16_wasm(const float *p)
 {
     return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
 }
+/* 16 floats from p on, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store16_wasm(float *p, llmq__f32x16_wasm v)
 {
     wasm_v128_store(p, v.a);
@@ -6644,6 +6675,7 @@ LLMQ__INLINE_TARGET void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v12
     *least = wasm_v128_bitselect(s, *least, less);
     *code = wasm_v128_bitselect(k, *code, less);
 }
+/* The same for 16 lanes. */
 LLMQ__INLINE_TARGET void llmq__min_update_wasm(llmq__f32x16_wasm s, llmq__f32x16_wasm k, llmq__f32x16_wasm *least,
                                                llmq__f32x16_wasm *code)
 {
@@ -6683,6 +6715,7 @@ LLMQ__INLINE_TARGET v128_t llmq__code8_wasm(v128_t a, v128_t b)
 {
     return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
 }
+/* p[0, 16) = v, integers, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm v)
 {
     wasm_v128_store(p, llmq__code8_wasm(v.a, v.b));
@@ -6738,6 +6771,7 @@ LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint
     /* bitselect takes its first operand where the mask has ones. */
     return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
+/* The same for 32 bytes. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v,
                                                        uint32_t at)
 {
@@ -6784,6 +6818,7 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_wasm(int8_t *p, llmq__u8x32_wasm x, l
 
 /* The words on points: points 0 to 15, 16 to 31, 32 to 47, 48 to 63. */
 typedef struct llmq__point_table_wasm { v128_t a, b, c, d; } llmq__point_table_wasm;
+/* 64 points at p, of which all 64 bytes are read. */
 LLMQ__INLINE_TARGET llmq__point_table_wasm llmq__point_table_of_wasm(const int8_t *p)
 {
     llmq__point_table_wasm t;
@@ -6955,6 +6990,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
+/* All kernels are from the templates. */
 LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #undef LLMQ__TARGET
 #endif
@@ -7023,6 +7059,7 @@ LLMQ__INLINE_TARGET vfloat32m2_t llmq__strided_rvv(const float *p, size_t step, 
     if (step == 1) return __riscv_vle32_v_f32m2(p, vl);
     return __riscv_vlse32_v_f32m2(p, (ptrdiff_t)(step * sizeof(float)), vl);
 }
+/* Stores v as it was loaded. */
 LLMQ__INLINE_TARGET void llmq__set_strided_rvv(float *p, size_t step, vfloat32m2_t v, size_t vl)
 {
     if (step == 1) __riscv_vse32(p, v, vl);
@@ -7037,6 +7074,8 @@ LLMQ__INLINE_TARGET void llmq__pass2_rvv(float *x, size_t h, size_t step, size_t
     LLMQ__STORE(0, a); LLMQ__STORE(1, b);
 }
 
+/* Distances h and 2 h. Each butterfly of a distance is done before the next distance begins,
+   because the order of additions decides the bits. */
 LLMQ__INLINE_TARGET void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
@@ -7045,6 +7084,8 @@ LLMQ__INLINE_TARGET void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t
     LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
 }
 
+/* Distances h, 2 h and 4 h: 16 registers hold eight vectors, and a temporary one takes two
+   more. */
 LLMQ__INLINE_TARGET void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
@@ -7106,7 +7147,7 @@ LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float nor
 }
 
 /* x[i * run + j] for i < m and j < lanes becomes its product with the Paley matrix, as
-   llmq__paley. work: room for m * lanes floats. Terms are added in the order of l. */
+   llmq__paley. work: space for m * lanes floats. Terms are added in the order of l. */
 LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
                                            const uint8_t *squares, float *work)
 {
@@ -7255,7 +7296,7 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
        are taken. */
     float y[8 * 64];
     uint32_t i, k, c;
-    /* most: lanes of a group of four registers, as far as y has room. */
+    /* most: lanes of a group of four registers, as far as y has space. */
     size_t vl, most = llmq__min(64, (uint32_t)__riscv_vsetvlmax_e32m4());
     for (i = 0; i + 16 <= count && n <= 8 * most; i += (uint32_t)vl, x += vl * p) {
         vfloat32m4_t least;
@@ -7318,7 +7359,7 @@ LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const
 }
 
 /* The Viterbi steps of 16 trellises at once, as llmq__viterbi; lanes is 16.
-   sum: room for the sums of all states twice, and for the costs of the sets; the result is in
+   sum: space for the sums of all states twice, and for the costs of the sets; the result is in
    its first part. choice[t * states + q]: 16 bits for state q at step t. */
 LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size,
                                              uint32_t sets, uint32_t states, const float *x, uint32_t steps,
@@ -7451,7 +7492,7 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
 /* Returns the points at columns [j, j + n), which lie in one group, n <= 256. They are somewhere
    in e, because whole points of up to 8 coordinates are decoded: up to 7 coordinates too much on
    either side.
-   e: room for 256 + 2 * 7 bytes. */
+   e: space for 256 + 2 * 7 bytes. */
 LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                                      uint32_t j, uint32_t n, int8_t *e)
 {
@@ -7703,6 +7744,7 @@ LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_ac
 typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
                                  llmq__progress_rvv *at);
 
+/* Registers of 128, of 256, and of 512 bits and more. */
 #define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv4
 #define LLMQ__LMUL 4
@@ -7722,6 +7764,7 @@ static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, c
 {
     /* Bits of a register. */
     size_t bits = 8 * __riscv_vsetvlmax_e8m1();
+    /* Runs of other lengths would end within a piece. */
     if ((l->group < x->cols && l->group % 128 != 0) || (x->group < x->cols && x->group % 128 != 0)) return 0;
     return bits >= 512   ? llmq__stream_of_rvv1(kind)
            : bits >= 256 ? llmq__stream_of_rvv2(kind)
@@ -7840,7 +7883,7 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #endif
 #if !defined(LLMQ__LMUL) || (LLMQ__LMUL != 4 && LLMQ__LMUL != 2 && LLMQ__LMUL != 1)
 #error "llmq: LLMQ__LMUL is 4, 2 or 1"
-#elif LLMQ__LMUL == 4 /* LLMQ__LMUL2 is pasted into names, so it must be a number: twice as many */
+#elif LLMQ__LMUL == 4 /* LLMQ__LMUL2, twice as many, is pasted into names, so that it must be a literal */
 #define LLMQ__LMUL2 8
 #elif LLMQ__LMUL == 2
 #define LLMQ__LMUL2 4
