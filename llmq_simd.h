@@ -4518,6 +4518,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
 LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits)
 {
     static const int32_t up[4] = { 31, 30, 29, 28 };
+    /* Bits above i shift out; bits below i are masked. */
     uint32x4_t top = vandq_u32(vshlq_u32(vdupq_n_u32(bits), vld1q_s32(up)), vdupq_n_u32(0x80000000u));
     return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), top));
 }
@@ -4533,6 +4534,7 @@ LLMQ__INLINE_TARGET uint32x4_t llmq__zero_u32x16_neon(void) { return vdupq_n_u32
 /* The greatest of four lanes: two pairs, then one. */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_neon(uint32x4_t m)
 {
+    /* Maxima of pairs of lanes, then of the pair. */
     uint32x2_t half = vmax_u32(vget_low_u32(m), vget_high_u32(m));
     return vget_lane_u32(vpmax_u32(half, half), 0);
 }
@@ -4856,6 +4858,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq_
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v,
                                                        uint32_t at)
 {
+    /* vtst gives all ones where the bit is set. */
     const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
     return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
@@ -4887,6 +4890,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint3
 LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
     uint8x16x2_t lo, hi;
+    /* vst2 stores byte i of both vectors side by side. */
     lo.val[0] = x.a;
     lo.val[1] = y.a;
     hi.val[0] = x.b;
@@ -4904,6 +4908,7 @@ LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_
 {
     llmq__u8x32_neon lo = llmq__load_u8_neon(p), hi = llmq__load_u8_neon(p + 32);
     llmq__point_table_neon t;
+    /* The first two vectors are in both tables. */
     t.two.val[0] = t.four.val[0] = lo.a;
     t.two.val[1] = t.four.val[1] = lo.b;
     t.four.val[2] = hi.a;
@@ -4944,6 +4949,7 @@ LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
 LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
     llmq__point_table_neon t;
+    /* lo: points 0 to 31. hi: points 32 to 63. two: the first 16 of lo again. */
     t.lo = llmq__tab32_neon(p);
     t.hi = llmq__tab32_neon(p + 32);
     t.two.val[0] = t.lo.val[0];
@@ -5020,6 +5026,7 @@ LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
 LLMQ__INLINE_TARGET void llmq__load_act2_neon(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd)
 {
     int8x16x2_t lo = vld2q_s8(p), hi = vld2q_s8(p + 32);
+    /* 32 columns make 16 of each: the first halves of `even` and `odd` are from the first 32. */
     even->a = lo.val[0];
     even->b = hi.val[0];
     odd->a = lo.val[1];
@@ -5139,6 +5146,8 @@ LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
 /* Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e + 128 i. */
 LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
 {
+    /* vtrn exchanges lanes 1 and 3 of the first row with lanes 0 and 2 of the second; halves are
+       exchanged when they are stored. */
     int32x4x2_t p = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e)), vreinterpretq_s32_s8(vld1q_s8(e + 128)));
     int32x4x2_t q = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e + 256)), vreinterpretq_s32_s8(vld1q_s8(e + 384)));
     vst1q_s8(e, llmq__lows_neon(p.val[0], q.val[0]));
@@ -5189,6 +5198,7 @@ LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
    dot4(), and all kernels that decode are shared. */
 #if LLMQ_SIMD_DOTPROD
 #undef LLMQ__TARGET
+/* If the whole program has the extension, functions need no attribute. */
 #if defined(__ARM_FEATURE_DOTPROD)
 #define LLMQ__TARGET
 #elif defined(__clang__)
@@ -5215,6 +5225,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neondot(const llmq__point_table
     return llmq__lut64_neon(t, v);
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neondot(llmq__u8x32_neon v) { return llmq__coded_g8_neon(v); }
+/* Activations are int8 too, and sums four int32. */
 typedef llmq__act32_neon llmq__act32_neondot, llmq__act_any_neondot;
 typedef int32x4_t llmq__i32sums_neondot;
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neondot(const int8_t *p) { return llmq__load_act_neon(p); }
@@ -5335,6 +5346,7 @@ LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t 
 LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s,
                                                 int32x4_t *t)
 {
+    /* v: activations 0 and 1. w: activations 2 and 3. */
     int8x16_t v[2], w[2];
     uint32_t i;
     /* Two activations at a time: 8 columns of both are the second operand of smmla. */
@@ -7153,6 +7165,7 @@ LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uin
 {
     uint32_t i, l;
     size_t vl, j;
+    /* The product needs the old values of all positions. */
     for (l = 0; l < m; l++) LLMQ_MEMCPY(work + l * lanes, x + l * run, lanes * sizeof(float));
     for (j = 0; j < lanes; j += vl) {
         vl = __riscv_vsetvl_e32m4(lanes - j);
@@ -7187,6 +7200,7 @@ LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float
         bits = __riscv_vand(__riscv_vreinterpret_u32m8(__riscv_vle32_v_f32m8(x + j, vl)), 0x7fffffffu, vl);
         top = __riscv_vredmaxu(bits, top, vl);
     }
+    /* The bits of NaN exceed the bits of infinity, so that no NaN is lost in the maximum. */
     most = __riscv_vmv_x(top);
     if (!llmq__quantizable(most)) {
         LLMQ_MEMSET(q, 0, n);
@@ -7212,6 +7226,7 @@ LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const f
     size_t j, vl;
     for (j = 0; j < n; j += vl) {
         vl = __riscv_vsetvl_e32m8(n - j);
+        /* Not vfmacc, which would round once where the scalar kernel rounds twice. */
         __riscv_vse32(out + j,
                       __riscv_vfadd(__riscv_vle32_v_f32m8(out + j, vl),
                                     __riscv_vfmul(__riscv_vle32_v_f32m8(v + j, vl), scale, vl), vl),
@@ -7311,6 +7326,7 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
                           vl);
         for (c = 0; c < n; c++) {
             const float *at = points + (size_t)c * p;
+            /* Differences, squares and sums are rounded apart and in the order of coordinates. */
             vfloat32m4_t d = __riscv_vfsub(__riscv_vle32_v_f32m4(y, vl), at[0], vl), sum = __riscv_vfmul(d, d, vl);
             for (k = 1; k < p; k++) {
                 d = __riscv_vfsub(__riscv_vle32_v_f32m4(y + k * 64, vl), at[k], vl);
@@ -7330,7 +7346,9 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
 /* The trellis encoder's kernel, see section 3. Four registers hold 16 floats or more, of which
    16 are used.
    cost[16 s + i] = the squared distance of x[i] from the nearest of the points s, s + sets, ...,
-   at most LLMQ__FAR, for s < sets. */
+   at most LLMQ__FAR, for s < sets.
+   The scalar kernel compares squares. The square of the smallest distance is the smallest
+   square, because rounding keeps the order, so that one product a set does. */
 LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x,
                                              float *cost)
 {
@@ -7358,7 +7376,8 @@ LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const
     __riscv_vse32(to, __riscv_vmerge(u, v, less, 16), 16);
 }
 
-/* The Viterbi steps of 16 trellises at once, as llmq__viterbi; lanes is 16.
+/* The Viterbi steps of 16 trellises at once, as llmq__viterbi: x[steps][16], a column for each.
+   lanes: the trellises that are wanted. All 16 are computed, whatever the others hold.
    sum: space for the sums of all states twice, and for the costs of the sets; the result is in
    its first part. choice[t * states + q]: 16 bits for state q at step t. */
 LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size,
@@ -7447,6 +7466,7 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
 LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                            uint32_t first, uint32_t n, int8_t *e)
 {
+    /* from[i], factor[i]: the rows that any parity has, the row itself first. */
     const uint8_t *from[LLMQ__MAX_LAG + 1];
     uint8_t factor[LLMQ__MAX_LAG + 1];
     uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0,
@@ -7545,6 +7565,7 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
         const int8_t *from = llmq__points_rvv(t, l, row, j, n, e);
         for (i = 0; i < n; i += vl) {
             vl = __riscv_vsetvl_e32m8(n - i);
+            /* Integers of 8 bits are exact as floats. */
             __riscv_vse32(v + i, __riscv_vfcvt_f(__riscv_vsext_vf4(__riscv_vle8_v_i8m2(from + i, vl), vl), vl), vl);
         }
     } else if (t->format.bits == 32) {
@@ -7572,6 +7593,7 @@ LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, 
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
         llmq__numbers_rvv(t, &l, row, j, n, out + j);
+        /* All n columns are in one group and have one scale. */
         for (i = 0; i < n && t->format.points; i += (uint32_t)vl) {
             vl = __riscv_vsetvl_e32m8(n - i);
             __riscv_vse32(out + j + i,
@@ -7593,6 +7615,7 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float 
         for (j = 0; j < t->cols; j += n) {
             n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
             llmq__numbers_rvv(t, &l, row, j, n, v);
+            /* A raw row has no scale, and its group is the row. */
             llmq__add_scaled_rvv(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v,
                                  n);
         }
@@ -7618,6 +7641,7 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
                they are. */
             for (i = 0; i < n; i += 16) {
                 vl = llmq__min(16, n - i);
+                /* The product is rounded before it is added. */
                 lane = __riscv_vfadd_vv_f32m4_tu(
                     lane, lane,
                     __riscv_vfmul(__riscv_vle32_v_f32m4(x + j + i, vl), __riscv_vle32_v_f32m4(v + i, vl), vl), vl);
@@ -7779,6 +7803,8 @@ LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint
     size_t i, vl;
     for (i = 0; i < n; i += vl) {
         vl = __riscv_vsetvl_e8m4(n - i);
+        /* Products of 16 bits are added in 32 bits. */
+        /* check: 128 * 128 < 2^15 */
         sum = __riscv_vwredsum(__riscv_vwmul(__riscv_vle8_v_i8m4(a + i, vl), __riscv_vle8_v_i8m4(b + i, vl), vl), sum,
                                vl);
     }
@@ -7794,12 +7820,14 @@ LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__la
     uint32_t i, n, j = at->j, w_end, x_end;
     for (; j < t->cols; j += n) {
         const int8_t *from;
+        /* Ends of the groups of row and activation that column j is in. */
         w_end = llmq__min(t->cols, (j / l->group + 1) * l->group);
         x_end = llmq__min(t->cols, (j / x->group + 1) * x->group);
         /* A slice ends with its run at the latest, so that its products have the same scales. */
         n = llmq__min(256, llmq__min(w_end, x_end) - j);
         from = llmq__points_rvv(t, l, at->row, j, n, e);
         for (i = 0; i < count; i++) {
+            /* Each activation has its own sum, and the run ends for all at once. */
             at[i].sum += llmq__dot_rvv(from, x[i].q + j, n);
             at[i].j = j + n;
             llmq__end_run_rvv(l, x + i, at + i);
@@ -7819,11 +7847,13 @@ LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, cons
     uint32_t unit = LLMQ__UNIT * t->format.p, end = t->cols / unit * unit;
     for (b = 0; b < blocks + (rest != 0); b++) {
         uint32_t first = r0 + b;
+        /* The rows that are left are neighbours, fewer than four. */
         if (b == blocks) first = r0 + 4 * blocks, apart = 1, rows = rest;
         for (i = 0; i < count; i++) {
             llmq__progress_rvv at[4];
             /* Rows that are missing repeat the last row; their results are not stored. */
             for (k = 0; k < 4; k++) at[k] = llmq__begin_rvv(t, first + llmq__min(k, rows - 1) * apart);
+            /* Whole units by the stream function, the rest by slices. */
             stream(l, g, x + i, end, at);
             for (k = 0; k < rows; k++) {
                 if (end < t->cols) llmq__slices_rvv(t, l, x + i, 1, at + k);
@@ -7842,6 +7872,8 @@ LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_ac
     llmq__grid_rvv g;
     llmq__stream_rvv stream;
     uint32_t i, k, r, n;
+    /* The tables are on the stack: about 650 bytes. */
+    /* check: 64 + 64 + 2 * 256 + 4 <= 650 */
     llmq__make_grid_rvv(&t->format, &g);
     stream = llmq__find_stream_rvv(g.kind, &l, x);
     if (stream) {
@@ -8012,6 +8044,7 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kin
         v = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, 0));
         w = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, 1));
     }
+    /* Both products of a lane, in 16 bits. */
     return __riscv_vwmacc(__riscv_vwmul(v, a, 64), w, b, 64);
 }
 
@@ -8022,6 +8055,7 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv
                                                   uint32_t i)
 {
     LLMQ__KERNEL_NAME(bytes) a, b;
+    /* Each reduction begins with 0. */
     vint32m1_t zero = __riscv_vmv_s_x_i32m1(0, 1);
     uint32_t r;
     if (llmq__kind_p(kind) == 2) {
@@ -8048,8 +8082,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout 
     int32_t sum[4][LLMQ__PIECES];
     const uint8_t *unit[4];
     uint32_t j, i, r, n;
+    /* Codes follow the scales of a row. */
     for (r = 0; r < 4; r++) unit[r] = at[r].row + l->scales;
     for (j = 0; j < end; j += 128 * n) {
+        /* The sums wait, so that scales of many runs are converted at once. */
         n = llmq__min(LLMQ__PIECES, (end - j) / 128);
         /* A unit has p pieces, and the unit after it is `size` bytes further. end is a multiple
            of a unit's columns, and LLMQ__PIECES is even, so that no unit is split. */
