@@ -4890,7 +4890,6 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint3
 LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
     uint8x16x2_t lo, hi;
-    /* vst2 stores byte i of both vectors side by side. */
     lo.val[0] = x.a;
     lo.val[1] = y.a;
     hi.val[0] = x.b;
