@@ -3747,11 +3747,34 @@ LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512
 #undef LLMQ__SIMD_PART
 
-/* ---- 7. x86: AVX-512 --------------------------------------------------------------------------------------------- */
+/* ---- 7. x86: AVX-512 ----------------------------------------------------------------------------
+
+   This section makes two tables of kernels. Both need AVX-512 F, BW, DQ, VL and VNNI.
+
+     avx512vnni  looks 64 points up by shuffles within 16 bytes
+     avx512vbmi  looks 64 points up by one byte permute, which takes indices of 6 bits (VBMI)
+
+   They share the kernels on floats, which are the template of section 3, and the kernels on
+   chunks of 32 codes, which are the template of section 4 on AVX2's words. Only products of
+   int8 activations with whole units are written here. Functions on 512-bit registers begin with
+   zmm_.
+
+   Any address will do for every load and store. No kernel reads beyond the last byte of a row
+   or of an activation: whole units and whole blocks of activations are loaded at full width,
+   and the rest of a row under masks or by the template.
+
+   Sums of products are int32 and exact, so their order is free. Floats are combined once for
+   each run of columns, in zmm_finish, by the operations of the scalar llmq__rows_i8 in the same
+   order, so that results have the same bits. */
 
 #if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
+/* ---- words on floats ----
+
+   Section 3 lists them. A native vector and 16 floats are the same type. Each operation is
+   rounded as the scalar one, on the same operands, and sums of lanes are made in the order of
+   the scalar kernels. */
 typedef __m512 llmq__f32v_avx512, llmq__f32x16_avx512;
 LLMQ__INLINE_TARGET __m512 llmq__loadv_avx512(const float *p) { return _mm512_loadu_ps(p); }
 LLMQ__INLINE_TARGET void llmq__storev_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
@@ -3760,19 +3783,36 @@ LLMQ__INLINE_TARGET __m512 llmq__addv_avx512(__m512 a, __m512 b) { return _mm512
 LLMQ__INLINE_TARGET __m512 llmq__subv_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__mulv_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__maddv_avx512(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
-LLMQ__INLINE_TARGET __m512 llmq__load_first_avx512(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-LLMQ__INLINE_TARGET void llmq__store_first_avx512(float *p, uint32_t n, __m512 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
-LLMQ__INLINE_TARGET __m512 llmq__load_butterfly_avx512(const float *p) /* as with AVX2 */
+/* Masks make loads and stores touch the first n floats alone, 1 <= n <= 16. */
+LLMQ__INLINE_TARGET __m512 llmq__load_first_avx512(const float *p, uint32_t n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+LLMQ__INLINE_TARGET void llmq__store_first_avx512(float *p, uint32_t n, __m512 v)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
+/* Butterflies at distances 1, 2, 4 and 8 of the 16 floats at p: lane i becomes the other lane of
+   its pair plus or minus itself. Products with 1 and -1 are exact, so that a fused operation
+   rounds as the scalar addition or subtraction does. */
+LLMQ__INLINE_TARGET __m512 llmq__load_butterfly_avx512(const float *p)
 {
     const __m512 s1 = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
     const __m512 s2 = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
     const __m512 s4 = _mm512_setr_ps(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1);
     const __m512 s8 = _mm512_setr_ps(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
+    /* The loads that double lanes 0 0 2 2 ... and 1 1 3 3 ... cost no shuffle. */
     __m512 v = _mm512_moveldup_ps(_mm512_loadu_ps(p));
     LLMQ__RELOAD_BARRIER(p);
     v = _mm512_fmadd_ps(_mm512_movehdup_ps(_mm512_loadu_ps(p)), s1, v);
+    /* Lanes 2 3 0 1 of each 16 bytes. */
+    /* check: 0x4e == 2 | 3 << 2 | 0 << 4 | 1 << 6 */
     v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
+    /* Quarters 1 0 3 2. */
+    /* check: 0xb1 == 1 | 0 << 2 | 3 << 4 | 2 << 6 */
     v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
+    /* Quarters 2 3 0 1. */
+    /* check: 0x4e == 2 | 3 << 2 | 0 << 4 | 1 << 6 */
     return _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
 }
 LLMQ__INLINE_TARGET __m512 llmq__load16_avx512(const float *p) { return _mm512_loadu_ps(p); }
@@ -3781,14 +3821,17 @@ LLMQ__INLINE_TARGET __m512 llmq__set16_avx512(float x) { return _mm512_set1_ps(x
 LLMQ__INLINE_TARGET __m512 llmq__add16_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__sub16_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 LLMQ__INLINE_TARGET __m512 llmq__mul16_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+/* A bfloat16 is the upper half of a float. */
 LLMQ__INLINE_TARGET __m512 llmq__from_bf16x16_avx512(const uint8_t *p)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
 }
 LLMQ__INLINE_TARGET __m512 llmq__from_f16x16_avx512(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
+/* Lanes i and i + 8 first, then i + 4, i + 2 and i + 1: the order of llmq__lane_sum. */
 LLMQ__INLINE_TARGET float llmq__sum16_avx512(__m512 v)
 {
     return llmq__fold8_avx2(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
@@ -3797,6 +3840,7 @@ LLMQ__INLINE_TARGET __m512 llmq__from_i8x16_avx512(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
+/* Changes the sign of lane i where bit i of bits is set: a masked XOR of the sign bits. */
 LLMQ__INLINE_TARGET __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
 {
     __m512i u = _mm512_castps_si512(v);
@@ -3804,56 +3848,78 @@ LLMQ__INLINE_TARGET __m512 llmq__flip16_avx512(__m512 v, uint32_t bits)
 }
 typedef __m512i llmq__u32x16_avx512;
 LLMQ__INLINE_TARGET __m512i llmq__zero_u32x16_avx512(void) { return _mm512_setzero_si512(); }
+/* Magnitudes of floats are ordered as their bits are. */
 LLMQ__INLINE_TARGET __m512i llmq__max_abs16_avx512(__m512i m, __m512 v)
 {
     return _mm512_max_epu32(m, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
 }
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_avx512(__m512i m) { uint32_t top = _mm512_reduce_max_epu32(m); return top; }
+/* q[0, 16) = v rounded to the nearest integer, ties to even, as llmq__round_i8 does.
+   |v| <= 127.5. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_avx512(int8_t *q, __m512 v)
 {
+    /* The unit of the last place of 1.5 * 2^23 is 1, so that the sum is rounded to an integer. */
+    /* check: 12582912 == 1.5 * 2^23 */
     __m512i u = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
-    /* the low byte of 1.5 * 2^23 + y is that of y */
+    /* The low byte of the sum is the low byte of the integer: 1.5 * 2^23 adds a multiple of 256. */
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(u));
 }
+/* Where s < least: least = s, code = k. Strict: of equal costs the first one stays, as in the
+   scalar search. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__min_update_avx512(__m512 s, __m512 k, __m512 *least, __m512 *code)
 {
     __mmask16 less = _mm512_cmp_ps_mask(s, *least, _CMP_LT_OQ);
     *least = _mm512_mask_mov_ps(*least, less, s);
     *code = _mm512_mask_mov_ps(*code, less, k);
 }
+/* vminps gives its second operand where none is less, and where one is NaN. */
 LLMQ__INLINE_TARGET __m512 llmq__min16_avx512(__m512 x, __m512 y) { return _mm512_min_ps(y, x); }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y) { return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+LLMQ__INLINE_TARGET uint32_t llmq__less16_avx512(__m512 x, __m512 y)
+{
+    return (uint32_t)_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ);
+}
 #if defined(__GNUC__)
-#pragma GCC diagnostic push /* at -O0 this one is a macro of gcc, whose mask is a short of -1 */
+#pragma GCC diagnostic push /* at -O0 gcc makes a macro of this intrinsic, with a mask that is a short of -1 */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #endif
+/* |x - y| where that is less than least, else least; least >= 0. The difference is rounded
+   once. */
 LLMQ__INLINE_TARGET __m512 llmq__absdiff_min_avx512(__m512 least, __m512 x, __m512 y)
 {
-    return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a); /* the lesser magnitude, without its sign; of a NaN and a number the number */
+    /* vrangeps: 2 in bits 0 and 1 takes the lesser magnitude, 2 in bits 2 and 3 clears its sign.
+       If one operand is NaN, it gives the other one, as a comparison that is false does. */
+    /* check: 0x0a == 2 | 2 << 2 */
+    return _mm512_range_ps(least, _mm512_sub_ps(x, y), 0x0a);
 }
 #if defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+/* The lanes are integers below 65536, so that nothing is rounded or cut off. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
-#define LLMQ__ISA avx512 /* both tables share the kernels on floats */
+#define LLMQ__ISA avx512
+/* 16 vectors of a butterfly and a temporary one fit 32 registers, and so do the sums of 8 rows,
+   3 vectors each, the 3 vectors that are added to them, and a factor. */
+/* check: 8 * 3 + 3 + 1 <= 32 */
 #define LLMQ__VEC_LANES 16
 #define LLMQ__RADIX 16
 #define LLMQ__MR_VECTORS 8
 #define LLMQ__NR_VECTORS 3
 #include LLMQ_SIMD_SELF
 
-/* Chunks of 32 codes, which short groups and what is left at the end of a row need, are those of AVX2 with VNNI. */
+/* Chunks of 32 codes are for short groups, and for the rest of a row after its last whole unit.
+   Their kernels are the same as with AVX2 and VNNI. */
 #define LLMQ__SIMD_PART LLMQ__PART_VNNI
 #define LLMQ__DOTS avx512
 #define LLMQ__DPBUSD _mm256_dpbusd_epi32
 #include LLMQ_SIMD_SELF
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA avx512
+/* Points are coded by adding 128, so that all int8 points are unsigned bytes. */
 #define LLMQ__DECODED 1
 #define LLMQ__CODES avx2
 #define LLMQ__QUADS sse2
@@ -3864,90 +3930,140 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 
 /* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
 
-/* What look() needs: points of one coordinate in 1 to 4 vectors, coded by adding 128, at x and y (the second coordinate of
-   vector grids; for 3 bits those of the upper code of a pair). Trellises: see zring_of. */
+/* A table of points as the words look() and zmm_table() of each table take it. Points are coded:
+   128 is added, so that they are unsigned bytes for vpdpbusd. A coordinate fills 1 to 4 vectors. */
 typedef struct llmq__zmm_grid {
     int kind;
+    /* x: the first coordinate. y: the second one of vector grids, and for 3 bits the points of
+       the upper codes of pairs. x1, y1: trellises alone, see zmm_trellis_of. */
     __m512i x[4], y[4], x1[4], y1[4];
 } llmq__zmm_grid;
 
-#define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* with byte permutes only */
+#define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1) /* 8 bits, 2 coordinates: byte permutes look these up */
+/* Loops over rows, unrolled, so that arrays of vectors become registers. */
 #define LLMQ__Z16(i) LLMQ__UNROLL(16) for (i = 0; i < 16; i++)
 #define LLMQ__Z8(i) LLMQ__UNROLL(8) for (i = 0; i < 8; i++)
 
-/* Numbers of 6 bits from a plane of 4 bits, already in the low bits of a, and one of 2 or 1, moved to the bits above it. */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_join(__m512i a, __m512i b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca); }
-LLMQ__INLINE_TARGET __m512i llmq__zmm_twice(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
-LLMQ__INLINE_TARGET __m512i llmq__zmm_four(const uint8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
-/* each quarter rotated left by its own count */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_turn(__m512i v, int a, int b, int c, int d) { return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d)); }
+/* Indices of 5 or 6 bits: bits 0 to 3 from a, all others from b. The imm8 of vpternlog is the
+   function's value where its operands are A = 0xf0, B = 0xcc and C = 0xaa. */
+LLMQ__INLINE_TARGET __m512i llmq__zmm_join(__m512i a, __m512i b)
+{
+    /* A is the mask: B where it is set, else C. */
+    /* check: 0xca == 0xf0 & 0xcc | ~0xf0 & 0xaa */
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), a, b, 0xca);
+}
+/* 32 bytes in both halves, and 16 bytes in all quarters. */
+LLMQ__INLINE_TARGET __m512i llmq__zmm_twice(const uint8_t *p)
+{
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+LLMQ__INLINE_TARGET __m512i llmq__zmm_four(const uint8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+/* Each quarter of v rotated left by its own count, 64 bits at a time. A count of 64 - s shifts
+   right by s. Bits that come in from neighbouring bytes lie above the code. */
+LLMQ__INLINE_TARGET __m512i llmq__zmm_turn(__m512i v, int a, int b, int c, int d)
+{
+    return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d));
+}
 
-/* Codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; the bits above a code are not cleared. With 3 bits: all
-   64 numbers of 6 bits. */
+/* Returns codes 64 h ... 64 h + 63 of a whole unit in the low bits of bytes; h is 0 or 1.
+   Bits above a code may be anything: the lookups ignore or clear them.
+   3 bits: h is 0, and the bytes are all 64 pairs of codes, of 6 bits.
+   The unit is 16 bytes for each bit of a code, and no byte beyond it is read. Counts follow from
+   the layout: code k is in byte k mod u of a plane of u bytes, at bit width * (k div u). */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_index(int kind, const uint8_t *unit, uint32_t h)
 {
     __m512i v;
-    if (kind == LLMQ__KIND_G2) return h ? llmq__zmm_turn(llmq__zmm_twice(unit), 60, 60, 58, 58) : llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 62, 62);
+    /* u = 32: the halves of vector h begin at bits 4 h and 4 h + 2, so they move right by 0 and
+       2, or 4 and 6. */
+    if (kind == LLMQ__KIND_G2)
+        return h ? llmq__zmm_turn(llmq__zmm_twice(unit), 60, 60, 58, 58)
+                 : llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 62, 62);
     if (kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N256) return _mm512_loadu_si512(unit + 64 * h);
-    if (kind == LLMQ__KIND_G3) return llmq__zmm_join(llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 60, 60), llmq__zmm_turn(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
+    /* Bits 0 to 3: u = 32, the upper half moves right by 4. Bits 4 and 5: u = 16, quarter i is
+       at bit 2 i and moves left by 4 - 2 i. */
+    if (kind == LLMQ__KIND_G3)
+        return llmq__zmm_join(llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 60, 60),
+                              llmq__zmm_turn(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
     v = _mm512_loadu_si512(unit);
+    /* From here on the first plane is 4 bits wide, with u = 64: vector h is in the nibbles h. */
     if (h) v = _mm512_srli_epi16(v, 4);
+    /* Bit 4: u = 16, quarter i is at bit 4 h + i and moves left by 4 - i - 4 h. */
     if (kind == LLMQ__KIND_G5)
-        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_four(unit + 64), 0, 63, 62, 61) : llmq__zmm_turn(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
+        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_four(unit + 64), 0, 63, 62, 61)
+                                   : llmq__zmm_turn(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
+    /* Bits 4 and 5: u = 32, half i is at bit 4 h + 2 i and moves left by 4 - 2 i - 4 h. */
     if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64)
-        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_twice(unit + 64), 0, 0, 62, 62) : llmq__zmm_turn(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
+        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_twice(unit + 64), 0, 0, 62, 62)
+                                   : llmq__zmm_turn(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
     return v;
 }
 
-/* 128 activations as two vectors: the first and the second half, or for pairs the even and the odd ones. */
+/* Loads the 128 activations at q as two vectors. One coordinate: *a the first 64, *b the others.
+   Two coordinates: *a the even ones, *b the odd ones, which meet the points of x and of y. */
 LLMQ__INLINE_TARGET void llmq__zmm_lda(int kind, const int8_t *q, __m512i *a, __m512i *b)
 {
     const __m512i apart = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
-    const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+    const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14),
+                  odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
     __m512i lo = _mm512_loadu_si512(q), hi = _mm512_loadu_si512(q + 64);
     *a = lo;
     *b = hi;
     if (kind < LLMQ__KIND_V2N16) return;
+    /* The shuffle puts the even bytes of each 16 into 8 bytes and the odd ones into the next 8.
+       The permutes then collect the 8 bytes from all quarters, in order. */
     lo = _mm512_shuffle_epi8(lo, apart);
     hi = _mm512_shuffle_epi8(hi, apart);
     *a = _mm512_permutex2var_epi64(lo, even, hi);
     *b = _mm512_permutex2var_epi64(lo, odd, hi);
 }
 
-/* Lane i of *lo + *hi is the sum of v[i]; *lo has what its lower, *hi what its upper half gives. */
+/* Adds up the lanes of 16 vectors: lane i of *lo is the sum of the lower half of v[i], lane i of
+   *hi the sum of its upper half. */
 LLMQ__INLINE_TARGET void llmq__zmm_sums(const __m512i *v, __m512i *lo, __m512i *hi)
 {
     __m512i q[4], r[2];
     uint32_t i;
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         const __m512i *w = v + 4 * i;
+        /* Each quarter of q[i] gets one sum for each of four vectors. */
         __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(w[0], w[1]), _mm512_unpackhi_epi32(w[0], w[1]));
         __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(w[2], w[3]), _mm512_unpackhi_epi32(w[2], w[3]));
         q[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
     }
+    /* Quarters 0 and 2 of both operands, plus quarters 1 and 3: half sums. */
+    /* check: 0x88 == 0 | 2 << 2 | 0 << 4 | 2 << 6 */
+    /* check: 0xdd == 1 | 3 << 2 | 1 << 4 | 3 << 6 */
     r[0] = _mm512_add_epi32(_mm512_shuffle_i32x4(q[0], q[1], 0x88), _mm512_shuffle_i32x4(q[0], q[1], 0xdd));
     r[1] = _mm512_add_epi32(_mm512_shuffle_i32x4(q[2], q[3], 0x88), _mm512_shuffle_i32x4(q[2], q[3], 0xdd));
     *lo = _mm512_shuffle_i32x4(r[0], r[1], 0x88);
     *hi = _mm512_shuffle_i32x4(r[0], r[1], 0xdd);
 }
 
-/* The scales of group w of 16 rows. */
+/* Lane i is the scale of group w of row[i], for 16 rows. A scale is a bfloat16, the upper half
+   of a float. */
 LLMQ__INLINE_TARGET __m512 llmq__zmm_scales(const uint8_t *const *row, uint32_t w)
 {
     uint16_t bits[16];
     uint32_t i;
     LLMQ__Z16(i) LLMQ_MEMCPY(bits + i, row[i] + 2 * (size_t)w, 2);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)bits)), 16));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)bits)), 16));
 }
 
-/* total + float(sum) * (scale of the activation * scales of the rows) */
+/* Ends a run of 16 rows: total + (float)sum * (scale of the activation * scale of the row).
+   These are the operations of the scalar kernel, in its order: the int32 sum is rounded to
+   float, the scales are multiplied first, and no product is fused with the addition. */
 LLMQ__INLINE_TARGET __m512 llmq__zmm_finish(__m512 total, __m512i sum, __m512 scales, float scale)
 {
     LLMQ__NO_CONTRACT
     return _mm512_add_ps(total, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(_mm512_set1_ps(scale), scales)));
 }
 
-/* 16 x 16 numbers of 32 bits: lane i of v[k] changes places with lane k of v[i]. */
+/* Transposes 16 x 16 lanes of 32 bits: lane i of v[k] and lane k of v[i] are exchanged.
+   Four rounds combine 2, 4, 8 and 16 vectors. */
 LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
 {
     __m512i t[16];
@@ -3977,51 +4093,78 @@ LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis, behind those that they depend on ---- */
+/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis ----
 
-/* In the order of llmq__trellis(). */
+   A trellis needs the codes of up to LLMQ__ZBACK rows above a row. These kernels keep the units
+   of such rows, so that a unit is loaded once for the rows below it too. */
+
+/* The order is the order of the trellises in llmq__trellis(). */
 enum {
-    LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S, LLMQ__KIND_T4S
+    LLMQ__KIND_T1 = LLMQ__KIND_V2N256 + 1, LLMQ__KIND_T2, LLMQ__KIND_T3, LLMQ__KIND_T4, LLMQ__KIND_T2S, LLMQ__KIND_T3S,
+    LLMQ__KIND_T4S
 };
 typedef char llmq__trellises_in_order[LLMQ__KIND_T2 == LLMQ__KIND_T1 + 1 && LLMQ__KIND_T3 == LLMQ__KIND_T1 + 2 &&
                                       LLMQ__KIND_T4 == LLMQ__KIND_T1 + 3 && LLMQ__KIND_T2S == LLMQ__KIND_T1 + 4 &&
-                                      LLMQ__KIND_T3S == LLMQ__KIND_T1 + 5 && LLMQ__KIND_T4S == LLMQ__KIND_T1 + 6 ? 1 : -1];
-#define LLMQ__ZBACK 8                   /* rows of memory, at most */
-#define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* and those of a block */
-#define LLMQ__ZSTRIP 4                  /* blocks for one activation that are taken together, at most, */
-#define LLMQ__ZSTRIP_BYTES (128u << 10) /* and bytes that all but the last have: they and the next ones share the level-2 cache */
+                                      LLMQ__KIND_T3S == LLMQ__KIND_T1 + 5 && LLMQ__KIND_T4S == LLMQ__KIND_T1 + 6
+                                          ? 1 : -1];
+/* A strip and the next one, which is prefetched meanwhile, share the level-2 cache. This limits
+   the bytes of a strip. */
+#define LLMQ__ZBACK 8                   /* greatest lag: rows above that a row depends on */
+#define LLMQ__ZTALL (LLMQ__ZBACK + 16)  /* these rows and the 16 rows of a block */
+#define LLMQ__ZSTRIP 4                  /* most blocks of a strip, which one pass over the columns serves */
+#define LLMQ__ZSTRIP_BYTES (128u << 10) /* most bytes of a strip without its last block */
 #define LLMQ__ANY_OF(taps) LLMQ__ANY_OF_(taps)
 #define LLMQ__ANY_OF_(a, b, c, d) ((a) | (b) | (c) | (d))
-#if (LLMQ__ANY_OF(LLMQ__TAPS_T1) | LLMQ__ANY_OF(LLMQ__TAPS_T2) | LLMQ__ANY_OF(LLMQ__TAPS_T3) | LLMQ__ANY_OF(LLMQ__TAPS_T4) |  \
-     LLMQ__ANY_OF(LLMQ__TAPS_T2S) | LLMQ__ANY_OF(LLMQ__TAPS_T3S) | LLMQ__ANY_OF(LLMQ__TAPS_T4S)) >> (LLMQ__ZBACK + 1)
+#if (LLMQ__ANY_OF(LLMQ__TAPS_T1) | LLMQ__ANY_OF(LLMQ__TAPS_T2) | LLMQ__ANY_OF(LLMQ__TAPS_T3) | \
+     LLMQ__ANY_OF(LLMQ__TAPS_T4) | LLMQ__ANY_OF(LLMQ__TAPS_T2S) | LLMQ__ANY_OF(LLMQ__TAPS_T3S) | \
+     LLMQ__ANY_OF(LLMQ__TAPS_T4S)) >> (LLMQ__ZBACK + 1)
 #error "llmq: a tap of a built-in trellis reaches beyond LLMQ__ZBACK rows"
 #endif
 #undef LLMQ__ANY_OF
 #undef LLMQ__ANY_OF_
 
-LLMQ__INLINE_TARGET uint32_t llmq__zmm_taps(int kind, uint32_t parity) { return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity); }
+/* Taps of a parity, and bits of a code, by kind. */
+LLMQ__INLINE_TARGET uint32_t llmq__zmm_taps(int kind, uint32_t parity)
+{
+    return llmq__trellis_taps(kind - LLMQ__KIND_T1 + 1, parity);
+}
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_bits(int kind) { return llmq__trellis_bits(kind - LLMQ__KIND_T1 + 1); }
 
-/* The bits of a where mask has ones, else of b, which is the operand that is overwritten. */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_pick(int mask, __m512i a, __m512i b) { return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8); }
+/* Bits of a where the byte mask has ones, bits of b elsewhere. */
+LLMQ__INLINE_TARGET __m512i llmq__zmm_pick(int mask, __m512i a, __m512i b)
+{
+    /* A is b, which the instruction overwrites, B is a, and C is the mask. */
+    /* check: 0xd8 == 0xaa & 0xcc | ~0xaa & 0xf0 */
+    return _mm512_ternarylogic_epi32(b, a, _mm512_set1_epi8((char)mask), 0xd8);
+}
 
-/* XOR of the vectors of the rows that taps name, v being that of the row itself; a row has two. */
+/* Returns the XOR of the vectors of the rows that taps names: bit l stands for the row l above.
+   v: the first vector of the row itself. A row has two vectors, so the row l above is at v - 2
+   l. */
 LLMQ__INLINE_TARGET __m512i llmq__zmm_xor(const __m512i *v, uint32_t taps)
 {
+    /* Pairs of rows are taken by one instruction that XORs three operands, hence `held`. */
     __m512i sum = _mm512_setzero_si512(), held = sum;
     uint32_t lag, n = 0;
     LLMQ__UNROLL(9) for (lag = 0; lag <= LLMQ__ZBACK; lag++) {
         if (!(taps >> lag & 1)) continue;
         if (n == 0) sum = v[-2 * (int)lag];
         else if (n & 1) held = v[-2 * (int)lag];
+        /* XOR of two is OR less AND, and 0x3c is 0xf0 XOR 0xcc. */
+        /* check: 0x96 == (0x3c | 0xaa) - (0x3c & 0xaa) */
         else sum = _mm512_ternarylogic_epi32(sum, held, v[-2 * (int)lag], 0x96);
         n++;
     }
     return n & 1 ? sum : _mm512_xor_si512(sum, held);
 }
 
-/* v[2 k], v[2 k + 1] = the codes of the unit at `at` of row[k]. Fields of 2 bits belong to 64 columns; a plane of 1 bit, whose
-   fields are 32 bytes, becomes fields of 2 bits: the lower bit if it is the only plane, else the upper one. The other bit is anything. */
+/* v[0], v[1] = the codes of a whole unit of 256 columns, 32 bytes for each bit; v[1] is left
+   alone below 3 bits.
+   Codes of 1 to 3 bits become fields of 2 bits, of 64 columns each: columns 64 f ... 64 f + 63
+   are at bits 2 f and 2 f + 1 of the bytes.
+   A plane of 1 bit has fields of 32 columns. Its even fields go into the lower half and its odd
+   ones into the upper half, at the lower bit of a field if it is the only plane, else at the
+   upper bit. The other bit may be anything. */
 LLMQ__INLINE_TARGET void llmq__zmm_load_unit(int kind, const uint8_t *unit, __m512i *v)
 {
     const uint32_t bits = llmq__zmm_bits(kind);
@@ -4029,12 +4172,20 @@ LLMQ__INLINE_TARGET void llmq__zmm_load_unit(int kind, const uint8_t *unit, __m5
     if (bits == 3) v[1] = llmq__zmm_turn(llmq__zmm_twice(unit + 64), 1, 1, 0, 0);
     if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
 }
-/* Blocks follow each other down the rows, which is one stretch of memory. While one is worked on, the next is asked for, from as many
-   places as a unit of eight rows and their scales have pairs of cache lines: each is a stream that the processor finds and reads further,
-   which it would not do for the rows of a unit. The streams share the bytes of the block; multiples of a power of 2 would be slower. */
+/* Prefetching. Blocks follow each other down the rows, in one stretch of memory. While one block
+   is worked on, the next one is prefetched from several places, each of which is a stream that
+   the processor finds and reads further. It would not do this for the rows of a unit.
+   There are as many streams as eight rows of a unit and their scales have pairs of cache lines:
+   32 bits + 4 bytes a row, 128 bytes a pair. Codes of 4 bits have more streams than rows. */
+/* check: (8 * (32 * 4 + 4) + 127) // 128 > 8 */
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_streams(uint32_t bits) { return (8 * (32 * bits + 4) + 127) / 128; }
-LLMQ__INLINE_TARGET size_t llmq__zmm_apart(uint32_t bits, size_t block) { return (block / llmq__zmm_streams(bits) + 127) / 64 * 64; }
-/* What row i of eight has to ask for: two lines of a stream, sometimes of two. */
+/* Bytes from a stream to the next: an equal share of the block, in whole cache lines, and one
+   line more, because multiples of a large power of 2 would meet in the caches. */
+LLMQ__INLINE_TARGET size_t llmq__zmm_apart(uint32_t bits, size_t block)
+{
+    return (block / llmq__zmm_streams(bits) + 127) / 64 * 64;
+}
+/* Row i of eight prefetches two lines of stream i, and of stream i + 8 if there is one. */
 LLMQ__INLINE_TARGET void llmq__zmm_fetch(int kind, uint32_t i, uintptr_t ahead, size_t apart)
 {
     for (; i < llmq__zmm_streams(llmq__zmm_bits(kind)); i += 8) {
@@ -4043,20 +4194,32 @@ LLMQ__INLINE_TARGET void llmq__zmm_fetch(int kind, uint32_t i, uintptr_t ahead, 
     }
 }
 
-/* The same of the last unit of a row, of m codes: a field has u = ceil(m / 4) columns instead of 64, a nibble ceil(m / 2) instead of 128.
-   With 3 bits that takes planes whose fields begin at the same columns. */
+/* The last unit of a row, of m < 256 codes: returns the columns of a field, 64 in a whole unit,
+   or for 4 bits the columns of a nibble, 128 in a whole unit. */
 LLMQ__INLINE_TARGET uint32_t llmq__zmm_field(int kind, uint32_t m)
 {
     const uint32_t bits = llmq__zmm_bits(kind);
     if (bits == 4) return (m + 1) / 2;
     return bits == 1 ? (m + 7) / 8 * 2 : (m + 3) / 4;
 }
-LLMQ__INLINE_TARGET int llmq__zmm_fits(int kind, uint32_t m) { return llmq__zmm_bits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2; }
-LLMQ__INLINE_TARGET __m512i llmq__zmm_some(const uint8_t *p, uint32_t n) { return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p); }
+/* True if the fields of both planes of 3 bits begin at the same columns. Other units are left to
+   zmm_tail. */
+LLMQ__INLINE_TARGET int llmq__zmm_fits(int kind, uint32_t m)
+{
+    return llmq__zmm_bits(kind) != 3 || (m + 3) / 4 == (m + 7) / 8 * 2;
+}
+/* The first n <= 64 bytes at p, then zeros; no byte after them is read. */
+LLMQ__INLINE_TARGET __m512i llmq__zmm_some(const uint8_t *p, uint32_t n)
+{
+    return _mm512_maskz_loadu_epi8(n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX, p);
+}
+/* v[0], v[1] = the codes of the last unit of a row, of m codes, as zmm_load_unit; zeros where
+   none are. zmm_fits(kind, m) must hold. Reads the bytes of the unit alone. */
 LLMQ__INLINE_TARGET void llmq__zmm_load_part(int kind, const uint8_t *unit, uint32_t m, __m512i *v)
 {
     const uint32_t bits = llmq__zmm_bits(kind), u = llmq__zmm_field(kind, m), half = u / 2;
     const __mmask64 upper = half < 64 ? ~(((uint64_t)1 << half) - 1) : 0;
+    /* A plane of 1 bit has `half` bytes and is loaded twice, side by side. */
     uint8_t plane[64];
     v[0] = v[1] = _mm512_setzero_si512();
     if (bits != 1) v[0] = llmq__zmm_some(unit, u);
@@ -4067,39 +4230,57 @@ LLMQ__INLINE_TARGET void llmq__zmm_load_part(int kind, const uint8_t *unit, uint
     LLMQ_MEMCPY(plane + half, plane, half);
     v[bits / 2] = _mm512_loadu_si512(plane);
     if (bits == 1) v[0] = _mm512_mask_mov_epi8(v[0], upper, _mm512_srli_epi16(v[0], 1));
+    /* A byte added to itself is shifted left by 1. */
     else v[1] = _mm512_mask_add_epi8(v[1], ~upper, v[1], v[1]);
 }
 
-/* The activations, from the first of a unit of m codes on, that meet those of points p[f] in columns [from, to); zeros elsewhere. */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_lda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from, uint32_t to)
+/* Returns the activations that meet points p[f] of the last unit, which has m codes, in columns
+   [from, to); zeros elsewhere.
+   q: the activation of the unit's first column. Columns are counted from there, from < to <= m.
+   Zeros make all products of lanes without a column 0, whatever their points are. */
+LLMQ__INLINE_TARGET __m512i llmq__zmm_lda_part(int kind, const int8_t *q, uint32_t m, uint32_t f, uint32_t from,
+                                               uint32_t to)
 {
-    const uint32_t u = llmq__zmm_field(kind, m), four = llmq__zmm_bits(kind) == 4, start = four ? f / 2 * u + f % 2 * 64 : f * u;
+    const uint32_t u = llmq__zmm_field(kind, m), four = llmq__zmm_bits(kind) == 4,
+                   start = four ? f / 2 * u + f % 2 * 64 : f * u;
     const uint32_t end = llmq__min(start + 64, llmq__min((four ? f / 2 + 1 : f + 1) * u, to));
     if (from < start) from = start;
     if (from >= end) return _mm512_setzero_si512();
     return _mm512_maskz_loadu_epi8((UINT64_MAX >> (64 - (end - from))) << (from - start), q + start);
 }
 
-/* scale[k] = the scales of groups w and w + 1 of row[k], or what lies behind the last. To be loaded much later, when the stores are done:
-   moves from registers to vectors would take the port of the lookups. */
+/* scale[k] = the 4 bytes of the scales of groups w and w + 1 of row[k], for 16 rows. If w is the
+   last group, its codes follow, so that the row is not left.
+   The scales are loaded as a vector much later, when these stores are done. Moves from registers
+   to vectors instead would take the port of the lookups. */
 LLMQ__INLINE_TARGET void llmq__zmm_copy_scales(const uint8_t *const *row, uint32_t w, uint32_t *scale)
 {
     uint32_t k, two;
     LLMQ__Z16(k) {
         LLMQ_MEMCPY(&two, row[k] + 2 * (size_t)w, 4);
-        LLMQ__RELOAD_BARRIER(two); /* or compilers make such moves of this */
+        LLMQ__RELOAD_BARRIER(two); /* compilers would make such moves of this */
         scale[k] = two;
     }
 }
 
-/* Fields of 2 bits, of which indices of points are made: the lowest two bits, two more, and those above. Returns the grid whose points are
-   looked up by such indices; with LLMQ__KIND_G4 there are none above. */
+/* Makes fields of 2 bits, of which zmm_trellis_pairs puts together the indices of points: *a
+   their bits 0 and 1, *b bits 2 and 3, *c bits 4 and 5. Codes have 1 to 3 bits.
+   Returns the grid by whose lookup an index goes: G4 has no *c, G5 the lower bit of it, G6 both.
+   The bits of an index are in the order of zmm_trellis_of, which this function must match:
+        t3   parity 0, code bit 2, code bit 0, code bit 1, parity 1
+        t3s  parity 0, parity 1, code bit 0, code bit 1, parity 2, code bit 2
+        t2   parity 0, parity 1, parity 2, code bit 1
+        t2s  parity 0, parity 1, parity 3, code bit 1, parity 2
+        t1   parity 0, parity 1, parity 2, parity 3
+   A parity is computed for both bits of a field; only the lower one means anything. Doubling a
+   byte moves it to the upper bit. The row's own lowest bit comes with *v where its parity has it
+   as a tap, hence the & ~1u. */
 LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, __m512i *b, __m512i *c)
 {
     __m512i x = llmq__zmm_xor(v, llmq__zmm_taps(kind, 0)), y = llmq__zmm_xor(v, llmq__zmm_taps(kind, 1)), z, w;
     *b = *v;
     *c = v[llmq__zmm_bits(kind) == 3];
-    if (kind == LLMQ__KIND_T3) { /* its parity 2 is the code's own bit, as parity 3 is t3s's */
+    if (kind == LLMQ__KIND_T3) { /* parity 2 is the code's own lowest bit, as parity 3 of t3s is */
         *a = llmq__zmm_pick(0x55, x, *c);
         *c = y;
         return LLMQ__KIND_G5;
@@ -4110,12 +4291,14 @@ LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, 
         *c = llmq__zmm_pick(0x55, z, *c);
         return LLMQ__KIND_G6;
     }
-    if (kind == LLMQ__KIND_T2) { /* *v and, at the lower bits, z */
+    if (kind == LLMQ__KIND_T2) { /* A XOR (B AND C): *v with z XORed at the lower bits */
+        /* check: 0x78 == (0xf0 | 0xcc & 0xaa) - (0xf0 & 0xcc & 0xaa) */
         *b = _mm512_ternarylogic_epi32(*v, z, _mm512_set1_epi8(0x55), 0x78);
         return LLMQ__KIND_G4;
     }
     w = llmq__zmm_xor(v, llmq__zmm_taps(kind, 3) & ~1u);
     if (kind == LLMQ__KIND_T2S) {
+        /* check: 0x78 == (0xf0 | 0xcc & 0xaa) - (0xf0 & 0xcc & 0xaa) */
         *b = _mm512_ternarylogic_epi32(*v, w, _mm512_set1_epi8(0x55), 0x78);
         *c = z;
         return LLMQ__KIND_G5;
@@ -4126,9 +4309,13 @@ LLMQ__INLINE_TARGET int llmq__zmm_pairs(int kind, const __m512i *v, __m512i *a, 
 }
 #endif
 
-/* What is left of sixteen rows behind the last whole unit, four at a time. */
-LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, const uint8_t *const *row, uint32_t j,
-                                   llmq__run run, __m512i sum, __m512 total)
+/* Finishes 16 rows from column j on, with the template's kernel for any format, four rows at a
+   time.
+   run, sum, total: as the block kernels have left them; j is where their last unit ends.
+   Returns the products of the rows, a lane each. */
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
+                                            const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum,
+                                            __m512 total)
 {
     llmq__grid_avx2 g[2];
     __m128i s[4];
@@ -4138,16 +4325,26 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_tail(const llmq_tensor *t, const llmq__la
     _mm512_storeu_si512(s, sum);
     _mm512_storeu_ps(v, total);
     for (i = 0; i < 4; i++) {
+        /* Each four rows advance a copy of the run, because all begin at the same column. */
         llmq__run own = run;
         llmq__slices_avx512(t, l, g, x, 1, row + 4 * i, j, &own, s + i, v + i);
     }
     return _mm512_loadu_ps(v);
 }
 
-/* m sums of 128 products each for 32 rows, a lane each: tile[k] holds four columns of the first 16 rows, tile[32 + k] of the
-   others, signed, and four bytes of x[i] the activations of these columns, with 128 added; bias is what that adds. */
-LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias, __m512i *sum)
+/* Adds products of 128 columns of 32 rows with m activations; m is a constant, 1 to 8.
+   tile[k], tile[32 + k]: signed points of columns 4 k ... 4 k + 3 of the first 16 rows, and of
+   the others, a lane for each row.
+   x[i]: the 128 activations in the order of the tile, with 128 added, as unsigned bytes.
+   bias[0], bias[1]: 128 times the sum of a row's points, which the added 128 costs.
+   sum[2 i], sum[2 i + 1]: int32 sums of activation i with the 16 rows and with the others.
+   No sum overflows. */
+/* check: 128 * 255 * 128 < 2^31 */
+LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t (*x)[128], const __m512i *bias,
+                                        __m512i *sum)
 {
+    /* 16 sums, two vectors of the tile and one of codes fit the 32 registers. */
+    /* check: 2 * 8 + 2 + 1 <= 32 */
     __m512i s[8], t[8];
     uint32_t i, k;
     LLMQ__UNROLL(8) for (i = 0; i < m; i++) s[i] = t[i] = _mm512_setzero_si512();
@@ -4168,18 +4365,23 @@ LLMQ__INLINE_TARGET void llmq__zmm_many(uint32_t m, const __m512i *tile, uint8_t
     }
 }
 
-/* sum += a tile of block number b times each activation */
-LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const __m512i *bias, uint32_t b, const llmq_activation *x, uint32_t count,
-                               __m512i *sum)
+/* Adds a tile of block b, which is columns 128 b ... 128 b + 127, times each of count
+   activations.
+   tile, bias, sum: as in zmm_many, and sum goes on for 2 * count vectors.
+   kind: says the order of columns in the tile, as zmm_lda makes it. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const __m512i *bias, uint32_t b,
+                                           const llmq_activation *x, uint32_t count, __m512i *sum)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     uint8_t codes[8][128];
     uint32_t i, k, n;
     for (i = 0; i < count; i += n, sum += 2 * n) {
+        /* Powers of 2 alone: each size is a copy of zmm_many with its sums in registers. */
         n = count - i >= 8 ? 8 : count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
         for (k = 0; k < n; k++) {
             __m512i lo, hi;
             llmq__zmm_lda(kind, x[i + k].q + 128 * (size_t)b, &lo, &hi);
+            /* XOR with -128 is adding 128 to a byte. */
             _mm512_storeu_si512(codes[k], _mm512_xor_si512(lo, offset));
             _mm512_storeu_si512(codes[k] + 64, _mm512_xor_si512(hi, offset));
         }
@@ -4191,13 +4393,22 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_times(int kind, const __m512i *tile, const 
 }
 
 #if LLMQ__ANY_TRELLIS
-/* tile[16 f + i] and tile[half + 16 f + i] = signed points of columns 64 f ... 64 f + 63 and 128 + 64 f ... of row i of sixteen, v being the
-   vectors of its unit; ahead and apart: see zstreams. Each kind has a function of its own. */
-typedef void llmq__zmm_points(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile);
+/* Decodes a unit of 16 rows: tile[16 f + i] and tile[half + 16 f + i] = signed points of columns
+   64 f ... 64 f + 63 and 128 + 64 f ... 128 + 64 f + 63 of row i, for f = 0 and 1.
+   v: the vectors of the unit's first row, with LLMQ__ZBACK rows before it; see zmm_load_unit.
+   ahead, apart: streams to prefetch; see zmm_streams.
+   Each kind has a function of its own. */
+typedef void llmq__zmm_points(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half,
+                              __m512i *tile);
 
-/* What is left of sixteen rows behind the last whole unit; row[0] is LLMQ__ZBACK rows above the first. */
-LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
-                                     const llmq_activation *x, const uint8_t *const *row, uint32_t j, llmq__run run, __m512i sum, __m512 total)
+/* Finishes 16 rows of a trellis from column j on, where their last unit begins.
+   row[0]: LLMQ__ZBACK rows above the first of the 16. run, sum, total: as the kernels of whole
+   units left them.
+   Returns the products of the rows, a lane each. */
+LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, const llmq_tensor *t,
+                                                    const llmq__layout *l, const llmq__zmm_grid *g,
+                                                    const llmq_activation *x, const uint8_t *const *row, uint32_t j,
+                                                    llmq__run run, __m512i sum, __m512 total)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t m = t->cols - j;
@@ -4208,6 +4419,8 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
     for (k = 0; k < LLMQ__ZTALL; k++) llmq__zmm_load_part(g->kind, row[k] + at, m, v + 2 * k);
     points(g, v + 2 * LLMQ__ZBACK, (uintptr_t)row[LLMQ__ZBACK], 0, 32, tile);
     for (from = 0; from < m; from = to) {
+        /* A unit may hold several runs: each takes all its columns of the decoded tile, and
+           other columns are zeros among its activations. */
         to = run.end - j;
         bias = _mm512_setzero_si512();
         for (f = 0; f < 4; f++) {
@@ -4216,8 +4429,10 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         for (k = 0; k < 16; k++) {
+            /* Points are coded again, and 128 times the sum of the activations is taken off. */
             sums[k] = bias;
-            for (f = 0; f < 4; f++) sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
+            for (f = 0; f < 4; f++)
+                sums[k] = _mm512_dpbusd_epi32(sums[k], _mm512_xor_si512(tile[16 * f + k], offset), a[f]);
         }
         llmq__zmm_sums(sums, a, a + 1);
         sum = _mm512_add_epi32(sum, _mm512_add_epi32(a[0], a[1]));
@@ -4228,9 +4443,14 @@ LLMQ__NOINLINE_TARGET __m512 llmq__zmm_trellis_part(llmq__zmm_points *points, co
     return total;
 }
 
-/* A unit of sixteen rows as ztile makes blocks of others: tile[0 ... 31] the first 128 columns, tile[64 ... 95] the others. */
-LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uintptr_t ahead,
-                                   size_t apart, __m512i *tile, __m512i *bias)
+/* Makes tiles of a whole unit of 16 rows, as zmm_tile does for grids: tile[0 ... 31] from its
+   first 128 columns, tile[64 ... 95] from the others.
+   row: ZTALL rows, the first LLMQ__ZBACK above the 16. at: bytes from a row to the unit.
+   bias[0], bias[2]: 128 times the sum of a row's points in the first tile and in the second. The
+   caller's other 16 rows use tile + 32 and bias + 1. */
+LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, const llmq__zmm_grid *g,
+                                                  const uint8_t *const *row, size_t at, uintptr_t ahead, size_t apart,
+                                                  __m512i *tile, __m512i *bias)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i v[2 * LLMQ__ZTALL];
@@ -4246,13 +4466,16 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, cons
 }
 #endif
 
-/* Lookup by shuffles of 16 bytes. */
+/* Looks 64 coded points up by codes v, with shuffles of 16 bytes.
+   t: as zmm_table_avx512vnni makes it, 16 points repeated in all quarters of each vector.
+   Bits of v above the code are cleared. Bits 4 and 5 choose among the four vectors by masks. */
 LLMQ__INLINE_TARGET __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __m512i v)
 {
     const __m512i low = _mm512_set1_epi8(kind == LLMQ__KIND_G2 ? 3 : kind == LLMQ__KIND_G3 ? 7 : 15);
     __m512i i = _mm512_and_si512(v, low), lo, hi;
     __mmask64 bit4, bit5;
     if (kind == LLMQ__KIND_G8) return _mm512_max_epu8(v, _mm512_set1_epi8(1));
+    /* g8 above: a coded point is its code, but code 0 decodes as code 1. */
     lo = _mm512_shuffle_epi8(t[0], i);
     if (kind != LLMQ__KIND_G5 && kind != LLMQ__KIND_G6 && kind != LLMQ__KIND_V2N64) return lo;
     bit4 = _mm512_test_epi8_mask(v, _mm512_set1_epi8(16));
@@ -4262,15 +4485,19 @@ LLMQ__INLINE_TARGET __m512i llmq__look_avx512vnni(int kind, const __m512i *t, __
     hi = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(t[2], i), bit4, t[3], i);
     return _mm512_mask_mov_epi8(lo, bit5, hi);
 }
-LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v) /* the upper code of a pair of 3 bits */
+/* Points of the upper codes of pairs of 3 bits, which are at bits 3 to 5. */
+LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vnni(const __m512i *t, __m512i v)
 {
     return llmq__look_avx512vnni(LLMQ__KIND_G3, t, _mm512_srli_epi16(v, 3));
 }
-LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f) /* field f of codes of 2 bits */
+/* Points of field f of codes of 2 bits, 0 <= f <= 3; f is a constant, and so are the shifts. */
+LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vnni(const __m512i *t, __m512i v, uint32_t f)
 {
     v = f == 0 ? v : f == 1 ? _mm512_srli_epi16(v, 2) : f == 2 ? _mm512_srli_epi16(v, 4) : _mm512_srli_epi16(v, 6);
     return llmq__look_avx512vnni(LLMQ__KIND_G2, t, v);
 }
+/* t[0 ... 3] = n points, coded, for look_avx512vnni; n is a power of 2, at most 64. Fewer than
+   16 points are repeated. */
 LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vnni(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
@@ -4278,18 +4505,22 @@ LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vnni(const int8_t *points, uint32
     (void)upper;
     llmq__repeat(points, n, all);
     for (i = 0; i < 4; i++)
-        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))), _mm512_set1_epi8((char)-128));
+        t[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(all + 16 * i))),
+                                _mm512_set1_epi8((char)-128));
 }
 #define LLMQ__SIMD_PART LLMQ__PART_AVX512_PRODUCTS
 #define LLMQ__ISA avx512vnni
 #define LLMQ__BIG 0
 #include LLMQ_SIMD_SELF
+/* Both tables share the kernels on floats, and kernels that decode with AVX2. */
 LLMQ__TABLE(avx512vnni, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512, _avx512, _avx512, _avx2, _avx512vnni);
 #undef LLMQ__TARGET
 
-/* Lookup by byte permutes, which take 6 bits of an index (7 from two vectors) and ignore those above: a table of 4 to 32 points
-   is repeated to 64, and codes need no mask. */
+/* Lookup by byte permutes. They take 6 bits of an index, or 7 from two vectors, and ignore the
+   bits above. A table of 4 to 32 points is repeated to 64, and codes need no mask. */
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
+/* Looks 64 coded points up by codes v; t: as zmm_table_avx512vbmi makes it.
+   256 points: bits 0 to 6 choose within each half of the table, and bit 7 chooses the half. */
 LLMQ__INLINE_TARGET __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __m512i v)
 {
     __m512i lo, hi;
@@ -4299,12 +4530,20 @@ LLMQ__INLINE_TARGET __m512i llmq__look_avx512vbmi(int kind, const __m512i *t, __
     hi = _mm512_permutex2var_epi8(t[2], v, t[3]);
     return _mm512_mask_mov_epi8(lo, _mm512_movepi8_mask(v), hi);
 }
-LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v) { return _mm512_permutexvar_epi8(v, t[0]); }
-/* Field f of codes of 2 bits: a table for each of the first three spares the shift. */
+/* Here the table of upper codes is indexed by the whole pair of 3 bits, so that no shift is
+   needed. */
+LLMQ__INLINE_TARGET __m512i llmq__look_upper_avx512vbmi(const __m512i *t, __m512i v)
+{
+    return _mm512_permutexvar_epi8(v, t[0]);
+}
+/* Points of field f of codes of 2 bits. Each of the first three fields has a table of its own,
+   which ignores the bits below the field; field 3 is beyond the 6 bits and is shifted. */
 LLMQ__INLINE_TARGET __m512i llmq__look_pair_avx512vbmi(const __m512i *t, __m512i v, uint32_t f)
 {
     return f < 3 ? _mm512_permutexvar_epi8(v, t[f]) : _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 6), t[0]);
 }
+/* t = n points, coded, for look_avx512vbmi: one vector, three for 4 points, four for 256.
+   upper: indices are pairs of 3 bits, and the upper code counts. */
 LLMQ__INLINE_TARGET void llmq__zmm_table_avx512vbmi(const int8_t *points, uint32_t n, int upper, __m512i *t)
 {
     int8_t all[64];
@@ -4333,11 +4572,24 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #undef LLMQ__SIMD_PART
 
 /* ---- the products, once for each way to look points up ----
+
    Parameters:
      LLMQ__ISA  the suffix of the kernels and of the words
      LLMQ__BIG  1: there are lookups of 256 points; else 0
-   Words: look(kind, table, codes) gives 64 coded points; look_upper(table, codes) those of the upper codes of pairs of 3 bits;
-   look_pair(table, bytes, f) those of field f of codes of 2 bits; ztable(points, n, upper, table). */
+   Words, each with the suffix LLMQ__ISA:
+     look(kind, table, codes)       64 coded points
+     look_upper(table, codes)       64 coded points of the upper codes of pairs of 3 bits
+     look_pair(table, bytes, f)     64 coded points of field f of codes of 2 bits
+     zmm_table(points, n, upper, table)  makes the table
+
+   Common parameters below:
+     row    16 rows of a tensor, or 32 where a function says so, in any order
+     at     bytes from the begin of a row to the codes in question
+     run    the run of columns with one scale each that contains the next column
+     kind   a constant in functions that are inlined, so that each format has loops of its own
+   Points are unsigned bytes with 128 added, activations are signed. vpdpbusd adds four of their
+   products to an int32 lane, without saturation. The sum then has 128 times the sum of the
+   activations too much, which `bias` takes off. */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of products of AVX-512 needs LLMQ__TARGET and LLMQ__ISA"
@@ -4346,20 +4598,29 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #error "llmq: LLMQ__BIG is 0 or 1"
 #endif
 
+/* Makes the tables of a format. g->kind is LLMQ__KIND_OTHER if its points cannot be looked up
+   here. g8 needs no table, because its points are the codes less 128. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_grid_of)(const llmq_format *f, llmq__zmm_grid *g)
 {
     int8_t one[256];
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = LLMQ__BIG && f->p == 2 && f->bits == 8 ? LLMQ__KIND_V2N256 : llmq__kind(f, -128);
+    /* -128: no point is too low for vpdpbusd. */
     if (g->kind == LLMQ__KIND_OTHER || g->kind == LLMQ__KIND_G8) return;
+    /* The first coordinate of each point. */
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p];
     LLMQ__KERNEL_NAME(zmm_table)(one, n, 0, g->x);
+    /* The last coordinate: the second one, or of 3-bit codes the only one again. */
     for (i = 0; i < n; i++) one[i] = f->points[i * f->p + f->p - 1];
     LLMQ__KERNEL_NAME(zmm_table)(one, n, g->kind == LLMQ__KIND_G3, g->y);
 }
 
-/* The coded points that meet the two vectors of llmq__zmm_lda: of codes v, both if a code has two points, else of v and of w. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_grid *g, __m512i v, __m512i w, __m512i *a, __m512i *b)
+/* *a, *b = the coded points that meet the two vectors of activations of zmm_lda.
+   v: codes of columns 0 to 63 of a block, or codes that have two points each: two coordinates,
+   or both codes of a pair of 3 bits.
+   w: codes of columns 64 to 127; not used if v has both. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_grid *g, __m512i v, __m512i w,
+                                                     __m512i *a, __m512i *b)
 {
     *a = LLMQ__KERNEL_NAME(look)(kind, g->x, v);
     if (kind >= LLMQ__KIND_V2N16) *b = LLMQ__KERNEL_NAME(look)(kind, g->y, v);
@@ -4367,21 +4628,29 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_look)(int kind, const llmq__zmm_g
     else *b = LLMQ__KERNEL_NAME(look)(kind, g->x, w);
 }
 
-/* Those of block h of a unit, which has two if p = 2. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm_grid *g, const uint8_t *unit, uint32_t h, __m512i *a, __m512i *b)
+/* *a, *b = the coded points of block h of a whole unit. A block is 128 columns: a unit of
+   two-dimensional points has two blocks, any other one has one, and h is 0. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_points)(int kind, const llmq__zmm_grid *g, const uint8_t *unit,
+                                                       uint32_t h, __m512i *a, __m512i *b)
 {
     const int both = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3;
     __m512i v = llmq__zmm_index(kind, unit, h);
     LLMQ__KERNEL_NAME(zmm_look)(kind, g, v, both ? v : llmq__zmm_index(kind, unit, 1), a, b);
 }
 
-/* Sixteen rows, whose codes begin at `at`, times n blocks of activations: one sum a lane. */
-LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, const int8_t *q, uint32_t block, uint32_t n)
+/* Returns the int32 sums of 16 rows, a lane each, over blocks [block, block + n) of 128 columns.
+   q: the activations of the first of these columns, 128 n of them.
+   row + at: the codes of the rows' first block. Their units must be whole. */
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm_grid *g, const uint8_t *const *row,
+                                                       size_t at, const int8_t *q, uint32_t block, uint32_t n)
 {
-    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
+    const uint32_t per_unit = kind >= LLMQ__KIND_V2N16 ? 2 : 1,
+                   bytes = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i sum[16], bias = _mm512_setzero_si512(), x, y, v, w;
     uint32_t i, b;
+    /* 128 times the sum of the activations, a part in each lane: every sum begins at its
+       negative. */
     for (b = 0; b < 2 * n; b++) bias = _mm512_dpbusd_epi32(bias, offset, _mm512_loadu_si512(q + 64 * b));
     bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
     LLMQ__Z16(i) sum[i] = bias;
@@ -4389,18 +4658,24 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_run)(int kind, const llmq__zmm
         size_t unit = at + (size_t)(b / per_unit) * bytes;
         llmq__zmm_lda(kind, q, &x, &y);
         LLMQ__Z16(i) {
+            /* 16 sums, two points and two activations stay in the 32 registers. */
             LLMQ__PREFETCH((uintptr_t)row[i] + unit + LLMQ__PREFETCH_BYTES);
             LLMQ__KERNEL_NAME(zmm_points)(kind, g, row[i] + unit, b % per_unit, &v, &w);
             sum[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[i], v, x), w, y);
         }
     }
+    /* Lane i of x + y is the sum of row i. */
     llmq__zmm_sums(sum, &x, &y);
     return _mm512_add_epi32(x, y);
 }
 
-/* All columns of sixteen rows for one activation. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                 const uint8_t *const *row)
+/* Returns the products of 16 rows with one activation, a lane each. All runs must end at
+   multiples of 128 columns, or at the end of the row. The bits are the same as
+   from the scalar llmq__rows_i8: a total is extended once at the end of each run, in the order
+   of columns. */
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tensor *t, const llmq__layout *l,
+                                                       const llmq__zmm_grid *g, const llmq_activation *x,
+                                                       const uint8_t *const *row)
 {
     const uint32_t p = kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
@@ -4408,8 +4683,11 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
     __m512i sum = _mm512_setzero_si512();
     uint32_t j, n;
     for (j = 0; j < end; j += n) {
+        /* All blocks up to the end of the run, or to the end of the whole units. */
         n = llmq__min(run.end, end) - j;
+        /* A run begins at j. Only the last one may go on beyond the whole units. */
         sum = LLMQ__KERNEL_NAME(zmm_run)(kind, g, row, l->scales, x->q + j, j / 128, n / 128);
+        /* A run that ends beyond the whole units goes on in zmm_tail, with the sum so far. */
         if (j + n < run.end) continue;
         total = llmq__zmm_finish(total, sum, llmq__zmm_scales(row, run.w), x->scale[run.x]);
         sum = _mm512_setzero_si512();
@@ -4418,10 +4696,13 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows)(int kind, const llmq_tens
     return j < t->cols ? llmq__zmm_tail(t, l, x, row, j, run, sum, total) : total;
 }
 
-/* The same for 2 bits, two units at a time: in a vector's lower half the first, in its upper half the second. split: they
-   belong to different runs of 128 columns each; else all runs end where pairs of units do. */
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                    const uint8_t *const *row)
+/* The same for codes of 2 bits, two units at a time: a vector's lower half holds the first unit,
+   its upper half the second, and field f of the bytes columns 32 f ... 32 f + 31 of both.
+   split: 1, all runs have 128 columns, so that the halves belong to two runs.
+          0, all runs end where pairs of units do, or at the end of the row. */
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_tensor *t, const llmq__layout *l,
+                                                          const llmq__zmm_grid *g, const llmq_activation *x,
+                                                          const uint8_t *const *row)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
@@ -4436,19 +4717,24 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
         __m512i bias = _mm512_setzero_si512();
         LLMQ__UNROLL(4) for (f = 0; f < 4; f++) {
             const __m256i *q = (const __m256i *)(const void *)(x->q + j + 32 * f);
+            /* Columns 32 f ... of the first unit, and the same of the second, 128 columns
+               further. */
             a[f] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(q)), _mm256_loadu_si256(q + 4), 1);
             bias = _mm512_dpbusd_epi32(bias, offset, a[f]);
         }
         bias = _mm512_sub_epi32(_mm512_setzero_si512(), bias);
         LLMQ__Z16(i) {
+            /* Without a split, sums go on over several pairs of units. */
             __m512i v = _mm512_loadu_si512(row[i] + at), s = split ? bias : _mm512_add_epi32(sum[i], bias);
             LLMQ__PREFETCH((uintptr_t)row[i] + at + LLMQ__PREFETCH_BYTES);
-            LLMQ__UNROLL(4) for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__KERNEL_NAME(look_pair)(g->x, v, f), a[f]);
+            LLMQ__UNROLL(4)
+            for (f = 0; f < 4; f++) s = _mm512_dpbusd_epi32(s, LLMQ__KERNEL_NAME(look_pair)(g->x, v, f), a[f]);
             sum[i] = s;
         }
         if (!split && j + 256 < run.end) continue;
         llmq__zmm_sums(sum, &lo, &hi);
         if (!split) lo = _mm512_add_epi32(lo, hi);
+        /* The run of the first unit, or of both, then the run of the second. */
         total = llmq__zmm_finish(total, lo, llmq__zmm_scales(row, run.w), x->scale[run.x]);
         llmq__next_run(&run);
         if (split) {
@@ -4457,16 +4743,19 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_rows_g2)(int split, const llmq_
         }
         LLMQ__Z16(i) sum[i] = _mm512_setzero_si512();
     }
+    /* Less than a pair is left. Sums are zeros here if their run has just ended. */
     if (j == t->cols) return total;
     llmq__zmm_sums(sum, &lo, &hi);
     return llmq__zmm_tail(t, l, x, row, j, run, _mm512_add_epi32(lo, hi), total);
 }
 
-#define LLMQ__ZROWS(name, kind)                                                                                                    \
-    LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, \
-                                      const uint8_t *const *row)                                                            \
-    {                                                                                                                              \
-        return LLMQ__KERNEL_NAME(zmm_rows)(kind, t, l, g, x, row);                                                                       \
+/* Each format has a function of its own, so that kind is a constant in all that is inlined. */
+#define LLMQ__ZROWS(name, kind)                                                                             \
+    LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(name)(const llmq_tensor *t, const llmq__layout *l,       \
+                                                         const llmq__zmm_grid *g, const llmq_activation *x, \
+                                                         const uint8_t *const *row)                         \
+    {                                                                                                       \
+        return LLMQ__KERNEL_NAME(zmm_rows)(kind, t, l, g, x, row);                                          \
     }
 LLMQ__ZROWS(zmm_g2, LLMQ__KIND_G2)
 LLMQ__ZROWS(zmm_g3, LLMQ__KIND_G3)
@@ -4481,13 +4770,17 @@ LLMQ__ZROWS(zmm_v2n256, LLMQ__KIND_V2N256)
 #endif
 #undef LLMQ__ZROWS
 
-LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                       const uint8_t *const *row)
+/* Makes split a constant too. */
+LLMQ__NOINLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_g2_pairs)(int split, const llmq_tensor *t, const llmq__layout *l,
+                                                             const llmq__zmm_grid *g, const llmq_activation *x,
+                                                             const uint8_t *const *row)
 {
-    return split ? LLMQ__KERNEL_NAME(zmm_rows_g2)(1, t, l, g, x, row) : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
+    return split ? LLMQ__KERNEL_NAME(zmm_rows_g2)(1, t, l, g, x, row)
+                 : LLMQ__KERNEL_NAME(zmm_rows_g2)(0, t, l, g, x, row);
 }
 
-/* Do runs of 2-bit codes suit pairs of units: 1 if all have 128 columns (but the last), 0 if all end where pairs do, else -1. */
+/* How runs of 2-bit codes suit pairs of units: 1 if all have 128 columns but the last, 0 if all
+   end where pairs do, -1 if neither holds. All runs end at multiples of 128. */
 LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, const llmq_activation *x)
 {
     uint32_t w = l->group < x->cols ? l->group : 0, a = x->group < x->cols ? x->group : 0;
@@ -4495,8 +4788,11 @@ LLMQ__INLINE_TARGET int LLMQ__KERNEL_NAME(zmm_split)(const llmq__layout *l, cons
     return w % 256 == 0 && a % 256 == 0 ? 0 : -1;
 }
 
-LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                const uint8_t *const *row)
+/* Returns the products of 16 rows with one activation by the function of the format. g->kind is
+   not LLMQ__KIND_OTHER, and the preconditions of zmm_rows hold. */
+LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, const llmq__layout *l,
+                                                      const llmq__zmm_grid *g, const llmq_activation *x,
+                                                      const uint8_t *const *row)
 {
     int split;
     switch (g->kind) {
@@ -4513,13 +4809,19 @@ LLMQ__INLINE_TARGET __m512 LLMQ__KERNEL_NAME(zmm_any)(const llmq_tensor *t, cons
     default: break;
     }
     split = LLMQ__KERNEL_NAME(zmm_split)(l, x);
-    return split < 0 ? LLMQ__KERNEL_NAME(zmm_g2)(t, l, g, x, row) : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
+    return split < 0 ? LLMQ__KERNEL_NAME(zmm_g2)(t, l, g, x, row)
+                     : LLMQ__KERNEL_NAME(zmm_g2_pairs)(split, t, l, g, x, row);
 }
 
-/* tile[32] = signed points of block h of a unit at `at` bytes of 16 rows, turned: a lane is a row. Codes that two lookups share
-   are turned before them. Returns 128 times the sum of all points of each row. */
-LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uint32_t h, __m512i *tile)
+/* tile[32] = signed points of block h of the units at row[i] + at of 16 rows, transposed: lane i
+   of tile[k] has columns 4 k ... 4 k + 3 of row i, in the order of zmm_lda.
+   Returns 128 times the sum of the points of each row.
+   Four codes, not points, are transposed where a byte of codes has two points: half the work. */
+LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at,
+                                                        uint32_t h, __m512i *tile)
 {
+    /* pair: one byte has two points, namely two coordinates, both codes of 6 bits, or both
+       nibbles of g4. */
     const int kind = g->kind, pair = kind >= LLMQ__KIND_V2N16 || kind == LLMQ__KIND_G3 || kind == LLMQ__KIND_G4;
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i bias = _mm512_setzero_si512();
@@ -4534,6 +4836,8 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g,
         __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
         LLMQ__KERNEL_NAME(zmm_look)(kind, g, v, w, tile + i, tile + 16 + i);
     }
+    /* Points lose the added 128 here: in blocks they are the signed operand, and activations
+       have 128 added. */
     for (k = 0; k < 32; k++) {
         tile[k] = _mm512_xor_si512(tile[k], offset);
         bias = _mm512_dpbusd_epi32(bias, offset, tile[k]);
@@ -4541,20 +4845,28 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g,
     return bias;
 }
 
-/* Block number b of 128 columns of 32 neighbouring rows: decoded once, a lane for each row, for all activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at, uint32_t b, const llmq_activation *x,
-                                  uint32_t count, __m512i *sum)
+/* Adds products of block b, columns 128 b ... 128 b + 127, of 32 rows with count activations.
+   The rows are decoded once, a lane for each row, for all activations.
+   sum: 2 * count vectors, as in zmm_many. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_block)(const llmq__zmm_grid *g, const uint8_t *const *row, size_t at,
+                                                        uint32_t b, const llmq_activation *x, uint32_t count,
+                                                        __m512i *sum)
 {
-    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
+    /* A unit has 128 codes, hence 16 bytes for each bit. */
+    const uint32_t per_unit = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1,
+                   bytes = 16 * (g->kind > LLMQ__KIND_V2N64 ? 8 : llmq__kind_bits(g->kind));
     __m512i tile[64], bias[2];
     at += (size_t)(b / per_unit) * bytes;
+    /* The tile of 16 rows has 32 vectors. */
     bias[0] = LLMQ__KERNEL_NAME(zmm_tile)(g, row, at, b % per_unit, tile);
     bias[1] = LLMQ__KERNEL_NAME(zmm_tile)(g, row + 16, at, b % per_unit, tile + 32);
     llmq__zmm_times(g->kind, tile, bias, b, x, count, sum);
 }
 
-/* The end of a run of 32 rows. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row, llmq__run *run, __m512i *sum, __m512 *total)
+/* Ends a run of 32 rows for count activations: sums go into totals and become zeros, and *run
+   goes on. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, uint32_t count, const uint8_t *const *row,
+                                                    llmq__run *run, __m512i *sum, __m512 *total)
 {
     __m512 scales[2];
     uint32_t i;
@@ -4567,10 +4879,16 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_end)(const llmq_activation *x, ui
     llmq__next_run(run);
 }
 
-/* 32 neighbouring rows times count <= 32 activations: y[i * y_stride ... + 31]. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                  const uint8_t *const *row, float *y, size_t y_stride)
+/* y[i * y_stride ... + 31] = the products of 32 rows with activation i, for count <= 32
+   activations.
+   All runs must end at multiples of 128 columns, or at the end of the row.
+   Sums and totals take 8 KB of the frame, and a tile 4 KB more below it. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, const llmq__layout *l,
+                                                        const llmq__zmm_grid *g, const llmq_activation *x,
+                                                        uint32_t count, const uint8_t *const *row, float *y,
+                                                        size_t y_stride)
 {
+    /* Whole units alone; p: coordinates of a point. */
     const uint32_t p = g->kind >= LLMQ__KIND_V2N16 ? 2 : 1, end = t->cols / p / LLMQ__UNIT * LLMQ__UNIT * p;
     llmq__run run = llmq__first_run(l, x);
     __m512i sum[64];
@@ -4579,6 +4897,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, co
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
     for (j = 0; j < end; j += 128) {
         LLMQ__KERNEL_NAME(zmm_block)(g, row, l->scales, j / 128, x, count, sum);
+        /* Sums go on until their run ends. */
         if (j + 128 < run.end) continue;
         LLMQ__KERNEL_NAME(zmm_end)(x, count, row, &run, sum, total);
     }
@@ -4588,22 +4907,34 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_batch)(const llmq_tensor *t, co
     }
 }
 
-/* Many activations take 32 neighbouring rows at a time. Few take sixteen, a sixteenth of the range apart: distant streams, as in
-   section 4, and one row less if they would share their place in the level-1 cache, whose ways of 4096 bytes may be fewer. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+/* y[i * y_stride + r] = the products of rows [r0, r1) with count activations; r1 - r0 is a
+   multiple of 16.
+   Five activations and more take 32 neighbouring rows at a time. Fewer take 16 rows, a sixteenth
+   of the range apart: distant streams, as in section 4. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, const llmq__layout *l,
+                                                       const llmq__zmm_grid *g, const llmq_activation *x,
+                                                       uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                                       size_t y_stride)
 {
     const uint8_t *row[32];
     float v[16];
     uint32_t r, b, i, k, apart;
+    /* 32 activations at a time share a decoded block; their sums and totals are in the frame. */
     for (r = r0; count > 4 && r1 - r >= 32; r += 32) {
         for (k = 0; k < 32; k++) row[k] = t->data + (size_t)(r + k) * t->row_size;
-        for (i = 0; i < count; i += 32) LLMQ__KERNEL_NAME(zmm_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
+        for (i = 0; i < count; i += 32)
+            LLMQ__KERNEL_NAME(zmm_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, y + i * y_stride + r, y_stride);
     }
     for (; r < r1; r += 16 * apart) {
         apart = (r1 - r) / 16;
+        /* Rows that are within 128 bytes of a multiple of 4096 apart would share their sets of
+           the level-1 cache. Its ways have 64 sets of 64 bytes, and there may be fewer than 16
+           ways. One row less moves them. */
+        /* check: 64 * 64 == 4096 */
         if (apart > 1 && (apart * t->row_size + 128) % 4096 < 256) apart--;
         for (b = r; b < r + apart; b++) {
+            /* Row b, and 15 more at distances of `apart` rows: all rows of [r, r + 16 apart) in
+               turn. */
             LLMQ__Z16(k) row[k] = t->data + (size_t)(b + k * apart) * t->row_size;
             for (i = 0; i < count; i++) {
                 _mm512_storeu_ps(v, LLMQ__KERNEL_NAME(zmm_any)(t, l, g, x + i, row));
@@ -4614,8 +4945,10 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_matmul)(const llmq_tensor *t, con
 }
 
 #if LLMQ__ANY_TRELLIS
-/* Points of a trellis by the indices of zring_points. x: those of nibbles and fields (4 or 6 bits), y: those that lie otherwise;
-   x1 and y1: the same where parity 2 of t4s is 1. */
+/* Makes the tables of a built-in trellis, indexed in the order in which the code below makes
+   indices: see zmm_trellis_pairs and zmm_trellis_fours. g->x is for indices in their place, g->y
+   for indices that are rotated. g->x1 and g->y1 are the same where parity 2 of t4s is 1, which
+   has no place among 6 bits. */
 LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *f, llmq__zmm_grid *g)
 {
     const uint32_t strong = llmq__parities(f) == 4 && f->bits > 1;
@@ -4623,14 +4956,22 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
     uint32_t k, i, turned;
     g->kind = LLMQ__KIND_T1 - 1 + llmq__trellis(f);
     for (k = 0; k < 64; k++) {
+        /* k: an index as it is made. i: the index of the format: parities first, then the code's
+           bits but the lowest. Each mask moves one group of bits from its place in k to its
+           place in i. */
         i = k; /* of t2 and t1 */
-        if (f->bits == 3) i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
+        if (f->bits == 3)
+            i = strong ? (k & 3) | (k >> 2 & 4) | (k << 1 & 24) | (k & 32) : (k & 13) | (k >> 3 & 2) | (k << 3 & 16);
         if (f->bits == 2 && strong) i = (k & 3) | (k >> 2 & 4) | (k << 1 & 24);
         if (f->bits == 4 && strong) i = (k & 3) | (k << 1 & 120);
+        /* The mask keeps indices of smaller tables within their points, which are repeated then. */
         one[0][k] = f->points[i & (llmq__table(f) - 1)];
         one[1][k] = f->points[(i | 4) & (llmq__table(f) - 1)];
     }
     for (k = 0; k < 64; k++) {
+        /* Codes of 4 bits: the upper code of a byte has its parities above it, so 6 bits are
+           rotated by 2. Fewer bits: field 1 is made two bits further on, so they are rotated the
+           other way. */
         turned = f->bits == 4 ? (k << 2 | k >> 4) & 63 : (k >> 2 | k << 4) & 63;
         one[2][k] = one[0][turned];
         one[3][k] = one[1][turned];
@@ -4641,13 +4982,19 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_of)(const llmq_format *
     LLMQ__KERNEL_NAME(zmm_table)(one[3], 64, 0, g->y1);
 }
 
-/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, v being the row's vectors. Codes of up to 3 bits: fields of a and b
-   change places so that fields 0 and 2 are nibbles, and 1 and 3 as well, two bits further on. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit, for codes of 1 to 3 bits.
+   v: the vectors of the row, with the rows above before it; see zmm_load_unit.
+   a and b hold bits 0 and 1, and bits 2 and 3, of an index, in field f of a byte. Exchanging
+   fields of a with fields of b makes nibbles of them: `even` has fields 0 and 2 in its nibbles,
+   `odd` field 1 two bits above bit 0, and field 3 from bit 6 on into the next byte. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const llmq__zmm_grid *g, const __m512i *v,
+                                                              __m512i *p)
 {
     __m512i a, b, c, up, even, odd, i[4];
     const int look = llmq__zmm_pairs(kind, v, &a, &b, &c), six = look != LLMQ__KIND_G4;
     uint32_t f;
+    /* Field 3 of the last of 8 bytes wraps round to the first one; the rotation by 6 below
+       undoes this. */
     b = _mm512_rol_epi64(b, 2);
     even = llmq__zmm_pick(0x33, a, b);
     odd = llmq__zmm_pick(0x33, b, a);
@@ -4656,36 +5003,50 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_pairs)(int kind, const ll
     i[2] = _mm512_ror_epi64(even, 4);
     i[3] = _mm512_ror_epi64(odd, 6);
     if (six) {
+        /* c holds bits 4 and 5: its field f moves above the nibble of field f. For field 1,
+           whose nibble is at bits 2 to 5, it goes to bits 0 and 1. */
         up = _mm512_srli_epi16(c, 2);
         i[0] = llmq__zmm_pick(0x0f, i[0], _mm512_slli_epi16(c, 4));
         i[1] = llmq__zmm_pick(0x3c, i[1], up);
         i[2] = llmq__zmm_pick(0x0f, i[2], c);
         i[3] = llmq__zmm_pick(0x0f, i[3], up);
     }
+    /* Shuffles take an index from bits 0 to 3, so there the nibble of field 1 moves to its place.
+       Byte permutes have the rotated table y. */
     if (!LLMQ__BIG && six) i[1] = llmq__zmm_pick(0x0f, _mm512_srli_epi16(i[1], 2), _mm512_slli_epi16(i[1], 4));
     if (!LLMQ__BIG && !six) i[1] = _mm512_srli_epi16(i[1], 2);
-    LLMQ__UNROLL(4) for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
+    LLMQ__UNROLL(4)
+    for (f = 0; f < 4; f++) p[f] = LLMQ__KERNEL_NAME(look)(look, LLMQ__BIG && f == 1 ? g->y : g->x, i[f]);
 }
 
-/* Codes of 4 bits, parities x and y below the lower one and above the upper one. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+/* The same for codes of 4 bits. Vector h of the row has columns 64 h ... 64 h + 63 in its lower
+   nibbles and 128 + 64 h ... in its upper ones. An index is 6 bits: parities 0 and 1 below the
+   code of a lower nibble, and above the code of an upper one. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_fours)(int kind, const llmq__zmm_grid *g, const __m512i *v,
+                                                              __m512i *p)
 {
     uint32_t h;
     LLMQ__UNROLL(2) for (h = 0; h < 2; h++, v++, p++) {
         __m512i x = llmq__zmm_xor(v, llmq__zmm_taps(kind, 0)), y = llmq__zmm_xor(v, llmq__zmm_taps(kind, 1)), z, lo, hi;
+        /* Parities are at bits 0 and 4. Doubling moves parity 1 to bits 1 and 5. */
         z = llmq__zmm_pick(0x11, x, _mm512_add_epi8(y, y));
         lo = llmq__zmm_pick(0x03, z, _mm512_slli_epi16(*v, 2));
         hi = llmq__zmm_pick(0x0f, _mm512_srli_epi16(*v, 4), z);
         p[0] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x, lo);
         p[2] = LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y, hi);
+        /* Parity 2 of t4s is the seventh bit of the index: it chooses between two tables. */
         if (kind == LLMQ__KIND_T4) continue;
         z = llmq__zmm_xor(v, llmq__zmm_taps(kind, 2));
-        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x1, lo));
-        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)), LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y1, hi));
+        p[0] = _mm512_mask_mov_epi8(p[0], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x01)),
+                                    LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->x1, lo));
+        p[2] = _mm512_mask_mov_epi8(p[2], _mm512_test_epi8_mask(z, _mm512_set1_epi8(0x10)),
+                                    LLMQ__KERNEL_NAME(look)(LLMQ__KIND_G6, g->y1, hi));
     }
 }
 
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const llmq__zmm_grid *g, const __m512i *v, __m512i *p)
+/* p[f] = coded points of columns 64 f ... 64 f + 63 of a unit. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const llmq__zmm_grid *g, const __m512i *v,
+                                                               __m512i *p)
 {
     if (llmq__zmm_bits(kind) == 4) LLMQ__KERNEL_NAME(zmm_trellis_fours)(kind, g, v, p);
     else LLMQ__KERNEL_NAME(zmm_trellis_pairs)(kind, g, v, p);
@@ -4720,34 +5081,52 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_points)(int kind, const l
 #define LLMQ__KIND LLMQ__KIND_T4S
 #include LLMQ_SIMD_SELF
 
-/* The functions of a kind. */
+/* The functions of a kind: products of whole units of some blocks of 16 rows, and points of a
+   unit. */
 typedef struct {
-    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *, const uint8_t *const *, uint32_t, __m512 *);
+    void (*all)(const llmq_tensor *, const llmq__layout *, const llmq__zmm_grid *, const llmq_activation *,
+                const uint8_t *const *, uint32_t, __m512 *);
     llmq__zmm_points *points;
 } LLMQ__KERNEL_NAME(zmm_kind);
+/* The functions of all kinds; zmm_kinds[kind - LLMQ__KIND_T1]. */
 #define LLMQ__ZKIND(name) { LLMQ__KERNEL_NAME(name##_all), LLMQ__KERNEL_NAME(name##_points) }
-static const LLMQ__KERNEL_NAME(zmm_kind) LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2), LLMQ__ZKIND(zmm_t3), LLMQ__ZKIND(zmm_t4),
-                                                  LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s), LLMQ__ZKIND(zmm_t4s) }; /* in order */
+static const LLMQ__KERNEL_NAME(zmm_kind)
+    LLMQ__KERNEL_NAME(zmm_kinds)[] = { LLMQ__ZKIND(zmm_t1), LLMQ__ZKIND(zmm_t2),  LLMQ__ZKIND(zmm_t3),
+                                       LLMQ__ZKIND(zmm_t4), LLMQ__ZKIND(zmm_t2s), LLMQ__ZKIND(zmm_t3s),
+                                       LLMQ__ZKIND(zmm_t4s) }; /* in the order of LLMQ__KIND_T... */
 #undef LLMQ__ZKIND
 
-/* Columns [j, j + 256) of 32 neighbouring rows for all activations. */
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t j, llmq__run *run, __m512i *sum, __m512 *total)
+/* Adds columns [j, j + 256) of 32 neighbouring rows for count activations; j is a multiple of
+   256.
+   row[0]: LLMQ__ZBACK rows above the first. sum, total: 2 * count vectors; runs that end here go
+   into total, and *run goes on. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_block)(const llmq_tensor *t, const llmq__layout *l,
+                                                                const llmq__zmm_grid *g, const llmq_activation *x,
+                                                                uint32_t count, const uint8_t *const *row, uint32_t j,
+                                                                llmq__run *run, __m512i *sum, __m512 *total)
 {
-    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size, apart = llmq__zmm_apart(t->format.bits, block);
+    const size_t at = l->scales + (size_t)(j / 8) * t->format.bits, block = 32 * t->row_size,
+                 apart = llmq__zmm_apart(t->format.bits, block);
+    /* The next 32 rows are prefetched meanwhile. Streams advance by 512 bytes each 256 columns,
+       which is 256 for each half of the rows. */
     const uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block + 2 * (size_t)j;
     __m512i tile[128], bias[4];
     uint32_t b;
     for (b = 0; b < 2; b++)
-        llmq__zmm_trellis_tile(LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at, ahead + 256 * b, apart, tile + 32 * b, bias + b);
+        llmq__zmm_trellis_tile(LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].points, g, row + 16 * b, at,
+                               ahead + 256 * b, apart, tile + 32 * b, bias + b);
     for (b = 0; b < 2; b++) {
         llmq__zmm_times(LLMQ__KIND_OTHER, tile + 64 * b, bias + 2 * b, j / 128 + b, x, count, sum);
         if (j + 128 * (b + 1) == run->end) LLMQ__KERNEL_NAME(zmm_end)(x, count, row + LLMQ__ZBACK, run, sum, total);
     }
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x, uint32_t count,
-                                       const uint8_t *const *row, uint32_t n, float *y, size_t y_stride)
+/* y[i * y_stride ... + n - 1] = the products of n <= 32 neighbouring rows with activation i, for
+   count <= 32 activations. All 32 rows are computed, and n of them are stored. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tensor *t, const llmq__layout *l,
+                                                                const llmq__zmm_grid *g, const llmq_activation *x,
+                                                                uint32_t count, const uint8_t *const *row, uint32_t n,
+                                                                float *y, size_t y_stride)
 {
     const LLMQ__KERNEL_NAME(zmm_kind) *kind = LLMQ__KERNEL_NAME(zmm_kinds) + (g->kind - LLMQ__KIND_T1);
     llmq__run run = llmq__first_run(l, x);
@@ -4755,17 +5134,25 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_batch)(const llmq_tenso
     __m512 total[64];
     uint32_t i, j;
     for (i = 0; i < 2 * count; i++) sum[i] = _mm512_setzero_si512(), total[i] = _mm512_setzero_ps();
-    for (j = 0; j < t->cols / 256 * 256; j += 256) LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
+    /* Whole units first, then the last unit, if there is a part of one. */
+    for (j = 0; j < t->cols / 256 * 256; j += 256)
+        LLMQ__KERNEL_NAME(zmm_trellis_block)(t, l, g, x, count, row, j, &run, sum, total);
     for (i = 0; i < 2 * count; i++) {
+        /* A shift by 32 needs 64 bits. */
         const uint32_t wanted = (uint32_t)(((uint64_t)1 << n) - 1) >> 16 * (i & 1) & 0xffff;
-        if (j < t->cols) total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i], total[i]);
+        if (j < t->cols)
+            total[i] = llmq__zmm_trellis_part(kind->points, t, l, g, x + i / 2, row + 16 * (i & 1), j, run, sum[i],
+                                              total[i]);
         _mm512_mask_storeu_ps(y + i / 2 * y_stride + 16 * (i & 1), (__mmask16)wanted, total[i]);
     }
 }
 
-/* row[LLMQ__ZBACK + k] = row r + k, those before it the rows above, round the ring; n in all */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block, uint32_t r, uint32_t n, const uint8_t **row)
+/* row[LLMQ__ZBACK + k] = row r + k of a tail-biting block, which wraps round at its end and at
+   its begin; row[0 ... LLMQ__ZBACK - 1] are the rows above r. n pointers in all. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *t, const llmq__trellis_block *block,
+                                                             uint32_t r, uint32_t n, const uint8_t **row)
 {
+    /* Adding a multiple of the block's rows makes the first row's index non-negative. */
     uint32_t k, in = r - block->first + LLMQ__ZBACK * (block->rows - 1);
     for (k = 0, in %= block->rows; k < n; k++) {
         row[k] = t->data + (block->first + (size_t)in) * t->row_size;
@@ -4773,35 +5160,50 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_rows)(const llmq_tensor *
     }
 }
 
-/* A block that would leave the ring, or the rows asked for, computes some that nobody wants. */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                      uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+/* y[i * y_stride + r] = the products of rows [r0, r1) of a trellis with count activations.
+   A group of rows wraps round where it would leave the tail-biting block. It computes all 16
+   rows, and rows beyond the block or the range are not stored. So every function above sees
+   whole groups of 16 rows. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(zmm_trellis_matmul)(const llmq_tensor *t, const llmq__layout *l,
+                                                               const llmq__zmm_grid *g, const llmq_activation *x,
+                                                               uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                                                               size_t y_stride)
 {
     const uint8_t *row[LLMQ__ZBACK + 16 * LLMQ__ZSTRIP];
     __m512 total[LLMQ__ZSTRIP];
     const int many = count > 4;
+    /* Blocks of 16 rows at a time: a strip for few activations, two for many. */
     const uint32_t most = many ? 2 : llmq__min(LLMQ__ZSTRIP, (uint32_t)(LLMQ__ZSTRIP_BYTES / (16 * t->row_size)) + 1);
     uint32_t r, i, b, n, blocks;
     for (r = r0; r < r1; r += n) {
         llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
+        /* n: rows that are wanted. Few activations take as many blocks as these rows fill. */
         n = llmq__min(16 * most, llmq__min(r1, block.first + block.rows) - r);
         blocks = many ? most : (n + 15) / 16;
         LLMQ__KERNEL_NAME(zmm_trellis_rows)(t, &block, r, LLMQ__ZBACK + 16 * blocks, row);
         for (i = 0; many && i < count; i += 32)
-            LLMQ__KERNEL_NAME(zmm_trellis_batch)(t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
+            LLMQ__KERNEL_NAME(zmm_trellis_batch)
+            (t, l, g, x + i, llmq__min(count - i, 32), row, n, y + i * y_stride + r, y_stride);
         for (i = 0; !many && i < count; i++) {
             LLMQ__KERNEL_NAME(zmm_kinds)[g->kind - LLMQ__KIND_T1].all(t, l, g, x + i, row, blocks, total);
             for (b = 0; b < blocks; b++)
-                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1), total[b]);
+                /* The mask leaves rows out that nobody asked for. */
+                _mm512_mask_storeu_ps(y + i * y_stride + r + 16 * b, (__mmask16)((1u << llmq__min(n - 16 * b, 16)) - 1),
+                                      total[b]);
         }
     }
 }
 #endif
 
-LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                   size_t y_stride)
+/* The kernel of the table: y[i * y_stride + r] = product of row r with activation i, for rows
+   [r0, r1) and count activations, the bits of the scalar llmq__rows_i8. Whole groups of 16 rows
+   go through the functions above if all runs end at multiples of 128 columns and the points can
+   be looked up; all else goes through the template. */
+LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                                      uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
+    /* A group that is the whole row ends with it: 0 is a multiple of 128. */
     uint32_t w = l.group < t->cols ? l.group : 0, a = x->group < t->cols ? x->group : 0, end = r1 - (r1 - r0) % 16;
     llmq__zmm_grid g;
     if (w % 128 || a % 128) end = r0;
@@ -4817,6 +5219,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
         if (g.kind == LLMQ__KIND_OTHER) end = r0;
         else LLMQ__KERNEL_NAME(zmm_matmul)(t, &l, &g, x, count, r0, end, y, y_stride);
     }
+    /* The rows after the last whole group of 16, or all. */
     if (end < r1) llmq__rows_i8_avx512(t, x, count, end, r1, y, y_stride);
 }
 
@@ -4827,19 +5230,26 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 #undef LLMQ__SIMD_PART
 
 /* ---- a trellis, once for each way to look points up ----
+
    Parameters beside those of the products:
-     LLMQ__NAME  what its functions are called
+     LLMQ__NAME  the name of its functions
      LLMQ__KIND  LLMQ__KIND_T...
-   They are a text for each kind, not functions of a kind, because compilers work on such functions before they know the kind:
-   clang spent a third of its time there. */
+   Each kind has a text of its own, not a function with the kind as a parameter, because
+   compilers work on such functions before they know the kind.
+   Measured: clang spent a third of its time there. */
 
 #if !defined(LLMQ__NAME) || !defined(LLMQ__KIND)
 #error "llmq: the template of a trellis of AVX-512 needs LLMQ__NAME and LLMQ__KIND"
 #endif
 
-/* Eight rows of a unit: lanes 0 ... 7 are the sums of the first 128 columns, 8 ... 15 those of the others. */
-LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512i *v, const __m512i *a, const __m512i *bias, uintptr_t ahead,
-                                  size_t apart)
+/* Returns the sums of a unit of eight rows: lanes 0 ... 7 over its first 128 columns, lanes 8
+   ... 15 over the others.
+   v: the vectors of the first row, with LLMQ__ZBACK rows before it.
+   a: the 256 activations. bias[h]: minus 128 times the sum of the activations of half h, a part
+   in each lane.
+   ahead, apart: streams to prefetch, see zmm_streams. */
+LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512i *v, const __m512i *a,
+                                           const __m512i *bias, uintptr_t ahead, size_t apart)
 {
     __m512i sum[16], p[4], lo, hi;
     uint32_t i;
@@ -4853,26 +5263,34 @@ LLMQ__INLINE_TARGET __m512i LLMQ__K(_sums)(const llmq__zmm_grid *g, const __m512
     return _mm512_add_epi32(lo, hi);
 }
 
-LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart, size_t half, __m512i *tile)
+/* Decodes a unit of 16 rows; see the type llmq__zmm_points. */
+LLMQ__NOINLINE_TARGET void LLMQ__K(_points)(const llmq__zmm_grid *g, const __m512i *v, uintptr_t ahead, size_t apart,
+                                            size_t half, __m512i *tile)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     __m512i p[4];
     uint32_t i, f;
     for (i = 0; i < 16; i++) {
+        /* Two groups of eight rows prefetch 128 bytes of each stream one after the other. */
         llmq__zmm_fetch(LLMQ__KIND, i & 7, ahead + 16 * (i & 8), apart);
         LLMQ__KERNEL_NAME(zmm_trellis_points)(LLMQ__KIND, g, v + 2 * i, p);
         LLMQ__UNROLL(4) for (f = 0; f < 4; f++) tile[f / 2 * half + f % 2 * 16 + i] = _mm512_xor_si512(p[f], offset);
     }
 }
 
-/* total[b] = rows 16 b ... 16 b + 15 of 16 n neighbouring ones for one activation; row as above. A unit of all rows comes before the next unit, so that rows are loaded once, and those below find them there. */
-LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g, const llmq_activation *x,
-                                const uint8_t *const *row, uint32_t n, __m512 *total)
+/* total[b] = the products of rows 16 b ... 16 b + 15 with one activation, for n <= LLMQ__ZSTRIP
+   blocks of neighbouring rows; row[0] is LLMQ__ZBACK rows above the first.
+   A unit of all rows comes before the next unit. So a row's unit is loaded once, and the eight
+   rows below find it in v. All runs end at multiples of 128 columns, or at the end of
+   the row. */
+LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layout *l, const llmq__zmm_grid *g,
+                                         const llmq_activation *x, const uint8_t *const *row, uint32_t n, __m512 *total)
 {
     const __m512i offset = _mm512_set1_epi8((char)-128);
     const uint32_t end = t->cols / 256 * 256;
     const size_t block = 16 * n * t->row_size, apart = llmq__zmm_apart(llmq__zmm_bits(LLMQ__KIND), block);
     uintptr_t ahead = (uintptr_t)row[LLMQ__ZBACK] + block;
+    /* run: where the unit begins. next: where the half of the unit begins, for each block. */
     llmq__run run = llmq__first_run(l, x), next = run;
     __m512i sum[LLMQ__ZSTRIP], v[2 * (LLMQ__ZBACK + 8)], a[4], bias[2], s[2], both;
     uint32_t i, j, k, b, scale[16];
@@ -4881,13 +5299,15 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
         const size_t at = l->scales + (size_t)(j / 8) * llmq__zmm_bits(LLMQ__KIND);
         LLMQ__UNROLL(4) for (k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(x->q + j + 64 * k);
         LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset, a[2 * k + 1]);
+            bias[k] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, a[2 * k]), offset,
+                                          a[2 * k + 1]);
             bias[k] = _mm512_sub_epi32(_mm512_setzero_si512(), bias[k]);
         }
         LLMQ__Z8(k) llmq__zmm_load_unit(LLMQ__KIND, row[k] + at, v + 2 * k);
         for (b = 0; b < n; b++) {
             const uint8_t *const *own = row + LLMQ__ZBACK + 16 * b;
             llmq__zmm_copy_scales(own, run.w, scale);
+            /* Two groups of eight rows. The 16 vectors of one become the memory of the next. */
             for (k = 0; k < 2; k++, own += 8, ahead += 128) {
                 LLMQ__Z8(i) llmq__zmm_load_unit(LLMQ__KIND, own[i] + at, v + 2 * (LLMQ__ZBACK + i));
                 s[k] = LLMQ__K(_sums)(g, v + 2 * LLMQ__ZBACK, a, bias, ahead, apart);
@@ -4895,8 +5315,17 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
             }
             next = run;
             LLMQ__UNROLL(2) for (k = 0; k < 2; k++) {
-                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee) : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
+                /* Lanes 0 ... 7 of both groups are the first half of the unit, lanes 8 ... 15
+                   the second half. */
+                /* check: 0xee == 2 | 3 << 2 | 2 << 4 | 3 << 6 */
+                /* check: 0x44 == 0 | 1 << 2 | 0 << 4 | 1 << 6 */
+                sum[b] = _mm512_add_epi32(sum[b], k ? _mm512_shuffle_i64x2(s[0], s[1], 0xee)
+                                                    : _mm512_shuffle_i64x2(s[0], s[1], 0x44));
                 if (j + 128 * (k + 1) < next.end) continue;
+                /* A unit has two groups of columns at most. The scale of the first is in the
+                   lower half of the copied bits, the scale of the second in the upper half. A
+                   bfloat16 is the upper half of a float. */
+                /* check: -65536 == -2^16 */
                 both = next.w == run.w ? _mm512_slli_epi32(_mm512_loadu_si512(scale), 16) : _mm512_loadu_si512(scale);
                 both = _mm512_and_si512(both, _mm512_set1_epi32(-65536));
                 total[b] = llmq__zmm_finish(total[b], sum[b], _mm512_castsi512_ps(both), x->scale[next.x]);
@@ -4905,7 +5334,8 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
             }
         }
     }
-    for (b = 0; b < n && j < t->cols; b++) total[b] = llmq__zmm_trellis_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
+    for (b = 0; b < n && j < t->cols; b++)
+        total[b] = llmq__zmm_trellis_part(LLMQ__K(_points), t, l, g, x, row + 16 * b, j, run, sum[b], total[b]);
 }
 
 #undef LLMQ__KIND
@@ -4914,37 +5344,61 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
 #elif LLMQ__SIMD_PART == LLMQ__PART_NEON
 #undef LLMQ__SIMD_PART
 
-/* ---- 8. Arm: NEON --------------------------------------------------------------------------------------------------
+/* ---- 8. Arm: NEON -------------------------------------------------------------------------------
 
-   The vector unit of 32-bit Arm flushes subnormal floats to zero, and what it gives is then not what the scalar kernels give.
-   So the words on floats are made twice: with vectors on AArch64, where they are IEEE 754, and with the scalar unit, VFP, on
-   32-bit Arm, where vectors do what is exact in integers: signs, comparisons of magnitudes, conversions. Products of int8
-   activations, which are most of the work, use floats once a group. clang's optimizer puts neighbouring floats into vectors on
-   its own there, in the scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal bits. */
+   Three tables: neon, neondot with the products of DOTPROD, and neoni8mm with the blocks of
+   I8MM. They share all kernels but the products of int8 activations.
+
+   The vector unit of 32-bit Arm flushes subnormal floats to zero, and its results would then
+   differ from the scalar kernels. So the words on floats are made twice. On AArch64 they are
+   vectors, which follow IEEE 754. On 32-bit Arm they use the scalar unit, VFP, and vectors do
+   only work that is exact in integers: signs, comparisons of magnitudes, conversions. Products
+   of int8 activations, which are most of the work, use floats once a group.
+
+   clang's optimizer puts neighbouring floats into vectors on its own on 32-bit Arm, in the
+   scalar kernels too: with it, 32-bit Arm needs -fno-slp-vectorize for the promise of equal
+   bits.
+
+   Loads and stores take any address that is aligned as its type, and bytes any address. Words
+   read and write the elements that their names say, and no more. */
 
 #if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
-LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits) /* bits 0 ... 3 */
+/* ---- words on floats ----
+
+   Section 3 lists them. Each operation is rounded as the scalar one, on the same operands, and
+   sums of lanes are made in the order of the scalar kernels. These first ones are shared by
+   both Arms: they work in integers but for conversions, which are exact. */
+
+/* Changes the sign of lane i where bit i of bits is set, 0 <= i <= 3. A shift by 31 - i
+   moves bit i to the place of the sign. */
+LLMQ__INLINE_TARGET float32x4_t llmq__flip4_neon(float32x4_t v, uint32_t bits)
 {
     static const int32_t up[4] = { 31, 30, 29, 28 };
+    /* Bits above i shift out; bits below i are masked. */
     uint32x4_t top = vandq_u32(vshlq_u32(vdupq_n_u32(bits), vld1q_s32(up)), vdupq_n_u32(0x80000000u));
     return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), top));
 }
+/* m = max(m, bits of |v|), in each lane. Magnitudes of floats are ordered as their bits are. */
 LLMQ__INLINE_TARGET uint32x4_t llmq__amax4_neon(uint32x4_t m, float32x4_t v)
 {
     return vmaxq_u32(m, vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0x7fffffffu)));
 }
+/* Four int16 as floats, exactly. */
 LLMQ__INLINE_TARGET float32x4_t llmq__widen4_neon(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
-typedef uint32x4_t llmq__u32x16_neon; /* all 16 lanes folded into four */
+typedef uint32x4_t llmq__u32x16_neon; /* maxima: lanes i, 4 + i, 8 + i and 12 + i are one lane */
 LLMQ__INLINE_TARGET uint32x4_t llmq__zero_u32x16_neon(void) { return vdupq_n_u32(0); }
+/* The greatest of four lanes: two pairs, then one. */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_neon(uint32x4_t m)
 {
+    /* Maxima of pairs of lanes, then of the pair. */
     uint32x2_t half = vmax_u32(vget_low_u32(m), vget_high_u32(m));
     return vget_lane_u32(vpmax_u32(half, half), 0);
 }
 
 #if defined(__aarch64__)
+/* AArch64: the words on floats, as section 3 lists them. */
 typedef float32x4_t llmq__f32v_neon;
 LLMQ__INLINE_TARGET float32x4_t llmq__loadv_neon(const float *p) { return vld1q_f32(p); }
 LLMQ__INLINE_TARGET void llmq__storev_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
@@ -4952,16 +5406,26 @@ LLMQ__INLINE_TARGET float32x4_t llmq__setv_neon(float x) { return vdupq_n_f32(x)
 LLMQ__INLINE_TARGET float32x4_t llmq__addv_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__subv_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__mulv_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
-LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b) { return vfmaq_f32(sum, a, b); }
-LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p) /* a product with 1 or -1 is exact, so fused or not is the same */
+/* Products here are exact, so that a fused operation rounds as an addition does. */
+LLMQ__INLINE_TARGET float32x4_t llmq__maddv_neon(float32x4_t sum, float32x4_t a, float32x4_t b)
+{
+    return vfmaq_f32(sum, a, b);
+}
+/* Butterflies at distances 1 and 2 of the four floats at p: each lane becomes the other lane of
+   its pair plus or minus itself. Products with 1 and -1 are exact, so that a fused operation
+   rounds as the scalar addition or subtraction does. */
+LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p)
 {
     float32x4_t v = vld1q_f32(p);
+    /* vrev64 exchanges neighbours, vext by two lanes exchanges halves. */
     static const float s1[4] = { 1, -1, 1, -1 }, s2[4] = { 1, 1, -1, -1 };
     v = vfmaq_f32(vrev64q_f32(v), v, vld1q_f32(s1));
     return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(s2));
 }
 
+/* Lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_neon { float32x4_t a, b, c, d; } llmq__f32x16_neon;
+/* The members are set one by one, which C99 and C++11 both take. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
 {
     llmq__f32x16_neon v;
@@ -4975,6 +5439,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p)
 {
     return llmq__fs_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
 }
+/* 16 floats from p on, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v)
 {
     vst1q_f32(p, v.a);
@@ -4986,58 +5451,92 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x)
 {
     return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
 }
+/* One operation on all 16 lanes of x and y. */
 #define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vaddq_f32); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vsubq_f32); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vmulq_f32); }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vaddq_f32);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vsubq_f32);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vmulq_f32);
+}
+/* 16 int8 at p as floats, exactly. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
-    return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)), llmq__widen4_neon(vget_low_s16(hi)),
-                            llmq__widen4_neon(vget_high_s16(hi)));
+    /* Bytes become 16, then 32 bits, with their signs. */
+    return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)),
+                            llmq__widen4_neon(vget_low_s16(hi)), llmq__widen4_neon(vget_high_s16(hi)));
 }
+/* Lanes i and i + 8 first, then i + 4, i + 2 and i + 1: the order of llmq__lane_sum. */
 LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
 {
     float32x4_t f = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
     float32x2_t h = vadd_f32(vget_low_f32(f), vget_high_f32(f));
     return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
 }
+/* Changes the sign of lane i where bit i of bits is set. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
-    return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4), llmq__flip4_neon(v.c, bits >> 8),
-                            llmq__flip4_neon(v.d, bits >> 12));
+    /* flip4 looks at the four lowest bits alone. */
+    return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4),
+                            llmq__flip4_neon(v.c, bits >> 8), llmq__flip4_neon(v.d, bits >> 12));
 }
 LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_neon v)
 {
     return llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(llmq__amax4_neon(m, v.a), v.b), v.c), v.d);
 }
-LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b) /* to the nearest, ties to even */
+/* Rounds to the nearest integer, ties to even, as llmq__round_i8 does. */
+LLMQ__INLINE_TARGET int16x8_t llmq__narrow8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
 }
+/* q[0, 16) = v rounded as llmq__round_i8 does, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
+    /* The template passes magnitudes of 127 and a rounding error at most, so that nothing
+       saturates. */
     vst1q_s8(q, vcombine_s8(vqmovn_s16(llmq__narrow8_neon(v.a, v.b)), vqmovn_s16(llmq__narrow8_neon(v.c, v.d))));
 }
+/* Where s < least: least = s, code = k. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__keep4_neon(float32x4_t s, float32x4_t k, float32x4_t *least, float32x4_t *code)
 {
+    /* Strict: of equal costs the first one stays, as in the scalar search. */
     uint32x4_t less = vcltq_f32(s, *least);
     *least = vbslq_f32(less, s, *least);
     *code = vbslq_f32(less, k, *code);
 }
-LLMQ__INLINE_TARGET void llmq__min_update_neon(llmq__f32x16_neon s, llmq__f32x16_neon k, llmq__f32x16_neon *least, llmq__f32x16_neon *code)
+/* The same for 16 lanes. */
+LLMQ__INLINE_TARGET void llmq__min_update_neon(llmq__f32x16_neon s, llmq__f32x16_neon k, llmq__f32x16_neon *least,
+                                               llmq__f32x16_neon *code)
 {
     llmq__keep4_neon(s.a, k.a, &least->a, &code->a);
     llmq__keep4_neon(s.b, k.b, &least->b, &code->b);
     llmq__keep4_neon(s.c, k.c, &least->c, &code->c);
     llmq__keep4_neon(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(y, x), y, x); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__min16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(llmq__min4_neon); }
-LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) /* bytes of all ones: each keeps its bit of a byte, and eight add up */
+/* Not vminq_f32, which gives NaN where one operand is NaN. */
+LLMQ__INLINE_TARGET float32x4_t llmq__min4_neon(float32x4_t x, float32x4_t y)
+{
+    return vbslq_f32(vcltq_f32(y, x), y, x);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__min16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(llmq__min4_neon);
+}
+/* Bit i of the result: lane i of x is less than lane i of y.
+   The comparisons are narrowed to bytes of all ones or zeros. Each keeps one bit, and three
+   rounds of pairwise additions collect eight bytes into one, lanes 0 to 7 into the lower byte. */
+LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
 {
     static const uint8_t flag[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    /* vuzp1 keeps the lower half of each lane, which is all ones or all zeros as the lane is. */
     uint16x8_t ab = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.a, y.a)), vreinterpretq_u16_u32(vcltq_f32(x.b, y.b)));
     uint16x8_t cd = vuzp1q_u16(vreinterpretq_u16_u32(vcltq_f32(x.c, y.c)), vreinterpretq_u16_u32(vcltq_f32(x.d, y.d)));
     uint8x16_t m = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(ab), vreinterpretq_u8_u16(cd)), vld1q_u8(flag));
@@ -5045,22 +5544,31 @@ LLMQ__INLINE_TARGET uint32_t llmq__less16_neon(llmq__f32x16_neon x, llmq__f32x16
     m = vpaddq_u8(m, m);
     return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(m, m)), 0);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__away16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(vabdq_f32); }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__absdiff_min_neon(llmq__f32x16_neon least, llmq__f32x16_neon x, llmq__f32x16_neon y)
+/* x - y|: the difference is rounded once, as a float, and loses its sign. */
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__away16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(vabdq_f32);
+}
+/* |x - y| where that is less than least, else least. */
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__absdiff_min_neon(llmq__f32x16_neon least, llmq__f32x16_neon x,
+                                                             llmq__f32x16_neon y)
 {
     return llmq__min16_neon(least, llmq__away16_neon(x, y));
 }
 #undef LLMQ__EACH
+/* The lanes are integers below 65536, so that nothing is rounded or cut off. */
 LLMQ__INLINE_TARGET uint16x8_t llmq__code8_neon(float32x4_t a, float32x4_t b)
 {
     return vcombine_u16(vmovn_u32(vcvtq_u32_f32(a)), vmovn_u32(vcvtq_u32_f32(b)));
 }
+/* p[0, 16) = v, integers, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_neon(uint16_t *p, llmq__f32x16_neon v)
 {
     vst1q_u16(p, llmq__code8_neon(v.a, v.b));
     vst1q_u16(p + 8, llmq__code8_neon(v.c, v.d));
 }
 #else
+/* 32-bit Arm: a native vector of the template is one float, in the scalar unit. */
 typedef float llmq__f32v_neon;
 LLMQ__INLINE_TARGET float llmq__loadv_neon(const float *p) { return *p; }
 LLMQ__INLINE_TARGET void llmq__storev_neon(float *p, float v) { *p = v; }
@@ -5068,23 +5576,40 @@ LLMQ__INLINE_TARGET float llmq__setv_neon(float x) { return x; }
 LLMQ__INLINE_TARGET float llmq__addv_neon(float a, float b) { return a + b; }
 LLMQ__INLINE_TARGET float llmq__subv_neon(float a, float b) { return a - b; }
 LLMQ__INLINE_TARGET float llmq__mulv_neon(float a, float b) { return a * b; }
+/* Products here are exact, fused or not. */
 LLMQ__INLINE_TARGET float llmq__maddv_neon(float sum, float a, float b) { return sum + a * b; }
+/* A vector of one float has no butterflies within it. */
 LLMQ__INLINE_TARGET float llmq__load_butterfly_neon(const float *p) { return *p; }
 
+/* 16 floats are 16 scalar operations, which are written out. */
 typedef struct llmq__f32x16_neon { float f[16]; } llmq__f32x16_neon;
-#define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
+#define LLMQ__EACH(op) \
+    op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
 #define LLMQ__LOAD(i) v.f[i] = p[i];
 #define LLMQ__STORE(i) p[i] = v.f[i];
 #define LLMQ__SET(i) v.f[i] = x;
 #define LLMQ__ADD(i) x.f[i] = llmq__addv_neon(x.f[i], y.f[i]);
 #define LLMQ__SUB(i) x.f[i] = llmq__subv_neon(x.f[i], y.f[i]);
 #define LLMQ__MUL(i) x.f[i] = llmq__mulv_neon(x.f[i], y.f[i]);
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p) { llmq__f32x16_neon v; LLMQ__EACH(LLMQ__LOAD) return v; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p)
+{
+    llmq__f32x16_neon v;
+    LLMQ__EACH(LLMQ__LOAD) return v;
+}
 LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v) { LLMQ__EACH(LLMQ__STORE) }
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x) { llmq__f32x16_neon v; LLMQ__EACH(LLMQ__SET) return v; }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__ADD) return x; }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__SUB) return x; }
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y) { LLMQ__EACH(LLMQ__MUL) return x; }
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(LLMQ__ADD) return x;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__sub16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(LLMQ__SUB) return x;
+}
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
+{
+    LLMQ__EACH(LLMQ__MUL) return x;
+}
 #undef LLMQ__EACH
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
@@ -5092,43 +5617,58 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__mul16_neon(llmq__f32x16_neon x, llmq
 #undef LLMQ__ADD
 #undef LLMQ__SUB
 #undef LLMQ__MUL
+/* 16 int8 as floats, exactly, by way of memory, because the scalar unit works on them. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
 {
     float f[16];
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    /* Vectors convert integers to floats exactly here too: no result is subnormal. */
     vst1q_f32(f, llmq__widen4_neon(vget_low_s16(lo)));
     vst1q_f32(f + 4, llmq__widen4_neon(vget_high_s16(lo)));
     vst1q_f32(f + 8, llmq__widen4_neon(vget_low_s16(hi)));
     vst1q_f32(f + 12, llmq__widen4_neon(vget_high_s16(hi)));
     return llmq__load16_neon(f);
 }
+/* v is a copy, which llmq__lane_sum may change. */
 LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v) { return llmq__lane_sum(v.f); }
+/* Vectors change signs here too, because that is exact in integers. */
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 4) vst1q_f32(v.f + i, llmq__flip4_neon(vld1q_f32(v.f + i), bits >> i));
     return v;
 }
+/* Maxima of magnitudes are exact in integers too. */
 LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_neon v)
 {
     uint32_t i;
     for (i = 0; i < 16; i += 4) m = llmq__amax4_neon(m, vld1q_f32(v.f + i));
     return m;
 }
-LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v) /* a subnormal number rounds to 0, flushed or not */
+/* q[0, 16) = v rounded as llmq__round_i8 does, by vectors. */
+LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 {
     uint32_t i;
+    /* Rounds as llmq__round_i8 does: the unit of the last place of 1.5 * 2^23 is 1. A subnormal
+       value rounds to 0, flushed or not, so that vectors of floats may add here. */
     for (i = 0; i < 16; i += 8) {
+        /* check: 12582912 == 1.5 * 2^23 */
         uint32x4_t a = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i), vdupq_n_f32(12582912.0f)));
         uint32x4_t b = vreinterpretq_u32_f32(vaddq_f32(vld1q_f32(v.f + i + 4), vdupq_n_f32(12582912.0f)));
-        vst1_u8((uint8_t *)q + i, vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b)))); /* the integer is the low bits */
+        /* The lowest byte of each sum is the integer. */
+        vst1_u8((uint8_t *)q + i, vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b))));
     }
 }
 #endif
 
+/* AArch64 has 32 registers of 4 floats. 32-bit Arm has half of them, and one float at a time. */
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA neon
+/* AArch64: 16 vectors of a butterfly and a temporary one fit 32 registers, and so do the sums of
+   8 rows, 3 vectors each, the 3 vectors that are added to them, and a factor.
+   32-bit Arm: 4 rows of 2 floats fit the 32 registers of the scalar unit. */
+/* check: 8 * 3 + 3 + 1 <= 32 */
 #define LLMQ__RADIX 16
 #if defined(__aarch64__)
 #define LLMQ__VEC_LANES 4
@@ -5141,7 +5681,12 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v) /* 
 #endif
 #include LLMQ_SIMD_SELF
 
+/* ---- words on bytes and points ----
+
+   Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
+   and lookups keep the order of the indices. */
 typedef struct llmq__u8x32_neon { uint8x16_t a, b; } llmq__u8x32_neon;
+/* The members are set one by one, which C99 and C++11 both take. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
 {
     llmq__u8x32_neon v;
@@ -5149,34 +5694,57 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_u8_neon(const void *p) { return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)); }
+/* 32 bytes, at any address. */
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_u8_neon(const void *p)
+{
+    return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16));
+}
 LLMQ__INLINE_TARGET void llmq__store_u8_neon(void *p, llmq__u8x32_neon v)
 {
     vst1q_u8((uint8_t *)p, v.a);
     vst1q_u8((uint8_t *)p + 16, v.b);
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__or_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y) { return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b)); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y) { return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b)); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v, uint32_t at)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__or_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
+    return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b));
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y)
+{
+    return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b));
+}
+/* y where bit `at` of v is set, else x. */
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v,
+                                                       uint32_t at)
+{
+    /* vtst gives all ones where the bit is set. */
     const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
     return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
-LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask) /* >> is a constant shift where s is one */
+/* v >> s & mask for 0 <= s <= 7. The operator >> is an immediate shift where s is a constant,
+   which intrinsics demand of it. A mask that keeps all bits left over costs no instruction. */
+LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int mask)
 {
     v = v >> (uint8_t)s;
     return 255 >> s <= mask ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
 }
+/* v >> s & mask, 0 <= s <= 7. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__field_neon(llmq__u8x32_neon x, uint32_t s, int mask)
 {
     return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__shift_left_neon(llmq__u8x32_neon x, uint32_t s) { return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s); }
+/* The caller has cleared the bits that would be lost. */
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__shift_left_neon(llmq__u8x32_neon x, uint32_t s)
+{
+    return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s);
+}
+/* 16 bytes at p, shifted right by s in the lower half and by s + d in the upper half, masked. No
+   byte after them is read. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
 {
     uint8x16_t v = vld1q_u8((const uint8_t *)p);
     return llmq__bs_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
 }
+/* Stores x0 y0 x1 y1 ...: vst2 interleaves 16 and 16 bytes. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
     uint8x16x2_t lo, hi;
@@ -5189,11 +5757,15 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, l
 }
 
 #if defined(__aarch64__)
-typedef struct llmq__point_table_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__point_table_neon; /* as instructions take them: gcc would copy */
+/* The words on points. The first 32 points are kept twice, as the instructions on two and on
+   four registers take them: gcc would copy them at each lookup. */
+typedef struct llmq__point_table_neon { uint8x16x2_t two; uint8x16x4_t four; } llmq__point_table_neon;
+/* 64 points at p, of which all 64 bytes are read. */
 LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
     llmq__u8x32_neon lo = llmq__load_u8_neon(p), hi = llmq__load_u8_neon(p + 32);
     llmq__point_table_neon t;
+    /* The first two vectors are in both tables. */
     t.two.val[0] = t.four.val[0] = lo.a;
     t.two.val[1] = t.four.val[1] = lo.b;
     t.four.val[2] = hi.a;
@@ -5202,10 +5774,13 @@ LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
 {
+    /* Lookups of 16, 32 and 64 points take one, two and four registers. An index beyond the
+       table gives 0, but there is none. */
     return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
+    /* Points 16 k ... 16 k + 15; k is a constant. */
     return llmq__bs_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
@@ -5217,7 +5792,9 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_ne
     return llmq__bs_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
 }
 #else
+/* 32-bit Arm: points 0 to 15, 0 to 31 and 32 to 63, in registers of 8 bytes. */
 typedef struct llmq__point_table_neon { uint8x8x2_t two; uint8x8x4_t lo, hi; } llmq__point_table_neon;
+/* 32 points at p, in four registers. */
 LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
 {
     uint8x8x4_t t;
@@ -5225,47 +5802,76 @@ LLMQ__INLINE_TARGET uint8x8x4_t llmq__tab32_neon(const int8_t *p)
     for (i = 0; i < 4; i++) t.val[i] = vld1_u8((const uint8_t *)p + 8 * i);
     return t;
 }
+/* 64 points at p, of which all 64 bytes are read. */
 LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_t *p)
 {
     llmq__point_table_neon t;
+    /* lo: points 0 to 31. hi: points 32 to 63. two: the first 16 of lo again. */
     t.lo = llmq__tab32_neon(p);
     t.hi = llmq__tab32_neon(p + 32);
     t.two.val[0] = t.lo.val[0];
     t.two.val[1] = t.lo.val[1];
     return t;
 }
-/* A look-up takes and gives 8 bytes here: a word is four of them. */
-#define LLMQ__EACH(look)                                                                                    \
-    return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))),             \
+/* A lookup takes and gives 8 bytes on 32-bit Arm: 32 bytes are four of them. */
+#define LLMQ__EACH(look)                                                                        \
+    return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))), \
                             vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
-LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__point_table_neon *t, uint8x8_t v) { return vtbl2_u8(t->two, v); }
-LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__point_table_neon *t, uint8x8_t v) { return vtbl4_u8(t->lo, v); }
-LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__point_table_neon *t, uint8x8_t v) /* an index that is not in a table leaves a byte */
+LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__point_table_neon *t, uint8x8_t v)
+{
+    return vtbl2_u8(t->two, v);
+}
+LLMQ__INLINE_TARGET uint8x8_t llmq__look32_neon(const llmq__point_table_neon *t, uint8x8_t v)
+{
+    return vtbl4_u8(t->lo, v);
+}
+/* vtbx leaves a byte as it is where the index is beyond the table. Indices below 32 wrap to 224
+   and more here, so that they keep the points of the first lookup. */
+LLMQ__INLINE_TARGET uint8x8_t llmq__look64_neon(const llmq__point_table_neon *t, uint8x8_t v)
 {
     return vtbx4_u8(vtbl4_u8(t->lo, v), t->hi, vsub_u8(v, vdup_n_u8(32)));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look16_neon); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    LLMQ__EACH(llmq__look16_neon);
+}
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
     uint8x8x2_t p;
+    /* Points 16 k ... 16 k + 15 are registers 2 k and 2 k + 1 of the eight; k is a constant. */
     p.val[0] = k < 2 ? t->lo.val[2 * k] : t->hi.val[2 * k - 4];
     p.val[1] = k < 2 ? t->lo.val[2 * k + 1] : t->hi.val[2 * k - 3];
     return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
                             vcombine_u8(vtbl2_u8(p, vget_low_u8(v.b)), vtbl2_u8(p, vget_high_u8(v.b))));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look32_neon); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v) { LLMQ__EACH(llmq__look64_neon); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    LLMQ__EACH(llmq__look32_neon);
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    LLMQ__EACH(llmq__look64_neon);
+}
 #undef LLMQ__EACH
 #endif
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v) /* max(code - 128, -127) */
+/* Points of g8: max(code, 1) - 128, because code 0 decodes as code 1. XOR with 128 subtracts
+   128. */
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v)
 {
     const uint8x16_t one = vdupq_n_u8(1), top = vdupq_n_u8(128);
     return llmq__bs_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
 }
+/* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neon(llmq__u8x32_neon v) { return v; }
 
+/* ---- words on activations, products and sums ----
+
+   32 activations are two vectors, in the order of their columns, or the even and the odd ones
+   of 64 columns. Sums are four int32, which have no order that matters until sum4 adds their
+   lanes. */
 typedef struct llmq__act32_neon { int8x16_t a, b; } llmq__act32_neon;
 typedef llmq__act32_neon llmq__act_any_neon;
+/* 32 activations at p, in the order of their columns. */
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
 {
     llmq__act32_neon x;
@@ -5273,9 +5879,11 @@ LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neon(const int8_t *p)
     x.b = vld1q_s8(p + 16);
     return x;
 }
+/* vld2 separates the even and the odd bytes. */
 LLMQ__INLINE_TARGET void llmq__load_act2_neon(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd)
 {
     int8x16x2_t lo = vld2q_s8(p), hi = vld2q_s8(p + 32);
+    /* 32 columns make 16 of each: the first halves of `even` and `odd` are from the first 32. */
     even->a = lo.val[0];
     even->b = hi.val[0];
     odd->a = lo.val[1];
@@ -5283,22 +5891,32 @@ LLMQ__INLINE_TARGET void llmq__load_act2_neon(const int8_t *p, llmq__act32_neon 
 }
 typedef int32x4_t llmq__i32sums_neon;
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neon(void) { return vdupq_n_s32(0); }
-/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+/* Adds 16 products to four sums. Two products fit 16 bits, because activations are at least
+   -127. */
+/* check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot1_neon(int32x4_t sum, uint8x16_t w, int8x16_t x)
 {
+    /* The products of bytes i and 8 + i are added in 16 bits, then neighbours in 32 bits. */
     int8x16_t v = vreinterpretq_s8_u8(w);
     int16x8_t pairs = vmull_s8(vget_low_s8(v), vget_low_s8(x));
     return vpadalq_s16(sum, vmlal_s8(pairs, vget_high_s8(v), vget_high_s8(x)));
 }
+/* Adds 32 products to four sums, in any order, because int32 sums are exact. */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
     return llmq__dot1_neon(llmq__dot1_neon(sum, w.a, x.a), w.b, x.b);
 }
+/* No sum has too much here, so that the bias stays 0. */
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
+/* Products of any int8 points are the same products. */
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neon(const int8_t *p) { return llmq__load_act_neon(p); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x) { return llmq__dot_neon(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neon(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
+{
+    return llmq__dot_neon(sum, w, x);
+}
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_any_neon(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 
+/* The words on four sums. */
 typedef int32x4_t llmq__i32x4_neon;
 typedef float32x4_t llmq__f32x4_neon;
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_i32x4_neon(void) { return vdupq_n_s32(0); }
@@ -5309,8 +5927,11 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_f32x4_neon(const float *p) { return v
 LLMQ__INLINE_TARGET void llmq__store_f32x4_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
 LLMQ__INLINE_TARGET int32x4_t llmq__load_i32x4_neon(const int32_t *p) { return vld1q_s32(p); }
 LLMQ__INLINE_TARGET void llmq__store_i32x4_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, v); }
-LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+/* A bfloat16 is the upper half of a float. Each pointer is read for 2 bytes, at any address. */
+LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
+                                                       const uint8_t *p3)
 {
+    /* Lane i from the i-th pointer; the shift makes floats of them. */
     uint16x4_t v = vdup_n_u16((uint16_t)llmq__load16(p0));
     v = vset_lane_u16((uint16_t)llmq__load16(p1), v, 1);
     v = vset_lane_u16((uint16_t)llmq__load16(p2), v, 2);
@@ -5321,17 +5942,23 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_bf16x4_neon(const uint8_t *p0, const 
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     (void)bias;
+    /* Pairwise sums of pairwise sums: lane i is the sum of the i-th operand. */
     return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
 }
 LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
 LLMQ__INLINE_TARGET float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
 #else
+/* 32-bit Arm adds pairs within 8 bytes, and multiplies and adds floats in the scalar unit. */
 LLMQ__INLINE_TARGET int32x2_t llmq__half_neon(int32x4_t v) { return vadd_s32(vget_low_s32(v), vget_high_s32(v)); }
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neon(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     (void)bias;
-    return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)), vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
+    /* Halves of each operand first, then neighbours. */
+    return vcombine_s32(vpadd_s32(llmq__half_neon(a), llmq__half_neon(b)),
+                        vpadd_s32(llmq__half_neon(c), llmq__half_neon(d)));
 }
+/* Float operations of 32-bit Arm go through memory, one lane after the other: four sums are
+   added once a run, so that this costs little. */
 LLMQ__INLINE_TARGET float32x4_t llmq__add4_neon(float32x4_t a, float32x4_t b)
 {
     float x[4], y[4];
@@ -5353,8 +5980,10 @@ LLMQ__INLINE_TARGET float32x4_t llmq__mul4_neon(float32x4_t a, float32x4_t b)
 #endif
 
 #if defined(__aarch64__)
-LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) /* one instruction each, where vcombine is two */
+/* The lower halves of a and b, and the upper halves of both, as 16 bytes. */
+LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b)
 {
+    /* One instruction, where vcombine is two. */
     return vreinterpretq_s8_s64(vtrn1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
 }
 LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
@@ -5362,11 +5991,20 @@ LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
     return vreinterpretq_s8_s64(vtrn2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b)));
 }
 #else
-LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_low_s32(a), vget_low_s32(b))); }
-LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b) { return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b))); }
+LLMQ__INLINE_TARGET int8x16_t llmq__lows_neon(int32x4_t a, int32x4_t b)
+{
+    return vreinterpretq_s8_s32(vcombine_s32(vget_low_s32(a), vget_low_s32(b)));
+}
+LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
+{
+    return vreinterpretq_s8_s32(vcombine_s32(vget_high_s32(a), vget_high_s32(b)));
+}
 #endif
+/* Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e + 128 i. */
 LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
 {
+    /* vtrn exchanges lanes 1 and 3 of the first row with lanes 0 and 2 of the second; halves are
+       exchanged when they are stored. */
     int32x4x2_t p = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e)), vreinterpretq_s32_s8(vld1q_s8(e + 128)));
     int32x4x2_t q = vtrnq_s32(vreinterpretq_s32_s8(vld1q_s8(e + 256)), vreinterpretq_s32_s8(vld1q_s8(e + 384)));
     vst1q_s8(e, llmq__lows_neon(p.val[0], q.val[0]));
@@ -5374,22 +6012,33 @@ LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
     vst1q_s8(e + 256, llmq__highs_neon(p.val[0], q.val[0]));
     vst1q_s8(e + 384, llmq__highs_neon(p.val[1], q.val[1]));
 }
+/* p[0, 4) += v. */
 LLMQ__INLINE_TARGET void llmq__add_sums_neon(int32_t *p, int32x4_t v) { vst1q_s32(p, vaddq_s32(vld1q_s32(p), v)); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+/* Adds the products of four columns of four rows to four sums: the 16 points at w, a lane for
+   each row, times activations 4 k ... 4 k + 3 of the 16 at x. k is a constant, 0 <= k <= 3, so
+   that the activations are one lane that is repeated. All 16 bytes at x are read.
+   Two products fit 16 bits, as in dot1. */
+LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
+    /* The four activations are one lane of 32 bits, which is repeated in both lanes of 8 bytes. */
     int32x2_t half = vreinterpret_s32_s8(k < 2 ? vget_low_s8(all) : vget_high_s8(all));
     int8x8_t four = vreinterpret_s8_s32(k % 2 ? vdup_lane_s32(half, 1) : vdup_lane_s32(half, 0));
+    /* a: rows 0 and 1, b: rows 2 and 3, four products each. Pairs are added in 16 bits, and
+       pairs of pairs in 32. */
+    /* check: 2 * 127 * 128 < 2^15 */
     int16x8_t a = vmull_s8(vget_low_s8(v), four), b = vmull_s8(vget_high_s8(v), four);
 #if defined(__aarch64__)
     return vpadalq_s16(sum, vpaddq_s16(a, b));
 #else
-    return vpadalq_s16(sum, vcombine_s16(vpadd_s16(vget_low_s16(a), vget_high_s16(a)), vpadd_s16(vget_low_s16(b), vget_high_s16(b))));
+    return vpadalq_s16(
+        sum, vcombine_s16(vpadd_s16(vget_low_s16(a), vget_high_s16(a)), vpadd_s16(vget_low_s16(b), vget_high_s16(b))));
 #endif
 }
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA neon
+/* Signed multiplications take all int8 points, and nothing is added to them. */
 #define LLMQ__DECODED 0
 #define LLMQ__RAW 0
 #define LLMQ__QUADS neon
@@ -5397,43 +6046,71 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
+/* All kernels are from the templates. */
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
+/* ---- DOTPROD ----
+
+   sdot adds four products of int8 to each int32 lane. The words are NEON's but for dot() and
+   dot4(), and all kernels that decode are shared. */
 #if LLMQ_SIMD_DOTPROD
 #undef LLMQ__TARGET
+/* If the whole program has the extension, functions need no attribute. */
 #if defined(__ARM_FEATURE_DOTPROD)
 #define LLMQ__TARGET
 #elif defined(__clang__)
 #define LLMQ__TARGET LLMQ__TARGET_OF("+dotprod")
 #else
-#define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod") /* crypto for words compiled with it to be inlined */
+/* gcc inlines only words that are compiled for a subset of these extensions: crypto is for
+   programs that have it on the command line. */
+#define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod")
 #endif
 
+/* The same words under the suffix that the template asks for. */
 typedef llmq__point_table_neon llmq__point_table_neondot;
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neondot(llmq__u8x32_neon v) { return v; }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut16_neon(t, v); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut32_neon(t, v); }
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v) { return llmq__lut64_neon(t, v); }
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    return llmq__lut16_neon(t, v);
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    return llmq__lut32_neon(t, v);
+}
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neondot(const llmq__point_table_neon *t, llmq__u8x32_neon v)
+{
+    return llmq__lut64_neon(t, v);
+}
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neondot(llmq__u8x32_neon v) { return llmq__coded_g8_neon(v); }
+/* Activations are int8 too, and sums four int32. */
 typedef llmq__act32_neon llmq__act32_neondot, llmq__act_any_neondot;
 typedef int32x4_t llmq__i32sums_neondot;
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_neondot(const int8_t *p) { return llmq__load_act_neon(p); }
-LLMQ__INLINE_TARGET void llmq__load_act2_neondot(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd) { llmq__load_act2_neon(p, even, odd); }
+LLMQ__INLINE_TARGET void llmq__load_act2_neondot(const int8_t *p, llmq__act32_neon *even, llmq__act32_neon *odd)
+{
+    llmq__load_act2_neon(p, even, odd);
+}
 LLMQ__INLINE_TARGET int32x4_t llmq__zero_sums_neondot(void) { return vdupq_n_s32(0); }
+/* Adds 32 products to four sums. */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
 {
+    /* Each lane gets the sum of four neighbouring products, without saturation. */
     return vdotq_s32(vdotq_s32(sum, vreinterpretq_s8_u8(w.a), x.a), vreinterpretq_s8_u8(w.b), x.b);
 }
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_neondot(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET llmq__act32_neon llmq__load_act_any_neondot(const int8_t *p) { return llmq__load_act_neon(p); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x) { return llmq__dot_neondot(sum, w, x); }
+LLMQ__INLINE_TARGET int32x4_t llmq__dot_any_neondot(int32x4_t sum, llmq__u8x32_neon w, llmq__act32_neon x)
+{
+    return llmq__dot_neondot(sum, w, x);
+}
 LLMQ__INLINE_TARGET int32x4_t llmq__bias_any_neondot(int32x4_t sum, llmq__act32_neon x) { (void)x; return sum; }
 LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32x4_t bias)
 {
     return llmq__sum4_neon(a, b, c, d, bias);
 }
 LLMQ__INLINE_TARGET void llmq__turn_neondot(int8_t *e) { llmq__turn_neon(e); }
-LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k) /* k is a constant */
+/* As llmq__dot4_neon, in one instruction, whose lane number k must be a constant. */
+LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
     int8x16_t v = vld1q_s8(w), all = vld1q_s8(x);
 #if defined(__aarch64__)
@@ -5442,6 +6119,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w,
     return k == 2 ? vdotq_laneq_s32(sum, v, all, 2) : vdotq_laneq_s32(sum, v, all, 3);
 #else
     int8x8_t half = k < 2 ? vget_low_s8(all) : vget_high_s8(all);
+    /* 32-bit Arm chooses a lane of 8 bytes. */
     return k % 2 ? vdotq_lane_s32(sum, v, half, 1) : vdotq_lane_s32(sum, v, half, 0);
 #endif
 }
@@ -5449,6 +6127,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA neondot
+/* Kernels that decode, and words on bytes, are shared with neon. */
 #define LLMQ__DECODED 1
 #define LLMQ__CODES neon
 #define LLMQ__QUADS neon
@@ -5459,9 +6138,13 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
 
-/* smmla multiplies 8 columns of two rows by those of two activations: twice as many products as sdot. Rows are put together in
-   pairs when a tile is filled, once for all activations; activations when they are loaded, because a buffer of them would have to
-   serve more rows than a block has to pay. One activation has nothing to pair with: all but blocks is neondot's. */
+/* ---- I8MM ----
+
+   smmla multiplies 8 columns of two rows by 8 columns of two activations, which are four sums
+   of 8 products: twice as many products as sdot. Rows are put together in pairs when a tile is
+   filled, once for all activations. Activations are put together when they are loaded: a buffer
+   of them would have to serve more rows than a block has to pay. One activation has no other
+   one to pair with, so that all kernels but blocks are shared with the table neondot. */
 #if LLMQ_SIMD_I8MM
 #undef LLMQ__TARGET
 #if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_DOTPROD)
@@ -5469,17 +6152,21 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
 #elif defined(__clang__)
 #define LLMQ__TARGET LLMQ__TARGET_OF("+dotprod+i8mm")
 #elif defined(__ARM_FEATURE_DOTPROD)
-#define LLMQ__TARGET LLMQ__TARGET_OF("+i8mm") /* beside what the command line has */
+#define LLMQ__TARGET LLMQ__TARGET_OF("+i8mm") /* beside the extensions of the command line */
 #else
+/* See DOTPROD for crypto. */
 #define LLMQ__TARGET LLMQ__TARGET_OF("arch=armv8.2-a+crypto+dotprod+i8mm")
 #endif
 
-/* Eight rows, 32 bytes of each: of rows 2 i and 2 i + 1, columns 0 ... 7 come to lie where the first 16 bytes of the one were, in
-   the order of rows, 8 ... 15 behind, 16 ... 23 and 24 ... 31 likewise in the other. */
+/* Puts eight rows together in pairs, in place. Row i is the 32 bytes at e + 128 i, the rows of a
+   pair are 2 i and 2 i + 1.
+   The place of row 2 i gets columns 0 ... 7 of both rows, then columns 8 ... 15 of both; the
+   place of row 2 i + 1 gets columns 16 ... 23 and 24 ... 31 likewise. */
 LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
 {
     uint32_t i;
-    LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* gcc would keep copies of all that is stored on the stack */
+    LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* unrolled, gcc keeps copies of all stores on the stack */
+        /* All four vectors are loaded before the first store, because the places overlap. */
         int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(e)), b = vreinterpretq_s32_s8(vld1q_s8(e + 16));
         int32x4_t c = vreinterpretq_s32_s8(vld1q_s8(e + 128)), d = vreinterpretq_s32_s8(vld1q_s8(e + 144));
         vst1q_s8(e, llmq__lows_neon(a, c));
@@ -5489,42 +6176,61 @@ LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
     }
 }
 
-/* 16 columns of two activations: 0 ... 7 of the one and of the other, 8 ... 15 likewise */
+/* Puts 16 columns of two activations together: both[0] = columns 0 ... 7 of x and of y, both[1]
+   = columns 8 ... 15 of both. */
 LLMQ__INLINE_TARGET void llmq__both_neoni8mm(const int8_t *x, const int8_t *y, int8x16_t *both)
 {
     int32x4_t a = vreinterpretq_s32_s8(vld1q_s8(x)), b = vreinterpretq_s32_s8(vld1q_s8(y));
+    /* The lower 8 bytes of x, then of y. */
     both[0] = llmq__lows_neon(a, b);
     both[1] = llmq__highs_neon(a, b);
 }
 
-/* p[4] += what a pair of rows and the next have with the first of two activations; q[4] with the second. */
+/* Adds the sums of two pairs of rows with two activations to their places: a has the first pair,
+   b the second, four int32 (row 0 with x, row 0 with y, row 1 with x, row 1 with y).
+   p[4]: the sums of the four rows with the first activation. q[4]: with the second. */
 LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t *p, int32_t *q)
 {
+    /* Even lanes are sums with the first activation, odd lanes with the second. */
     llmq__add_sums_neon(p, vuzp1q_s32(a, b));
     llmq__add_sums_neon(q, vuzp2q_s32(a, b));
 }
 
-/* s[8] += 16 columns of eight pairs of rows with the first two of four activations, t[8] with the others. */
-LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s, int32x4_t *t)
+/* Adds 16 columns of eight pairs of rows, as turn() has left them, with four activations.
+   e: the first pair; pairs are 256 bytes apart. c: the first column, whose activations are at
+   x[i] + c.
+   s[8]: sums of each pair with activations 0 and 1. t[8]: with activations 2 and 3. */
+LLMQ__INLINE_TARGET void llmq__squares_neoni8mm(const int8_t *e, const int8_t *const *x, uint32_t c, int32x4_t *s,
+                                                int32x4_t *t)
 {
+    /* v: activations 0 and 1. w: activations 2 and 3. */
     int8x16_t v[2], w[2];
     uint32_t i;
+    /* Two activations at a time: 8 columns of both are the second operand of smmla. */
     llmq__both_neoni8mm(x[0] + c, x[1] + c, v);
     llmq__both_neoni8mm(x[2] + c, x[3] + c, w);
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) {
+        /* lo: columns c ... c + 7 of both rows of pair i. hi: columns c + 8 ... c + 15 of both. */
         int8x16_t lo = vld1q_s8(e + 256 * i), hi = vld1q_s8(e + 256 * i + 16);
         s[i] = vmmlaq_s32(vmmlaq_s32(s[i], lo, v[0]), hi, v[1]);
         t[i] = vmmlaq_s32(vmmlaq_s32(t[i], lo, w[0]), hi, w[1]);
     }
 }
 
-/* sum[4][16] += products of a tile of n columns with four activations. */
+/* sum[4][16] += products of n columns of a tile of 16 rows with four activations.
+   The tile has zeros from column n on, up to a multiple of 32. Activations are read up to a
+   multiple of 16 columns. */
 LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, const int8_t *const *x, int32_t *sum)
 {
     int32x4_t s[8], t[8];
     uint32_t c, h, i;
+    /* 16 sums, four operands of activations and two of rows stay in registers. */
+    /* check: 16 + 4 + 2 <= 32 */
     LLMQ__UNROLL(8) for (i = 0; i < 8; i++) s[i] = t[i] = vdupq_n_s32(0);
-    for (h = 0; h < 32; h += 16, e += 112) /* with both halves in one loop, gcc spills */
+    /* The second half of each 32 columns is where the second row of a pair was: 128 bytes
+       further, less the 16 by which c begins later. With both halves in one loop, gcc spills. */
+    /* check: 112 == 128 - 16 */
+    for (h = 0; h < 32; h += 16, e += 112)
         for (c = h; c < n; c += 32) llmq__squares_neoni8mm(e + c, x, c, s, t);
     LLMQ__UNROLL(4) for (i = 0; i < 4; i++) {
         llmq__apart_neoni8mm(s[2 * i], s[2 * i + 1], sum + 4 * i, sum + 16 + 4 * i);
@@ -5534,12 +6240,13 @@ LLMQ__INLINE_TARGET void llmq__product_neoni8mm(const int8_t *e, uint32_t n, con
 
 #define LLMQ__SIMD_PART LLMQ__PART_BLOCKS
 #define LLMQ__ISA neoni8mm
+/* product() is written above, and the words are shared with neondot. */
 #define LLMQ__OWN 1
 #define LLMQ__CODES neon
 #define LLMQ__DOTS neondot
 #define LLMQ__QUADS neon
 #define LLMQ__LEAST (-128)
-#define LLMQ__VECTOR_BYTES 32u /* 16 rows a block: two activations that were put together serve eight pairs of rows */
+#define LLMQ__VECTOR_BYTES 32u /* 16 rows a block: two activations serve eight pairs of rows */
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
 LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _neon, _neon, _neoni8mm);
@@ -5550,50 +6257,78 @@ LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
 #undef LLMQ__SIMD_PART
 
-/* ---- 9. Arm: microcontrollers ------------------------------------------------------------------------------------ */
+/* ---- 9. Arm: microcontrollers ----------------------------------------------------------------
+
+   Two tables, of which a program has one by default.
+
+     dsp  for processors such as Cortex-M4, M7 and M33, which do two products of 16 bits at a time
+     mve  Helium, for processors such as Cortex-M55 and M85: vectors of 16 bytes, or of 4 floats
+
+   dsp multiplies int8 activations and leaves all else to the scalar kernels. mve has kernels of
+   its own for most operations. Frames stay below 256 bytes, as in the scalar kernels.
+
+   Sums of int8 products are exact. Floats are combined once for each run of columns, in
+   few_rows, by the operations of the scalar llmq__rows_i8 in the same order. */
 
 #if LLMQ_SIMD_DSP || LLMQ_SIMD_MVE
-/* int8 products, shared by both tables; frames stay below 256 bytes. A run of columns is whole units, for which some formats
-   have a function of their own, and pieces of units, whose codes are n neighbouring bytes of a plane, at the same bits, and
-   for some formats n of another plane. */
-/* Sums of products of 128 columns that a unit begins with, or has from code k = 64 on where points have two coordinates, and of
-   the n codes of a field, with q, the activations of their columns. */
+/* Products of int8 activations, which both tables share. A run of columns is cut in two ways.
+   Whole units have a function of their own in some formats.
+   All else is fields: n codes in neighbouring bytes of a plane, at the same bits, and for some
+   formats n neighbouring bytes of a second plane. See llmq__field. */
 struct llmq__units;
+/* Returns the products of 128 columns of a whole unit with their activations.
+   table: see llmq__units. unit: its first byte; the bytes of the unit alone are read.
+   k: the first code, 0, or 64 for the second half of a unit of two-dimensional points.
+   q[128]: the activations of the columns. No pointer needs alignment. */
 typedef int32_t llmq__unit_product(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q);
+/* Returns the products of n codes of the field f with q[n p], p coordinates a code. */
 typedef int32_t llmq__field_product(const struct llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q);
 
-/* What a format needs: these, and its points as they want them. */
+/* A format as these kernels take it: its two functions, and its points in the form that they
+   want. */
 typedef struct llmq__units {
-    llmq__unit_product *unit; /* NULL: as fields */
+    llmq__unit_product *unit; /* NULL: whole units go as fields too */
     llmq__field_product *field;
+    /* dsp: see units_dsp. mve: the points as bytes, coordinate by coordinate. Trellises: up to
+       128 points as bytes. */
     uint16_t table[64];
-    ptrdiff_t above[LLMQ__MAX_LAG + 1]; /* of a trellis: bytes from a row to the one so many rows above in its ring */
+    ptrdiff_t above[LLMQ__MAX_LAG + 1]; /* trellises: bytes from a row to the row at this lag in its block */
 } llmq__units;
 
-/* Codes [k, end) of a unit of m codes, of p coordinates. */
-LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit, uint32_t m, uint32_t k,
-                                uint32_t end, const int8_t *q)
+/* Returns the products of codes [k, end) of a unit of m codes, of p coordinates each, with q.
+   q: the activation of the first of these codes. 0 <= k <= end <= m <= 256. */
+LLMQ__NOINLINE int32_t llmq__piece(const llmq__units *units, const llmq__layout *l, uint32_t p, const uint8_t *unit,
+                                   uint32_t m, uint32_t k, uint32_t end, const int8_t *q)
 {
     llmq__field f;
     uint32_t n;
     int32_t sum = 0;
     for (; k < end; k += n, q += n * p) {
+        /* A field of codes ends where its bits in a plane end. */
         n = llmq__min(end - k, llmq__find_field(&f, l, unit, m, k));
         sum += units->field(units, &f, n, q);
     }
     return sum;
 }
 
-#define LLMQ__TOGETHER 4 /* rows that share the search for what comes next */
+/* Rows that share the search for the next field. More would need a larger frame. */
+#define LLMQ__TOGETHER 4
 
-/* sum[] += products of codes [k, end) of a few rows. */
-LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
-                                 uint32_t k, uint32_t end, const int8_t *q, int32_t *sum)
+/* sum[i] += the products of codes [k, end) of row i with q, for i < rows <= LLMQ__TOGETHER.
+   row: the first of neighbouring rows. q: the activation of the first coordinate of code k.
+   The codes lie in one run, so that all have the same scales. */
+LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units,
+                                    const uint8_t *row, uint32_t rows, uint32_t k, uint32_t end, const int8_t *q,
+                                    int32_t *sum)
 {
+    /* step: codes of 128 columns. p is 1 or 2 here, so that a shift by p - 1 multiplies by it. */
     uint32_t p = t->format.p, step = 128 >> (p - 1), n, i;
     for (; k < end; k += n, q += n << (p - 1)) {
+        /* in: code of the unit. m: codes of the unit, fewer in the last one. A unit is a power
+           of 2, and `first` a multiple of 8. */
         uint32_t in = k & (l->unit - 1), first = k - in, m = llmq__min(l->codes - first, l->unit);
         const uint8_t *unit = row + l->scales + first / 8 * l->bits;
+        /* Unit functions need a whole unit and 128 columns of it from one of its halves on. */
         n = step;
         if (units->unit && m == LLMQ__UNIT && (k & (step - 1)) == 0 && k + step <= end) {
             for (i = 0; i < rows; i++, unit += t->row_size) sum[i] += units->unit(units->table, unit, in, q);
@@ -5604,14 +6339,17 @@ LLMQ__NOINLINE void llmq__run_units(const llmq_tensor *t, const llmq__layout *l,
     }
 }
 
-/* y[] = products of a few rows with x. */
-LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units, const uint8_t *row, uint32_t rows,
-                                const llmq_activation *x, float *y)
+/* y[i] = the product of row i with x, for i < rows <= LLMQ__TOGETHER neighbouring rows.
+   The float operations and their order are the same as in the scalar llmq__rows_i8. */
+LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, const llmq__units *units,
+                                   const uint8_t *row, uint32_t rows, const llmq_activation *x, float *y)
 {
     LLMQ__NO_CONTRACT
     uint32_t shift = t->format.p - 1, j, i;
     llmq__run run = llmq__first_run(l, x);
     for (i = 0; i < rows; i++) y[i] = 0.0f;
+    /* Runs end at whole points, because groups are multiples of 32 columns and cols is a
+       multiple of p. */
     for (j = 0; j < t->cols; j = run.end, llmq__next_run(&run)) {
         float scale = x->scale[run.x];
         int32_t sum[LLMQ__TOGETHER] = { 0, 0, 0, 0 };
@@ -5620,14 +6358,18 @@ LLMQ__NOINLINE void llmq__few_rows(const llmq_tensor *t, const llmq__layout *l, 
     }
 }
 
-/* Formats of up to 64 points, or g8, are multiplied so; llmq__kind tells them. A last code for part of a point is not. */
+/* True if these kernels take a grid: llmq__kind knows it, and no last code stands for part of a
+   point. */
 static int llmq__units_fit(const llmq_tensor *t, int kind)
 {
     return kind != LLMQ__KIND_OTHER && t->cols % t->format.p == 0;
 }
 
-LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count, uint32_t r0,
-                                  uint32_t r1, float *y, size_t y_stride)
+/* y[i * y_stride + r] = the product of row r with activation i, for rows [r0, r1) and count
+   activations. units must fit the tensor; above[] is set here, for one row of a trellis at a
+   time, because it depends on the row's place in its tail-biting block. */
+LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, const llmq_activation *x, uint32_t count,
+                                     uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r, n;
@@ -5636,69 +6378,82 @@ LLMQ__NOINLINE void llmq__rows_units(const llmq_tensor *t, llmq__units *units, c
 #if LLMQ__ANY_TRELLIS
         if (t->format.taps[0]) {
             llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
-            for (i = 0; i <= LLMQ__MAX_LAG; i++) units->above[i] = llmq__above(t, &block, r, i) - llmq__above(t, &block, r, 0);
+            for (i = 0; i <= LLMQ__MAX_LAG; i++)
+                units->above[i] = llmq__above(t, &block, r, i) - llmq__above(t, &block, r, 0);
+            /* above[] belongs to one row alone. */
             n = 1;
         }
 #endif
-        for (i = 0; i < count; i++) llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
+        for (i = 0; i < count; i++)
+            llmq__few_rows(t, &l, units, t->data + (size_t)r * t->row_size, n, x + i, y + i * y_stride + r);
     }
 }
 #undef LLMQ__TOGETHER
 
 #if LLMQ__ANY_TRELLIS
-/* The products of trellises are one template, trellis_SET(bits, taps, ...), of constants. A last parity that is the lowest bit of
-   the code itself stays below the others of the code; LLMQ__MADE are the parities that are not so. */
+/* Products of trellises are one template, trellis_SET(bits, taps, ...), whose first parameters
+   are constants. LLMQ__TRELLISES(set) makes a function of it for each built-in trellis, and
+   trellis_units_SET, which chooses one and copies the points.
+   An index is the parities, then the bits of the code but the lowest one. If the last parity is
+   the code's own lowest bit (taps 1), it stays below the other bits of the code, and all are
+   moved together. LLMQ__MADE counts the parities that must be made. */
 #define LLMQ__MADE(t2, t3) ((t3) ? 4u - ((t3) == 1) : 3u - ((t2) == 1))
-#define LLMQ__TRELLIS(name, set, bits, taps)                                                                                    \
-    static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)                \
-    {                                                                                                                           \
-        const uint32_t all[] = { taps };                                                                                        \
-        return llmq__trellis_##set(bits, all[0], all[1], all[2], all[3], u, f, n, q);                                           \
+#define LLMQ__TRELLIS(name, set, bits, taps)                                                                     \
+    static int32_t llmq__##name##_##set(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q) \
+    {                                                                                                            \
+        const uint32_t all[] = { taps };                                                                         \
+        return llmq__trellis_##set(bits, all[0], all[1], all[2], all[3], u, f, n, q);                            \
     }
-#define LLMQ__TRELLISES(set)                                                                                                    \
-    LLMQ__TRELLIS(t1, set, 1, LLMQ__TAPS_T1)                                                                                    \
-    LLMQ__TRELLIS(t2, set, 2, LLMQ__TAPS_T2)                                                                                    \
-    LLMQ__TRELLIS(t3, set, 3, LLMQ__TAPS_T3)                                                                                    \
-    LLMQ__TRELLIS(t4, set, 4, LLMQ__TAPS_T4)                                                                                    \
-    LLMQ__TRELLIS(t2s, set, 2, LLMQ__TAPS_T2S)                                                                                  \
-    LLMQ__TRELLIS(t3s, set, 3, LLMQ__TAPS_T3S)                                                                                  \
-    LLMQ__TRELLIS(t4s, set, 4, LLMQ__TAPS_T4S)                                                                                  \
-    static void llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                                 \
-    {                                                                                                                           \
-        static llmq__field_product *const field[] = { llmq__t1_##set, llmq__t2_##set, llmq__t3_##set, llmq__t4_##set,           \
-                                                      llmq__t2s_##set, llmq__t3s_##set, llmq__t4s_##set };                      \
-        u->unit = 0;                                                                                                            \
-        u->field = field[llmq__trellis(f) - 1];                                                                                 \
-        LLMQ_MEMCPY(u->table, f->points, f->n);                                                                                 \
+#define LLMQ__TRELLISES(set)                                                                                          \
+    LLMQ__TRELLIS(t1, set, 1, LLMQ__TAPS_T1)                                                                          \
+    LLMQ__TRELLIS(t2, set, 2, LLMQ__TAPS_T2)                                                                          \
+    LLMQ__TRELLIS(t3, set, 3, LLMQ__TAPS_T3)                                                                          \
+    LLMQ__TRELLIS(t4, set, 4, LLMQ__TAPS_T4)                                                                          \
+    LLMQ__TRELLIS(t2s, set, 2, LLMQ__TAPS_T2S)                                                                        \
+    LLMQ__TRELLIS(t3s, set, 3, LLMQ__TAPS_T3S)                                                                        \
+    LLMQ__TRELLIS(t4s, set, 4, LLMQ__TAPS_T4S)                                                                        \
+    static void llmq__trellis_units_##set(const llmq_format *f, llmq__units *u)                                       \
+    {                                                                                                                 \
+        static llmq__field_product *const field[] = { llmq__t1_##set, llmq__t2_##set, llmq__t3_##set, llmq__t4_##set, \
+                                                      llmq__t2s_##set, llmq__t3s_##set, llmq__t4s_##set };            \
+        u->unit = 0;                                                                                                  \
+        u->field = field[llmq__trellis(f) - 1];                                                                       \
+        LLMQ_MEMCPY(u->table, f->points, f->n);                                                                       \
     }
 #endif
 #endif
 
 #if LLMQ_SIMD_DSP
-/* SXTB16 makes two pairs of 16 bits of four int8, SMLAD multiplies and adds a pair at a time. Points are looked up one, or two
-   at a time where a table of all pairs has 16 or 64 entries, in the frame: flash memory keeps a processor waiting. */
+/* Table dsp. SXTB16 makes two pairs of 16 bits of four int8, SMLAD multiplies and adds a pair of
+   such pairs.
+   Points are looked up one at a time, or two at a time if a table of all pairs has 16 or 64
+   entries. The table is in the frame, because flash memory keeps a processor waiting.
+   Words are loaded from any address, little-endian: byte i of a word belongs to column i. */
 LLMQ__INLINE uint32_t llmq__word_dsp(const void *p)
 {
     uint32_t w;
     LLMQ_MEMCPY(&w, p, 4);
     return w;
 }
+/* Bytes 0 and 2 of w, with their signs, as two values of 16 bits. */
 LLMQ__INLINE int16x2_t llmq__even_dsp(uint32_t w) { return __sxtb16((int8x4_t)w); } /* bytes 0 and 2 */
-LLMQ__INLINE int16x2_t llmq__odd_dsp(uint32_t w)                          /* bytes 1 and 3; no intrinsic rotates */
+LLMQ__INLINE int16x2_t llmq__odd_dsp(uint32_t w) /* bytes 1 and 3; no intrinsic rotates first */
 {
     int16x2_t r;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(w));
     return r;
 }
 
-/* sum + the products of four int8 and four int8 */
+/* Returns sum + the products of the four int8 of a and of b. */
 LLMQ__INLINE int32_t llmq__dot4_dsp(uint32_t a, uint32_t b, int32_t sum)
 {
     sum = __smlad(llmq__even_dsp(a), llmq__even_dsp(b), sum);
     return __smlad(llmq__odd_dsp(a), llmq__odd_dsp(b), sum);
 }
 
-/* The same, of points of 16 bits whose codes are the lower nibbles of the bytes of w. */
+/* Returns sum + the products of four codes with the four activations of x. Codes are the lower
+   nibbles of the bytes of w; points[16] have 16 bits, with their sign, so that no extension is
+   needed. */
 LLMQ__INLINE int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint32_t x, int32_t sum)
 {
     int16x2_t even = (int16x2_t)(points[w & 15] | (uint32_t)points[w >> 16 & 15] << 16);
@@ -5707,6 +6462,7 @@ LLMQ__INLINE int32_t llmq__nibbles_dsp(const uint16_t *points, uint32_t w, uint3
     return __smlad(odd, llmq__odd_dsp(x), sum);
 }
 
+/* 4 bits: byte i of a unit has code i below and code 64 + i above. */
 static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5720,32 +6476,47 @@ static int32_t llmq__g4_dsp(const uint16_t *points, const uint8_t *unit, uint32_
     return sum;
 }
 
-/* The points of g8 from its codes: max(code, 1) - 128. */
+/* Four points of g8 from their codes: max(code, 1) - 128. The saturating subtraction gives
+   max(code, 1) - 1, and adding 129 subtracts 127 modulo 256. */
+/* check: 0x81818181 == 0x01010101 * (256 - 127) */
 LLMQ__INLINE uint32_t llmq__whole_dsp(uint32_t w) { return __uadd8(__uqsub8(w, 0x01010101u), 0x81818181u); }
 
+/* 8 bits: byte i of a unit is code i. */
 static int32_t llmq__g8_dsp(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
     int32_t sum = 0;
     (void)table;
     (void)k;
-    for (end = unit + 128; unit < end; unit += 4, q += 4) sum = llmq__dot4_dsp(llmq__whole_dsp(llmq__word_dsp(unit)), llmq__word_dsp(q), sum);
+    for (end = unit + 128; unit < end; unit += 4, q += 4)
+        sum = llmq__dot4_dsp(llmq__whole_dsp(llmq__word_dsp(unit)), llmq__word_dsp(q), sum);
     return sum;
 }
 
-/* Two entries of a table of pairs: a0 b0 a1 b1. */
-LLMQ__INLINE uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j) { return pairs[i] | (uint32_t)pairs[j] << 16; }
-
-/* The lower bits of the bytes of w are numbers of a pair of codes `far` columns apart. */
-LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap, int32_t sum)
+/* Two entries of a table of pairs, as bytes a0 b0 a1 b1. */
+LLMQ__INLINE uint32_t llmq__pairs_dsp(const uint16_t *pairs, uint32_t i, uint32_t j)
 {
+    return pairs[i] | (uint32_t)pairs[j] << 16;
+}
+
+/* Returns sum + the products of four pairs of codes with 4 activations at q and 4 at q + gap.
+   The lower bits of each byte of w, by mask, are a pair: its first code belongs to a column of
+   q, its second to the column `gap` further on. */
+LLMQ__INLINE int32_t llmq__far_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, uint32_t gap,
+                                   int32_t sum)
+{
+    /* even: the pairs of bytes 0 and 2 of w, as a0 b0 a2 b2. Its even bytes are the first codes,
+       and meet the even bytes of x. Its odd bytes are the second codes, and meet the even bytes
+       of y. */
     uint32_t x = llmq__word_dsp(q), y = llmq__word_dsp(q + gap);
-    uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask), odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
+    uint32_t even = llmq__pairs_dsp(pairs, w & mask, w >> 16 & mask),
+             odd = llmq__pairs_dsp(pairs, w >> 8 & mask, w >> 24 & mask);
     sum = __smlad(llmq__even_dsp(odd), llmq__odd_dsp(x), __smlad(llmq__even_dsp(even), llmq__even_dsp(x), sum));
     return __smlad(llmq__odd_dsp(odd), llmq__odd_dsp(y), __smlad(llmq__odd_dsp(even), llmq__even_dsp(y), sum));
 }
 
-/* A nibble is a pair of codes of 2 bits. */
+/* 2 bits: byte i of a unit has codes i, 32 + i, 64 + i, 96 + i. A nibble is a pair of codes, 32
+   columns apart. */
 static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5759,37 +6530,50 @@ static int32_t llmq__g2_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* Four numbers of 6 bits, of planes of 4 and of 2 bits. */
+/* Four indices of 6 bits: bits 0 to 3 from a plane of 4 bits, bits 4 and 5 from a plane of 2. */
 LLMQ__INLINE uint32_t llmq__six_dsp(const uint8_t *four, const uint8_t *two, uint32_t four_shift, uint32_t two_shift)
 {
+    /* check: 0x0f0f0f0f == 15 * 0x01010101 */
+    /* check: 0x03030303 == 3 * 0x01010101 */
     return (llmq__word_dsp(four) >> four_shift & 0x0f0f0f0fu) | (llmq__word_dsp(two) >> two_shift & 0x03030303u) << 4;
 }
 
+/* 3 bits: 64 pairs of 6 bits, 64 columns apart. Pair k is in byte k mod 32 of the first plane at
+   bit 4 (k div 32), and in byte k mod 16 of the second plane at bit 2 (k div 16). */
 static int32_t llmq__g3_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     uint32_t i;
     int32_t sum = 0;
+    /* 16 pairs at a time, which share their shifts. */
     for (; k < 64; k += 16)
         for (i = 0; i < 16; i += 4, q += 4)
-            sum = llmq__far_dsp(pairs, llmq__six_dsp(unit + k % 32 + i, unit + 32 + i, k / 32 * 4, k / 8), 63, q, 64, sum);
+            sum = llmq__far_dsp(pairs, llmq__six_dsp(unit + k % 32 + i, unit + 32 + i, k / 32 * 4, k / 8), 63, q, 64,
+                                sum);
     return sum;
 }
 
-/* The lower bits of the bytes of w are codes of points of two coordinates. */
+/* Returns sum + the products of four points of two coordinates with q[8]. The lower bits of each
+   byte of w, by mask, are a code. */
 LLMQ__INLINE int32_t llmq__near_dsp(const uint16_t *pairs, uint32_t w, uint32_t mask, const int8_t *q, int32_t sum)
 {
     sum = llmq__dot4_dsp(llmq__pairs_dsp(pairs, w & mask, w >> 8 & mask), llmq__word_dsp(q), sum);
     return llmq__dot4_dsp(llmq__pairs_dsp(pairs, w >> 16 & mask, w >> 24 & mask), llmq__word_dsp(q + 4), sum);
 }
 
+/* 4 bits, two coordinates: 64 codes are one nibble of the 64 bytes, the lower one for k = 0, the
+   upper one for k = 64. */
 static int32_t llmq__v2n16_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
     int32_t sum = 0;
-    for (end = unit + 64; unit < end; unit += 4, q += 8) sum = llmq__near_dsp(pairs, llmq__word_dsp(unit) >> k / 16, 15, q, sum);
+    for (end = unit + 64; unit < end; unit += 4, q += 8)
+        sum = llmq__near_dsp(pairs, llmq__word_dsp(unit) >> k / 16, 15, q, sum);
     return sum;
 }
 
+/* 6 bits, two coordinates: 32 codes in the first half of the plane of 4 bits, 32 in the second
+   half. Their upper bits are in the same 32 bytes of the plane of 2 bits, two bits apart, from
+   bit k / 16 on. */
 static int32_t llmq__v2n64_dsp(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5801,18 +6585,22 @@ static int32_t llmq__v2n64_dsp(const uint16_t *pairs, const uint8_t *unit, uint3
     return sum;
 }
 
+/* Codes i ... i + 3 of a field as bytes, and code i. Bits of neighbouring codes that a shift
+   moves into a byte are masked. Fields without a second plane have b_mask 0. */
 LLMQ__INLINE uint32_t llmq__codes4_dsp(const llmq__field *f, uint32_t i)
 {
     const uint32_t all = 0x01010101u;
     uint32_t code = llmq__word_dsp(f->a + i) >> f->shift & f->mask * all;
     return code | (llmq__word_dsp(f->b + i) >> f->b_shift & f->b_mask * all) << f->up;
 }
+/* One code, from its bytes alone. */
 LLMQ__INLINE uint32_t llmq__code_dsp(const llmq__field *f, uint32_t i)
 {
     return (f->a[i] >> f->shift & f->mask) | (f->b[i] >> f->b_shift & f->b_mask) << f->up;
 }
 
-/* Any format of one coordinate: the lower bytes of the table are the points of the codes. */
+/* The products of a field of any format of one coordinate. The lower byte of entry c of the
+   table is the point of code c; the tables of pairs have it there too. A mask of 255 means g8. */
 static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint16_t *table = u->table;
@@ -5821,6 +6609,7 @@ static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint3
     for (i = 0; i + 4 <= n; i += 4, q += 4) {
         uint32_t x = llmq__word_dsp(q);
         w = llmq__codes4_dsp(f, i);
+        /* Entries have 16 bits, of which even() takes the lower byte with its sign. */
         if (f->mask == 255) {
             sum = llmq__dot4_dsp(llmq__whole_dsp(w), x, sum);
         } else {
@@ -5830,11 +6619,13 @@ static int32_t llmq__field_dsp(const llmq__units *u, const llmq__field *f, uint3
     }
     for (; i < n; i++) {
         w = llmq__code_dsp(f, i);
+        /* The last codes, one at a time: no byte after the field is read. */
         sum += (int8_t)((f->mask == 255 ? llmq__whole_dsp(w) : table[w]) & 255) * *q++;
     }
     return sum;
 }
 
+/* The products of a field of points of two coordinates. */
 static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint16_t *pairs = u->table;
@@ -5849,14 +6640,22 @@ static int32_t llmq__field2_dsp(const llmq__units *u, const llmq__field *f, uint
 }
 
 #if LLMQ__ANY_TRELLIS
-/* w, with what is at the place of the code `lag` rows above if a parity has it */
-LLMQ__INLINE uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v) { return taps >> lag & 1 ? w ^ v : w; }
+/* w XOR v if the parity of these taps has the row at this lag, else w; taps and lag are
+   constants. */
+LLMQ__INLINE uint32_t llmq__xor_dsp(uint32_t taps, uint32_t lag, uint32_t w, uint32_t v)
+{
+    return taps >> lag & 1 ? w ^ v : w;
+}
+/* Four bytes or one. */
 LLMQ__INLINE uint32_t llmq__some_dsp(int four, const uint8_t *p) { return four ? llmq__word_dsp(p) : *p; }
 
-/* The indices of codes i ... i + 3 of a field, or of one, as bytes. */
-LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
-                                     const llmq__field *f, uint32_t i)
+/* Returns the indices of codes i ... i + 3 of a field (four = 1), or of code i (four = 0), as
+   bytes.
+   bits, t0 ... t3: bits of a code and taps of its parities, all constants. */
+LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
+                                      const llmq__units *u, const llmq__field *f, uint32_t i)
 {
+    /* skip: 1 if all parities are made, so that the code's lowest bit is left out. */
     const uint32_t all = 0x01010101u, parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3), skip = made == parities;
     uint32_t a = 0, b = 0, c = 0, d = 0, lag, own = llmq__some_dsp(four, f->a + i), w;
     LLMQ__UNROLL(16) for (lag = 0; lag <= LLMQ__MAX_LAG; lag++) {
@@ -5867,23 +6666,29 @@ LLMQ__INLINE uint32_t llmq__index_dsp(int four, uint32_t bits, uint32_t t0, uint
         c = llmq__xor_dsp(t2, lag, c, w);
         d = llmq__xor_dsp(t3, lag, d, w);
     }
+    /* Parities were made for all bits of the bytes. The code's lowest bit is at f->shift. */
     w = (a >> f->shift & all) | (b >> f->shift & all) << 1;
+    /* Each parity goes to its bit of the index, in all four bytes at once. */
     if (made > 2) w |= (c >> f->shift & all) << 2;
     if (made > 3) w |= (d >> f->shift & all) << 3;
+    /* The other bits of the code, and with skip = 0 its lowest bit, which is the last parity. */
     if (bits > 1) w |= (own >> f->shift >> skip & ((bits == 4 ? 15u : 3u) >> skip) * all) << made;
+    /* Bit 2 of a code of 3 bits has a plane of its own. */
     if (bits == 3) w |= (llmq__some_dsp(four, f->b + i) >> f->b_shift & all) << (parities + 1);
     return w;
 }
 
-LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
-                                      const llmq__field *f, uint32_t n, const int8_t *q)
+/* The products of a field of a trellis, whose points are int8, up to 128, in the table. */
+LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
+                                       const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const int8_t *points = (const int8_t *)u->table;
     uint32_t i, w;
     int32_t sum = 0;
     for (i = 0; i + 4 <= n; i += 4) {
         w = llmq__index_dsp(1, bits, t0, t1, t2, t3, u, f, i);
-        sum += points[w & 255] * q[i] + points[w >> 8 & 255] * q[i + 1] + points[w >> 16 & 255] * q[i + 2] + points[w >> 24] * q[i + 3];
+        sum += points[w & 255] * q[i] + points[w >> 8 & 255] * q[i + 1] + points[w >> 16 & 255] * q[i + 2] +
+               points[w >> 24] * q[i + 3];
     }
     for (; i < n; i++) sum += points[llmq__index_dsp(0, bits, t0, t1, t2, t3, u, f, i)] * q[i];
     return sum;
@@ -5891,12 +6696,18 @@ LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, 
 LLMQ__TRELLISES(dsp)
 #endif
 
+/* Prepares a tensor's format. Returns 0 if only the scalar kernels take it.
+   The table has an entry of 16 bits for each index:
+        one coordinate, 4 bits and more  the point, with its sign
+        g2, g3                           the points of both codes of a pair, a byte each
+        two coordinates                  the coordinates, a byte each */
 LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
 {
     static llmq__unit_product *const unit[] = {
         0, llmq__g2_dsp, llmq__g3_dsp, llmq__g4_dsp, 0, 0, llmq__g8_dsp, llmq__v2n16_dsp, llmq__v2n64_dsp
     };
     const llmq_format *f = &t->format;
+    /* pairs: a lookup gives both codes of a pair, by 4 bits for g2 and by 6 bits for g3. */
     int kind = llmq__kind(f, -128), pairs = kind == LLMQ__KIND_G2 || kind == LLMQ__KIND_G3;
     uint32_t i, n = (uint32_t)1 << (pairs ? 2 * f->bits : f->bits);
 #if LLMQ__ANY_TRELLIS
@@ -5908,7 +6719,10 @@ LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     if (!llmq__units_fit(t, kind)) return 0;
     u->unit = unit[kind];
     u->field = f->p == 2 ? llmq__field2_dsp : llmq__field_dsp;
-    for (i = 0; i < n && kind != LLMQ__KIND_G8; i++) { /* a point and its sign, two points, or two coordinates */
+    /* A table has 64 entries: pairs of 3 bits have 6 bits, and so do the largest formats of
+       llmq__kind but g8. */
+    for (i = 0; i < n && kind != LLMQ__KIND_G8; i++) {
+        /* low >> 8 is the sign of a single point, in all bits of the upper byte. */
         int low = f->p == 2 ? f->points[2 * i] : f->points[i & (((uint32_t)1 << f->bits) - 1)];
         int high = f->p == 2 ? f->points[2 * i + 1] : pairs ? f->points[i >> f->bits] : low >> 8;
         u->table[i] = (uint16_t)((low & 255) | (high & 255) << 8);
@@ -5916,30 +6730,36 @@ LLMQ__NOINLINE int llmq__units_dsp(const llmq_tensor *t, llmq__units *u)
     return 1;
 }
 
-static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                              size_t y_stride)
+/* The kernel of the table: see llmq__rows_i8, whose bits it gives. */
+static void llmq__rows_i8_dsp(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                              float *y, size_t y_stride)
 {
     llmq__units u;
     if (llmq__units_dsp(t, &u)) llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
     else llmq__rows_i8(t, x, count, r0, r1, y, y_stride);
 }
 
+/* Only products of int8 activations differ from the scalar table. */
 LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
 #endif
 
 #if LLMQ_SIMD_MVE
-/* Points are gathered, 16 a time. Vectors of floats flush subnormal numbers to zero whatever the processor's mode is, scalar
-   floats do not: kernels on floats use vectors where nothing can be subnormal, and are scalar otherwise. Loads of bytes take
-   any address, those of words that of a float. */
+/* Table mve. Points are gathered, 16 at a time. Kernels on floats use vectors only where nothing
+   can be subnormal, see below. Loads of bytes take any address, loads of words an address that
+   is aligned as a float. Predicates keep loads and stores within their arrays. */
 
 /* ---- codes ---- */
 
+/* Returns sum + the products of 16 codes with q[16]; table holds their points as bytes. */
 LLMQ__INLINE int32_t llmq__dot16_mve(const uint16_t *table, uint8x16_t code, const int8_t *q, int32_t sum)
 {
     return vmladavaq_s8(sum, vldrbq_gather_offset_s8((const int8_t *)table, code), vldrbq_s8(q));
 }
+/* v AND mask in each byte. The mask takes off neighbouring codes, which a shift of a byte
+   leaves. */
 LLMQ__INLINE uint8x16_t llmq__low_mve(uint8x16_t v, uint8_t mask) { return vandq_u8(v, vdupq_n_u8(mask)); }
 
+/* 4 bits: byte i of a unit has code i below and code 64 + i above. */
 static int32_t llmq__g4_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5953,6 +6773,7 @@ static int32_t llmq__g4_mve(const uint16_t *table, const uint8_t *unit, uint32_t
     return sum;
 }
 
+/* 2 bits: byte i of a unit has codes i, 32 + i, 64 + i, 96 + i. */
 static int32_t llmq__g2_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
@@ -5968,10 +6789,15 @@ static int32_t llmq__g2_mve(const uint16_t *table, const uint8_t *unit, uint32_t
     return sum;
 }
 
-/* The upper code of a pair: bit 3 of its nibble, and 2 bits that are shifted over what is above it. */
+/* 3 bits: 64 pairs, whose lower codes belong to the first 64 columns and whose upper codes to
+   the others. Byte i of the first 32 has bits 0 to 3 of pairs i and 32 + i, byte i of the other
+   16 has bits 4 and 5 of pairs i, 16 + i, 32 + i and 48 + i.
+   The upper code of a pair is bit 3 of its nibble, with the other 2 bits inserted above it. */
 static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
+    /* Two rounds: the second one takes pairs 16 ... 31 and 48 ... 63, whose bits are two further
+       in `two`. */
     uint8x16_t two = vldrbq_u8(unit + 32);
     int32_t sum = 0;
     (void)k;
@@ -5980,80 +6806,101 @@ static int32_t llmq__g3_mve(const uint16_t *table, const uint8_t *unit, uint32_t
         sum = llmq__dot16_mve(table, llmq__low_mve(v, 7), q, sum);
         sum = llmq__dot16_mve(table, llmq__low_mve(vshrq_n_u8(v, 4), 7), q + 32, sum);
         sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 3), llmq__low_mve(two, 3), 1), q + 64, sum);
-        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 7), llmq__low_mve(vshrq_n_u8(two, 4), 3), 1), q + 96, sum);
+        sum = llmq__dot16_mve(table, vsliq_n_u8(vshrq_n_u8(v, 7), llmq__low_mve(vshrq_n_u8(two, 4), 3), 1), q + 96,
+                              sum);
     }
     return sum;
 }
 
-/* The points of g8 from its codes; code 0 is a copy of code 1. */
+/* The points of g8 from their codes: code - 128, and code 0 decodes as code 1. */
 LLMQ__INLINE int8x16_t llmq__whole_mve(uint8x16_t code)
 {
     return vmaxq_s8(vreinterpretq_s8_u8(veorq_u8(code, vdupq_n_u8(128))), vdupq_n_s8(-127));
 }
 
+/* 8 bits: byte i of a unit is code i. */
 static int32_t llmq__g8_mve(const uint16_t *table, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
     int32_t sum = 0;
     (void)table;
     (void)k;
-    for (end = unit + 128; unit < end; unit += 16, q += 16) sum = vmladavaq_s8(sum, llmq__whole_mve(vldrbq_u8(unit)), vldrbq_s8(q));
+    for (end = unit + 128; unit < end; unit += 16, q += 16)
+        sum = vmladavaq_s8(sum, llmq__whole_mve(vldrbq_u8(unit)), vldrbq_s8(q));
     return sum;
 }
 
-/* Points of codes i ... i + 15 of a field of any format of one coordinate; what is beyond its end is not read. */
+/* Returns the points of codes i ... i + 15 of a field, for any format of one coordinate.
+   p: the lanes that are in the field. Other bytes are not read, and their points are 0 or, for
+   g8, meet activations that are not added.
+   A shift by a negative count is to the right. */
 LLMQ__INLINE int8x16_t llmq__field16_mve(const int8_t *points, const llmq__field *f, uint32_t i, mve_pred16_t p)
 {
     uint8x16_t code = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->a + i, p), -(int32_t)f->shift), vdupq_n_u8((uint8_t)f->mask));
     if (f->b_mask) {
-        uint8x16_t b = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u8((uint8_t)f->b_mask));
+        uint8x16_t b = vandq_u8(vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift),
+                                vdupq_n_u8((uint8_t)f->b_mask));
         code = vorrq_u8(code, vshlq_r_u8(b, (int32_t)f->up));
     }
     return f->mask == 255 ? llmq__whole_mve(code) : vldrbq_gather_offset_z_s8(points, code, p);
 }
 
+/* The products of a field of n codes of one coordinate with q[n]. */
 static int32_t llmq__field_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     uint32_t i;
     int32_t sum = 0;
     for (i = 0; i < n; i += 16) {
         mve_pred16_t p = vctp8q(n - i);
+        /* The predicate takes the last codes, and nothing after q[n] is read. */
         sum = vmladavaq_p_s8(sum, llmq__field16_mve((const int8_t *)u->table, f, i, p), vldrbq_z_s8(q + i, p), p);
     }
     return sum;
 }
 
+/* Eight bytes at p as 16 bits, shifted right and masked. */
 LLMQ__INLINE uint16x8_t llmq__wide_mve(const uint8_t *p, uint32_t shift, uint16_t mask)
 {
     return vandq_u16(vshlq_r_u16(vldrbq_u16(p), -(int32_t)shift), vdupq_n_u16(mask));
 }
 
-/* Points of two coordinates are gathered as 16 bits, 8 at a time, and then stand as their columns do. */
+/* Returns sum + the products of eight points of two coordinates with q[16]. Points are gathered
+   as 16 bits, so that their coordinates stand in the order of the columns. */
 LLMQ__INLINE int32_t llmq__pairs_mve(const uint16_t *pairs, uint16x8_t code, const int8_t *q, int32_t sum)
 {
     return vmladavaq_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_u16(pairs, code)), vldrbq_s8(q));
 }
 
+/* 4 bits, two coordinates: 64 codes are one nibble of the 64 bytes, the lower one for k = 0, the
+   upper one for k = 64. */
 static int32_t llmq__v2n16_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
     int32_t sum = 0;
-    for (end = unit + 64; unit < end; unit += 8, q += 16) sum = llmq__pairs_mve(pairs, llmq__wide_mve(unit, k / 16, 15), q, sum);
+    for (end = unit + 64; unit < end; unit += 8, q += 16)
+        sum = llmq__pairs_mve(pairs, llmq__wide_mve(unit, k / 16, 15), q, sum);
     return sum;
 }
 
+/* 6 bits, two coordinates: 32 codes in the first half of the plane of 4 bits, 32 in the second
+   half. Their upper bits are in the same 32 bytes of the plane of 2 bits, two bits apart. */
 static int32_t llmq__v2n64_mve(const uint16_t *pairs, const uint8_t *unit, uint32_t k, const int8_t *q)
 {
     const uint8_t *end;
     int32_t sum = 0;
     for (end = unit + 32; unit < end; unit += 8, q += 16) {
-        uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* of code k and of code k + 32 */
-        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4), q, sum);
-        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64, sum);
+        uint16x8_t two = llmq__wide_mve(unit + 64, k / 16, 15); /* bits 0 and 1: code k, 2 and 3: k + 32 */
+        /* vsli inserts the upper two bits above the lower four. */
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit, k / 16, 15), vandq_u16(two, vdupq_n_u16(3)), 4),
+                              q, sum);
+        sum = llmq__pairs_mve(pairs, vsliq_n_u16(llmq__wide_mve(unit + 32, k / 16, 15), vshrq_n_u16(two, 2), 4), q + 64,
+                              sum);
     }
     return sum;
 }
 
+/* The products of a field of n codes of two coordinates with q[2 n]. A predicate of 16-bit lanes
+   holds two bits a lane, so that it also counts the bytes of the coordinates. */
 static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint16_t *pairs = u->table;
@@ -6061,24 +6908,33 @@ static int32_t llmq__field2_mve(const llmq__units *u, const llmq__field *f, uint
     int32_t sum = 0;
     for (i = 0; i < n; i += 8, q += 16) {
         mve_pred16_t p = vctp16q(n - i);
-        uint16x8_t code = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->a + i, p), -(int32_t)f->shift), vdupq_n_u16((uint16_t)f->mask));
-        uint16x8_t b = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->b + i, p), -(int32_t)f->b_shift), vdupq_n_u16((uint16_t)f->b_mask));
+        uint16x8_t code = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->a + i, p), -(int32_t)f->shift),
+                                    vdupq_n_u16((uint16_t)f->mask));
+        uint16x8_t b = vandq_u16(vshlq_r_u16(vldrbq_z_u16(f->b + i, p), -(int32_t)f->b_shift),
+                                 vdupq_n_u16((uint16_t)f->b_mask));
         code = vorrq_u16(code, vshlq_r_u16(b, (int32_t)f->up));
-        sum = vmladavaq_p_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_z_u16(pairs, code, p)), vldrbq_z_s8(q, p), p);
+        sum = vmladavaq_p_s8(sum, vreinterpretq_s8_u16(vldrhq_gather_shifted_offset_z_u16(pairs, code, p)),
+                             vldrbq_z_s8(q, p), p);
     }
     return sum;
 }
 
 #if LLMQ__ANY_TRELLIS
-/* x, with what is at the place of the code `lag` rows above if a parity has it */
+/* x XOR v if the parity of these taps has the row at this lag, else x; taps and lag are
+   constants. taps << 1 << (31 - lag) are the taps below this lag: the first row that a parity has
+   replaces x, which needs no value before. */
 LLMQ__INLINE uint8x16_t llmq__xor_mve(uint32_t taps, uint32_t lag, uint8x16_t x, uint8x16_t v)
 {
     return !(taps >> lag & 1) ? x : taps << 1 << (31 - lag) ? veorq_u8(x, v) : v;
 }
 
-/* The lower bits of bytes are inserted below those of the next parity or of the code; the last AND takes what is above. */
-LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3, const llmq__units *u,
-                                      const llmq__field *f, uint32_t n, const int8_t *q)
+/* Returns the products of a field of n codes of a trellis with q[n].
+   bits, t0 ... t3: bits of a code and taps of its parities, all constants.
+   An index is put together from its lowest bit on: each parity, and last the code, is inserted
+   above the bits that are there. Bits above a parity or a code may be anything until the last
+   AND. */
+LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, uint32_t t2, uint32_t t3,
+                                       const llmq__units *u, const llmq__field *f, uint32_t n, const int8_t *q)
 {
     const uint32_t parities = t3 ? 4 : 3, made = LLMQ__MADE(t2, t3);
     uint32_t i, lag;
@@ -6097,12 +6953,13 @@ LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, 
         a = vsliq_n_u8(vshlq_r_u8(a, down), vshlq_r_u8(b, down), 1);
         if (made > 2) a = vsliq_n_u8(a, vshlq_r_u8(c, down), 2);
         if (made > 3) a = vsliq_n_u8(a, vshlq_r_u8(d, down), 3);
-        if (bits > 1) { /* what comes next, from its lowest bit on */
+        if (bits > 1) { /* the code, from its lowest bit on if it is the last parity, else from bit 1 on */
             v = vshlq_r_u8(own, made < parities ? down : down - 1);
             if (bits == 3) b = vshlq_r_u8(vldrbq_z_u8(f->b + i, p), -(int32_t)f->b_shift);
             if (bits == 3) v = made < parities ? vsliq_n_u8(v, b, 2) : vsliq_n_u8(v, b, 1);
             a = made == 2 ? vsliq_n_u8(a, v, 2) : made == 3 ? vsliq_n_u8(a, v, 3) : vsliq_n_u8(a, v, 4);
         }
+        /* An index has all parities and the bits of the code but the lowest. */
         a = vandq_u8(a, vdupq_n_u8((uint8_t)(((uint32_t)1 << (bits - 1 + parities)) - 1)));
         sum = vmladavaq_p_s8(sum, vldrbq_gather_offset_z_s8((const int8_t *)u->table, a, p), vldrbq_z_s8(q + i, p), p);
     }
@@ -6111,8 +6968,9 @@ LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, 
 LLMQ__TRELLISES(mve)
 #endif
 
-static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                              size_t y_stride)
+/* The kernel of the table: see llmq__rows_i8, whose bits it gives. */
+static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                              float *y, size_t y_stride)
 {
     static llmq__unit_product *const unit[] = {
         0, llmq__g2_mve, llmq__g3_mve, llmq__g4_mve, 0, 0, llmq__g8_mve, llmq__v2n16_mve, llmq__v2n64_mve
@@ -6132,14 +6990,18 @@ static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, ui
     }
     u.unit = unit[kind];
     u.field = t->format.p == 2 ? llmq__field2_mve : llmq__field_mve;
+    /* At most 64 points of two coordinates, which fill the table. */
     if (kind != LLMQ__KIND_G8) LLMQ_MEMCPY(u.table, t->format.points, (size_t)t->format.p << t->format.bits);
     llmq__rows_units(t, &u, x, count, r0, r1, y, y_stride);
 }
 
-/* e[0, n) = points of columns [j, j + n), a chunk of at most 32, which lie in one group */
-LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j, uint32_t n,
-                                  int8_t *e)
+/* e[0, n) = the points of columns [j, j + n) of a row, n <= 32, which lie in one group. e has
+   space for n bytes alone.
+   kind: the tensor's, from llmq__kind. Formats that cannot be gathered go to llmq__points. */
+LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
+                                     uint32_t j, uint32_t n, int8_t *e)
 {
+    /* One coordinate: column j is code j. A unit of 128 codes has 16 bytes for each bit. */
     uint32_t m = llmq__min(l->codes - j / LLMQ__UNIT * LLMQ__UNIT, LLMQ__UNIT), take, i;
     const uint8_t *unit = row + l->scales + (size_t)(j / LLMQ__UNIT) * 16 * l->bits;
     llmq__field f;
@@ -6147,6 +7009,7 @@ LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l
         llmq__points(t, l, row, j, n, e);
         return;
     }
+    /* A chunk stays in one unit, because units are multiples of it. */
     for (j %= LLMQ__UNIT; n; n -= take, j += take, e += take) {
         take = llmq__min(n, llmq__find_field(&f, l, unit, m, j));
         for (i = 0; i < take; i += 16) {
@@ -6158,22 +7021,37 @@ LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l
 
 /* ---- floats ----
 
-   Numbers are tame if they are 0 or at least 2^-90: then they, their sums and what those are rounded to are multiples of
-   2^-113, which is normal, and so are their products with whole numbers, and with factors of 2^-13 and more. */
+   Vectors of floats flush subnormals to zero, whatever the processor's mode is. Scalar floats
+   do not. So kernels on floats use vectors where no operand and no result can be subnormal, and
+   the scalar functions otherwise.
+
+   A value is tame if it is 0 or at least 2^-90 in magnitude. Tame values are multiples of
+   2^-113, because a float has 24 bits. So are their sums and the floats that these are rounded
+   to, and all but 0 are normal. So are products of tame values with integers, and with factors
+   of 2^-13 and more, because the smallest normal float is 2^-126. */
+/* check: 2^-90 * 2^-23 == 2^-113 */
+/* check: 2^-113 * 2^-13 >= 2^-126 */
+/* check: (127 - 90) << 23 == f32bits(2^-90) */
 #define LLMQ__TAME ((uint32_t)(127 - 90) << 23)
 
+/* True if x is tame. The bits of 0 wrap to the greatest integer. NaN and infinity count as tame:
+   they are no subnormals. */
 static int llmq__tame(float x) { return (llmq__float_bits(x) & 0x7fffffffu) - 1 >= LLMQ__TAME - 1; }
 
-LLMQ__INLINE uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v) /* of twice the bits of |v|, less 1: 0 is not small */
+/* The minimum of twice the bits of |v|, less 1, in each lane. Doubling drops the sign, and 0 wraps
+   to the greatest integer. */
+LLMQ__INLINE uint32x4_t llmq__least_mve(uint32x4_t least, float32x4_t v)
 {
     return vminq_u32(least, vsubq_n_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 1), 1));
 }
 LLMQ__INLINE int llmq__all_tame_mve(uint32x4_t least) { return vminvq_u32(0xffffffffu, least) >= 2 * LLMQ__TAME - 1; }
 
+/* True if x[0, n) are all tame. */
 LLMQ__NOINLINE int llmq__tame_mve(const float *x, uint32_t n)
 {
     uint32x4_t least = vdupq_n_u32(0xffffffffu);
     uint32_t i;
+    /* The last elements, fewer than four, are looked at one by one. */
     int tame = 1;
     for (i = 0; n - i >= 4; i += 4) least = llmq__least_mve(least, vldrwq_f32(x + i));
     for (; i < n; i++) tame &= llmq__tame(x[i]);
@@ -6184,7 +7062,8 @@ LLMQ__NOINLINE int llmq__tame_mve(const float *x, uint32_t n)
 #pragma clang attribute pop
 #endif
 #if LLMQ_MAX_STEPS > 0
-/* Four vectors of numbers at a distance: their butterflies with the next and the next but one. */
+/* Butterflies of four vectors: of neighbours first, then of vectors two apart. In ascending
+   order of distance, as in the scalar kernel, which makes the bits the same. */
 LLMQ__INLINE float32x4x4_t llmq__cross_mve(float32x4x4_t v)
 {
     float32x4_t a = vaddq_f32(v.val[0], v.val[1]), b = vsubq_f32(v.val[0], v.val[1]);
@@ -6196,22 +7075,27 @@ LLMQ__INLINE float32x4x4_t llmq__cross_mve(float32x4x4_t v)
     return v;
 }
 
-/* All butterflies of n = 4^k or 2 4^k >= 16 numbers, and the factor. */
+/* Replaces x[0, n) by its Walsh-Hadamard transform times norm, for n a power of 2, n >= 16.
+   x must be tame, and 2^-13 <= norm < 2^13. Distances ascend as in llmq__butterflies. */
 LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
 {
     uint32_t h, i, j;
-    for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i))); /* distances 1 and 2 */
+    /* Distances 1 and 2: vld4 puts every fourth element into one vector. */
+    for (i = 0; i < n; i += 16) vst4q_f32(x + i, llmq__cross_mve(vld4q_f32(x + i)));
+    /* Distances h and 2 h. */
     for (h = 4; 4 * h <= n; h *= 4)
         for (i = 0; i < n; i += 4 * h)
             for (j = i; j < i + h; j += 4) {
-                float32x4x4_t v = { { vldrwq_f32(x + j), vldrwq_f32(x + j + h), vldrwq_f32(x + j + 2 * h), vldrwq_f32(x + j + 3 * h) } };
+                float32x4x4_t v = { { vldrwq_f32(x + j), vldrwq_f32(x + j + h), vldrwq_f32(x + j + 2 * h),
+                                      vldrwq_f32(x + j + 3 * h) } };
                 v = llmq__cross_mve(v);
                 vstrwq_f32(x + j, v.val[0]);
                 vstrwq_f32(x + j + h, v.val[1]);
                 vstrwq_f32(x + j + 2 * h, v.val[2]);
                 vstrwq_f32(x + j + 3 * h, v.val[3]);
             }
-    for (j = 0; h < n && j < h; j += 4) { /* 2 h = n */
+    /* n = 2 h if n is no power of 4: one distance is left. */
+    for (j = 0; h < n && j < h; j += 4) {
         float32x4_t a = vldrwq_f32(x + j), b = vldrwq_f32(x + j + h);
         vstrwq_f32(x + j, vaddq_f32(a, b));
         vstrwq_f32(x + j + h, vsubq_f32(a, b));
@@ -6219,14 +7103,18 @@ LLMQ__NOINLINE void llmq__crosses_mve(float *x, uint32_t n, float norm)
     for (j = 0; j < n; j += 4) vstrwq_f32(x + j, vmulq_n_f32(vldrwq_f32(x + j), norm));
 }
 
-/* The dense step of 16 positions. */
+/* The dense step of 16 positions: x[i * run + j] for i < m and j < 16 becomes its product with
+   the Paley matrix, as llmq__paley does it. x must be tame.
+   work: space for 16 m floats. Terms are added in the order of k, as in the scalar kernel. */
 LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t run, const uint8_t *squares, float *work)
 {
     uint32_t i, k;
+    /* The product needs the old values of all positions. */
     for (i = 0; i < m; i++) LLMQ_MEMCPY(work + i * 16, x + i * run, 16 * sizeof(float));
     for (i = 0; i < m; i++, x += run) {
         float32x4_t a = vldrwq_f32(work), b = vldrwq_f32(work + 4), c = vldrwq_f32(work + 8), d = vldrwq_f32(work + 12);
-        if (llmq__paley_negative(m, q, squares, i, 0)) a = vnegq_f32(a), b = vnegq_f32(b), c = vnegq_f32(c), d = vnegq_f32(d);
+        if (llmq__paley_negative(m, q, squares, i, 0))
+            a = vnegq_f32(a), b = vnegq_f32(b), c = vnegq_f32(c), d = vnegq_f32(d);
         for (k = 1; k < m; k++) {
             const float *v = work + k * 16;
             if (llmq__paley_negative(m, q, squares, i, k)) {
@@ -6242,11 +7130,14 @@ LLMQ__NOINLINE void llmq__dense_mve(float *x, uint32_t m, uint32_t q, uint32_t r
 }
 #endif
 
+/* q[0, n) = x in integers of at most `levels` in magnitude; returns the scale. See
+   llmq__quantize, whose bits it gives. n >= 0, and x need not be tame. */
 static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t *q)
 {
     uint32x4_t m = vdupq_n_u32(0);
     uint32_t i, most, bits;
     float inverse;
+    /* The maximum of bits, in integers: nothing is flushed. Doubling drops the sign. */
     for (i = 0; i + 4 <= n; i += 4) m = vmaxq_u32(m, vshlq_n_u32(vreinterpretq_u32_f32(vldrwq_f32(x + i)), 1));
     for (most = vmaxvq_u32(0, m) >> 1; i < n; i++) {
         bits = llmq__float_bits(x[i]) & 0x7fffffffu;
@@ -6256,14 +7147,20 @@ static float llmq__quantize_mve(const float *x, uint32_t n, float levels, int8_t
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
-    inverse = levels / llmq__bits_float(most); /* at most 127 * 2^100: what is subnormal, before or after, becomes 0 anyway */
-    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q); /* 1 / 2^127 and the like: it would be flushed */
+    /* At most 127 * 2^100. A subnormal x times this is less than 1/2 and rounds to 0, flushed or
+       not, and so does a subnormal product. */
+    /* check: 2^-126 * 127 * 2^100 < 0.5 */
+    inverse = levels / llmq__bits_float(most);
+    /* A subnormal inverse, such as 1 / 2^127, would be flushed. */
+    /* check: 1.17549435e-38f == 2^-126 */
+    if (inverse < 1.17549435e-38f) return llmq__quantize(x, n, levels, q);
     for (i = 0; i + 4 <= n; i += 4) vstrbq_s32(q + i, vcvtnq_s32_f32(vmulq_n_f32(vldrwq_f32(x + i), inverse)));
     for (; i < n; i++) q[i] = llmq__round_i8(x[i] * inverse);
     return llmq__bits_float(most) / levels;
 }
 
-/* out[0, 32) += scale * e[0, 32), or = where nothing is added */
+/* out[0, 32) = scale * e[0, 32), added to out if add is set. scale, and out if it is added to,
+   must be tame. Product and sum are rounded apart, as in the scalar kernels. */
 LLMQ__NOINLINE void llmq__scaled32_mve(float *out, float scale, const int8_t *e, int add)
 {
     uint32_t i;
@@ -6273,22 +7170,25 @@ LLMQ__NOINLINE void llmq__scaled32_mve(float *out, float scale, const int8_t *e,
     }
 }
 
-/* lane += x[0, 4) * e[0, 4), of which n are there; the others add zeros, which changes no lane: none is -0 */
+/* Returns lane + x[0, n) * e[0, n), n <= 4 lanes. Only n floats are read at x, but 4 bytes at e.
+   Other lanes add 0, which changes none of them, because none is -0. */
 LLMQ__INLINE float32x4_t llmq__lane4_mve(float32x4_t lane, const float *x, const int8_t *e, uint32_t n)
 {
     return vaddq_f32(lane, vmulq_f32(vldrwq_z_f32(x, vctp32q(n)), vcvtq_f32_s32(vldrbq_s32(e))));
 }
 
-/* lane[] = the products of columns [j, end), a group, with x, which is tame */
-LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, uint32_t j,
-                                     uint32_t end, const float *x, float *lane)
+/* lane[16] = the products of columns [j, end) of a row, one group, with x, which must be tame.
+   Column j + i goes into lane i mod 16, in ascending order, as in llmq__rows_f32. */
+LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
+                                        uint32_t j, uint32_t end, const float *x, float *lane)
 {
     LLMQ__NO_CONTRACT
     float32x4_t a = vdupq_n_f32(0.0f), b = a, c = a, d = a;
     uint32_t n, i;
     int8_t e[LLMQ__CHUNK];
-    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it */
+    LLMQ_MEMSET(e, 0, sizeof e); /* a short chunk does not fill it, and lane4 reads 4 bytes */
     for (; j < end; j += n) {
+        /* Chunks are multiples of 16 but the last, so that lanes stay in step. */
         n = llmq__min(LLMQ__CHUNK, end - j);
         llmq__points_mve(t, l, kind, row, j, n, e);
         for (i = 0; i < n; i += 16) {
@@ -6305,12 +7205,16 @@ LLMQ__NOINLINE void llmq__group_f32_mve(const llmq_tensor *t, const llmq__layout
 }
 
 #if !LLMQ_NO_ENCODER
-/* All points for four vectors at a time, where they are not many. Points are whole numbers: a distance that is subnormal is
-   less than any other, and is its own square, 0, too. */
-static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                              uint16_t *code)
+/* code[0, count) = the nearest points to x times inverse, as llmq__nearest_codes. All points are
+   tried for four vectors at a time if there are at most 128. The strict comparison keeps the
+   lowest of equally near codes.
+   x need not be tame. Coordinates of points are integers: a difference that is subnormal is a
+   difference from coordinate 0, and its square is 0, flushed or not. */
+static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
+                                    uint32_t count, uint16_t *code)
 {
     LLMQ__NO_CONTRACT
+    /* y[k * 4 + c]: coordinate k of vector c, scaled in scalar floats. p is at most 8. */
     float y[8 * 4];
     uint32_t i, k, c;
     for (i = 0; i + 4 <= count && n <= 128; i += 4, x += (size_t)4 * p) {
@@ -6332,6 +7236,7 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
         }
         vstrhq_u32(code + i, best);
     }
+    /* The last vectors, fewer than four, and all if the grid is large. */
     llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
 }
 #endif
@@ -6340,11 +7245,18 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
 #pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #endif
 
-/* ---- where numbers may not be tame ---- */
+/* ---- where values may not be tame ----
+
+   These kernels choose between the vectors above and the scalar functions, and compute scalar
+   floats. clang would make vectors of scalar loops, so the attribute takes vectors of floats
+   away from it. */
 
 #if LLMQ_MAX_STEPS > 0
+/* Changes the sign of v[j] where bit j of the random sequence of seed is set, as llmq__signs.
+   Signs are changed in integers, so that v need not be tame. */
 static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
 {
+    /* A shift by 31 - i moves bit i to the place of the sign. */
     const int32x4_t up = vsubq_s32(vdupq_n_s32(31), vreinterpretq_s32_u32(vidupq_n_u32(0, 1)));
     uint32_t j, bits = 0;
     for (j = 0; j < n; j++) {
@@ -6357,15 +7269,22 @@ static void llmq__signs_mve(float *v, uint32_t n, uint32_t seed)
     }
 }
 
+/* See llmq__butterflies. The first comparison is true for 2^-13 <= norm < 2^13, as bits. */
+/* check: (127 - 13) << 23 == f32bits(2^-13) */
+/* check: ((127 - 13) << 23) + (26 << 23) == f32bits(2^13) */
 static void llmq__butterflies_mve(float *x, uint32_t n, float norm)
 {
-    if (n >= 16 && llmq__float_bits(norm) - ((uint32_t)(127 - 13) << 23) < (uint32_t)26 << 23 && llmq__tame_mve(x, n)) llmq__crosses_mve(x, n, norm);
+    if (n >= 16 && llmq__float_bits(norm) - ((uint32_t)(127 - 13) << 23) < (uint32_t)26 << 23 && llmq__tame_mve(x, n))
+        llmq__crosses_mve(x, n, norm);
     else llmq__butterflies(x, n, norm);
 }
 
-static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+/* See llmq__paley; lanes is 16 but for the last positions. */
+static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares,
+                            float *work)
 {
     uint32_t i;
+    /* Fewer lanes are scalar. */
     int tame = lanes == 16;
     for (i = 0; i < m && tame; i++) tame = llmq__tame_mve(x + i * run, 16);
     if (tame) llmq__dense_mve(x, m, q, run, squares, work);
@@ -6373,6 +7292,7 @@ static void llmq__paley_mve(float *x, uint32_t m, uint32_t q, uint32_t run, uint
 }
 #endif
 
+/* out[cols] = row r as floats, as llmq__read_row. */
 static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -6388,11 +7308,13 @@ static void llmq__read_row_mve(const llmq_tensor *t, uint32_t r, float *out)
         float scale = llmq__scale(row, j / l.group);
         end = llmq__chunk_end(t, &l, j);
         llmq__points_mve(t, &l, kind, row, j, end - j, e);
+        /* Products of a tame scale with integers are 0 or normal. */
         if (end - j == LLMQ__CHUNK && llmq__tame(scale)) llmq__scaled32_mve(out + j, scale, e, 0);
         else for (i = j; i < end; i++) out[i] = (float)e[i - j] * scale;
     }
 }
 
+/* out[cols] += weight[r] times row r, for rows [r0, r1), as llmq__add_rows. */
 static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
 {
     LLMQ__NO_CONTRACT
@@ -6410,13 +7332,18 @@ static void llmq__add_rows_mve(const llmq_tensor *t, const float *weight, uint32
             float scale = weight[r] * llmq__scale(row, j / l.group);
             end = llmq__chunk_end(t, &l, j);
             llmq__points_mve(t, &l, kind, row, j, end - j, e);
-            if (end - j == LLMQ__CHUNK && llmq__tame(scale) && llmq__tame_mve(out + j, 32)) llmq__scaled32_mve(out + j, scale, e, 1);
+            /* Products and values that they are added to must both be multiples of 2^-113. */
+            if (end - j == LLMQ__CHUNK && llmq__tame(scale) && llmq__tame_mve(out + j, 32))
+                llmq__scaled32_mve(out + j, scale, e, 1);
             else for (i = j; i < end; i++) out[i] += scale * (float)e[i - j];
         }
     }
 }
 
-LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row, const float *x)
+/* Returns the product of a row with x, which must be tame. Sums of lanes and the total are
+   scalar, and need not be tame. */
+LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout *l, int kind, const uint8_t *row,
+                                       const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f, lane[LLMQ__LANES];
@@ -6429,35 +7356,51 @@ LLMQ__NOINLINE float llmq__row_f32_mve(const llmq_tensor *t, const llmq__layout 
     return total;
 }
 
-static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                               size_t y_stride)
+/* y[i * y_stride + r] = the product of row r with the floats of activation i, as llmq__rows_f32. */
+static void llmq__rows_f32_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
+                               float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     int kind = t->format.points ? llmq__kind(&t->format, -128) : LLMQ__KIND_OTHER;
     uint32_t i, r;
     for (i = 0; i < count; i++) {
+        /* Points are integers, so that products with a tame activation, and their sums, are
+           multiples of 2^-113. */
         if (!t->format.points || !llmq__tame_mve(x[i].x, t->cols)) {
             llmq__rows_f32(t, x + i, 1, r0, r1, y + i * y_stride, y_stride);
             continue;
         }
-        for (r = r0; r < r1; r++) y[i * y_stride + r] = llmq__row_f32_mve(t, &l, kind, t->data + (size_t)r * t->row_size, x[i].x);
+        for (r = r0; r < r1; r++)
+            y[i * y_stride + r] = llmq__row_f32_mve(t, &l, kind, t->data + (size_t)r * t->row_size, x[i].x);
     }
 }
 
-LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: they need not be tame */
+LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: their operands need not be tame */
 #undef LLMQ__TAME
 #endif
 
 #elif LLMQ__SIMD_PART == LLMQ__PART_WASM
 #undef LLMQ__SIMD_PART
 
-/* ---- 10. WebAssembly -----------------------------------------------------------------------------------------------
+/* ---- 10. WebAssembly ----------------------------------------------------------------------------
 
-   SIMD128 without its relaxed instructions, whose results differ from one machine to the next. */
+   SIMD128 without its relaxed instructions, whose results differ from one machine to the next.
+
+   The section defines the words that sections 3 and 4 list and includes their templates. So it
+   is the shortest example of an instruction set, see "how to add an instruction set".
+
+   Vectors are 16 bytes of one type, v128_t. Loads and stores take any address. Words read and
+   write the elements that their names say, and no more. Float operations are rounded as scalar
+   ones, and there is no fused one. */
 
 #if LLMQ_SIMD_WASM
 #define LLMQ__TARGET
 
+/* ---- words on floats ----
+
+   Section 3 lists them. A native vector has four floats. Each operation is rounded as the
+   scalar one, on the same operands, and sums of lanes are made in the order of the scalar
+   kernels. */
 typedef v128_t llmq__f32v_wasm;
 LLMQ__INLINE_TARGET v128_t llmq__loadv_wasm(const float *p) { return wasm_v128_load(p); }
 LLMQ__INLINE_TARGET void llmq__storev_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
@@ -6465,16 +7408,26 @@ LLMQ__INLINE_TARGET v128_t llmq__setv_wasm(float x) { return wasm_f32x4_splat(x)
 LLMQ__INLINE_TARGET v128_t llmq__addv_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__subv_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
 LLMQ__INLINE_TARGET v128_t llmq__mulv_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
-LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b) { return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b)); }
+/* Products here are exact, fused or not. */
+LLMQ__INLINE_TARGET v128_t llmq__maddv_wasm(v128_t sum, v128_t a, v128_t b)
+{
+    return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b));
+}
+/* Butterflies at distances 1 and 2 of the four floats at p: each lane becomes the other lane of
+   its pair plus or minus itself. XOR changes the sign of the lanes that are subtracted, and a +
+   -b is rounded as a - b. */
 LLMQ__INLINE_TARGET v128_t llmq__load_butterfly_wasm(const float *p)
 {
     v128_t v = wasm_v128_load(p);
     const v128_t odd = wasm_i32x4_make(0, INT32_MIN, 0, INT32_MIN), high = wasm_i32x4_make(0, 0, INT32_MIN, INT32_MIN);
-    v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b */
+    v = wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 1, 0, 3, 2), wasm_v128_xor(v, odd)); /* b + a, a - b, d + c, c - d */
+    /* Halves are exchanged: lanes 2 and 3 are subtracted from lanes 0 and 1. */
     return wasm_f32x4_add(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1), wasm_v128_xor(v, high));
 }
 
+/* The words on 16 floats: lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_wasm { v128_t a, b, c, d; } llmq__f32x16_wasm;
+/* The members are set one by one, which C99 and C++11 both take. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
 {
     llmq__f32x16_wasm v;
@@ -6484,10 +7437,12 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_
     v.d = d;
     return v;
 }
+/* 16 floats at p, in the order of lanes. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__load16_wasm(const float *p)
 {
     return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
 }
+/* 16 floats from p on, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store16_wasm(float *p, llmq__f32x16_wasm v)
 {
     wasm_v128_store(p, v.a);
@@ -6500,87 +7455,136 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__set16_wasm(float x)
     v128_t v = wasm_f32x4_splat(x);
     return llmq__fs_of_wasm(v, v, v, v);
 }
+/* One operation on all 16 lanes of x and y. */
 #define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__add16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_add); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__sub16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_sub); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__mul16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_mul); }
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__add16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_add);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__sub16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_sub);
+}
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__mul16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_mul);
+}
+/* Bytes become 16, then 32 bits, with their signs, then floats, which are exact. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__from_i8x16_wasm(const int8_t *p)
 {
     v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
-    return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
-                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)), wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
+    return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)),
+                            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
 }
-LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits) /* bits 0 ... 3 */
+/* Changes the sign of lane i where bit i of bits is set, 0 <= i <= 3. A comparison gives all
+   ones, and their lowest bit moves to the place of the sign. */
+LLMQ__INLINE_TARGET v128_t llmq__flip4_wasm(v128_t v, uint32_t bits)
 {
     const v128_t flag = wasm_i32x4_make(1, 2, 4, 8);
     v128_t set = wasm_i32x4_eq(wasm_v128_and(wasm_i32x4_splat((int32_t)bits), flag), flag);
     return wasm_v128_xor(v, wasm_i32x4_shl(set, 31));
 }
+/* Lanes i and i + 8 first, then i + 4, i + 2 and i + 1: the order of llmq__lane_sum. */
 LLMQ__INLINE_TARGET float llmq__sum16_wasm(llmq__f32x16_wasm v)
 {
     v128_t f = wasm_f32x4_add(wasm_f32x4_add(v.a, v.c), wasm_f32x4_add(v.b, v.d));
+    /* Lanes 0 and 1 count from here on. */
     f = wasm_f32x4_add(f, wasm_i32x4_shuffle(f, f, 2, 3, 2, 3));
     return wasm_f32x4_extract_lane(f, 0) + wasm_f32x4_extract_lane(f, 1);
 }
+/* flip4 looks at the four lowest bits alone. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__flip16_wasm(llmq__f32x16_wasm v, uint32_t bits)
 {
-    return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4), llmq__flip4_wasm(v.c, bits >> 8),
-                            llmq__flip4_wasm(v.d, bits >> 12));
+    return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4),
+                            llmq__flip4_wasm(v.c, bits >> 8), llmq__flip4_wasm(v.d, bits >> 12));
 }
-typedef v128_t llmq__u32x16_wasm; /* all 16 lanes folded into four */
+typedef v128_t llmq__u32x16_wasm; /* maxima: lanes i, 4 + i, 8 + i and 12 + i are one lane */
 LLMQ__INLINE_TARGET v128_t llmq__zero_u32x16_wasm(void) { return wasm_i32x4_splat(0); }
-LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v) { return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff))); }
+/* Magnitudes of floats are ordered as their bits are. */
+LLMQ__INLINE_TARGET v128_t llmq__amax4_wasm(v128_t m, v128_t v)
+{
+    return wasm_u32x4_max(m, wasm_v128_and(v, wasm_i32x4_splat(0x7fffffff)));
+}
+/* m = max(m, bits of |v|), in unsigned integers. */
 LLMQ__INLINE_TARGET v128_t llmq__max_abs16_wasm(v128_t m, llmq__f32x16_wasm v)
 {
     return llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(llmq__amax4_wasm(m, v.a), v.b), v.c), v.d);
 }
+/* Two rounds of exchanges: lanes two apart, then neighbours. */
 LLMQ__INLINE_TARGET uint32_t llmq__max_lane_wasm(v128_t m)
 {
     m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
     return (uint32_t)wasm_i32x4_extract_lane(wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
 }
+/* Rounds to the nearest integer, ties to even, as llmq__round does: the unit of the last place
+   of 1.5 * 2^23 is 1, so that the sum has the integer plus 2^22 in its 23 lowest bits. */
 LLMQ__INLINE_TARGET v128_t llmq__round_wasm(v128_t v)
 {
+    /* check: 12582912 == 1.5 * 2^23 */
     v128_t u = wasm_f32x4_add(v, wasm_f32x4_splat(12582912.0f));
+    /* check: 0x7fffff == 2^23 - 1 */
+    /* check: 0x400000 == 2^22 */
     return wasm_i32x4_sub(wasm_v128_and(u, wasm_i32x4_splat(0x7fffff)), wasm_i32x4_splat(0x400000));
 }
+/* q[0, 16) = v rounded, in the order of lanes. The template passes magnitudes of 127 and a
+   rounding error at most, so that nothing saturates. */
 LLMQ__INLINE_TARGET void llmq__to_i8x16_wasm(int8_t *q, llmq__f32x16_wasm v)
 {
     v128_t lo = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.a), llmq__round_wasm(v.b));
     v128_t hi = wasm_i16x8_narrow_i32x4(llmq__round_wasm(v.c), llmq__round_wasm(v.d));
     wasm_v128_store(q, wasm_i8x16_narrow_i16x8(lo, hi));
 }
+/* Where s < least: least = s, code = k. A comparison with NaN is false. */
 LLMQ__INLINE_TARGET void llmq__keep4_wasm(v128_t s, v128_t k, v128_t *least, v128_t *code)
 {
+    /* Strict: of equal costs the first one stays, as in the scalar search. */
     v128_t less = wasm_f32x4_lt(s, *least);
     *least = wasm_v128_bitselect(s, *least, less);
     *code = wasm_v128_bitselect(k, *code, less);
 }
-LLMQ__INLINE_TARGET void llmq__min_update_wasm(llmq__f32x16_wasm s, llmq__f32x16_wasm k, llmq__f32x16_wasm *least, llmq__f32x16_wasm *code)
+/* The same for 16 lanes. */
+LLMQ__INLINE_TARGET void llmq__min_update_wasm(llmq__f32x16_wasm s, llmq__f32x16_wasm k, llmq__f32x16_wasm *least,
+                                               llmq__f32x16_wasm *code)
 {
     llmq__keep4_wasm(s.a, k.a, &least->a, &code->a);
     llmq__keep4_wasm(s.b, k.b, &least->b, &code->b);
     llmq__keep4_wasm(s.c, k.c, &least->c, &code->c);
     llmq__keep4_wasm(s.d, k.d, &least->d, &code->d);
 }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__min16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(wasm_f32x4_pmin); }
+/* pmin(x, y) is y where y < x, else x, NaN or not. The other minimum would give NaN. */
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__min16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(wasm_f32x4_pmin);
+}
+/* Bit i of the result: lane i of x is less than lane i of y. Comparisons give 0 or -1, which
+   narrow without loss. */
 LLMQ__INLINE_TARGET uint32_t llmq__less16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     v128_t ab = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.a, y.a), wasm_f32x4_lt(x.b, y.b));
     v128_t cd = wasm_i16x8_narrow_i32x4(wasm_f32x4_lt(x.c, y.c), wasm_f32x4_lt(x.d, y.d));
     return (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(ab, cd));
 }
+/* x - y|: the difference is rounded once, as a float, and loses its sign. */
 LLMQ__INLINE_TARGET v128_t llmq__away4_wasm(v128_t x, v128_t y) { return wasm_f32x4_abs(wasm_f32x4_sub(x, y)); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__away16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y) { LLMQ__EACH(llmq__away4_wasm); }
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__absdiff_min_wasm(llmq__f32x16_wasm least, llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__away16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
+{
+    LLMQ__EACH(llmq__away4_wasm);
+}
+/* x - y| where that is less than least, else least. */
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__absdiff_min_wasm(llmq__f32x16_wasm least, llmq__f32x16_wasm x,
+                                                             llmq__f32x16_wasm y)
 {
     return llmq__min16_wasm(least, llmq__away16_wasm(x, y));
 }
 #undef LLMQ__EACH
+/* The lanes are integers below 65536, so that nothing is rounded or saturates. */
 LLMQ__INLINE_TARGET v128_t llmq__code8_wasm(v128_t a, v128_t b)
 {
     return wasm_u16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
 }
+/* p[0, 16) = v, integers, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm v)
 {
     wasm_v128_store(p, llmq__code8_wasm(v.a, v.b));
@@ -6590,11 +7594,19 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm 
 #define LLMQ__SIMD_PART LLMQ__PART_FLOATS
 #define LLMQ__ISA wasm
 #define LLMQ__VEC_LANES 4
+/* Engines compile for processors with as few as 16 registers: 8 vectors of a butterfly and a
+   temporary one, or the sums of 4 rows, 2 vectors each, the 2 vectors that are added to them,
+   and a factor. */
+/* check: 4 * 2 + 2 + 1 <= 16 */
 #define LLMQ__RADIX 8
 #define LLMQ__MR_VECTORS 4
 #define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
+/* ---- words on bytes and points ----
+
+   Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
+   and lookups keep the order of the indices. */
 typedef struct llmq__u8x32_wasm { v128_t a, b; } llmq__u8x32_wasm;
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
 {
@@ -6603,45 +7615,68 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
     v.b = b;
     return v;
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_u8_wasm(const void *p) { return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16)); }
+/* 32 bytes, at any address. */
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_u8_wasm(const void *p)
+{
+    return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16));
+}
 LLMQ__INLINE_TARGET void llmq__store_u8_wasm(void *p, llmq__u8x32_wasm v)
 {
     wasm_v128_store(p, v.a);
     wasm_v128_store((uint8_t *)p + 16, v.b);
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__or_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y) { return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b)); }
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__or_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y)
+{
+    return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b));
+}
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__xor_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
     return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
 }
+/* y where bit `at` of v is set, else x. */
 LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
 {
     const v128_t flag = wasm_i8x16_splat((int8_t)(1 << at));
+    /* bitselect takes its first operand where the mask has ones. */
     return wasm_v128_bitselect(y, x, wasm_i8x16_eq(wasm_v128_and(v, flag), flag));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v, uint32_t at)
+/* The same for 32 bytes. */
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v,
+                                                       uint32_t at)
 {
     return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
 }
-LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask) /* 16 bits: x86 has no shift of bytes */
+/* v >> s & mask for 0 <= s <= 7. Lanes of 16 bits, because x86, where it often runs, has no
+   shift of bytes. The mask takes off the bits that come from the neighbouring byte. */
+LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask)
 {
     return wasm_v128_and(wasm_u16x8_shr(v, s), wasm_i8x16_splat((int8_t)mask));
 }
+/* v >> s & mask, 0 <= s <= 7. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__field_wasm(llmq__u8x32_wasm x, uint32_t s, int mask)
 {
     return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__shift_left_wasm(llmq__u8x32_wasm x, uint32_t s) { return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s)); }
+/* The caller has cleared the bits that would be lost, so that lanes of 16 bits do for bytes. */
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__shift_left_wasm(llmq__u8x32_wasm x, uint32_t s)
+{
+    return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s));
+}
+/* 16 bytes at p, shifted right by s in the lower half and by s + d in the upper half, masked. No
+   byte after them is read. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
 {
     v128_t v = wasm_v128_load(p);
     return llmq__bs_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
 }
+/* a0 b0 a1 b1 ... of the lower or of the upper eight bytes of both. */
 LLMQ__INLINE_TARGET v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
 {
+    /* Indices from 16 on are bytes of b. */
     if (upper) return wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     return wasm_i8x16_shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
+/* Stores x0 y0 x1 y1 ..., 64 bytes. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_wasm(int8_t *p, llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
     wasm_v128_store(p, llmq__mix_wasm(x.a, y.a, 0));
@@ -6650,7 +7685,9 @@ LLMQ__INLINE_TARGET void llmq__store_pairs_wasm(int8_t *p, llmq__u8x32_wasm x, l
     wasm_v128_store(p + 48, llmq__mix_wasm(x.b, y.b, 1));
 }
 
+/* The words on points: points 0 to 15, 16 to 31, 32 to 47, 48 to 63. */
 typedef struct llmq__point_table_wasm { v128_t a, b, c, d; } llmq__point_table_wasm;
+/* 64 points at p, of which all 64 bytes are read. */
 LLMQ__INLINE_TARGET llmq__point_table_wasm llmq__point_table_of_wasm(const int8_t *p)
 {
     llmq__point_table_wasm t;
@@ -6660,17 +7697,24 @@ LLMQ__INLINE_TARGET llmq__point_table_wasm llmq__point_table_of_wasm(const int8_
     t.d = wasm_v128_load(p + 48);
     return t;
 }
+/* Indices are below 16 here. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut16_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
 }
+/* k is a constant, so that the table is chosen when the program is compiled. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lutk_wasm(const llmq__point_table_wasm *t, uint32_t k, llmq__u8x32_wasm v)
 {
     v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
     return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
-/* swizzle gives 0 for an index of 16 and more: each table sees its own indices from 0 on. */
-LLMQ__INLINE_TARGET v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first) { return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first))); }
+/* swizzle gives 0 for an index of 16 and more. Each table sees its own indices from 0 on,
+   indices below them wrap to 192 and more, and the OR of all tables is the point. */
+LLMQ__INLINE_TARGET v128_t llmq__one_of_wasm(v128_t t, v128_t v, int first)
+{
+    return wasm_i8x16_swizzle(t, wasm_i8x16_sub(v, wasm_i8x16_splat((int8_t)first)));
+}
+/* n: 32 or 64 points. */
 LLMQ__INLINE_TARGET v128_t llmq__look_wasm(const llmq__point_table_wasm *t, v128_t v, int n)
 {
     v128_t r = wasm_v128_or(wasm_i8x16_swizzle(t->a, v), llmq__one_of_wasm(t->b, v, 16));
@@ -6685,18 +7729,28 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut64_wasm(const llmq__point_table_wa
 {
     return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
 }
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v) /* max(code - 128, -127) */
+/* Points of g8: max(code, 1) - 128, because code 0 decodes as code 1. XOR with 128 subtracts
+   128. */
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v)
 {
     const v128_t one = wasm_i8x16_splat(1), top = wasm_i8x16_splat(-128);
     return llmq__bs_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top), wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
 }
+/* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__to_i8_wasm(llmq__u8x32_wasm v) { return v; }
 
+/* ---- words on activations, products and sums ----
+
+   32 activations are two vectors, in the order of their columns, or the even and the odd ones
+   of 64 columns. Sums are four int32, which have no order that matters until sum4 adds their
+   lanes. */
 typedef llmq__u8x32_wasm llmq__act32_wasm, llmq__act_any_wasm;
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
+/* The even and the odd bytes of 64, 16 at a time. */
 LLMQ__INLINE_TARGET void llmq__load_act2_wasm(const int8_t *p, llmq__u8x32_wasm *even, llmq__u8x32_wasm *odd)
 {
     llmq__u8x32_wasm lo = llmq__load_u8_wasm(p), hi = llmq__load_u8_wasm(p + 32);
+    /* Indices from 16 on are bytes of the second operand, which follows the first in memory. */
     even->a = wasm_i8x16_shuffle(lo.a, lo.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     even->b = wasm_i8x16_shuffle(hi.a, hi.b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     odd->a = wasm_i8x16_shuffle(lo.a, lo.b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
@@ -6704,25 +7758,40 @@ LLMQ__INLINE_TARGET void llmq__load_act2_wasm(const int8_t *p, llmq__u8x32_wasm 
 }
 typedef v128_t llmq__i32sums_wasm;
 LLMQ__INLINE_TARGET v128_t llmq__zero_sums_wasm(void) { return wasm_i32x4_splat(0); }
-/* Two products fit 16 bits, for activations are at least -127. check: 2*127*128 = 32512 < 2^15 */
+/* Adds 16 products to four sums. Two products fit 16 bits, because activations are at least
+   -127. */
+/* check: 2*127*128 = 32512 < 2^15 */
 LLMQ__INLINE_TARGET v128_t llmq__dot1_wasm(v128_t sum, v128_t w, v128_t x)
 {
+    /* The products of bytes i and 8 + i are added in 16 bits, then neighbours in 32 bits. */
     v128_t pairs = wasm_i16x8_add(wasm_i16x8_extmul_low_i8x16(w, x), wasm_i16x8_extmul_high_i8x16(w, x));
     return wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
 }
-LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x) { return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b); }
+/* Adds 32 products to four sums, in any order, because int32 sums are exact. */
+LLMQ__INLINE_TARGET v128_t llmq__dot_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x)
+{
+    return llmq__dot1_wasm(llmq__dot1_wasm(sum, w.a, x.a), w.b, x.b);
+}
+/* No sum has too much here, so that the bias stays 0. */
 LLMQ__INLINE_TARGET v128_t llmq__bias_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
+/* Products of any int8 points are the same products. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_act_any_wasm(const int8_t *p) { return llmq__load_u8_wasm(p); }
-LLMQ__INLINE_TARGET v128_t llmq__dot_any_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x) { return llmq__dot_wasm(sum, w, x); }
+LLMQ__INLINE_TARGET v128_t llmq__dot_any_wasm(v128_t sum, llmq__u8x32_wasm w, llmq__u8x32_wasm x)
+{
+    return llmq__dot_wasm(sum, w, x);
+}
 LLMQ__INLINE_TARGET v128_t llmq__bias_any_wasm(v128_t sum, llmq__u8x32_wasm x) { (void)x; return sum; }
 
+/* The words on four sums. */
 typedef v128_t llmq__i32x4_wasm, llmq__f32x4_wasm;
 LLMQ__INLINE_TARGET v128_t llmq__zero_i32x4_wasm(void) { return wasm_i32x4_splat(0); }
 LLMQ__INLINE_TARGET v128_t llmq__add_i32x4_wasm(v128_t a, v128_t b) { return wasm_i32x4_add(a, b); }
-LLMQ__INLINE_TARGET v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* sums of two neighbours */
+LLMQ__INLINE_TARGET v128_t llmq__pairs_wasm(v128_t a, v128_t b) /* a0 + a1, a2 + a3, b0 + b1, b2 + b3 */
 {
+    /* Even lanes of both, plus odd lanes of both. */
     return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
+/* Pairwise sums of pairwise sums: lane i is the sum of the i-th operand. */
 LLMQ__INLINE_TARGET v128_t llmq__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t d, v128_t bias)
 {
     (void)bias;
@@ -6736,15 +7805,25 @@ LLMQ__INLINE_TARGET v128_t llmq__load_f32x4_wasm(const float *p) { return wasm_v
 LLMQ__INLINE_TARGET void llmq__store_f32x4_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
 LLMQ__INLINE_TARGET v128_t llmq__load_i32x4_wasm(const int32_t *p) { return wasm_v128_load(p); }
 LLMQ__INLINE_TARGET void llmq__store_i32x4_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, v); }
-LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2, const uint8_t *p3)
+/* A bfloat16 is the upper half of a float. Each pointer is read for 2 bytes, at any address. */
+LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8_t *p1, const uint8_t *p2,
+                                                  const uint8_t *p3)
 {
-    v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2), (int32_t)llmq__load16(p3));
+    /* Lane i from the i-th pointer; the shift makes floats of them. */
+    v128_t v = wasm_i32x4_make((int32_t)llmq__load16(p0), (int32_t)llmq__load16(p1), (int32_t)llmq__load16(p2),
+                               (int32_t)llmq__load16(p3));
     return wasm_i32x4_shl(v, 16);
 }
 
+/* ---- words for blocks ----
+
+   A tile has 16 bytes of each of four rows, 128 bytes apart; after turn() a lane is a row. */
+
+/* Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e + 128 i. */
 LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
 {
     v128_t a = wasm_v128_load(e), b = wasm_v128_load(e + 128), c = wasm_v128_load(e + 256), d = wasm_v128_load(e + 384);
+    /* Lanes 0 and 1 of all rows first, then lanes 2 and 3. */
     v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5);
     wasm_v128_store(e, wasm_i64x2_shuffle(ab, cd, 0, 2));
     wasm_v128_store(e + 128, wasm_i64x2_shuffle(ab, cd, 1, 3));
@@ -6752,17 +7831,27 @@ LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
     wasm_v128_store(e + 256, wasm_i64x2_shuffle(ab, cd, 0, 2));
     wasm_v128_store(e + 384, wasm_i64x2_shuffle(ab, cd, 1, 3));
 }
-/* Columns 0 and 2 of each lane, then 1 and 3, in 16 bits. */
+/* Adds the products of four columns of four rows to four sums: the 16 points at w, a lane for
+   each row, times activations 4 k ... 4 k + 3 at x, which are repeated in all lanes.
+   Columns 0 and 2 of each lane are the lower bytes of 16 bits, columns 1 and 3 the upper ones. */
 LLMQ__INLINE_TARGET v128_t llmq__dot4_wasm(v128_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
+    /* A shift left and right within 16 bits extends the sign of the lower byte. The dot product
+       then adds two products of 16 bits in each lane, exactly. */
     v128_t v = wasm_v128_load(w), u = wasm_v128_load32_splat(x + 4 * k);
-    sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
+    sum = wasm_i32x4_add(
+        sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(u, 8), 8)));
     return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(v, 8), wasm_i16x8_shr(u, 8)));
 }
-LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v) { wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v)); }
+/* p[0, 4) += v. */
+LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v)
+{
+    wasm_v128_store(p, wasm_i32x4_add(wasm_v128_load(p), v));
+}
 
 #define LLMQ__SIMD_PART LLMQ__PART_CODES
 #define LLMQ__ISA wasm
+/* Signed multiplications take all int8 points, and nothing is added to them. */
 #define LLMQ__DECODED 0
 #define LLMQ__RAW 0
 #define LLMQ__QUADS wasm
@@ -6770,6 +7859,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_wasm(int32_t *p, v128_t v) { wasm_v128_s
 #define LLMQ__VECTOR_BYTES 16u
 #define LLMQ__OFFSET 0
 #include LLMQ_SIMD_SELF
+/* All kernels are from the templates. */
 LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #undef LLMQ__TARGET
 #endif
@@ -6777,18 +7867,38 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV
 #undef LLMQ__SIMD_PART
 
-/* ---- 11. RISC-V ----------------------------------------------------------------------------------------------------
+/* ---- 11. RISC-V ---------------------------------------------------------------------------------
 
-   Vectors of unknown length cannot be members of structs, so the words of the templates cannot be said with them: these kernels
-   are written out. Most run over as many numbers as the machine's registers hold (vsetvl), the same text for all lengths.
-   Products of whole units take 64 codes at a time, in a group of as many registers as these fill. The group is part of the
-   types, so that text is a template at the end, made for 4, 2 and 1 registers, of 128, of 256, and of 512 bits or more.
-   Loads and stores end at the last byte exactly. Lanes behind the vector length may hold anything and are never read. */
+   The kernels for the vector extension V, of any vector length from 128 bits on.
+
+   Vectors of unknown length cannot be members of structs, so the words of the templates cannot
+   be said with them: these kernels are written out. Most run over as many elements as the
+   machine's registers hold (vsetvl), the same text for all lengths.
+
+   Products of whole units take 64 codes at a time, in a group of as many registers as these
+   fill. The group is part of the types, so that text is a template at the end, made for 4, 2
+   and 1 registers, of 128, of 256, and of 512 bits or more.
+
+   Loads and stores end at the last element exactly, and take any address that is aligned as its
+   type. Lanes beyond the vector length may hold anything and are never read. Float operations
+   are rounded as scalar ones, in the order of the scalar kernel that has the same name without
+   _rvv.
+
+   In the code, vl is the vector length: elements of this round. Loops end because vsetvl gives
+   at least 1 where elements are left. */
 
 #if LLMQ_SIMD_RVV
 #define LLMQ__TARGET
 
 #if LLMQ_MAX_STEPS > 0
+/* ---- kernels on floats ----
+
+   They have the parameters and the results of the scalar kernels. Elements are taken in any
+   order, but the operations of each result are done in the scalar order. */
+
+/* Changes the sign of v[j] where bit j of the random sequence of seed is set, as
+   llmq__signs. A random number is a mask of 32 lanes: eight registers of 128 bits hold 32
+   floats. */
 LLMQ__NOINLINE_TARGET void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
 {
     uint32_t j;
@@ -6798,27 +7908,34 @@ LLMQ__NOINLINE_TARGET void llmq__signs_rvv(float *v, uint32_t n, uint32_t seed)
         uint8_t mask[4];
         vfloat32m8_t x = __riscv_vle32_v_f32m8(v + j, vl);
         vbool4_t flip;
+        /* Lane i takes bit i: the machine is little-endian, see section 1. */
         LLMQ_MEMCPY(mask, &bits, 4);
         flip = __riscv_vlm_v_b4(mask, vl);
         __riscv_vse32_v_f32m8(v + j, __riscv_vfneg_v_f32m8_mu(flip, x, x, vl), vl);
     }
 }
 
-/* Butterflies of 2, 4 or 8 vectors, h floats apart from x on. The floats of a vector are `step` apart. */
+/* Butterflies. a, b = a + b, a - b; a pass does them for 2, 4 or 8 vectors that are h floats
+   apart, from x on. The floats of a vector are `step` apart. last: the results are multiplied by
+   norm. */
 #define LLMQ__B1(a, b) do { vfloat32m2_t t_ = a; a = __riscv_vfadd(t_, b, vl); b = __riscv_vfsub(t_, b, vl); } while (0)
 #define LLMQ__LOAD(i) llmq__strided_rvv(x + (i) * h, step, vl)
 #define LLMQ__STORE(i, v) llmq__set_strided_rvv(x + (i) * h, step, last ? __riscv_vfmul(v, norm, vl) : v, vl)
+/* Eight groups of two registers are half of all registers. Loads of neighbours are faster than
+   strided loads. */
 LLMQ__INLINE_TARGET vfloat32m2_t llmq__strided_rvv(const float *p, size_t step, size_t vl)
 {
     if (step == 1) return __riscv_vle32_v_f32m2(p, vl);
     return __riscv_vlse32_v_f32m2(p, (ptrdiff_t)(step * sizeof(float)), vl);
 }
+/* Stores v as it was loaded. */
 LLMQ__INLINE_TARGET void llmq__set_strided_rvv(float *p, size_t step, vfloat32m2_t v, size_t vl)
 {
     if (step == 1) __riscv_vse32(p, v, vl);
     else __riscv_vsse32(p, (ptrdiff_t)(step * sizeof(float)), v, vl);
 }
 
+/* A pass of 2, 4 and 8 vectors. vl: floats of a vector, at most two registers of them. */
 LLMQ__INLINE_TARGET void llmq__pass2_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1);
@@ -6826,6 +7943,8 @@ LLMQ__INLINE_TARGET void llmq__pass2_rvv(float *x, size_t h, size_t step, size_t
     LLMQ__STORE(0, a); LLMQ__STORE(1, b);
 }
 
+/* Distances h and 2 h. Each butterfly of a distance is done before the next distance begins,
+   because the order of additions decides the bits. */
 LLMQ__INLINE_TARGET void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
@@ -6834,10 +7953,13 @@ LLMQ__INLINE_TARGET void llmq__pass4_rvv(float *x, size_t h, size_t step, size_t
     LLMQ__STORE(0, a); LLMQ__STORE(1, b); LLMQ__STORE(2, c); LLMQ__STORE(3, d);
 }
 
+/* Distances h, 2 h and 4 h: 16 registers hold eight vectors, and a temporary one takes two
+   more. */
 LLMQ__INLINE_TARGET void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t vl, int last, float norm)
 {
     vfloat32m2_t a = LLMQ__LOAD(0), b = LLMQ__LOAD(1), c = LLMQ__LOAD(2), d = LLMQ__LOAD(3);
     vfloat32m2_t e = LLMQ__LOAD(4), f = LLMQ__LOAD(5), g = LLMQ__LOAD(6), i = LLMQ__LOAD(7);
+    /* Distances 1, 2 and 4, in units of h. */
     LLMQ__B1(a, b); LLMQ__B1(c, d); LLMQ__B1(e, f); LLMQ__B1(g, i);
     LLMQ__B1(a, c); LLMQ__B1(b, d); LLMQ__B1(e, g); LLMQ__B1(f, i);
     LLMQ__B1(a, e); LLMQ__B1(b, f); LLMQ__B1(c, g); LLMQ__B1(d, i);
@@ -6848,14 +7970,17 @@ LLMQ__INLINE_TARGET void llmq__pass8_rvv(float *x, size_t h, size_t step, size_t
 #undef LLMQ__LOAD
 #undef LLMQ__STORE
 
-/* Butterflies at distances h, 2 h ... below h radix, of n numbers. Vectors go through the numbers of a run of h or, where h is
-   1, through the runs. */
+/* Butterflies at distances h, 2 h, ... below h * radix of x[0, n), ascending; n is a multiple of
+   h * radix.
+   Vectors go through the h neighbours of a run. If h is 1, they go through the runs instead,
+   whose elements are 8 apart; radix is 8 then. */
 LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t radix, int last, float norm)
 {
     size_t i, j, vl;
     if (h == 1) {
         for (i = 0; i < n; i += 8 * vl) {
             vl = __riscv_vsetvl_e32m2((n - i) / 8);
+            /* vl runs of 8 neighbours: lane l of vector i is x[8 l + i]. */
             llmq__pass8_rvv(x + i, 1, 8, vl, last, norm);
         }
         return;
@@ -6869,14 +7994,18 @@ LLMQ__INLINE_TARGET void llmq__pass_rvv(float *x, size_t n, size_t h, size_t rad
         }
 }
 
+/* x[0, n) becomes its Walsh-Hadamard transform times norm, n a power of 2, as llmq__butterflies.
+   Distances ascend, so that each result comes from the same additions in the same order. */
 LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float norm)
 {
     size_t h, radix;
+    /* A single run of fewer than 8 has nothing to go through. */
     if (n < 8) {
         llmq__butterflies(x, n, norm);
         return;
     }
     for (h = 1; h < n; h *= radix) {
+        /* Constants for radix make a loop of its own of each call. */
         int last = n / h <= 8;
         radix = last ? n / h : 8;
         if (h == 1) llmq__pass_rvv(x, n, 1, 8, last, norm);
@@ -6886,14 +8015,20 @@ LLMQ__NOINLINE_TARGET void llmq__butterflies_rvv(float *x, uint32_t n, float nor
     }
 }
 
-LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes, const uint8_t *squares, float *work)
+/* x[i * run + j] for i < m and j < lanes becomes its product with the Paley matrix, as
+   llmq__paley. work: space for m * lanes floats. Terms are added in the order of l. */
+LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uint32_t run, uint32_t lanes,
+                                           const uint8_t *squares, float *work)
 {
     uint32_t i, l;
     size_t vl, j;
+    /* The product needs the old values of all positions. */
     for (l = 0; l < m; l++) LLMQ_MEMCPY(work + l * lanes, x + l * run, lanes * sizeof(float));
     for (j = 0; j < lanes; j += vl) {
         vl = __riscv_vsetvl_e32m4(lanes - j);
         for (i = 0; i < m; i++) {
+            /* The sum begins with the first term and its sign, not with 0, as the scalar sum
+               does. */
             vfloat32m4_t y = __riscv_vle32_v_f32m4(work + j, vl);
             if (llmq__paley_negative(m, q, squares, i, 0)) y = __riscv_vfneg(y, vl);
             for (l = 1; l < m; l++) {
@@ -6906,8 +8041,11 @@ LLMQ__NOINLINE_TARGET void llmq__paley_rvv(float *x, uint32_t m, uint32_t q, uin
 }
 #endif
 
+/* q[0, n) = x in integers of at most `levels` in magnitude; returns the scale, as
+   llmq__quantize. */
 LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float levels, int8_t *q)
 {
+    /* The maximum so far is lane 0, with which each reduction begins. */
     vuint32m1_t top = __riscv_vmv_s_x_u32m1(0, 1);
     uint32_t most;
     size_t j, vl;
@@ -6915,43 +8053,63 @@ LLMQ__NOINLINE_TARGET float llmq__quantize_rvv(const float *x, uint32_t n, float
     for (j = 0; j < n; j += vl) {
         vuint32m8_t bits;
         vl = __riscv_vsetvl_e32m8(n - j);
+        /* Magnitudes of floats are ordered as their bits are. */
         bits = __riscv_vand(__riscv_vreinterpret_u32m8(__riscv_vle32_v_f32m8(x + j, vl)), 0x7fffffffu, vl);
         top = __riscv_vredmaxu(bits, top, vl);
     }
+    /* The bits of NaN exceed the bits of infinity, so that no NaN is lost in the maximum. */
     most = __riscv_vmv_x(top);
     if (!llmq__quantizable(most)) {
         LLMQ_MEMSET(q, 0, n);
         return llmq__no_scale(most);
     }
     inverse = levels / llmq__bits_float(most);
-    for (j = 0; j < n; j += vl) { /* rounded as by llmq__round_i8, whose whole number is the lowest byte of the sum */
+    for (j = 0; j < n; j += vl) {
         vfloat32m8_t v;
         vl = __riscv_vsetvl_e32m8(n - j);
+        /* Rounded as by llmq__round_i8: the unit of the last place of 1.5 * 2^23 is 1, and the
+           lowest byte of the sum is the integer. */
+        /* check: 12582912 == 1.5 * 2^23 */
         v = __riscv_vfadd(__riscv_vfmul(__riscv_vle32_v_f32m8(x + j, vl), inverse, vl), 12582912.0f, vl);
+        /* Narrowing keeps the lower half of each lane: 32 to 16 to 8 bits. */
         __riscv_vse8(q + j, __riscv_vncvt_x(__riscv_vncvt_x(__riscv_vreinterpret_i32m8(v), vl), vl), vl);
     }
     return llmq__bits_float(most) / levels;
 }
 
+/* out[0, n) += scale * v[0, n). Product and sum are rounded apart. */
 LLMQ__NOINLINE_TARGET void llmq__add_scaled_rvv(float *out, float scale, const float *v, uint32_t n)
 {
     size_t j, vl;
     for (j = 0; j < n; j += vl) {
         vl = __riscv_vsetvl_e32m8(n - j);
-        __riscv_vse32(out + j, __riscv_vfadd(__riscv_vle32_v_f32m8(out + j, vl), __riscv_vfmul(__riscv_vle32_v_f32m8(v + j, vl), scale, vl), vl), vl);
+        /* Not vfmacc, which would round once where the scalar kernel rounds twice. */
+        __riscv_vse32(out + j,
+                      __riscv_vfadd(__riscv_vle32_v_f32m8(out + j, vl),
+                                    __riscv_vfmul(__riscv_vle32_v_f32m8(v + j, vl), scale, vl), vl),
+                      vl);
     }
 }
 
 #if !LLMQ_NO_CALIBRATION
-/* The sums of eight rows stay in registers; rows that are missing are the last one again, with the same sums. A single row is
-   wider. Products are exact, so that they may be fused. */
+/* out[i][0, n) += sum over t of a[i][t a_step] * v[t v_stride ...], for i < rows and t < count.
+   2 <= rows <= 8.
+   The sums of eight rows stay in registers, two each. Rows that are missing are the last one
+   again: its sums are computed and stored more than once, with the same bits.
+   Products are exact, so that a fused operation rounds as an addition does. Terms are added in
+   the order of t. */
 #define LLMQ__EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7)
-#define LLMQ__ROW(i) vfloat32m2_t s##i; const float *a##i = a[llmq__min(i, rows - 1)]; float *to##i = out[llmq__min(i, rows - 1)];
+#define LLMQ__ROW(i)                               \
+    vfloat32m2_t s##i;                             \
+    const float *a##i = a[llmq__min(i, rows - 1)]; \
+    float *to##i = out[llmq__min(i, rows - 1)];
 #define LLMQ__LOAD(i) s##i = __riscv_vle32_v_f32m2(to##i + k, vl);
 #define LLMQ__ADD(i) s##i = __riscv_vfmacc(s##i, a##i[step], w, vl);
 #define LLMQ__STORE(i) __riscv_vse32(to##i + k, s##i, vl);
-LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                        uint32_t rows, uint32_t count, uint32_t n)
+/* The registers of sums have names, not an array: vectors of unknown length make no arrays. */
+LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float *const *a, size_t a_step,
+                                                 const float *v, size_t v_stride, uint32_t rows, uint32_t count,
+                                                 uint32_t n)
 {
     LLMQ__EACH(LLMQ__ROW)
     size_t k, vl, step;
@@ -6973,8 +8131,10 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_of_rvv(float *const *out, const float 
 #undef LLMQ__ADD
 #undef LLMQ__STORE
 
-LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step, const float *v, size_t v_stride,
-                                         uint32_t rows, uint32_t count, uint32_t n)
+/* As llmq__add_products. A single row has wider sums, of eight registers. */
+LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float *const *a, size_t a_step,
+                                                  const float *v, size_t v_stride, uint32_t rows, uint32_t count,
+                                                  uint32_t n)
 {
     size_t k, vl;
     uint32_t t;
@@ -6982,35 +8142,48 @@ LLMQ__NOINLINE_TARGET void llmq__add_products_rvv(float *const *out, const float
         llmq__add_rows_of_rvv(out, a, a_step, v, v_stride, rows, count, n);
         return;
     }
+    /* rows is 0 or 1 here. */
     for (k = 0; k < n * rows; k += vl) {
         vfloat32m8_t s;
         vl = __riscv_vsetvl_e32m8(n - k);
         s = __riscv_vle32_v_f32m8(out[0] + k, vl);
-        for (t = 0; t < count; t++) s = __riscv_vfmacc(s, a[0][t * a_step], __riscv_vle32_v_f32m8(v + t * v_stride + k, vl), vl);
+        for (t = 0; t < count; t++)
+            s = __riscv_vfmacc(s, a[0][t * a_step], __riscv_vle32_v_f32m8(v + t * v_stride + k, vl), vl);
         __riscv_vse32(out[0] + k, s, vl);
     }
 }
 #endif
 
 #if !LLMQ_NO_ENCODER
-/* Tries all points for a group of registers of vectors at a time, which beats the scalar search, that tries few, on grids that
-   are not large. */
-LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
-                                    uint16_t *code)
+/* code[0, count) = the nearest of n points of p coordinates to x times inverse, as
+   llmq__nearest_codes. All points are tried for a group of registers of vectors at a time. This
+   beats the scalar search, which tries few points, if the grid is not large, hence the limit of
+   8 * most points.
+   The strict comparison keeps the lowest of equally near codes. A NaN is never less, so that
+   code 0 stays. */
+LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t n, uint32_t p, const float *x,
+                                                   float inverse, uint32_t count, uint16_t *code)
 {
+    /* y[k * 64 + i]: coordinate k of vector i, scaled. p is at most 8, and 64 vectors at most
+       are taken. */
     float y[8 * 64];
     uint32_t i, k, c;
+    /* most: lanes of a group of four registers, as far as y has space. */
     size_t vl, most = llmq__min(64, (uint32_t)__riscv_vsetvlmax_e32m4());
     for (i = 0; i + 16 <= count && n <= 8 * most; i += (uint32_t)vl, x += vl * p) {
         vfloat32m4_t least;
         vuint32m4_t best;
         vl = llmq__min(count - i, (uint32_t)most);
+        /* As in the scalar search, nothing farther than LLMQ__FAR is taken: code 0 stays then. */
         least = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, vl);
         best = __riscv_vmv_v_x_u32m4(0, vl);
         for (k = 0; k < p; k++)
-            __riscv_vse32(y + k * 64, __riscv_vfmul(__riscv_vlse32_v_f32m4(x + k, (ptrdiff_t)(p * sizeof *x), vl), inverse, vl), vl);
+            __riscv_vse32(y + k * 64,
+                          __riscv_vfmul(__riscv_vlse32_v_f32m4(x + k, (ptrdiff_t)(p * sizeof *x), vl), inverse, vl),
+                          vl);
         for (c = 0; c < n; c++) {
             const float *at = points + (size_t)c * p;
+            /* Differences, squares and sums are rounded apart and in the order of coordinates. */
             vfloat32m4_t d = __riscv_vfsub(__riscv_vle32_v_f32m4(y, vl), at[0], vl), sum = __riscv_vfmul(d, d, vl);
             for (k = 1; k < p; k++) {
                 d = __riscv_vfsub(__riscv_vle32_v_f32m4(y + k * 64, vl), at[k], vl);
@@ -7021,33 +8194,52 @@ LLMQ__NOINLINE_TARGET void llmq__nearest_codes_rvv(const float *points, uint32_t
         }
         __riscv_vse16(code + i, __riscv_vncvt_x(best, vl), vl);
     }
+    /* The last vectors, fewer than 16, and all if the grid is large. */
     llmq__nearest_codes(points, n, p, x, inverse, count - i, code + i);
 }
 #endif
 
 #if !LLMQ_NO_ENCODER && LLMQ__ANY_TRELLIS
-/* As in section 3. Four registers have 16 floats, or more. */
-LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x, float *cost)
+/* The trellis encoder's kernel, see section 3. Four registers hold 16 floats or more, of which
+   16 are used.
+   cost[16 s + i] = the squared distance of x[i] from the nearest of the points s, s + sets, ...,
+   at most LLMQ__FAR, for s < sets.
+   The scalar kernel compares squares. The square of the smallest distance is the smallest
+   square, because rounding keeps the order, so that one product a set does. */
+LLMQ__INLINE_TARGET void llmq__set_costs_rvv(const float *points, uint32_t set_size, uint32_t sets, const float *x,
+                                             float *cost)
 {
     vfloat32m4_t v = __riscv_vle32_v_f32m4(x, 16), d;
     uint32_t s, k;
     for (s = 0; s < sets; s++, cost += 16) {
         d = __riscv_vfmv_v_f_f32m4(LLMQ__FAR, 16);
-        for (k = s; k < set_size * sets; k += sets) d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
+        /* fmin gives the other operand where one is NaN, as a comparison that is false does. */
+        for (k = s; k < set_size * sets; k += sets)
+            d = __riscv_vfmin(d, __riscv_vfabs(__riscv_vfsub(v, points[k], 16), 16), 16);
         __riscv_vse32(cost, __riscv_vfmin(__riscv_vfmul(d, d, 16), LLMQ__FAR, 16), 16);
     }
 }
 
-LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost, float *to, uint16_t *choice)
+/* One state of 16 trellises: to[16] = the lesser of both paths' sums plus costs. *choice = bit i
+   set if path b is less in lane i; the lower state wins ties, because the comparison is strict. */
+LLMQ__INLINE_TARGET void llmq__step_to_rvv(vfloat32m4_t a, vfloat32m4_t b, const float *a_cost, const float *b_cost,
+                                           float *to, uint16_t *choice)
 {
-    vfloat32m4_t u = __riscv_vfadd(a, __riscv_vle32_v_f32m4(a_cost, 16), 16), v = __riscv_vfadd(b, __riscv_vle32_v_f32m4(b_cost, 16), 16);
+    vfloat32m4_t u = __riscv_vfadd(a, __riscv_vle32_v_f32m4(a_cost, 16), 16),
+                 v = __riscv_vfadd(b, __riscv_vle32_v_f32m4(b_cost, 16), 16);
     vbool8_t less = __riscv_vmflt(v, u, 16);
+    /* 16 lanes of a mask are 2 bytes. */
     __riscv_vsm((uint8_t *)choice, less, 16);
     __riscv_vse32(to, __riscv_vmerge(u, v, less, 16), 16);
 }
 
-LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size, uint32_t sets, uint32_t states, const float *x,
-                                    uint32_t steps, uint32_t lanes, float *sum, uint16_t *choice)
+/* The Viterbi steps of 16 trellises at once, as llmq__viterbi: x[steps][16], a column for each.
+   lanes: the trellises that are wanted. All 16 are computed, whatever the others hold.
+   sum: space for the sums of all states twice, and for the costs of the sets; the result is in
+   its first part. choice[t * states + q]: 16 bits for state q at step t. */
+LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t *parity, uint32_t set_size,
+                                             uint32_t sets, uint32_t states, const float *x, uint32_t steps,
+                                             uint32_t lanes, float *sum, uint16_t *choice)
 {
     size_t half = states / 2, i, q;
     float *from = sum, *to = sum + 16 * (size_t)states, *cost = sum + 32 * (size_t)states, *other;
@@ -7055,19 +8247,30 @@ LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t 
     (void)lanes;
     for (t = 0; t < steps; t++, choice += states) {
         llmq__set_costs_rvv(points, set_size, sets, x + 16 * (size_t)t, cost);
+        /* States 2 i and 2 i + 1 are reached from states i and half + i. */
         for (i = 0; i < half; i++) {
-            vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16), b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
+            vfloat32m4_t a = __riscv_vle32_v_f32m4(from + 16 * i, 16),
+                         b = __riscv_vle32_v_f32m4(from + 16 * (half + i), 16);
             for (q = 2 * i; q < 2 * i + 2; q++)
-                llmq__step_to_rvv(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)parity[q + states], to + 16 * q, choice + q);
+                llmq__step_to_rvv(a, b, cost + 16 * (size_t)parity[q], cost + 16 * (size_t)parity[q + states],
+                                  to + 16 * q, choice + q);
         }
         other = from, from = to, to = other;
     }
+    /* The sums change places at each step. */
     if (steps % 2) LLMQ_MEMCPY(sum, from, 16 * (size_t)states * sizeof *sum);
 }
 #endif
 
-/* code[0, n) = the codes from there on, all in one unit (with 3 bits in one half of it), as llmq__unpack_run. */
-LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__code_position *at, uint32_t n, uint16_t *code)
+/* ---- decoding ----
+
+   Codes are unpacked into an array first, then their points are gathered, for any format. Only
+   whole units have faster functions, in the template below. */
+
+/* code[0, n) = the codes from position `at` on, which all lie in one unit, or with 3 bits in
+   one half of it, as llmq__unpack_run. Reads the bytes of the planes that hold them, no more. */
+LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq__code_position *at, uint32_t n,
+                                                uint16_t *code)
 {
     uint32_t done = 0, bits = at->bits, width, bytes, i, byte, shift;
     size_t vl;
@@ -7077,10 +8280,12 @@ LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq
         for (i = 0; i < n; i += (uint32_t)vl) {
             vuint8m4_t b;
             vuint16m8_t c;
+            /* A round ends where the field of the plane ends, because then the shift changes. */
             byte = (at->k + i) % bytes;
             shift = (at->k + i) / bytes * width;
             vl = __riscv_vsetvl_e8m4(llmq__min(bytes - byte, n - i));
             b = __riscv_vsrl(__riscv_vle8_v_u8m4(plane + byte, vl), shift, vl);
+            /* The bits of each plane belong above the bits of the planes before it. */
             c = __riscv_vzext_vf2(__riscv_vand(b, (uint8_t)((1 << width) - 1), vl), vl);
             if (done) c = __riscv_vor(__riscv_vsll(c, done, vl), __riscv_vle16_v_u16m8(code + i, vl), vl);
             __riscv_vse16(code + i, c, vl);
@@ -7088,8 +8293,10 @@ LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq
     }
 }
 
-/* e[0, n p) = the points of n codes, of which only the bits in mask << shift are meant */
-LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n, int8_t *e)
+/* e[0, n p) = the points of n codes. With 3 bits a code is a pair, and shift, 0 or 3, says which
+   of its codes is meant. */
+LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_t *code, uint32_t shift, uint32_t n,
+                                             int8_t *e)
 {
     uint32_t p = f->p, k;
     size_t i, vl;
@@ -7098,9 +8305,12 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
         vuint32m8_t at;
         vl = __riscv_vsetvl_e16m4(n - i);
         c = __riscv_vle16_v_u16m4(code + i, vl);
+        /* Any other format has one code in each element. */
         if (f->bits == 3) c = __riscv_vand(__riscv_vsrl(c, shift, vl), 7, vl);
         if (p == 1) __riscv_vse8(e + i, __riscv_vluxei16_v_i8m2(f->points, c, vl), vl);
         if (p == 1) continue;
+        /* Coordinates are gathered one at a time and stored p bytes apart. Offsets have 32 bits,
+           because p times the greatest code may need more than 16. */
         at = __riscv_vwmulu(c, (uint16_t)p, vl);
         for (k = 0; k < p; k++)
             __riscv_vsse8(e + i * p + k, (ptrdiff_t)p, __riscv_vluxei32_v_i8m2(f->points + k, at, vl), vl);
@@ -7108,16 +8318,22 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
 }
 
 #if LLMQ__ANY_TRELLIS
-/* e[0, n) = the points of codes from `first` on of a row of a trellis. A bit times the parities that it has a part in is XORed. */
-LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t first, uint32_t n, int8_t *e)
+/* e[0, n) = the points of codes first ... first + n - 1 of a row of a trellis.
+   row must be in t->data: the rows above it in its tail-biting block are read too. */
+LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                           uint32_t first, uint32_t n, int8_t *e)
 {
+    /* from[i], factor[i]: the rows that any parity has, the row itself first. */
     const uint8_t *from[LLMQ__MAX_LAG + 1];
     uint8_t factor[LLMQ__MAX_LAG + 1];
-    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0, lag, m, k, i;
+    uint32_t r = (uint32_t)((size_t)(row - t->data) / t->row_size), parities = llmq__parities(&t->format), lags = 0,
+             lag, m, k, i;
     uint32_t taps = t->format.taps[0] | t->format.taps[1] | t->format.taps[2] | t->format.taps[3];
     llmq__trellis_block block = llmq__trellis_block_of(t->rows, r);
     llmq__field f;
     size_t vl;
+    /* factor: the parities that the row at this lag has a part in, as bits of an index. The
+       lowest bit of a code times the factor is XORed into the index. */
     for (lag = 0; taps >> lag; lag++) {
         from[lags] = llmq__above(t, &block, r, lag);
         factor[lags] = (uint8_t)llmq__parities_of(&t->format, lag);
@@ -7125,13 +8341,23 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
     }
     for (; n; n -= (uint32_t)vl, first += (uint32_t)vl, e += vl) {
         vuint8m4_t code, v;
+        /* m: codes of the unit, fewer in the last one. */
         k = first % l->unit;
         m = llmq__min(l->codes - (first - k), l->unit);
-        vl = __riscv_vsetvl_e8m4(llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
+        /* A round ends where the field ends. */
+        vl = __riscv_vsetvl_e8m4(
+            llmq__min(n, llmq__find_field(&f, l, row + l->scales + (first - k) / 8 * l->bits, m, k)));
         code = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.a, vl), f.shift, vl), (uint8_t)f.mask, vl);
-        code = __riscv_vor(code, __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl), f.up, vl), vl);
+        /* The second plane of codes of 3 bits; its mask is 0 for others. */
+        code = __riscv_vor(
+            code,
+            __riscv_vsll(__riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(f.b, vl), f.b_shift, vl), (uint8_t)f.b_mask, vl),
+                         f.up, vl),
+            vl);
+        /* The lowest bit of the row's own code comes with lag 0, if a parity has it. */
         code = __riscv_vsll(__riscv_vsrl(code, 1, vl), parities, vl);
         for (i = 0; i < lags; i++) {
+            /* The same place in another row, and there the lowest bit of each code. */
             v = __riscv_vand(__riscv_vsrl(__riscv_vle8_v_u8m4(from[i] + (f.a - row), vl), f.shift, vl), 1, vl);
             code = __riscv_vxor(code, __riscv_vmul(v, factor[i], vl), vl);
         }
@@ -7140,13 +8366,19 @@ LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__lay
 }
 #endif
 
-/* The points at columns [j, j + n), which lie in one group, n <= 256: somewhere in e[0, 256 + 2 * 7). */
-LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n,
-                                            int8_t *e)
+/* Returns the points at columns [j, j + n), which lie in one group, n <= 256. They are somewhere
+   in e, because whole points of up to 8 coordinates are decoded: up to 7 coordinates too much on
+   either side.
+   e: space for 256 + 2 * 7 bytes. */
+LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                                     uint32_t j, uint32_t n, int8_t *e)
 {
     const llmq_format *f = &t->format;
+    /* in: column of the group. skip: coordinates of its point before column j. Each group begins
+       a new point. */
     uint32_t in = j % l->group, skip = in % f->p, first = j / l->group * l->vectors + in / f->p;
     uint32_t count = llmq__ceil_div(skip + n, f->p), done, take;
+    /* A round of the loop below stays in one unit, and so in this array. */
     uint16_t code[LLMQ__UNIT];
 #if LLMQ__ANY_TRELLIS
     if (f->taps[0]) {
@@ -7163,18 +8395,26 @@ LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const
     return e + skip;
 }
 
-/* binary16 to float: what lies below its exponent and above is moved to that of float by a product with 2^112, which is exact. */
+/* binary16 to float, exactly. Exponent and mantissa move to the float's place, which scales by
+   2^-112, the difference of the biases, subnormals included. A product with 2^112 undoes it.
+   Infinity and NaN get the greatest exponent, and the sign is put in last. */
 LLMQ__INLINE_TARGET vfloat32m8_t llmq__load_halves_rvv(vuint16m4_t h, size_t vl)
 {
     vuint32m8_t bits = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x7fffu, vl), vl), 13, vl), sign;
-    vuint32m8_t v = __riscv_vreinterpret_u32m8(__riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
+    vuint32m8_t v = __riscv_vreinterpret_u32m8(
+        /* check: 5.192296858534827628530496329220096e33f == 2^112 */
+        __riscv_vfmul(__riscv_vreinterpret_f32m8(bits), 5.192296858534827628530496329220096e33f, vl));
+    /* check: 0x7f800000 == 255 << 23 */
+    /* check: 0x7c00 == 31 << 10 */
     v = __riscv_vmerge(v, __riscv_vor(bits, 0x7f800000u, vl), __riscv_vmsgeu(bits, 0x7c00u << 13, vl), vl);
     sign = __riscv_vsll(__riscv_vzext_vf2(__riscv_vand(h, 0x8000u, vl), vl), 16, vl);
     return __riscv_vreinterpret_f32m8(__riscv_vor(v, sign, vl));
 }
 
-/* v[0, n) = the numbers at columns [j, j + n), as llmq__values: n <= 256 and all in one group, but for raw formats. */
-LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, uint32_t j, uint32_t n, float *v)
+/* v[0, n) = the values at columns [j, j + n) of a row before they are scaled, as llmq__values.
+   n <= 256. They lie in one group, except in raw formats. */
+LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                             uint32_t j, uint32_t n, float *v)
 {
     int8_t e[256 + 2 * 7];
     size_t i, vl;
@@ -7182,14 +8422,17 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
         const int8_t *from = llmq__points_rvv(t, l, row, j, n, e);
         for (i = 0; i < n; i += vl) {
             vl = __riscv_vsetvl_e32m8(n - i);
+            /* Integers of 8 bits are exact as floats. */
             __riscv_vse32(v + i, __riscv_vfcvt_f(__riscv_vsext_vf4(__riscv_vle8_v_i8m2(from + i, vl), vl), vl), vl);
         }
     } else if (t->format.bits == 32) {
+        /* float32, little-endian as the machine is. */
         LLMQ_MEMCPY(v, row + 4 * (size_t)j, 4 * (size_t)n);
     } else {
         for (row += 2 * (size_t)j, i = 0; i < n; i += vl) {
             vuint16m4_t h;
             vl = __riscv_vsetvl_e32m8(n - i);
+            /* Bytes are loaded, because a row has no alignment. */
             h = __riscv_vreinterpret_u16m4(__riscv_vle8_v_u8m4(row + 2 * i, 2 * vl));
             if (t->format.id == LLMQ__ID_F16) __riscv_vse32(v + i, llmq__load_halves_rvv(h, vl), vl);
             else __riscv_vse32(v + i, __riscv_vreinterpret_f32m8(__riscv_vsll(__riscv_vzext_vf2(h, vl), 16, vl)), vl);
@@ -7197,6 +8440,7 @@ LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__l
     }
 }
 
+/* out[cols] = row r as floats, as llmq__read_row: value times scale. Raw formats have no scale. */
 LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, float *out)
 {
     llmq__layout l = llmq__layout_of(t);
@@ -7206,14 +8450,19 @@ LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, 
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
         llmq__numbers_rvv(t, &l, row, j, n, out + j);
+        /* All n columns are in one group and have one scale. */
         for (i = 0; i < n && t->format.points; i += (uint32_t)vl) {
             vl = __riscv_vsetvl_e32m8(n - i);
-            __riscv_vse32(out + j + i, __riscv_vfmul(__riscv_vle32_v_f32m8(out + j + i, vl), llmq__scale(row, j / l.group), vl), vl);
+            __riscv_vse32(out + j + i,
+                          __riscv_vfmul(__riscv_vle32_v_f32m8(out + j + i, vl), llmq__scale(row, j / l.group), vl), vl);
         }
     }
 }
 
-LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1, float *out)
+/* out[cols] += weight[r] times row r, for rows [r0, r1), as llmq__add_rows: weight times scale
+   first. */
+LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float *weight, uint32_t r0, uint32_t r1,
+                                              float *out)
 {
     llmq__layout l = llmq__layout_of(t);
     float v[256];
@@ -7223,13 +8472,17 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float 
         for (j = 0; j < t->cols; j += n) {
             n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
             llmq__numbers_rvv(t, &l, row, j, n, v);
-            llmq__add_scaled_rvv(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v, n);
+            /* A raw row has no scale, and its group is the row. */
+            llmq__add_scaled_rvv(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v,
+                                 n);
         }
     }
 }
 
-/* Sixteen lanes are a group of four registers of 128 bits. What is left of a group of columns is added to the first ones. */
-LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row, const float *x)
+/* Returns the product of a row with the floats x, as llmq__rows_f32. Column i of a group goes
+   into lane i mod 16, and the 16 lanes are a group of four registers of 128 bits or more. */
+LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+                                            const float *x)
 {
     LLMQ__NO_CONTRACT
     float total = 0.0f, v[256];
@@ -7241,61 +8494,77 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
             n = llmq__min(256, end - j);
             llmq__numbers_rvv(t, l, row, j, n, v);
+            /* The last columns of a group are added to the first lanes; _tu leaves the others as
+               they are. */
             for (i = 0; i < n; i += 16) {
                 vl = llmq__min(16, n - i);
+                /* The product is rounded before it is added. */
                 lane = __riscv_vfadd_vv_f32m4_tu(
-                    lane, lane, __riscv_vfmul(__riscv_vle32_v_f32m4(x + j + i, vl), __riscv_vle32_v_f32m4(v + i, vl), vl), vl);
+                    lane, lane,
+                    __riscv_vfmul(__riscv_vle32_v_f32m4(x + j + i, vl), __riscv_vle32_v_f32m4(v + i, vl), vl), vl);
             }
         }
-        for (h = 8; h; h /= 2) lane = __riscv_vfadd(lane, __riscv_vslidedown(lane, h, h), h); /* as llmq__lane_sum */
+        /* Lanes i and i + h are added, for h = 8, 4, 2, 1. */
+        for (h = 8; h; h /= 2) lane = __riscv_vfadd(lane, __riscv_vslidedown(lane, h, h), h);
         total += __riscv_vfmv_f(lane) * scale;
     }
     return total;
 }
 
-LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                     size_t y_stride)
+/* y[i * y_stride + r] = the product of row r with the floats of activation i. */
+LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                              uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     uint32_t i, r;
     for (r = r0; r < r1; r++)
-        for (i = 0; i < count; i++) y[i * y_stride + r] = llmq__row_f32_rvv(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
+        for (i = 0; i < count; i++)
+            y[i * y_stride + r] = llmq__row_f32_rvv(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
-/* ---- products of int8 activations ---- */
+/* ---- products of int8 activations ----
 
-/* What a format's points become: tables of one coordinate each, and of pairs, x + 256 y. */
+   Rows are multiplied as far as their units are whole by a stream function of the format, and
+   from there on by slices, which decode any format. Sums of products are exact. Floats are
+   combined at the end of each run by the operations of the scalar llmq__rows_i8, in the same
+   order. */
+
+/* Tables of a format's points: of one coordinate each, and of pairs. */
 #define LLMQ__KIND_V2N256 (LLMQ__KIND_V2N64 + 1)
-#define LLMQ__PIECES 64u /* of 128 columns, between two conversions of their sums */
+#define LLMQ__PIECES 64u /* pieces of 128 columns whose sums wait for their conversion to float */
 typedef struct llmq__grid_rvv {
     int kind; /* LLMQ__KIND_... */
-    uint8_t x[64], y[64];
-    uint16_t pair[256];
+    uint8_t x[64], y[64]; /* the coordinates, as bytes; zeros after the last point */
+    uint16_t pair[256];   /* two coordinates: x + 256 y */
 } llmq__grid_rvv;
 
+/* Makes the tables. g->kind is LLMQ__KIND_OTHER if the format has no stream function. */
 static void llmq__make_grid_rvv(const llmq_format *f, llmq__grid_rvv *g)
 {
     uint32_t i, n = (uint32_t)1 << f->bits;
     g->kind = llmq__kind(f, -128);
+    /* 256 points of two coordinates are gathered as pairs, see section 2 for the other kinds. */
     if (g->kind == LLMQ__KIND_OTHER && f->p == 2 && f->bits == 8) g->kind = LLMQ__KIND_V2N256;
     if (g->kind == LLMQ__KIND_OTHER) return;
     if (f->p == 2) LLMQ_MEMCPY(g->pair, f->points, 2 * (size_t)n);
     LLMQ_MEMSET(g->x, 0, sizeof g->x);
     LLMQ_MEMSET(g->y, 0, sizeof g->y);
+    /* More points do not fit the tables; g8 needs none. */
     for (i = 0; i < n && n <= 64; i++) {
         g->x[i] = (uint8_t)f->points[i * f->p];
         if (f->p == 2) g->y[i] = (uint8_t)f->points[i * 2 + 1];
     }
 }
 
-/* A row of a product, as far as it has come. */
+/* A product of a row, as far as it has come. */
 typedef struct llmq__progress_rvv {
     const uint8_t *row;
-    uint32_t j;    /* columns done */
-    int32_t sum;   /* of the run of columns with one scale each that has begun */
-    float total;   /* of those before */
+    uint32_t j;    /* columns that are done */
+    int32_t sum;   /* of the run that has begun: columns with one scale each of row and activation */
+    float total;   /* of the runs before */
 } llmq__progress_rvv;
 
+/* Row r, of which nothing is done. */
 LLMQ__INLINE llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r)
 {
     llmq__progress_rvv at;
@@ -7306,22 +8575,27 @@ LLMQ__INLINE llmq__progress_rvv llmq__begin_rvv(const llmq_tensor *t, uint32_t r
     return at;
 }
 
-/* Does a run end at column j, behind those done? Then its sum goes into the total. */
+/* If a run ends at column at->j, adds its sum to the total. At least one column is done. */
 LLMQ__INLINE void llmq__end_run_rvv(const llmq__layout *l, const llmq_activation *x, llmq__progress_rvv *at)
 {
     LLMQ__NO_CONTRACT
     uint32_t j = at->j;
+    /* The last columns end a run even if they do not fill a group. */
     if (j != x->cols && j % l->group != 0 && j % x->group != 0) return;
     at->total += (float)at->sum * (x->scale[(j - 1) / x->group] * llmq__scale(at->row, (j - 1) / l->group));
     at->sum = 0;
 }
 
-/* Sums of n pieces of 128 columns go into the total. Where each is a run, scales are converted and multiplied many at a time;
-   the ordered reduction adds them one after the other, as scalar code does. */
-LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum, uint32_t n, llmq__progress_rvv *at)
+/* Adds the sums of n pieces of 128 columns to a row's progress.
+   If each piece is a run, scales are converted and multiplied many at a time. The ordered
+   reduction adds products to the total one after the other, each rounded, as the scalar kernel
+   does. */
+LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_activation *x, const int32_t *sum,
+                                            uint32_t n, llmq__progress_rvv *at)
 {
     uint32_t i, w;
     size_t vl;
+    /* A run of several pieces collects their sums in at->sum. */
     if (l->group != 128 || x->group != 128) {
         for (i = 0; i < n; i++) {
             at->sum += sum[i];
@@ -7334,8 +8608,11 @@ LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_ac
         vuint16m2_t bits;
         vfloat32m4_t scale, product;
         vl = __riscv_vsetvl_e32m4(n - i);
+        /* Bytes are loaded, because a row has no alignment. A bfloat16 is the upper half of a
+           float. */
         bits = __riscv_vreinterpret_u16m2(__riscv_vle8_v_u8m2(at->row + 2 * (size_t)w, 2 * vl));
         scale = __riscv_vreinterpret_f32m4(__riscv_vsll(__riscv_vzext_vf2(bits, vl), 16, vl));
+        /* The operations of end_run: scales first, then the sum times both. */
         scale = __riscv_vfmul(__riscv_vle32_v_f32m4(x->scale + w, vl), scale, vl);
         product = __riscv_vfmul(__riscv_vfcvt_f(__riscv_vle32_v_i32m4(sum + i, vl), vl), scale, vl);
         at->total = __riscv_vfmv_f(__riscv_vfredosum(product, __riscv_vfmv_s_f_f32m1(at->total, 1), vl));
@@ -7343,10 +8620,12 @@ LLMQ__NOINLINE_TARGET void llmq__finish_rvv(const llmq__layout *l, const llmq_ac
     at->j += 128 * n;
 }
 
-/* Four rows times an activation, as far as there are whole units: columns [0, end), all runs of which end at multiples of 128. */
+/* Multiplies four rows by an activation: columns [0, end), which are whole units. All runs end
+   at multiples of 128, or at the end of the row. at[4]: new progress of the rows. */
 typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
                                  llmq__progress_rvv *at);
 
+/* Registers of 128, of 256, and of 512 bits and more. */
 #define LLMQ__SIMD_PART LLMQ__PART_RVV_PRODUCTS
 #define LLMQ__ISA rvv4
 #define LLMQ__LMUL 4
@@ -7360,37 +8639,52 @@ typedef void (*llmq__stream_rvv)(const llmq__layout *l, const llmq__grid_rvv *g,
 #define LLMQ__LMUL 1
 #include LLMQ_SIMD_SELF
 
+/* Returns the stream function of a kind for the machine's vector length, NULL if runs do not
+   suit it, or if the kind has none. */
 static llmq__stream_rvv llmq__find_stream_rvv(int kind, const llmq__layout *l, const llmq_activation *x)
 {
+    /* Bits of a register. */
     size_t bits = 8 * __riscv_vsetvlmax_e8m1();
+    /* Runs of other lengths would end within a piece. */
     if ((l->group < x->cols && l->group % 128 != 0) || (x->group < x->cols && x->group % 128 != 0)) return 0;
-    return bits >= 512 ? llmq__stream_of_rvv1(kind) : bits >= 256 ? llmq__stream_of_rvv2(kind) : llmq__stream_of_rvv4(kind);
+    return bits >= 512   ? llmq__stream_of_rvv1(kind)
+           : bits >= 256 ? llmq__stream_of_rvv2(kind)
+                         : llmq__stream_of_rvv4(kind);
 }
 
+/* Returns the product of a[n] and b[n], exactly: products fit 16 bits, sums 32. */
 LLMQ__INLINE_TARGET int32_t llmq__dot_rvv(const int8_t *a, const int8_t *b, uint32_t n)
 {
+    /* The sum so far is lane 0, with which each reduction begins. */
     vint32m1_t sum = __riscv_vmv_s_x_i32m1(0, 1);
     size_t i, vl;
     for (i = 0; i < n; i += vl) {
         vl = __riscv_vsetvl_e8m4(n - i);
-        sum = __riscv_vwredsum(__riscv_vwmul(__riscv_vle8_v_i8m4(a + i, vl), __riscv_vle8_v_i8m4(b + i, vl), vl), sum, vl);
+        /* Products of 16 bits are added in 32 bits. */
+        /* check: 128 * 128 < 2^15 */
+        sum = __riscv_vwredsum(__riscv_vwmul(__riscv_vle8_v_i8m4(a + i, vl), __riscv_vle8_v_i8m4(b + i, vl), vl), sum,
+                               vl);
     }
     return __riscv_vmv_x(sum);
 }
 
-/* The rest of a row, for any format: decoded a slice at a time, for count <= LLMQ__BATCH activations. */
-LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x, uint32_t count,
-                                   llmq__progress_rvv *at)
+/* Finishes a row of any format from column at->j on. A slice is decoded once for count <=
+   LLMQ__BATCH activations, whose progress is at[0, count); all have the same row and column. */
+LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__layout *l, const llmq_activation *x,
+                                            uint32_t count, llmq__progress_rvv *at)
 {
     int8_t e[256 + 2 * 7];
     uint32_t i, n, j = at->j, w_end, x_end;
     for (; j < t->cols; j += n) {
         const int8_t *from;
+        /* Ends of the groups of row and activation that column j is in. */
         w_end = llmq__min(t->cols, (j / l->group + 1) * l->group);
         x_end = llmq__min(t->cols, (j / x->group + 1) * x->group);
+        /* A slice ends with its run at the latest, so that its products have the same scales. */
         n = llmq__min(256, llmq__min(w_end, x_end) - j);
         from = llmq__points_rvv(t, l, at->row, j, n, e);
         for (i = 0; i < count; i++) {
+            /* Each activation has its own sum, and the run ends for all at once. */
             at[i].sum += llmq__dot_rvv(from, x[i].q + j, n);
             at[i].j = j + n;
             llmq__end_run_rvv(l, x + i, at + i);
@@ -7398,18 +8692,25 @@ LLMQ__NOINLINE_TARGET void llmq__slices_rvv(const llmq_tensor *t, const llmq__la
     }
 }
 
-/* Blocks of four rows, a quarter of the range apart, as in section 4; the last block may repeat a row. */
-LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l, const llmq__grid_rvv *g,
-                                          const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+/* y[i * y_stride + r] = the product of row r with activation i, for rows [r0, r1), by a stream
+   function.
+   Blocks have four rows, a quarter of the range apart, as in section 4. The last block has the
+   rest of the rows, and repeats its last row where there are fewer than four. */
+LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, const llmq_tensor *t, const llmq__layout *l,
+                                                   const llmq__grid_rvv *g, const llmq_activation *x, uint32_t count,
+                                                   uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     uint32_t b, i, k, blocks = (r1 - r0) / 4, rest = (r1 - r0) % 4, apart = blocks, rows = 4;
     uint32_t unit = LLMQ__UNIT * t->format.p, end = t->cols / unit * unit;
     for (b = 0; b < blocks + (rest != 0); b++) {
         uint32_t first = r0 + b;
+        /* The rows that are left are neighbours, fewer than four. */
         if (b == blocks) first = r0 + 4 * blocks, apart = 1, rows = rest;
         for (i = 0; i < count; i++) {
             llmq__progress_rvv at[4];
+            /* Rows that are missing repeat the last row; their results are not stored. */
             for (k = 0; k < 4; k++) at[k] = llmq__begin_rvv(t, first + llmq__min(k, rows - 1) * apart);
+            /* Whole units by the stream function, the rest by slices. */
             stream(l, g, x + i, end, at);
             for (k = 0; k < rows; k++) {
                 if (end < t->cols) llmq__slices_rvv(t, l, x + i, 1, at + k);
@@ -7419,13 +8720,17 @@ LLMQ__NOINLINE_TARGET void llmq__rows_streamed_rvv(llmq__stream_rvv stream, cons
     }
 }
 
-LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1, float *y,
-                                    size_t y_stride)
+/* The kernel of the table: see llmq__rows_i8, whose bits it gives. Formats and runs without a
+   stream function are decoded in slices, once for up to LLMQ__BATCH activations. */
+LLMQ__NOINLINE_TARGET void llmq__rows_i8_rvv(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
+                                             uint32_t r0, uint32_t r1, float *y, size_t y_stride)
 {
     llmq__layout l = llmq__layout_of(t);
     llmq__grid_rvv g;
     llmq__stream_rvv stream;
     uint32_t i, k, r, n;
+    /* The tables are on the stack: about 650 bytes. */
+    /* check: 64 + 64 + 2 * 256 + 4 <= 650 */
     llmq__make_grid_rvv(&t->format, &g);
     stream = llmq__find_stream_rvv(g.kind, &l, x);
     if (stream) {
@@ -7452,16 +8757,22 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #undef LLMQ__SIMD_PART
 
 /* ---- products of whole units, once for each size of register groups ----
+
    Parameters:
      LLMQ__ISA   the suffix of the kernels
-     LLMQ__LMUL  4, 2 or 1: registers in a group that holds 64 bytes; groups of 4 and 2 are then full */
+     LLMQ__LMUL  4, 2 or 1: registers in a group that holds 64 bytes; groups of 4 and 2 are then
+       full
+   Vector lengths are constants here, 16, 32 or 64: they need registers of at least 128, 256 or
+   512 bits. find_stream_rvv makes sure of it.
+   kind and bits are constants in functions that are inlined, so that each format has loops of
+   its own. */
 
 #if !defined(LLMQ__TARGET) || !defined(LLMQ__ISA)
 #error "llmq: the template of products of RISC-V needs LLMQ__TARGET and LLMQ__ISA"
 #endif
 #if !defined(LLMQ__LMUL) || (LLMQ__LMUL != 4 && LLMQ__LMUL != 2 && LLMQ__LMUL != 1)
 #error "llmq: LLMQ__LMUL is 4, 2 or 1"
-#elif LLMQ__LMUL == 4 /* a number to paste: twice as many */
+#elif LLMQ__LMUL == 4 /* LLMQ__LMUL2, twice as many, is pasted into names, so that it must be a literal */
 #define LLMQ__LMUL2 8
 #elif LLMQ__LMUL == 2
 #define LLMQ__LMUL2 4
@@ -7473,47 +8784,65 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #define LLMQ__JOIN(a, b, c) LLMQ__JOIN_(a, b, c)
 #define LLMQ__M(name) LLMQ__JOIN(name, LLMQ__LMUL, )   /* an intrinsic for 64 bytes */
 #define LLMQ__M2(name) LLMQ__JOIN(name, LLMQ__LMUL2, ) /* for 64 of twice the width */
+/* 64 codes or indices, 64 points or activations, and 64 products of 16 bits. */
 typedef LLMQ__JOIN(vuint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(codes);
 typedef LLMQ__JOIN(vint8m, LLMQ__LMUL, _t) LLMQ__KERNEL_NAME(bytes);
 typedef LLMQ__JOIN(vint16m, LLMQ__LMUL2, _t) LLMQ__KERNEL_NAME(words);
 
-/* 64 bytes whose lowest bits are codes: the bytes of a plane, 32 or 16, and behind them the same shifted by a width more. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(fields)(const uint8_t *plane, uint32_t bytes, uint32_t width)
+/* Returns 64 bytes with codes in their lowest bits: the bytes of a plane, 32 or 16, then the
+   same bytes shifted right by one width more each time. width: bits of a code in the plane. */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(fields)(const uint8_t *plane, uint32_t bytes,
+                                                                       uint32_t width)
 {
     LLMQ__KERNEL_NAME(codes) v = LLMQ__M(__riscv_vle8_v_u8m)(plane, bytes);
+    /* Four fields of 16 bytes: two by this, four by the next line. */
     if (bytes == 16) v = __riscv_vslideup(v, __riscv_vsrl(v, width, 16), 16, 32);
+    /* 32 bytes hold one field or two, so that the next 32 are as many widths further. */
     return __riscv_vslideup(v, __riscv_vsrl(v, 32 / bytes * width, 32), 32, 64);
 }
 
-/* Codes 64 half ... 64 half + 63 of a whole unit. */
+/* Returns codes 64 half ... 64 half + 63 of a whole unit, half 0 or 1, with nothing above them.
+   Code k of a unit is in byte k mod u of a plane of u bytes, at bit width * (k div u). */
 LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(code)(uint32_t bits, const uint8_t *unit, uint32_t half)
 {
     LLMQ__KERNEL_NAME(codes) v, above;
+    /* The bits above the lower four. */
+    /* check: 48 == 16 + 32 */
     uint8_t mask = bits == 5 ? 16 : 48;
     if (bits == 8) return LLMQ__M(__riscv_vle8_v_u8m)(unit + 64 * half, 64);
+    /* u = 32: the second half of the codes is two fields further, at bits 4 and 6. */
     if (bits == 2) {
         v = LLMQ__KERNEL_NAME(fields)(unit, 32, 2);
         return __riscv_vand(half ? __riscv_vsrl(v, 4, 64) : v, 3, 64);
     }
-    if (bits == 3) { /* the upper code of a pair: bit 3 of the nibble, and the 2-bit plane */
+    /* Pairs of 6 bits, u = 32 and 16. The upper code is bit 3 of the nibble, and above it the 2
+       bits of the second plane. */
+    if (bits == 3) {
         v = LLMQ__KERNEL_NAME(fields)(unit, 32, 4);
         if (!half) return __riscv_vand(v, 7, 64);
+        /* Bits 1 and 2 of the code. */
         above = __riscv_vand(__riscv_vsll(LLMQ__KERNEL_NAME(fields)(unit + 32, 16, 2), 1, 64), 6, 64);
         return __riscv_vor(__riscv_vand(__riscv_vsrl(v, 3, 64), 1, 64), above, 64);
     }
+    /* The first plane has 4 bits and u = 64: half 0 is below, half 1 above. */
     v = LLMQ__M(__riscv_vle8_v_u8m)(unit, 64);
     v = half ? __riscv_vsrl(v, 4, 64) : __riscv_vand(v, 15, 64);
     if (bits == 4) return v;
-    above = LLMQ__KERNEL_NAME(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4); /* bits 4 and 5 of the upper half are in place */
+    above = LLMQ__KERNEL_NAME(fields)(unit + 64, bits == 5 ? 16 : 32, bits - 4);
+    /* The upper half's fields begin at bit 4 of the plane, so that its bits are in place. */
     return __riscv_vor(v, __riscv_vand(half ? above : __riscv_vsll(above, 4, 64), mask, 64), 64);
 }
 
-/* table[v] for n entries: over parts of the group that hold as many, because vrgather takes time by the square of its registers. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const uint8_t *table, uint32_t n, LLMQ__KERNEL_NAME(codes) v)
+/* Returns table[v] for 64 indices below n; n is 16, 32 or 64, and table has n entries.
+   vrgather takes time by the square of its registers, so parts of the group that hold n bytes or
+   more are looked up one after the other. */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const uint8_t *table, uint32_t n,
+                                                                        LLMQ__KERNEL_NAME(codes) v)
 {
 #if LLMQ__LMUL > 1
     LLMQ__KERNEL_NAME(codes) r = LLMQ__M(__riscv_vundefined_u8m)();
     const size_t part = 64 / LLMQ__LMUL;
+    /* part: bytes of one register, 16 or 32. */
     if (n <= part) {
         vuint8m1_t t = __riscv_vle8_v_u8m1(table, n);
         r = __riscv_vset(r, 0, __riscv_vrgather(t, __riscv_vget_u8m1(v, 0), part));
@@ -7534,24 +8863,36 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(codes) LLMQ__KERNEL_NAME(look_up)(const ui
 #endif
 }
 
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table, LLMQ__KERNEL_NAME(codes) v)
+/* Returns 64 points by codes v. g8 needs no table: max(code, 1) - 128, because code 0 decodes as
+   code 1. Other tables have at least 16 entries, zeros after the last point. */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(bytes) LLMQ__KERNEL_NAME(lut)(int kind, const uint8_t *table,
+                                                                    LLMQ__KERNEL_NAME(codes) v)
 {
-    if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64); /* max(code - 128, -127) */
+    if (kind == LLMQ__KIND_G8) v = __riscv_vxor(__riscv_vmaxu(v, 1, 64), 128, 64);
     else v = LLMQ__KERNEL_NAME(look_up)(table, llmq__kind_bits(kind) <= 4 ? 16 : 1u << llmq__kind_bits(kind), v);
     return LLMQ__M(__riscv_vreinterpret_i8m)(v);
 }
 
-/* Points of 128 columns of a row times their activations, two products to a sum: at most 2 * 128 * 127 < 2^15. With p = 1, a and
-   b meet the halves of the unit; with p = 2 the coordinates of the half. */
-LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kind, const llmq__grid_rvv *g, const uint8_t *unit, uint32_t half, LLMQ__KERNEL_NAME(bytes) a,
-                                            LLMQ__KERNEL_NAME(bytes) b)
+/* Returns the products of 128 columns of a row with their activations, two products to a lane.
+   One coordinate: a and b meet the halves of the unit, and half is not used. Two coordinates: a
+   and b meet the coordinates of the points of one half.
+   Two products fit 16 bits, because activations are at least -127. */
+/* check: 2 * 128 * 127 < 2^15 */
+LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kind, const llmq__grid_rvv *g,
+                                                                         const uint8_t *unit, uint32_t half,
+                                                                         LLMQ__KERNEL_NAME(bytes) a,
+                                                                         LLMQ__KERNEL_NAME(bytes) b)
 {
     const uint32_t bits = kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind);
     LLMQ__KERNEL_NAME(bytes) v, w;
-    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) { /* by loads: two tables would spill */
+    /* Pairs of coordinates are gathered from memory: 256 entries are too many for vrgather, and
+       two tables of 64 would spill. */
+    if (kind == LLMQ__KIND_V2N256 || (kind == LLMQ__KIND_V2N64 && LLMQ__LMUL == 4)) {
+        /* Offsets in bytes: two for each entry. */
         LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) at = __riscv_vwmulu(LLMQ__KERNEL_NAME(code)(bits, unit, half), 2, 64);
         at = LLMQ__M2(__riscv_vluxei16_v_u16m)(g->pair, at, 64);
         v = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(at, 64));
+        /* x is the lower byte of a pair, y the upper one. */
         w = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(at, 8, 64));
     } else if (llmq__kind_p(kind) == 2) {
         v = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, half));
@@ -7560,19 +8901,24 @@ LLMQ__INLINE_TARGET LLMQ__KERNEL_NAME(words) LLMQ__KERNEL_NAME(products)(int kin
         v = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, 0));
         w = LLMQ__KERNEL_NAME(lut)(kind, g->x, LLMQ__KERNEL_NAME(code)(bits, unit, 1));
     }
+    /* Both products of a lane, in 16 bits. */
     return __riscv_vwmacc(__riscv_vwmul(v, a, 64), w, b, 64);
 }
 
-/* sum[r][i] = the products of piece i of row r, the activations of its 128 columns being q */
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit, uint32_t half, const int8_t *q,
-                               int32_t (*sum)[LLMQ__PIECES], uint32_t i)
+/* sum[r][i] = the products of piece i of row r, for four rows whose units are at unit[r]; q: the
+   activations of its 128 columns. half: of a unit of points of two coordinates, else 0. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv *g, const uint8_t *const *unit,
+                                                  uint32_t half, const int8_t *q, int32_t (*sum)[LLMQ__PIECES],
+                                                  uint32_t i)
 {
     LLMQ__KERNEL_NAME(bytes) a, b;
+    /* Each reduction begins with 0. */
     vint32m1_t zero = __riscv_vmv_s_x_i32m1(0, 1);
     uint32_t r;
     if (llmq__kind_p(kind) == 2) {
         LLMQ__JOIN(vuint16m, LLMQ__LMUL2, _t) v =
             LLMQ__M2(__riscv_vreinterpret_u16m)(LLMQ__M2(__riscv_vle8_v_u8m)((const uint8_t *)q, 128));
+        /* 16 bits are an even column and, above it, an odd one: narrowing separates them. */
         a = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vncvt_x(v, 64));
         b = LLMQ__M(__riscv_vreinterpret_i8m)(__riscv_vnsrl(v, 8, 64));
     } else {
@@ -7580,19 +8926,26 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(piece)(int kind, const llmq__grid_rvv
         b = LLMQ__M(__riscv_vle8_v_i8m)(q + 64, 64);
     }
     for (r = 0; r < 4; r++)
-        sum[r][i] = __riscv_vmv_x(__riscv_vwredsum(LLMQ__KERNEL_NAME(products)(kind, g, unit[r], half, a, b), zero, 64));
+        sum[r][i] = __riscv_vmv_x(
+            __riscv_vwredsum(LLMQ__KERNEL_NAME(products)(kind, g, unit[r], half, a, b), zero, 64));
 }
 
-LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,
-                                llmq__progress_rvv *at)
+/* Multiplies four rows by an activation, see the type llmq__stream_rvv. Sums of up to
+   LLMQ__PIECES pieces are collected before their scales are looked at. */
+LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout *l, const llmq__grid_rvv *g,
+                                                   const llmq_activation *x, uint32_t end, llmq__progress_rvv *at)
 {
     const uint32_t p = llmq__kind_p(kind), size = 16 * (kind == LLMQ__KIND_V2N256 ? 8 : llmq__kind_bits(kind));
     int32_t sum[4][LLMQ__PIECES];
     const uint8_t *unit[4];
     uint32_t j, i, r, n;
+    /* Codes follow the scales of a row. */
     for (r = 0; r < 4; r++) unit[r] = at[r].row + l->scales;
     for (j = 0; j < end; j += 128 * n) {
+        /* The sums wait, so that scales of many runs are converted at once. */
         n = llmq__min(LLMQ__PIECES, (end - j) / 128);
+        /* A unit has p pieces, and the unit after it is `size` bytes further. end is a multiple
+           of a unit's columns, and LLMQ__PIECES is even, so that no unit is split. */
         for (i = 0; i < n; i += p) {
             LLMQ__KERNEL_NAME(piece)(kind, g, unit, 0, x->q + j + 128 * i, sum, i);
             if (p == 2) LLMQ__KERNEL_NAME(piece)(kind, g, unit, 1, x->q + j + 128 * i + 128, sum, i + 1);
@@ -7602,12 +8955,13 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(stream)(int kind, const llmq__layout 
     }
 }
 
-/* Each format a function of its own. */
-#define LLMQ__STREAM(name, kind)                                                                                                     \
-    LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(name)(const llmq__layout *l, const llmq__grid_rvv *g, const llmq_activation *x, uint32_t end,           \
-                                    llmq__progress_rvv *at)                                                                          \
-    {                                                                                                                                \
-        LLMQ__KERNEL_NAME(stream)(kind, l, g, x, end, at);                                                                                     \
+/* Each format has a function of its own, so that kind is a constant in it. */
+#define LLMQ__STREAM(name, kind)                                                                       \
+    LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(name)(const llmq__layout *l, const llmq__grid_rvv *g, \
+                                                       const llmq_activation *x, uint32_t end,         \
+                                                       llmq__progress_rvv *at)                         \
+    {                                                                                                  \
+        LLMQ__KERNEL_NAME(stream)(kind, l, g, x, end, at);                                             \
     }
 LLMQ__STREAM(g2, LLMQ__KIND_G2)
 LLMQ__STREAM(g3, LLMQ__KIND_G3)
@@ -7619,10 +8973,19 @@ LLMQ__STREAM(v2n16, LLMQ__KIND_V2N16)
 LLMQ__STREAM(v2n64, LLMQ__KIND_V2N64)
 LLMQ__STREAM(v2n256, LLMQ__KIND_V2N256)
 
+/* Returns the stream function of a kind, NULL for LLMQ__KIND_OTHER. */
 static llmq__stream_rvv LLMQ__KERNEL_NAME(stream_of)(int kind)
 {
-    static const llmq__stream_rvv all[] = { 0, LLMQ__KERNEL_NAME(g2), LLMQ__KERNEL_NAME(g3), LLMQ__KERNEL_NAME(g4), LLMQ__KERNEL_NAME(g5), LLMQ__KERNEL_NAME(g6), LLMQ__KERNEL_NAME(g8), LLMQ__KERNEL_NAME(v2n16),
-                                            LLMQ__KERNEL_NAME(v2n64), LLMQ__KERNEL_NAME(v2n256) };
+    static const llmq__stream_rvv all[] = { 0,
+                                            LLMQ__KERNEL_NAME(g2),
+                                            LLMQ__KERNEL_NAME(g3),
+                                            LLMQ__KERNEL_NAME(g4),
+                                            LLMQ__KERNEL_NAME(g5),
+                                            LLMQ__KERNEL_NAME(g6),
+                                            LLMQ__KERNEL_NAME(g8),
+                                            LLMQ__KERNEL_NAME(v2n16),
+                                            LLMQ__KERNEL_NAME(v2n64),
+                                            LLMQ__KERNEL_NAME(v2n256) };
     return all[kind]; /* in the order of LLMQ__KIND_... */
 }
 #undef LLMQ__STREAM
