@@ -8276,7 +8276,7 @@ LLMQ__NOINLINE_TARGET void llmq__unpack_run_rvv(const uint8_t *plane, const llmq
     size_t vl;
     for (; bits; bits -= width, done += width, plane += bytes) {
         width = llmq__plane_width(bits);
-        bytes = llmq__plane_bytes(at->room, width);
+        bytes = llmq__plane_bytes(at->capacity, width);
         for (i = 0; i < n; i += (uint32_t)vl) {
             vuint8m4_t b;
             vuint16m8_t c;
@@ -8388,7 +8388,7 @@ LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const
 #endif
     for (done = 0; done < count; done += take) {
         llmq__code_position at = llmq__find_code(l, first + done);
-        take = llmq__min(count - done, at.room - at.k);
+        take = llmq__min(count - done, at.capacity - at.k);
         llmq__unpack_run_rvv(row + l->scales + at.unit, &at, take, code);
         llmq__look_up_rvv(f, code, at.shift, take, e + done * f->p);
     }
