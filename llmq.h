@@ -233,13 +233,17 @@
             Trans. Signal Process. 58 (2010).
 
    RELEASES
-       0.7.0  faults that users and attackers found; files that do not fit together do not link; a known answer of the kernels.
+       0.7.0  faults that users and attackers found; files that do not fit together do not link;
+              the kernels are tested by known answers; sections in order, and new names.
        0.6.1  faster products of trellises.
-       0.6.0  for microcontrollers: LLMQ_FORMATS keeps single formats, LLMQ_MAX_STEPS may be 0; the example that runs there.
+       0.6.0  for microcontrollers: LLMQ_FORMATS keeps single formats, LLMQ_MAX_STEPS may be 0; the
+              example that runs there.
        0.5.0  trellis formats t1 t2 t3 t4, and stronger t2s t3s t4s.
-       0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats u4 u6 u8; allocation of formats.
-       0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback; bundles get the best kernels too.
-       0.2.0  vector kernels (llmq_simd.h); rows laid out for them, so grid formats have new ids. See CHANGELOG.md.
+       0.4.0  outliers: fitted transforms, activations of 2 to 8 bits with zero points; formats
+              u4 u6 u8; allocation of formats.
+       0.3.0  calibration: Hessians of inputs, attention-aware sensitivities, error feedback;
+              bundles get the best kernels too.
+       0.2.0  vector kernels (llmq_simd.h); rows laid out for them, so grid formats have new ids.
        0.1.0  first: Hadamard, grids, bundle.
 
    The licence is at the end of the file. */
@@ -1426,7 +1430,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data
      moving or freeing the memory.
    tests/test_concurrent.c does this under a thread sanitizer. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_size, const float *row,
-                                                       const llmq_encode_options *options, void *work, size_t work_size);
+                                                       const llmq_encode_options *options, void *work,
+                                                       size_t work_size);
 #endif
 
 /* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
@@ -3821,16 +3826,20 @@ static int llmq__taps_ok(const llmq_format *f)
     return all == 0 || (all > 1 && all >> (LLMQ__MAX_LAG + 1) == 0);
 }
 
+/* True if a format without points is one of raw elements, of 2 or 4 bytes. */
+static int llmq__raw_ok(const llmq_format *f)
+{
+    return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zero_points && !f->taps[0];
+}
+
 /* True if *f is a format that this program keeps and that memory safety can rest on:
    the table of points covers every code, and no width or count is out of range.
    It reads no points. Whether they are there and sorted is for the caller to know
    (llmq__points_sorted). */
 static int llmq__format_ok(const llmq_format *f)
 {
-    if (!llmq__taps_ok(f)) return 0;
-    if (f->p < 1 || f->p > 8 || f->bits < 1) return 0;
-    if (!f->points)
-        return LLMQ__HAS(RAW) && f->p == 1 && (f->bits == 16 || f->bits == 32) && !f->zero_points && !f->taps[0];
+    if (!llmq__taps_ok(f) || f->p < 1 || f->p > 8 || f->bits < 1) return 0;
+    if (!f->points) return llmq__raw_ok(f);
     /* A unit that is NaN fails, too. check: 7.8886091e-31f == 2^-100; 1.2676506e30f == 2^100 */
     if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0]) /* an index, of bits - 1 + 4 bits at most, fits a byte (llmq__indices) */
@@ -6737,53 +6746,94 @@ LLMQ_API size_t llmq_grid_size(uint32_t p, uint32_t n)
     return llmq__size_mul((size_t)1 << llmq__ceil_log2(n), p);
 }
 
-/* The workspace. points: [n][p], as floats. sum: [n][p], of the samples nearest to each point.
-   hits: [n], the number of these samples. */
-static void llmq__trainer_layout(uint32_t p, uint32_t n, llmq__arena *arena, float **points, float **sum,
-                                 uint32_t **hits)
+/* A grid that is being trained, and its workspace. */
+typedef struct llmq__trainer {
+    uint32_t p, n;
+    float *points;  /* [n][p], sorted by the first coordinate */
+    float *sum;     /* [n][p]: of the samples nearest to each point */
+    uint32_t *hits; /* [n]: the number of these samples */
+} llmq__trainer;
+
+static void llmq__trainer_layout(llmq__trainer *g, uint32_t p, uint32_t n, llmq__arena *arena)
 {
-    *points = (float *)llmq__alloc(arena, n, p * sizeof(float));
-    *sum = (float *)llmq__alloc(arena, n, p * sizeof(float));
-    *hits = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
+    g->p = p;
+    g->n = n;
+    g->points = (float *)llmq__alloc(arena, n, p * sizeof(float));
+    g->sum = (float *)llmq__alloc(arena, n, p * sizeof(float));
+    g->hits = (uint32_t *)llmq__alloc(arena, n, sizeof(uint32_t));
 }
 
 LLMQ_API size_t llmq_grid_train_work_size(uint32_t p, uint32_t n)
 {
     llmq__arena arena = llmq__arena_of(LLMQ__NULL, sizeof(float));
-    float *points, *sum;
-    uint32_t *hits;
+    llmq__trainer counted;
     if (llmq_grid_size(p, n) == 0) return 0;
-    llmq__trainer_layout(p, n, &arena, &points, &sum, &hits);
+    llmq__trainer_layout(&counted, p, n, &arena);
     return llmq__arena_size(&arena);
 }
 
 /* One step of Lloyd's iteration: each point goes the part `move` of its way to the mean of the
    samples nearest to it; 1 is Lloyd's step. A point without samples stays.
-   points: sorted, before and after. sum, hits: see llmq__trainer_layout; their contents are lost.
-   seed: decides the samples, of N(0, I_p). */
-LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint32_t p, uint32_t n, uint32_t seed,
-                                uint32_t samples, float move)
+   Points are sorted before and after. seed: decides the samples, of N(0, I_p). */
+LLMQ__NOINLINE void llmq__lloyd(const llmq__trainer *g, uint32_t seed, uint32_t samples, float move)
 {
     LLMQ__NO_CONTRACT
     float x[8];
-    uint32_t counter = 0, i, k, c;
+    uint32_t counter = 0, p = g->p, i, k, c;
     LLMQ_MEMSET(x, 0, sizeof x);
-    LLMQ_MEMSET(sum, 0, (size_t)n * p * sizeof *sum);
-    LLMQ_MEMSET(hits, 0, (size_t)n * sizeof *hits);
-    /* sums grow one sample after the other: this order is specified, as the grid's bits depend on
-       it */
+    LLMQ_MEMSET(g->sum, 0, (size_t)g->n * p * sizeof *g->sum);
+    LLMQ_MEMSET(g->hits, 0, (size_t)g->n * sizeof *g->hits);
+    /* Sums grow one sample after the other. This order is specified, as the bits of the grid depend
+       on it. */
     for (i = 0; i < samples; i++) {
         llmq__normals(seed, &counter, p, x);
-        /* scalar: samples come one at a time */
-        c = llmq__nearest(points, n, p, p, x);
-        hits[c]++;
-        for (k = 0; k < p; k++) sum[c * p + k] += x[k];
+        c = llmq__nearest(g->points, g->n, p, p, x); /* scalar: samples come one at a time */
+        g->hits[c]++;
+        for (k = 0; k < p; k++) g->sum[c * p + k] += x[k];
     }
-    for (c = 0; c < n; c++)
-        for (k = 0; k < p && hits[c]; k++)
-            points[c * p + k] += (sum[c * p + k] / (float)hits[c] - points[c * p + k]) * move;
-    /* the next search relies on the order */
-    llmq__sort_points(points, n, p);
+    for (c = 0; c < g->n; c++)
+        for (k = 0; k < p && g->hits[c]; k++)
+            g->points[c * p + k] += (g->sum[c * p + k] / (float)g->hits[c] - g->points[c * p + k]) * move;
+    llmq__sort_points(g->points, g->n, p); /* the next search relies on the order */
+}
+
+/* Step i of `steps`. First many rough steps, longer than Lloyd's, which cover ground: four with a
+   quarter of the samples each. Then steps of 1 / fine: the points become the mean of the results of
+   `fine` steps, whose noise averages out. Each call of llmq__lloyd has a seed of its own. */
+static void llmq__train_step(const llmq__trainer *g, uint32_t i, uint32_t steps, uint32_t samples, uint32_t seed)
+{
+    LLMQ__NO_CONTRACT
+    uint32_t k, fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
+    if (fine) llmq__lloyd(g, seed, samples, 1.0f / (float)fine);
+    else for (k = 0; k < 4; k++) llmq__lloyd(g, seed + k, samples / 4 + 1, 1.6f);
+}
+
+/* Points drawn with Zador's density [R4], sorted. It is the density of the source to the power
+   p / (p + 2), up to a factor: for N(0, I) a normal density of variance (p + 2) / p. */
+LLMQ__NOINLINE void llmq__first_points(const llmq__trainer *g, uint32_t seed)
+{
+    LLMQ__NO_CONTRACT
+    float x[8], wide = llmq__sqrt((float)(g->p + 2) / (float)g->p); /* x: llmq__normals makes pairs */
+    uint32_t i, k, counter = 0;
+    for (i = 0; i < g->n; i++) {
+        llmq__normals(seed, &counter, g->p, x);
+        for (k = 0; k < g->p; k++) g->points[i * g->p + k] = x[k] * wide;
+    }
+    llmq__sort_points(g->points, g->n, g->p);
+}
+
+/* out[size] = the points times unit, rounded; returns unit. It makes the largest coordinate 127:
+   the steps of int8 are then as fine as they can be. Spare codes repeat the last point. */
+static float llmq__store_points(const llmq__trainer *g, int8_t *out, size_t size)
+{
+    const float *at = g->points;
+    float max_abs = 0.0f, unit;
+    uint32_t i, p = g->p, count = g->n * p;
+    for (i = 0; i < count; i++)
+        if (at[i] > max_abs || -at[i] > max_abs) max_abs = at[i] > 0.0f ? at[i] : -at[i];
+    unit = 127.0f / max_abs;
+    for (i = 0; i < size; i++) out[i] = llmq__round_i8(at[i < count ? i : count - p + i % p] * unit);
+    return unit;
 }
 
 /* Training works on floats. Only at its end the points are scaled, rounded to int8 and written, so
@@ -6791,50 +6841,28 @@ LLMQ__NOINLINE void llmq__lloyd(float *points, float *sum, uint32_t *hits, uint3
 LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *options, int8_t *points,
                                      size_t points_size, void *work, size_t work_size)
 {
-    LLMQ__NO_CONTRACT
     llmq__arena arena = llmq__arena_of(work, sizeof(float));
-    float *at, *sum, x[8], wide, max_abs = 0.0f, unit;
-    uint32_t p, n, samples, steps, i, k, counter = 0, *hits;
+    llmq__trainer trainer;
+    uint32_t samples, steps, i;
     size_t size;
+    float unit;
     if (!f || !options || !points || !work || llmq__misaligned(work) || !llmq__group_ok(options->group))
         return LLMQ_E_ARG;
-    p = options->p;
-    n = options->n;
-    size = llmq_grid_size(p, n);
+    size = llmq_grid_size(options->p, options->n);
     if (size == 0) return LLMQ_E_ARG;
-    if (points_size < size || work_size < llmq_grid_train_work_size(p, n)) return LLMQ_E_WORKSPACE;
-    llmq__trainer_layout(p, n, &arena, &at, &sum, &hits);
+    if (points_size < size || work_size < llmq_grid_train_work_size(options->p, options->n)) return LLMQ_E_WORKSPACE;
+    llmq__trainer_layout(&trainer, options->p, options->n, &arena);
     /* n * 256 fits: n is 65536 at most.
        check: 65536 * 256 < 2**32; 65536 == 256 * 256 */
-    samples = options->samples ? options->samples : n > 256 ? n * 256 : 65536;
+    samples = options->samples ? options->samples : trainer.n > 256 ? trainer.n * 256 : 65536;
     steps = options->steps ? options->steps : 60;
-    /* Zador's density is proportional to the density of the source to the power p / (p + 2). For
-       N(0, I) that is a normal density of variance (p + 2) / p. */
-    wide = llmq__sqrt((float)(p + 2) / (float)p);
-    /* llmq__normals makes pairs: x has an even capacity of at least p */
-    for (i = 0; i < n; i++) {
-        llmq__normals(options->seed, &counter, p, x);
-        for (k = 0; k < p; k++) at[i * p + k] = x[k] * wide;
-    }
-    llmq__sort_points(at, n, p);
+    llmq__first_points(&trainer, options->seed); /* and the steps take the seeds that follow */
     for (i = 0; i < steps; i++) {
-        /* First many rough steps, longer than Lloyd's, which cover ground. Then steps of 1 / fine:
-           the points become the mean of the results of `fine` steps, whose noise averages out. Each
-           call of llmq__lloyd has a seed of its own; the first points have taken options->seed. */
-        uint32_t fine = i >= steps / 2 ? i - steps / 2 + 1 : 0;
-        for (k = 0; k < (fine ? 1u : 4u); k++)
-            llmq__lloyd(at, sum, hits, p, n, options->seed + 1 + 4 * i + k, fine ? samples : samples / 4 + 1,
-                        fine ? 1.0f / (float)fine : 1.6f);
+        llmq__train_step(&trainer, i, steps, samples, options->seed + 1 + 4 * i);
         if (options->progress && options->progress(options->context, i + 1, steps)) return LLMQ_E_STOPPED;
     }
-    /* the largest coordinate becomes 127: the steps of int8 are then as fine as they can be */
-    for (i = 0; i < n * p; i++)
-        if (at[i] > max_abs || -at[i] > max_abs) max_abs = at[i] > 0.0f ? at[i] : -at[i];
-    unit = 127.0f / max_abs;
-    /* the spare codes repeat the last point */
-    for (i = 0; i < size; i++)
-        points[i] = llmq__round_i8(at[i < n * p ? i : (n - 1) * p + i % p] * unit);
-    return llmq_format_custom(f, p, n, points, unit, options->group);
+    unit = llmq__store_points(&trainer, points, size);
+    return llmq_format_custom(f, trainer.p, trainer.n, points, unit, options->group);
 }
 #endif /* !LLMQ_NO_ENCODER */
 
