@@ -436,6 +436,31 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
     free(v);
 }
 
+/* The model with one linear layer in a format and the rest as it is; the error that makes is noted. */
+static void quantize_alone(contestant *c, const llmq_bundle *from, const char *path, const char *format, recipe r, sensitivity *s)
+{
+    choice one;
+    sizes total;
+    llmq_entry e;
+    uint32_t at;
+    size_t size;
+    unsigned char *bytes;
+    memset(&one, 0, sizeof one);
+    memcpy(one.name, s->name, sizeof one.name);
+    one.group = -1;
+    if (strlen(format) >= sizeof one.format) fail("no format '%s'", format);
+    strcpy(one.format, format);
+    r.quiet = 1;
+    r.format = NULL;
+    r.choices = &one;
+    r.choice_count = 1;
+    bytes = quantize_bundle(from, &r, &total, &size);
+    open_model(&c->m, path, bytes, size, 16, "32");
+    check(llmq_bundle_find(&c->m.bundle, one.name, &at), one.name);
+    check(llmq_bundle_at(&c->m.bundle, at, &e), one.name);
+    s->error = (double)e.t2 * s->norm;
+}
+
 static int command_rank(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *sums_path = NULL, *format = "g2", *tokenizer = NULL, *key = "";
@@ -460,8 +485,6 @@ static int command_rank(int argc, char **argv)
     contestant *c;
     sensitivity *list;
     const struct sums *sums;
-    choice one;
-    sizes total;
     uint32_t count, *ids, n;
     size_t size;
     unsigned char *bytes;
@@ -474,24 +497,9 @@ static int command_rank(int argc, char **argv)
     c = (contestant *)allocate((count + 1) * sizeof *c);
     memset(c, 0, (count + 1) * sizeof *c);
     open_original(&c[0], &m.bundle, rest[0]);
-    r.quiet = 1;
-    r.format = NULL;
-    r.choices = &one;
-    r.choice_count = 1;
     for (uint32_t i = 0; i < count; i++) {
-        llmq_entry e;
-        uint32_t at;
-        memset(&one, 0, sizeof one);
-        memcpy(one.name, list[i].name, sizeof one.name);
-        one.group = -1;
-        if (strlen(format) >= sizeof one.format) fail("no format '%s'", format);
-        strcpy(one.format, format);
-        bytes = quantize_bundle(&c[0].m.bundle, &r, &total, &size);
-        open_model(&c[i + 1].m, rest[0], bytes, size, 16, "32");
-        check(llmq_bundle_find(&c[i + 1].m.bundle, one.name, &at), one.name);
-        check(llmq_bundle_at(&c[i + 1].m.bundle, at, &e), one.name);
-        list[i].error = (double)e.t2 * list[i].norm;
-        progress(i, count, one.name);
+        quantize_alone(&c[i + 1], &c[0].m.bundle, rest[0], format, r, &list[i]);
+        progress(i, count, list[i].name);
     }
     ids = text_ids(&m, rest[0], text, tokens, &n);
     n = measure(c, (int)count + 1, ids, n, window_of(&m, window), threads);

@@ -52,14 +52,55 @@ static int is_text(const unsigned char *b, size_t size)
     return 1;
 }
 
+static int is_html(const unsigned char *b, size_t size)
+{
+    return begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html");
+}
+
+static int is_json(const unsigned char *b, size_t size) { return begins_with_word(b, size, "{"); }
+
 /* Text that is of another kind than the tool's own: where a recipe or coefficients were asked for. */
 static int is_other_text(const unsigned char *b, size_t size)
 {
-    return begins(b, size, "version https://git-lfs", 23) || begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html") || begins_with_word(b, size, "{");
+    return begins(b, size, "version https://git-lfs", 23) || is_html(b, size) || is_json(b, size);
+}
+
+static int is_gguf(const unsigned char *b, size_t size) { return begins(b, size, "GGUF", 4); }
+
+static int is_gguf_imatrix(const unsigned char *b, size_t size) { return is_gguf(b, size) && says_imatrix(b, size); }
+
+static int is_tensorflow_lite(const unsigned char *b, size_t size)
+{
+    return size > 8 && begins(b + 4, size - 4, "TFL3", 4);
+}
+
+static int is_checkpoint(const unsigned char *b, size_t size)
+{
+    llama2c_checkpoint checkpoint;
+    return llama2c_open(&checkpoint, b, size) == LLMQ_OK;
+}
+
+/* A protobuf whose first field is a small number and whose second is a text: the version of ONNX and its producer. */
+static int is_onnx(const unsigned char *b, size_t size) { return size > 4 && b[0] == 8 && b[1] < 32 && b[2] == 0x12; }
+
+/* A protobuf of pieces, of which the first is "<unk>". */
+static int is_sentencepiece(const unsigned char *b, size_t size)
+{
+    return size > 8 && b[0] == '\n' && memchr(b, '<', size < 32 ? size : 32);
+}
+
+static int is_plan(const unsigned char *b, size_t size) { return begins(b, size, "# llmq plan", 11); }
+
+static int is_old_imatrix(const unsigned char *b, size_t size)
+{
+    imatrix matrix;
+    return imatrix_open(&matrix, b, size) == LLMQ_OK;
 }
 
 #define CONVERT "convert the model to a llama2.c checkpoint (llama2.c's export.py --version 0) and give that"
+#define ANOTHER "give another file"
 
+/* Kinds that their first bytes name. They are looked for first. */
 static const struct { const char *start; size_t length; const char *what, *advice; } signature[] = {
     { "version https://git-lfs", 23, "a pointer of git-lfs, not the file itself", "fetch the file with 'git lfs pull'" },
     { "PK\3\4", 4, "a zip archive, as PyTorch writes checkpoints", CONVERT },
@@ -78,9 +119,26 @@ static const struct { const char *start; size_t length; const char *what, *advic
     { "\xfd" "7zXZ\0", 6, "compressed by xz", "unpack it with 'xz -d'" },
     { "\x28\xb5\x2f\xfd", 4, "compressed by zstd", "unpack it with 'zstd -d'" },
     { "7z\xbc\xaf\x27\x1c", 6, "a 7z archive", "unpack it" },
-    { "\x7f" "ELF", 4, "a program", "give another file" },
-    { "MZ", 2, "a program of Windows", "give another file" },
-    { "%PDF", 4, "a PDF document", "give another file" }
+    { "\x7f" "ELF", 4, "a program", ANOTHER },
+    { "MZ", 2, "a program of Windows", ANOTHER },
+    { "%PDF", 4, "a PDF document", ANOTHER }
+};
+
+/* Other kinds, in the order in which they are asked for: a text is also what most of those above it are. */
+static const struct { int (*is)(const unsigned char *b, size_t size); const char *what, *advice; } look[] = {
+    { is_gguf_imatrix, "a GGUF file that holds an importance matrix", "it goes to --hessian" },
+    { is_gguf, "a GGUF file, which llmq does not read yet", CONVERT },
+    { is_tensorflow_lite, "a model of TensorFlow Lite", CONVERT },
+    { is_safetensors, "a safetensors file, which llmq does not read yet", CONVERT },
+    { is_html, "a page of the web (HTML), not the file itself", "fetch the file again, from the address of its raw bytes" },
+    { is_tokenizer, "a tokenizer of llama2.c", "it goes to --tokenizer" },
+    { is_checkpoint, "a llama2.c checkpoint", ANOTHER },
+    { is_onnx, "an ONNX model, it seems", CONVERT },
+    { is_sentencepiece, "a sentencepiece model, it seems", "convert it with llama2.c's tokenizer.py" },
+    { is_json, "JSON", "give the file of weights, or a tokenizer of llama2.c" },
+    { is_plan, "a recipe of 'llmq plan'", "it goes to --recipe" },
+    { is_text, "a text", ANOTHER },
+    { is_old_imatrix, "an importance matrix of llama.cpp", "it goes to --hessian" }
 };
 
 /* What bundles of this project are for. The bundle need not be whole. */
@@ -97,31 +155,19 @@ static const char *kind_of_bundle(const unsigned char *b, size_t size)
 /* Says what a file is: "it is a GGUF file ...; convert ...". Returns 0 if that is nothing in particular. */
 static int say_kind(words *w, const unsigned char *b, size_t size)
 {
-    static const char unknown[] = "of no kind that is known here";
-    const char *what = unknown, *advice = "give another file";
-    imatrix matrix;
-    llama2c_checkpoint checkpoint;
-    size_t i = 0;
-    while (i < sizeof signature / sizeof *signature && !begins(b, size, signature[i].start, signature[i].length)) i++;
+    const size_t signatures = sizeof signature / sizeof *signature, looks = sizeof look / sizeof *look;
+    const char *what = NULL, *advice = ANOTHER;
+    size_t i = 0, k = 0;
+    while (i < signatures && !begins(b, size, signature[i].start, signature[i].length)) i++;
     if (size == 0) what = "empty";
-    else if (i < sizeof signature / sizeof *signature) what = signature[i].what, advice = signature[i].advice;
+    else if (i < signatures) what = signature[i].what, advice = signature[i].advice;
     else if (begins(b, size, "LLMQ", 4)) what = kind_of_bundle(b, size);
-    else if (begins(b, size, "GGUF", 4) && says_imatrix(b, size)) what = "a GGUF file that holds an importance matrix", advice = "it goes to --hessian";
-    else if (begins(b, size, "GGUF", 4)) what = "a GGUF file, which llmq does not read yet", advice = CONVERT;
-    else if (size > 8 && begins(b + 4, size - 4, "TFL3", 4)) what = "a model of TensorFlow Lite", advice = CONVERT;
-    else if (is_safetensors(b, size)) what = "a safetensors file, which llmq does not read yet", advice = CONVERT;
-    else if (begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html"))
-        what = "a page of the web (HTML), not the file itself", advice = "fetch the file again, from the address of its raw bytes";
-    else if (is_tokenizer(b, size)) what = "a tokenizer of llama2.c", advice = "it goes to --tokenizer";
-    else if (llama2c_open(&checkpoint, b, size) == LLMQ_OK) what = "a llama2.c checkpoint";
-    else if (size > 4 && b[0] == 8 && b[1] < 32 && b[2] == 0x12) what = "an ONNX model, it seems", advice = CONVERT;
-    else if (size > 8 && b[0] == '\n' && memchr(b, '<', size < 32 ? size : 32)) what = "a sentencepiece model, it seems", advice = "convert it with llama2.c's tokenizer.py";
-    else if (begins_with_word(b, size, "{")) what = "JSON", advice = "give the file of weights, or a tokenizer of llama2.c";
-    else if (begins(b, size, "# llmq plan", 11)) what = "a recipe of 'llmq plan'", advice = "it goes to --recipe";
-    else if (is_text(b, size)) what = "a text";
-    else if (imatrix_open(&matrix, b, size) == LLMQ_OK) what = "an importance matrix of llama.cpp", advice = "it goes to --hessian";
-    say(w, "it is %s; %s", what, advice);
-    return strcmp(what, unknown) != 0;
+    else {
+        while (k < looks && !look[k].is(b, size)) k++;
+        if (k < looks) what = look[k].what, advice = look[k].advice;
+    }
+    say(w, "it is %s; %s", what ? what : "of no kind that is known here", advice);
+    return what != NULL;
 }
 
 /* A file that is not what it was given for. role: "is neither a .llmq bundle nor a llama2.c checkpoint". */

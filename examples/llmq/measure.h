@@ -266,12 +266,35 @@ static void print_table(const contestant *c, int n, uint32_t count, const char *
     }
 }
 
+/* A contestant for each item of the list, from c[1] on; returns how many there are with the original. */
+static int add_contestants(contestant *c, const char *list, const llmq_bundle *from, const char *path, recipe r, const char *abits)
+{
+    static char item[MOST][ITEM];
+    int n = 1;
+    for (; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, from, path, r, item[n], abits);
+    if (*list) fail("--formats has more than %d", MOST - 1);
+    return n;
+}
+
+/* How each continues the prompt, up to so many tokens with it; and how fast. */
+static void print_continuations(contestant *c, int n, const char *path, const char *prompt, int length)
+{
+    for (int k = 0; k < n; k++) {
+        uint32_t count, *ids = prompt_ids(&c[k].m, path, prompt, &count);
+        printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
+        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1);
+        printf("\n");
+        free(ids);
+    }
+    printf("\n");
+}
+
 static int command_compare(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model", *list;
+    const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model";
     const char *abits = NULL;
-    int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
+    int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n;
     const option options[] = {
         OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to score"),
         OPT_LIST("formats", 0, "LIST", formats, "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain rounding"),
@@ -295,7 +318,6 @@ static int command_compare(int argc, char **argv)
     };
     static contestant c[MOST];
     loaded original;
-    static char item[MOST][ITEM];
     uint32_t *ids, count;
     unsigned char *bytes;
     size_t size;
@@ -314,16 +336,8 @@ static int command_compare(int argc, char **argv)
     c[0].bytes = (double)size;
     c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
     open_original(&c[0], &original.bundle, rest[0]);
-    for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, &original.bundle, rest[0], r, item[n], abits);
-    if (*list) fail("--formats has more than %d", MOST - 1);
-    for (int k = 0; prompt && k < n; k++) {
-        ids = prompt_ids(&c[k].m, rest[0], prompt, &count);
-        printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
-        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1);
-        printf("\n");
-        free(ids);
-    }
-    if (prompt) printf("\n");
+    n = add_contestants(c, formats, &original.bundle, rest[0], r, abits);
+    if (prompt) print_continuations(c, n, rest[0], prompt, length);
     ids = text_ids(&c[0].m, rest[0], text, tokens, &count);
     count = measure(c, n, ids, count, window_of(&c[0].m, window), threads);
     print_table(c, n, count, key);

@@ -339,42 +339,72 @@ static void set_option(const command_line *c, const option *o, const char *value
     if (o->real) *o->real = real;
 }
 
+/* An option in its place: what it is, whether as --no-NAME, the argument behind its "=", and the letters that follow its own. */
+typedef struct given {
+    const option *o;
+    int off;
+    const char *value, *letters;
+} given;
+
+/* The option at a name without dashes, or at a letter. */
+static given recognize_option(const command_line *c, const char *at, int is_long)
+{
+    const size_t n = is_long ? strcspn(at, "=") : 1;
+    given g = { find_option(c, is_long ? at : NULL, n, *at), 0, NULL, is_long ? "" : at + 1 };
+    if (!g.o && is_long && n > 3 && strncmp(at, "no-", 3) == 0) {
+        g.o = find_option(c, at + 3, n - 3, 0);
+        g.off = g.o && g.o->kind == OPTION_SWITCH;
+        if (!g.off) g.o = NULL;
+    }
+    if (!g.o && is_long) unknown_option(c, at, n);
+    if (!g.o) misuse(c, "unknown option -%c", *at);
+    if (is_long && at[n] == '=') g.value = at + n + 1;
+    return g;
+}
+
+/* --help, --version and --no-NAME. */
+static void take_without_argument(const command_line *c, const given *g)
+{
+    if (g->value) misuse(c, "--%s%s takes no argument", g->off ? "no-" : "", g->o->name);
+    if (g->off) {
+        set_option(c, g->o, "0");
+        return;
+    }
+    if (g->o->kind == OPTION_HELP) c->help(c);
+    else print_version();
+    exit(0);
+}
+
+/* A switch, of which a 0 or 1 can be the next argument. */
+static void take_switch(const command_line *c, const given *g, int argc, char **argv, int *i)
+{
+    const char *next = *i + 1 < argc ? argv[*i + 1] : "", *value = g->value;
+    const int is_value = strcmp(next, "0") == 0 || strcmp(next, "1") == 0;
+    if (!value && *g->letters == 0 && *g->o->argument && is_value) value = argv[++*i];
+    set_option(c, g->o, value ? value : "1");
+}
+
+/* An option whose argument stands behind "=", or behind its letter, or is the next one. */
+static void take_argument(const command_line *c, const given *g, int argc, char **argv, int *i)
+{
+    const char *value = g->value;
+    if (!value && *g->letters) value = g->letters;
+    if (!value && ++*i == argc) misuse(c, "--%s needs an argument: %s", g->o->name, g->o->argument);
+    set_option(c, g->o, value ? value : argv[*i]);
+}
+
 /* One option at argv[*i], which begins with a dash; *i moves on to the last argument that it takes. */
 static void read_option(const command_line *c, int argc, char **argv, int *i)
 {
-    const char *at = argv[*i];
-    const int is_long = at[1] == '-';
-    at += 1 + is_long;
+    const int is_long = argv[*i][1] == '-';
+    const char *at = argv[*i] + 1 + is_long;
     do { /* letters that need no argument can stand together */
-        const char *value = NULL;
-        const size_t n = is_long ? strcspn(at, "=") : 1;
-        const option *o = find_option(c, is_long ? at : NULL, n, *at);
-        int off = 0;
-        if (!o && is_long && n > 3 && strncmp(at, "no-", 3) == 0) {
-            o = find_option(c, at + 3, n - 3, 0);
-            off = o && o->kind == OPTION_SWITCH;
-            if (!off) o = NULL;
-        }
-        if (!o && is_long) unknown_option(c, at, n);
-        if (!o) misuse(c, "unknown option -%c", *at);
-        if (is_long && at[n] == '=') value = at + n + 1;
-        at = is_long ? "" : at + 1;
-        if (o->kind == OPTION_HELP || o->kind == OPTION_VERSION || off) {
-            if (value) misuse(c, "--%s%s takes no argument", off ? "no-" : "", o->name);
-            if (off) set_option(c, o, "0");
-            else {
-                if (o->kind == OPTION_HELP) c->help(c);
-                else print_version();
-                exit(0);
-            }
-        } else if (o->kind == OPTION_SWITCH) {
-            const char *next = *i + 1 < argc ? argv[*i + 1] : "";
-            if (!value && *at == 0 && *o->argument && (strcmp(next, "0") == 0 || strcmp(next, "1") == 0)) value = argv[++*i];
-            set_option(c, o, value ? value : "1");
-        } else {
-            if (!value && *at) value = at;
-            if (!value && ++*i == argc) misuse(c, "--%s needs an argument: %s", o->name, o->argument);
-            set_option(c, o, value ? value : argv[*i]);
+        const given g = recognize_option(c, at, is_long);
+        at = g.letters;
+        if (g.o->kind == OPTION_HELP || g.o->kind == OPTION_VERSION || g.off) take_without_argument(c, &g);
+        else if (g.o->kind == OPTION_SWITCH) take_switch(c, &g, argc, argv, i);
+        else {
+            take_argument(c, &g, argc, argv, i);
             at = "";
         }
     } while (*at);

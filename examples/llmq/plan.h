@@ -102,18 +102,42 @@ static void probe_open(probe *p, const llmq_bundle *b, const char *path, const u
 
 #define LEVELS 8
 
-/* alpha of one linear layer: noise of several sizes in it alone. */
-static void measure_alpha(probe *p, uint32_t l, int linear, const double *level, uint32_t levels, double *alpha, double *error)
+/* Sizes of noise, relative to the weights. */
+typedef struct noise_levels {
+    double level[LEVELS];
+    uint32_t count;
+} noise_levels;
+
+/* What --levels lists. */
+static noise_levels read_levels(const char *list)
 {
+    noise_levels n = { { 0 }, 0 };
+    char item[ITEM];
+    while (next_item(&list, item)) {
+        const char *end;
+        if (n.count == LEVELS) fail("--levels are at most %d", LEVELS);
+        if (!read_number(item, 1e-6, 1, &n.level[n.count], &end) || *end) fail("--levels are between 0 and 1, not '%s'", item);
+        n.count++;
+    }
+    return n;
+}
+
+/* alpha of a linear layer and its standard error; or that they are not known yet. */
+typedef struct coefficient { int known; double alpha, error; } coefficient;
+
+/* The coefficient of one linear layer: noise of several sizes in it alone. */
+static coefficient measure_alpha(probe *p, uint32_t l, int linear, const noise_levels *noise)
+{
+    coefficient c = { 1, 0, 0 }; /* of weights that are all 0, which no noise relative to them changes */
     llmq_tensor *t = &p->m.model.layer[l].linear[linear], original = *t;
     size_t n = (size_t)t->rows * t->cols;
     double x[LEVELS], y[LEVELS];
     float *w = decode_all(t), *noisy = (float *)allocate(n * sizeof *w);
     unsigned char *data = (unsigned char *)allocate(n * 4);
-    for (uint32_t k = 0; k < levels; k++) {
+    for (uint32_t k = 0; k < noise->count; k++) {
         double square = 0, power = 0;
         memcpy(noisy, w, n * sizeof *w);
-        check(llmq_perturb(noisy, n, level[k], l * LLAMA_LINEARS + (uint32_t)linear + 1000 * k), "noise");
+        check(llmq_perturb(noisy, n, noise->level[k], l * LLAMA_LINEARS + (uint32_t)linear + 1000 * k), "noise");
         for (size_t i = 0; i < n; i++) {
             square += ((double)noisy[i] - w[i]) * ((double)noisy[i] - w[i]), power += (double)w[i] * w[i];
             store_float(data + 4 * i, noisy[i]);
@@ -123,16 +147,14 @@ static void measure_alpha(probe *p, uint32_t l, int linear, const double *level,
         y[k] = probe_change(p, l);
         t->data = original.data;
     }
-    *alpha = *error = 0; /* of weights that are all 0, which no noise relative to them changes */
-    if (x[0] > 0) check(llmq_slope(x, y, levels, alpha, error), "the slope");
+    if (x[0] > 0) check(llmq_slope(x, y, noise->count, &c.alpha, &c.error), "the slope");
     free(w);
     free(noisy);
     free(data);
+    return c;
 }
 
-/* Coefficients from a file of 'llmq alpha': of each linear layer in turn, or that it has none yet. */
-typedef struct coefficient { int known; double alpha, error; } coefficient;
-
+/* Coefficients from a file of 'llmq alpha', of each linear layer in turn. */
 typedef struct alphas {
     uint32_t count;               /* layers times LLAMA_LINEARS */
     coefficient *of;
@@ -214,6 +236,27 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
     a->run.s = NULL, a->run.n = 0;
 }
 
+/* A line for each linear layer: of the run before this one, or measured now. Each that is measured is written to `kept` at once, so that a
+   run that is stopped loses at most one; NULL: there is no such file. Returns the sum of the coefficients. */
+static double measure_alphas(probe *p, const alphas *before, const noise_levels *noise, const char *kept, words *lines)
+{
+    const uint32_t count = p->m.model.layers * LLAMA_LINEARS;
+    double sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS;
+        const int is_known = before->of && before->of[i].known;
+        const coefficient c = is_known ? before->of[i] : measure_alpha(p, l, (int)linear, noise);
+        char name[64];
+        snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
+        say(lines, "%s %.6g %.3g\n", name, c.alpha, c.error);
+        if (kept && !is_known) write_file(kept, lines->s, lines->n);
+        sum += c.alpha;
+        progress(i, count, name);
+    }
+    progress(1, 1, "");
+    return sum;
+}
+
 static int command_alpha(int argc, char **argv)
 {
     const char *rest[1], *text = NULL, *out = NULL, *tokenizer = NULL, *metric = "kl", *list = "0.05,0.1,0.15,0.2";
@@ -231,55 +274,42 @@ static int command_alpha(int argc, char **argv)
     };
     static probe p;
     loaded m;
-    double level[LEVELS], start = seconds(), sum = 0;
-    uint32_t levels = 0, count, *ids;
+    noise_levels noise;
+    double start = seconds(), sum;
+    uint32_t count, *ids;
     unsigned char *bytes;
     size_t size;
-    char item[ITEM];
     words head = { NULL, 0, 0 }, lines = { NULL, 0, 0 };
     alphas before;
-    int is_kept, is_measured;
+    int is_kept;
     parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1, -1);
     if (!text && !random) fail("--text FILE or --random N is needed");
     p.perplexity = strcmp(metric, "loss") == 0;
     if (p.perplexity && !text) fail("--metric loss needs --text FILE");
-    while (next_item(&list, item)) {
-        const char *end;
-        if (levels == LEVELS) fail("--levels are at most %d", LEVELS);
-        if (!read_number(item, 1e-6, 1, &level[levels], &end) || *end) fail("--levels are between 0 and 1, not '%s'", item);
-        levels++;
-    }
+    noise = read_levels(list);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     ids = probe_ids(&m, rest[0], text, random, tokens, &count);
     is_kept = is_file(out);
-    describe_run(&head, &m, ids, 0, count, m.model.context, (int)levels);
+    describe_run(&head, &m, ids, 0, count, m.model.context, (int)noise.count);
     say(&head, "; %s", metric);
-    for (uint32_t k = 0; k < levels; k++) say(&head, " %g", level[k]);
+    for (uint32_t k = 0; k < noise.count; k++) say(&head, " %g", noise.level[k]);
     resume_alphas(&before, is_kept ? out : "", &m, head.s);
     probe_open(&p, &m.bundle, rest[0], ids, count);
     say(&lines, "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head.s, fingerprint(&m.bundle), metric);
-    for (uint32_t l = 0; l < m.model.layers; l++)
-        for (int i = 0; i < LLAMA_LINEARS; i++) {
-            char name[64];
-            double alpha, error;
-            snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[i]);
-            is_measured = !before.of || !before.of[l * LLAMA_LINEARS + (uint32_t)i].known;
-            if (is_measured) measure_alpha(&p, l, i, level, levels, &alpha, &error);
-            else alpha = before.of[l * LLAMA_LINEARS + (uint32_t)i].alpha, error = before.of[l * LLAMA_LINEARS + (uint32_t)i].error;
-            say(&lines, "%s %.6g %.3g\n", name, alpha, error);
-            if (is_kept && is_measured) write_file(out, lines.s, lines.n); /* a run that is stopped has lost at most one */
-            sum += alpha;
-            progress(l * LLAMA_LINEARS + (uint32_t)i, m.model.layers * LLAMA_LINEARS, name);
-        }
-    progress(1, 1, "");
+    sum = measure_alphas(&p, &before, &noise, is_kept ? out : NULL, &lines);
     write_file(out, lines.s, lines.n);
     free(lines.s);
-    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, levels, sum, seconds() - start);
+    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, noise.count, sum, seconds() - start);
     return 0;
 }
 
 /* ---- plans ---- */
+
+/* What a file has beside the payloads of linear layers: parts of one that is written, without its grids. */
+typedef struct rest_of_file {
+    double payloads, entries, names;  /* bytes of payloads; how many entries; bytes of their names */
+} rest_of_file;
 
 /* Options of all layers: formats[menu] for each. */
 typedef struct plan {
@@ -289,8 +319,10 @@ typedef struct plan {
     llmq_option *option;      /* [layers][menu] */
     double *weights, *alpha, *t2, *deviation;  /* [layers], [layers], [layers][menu], of that */
     double all;               /* weights of all layers */
+    rest_of_file rest;
     double fixed;             /* bytes of the file that are not theirs */
-    uint32_t *choice;
+    uint32_t *choice;         /* [layers]: which of the menu */
+    llmq_allocation result;   /* of the linear and the uniform rule */
 } plan;
 
 /* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what rotated rows look like; or on rows, encoded with
@@ -327,7 +359,40 @@ static void gaussian_row(float *w, uint32_t n, uint32_t seed)
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* t^2 and its standard error, by the spread over rows. */
+/* `count` rows that stand for those of a tensor: Gaussian ones, or its own at even distances. */
+static float *sample_rows(const llmq_tensor *from, uint32_t count, int kind, void *work, size_t work_size)
+{
+    float *w = (float *)allocate((size_t)count * from->cols * sizeof *w);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t row = (uint32_t)((uint64_t)i * from->rows / count);
+        if (kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
+        else check(llmq_tensor_decode(from, row, w + (size_t)i * from->cols, work, work_size), "decoding");
+    }
+    return w;
+}
+
+/* t^2 of w once it is t, weighted by h if that is not NULL; and its standard error, by the spread over rows. */
+static double error_of_rows(const llmq_tensor *t, const float *w, const llmq_hessian *h, void *work, size_t work_size, double *deviation)
+{
+    double ratio = 0, squares = 0, square = 0, power = 0;
+    float *back = (float *)allocate(t->cols * sizeof *back);
+    for (uint32_t i = 0; i < t->rows; i++) {
+        const float *row = w + (size_t)i * t->cols;
+        double e = 0, q = 0;
+        check(llmq_tensor_decode(t, i, back, work, work_size), "decoding");
+        for (uint32_t j = 0; j < t->cols; j++) back[j] = row[j] - back[j];
+        for (uint32_t j = 0; j < t->cols; j++) e += (double)back[j] * back[j], q += (double)row[j] * row[j];
+        if (h) e = quadratic_form(h, back);
+        square += e, power += q;
+        if (q > 0) ratio += e / q, squares += e / q * (e / q);
+    }
+    ratio /= t->rows;
+    *deviation = t->rows > 1 ? sqrt(fmax(0, squares / t->rows - ratio * ratio) / (t->rows - 1)) : 0;
+    free(back);
+    return power > 0 ? square / power : 0;
+}
+
+/* t^2 of a tensor in a format, and its standard error. */
 static double error_of_format(const llmq_tensor *from, const char *name, const char *format, int group, const llmq_transform *transform, const error_meter *meter,
                               double *deviation)
 {
@@ -336,9 +401,9 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
     llmq_error error;
     llmq_hessian h, turned;
     llmq_feedback feedback;
-    double ratio = 0, squares = 0, square = 0, power = 0;
+    double t2;
     uint32_t count = meter->rows && meter->rows < from->rows ? meter->rows : from->rows;
-    float *w = (float *)allocate((size_t)count * from->cols * sizeof *w), *back = (float *)allocate(from->cols * sizeof *back), *sum = NULL, *other = NULL;
+    float *w, *sum = NULL, *other = NULL;
     void *data, *work, *factor = NULL;
     size_t size, work_size, need;
     uint32_t layer = 0;
@@ -361,26 +426,13 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
     } else {
         work = allocate(work_size);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (meter->kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
-        else check(llmq_tensor_decode(from, (uint32_t)((uint64_t)i * from->rows / count), w + (size_t)i * from->cols, work, work_size), "decoding");
-    }
-    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, NULL, &error) : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
+    w = sample_rows(from, count, meter->kind, work, work_size);
+    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, NULL, &error)
+               : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
         fail("%s: a weight is not finite", name);
-    for (uint32_t i = 0; i < count; i++) {
-        const float *row = w + (size_t)i * from->cols;
-        double e = 0, q = 0;
-        check(llmq_tensor_decode(&t, i, back, work, work_size), "decoding");
-        for (uint32_t j = 0; j < from->cols; j++) back[j] = row[j] - back[j];
-        for (uint32_t j = 0; j < from->cols; j++) e += (double)back[j] * back[j], q += (double)row[j] * row[j];
-        if (factor) e = quadratic_form(&h, back);
-        square += e, power += q;
-        if (q > 0) ratio += e / q, squares += e / q * (e / q);
-    }
-    ratio /= count;
-    *deviation = count > 1 ? sqrt(fmax(0, squares / count - ratio * ratio) / (count - 1)) : 0;
-    free(w), free(back), free(data), free(work), free(sum), free(other), free(factor);
-    return power > 0 ? square / power : 0;
+    t2 = error_of_rows(&t, w, factor ? &h : NULL, work, work_size, deviation);
+    free(w), free(data), free(work), free(sum), free(other), free(factor);
+    return t2;
 }
 
 static double padded(double bytes) { return ceil(bytes / 64) * 64; }
@@ -433,11 +485,6 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
     free(alpha.of);
 }
 
-/* What a file has beside the payloads of linear layers: parts of one that is written, without its grids. */
-typedef struct rest_of_file {
-    double payloads, entries, names;  /* bytes of payloads; how many entries; bytes of their names */
-} rest_of_file;
-
 static rest_of_file measure_rest(const plan *p, const loaded *m, const recipe *r)
 {
     recipe one = *r;
@@ -463,9 +510,9 @@ static rest_of_file measure_rest(const plan *p, const loaded *m, const recipe *r
 }
 
 /* The bytes of the file beside the payloads of linear layers, with the grids of the formats that are used: all, or those chosen. */
-static double fixed_bytes(const plan *p, const rest_of_file *rest, int chosen)
+static double fixed_bytes(const plan *p, int chosen)
 {
-    rest_of_file sum = *rest;
+    rest_of_file sum = p->rest;
     for (uint32_t k = 0; k < p->menu; k++) {
         llmq_format f;
         int used = !chosen;
@@ -534,7 +581,7 @@ static void restrict_plan(plan *p, const char *list, int least)
 enum { TIED_NONE, TIED_INPUTS, TIED_ALL };
 
 /* The linear rule. tied: the formats of wq wk wv, and of w1 w3, are the same; or those of all layers. */
-static void plan_best(plan *p, uint64_t budget, int tied, llmq_allocation *result)
+static void plan_best(plan *p, uint64_t budget, int tied)
 {
     uint32_t *first = (uint32_t *)allocate((p->layers + 1) * sizeof *first), *tie = (uint32_t *)allocate(p->layers * sizeof *tie);
     size_t size = llmq_allocate_work_size(p->layers, p->layers * p->menu, 0);
@@ -542,9 +589,9 @@ static void plan_best(plan *p, uint64_t budget, int tied, llmq_allocation *resul
     llmq_status status;
     for (uint32_t i = 0; i <= p->layers; i++) first[i] = i * p->menu;
     for (uint32_t i = 0; i < p->layers; i++) tie[i] = tied == TIED_ALL ? 0 : i / LLAMA_LINEARS * SITES + (uint32_t)site_of_linear[i % LLAMA_LINEARS];
-    status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, result, work, size, NULL);
-    if (status == LLMQ_E_LIMIT && result->cost + 1 == 0) fail("a layer has no format that --pin and --least allow, or tied ones have none in common");
-    if (status == LLMQ_E_LIMIT) fail("the budget is %.0f bytes for linear layers; the least these formats need is %.0f", (double)budget, (double)result->cost);
+    status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, &p->result, work, size, NULL);
+    if (status == LLMQ_E_LIMIT && p->result.cost + 1 == 0) fail("a layer has no format that --pin and --least allow, or tied ones have none in common");
+    if (status == LLMQ_E_LIMIT) fail("the budget is %.0f bytes for linear layers; the least these formats need is %.0f", (double)budget, (double)p->result.cost);
     check(status, "choosing formats");
     free(first), free(tie), free(work);
 }
@@ -563,8 +610,24 @@ static double read_size(const char *text)
     return v;
 }
 
-static void write_plan(const plan *p, const recipe *r, const char *rule, const char *out, double bpw, double loss, uint32_t model)
+/* The bytes of linear layers as they are chosen, and the loss that is foretold. */
+static double cost_of(const plan *p)
 {
+    double sum = 0;
+    for (uint32_t i = 0; i < p->layers; i++) sum += (double)p->option[i * p->menu + p->choice[i]].cost;
+    return sum;
+}
+
+static double foretold(const plan *p)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < p->layers; i++) sum += p->option[i * p->menu + p->choice[i]].loss;
+    return sum;
+}
+
+static void write_plan(const plan *p, const recipe *r, const char *rule, const char *out, uint32_t model)
+{
+    const double bpw = 8 * cost_of(p) / p->all, loss = foretold(p);
     words text = { NULL, 0, 0 };
     say(&text, "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n# model %08x\n", rule, bpw, model);
     for (uint32_t i = 0; i < p->layers; i++) {
@@ -594,6 +657,17 @@ static void write_types(const plan *p, const char *path)
     free(text.s);
 }
 
+/* The formats of layers first ... last - 1, as a recipe has them. */
+static void list_choices(const plan *p, uint32_t first, uint32_t last, choice *list)
+{
+    for (uint32_t i = first; i < last; i++, list++) {
+        memcpy(list->name, p->name[i], sizeof list->name);
+        memcpy(list->format, p->format[p->choice[i]], sizeof list->format);
+        list->group = -1;
+        list->line = 0;
+    }
+}
+
 /* Each layer alone in its format: the KL it was said to make, and makes; and all of them together. */
 static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens, FILE *said)
 {
@@ -611,12 +685,7 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
         sizes total;
         size_t size;
         double kl;
-        for (uint32_t j = first; j < last; j++) {
-            memcpy(choices[j - first].name, p->name[j], sizeof choices->name);
-            memcpy(choices[j - first].format, p->format[p->choice[j]], sizeof choices->format);
-            choices[j - first].group = -1;
-            choices[j - first].line = 0;
-        }
+        list_choices(p, first, last, choices);
         r.choice_count = last - first;
         bytes = quantize_bundle(&q.m.bundle, &r, &total, &size);
         open_model(&one.m, path, bytes, size, q.window, "32");
@@ -632,30 +701,118 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
 
 #define MENU "t1,t2,t3,t4,g5,g6,g8"
 
+/* What a plan is asked to be. */
+typedef struct plan_options {
+    const char *size, *rule, *menu, *high, *low, *pins, *least;
+    const char *alpha_path, *sums_path, *errors;
+    double bpw, ratio;
+    int rows, tied;
+    int is_linear, is_uniform;  /* the rule */
+} plan_options;
+
+/* Chooses the rule if none is given, and finds what it lacks before the work begins. */
+static void check_plan_options(plan_options *o)
+{
+    if (!o->rule) o->rule = o->alpha_path ? "linear" : "aptq";
+    o->is_linear = strcmp(o->rule, "linear") == 0, o->is_uniform = strcmp(o->rule, "uniform") == 0;
+    if (o->is_linear && !o->alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
+    if (!o->is_linear && !o->is_uniform && !o->sums_path) fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", o->rule);
+    if ((o->size != NULL) + (o->bpw > 0) + (o->ratio >= 0) != 1) fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
+    if (o->size) (void)read_size(o->size);
+}
+
+/* How errors are to be measured, and the sums that are needed for it or for a rule. */
+static error_meter open_meter(const plan_options *o, const loaded *m)
+{
+    error_meter meter = { ERRORS_ROWS, (uint32_t)o->rows, NULL };
+    if (strcmp(o->errors, "gauss") == 0) meter.kind = ERRORS_GAUSS;
+    else if (strcmp(o->errors, "hessian") == 0) meter.kind = ERRORS_HESSIAN;
+    if (meter.kind == ERRORS_HESSIAN && !o->sums_path) fail("--errors hessian needs --hessian FILE");
+    if (o->sums_path) meter.sums = open_sums(o->sums_path);
+    tie_sums(meter.sums, m);
+    return meter;
+}
+
+/* Bytes for the linear layers: of a file of this size; between all of them in `low` and all in `high`; or of so many bits a weight. */
+static uint64_t budget_of(const plan *p, const plan_options *o)
+{
+    double lows = 0, highs = 0;
+    if (o->size) {
+        const double size = read_size(o->size);
+        if (size < p->fixed) fail("the file has %.0f bytes without its linear layers", p->fixed);
+        return (uint64_t)(size - p->fixed);
+    }
+    if (o->ratio < 0) return (uint64_t)(o->bpw * p->all / 8 * (1 + 1e-12));
+    for (uint32_t i = 0; i < p->layers; i++) {
+        lows += (double)p->option[i * p->menu + menu_index(p, o->low)].cost;
+        highs += (double)p->option[i * p->menu + menu_index(p, o->high)].cost;
+    }
+    return (uint64_t)(lows + o->ratio * (highs - lows) * (1 + 1e-9));
+}
+
+/* A format for each layer, by the rule. */
+static void choose_formats(plan *p, const plan_options *o, const loaded *m, const struct sums *from)
+{
+    const uint64_t budget = budget_of(p, o);
+    uint32_t count;
+    if (o->pins) restrict_plan(p, o->pins, 0);
+    if (o->least) restrict_plan(p, o->least, 1);
+    if (o->is_linear || o->is_uniform) plan_best(p, budget, o->is_uniform ? TIED_ALL : o->tied ? TIED_INPUTS : TIED_NONE);
+    else plan_by_score(p, sensitivities(m, from, &count), budget, menu_index(p, o->high), menu_index(p, o->low), o->rule);
+}
+
+/* A format for each linear layer of a model; with a size, also the bytes of the rest of the file. */
+static void make_plan(plan *p, const plan_options *o, const loaded *m, const recipe *r)
+{
+    const error_meter meter = open_meter(o, m);
+    fill_plan(p, m, r, o->menu, o->alpha_path, &meter, o->size != NULL);
+    if (o->size) {
+        p->rest = measure_rest(p, m, r);
+        p->fixed = fixed_bytes(p, 0);
+    }
+    choose_formats(p, o, m, meter.sums);
+    if (o->size) p->fixed = fixed_bytes(p, 1);
+}
+
+static void print_plan(FILE *said, const plan *p, const plan_options *o, double start)
+{
+    const double cost = cost_of(p), loss = foretold(p);
+    fprintf(said, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", o->rule, cost, 8 * cost / p->all);
+    if (o->size) {
+        const double size = read_size(o->size), whole = cost + p->fixed;
+        fprintf(said, "; file of %.0f bytes, %.2f %% of the size asked for", whole, 100 * whole / size);
+    }
+    if (o->alpha_path) fprintf(said, "; foretold KL %.5f", loss);
+    if (o->is_linear) {
+        const double bound = p->result.bound, best = p->result.loss;
+        fprintf(said, ", %s", bound == best ? "proven the least" : "");
+        if (bound < best) fprintf(said, "at most %.2g %% above the least", 100 * (best - bound) / best);
+    }
+    fprintf(said, "; %.2f s\n", seconds() - start);
+}
+
 static int command_plan(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "t4", *low = "t2", *out = "-", *tokenizer = NULL;
-    const char *pins = NULL, *least = NULL, *errors = "rows", *types = NULL, *text = NULL;
-    error_meter meter = { ERRORS_ROWS, 0, NULL };
-    double bpw = 0, ratio = -1, cost = 0, loss = 0, start = seconds();
-    int rows = 64, tied = 0, tokens = 2048, linear, uniform;
+    plan_options o = { NULL, NULL, MENU, "t4", "t2", NULL, NULL, NULL, NULL, "rows", 0, -1, 64, 0, 0, 0 };
+    const char *rest[1], *out = "-", *tokenizer = NULL, *types = NULL, *text = NULL;
+    int tokens = 2048;
     const option options[] = {
-        OPT_TEXT("size", 0, "BYTES", size_text, "of the whole file, as 1.2MB: never over it"),
-        OPT_REAL("bpw", 0, "X", bpw, 0.01, 64, "or: stored bits a weight of the linear layers"),
-        OPT_WORD("rule", 0, "linear|uniform|aptq|carried", rule,
+        OPT_TEXT("size", 0, "BYTES", o.size, "of the whole file, as 1.2MB: never over it"),
+        OPT_REAL("bpw", 0, "X", o.bpw, 0.01, 64, "or: stored bits a weight of the linear layers"),
+        OPT_WORD("rule", 0, "linear|uniform|aptq|carried", o.rule,
                  "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain; not given: linear with --alpha, else aptq"),
-        OPT_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha', for linear"),
-        OPT_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense', for aptq and carried"),
-        OPT_REAL("ratio", 0, "R", ratio, 0, 1, "aptq, carried, in place of a size: the share of the weights in the high format"),
-        OPT_LIST("formats", 0, "LIST", menu, "to choose from"),
-        OPT_TEXT("high", 0, "NAME", high, "aptq, carried: format of the layers with the largest score"),
-        OPT_TEXT("low", 0, "NAME", low, "and of the others"),
-        OPT_LIST("pin", 0, "LIST", pins, "NAME=FORMAT: tensors with NAME in theirs have this format"),
-        OPT_LIST("least", 0, "LIST", least, "NAME=FORMAT: these have it or a larger one"),
-        OPT_SWITCH("tie", 0, tied, "1: wq wk wv have one format, w1 w3 too"),
-        OPT_WORD("errors", 0, "rows|gauss|hessian", errors, "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
-        OPT_WHOLE("rows", 0, "N", rows, 0, MOST_TOKENS, "rows of each layer that errors are measured on, 0: all"),
+        OPT_INPUT("alpha", 0, "FILE", o.alpha_path, "of 'llmq alpha', for linear"),
+        OPT_INPUT("hessian", 0, "FILE", o.sums_path, "sums of 'llmq sense', for aptq and carried"),
+        OPT_REAL("ratio", 0, "R", o.ratio, 0, 1, "aptq, carried, in place of a size: the share of the weights in the high format"),
+        OPT_LIST("formats", 0, "LIST", o.menu, "to choose from"),
+        OPT_TEXT("high", 0, "NAME", o.high, "aptq, carried: format of the layers with the largest score"),
+        OPT_TEXT("low", 0, "NAME", o.low, "and of the others"),
+        OPT_LIST("pin", 0, "LIST", o.pins, "NAME=FORMAT: tensors with NAME in theirs have this format"),
+        OPT_LIST("least", 0, "LIST", o.least, "NAME=FORMAT: these have it or a larger one"),
+        OPT_SWITCH("tie", 0, o.tied, "1: wq wk wv have one format, w1 w3 too"),
+        OPT_WORD("errors", 0, "rows|gauss|hessian", o.errors, "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
+        OPT_WHOLE("rows", 0, "N", o.rows, 0, MOST_TOKENS, "rows of each layer that errors are measured on, 0: all"),
         OPT_GROUP(r.group, "columns that share a scale"),
         OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
         OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier, as --size counts them"),
@@ -669,57 +826,18 @@ static int command_plan(int argc, char **argv)
     };
     loaded m;
     plan p;
-    FILE *said;
-    llmq_allocation result;
-    rest_of_file rest_of = { 0, 0, 0 };
-    uint64_t budget;
     size_t size;
     unsigned char *bytes;
-    uint32_t count;
+    const double start = seconds();
     parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1, -1);
-    if (!rule) rule = alpha_path ? "linear" : "aptq";
-    linear = strcmp(rule, "linear") == 0, uniform = strcmp(rule, "uniform") == 0;
-    if (linear && !alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
-    if (!linear && !uniform && !sums_path) fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", rule);
-    if ((size_text != NULL) + (bpw > 0) + (ratio >= 0) != 1) fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
-    if (size_text) (void)read_size(size_text); /* wrong ones are found before the work */
+    check_plan_options(&o);
     bytes = read_model(rest[0], tokenizer, 1, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
-    meter.rows = (uint32_t)rows;
-    if (strcmp(errors, "gauss") == 0) meter.kind = ERRORS_GAUSS;
-    else if (strcmp(errors, "hessian") == 0) meter.kind = ERRORS_HESSIAN;
-    if (meter.kind == ERRORS_HESSIAN && !sums_path) fail("--errors hessian needs --hessian FILE");
-    if (sums_path) meter.sums = open_sums(sums_path);
-    tie_sums(meter.sums, &m);
-    fill_plan(&p, &m, &r, menu, alpha_path, &meter, size_text != NULL);
-    if (size_text) {
-        rest_of = measure_rest(&p, &m, &r);
-        p.fixed = fixed_bytes(&p, &rest_of, 0);
-        if (read_size(size_text) < p.fixed) fail("the file has %.0f bytes without its linear layers", p.fixed);
-        budget = (uint64_t)(read_size(size_text) - p.fixed);
-    } else if (ratio >= 0) {
-        double lows = 0, highs = 0;
-        for (uint32_t i = 0; i < p.layers; i++) lows += (double)p.option[i * p.menu + menu_index(&p, low)].cost, highs += (double)p.option[i * p.menu + menu_index(&p, high)].cost;
-        budget = (uint64_t)(lows + ratio * (highs - lows) * (1 + 1e-9));
-    } else {
-        budget = (uint64_t)(bpw * p.all / 8 * (1 + 1e-12));
-    }
-    if (pins) restrict_plan(&p, pins, 0);
-    if (least) restrict_plan(&p, least, 1);
-    if (linear || uniform) plan_best(&p, budget, uniform ? TIED_ALL : tied ? TIED_INPUTS : TIED_NONE, &result);
-    else plan_by_score(&p, sensitivities(&m, meter.sums, &count), budget, menu_index(&p, high), menu_index(&p, low), rule);
-    for (uint32_t i = 0; i < p.layers; i++) cost += (double)p.option[i * p.menu + p.choice[i]].cost, loss += p.option[i * p.menu + p.choice[i]].loss;
-    if (size_text) p.fixed = fixed_bytes(&p, &rest_of, 1);
-    write_plan(&p, &r, rule, out, 8 * cost / p.all, loss, fingerprint(&m.bundle));
+    make_plan(&p, &o, &m, &r);
+    write_plan(&p, &r, o.rule, out, fingerprint(&m.bundle));
     if (types) write_types(&p, types);
-    said = report(out);
-    if (text) measure_plan(&p, &m, rest[0], r, text, tokens, said);
-    fprintf(said, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", rule, cost, 8 * cost / p.all);
-    if (size_text) fprintf(said, "; file of %.0f bytes, %.2f %% of the size asked for", cost + p.fixed, 100 * (cost + p.fixed) / read_size(size_text));
-    if (alpha_path) fprintf(said, "; foretold KL %.5f", loss);
-    if (linear) fprintf(said, ", %s", result.bound == result.loss ? "proven the least" : "");
-    if (linear && result.bound < result.loss) fprintf(said, "at most %.2g %% above the least", 100 * (result.loss - result.bound) / result.loss);
-    fprintf(said, "; %.2f s\n", seconds() - start);
+    if (text) measure_plan(&p, &m, rest[0], r, text, tokens, report(out));
+    print_plan(report(out), &p, &o, start);
     return 0;
 }
 
@@ -745,13 +863,6 @@ static void draw_plan(plan *p, uint32_t seed, double low, double high)
     } while (8 * cost / p->all < low || 8 * cost / p->all > high);
 }
 
-static double foretold(const plan *p)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < p->layers; i++) sum += p->option[i * p->menu + p->choice[i]].loss;
-    return sum;
-}
-
 /* 1 - sum (y - x)^2 / sum (y - mean)^2: how much of y is foretold by x itself, not by a line through it. */
 static double determination(const double *x, const double *y, uint32_t n)
 {
@@ -773,21 +884,57 @@ static void print_linearity(const double *bits, const double *x, const double *y
     else printf("R2 of the first %u: %.4f; of the %u below: %.4f\n", above, determination(x, y, above), n - above, determination(x + above, y + above, n - above));
 }
 
+/* Recipes to draw: so many between low and high bits a weight, and so many between lowest and low. */
+typedef struct draws {
+    int recipes, below;
+    double low, high, lowest;
+} draws;
+
+static void check_draws(const draws *d)
+{
+    if (d->recipes + d->below >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
+    if (!(d->low < d->high)) fail("--low is %g, --high is %g: the first is less than the second", d->low, d->high);
+    if (d->below && !(d->lowest < d->low)) fail("--lowest is %g, --low is %g: the first is less than the second", d->lowest, d->low);
+}
+
+/* The model in each recipe that is drawn, with its bits a weight and the KL that is foretold. */
+static void open_drawn(contestant *c, const draws *d, plan *p, const llmq_bundle *from, const char *path, recipe r, double *bits, double *x)
+{
+    const uint32_t above = (uint32_t)d->recipes, n = above + (uint32_t)d->below;
+    choice *choices = (choice *)allocate(p->layers * sizeof *choices);
+    r.quiet = 1;
+    r.choices = choices;
+    r.choice_count = p->layers;
+    for (uint32_t k = 0; k < n; k++) {
+        sizes total;
+        size_t size;
+        unsigned char *bytes;
+        draw_plan(p, k + 1, k < above ? d->low : d->lowest, k < above ? d->high : d->low);
+        list_choices(p, 0, p->layers, choices);
+        bytes = quantize_bundle(from, &r, &total, &size);
+        open_model(&c[k].m, path, bytes, size, 16, "32");
+        bits[k] = 8 * total.bytes / total.weights;
+        x[k] = foretold(p);
+        progress(k, n, "recipes");
+    }
+    free(choices);
+}
+
 static int command_linearity(int argc, char **argv)
 {
     recipe r = default_recipe;
     const char *rest[1], *alpha_path = NULL, *text = NULL, *menu = MENU, *tokenizer = NULL, *key = "model";
-    double low = 3, high = 5, lowest = 2.3;
-    int recipes = 24, below = 8, tokens = 4096, threads = 2, prefix = 1;
+    draws d = { 24, 8, 3, 5, 2.3 };
+    int tokens = 4096, threads = 2, prefix = 1;
     const option options[] = {
         OPT_NEEDED_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha'"),
         OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to measure on"),
         OPT_TOKENS(tokens, "only the first N, 0: all"),
-        OPT_WHOLE("recipes", 0, "N", recipes, 2, MOST - 1, "random ones between --low and --high bits a weight"),
-        OPT_WHOLE("below", 0, "N", below, 0, MOST - 3, "and between --lowest and --low"),
-        OPT_REAL("low", 0, "X", low, 0, 64, "bits a weight"),
-        OPT_REAL("high", 0, "X", high, 0, 64, "bits a weight"),
-        OPT_REAL("lowest", 0, "X", lowest, 0, 64, "bits a weight"),
+        OPT_WHOLE("recipes", 0, "N", d.recipes, 2, MOST - 1, "random ones between --low and --high bits a weight"),
+        OPT_WHOLE("below", 0, "N", d.below, 0, MOST - 3, "and between --lowest and --low"),
+        OPT_REAL("low", 0, "X", d.low, 0, 64, "bits a weight"),
+        OPT_REAL("high", 0, "X", d.high, 0, 64, "bits a weight"),
+        OPT_REAL("lowest", 0, "X", d.lowest, 0, 64, "bits a weight"),
         OPT_LIST("formats", 0, "LIST", menu, "to draw from"),
         OPT_GROUP(r.group, "columns that share a scale"),
         OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
@@ -803,40 +950,20 @@ static int command_linearity(int argc, char **argv)
     double bits[MOST], x[MOST], y[MOST];
     loaded m;
     plan p;
-    choice *choices;
     uint32_t n, count, *ids;
     unsigned char *bytes;
     size_t size;
-    sizes total;
     parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1, -1);
-    n = (uint32_t)(recipes + below);
-    if (n >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
-    if (!(low < high)) fail("--low is %g, --high is %g: the first is less than the second", low, high);
-    if (below && !(lowest < low)) fail("--lowest is %g, --low is %g: the first is less than the second", lowest, low);
+    check_draws(&d);
+    n = (uint32_t)(d.recipes + d.below);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     fill_plan(&p, &m, &r, menu, alpha_path, &meter, 0);
     open_original(&c[0], &m.bundle, rest[0]);
-    r.quiet = 1;
-    r.choices = choices = (choice *)allocate(p.layers * sizeof *choices);
-    r.choice_count = p.layers;
-    for (uint32_t k = 0; k < n; k++) {
-        draw_plan(&p, k + 1, k < (uint32_t)recipes ? low : lowest, k < (uint32_t)recipes ? high : low);
-        for (uint32_t i = 0; i < p.layers; i++) {
-            memcpy(choices[i].name, p.name[i], sizeof choices[i].name);
-            memcpy(choices[i].format, p.format[p.choice[i]], sizeof choices[i].format);
-            choices[i].group = -1;
-            choices[i].line = 0;
-        }
-        bytes = quantize_bundle(&m.bundle, &r, &total, &size);
-        open_model(&c[k + 1].m, rest[0], bytes, size, 16, "32");
-        bits[k] = 8 * total.bytes / total.weights;
-        x[k] = foretold(&p);
-        progress(k, n, "recipes");
-    }
+    open_drawn(c + 1, &d, &p, &m.bundle, rest[0], r, bits, x);
     ids = text_ids(&m, rest[0], text, tokens, &count);
     count = measure(c, (int)n + 1, ids, count, m.model.context, threads);
     for (uint32_t k = 0; k < n; k++) y[k] = c[k + 1].kl / count;
-    print_linearity(bits, x, y, n, (uint32_t)recipes, key);
+    print_linearity(bits, x, y, n, (uint32_t)d.recipes, key);
     return 0;
 }

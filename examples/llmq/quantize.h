@@ -622,58 +622,97 @@ static uint32_t add_grids(llmq_entry *e, uint32_t n)
     return count;
 }
 
-/* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
-static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
+static int is_trained_format(const char *name)
 {
-    llmq_transform steps = read_steps(transform_of(r));
-    uint32_t layers = 0, n = 0, count = 0, grids = 0;
-    const site_transform *made = NULL;
-    stored_transform *stored;
-    llmq_entry *e;
-    void **data;
-    unsigned char *bytes;
-    llmq_format custom;
+    llmq_format f;
+    return find_format(name, 0, &f) == LLMQ_OK && f.id == LLMQ_FORMAT_CUSTOM;
+}
+
+/* Is this recipe one for this model, with so many layers? */
+static void check_recipe(const recipe *r, const llmq_bundle *b, uint32_t layers)
+{
     problem p = { { NULL, 0, 0 } };
-    check(llmq_bundle_u32(b, "llama.layers", &layers), "llama.layers");
     check_choices(r, b, layers, &p);
     stop_if(&p);
-    if (r->embed && find_format(r->embed, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) fail("--embed is a built-in format");
+    if (r->embed && is_trained_format(r->embed)) fail("--embed is a built-in format");
     if (r->block && llmq_hadamard_block(1, (size_t)r->block) == 0) fail("--block is a power of two up to 32768");
-    if (steps.count) made = transforms_for(b, r);
+}
+
+/* The most grids that the bundle can need: those trained before, and one for each format that may be trained only now. */
+static uint32_t count_grids(const recipe *r)
+{
+    uint32_t grids = 0;
     for (const trained *t = all_trained; t; t = t->next) grids++;
-    for (uint32_t i = 0; i < r->choice_count + 1; i++) /* grids that will be trained only now */
-        grids += find_format(i < r->choice_count ? r->choices[i].format : r->format ? r->format : "", 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM;
-    e = (llmq_entry *)allocate((b->count + (size_t)layers * SITES + 4 + grids) * sizeof *e);
-    data = (void **)allocate((b->count + (size_t)grids) * sizeof *data);
-    stored = (stored_transform *)allocate((size_t)layers * SITES * sizeof *stored);
-    memset(stored, 0, (size_t)layers * SITES * sizeof *stored);
-    memset(total, 0, sizeof *total);
+    for (uint32_t i = 0; i < r->choice_count; i++) grids += (uint32_t)is_trained_format(r->choices[i].format);
+    return grids + (uint32_t)is_trained_format(r->format ? r->format : "");
+}
+
+/* A bundle in the making: its entries, and the payloads that were made for it, to be freed once it is written. */
+typedef struct draft {
+    llmq_entry *e;
+    void **data;
+    uint32_t n, count;
+} draft;
+
+/* The entries of a bundle in their new form, without those that the recipe replaces. */
+static void convert_entries(draft *d, const llmq_bundle *b, uint32_t layers, const recipe *r, const site_transform *made, stored_transform *stored, sizes *total)
+{
     for (uint32_t i = 0; i < b->count; i++) {
-        check(llmq_bundle_at(b, i, &e[n]), "reading an entry");
-        if (e[n].kind == LLMQ_KIND_TRANSFORM || e[n].kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        if (e[n].kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e[n].name)) continue;
-        if (e[n].kind == LLMQ_KIND_TENSOR && convert_tensor(b, &e[n], layers, r, made, stored)) {
-            data[count++] = (void *)(uintptr_t)e[n].data;
-            if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
-            if (!r->quiet) progress(i, b->count, e[n].name);
+        llmq_entry *e = &d->e[d->n];
+        check(llmq_bundle_at(b, i, e), "reading an entry");
+        if (e->kind == LLMQ_KIND_TRANSFORM || e->kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
+        if (e->kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e->name)) continue;
+        if (e->kind == LLMQ_KIND_TENSOR && convert_tensor(b, e, layers, r, made, stored)) {
+            d->data[d->count++] = (void *)(uintptr_t)e->data;
+            if (is_linear(e->name)) add_to_sizes(total, e, r);
+            if (!r->quiet) progress(i, b->count, e->name);
         }
-        n++;
+        d->n++;
     }
     if (!r->quiet) progress(b->count, b->count, "");
+}
+
+/* The transforms that tensors of the draft refer to. */
+static void add_transforms(draft *d, uint32_t layers, const site_transform *made, const stored_transform *stored, sizes *total)
+{
     for (size_t i = 0; i < (size_t)layers * SITES; i++) {
         if (!stored[i].data) continue;
         total->online += (double)llmq_transform_cost(&made[i].rest, made[i].cols);
-        add_value(&e[n], stored[i].name, 0, stored[i].data, stored[i].size);
-        e[n++].kind = LLMQ_KIND_TRANSFORM;
+        d->data[d->count++] = stored[i].data;
+        add_value(&d->e[d->n], stored[i].name, 0, stored[i].data, stored[i].size);
+        d->e[d->n++].kind = LLMQ_KIND_TRANSFORM;
     }
-    if (r->abits) n += add_activation_values(&e[n], r->abits);
-    for (grids = add_grids(e, n); grids; grids--) data[count++] = (void *)(uintptr_t)e[n++].data;
-    bytes = write_bundle(e, n, size);
-    for (size_t i = 0; i < (size_t)layers * SITES; i++) free(stored[i].data);
-    while (count) free(data[--count]);
-    free(data);
+}
+
+/* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
+static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
+{
+    const llmq_transform steps = read_steps(transform_of(r));
+    const site_transform *made = NULL;
+    stored_transform *stored;
+    draft d = { NULL, NULL, 0, 0 };
+    uint32_t layers = 0, grids;
+    size_t sites;
+    unsigned char *bytes;
+    check(llmq_bundle_u32(b, "llama.layers", &layers), "llama.layers");
+    check_recipe(r, b, layers);
+    if (steps.count) made = transforms_for(b, r);
+    sites = (size_t)layers * SITES;
+    grids = count_grids(r);
+    d.e = (llmq_entry *)allocate((b->count + sites + 4 + grids) * sizeof *d.e);
+    d.data = (void **)allocate((b->count + sites + grids) * sizeof *d.data);
+    stored = (stored_transform *)allocate(sites * sizeof *stored);
+    memset(stored, 0, sites * sizeof *stored);
+    memset(total, 0, sizeof *total);
+    convert_entries(&d, b, layers, r, made, stored, total);
+    add_transforms(&d, layers, made, stored, total);
+    if (r->abits) d.n += add_activation_values(&d.e[d.n], r->abits);
+    for (grids = add_grids(d.e, d.n); grids; grids--) d.data[d.count++] = (void *)(uintptr_t)d.e[d.n++].data;
+    bytes = write_bundle(d.e, d.n, size);
+    while (d.count) free(d.data[--d.count]);
+    free(d.data);
     free(stored);
-    free(e);
+    free(d.e);
     return bytes;
 }
 
