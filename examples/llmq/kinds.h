@@ -1,6 +1,10 @@
-/* kinds.h - what a file is that is not what was asked for, and what to do then. A part of the tool llmq.c, not a header for others. */
+/* kinds.h - what a file is that is not what was asked for, and what to do then. A part of the
+   tool llmq.c, not a header for others. */
 
-static int begins(const unsigned char *b, size_t size, const char *with, size_t n) { return size >= n && memcmp(b, with, n) == 0; }
+static int begins(const unsigned char *b, size_t size, const char *with, size_t n)
+{
+    return size >= n && memcmp(b, with, n) == 0;
+}
 
 /* Blanks, then this word, in any case: how pages of the web begin. */
 static int begins_with_word(const unsigned char *b, size_t size, const char *word)
@@ -8,14 +12,16 @@ static int begins_with_word(const unsigned char *b, size_t size, const char *wor
     size_t i = begins(b, size, "\xef\xbb\xbf", 3) ? 3 : 0, k;
     while (i < size && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n')) i++;
     for (k = 0; word[k]; k++)
-        if (i + k >= size || (b[i + k] >= 'A' && b[i + k] <= 'Z' ? b[i + k] + 32 : b[i + k]) != (unsigned char)word[k]) return 0;
+        if (i + k >= size || (b[i + k] >= 'A' && b[i + k] <= 'Z' ? b[i + k] + 32 : b[i + k]) != (unsigned char)word[k])
+            return 0;
     return 1;
 }
 
 /* JSON of safetensors behind its length. */
 static int is_safetensors(const unsigned char *b, size_t size)
 {
-    return size >= 10 && b[8] == '{' && (b[9] == '"' || b[9] == '}' || b[9] == ' ') && b[4] == 0 && b[5] == 0 && b[6] == 0 && b[7] == 0;
+    return size >= 10 && b[8] == '{' && (b[9] == '"' || b[9] == '}' || b[9] == ' ') && b[4] == 0 && b[5] == 0
+           && b[6] == 0 && b[7] == 0;
 }
 
 /* A tokenizer of llama2.c: pieces from the first to the last byte, and as many as it has at least. */
@@ -47,7 +53,8 @@ static int is_text(const unsigned char *b, size_t size)
     for (size_t i = 0, length; i < size; i += length) {
         uint32_t code;
         if ((length = character(b + i, size - i, &code)) == 0) return 0;
-        if (is_control(code) && code != '\n' && code != '\t' && code != '\r' && code != '\f' && code != 0xfeff) return 0;
+        if (is_control(code) && code != '\n' && code != '\t' && code != '\r' && code != '\f' && code != 0xfeff)
+            return 0;
     }
     return 1;
 }
@@ -102,7 +109,8 @@ static int is_old_imatrix(const unsigned char *b, size_t size)
 
 /* Kinds that their first bytes name. They are looked for first. */
 static const struct { const char *start; size_t length; const char *what, *advice; } signature[] = {
-    { "version https://git-lfs", 23, "a pointer of git-lfs, not the file itself", "fetch the file with 'git lfs pull'" },
+    { "version https://git-lfs", 23, "a pointer of git-lfs, not the file itself",
+      "fetch the file with 'git lfs pull'" },
     { "PK\3\4", 4, "a zip archive, as PyTorch writes checkpoints", CONVERT },
     { "\x80\2", 2, "a Python pickle, as PyTorch wrote checkpoints", CONVERT },
     { "\x80\3", 2, "a Python pickle", CONVERT },
@@ -111,7 +119,8 @@ static const struct { const char *start; size_t length; const char *what, *advic
     { "tjgg", 4, "a GGJT file, of llama.cpp before GGUF", CONVERT },
     { "fmgg", 4, "a GGMF file, of llama.cpp before GGUF", CONVERT },
     { "lmgg", 4, "a GGML file, of llama.cpp before GGUF", CONVERT },
-    { "24ka", 4, "a llama2.c checkpoint of version 1 or 2, which llmq does not read", "export the model with llama2.c's export.py --version 0" },
+    { "24ka", 4, "a llama2.c checkpoint of version 1 or 2, which llmq does not read",
+      "export the model with llama2.c's export.py --version 0" },
     { "\x89HDF\r\n\x1a\n", 8, "an HDF5 file", CONVERT },
     { "\x93NUMPY", 6, "an array of NumPy", CONVERT },
     { "\x1f\x8b", 2, "compressed by gzip", "unpack it with 'gzip -d'" },
@@ -130,7 +139,8 @@ static const struct { int (*is)(const unsigned char *b, size_t size); const char
     { is_gguf, "a GGUF file, which llmq does not read yet", CONVERT },
     { is_tensorflow_lite, "a model of TensorFlow Lite", CONVERT },
     { is_safetensors, "a safetensors file, which llmq does not read yet", CONVERT },
-    { is_html, "a page of the web (HTML), not the file itself", "fetch the file again, from the address of its raw bytes" },
+    { is_html, "a page of the web (HTML), not the file itself",
+      "fetch the file again, from the address of its raw bytes" },
     { is_tokenizer, "a tokenizer of llama2.c", "it goes to --tokenizer" },
     { is_checkpoint, "a llama2.c checkpoint", ANOTHER },
     { is_onnx, "an ONNX model, it seems", CONVERT },

@@ -1,8 +1,10 @@
-/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a header for others: llmq.h section 18 is. */
+/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a
+   header for others: llmq.h section 18 is. */
 
 /* ---- coefficients: what an error of a layer costs ---- */
 
-/* A model with its text run through it: hidden[l], the input of layer l for all tokens, and the log-probabilities at the end. */
+/* A model with its text run through it: hidden[l], the input of layer l for all tokens, and the
+   log-probabilities at the end. */
 typedef struct probe {
     loaded m;
     uint32_t count, window;
@@ -13,7 +15,8 @@ typedef struct probe {
 } probe;
 
 /* x[window of tokens][dim] at the model's end to logits of each token, handed to `take`. */
-static void logits_of(probe *p, const float *hidden, void (*take)(void *context, uint32_t token, const float *logits), void *context)
+static void logits_of(probe *p, const float *hidden, void (*take)(void *context, uint32_t token, const float *logits),
+                      void *context)
 {
     const llama_model *m = &p->m.model;
     float *normed = (float *)allocate(m->dim * sizeof *normed), *logits = (float *)allocate(m->vocab * sizeof *logits);
@@ -116,7 +119,8 @@ static noise_levels read_levels(const char *list)
     while (next_item(&list, item)) {
         const char *end;
         if (n.count == LEVELS) fail("--levels are at most %d", LEVELS);
-        if (!read_number(item, 1e-6, 1, &n.level[n.count], &end) || *end) fail("--levels are between 0 and 1, not '%s'", item);
+        if (!read_number(item, 1e-6, 1, &n.level[n.count], &end) || *end)
+            fail("--levels are between 0 and 1, not '%s'", item);
         n.count++;
     }
     return n;
@@ -164,8 +168,8 @@ typedef struct alphas {
     uint32_t model;
 } alphas;
 
-/* Lines "NAME ALPHA ERROR" of text in memory, for a model of so many layers; # begins a comment. The last line may be cut off, as a run
-   that was stopped leaves it: it counts only if it ends. */
+/* Lines "NAME ALPHA ERROR" of text in memory, for a model of so many layers; # begins a comment.
+   The last line may be cut off, as a run that was stopped leaves it: it counts only if it ends. */
 static int read_alphas(alphas *a, const char *path, const char *text, size_t size, uint32_t layers, problem *p)
 {
     size_t at = 0;
@@ -174,23 +178,28 @@ static int read_alphas(alphas *a, const char *path, const char *text, size_t siz
     char name[64];
     memset(a, 0, sizeof *a);
     if (size == 0) return wrong(p, "%s is empty; 'llmq alpha' makes such files", path);
-    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
+    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size))
+        return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
     a->count = layers * LLAMA_LINEARS;
     a->of = (coefficient *)calloc(a->count, sizeof *a->of);
     if (!a->of) fail("no memory for coefficients of %u layers", layers);
     while (next_line(text, size, &at, &line)) {
         int linear;
         uint32_t i;
-        if (++number == 1 && line.n > 2 && line.s[0] == '#' && line.s[1] == ' ') a->run.s = line.s + 2, a->run.n = line.n - 2;
+        if (++number == 1 && line.n > 2 && line.s[0] == '#' && line.s[1] == ' ')
+            a->run.s = line.s + 2, a->run.n = line.n - 2;
         if (read_model_line(line, &a->model)) a->has_model = 1;
         if (line.n == 0 || line.s[0] == '#') continue;
         if (at > size) break; /* no end of line: cut off */
         if (split_fields(line, field, 3) != 3 || !copy_field(name, sizeof name, field[0]))
-            return wrong(p, "%s, line %u: not a tensor, its alpha and an error: %.*s", path, number, (int)(line.n < 80 ? line.n : 80), line.s);
-        if ((linear = linear_of(name, layers, &layer)) < 0) return wrong(p, "%s, line %u: the model has no linear layer %s", path, number, name);
+            return wrong(p, "%s, line %u: not a tensor, its alpha and an error: %.*s", path, number,
+                         (int)(line.n < 80 ? line.n : 80), line.s);
+        if ((linear = linear_of(name, layers, &layer)) < 0)
+            return wrong(p, "%s, line %u: the model has no linear layer %s", path, number, name);
         i = layer * LLAMA_LINEARS + (uint32_t)linear;
         if (a->of[i].known) return wrong(p, "%s, line %u: a second line for %s", path, number, name);
-        if (!real_number(field[1].s, field[1].n, &a->of[i].alpha) || !real_number(field[2].s, field[2].n, &a->of[i].error))
+        if (!real_number(field[1].s, field[1].n, &a->of[i].alpha)
+            || !real_number(field[2].s, field[2].n, &a->of[i].error))
             return wrong(p, "%s, line %u: an alpha or an error that is not a number", path, number);
         a->of[i].known = 1;
         a->lines++;
@@ -209,7 +218,9 @@ static void open_alphas(alphas *a, const char *path, const loaded *m)
     if (a->has_model) same_model(m, path, a->model);
     else fprintf(stderr, "llmq: %s does not say which model it is of: it was made before version 0.7\n", path);
     for (uint32_t i = 0; i < a->count; i++)
-        if (!a->of[i].known) fail("%s has no line for layers.%u.%s; 'llmq alpha' writes it", path, i / LLAMA_LINEARS, llama_linear_name[i % LLAMA_LINEARS]);
+        if (!a->of[i].known)
+            fail("%s has no line for layers.%u.%s; 'llmq alpha' writes it", path, i / LLAMA_LINEARS,
+                 llama_linear_name[i % LLAMA_LINEARS]);
     free(text);
     a->run.s = NULL, a->run.n = 0;
 }
@@ -227,7 +238,8 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
         read_alphas(a, path, text, size, m->model.layers, &p);
         if ((p.what.n || !span_is(a->run, run)) && !force) {
             if (!p.what.n) (void)wrong(&p, "%.*s", (int)a->run.n, a->run.s ? a->run.s : "");
-            fail("%s holds what another run has found, or something else (%s): give another --out; --force writes over it", path, p.what.s ? p.what.s : "");
+            fail("%s holds what another run has found, or something else (%s): give another --out; --force writes over "
+                 "it", path, p.what.s ? p.what.s : "");
         }
         if (p.what.n || !span_is(a->run, run)) memset(a, 0, sizeof *a);
     }
@@ -236,8 +248,9 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
     a->run.s = NULL, a->run.n = 0;
 }
 
-/* A line for each linear layer: of the run before this one, or measured now. Each that is measured is written to `kept` at once, so that a
-   run that is stopped loses at most one; NULL: there is no such file. Returns the sum of the coefficients. */
+/* A line for each linear layer: of the run before this one, or measured now. Each that is
+   measured is written to `kept` at once, so that a run that is stopped loses at most one; NULL:
+   there is no such file. Returns the sum of the coefficients. */
 static double measure_alphas(probe *p, const alphas *before, const noise_levels *noise, const char *kept, words *lines)
 {
     const uint32_t count = p->m.model.layers * LLAMA_LINEARS;
@@ -265,9 +278,12 @@ static int command_alpha(int argc, char **argv)
         OPT_INPUT("text", 0, "FILE", text, "measure the KL on this text"),
         OPT_WHOLE("random", 0, "N", random, 1, 1 << 24, "or on N random tokens, without any data"),
         OPT_TOKENS(tokens, "use only the first N of the text, 0: all"),
-        OPT_WORD("metric", 0, "kl|loss", metric, "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity"),
-        OPT_LIST("levels", 0, "LIST", list, "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
-        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out, "where the lines go; a run that was stopped goes on from what is there"),
+        OPT_WORD("metric", 0, "kl|loss", metric,
+                 "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity"),
+        OPT_LIST("levels", 0, "LIST", list,
+                 "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
+        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out,
+                          "where the lines go; a run that was stopped goes on from what is there"),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -296,11 +312,14 @@ static int command_alpha(int argc, char **argv)
     for (uint32_t k = 0; k < noise.count; k++) say(&head, " %g", noise.level[k]);
     resume_alphas(&before, is_kept ? out : "", &m, head.s);
     probe_open(&p, &m.bundle, rest[0], ids, count);
-    say(&lines, "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head.s, fingerprint(&m.bundle), metric);
+    say(&lines,
+        "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard "
+        "error\n", head.s, fingerprint(&m.bundle), metric);
     sum = measure_alphas(&p, &before, &noise, is_kept ? out : NULL, &lines);
     write_file(out, lines.s, lines.n);
     free(lines.s);
-    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, noise.count, sum, seconds() - start);
+    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out,
+            m.model.layers * LLAMA_LINEARS, count, noise.count, sum, seconds() - start);
     return 0;
 }
 
@@ -325,9 +344,10 @@ typedef struct plan {
     llmq_allocation result;   /* of the linear and the uniform rule */
 } plan;
 
-/* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what rotated rows look like; or on rows, encoded with
-   feedback, with errors weighted by what the inputs are: E H E^T / (|W|^2 tr H / n). That is t^2 of the even noise that changes the outputs as
-   much, and even noise is what alpha was measured with, so the same alpha holds. */
+/* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what
+   rotated rows look like; or on rows, encoded with feedback, with errors weighted by what the
+   inputs are: E H E^T / (|W|^2 tr H / n). That is t^2 of the even noise that changes the outputs
+   as much, and even noise is what alpha was measured with, so the same alpha holds. */
 enum { ERRORS_ROWS, ERRORS_GAUSS, ERRORS_HESSIAN };
 
 typedef struct error_meter {
@@ -353,7 +373,8 @@ static double quadratic_form(const llmq_hessian *h, const float *v)
 static void gaussian_row(float *w, uint32_t n, uint32_t seed)
 {
     for (uint32_t j = 0; j < n; j++) w[j] = j ? 0.0f : 1.0f;
-    check(llmq_perturb(w, n, 1, seed), "noise"); /* of a size that does not matter, but for the first number, which it hides */
+    /* of a size that does not matter, but for the first number, which it hides */
+    check(llmq_perturb(w, n, 1, seed), "noise");
     w[0] = w[n - 1];
 }
 
@@ -372,7 +393,8 @@ static float *sample_rows(const llmq_tensor *from, uint32_t count, int kind, voi
 }
 
 /* t^2 of w once it is t, weighted by h if that is not NULL; and its standard error, by the spread over rows. */
-static double error_of_rows(const llmq_tensor *t, const float *w, const llmq_hessian *h, void *work, size_t work_size, double *deviation)
+static double error_of_rows(const llmq_tensor *t, const float *w, const llmq_hessian *h, void *work, size_t work_size,
+                            double *deviation)
 {
     double ratio = 0, squares = 0, square = 0, power = 0;
     float *back = (float *)allocate(t->cols * sizeof *back);
@@ -393,8 +415,8 @@ static double error_of_rows(const llmq_tensor *t, const float *w, const llmq_hes
 }
 
 /* t^2 of a tensor in a format, and its standard error. */
-static double error_of_format(const llmq_tensor *from, const char *name, const char *format, int group, const llmq_transform *transform, const error_meter *meter,
-                              double *deviation)
+static double error_of_format(const llmq_tensor *from, const char *name, const char *format, int group,
+                              const llmq_transform *transform, const error_meter *meter, double *deviation)
 {
     llmq_format f;
     llmq_tensor t;
@@ -418,7 +440,8 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
         snprintf(what, sizeof what, "sense.%u.%s", layer, sense_name[sense_sum(linear, 0)]);
         sum = load_sum(meter->sums, what, from->cols, &h);
         other = load_sum(meter->sums, what, from->cols, &turned);
-        work_size = larger(work_size, larger(llmq_feedback_work_size(&t), llmq_hessian_transform_work_size(&h, transform)));
+        work_size = larger(work_size,
+                           larger(llmq_feedback_work_size(&t), llmq_hessian_transform_work_size(&h, transform)));
         work = allocate(work_size);
         if (transform->count) check(llmq_hessian_transform(&turned, transform, work, work_size), what);
         factor = allocate(need = llmq_feedback_size(&turned));
@@ -437,8 +460,10 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
 
 static double padded(double bytes) { return ceil(bytes / 64) * 64; }
 
-/* Costs, errors and losses of the menu. whole: costs are bytes of the file, payloads padded to 64; else of the records only. */
-static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *menu, const char *alpha_path, const error_meter *meter, int whole)
+/* Costs, errors and losses of the menu. whole: costs are bytes of the file, payloads padded to
+   64; else of the records only. */
+static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *menu, const char *alpha_path,
+                      const error_meter *meter, int whole)
 {
     const site_transform *made = transforms_for(&m->bundle, r);
     alphas alpha;
@@ -472,9 +497,11 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
         for (uint32_t k = 0; k < p->menu; k++) {
             llmq_format f;
             double bytes;
-            if (find_format(p->format[k], (uint32_t)r->group, &f)) fail("no format '%s' with group %d", p->format[k], r->group);
+            if (find_format(p->format[k], (uint32_t)r->group, &f))
+                fail("no format '%s' with group %d", p->format[k], r->group);
             bytes = (double)llmq_tensor_size(&f, t->rows, t->cols);
-            p->t2[i * p->menu + k] = error_of_format(t, p->name[i], p->format[k], r->group, &made[l * SITES + (uint32_t)site_of_linear[linear]].all, meter,
+            p->t2[i * p->menu + k] = error_of_format(t, p->name[i], p->format[k], r->group,
+                                                     &made[l * SITES + (uint32_t)site_of_linear[linear]].all, meter,
                                                      &p->deviation[i * p->menu + k]);
             p->option[i * p->menu + k].cost = (uint64_t)(whole ? padded(bytes) : bytes);
             p->option[i * p->menu + k].loss = p->alpha[i] * p->t2[i * p->menu + k];
@@ -509,7 +536,8 @@ static rest_of_file measure_rest(const plan *p, const loaded *m, const recipe *r
     return rest;
 }
 
-/* The bytes of the file beside the payloads of linear layers, with the grids of the formats that are used: all, or those chosen. */
+/* The bytes of the file beside the payloads of linear layers, with the grids of the formats that
+   are used: all, or those chosen. */
 static double fixed_bytes(const plan *p, int chosen)
 {
     rest_of_file sum = p->rest;
@@ -527,7 +555,8 @@ static double fixed_bytes(const plan *p, int chosen)
 }
 
 /* The rule that APTQ has: the largest scores get `high` until the budget is used up, the others `low`. */
-static void plan_by_score(plan *p, const sensitivity *list, uint64_t budget, uint32_t high, uint32_t low, const char *rule)
+static void plan_by_score(plan *p, const sensitivity *list, uint64_t budget, uint32_t high, uint32_t low,
+                          const char *rule)
 {
     uint64_t used = 0;
     double *score = (double *)allocate(p->layers * sizeof *score);
@@ -583,15 +612,21 @@ enum { TIED_NONE, TIED_INPUTS, TIED_ALL };
 /* The linear rule. tied: the formats of wq wk wv, and of w1 w3, are the same; or those of all layers. */
 static void plan_best(plan *p, uint64_t budget, int tied)
 {
-    uint32_t *first = (uint32_t *)allocate((p->layers + 1) * sizeof *first), *tie = (uint32_t *)allocate(p->layers * sizeof *tie);
+    uint32_t *first = (uint32_t *)allocate((p->layers + 1) * sizeof *first),
+        *tie = (uint32_t *)allocate(p->layers * sizeof *tie);
     size_t size = llmq_allocate_work_size(p->layers, p->layers * p->menu, 0);
     void *work = allocate(size);
     llmq_status status;
     for (uint32_t i = 0; i <= p->layers; i++) first[i] = i * p->menu;
-    for (uint32_t i = 0; i < p->layers; i++) tie[i] = tied == TIED_ALL ? 0 : i / LLAMA_LINEARS * SITES + (uint32_t)site_of_linear[i % LLAMA_LINEARS];
-    status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, &p->result, work, size, NULL);
-    if (status == LLMQ_E_LIMIT && p->result.cost + 1 == 0) fail("a layer has no format that --pin and --least allow, or tied ones have none in common");
-    if (status == LLMQ_E_LIMIT) fail("the budget is %.0f bytes for linear layers; the least these formats need is %.0f", (double)budget, (double)p->result.cost);
+    for (uint32_t i = 0; i < p->layers; i++)
+        tie[i] = tied == TIED_ALL ? 0 : i / LLAMA_LINEARS * SITES + (uint32_t)site_of_linear[i % LLAMA_LINEARS];
+    status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, &p->result, work, size,
+                           NULL);
+    if (status == LLMQ_E_LIMIT && p->result.cost + 1 == 0)
+        fail("a layer has no format that --pin and --least allow, or tied ones have none in common");
+    if (status == LLMQ_E_LIMIT)
+        fail("the budget is %.0f bytes for linear layers; the least these formats need is %.0f", (double)budget,
+             (double)p->result.cost);
     check(status, "choosing formats");
     free(first), free(tie), free(work);
 }
@@ -606,7 +641,8 @@ static double read_size(const char *text)
     else if (*end == 'M') v *= 1e6, end++;
     else if (*end == 'G') v *= 1e9, end++;
     if (*end == 'B') end++;
-    if (!is_number || *end || !(v >= 1 && v <= 1e15)) fail("--size is a number of bytes from 1 to 1e15, as 900k or 1.2MB, not '%s'", text);
+    if (!is_number || *end || !(v >= 1 && v <= 1e15))
+        fail("--size is a number of bytes from 1 to 1e15, as 900k or 1.2MB, not '%s'", text);
     return v;
 }
 
@@ -629,26 +665,33 @@ static void write_plan(const plan *p, const recipe *r, const char *rule, const c
 {
     const double bpw = 8 * cost_of(p) / p->all, loss = foretold(p);
     words text = { NULL, 0, 0 };
-    say(&text, "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n# model %08x\n", rule, bpw, model);
+    say(&text,
+        "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n# "
+        "model %08x\n", rule, bpw, model);
     for (uint32_t i = 0; i < p->layers; i++) {
         const uint32_t k = p->choice[i];
-        say(&text, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group, transform_of(r),
-            8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k], p->alpha[i], loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
+        say(&text, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group,
+            transform_of(r), 8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k],
+            p->alpha[i], loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
     }
     write_file(out, text.s, text.n);
     free(text.s);
 }
 
-/* The same choice for llama.cpp's quantize --tensor-type-file: REGEX=TYPE lines, the type of the most bits that is not above the format's. */
+/* The same choice for llama.cpp's quantize --tensor-type-file: REGEX=TYPE lines, the type of the
+   most bits that is not above the format's. */
 static void write_types(const plan *p, const char *path)
 {
-    static const struct { double bits; const char *type; } types[] = { { 8.5, "q8_0" }, { 6.5625, "q6_k" }, { 5.5, "q5_k" }, { 4.5, "q4_k" }, { 3.4375, "q3_k" }, { 2.625, "q2_k" } };
+    static const struct { double bits; const char *type; } types[] =
+        { { 8.5, "q8_0" }, { 6.5625, "q6_k" }, { 5.5, "q5_k" }, { 4.5, "q4_k" }, { 3.4375, "q3_k" },
+          { 2.625, "q2_k" } };
     words text = { NULL, 0, 0 };
     for (uint32_t i = 0; i < p->layers; i++) {
         const double bits = 8 * (double)p->option[i * p->menu + p->choice[i]].cost / p->weights[i];
         char name[64];
         size_t k = 0;
-        while (k + 1 < sizeof types / sizeof *types && types[k].bits > bits + 0.5) k++; /* theirs have about a quarter more for the same error */
+        /* theirs have about a quarter more for the same error */
+        while (k + 1 < sizeof types / sizeof *types && types[k].bits > bits + 0.5) k++;
         check(imatrix_name_from_llmq(p->name[i], strlen(p->name[i]), name), p->name[i]);
         for (const char *c = name; *c; c++) say(&text, *c == '.' ? "\\%c" : "%c", *c);
         say(&text, "=%s\n", types[k].type);
@@ -669,7 +712,8 @@ static void list_choices(const plan *p, uint32_t first, uint32_t last, choice *l
 }
 
 /* Each layer alone in its format: the KL it was said to make, and makes; and all of them together. */
-static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens, FILE *said)
+static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens,
+                         FILE *said)
 {
     static probe q;
     choice *choices = (choice *)allocate(p->layers * sizeof *choices);
@@ -679,7 +723,8 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
     r.format = NULL, r.quiet = 1, r.choices = choices;
     fprintf(said, "%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
     for (uint32_t i = 0; i <= p->layers; i++) { /* the last time all of them */
-        const uint32_t first = i < p->layers ? i : 0, last = i < p->layers ? i + 1 : p->layers, k = i < p->layers ? i * p->menu + p->choice[i] : 0;
+        const uint32_t first = i < p->layers ? i : 0, last = i < p->layers ? i + 1 : p->layers,
+            k = i < p->layers ? i * p->menu + p->choice[i] : 0;
         probe one = q;
         unsigned char *bytes;
         sizes total;
@@ -692,7 +737,9 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
         one.m.quiet = 1;
         kl = probe_change(&one, first / LLAMA_LINEARS);
         if (i < p->layers) sum += p->option[k].loss, all += kl;
-        if (i < p->layers) fprintf(said, "%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]], 8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
+        if (i < p->layers)
+            fprintf(said, "%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]],
+                    8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
         else fprintf(said, "%-33s %12.5f %12.5f\n%-33s %12.5f %12.5f\n", "sum", sum, all, "all together", sum, kl);
         close_model(&one.m);
     }
@@ -716,8 +763,10 @@ static void check_plan_options(plan_options *o)
     if (!o->rule) o->rule = o->alpha_path ? "linear" : "aptq";
     o->is_linear = strcmp(o->rule, "linear") == 0, o->is_uniform = strcmp(o->rule, "uniform") == 0;
     if (o->is_linear && !o->alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
-    if (!o->is_linear && !o->is_uniform && !o->sums_path) fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", o->rule);
-    if ((o->size != NULL) + (o->bpw > 0) + (o->ratio >= 0) != 1) fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
+    if (!o->is_linear && !o->is_uniform && !o->sums_path)
+        fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", o->rule);
+    if ((o->size != NULL) + (o->bpw > 0) + (o->ratio >= 0) != 1)
+        fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
     if (o->size) (void)read_size(o->size);
 }
 
@@ -733,7 +782,8 @@ static error_meter open_meter(const plan_options *o, const loaded *m)
     return meter;
 }
 
-/* Bytes for the linear layers: of a file of this size; between all of them in `low` and all in `high`; or of so many bits a weight. */
+/* Bytes for the linear layers: of a file of this size; between all of them in `low` and all in
+   `high`; or of so many bits a weight. */
 static uint64_t budget_of(const plan *p, const plan_options *o)
 {
     double lows = 0, highs = 0;
@@ -757,8 +807,11 @@ static void choose_formats(plan *p, const plan_options *o, const loaded *m, cons
     uint32_t count;
     if (o->pins) restrict_plan(p, o->pins, 0);
     if (o->least) restrict_plan(p, o->least, 1);
-    if (o->is_linear || o->is_uniform) plan_best(p, budget, o->is_uniform ? TIED_ALL : o->tied ? TIED_INPUTS : TIED_NONE);
-    else plan_by_score(p, sensitivities(m, from, &count), budget, menu_index(p, o->high), menu_index(p, o->low), o->rule);
+    if (o->is_linear || o->is_uniform)
+        plan_best(p, budget, o->is_uniform ? TIED_ALL : o->tied ? TIED_INPUTS : TIED_NONE);
+    else
+        plan_by_score(p, sensitivities(m, from, &count), budget, menu_index(p, o->high), menu_index(p, o->low),
+                      o->rule);
 }
 
 /* A format for each linear layer of a model; with a size, also the bytes of the rest of the file. */
@@ -801,24 +854,29 @@ static int command_plan(int argc, char **argv)
         OPT_TEXT("size", 0, "BYTES", o.size, "of the whole file, as 1.2MB: never over it"),
         OPT_REAL("bpw", 0, "X", o.bpw, 0.01, 64, "or: stored bits a weight of the linear layers"),
         OPT_WORD("rule", 0, "linear|uniform|aptq|carried", o.rule,
-                 "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain; not given: linear with --alpha, else aptq"),
+                 "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain; not "
+                 "given: linear with --alpha, else aptq"),
         OPT_INPUT("alpha", 0, "FILE", o.alpha_path, "of 'llmq alpha', for linear"),
         OPT_INPUT("hessian", 0, "FILE", o.sums_path, "sums of 'llmq sense', for aptq and carried"),
-        OPT_REAL("ratio", 0, "R", o.ratio, 0, 1, "aptq, carried, in place of a size: the share of the weights in the high format"),
+        OPT_REAL("ratio", 0, "R", o.ratio, 0, 1,
+                 "aptq, carried, in place of a size: the share of the weights in the high format"),
         OPT_LIST("formats", 0, "LIST", o.menu, "to choose from"),
         OPT_TEXT("high", 0, "NAME", o.high, "aptq, carried: format of the layers with the largest score"),
         OPT_TEXT("low", 0, "NAME", o.low, "and of the others"),
         OPT_LIST("pin", 0, "LIST", o.pins, "NAME=FORMAT: tensors with NAME in theirs have this format"),
         OPT_LIST("least", 0, "LIST", o.least, "NAME=FORMAT: these have it or a larger one"),
         OPT_SWITCH("tie", 0, o.tied, "1: wq wk wv have one format, w1 w3 too"),
-        OPT_WORD("errors", 0, "rows|gauss|hessian", o.errors, "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
+        OPT_WORD("errors", 0, "rows|gauss|hessian", o.errors,
+                 "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
         OPT_WHOLE("rows", 0, "N", o.rows, 0, MOST_TOKENS, "rows of each layer that errors are measured on, 0: all"),
         OPT_GROUP(r.group, "columns that share a scale"),
         OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
         OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier, as --size counts them"),
-        OPT_INPUT("measure", 0, "TEXT", text, "print what each layer alone makes in its format, beside what was foretold"),
+        OPT_INPUT("measure", 0, "TEXT", text,
+                  "print what each layer alone makes in its format, beside what was foretold"),
         OPT_TOKENS(tokens, "of that, only the first N, 0: all"),
-        OPT_OUTPUT("tensor-types", 0, "FILE", types, "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits"),
+        OPT_OUTPUT("tensor-types", 0, "FILE", types,
+                   "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits"),
         OPT_OUTPUT("out", 'o', "FILE", out, "the recipe, for quantize --recipe; '-': printed"),
         OPT_TOKENIZER(tokenizer),
         OPT_EPSILON,
@@ -872,16 +930,24 @@ static double determination(const double *x, const double *y, uint32_t n)
     return all > 0 ? 1 - rest / all : 0;
 }
 
-static void print_linearity(const double *bits, const double *x, const double *y, uint32_t n, uint32_t above, const char *key)
+static void print_linearity(const double *bits, const double *x, const double *y, uint32_t n, uint32_t above,
+                            const char *key)
 {
     int tsv = getenv("TSV") && *getenv("TSV");
     if (!tsv) printf("%8s %12s %12s %8s\n", "bits/w", "foretold KL", "measured KL", "ratio");
     for (uint32_t i = 0; i < n; i++) {
-        if (tsv) printf("eval.%s.linearity.%u.bpw\t%.6g\neval.%s.linearity.%u.foretold\t%.6g\neval.%s.linearity.%u.kl\t%.6g\n", key, i, bits[i], key, i, x[i], key, i, y[i]);
+        if (tsv)
+            printf("eval.%s.linearity.%u.bpw\t%.6g\n"
+                   "eval.%s.linearity.%u.foretold\t%.6g\n"
+                   "eval.%s.linearity.%u.kl\t%.6g\n", key, i, bits[i], key, i, x[i], key, i, y[i]);
         else printf("%8.3f %12.5f %12.5f %8.3f%s\n", bits[i], x[i], y[i], y[i] / x[i], i + 1 == above ? "\n" : "");
     }
-    if (tsv) printf("eval.%s.linearity.r2\t%.6g\neval.%s.linearity.below.r2\t%.6g\n", key, determination(x, y, above), key, determination(x + above, y + above, n - above));
-    else printf("R2 of the first %u: %.4f; of the %u below: %.4f\n", above, determination(x, y, above), n - above, determination(x + above, y + above, n - above));
+    if (tsv)
+        printf("eval.%s.linearity.r2\t%.6g\neval.%s.linearity.below.r2\t%.6g\n", key, determination(x, y, above), key,
+               determination(x + above, y + above, n - above));
+    else
+        printf("R2 of the first %u: %.4f; of the %u below: %.4f\n", above, determination(x, y, above), n - above,
+               determination(x + above, y + above, n - above));
 }
 
 /* Recipes to draw: so many between low and high bits a weight, and so many between lowest and low. */
@@ -894,11 +960,13 @@ static void check_draws(const draws *d)
 {
     if (d->recipes + d->below >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
     if (!(d->low < d->high)) fail("--low is %g, --high is %g: the first is less than the second", d->low, d->high);
-    if (d->below && !(d->lowest < d->low)) fail("--lowest is %g, --low is %g: the first is less than the second", d->lowest, d->low);
+    if (d->below && !(d->lowest < d->low))
+        fail("--lowest is %g, --low is %g: the first is less than the second", d->lowest, d->low);
 }
 
 /* The model in each recipe that is drawn, with its bits a weight and the KL that is foretold. */
-static void open_drawn(contestant *c, const draws *d, plan *p, const llmq_bundle *from, const char *path, recipe r, double *bits, double *x)
+static void open_drawn(contestant *c, const draws *d, plan *p, const llmq_bundle *from, const char *path, recipe r,
+                       double *bits, double *x)
 {
     const uint32_t above = (uint32_t)d->recipes, n = above + (uint32_t)d->below;
     choice *choices = (choice *)allocate(p->layers * sizeof *choices);
