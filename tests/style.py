@@ -264,6 +264,8 @@ def sections_out_of_order(headers):
     """Of each half of a header: banners in the order of its list of contents, each once."""
     for s in headers:
         contents = re.findall(r"^ +(\d+)\. (.*)$", s.text.partition("\n   CONTENTS")[2].partition("\n\n")[0], re.M)
+        if not contents:
+            yield s.where(1), "no list of contents"
         for half in (0, 1) if s.implementation else (0,):
             last = None
             for number, title in contents:
@@ -271,6 +273,8 @@ def sections_out_of_order(headers):
                     yield s.where(s.implementation if half else 1), "no section '%s. %s'" % (number, title)
             for section in [x for x in s.sections if x.half == half]:
                 first = 0 if s.implementation else 1
+                if (str(section.number), section.title) not in contents:
+                    yield s.where(section.line), "section '%d. %s' is not in the contents" % (section.number, section.title)
                 if section.number != (first if last is None else last + 1):
                     before = "none" if last is None else last
                     yield s.where(section.line), "section %d after %s" % (section.number, before)
