@@ -463,7 +463,8 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
     free(v);
 }
 
-/* The model with one linear layer in a format and the rest as it is; the error that makes is noted. */
+/* Opens the model with one linear layer quantized and the others as they are. Notes in s the error
+   of that layer. */
 static void quantize_alone(contestant *c, const llmq_bundle *from, const char *path, const char *format, recipe r,
                            sensitivity *s)
 {

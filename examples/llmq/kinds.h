@@ -87,10 +87,11 @@ static int is_checkpoint(const unsigned char *b, size_t size)
     return llama2c_open(&checkpoint, b, size) == LLMQ_OK;
 }
 
-/* A protobuf whose first field is a small number and whose second is a text: the version of ONNX and its producer. */
+/* A protobuf whose first field is a small number, the version, and whose second is a text, the
+   producer. */
 static int is_onnx(const unsigned char *b, size_t size) { return size > 4 && b[0] == 8 && b[1] < 32 && b[2] == 0x12; }
 
-/* A protobuf of pieces, of which the first is "<unk>". */
+/* A protobuf of pieces. The first is "<unk>". */
 static int is_sentencepiece(const unsigned char *b, size_t size)
 {
     return size > 8 && b[0] == '\n' && memchr(b, '<', size < 32 ? size : 32);
@@ -133,8 +134,8 @@ static const struct { const char *start; size_t length; const char *what, *advic
     { "%PDF", 4, "a PDF document", ANOTHER }
 };
 
-/* Other kinds, in the order in which they are asked for: a text is also what most of those above it are. */
-static const struct { int (*is)(const unsigned char *b, size_t size); const char *what, *advice; } look[] = {
+/* Other kinds, tried in this order. Pages, JSON and recipes are texts too, so texts come after them. */
+static const struct { int (*is)(const unsigned char *b, size_t size); const char *what, *advice; } other_kind[] = {
     { is_gguf_imatrix, "a GGUF file that holds an importance matrix", "it goes to --hessian" },
     { is_gguf, "a GGUF file, which llmq does not read yet", CONVERT },
     { is_tensorflow_lite, "a model of TensorFlow Lite", CONVERT },
@@ -165,7 +166,7 @@ static const char *kind_of_bundle(const unsigned char *b, size_t size)
 /* Says what a file is: "it is a GGUF file ...; convert ...". Returns 0 if that is nothing in particular. */
 static int say_kind(words *w, const unsigned char *b, size_t size)
 {
-    const size_t signatures = sizeof signature / sizeof *signature, looks = sizeof look / sizeof *look;
+    const size_t signatures = sizeof signature / sizeof *signature, others = sizeof other_kind / sizeof *other_kind;
     const char *what = NULL, *advice = ANOTHER;
     size_t i = 0, k = 0;
     while (i < signatures && !begins(b, size, signature[i].start, signature[i].length)) i++;
@@ -173,8 +174,8 @@ static int say_kind(words *w, const unsigned char *b, size_t size)
     else if (i < signatures) what = signature[i].what, advice = signature[i].advice;
     else if (begins(b, size, "LLMQ", 4)) what = kind_of_bundle(b, size);
     else {
-        while (k < looks && !look[k].is(b, size)) k++;
-        if (k < looks) what = look[k].what, advice = look[k].advice;
+        while (k < others && !other_kind[k].is(b, size)) k++;
+        if (k < others) what = other_kind[k].what, advice = other_kind[k].advice;
     }
     say(w, "it is %s; %s", what ? what : "of no kind that is known here", advice);
     return what != NULL;

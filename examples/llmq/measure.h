@@ -279,7 +279,7 @@ static void print_table(const contestant *c, int n, uint32_t count, const char *
     }
 }
 
-/* A contestant for each item of the list, from c[1] on; returns how many there are with the original. */
+/* Makes a contestant of each item of the list, from c[1] on. Returns their number with the original. */
 static int add_contestants(contestant *c, const char *list, const llmq_bundle *from, const char *path, recipe r,
                            const char *abits)
 {
@@ -290,7 +290,7 @@ static int add_contestants(contestant *c, const char *list, const llmq_bundle *f
     return n;
 }
 
-/* How each continues the prompt, up to so many tokens with it; and how fast. */
+/* Prints how each contestant continues the prompt, to `length` tokens with it. Notes the speed. */
 static void print_continuations(contestant *c, int n, const char *path, const char *prompt, int length)
 {
     for (int k = 0; k < n; k++) {

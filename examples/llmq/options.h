@@ -377,15 +377,15 @@ static void set_option(const command_line *c, const option *o, const char *value
     if (o->real) *o->real = real;
 }
 
-/* An option in its place: what it is, whether as --no-NAME, the argument behind its "=", and the
-   letters that follow its own. */
+/* An option as it stands in a command line. */
 typedef struct given {
     const option *o;
-    int off;
-    const char *value, *letters;
+    int off;             /* it is --no-NAME */
+    const char *value;   /* the argument behind its "=", or NULL */
+    const char *letters; /* the letters behind its own, "" for a long name */
 } given;
 
-/* The option at a name without dashes, or at a letter. */
+/* The option that begins at a name without its dashes, or at a letter. */
 static given recognize_option(const command_line *c, const char *at, int is_long)
 {
     const size_t n = is_long ? strcspn(at, "=") : 1;
@@ -414,7 +414,7 @@ static void take_without_argument(const command_line *c, const given *g)
     exit(0);
 }
 
-/* A switch, of which a 0 or 1 can be the next argument. */
+/* A switch. The next argument is its value if it is 0 or 1. */
 static void take_switch(const command_line *c, const given *g, int argc, char **argv, int *i)
 {
     const char *next = *i + 1 < argc ? argv[*i + 1] : "", *value = g->value;
@@ -423,7 +423,7 @@ static void take_switch(const command_line *c, const given *g, int argc, char **
     set_option(c, g->o, value ? value : "1");
 }
 
-/* An option whose argument stands behind "=", or behind its letter, or is the next one. */
+/* An option with an argument, which stands behind "=" or behind the letter, or is the next one. */
 static void take_argument(const command_line *c, const given *g, int argc, char **argv, int *i)
 {
     const char *value = g->value;

@@ -111,7 +111,7 @@ typedef struct noise_levels {
     uint32_t count;
 } noise_levels;
 
-/* What --levels lists. */
+/* Reads the list of --levels. */
 static noise_levels read_levels(const char *list)
 {
     noise_levels n = { { 0 }, 0 };
@@ -126,7 +126,7 @@ static noise_levels read_levels(const char *list)
     return n;
 }
 
-/* alpha of a linear layer and its standard error; or that they are not known yet. */
+/* alpha of a linear layer and its standard error, if they are known yet. */
 typedef struct coefficient { int known; double alpha, error; } coefficient;
 
 /* The coefficient of one linear layer: noise of several sizes in it alone. */
@@ -248,9 +248,9 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
     a->run.s = NULL, a->run.n = 0;
 }
 
-/* A line for each linear layer: of the run before this one, or measured now. Each that is
-   measured is written to `kept` at once, so that a run that is stopped loses at most one; NULL:
-   there is no such file. Returns the sum of the coefficients. */
+/* Makes a line for each linear layer, from the run before this one or measured now. Writes the
+   lines to `kept` after each measurement, so that a run that is stopped loses at most one. kept may
+   be NULL. Returns the sum of the coefficients. */
 static double measure_alphas(probe *p, const alphas *before, const noise_levels *noise, const char *kept, words *lines)
 {
     const uint32_t count = p->m.model.layers * LLAMA_LINEARS;
@@ -380,7 +380,7 @@ static void gaussian_row(float *w, uint32_t n, uint32_t seed)
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* `count` rows that stand for those of a tensor: Gaussian ones, or its own at even distances. */
+/* A sample of `count` rows: Gaussian ones, or evenly spaced rows of the tensor. */
 static float *sample_rows(const llmq_tensor *from, uint32_t count, int kind, void *work, size_t work_size)
 {
     float *w = (float *)allocate((size_t)count * from->cols * sizeof *w);
@@ -392,7 +392,8 @@ static float *sample_rows(const llmq_tensor *from, uint32_t count, int kind, voi
     return w;
 }
 
-/* t^2 of w once it is t, weighted by h if that is not NULL; and its standard error, by the spread over rows. */
+/* t^2 of the rows w encoded as t, weighted by h if h is not NULL, and its standard error, from the
+   spread over rows. */
 static double error_of_rows(const llmq_tensor *t, const float *w, const llmq_hessian *h, void *work, size_t work_size,
                             double *deviation)
 {
@@ -646,7 +647,7 @@ static double read_size(const char *text)
     return v;
 }
 
-/* The bytes of linear layers as they are chosen, and the loss that is foretold. */
+/* The bytes of all linear layers in the chosen formats. */
 static double cost_of(const plan *p)
 {
     double sum = 0;
@@ -654,6 +655,7 @@ static double cost_of(const plan *p)
     return sum;
 }
 
+/* The loss that the chosen formats make together, as foretold. */
 static double foretold(const plan *p)
 {
     double sum = 0;
@@ -748,7 +750,7 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
 
 #define MENU "t1,t2,t3,t4,g5,g6,g8"
 
-/* What a plan is asked to be. */
+/* The options of a plan that are not options of its recipe. */
 typedef struct plan_options {
     const char *size, *rule, *menu, *high, *low, *pins, *least;
     const char *alpha_path, *sums_path, *errors;
@@ -757,7 +759,7 @@ typedef struct plan_options {
     int is_linear, is_uniform;  /* the rule */
 } plan_options;
 
-/* Chooses the rule if none is given, and finds what it lacks before the work begins. */
+/* Chooses the rule if none is given. Stops before the work if an option is missing or wrong. */
 static void check_plan_options(plan_options *o)
 {
     if (!o->rule) o->rule = o->alpha_path ? "linear" : "aptq";
@@ -770,7 +772,7 @@ static void check_plan_options(plan_options *o)
     if (o->size) (void)read_size(o->size);
 }
 
-/* How errors are to be measured, and the sums that are needed for it or for a rule. */
+/* How errors are measured, and the sums of inputs that the measurement or the rule needs. */
 static error_meter open_meter(const plan_options *o, const loaded *m)
 {
     error_meter meter = { ERRORS_ROWS, (uint32_t)o->rows, NULL };
@@ -782,8 +784,8 @@ static error_meter open_meter(const plan_options *o, const loaded *m)
     return meter;
 }
 
-/* Bytes for the linear layers: of a file of this size; between all of them in `low` and all in
-   `high`; or of so many bits a weight. */
+/* The budget of the linear layers in bytes: a size of the file without its other parts; a share of
+   the way from all layers in `low` to all in `high`; or bits a weight. */
 static uint64_t budget_of(const plan *p, const plan_options *o)
 {
     double lows = 0, highs = 0;
@@ -800,7 +802,7 @@ static uint64_t budget_of(const plan *p, const plan_options *o)
     return (uint64_t)(lows + o->ratio * (highs - lows) * (1 + 1e-9));
 }
 
-/* A format for each layer, by the rule. */
+/* Chooses a format for each layer by the rule. */
 static void choose_formats(plan *p, const plan_options *o, const loaded *m, const struct sums *from)
 {
     const uint64_t budget = budget_of(p, o);
@@ -814,7 +816,8 @@ static void choose_formats(plan *p, const plan_options *o, const loaded *m, cons
                       o->rule);
 }
 
-/* A format for each linear layer of a model; with a size, also the bytes of the rest of the file. */
+/* Plans for a model: measures the menu, then chooses. With a size, also counts the other bytes of the
+   file. */
 static void make_plan(plan *p, const plan_options *o, const loaded *m, const recipe *r)
 {
     const error_meter meter = open_meter(o, m);
@@ -964,7 +967,7 @@ static void check_draws(const draws *d)
         fail("--lowest is %g, --low is %g: the first is less than the second", d->lowest, d->low);
 }
 
-/* The model in each recipe that is drawn, with its bits a weight and the KL that is foretold. */
+/* Draws recipes and opens the model in each; bits: bits a weight; x: the KL that is foretold. */
 static void open_drawn(contestant *c, const draws *d, plan *p, const llmq_bundle *from, const char *path, recipe r,
                        double *bits, double *x)
 {

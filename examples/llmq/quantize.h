@@ -680,7 +680,7 @@ static int is_trained_format(const char *name)
     return find_format(name, 0, &f) == LLMQ_OK && f.id == LLMQ_FORMAT_CUSTOM;
 }
 
-/* Is this recipe one for this model, with so many layers? */
+/* Stops the program if the recipe does not fit the model. */
 static void check_recipe(const recipe *r, const llmq_bundle *b, uint32_t layers)
 {
     problem p = { { NULL, 0, 0 } };
@@ -690,8 +690,8 @@ static void check_recipe(const recipe *r, const llmq_bundle *b, uint32_t layers)
     if (r->block && llmq_hadamard_block(1, (size_t)r->block) == 0) fail("--block is a power of two up to 32768");
 }
 
-/* The most grids that the bundle can need: those trained before, and one for each format that
-   may be trained only now. */
+/* At most this many grids go into the bundle: those trained before, and one for each format whose
+   grid may be trained only now. */
 static uint32_t count_grids(const recipe *r)
 {
     uint32_t grids = 0;
@@ -700,14 +700,14 @@ static uint32_t count_grids(const recipe *r)
     return grids + (uint32_t)is_trained_format(r->format ? r->format : "");
 }
 
-/* A bundle in the making: its entries, and the payloads that were made for it, to be freed once it is written. */
+/* A bundle in the making. */
 typedef struct draft {
-    llmq_entry *e;
-    void **data;
+    llmq_entry *e;     /* n entries */
+    void **data;       /* count payloads that were made for it, to be freed once it is written */
     uint32_t n, count;
 } draft;
 
-/* The entries of a bundle in their new form, without those that the recipe replaces. */
+/* Adds the entries of a bundle in their new form, without those that the recipe replaces. */
 static void convert_entries(draft *d, const llmq_bundle *b, uint32_t layers, const recipe *r,
                             const site_transform *made, stored_transform *stored, sizes *total)
 {
@@ -726,7 +726,7 @@ static void convert_entries(draft *d, const llmq_bundle *b, uint32_t layers, con
     if (!r->quiet) progress(b->count, b->count, "");
 }
 
-/* The transforms that tensors of the draft refer to. */
+/* Adds the transforms that tensors of the draft refer to. */
 static void add_transforms(draft *d, uint32_t layers, const site_transform *made, const stored_transform *stored,
                            sizes *total)
 {
