@@ -1,23 +1,51 @@
 #define LLMQ_IMPLEMENTATION
 #include "llmq.h"
 #include <stdio.h>
+#include <stdlib.h>
 
-static float w[8][256], x[256], y[8];                    // y = W x, row-major, as everywhere
-static unsigned char data[8 * 160];                      // where the quantized rows go
-static float work[2048], mem[1024];                      // memory for one call, and for the prepared x
+enum { ROWS = 8, COLS = 256 };
+static float w[ROWS][COLS], x[COLS], y[ROWS];       // y = W x; W is row-major, as everywhere
+
+static void check(llmq_status status)               // status of a call: stop unless OK
+{
+    if (status == LLMQ_OK) return;
+    fprintf(stderr, "%s\n", llmq_status_text(status));
+    exit(1);
+}
 
 int main(void)
 {
-    llmq_format format;
+    llmq_transform rotate = llmq_transform_hadamard(1, 0);  // random signs of seed 1
+    llmq_format g4;
     llmq_tensor t;
     llmq_activation a;
-    for (int i = 0; i < 8 * 256; i++) w[i / 256][i % 256] = (float)(i * 7919 % 2003 - 1001) / 1001;
-    for (int i = 0; i < 256; i++) x[i] = (float)(i * 104729 % 997 - 498) / 498;
-    llmq_transform rotate = llmq_transform_hadamard(1, 0);                     // seed 1, default block
-    if (llmq_format_find(&format, "g4", 128) || llmq_tensor_init(&t, &format, &rotate, 8, 256, data, sizeof data)
-        || llmq_encode(&t, data, 0, 8, w[0], 256, NULL, work, sizeof work, NULL)
-        || llmq_activation_prepare(&a, &t, 8, x, mem, sizeof mem) || llmq_matvec(&t, &a, 0, 8, y))
-        return 1;
-    printf("%zu bytes, y[0] = %f\n", 8 * t.row_size, (double)y[0]);
+    size_t size;
+    void *rows, *work, *mem;
+    int r, c;
+    for (r = 0; r < ROWS; r++)
+        for (c = 0; c < COLS; c++)
+            w[r][c] = (float)((r * COLS + c) * 7919L % 2003 - 1001) / 1001;
+    for (c = 0; c < COLS; c++) x[c] = (float)(c * 104729L % 997 - 498) / 498;
+
+    check(llmq_format_find(&g4, "g4", 128));        // 4 bits, one scale for 128 weights
+    size = llmq_tensor_size(&g4, ROWS, COLS);
+    rows = malloc(size);                            // the quantized rows, all that stays
+    check(llmq_tensor_init(&t, &g4, &rotate, ROWS, COLS, rows, size));
+    size = llmq_encode_work_size(&t);
+    work = malloc(size);                            // memory for this call only
+    check(llmq_encode(&t, rows, 0, ROWS, w[0], COLS, NULL, work, size, NULL));
+
+    size = llmq_activation_size(&t, 8);
+    mem = malloc(size);                             // x, rotated and rounded to 8 bits
+    check(llmq_activation_prepare(&a, &t, 8, x, mem, size));
+    check(llmq_matvec(&t, &a, 0, ROWS, y));         // threads may share the rows
+
+    printf("%d bytes of floats, %d quantized\n", (int)sizeof w, (int)(ROWS * t.row_size));
+    for (r = 0; r < ROWS; r++) {
+        double exact = 0;
+        for (c = 0; c < COLS; c++) exact += (double)w[r][c] * (double)x[c];
+        printf("exact %8.3f, quantized %8.3f\n", exact, (double)y[r]);
+    }
+    free(rows), free(work), free(mem);
     return 0;
 }

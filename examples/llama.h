@@ -1,35 +1,52 @@
-/* llama.h - a llama-family forward pass on llmq.h: RMSNorm, RoPE, grouped heads, SwiGLU - public domain or MIT
+/* llama.h - a llama-family forward pass on llmq.h: RMSNorm, RoPE, grouped heads, SwiGLU - public
+   domain or MIT
 
    Do this in one C or C++ file, after the llmq.h implementation:
        #define LLAMA_IMPLEMENTATION
        #include "llama.h"
 
-   The weights come from a bundle (llmq.h, section 10), raw or quantized, each tensor in a format of its own:
-       values (u32)   llama.dim llama.hidden llama.layers llama.heads llama.kv_heads llama.vocab llama.context
-       tensors        embed [vocab][dim], classifier [vocab][dim] (absent: embed serves), norm [1][dim], and for N = 0 ...
-                      layers.N.norm1, norm2 [1][dim]; wq, wo [dim][dim]; wk, wv [kv][dim]; w1, w3 [hidden][dim]; w2 [dim][hidden]
-       tensors, optional  layers.N.bq [1][dim], bk, bv [1][kv]: added to what wq, wk, wv give
-       values, optional   llama.rope_theta (f32): base of the rotary embedding, 1 ... 1e30; absent: 10000
-                      llama.rope_halves (u32): 0: it turns numbers 2i and 2i + 1 of a head; 1: i and i + head / 2; absent: 0
-                      llama.norm_epsilon (f32): what norms add to the mean square, 1e-12 ... 1; absent: 1e-5
-                      llama.abits llama.azero llama.ascales (u32), llama.aclip (f32): how activations of quantized tensors are
-                      quantized, as llmq_activation_options; absent: llmq_activation_defaults, of 8 bits. Those of raw tensors are float
-   Any other tensor, and any other value of a name that begins with "llama.", is refused: it would change what the model computes.
-   Memory is the caller's, sizes are asked for; there is no malloc.
+   The weights come from a bundle (llmq.h, section 10), raw or quantized, each tensor in a format of
+   its own. kv = dim / heads * kv_heads. Entries:
+       values (u32)   llama.dim llama.hidden llama.layers llama.heads llama.kv_heads llama.vocab
+                      llama.context
+       tensors        embed [vocab][dim]
+                      classifier [vocab][dim]; absent: embed is the classifier, too
+                      norm [1][dim]
+                      layers.N.norm1, norm2 [1][dim]               for N = 0 ... layers - 1
+                      layers.N.wq, wo [dim][dim]; wk, wv [kv][dim]
+                      layers.N.w1, w3 [hidden][dim]; w2 [dim][hidden]
+       tensors, optional
+                      layers.N.bq [1][dim], bk, bv [1][kv]: added to the results of wq, wk, wv
+       values, optional
+                      llama.rope_theta (f32): base of the rotary embedding, 1 ... 1e30; default 10000
+                      llama.rope_halves (u32): the pairs that it rotates in a head: 0: elements 2 i and
+                      2 i + 1; 1: i and i + head / 2; default 0
+                      llama.norm_epsilon (f32): added to the mean square in norms, 1e-12 ... 1;
+                      default 1e-5
+                      llama.abits llama.azero llama.ascales (u32), llama.aclip (f32): activations of
+                      quantized tensors, as in llmq_activation_options; default:
+                      llmq_activation_defaults of 8 bits. Activations of raw tensors are float
+   Any other tensor, and any other value whose name begins with "llama.", is refused, because it
+   would change the results of the model.
+   Memory is the caller's, and functions say how much they need; there is no malloc.
 
        llama_model m;  llama_state s;
-       llama_model_init(&m, &bundle, mem, llama_model_size(&bundle));      // or NULL, 0: where memory is short
+       llama_model_init(&m, &bundle, mem, llama_model_size(&bundle));  // or NULL, 0: saves memory
        llama_state_init(&s, &m, batch, mem2, llama_state_size(&m, batch));
-       llama_forward(&m, &s, tokens, count, position, logits);      // position 0, then on from where the last call ended
+       llama_forward(&m, &s, tokens, count, position, logits);
+   The first call has position 0; every other one continues at the end of the call before it.
 
-   The same logits everywhere: the library's products have the same bits on every processor, and so has all that is here: exp, the
-   inverse square root, sine and cosine are polynomials below, in float, each operation rounded once; there is no libm.
-   Without an FPU that is soft float: the share of its instructions is in examples/mcu/README.md.
+   Logits are the same everywhere: products of the library have the same bits on every processor,
+   and so has the code here. exp, the inverse square root, sine and cosine are polynomials below, in
+   float, each operation rounded once. libm is not used. Without an FPU they are soft float; their
+   share of the instructions is in examples/mcu/README.md.
 
-   The cache of keys and values is what llama_model.cache says: f32, or rows in a format of few bits, scored and summed where they
-   lie; all positions up to the model's context, or a window: then each new position takes the place of the oldest, and generation
-   can go on for as long as positions fit 24 bits. Rotations (RoPE) make scores depend on distances only, so no key need be changed when others are
-   forgotten; the first tokens are forgotten like any other. */
+   The cache of keys and values is configured by llama_model.cache. Rows are f32 or in a format of
+   few bits, and are scored and summed as they are stored. The cache holds all positions up to the
+   model's context, or a window. In a window each new position replaces the oldest, and generation
+   can go on while positions fit 24 bits. With rotations (RoPE) scores depend on distances only, so
+   no key has to change when others are forgotten. The first tokens are forgotten like any
+   others. */
 #ifndef LLAMA_H
 #define LLAMA_H
 
@@ -48,93 +65,120 @@ typedef struct llama_layer {
     float *bias[3];  /* of wq wk wv; NULL: none */
 } llama_layer;
 
-/* How keys and values of earlier positions are kept: a row for a head. */
+/* Storage of keys and values of earlier positions: a row per head and position. */
 typedef struct llama_cache {
     llmq_format key, value;  /* raw, or a grid; groups of 0 are whole rows. Trellises are not encoded row by row */
-    llmq_transform transform;  /* of a head's rows before they are quantized (a Hadamard at 4 bits takes a third off KL); no steps: none */
+    /* Applied to a head's rows before they are quantized; no steps: none.
+       Measured: a Hadamard step at 4 bits lowers KL by a third. */
+    llmq_transform transform;
     uint32_t window;         /* positions; 0: the model's context, and no more positions than that */
 } llama_cache;
 
 typedef struct llama_model {
     uint32_t dim, hidden, layers, heads, kv_heads, vocab, context;
     llmq_tensor embed, classifier;
-    llama_layer *layer;                  /* NULL: without memory of its own; views and norms are then made when they are used */
-    float *norm, *bias;                  /* bias: of all layers; NULL: none */
-    float theta, epsilon;                /* base of the rotary embedding; what norms add to the mean square */
-    float rope_rate;                          /* -ln(theta) */
-    int halves, biased;                  /* does the embedding turn halves of heads; has any layer a bias */
+    llama_layer *layer;                  /* [layers]; NULL: no memory, views and norms are made when they are used */
+    float *norm, *bias;                  /* weights of all norms; biases of all layers, NULL: none */
+    float theta, epsilon;                /* base of the rotary embedding; added to the mean square in norms */
+    float rope_rate;                     /* -ln(theta) */
+    int halves, biased;                  /* 1: rotations pair halves of heads; 1: a layer has a bias */
     const char *fault;                   /* after an error: see llama_model_fault */
     uint32_t fault_layer;
     llmq_bundle bundle;
-    llmq_activation_options activation;  /* of quantized tensors: what the bundle says, or what the caller puts here; bits = 32: float */
-    llama_cache cache;                   /* f32, window 0; or what the caller puts here before llama_state_size */
+    llmq_activation_options activation;  /* of quantized tensors, from the bundle; may be changed. bits = 32: float */
+    llama_cache cache;                   /* f32, window 0; may be changed before llama_state_size */
 } llama_model;
 
-/* Places in a layer where a watcher can look at the state, with the tokens of the call in its first rows. */
+/* Places in a layer where a watcher is called. Rows 0 ... count - 1 of the arrays of the state are
+   the tokens of the call. */
 enum {
     LLAMA_AT_ATTENTION,  /* normed: input of wq wk wv; q, keys and values: after RoPE */
     LLAMA_AT_OUTPUT,     /* attention: input of wo */
-    LLAMA_AT_FEED,       /* normed: input of w1 w3; gate, up: what they gave */
+    LLAMA_AT_FEED,       /* normed: input of w1 w3; gate, up: their results */
     LLAMA_AT_DOWN,       /* gate: input of w2 */
-    LLAMA_AT_SUM1,       /* normed: what the attention block adds to x, the residual stream */
-    LLAMA_AT_SUM2        /* normed: what the feed-forward block adds to x */
+    LLAMA_AT_SUM1,       /* normed: the output of the attention block, not yet added to x, the residual stream */
+    LLAMA_AT_SUM2        /* normed: the output of the feed-forward block, not yet added to x */
 };
 
 typedef struct llama_state llama_state;
-typedef llmq_status (*llama_watcher)(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count, uint32_t position);
+typedef llmq_status (*llama_watcher)(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count,
+                                     uint32_t position);
 
 struct llama_state {
-    llama_watcher watch;        /* NULL: none; what it returns stops the call if it is not LLMQ_OK */
+    llama_watcher watch;        /* NULL: none. A status other than LLMQ_OK ends the call, which returns it */
     void *watch_context;
-    uint32_t batch;             /* most tokens in one call */
-    float *x, *normed, *q, *keys, *values, *attention, *up, *gate;  /* batch vectors each: of the tokens of the call */
-    float *cosine, *sine;       /* batch x half a head: RoPE at their positions, `turned` of them from `turned_at` on */
+    uint32_t batch;             /* largest count of tokens in one call */
+    float *x, *normed, *q, *keys, *values, *attention, *up, *gate;  /* [batch][...]: a vector for each token */
+    float *cosine, *sine;       /* [batch][head / 2]: RoPE at positions rotations_from ... + rotations - 1 */
     uint32_t rotations, rotations_from;
-    float *scores;              /* window */
-    uint32_t window;
-    llmq_tensor key, value;     /* of a head: window rows */
-    unsigned char *cache;       /* layers x kv heads: the rows of such a key, then of such a value */
-    llmq_activation *activation;
+    float *scores;              /* [window] */
+    uint32_t window;            /* positions in the cache */
+    llmq_tensor key, value;     /* views of a head: window rows */
+    unsigned char *cache;       /* [layers][kv_heads]: window rows of a key, then window rows of a value */
+    llmq_activation *activation;  /* [batch] */
     unsigned char *activation_memory, *work;
     size_t activation_size, work_size;
 };
 
-/* Bytes of memory for the views of a model; 0 if the bundle is not one of a llama model. */
+/* Bytes of memory for the views of a model; 0 if the bundle is not a llama model. */
 size_t llama_model_size(const llmq_bundle *b);
 
-/* Look everything up, check all shapes. mem: aligned for pointers; NULL with size 0: views of tensors are made anew for every product,
-   and norms decoded, which takes no memory and some thousand instructions a layer. Errors: those of llmq_bundle_*; LLMQ_E_CORRUPT for a
-   shape or a value that does not fit; LLMQ_E_UNSUPPORTED for a tensor or value that is not among those above; LLMQ_E_ARG (mem);
-   LLMQ_E_LIMIT for a model whose views no memory holds; LLMQ_E_WORKSPACE. */
+/* Finds all tensors and values of a model, and checks their shapes.
+   b: its bytes stay in use; *m has a copy of the view.
+   mem: llama_model_size bytes, aligned for pointers. NULL with size 0: views are made for every
+   product
+     and norms decoded, which takes no memory and some thousand instructions a layer.
+   Errors; llama_model_fault then names the entry, and *m is not to be used:
+     errors of llmq_bundle_tensor and llmq_bundle_value
+     LLMQ_E_CORRUPT      a shape or a value that does not fit
+     LLMQ_E_UNSUPPORTED  a tensor or value that is not listed above
+     LLMQ_E_ARG          mem is misaligned
+     LLMQ_E_LIMIT        the views do not fit size_t
+     LLMQ_E_WORKSPACE    size is too small, or not 0 without mem */
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size);
 
-/* The name of the entry that an error of llama_model_init is about, "" if it is about none. The bundle must still be there. */
+/* Name of the entry that an error of llama_model_init is about, in `name`; "" if there is none. The
+   bundle must still exist. Returns name. */
 const char *llama_model_fault(const llama_model *m, char name[256]);
 
-/* What stands behind "layers.N." in a name, and N; NULL if the name is not of that form. N has no sign and no zeros in front, and is below
-   `layers`: a number from a name that passed may be used as an index. */
+/* For a name "layers.N.REST": returns REST and sets *layer to N. NULL if the name has another form.
+   N has no sign and no leading zeros, and is below `layers`, so it can be used as an index. */
 const char *llama_layer_part(const char *name, uint32_t layers, uint32_t *layer);
 
-/* Keys and values of 2, 3, 4, 5, 6 or 8 bits (a scale for each row beside them), 16 (binary16, up to 65504) or 32. LLMQ_E_NOT_FOUND: not built
-   in; the cache is as it was. */
+/* Sets the format of keys and values.
+   bits: 2, 3, 4, 5, 6, 8 (with a scale for each row in addition), 16 (binary16, up to 65504) or 32.
+   Errors: LLMQ_E_NOT_FOUND for others, and for formats that are not built in; *c is then
+   untouched. */
 llmq_status llama_cache_bits(llama_cache *c, uint32_t bits);
 
-/* Bytes of memory to run the model on up to `batch` tokens a call; 0 on overflow, or if m->cache cannot be kept. mem: aligned for pointers.
-   Errors: LLMQ_E_ARG, for mem or where the size is 0; LLMQ_E_WORKSPACE. */
+/* Bytes of memory to run the model on up to `batch` tokens a call; 0 if that overflows or m->cache
+   is impossible. */
 size_t llama_state_size(const llama_model *m, uint32_t batch);
+
+/* Makes the state of a text.
+   mem: llama_state_size bytes, aligned for pointers.
+   Errors: LLMQ_E_ARG for mem, or where the size is 0; LLMQ_E_WORKSPACE. */
 llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batch, void *mem, size_t size);
 
-/* Run `count` tokens at positions position, position + 1 ...; logits[count][vocab], or NULL to only fill the cache.
-   Errors: LLMQ_E_ARG for a token, count or position out of range, LLMQ_E_NOT_FINITE for keys or values that are not finite, and those
-   of llmq_matmul. */
-llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count, uint32_t position,
-                          float *logits);
+/* Runs `count` tokens at positions position, position + 1 ...
+   tokens: [count], each below vocab; count: 1 ... batch.
+   logits: [count][vocab], or NULL to only fill the cache.
+   Errors:
+     LLMQ_E_ARG         a token, count or position is out of range
+     LLMQ_E_NOT_FINITE  a key or value is NaN or infinite
+     errors of llmq_matmul, and the status of a watcher */
+llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count,
+                          uint32_t position, float *logits);
 
-/* Its parts, for those who go through a text layer by layer: x <- embeddings of the tokens; x <- layer l of x; and logits [r0, r1) of the
-   count tokens in x, those of token i from y + i * stride on: a few rows at a time where memory for all is short. */
+/* The parts of llama_forward, for programs that go through a text layer by layer:
+     llama_embed          x <- embeddings of the tokens
+     llama_layer_forward  x <- layer l of x
+     llama_logits         logits [r0, r1) of the count tokens in x; the logits of token i are at
+                          y + i * stride. A few rows per call need little memory. */
 llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count);
 llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position);
-llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t stride);
+llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                         size_t stride);
 
 #ifdef __cplusplus
 }
@@ -170,13 +214,19 @@ llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, u
 extern "C" {
 #endif
 
-/* ---- exp, 1 / sqrt, sine and cosine --------------------------------------------------------------------------------- */
+/* ---- exp, 1 / sqrt, sine and cosine ----------------------------------------------------------------------------- */
 
 static uint32_t llama__bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 static float llama__float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 
-/* e^x = 2^n e^r, |r| <= ln(2) / 2, e^r by its series up to r^6 (the next term is below 1.2e-7). ln(2) in two parts, of which the first
-   has so few bits that its product with n is exact. Below -87 (2^-126) 0, from 88 (2^127) on e^88. */
+/* e^x = 2^n e^r with |r| <= ln(2) / 2, and e^r by its series up to r^6. ln(2) is the sum of two
+   parts; the first has 9 bits, so that its product with n is exact. x below -87 gives 0, and above
+   88 e^88: between them 2^n is a normal float. NaN stays NaN.
+   check: (log(2) / 2)**7 / 5040 < 1.2e-7
+   check: abs(0.693359375 - 2.12194440e-4 - log(2)) < 1e-11
+   check: 0.693359375 * 512 == 355
+   check: ceil(-87 / log(2) - 0.5) == -126
+   check: floor(88 / log(2) + 0.5) == 127 */
 static float llama__exp(float x)
 {
     LLAMA__NO_CONTRACT
@@ -188,11 +238,15 @@ static float llama__exp(float x)
     whole = (int32_t)(x * 1.44269504f + (x < 0.0f ? -0.5f : 0.5f));
     n = (float)whole;
     r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    r = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
+    r = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f
+        + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
     return r * llama__float((uint32_t)(whole + 127) << 23);
 }
 
-/* 1 / sqrt(x), x normal: halving the exponent gives it to 4 %, and Newton's steps square that error (times 1.5). */
+/* 1 / sqrt(x) for normal x > 0. Halving and negating the exponent, as an integer operation on the
+   bits, gives a start within 4 %. Each Newton step squares the relative error, times 1.5: after
+   three steps it is below a float's. The fourth is for the rounding of the third.
+   check: 1.5 * (1.5 * (1.5 * 0.04**2)**2)**2 < 2**-24 */
 static float llama__inverse_sqrt(float x)
 {
     LLAMA__NO_CONTRACT
@@ -202,8 +256,9 @@ static float llama__inverse_sqrt(float x)
     return y;
 }
 
-/* ln(x), x normal: x = 2^n m with m from 1 / sqrt(2) to sqrt(2), and ln(m) = 2 artanh(z), z = (m - 1) / (m + 1), by its series up to z^11
-   (the next term is below 4e-11). */
+/* ln(x) for normal x > 0. x = 2^n m with m from 1 / sqrt(2) to sqrt(2), and ln(m) = 2 artanh(z)
+   with z = (m - 1) / (m + 1), by its series up to z^11. The large terms are added last.
+   check: 2 * ((sqrt(2) - 1) / (sqrt(2) + 1))**13 / 13 < 4e-11 */
 static float llama__log(float x)
 {
     LLAMA__NO_CONTRACT
@@ -218,7 +273,7 @@ static float llama__log(float x)
     return whole * 0.693359375f + (2.0f * z + (y - whole * 2.12194440e-4f));
 }
 
-/* A turn by an angle: its cosine and sine. Turns are multiplied as complex numbers. */
+/* A rotation by an angle: its cosine and sine. Rotations are multiplied as complex values. */
 typedef struct llama__rotation {
     float c, s;
 } llama__rotation;
@@ -232,8 +287,9 @@ static llama__rotation llama__complex_product(llama__rotation a, llama__rotation
     return y;
 }
 
-/* Back to length 1 from close to it, a step of Newton's: lengths would grow with the position, by 6 % until a million, and scores by their
-   square. */
+/* Returns a rotation of length close to 1 to length 1, by a Newton step. Without it lengths grow
+   with the position, and scores with their square.
+   Measured: without it lengths grow by 6 % until position one million. */
 static llama__rotation llama__unit(llama__rotation a)
 {
     LLAMA__NO_CONTRACT
@@ -243,10 +299,13 @@ static llama__rotation llama__unit(llama__rotation a)
     return a;
 }
 
-/* Position times theta^(-i / half) = e^(i / half * rate), rate = -ln(theta). For position 1 that is an angle of at most 1, by the series up
-   to the 10th power (the next term is below 3e-8), then by the bits of the position: an error of about position * 1e-7, which is that of
-   the angle as a float. Of two positions it is nearly the same, so what a score depends on, their distance, is turned by as if there
-   were no others. */
+/* The rotation of pair i < half at a position, by the angle position * theta^(-i / half) = position
+   * e^(i / half * rate), rate = -ln(theta). For position 1 the angle is at most 1, and sine and
+   cosine come from their series up to the 10th power. Then they are raised to the position, bit by
+   bit. The error is about position * 1e-7, as large as the error of the angle as a float. It is
+   nearly the same at neighbouring positions, so the distance of two positions, on which scores
+   depend, is more exact than that.
+   check: 1 / 39916800 < 3e-8 */
 static llama__rotation llama__rotation_at(uint32_t position, uint32_t i, uint32_t half, float rate)
 {
     LLAMA__NO_CONTRACT
@@ -259,11 +318,12 @@ static llama__rotation llama__rotation_at(uint32_t position, uint32_t i, uint32_
     return all;
 }
 
-/* ---- model ------------------------------------------------------------------------------------------------------------ */
+/* ---- model ------------------------------------------------------------------------------------------------------ */
 
 const char *const llama_linear_name[LLAMA_LINEARS] = { "wq", "wk", "wv", "wo", "w1", "w2", "w3" };
 
-/* "layers.N.what" in name[40] */
+/* Writes "layers.LAYER.WHAT" to name[40] and returns it. The name takes 7 + 10 + 1 bytes and
+   `what`, which has at most 6 with its end: no name of this model is longer. */
 static const char *llama__name(char *name, uint32_t layer, const char *what)
 {
     char digits[10];
@@ -276,6 +336,8 @@ static const char *llama__name(char *name, uint32_t layer, const char *what)
     return name;
 }
 
+/* n stays below 2^32: it is at most 99,999,999 before another digit is added.
+   check: 10 * 99999999 + 9 < 2**32 */
 const char *llama_layer_part(const char *name, uint32_t layers, uint32_t *layer)
 {
     uint32_t n = 0;
@@ -293,7 +355,7 @@ const char *llama_layer_part(const char *name, uint32_t layers, uint32_t *layer)
 
 static const char *const llama__bias_name[3] = { "bq", "bk", "bv" };
 
-/* Has any layer a bias? */
+/* 1 if a layer has a bias: then there is memory for the biases of all layers. */
 static int llama__any_bias(const llama_model *m, const llmq_bundle *b)
 {
     char name[40];
@@ -304,24 +366,39 @@ static int llama__any_bias(const llama_model *m, const llmq_bundle *b)
     return 0;
 }
 
-/* Values, with their ranges in bits: positive floats are in the order of their bits. The first seven have to be there. */
-enum { LLAMA__DIM, LLAMA__HIDDEN, LLAMA__LAYERS, LLAMA__HEADS, LLAMA__KV_HEADS, LLAMA__VOCAB, LLAMA__CONTEXT, LLAMA__THETA, LLAMA__HALVES,
-       LLAMA__EPSILON, LLAMA__ABITS, LLAMA__AZERO, LLAMA__ASCALES, LLAMA__ACLIP, LLAMA__VALUES };
+/* The values of a model, with their ranges as bits: positive floats are ordered as their bits are.
+   The first seven are required.
+   check: f32bits(1.0) == 0x3f800000
+   check: f32bits(1e30) == 0x7149f2ca
+   check: f32bits(1e-12) == 0x2b8cbccc */
+enum { LLAMA__DIM, LLAMA__HIDDEN, LLAMA__LAYERS, LLAMA__HEADS, LLAMA__KV_HEADS, LLAMA__VOCAB, LLAMA__CONTEXT,
+       LLAMA__THETA, LLAMA__HALVES, LLAMA__EPSILON, LLAMA__ABITS, LLAMA__AZERO, LLAMA__ASCALES, LLAMA__ACLIP,
+       LLAMA__VALUES };
 static const struct llama__value { const char *name; uint32_t type, min, max; } llama__value[LLAMA__VALUES] = {
-    { "llama.dim", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.hidden", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.layers", LLMQ_VALUE_U32, 1, 65536 },
-    { "llama.heads", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.kv_heads", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.vocab", LLMQ_VALUE_U32, 1, 1u << 24 },
-    { "llama.context", LLMQ_VALUE_U32, 1, 1u << 24 }, { "llama.rope_theta", LLMQ_VALUE_F32, 0x3f800000u, 0x7149f2cau /* 1 to 1e30 */ },
-    { "llama.rope_halves", LLMQ_VALUE_U32, 0, 1 }, { "llama.norm_epsilon", LLMQ_VALUE_F32, 0x2b8cbcccu, 0x3f800000u /* 1e-12 to 1 */ },
-    { "llama.abits", LLMQ_VALUE_U32, 2, 32 }, { "llama.azero", LLMQ_VALUE_U32, 0, 1 }, { "llama.ascales", LLMQ_VALUE_U32, 0, LLMQ_SCALES_BATCH },
-    { "llama.aclip", LLMQ_VALUE_F32, 1, 0x3f800000u /* above 0, to 1 */ }
+    { "llama.dim", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.hidden", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.layers", LLMQ_VALUE_U32, 1, 65536 },
+    { "llama.heads", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.kv_heads", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.vocab", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.context", LLMQ_VALUE_U32, 1, 1u << 24 },
+    { "llama.rope_theta", LLMQ_VALUE_F32, 0x3f800000u, 0x7149f2cau },    /* 1 to 1e30 */
+    { "llama.rope_halves", LLMQ_VALUE_U32, 0, 1 },
+    { "llama.norm_epsilon", LLMQ_VALUE_F32, 0x2b8cbcccu, 0x3f800000u },  /* 1e-12 to 1 */
+    { "llama.abits", LLMQ_VALUE_U32, 2, 32 },
+    { "llama.azero", LLMQ_VALUE_U32, 0, 1 },
+    { "llama.ascales", LLMQ_VALUE_U32, 0, LLMQ_SCALES_BATCH },
+    { "llama.aclip", LLMQ_VALUE_F32, 1, 0x3f800000u }                    /* above 0, to 1 */
 };
 
-#define LLAMA__WHOLE 0xffffffffu /* in place of a layer: a name that is whole */
+#define LLAMA__WHOLE 0xffffffffu /* in place of a layer: the name is the name of the entry */
 
-/* What is looked at from now on, and to blame if that ends with an error: the entry of that name, or "layers.LAYER.NAME". */
+/* Says which entry is examined from now on, for llama_model_fault: `name`, or "layers.LAYER.NAME".
+   Called before each step of llama_model_init that can fail; name NULL: no entry. */
 static void llama__blame(llama_model *m, uint32_t layer, const char *name) { m->fault = name, m->fault_layer = layer; }
 
-/* The bits of value i, u32 or f32; *bits stays as it is if there is none and there need not be. */
+/* Reads the bits of value i, u32 or f32, and checks their range. *bits stays as it is if an
+   optional value does not exist. */
 static llmq_status llama__read_value(llama_model *m, const llmq_bundle *b, uint32_t i, uint32_t *bits)
 {
     const struct llama__value *v = &llama__value[i];
@@ -331,7 +408,8 @@ static llmq_status llama__read_value(llama_model *m, const llmq_bundle *b, uint3
     const unsigned char *c = (const unsigned char *)data;
     uint32_t value;
     llama__blame(m, LLAMA__WHOLE, v->name);
-    if (status == LLMQ_E_NOT_FOUND && i > LLAMA__CONTEXT) /* it may be of another kind or type */
+    /* an entry of this name but another kind or type must not count as a default */
+    if (status == LLMQ_E_NOT_FOUND && i > LLAMA__CONTEXT)
         return llmq_bundle_find(b, v->name, &value) == LLMQ_OK ? LLMQ_E_CORRUPT : LLMQ_OK;
     if (status != LLMQ_OK) return status;
     value = (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
@@ -340,19 +418,28 @@ static llmq_status llama__read_value(llama_model *m, const llmq_bundle *b, uint3
     return LLMQ_OK;
 }
 
+/* Elements of the keys, or values, of all heads of a token. */
 static uint32_t llama__kv(const llama_model *m) { return m->dim / m->heads * m->kv_heads; }
 
+/* Reads the values of a model, all but the options of activations, into *m, and sets everything
+   else to 0. Shapes follow from them alone, so it serves llama_model_size, too. A head has an even
+   count of elements, for the rotary embedding takes pairs.
+   check: f32bits(10000.0) == 0x461c4000
+   check: f32bits(1e-5) == 0x3727c5ac */
 static llmq_status llama__config(llama_model *m, const llmq_bundle *b)
 {
     uint32_t value[LLAMA__EPSILON + 1], i;
     llmq_status status;
     memset(m, 0, sizeof *m);
-    value[LLAMA__THETA] = 0x461c4000u, value[LLAMA__HALVES] = 0, value[LLAMA__EPSILON] = 0x3727c5acu; /* 10000, 0, 1e-5 */
+    /* 10000, 0, 1e-5 */
+    value[LLAMA__THETA] = 0x461c4000u, value[LLAMA__HALVES] = 0, value[LLAMA__EPSILON] = 0x3727c5acu;
     for (i = 0; i <= LLAMA__EPSILON; i++)
         if ((status = llama__read_value(m, b, i, &value[i])) != LLMQ_OK) return status;
-    m->dim = value[LLAMA__DIM], m->hidden = value[LLAMA__HIDDEN], m->layers = value[LLAMA__LAYERS], m->heads = value[LLAMA__HEADS];
+    m->dim = value[LLAMA__DIM], m->hidden = value[LLAMA__HIDDEN], m->layers = value[LLAMA__LAYERS],
+        m->heads = value[LLAMA__HEADS];
     m->kv_heads = value[LLAMA__KV_HEADS], m->vocab = value[LLAMA__VOCAB], m->context = value[LLAMA__CONTEXT];
-    m->theta = llama__float(value[LLAMA__THETA]), m->halves = (int)value[LLAMA__HALVES], m->epsilon = llama__float(value[LLAMA__EPSILON]);
+    m->theta = llama__float(value[LLAMA__THETA]), m->halves = (int)value[LLAMA__HALVES],
+        m->epsilon = llama__float(value[LLAMA__EPSILON]);
     llama__blame(m, LLAMA__WHOLE, "llama.heads");
     if (m->dim % m->heads || m->dim / m->heads % 2) return LLMQ_E_CORRUPT;
     llama__blame(m, LLAMA__WHOLE, "llama.kv_heads");
@@ -363,16 +450,19 @@ static llmq_status llama__config(llama_model *m, const llmq_bundle *b)
     return LLMQ_OK;
 }
 
-/* Not on a multiple of what pointers need? */
+/* True if mem is not aligned for pointers, the strictest type that is placed there. */
 struct llama__aligned { char byte; void *pointer; };
 static int llama__misaligned(const void *mem) { return (uintptr_t)mem % offsetof(struct llama__aligned, pointer) != 0; }
 
-/* Memory is handed out front to back, in units of 16 bytes. With mem NULL only the sum is made; SIZE_MAX: overflow. */
+/* Memory, handed out front to back in multiples of 16 bytes. With mem NULL pieces are only counted,
+   so that one function states a layout for the size query and for its use. used = SIZE_MAX:
+   overflow. */
 typedef struct llama__pool {
     unsigned char *mem;
     size_t used;
 } llama__pool;
 
+/* a * b * c bytes; NULL if only counted, or after an overflow, which stays. */
 static void *llama__take(llama__pool *p, size_t a, size_t b, size_t c)
 {
     size_t at = p->used, n = a;
@@ -388,11 +478,14 @@ static void *llama__take(llama__pool *p, size_t a, size_t b, size_t c)
     return p->mem ? p->mem + at : NULL;
 }
 
+/* The layout of a model's memory; the shapes in *m are known. Norms: two for each layer after the
+   last norm, which is the first in memory. */
 static void llama__place_model(llama_model *m, llama__pool *p)
 {
     m->layer = (llama_layer *)llama__take(p, m->layers, sizeof *m->layer, 1);
     m->norm = (float *)llama__take(p, (size_t)m->layers * 2 + 1, m->dim, sizeof(float));
-    m->bias = m->biased ? (float *)llama__take(p, m->layers, (size_t)m->dim + 2 * (size_t)llama__kv(m), sizeof(float)) : NULL;
+    m->bias = m->biased ? (float *)llama__take(p, m->layers, (size_t)m->dim + 2 * (size_t)llama__kv(m), sizeof(float))
+        : NULL;
 }
 
 size_t llama_model_size(const llmq_bundle *b)
@@ -404,6 +497,7 @@ size_t llama_model_size(const llmq_bundle *b)
     return p.used == SIZE_MAX ? 0 : p.used;
 }
 
+/* Finds a tensor and checks its shape. */
 static llmq_status llama__tensor(const llmq_bundle *b, const char *name, uint32_t rows, uint32_t cols, llmq_tensor *t)
 {
     llmq_status status = llmq_bundle_tensor(b, name, t);
@@ -411,7 +505,7 @@ static llmq_status llama__tensor(const llmq_bundle *b, const char *name, uint32_
     return t->rows == rows && t->cols == cols ? LLMQ_OK : LLMQ_E_CORRUPT;
 }
 
-/* Is this the name of a tensor of the model? */
+/* True if a tensor of this name belongs to the model. */
 static int llama__is_tensor(const llama_model *m, const char *name)
 {
     static const char *const whole[3] = { "embed", "classifier", "norm" }, *const norm[2] = { "norm1", "norm2" };
@@ -427,7 +521,8 @@ static int llama__is_tensor(const llama_model *m, const char *name)
     return 0;
 }
 
-/* What is in the bundle and would change what a model computes, if this code knew it: it must not be passed over. */
+/* Refuses entries that this code does not know and that would change the results of the model: a
+   reader that skips them computes something else without a word. */
 static llmq_status llama__check_entries(llama_model *m, const llmq_bundle *b)
 {
     uint32_t i, k;
@@ -445,6 +540,9 @@ static llmq_status llama__check_entries(llama_model *m, const llmq_bundle *b)
     return LLMQ_OK;
 }
 
+/* Reads the options of activations into m->activation. Defaults depend on the bits, so these are
+   read first. A build without options of activations has only symmetric 8 bits, unclipped, and
+   float. */
 static llmq_status llama__activation_config(llama_model *m, const llmq_bundle *b)
 {
     llmq_activation_options *o = &m->activation;
@@ -473,7 +571,9 @@ static llmq_status llama__activation_config(llama_model *m, const llmq_bundle *b
 
 llmq_status llama_cache_bits(llama_cache *c, uint32_t bits)
 {
-    static const struct { uint32_t bits; char name[4]; } table[] = { { 32, "f32" }, { 16, "f16" }, { 8, "g8" }, { 6, "g6" }, { 5, "g5" }, { 4, "g4" }, { 3, "g3" }, { 2, "g2" } };
+    static const struct { uint32_t bits; char name[4]; } table[] = {
+        { 32, "f32" }, { 16, "f16" }, { 8, "g8" }, { 6, "g6" }, { 5, "g5" }, { 4, "g4" }, { 3, "g3" }, { 2, "g2" }
+    };
     uint32_t i;
     llmq_status status = LLMQ_E_NOT_FOUND;
     for (i = 0; i < sizeof table / sizeof *table; i++)
@@ -482,46 +582,54 @@ llmq_status llama_cache_bits(llama_cache *c, uint32_t bits)
     return status;
 }
 
-/* Matrix i of layer l, looked up. */
+/* Finds matrix i of layer l in the bundle. */
 static llmq_status llama__find(const llama_model *m, uint32_t l, uint32_t i, llmq_tensor *t)
 {
     char name[40];
-    uint32_t kv = llama__kv(m), rows = i == LLAMA_WK || i == LLAMA_WV ? kv : i == LLAMA_W1 || i == LLAMA_W3 ? m->hidden : m->dim;
-    return llama__tensor(&m->bundle, llama__name(name, l, llama_linear_name[i]), rows, i == LLAMA_W2 ? m->hidden : m->dim, t);
+    uint32_t kv = llama__kv(m),
+             rows = i == LLAMA_WK || i == LLAMA_WV ? kv : i == LLAMA_W1 || i == LLAMA_W3 ? m->hidden : m->dim;
+    return llama__tensor(&m->bundle, llama__name(name, l, llama_linear_name[i]), rows,
+                         i == LLAMA_W2 ? m->hidden : m->dim, t);
 }
 
-/* Matrix i of layer l: the view there is, or one made at *room. */
+/* Sets *t to matrix i of layer l: to the view that the model has, or to one made in *room. */
 static llmq_status llama__matrix(const llama_model *m, uint32_t l, uint32_t i, llmq_tensor *room, const llmq_tensor **t)
 {
     *t = m->layer ? &m->layer[l].linear[i] : room;
     return m->layer ? LLMQ_OK : llama__find(m, l, i, room);
 }
 
-/* Weights of norm `second` of layer l, or of the last norm, l = layers. */
+/* Decodes the weights of a norm to weight[dim]; NULL: only checks them. second: 0 or 1, the norm of
+   layer l; l = layers: the last norm. */
 static llmq_status llama__read_norm(const llama_model *m, uint32_t l, int second, float *weight)
 {
     char name[40];
     llmq_tensor t;
     const char *which = l == m->layers ? "norm" : llama__name(name, l, second ? "norm2" : "norm1");
     llmq_status status = llama__tensor(&m->bundle, which, 1, m->dim, &t);
-    if (status == LLMQ_OK && t.transform.count != 0) status = LLMQ_E_CORRUPT; /* weights of a norm are in no other basis */
+    /* weights of a norm have no transform: they multiply elements */
+    if (status == LLMQ_OK && t.transform.count != 0) status = LLMQ_E_CORRUPT;
     return status != LLMQ_OK || !weight ? status : llmq_tensor_decode(&t, 0, weight, NULL, 0);
 }
 
-/* Numbers of the bias of wq, wk or wv (i = 0, 1, 2). */
+/* Elements of the bias of wq, wk or wv (i = 0, 1, 2). */
 static uint32_t llama__bias_size(const llama_model *m, uint32_t i) { return i == 0 ? m->dim : llama__kv(m); }
 
-/* That bias of layer l. LLMQ_E_NOT_FOUND: it has none. */
+/* Decodes the bias of wq, wk or wv (i = 0, 1, 2) of layer l to `bias`; NULL: only checks it.
+   LLMQ_E_NOT_FOUND: there is none. */
 static llmq_status llama__read_bias(const llama_model *m, uint32_t l, uint32_t i, float *bias)
 {
     char name[40];
     llmq_tensor t;
-    llmq_status status = llama__tensor(&m->bundle, llama__name(name, l, llama__bias_name[i]), 1, llama__bias_size(m, i), &t);
+    llmq_status status = llama__tensor(&m->bundle, llama__name(name, l, llama__bias_name[i]), 1, llama__bias_size(m, i),
+                                       &t);
     if (status == LLMQ_OK && t.transform.count != 0) status = LLMQ_E_CORRUPT;
     return status != LLMQ_OK || !bias ? status : llmq_tensor_decode(&t, 0, bias, NULL, 0);
 }
 
-/* Everything of a layer, which is checked even where nothing is kept of it. */
+/* Finds and checks all tensors of layer l, and keeps their views and floats if the model has
+   memory. Without memory they are checked all the same, so that later calls find them as they
+   should be. */
 static llmq_status llama__read_layer(llama_model *m, uint32_t l)
 {
     llama_layer *y = m->layer ? &m->layer[l] : NULL;
@@ -548,6 +656,8 @@ static llmq_status llama__read_layer(llama_model *m, uint32_t l)
     return LLMQ_OK;
 }
 
+/* Everything is checked here, once; later calls trust *m. A fault is named as soon as the search
+   for it begins, and cleared between entries. */
 llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, size_t size)
 {
     llama__pool p;
@@ -572,7 +682,8 @@ llmq_status llama_model_init(llama_model *m, const llmq_bundle *b, void *mem, si
     else if (status != LLMQ_OK) return status;
     if ((status = llama__activation_config(m, b)) != LLMQ_OK) return status;
     llama__blame(m, LLAMA__WHOLE, NULL);
-    if ((status = llama_cache_bits(&m->cache, 32)) == LLMQ_E_NOT_FOUND) status = LLMQ_OK; /* f32 was left out: the caller chooses another */
+    /* a build without f32 is no error: its caller chooses another format for the cache */
+    if ((status = llama_cache_bits(&m->cache, 32)) == LLMQ_E_NOT_FOUND) status = LLMQ_OK;
     if (status != LLMQ_OK) return status;
     llama__blame(m, LLAMA__WHOLE, "norm");
     if ((status = llama__read_norm(m, m->layers, 0, m->norm)) != LLMQ_OK) return status;
@@ -586,14 +697,20 @@ const char *llama_model_fault(const llama_model *m, char name[256])
 {
     name[0] = 0;
     if (m->fault && m->fault_layer != LLAMA__WHOLE) (void)llama__name(name, m->fault_layer, m->fault);
-    else if (m->fault) memcpy(name, m->fault, strlen(m->fault) + 1); /* of a bundle: at most 255 bytes */
+    else if (m->fault) memcpy(name, m->fault, strlen(m->fault) + 1); /* names of a bundle have at most 255 bytes */
     return name;
 }
 
 static size_t llama__max(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Bytes for one activation of t, and for `batch` of them, however they are quantized; 0 on overflow. */
-static size_t llama__activation(const llmq_tensor *t) { return (llama__max(llmq_activation_size(t, 32), llmq_activation_size(t, 8)) + 15) / 16 * 16; }
+/* Bytes for one activation of t, as float or of 8 bits; 0 on overflow. */
+static size_t llama__activation(const llmq_tensor *t)
+{
+    return (llama__max(llmq_activation_size(t, 32), llmq_activation_size(t, 8)) + 15) / 16 * 16;
+}
+
+/* Bytes for `batch` activations of t, whatever their options; 0 on overflow. Options with a scale
+   for each batch and zero points take the most memory. */
 static size_t llama__activations(const llmq_tensor *t, uint32_t batch)
 {
     size_t one = llama__activation(t), all;
@@ -609,10 +726,14 @@ static size_t llama__activations(const llmq_tensor *t, uint32_t batch)
     return all;
 }
 
-/* The largest memory that anything needs for the activations of a call, and for decoding or encoding a row. */
-static llmq_status llama__needs(const llama_model *m, const llama_state *s, uint32_t batch, size_t *activations, size_t *work)
+/* Finds the largest memory that a product of the model needs for the activations of a call, and the
+   largest workspace to decode or encode a row. *activations is SIZE_MAX on overflow, which then no
+   memory has. */
+static llmq_status llama__needs(const llama_model *m, const llama_state *s, uint32_t batch, size_t *activations,
+                                size_t *work)
 {
-    size_t need = llama__activations(&m->classifier, batch), key = llmq_encode_work_size(&s->key), value = llmq_encode_work_size(&s->value);
+    size_t need = llama__activations(&m->classifier, batch), key = llmq_encode_work_size(&s->key),
+        value = llmq_encode_work_size(&s->value);
     uint32_t l, i;
     llmq_tensor room;
     const llmq_tensor *t;
@@ -630,7 +751,8 @@ static llmq_status llama__needs(const llama_model *m, const llama_state *s, uint
     return LLMQ_OK;
 }
 
-/* Views of a head's cache. Their data is set when they are used, and stands for something until then. */
+/* Makes the views of a head's cache: window rows each. Their data is set when they are used; until
+   then the address of the model stands for it, for NULL would be refused. */
 static llmq_status llama__cache_views(llama_state *s, const llama_model *m)
 {
     const uint32_t head = m->dim / m->heads;
@@ -638,10 +760,13 @@ static llmq_status llama__cache_views(llama_state *s, const llama_model *m)
     if (m->layers > SIZE_MAX / m->kv_heads) return LLMQ_E_LIMIT;
     if (m->cache.key.taps[0] || m->cache.value.taps[0] || m->cache.window > 1u << 24) return LLMQ_E_ARG;
     s->window = m->cache.window ? m->cache.window : m->context;
-    if ((status = llmq_tensor_init(&s->key, &m->cache.key, &m->cache.transform, s->window, head, m, SIZE_MAX)) != LLMQ_OK) return status;
+    if ((status = llmq_tensor_init(&s->key, &m->cache.key, &m->cache.transform, s->window, head, m,
+                                   SIZE_MAX)) != LLMQ_OK)
+        return status;
     return llmq_tensor_init(&s->value, &m->cache.value, &m->cache.transform, s->window, head, m, SIZE_MAX);
 }
 
+/* The layout of a state's memory; sets all members of *s. */
 static llmq_status llama__place_state(llama_state *s, const llama_model *m, uint32_t batch, llama__pool *p)
 {
     const size_t f = sizeof(float), half = m->dim / m->heads / 2, kv = llama__kv(m);
@@ -661,7 +786,8 @@ static llmq_status llama__place_state(llama_state *s, const llama_model *m, uint
     s->cosine = (float *)llama__take(p, batch, half, f);
     s->sine = (float *)llama__take(p, batch, half, f);
     s->scores = (float *)llama__take(p, s->window, f, 1);
-    s->cache = (unsigned char *)llama__take(p, (size_t)m->layers * m->kv_heads, s->window, s->key.row_size + s->value.row_size);
+    s->cache = (unsigned char *)llama__take(p, (size_t)m->layers * m->kv_heads, s->window,
+                                            s->key.row_size + s->value.row_size);
     s->activation = (llmq_activation *)llama__take(p, batch, sizeof *s->activation, 1);
     s->activation_memory = (unsigned char *)llama__take(p, s->activation_size, 1, 1);
     s->work = (unsigned char *)llama__take(p, s->work_size, 1, 1);
@@ -687,8 +813,10 @@ llmq_status llama_state_init(llama_state *s, const llama_model *m, uint32_t batc
     return llama__place_state(s, m, batch, &p);
 }
 
-/* ---- forward ---------------------------------------------------------------------------------------------------------- */
+/* ---- forward ---------------------------------------------------------------------------------------------------- */
 
+/* out = weight * x / sqrt(mean(x^2) + epsilon), n elements. The sum is in order of the elements, as
+   everywhere here, so that logits do not depend on the processor. */
 static void llama__rmsnorm(float *out, const float *x, const float *weight, uint32_t n, float epsilon)
 {
     LLAMA__NO_CONTRACT
@@ -699,7 +827,9 @@ static void llama__rmsnorm(float *out, const float *x, const float *weight, uint
     for (i = 0; i < n; i++) out[i] = weight[i] * (sum * x[i]);
 }
 
-/* normed <- norm `second` of layer l, or the last norm, l = layers, of x */
+/* normed <- a norm of x, for count tokens: norm `second` of layer l, or the last norm if l =
+   layers. Without memory the weights are decoded into the workspace, which is free between
+   products. */
 static llmq_status llama__normalise(const llama_model *m, llama_state *s, uint32_t l, int second, uint32_t count)
 {
     const float *weight = l == m->layers ? m->norm : !m->layer ? NULL : second ? m->layer[l].norm2 : m->layer[l].norm1;
@@ -709,34 +839,44 @@ static llmq_status llama__normalise(const llama_model *m, llama_state *s, uint32
         if (status != LLMQ_OK) return status;
         weight = (const float *)(const void *)s->work;
     }
-    for (i = 0; i < count; i++) llama__rmsnorm(s->normed + (size_t)i * m->dim, s->x + (size_t)i * m->dim, weight, m->dim, m->epsilon);
+    for (i = 0; i < count; i++)
+        llama__rmsnorm(s->normed + (size_t)i * m->dim, s->x + (size_t)i * m->dim, weight, m->dim, m->epsilon);
     return LLMQ_OK;
 }
 
-/* Activations of count vectors for t. */
-static llmq_status llama__prepare(const llama_model *m, llama_state *s, const llmq_tensor *t, const float *x, uint32_t count)
+/* Prepares s->activation for products of t with x[count][cols]. Raw tensors take float
+   activations. */
+static llmq_status llama__prepare(const llama_model *m, llama_state *s, const llmq_tensor *t, const float *x,
+                                  uint32_t count)
 {
     const uint32_t bits = t->format.points ? m->activation.bits : 32;
     size_t one = llama__activation(t);
     llmq_status status = LLMQ_OK;
     uint32_t i;
 #if !LLMQ_NO_ACTIVATION_OPTIONS
-    if (bits != 32) return llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory, s->activation_size);
+    if (bits != 32)
+        return llmq_activations_prepare(s->activation, t, &m->activation, count, x, t->cols, s->activation_memory,
+                                        s->activation_size);
 #endif
-    if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE; /* of a tensor that the state was not made for */
+    /* a tensor of other shapes than those of the model that the state was made for */
+    if (one == 0 || s->activation_size / count < one) return LLMQ_E_WORKSPACE;
     for (i = 0; i < count && status == LLMQ_OK; i++)
-        status = llmq_activation_prepare(&s->activation[i], t, bits, x + (size_t)i * t->cols, s->activation_memory + i * one, one);
+        status = llmq_activation_prepare(&s->activation[i], t, bits, x + (size_t)i * t->cols,
+                                         s->activation_memory + i * one, one);
     return status;
 }
 
-/* y[i] = rows [r0, r1) of W times x[i], for count vectors. *prepared says whether s->activation already holds them; tensors that read the same
-   input in the same basis share it, and a tensor that does not fit, or is raw between quantized ones, gets its own. */
-static llmq_status llama__linear(const llama_model *m, llama_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *x,
-                                 uint32_t count, int *prepared, float *y, size_t stride)
+/* y[i] = rows [r0, r1) of t times x[i], for count vectors; y of vector i begins at y + i * stride.
+   *prepared: 1 if s->activation holds x already. Tensors that read the same input in the same basis
+   share activations. A tensor with another transform (LLMQ_E_MISMATCH), or a raw one between
+   quantized ones, gets its own. */
+static llmq_status llama__linear(const llama_model *m, llama_state *s, const llmq_tensor *t, uint32_t r0, uint32_t r1,
+                                 const float *x, uint32_t count, int *prepared, float *y, size_t stride)
 {
     const int quantized = t->format.points != NULL && m->activation.bits != 32;
     llmq_status status = LLMQ_E_MISMATCH;
-    if (*prepared && (s->activation->q != NULL) == quantized) status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
+    if (*prepared && (s->activation->q != NULL) == quantized)
+        status = llmq_matmul(t, s->activation, count, r0, r1, y, stride);
     if (status != LLMQ_E_MISMATCH) return status;
     status = llama__prepare(m, s, t, x, count);
     if (status != LLMQ_OK) return status;
@@ -744,14 +884,15 @@ static llmq_status llama__linear(const llama_model *m, llama_state *s, const llm
     return llmq_matmul(t, s->activation, count, r0, r1, y, stride);
 }
 
+/* Calls the watcher, if there is one. */
 static llmq_status llama__look(const llama_state *s, int place, uint32_t l, uint32_t count, uint32_t position)
 {
     return s->watch ? s->watch(s->watch_context, place, l, s, count, position) : LLMQ_OK;
 }
 
-/* Matrix i of layer l times count vectors. */
-static llmq_status llama__product(const llama_model *m, llama_state *s, uint32_t l, uint32_t i, const float *x, uint32_t count, int *prepared,
-                                  float *y)
+/* y = matrix i of layer l times count vectors. *prepared: as for llama__linear. */
+static llmq_status llama__product(const llama_model *m, llama_state *s, uint32_t l, uint32_t i, const float *x,
+                                  uint32_t count, int *prepared, float *y)
 {
     llmq_tensor room;
     const llmq_tensor *t;
@@ -759,8 +900,9 @@ static llmq_status llama__product(const llama_model *m, llama_state *s, uint32_t
     return status != LLMQ_OK ? status : llama__linear(m, s, t, 0, t->rows, x, count, prepared, y, t->rows);
 }
 
-/* y[count] += the bias of wq, wk or wv of layer l. */
-static llmq_status llama__add_bias(const llama_model *m, llama_state *s, uint32_t l, uint32_t which, uint32_t count, float *y)
+/* Adds the bias of wq, wk or wv (which = 0, 1, 2) of layer l to y[count][size]. */
+static llmq_status llama__add_bias(const llama_model *m, llama_state *s, uint32_t l, uint32_t which, uint32_t count,
+                                   float *y)
 {
     const uint32_t n = llama__bias_size(m, which);
     const float *bias = m->layer ? m->layer[l].bias[which] : (const float *)(const void *)s->work;
@@ -775,7 +917,8 @@ static llmq_status llama__add_bias(const llama_model *m, llama_state *s, uint32_
     return LLMQ_OK;
 }
 
-/* RoPE at `count` positions from `position` on. */
+/* Computes the rotations (RoPE) at `count` positions from `position` on, once for all layers of a
+   call. */
 static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t position, uint32_t count)
 {
     uint32_t half = m->dim / m->heads / 2, i, k;
@@ -790,7 +933,8 @@ static void llama__turn_to(const llama_model *m, llama_state *s, uint32_t positi
     s->rotations_from = position;
 }
 
-/* RoPE on pairs of each head, which are neighbours or half a head apart: of token i of the call. */
+/* Applies the rotations of token i of the call to v[n], all heads of its queries or keys. Pairs are
+   neighbours, or half a head apart. */
 static void llama__rotate(const llama_model *m, const llama_state *s, float *v, uint32_t n, uint32_t i)
 {
     uint32_t half = m->dim / m->heads / 2, k, apart = m->halves ? half : 1;
@@ -805,7 +949,8 @@ static void llama__rotate(const llama_model *m, const llama_state *s, float *v, 
     }
 }
 
-/* Softmax of n scores times `scale`, in place. */
+/* Softmax of n scores times `scale`, in place. The largest score is subtracted first, so that no
+   exponential overflows and their sum is at least 1. */
 static void llama__softmax(float *score, uint32_t n, float scale)
 {
     LLAMA__NO_CONTRACT
@@ -818,18 +963,21 @@ static void llama__softmax(float *score, uint32_t n, float scale)
     for (p = 0; p < n; p++) score[p] *= sum;
 }
 
-/* One query head against the n positions in the cache of its key-value head. */
+/* out = attention of one query head to the n positions in the cache of its key-value head. s->key
+   and s->value refer to that head already. */
 static llmq_status llama__attend(const llama_model *m, llama_state *s, uint32_t n, const float *q, float *out)
 {
     const uint32_t bits = s->key.format.points ? 8 : 32;
-    llmq_status status = llmq_activation_prepare(s->activation, &s->key, bits, q, s->activation_memory, s->activation_size);
+    llmq_status status = llmq_activation_prepare(s->activation, &s->key, bits, q, s->activation_memory,
+                                                 s->activation_size);
     if (status == LLMQ_OK) status = llmq_matvec(&s->key, s->activation, 0, n, s->scores);
     if (status != LLMQ_OK) return status;
     llama__softmax(s->scores, n, llama__inverse_sqrt((float)(m->dim / m->heads)));
     return llmq_matvec_transposed(&s->value, s->scores, 0, n, out, s->work, s->work_size);
 }
 
-/* Row `slot` of a tensor whose rows lie at data: appended to a view of the nothing before it. */
+/* Encodes `row` into row `slot` of a tensor whose rows are at `data`, and lets *t refer to them.
+   Rows may be replaced in any order: the row is appended to a view of 0 rows that begins there. */
 static llmq_status llama__keep(llama_state *s, llmq_tensor *t, unsigned char *data, uint32_t slot, const float *row)
 {
     llmq_tensor one = *t;
@@ -840,10 +988,13 @@ static llmq_status llama__keep(llama_state *s, llmq_tensor *t, unsigned char *da
     return llmq_tensor_append(&one, data, t->row_size, row, NULL, s->work, s->work_size);
 }
 
-/* Keep the key and the value of token i of the call at its place in layer l, then attend with its queries: a key-value head at a time. */
+/* Stores the key and the value of token i of the call in the cache of layer l and computes the
+   attention of its queries, one key-value head after the other. Tokens go in order: each attends to
+   itself and to those before it, and in a window its row replaces the oldest. */
 static llmq_status llama__attend_token(const llama_model *m, llama_state *s, uint32_t l, uint32_t i, uint32_t position)
 {
-    const uint32_t size = m->dim / m->heads, queries = m->heads / m->kv_heads, n = position < s->window ? position + 1 : s->window, slot = position % s->window;
+    const uint32_t size = m->dim / m->heads, queries = m->heads / m->kv_heads,
+                   n = position < s->window ? position + 1 : s->window, slot = position % s->window;
     const size_t key = (size_t)s->window * s->key.row_size, value = (size_t)s->window * s->value.row_size;
     unsigned char *at = s->cache + (size_t)l * m->kv_heads * (key + value);
     llmq_status status;
@@ -860,6 +1011,8 @@ static llmq_status llama__attend_token(const llama_model *m, llama_state *s, uin
     return LLMQ_OK;
 }
 
+/* normed <- output of the attention block of layer l for count tokens in x. wq, wk and wv share an
+   activation. */
 static llmq_status llama__attention(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
     uint32_t kv = llama__kv(m), i;
@@ -899,7 +1052,10 @@ static void llama__add(float *x, const float *y, size_t n)
     for (i = 0; i < n; i++) x[i] += y[i];
 }
 
-static llmq_status llama__feed_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
+/* normed <- output of the feed-forward block of layer l, W2 (silu(W1 x) * W3 x), for count tokens
+   in x. */
+static llmq_status llama__feed_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count,
+                                       uint32_t position)
 {
     int prepared = 0;
     llmq_status status;
@@ -924,14 +1080,15 @@ llmq_status llama_embed(const llama_model *m, llama_state *s, const uint32_t *to
     return status;
 }
 
-/* How many positions there can be. */
+/* Positions that a text can have. */
 static uint32_t llama__positions(const llama_model *m) { return m->cache.window ? 1u << 24 : m->context; }
 
 llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l, uint32_t count, uint32_t position)
 {
     const uint32_t end = llama__positions(m);
     llmq_status status;
-    if (l >= m->layers || count == 0 || count > s->batch || position >= end || count > end - position) return LLMQ_E_ARG;
+    if (l >= m->layers || count == 0 || count > s->batch || position >= end || count > end - position)
+        return LLMQ_E_ARG;
     if ((status = llama__attention(m, s, l, count, position)) != LLMQ_OK) return status;
     if ((status = llama__look(s, LLAMA_AT_SUM1, l, count, position)) != LLMQ_OK) return status;
     llama__add(s->x, s->normed, (size_t)count * m->dim);
@@ -941,17 +1098,21 @@ llmq_status llama_layer_forward(const llama_model *m, llama_state *s, uint32_t l
     return LLMQ_OK;
 }
 
-llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t stride)
+llmq_status llama_logits(const llama_model *m, llama_state *s, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                         size_t stride)
 {
     int prepared = 0;
     llmq_status status;
     if (count == 0 || count > s->batch || r0 > r1 || r1 > m->vocab) return LLMQ_E_ARG;
     if ((status = llama__normalise(m, s, m->layers, 0, count)) != LLMQ_OK) return status;
-    y = (float *)((uintptr_t)y - r0 * sizeof *y); /* the product counts from row 0; through a number, for that may be outside of y */
+    /* The product writes row r0 at y + r0. The address before that may be outside of y, so it is
+       computed as an integer. */
+    y = (float *)((uintptr_t)y - r0 * sizeof *y);
     return llama__linear(m, s, &m->classifier, r0, r1, s->normed, count, &prepared, y, stride);
 }
 
-llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count, uint32_t position, float *logits)
+llmq_status llama_forward(const llama_model *m, llama_state *s, const uint32_t *tokens, uint32_t count,
+                          uint32_t position, float *logits)
 {
     const uint32_t end = llama__positions(m);
     llmq_status status = position >= end || count > end - position ? LLMQ_E_ARG : llama_embed(m, s, tokens, count);

@@ -1,16 +1,23 @@
-/* sense.h - what a text says about the weights of a llama model: sums for error feedback, and sensitivities - public domain or MIT
+/* sense.h - sums for error feedback, and sensitivities of a llama model's weights, from a text -
+   public domain or MIT
 
    Do this in one C or C++ file, after the implementations of llmq.h and llama.h:
        #define SENSE_IMPLEMENTATION
        #include "sense.h"
 
-   For each layer, over the tokens of a calibration text (llmq.h, section 15):
-       SENSE_ATTENTION, _OUTPUT, _FEED, _DOWN   H = sum x x^T of the four inputs: of wq wk wv, of wo, of w1 w3, of w2
+   For each layer, over the tokens of a calibration text (llmq.h, section 15), it computes sums:
+       SENSE_ATTENTION, _OUTPUT, _FEED, _DOWN   H = sum x x^T for the four inputs of a layer: of
+                                                wq wk wv, of wo, of w1 w3, of w2
        SENSE_WQ, _WK, _WV                       H = sum w x x^T with the attention-aware weights of APTQ
-       SENSE_W1, _W3                            the same for the gated feed-forward block: with y = W2 (silu(g) * u), an error of g_i
-                                                costs |W2 column i|^2 (silu'(g_i) u_i)^2, one of u_i (that with silu(g_i))^2, so
-                                                w = 2 sum_i of these: exact in the trace, as for APTQ's W_V
-   and for each linear the trace of the Gauss-Newton Hessian of its block's output. wo and w2 need no weights: theirs is exact.
+       SENSE_W1, _W3                            the same for the gated feed-forward block,
+                                                y = W2 (silu(g) * u). An error of g_i costs
+                                                    |W2 column i|^2 (silu'(g_i) u_i)^2
+                                                and an error of u_i costs
+                                                    |W2 column i|^2 silu(g_i)^2
+                                                w is 2 sum_i of these costs. It is exact in the trace,
+                                                as the weight of W_V is in APTQ
+   and for each linear layer the trace of the Gauss-Newton Hessian of its block's output. wo and w2
+   need no weights: their Hessian is exact without.
    Memory is the caller's; there is no malloc. */
 #ifndef SENSE_H
 #define SENSE_H
@@ -21,33 +28,50 @@
 extern "C" {
 #endif
 
-enum { SENSE_ATTENTION, SENSE_OUTPUT, SENSE_FEED, SENSE_DOWN, SENSE_WQ, SENSE_WK, SENSE_WV, SENSE_W1, SENSE_W3, SENSE_SUMS };
+enum { SENSE_ATTENTION, SENSE_OUTPUT, SENSE_FEED, SENSE_DOWN, SENSE_WQ, SENSE_WK, SENSE_WV, SENSE_W1, SENSE_W3,
+       SENSE_SUMS };
 extern const char *const sense_name[SENSE_SUMS];
 
-/* The sum for a linear, attention-aware or plain. */
+/* The sum (SENSE_...) for a linear layer (LLAMA_W...). aware: 1 for the weighted one, where there
+   is one; 0 for the plain one. */
 int sense_sum(int linear, int aware);
 
 typedef struct sense_layer {
     const llama_model *m;
-    uint32_t window, samples, seed;  /* most tokens in a window; queries of it that the traces look at, 0: all */
+    /* window: capacity, in tokens; samples: queries of a window that the traces take, 0: all; seed:
+       of their choice, another for each head of each window */
+    uint32_t window, samples, seed;
     llmq_hessian sum[SENSE_SUMS];
-    double trace[LLAMA_LINEARS], error[LLAMA_LINEARS];  /* sums over windows, and of the squares of their standard errors */
-    double stream[2], added[2];      /* sums over tokens of |x|^2, x the residual stream that the attention and the feed-forward block
-                                        read, and of the |.|^2 of what they add to it */
-    float *weight;                   /* three numbers a token */
-    float *output, *down;            /* W_O as floats; |column i of W2|^2 */
+    /* trace: sums over windows; error: sums of the squares of their standard errors */
+    double trace[LLAMA_LINEARS], error[LLAMA_LINEARS];
+    /* sums over tokens, for the attention [0] and the feed-forward block [1]: |x|^2 of the residual
+       stream that it reads, and |.|^2 of its output, which is added to the stream */
+    double stream[2], added[2];
+    float *weight;        /* [3][window]: of wq, wk, wv, or of w1, w3 */
+    float *output, *down; /* [dim][dim]: W_O as floats; [hidden]: |column i of W2|^2 */
     unsigned char *work;
     size_t work_size;
 } sense_layer;
 
-/* Bytes of memory to watch one layer; 0 if that does not fit size_t. */
+/* Bytes of memory to watch one layer, in windows of up to `window` tokens; 0 if they do not fit
+   size_t. */
 size_t sense_layer_size(const llama_model *m, uint32_t window);
 
-/* Zero all sums for layer l. samples: see llmq_attention. mem: aligned for pointers. */
-llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, uint32_t window, uint32_t samples, void *mem, size_t size);
+/* Zeros all sums, for layer l.
+   m: a model with memory of its own (llama_model_init with mem), as a rule the original one.
+   samples: as in llmq_attention.
+   mem: sense_layer_size bytes, aligned for pointers.
+   Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, LLMQ_E_UNSUPPORTED for tensors whose transform needs more
+   workspace than there is, and errors of llmq_tensor_decode. */
+llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, uint32_t window, uint32_t samples,
+                             void *mem, size_t size);
 
-/* A llama_watcher with a sense_layer as its context, for calls that start at position 0: a window each. */
-llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count, uint32_t position);
+/* A llama_watcher. context: a sense_layer. Every call of llama_forward or llama_layer_forward must
+   be a window of its own, from position 0 on.
+   Errors, which end that call: LLMQ_E_ARG for another position or a window that is too long, and
+   errors of llmq_hessian_add and llmq_attention_traces. */
+llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count,
+                        uint32_t position);
 
 #ifdef __cplusplus
 }
@@ -66,13 +90,20 @@ const char *const sense_name[SENSE_SUMS] = { "attention", "output", "feed", "dow
 
 int sense_sum(int linear, int aware)
 {
-    static const int plain[LLAMA_LINEARS] = { SENSE_ATTENTION, SENSE_ATTENTION, SENSE_ATTENTION, SENSE_OUTPUT, SENSE_FEED, SENSE_DOWN, SENSE_FEED };
-    static const int weighted[LLAMA_LINEARS] = { SENSE_WQ, SENSE_WK, SENSE_WV, SENSE_OUTPUT, SENSE_W1, SENSE_DOWN, SENSE_W3 };
+    /* in the order of LLAMA_WQ ... : wq wk wv wo w1 w2 w3 */
+    static const int plain[LLAMA_LINEARS] = {
+        SENSE_ATTENTION, SENSE_ATTENTION, SENSE_ATTENTION, SENSE_OUTPUT, SENSE_FEED, SENSE_DOWN, SENSE_FEED
+    };
+    static const int weighted[LLAMA_LINEARS] = {
+        SENSE_WQ, SENSE_WK, SENSE_WV, SENSE_OUTPUT, SENSE_W1, SENSE_DOWN, SENSE_W3
+    };
     return aware ? weighted[linear] : plain[linear];
 }
 
+/* Columns of a sum. */
 static uint32_t sense__cols(const llama_model *m, int sum) { return sum == SENSE_DOWN ? m->hidden : m->dim; }
 
+/* The attention of one key-value head over `tokens` tokens, without its inputs. */
 static llmq_attention sense__attention(const llama_model *m, uint32_t tokens)
 {
     llmq_attention a;
@@ -86,7 +117,8 @@ static llmq_attention sense__attention(const llama_model *m, uint32_t tokens)
     return a;
 }
 
-/* Hands out the memory; with mem NULL only adds up. */
+/* The layout of the memory; counted if p->mem is NULL. Workspace: the maximum of the calls that use
+   it, and a row of w2, which sense_layer_init decodes. */
 static void sense__place(sense_layer *s, const llama_model *m, uint32_t window, llama__pool *p)
 {
     llmq_attention a = sense__attention(m, window);
@@ -114,7 +146,10 @@ size_t sense_layer_size(const llama_model *m, uint32_t window)
     return p.used == SIZE_MAX ? 0 : p.used;
 }
 
-llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, uint32_t window, uint32_t samples, void *mem, size_t size)
+/* W_O is kept as floats, for the traces multiply by it. Of w2 only the squared lengths of its
+   columns are kept; its rows are decoded one by one. */
+llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, uint32_t window, uint32_t samples,
+                             void *mem, size_t size)
 {
     llama__pool p;
     llmq_status status;
@@ -132,17 +167,21 @@ llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, u
     s->samples = samples;
     for (i = 0; i < SENSE_SUMS; i++) {
         uint32_t cols = sense__cols(m, i);
-        if ((status = llmq_hessian_init(&s->sum[i], cols, 1, NULL, s->sum[i].h, llmq_hessian_size(cols, 1))) != LLMQ_OK) return status;
+        if ((status = llmq_hessian_init(&s->sum[i], cols, 1, NULL, s->sum[i].h, llmq_hessian_size(cols, 1))) != LLMQ_OK)
+            return status;
     }
     wo = &m->layer[l].linear[LLAMA_WO];
     w2 = &m->layer[l].linear[LLAMA_W2];
-    if (llmq_transform_work_size(&wo->transform, m->dim) > s->work_size) return LLMQ_E_UNSUPPORTED; /* calibrate the original model */
+    /* the workspace has no room for the transform of a quantized tensor: the original model has to
+       be calibrated */
+    if (llmq_transform_work_size(&wo->transform, m->dim) > s->work_size) return LLMQ_E_UNSUPPORTED;
     if (llmq_transform_work_size(&w2->transform, m->hidden) > s->work_size) return LLMQ_E_UNSUPPORTED;
     for (r = 0; r < m->dim; r++)
-        if ((status = llmq_tensor_decode(wo, r, s->output + (size_t)r * m->dim, s->work, s->work_size)) != LLMQ_OK) return status;
+        if ((status = llmq_tensor_decode(wo, r, s->output + (size_t)r * m->dim, s->work, s->work_size)) != LLMQ_OK)
+            return status;
     memset(s->down, 0, m->hidden * sizeof *s->down);
     for (r = 0; r < m->dim; r++) {
-        float *row = s->sum[SENSE_DOWN].h; /* lent: it is zeroed again below */
+        float *row = s->sum[SENSE_DOWN].h; /* memory of a sum that has not begun; zeroed again below */
         if ((status = llmq_tensor_decode(w2, r, row, s->work, s->work_size)) != LLMQ_OK) return status;
         for (j = 0; j < m->hidden; j++) s->down[j] += row[j] * row[j];
     }
@@ -150,12 +189,14 @@ llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, u
     return LLMQ_OK;
 }
 
+/* Adds count inputs x to a sum, with weights, or with ones if weight is NULL. */
 static llmq_status sense__add(sense_layer *s, int sum, const float *x, uint32_t count, const float *weight)
 {
     llmq_hessian *h = &s->sum[sum];
     return llmq_hessian_add(h, 0, h->cols, x, h->cols, count, weight, s->work, s->work_size, NULL);
 }
 
+/* |x|^2 */
 static double sense__power(const float *x, size_t n)
 {
     double sum = 0;
@@ -164,6 +205,8 @@ static double sense__power(const float *x, size_t n)
     return sum;
 }
 
+/* Before attention: traces of wq, wk, wv and wo and the weights of the tokens, from all key-value
+   heads, which llmq_attention_traces adds up; then the sums of the block's input. */
 static llmq_status sense__attend(sense_layer *s, const llama_state *st, uint32_t count)
 {
     const llama_model *m = s->m;
@@ -181,15 +224,21 @@ static llmq_status sense__attend(sense_layer *s, const llama_state *st, uint32_t
         a.k = st->keys + (size_t)g * a.head;
         a.v = st->values + (size_t)g * a.head;
         a.seed = s->seed++;
-        status = llmq_attention_traces(&a, &t, s->weight, s->weight + w, s->weight + 2 * (size_t)w, s->work, s->work_size);
+        status = llmq_attention_traces(&a, &t, s->weight, s->weight + w, s->weight + 2 * (size_t)w, s->work,
+                                       s->work_size);
         if (status != LLMQ_OK) return status;
         s->trace[LLAMA_WQ] += t.q, s->trace[LLAMA_WK] += t.k, s->trace[LLAMA_WV] += t.v, s->trace[LLAMA_WO] += t.o;
-        s->error[LLAMA_WQ] += t.q_error * t.q_error, s->error[LLAMA_WK] += t.k_error * t.k_error, s->error[LLAMA_WV] += t.v_error * t.v_error, s->error[LLAMA_WO] += t.o_error * t.o_error;
+        s->error[LLAMA_WQ] += t.q_error * t.q_error, s->error[LLAMA_WK] += t.k_error * t.k_error,
+            s->error[LLAMA_WV] += t.v_error * t.v_error, s->error[LLAMA_WO] += t.o_error * t.o_error;
     }
-    for (g = 0; g < 3 && status == LLMQ_OK; g++) status = sense__add(s, SENSE_WQ + (int)g, st->normed, count, s->weight + g * (size_t)w);
+    for (g = 0; g < 3 && status == LLMQ_OK; g++)
+        status = sense__add(s, SENSE_WQ + (int)g, st->normed, count, s->weight + g * (size_t)w);
     return status == LLMQ_OK ? sense__add(s, SENSE_ATTENTION, st->normed, count, NULL) : status;
 }
 
+/* After w1 and w3: the weights of the tokens for w1 and w3 (see the head of this file), their
+   traces, and the sums of the block's input. silu(g) = g sigmoid(g); silu'(g) = sigmoid(g) (1 + g
+   (1 - sigmoid(g))). */
 static llmq_status sense__feed(sense_layer *s, const llama_state *st, uint32_t count)
 {
     const llama_model *m = s->m;
@@ -201,7 +250,8 @@ static llmq_status sense__feed(sense_layer *s, const llama_state *st, uint32_t c
         double power = sense__power(st->normed + (size_t)t * m->dim, m->dim);
         w1[t] = w3[t] = 0;
         for (i = 0; i < m->hidden; i++) {
-            float sigmoid = 1.0f / (1.0f + expf(-g[i])), slope = sigmoid * (1.0f + g[i] * (1.0f - sigmoid)) * u[i], value = g[i] * sigmoid;
+            float sigmoid = 1.0f / (1.0f + expf(-g[i])), slope = sigmoid * (1.0f + g[i] * (1.0f - sigmoid)) * u[i],
+                  value = g[i] * sigmoid;
             w1[t] += 2 * s->down[i] * slope * slope;
             w3[t] += 2 * s->down[i] * value * value;
         }
@@ -213,7 +263,10 @@ static llmq_status sense__feed(sense_layer *s, const llama_state *st, uint32_t c
     return sense__add(s, SENSE_FEED, st->normed, count, NULL);
 }
 
-llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *st, uint32_t count, uint32_t position)
+/* The last case is LLAMA_AT_DOWN. The trace of w2 is 2 dim |x|^2 a token: each of its dim rows has
+   the Hessian 2 x x^T. */
+llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *st, uint32_t count,
+                        uint32_t position)
 {
     sense_layer *s = (sense_layer *)context;
     (void)layer;

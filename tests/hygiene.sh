@@ -550,6 +550,7 @@ int main(int argc, char **argv)
 {
     llmq_transform rotate = llmq_transform_hadamard(5, 512);
     llmq_format f;
+    const llmq_grid_options grid = { 3, 13, 96, 7, 2000, 6, NULL, NULL };
     uint32_t i, k, n = 0;
     size_t size = sizeof rot, book_size = sizeof book;
     int bad = 0;
@@ -561,7 +562,7 @@ int main(int argc, char **argv)
         if (f.points) f.group = n % 2 ? 64 : 0;
         bad = add(n, &f, &rotate);
     }
-    if (bad || llmq_grid_train(&f, 3, 13, 96, 7, 2000, 6, points, sizeof points, NULL, NULL, work, sizeof work)) return 6;
+    if (bad || llmq_grid_train(&f, &grid, points, sizeof points, work, sizeof work)) return 6;
     sum(points, sizeof points), sum(&f.unit, 4);
     bad = add(n++, &f, &rotate);
     if (bad || llmq_transform_store(&rotate, rot, &size) || llmq_grid_store(&f, book, &book_size)) return 7;

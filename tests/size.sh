@@ -92,7 +92,7 @@ table() { # check|fix
         /bytes on a Cortex-M4/ { inside = 1 } /^$/ { inside = 0 }
         inside && $1 in text && $NF ~ /^[0-9]+$/ {
             if (mode == "check" && $NF != text[$1]) printf "llmq.h: %s is %s, not %s\n", $1, text[$1], $NF
-            sub(/ *[0-9]+$/, ""); $0 = sprintf("%s%*s", $0, 106 - length($0), text[$1])
+            sub(/ *[0-9]+$/, ""); $0 = sprintf("%s%*s", $0, 100 - length($0), text[$1])
         }
         mode == "fix"' "$work/sizes" "$header"
 }

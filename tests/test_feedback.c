@@ -263,6 +263,28 @@ static void test_sums_values(void)
     free_tokens(&t);
 }
 
+/* A token of weight 0 adds nothing, even where a step that smooths divides it to infinity. */
+static void test_sums_weight_0(void)
+{
+    static float x[32];
+    static uint8_t d[32][4]; /* little-endian */
+    const float zero = 0.0f, tiny = 2e-38f;
+    llmq_transform smooth;
+    llmq_hessian h;
+    size_t size = llmq_hessian_size(32, 1), i;
+    float *mem = (float *)take(size);
+    void *work;
+    memset(&smooth, 0, sizeof smooth);
+    smooth.count = 1, smooth.step[0].kind = LLMQ_STEP_SMOOTH, smooth.step[0].arg = 32, smooth.data = d[0];
+    for (i = 0; i < 32 * 4; i++) d[i / 4][i % 4] = (uint8_t)(bits_of(tiny) >> (i % 4 * 8)), x[i / 4] = 1e18f;
+    CHECK_EQ(llmq_hessian_init(&h, 32, 1, &smooth, mem, size), LLMQ_OK);
+    work = take(llmq_hessian_work_size(&h));
+    CHECK_EQ(llmq_hessian_add(&h, 0, 32, x, 32, 1, &zero, work, llmq_hessian_work_size(&h), NULL), LLMQ_OK);
+    for (i = 0; i < 32 * 33 / 2; i++) CHECK(bits_of(h.h[i]) == 0);
+    give(work, llmq_hessian_work_size(&h));
+    give(mem, size);
+}
+
 static void test_sums_transform(void)
 {
     static const uint32_t all_cols[] = { 1, 44, 128, 200, 300 }; /* 44, and 300's last block: Paley's construction */
@@ -954,6 +976,32 @@ static void test_same_bits(void)
     check_at("%s", "");
 }
 
+/* A trellis whose taps no built-in one has: the kernels that know only those leave its rows to
+   the scalar ones, also where rows are judged. Results are the same bits with every table. */
+static void test_other_taps(void)
+{
+    llmq_tensor t = new_tensor("t3", 64, NULL, 128, 256);
+    llmq_hessian h = random_hessian(256, 256, 1.0);
+    float *w = new_weights(128, 256);
+    llmq_feedback_result first, result;
+    uint32_t k;
+    check_seed(110);
+    memset(&first, 0, sizeof first), memset(&result, 0, sizeof result);
+    t.format.taps[0] ^= 4;
+    for (k = 0; (t.kernels = runnable(&k)) != NULL; k++) {
+        size_t size = llmq_feedback_work_size(&t);
+        void *mem, *work = take(size);
+        llmq_feedback f = new_feedback(&t, &h, NULL, &mem);
+        CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 0, 128, w, 256, &f, NULL, work, size, &result, NULL), LLMQ_OK);
+        if (k == 0) first = result;
+        CHECK(memcmp(&first, &result, sizeof first) == 0);
+        give(work, size);
+        free_feedback(mem, &h);
+    }
+    give(w, (size_t)128 * 256 * sizeof(float));
+    free_hessian(&h), free_tensor(&t);
+}
+
 /* A diagonal H: the error that it weighs is smaller than llmq_encode's, also where weights lie
    far apart and are not damped; and a full H that is a diagonal gives the bits of the diagonal. */
 static void test_weighted(void)
@@ -1366,6 +1414,7 @@ int main(int argc, char **argv)
     test_sums();
     test_sums_range();
     test_sums_values();
+    test_sums_weight_0();
     test_sums_transform();
     test_sums_merge();
     test_sums_init_errors();
@@ -1380,6 +1429,7 @@ int main(int argc, char **argv)
     test_oracle();
     test_identity();
     test_same_bits();
+    test_other_taps();
     test_weighted();
     test_scaling();
     test_odd_rows();

@@ -1719,20 +1719,28 @@ static void test_long_rows(void)
 static int8_t trained[2][1024];
 static float train_work[2][4096];
 
+static llmq_grid_options grid_options(uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples,
+                                      uint32_t steps)
+{
+    llmq_grid_options o;
+    memset(&o, 0, sizeof o);
+    o.p = p, o.n = n, o.group = group, o.seed = seed, o.samples = samples, o.steps = steps;
+    return o;
+}
+
 static void train(llmq_format *f, uint32_t p, uint32_t n, uint32_t seed, uint32_t samples, uint32_t steps, int which)
 {
     size_t size = llmq_grid_size(p, n), need = llmq_grid_train_work_size(p, n);
+    llmq_grid_options o = grid_options(p, n, 64, seed, samples, steps);
     int8_t *points = trained[which];
     void *work = train_work[which];
     check_at("grid p %lu, n %lu", (unsigned long)p, (unsigned long)n);
     CHECK(size > 0 && size <= sizeof trained[0] - 1 && need > 0 && need <= sizeof train_work[0] - 4);
     points[size] = 0x5a;
     ((unsigned char *)work)[need] = 0x5a;
-    CHECK_EQ(llmq_grid_train(f, p, n, 64, seed, samples, steps, points, size, NULL, NULL, work, need - 1),
-             LLMQ_E_WORKSPACE);
-    CHECK_EQ(llmq_grid_train(f, p, n, 64, seed, samples, steps, points, size - 1, NULL, NULL, work, need),
-             LLMQ_E_WORKSPACE);
-    CHECK_EQ(llmq_grid_train(f, p, n, 64, seed, samples, steps, points, size, NULL, NULL, work, need), LLMQ_OK);
+    CHECK_EQ(llmq_grid_train(f, &o, points, size, work, need - 1), LLMQ_E_WORKSPACE);
+    CHECK_EQ(llmq_grid_train(f, &o, points, size - 1, work, need), LLMQ_E_WORKSPACE);
+    CHECK_EQ(llmq_grid_train(f, &o, points, size, work, need), LLMQ_OK);
     CHECK(points[size] == 0x5a && ((unsigned char *)work)[need] == 0x5a);
 }
 
@@ -1847,6 +1855,7 @@ static void test_training_errors(void)
     llmq_format f, before;
     progress_log log;
     size_t size = llmq_grid_size(2, 16), need = llmq_grid_train_work_size(2, 16), j;
+    llmq_grid_options o = grid_options(2, 16, 64, 1, 100, 2);
     int8_t *points = trained[0];
     float *work = train_work[0];
     memset(&f, 0x55, sizeof f);
@@ -1860,27 +1869,36 @@ static void test_training_errors(void)
           && llmq_grid_size(2, 65537) == 0);
     CHECK(llmq_grid_train_work_size(0, 16) == 0 && llmq_grid_train_work_size(9, 16) == 0);
     CHECK(llmq_grid_train_work_size(2, 1) == 0 && llmq_grid_train_work_size(2, 65537) == 0);
-    CHECK_EQ(llmq_grid_train(NULL, 2, 16, 64, 1, 100, 2, points, size, NULL, NULL, work, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 0, 16, 64, 1, 100, 2, points, size, NULL, NULL, work, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 9, 16, 64, 1, 100, 2, points, size, NULL, NULL, work, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 2, 1, 64, 1, 100, 2, points, size, NULL, NULL, work, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 2, 65537, 64, 1, 100, 2, points, size, NULL, NULL, work, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 2, 16, 65, 1, 100, 2, points, size, NULL, NULL, work, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 2, 16, 64, 1, 100, 2, NULL, size, NULL, NULL, work, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 2, 16, 64, 1, 100, 2, points, size, NULL, NULL, NULL, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_grid_train(&f, 2, 16, 64, 1, 100, 2, points, size, NULL, NULL, (uint8_t *)work + 2, need),
-             LLMQ_E_ARG);
+    CHECK_EQ(llmq_grid_train(NULL, &o, points, size, work, need), LLMQ_E_ARG);
+    CHECK_EQ(llmq_grid_train(&f, NULL, points, size, work, need), LLMQ_E_ARG);
+    o = grid_options(0, 16, 64, 1, 100, 2);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, work, need), LLMQ_E_ARG);
+    o = grid_options(9, 16, 64, 1, 100, 2);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, work, need), LLMQ_E_ARG);
+    o = grid_options(2, 1, 64, 1, 100, 2);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, work, need), LLMQ_E_ARG);
+    o = grid_options(2, 65537, 64, 1, 100, 2);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, work, need), LLMQ_E_ARG);
+    o = grid_options(2, 16, 65, 1, 100, 2);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, work, need), LLMQ_E_ARG);
+    o = grid_options(2, 16, 64, 1, 100, 2);
+    CHECK_EQ(llmq_grid_train(&f, &o, NULL, size, work, need), LLMQ_E_ARG);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, NULL, need), LLMQ_E_ARG);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, (uint8_t *)work + 2, need), LLMQ_E_ARG);
     memset(&log, 0, sizeof log);
     log.total = 5;
     log.stop_at = 3;
-    CHECK_EQ(llmq_grid_train(&f, 2, 16, 64, 1, 100, 5, points, size, log_progress, &log, work, need), LLMQ_E_STOPPED);
+    o.steps = 5;
+    o.progress = log_progress;
+    o.context = &log;
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, work, need), LLMQ_E_STOPPED);
     CHECK(log.calls == 3 && !log.wrong);
     for (j = 0; j < sizeof trained[0] && points[j] == 0x5a; j++) {}
     CHECK_EQ((long)j, (long)sizeof trained[0]);
     CHECK(memcmp(&f, &before, sizeof f) == 0);
     log.calls = 0;
     log.stop_at = 0;
-    CHECK_EQ(llmq_grid_train(&f, 2, 16, 64, 1, 100, 5, points, size, log_progress, &log, work, need), LLMQ_OK);
+    CHECK_EQ(llmq_grid_train(&f, &o, points, size, work, need), LLMQ_OK);
     CHECK(log.calls == 5 && !log.wrong);
 }
 

@@ -151,6 +151,7 @@ static int grid_shape(const char *name, uint32_t *p, uint32_t *n)
 static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
 {
     llmq_status status = llmq_format_find(f, name, group);
+    llmq_grid_options options;
     uint32_t p, n;
     size_t size, work_size;
     trained *t = all_trained;
@@ -163,8 +164,10 @@ static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
         snprintf(t->entry, sizeof t->entry, "grid.%s", t->name);
         t->points = (int8_t *)allocate(size);
         work = allocate(work_size = llmq_grid_train_work_size(p, n));
-        check(llmq_grid_train(&t->format, p, n, 0, 1, 0, 0, t->points, size, show_training, t->entry, work, work_size),
-              t->entry);
+        memset(&options, 0, sizeof options);
+        options.p = p, options.n = n, options.seed = 1;
+        options.progress = show_training, options.context = t->entry;
+        check(llmq_grid_train(&t->format, &options, t->points, size, work, work_size), t->entry);
         free(work);
         t->next = all_trained, all_trained = t;
     }
