@@ -1,8 +1,8 @@
 /* trellis.c [NAME ...] - find the trellis formats of llmq.h: which earlier bits each parity is
    of, and the points. Prints what stands in section 5 there, and the relative MSE on N(0,1),
-   without the loss of closing the trellis into a ring. cc -O3 -march=native -o trellis
-   tests/gen/trellis.c -lm; about ten minutes for all. The numbers depend on the compiler in the
-   last bits.
+   without the loss of closing the trellis into a ring.
+   cc -O3 -march=native -o trellis tests/gen/trellis.c -lm; about ten minutes for all. The
+   numbers depend on the compiler in the last bits.
 
    A code of R bits: its lowest bit also goes into a register of the `memory` bits before it. A
    parity is a XOR of some of these memory + 1 bits; the index of a point is the code's other
