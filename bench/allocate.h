@@ -1,4 +1,5 @@
-/* allocate.h: time and memory of an allocation with its proof, of two models' linear layers at the granularity of a byte. */
+/* allocate.h: time and memory of an allocation with its proof, of two models' linear layers at
+   the granularity of a byte. */
 #ifndef BENCH_ALLOCATE_H
 #define BENCH_ALLOCATE_H
 
@@ -17,8 +18,11 @@ typedef struct allocation_case {
 } allocation_case;
 
 static const allocation_case allocations[] = {
-    { "l224", "224 layers of a model of 8B parameters", 224, 7, { { 4096, 4096 }, { 1024, 4096 }, { 1024, 4096 }, { 4096, 4096 }, { 14336, 4096 }, { 14336, 4096 }, { 4096, 14336 } }, 3.25 },
-    { "l1000", "1,000 layers of one of 70B", 1000, 5, { { 8192, 8192 }, { 2048, 8192 }, { 8192, 8192 }, { 28672, 4096 }, { 4096, 28672 } }, 4.25 },
+    { "l224", "224 layers of a model of 8B parameters", 224, 7,
+      { { 4096, 4096 }, { 1024, 4096 }, { 1024, 4096 }, { 4096, 4096 }, { 14336, 4096 }, { 14336, 4096 },
+        { 4096, 14336 } }, 3.25 },
+    { "l1000", "1,000 layers of one of 70B", 1000, 5,
+      { { 8192, 8192 }, { 2048, 8192 }, { 8192, 8192 }, { 28672, 4096 }, { 4096, 28672 } }, 4.25 },
 };
 
 typedef struct allocation_work {
@@ -30,7 +34,10 @@ typedef struct allocation_work {
     size_t size;
 } allocation_work;
 
-static double allocation_uniform(uint32_t seed, uint32_t counter) { return (double)(llmq_random(seed, counter) >> 8) / 16777216.0; }
+static double allocation_uniform(uint32_t seed, uint32_t counter)
+{
+    return (double)(llmq_random(seed, counter) >> 8) / 16777216.0;
+}
 
 /* Widths of 2 to 8 bits, not the same for all layers; the loss falls by about 4 a bit; sensitivities differ by e^6. */
 static void allocation_make(allocation_work *a, const allocation_case *m)
@@ -40,7 +47,8 @@ static void allocation_make(allocation_work *a, const allocation_case *m)
     a->layers = m->layers;
     a->first[0] = 0;
     for (uint32_t l = 0; l < m->layers; l++) {
-        double size = (double)m->shape[l % m->shapes][0] * m->shape[l % m->shapes][1], alpha = exp(6 * allocation_uniform(1, l));
+        double size = (double)m->shape[l % m->shapes][0] * m->shape[l % m->shapes][1],
+            alpha = exp(6 * allocation_uniform(1, l));
         for (int i = 0; i < ALLOCATE_OPTIONS; i++, n++) {
             double width = 2 + 0.2 * i + 0.2 * allocation_uniform(2, n);
             a->option[n].cost = (uint64_t)(size * width / 8);
@@ -58,7 +66,8 @@ static void run_allocate(void *context)
     must(llmq_allocate(a->option, a->first, a->layers, NULL, a->budget, a->choice, &a->result, a->work, a->size, NULL));
 }
 
-/* Leaves in size the least workspace, of a power of two of states, in which the choice is proven; 0 if there is none. */
+/* Leaves in size the least workspace, of a power of two of states, in which the choice is
+   proven; 0 if there is none. */
 static int allocation_fits(allocation_work *a)
 {
     const size_t most = a->size;

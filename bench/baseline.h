@@ -1,5 +1,6 @@
-/* baseline.h: what people use today for a product with float weights, and for sums of x x^T: OpenBLAS's sgemv and ssyrk on one
-   thread, loaded at run time so that nothing needs it to build; plain loops where no BLAS is installed. */
+/* baseline.h: what people use today for a product with float weights, and for sums of x x^T:
+   OpenBLAS's sgemv and ssyrk on one thread, loaded at run time so that nothing needs it to
+   build; plain loops where no BLAS is installed. */
 #ifndef BENCH_BASELINE_H
 #define BENCH_BASELINE_H
 
@@ -8,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef void sgemv_function(int order, int trans, int rows, int cols, float alpha, const float *a, int lda, const float *x,
-                            int incx, float beta, float *y, int incy);
-typedef void ssyrk_function(int order, int uplo, int trans, int n, int k, float alpha, const float *a, int lda, float beta, float *c,
-                            int ldc);
+typedef void sgemv_function(int order, int trans, int rows, int cols, float alpha, const float *a, int lda,
+                            const float *x, int incx, float beta, float *y, int incy);
+typedef void ssyrk_function(int order, int uplo, int trans, int n, int k, float alpha, const float *a, int lda,
+                            float beta, float *c, int ldc);
 typedef struct baseline {
     const char *name;    /* as in the keys: sgemv, plain */
     const char *library; /* what it is, for people */
@@ -27,12 +28,13 @@ static int symbol(void *library, const char *name, void *function)
     return p != NULL;
 }
 
-/* A BLAS older than the processor does not know its model and takes the kernels of 2004: name a core with the same vectors,
-   unless the environment does. */
+/* A BLAS older than the processor does not know its model and takes the kernels of 2004: name a
+   core with the same vectors, unless the environment does. */
 static void choose_core(void)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+    if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+        setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
     else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) setenv("OPENBLAS_CORETYPE", "Haswell", 0);
 #endif
 }

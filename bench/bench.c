@@ -1,22 +1,29 @@
-/* bench: speed of every table of kernels that can run here, for every built-in grid, beside what memory can deliver and what
-   a BLAS does with float weights.
+/* bench: speed of every table of kernels that can run here, for every built-in grid, beside what
+   memory can deliver and what a BLAS does with float weights.
 
-       bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem] [--part products,steps,transforms,allocate,threads,worst]
+       bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem]
+             [--part products,steps,transforms,allocate,threads,worst]
              [--core N] [--mem MB] [--seconds S] [--out DIR]
 
    Parts:
-     products  int8 products with one activation; stored weights in the level-2 cache (512 KB, rows of 1,024), as one matrix
-               of 4096 x 4096, and in memory (640 MB of such matrices, none used again before all others were). After each
-               sample the same core reads the next stretch of the same memory as fast as it can: `share` is the stored bytes a
-               second of the product over those of the reader, medians of these neighbours; p10 that of their fastest tenths.
-     steps     the Hadamard transform beside memcpy, preparing an activation beside the product it is for, batches, float
-               activations, decoding, transposed products, the encoder, appending to a cache, sums of x x^T beside ssyrk
-     transforms  share of each transform of inputs, and of activations of 4 bits, in a 4096 x 4096 product
-     allocate  which format for which layer, with the proof: milliseconds, and the workspace that it takes
+     products  int8 products with one activation; stored weights in the level-2 cache (512 KB,
+               rows of 1,024), as one matrix of 4096 x 4096, and in memory (640 MB of such
+               matrices, none used again before all others were). After each sample the same core
+               reads the next stretch of the same memory as fast as it can: `share` is the stored
+               bytes a second of the product over those of the reader, medians of these
+               neighbours; p10 that of their fastest tenths.
+     steps     the Hadamard transform beside memcpy, preparing an activation beside the product
+               it is for, batches, float activations, decoding, transposed products, the encoder,
+               appending to a cache, sums of x x^T beside ssyrk
+     transforms  share of each transform of inputs, and of activations of 4 bits, in a 4096 x 4096
+               product
+     allocate  which format for which layer, with the proof: milliseconds, and the workspace that
+               it takes
      threads   two threads with half of the rows each
      worst     the smallest speed-up over the scalar table, many shapes and calls
-   All that is compared takes turns on one core (measure.h). TSV=1 in the environment: lines key<TAB>value only. A complete
-   run also leaves bench.tsv and bench.json beside the program, any run with --out in DIR. Ctrl-C prints what there is. */
+   All that is compared takes turns on one core (measure.h). TSV=1 in the environment: lines
+   key<TAB>value only. A complete run also leaves bench.tsv and bench.json beside the program,
+   any run with --out in DIR. Ctrl-C prints what there is. */
 #if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
@@ -68,7 +75,8 @@ static void part_worst(void)
 static void usage(void)
 {
     fprintf(stderr, "usage: bench [--quick] [--table a,b] [--format g2,g3] [--where l2,l3,mem]\n"
-                    "             [--part products,steps,transforms,allocate,threads,worst] [--core N] [--mem MB] [--seconds S] [--out DIR]\n");
+                    "             [--part products,steps,transforms,allocate,threads,worst] [--core N] [--mem MB] "
+                    "[--seconds S] [--out DIR]\n");
     exit(2);
 }
 
@@ -162,7 +170,8 @@ int main(int argc, char **argv)
     if (isatty(2)) fprintf(stderr, "\r\033[K");
     if (options.tsv) write_tsv(stdout);
     else print_all(&m);
-    if (!options.out && !stopped && !options.quick && !options.table && !options.format && !options.where && !options.part) {
+    if (!options.out && !stopped && !options.quick && !options.table && !options.format && !options.where
+        && !options.part) {
         char *slash = strrchr(argv[0], '/');
         if (slash) *slash = 0;
         options.out = slash ? argv[0] : ".";

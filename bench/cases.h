@@ -1,7 +1,7 @@
 /* cases.h: tensors to multiply by, and the calls that are measured. llmq.h is included before.
 
-   Products do not depend on what the codes say, so tensors are filled with random bits and moderate scales: encoding hundreds
-   of megabytes would take longer than everything else. */
+   Products do not depend on what the codes say, so tensors are filled with random bits and
+   moderate scales: encoding hundreds of megabytes would take longer than everything else. */
 #ifndef BENCH_CASES_H
 #define BENCH_CASES_H
 
@@ -177,7 +177,8 @@ static void vectors_make(void)
 {
     uint32_t n = 0;
     for (int i = 0; i < BATCH; i++)
-        for (int j = 0; j < MAX_COLS; j++) v.uniform[i][j] = (float)(int32_t)(llmq_random(1, n++) >> 8) / 8388608.0f - 1.0f;
+        for (int j = 0; j < MAX_COLS; j++)
+            v.uniform[i][j] = (float)(int32_t)(llmq_random(1, n++) >> 8) / 8388608.0f - 1.0f;
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < MAX_COLS; j++) {
             for (int k = 0; k < 12; k++) v.normal[i][j] += (float)(int32_t)(llmq_random(2, n++) >> 8) / 16777216.0f;

@@ -1,10 +1,12 @@
-/* count: one product for each grid and trellis between two marker instructions, for targets that exist only in an emulator.
+/* count: one product for each grid and trellis between two marker instructions, for targets that
+   exist only in an emulator.
 
        count [TABLE]        default: the best table of this processor
 
-   An emulator has no time, but it executes every instruction: bench/insn.c counts those between markers, bench/count.sh puts
-   the two together. For each interval a line "table format weights"; the first interval is empty, a check of the counting.
-   Only printf is needed of the C library. COUNT_TABLE is the table where a program has no arguments. */
+   An emulator has no time, but it executes every instruction: bench/insn.c counts those between
+   markers, bench/count.sh puts the two together. For each interval a line "table format
+   weights"; the first interval is empty, a check of the counting. Only printf is needed of the C
+   library. COUNT_TABLE is the table where a program has no arguments. */
 #define LLMQ_STATIC 1
 #define LLMQ_IMPLEMENTATION
 #define LLMQ_NO_ENCODER 1
@@ -26,8 +28,8 @@
 #define COUNT_TABLE NULL
 #endif
 
-/* Instructions that do nothing and that no compiler writes: moves of a register onto itself. The same list, as bytes, is in
-   insn.c. The memory clobber keeps the work between them. */
+/* Instructions that do nothing and that no compiler writes: moves of a register onto itself. The
+   same list, as bytes, is in insn.c. The memory clobber keeps the work between them. */
 #if defined(__aarch64__)
 #define MARK() __asm__ volatile("orr x27, x27, x27" : : : "memory")
 #elif defined(__arm__) && defined(__thumb__)

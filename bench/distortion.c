@@ -1,10 +1,12 @@
-/* distortion: the relative MSE of every built-in grid, and its distance to the rate-distortion bound.
+/* distortion: the relative MSE of every built-in grid, and its distance to the rate-distortion
+   bound.
 
        distortion [rows]            rows of 1,024 weights (default 1,024: 2^20 weights)
 
-   The source is N(0,1); then, with the Hadamard transform, sources that are not: Student-t with 4 degrees of freedom, rows
-   with a mean of one sigma, rows with one value of 20 sigma. One scale for each row of 1,024. With TSV=1 in the
-   environment only lines key<TAB>value are printed. */
+   The source is N(0,1); then, with the Hadamard transform, sources that are not: Student-t with
+   4 degrees of freedom, rows with a mean of one sigma, rows with one value of 20 sigma. One
+   scale for each row of 1,024. With TSV=1 in the environment only lines key<TAB>value are
+   printed. */
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 #include <math.h>
@@ -74,9 +76,10 @@ int main(int argc, char **argv)
     int rows = argc > 1 ? atoi(argv[1]) : 1024, tsv = getenv("TSV") && *getenv("TSV");
     llmq_format f;
     if (!tsv) {
-        printf("Relative MSE, %d x %d weights, one bfloat16 scale for 1,024; dB above D(R) = 2^(-2R), R: bits of codes only\n\n", rows, COLS);
-        printf("%-8s %7s %7s %10s %7s %10s %10s %10s %12s\n", "format", "bits", "bpw", "gauss", "dB", "student4", "mean1", "spike20",
-               "M weights/s");
+        printf("Relative MSE, %d x %d weights, one bfloat16 scale for 1,024; dB above D(R) = 2^(-2R), R: bits of codes "
+               "only\n\n", rows, COLS);
+        printf("%-8s %7s %7s %10s %7s %10s %10s %10s %12s\n", "format", "bits", "bpw", "gauss", "dB", "student4",
+               "mean1", "spike20", "M weights/s");
     }
     for (uint32_t i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) {
         double mse[SOURCES], seconds[SOURCES], rate = (double)f.bits / f.p, db;
@@ -88,8 +91,9 @@ int main(int argc, char **argv)
             printf("distortion.%s.mse\t%.6g\ndistortion.%s.db\t%.3f\n", f.name, mse[GAUSS], f.name, db);
             for (int s = 1; s < SOURCES; s++) printf("distortion.%s.%s.mse\t%.6g\n", f.name, source_name[s], mse[s]);
         } else {
-            printf("%-8s %7.3f %7.3f %10.6f %7.2f %10.6f %10.6f %10.6f %12.2f\n", f.name, rate, 8.0 * llmq_row_size(&f, COLS) / COLS,
-                   mse[GAUSS], db, mse[STUDENT], mse[BIASED], mse[SPIKE], rows * COLS / seconds[GAUSS] / 1e6);
+            printf("%-8s %7.3f %7.3f %10.6f %7.2f %10.6f %10.6f %10.6f %12.2f\n", f.name, rate,
+                   8.0 * llmq_row_size(&f, COLS) / COLS, mse[GAUSS], db, mse[STUDENT], mse[BIASED], mse[SPIKE],
+                   rows * COLS / seconds[GAUSS] / 1e6);
         }
         fflush(stdout);
     }

@@ -19,7 +19,8 @@ static void run_syrk(void *context)
     baseline_syrk(c->base, c->in, TOKENS, COLUMNS, c->out);
 }
 
-/* In the arena, for its large pages: the tokens, the workspace, a triangle, and the square that a BLAS wants: 107 MB. */
+/* In the arena, for its large pages: the tokens, the workspace, a triangle, and the square that
+   a BLAS wants: 107 MB. */
 static void hessian_make(call *c)
 {
     const llmq_hessian h = { COLUMNS, 1, 0, 0, { 0, { { 0, 0, 0 } }, NULL }, NULL, NULL };

@@ -36,8 +36,8 @@ static void cpuinfo(const char *name, char *value, size_t size)
 /* Of the processor's flags those that kernels are chosen by. */
 static void features_that_matter(char *features, size_t size)
 {
-    static const char *const names[] = { "ssse3", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni",
-                                         "avx512_vbmi", "asimd", "neon", "asimddp", "i8mm", "sve" };
+    static const char *const names[] = { "ssse3", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl",
+                                         "avx512_vnni", "avx512_vbmi", "asimd", "neon", "asimddp", "i8mm", "sve" };
     static char all[8192], wanted[32];
     size_t n = 0;
     features[0] = 0;

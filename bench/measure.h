@@ -1,8 +1,10 @@
-/* measure.h: clocks, samples and their statistics, and races, in which the things to be compared take turns.
+/* measure.h: clocks, samples and their statistics, and races, in which the things to be compared
+   take turns.
 
-   Everything here is relative: on a shared machine the clock rate, the caches and the memory change while one looks, so what is
-   to be compared is run in turns, some hundred microseconds each, and medians are compared. A sample during which the thread
-   was not always running (its wall time is longer than its CPU time) says nothing and is dropped. */
+   Everything here is relative: on a shared machine the clock rate, the caches and the memory
+   change while one looks, so what is to be compared is run in turns, some hundred microseconds
+   each, and medians are compared. A sample during which the thread was not always running (its
+   wall time is longer than its CPU time) says nothing and is dropped. */
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
 
@@ -74,8 +76,9 @@ static double calls(const job *j)
     return wall_clock() - start;
 }
 
-/* The CPU clock is read outside the wall clock, so that an undisturbed sample has more of it. Of a disturbed one, should it be
-   needed, the CPU time: it still has the caches that were lost, but not the time of others. */
+/* The CPU clock is read outside the wall clock, so that an undisturbed sample has more of it. Of
+   a disturbed one, should it be needed, the CPU time: it still has the caches that were lost,
+   but not the time of others. */
 static double timed(const job *j, int *disturbed)
 {
     double cpu = cpu_clock(), wall = calls(j);
@@ -127,7 +130,8 @@ static duel *whose_turn(duel *d, int n, double seconds)
 {
     duel *next = NULL;
     for (int i = 0; i < n; i++) {
-        int enough = d[i].spent >= seconds && (d[i].clean >= ENOUGH || (d[i].spent > 4 * seconds && d[i].count >= ENOUGH));
+        int enough = d[i].spent >= seconds
+                     && (d[i].clean >= ENOUGH || (d[i].spent > 4 * seconds && d[i].count >= ENOUGH));
         if (!enough && d[i].count < SAMPLES && (!next || d[i].spent < next->spent)) next = &d[i];
     }
     return next;

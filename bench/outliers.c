@@ -1,10 +1,12 @@
 /* outliers - what is left of inputs with outliers after 4 bits, by transform
 
-   2,048 channels, 128 tokens of N(0,1); `channel`: 10 channels are 10 to 50 times as large; `massive`: one number is 1400; `both`.
-   error: 4 bits, one asymmetric scale for each token, clip 0.9; mean over tokens of |x - y|^2 / |x|^2, y what the codes stand for,
-   back in the basis of x. Mean and spread of SETS drawings. N(0,1) alone has 0.0144, which is what `massive` comes to: 127 of its 128
-   tokens are that. Then: symmetric scales for groups of 128; those of Rotated Runtime Smooth; 6 and 8 bits as the first.
-   zigzag: zigzag permutation, Hadamard of 128. duquant: rotation of 128, zigzag, rotation. With TSV=1: lines outliers.SET.TRANSFORM.err. */
+   2,048 channels, 128 tokens of N(0,1); `channel`: 10 channels are 10 to 50 times as large;
+   `massive`: one number is 1400; `both`. error: 4 bits, one asymmetric scale for each token,
+   clip 0.9; mean over tokens of |x - y|^2 / |x|^2, y what the codes stand for, back in the basis
+   of x. Mean and spread of SETS drawings. N(0,1) alone has 0.0144, which is what `massive` comes
+   to: 127 of its 128 tokens are that. Then: symmetric scales for groups of 128; those of Rotated
+   Runtime Smooth; 6 and 8 bits as the first. zigzag: zigzag permutation, Hadamard of 128.
+   duquant: rotation of 128, zigzag, rotation. With TSV=1: lines outliers.SET.TRANSFORM.err. */
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
 #include <math.h>
@@ -54,8 +56,10 @@ static const struct { const char *name; llmq_step step[4]; } transforms[] = {
     { "duquant", { { LLMQ_STEP_ROTATE, 128, 1 }, { LLMQ_STEP_PERMUTE, 0, COLS }, { LLMQ_STEP_ROTATE, 128, 1 } } },
     { "hadamard1024", { { LLMQ_STEP_HADAMARD, 1024, 1 } } },
     { "zigzag1024", { { LLMQ_STEP_PERMUTE, 0, COLS }, { LLMQ_STEP_HADAMARD, 1024, 1 } } },
-    { "smooth+zigzag", { { LLMQ_STEP_SMOOTH, 0, COLS }, { LLMQ_STEP_PERMUTE, 0, COLS }, { LLMQ_STEP_HADAMARD, 128, 1 } } },
-    { "smooth+duquant", { { LLMQ_STEP_SMOOTH, 0, COLS }, { LLMQ_STEP_ROTATE, 128, 1 }, { LLMQ_STEP_PERMUTE, 0, COLS }, { LLMQ_STEP_ROTATE, 128, 1 } } },
+    { "smooth+zigzag", { { LLMQ_STEP_SMOOTH, 0, COLS }, { LLMQ_STEP_PERMUTE, 0, COLS },
+                         { LLMQ_STEP_HADAMARD, 128, 1 } } },
+    { "smooth+duquant", { { LLMQ_STEP_SMOOTH, 0, COLS }, { LLMQ_STEP_ROTATE, 128, 1 }, { LLMQ_STEP_PERMUTE, 0, COLS },
+                          { LLMQ_STEP_ROTATE, 128, 1 } } },
 };
 #define TRANSFORMS (sizeof transforms / sizeof *transforms)
 
@@ -85,7 +89,8 @@ static double error_of(const llmq_transform *transform, uint32_t bits, int asymm
     llmq_transform first, rest;
     float e[COLS], unused[COLS];
     double sum = 0;
-    check(llmq_transform_split(transform, transform->count && transform->step[0].kind == LLMQ_STEP_SMOOTH, &first, &rest));
+    check(llmq_transform_split(transform, transform->count && transform->step[0].kind == LLMQ_STEP_SMOOTH, &first,
+                               &rest));
     check(llmq_format_find(&format, "g4", 128));
     check(llmq_tensor_init(&t, &format, transform, 1, COLS, row, sizeof row));
     check(llmq_activations_prepare(a, &t, &o, TOKENS, x, COLS, memory, sizeof memory));
@@ -95,7 +100,8 @@ static double error_of(const llmq_transform *transform, uint32_t bits, int asymm
             int code = a[i].q[j] + (a[i].offset ? a[i].offset[j] : 0);
             e[j] = a[i].x[j] - a[i].scale[j / a[i].group] * (float)code;
         }
-        check(llmq_transform_apply(&rest, LLMQ_FROM_WEIGHT, e, COLS, unused, sizeof unused, NULL)); /* orthogonal: transposed is inverse */
+        /* orthogonal: transposed is inverse */
+        check(llmq_transform_apply(&rest, LLMQ_FROM_WEIGHT, e, COLS, unused, sizeof unused, NULL));
         check(llmq_transform_apply(&first, LLMQ_TO_WEIGHT, e, COLS, NULL, 0, NULL));
         for (uint32_t j = 0; j < COLS; j++) {
             error += (double)e[j] * e[j];
@@ -110,7 +116,9 @@ int main(void)
 {
     static const char *const set[3] = { "channel", "massive", "both" };
     int tsv = getenv("TSV") && *getenv("TSV");
-    if (!tsv) printf("%-10s %-16s %8s %8s   %8s %8s %8s %8s\n", "outliers", "transform", "error", "spread", "groups", "batch", "6 bits", "8 bits");
+    if (!tsv)
+        printf("%-10s %-16s %8s %8s   %8s %8s %8s %8s\n", "outliers", "transform", "error", "spread", "groups", "batch",
+               "6 bits", "8 bits");
     for (int s = 0; s < 3; s++)
         for (size_t k = 0; k < TRANSFORMS; k++) {
             double sum = 0, squares = 0, other[4] = { 0, 0, 0, 0 };
@@ -128,7 +136,9 @@ int main(void)
             }
             sum /= SETS;
             if (tsv) printf("outliers.%s.%s.err\t%.6g\n", set[s], transforms[k].name, sum);
-            else printf("%-10s %-16s %8.5f %8.5f   %8.5f %8.5f %8.6f %8.6f\n", set[s], transforms[k].name, sum, sqrt(fmax(0, squares / SETS - sum * sum)), other[0], other[1], other[2], other[3]);
+            else
+                printf("%-10s %-16s %8.5f %8.5f   %8.5f %8.5f %8.6f %8.6f\n", set[s], transforms[k].name, sum,
+                       sqrt(fmax(0, squares / SETS - sum * sum)), other[0], other[1], other[2], other[3]);
             fflush(stdout);
         }
     return 0;

@@ -10,8 +10,10 @@
 
 enum { TABLES = 16, FORMATS = 32, LEVELS = 3 };
 
-typedef struct level { const char *name; uint32_t rows, cols; size_t stored; } level; /* rows 0: as many as stored holds */
-static const level levels[LEVELS] = { { "l2", 0, 1024, 512u << 10 }, { "l3", 4096, 4096, 0 }, { "mem", 4096, 4096, 0 } };
+/* rows 0: as many as stored holds */
+typedef struct level { const char *name; uint32_t rows, cols; size_t stored; } level;
+static const level levels[LEVELS] = { { "l2", 0, 1024, 512u << 10 }, { "l3", 4096, 4096, 0 },
+                                      { "mem", 4096, 4096, 0 } };
 
 static struct {
     const char *table, *format, *where, *part, *out;

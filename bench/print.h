@@ -17,9 +17,10 @@ static void print_heading(const machine *m)
     if (m->core >= 0) printf("; core %d", m->core);
     printf("; %s pages\n", arena.huge ? "huge (where the system has them)" : "normal");
     printf("reader: eight streams, %s loads; baseline: %s, float weights, one thread\n", read_width(), base.library);
-    printf("G weights/s; GB/s of stored weights; share of the read bandwidth of this core beside it, p10 of the fastest tenths;\n"
-           "x: times the scalar table. l2: 512 KB, rows of 1,024. l3: 4096 x 4096. mem: %u MB of such matrices. Groups of 128.\n",
-           (unsigned)(options.mem >> 20));
+    printf("G weights/s; GB/s of stored weights; share of the read bandwidth of this core beside it, "
+           "p10 of the fastest tenths;\n"
+           "x: times the scalar table. l2: 512 KB, rows of 1,024. l3: 4096 x 4096. mem: %u MB of such matrices. "
+           "Groups of 128.\n", (unsigned)(options.mem >> 20));
 }
 
 static void print_product(const char *table, const char *format)

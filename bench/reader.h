@@ -1,7 +1,8 @@
 /* reader.h: what a core can read, as the yardstick of kernels that stream weights.
 
-   One stream does not fill the queues between a core and memory: eight, far apart, with prefetches 2 KB ahead, come close to
-   what one core can get. The widest loads that the processor has; an OR of everything, so that the loads are not removed. */
+   One stream does not fill the queues between a core and memory: eight, far apart, with
+   prefetches 2 KB ahead, come close to what one core can get. The widest loads that the
+   processor has; an OR of everything, so that the loads are not removed. */
 #ifndef BENCH_READER_H
 #define BENCH_READER_H
 

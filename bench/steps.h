@@ -68,7 +68,8 @@ static void report_batch(const duel *d, const duel *scalar, const char *table, c
 {
     (void)scalar;
     record(BATCH * d->time[1] / d->time[0], "bench.%s.%s.batch%d.speedup", table, t->format.name, BATCH);
-    record(2.0 * BATCH * t->rows * t->cols / d->time[0] / 1e9, "bench.%s.%s.batch%d.gops", table, t->format.name, BATCH);
+    record(2.0 * BATCH * t->rows * t->cols / d->time[0] / 1e9, "bench.%s.%s.batch%d.gops", table, t->format.name,
+           BATCH);
 }
 
 static void set_f32(call *c, job *j, const llmq_format *f)

@@ -1,4 +1,5 @@
-/* threads.h: two threads, each on a core of its own, each with half of the rows of a tensor, beside one with all of them. */
+/* threads.h: two threads, each on a core of its own, each with half of the rows of a tensor,
+   beside one with all of them. */
 #ifndef BENCH_THREADS_H
 #define BENCH_THREADS_H
 
@@ -16,8 +17,8 @@ typedef struct half {
     int disturbed, core;
 } half;
 
-/* Waiting for a thread to wake up takes as long as some products: both spin until the other is there, and only then look at
-   the clock. */
+/* Waiting for a thread to wake up takes as long as some products: both spin until the other is
+   there, and only then look at the clock. */
 typedef struct meeting { atomic_int arrived; sem_t begin, end; half second; int quit; } meeting;
 
 static void half_run(void *context)
@@ -79,7 +80,8 @@ static double two_threads(const llmq_tensor *t, int second, double seconds)
         half_time(&first, &m);
         sem_wait(&m.end);
         slower = first.seconds > m.second.seconds ? first.seconds : m.second.seconds;
-        if (tries++ > 500 || !(all.disturbed || first.disturbed || m.second.disturbed)) ratio[n++] = all.seconds / slower;
+        if (tries++ > 500 || !(all.disturbed || first.disturbed || m.second.disturbed))
+            ratio[n++] = all.seconds / slower;
     }
     m.quit = 1;
     sem_post(&m.begin);

@@ -1,4 +1,5 @@
-/* transforms.h: what each transform, and each way to quantize an activation, costs beside the product that it is for. */
+/* transforms.h: what each transform, and each way to quantize an activation, costs beside the
+   product that it is for. */
 #ifndef BENCH_TRANSFORMS_H
 #define BENCH_TRANSFORMS_H
 
@@ -14,9 +15,13 @@ static const struct online {
     { "none", "no transform, 8 bits", { { 0, 0, 0 } }, { 8, 0, LLMQ_SCALES_GROUP, 1 } },
     { "smooth", "smoothing that was not folded", { { LLMQ_STEP_SMOOTH, 0, WIDE } }, { 8, 0, LLMQ_SCALES_GROUP, 1 } },
     { "hadamard", "Hadamard of 1024", { { LLMQ_STEP_HADAMARD, 1024, 1 } }, { 8, 0, LLMQ_SCALES_GROUP, 1 } },
-    { "hadamard128", "Hadamard of 128 (zigzag, folded)", { { LLMQ_STEP_HADAMARD, 128, 1 } }, { 8, 0, LLMQ_SCALES_GROUP, 1 } },
-    { "zigzag", "zigzag permutation, Hadamard of 128", { { LLMQ_STEP_PERMUTE, 0, WIDE }, { LLMQ_STEP_HADAMARD, 128, 1 } }, { 8, 0, LLMQ_SCALES_GROUP, 1 } },
-    { "duquant", "DuQuant: rotation of 128, zigzag, rotation", { { LLMQ_STEP_ROTATE, 128, 1 }, { LLMQ_STEP_PERMUTE, 0, WIDE }, { LLMQ_STEP_ROTATE, 128, 1 } }, { 8, 0, LLMQ_SCALES_GROUP, 1 } },
+    { "hadamard128", "Hadamard of 128 (zigzag, folded)", { { LLMQ_STEP_HADAMARD, 128, 1 } },
+      { 8, 0, LLMQ_SCALES_GROUP, 1 } },
+    { "zigzag", "zigzag permutation, Hadamard of 128",
+      { { LLMQ_STEP_PERMUTE, 0, WIDE }, { LLMQ_STEP_HADAMARD, 128, 1 } }, { 8, 0, LLMQ_SCALES_GROUP, 1 } },
+    { "duquant", "DuQuant: rotation of 128, zigzag, rotation",
+      { { LLMQ_STEP_ROTATE, 128, 1 }, { LLMQ_STEP_PERMUTE, 0, WIDE }, { LLMQ_STEP_ROTATE, 128, 1 } },
+      { 8, 0, LLMQ_SCALES_GROUP, 1 } },
     { "bits4", "no transform, 4 bits, asymmetric, clip 0.95", { { 0, 0, 0 } }, { 4, 1, LLMQ_SCALES_GROUP, 0.95f } },
     { "bits4token", "  and one scale for all", { { 0, 0, 0 } }, { 4, 1, LLMQ_SCALES_TOKEN, 0.9f } },
 };
@@ -41,9 +46,11 @@ static llmq_transform online_transform(const struct online *o)
     for (; t.count < 3 && o->step[t.count].kind; t.count++) {
         const llmq_step *step = &o->step[t.count];
         const size_t size = llmq_step_data_size(step);
-        const unsigned char number[4] = { 0xf3, 0x04, (unsigned char)(step->kind == LLMQ_STEP_SMOOTH ? 0x80 : 0xb5), (unsigned char)(step->kind == LLMQ_STEP_SMOOTH ? 0x3f : 0x3d) };
+        const unsigned char number[4] = { 0xf3, 0x04, (unsigned char)(step->kind == LLMQ_STEP_SMOOTH ? 0x80 : 0xb5),
+                                          (unsigned char)(step->kind == LLMQ_STEP_SMOOTH ? 0x3f : 0x3d) };
         for (size_t i = 0; i < size; i++)
-            at[i] = step->kind == LLMQ_STEP_PERMUTE ? (unsigned char)((i / 2 * 5 % WIDE) >> i % 2 * 8 & 255) : number[i % 4];
+            at[i] = step->kind == LLMQ_STEP_PERMUTE ? (unsigned char)((i / 2 * 5 % WIDE) >> i % 2 * 8 & 255)
+                    : number[i % 4];
         at += size;
         t.step[t.count] = *step;
     }
@@ -75,7 +82,8 @@ static void part_transforms(void)
         race(d, table_count, options.seconds, 100e-6);
         record((double)llmq_transform_cost(&t, WIDE), "bench.online.%s.macs", measured->name);
         for (int i = 0; i < table_count && !stopped; i++) {
-            record(d[i].time[0] / (d[i].time[0] + d[i].time[1]), "bench.%s.online.%s.share", tables[i]->name, measured->name);
+            record(d[i].time[0] / (d[i].time[0] + d[i].time[1]), "bench.%s.online.%s.share", tables[i]->name,
+                   measured->name);
             record(d[i].time[0] * 1e6, "bench.%s.online.%s.us", tables[i]->name, measured->name);
         }
     }
@@ -89,7 +97,8 @@ static void print_transforms(void)
     for (int k = 0; k < ONLINES; k++) {
         printf("%-44s", onlines[k].text);
         cell(recorded("bench.online.%s.macs", onlines[k].name) / WIDE, 8, 0);
-        for (int i = 0; i < table_count; i++) cell(100 * recorded("bench.%s.online.%s.share", tables[i]->name, onlines[k].name), 10, 2);
+        for (int i = 0; i < table_count; i++)
+            cell(100 * recorded("bench.%s.online.%s.share", tables[i]->name, onlines[k].name), 10, 2);
         printf("\n");
     }
 }

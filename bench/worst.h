@@ -6,7 +6,8 @@
 #include "report.h"
 
 static const struct { uint32_t rows, cols; } worst_shapes[] = {
-    { 1, 64 }, { 4, 64 }, { 7, 100 }, { 16, 172 }, { 64, 64 }, { 33, 576 }, { 128, 896 }, { 288, 288 }, { 1, 4096 }, { 512, 1024 },
+    { 1, 64 }, { 4, 64 }, { 7, 100 }, { 16, 172 }, { 64, 64 }, { 33, 576 }, { 128, 896 }, { 288, 288 }, { 1, 4096 },
+    { 512, 1024 },
 };
 static const uint32_t worst_lengths[] = { 64, 100, 128, 172, 256, 288, 512, 576, 896, 1024, 2048, 4096 };
 enum { SHAPES = sizeof worst_shapes / sizeof *worst_shapes, LENGTHS = sizeof worst_lengths / sizeof *worst_lengths };
@@ -26,8 +27,8 @@ static void worst_note(worst *w, const slow *s)
     if (i < SHOWN) w->slowest[i] = *s;
 }
 
-/* What a case calls, and whether a table has code of its own for it: where it has the scalar function there is nothing to
-   measure but noise. */
+/* What a case calls, and whether a table has code of its own for it: where it has the scalar
+   function there is nothing to measure but noise. */
 enum { INT8, FLOAT, DECODE, TRANSPOSED, PREPARE, HADAMARD };
 static const struct { const char *name; void (*run)(void *); } operations[] = {
     { "int8 product", run_product }, { "float product", run_product }, { "decode", run_decode },
@@ -42,7 +43,8 @@ static int has_own(const llmq_kernels *k, int op)
     case FLOAT: return k->rows_f32 != s->rows_f32;
     case DECODE: return k->read_row != s->read_row;
     case TRANSPOSED: return k->add_rows != s->add_rows;
-    case PREPARE: return k->signs != s->signs || k->butterflies != s->butterflies || k->paley != s->paley || k->quantize != s->quantize;
+    case PREPARE: return k->signs != s->signs || k->butterflies != s->butterflies || k->paley != s->paley
+                         || k->quantize != s->quantize;
     default: return k->butterflies != s->butterflies || k->paley != s->paley;
     }
 }
@@ -76,8 +78,8 @@ static void worst_case(worst *w, const llmq_tensor *t, const llmq_kernels *k, in
         d.job[i].context = &c[i];
     }
     s.speedup = speedup(&d, w->seconds);
-    snprintf(s.what, sizeof s.what, "%s, %s of %u x %u", op < PREPARE ? t->format.name : "float", operations[op].name, (unsigned)t->rows,
-             (unsigned)t->cols);
+    snprintf(s.what, sizeof s.what, "%s, %s of %u x %u", op < PREPARE ? t->format.name : "float", operations[op].name,
+             (unsigned)t->rows, (unsigned)t->cols);
     if (!stopped) worst_note(w, &s);
 }
 

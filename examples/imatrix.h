@@ -1,21 +1,26 @@
-/* imatrix.h - reader and writer of llama.cpp's importance matrices, in both their forms - public domain or MIT
+/* imatrix.h - reader and writer of llama.cpp's importance matrices, in both their forms - public
+   domain or MIT
 
    Do this in one C or C++ file, after llmq.h:
        #define IMATRIX_IMPLEMENTATION
        #include "imatrix.h"
 
-   An importance matrix says for each weight matrix, by name, how large the inputs of its columns were over a calibration
-   text: sums of x^2, and how many x were added. What both sides use is the quotient, E[x^2] of each column.
+   An importance matrix says for each weight matrix, by name, how large the inputs of its columns
+   were over a calibration text: sums of x^2, and how many x were added. What both sides use is
+   the quotient, E[x^2] of each column.
 
-   GGUF (llama.cpp since July 2025): general.type "imatrix"; imatrix.datasets, imatrix.chunk_count, imatrix.chunk_size;
-   and for each matrix two f32 tensors, NAME.in_sum2 [cols x experts] and NAME.counts [1 x experts], counts in tokens. Other keys
-   and tensors (NAME.in_sum of later versions) are passed over. Versions 2 and 3, little-endian.
+   GGUF (llama.cpp since July 2025): general.type "imatrix"; imatrix.datasets,
+   imatrix.chunk_count, imatrix.chunk_size; and for each matrix two f32 tensors, NAME.in_sum2
+   [cols x experts] and NAME.counts [1 x experts], counts in tokens. Other keys and tensors
+   (NAME.in_sum of later versions) are passed over. Versions 2 and 3, little-endian.
 
-   Legacy (imatrix.dat): int32 entries; each int32 length, name, int32 calls, int32 values, floats; then, in later files,
-   int32 chunks, int32 length, name of the text. The floats are E[x^2] times calls, where calls is about the number of chunks; the
-   number of experts is not recorded, so the columns of all of them look like those of one.
+   Legacy (imatrix.dat): int32 entries; each int32 length, name, int32 calls, int32 values,
+   floats; then, in later files, int32 chunks, int32 length, name of the text. The floats are
+   E[x^2] times calls, where calls is about the number of chunks; the number of experts is not
+   recorded, so the columns of all of them look like those of one.
 
-   Every length is checked; all memory is the caller's; nothing is copied, so views live as long as the bytes. */
+   Every length is checked; all memory is the caller's; nothing is copied, so views live as long
+   as the bytes. */
 #ifndef IMATRIX_H
 #define IMATRIX_H
 
@@ -29,7 +34,8 @@ extern "C" {
 #define IMATRIX_LEGACY 1
 
 #define IMATRIX_MAX_ENTRIES 4096u  /* a malicious file takes time with the square of this, up to a second a call */
-#define IMATRIX_MAX_NAME 55u       /* bytes of a name to be written: llama.cpp's tensor names have at most 63, suffix included */
+/* bytes of a name to be written: llama.cpp's tensor names have at most 63, suffix included */
+#define IMATRIX_MAX_NAME 55u
 
 /* ---- reading ---- */
 
@@ -53,9 +59,9 @@ typedef struct imatrix_entry {
 } imatrix_entry;
 
 /* Find out the form and check everything that the other calls rely on.
-   Errors: LLMQ_E_MAGIC (neither form, or a GGUF file of something else), LLMQ_E_TRUNCATED, LLMQ_E_CORRUPT (no entries, sums
-   without counts, ...), LLMQ_E_UNSUPPORTED (version, nested arrays, statistics that are not f32), LLMQ_E_LIMIT (entries, or
-   2^31 numbers in one). */
+   Errors: LLMQ_E_MAGIC (neither form, or a GGUF file of something else), LLMQ_E_TRUNCATED,
+   LLMQ_E_CORRUPT (no entries, sums without counts, ...), LLMQ_E_UNSUPPORTED (version, nested
+   arrays, statistics that are not f32), LLMQ_E_LIMIT (entries, or 2^31 numbers in one). */
 LLMQ_NODISCARD llmq_status imatrix_open(imatrix *m, const void *bytes, size_t size);
 
 /* The next entry in the order of the file: *at is 0 before the first. LLMQ_E_NOT_FOUND past the end. */
@@ -64,13 +70,15 @@ LLMQ_NODISCARD llmq_status imatrix_next(const imatrix *m, size_t *at, imatrix_en
 /* Entry by name; of several the last, as llama.cpp does. Errors: LLMQ_E_NOT_FOUND. */
 LLMQ_NODISCARD llmq_status imatrix_find(const imatrix *m, const char *name, imatrix_entry *e);
 
-/* What the sums of an expert are to be divided by: tokens, or calls in the legacy form. It is what the file says, even a NaN. */
+/* What the sums of an expert are to be divided by: tokens, or calls in the legacy form. It is
+   what the file says, even a NaN. */
 float imatrix_count(const imatrix_entry *e, uint32_t expert);
 
-/* E[x^2] of the columns of an expert (an ordinary matrix has one): e->cols numbers, finite and not negative. Where the count is
-   not above 0 (an expert that was never called, a NaN) llama.cpp's choice: 1 for all columns; in the legacy form the floats as
-   they are. Errors: LLMQ_E_ARG (expert), LLMQ_E_CORRUPT (a negative, infinite or NaN result, an infinite count); out is then
-   untouched. */
+/* E[x^2] of the columns of an expert (an ordinary matrix has one): e->cols numbers, finite and
+   not negative. Where the count is not above 0 (an expert that was never called, a NaN)
+   llama.cpp's choice: 1 for all columns; in the legacy form the floats as they are. Errors:
+   LLMQ_E_ARG (expert), LLMQ_E_CORRUPT (a negative, infinite or NaN result, an infinite count);
+   out is then untouched. */
 LLMQ_NODISCARD llmq_status imatrix_mean(const imatrix_entry *e, uint32_t expert, float *out);
 
 /* Name of calibration text i, not terminated; of length 0 from m->datasets on. */
@@ -93,19 +101,22 @@ typedef struct imatrix_origin {
 /* Bytes that imatrix_write writes; 0 if they do not fit size_t, or if it would refuse the names or shapes. */
 size_t imatrix_size(int form, const imatrix_source *source, uint32_t count, const imatrix_origin *origin);
 
-/* Write count entries in the order given (llama.cpp sorts by name). The bytes depend on the arguments alone. Quantizing with
-   either form gives the same importance up to the rounding of a product and a quotient; a never called expert 1, in both.
-   Errors: LLMQ_E_ARG (a NULL or empty name, one that occurs twice, no entries, a shape of 0, a negative sum, a count that is
-   not a whole number, chunk_size 0, chunk_count over 2^31 - 1), LLMQ_E_LIMIT (entries, bytes of a name, numbers in an entry),
-   LLMQ_E_NOT_FINITE (a sum, or a legacy value that overflows), LLMQ_E_WORKSPACE. */
-LLMQ_NODISCARD llmq_status imatrix_write(int form, const imatrix_source *source, uint32_t count, const imatrix_origin *origin,
-                                         void *out, size_t size);
+/* Write count entries in the order given (llama.cpp sorts by name). The bytes depend on the
+   arguments alone. Quantizing with either form gives the same importance up to the rounding of a
+   product and a quotient; a never called expert 1, in both.
+   Errors: LLMQ_E_ARG (a NULL or empty name, one that occurs twice, no entries, a shape of 0, a
+   negative sum, a count that is not a whole number, chunk_size 0, chunk_count over 2^31 - 1),
+   LLMQ_E_LIMIT (entries, bytes of a name, numbers in an entry), LLMQ_E_NOT_FINITE (a sum, or a
+   legacy value that overflows), LLMQ_E_WORKSPACE. */
+LLMQ_NODISCARD llmq_status imatrix_write(int form, const imatrix_source *source, uint32_t count,
+                                         const imatrix_origin *origin, void *out, size_t size);
 
 /* ---- names ----
 
-   "blk.N.attn_q.weight" of llama.cpp is "layers.N.wq" of llama.h, and so on for all matrices. Their columns agree: where GGUF
-   files permute wq and wk for another rotary embedding, they permute rows. name has length bytes; out gets at most 64 with
-   the terminator. N is below 2^32, without a sign or zeros in front. Errors: LLMQ_E_NOT_FOUND, and out is untouched. */
+   "blk.N.attn_q.weight" of llama.cpp is "layers.N.wq" of llama.h, and so on for all matrices.
+   Their columns agree: where GGUF files permute wq and wk for another rotary embedding, they
+   permute rows. name has length bytes; out gets at most 64 with the terminator. N is below 2^32,
+   without a sign or zeros in front. Errors: LLMQ_E_NOT_FOUND, and out is untouched. */
 LLMQ_NODISCARD llmq_status imatrix_name_to_llmq(const char *name, size_t length, char out[64]);
 LLMQ_NODISCARD llmq_status imatrix_name_from_llmq(const char *name, size_t length, char out[64]);
 
@@ -220,7 +231,8 @@ static int imatrix__ends(imatrix__text t, const char *s)
 
 static void imatrix__skip(imatrix__cursor *c, uint32_t type)
 {
-    static const unsigned char width[13] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 }; /* of each type; 0: string and array */
+    /* of each type; 0: string and array */
+    static const unsigned char width[13] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
     uint64_t n = 1;
     if (type == IMATRIX__ARRAY) {
         type = imatrix__u32(c);
@@ -294,7 +306,8 @@ static llmq_status imatrix__partner(const imatrix *m, imatrix__cursor c, imatrix
     for (round = 0; round < 2; round++, c.at = m->first, end = start)
         while (c.at < end && c.status == LLMQ_OK) {
             *counts = imatrix__tensor_next(&c);
-            if (counts->name.n == base + 7 && imatrix__ends(counts->name, ".counts") && memcmp(counts->name.s, sums.s, base) == 0)
+            if (counts->name.n == base + 7 && imatrix__ends(counts->name, ".counts")
+                && memcmp(counts->name.s, sums.s, base) == 0)
                 return LLMQ_OK;
         }
     return LLMQ_E_CORRUPT;
@@ -342,7 +355,8 @@ static llmq_status imatrix__open_gguf(imatrix *m)
         counts += (uint32_t)imatrix__ends(name, ".counts");
     }
     if (c.status != LLMQ_OK) return c.status;
-    if (m->alignment == 0 || (m->alignment & (m->alignment - 1)) || m->count == 0 || m->count != counts) return LLMQ_E_CORRUPT;
+    if (m->alignment == 0 || (m->alignment & (m->alignment - 1)) || m->count == 0 || m->count != counts)
+        return LLMQ_E_CORRUPT;
     if (m->count > IMATRIX_MAX_ENTRIES) return LLMQ_E_LIMIT;
     m->end = c.at;
     pad = (m->alignment - c.at % m->alignment) % m->alignment;
@@ -519,7 +533,8 @@ static void imatrix__put_tensor(imatrix__writer *w, const char *name, const char
     *offset += ((uint64_t)cols * rows * 4 + 31) / 32 * 32;
 }
 
-static void imatrix__put_gguf(imatrix__writer *w, const imatrix_source *source, uint32_t count, const imatrix_origin *origin)
+static void imatrix__put_gguf(imatrix__writer *w, const imatrix_source *source, uint32_t count,
+                              const imatrix_origin *origin)
 {
     uint64_t offset = 0, k;
     uint32_t i;
@@ -555,8 +570,8 @@ static void imatrix__put_gguf(imatrix__writer *w, const imatrix_source *source, 
     }
 }
 
-/* Chunks that went into an entry, rounded up: what a legacy file's values are multiples of. At least 1, since values of 0 calls
-   are not divided. */
+/* Chunks that went into an entry, rounded up: what a legacy file's values are multiples of. At
+   least 1, since values of 0 calls are not divided. */
 static uint32_t imatrix__calls(const imatrix_source *s, uint32_t chunk_size)
 {
     float most = 1.0f;
@@ -572,7 +587,8 @@ static float imatrix__legacy_value(const imatrix_source *s, uint64_t k, uint32_t
     return mean * (float)calls;
 }
 
-static void imatrix__put_legacy(imatrix__writer *w, const imatrix_source *source, uint32_t count, const imatrix_origin *origin)
+static void imatrix__put_legacy(imatrix__writer *w, const imatrix_source *source, uint32_t count,
+                                const imatrix_origin *origin)
 {
     const char *dataset = origin->dataset ? origin->dataset : "";
     uint32_t i, calls;
@@ -593,12 +609,14 @@ static void imatrix__put_legacy(imatrix__writer *w, const imatrix_source *source
 }
 
 /* All but the numbers. */
-static llmq_status imatrix__check_shapes(int form, const imatrix_source *source, uint32_t count, const imatrix_origin *origin)
+static llmq_status imatrix__check_shapes(int form, const imatrix_source *source, uint32_t count,
+                                         const imatrix_origin *origin)
 {
     uint32_t i, k;
     if ((form != IMATRIX_GGUF && form != IMATRIX_LEGACY) || !source || count == 0 || !origin) return LLMQ_E_ARG;
     if (origin->chunk_size == 0 || origin->chunk_count > IMATRIX__MOST) return LLMQ_E_ARG;
-    if (count > IMATRIX_MAX_ENTRIES || (origin->dataset && strlen(origin->dataset) > IMATRIX__MOST)) return LLMQ_E_LIMIT;
+    if (count > IMATRIX_MAX_ENTRIES || (origin->dataset && strlen(origin->dataset) > IMATRIX__MOST))
+        return LLMQ_E_LIMIT;
     for (i = 0; i < count; i++) {
         const imatrix_source *s = &source[i];
         if (!s->name || !s->name[0] || s->cols == 0 || s->experts == 0) return LLMQ_E_ARG;
@@ -647,13 +665,14 @@ size_t imatrix_size(int form, const imatrix_source *source, uint32_t count, cons
     return size > (size_t)-1 ? 0 : (size_t)size;
 }
 
-llmq_status imatrix_write(int form, const imatrix_source *source, uint32_t count, const imatrix_origin *origin, void *out,
-                          size_t size)
+llmq_status imatrix_write(int form, const imatrix_source *source, uint32_t count, const imatrix_origin *origin,
+                          void *out, size_t size)
 {
     llmq_status status = imatrix__check_shapes(form, source, count, origin);
     uint32_t i;
     if (status == LLMQ_OK && !out) status = LLMQ_E_ARG;
-    for (i = 0; i < count && status == LLMQ_OK; i++) status = imatrix__check_numbers(form, &source[i], origin->chunk_size);
+    for (i = 0; i < count && status == LLMQ_OK; i++)
+        status = imatrix__check_numbers(form, &source[i], origin->chunk_size);
     if (status != LLMQ_OK) return status;
     if (size < imatrix__put_all(NULL, form, source, count, origin)) return LLMQ_E_WORKSPACE;
     imatrix__put_all((unsigned char *)out, form, source, count, origin);
@@ -682,7 +701,8 @@ static llmq_status imatrix__rename(const char *name, size_t length, int from, ch
         const char *const *old = imatrix__names[i][from], *const *now = imatrix__names[i][!from];
         head = strlen(old[0]);
         tail = strlen(old[1]);
-        if (length < head + tail || memcmp(name, old[0], head) != 0 || memcmp(name + length - tail, old[1], tail) != 0) continue;
+        if (length < head + tail || memcmp(name, old[0], head) != 0 || memcmp(name + length - tail, old[1], tail) != 0)
+            continue;
         for (k = head; k < length - tail && name[k] >= '0' && name[k] <= '9'; k++) {}
         if (k < length - tail || k - head > 10 || (k > head) != (tail > 0)) continue;
         if (k - head > 1 && name[head] == '0') continue; /* no model has names of that form */

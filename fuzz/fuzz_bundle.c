@@ -1,5 +1,5 @@
-/* fuzz_bundle.c - what llmq_bundle_open accepts must be safe to use in every way, and what it refuses must be refused as
-   the header says.
+/* fuzz_bundle.c - what llmq_bundle_open accepts must be safe to use in every way, and what it
+   refuses must be refused as the header says.
 
        clang -g -O1 -fsanitize=fuzzer,address,undefined fuzz/fuzz_bundle.c -o build/fuzz_bundle
        build/fuzz_bundle CORPUS                    libFuzzer: looks for inputs that crash
@@ -8,8 +8,9 @@
        build/replay_bundle -n 20000                no fuzzer at hand: damages the golden bundle that often
        build/replay_bundle -s FILE                 writes the golden bundle as an input, to begin a corpus with
 
-   An input is a byte and then a bundle. If the byte is odd, both checksums are computed anew first, or else the fuzzer
-   would hardly ever see what is behind them. tests/test_bundle.c includes this file, to use bundles in the same way. */
+   An input is a byte and then a bundle. If the byte is odd, both checksums are computed anew
+   first, or else the fuzzer would hardly ever see what is behind them. tests/test_bundle.c
+   includes this file, to use bundles in the same way. */
 #ifndef LLMQ_IMPLEMENTATION
 #define LLMQ_IMPLEMENTATION
 #endif
@@ -106,7 +107,8 @@ static const char *use_decode(const llmq_tensor *t, use_result *u)
     for (r = 0; r < t->rows && !broken; r = use_row_after(t, r)) {
         if (llmq_tensor_decode(t, r, out, work, work_size) != LLMQ_OK) broken = "a row does not decode";
         else use_floats(u, out, t->cols);
-        if (llmq_matvec_transposed(t, weight, r, r + 1, out, work, work_size) != LLMQ_OK) broken = "no transposed product";
+        if (llmq_matvec_transposed(t, weight, r, r + 1, out, work, work_size) != LLMQ_OK)
+            broken = "no transposed product";
         else use_floats(u, out, t->cols);
     }
     free(work);
@@ -178,7 +180,8 @@ static const char *use_entry(const llmq_bundle *b, uint32_t i, int *bad, use_res
     uint32_t index = 0;
     size_t k;
     const uint8_t *data;
-    if (llmq_bundle_at(b, i, &e) != LLMQ_OK || !e.name || !e.name[0] || strlen(e.name) > 255) return "an entry cannot be read";
+    if (llmq_bundle_at(b, i, &e) != LLMQ_OK || !e.name || !e.name[0] || strlen(e.name) > 255)
+        return "an entry cannot be read";
     if (llmq_bundle_find(b, e.name, &index) != LLMQ_OK || index != i) return "an entry is not found by its name";
     data = (const uint8_t *)e.data;
     if (data < b->bytes + 64 || (size_t)(data - b->bytes) > b->size || e.size > b->size - (size_t)(data - b->bytes))
@@ -206,7 +209,8 @@ static const char *use_refused(const uint8_t *bytes, size_t size, llmq_status st
     return memcmp(&b, &before, sizeof b) ? "a refused bundle has changed the view" : NULL;
 }
 
-/* What a reader says can be written again, unless it has entries of unknown kinds or scales that verify refuses; and read again. */
+/* What a reader says can be written again, unless it has entries of unknown kinds or scales that
+   verify refuses; and read again. */
 static const char *use_written(const llmq_bundle *b, int bad)
 {
     const char *broken = NULL;
@@ -217,7 +221,8 @@ static const char *use_written(const llmq_bundle *b, int bad)
     size_t size;
     if (!e) exit(2);
     for (i = 0; i < b->count; i++)
-        if (llmq_bundle_at(b, i, &e[i]) == LLMQ_OK) known += e[i].kind >= LLMQ_KIND_TENSOR && e[i].kind <= LLMQ_KIND_VALUE;
+        if (llmq_bundle_at(b, i, &e[i]) == LLMQ_OK)
+            known += e[i].kind >= LLMQ_KIND_TENSOR && e[i].kind <= LLMQ_KIND_VALUE;
     size = llmq_bundle_size(e, b->count);
     out = (uint8_t *)use_memory(size);
     if (llmq_bundle_write_memory(e, b->count, out, size) != (bad || known < b->count ? LLMQ_E_ARG : LLMQ_OK))
@@ -305,7 +310,8 @@ static void damage(uint8_t *b, size_t *size)
     case 2: put(b + at, width, v); break;
     case 3: put(b + at, width, get64(b + at) + (draw(2) ? 1 : (uint64_t)0 - 1)); break;
     case 4: put(b + at, width, *size - draw(2)); break;
-    case 5: memcpy(b + at, golden_bundle + at % 64 + 64 * draw(GOLDEN_COUNT), width); break; /* a field of another entry */
+    /* a field of another entry */
+    case 5: memcpy(b + at, golden_bundle + at % 64 + 64 * draw(GOLDEN_COUNT), width); break;
     case 6: memcpy(b + at / 64 * 64, golden_bundle + 64 + 64 * draw(GOLDEN_COUNT), 64); break;
     case 7: memcpy(b + at, golden_bundle + draw(GOLDEN_SIZE - 8), 8); break;
     default:

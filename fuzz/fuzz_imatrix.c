@@ -1,4 +1,5 @@
-/* fuzz_imatrix.c - what imatrix_open accepts must be safe to use, and what it refuses must leave the view alone
+/* fuzz_imatrix.c - what imatrix_open accepts must be safe to use, and what it refuses must leave
+   the view alone
 
        clang -g -O1 -fsanitize=fuzzer,address,undefined fuzz/fuzz_imatrix.c -o build/fuzz_imatrix
        build/fuzz_imatrix CORPUS                   libFuzzer: looks for inputs that crash
@@ -6,7 +7,8 @@
        build/replay_imatrix FILE...                runs inputs that were found
        build/replay_imatrix -s DIRECTORY           writes the golden files there, to begin a corpus with
 
-   An input is a file in either form. tests/test_imatrix.c includes this file, to use importance matrices in the same way. */
+   An input is a file in either form. tests/test_imatrix.c includes this file, to use importance
+   matrices in the same way. */
 #ifndef LLMQ_IMPLEMENTATION
 #define LLMQ_IMPLEMENTATION
 #endif
@@ -78,7 +80,8 @@ static const char *use_imatrix(const unsigned char *bytes, size_t size, llmq_sta
         if (n >= 16 || e.name_length >= sizeof name || memchr(e.name, 0, e.name_length)) continue;
         memcpy(name, e.name, e.name_length);
         name[e.name_length] = 0;
-        if (imatrix_find(&m, name, &found) != LLMQ_OK || found.name_length != e.name_length) return "an entry is not found";
+        if (imatrix_find(&m, name, &found) != LLMQ_OK || found.name_length != e.name_length)
+            return "an entry is not found";
     }
     if (n == 0 || n != m.count) return "a wrong number of entries";
     for (i = 0; i < m.datasets; i++) {

@@ -1,4 +1,5 @@
-/* fuzz_tool.c - everything that the tool reads from other people: each reader gets any bytes, and what it accepts must be safe to use.
+/* fuzz_tool.c - everything that the tool reads from other people: each reader gets any bytes,
+   and what it accepts must be safe to use.
 
        clang -g -O1 -fsanitize=fuzzer,address,undefined -DLLMQ_SIMD=0 fuzz/fuzz_tool.c -o build/fuzz_tool -lm -lpthread
        FUZZ_READER=recipe build/fuzz_tool CORPUS         libFuzzer: looks for inputs that crash
@@ -6,9 +7,11 @@
        FUZZ_READER=recipe build/replay_tool FILE...      runs inputs that were found
        FUZZ_READER=recipe build/replay_tool -n 5000 SEED...   no fuzzer at hand: damages the seeds that often
        build/replay_tool -l                              lists the readers
-       build/replay_tool -c FILE, -t FILE                writes a small checkpoint, its tokenizer: tests/fuzz.sh makes seeds of them
+       build/replay_tool -c FILE, -t FILE writes a small checkpoint, its tokenizer: tests/fuzz.sh
+         makes seeds of them
 
-   The tool is compiled into this file. It ends with exit() when something is wrong; here that leads back to the fuzzer. */
+   The tool is compiled into this file. It ends with exit() when something is wrong; here that
+   leads back to the fuzzer. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -37,7 +40,7 @@ static const struct llmq_kernels *chosen;
 
 static const char *const where = "input";
 
-/* ---- the readers ------------------------------------------------------------------------------------------------------- */
+/* ---- the readers ----------------------------------------------------------------------------- */
 
 static void broken(const char *what)
 {
@@ -71,7 +74,8 @@ static void use_recipe(unsigned char *bytes, size_t size)
         for (uint32_t i = 0; i < r.choice_count; i++) {
             llmq_format f;
             if (!memchr(r.choices[i].name, 0, sizeof r.choices[i].name)) broken("a name without an end");
-            (void)!llmq_format_find(&f, r.choices[i].format, r.choices[i].group < 0 ? 64 : (uint32_t)r.choices[i].group);
+            (void)!llmq_format_find(&f, r.choices[i].format,
+                                    r.choices[i].group < 0 ? 64 : (uint32_t)r.choices[i].group);
             (void)linear_of(r.choices[i].name, 6, &f.n);
         }
         if (r.transform) {
@@ -185,7 +189,8 @@ static void use_options(unsigned char *bytes, size_t size)
     const option options[] = {
         OPT_TEXT("prompt", 'p', "TEXT", a_text, "a text"), OPT_INPUT("calib", 'c', "FILE", input, "a file"),
         OPT_OUTPUT("out", 'o', "FILE", output, "another"), OPT_LIST("formats", 0, "LIST", list, "a list"),
-        OPT_WORD("kind", 'k', "one|two|three", word, "a word"), OPT_WHOLE("tokens", 'n', "N", whole, 1, 2147483647, "a number"),
+        OPT_WORD("kind", 'k', "one|two|three", word, "a word"),
+            OPT_WHOLE("tokens", 'n', "N", whole, 1, 2147483647, "a number"),
         OPT_REAL_OR("damping", 'd', "X", real, 0, 1, -1, "another"), OPT_SWITCH("fold", 0, flag, "a switch"), OPT_END
     };
     free(text);
@@ -198,8 +203,10 @@ static void use_options(unsigned char *bytes, size_t size)
     argv[argc] = NULL;
     kernels_name = NULL;
     (void)parse(argc, argv, "fuzz INPUT [OUTPUT] [options]", options, rest, 0, 2, 1);
-    if (whole < 1 || !((real >= 0 && real <= 1) || (real >= -1 && real <= -1)) || flag < 0 || flag > 1) broken("a value out of its range");
-    if (!is_word_of("one|two|three", word) || !is_list(list) || (input && !*input) || (output && !*output)) broken("a value that is none of its kind");
+    if (whole < 1 || !((real >= 0 && real <= 1) || (real >= -1 && real <= -1)) || flag < 0 || flag > 1)
+        broken("a value out of its range");
+    if (!is_word_of("one|two|three", word) || !is_list(list) || (input && !*input) || (output && !*output))
+        broken("a value that is none of its kind");
     for (char item[ITEM]; next_item(&list, item);) (void)read_activations(item);
 }
 
@@ -257,7 +264,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* ---- without libFuzzer ------------------------------------------------------------------------------------------------- */
+/* ---- without libFuzzer ----------------------------------------------------------------------- */
 #ifdef FUZZ_REPLAY
 
 typedef struct seed { unsigned char *bytes; size_t size; } seed;
@@ -281,8 +288,9 @@ static uint32_t draw_below(uint32_t n) { return (uint32_t)((uint64_t)llmq_random
 
 /* Words and numbers that readers look for, or that are at the ends of ranges. */
 static const char *const tokens[] = {
-    "layers.", ".wq", "0", "-1", "65536", "4294967296", "18446744073709551615", "1e400", "nan", "inf", "\n", " ", "#", "# model 00000000", ",", ":", "+",
-    "g4", "t3", "v2n20", "rtn4", "hadamard", "--", "-", "=", "\x9b", "\xff", "sense.", "llama.", "tokenizer", "\xff\xff\xff\xff", "\xff\xff\xff\x7f"
+    "layers.", ".wq", "0", "-1", "65536", "4294967296", "18446744073709551615", "1e400", "nan", "inf", "\n", " ", "#",
+    "# model 00000000", ",", ":", "+", "g4", "t3", "v2n20", "rtn4", "hadamard", "--", "-", "=", "\x9b", "\xff",
+    "sense.", "llama.", "tokenizer", "\xff\xff\xff\xff", "\xff\xff\xff\x7f"
 };
 
 /* Changes input[*size] in one place; it has room for `room` bytes. */
@@ -294,7 +302,8 @@ static void change(unsigned char *input, size_t *size, size_t room, const seed *
     switch (draw_below(7)) {
     case 0: if (n) input[at] = (unsigned char)(input[at] ^ 1u << draw_below(8)); break;
     case 1: if (n) input[at] = (unsigned char)draw_below(256); break;
-    case 2: for (length = strlen(token), from = 0; from < length && at + from < n; from++) input[at + from] = (unsigned char)token[from]; break;
+    case 2: for (length = strlen(token), from = 0; from < length && at + from < n; from++) input[at + from] =
+        (unsigned char)token[from]; break;
     case 3: /* a token is put in */
         length = strlen(token);
         if (n + length > room) break;
@@ -335,7 +344,8 @@ static int damage_seeds(uint32_t n, char **paths, int count)
         const seed *s = &seeds[draw_below((uint32_t)count)];
         size_t size = s->size;
         if (size) memcpy(input, s->bytes, size);
-        for (uint32_t k = i == 0 ? 0 : 1 + draw_below(4); k > 0; k--) change(input, &size, room, &seeds[draw_below((uint32_t)count)]);
+        for (uint32_t k = i == 0 ? 0 : 1 + draw_below(4); k > 0; k--)
+            change(input, &size, room, &seeds[draw_below((uint32_t)count)]);
         (void)LLVMFuzzerTestOneInput(input, size);
     }
     fprintf(stderr, "fuzz_tool: %u inputs\n", n);
@@ -353,9 +363,11 @@ static int write_small(const char *path, int is_checkpoint)
         const uint32_t weights = VOCAB * DIM + LAYERS * (2 * DIM + 4 * DIM * DIM + 3 * DIM * HIDDEN) + DIM;
         for (int i = 0; i < 7; i++) put(b, 4, (uint32_t)shape[i]), fwrite(b, 4, 1, f);
         for (uint32_t i = 0; i < weights + CONTEXT * DIM / HEADS; i++) {
-            const uint32_t k = i - weights, half = DIM / HEADS / 2, table = k / (CONTEXT * half), position = k / half % CONTEXT, pair = k % half;
+            const uint32_t k = i - weights, half = DIM / HEADS / 2, table = k / (CONTEXT * half),
+                position = k / half % CONTEXT, pair = k % half;
             const double angle = position * pow(10000.0, -2.0 * pair / (DIM / HEADS));
-            const float x = i < weights ? (float)(llmq_random(1, i) % 2001) / 1000 - 1 : (float)(table ? sin(angle) : cos(angle));
+            const float x = i < weights ? (float)(llmq_random(1, i) % 2001) / 1000 - 1
+                            : (float)(table ? sin(angle) : cos(angle));
             uint32_t u;
             memcpy(&u, &x, 4);
             put(b, 4, u), fwrite(b, 4, 1, f);
@@ -383,8 +395,10 @@ int main(int argc, char **argv)
         for (int i = 0; i < READERS; i++) printf("%s\n", readers[i].name);
         return 0;
     }
-    if (argc == 3 && (strcmp(argv[1], "-c") == 0 || strcmp(argv[1], "-t") == 0)) return write_small(argv[2], argv[1][1] == 'c');
-    if (argc > 3 && strcmp(argv[1], "-n") == 0) return damage_seeds((uint32_t)strtoul(argv[2], NULL, 10), argv + 3, argc - 3);
+    if (argc == 3 && (strcmp(argv[1], "-c") == 0 || strcmp(argv[1], "-t") == 0))
+        return write_small(argv[2], argv[1][1] == 'c');
+    if (argc > 3 && strcmp(argv[1], "-n") == 0)
+        return damage_seeds((uint32_t)strtoul(argv[2], NULL, 10), argv + 3, argc - 3);
     for (int i = 1; i < argc; i++) {
         seed s = read_seed(argv[i]);
         (void)LLVMFuzzerTestOneInput(s.bytes, s.size);

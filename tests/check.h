@@ -81,7 +81,8 @@ static inline int check_done(const char *suite)
     return check_failed != 0;
 }
 
-/* Ends the checks of one reported fault (L1, T4 ...): a line for the runner, which counts the faults that have a test. */
+/* Ends the checks of one reported fault (L1, T4 ...): a line for the runner, which counts the
+   faults that have a test. */
 static unsigned long check_failed_before;
 static inline void check_faults_from(void) { check_failed_before = check_failed; }
 static inline void check_fault(const char *id)
@@ -90,11 +91,12 @@ static inline void check_fault(const char *id)
     check_failed_before = check_failed;
 }
 
-/* ---- walls --------------------------------------------------------------------------------------------------------
+/* ---- walls --------------------------------------------------------------------------------------
 
-   Memory whose first byte follows an unmapped page and whose last byte is followed by one: a read or write beside it is
-   a crash, with or without a sanitizer. A buffer of n bytes that must not be overrun is at end - n, one that must not be
-   underrun at start. Where there is no mprotect the memory is plain, and the test is a weaker one. */
+   Memory whose first byte follows an unmapped page and whose last byte is followed by one: a
+   read or write beside it is a crash, with or without a sanitizer. A buffer of n bytes that must
+   not be overrun is at end - n, one that must not be underrun at start. Where there is no
+   mprotect the memory is plain, and the test is a weaker one. */
 typedef struct check_wall {
     unsigned char *start, *end;
     void *base;
@@ -136,7 +138,10 @@ static inline void check_wall_close(check_wall *w)
 }
 
 /* n bytes, aligned for float, before the upper wall or after the lower one */
-static inline void *check_wall_beside(const check_wall *w, size_t n, uint32_t upper) { return upper ? w->end - (n + 3) / 4 * 4 : w->start; }
+static inline void *check_wall_beside(const check_wall *w, size_t n, uint32_t upper)
+{
+    return upper ? w->end - (n + 3) / 4 * 4 : w->start;
+}
 
 /* ---- random numbers -----------------------------------------------------------------------------------------------
 
@@ -174,8 +179,9 @@ static inline double check_sqrt(double x)
 
 static inline double check_abs(double x) { return x < 0.0 ? -x : x; }
 
-/* From the exponential distribution of mean 1, by von Neumann's game, which needs only comparisons: draw uniform numbers
-   while they descend; a run of odd length gives its first number, an even one adds 1 and plays again. */
+/* From the exponential distribution of mean 1, by von Neumann's game, which needs only
+   comparisons: draw uniform numbers while they descend; a run of odd length gives its first
+   number, an even one adds 1 and plays again. */
 static inline double check_exponential(void)
 {
     double whole = 0.0;
@@ -206,7 +212,7 @@ static inline void normal_numbers(float *x, size_t n, double scale, double mean)
     for (i = 0; i < n; i++) x[i] = (float)((check_normal() + mean) * scale);
 }
 
-/* ---- floats: what two rows of them have in common ------------------------------------------------------------------ */
+/* ---- floats: what two rows of them have in common -------------------------------------------- */
 
 /* Are these the same floats? NaN is one class: payloads are not promised. */
 static inline int same_floats(const float *a, const float *b, size_t n)

@@ -1,4 +1,5 @@
-/* check_small.h - the part of check.h that a board without printf and a heap can have; failures say only where they are */
+/* check_small.h - the part of check.h that a board without printf and a heap can have; failures
+   say only where they are */
 #ifndef CHECK_SMALL_H
 #define CHECK_SMALL_H
 

@@ -1,5 +1,5 @@
-/* exact.h - for tests with an implementation of their own, which must round products before it adds them, too. Include it after llmq.h,
-   which sees to itself. */
+/* exact.h - for tests with an implementation of their own, which must round products before it
+   adds them, too. Include it after llmq.h, which sees to itself. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)

@@ -420,23 +420,11 @@ END
 # ---- g and j. The text of the header ----
 
 texts() {
-    local n title count all
     awk '/A WHOLE PROGRAM/ { on = 1; next } /^   CONTENTS/ { on = 0 } on' llmq.h | sed 's/^       //' |
         sed '1{/^$/d};${/^$/d}' >snippet.c
     if cmp -s snippet.c hello.c; then ok "the program in the header is examples/hello.c"
     else fail "the program in the header is examples/hello.c" "$(diff snippet.c hello.c | sed -n 2p)"; fi
-    awk '/^   CONTENTS/ { on = 1; next } /^   WHAT IT IS/ { on = 0 } on && /^      [ 1][0-9]\. /' llmq.h |
-        sed 's/^ *//' >contents
-    check "contents list" test "$(wc -l <contents)" -ge 12
-    while read -r title; do
-        count=$(grep -cF "/* ---- $title --" llmq.h)
-        if [ "$count" = 2 ]; then ok "banners of '$title'"; else fail "banners of '$title'" "$count instead of 2"; fi
-    done <contents
-    grep -oE '^/\* ---- [0-9]+\. .* ---' llmq.h | sed -E 's|^/\* ---- ([0-9]+).*|\1|' >order
-    n=$(wc -l <contents)
-    all=$(seq -s ' ' 0 $((n - 1)))
     check "binding counts of style.py" eval "'${PYTHON:-python3}' '$root/tests/style.py' text 2>&1 >/dev/null"
-    check "order of the banners" test "$(tr '\n' ' ' <order)" = "$all $all "
 }
 
 # ---- h. Environments that change float arithmetic are noticed ----

@@ -1,7 +1,8 @@
 /* internals.c - for suites that are linked with an object of the implementation: see internals.h
 
-   The functions come from the implementation that is compiled here, without vector kernels. All of it is static, so what they do
-   not call is dropped before it costs time; and so it is seen, under the strict warnings, that this form compiles. */
+   The functions come from the implementation that is compiled here, without vector kernels. All
+   of it is static, so what they do not call is dropped before it costs time; and so it is seen,
+   under the strict warnings, that this form compiles. */
 #define LLMQ_IMPLEMENTATION
 #define LLMQ_STATIC 1
 #define LLMQ_SIMD 0
@@ -18,5 +19,11 @@ double test_sqrt64(double x) { return llmq__sqrt64(x); }
 double test_exp64(double x) { return llmq__exp64(x); }
 uint32_t test_base(uint32_t n) { return llmq__base(n); }
 uint32_t test_table(const llmq_format *f) { return llmq__table(f); }
-uint32_t test_nearest_point(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x) { return llmq__nearest(points, n, p, dims, x); }
-uint32_t test_trellis_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x) { return llmq__trellis_nearest(points, n, sets, set, x); }
+uint32_t test_nearest_point(const float *points, uint32_t n, uint32_t p, uint32_t dims, const float *x)
+{
+    return llmq__nearest(points, n, p, dims, x);
+}
+uint32_t test_trellis_nearest(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
+{
+    return llmq__trellis_nearest(points, n, sets, set, x);
+}

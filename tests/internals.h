@@ -1,8 +1,11 @@
-/* internals.h - functions of the implementation that are not public, for the suites that look at them; to be included after llmq.h
+/* internals.h - functions of the implementation that are not public, for the suites that look at
+   them; to be included after llmq.h
 
-   By default a suite is a program of one file: it compiles the implementation, and has these functions from it. With the
-   vector kernels that takes long, so tests/run.sh compiles the implementation once for each compiler and links it with all
-   suites: it defines LLMQ_IMPLEMENTED, so that llmq.h only declares, and TEST_LINKED, so that internals.c brings these. */
+   By default a suite is a program of one file: it compiles the implementation, and has these
+   functions from it. With the vector kernels that takes long, so tests/run.sh compiles the
+   implementation once for each compiler and links it with all suites: it defines
+   LLMQ_IMPLEMENTED, so that llmq.h only declares, and TEST_LINKED, so that internals.c brings
+   these. */
 #ifdef TEST_LINKED
 #ifdef __cplusplus
 extern "C" {

@@ -1,8 +1,9 @@
 /* outlier_model IN.llmq OUT.llmq [seed] - the same llama model with outliers in its activations
 
-   1 % of the channels that norms give out are 30 to 100 times as large (gains times s, the columns that read them divided by s), the
-   same channels in all layers, as in large models; so is 1 % of what w2 reads (rows of w3 times s, columns of w2 divided). The function
-   is that of IN, to rounding. Everything is stored as f32. */
+   1 % of the channels that norms give out are 30 to 100 times as large (gains times s, the
+   columns that read them divided by s), the same channels in all layers, as in large models; so
+   is 1 % of what w2 reads (rows of w3 times s, columns of w2 divided). The function is that of
+   IN, to rounding. Everything is stored as f32. */
 #define LLMQ_IMPLEMENTATION
 #define LLMQ_SIMD 0
 #include "../llmq.h"
@@ -48,7 +49,8 @@ static void draw(float *s, uint32_t n, uint32_t seed)
 }
 
 /* What happens to rows and to columns of a tensor: factors, or NULL. */
-static void factors_of(const char *name, const float *stream, const float *hidden, const float **rows, const float **cols, int *norm)
+static void factors_of(const char *name, const float *stream, const float *hidden, const float **rows,
+                       const float **cols, int *norm)
 {
     const char *part;
     unsigned layer;
@@ -85,12 +87,16 @@ static void rescale(llmq_entry *e, const llmq_tensor *from, const float *stream,
     e->data = allocate(e->size = llmq_tensor_size(&e->format, e->rows, e->cols));
     check(llmq_tensor_init(&t, &e->format, NULL, e->rows, e->cols, e->data, e->size) == LLMQ_OK, e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
-    check(llmq_encode(&t, (void *)(uintptr_t)e->data, 0, e->rows, w, e->cols, NULL, work, work_size, NULL) == LLMQ_OK, e->name);
+    check(llmq_encode(&t, (void *)(uintptr_t)e->data, 0, e->rows, w, e->cols, NULL, work, work_size, NULL) == LLMQ_OK,
+          e->name);
     free(work);
     free(w);
 }
 
-static int write_bytes(void *context, const void *bytes, size_t size) { return fwrite(bytes, 1, size, (FILE *)context) != size; }
+static int write_bytes(void *context, const void *bytes, size_t size)
+{
+    return fwrite(bytes, 1, size, (FILE *)context) != size;
+}
 
 int main(int argc, char **argv)
 {
@@ -105,7 +111,8 @@ int main(int argc, char **argv)
     check(argc > 2, "usage: outlier_model IN.llmq OUT.llmq [seed]");
     bytes = read_file(argv[1], &size);
     check(llmq_bundle_open(&b, bytes, size, &error) == LLMQ_OK, "not a bundle");
-    check(llmq_bundle_u32(&b, "llama.dim", &dim) == LLMQ_OK && llmq_bundle_u32(&b, "llama.hidden", &hidden) == LLMQ_OK, "not a llama model");
+    check(llmq_bundle_u32(&b, "llama.dim", &dim) == LLMQ_OK && llmq_bundle_u32(&b, "llama.hidden", &hidden) == LLMQ_OK,
+          "not a llama model");
     draw(stream_factors = (float *)allocate(dim * sizeof(float)), dim, seed);
     draw(hidden_factors = (float *)allocate(hidden * sizeof(float)), hidden, seed + 1);
     e = (llmq_entry *)allocate(b.count * sizeof *e);

@@ -1,8 +1,9 @@
 /* poison.h - words that are macros somewhere, as macros that no program survives the use of
 
-   A header is included behind other headers. Each word below is a macro in one that is in wide use, or in many programs;
-   llmq.h and llmq_simd.h must not use any of them as a name of their own. Headers of the system come first, as they would.
-   Those that take arguments there take them here, too: they are macros only before a parenthesis. */
+   A header is included behind other headers. Each word below is a macro in one that is in wide
+   use, or in many programs; llmq.h and llmq_simd.h must not use any of them as a name of their
+   own. Headers of the system come first, as they would. Those that take arguments there take
+   them here, too: they are macros only before a parenthesis. */
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>

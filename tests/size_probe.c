@@ -1,7 +1,8 @@
-/* size_probe.c - how deep the stack gets on a board in the calls that a firmware makes: for size.sh, with LLMQ_... of a configuration
+/* size_probe.c - how deep the stack gets on a board in the calls that a firmware makes: for
+   size.sh, with LLMQ_... of a configuration
 
-   PROBE_FORMAT is the format of the weights. Prints "stack N", bytes below the initial stack pointer that were ever changed, main's and the
-   start-up code's among them (some 100). */
+   PROBE_FORMAT is the format of the weights. Prints "stack N", bytes below the initial stack
+   pointer that were ever changed, main's and the start-up code's among them (some 100). */
 #define LLMQ_STATIC 1
 #define LLMQ_IMPLEMENTATION
 #include "llmq.h"
@@ -33,7 +34,8 @@ static llmq_status probe(void)
     {
         llmq_bundle b;
         llmq_error error;
-        if (llmq_bundle_open(&b, golden_bundle, GOLDEN_SIZE, &error) == LLMQ_OK) (void)!llmq_bundle_tensor(&b, "no such name", &t);
+        if (llmq_bundle_open(&b, golden_bundle, GOLDEN_SIZE, &error) == LLMQ_OK)
+            (void)!llmq_bundle_tensor(&b, "no such name", &t);
     }
 #endif
     return status;

@@ -42,11 +42,11 @@ GOALS = [
     ("sections_out_of_order", "<=", 0, "binding", "banners out of sequence, or not in the contents, in both halves"),
     ("later_sections_used", "<=", 0, "binding", "pairs of a section and a name that only a later section defines"),
     ("functions_over_60_lines", "<=", 0, "binding", "in the headers"),
-    ("functions_over_60_lines_tool", "<=", 0, "open", "in examples/"),
+    ("functions_over_60_lines_tool", "<=", 0, "binding", "in examples/"),
     ("complexity_over_20", "<=", 0, "open", "functions of the headers with more than 19 decisions"),
-    ("complexity_over_25_tool", "<=", 0, "open", "functions of examples/ with more than 24 decisions"),
+    ("complexity_over_25_tool", "<=", 0, "binding", "functions of examples/ with more than 24 decisions"),
     ("lines_over_120_columns", "<=", 0, "open", "in the headers"),
-    ("lines_over_120_columns_else", "<=", 0, "open", "in other C files"),
+    ("lines_over_120_columns_else", "<=", 0, "binding", "in other C files"),
     ("prose_over_100_columns", "<=", 0, "open", "lines of comment alone, in the headers"),
     ("what_per_1000_words", "<=", 1.5, "open", "in comments of llmq.h"),
     ("what_per_1000_words_simd", "<=", 1.5, "open", "in comments of llmq_simd.h"),
@@ -264,6 +264,8 @@ def sections_out_of_order(headers):
     """Of each half of a header: banners in the order of its list of contents, each once."""
     for s in headers:
         contents = re.findall(r"^ +(\d+)\. (.*)$", s.text.partition("\n   CONTENTS")[2].partition("\n\n")[0], re.M)
+        if not contents:
+            yield s.where(1), "no list of contents"
         for half in (0, 1) if s.implementation else (0,):
             last = None
             for number, title in contents:
@@ -271,6 +273,8 @@ def sections_out_of_order(headers):
                     yield s.where(s.implementation if half else 1), "no section '%s. %s'" % (number, title)
             for section in [x for x in s.sections if x.half == half]:
                 first = 0 if s.implementation else 1
+                if (str(section.number), section.title) not in contents:
+                    yield s.where(section.line), "section '%d. %s' is not in the contents" % (section.number, section.title)
                 if section.number != (first if last is None else last + 1):
                     before = "none" if last is None else last
                     yield s.where(section.line), "section %d after %s" % (section.number, before)

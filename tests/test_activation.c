@@ -1,10 +1,12 @@
-/* test_activation - sections 8 and 9 of llmq.h: activations of 2 to 8 bits, with options, and products with them
+/* test_activation - sections 8 and 9 of llmq.h: activations of 2 to 8 bits, with options, and
+   products with them
 
        cc -O2 -o test_activation tests/test_activation.c && ./test_activation
 
-   Codes and scales are compared, to the bit, with a second implementation of what the header says; and, in double
-   arithmetic and without knowing how they were found, with what quantization is for: a step of the right size, errors of
-   half a step, zeros that stay zeros. Products are made again from the codes in 64-bit integers. Rows are read by
+   Codes and scales are compared, to the bit, with a second implementation of what the header
+   says; and, in double arithmetic and without knowing how they were found, with what
+   quantization is for: a step of the right size, errors of half a step, zeros that stay zeros.
+   Products are made again from the codes in 64-bit integers. Rows are read by
    llmq_tensor_decode, which test_tensor compares with the text of section 6. */
 #include "check.h"
 
@@ -45,7 +47,8 @@ static llmq_activation_options options(uint32_t bits, int asymmetric, int scales
 }
 
 /* A tensor of that many columns at `records`. */
-static llmq_tensor open_tensor(const char *format, uint32_t group, uint32_t rows, uint32_t cols, const llmq_transform *transform)
+static llmq_tensor open_tensor(const char *format, uint32_t group, uint32_t rows, uint32_t cols,
+                               const llmq_transform *transform)
 {
     llmq_format f;
     llmq_tensor t;
@@ -55,7 +58,7 @@ static llmq_tensor open_tensor(const char *format, uint32_t group, uint32_t rows
     return t;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static float pool_normal[4099], pool_exponential[4099];
 
@@ -72,7 +75,8 @@ static float silu(float x) { return (float)((double)x / (1.0 + exponential_funct
 static void make_pools(void)
 {
     size_t i;
-    for (i = 0; i < COUNT(pool_normal); i++) pool_normal[i] = (float)check_normal(), pool_exponential[i] = (float)check_exponential();
+    for (i = 0; i < COUNT(pool_normal); i++)
+        pool_normal[i] = (float)check_normal(), pool_exponential[i] = (float)check_exponential();
 }
 
 static float normal_number(void) { return pool_normal[check_below(COUNT(pool_normal))]; }
@@ -97,7 +101,8 @@ static void fill(float *x, uint32_t n, uint32_t kind, uint32_t levels)
         case 8: x[i] = first % 2 ? 3.7f : -3.7f; break;
         case 9: x[i] = (float)((int)check_below(7) - 3); break;
         case 10: x[i] = (float)(2.0 * check_uniform() - 1.0) * LARGEST; break;
-        case 11: x[i] = normal_number() * float_of((25 + (i / 32 + first % 64) % 5) << 23); break; /* near 2^-100, by groups */
+        /* near 2^-100, by groups */
+        case 11: x[i] = normal_number() * float_of((25 + (i / 32 + first % 64) % 5) << 23); break;
         case 12: x[i] = float_of((check_random() & 0x807fffffu)); break;
         case 13: /* any finite number */
             u = check_random();
@@ -109,11 +114,12 @@ static void fill(float *x, uint32_t n, uint32_t kind, uint32_t levels)
             if (i % 32 == 1) x[i] = 0.5f * (float)(levels + first % 2);
             break;
         case 15: x[i] = check_below(3) ? 0.0f : check_below(2) ? -LARGEST : LARGEST; break;
-        default: x[i] = normal_number() * float_of(((i / 32 * 37 + first) % 200 + 20) << 23); break; /* groups far apart */
+        /* groups far apart */
+        default: x[i] = normal_number() * float_of(((i / 32 * 37 + first) % 200 + 20) << 23); break;
         }
 }
 
-/* ---- a second reading of section 8 ----------------------------------------------------------------------------------- */
+/* ---- a second reading of section 8 ----------------------------------------------------------- */
 
 typedef struct vector_codes {
     float scale[MAX_GROUPS];
@@ -238,8 +244,9 @@ static void check_bits(const llmq_activation *a, const llmq_activation_options *
     CHECK_EQ(shifts, 0);
 }
 
-/* What quantization promises, in double: the step is the range over N; the error of a number is half a step, more by what
-   it is outside the range. Zero has code 0. Rounding: inverses are up to 3 * 2^-22 off (where they are subnormal). */
+/* What quantization promises, in double: the step is the range over N; the error of a number is
+   half a step, more by what it is outside the range. Zero has code 0. Rounding: inverses are up
+   to 3 * 2^-22 off (where they are subnormal). */
 static void check_errors(const llmq_activation *a, const llmq_activation_options *o)
 {
     uint32_t g, j, groups = (uint32_t)group_count(a), steps_wrong = 0, errors = 0, zeros = 0, spread = 0;
@@ -276,13 +283,15 @@ static void check_errors(const llmq_activation *a, const llmq_activation_options
             if (c < bottom) bottom = c;
             if (c > top) top = c;
             zeros += a->x[j] >= 0.0f && a->x[j] <= 0.0f && c != 0;
-            if (step > 0.0) errors += check_abs(x - step * (double)c) > outside + (0.5 + 1.5e-6 * n) * step + 1e-6 * check_abs(x);
+            if (step > 0.0)
+                errors += check_abs(x - step * (double)c) > outside + (0.5 + 1.5e-6 * n) * step + 1e-6 * check_abs(x);
             else zeros += c != 0;
         }
         spread += top - bottom > (int)n;
         /* the codes of the ends: with GROUP the whole range is in the group, and all but one step of it is used */
         if (step > 0.0 && o->scales == LLMQ_SCALES_GROUP && o->asymmetric) spread += top - bottom < (int)n - 1;
-        if (step > 0.0 && o->scales == LLMQ_SCALES_GROUP && !o->asymmetric) spread += (top > -bottom ? top : -bottom) < (int)n / 2;
+        if (step > 0.0 && o->scales == LLMQ_SCALES_GROUP && !o->asymmetric)
+            spread += (top > -bottom ? top : -bottom) < (int)n / 2;
     }
     CHECK_EQ(steps_wrong, 0);
     CHECK_EQ(errors, 0);
@@ -291,7 +300,8 @@ static void check_errors(const llmq_activation *a, const llmq_activation_options
 }
 
 /* Vectors of `input` with these options; x must be what the transform makes of them. */
-static void prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o, uint32_t count, float *mem, size_t room)
+static void prepare(llmq_activation *a, const llmq_tensor *t, const llmq_activation_options *o, uint32_t count,
+                    float *mem, size_t room)
 {
     size_t need = llmq_activations_size(t, o, count);
     uint32_t i;
@@ -331,9 +341,9 @@ static const char *scales_name(int scales) { return scales == 0 ? "group" : scal
 
 static void at(const llmq_tensor *t, const llmq_activation_options *o, uint32_t kind)
 {
-    check_at("%s, group %lu, %lu cols, %lu bits%s, by %s, clip %g, numbers %lu", t->format.name, (unsigned long)t->format.group,
-             (unsigned long)t->cols, (unsigned long)o->bits, o->asymmetric ? " asymmetric" : "", scales_name(o->scales),
-             (double)o->clip, (unsigned long)kind);
+    check_at("%s, group %lu, %lu cols, %lu bits%s, by %s, clip %g, numbers %lu", t->format.name,
+             (unsigned long)t->format.group, (unsigned long)t->cols, (unsigned long)o->bits,
+             o->asymmetric ? " asymmetric" : "", scales_name(o->scales), (double)o->clip, (unsigned long)kind);
 }
 
 static const uint32_t all_groups[] = { 32, 128, 1024, 0 };
@@ -365,8 +375,8 @@ static void test_codes(void)
         }
 }
 
-/* Symmetric, by groups, not clipped: what llmq_activation_prepare makes, with any kernels, and all vectors of a call as if they
-   were alone. */
+/* Symmetric, by groups, not clipped: what llmq_activation_prepare makes, with any kernels, and
+   all vectors of a call as if they were alone. */
 static void test_plain(void)
 {
     static const uint32_t cols[] = { 1, 44, 172, 577, 1025 };
@@ -393,8 +403,10 @@ static void test_plain(void)
                         CHECK(same_codes(&act[0], &act2[0]));
                     }
                     if (bits != 8) continue;
-                    CHECK_EQ(llmq_activation_prepare(&act2[0], &t, 32, input[0], again, llmq_activation_size(&t, 32)), LLMQ_OK);
-                    CHECK(act2[0].q == NULL && act2[0].offset == NULL && memcmp(act2[0].x, input[0], cols[c] * sizeof(float)) == 0);
+                    CHECK_EQ(llmq_activation_prepare(&act2[0], &t, 32, input[0], again, llmq_activation_size(&t, 32)),
+                             LLMQ_OK);
+                    CHECK(act2[0].q == NULL && act2[0].offset == NULL
+                          && memcmp(act2[0].x, input[0], cols[c] * sizeof(float)) == 0);
                 }
 }
 
@@ -407,7 +419,8 @@ static void test_scopes(void)
         for (asymmetric = 0; asymmetric < 2; asymmetric++)
             for (kind = 0; kind < KINDS; kind++) {
                 llmq_tensor one = open_tensor("g4", 128, 0, 100, NULL), many = open_tensor("g4", 32, 0, 300, NULL);
-                llmq_activation_options by_group = options(bits, asymmetric, LLMQ_SCALES_GROUP, 0.9f), by_token, by_batch;
+                llmq_activation_options by_group = options(bits, asymmetric, LLMQ_SCALES_GROUP, 0.9f), by_token,
+                    by_batch;
                 uint32_t wrong = 0;
                 by_token = by_batch = by_group;
                 by_token.scales = LLMQ_SCALES_TOKEN;
@@ -425,7 +438,8 @@ static void test_scopes(void)
                     wrong += apart < -1 || apart > 1;
                 }
                 CHECK_EQ(wrong, 0);
-                at(&many, &by_token, kind); /* TOKEN: one scale for all groups, and vectors do not matter to each other */
+                /* TOKEN: one scale for all groups, and vectors do not matter to each other */
+                at(&many, &by_token, kind);
                 prepare(act, &many, &by_token, 4, memory, sizeof memory);
                 for (i = 0, wrong = 0; i < 4; i++)
                     for (g = 1; g < 10; g++) wrong += bits_of(act[i].scale[g]) != bits_of(act[i].scale[0]);
@@ -439,14 +453,15 @@ static void test_scopes(void)
                 find_peaks(act, 4);
                 for (i = 0; i < 4; i++)
                     for (g = 1; g < 10; g++) {
-                        double ratio = (double)act[i].scale[g] / (double)peak[g], first = (double)act[i].scale[0] / (double)peak[0];
+                        double ratio = (double)act[i].scale[g] / (double)peak[g],
+                            first = (double)act[i].scale[0] / (double)peak[0];
                         wrong += check_abs(ratio - first) > 1e-6 * first;
                     }
                 CHECK_EQ(wrong, 0);
             }
 }
 
-/* ---- products -------------------------------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 static int8_t custom_points[128 * 5];
 static int point[MAX_COLS];
@@ -469,7 +484,10 @@ static llmq_format get_format(uint32_t i, uint32_t group)
     return f;
 }
 
-static uint32_t row_groups(const llmq_tensor *t) { return t->format.group ? (t->cols + t->format.group - 1) / t->format.group : 1; }
+static uint32_t row_groups(const llmq_tensor *t)
+{
+    return t->format.group ? (t->cols + t->format.group - 1) / t->format.group : 1;
+}
 
 /* Rows of random codes, with scales of both signs and a few of 0. */
 static void random_rows(const llmq_tensor *t)
@@ -479,7 +497,8 @@ static void random_rows(const llmq_tensor *t)
     for (i = 0; i < t->rows * t->row_size; i++) records[i] = (uint8_t)check_below(256);
     for (r = 0; r < t->rows; r++)
         for (g = 0; g < row_groups(t); g++) {
-            uint32_t bits = check_below(20) ? (119u + check_below(12)) << 7 | check_below(128) | (check_below(8) ? 0 : 0x8000u) : 0;
+            uint32_t bits = check_below(20) ? (119u + check_below(12)) << 7 | check_below(128)
+                            | (check_below(8) ? 0 : 0x8000u) : 0;
             records[r * t->row_size + 2 * g] = (uint8_t)(bits & 255);
             records[r * t->row_size + 2 * g + 1] = (uint8_t)(bits >> 8);
         }
@@ -526,7 +545,8 @@ static float expected_product(const llmq_tensor *t, const llmq_activation *a)
     return a->offset ? y + by_formula(t, a, a->offset) : y;
 }
 
-/* And without knowing about two sums: numbers times numbers in double. Each run has three roundings, the sums one each. */
+/* And without knowing about two sums: numbers times numbers in double. Each run has three
+   roundings, the sums one each. */
 static void check_exact(const llmq_tensor *t, const llmq_activation *a, float y)
 {
     uint32_t j, wgroup = t->format.group ? t->format.group : t->cols;
@@ -540,8 +560,10 @@ static void check_exact(const llmq_tensor *t, const llmq_activation *a, float y)
     CHECK(check_abs((double)y - exact) <= size * (runs + 4.0) * 6e-8);
 }
 
-/* Fills product with the rows [r0, r1) that matmul makes, the rest with a pattern, and looks whether the rest is still there. */
-static void multiply(const llmq_tensor *t, const llmq_activation *a, uint32_t count, uint32_t r0, uint32_t r1, float y[][MAX_ROWS + 3])
+/* Fills product with the rows [r0, r1) that matmul makes, the rest with a pattern, and looks
+   whether the rest is still there. */
+static void multiply(const llmq_tensor *t, const llmq_activation *a, uint32_t count, uint32_t r0, uint32_t r1,
+                     float y[][MAX_ROWS + 3])
 {
     uint32_t i, r, wrong = 0;
     for (i = 0; i < MAX_COUNT; i++)
@@ -569,7 +591,8 @@ static size_t prepare_mixed(const llmq_tensor *t, uint32_t first, uint32_t count
         llmq_activation_options o = mixed_options(first + i);
         n = least(1 + (first + i) % 3, count - i);
         need = llmq_activations_size(t, &o, n);
-        CHECK_EQ(llmq_activations_prepare(a + i, t, &o, n, input[i], MAX_COLS, mem + used / sizeof(float), need), LLMQ_OK);
+        CHECK_EQ(llmq_activations_prepare(a + i, t, &o, n, input[i], MAX_COLS, mem + used / sizeof(float), need),
+                 LLMQ_OK);
         used += need;
     }
     return used;
@@ -616,12 +639,14 @@ static void check_products(llmq_tensor *t, uint32_t first, uint32_t count)
     for (tries = 0; tries < 4; tries++) { /* cut anywhere */
         uint32_t r0 = check_below(t->rows + 1), r1 = r0 + check_below(t->rows - r0 + 1);
         multiply(t, act, count, r0, r1, repeated);
-        for (i = 0; i < count; i++) CHECK(r0 == r1 || memcmp(product[i] + r0, repeated[i] + r0, (r1 - r0) * sizeof(float)) == 0);
+        for (i = 0; i < count; i++)
+            CHECK(r0 == r1 || memcmp(product[i] + r0, repeated[i] + r0, (r1 - r0) * sizeof(float)) == 0);
         for (i = 0; i < MAX_ROWS + 3; i++) repeated[0][i] = -7.0f;
         i = check_below(count);
         CHECK_EQ(llmq_matvec(t, &act[i], r0, r1, repeated[0]), LLMQ_OK);
         CHECK(r0 == r1 || memcmp(product[i] + r0, repeated[0] + r0, (r1 - r0) * sizeof(float)) == 0);
-        CHECK((r0 == 0 || bits_of(repeated[0][r0 - 1]) == bits_of(-7.0f)) && bits_of(repeated[0][r1]) == bits_of(-7.0f));
+        CHECK((r0 == 0 || bits_of(repeated[0][r0 - 1]) == bits_of(-7.0f))
+              && bits_of(repeated[0][r1]) == bits_of(-7.0f));
     }
 }
 
@@ -637,9 +662,10 @@ static void test_products(void)
                 llmq_format f = get_format(i, groups[g]);
                 llmq_tensor t;
                 uint32_t rows = 1 + (i + c + g) % MAX_ROWS;
-                CHECK_EQ(llmq_tensor_init(&t, &f, first % 2 ? &rotate : NULL, rows, cols[c], records, sizeof records), LLMQ_OK);
-                check_at("products of %s, group %lu, %lu x %lu, batch of %lu", f.name, (unsigned long)f.group, (unsigned long)rows,
-                         (unsigned long)cols[c], (unsigned long)count);
+                CHECK_EQ(llmq_tensor_init(&t, &f, first % 2 ? &rotate : NULL, rows, cols[c], records, sizeof records),
+                         LLMQ_OK);
+                check_at("products of %s, group %lu, %lu x %lu, batch of %lu", f.name, (unsigned long)f.group,
+                         (unsigned long)rows, (unsigned long)cols[c], (unsigned long)count);
                 check_products(&t, first, count);
                 count = count % MAX_COUNT + 1;
             }
@@ -652,7 +678,8 @@ static void test_other_groups(void)
     uint32_t g, h, r, wrong = 0;
     for (g = 0; g < COUNT(groups); g++)
         for (h = 0; h < COUNT(groups); h++) {
-            llmq_tensor made_for = open_tensor("g2", groups[g], 0, 1000, NULL), t = open_tensor("v4n256", groups[h], 9, 1000, NULL);
+            llmq_tensor made_for = open_tensor("g2", groups[g], 0, 1000, NULL),
+                t = open_tensor("v4n256", groups[h], 9, 1000, NULL);
             llmq_activation_options o = options(h % 2 ? 8 : 4, 1, (int)(g % 3), 1.0f);
             check_at("groups of %lu times %lu", (unsigned long)groups[g], (unsigned long)groups[h]);
             fill(input[0], 1000, 3, 0);
@@ -667,8 +694,8 @@ static void test_other_groups(void)
         }
 }
 
-/* The largest sums there are: all codes and points at their ends, groups of 1024. Both sums are exact; so is the total, where
-   all scales are powers of two. */
+/* The largest sums there are: all codes and points at their ends, groups of 1024. Both sums are
+   exact; so is the total, where all scales are powers of two. */
 static void test_largest_sums(void)
 {
     static const int8_t ends[2] = { -128, 127 };
@@ -697,7 +724,7 @@ static void test_largest_sums(void)
         }
 }
 
-/* ---- unusual numbers -------------------------------------------------------------------------------------------------- */
+/* ---- unusual numbers ------------------------------------------------------------------------- */
 
 /* Where a number that is none does harm, and where it must not. */
 static void test_not_finite(void)
@@ -716,7 +743,8 @@ static void test_not_finite(void)
                         uint32_t wrong = 0;
                         at(&t, &o, b);
                         for (i = 0; i < 3; i++) fill(input[i], 100, (b + place + i) % 5, step_count(&o));
-                        for (i = place / 32 * 32; b == 3 && i < least(100, place / 32 * 32 + 32); i++) input[1][i] = float_of(bad[b]);
+                        for (i = place / 32 * 32; b == 3 && i < least(100, place / 32 * 32 + 32); i++)
+                            input[1][i] = float_of(bad[b]);
                         input[1][place] = float_of(bad[b]);
                         prepare(act, &t, &o, 3, memory, sizeof memory);
                         find_peaks(act, 3);
@@ -772,7 +800,8 @@ static void test_not_finite(void)
 /* What is below 2^-100 after the clip is zero, what is not has a scale; and tiny clips, down to subnormal ones. */
 static void test_small(void)
 {
-    static const float sizes[] = { 0.0f, -0.0f, 1e-45f, 1e-40f, 1.17549435e-38f, 7.8886086e-31f, 7.88860905e-31f, 1e-30f, 1.0f, LARGEST };
+    static const float sizes[] = { 0.0f, -0.0f, 1e-45f, 1e-40f, 1.17549435e-38f, 7.8886086e-31f, 7.88860905e-31f,
+                                   1e-30f, 1.0f, LARGEST };
     static const float clips[] = { 1.0f, 0.99f, 0.5f, 1e-7f, 1e-10f, 1e-30f, 1e-37f, 1e-42f, 1e-45f };
     llmq_tensor t = open_tensor("g4", 32, 2, 70, NULL);
     uint32_t bits, s, c, i, r;
@@ -805,7 +834,8 @@ static void test_small(void)
                     }
 }
 
-/* BATCH: vectors and groups of very different size in one call. Scales are numbers, and small vectors are not read as large ones. */
+/* BATCH: vectors and groups of very different size in one call. Scales are numbers, and small
+   vectors are not read as large ones. */
 static void test_uneven_batches(void)
 {
     llmq_tensor t = open_tensor("g4", 32, 0, 96, NULL);
@@ -820,7 +850,8 @@ static void test_uneven_batches(void)
         for (i = 0; i < 3; i++)
             for (j = 0; j < 3; j++) size[i][j] = float_of((1 + check_below(253)) << 23);
         for (i = 0; i < 3; i++)
-            for (j = 0; j < 96; j++) input[i][j] = j % 4 == 1 ? 0.0f : size[i][j / 32] * (float)(check_uniform() * 2.0 - 1.0);
+            for (j = 0; j < 96; j++)
+                input[i][j] = j % 4 == 1 ? 0.0f : size[i][j / 32] * (float)(check_uniform() * 2.0 - 1.0);
         at(&t, &o, tries);
         prepare(act, &t, &o, 3, memory, sizeof memory);
         check_prepared(act, &o, 3);
@@ -832,7 +863,8 @@ static void test_uneven_batches(void)
             for (i = 0; i < 3; i++)
                 for (tries = 0; tries < 64; tries++) {
                     llmq_activation_options o = options(bits, asymmetric, (int)i, 1.0f);
-                    for (j = 0; j < 96; j++) input[0][j] = float_of(0x7f7fffffu - tries) * (j % 3 == 1 ? -1.0f : j % 3 ? 1.0f : 0.0f);
+                    for (j = 0; j < 96; j++)
+                        input[0][j] = float_of(0x7f7fffffu - tries) * (j % 3 == 1 ? -1.0f : j % 3 ? 1.0f : 0.0f);
                     at(&t, &o, tries);
                     prepare(act, &t, &o, 1, memory, sizeof memory);
                     check_prepared(act, &o, 1);
@@ -840,7 +872,7 @@ static void test_uneven_batches(void)
                 }
 }
 
-/* ---- memory and errors ------------------------------------------------------------------------------------------------ */
+/* ---- memory and errors ----------------------------------------------------------------------- */
 
 /* Steps of every kind for 172 columns: smooth, permute, rotate, Hadamard with a Paley block. */
 static uint8_t step_data[172 * 4 + 172 * 2 + 4 * 4 * 4];
@@ -908,9 +940,10 @@ static void check_pieces(const llmq_activation *a, uint32_t count, const void *m
     CHECK_EQ(wrong, 0);
 }
 
-/* Exactly the memory asked for, before a wall and behind one; a byte less is refused, and nothing is touched. What the memory
-   held makes no difference. */
-static void check_memory(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count, const check_wall *w, const check_wall *wx)
+/* Exactly the memory asked for, before a wall and behind one; a byte less is refused, and
+   nothing is touched. What the memory held makes no difference. */
+static void check_memory(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count, const check_wall *w,
+                         const check_wall *wx)
 {
     size_t need = llmq_activations_size(t, o, count), line = t->cols, i;
     llmq_activation before;
@@ -947,7 +980,8 @@ static void check_memory(const llmq_tensor *t, const llmq_activation_options *o,
 /* The single one, likewise: any bits, 32 too. */
 static void check_single_memory(const llmq_tensor *t, uint32_t bits, const check_wall *w, const check_wall *wx)
 {
-    size_t need = llmq_activation_size(t, bits), group = t->format.group ? t->format.group : 128, groups = (t->cols + group - 1) / group;
+    size_t need = llmq_activation_size(t, bits), group = t->format.group ? t->format.group : 128,
+        groups = (t->cols + group - 1) / group;
     unsigned char *mem = w->end - (need + 3) / 4 * 4;
     float *x = (float *)(void *)wx->end - t->cols;
     llmq_activation before;
@@ -980,7 +1014,8 @@ static void test_memory(void)
             for (turned = 0; turned < 3; turned++) {
                 llmq_tensor t;
                 if (turned == 2 && cols[c] != 172) continue;
-                t = open_tensor(c % 2 ? "v4n256" : "g4", all_groups[g], 0, cols[c], turned == 2 ? &all : turned ? &rotate : NULL);
+                t = open_tensor(c % 2 ? "v4n256" : "g4", all_groups[g], 0, cols[c],
+                                turned == 2 ? &all : turned ? &rotate : NULL);
                 for (i = 0; i < 5; i++) fill(input[i], cols[c], i, 4);
                 for (bits = 2; bits <= 32; bits += bits == 8 ? 24 : 1) check_single_memory(&t, bits, &w, &wx);
                 for (bits = 2; bits <= 8; bits += 2)
@@ -1036,7 +1071,8 @@ static void refuse_options(uint32_t bits, int asymmetric, int scales, float clip
 static void test_errors(void)
 {
     static const uint32_t bad_bits[] = { 0, 1, 9, 16, 32, 0x80000004u, UINT32_MAX };
-    static const uint32_t bad_clips[] = { 0, 0x80000000u, 0xbf000000u, 0x7fc00000u, 0xffc00000u, 0x7f800000u, 0xff800000u,
+    static const uint32_t bad_clips[] = { 0, 0x80000000u, 0xbf000000u, 0x7fc00000u, 0xffc00000u, 0x7f800000u,
+                                          0xff800000u,
                                           0x3f800001u, 0x3f8ccccdu }; /* the last two: just above 1, and 1.1 */
     llmq_transform unknown = llmq_transform_hadamard(1, 0);
     llmq_tensor t = open_tensor("g4", 64, 2, 172, NULL), wrong, raw, other;
@@ -1048,7 +1084,8 @@ static void test_errors(void)
         refuse_options(bad_bits[i], 0, 0, 1.0f);
         refuse_options(bad_bits[i], 1, 2, 0.5f);
         if (bad_bits[i] != 32) CHECK_EQ((long)llmq_activation_size(&t, bad_bits[i]), 0);
-        if (bad_bits[i] != 32) CHECK_EQ(llmq_activation_prepare(act, &t, bad_bits[i], input[0], memory, sizeof memory), LLMQ_E_ARG);
+        if (bad_bits[i] != 32)
+            CHECK_EQ(llmq_activation_prepare(act, &t, bad_bits[i], input[0], memory, sizeof memory), LLMQ_E_ARG);
     }
     for (i = 0; i < COUNT(bad_clips); i++) refuse_options(4, (int)(i % 2), (int)(i % 3), float_of(bad_clips[i]));
     refuse_options(4, 0, -1, 1.0f);
@@ -1063,7 +1100,8 @@ static void test_errors(void)
     CHECK_EQ(llmq_activations_prepare(act, &t, NULL, 2, input[0], MAX_COLS, memory, need), LLMQ_E_ARG);
     CHECK_EQ(llmq_activations_prepare(act, &t, &o, 2, NULL, MAX_COLS, memory, need), LLMQ_E_ARG);
     CHECK_EQ(llmq_activations_prepare(act, &t, &o, 2, input[0], MAX_COLS, NULL, need), LLMQ_E_ARG);
-    CHECK_EQ(llmq_activations_prepare(act, &t, &o, 2, input[0], MAX_COLS, (unsigned char *)memory + 2, need), LLMQ_E_ARG);
+    CHECK_EQ(llmq_activations_prepare(act, &t, &o, 2, input[0], MAX_COLS, (unsigned char *)memory + 2, need),
+             LLMQ_E_ARG);
     CHECK_EQ(llmq_activations_prepare(act, &t, &o, 2, input[0], MAX_COLS, memory, need - 1), LLMQ_E_WORKSPACE);
     wrong = t;
     wrong.cols = 0;
@@ -1074,7 +1112,8 @@ static void test_errors(void)
     unknown.step[0].kind = 77; /* a view that nobody made: the transform says so, and no activation is touched */
     wrong = t;
     wrong.transform = unknown;
-    CHECK_EQ(llmq_activations_prepare(act, &wrong, &o, 2, input[0], MAX_COLS, memory, sizeof memory), LLMQ_E_UNSUPPORTED);
+    CHECK_EQ(llmq_activations_prepare(act, &wrong, &o, 2, input[0], MAX_COLS, memory, sizeof memory),
+             LLMQ_E_UNSUPPORTED);
     CHECK_EQ(llmq_activation_prepare(act, &wrong, 4, input[0], memory, sizeof memory), LLMQ_E_UNSUPPORTED);
     unknown.count = LLMQ_MAX_STEPS + 1;
     wrong.transform = unknown;
@@ -1106,10 +1145,10 @@ static void test_errors(void)
     CHECK(bits_of(product[0][0]) == bits_of(-5.0f));
 }
 
-/* ---- quality ---------------------------------------------------------------------------------------------------------- */
+/* ---- quality --------------------------------------------------------------------------------- */
 
-/* Mean square error relative to the mean square, of 17 vectors of 1024 numbers; *ideal: the same of an error that is uniform
-   on half a step either way. */
+/* Mean square error relative to the mean square, of 17 vectors of 1024 numbers; *ideal: the same
+   of an error that is uniform on half a step either way. */
 static double relative_error(const llmq_activation_options *o, double *ideal)
 {
     llmq_tensor t = open_tensor("g4", 128, 0, 1024, NULL);
@@ -1136,7 +1175,8 @@ static void test_quality(void)
     for (bits = 4; bits <= 8; bits++) {
         /* 128 normal numbers reach 2.85 on average: (2.85 / L)^2 / 12, and a little for its variance */
         llmq_activation_options o = options(bits, 0, LLMQ_SCALES_GROUP, 1.0f);
-        double levels = (double)(1u << (bits - 1)) - 1.0, theory = 2.85 * 2.85 / (12.0 * levels * levels), ideal, error[4];
+        double levels = (double)(1u << (bits - 1)) - 1.0, theory = 2.85 * 2.85 / (12.0 * levels * levels), ideal,
+            error[4];
         check_at("error of %lu bits", (unsigned long)bits);
         error[0] = relative_error(&o, &ideal);
         CHECK(error[0] < ideal * 1.03 && error[0] > ideal * 0.94);
@@ -1166,7 +1206,8 @@ static void test_quality(void)
             double ideal, symmetric, asymmetric;
             for (i = 0; i < MAX_COUNT; i++)
                 for (j = 0; j < 1024; j++)
-                    input[i][j] = one_sided == 1 ? (float)exponential_function(check_normal()) : silu(2.0f * (float)check_normal());
+                    input[i][j] = one_sided == 1 ? (float)exponential_function(check_normal())
+                                  : silu(2.0f * (float)check_normal());
             check_at("one-sided numbers %d, %lu bits", one_sided, (unsigned long)bits);
             symmetric = relative_error(&o, &ideal);
             o.asymmetric = 1;

@@ -33,9 +33,11 @@ static const llmq_option *at(const problem *p, uint32_t l, uint32_t i) { return 
 static int is_infinite(double x) { return x > 1.7976931348623157e308; }
 static int near(double a, double b, double scale) { return check_abs(a - b) <= 1e-12 * scale; }
 
-/* Calls it with room for so many states (0: as many as are usual), in memory that ends where the workspace does, but for the bytes
-   that its alignment takes; what lies there must stay as it is. */
-static llmq_status allocate_in(const problem *p, const uint32_t *tie, uint32_t states, llmq_allocation *r, llmq_error *e)
+/* Calls it with room for so many states (0: as many as are usual), in memory that ends where the
+   workspace does, but for the bytes that its alignment takes; what lies there must stay as it
+   is. */
+static llmq_status allocate_in(const problem *p, const uint32_t *tie, uint32_t states, llmq_allocation *r,
+                               llmq_error *e)
 {
     size_t size = llmq_allocate_work_size(p->layers, p->first[p->layers], states), odd = (8 - size % 8) % 8, i;
     unsigned char *work = wall.end - size - odd;
@@ -62,7 +64,8 @@ static int consistent(const problem *p, const uint32_t *tie, const llmq_allocati
         cost += at(p, l, choice[l])->cost;
         loss += at(p, l, choice[l])->loss;
     }
-    return cost == r->cost && cost <= p->budget && same(loss, r->loss) && r->bound <= r->loss && r->states >= 1 - (r->tried == 0) && choice[p->layers] == 0xffffffffu;
+    return cost == r->cost && cost <= p->budget && same(loss, r->loss) && r->bound <= r->loss
+           && r->states >= 1 - (r->tried == 0) && choice[p->layers] == 0xffffffffu;
 }
 
 /* Sum of the largest absolute losses that are finite: what rounding is relative to where terms of both signs cancel. */
@@ -78,7 +81,7 @@ static double magnitude(const problem *p)
     return sum;
 }
 
-/* ---- all choices --------------------------------------------------------------------------------------------------- */
+/* ---- all choices ----------------------------------------------------------------------------- */
 
 typedef struct search {
     const problem *p;
@@ -137,7 +140,7 @@ static void compare(const problem *p, const uint32_t *tie, const search *s, doub
     CHECK(same(r.bound, r.loss));
 }
 
-/* ---- random instances ---------------------------------------------------------------------------------------------- */
+/* ---- random instances ------------------------------------------------------------------------ */
 
 enum { COSTS = 7, LOSSES = 10, BUDGETS = 8 };
 
@@ -229,7 +232,8 @@ static void test_small(void)
         uint32_t costs = i % COSTS, losses = i / COSTS % LOSSES, budget = i / (COSTS * LOSSES) % BUDGETS;
         search s;
         check_seed(i);
-        check_at("small %lu: costs %lu, losses %lu, budget %lu", (unsigned long)i, (unsigned long)costs, (unsigned long)losses, (unsigned long)budget);
+        check_at("small %lu: costs %lu, losses %lu, budget %lu", (unsigned long)i, (unsigned long)costs,
+                 (unsigned long)losses, (unsigned long)budget);
         random_problem(&small, 1 + check_below(8), 6, costs, losses);
         random_budget(&small, NULL, budget);
         s = search_all(&small, NULL);
@@ -266,7 +270,7 @@ static void test_extreme(void)
     }
 }
 
-/* ---- ties ---------------------------------------------------------------------------------------------------------- */
+/* ---- ties ------------------------------------------------------------------------------------ */
 
 static void test_ties(void)
 {
@@ -300,7 +304,7 @@ static void test_ties(void)
     }
 }
 
-/* ---- larger ones, with the optima of another solver ---------------------------------------------------------------- */
+/* ---- larger ones, with the optima of another solver ------------------------------------------ */
 
 static uint32_t draw_seed, draw_counter;
 static uint32_t draw(uint32_t n) { return (uint32_t)((uint64_t)llmq_random(draw_seed, draw_counter++) * n >> 32); }
@@ -318,7 +322,8 @@ static void drawn_problem(problem *p, uint32_t seed)
         for (i = 0; i < n; i++, j++) {
             uint32_t cost, loss;
             if (kind == 0) cost = draw(10000001), loss = draw(1000001);
-            else if (kind == 1) cost = size * (800 * (i + 1) + draw(100)), loss = weight * 4096 / ((i + 1) * (i + 1)) + draw(16);
+            else if (kind == 1)
+                cost = size * (800 * (i + 1) + draw(100)), loss = weight * 4096 / ((i + 1) * (i + 1)) + draw(16);
             else if (kind == 2) cost = 1000 * draw(101), loss = draw(101);
             else cost = draw(10000001), loss = 10000000 - cost + draw(100001);
             p->option[j].cost = cost, p->option[j].loss = loss;
@@ -333,7 +338,8 @@ static void drawn_problem(problem *p, uint32_t seed)
 
 static const uint32_t rooms[] = { 1, 2, 3, 10, 100 };
 
-/* With less room than it takes: a choice that fits, a bound that holds, and no claim that is not true. Returns whether it is proven. */
+/* With less room than it takes: a choice that fits, a bound that holds, and no claim that is not
+   true. Returns whether it is proven. */
 static int limited(const problem *p, const uint32_t *tie, uint32_t states, double best, double scale)
 {
     llmq_allocation r;
@@ -364,7 +370,8 @@ static void test_drawn(void)
         CHECK(r.states == 0 || limited(&large, NULL, r.states, best, best) || r.states < 65536 / 8);
     }
     check_at("drawn, proven with little room");
-    CHECK(proven[0] >= 50 && proven[3] >= 75 && proven[4] >= 135 && proven[4] < COUNT(allocate_optima)); /* 52, 78, 140: the room is what limits */
+    /* 52, 78, 140: the room is what limits */
+    CHECK(proven[0] >= 50 && proven[3] >= 75 && proven[4] >= 135 && proven[4] < COUNT(allocate_optima));
 }
 
 static void test_limited(void)
@@ -381,11 +388,12 @@ static void test_limited(void)
         tie = NULL;
         s = search_all(&small, tie);
         if (!s.found) continue;
-        for (k = 0; k < COUNT(rooms); k++) limited(&small, tie, rooms[k], s.best, losses == 8 ? magnitude(&small) : check_abs(s.best));
+        for (k = 0; k < COUNT(rooms); k++)
+            limited(&small, tie, rooms[k], s.best, losses == 8 ? magnitude(&small) : check_abs(s.best));
     }
 }
 
-/* ---- what must not change anything --------------------------------------------------------------------------------- */
+/* ---- what must not change anything ----------------------------------------------------------- */
 
 static double loss_of(const problem *p)
 {
@@ -433,7 +441,8 @@ static void test_invariance(void)
         other = small;
         e = (int)check_below(1201) - 600;
         times = 1 + check_below(1000000);
-        for (k = 0; k < n; k++) other.option[k].loss = small.option[k].loss * power(e), other.option[k].cost = small.option[k].cost * times;
+        for (k = 0; k < n; k++)
+            other.option[k].loss = small.option[k].loss * power(e), other.option[k].cost = small.option[k].cost * times;
         other.budget = small.budget * times + check_below((uint32_t)times);
         CHECK(near(loss_of(&other) * power(-e), best, best));
 
@@ -464,7 +473,7 @@ static void test_invariance(void)
     }
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void simple_problem(problem *p, uint32_t layers, uint32_t options)
 {
@@ -514,7 +523,8 @@ static void test_errors(void)
     check_at("errors");
     simple_problem(p, 5, 3);
     size = llmq_allocate_work_size(5, 15, 1);
-    CHECK(size > 0 && llmq_allocate_work_size(5, 15, 2) - size == llmq_allocate_work_size(5, 15, 3) - llmq_allocate_work_size(5, 15, 2));
+    CHECK(size > 0 && llmq_allocate_work_size(5, 15, 2) - size == llmq_allocate_work_size(5, 15, 3)
+          - llmq_allocate_work_size(5, 15, 2));
     CHECK(llmq_allocate_work_size(5, 15, 0) == llmq_allocate_work_size(5, 15, 65536));
     CHECK(llmq_allocate_work_size(6, 15, 1) > size && llmq_allocate_work_size(5, 16, 1) > size);
     CHECK_EQ(allocate_in(p, NULL, 1, &r, NULL), LLMQ_OK);
@@ -525,8 +535,10 @@ static void test_errors(void)
     CHECK_EQ(llmq_allocate(p->option, p->first, 5, NULL, 100, NULL, &r, wall.start, size, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_allocate(p->option, p->first, 5, NULL, 100, choice, NULL, wall.start, size, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_allocate(p->option, p->first, 5, NULL, 100, choice, &r, NULL, size, NULL), LLMQ_E_ARG);
-    for (l = 1; l < 8; l++) CHECK_EQ(llmq_allocate(p->option, p->first, 5, NULL, 100, choice, &r, wall.start + l, size, NULL), LLMQ_E_ARG);
-    CHECK_EQ(llmq_allocate(p->option, p->first, 0x01000000u, NULL, 100, choice, &r, wall.start, size, NULL), LLMQ_E_ARG);
+    for (l = 1; l < 8; l++)
+        CHECK_EQ(llmq_allocate(p->option, p->first, 5, NULL, 100, choice, &r, wall.start + l, size, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_allocate(p->option, p->first, 0x01000000u, NULL, 100, choice, &r, wall.start, size, NULL),
+             LLMQ_E_ARG);
 
     refuse(p, NULL, 1, LLMQ_E_WORKSPACE, -1, 0);
     refuse(p, NULL, size, LLMQ_E_WORKSPACE, -1, 0);
@@ -599,13 +611,14 @@ static void test_errors(void)
     CHECK_EQ(allocate_in(p, NULL, 0, &r, NULL), LLMQ_OK);
 }
 
-/* ---- the size of models -------------------------------------------------------------------------------------------- */
+/* ---- the size of models ---------------------------------------------------------------------- */
 
 /* layers of a model with thirty options each, in bytes: from 2 to 8 bits a weight with what scales take; the loss falls
    by about 4 a bit, on its own way for each layer. */
 static void model_problem(problem *p, uint32_t layers, uint32_t seed, double bits)
 {
-    static const uint32_t shapes[7][2] = { { 4096, 4096 }, { 1024, 4096 }, { 1024, 4096 }, { 4096, 4096 }, { 14336, 4096 }, { 14336, 4096 }, { 4096, 14336 } };
+    static const uint32_t shapes[7][2] = { { 4096, 4096 }, { 1024, 4096 }, { 1024, 4096 }, { 4096, 4096 },
+                                           { 14336, 4096 }, { 14336, 4096 }, { 4096, 14336 } };
     uint32_t l, i, n = 0;
     uint64_t weights = 0;
     draw_seed = seed, draw_counter = 0;
@@ -633,7 +646,9 @@ static double minima(const problem *p, double price, double *cost)
     for (*cost = 0.0, l = 0; l < p->layers; l++) {
         uint32_t b = 0;
         for (i = 1; i < count_of(p, l); i++)
-            if (at(p, l, i)->loss + price * (double)at(p, l, i)->cost < at(p, l, b)->loss + price * (double)at(p, l, b)->cost) b = i;
+            if (at(p, l, i)->loss + price * (double)at(p, l, i)->cost < at(p, l, b)->loss
+                + price * (double)at(p, l, b)->cost)
+                b = i;
         *cost += (double)at(p, l, b)->cost;
         loss += at(p, l, b)->loss;
     }
@@ -665,7 +680,8 @@ static void test_models(void)
         for (best = 0.0, l = 0; l < large.layers; l++)
             for (i = 0; i < count_of(&large, l); i++) {
                 double gain = at(&large, l, choice[l])->loss - at(&large, l, i)->loss;
-                if (at(&large, l, i)->cost + r.cost - at(&large, l, choice[l])->cost <= large.budget && gain > best) best = gain;
+                if (at(&large, l, i)->cost + r.cost - at(&large, l, choice[l])->cost <= large.budget && gain > best)
+                    best = gain;
             }
         CHECK(best <= 1e-13 * r.loss);
         CHECK(r.tried > 1 && r.tried < 100 && r.states > 1 && r.states < 4000);
@@ -692,10 +708,13 @@ static void test_known(void)
     check_at("what is left over is filled to the last unit");
     for (k = 0; k <= 12; k++) {
         simple_problem(&small, 12, 2);
-        for (l = 0; l < 12; l++) small.option[2 * l].cost = 0, small.option[2 * l].loss = 10.0, small.option[2 * l + 1].cost = 10, small.option[2 * l + 1].loss = 0.0;
+        for (l = 0; l < 12; l++)
+            small.option[2 * l].cost = 0, small.option[2 * l].loss = 10.0, small.option[2 * l + 1].cost = 10,
+            small.option[2 * l + 1].loss = 0.0;
         small.budget = 10 * k;
         CHECK_EQ(allocate_in(&small, NULL, 1, &r, NULL), LLMQ_OK);
-        CHECK(consistent(&small, NULL, &r) && r.cost == 10 * k && same(r.loss, 120.0 - 10.0 * k) && same(r.bound, r.loss));
+        CHECK(consistent(&small, NULL, &r) && r.cost == 10 * k && same(r.loss, 120.0 - 10.0 * k)
+              && same(r.bound, r.loss));
     }
 
     check_at("sums of costs that differ by less than a double can");
@@ -713,7 +732,8 @@ static void test_known(void)
     }
 }
 
-/* Losses on a line: everything has r = 0 but for rounding, and no list has the room for that. It must come to an end all the same. */
+/* Losses on a line: everything has r = 0 but for rounding, and no list has the room for that. It
+   must come to an end all the same. */
 static void test_line(void)
 {
     static const uint32_t rooms_here[] = { 1, 7, 1000, 0 };
@@ -743,7 +763,7 @@ static void test_line(void)
         }
 }
 
-/* ---- noise of a size, and slopes ------------------------------------------------------------------------------------- */
+/* ---- noise of a size, and slopes ------------------------------------------------------------- */
 
 static void test_perturb(void)
 {
@@ -762,7 +782,8 @@ static void test_perturb(void)
             CHECK(memcmp(w, v, n * sizeof *w) == 0);
             power = energy(u, n), square = error_energy(w, u, n);
             if (n < 1000) continue;
-            /* a sum of n squares of N(0,1) is n +- sqrt(2 n): six of these; as wide for its mean and its third moment, sqrt(15 / n) */
+            /* a sum of n squares of N(0,1) is n +- sqrt(2 n): six of these; as wide for its mean
+               and its third moment, sqrt(15 / n) */
             CHECK(fabs(square / power / (t * t) - 1) < 6 * sqrt(2.0 / (double)n));
             for (i = 0; i < n; i++) {
                 const double e = ((double)w[i] - (double)u[i]) / (t * sqrt(power / (double)n));
@@ -790,7 +811,8 @@ static void test_perturb(void)
 
 static void test_slope(void)
 {
-    static const double x[5] = { 1, 2, 3, 4, 5 }, y[5] = { 2, 4, 6, 8, 10 }, z[5] = { 1, -1, 1, -1, 1 }, none[5] = { 0, 0, 0, 0, 0 };
+    static const double x[5] = { 1, 2, 3, 4, 5 }, y[5] = { 2, 4, 6, 8, 10 }, z[5] = { 1, -1, 1, -1, 1 },
+        none[5] = { 0, 0, 0, 0, 0 };
     double slope = 7, error = 7, bad[2] = { 1, 2 };
     check_at("slopes");
     CHECK_EQ(llmq_slope(x, y, 5, &slope, &error), LLMQ_OK);

@@ -1,7 +1,9 @@
-/* test_bundle.c - sections 10 and 14 of llmq.h: bundles that are right, entries that cannot be written, and bundles that are broken
+/* test_bundle.c - sections 10 and 14 of llmq.h: bundles that are right, entries that cannot be
+   written, and bundles that are broken
 
-   The right ones are compared with tests/vectors/golden.h, which tests/gen/bundle.py made without llmq.h. The broken ones are the
-   larger part: each is opened and, if it opens, used in every way, in memory of exactly its size; that is fuzz_bundle.c. */
+   The right ones are compared with tests/vectors/golden.h, which tests/gen/bundle.py made
+   without llmq.h. The broken ones are the larger part: each is opened and, if it opens, used in
+   every way, in memory of exactly its size; that is fuzz_bundle.c. */
 #include "check.h"
 #include "vectors/golden.h"
 #include "../fuzz/fuzz_bundle.c"
@@ -49,7 +51,8 @@ static void check_tensor(const llmq_bundle *b, const golden_entry *g)
     check_at("tensor %s", g->name);
     if (!CHECK_EQ(llmq_bundle_tensor(b, g->name, &t), LLMQ_OK)) return;
     CHECK(t.rows == g->rows && t.cols == g->cols && t.row_size * t.rows == g->size && t.data == b->bytes + g->offset);
-    CHECK(t.format.id == g->code && t.format.group == g->group && t.transform.count == (g->transform ? GOLDEN_STEPS : 0u));
+    CHECK(t.format.id == g->code && t.format.group == g->group
+          && t.transform.count == (g->transform ? GOLDEN_STEPS : 0u));
     for (k = 0; k < t.transform.count && k < GOLDEN_STEPS; k++)
         CHECK(t.transform.step[k].kind == golden_steps[k][0] && t.transform.step[k].block == golden_steps[k][1] &&
               t.transform.step[k].arg == golden_steps[k][2]);
@@ -220,7 +223,9 @@ static void golden_content(llmq_entry *e)
         if (g->kind == LLMQ_KIND_VALUE) e[i].type = g->code;
         if (g->kind != LLMQ_KIND_TENSOR) continue;
         if (g->code == LLMQ_FORMAT_CUSTOM) f = custom;
-        else CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : i == U6 ? "u6" : i == T3 ? "t3" : "f32", g->group), LLMQ_OK);
+        else
+            CHECK_EQ(llmq_format_find(&f, i == G4 ? "g4" : i == G5 ? "g5" : i == U6 ? "u6" : i == T3 ? "t3" : "f32",
+                                      g->group), LLMQ_OK);
         e[i].format = f;
         e[i].rows = g->rows;
         e[i].cols = g->cols;
@@ -273,7 +278,8 @@ static void test_write_same_bytes(void)
         shuffle(e, GOLDEN_COUNT);
         check_writes_golden(e);
     }
-    for (i = 0; i < GOLDEN_COUNT; i++) CHECK(same_text(e[i].name, golden_entries[i].name)); /* sorted, as the header says */
+    /* sorted, as the header says */
+    for (i = 0; i < GOLDEN_COUNT; i++) CHECK(same_text(e[i].name, golden_entries[i].name));
     if (!CHECK_EQ(llmq_bundle_open(&b, golden_bundle, GOLDEN_SIZE, NULL), LLMQ_OK)) return;
     for (i = 0; i < GOLDEN_COUNT; i++) CHECK_EQ(llmq_bundle_at(&b, i, &e[GOLDEN_COUNT - 1 - i]), LLMQ_OK);
     check_writes_golden(e); /* what a reader says can be written again as it is */
@@ -339,7 +345,8 @@ static void test_store(void)
     size_t size = 12;
     memset(out, 0x77, sizeof out);
     CHECK_EQ(llmq_transform_store(&t, out, &size), LLMQ_OK);
-    CHECK(size == 12 && out[12] == 0x77 && get32(out) == 1 && get32(out + 4) == (1024u << 16 | 1u) && get32(out + 8) == 5);
+    CHECK(size == 12 && out[12] == 0x77 && get32(out) == 1 && get32(out + 4) == (1024u << 16 | 1u)
+          && get32(out + 8) == 5);
     size = 11;
     CHECK_EQ(llmq_transform_store(&t, out, &size), LLMQ_E_WORKSPACE);
     CHECK_EQ((long)size, 11);
@@ -600,8 +607,8 @@ static void test_many(void)
 static uint32_t broken_count, broken_opened;
 static check_wall wall;
 
-/* Uses the bundle in three places: a heap block of its size, against the wall behind, against the wall before. The result
-   must be the same, and the bytes as they were. */
+/* Uses the bundle in three places: a heap block of its size, against the wall behind, against
+   the wall before. The result must be the same, and the bytes as they were. */
 static use_result try_bundle(const uint8_t *bytes, size_t size)
 {
     uint8_t *place[3];
@@ -648,7 +655,10 @@ static void test_truncated(void)
     check_at("%s", "");
 }
 
-static int is_inside(uint32_t at, uint32_t entry) { return at - golden_entries[entry].offset < golden_entries[entry].size; }
+static int is_inside(uint32_t at, uint32_t entry)
+{
+    return at - golden_entries[entry].offset < golden_entries[entry].size;
+}
 
 /* What open and verify must say of the golden bundle with one bit of this byte inverted, checksums left alone. */
 static void check_flipped(uint32_t at, use_result u)
@@ -659,7 +669,8 @@ static void check_flipped(uint32_t at, use_result u)
     else if (at < 16) CHECK_EQ(u.opened, LLMQ_E_CHECKSUM);
     else if (at < 36) CHECK(u.opened != LLMQ_OK); /* sizes may be found wrong before the checksum is */
     else if (at < names_end()) CHECK_EQ(u.opened, LLMQ_E_CHECKSUM);
-    else if (!is_inside(at, ROT) && !is_inside(at, BOOK)) CHECK_EQ(u.opened, LLMQ_OK); /* those are looked into by open */
+    /* those are looked into by open */
+    else if (!is_inside(at, ROT) && !is_inside(at, BOOK)) CHECK_EQ(u.opened, LLMQ_OK);
     if (u.opened != LLMQ_OK) return;
     CHECK_EQ(u.verified, at < 12 || at < golden_entries[0].offset ? LLMQ_OK : LLMQ_E_CHECKSUM);
 }
@@ -849,7 +860,8 @@ static void test_place_lies(void)
         { "a payload over the names", ENTRY(G4, 16), 8, NAMES, LLMQ_E_CORRUPT },
         { "a payload behind the bundle", ENTRY(EMPTY, 16), 8, GOLDEN_SIZE + 64, LLMQ_E_CORRUPT },
         { "a payload whose end wraps", ENTRY(V_U32, 16), 8, MOST64 - 63, LLMQ_E_CORRUPT },
-        { "a payload 2^32 away", ENTRY(V_U32, 16), 8, golden_entries[V_U32].offset + ((uint64_t)1 << 32), LLMQ_E_CORRUPT },
+        { "a payload 2^32 away", ENTRY(V_U32, 16), 8, golden_entries[V_U32].offset + ((uint64_t)1 << 32),
+          LLMQ_E_CORRUPT },
         { "a size that wraps", ENTRY(V_BYTES, 24), 8, MOST64 - golden_entries[V_BYTES].offset + 1, LLMQ_E_CORRUPT },
         { "a size over the next payload", ENTRY(V_BYTES, 24), 8, 65, LLMQ_E_CORRUPT },
         { "a size up to the next payload", ENTRY(V_BYTES, 24), 8, 64, LLMQ_OK },
@@ -1007,8 +1019,8 @@ static void test_longer_lies(void)
     check_at("%s", "");
 }
 
-/* What is barely allowed: 8 steps and none, the smallest grid, bytes 32, 126 and 128 in names, a transform that is the last
-   entry, and a tensor of a single number. */
+/* What is barely allowed: 8 steps and none, the smallest grid, bytes 32, 126 and 128 in names, a
+   transform that is the last entry, and a tensor of a single number. */
 static void test_extremes(void)
 {
     static const int8_t pair[2] = { -128, 127 };
@@ -1045,7 +1057,8 @@ static void test_extremes(void)
     CHECK_EQ((long)b.count, 6);
 }
 
-/* One entry, whose name of 255 bytes is all there is in the names; then without the 0 after it, at the end of all bytes. */
+/* One entry, whose name of 255 bytes is all there is in the names; then without the 0 after it,
+   at the end of all bytes. */
 static void test_one_name(void)
 {
     uint8_t out[384];
@@ -1065,14 +1078,16 @@ static void test_one_name(void)
 
 /* ---- transforms with data ---- */
 
-/* A bundle of an f32 tensor "w" of 4 columns and its transform "t": d, a permutation, one rotation by a quarter turn for both runs of 2. */
+/* A bundle of an f32 tensor "w" of 4 columns and its transform "t": d, a permutation, one
+   rotation by a quarter turn for both runs of 2. */
 #define DATA_SIZE (64 + 2 * 64 + 64 + 128 + 64)
 #define STEPS_AT (64u + 2 * 64 + 64)         /* the transform's payload, of 4 + 3 * 8 + 16 + 8 + 16 bytes */
 #define STEPS_SIZE 68u
 
 static void bundle_with_data(uint8_t *out)
 {
-    static const float d[4] = { 0.5f, 1.0f, 2.0f, 4.0f }, turn[4] = { 0.0f, 1.0f, -1.0f, 0.0f }, w[4] = { 1.0f, 2.0f, 3.0f, 4.0f };
+    static const float d[4] = { 0.5f, 1.0f, 2.0f, 4.0f }, turn[4] = { 0.0f, 1.0f, -1.0f, 0.0f },
+        w[4] = { 1.0f, 2.0f, 3.0f, 4.0f };
     static const uint8_t order[4] = { 3, 0, 2, 1 };
     static const uint32_t kinds[3] = { LLMQ_STEP_SMOOTH, LLMQ_STEP_PERMUTE, LLMQ_STEP_ROTATE };
     uint8_t steps[STEPS_SIZE], rows[16];
@@ -1081,13 +1096,17 @@ static void bundle_with_data(uint8_t *out)
     memset(steps, 0, sizeof steps);
     memset(e, 0, sizeof e);
     put(steps, 4, 3);
-    for (i = 0; i < 3; i++) put(steps + 4 + 8 * i, 2, kinds[i]), put(steps + 6 + 8 * i, 2, i == 2 ? 2 : 0), put(steps + 8 + 8 * i, 4, i == 2 ? 1 : 4);
+    for (i = 0; i < 3; i++)
+        put(steps + 4 + 8 * i, 2, kinds[i]), put(steps + 6 + 8 * i, 2, i == 2 ? 2 : 0),
+            put(steps + 8 + 8 * i, 4, i == 2 ? 1 : 4);
     for (i = 0; i < 4; i++) {
-        put(steps + 28 + 4 * i, 4, bits_of(d[i])), put(steps + 44 + 2 * i, 2, order[i]), put(steps + 52 + 4 * i, 4, bits_of(turn[i]));
+        put(steps + 28 + 4 * i, 4, bits_of(d[i])), put(steps + 44 + 2 * i, 2, order[i]),
+            put(steps + 52 + 4 * i, 4, bits_of(turn[i]));
         put(rows + 4 * i, 4, bits_of(w[i]));
     }
     e[0].name = "t", e[0].kind = LLMQ_KIND_TRANSFORM, e[0].data = steps, e[0].size = sizeof steps;
-    e[1].name = "w", e[1].kind = LLMQ_KIND_TENSOR, e[1].data = rows, e[1].size = sizeof rows, e[1].rows = 1, e[1].cols = 4, e[1].transform = "t";
+    e[1].name = "w", e[1].kind = LLMQ_KIND_TENSOR, e[1].data = rows, e[1].size = sizeof rows, e[1].rows = 1,
+    e[1].cols = 4, e[1].transform = "t";
     CHECK_EQ(llmq_format_find(&e[1].format, "f32", 0), LLMQ_OK);
     CHECK_EQ((long)llmq_bundle_size(e, 2), DATA_SIZE);
     CHECK_EQ(llmq_bundle_write_memory(e, 2, out, DATA_SIZE), LLMQ_OK);
@@ -1172,7 +1191,8 @@ static void test_random_payloads(void)
         memcpy(copy, golden_bundle, GOLDEN_SIZE);
         for (i = 0; i < 4; i++) {
             const golden_entry *g = &golden_entries[tensors[i]];
-            for (k = 0; k < g->size; k++) copy[g->offset + k] = (uint8_t)(round == 0 ? 255 : round == 1 ? 0 : check_below(256));
+            for (k = 0; k < g->size; k++)
+                copy[g->offset + k] = (uint8_t)(round == 0 ? 255 : round == 1 ? 0 : check_below(256));
         }
         for (k = 0; k < sizeof golden_points; k++) copy[PAYLOAD(BOOK, 12) + k] = (uint8_t)check_below(256);
         if (round > 2) CHECK_EQ(try_fixed(copy, GOLDEN_SIZE).opened, grid_sorted(copy) ? LLMQ_OK : LLMQ_E_CORRUPT);
@@ -1213,7 +1233,8 @@ static void test_nan_scale(void)
     float out[96], x[96], y[3], work[96], memory[256];
     uint32_t k, bits, wrong = 0;
     memcpy(copy, golden_bundle, GOLDEN_SIZE);
-    put(copy + PAYLOAD(CUSTOM, 0), 2, 0x7fc0); /* row 0, group 0: columns 0 ... 31, which blocks of 32 and 16 keep apart */
+    /* row 0, group 0: columns 0 ... 31, which blocks of 32 and 16 keep apart */
+    put(copy + PAYLOAD(CUSTOM, 0), 2, 0x7fc0);
     fix_checksums(copy, GOLDEN_SIZE);
     if (!CHECK_EQ(llmq_bundle_open(&b, copy, GOLDEN_SIZE, NULL), LLMQ_OK)) return;
     if (!CHECK_EQ(llmq_bundle_tensor(&b, "mlp.custom", &t), LLMQ_OK)) return;
@@ -1264,6 +1285,7 @@ int main(void)
     test_bad_scales();
     test_nan_scale();
     check_wall_close(&wall);
-    printf("bundle: %lu broken bundles, %lu of which open\n", (unsigned long)broken_count, (unsigned long)broken_opened);
+    printf("bundle: %lu broken bundles, %lu of which open\n", (unsigned long)broken_count,
+           (unsigned long)broken_opened);
     return check_done("bundle");
 }

@@ -1,8 +1,12 @@
-/* test_concurrent.c - llmq_tensor_append while other threads multiply by the rows that are there (section 12 of llmq.h)
+/* test_concurrent.c - llmq_tensor_append while other threads multiply by the rows that are there
+   (section 12 of llmq.h)
 
-       gcc -O1 -g -fsanitize=thread -DLLMQ_SIMD=0 tests/test_concurrent.c -lm -lpthread     a race is a report, and exit code 66
-       the same with -DRELAXED                    publishes rows without release and acquire: the sanitizer has to see that
-   Without a sanitizer the products are checked all the same: readers compare with those of a cache that was filled before. */
+       gcc -O1 -g -fsanitize=thread -DLLMQ_SIMD=0 tests/test_concurrent.c -lm -lpthread
+           a race is a report, and exit code 66
+       the same with -DRELAXED
+           publishes rows without release and acquire: the sanitizer has to see that
+   Without a sanitizer the products are checked all the same: readers compare with those of a
+   cache that was filled before. */
 #include "check.h"
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
@@ -67,7 +71,8 @@ static void *append_rows(void *argument)
         if (llmq_tensor_append(&c->t, c->data, c->size, c->w + r * COLS, NULL, work, sizeof work) != LLMQ_OK) break;
         __atomic_store_n(&c->published, c->t.rows, RELEASE);
     }
-    if (r < ROWS) __atomic_store_n(&c->published, (uint32_t)ROWS, RELEASE); /* so that readers end; the count below is wrong then */
+    /* so that readers end; the count below is wrong then */
+    if (r < ROWS) __atomic_store_n(&c->published, (uint32_t)ROWS, RELEASE);
     return NULL;
 }
 

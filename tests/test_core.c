@@ -11,7 +11,7 @@
 
 
 
-/* ---- 1. Utilities -------------------------------------------------------------------------------------------------- */
+/* ---- 1. Utilities ---------------------------------------------------------------------------- */
 
 /* The number that 15 bits of binary16 stand for; 2^16 for infinity, which is where the next binade would begin. */
 static double f16_magnitude(uint32_t h)
@@ -44,9 +44,10 @@ static void test_f16_all(void)
     }
 }
 
-/* Between each number of binary16 and the next (after the largest, infinity in the place of 2^16) the float half-way goes
-   to the even one, the float below it down, the one above it up. With the exact values that fixes every float of a
-   monotonic conversion; random floats see whether it is one. */
+/* Between each number of binary16 and the next (after the largest, infinity in the place of
+   2^16) the float half-way goes to the even one, the float below it down, the one above it up.
+   With the exact values that fixes every float of a monotonic conversion; random floats see
+   whether it is one. */
 static void test_f16_rounding(void)
 {
     uint32_t h, sign, i;
@@ -112,8 +113,9 @@ static void test_half_vectors(void)
     }
 }
 
-/* The sum over cells of (hits - expected)^2 / expected has mean `cells` and deviation sqrt(2 cells). The function has no
-   state, so this passes or fails for ever; 6 deviations is a bound that a good function has no reason to pass. */
+/* The sum over cells of (hits - expected)^2 / expected has mean `cells` and deviation sqrt(2
+   cells). The function has no state, so this passes or fails for ever; 6 deviations is a bound
+   that a good function has no reason to pass. */
 static void check_flat(const uint32_t *hits, uint32_t cells, double total)
 {
     double expected = total / cells, chi = 0.0;
@@ -172,15 +174,16 @@ static void test_status(void)
     CHECK(strcmp(llmq_status_text(2147483647), "unknown status") == 0);
 }
 
-/* ---- 2. Hadamard --------------------------------------------------------------------------------------------------- */
+/* ---- 2. Hadamard ----------------------------------------------------------------------------- */
 
 #define LONGEST 32768
 
 static float vector[LONGEST], before[LONGEST], once[LONGEST];
 static float workspace[LONGEST + 16];
 
-/* Orders by hand, from the header's rule: the bases are those multiples m of 4 up to 128 with m - 1 or m/2 - 1 as wanted,
-   52 92 100 116 have neither, 104 = 103 + 1 is the one that comes in for a smaller one of the same odd part. */
+/* Orders by hand, from the header's rule: the bases are those multiples m of 4 up to 128 with m
+   - 1 or m/2 - 1 as wanted, 52 92 100 116 have neither, 104 = 103 + 1 is the one that comes in
+   for a smaller one of the same odd part. */
 static int is_order(size_t n)
 {
     static const uint8_t base[] = { 1, 12, 20, 28, 36, 44, 60, 68, 76, 84, 104, 108, 124 };
@@ -254,10 +257,11 @@ static void test_blocks(void)
 }
 
 /* H H x = x, |H x| = |x|, the workspace is enough, is not overrun and one byte less is refused.
-   Rounding: a number takes part in at most k + m additions of a pass, k <= 12, m <= 124, and a multiplication by a rounded
-   constant (3 roundings). Each rounds a partial sum of the size of the norm over the block, relative 2^-24. If all errors
-   had one sign that were 2 * 139 * 6e-8 = 1.7e-5 in two passes; as they do not, 1e-5 is generous (the most seen is 3.2e-7),
-   while a wrong sign anywhere in a block of n makes an error of 2 / n, over 4e-5 even at 32768. */
+   Rounding: a number takes part in at most k + m additions of a pass, k <= 12, m <= 124, and a
+   multiplication by a rounded constant (3 roundings). Each rounds a partial sum of the size of
+   the norm over the block, relative 2^-24. If all errors had one sign that were 2 * 139 * 6e-8 =
+   1.7e-5 in two passes; as they do not, 1e-5 is generous (the most seen is 3.2e-7), while a
+   wrong sign anywhere in a block of n makes an error of 2 / n, over 4e-5 even at 32768. */
 static void check_involution(size_t n, size_t max_block)
 {
     static const unsigned char canary[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
@@ -299,9 +303,10 @@ static void test_involutions(void)
     }
 }
 
-/* Column j of the matrix of order n is in vector: are its entries +-1 / sqrt(n), the root and the quotient each rounded to
-   float? (The root is first rounded to double here, which cannot matter: a root of a whole number below 2^24 is a float, or
-   farther than 2^-50 of itself from half-way between two.) */
+/* Column j of the matrix of order n is in vector: are its entries +-1 / sqrt(n), the root and
+   the quotient each rounded to float? (The root is first rounded to double here, which cannot
+   matter: a root of a whole number below 2^24 is a float, or farther than 2^-50 of itself from
+   half-way between two.) */
 static void check_column(size_t n, size_t j)
 {
     float entry = 1.0f / (float)check_sqrt((double)n);
@@ -443,7 +448,7 @@ static void test_hadamard_walls(void)
     check_wall_close(&work);
 }
 
-/* ---- 3. Transform -------------------------------------------------------------------------------------------------- */
+/* ---- 3. Transform ---------------------------------------------------------------------------- */
 
 static const uint32_t transform_lengths[] = { 1, 2, 3, 31, 32, 33, 44, 100, 172, 576, 1000, 1024, 1025, 4097 };
 
@@ -509,8 +514,9 @@ static void test_signs(void)
         }
 }
 
-/* A row of ones has all its energy in one coefficient of 32 when there are no signs. With them each coefficient is a sum
-   of 1024 signs / 32, as good as N(0,1): that one of 1024 is over 6 has a chance of 2e-6 a seed. */
+/* A row of ones has all its energy in one coefficient of 32 when there are no signs. With them
+   each coefficient is a sum of 1024 signs / 32, as good as N(0,1): that one of 1024 is over 6
+   has a chance of 2e-6 a seed. */
 static void test_bias(void)
 {
     uint32_t seed, i;
@@ -563,7 +569,8 @@ static void test_steps(void)
     t.count = 0;
     apply(&t, LLMQ_FROM_WEIGHT, vector, n);
     CHECK(memcmp(vector, once, n * sizeof *vector) == 0);
-    t = llmq_transform_hadamard(1, 0); /* the workspace is that of the step which needs most: here 44 floats, first or last */
+    /* the workspace is that of the step which needs most: here 44 floats, first or last */
+    t = llmq_transform_hadamard(1, 0);
     t.step[1] = llmq_transform_hadamard(2, 8).step[0];
     t.count = 2;
     CHECK_EQ((long)llmq_transform_work_size(&t, 172), (long)llmq_hadamard_work_size(172, 0));

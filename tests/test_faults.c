@@ -1,6 +1,8 @@
-/* test_faults.c - faults that users reported of data and their contracts: each as it was reported, and others of its kind
+/* test_faults.c - faults that users reported of data and their contracts: each as it was
+   reported, and others of its kind
 
-   The right values are computed here, in double where it matters, and not by llmq.h. check_fault names the report. */
+   The right values are computed here, in double where it matters, and not by llmq.h. check_fault
+   names the report. */
 #include "check.h"
 #define LLMQ_IMPLEMENTATION
 #include "../llmq.h"
@@ -33,7 +35,7 @@ static void add_hadamard(llmq_transform *t, uint32_t seed)
     t->step[t->count++] = one.step[0];
 }
 
-/* ---- L6: the writer checks what the reader checks ------------------------------------------------------------------ */
+/* ---- L6: the writer checks what the reader checks -------------------------------------------- */
 
 enum { W_COLS = 64, W_ROWS = 3 };
 
@@ -44,7 +46,8 @@ typedef struct content {
     uint32_t count;
 } content;
 
-/* A tensor "w" of `format`, for "custom" with a grid "a" of 5 points in pairs; a transform "t" that smooths `smooth` columns, if not 0. */
+/* A tensor "w" of `format`, for "custom" with a grid "a" of 5 points in pairs; a transform "t"
+   that smooths `smooth` columns, if not 0. */
 static void make_content(content *c, const char *format, uint32_t smooth)
 {
     static const int8_t five[16] = { -100, 3, -40, -40, 0, 90, 40, 1, 100, -7, 1, 2, 3, 4, 5, 6 };
@@ -80,7 +83,8 @@ static void make_content(content *c, const char *format, uint32_t smooth)
     put32(c->steps, 1), put32(c->steps + 4, LLMQ_STEP_SMOOTH), put32(c->steps + 8, smooth);
     for (i = 0; i < smooth; i++) put_float(c->steps + 12 + 4 * i, 0.5f);
     e->transform = "t";
-    e[c->count].name = "t", e[c->count].kind = LLMQ_KIND_TRANSFORM, e[c->count].data = c->steps, e[c->count].size = 12 + 4 * smooth;
+    e[c->count].name = "t", e[c->count].kind = LLMQ_KIND_TRANSFORM, e[c->count].data = c->steps,
+    e[c->count].size = 12 + 4 * smooth;
     c->count++;
 }
 
@@ -102,7 +106,8 @@ static llmq_status write_content(const content *c)
     if (status == LLMQ_OK && CHECK_EQ(llmq_bundle_open(&b, out, size, NULL), LLMQ_OK)) {
         CHECK_EQ(llmq_bundle_verify(&b, NULL), LLMQ_OK);
         CHECK_EQ(llmq_bundle_tensor(&b, "w", &reads), LLMQ_OK);
-        CHECK_EQ(llmq_tensor_init(&wrote, &c->e[0].format, &reads.transform, W_ROWS, W_COLS, c->rows, sizeof c->rows), LLMQ_OK);
+        CHECK_EQ(llmq_tensor_init(&wrote, &c->e[0].format, &reads.transform, W_ROWS, W_COLS, c->rows, sizeof c->rows),
+                 LLMQ_OK);
         for (r = 0; r < W_ROWS; r++) {
             CHECK_EQ(llmq_tensor_decode(&wrote, r, x, NULL, 0), LLMQ_OK);
             CHECK_EQ(llmq_tensor_decode(&reads, r, y, NULL, 0), LLMQ_OK);
@@ -143,7 +148,8 @@ static void test_writer(void)
         WRITES(LLMQ_E_ARG, names[i], 0, at->format.unit *= 1.5f); /* a reader would say another one */
         WRITES(LLMQ_E_ARG, names[i], 0, at->format.taps[0] ^= 2);
         WRITES(LLMQ_E_ARG, names[i], 0, at->format.zero_points ^= 1);
-        WRITES(LLMQ_E_ARG, names[i], 0, (c.rows[1] = 0x7f, c.rows[0] = 0xc0)); /* the first scale is NaN: verify refuses it */
+        /* the first scale is NaN: verify refuses it */
+        WRITES(LLMQ_E_ARG, names[i], 0, (c.rows[1] = 0x7f, c.rows[0] = 0xc0));
         WRITES(LLMQ_E_ARG, names[i], 0, c.rows[1] |= 0x80);                     /* or negative */
     }
     WRITES(LLMQ_E_ARG, "custom", 0, c.points[1]++); /* the grid's entry has other points */
@@ -176,7 +182,8 @@ static void test_sorted(void)
         for (all = 2; all < n; all *= 2) continue;
         check_at("L7: %u points of %u coordinates", (unsigned)n, (unsigned)p);
         for (i = 0; i < all * p; i++) points[i] = (int8_t)((int)check_below(256) - 128);
-        for (i = 0; i < n; i++) points[i * p] = (int8_t)((int)(i * 255 / n) - 128); /* ascending, some equal; the rest is not */
+        /* ascending, some equal; the rest is not */
+        for (i = 0; i < n; i++) points[i * p] = (int8_t)((int)(i * 255 / n) - 128);
         f = before;
         CHECK_EQ(llmq_format_custom(&f, p, n, points, 40.0f, 64), LLMQ_OK);
         CHECK(f.points == points && f.n == n && f.p == p);
@@ -195,7 +202,8 @@ static void test_sorted(void)
         CHECK(memcmp(&f, &before, sizeof f) == 0);
         memcpy(stored + 12, points, (size_t)all * p);
         CHECK_EQ(llmq_bundle_write_memory(&e, 1, bundle, llmq_bundle_size(&e, 1)), LLMQ_E_ARG);
-        memcpy(bundle + 192, stored, e.size); /* of one entry, whose name is in the bytes from 128 on; no payload is in the first sum */
+        /* of one entry, whose name is in the bytes from 128 on; no payload is in the first sum */
+        memcpy(bundle + 192, stored, e.size);
         CHECK_EQ(llmq_bundle_open(&b, bundle, llmq_bundle_size(&e, 1), NULL), LLMQ_E_CORRUPT);
         free(bundle);
     }
@@ -212,7 +220,7 @@ static void test_sorted(void)
     check_fault("L7");
 }
 
-/* ---- L8: no overflow behind a clamp --------------------------------------------------------------------------------- */
+/* ---- L8: no overflow behind a clamp ---------------------------------------------------------- */
 
 /* Entry (i, j) of the Hadamard matrix of order 64 with signs on its columns, times 8. */
 static double hadamard_64(uint32_t seed, uint32_t i, uint32_t j)
@@ -249,7 +257,8 @@ static void test_hessian_clamp(void)
                 turned[k][i] += hadamard_64(5, i, j) * v / 8.0;
             }
     for (k = 0; k < TOKENS; k++)
-        for (i = 0; i < COLS; i++) turned[k][i] = turned[k][i] > 0.0 ? power_of_2(60) : turned[k][i] < 0.0 ? -power_of_2(60) : 0.0;
+        for (i = 0; i < COLS; i++)
+            turned[k][i] = turned[k][i] > 0.0 ? power_of_2(60) : turned[k][i] < 0.0 ? -power_of_2(60) : 0.0;
     for (full = 0; full < 2; full++) {
         check_at("L8: sums, full %u", (unsigned)full);
         mem = (float *)take(n = llmq_hessian_size(COLS, (int)full));
@@ -322,7 +331,8 @@ static void test_smoothed_rows(void)
 {
     enum { COLS = 64, ROWS = 130 };
     static const struct { int d[3], w; } cases[] = { /* exponents of up to three steps' d, and of the weights */
-        { { 127, 0, 0 }, -20 }, { { 126, 0, 0 }, -40 }, { { -126, 0, 0 }, 60 }, { { 120, -120, 120 }, -60 }, { { -100, -100, 0 }, 110 },
+        { { 127, 0, 0 }, -20 }, { { 126, 0, 0 }, -40 }, { { -126, 0, 0 }, 60 }, { { 120, -120, 120 }, -60 },
+        { { -100, -100, 0 }, 110 },
         { { 100, 100, 0 }, -110 }, { { 60, 60, 0 }, -60 }, { { 0, 0, 0 }, 0 }, { { 20, -3, 9 }, 3 }
     };
     static const struct { const char *name; double most; } formats[] = {
@@ -344,7 +354,8 @@ static void test_smoothed_rows(void)
             memset(&t, 0, sizeof t);
             t.data = data;
             for (k = 0; k < 3; k++) {
-                if (cases[i].d[k]) add_smooth(&t, COLS, (float)power_of_2(cases[i].d[k]), data + 4 * COLS * (t.count - t.count / 2));
+                if (cases[i].d[k])
+                    add_smooth(&t, COLS, (float)power_of_2(cases[i].d[k]), data + 4 * COLS * (t.count - t.count / 2));
                 if (k == 0) add_hadamard(&t, 3);
             }
             check_seed(i);
@@ -357,8 +368,10 @@ static void test_smoothed_rows(void)
                     CHECK_EQ(llmq_hessian_init(&h, COLS, 0, &t, diagonal, sizeof diagonal), LLMQ_OK);
                     for (k = 0; k < COLS; k++) diagonal[k] = 1.0f + (float)(k % 7);
                     memory = (float *)take(llmq_feedback_size(&h));
-                    CHECK_EQ(llmq_feedback_init(&feedback, &tensor, &h, NULL, memory, llmq_feedback_size(&h), NULL), LLMQ_OK);
-                    CHECK_EQ(llmq_feedback_encode(&tensor, rows, 0, ROWS, w, COLS, &feedback, NULL, work, n, NULL, NULL), LLMQ_OK);
+                    CHECK_EQ(llmq_feedback_init(&feedback, &tensor, &h, NULL, memory, llmq_feedback_size(&h), NULL),
+                             LLMQ_OK);
+                    CHECK_EQ(llmq_feedback_encode(&tensor, rows, 0, ROWS, w, COLS, &feedback, NULL, work, n, NULL,
+                                                  NULL), LLMQ_OK);
                     free(memory);
                 } else {
                     CHECK_EQ(llmq_encode(&tensor, rows, 0, ROWS, w, COLS, NULL, work, n, NULL), LLMQ_OK);
@@ -369,16 +382,18 @@ static void test_smoothed_rows(void)
         }
 }
 
-/* ---- L9: clips near 0 --------------------------------------------------------------------------------------------- */
+/* ---- L9: clips near 0 ------------------------------------------------------------------------ */
 
 static double magnitude(double x) { return x < 0.0 ? -x : x; }
 
 /* u4 u6 u8 against the formula, in double: scale, zero and numbers, to the rounding of the scale to 8 bits. */
 static void test_small_clips(void)
 {
-    static const struct { const char *name; int first, last; } formats[] = { { "u4", 0, 15 }, { "u6", 0, 63 }, { "u8", 1, 255 } };
+    static const struct { const char *name; int first, last; } formats[] =
+        { { "u4", 0, 15 }, { "u6", 0, 63 }, { "u8", 1, 255 } };
     static const struct { float clip; double size; } cases[] = {
-        { 1e-38f, 1e30 }, { 1e-38f, 1e38 }, { 1e-45f, 1e38 }, { 1e-40f, 3e37 }, { 3e-39f, 1e38 }, { 1e-30f, 1e20 }, { 1e-20f, 1.0 }, { 5e-20f, 1.0 }, { 6e-20f, 1.0 },
+        { 1e-38f, 1e30 }, { 1e-38f, 1e38 }, { 1e-45f, 1e38 }, { 1e-40f, 3e37 }, { 3e-39f, 1e38 }, { 1e-30f, 1e20 },
+        { 1e-20f, 1.0 }, { 5e-20f, 1.0 }, { 6e-20f, 1.0 },
         { 1e-10f, 1e-3 }, { 1e-6f, 1.0 }, { 1e-3f, 1e10 }, { 0.01f, 1.0 }, { 0.5f, 1.0 }, { 1.0f, 1.0 }
     };
     enum { COLS = 32 };
@@ -406,8 +421,10 @@ static void test_small_clips(void)
             CHECK_EQ(llmq_tensor_decode(&t, 0, out, NULL, 0), LLMQ_OK);
             scale = (high - low) * (double)o.clip / (double)(formats[f].last - formats[f].first);
             stored = (double)llmq_bf16_to_f32((uint16_t)(row[0] | row[1] << 8));
-            if (scale < 1.1754943508222875e-38) { CHECK(stored <= 1.18e-38); continue; } /* below 2^-126: as the text says, 0 */
-            CHECK(magnitude(stored / scale - 1.0) < 0.0042); /* half of a unit in the last of 8 bits, and some rounding */
+            /* below 2^-126: as the text says, 0 */
+            if (scale < 1.1754943508222875e-38) { CHECK(stored <= 1.18e-38); continue; }
+            /* half of a unit in the last of 8 bits, and some rounding */
+            CHECK(magnitude(stored / scale - 1.0) < 0.0042);
             zero = row[t.row_size - 1];
             v = -low * (double)o.clip / stored;
             CHECK(magnitude((double)(zero - formats[f].first) - v) < 0.51);
@@ -422,7 +439,7 @@ static void test_small_clips(void)
     check_fault("L9");
 }
 
-/* ---- L10: what is written is finite, or the call says that it is not ------------------------------------------------- */
+/* ---- L10: what is written is finite, or the call says that it is not ------------------------- */
 
 static void test_not_finite(void)
 {
@@ -446,7 +463,8 @@ static void test_not_finite(void)
                 CHECK_EQ(llmq_perturb(w, COLS, k % 2 ? 0.1 : 1.0, seed), LLMQ_E_NOT_FINITE);
                 CHECK(memcmp(w, keep, sizeof w) == 0);
                 CHECK(k < 6); /* 2.5e37 times 1 + 0.1 * 12 is far from the end */
-                for (i = 0; i < COLS; i++) w[i] = keep[i] * 0.0625f; /* the same numbers, 1/16 as large: one of 16 times that is too large */
+                /* the same numbers, 1/16 as large: one of 16 times that is too large */
+                for (i = 0; i < COLS; i++) w[i] = keep[i] * 0.0625f;
                 CHECK_EQ(llmq_perturb(w, COLS, k % 2 ? 0.1 : 1.0, seed), LLMQ_OK);
                 for (i = 0; i < COLS; i++) fits &= magnitude((double)w[i]) * 16.0 < 3.4028235e38;
                 CHECK(!fits);
@@ -468,19 +486,22 @@ static void test_not_finite(void)
     for (i = 0; i < COLS; i++) w[i] = keep[i] = i == 11 ? 1000.0f : 1.0f;
     CHECK_EQ(llmq_transform_fold(&t, COLS, LLMQ_FOLD_SMOOTH, w, 1, 1, work, sizeof work), LLMQ_E_NOT_FINITE);
     CHECK(memcmp(w, keep, sizeof w) == 0);
-    CHECK_EQ(llmq_transform_fold(&t, COLS, LLMQ_FOLD_PERMUTE, w, 1, 1, work, sizeof work), LLMQ_OK); /* which leaves it as it is */
+    /* which leaves it as it is */
+    CHECK_EQ(llmq_transform_fold(&t, COLS, LLMQ_FOLD_PERMUTE, w, 1, 1, work, sizeof work), LLMQ_OK);
     w[11] = 1.0f;
     CHECK_EQ(llmq_transform_fold(&t, COLS, LLMQ_FOLD_SMOOTH, w, 1, 1, work, sizeof work), LLMQ_OK);
     for (i = 0; i < COLS; i++) CHECK((double)w[i] == power_of_2(120));
     for (k = 0; k < 6; k++) { /* the last number that is finite in the format, and the first that is not */
-        static const struct { const char *name; uint32_t last; } raw[3] = { { "f16", 0x477fefffu }, { "bf16", 0x7f7f7fffu }, { "f32", 0x7f7fffffu } };
+        static const struct { const char *name; uint32_t last; } raw[3] =
+            { { "f16", 0x477fefffu }, { "bf16", 0x7f7f7fffu }, { "f32", 0x7f7fffffu } };
         check_at("L10: raw %s", raw[k / 2].name);
         f = format_of(raw[k / 2].name, 0);
         for (i = 0; i < COLS; i++) w[i] = 1.0f;
         w[7] = float_of(raw[k / 2].last + k % 2);
         memset(&e, 0, sizeof e);
         CHECK_EQ(llmq_tensor_init(&tensor, &f, NULL, 1, COLS, row, sizeof row), LLMQ_OK);
-        CHECK_EQ(llmq_encode(&tensor, row, 0, 1, w, COLS, NULL, work, sizeof work, &e), k % 2 ? LLMQ_E_NOT_FINITE : LLMQ_OK);
+        CHECK_EQ(llmq_encode(&tensor, row, 0, 1, w, COLS, NULL, work, sizeof work, &e),
+                 k % 2 ? LLMQ_E_NOT_FINITE : LLMQ_OK);
         if (k % 2) { CHECK(e.status == LLMQ_E_NOT_FINITE && e.row == 0 && e.col == 7); continue; }
         CHECK_EQ(llmq_tensor_decode(&tensor, 0, w, NULL, 0), LLMQ_OK);
         CHECK(finite_float(w[7]) && w[7] > 65000.0f);
@@ -488,7 +509,7 @@ static void test_not_finite(void)
     check_fault("L10");
 }
 
-/* ---- L13: rows are encoded from where they are ------------------------------------------------------------------------ */
+/* ---- L13: rows are encoded from where they are ----------------------------------------------- */
 
 static void test_chunks(void)
 {
@@ -515,17 +536,22 @@ static void test_chunks(void)
             CHECK_EQ(llmq_tensor_init(&b, &format, &rotate, ROWS, COLS, parts, size), LLMQ_OK);
             CHECK_EQ(llmq_hessian_init(&h, COLS, 1, &rotate, sums, llmq_hessian_size(COLS, 1)), LLMQ_OK);
             more = take(llmq_hessian_work_size(&h));
-            CHECK_EQ(llmq_hessian_add(&h, 0, COLS, x, COLS, 100, NULL, more, llmq_hessian_work_size(&h), NULL), LLMQ_OK);
+            CHECK_EQ(llmq_hessian_add(&h, 0, COLS, x, COLS, 100, NULL, more, llmq_hessian_work_size(&h), NULL),
+                     LLMQ_OK);
             factor = (float *)take(llmq_feedback_size(&h));
             CHECK_EQ(llmq_feedback_init(&feedback, &a, &h, NULL, factor, llmq_feedback_size(&h), NULL), LLMQ_OK);
             work = take(n = fed ? llmq_feedback_work_size(&a) : llmq_encode_work_size(&a));
-            if (fed) CHECK_EQ(llmq_feedback_encode(&a, whole, 0, ROWS, w, STRIDE, &feedback, NULL, work, n, NULL, NULL), LLMQ_OK);
+            if (fed)
+                CHECK_EQ(llmq_feedback_encode(&a, whole, 0, ROWS, w, STRIDE, &feedback, NULL, work, n, NULL, NULL),
+                         LLMQ_OK);
             else CHECK_EQ(llmq_encode(&a, whole, 0, ROWS, w, STRIDE, NULL, work, n, NULL), LLMQ_OK);
             for (r = ROWS; r > 0; r -= rows) { /* the last first, each from a buffer of just its rows */
                 rows = f == 5 ? 128 : r < 32 ? r : 1 + check_below(32);
                 chunk = (float *)take(rows * COLS * sizeof(float));
                 for (i = 0; i < rows; i++) memcpy(chunk + i * COLS, w + (r - rows + i) * STRIDE, COLS * sizeof(float));
-                if (fed) CHECK_EQ(llmq_feedback_encode(&b, parts, r - rows, r, chunk, COLS, &feedback, NULL, work, n, NULL, NULL), LLMQ_OK);
+                if (fed)
+                    CHECK_EQ(llmq_feedback_encode(&b, parts, r - rows, r, chunk, COLS, &feedback, NULL, work, n, NULL,
+                                                  NULL), LLMQ_OK);
                 else CHECK_EQ(llmq_encode(&b, parts, r - rows, r, chunk, COLS, NULL, work, n, NULL), LLMQ_OK);
                 free(chunk);
             }
@@ -535,7 +561,7 @@ static void test_chunks(void)
     check_fault("L13");
 }
 
-/* ---- L16: feedback is measured, not trusted --------------------------------------------------------------------------- */
+/* ---- L16: feedback is measured, not trusted -------------------------------------------------- */
 
 enum { FED_COLS = 96, FED_ROWS = 132 };
 
@@ -544,7 +570,9 @@ typedef struct fed_case {
     uint32_t tokens;
     double rho;              /* inputs are an AR(1): covariances rho^|i - j|; 0: white */
     llmq_feedback_options o;
-    int blows;               /* 1: feedback alone is worse by far: all rows are plain ones; -1: it is better by far, hardly any is; 0: either */
+    /* 1: feedback alone is worse by far: all rows are plain ones; -1: it is better by far,
+       hardly any is; 0: either */
+    int blows;
 } fed_case;
 
 /* sum of J_ij e_i e_j, J packed */
@@ -610,10 +638,12 @@ static void check_fed(const fed_case *c)
     uint32_t i, k, differ;
     size_t n;
     void *work, *factor;
-    check_at("L16: %s, %u tokens of AR(1) %g, damping %g, first order %g", c->format, (unsigned)c->tokens, c->rho, (double)c->o.damping, (double)c->o.first_order);
+    check_at("L16: %s, %u tokens of AR(1) %g, damping %g, first order %g", c->format, (unsigned)c->tokens, c->rho,
+             (double)c->o.damping, (double)c->o.first_order);
     normal_numbers(w, FED_ROWS * FED_COLS, 1e-2, 0.0);
     for (i = 0; i < c->tokens; i++)
-        for (k = 0; k < FED_COLS; k++) v = k ? c->rho * v + root * check_normal() : check_normal(), x[i * FED_COLS + k] = (float)v;
+        for (k = 0; k < FED_COLS; k++)
+            v = k ? c->rho * v + root * check_normal() : check_normal(), x[i * FED_COLS + k] = (float)v;
     CHECK_EQ(llmq_tensor_init(&t, &f, NULL, FED_ROWS, FED_COLS, fed, sizeof fed), LLMQ_OK);
     CHECK_EQ(llmq_tensor_init(&p, &f, NULL, FED_ROWS, FED_COLS, plain, sizeof plain), LLMQ_OK);
     CHECK_EQ(llmq_hessian_init(&h, FED_COLS, 1, NULL, sums, sizeof sums), LLMQ_OK);
@@ -635,17 +665,21 @@ static void check_fed(const fed_case *c)
     CHECK(magnitude(all.error / by_fed - 1.0) < 0.02);                /* factors of 12 bits */
     CHECK(magnitude(all.plain_error / by_plain - 1.0) < 0.02);
     CHECK(all.error < 1.032 * all.plain_error && all.rows == FED_ROWS);
-    CHECK(c->blows > 0 ? all.plain_rows == FED_ROWS : c->blows < 0 ? all.plain_rows <= 2 && true_fed < 0.5 * true_plain : 1);
-    for (i = differ = 0; i < FED_ROWS; i++) differ += memcmp(fed + i * t.row_size, plain + i * t.row_size, t.row_size) != 0;
+    CHECK(c->blows > 0 ? all.plain_rows == FED_ROWS : c->blows < 0 ? all.plain_rows <= 2
+          && true_fed < 0.5 * true_plain : 1);
+    for (i = differ = 0; i < FED_ROWS; i++)
+        differ += memcmp(fed + i * t.row_size, plain + i * t.row_size, t.row_size) != 0;
     CHECK(differ <= FED_ROWS - all.plain_rows);                       /* those that are kept are llmq_encode's */
     if (f.taps[0] == 0) { /* ranges give the same rows, and their results add up */
         memcpy(plain, fed, sizeof fed);
         memset(fed, 0, sizeof fed);
         for (i = 0, v = 0.0, k = 0; i < FED_ROWS; i += 33) {
-            CHECK_EQ(llmq_feedback_encode(&t, fed, i, i + 33, w + i * FED_COLS, FED_COLS, &feedback, NULL, work, n, &part, NULL), LLMQ_OK);
+            CHECK_EQ(llmq_feedback_encode(&t, fed, i, i + 33, w + i * FED_COLS, FED_COLS, &feedback, NULL, work, n,
+                                          &part, NULL), LLMQ_OK);
             v += part.error, k += part.plain_rows;
         }
-        CHECK(memcmp(plain, fed, FED_ROWS * t.row_size) == 0 && k == all.plain_rows && magnitude(v / all.error - 1.0) < 1e-9);
+        CHECK(memcmp(plain, fed, FED_ROWS * t.row_size) == 0 && k == all.plain_rows
+              && magnitude(v / all.error - 1.0) < 1e-9);
     }
     free(work), free(factor);
 }

@@ -1,10 +1,12 @@
-/* test_faults_kernels - reported faults of kernels: what a table takes for granted, and what llmq_selftest sees of it
+/* test_faults_kernels - reported faults of kernels: what a table takes for granted, and what
+   llmq_selftest sees of it
 
        cc -O2 -o test_faults_kernels tests/test_faults_kernels.c && ./test_faults_kernels
 
-   Every table that can run here is compared with the scalar one, through the public functions, on formats that are nearly built-in
-   ones: trellises of other taps, grids of other points under a built-in id. Compiled with -funsigned-char (tests/faults_build.sh) the
-   same comparison shows what gcc 12 makes of some intrinsics there. */
+   Every table that can run here is compared with the scalar one, through the public functions,
+   on formats that are nearly built-in ones: trellises of other taps, grids of other points under
+   a built-in id. Compiled with -funsigned-char (tests/faults_build.sh) the same comparison shows
+   what gcc 12 makes of some intrinsics there. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -29,9 +31,11 @@ static void fill_records(const llmq_tensor *t)
     size_t i;
     for (i = 0; i < t->rows * t->row_size; i++) data[i] = (uint8_t)check_below(256);
     if (!groups) /* raw: exponents that are not the largest, nor so large that sums overflow */
-        for (i = t->format.bits / 8 - 1; i < t->rows * t->row_size; i += t->format.bits / 8) data[i] = (uint8_t)((data[i] & 0x83) | 0x3c);
+        for (i = t->format.bits / 8 - 1; i < t->rows * t->row_size; i += t->format.bits / 8)
+            data[i] = (uint8_t)((data[i] & 0x83) | 0x3c);
     for (r = 0; r < t->rows; r++)
-        for (g = 0; g < groups; g++) data[r * t->row_size + 2 * g + 1] = (uint8_t)((data[r * t->row_size + 2 * g + 1] & 0x83) | 0x3c);
+        for (g = 0; g < groups; g++)
+            data[r * t->row_size + 2 * g + 1] = (uint8_t)((data[r * t->row_size + 2 * g + 1] & 0x83) | 0x3c);
 }
 
 static void same(const float *a, const float *b, size_t n, const llmq_tensor *t, const char *what)
@@ -39,7 +43,9 @@ static void same(const float *a, const float *b, size_t n, const llmq_tensor *t,
     char place[160];
     int equal = same_numbers(a, b, n);
     memcpy(place, check_where, sizeof place);
-    if (!equal) check_at("%s, %s, %u x %u, group %u: %s", t->kernels->name, what, (unsigned)t->rows, (unsigned)t->cols, (unsigned)t->format.group, place);
+    if (!equal)
+        check_at("%s, %s, %u x %u, group %u: %s", t->kernels->name, what, (unsigned)t->rows, (unsigned)t->cols,
+                 (unsigned)t->format.group, place);
     CHECK(equal);
     memcpy(check_where, place, sizeof place);
 }
@@ -54,12 +60,14 @@ static void compare(llmq_tensor *t)
             uint32_t count = 1 + check_below(ACTIVATIONS);
             for (i = 0; i < count; i++) {
                 t->kernels = llmq_kernels_at(0);
-                CHECK_EQ(llmq_activation_prepare(&a[i], t, bits, x + i * MAX_COLS, memory[i], sizeof memory[i]), LLMQ_OK);
+                CHECK_EQ(llmq_activation_prepare(&a[i], t, bits, x + i * MAX_COLS, memory[i], sizeof memory[i]),
+                         LLMQ_OK);
             }
             CHECK_EQ(llmq_matmul(t, a, count, 0, t->rows, want, MAX_ROWS), LLMQ_OK);
             t->kernels = table[k];
             CHECK_EQ(llmq_matmul(t, a, count, 0, t->rows, got, MAX_ROWS), LLMQ_OK);
-            for (i = 0; i < count; i++) same(got + i * MAX_ROWS, want + i * MAX_ROWS, t->rows, t, bits == 8 ? "int8" : "float");
+            for (i = 0; i < count; i++)
+                same(got + i * MAX_ROWS, want + i * MAX_ROWS, t->rows, t, bits == 8 ? "int8" : "float");
         }
     t->kernels = llmq_kernels_at(0);
     CHECK_EQ(llmq_tensor_decode(t, r, want_row, NULL, 0), LLMQ_OK);
@@ -73,7 +81,9 @@ static void compare(llmq_tensor *t)
     }
 }
 
-static const uint32_t shapes[][3] = { { 1, 256, 128 }, { 5, 544, 0 }, { 131, 320, 64 }, { 37, 256, 128 }, { 260, 640, 128 } }; /* rows, cols, group */
+/* rows, cols, group */
+static const uint32_t shapes[][3] = { { 1, 256, 128 }, { 5, 544, 0 }, { 131, 320, 64 }, { 37, 256, 128 },
+                                      { 260, 640, 128 } };
 #define SHAPES COUNT(shapes)
 
 static void compare_shapes(const llmq_format *f, size_t step)
@@ -105,7 +115,8 @@ static void sorted_points(uint32_t n, uint32_t p, uint32_t all)
     for (i = n * p; i < all * p; i++) points[i] = points[i - p];
 }
 
-/* A trellis of so many bits and parities, the caller's points and random taps; with the last one of the row itself in some. */
+/* A trellis of so many bits and parities, the caller's points and random taps; with the last one
+   of the row itself in some. */
 static llmq_format trellis(uint32_t bits, uint32_t parities)
 {
     llmq_format f;
@@ -147,7 +158,8 @@ static void test_taps(void)
         for (parities = 1; parities <= 4; parities++)
             for (i = 0; i < 3; i++) {
                 f = trellis(bits, parities);
-                check_at("trellis of %u bits, taps %03x %03x %03x %03x", (unsigned)bits, (unsigned)f.taps[0], (unsigned)f.taps[1], (unsigned)f.taps[2], (unsigned)f.taps[3]);
+                check_at("trellis of %u bits, taps %03x %03x %03x %03x", (unsigned)bits, (unsigned)f.taps[0],
+                         (unsigned)f.taps[1], (unsigned)f.taps[2], (unsigned)f.taps[3]);
                 compare_shapes(&f, SHAPES);
             }
 }
@@ -164,9 +176,12 @@ static void test_encode(void)
         for (i = 0; i < 3; i++) {
             llmq_format f = trellis(bits, 1 + check_below(4));
             double error = 0.0, all = 0.0;
-            if (i == 0) f.taps[0] = 2, f.taps[1] = f.taps[2] = f.taps[3] = 0, f.n = 1u << bits; /* the shortest memory */
-            check_at("trellis of %u bits, taps %03x %03x %03x %03x", (unsigned)bits, (unsigned)f.taps[0], (unsigned)f.taps[1], (unsigned)f.taps[2], (unsigned)f.taps[3]);
-            for (k = 0; k < f.n; k++) points[k] = (int8_t)((2 * (int)k + 1 - (int)f.n) * 100 / (int)f.n); /* equidistant */
+            /* the shortest memory */
+            if (i == 0) f.taps[0] = 2, f.taps[1] = f.taps[2] = f.taps[3] = 0, f.n = 1u << bits;
+            check_at("trellis of %u bits, taps %03x %03x %03x %03x", (unsigned)bits, (unsigned)f.taps[0],
+                     (unsigned)f.taps[1], (unsigned)f.taps[2], (unsigned)f.taps[3]);
+            /* equidistant */
+            for (k = 0; k < f.n; k++) points[k] = (int8_t)((2 * (int)k + 1 - (int)f.n) * 100 / (int)f.n);
             f.unit = 40.0f;
             CHECK_EQ(llmq_tensor_init(&t, &f, NULL, 140, 64, data, sizeof data), LLMQ_OK);
             if (llmq_encode_work_size(&t) > sizeof work) continue;
@@ -190,8 +205,8 @@ static void test_encode(void)
 /* Taps that are none: a table of points would be read beyond its end, or they would be ignored. */
 static void test_refused(void)
 {
-    static const uint16_t bad[][4] = { { 5, 0, 3, 0 }, { 5, 3, 0, 9 }, { 5, 0, 0, 1 }, { 0, 3, 0, 0 }, { 0, 0, 0, 1 }, { 1, 0, 0, 0 }, { 1, 1, 0, 0 },
-                                       { 0x800, 0, 0, 0 }, { 3, 0x8001, 0, 0 } };
+    static const uint16_t bad[][4] = { { 5, 0, 3, 0 }, { 5, 3, 0, 9 }, { 5, 0, 0, 1 }, { 0, 3, 0, 0 }, { 0, 0, 0, 1 },
+                                       { 1, 0, 0, 0 }, { 1, 1, 0, 0 }, { 0x800, 0, 0, 0 }, { 3, 0x8001, 0, 0 } };
     llmq_format f, g;
     llmq_tensor t;
     size_t i;
@@ -251,12 +266,14 @@ static void bad_read(const llmq_tensor *t, uint32_t r, float *out)
     llmq_kernels_at(0)->read_row(t, r, out);
     spoil(out + t->cols - 1);
 }
-static void bad_i8(const llmq_tensor *t, const llmq_activation *a, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+static void bad_i8(const llmq_tensor *t, const llmq_activation *a, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                   size_t y_stride)
 {
     llmq_kernels_at(0)->rows_i8(t, a, count, r0, r1, y, y_stride);
     if (t->format.taps[3]) spoil(y + r1 - 1); /* one kind of format only */
 }
-static void bad_f32(const llmq_tensor *t, const llmq_activation *a, uint32_t count, uint32_t r0, uint32_t r1, float *y, size_t y_stride)
+static void bad_f32(const llmq_tensor *t, const llmq_activation *a, uint32_t count, uint32_t r0, uint32_t r1, float *y,
+                    size_t y_stride)
 {
     llmq_kernels_at(0)->rows_f32(t, a, count, r0, r1, y, y_stride);
     if (!t->format.points && t->format.bits == 16) spoil(y + r0);

@@ -2,8 +2,9 @@
 
        cc -O2 -o test_feedback tests/test_feedback.c -lm && ./test_feedback [figures]
 
-   Sums are compared with double ones, whole rows with those of tests/gen/feedback.py, which solves in float64 what the header
-   says by other ways. figures: prints only what feedback gains on AR(1) inputs, lines key<TAB>dB with TSV=1 in the environment. */
+   Sums are compared with double ones, whole rows with those of tests/gen/feedback.py, which
+   solves in float64 what the header says by other ways. figures: prints only what feedback gains
+   on AR(1) inputs, lines key<TAB>dB with TSV=1 in the environment. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -15,10 +16,12 @@
 
 #define GUARD 64u
 
-static const char *const grids[] = { "g2", "g3", "g4", "g5", "g6", "g8", "v2n16", "v2n64", "v2n256", "v3n64", "v3n512", "v4n256" };
+static const char *const grids[] = { "g2", "g3", "g4", "g5", "g6", "g8", "v2n16", "v2n64", "v2n256", "v3n64", "v3n512",
+                                     "v4n256" };
 static const char *const raws[] = { "f32", "f16", "bf16" };
 /* 5 points of 3 coordinates: no power of two, ties in the first coordinate, points that are equal */
-static const int8_t odd_points[24] = { -90, 10, -20, -90, -60, 40, 0, 0, 0, 70, 90, 9, 70, -80, -30, 70, -80, -30, 0, 0, 0, 0, 0, 0 };
+static const int8_t odd_points[24] = { -90, 10, -20, -90, -60, 40, 0, 0, 0, 70, 90, 9, 70, -80, -30, 70, -80, -30, 0, 0,
+                                       0, 0, 0, 0 };
 
 static float power(int e) { return (float)ldexp(1.0, e); }
 static size_t packed(size_t i, size_t j) { return i < j ? j * (j + 1) / 2 + i : i * (i + 1) / 2 + j; }
@@ -56,7 +59,7 @@ static const llmq_kernels *runnable(uint32_t *i)
     return k;
 }
 
-/* ---- sums ---------------------------------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 typedef struct tokens {
     uint32_t cols, count;
@@ -64,7 +67,8 @@ typedef struct tokens {
     float *x, *weight;
 } tokens;
 
-/* Normal inputs, each column with its own scale, or whole numbers up to 60, whose products and sums are exact; NaN between rows. */
+/* Normal inputs, each column with its own scale, or whole numbers up to 60, whose products and
+   sums are exact; NaN between rows. */
 static tokens new_tokens(uint32_t cols, uint32_t count, int weighted, int whole)
 {
     tokens t;
@@ -106,8 +110,8 @@ static void add(llmq_hessian *h, uint32_t r0, uint32_t r1, const tokens *t, uint
 {
     size_t size = llmq_hessian_work_size(h);
     void *work = take(size);
-    CHECK_EQ(llmq_hessian_add(h, r0, r1, t->x + first * t->stride, t->stride, count, t->weight ? t->weight + first : NULL, work, size, NULL),
-             LLMQ_OK);
+    CHECK_EQ(llmq_hessian_add(h, r0, r1, t->x + first * t->stride, t->stride, count,
+                              t->weight ? t->weight + first : NULL, work, size, NULL), LLMQ_OK);
     give(work, size);
 }
 
@@ -131,7 +135,8 @@ static llmq_hessian sums(const tokens *t, int full, const llmq_transform *transf
 /* The greatest deviation from double sums, relative to sqrt(Hii Hjj). */
 static double off_by(const llmq_hessian *h, const tokens *t)
 {
-    double *x = (double *)malloc((size_t)t->cols * t->count * sizeof(double)), *d = (double *)calloc(t->cols, sizeof(double)), worst = 0.0;
+    double *x = (double *)malloc((size_t)t->cols * t->count * sizeof(double)),
+        *d = (double *)calloc(t->cols, sizeof(double)), worst = 0.0;
     uint32_t i, j, k;
     if (!x || !d) exit(2);
     for (k = 0; k < t->count; k++)
@@ -289,7 +294,8 @@ static void test_sums_transform(void)
         uint32_t cols = all_cols[c];
         llmq_transform rotate = llmq_transform_hadamard(c, 256);
         tokens t = new_tokens(cols, 150, 1, 0);
-        llmq_hessian plain = sums(&t, 1, NULL, NULL, 0), turned = sums(&t, 1, &rotate, NULL, 0), cut = sums(&t, 1, &rotate, NULL, 1);
+        llmq_hessian plain = sums(&t, 1, NULL, NULL, 0), turned = sums(&t, 1, &rotate, NULL, 0),
+            cut = sums(&t, 1, &rotate, NULL, 1);
         size_t size = llmq_hessian_transform_work_size(&plain, &rotate);
         void *work = take(size);
         double most = 0.0, off = 0.0;
@@ -301,7 +307,8 @@ static void test_sums_transform(void)
         CHECK_EQ(llmq_hessian_transform(&plain, &rotate, work, size), LLMQ_OK);
         for (i = 0; i < cols; i++) most = fmax(most, (double)turned.h[packed(i, i)]);
         for (i = 0; i < cols; i++)
-            for (j = 0; j <= i; j++) off = fmax(off, check_abs((double)plain.h[packed(i, j)] - (double)turned.h[packed(i, j)]));
+            for (j = 0; j <= i; j++)
+                off = fmax(off, check_abs((double)plain.h[packed(i, j)] - (double)turned.h[packed(i, j)]));
         CHECK(most > 0.0 && off < most / 2048);
         CHECK_EQ(llmq_hessian_transform(&plain, &rotate, work, size), LLMQ_E_ARG); /* it has one */
         CHECK_EQ(llmq_hessian_merge(&turned, &plain), LLMQ_OK);
@@ -340,7 +347,8 @@ static void test_sums_merge(void)
         for (i = 0; i < 170; i++)
             for (j = full ? 0 : i; j <= i; j++) {
                 size_t at = full ? packed(i, j) : i, di = full ? packed(i, i) : i, dj = full ? packed(j, j) : j;
-                off = fmax(off, check_abs((double)merged[0].h[at] - (double)one.h[at]) / sqrt((double)one.h[di] * (double)one.h[dj]));
+                off = fmax(off, check_abs((double)merged[0].h[at] - (double)one.h[at])
+                           / sqrt((double)one.h[di] * (double)one.h[dj]));
             }
         CHECK(off < 300.0 / 16777216.0); /* an ulp of the largest sum for each token */
         CHECK(check_abs(merged[0].weight - one.weight) < 1e-9);
@@ -364,7 +372,8 @@ static void test_sums_init_errors(void)
     CHECK_EQ((long)llmq_hessian_size(LLMQ_MAX_COLS + 1, 1), 0);
     CHECK_EQ((long)llmq_hessian_size(LLMQ_MAX_COLS + 1, 0), 0);
     if (sizeof(size_t) == 4) CHECK_EQ((long)llmq_hessian_size(LLMQ_MAX_COLS, 1), 0);
-    if (sizeof(size_t) == 4) CHECK_EQ((long)llmq_hessian_size(46341, 1), 0); /* 4 n (n + 1) / 2 is over 2^32 from there on */
+    /* 4 n (n + 1) / 2 is over 2^32 from there on */
+    if (sizeof(size_t) == 4) CHECK_EQ((long)llmq_hessian_size(46341, 1), 0);
     if (sizeof(size_t) == 4) CHECK(llmq_hessian_size(46340, 1) == 4294883880u);
     CHECK_EQ(llmq_hessian_init(NULL, 7, 1, NULL, mem, sizeof mem), LLMQ_E_ARG);
     CHECK_EQ(llmq_hessian_init(&h, 7, 1, NULL, NULL, sizeof mem), LLMQ_E_ARG);
@@ -401,7 +410,8 @@ static void test_sums_errors(void)
             if (at == t.weight + i) col = 70;
             old = *at, *at = value;
             memset(&e, 0x55, sizeof e);
-            CHECK_EQ(llmq_hessian_add(&h, i % 2 ? 0 : 69, 70, t.x, t.stride, 9, t.weight, work, size, &e), LLMQ_E_NOT_FINITE);
+            CHECK_EQ(llmq_hessian_add(&h, i % 2 ? 0 : 69, 70, t.x, t.stride, 9, t.weight, work, size, &e),
+                     LLMQ_E_NOT_FINITE);
             CHECK(e.status == LLMQ_E_NOT_FINITE && e.row == i && e.col == col);
             CHECK_EQ(llmq_hessian_add(&h, 0, 70, t.x, t.stride, 9, t.weight, work, size, NULL), LLMQ_E_NOT_FINITE);
             *at = old;
@@ -459,7 +469,7 @@ static void test_sums_transform_errors(void)
     free_hessian(&h), free_hessian(&diagonal);
 }
 
-/* ---- the factor ---------------------------------------------------------------------------------------------------- */
+/* ---- the factor ------------------------------------------------------------------------------ */
 
 static llmq_format format_of(const char *name, uint32_t group)
 {
@@ -469,7 +479,8 @@ static llmq_format format_of(const char *name, uint32_t group)
     return f;
 }
 
-static llmq_tensor new_tensor(const char *name, uint32_t group, const llmq_transform *transform, uint32_t rows, uint32_t cols)
+static llmq_tensor new_tensor(const char *name, uint32_t group, const llmq_transform *transform, uint32_t rows,
+                              uint32_t cols)
 {
     llmq_format f = format_of(name, group);
     llmq_tensor t;
@@ -524,7 +535,8 @@ static llmq_feedback_options options_of(float damping, float first_order, int or
 }
 
 /* Its memory begins with the columns' weights; freed by free_feedback. */
-static llmq_feedback new_feedback(const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options, void **mem)
+static llmq_feedback new_feedback(const llmq_tensor *t, const llmq_hessian *h, const llmq_feedback_options *options,
+                                  void **mem)
 {
     llmq_feedback f;
     size_t size = llmq_feedback_size(h);
@@ -548,10 +560,12 @@ static double factor_off(const llmq_feedback *f, const llmq_hessian *h)
         for (j = 0; j <= i; j++) {
             double sum = 0.0, di, dj, add_i = (double)f->damping * mean, off;
             for (k = i; k < n; k++)
-                sum += (double)f->m[packed(k, i)] * (double)f->m[packed(k, j)] * (f->d ? (double)f->d[k] : mean * unit + add_i * unit);
+                sum += (double)f->m[packed(k, i)] * (double)f->m[packed(k, j)]
+                       * (f->d ? (double)f->d[k] : mean * unit + add_i * unit);
             di = (double)h->h[packed(f->column[i], f->column[i])] + add_i;
             dj = (double)h->h[packed(f->column[j], f->column[j])] + add_i;
-            off = check_abs(sum / unit - (i == j ? di : (double)h->h[packed(f->column[i], f->column[j])])) / sqrt(di * dj);
+            off = check_abs(sum / unit - (i == j ? di : (double)h->h[packed(f->column[i], f->column[j])]))
+                  / sqrt(di * dj);
             if (!(off <= worst)) worst = off;
         }
     return worst;
@@ -583,7 +597,8 @@ static void test_factor(void)
                 for (k = 0; (t.kernels = runnable(&k)) != NULL; k++) {
                     other = new_feedback(&t, &large, &o, &again);
                     CHECK(memcmp(again, mem, llmq_feedback_size(&h)) == 0);
-                    CHECK((other.d == NULL) == (f.d == NULL) && other.cols == cols && other.group == 32 && other.p == 2);
+                    CHECK((other.d == NULL) == (f.d == NULL) && other.cols == cols && other.group == 32
+                          && other.p == 2);
                     free_feedback(again, &h);
                 }
                 free_hessian(&large);
@@ -616,7 +631,8 @@ static void test_damping(void)
     for (i = 0; i < 3; i++) {
         h = identity(60, 1, values[i], NULL);
         f = new_feedback(&t, &h, NULL, &mem);
-        CHECK(f.d == NULL && f.m[packed(9, 9)] >= 1.0f && f.m[packed(9, 8)] <= 0.0f && f.damping >= 0.01f && f.damping <= 0.01f);
+        CHECK(f.d == NULL && f.m[packed(9, 9)] >= 1.0f && f.m[packed(9, 8)] <= 0.0f && f.damping >= 0.01f
+              && f.damping <= 0.01f);
         free_feedback(mem, &h);
         f = new_feedback(&t, &h, &none, &mem);
         CHECK(f.d == NULL && (i == 2 ? f.damping > 0.0f : f.damping <= 0.0f));
@@ -648,7 +664,8 @@ static double mean_of(const llmq_hessian *h, const uint32_t *column, uint32_t n)
 static void test_order(void)
 {
     static const struct { const char *format; uint32_t cols, group; } all[] = {
-        { "v3n64", 100, 32 }, { "v2n16", 128, 32 }, { "g3", 100, 0 }, { "v4n256", 71, 64 }, { "odd", 100, 32 }, { "g2", 5, 32 }, { "f32", 40, 0 }
+        { "v3n64", 100, 32 }, { "v2n16", 128, 32 }, { "g3", 100, 0 }, { "v4n256", 71, 64 }, { "odd", 100, 32 },
+        { "g2", 5, 32 }, { "f32", 40, 0 }
     };
     uint32_t c, i, s, v, n, m;
     check_seed(107);
@@ -664,7 +681,8 @@ static void test_order(void)
         for (s = 0; s < cols; s += n) {
             uint32_t first = f.column[s] / group * group;
             n = least(group, cols - first);
-            if (s > 0 && n == group) good &= mean_of(&h, f.column + s - group, group) >= mean_of(&h, f.column + s, group) * (1 - 1e-6);
+            if (s > 0 && n == group)
+                good &= mean_of(&h, f.column + s - group, group) >= mean_of(&h, f.column + s, group) * (1 - 1e-6);
             for (v = s; v < s + n; v += m) {
                 m = least(p, s + n - v);
                 for (i = v; i < v + m; i++) {
@@ -672,7 +690,8 @@ static void test_order(void)
                     seen[f.column[i] % 128]++;
                 }
                 good &= (f.column[v] - first) % p == 0;
-                if (v > s && m == p) good &= mean_of(&h, f.column + v - p, p) >= mean_of(&h, f.column + v, p) * (1 - 1e-6);
+                if (v > s && m == p)
+                    good &= mean_of(&h, f.column + v - p, p) >= mean_of(&h, f.column + v, p) * (1 - 1e-6);
             }
         }
         for (i = 0; i < cols; i++) good &= seen[i] == 1;
@@ -716,11 +735,13 @@ static void test_indefinite(void)
     free_hessian(&h), free_hessian(&diagonal), free_tensor(&t);
 }
 
-/* By default a sum over few tokens is damped more: 0.01 + 2 cols / tokens, at most 1; weighted tokens count as (sum w)^2 / sum w^2. */
+/* By default a sum over few tokens is damped more: 0.01 + 2 cols / tokens, at most 1; weighted
+   tokens count as (sum w)^2 / sum w^2. */
 static void test_usual_damping(void)
 {
     static const struct { double weight, squares; float damping; } trial[] = {
-        { 0, 0, 0.01f }, { 1400, 1400, 0.11f }, { 14000, 14000, 0.02f }, { 700, 350, 0.11f }, { 100, 100, 1.0f }, { 1e30, 1e56, 0.024f }
+        { 0, 0, 0.01f }, { 1400, 1400, 0.11f }, { 14000, 14000, 0.02f }, { 700, 350, 0.11f }, { 100, 100, 1.0f },
+        { 1e30, 1e56, 0.024f }
     };
     llmq_tensor t = new_tensor("g3", 32, NULL, 1, 70);
     llmq_feedback_options given = options_of(-1.0f, 0.0f, LLMQ_ORDER_NATURAL);
@@ -757,7 +778,8 @@ static void test_init_errors(void)
     memset(&f, 0x55, sizeof f);
     memcpy(&saved, &f, sizeof f);
     for (i = 0; i < 8; i++) bad[i] = options_of(0.01f, 0.0f, LLMQ_ORDER_NATURAL);
-    bad[0].damping = float_of(0x7f800000u), bad[1].damping = 10.1f, bad[2].damping = float_of(0x7fc00000u), bad[3].first_order = -0.1f;
+    bad[0].damping = float_of(0x7f800000u), bad[1].damping = 10.1f, bad[2].damping = float_of(0x7fc00000u),
+    bad[3].first_order = -0.1f;
     bad[4].first_order = 1.1f, bad[5].first_order = float_of(0x7fc00000u), bad[6].order = 2, bad[7].order = -1;
     for (i = 0; i < 8; i++) CHECK_EQ(llmq_feedback_init(&f, &t, &h, &bad[i], mem, size, NULL), LLMQ_E_ARG);
     CHECK_EQ(llmq_feedback_init(NULL, &t, &h, NULL, mem, size, NULL), LLMQ_E_ARG);
@@ -781,17 +803,20 @@ static void test_init_errors(void)
     free_hessian(&h), free_hessian(&other), free_tensor(&t), free_tensor(&turned);
 }
 
-/* ---- encoding ------------------------------------------------------------------------------------------------------ */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 /* Encode rows [r0, r1) with a workspace of the size asked for that holds NaN; f NULL: llmq_encode. */
-static void encode_rows(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *w, const llmq_feedback *f, int effort)
+static void encode_rows(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *w, const llmq_feedback *f,
+                        int effort)
 {
     llmq_encode_options o;
     size_t size = f ? llmq_feedback_work_size(t) : llmq_encode_work_size(t);
     void *work = take(size);
     memset(&o, 0, sizeof o);
     o.effort = effort;
-    if (f) CHECK_EQ(llmq_feedback_encode(t, data_of(t), r0, r1, w + (size_t)r0 * t->cols, t->cols, f, &o, work, size, NULL, NULL), LLMQ_OK);
+    if (f)
+        CHECK_EQ(llmq_feedback_encode(t, data_of(t), r0, r1, w + (size_t)r0 * t->cols, t->cols, f, &o, work, size, NULL,
+                                      NULL), LLMQ_OK);
     else CHECK_EQ(llmq_encode(t, data_of(t), r0, r1, w + (size_t)r0 * t->cols, t->cols, &o, work, size, NULL), LLMQ_OK);
     give(work, size);
 }
@@ -839,7 +864,8 @@ static void test_oracle(void)
     uint32_t c, r, i, k;
     for (c = 0; c < COUNT(feedback_cases); c++) {
         uint32_t cols = feedback_cases[c].cols, group = feedback_cases[c].group ? feedback_cases[c].group : cols;
-        llmq_feedback_options o = options_of(feedback_cases[c].damping, feedback_cases[c].first_order, feedback_cases[c].order);
+        llmq_feedback_options o = options_of(feedback_cases[c].damping, feedback_cases[c].first_order,
+                                             feedback_cases[c].order);
         llmq_tensor t = new_tensor(feedback_cases[c].format, feedback_cases[c].group, NULL, FEEDBACK_ROWS, cols);
         llmq_hessian h = new_hessian(cols, 1, NULL);
         float *w = (float *)take(FEEDBACK_ROWS * cols * sizeof(float));
@@ -857,7 +883,9 @@ static void test_oracle(void)
                 uint32_t g = i / group, p = t.format.p, code = feedback_codes[code_at + i % group / p];
                 float scale = float_of((uint32_t)feedback_scales[scale_at + g] << 16);
                 if (i % group == 0) CHECK_EQ(record[2 * g] | record[2 * g + 1] << 8, feedback_scales[scale_at + g]);
-                if (!CHECK_EQ((long)bits_of(row[i]), (long)bits_of((float)t.format.points[code * p + i % group % p] * scale))) break;
+                if (!CHECK_EQ((long)bits_of(row[i]),
+                              (long)bits_of((float)t.format.points[code * p + i % group % p] * scale)))
+                    break;
                 if (i % group == group - 1 || i == cols - 1) code_at += i % group / p + 1;
             }
             scale_at += (cols + group - 1) / group;
@@ -884,7 +912,8 @@ static void test_identity(void)
                 const llmq_transform *transform = turn % 3 ? NULL : &rotate;
                 uint32_t rows = 1 + turn % 19, cols = all_cols[c];
                 llmq_feedback_options o = options_of(0.01f, turn % 4 == 1 ? 0.5f : 0.0f, (int)(turn % 2));
-                llmq_tensor t = new_tensor(name, all_groups[k], transform, rows, cols), plain = new_tensor(name, all_groups[k], transform, rows, cols);
+                llmq_tensor t = new_tensor(name, all_groups[k], transform, rows, cols),
+                    plain = new_tensor(name, all_groups[k], transform, rows, cols);
                 llmq_hessian h = identity(cols, turn % 5 != 0, turn % 7 ? 7.25f : 1e-9f, transform);
                 float *w = new_weights(rows, cols);
                 llmq_feedback f;
@@ -947,8 +976,8 @@ static void test_same_bits(void)
     check_at("%s", "");
 }
 
-/* A trellis whose taps no built-in one has: the kernels that know only those leave its rows to the scalar ones, also where rows are
-   judged. Results are the same bits with every table. */
+/* A trellis whose taps no built-in one has: the kernels that know only those leave its rows to
+   the scalar ones, also where rows are judged. Results are the same bits with every table. */
 static void test_other_taps(void)
 {
     llmq_tensor t = new_tensor("t3", 64, NULL, 128, 256);
@@ -973,8 +1002,8 @@ static void test_other_taps(void)
     free_hessian(&h), free_tensor(&t);
 }
 
-/* A diagonal H: the error that it weighs is smaller than llmq_encode's, also where weights lie far apart and are not damped; and
-   a full H that is a diagonal gives the bits of the diagonal. */
+/* A diagonal H: the error that it weighs is smaller than llmq_encode's, also where weights lie
+   far apart and are not damped; and a full H that is a diagonal gives the bits of the diagonal. */
 static void test_weighted(void)
 {
     uint32_t g, i, far;
@@ -1007,8 +1036,8 @@ static void test_weighted(void)
     check_at("%s", "");
 }
 
-/* Rows times powers of two keep their codes, and their scales move with them, up to the ends of the range; H times a power of two
-   changes nothing. */
+/* Rows times powers of two keep their codes, and their scales move with them, up to the ends of
+   the range; H times a power of two changes nothing. */
 static void test_scaling(void)
 {
     static const int exponents[] = { 0, 100, -100, 126, -110 };
@@ -1039,7 +1068,8 @@ static void test_scaling(void)
                 const uint8_t *a = t.data + r * t.row_size, *b = first.data + r * t.row_size;
                 check_at("%s, row %u, exponent %d", grids[g], r, exponents[(r + e) % 5]);
                 for (i = 0; i < 3; i++) {
-                    float sa = llmq_bf16_to_f32((uint16_t)(a[2 * i] | a[2 * i + 1] << 8)), sb = llmq_bf16_to_f32((uint16_t)(b[2 * i] | b[2 * i + 1] << 8));
+                    float sa = llmq_bf16_to_f32((uint16_t)(a[2 * i] | a[2 * i + 1] << 8)),
+                        sb = llmq_bf16_to_f32((uint16_t)(b[2 * i] | b[2 * i + 1] << 8));
                     CHECK_EQ((long)bits_of(sa), (long)bits_of(sb * power(exponents[(r + e) % 5])));
                 }
                 CHECK(memcmp(a + 6, b + 6, t.row_size - 6) == 0);
@@ -1052,7 +1082,8 @@ static void test_scaling(void)
     check_at("%s", "");
 }
 
-/* Rows of zeros, of numbers that no scale can hold, and of which only some groups are zero: neighbours do not notice. */
+/* Rows of zeros, of numbers that no scale can hold, and of which only some groups are zero:
+   neighbours do not notice. */
 static void test_odd_rows(void)
 {
     llmq_tensor t = new_tensor("v2n64", 32, NULL, 6, 100), other = new_tensor("v2n64", 32, NULL, 6, 100);
@@ -1064,7 +1095,8 @@ static void test_odd_rows(void)
     llmq_feedback f = new_feedback(&t, &h, NULL, &mem);
     check_seed(112);
     for (i = 0; i < 100; i++) {
-        w[i] = i % 2 ? -0.0f : 0.0f, w[100 + i] = check_below(2) ? 3e37f : -3e37f, w[200 + i] = power(-149) * (float)(i % 3);
+        w[i] = i % 2 ? -0.0f : 0.0f, w[100 + i] = check_below(2) ? 3e37f : -3e37f,
+        w[200 + i] = power(-149) * (float)(i % 3);
         w[300 + i] = i / 32 == 0 ? 0.0f : w[300 + i], w[400 + i] *= 1e30f;
     }
     encode(&t, w, &f, 0, 0);
@@ -1100,7 +1132,8 @@ static void test_raw(void)
         CHECK(memcmp(t.data, plain.data, bytes_of(&t)) == 0);
         memset(data_of(&t), 0xee, bytes_of(&t));
         w[3 * 44 + 2] = float_of(0x7fc00000u);
-        CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 0, 5, w, 44, &f, NULL, work, llmq_feedback_work_size(&t), NULL, NULL), LLMQ_E_NOT_FINITE);
+        CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 0, 5, w, 44, &f, NULL, work, llmq_feedback_work_size(&t), NULL,
+                                      NULL), LLMQ_E_NOT_FINITE);
         for (i = 0; i < bytes_of(&t); i++) untouched &= t.data[i] == 0xee;
         CHECK(untouched);
         give(work, llmq_feedback_work_size(&t)), give(w, 220 * sizeof(float));
@@ -1137,13 +1170,15 @@ static void test_progress(void)
     CHECK(c.count == 3 && c.done[0] == 16 && c.done[1] == 32 && c.done[2] == 40 && c.total == 40);
     memset(data_of(&t), 0xee, bytes_of(&t));
     c.count = 0, c.stop_at = 2;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w + 5 * 64, 64, &f, &o, work, size, NULL, NULL), LLMQ_E_STOPPED);
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 5, 45, w + 5 * 64, 64, &f, &o, work, size, NULL, NULL),
+             LLMQ_E_STOPPED);
     CHECK_EQ(c.count, 2);
     for (i = 0; i < bytes_of(&t); i++)
         if (i / t.row_size < 5 || i / t.row_size >= 37) untouched &= t.data[i] == 0xee;
     CHECK(untouched && t.data[36 * t.row_size] != 0xee);
     c.count = 0, c.stop_at = 1;
-    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 7, 7, w + 7 * 64, 64, &f, &o, work, size, NULL, NULL), LLMQ_OK); /* no rows, no calls */
+    /* no rows, no calls */
+    CHECK_EQ(llmq_feedback_encode(&t, data_of(&t), 7, 7, w + 7 * 64, 64, &f, &o, work, size, NULL, NULL), LLMQ_OK);
     CHECK_EQ(c.count, 0);
     give(work, size), give(w, 45 * 64 * sizeof(float));
     free_feedback(mem, &h);
@@ -1166,7 +1201,8 @@ static void test_encode_errors(void)
     int untouched = 1;
     memset(&o, 0, sizeof o);
     memset(data, 0xee, bytes_of(&t));
-#define ENCODE(t, data, r0, r1, w, stride, f, o, work, size) llmq_feedback_encode(t, data, r0, r1, w, stride, f, o, work, size, NULL, NULL)
+#define ENCODE(t, data, r0, r1, w, stride, f, o, work, size) \
+    llmq_feedback_encode(t, data, r0, r1, w, stride, f, o, work, size, NULL, NULL)
     CHECK_EQ(ENCODE(NULL, data, 0, 4, w, 70, &f, NULL, work, size), LLMQ_E_ARG);
     CHECK_EQ(ENCODE(&t, NULL, 0, 4, w, 70, &f, NULL, work, size), LLMQ_E_ARG);
     CHECK_EQ(ENCODE(&t, data + 1, 0, 4, w, 70, &f, NULL, work, size), LLMQ_E_ARG);
@@ -1177,7 +1213,8 @@ static void test_encode_errors(void)
     CHECK_EQ(ENCODE(&t, data, 0, 4, w, 69, &f, NULL, work, size), LLMQ_E_ARG);
     CHECK_EQ(ENCODE(&t, data, 0, 4, w, 70, &f, NULL, NULL, size), LLMQ_E_ARG);
     CHECK_EQ(ENCODE(&t, data, 0, 4, w, 70, &f, NULL, work + 2, size - 2), LLMQ_E_ARG);
-    for (o.effort = -1; o.effort <= 3; o.effort += 4) CHECK_EQ(ENCODE(&t, data, 0, 4, w, 70, &f, &o, work, size), LLMQ_E_ARG);
+    for (o.effort = -1; o.effort <= 3; o.effort += 4)
+        CHECK_EQ(ENCODE(&t, data, 0, 4, w, 70, &f, &o, work, size), LLMQ_E_ARG);
     CHECK_EQ(ENCODE(&t, data, 0, 4, w, 70, &f, NULL, work, size - 1), LLMQ_E_WORKSPACE);
     for (i = 0; i < 4; i++) {
         llmq_feedback other = f;
@@ -1224,7 +1261,8 @@ static void test_underflow(void)
     encode(&t, w, NULL, 0, 0);
     before = loss(&t, w, &h);
     encode(&t, w, &f, 0, 0);
-    for (i = 0; i < 20; i++) good &= t.data[i * t.row_size + 1] == 0 && (t.data[i * t.row_size + 2] | t.data[i * t.row_size + 3]) != 0;
+    for (i = 0; i < 20; i++)
+        good &= t.data[i * t.row_size + 1] == 0 && (t.data[i * t.row_size + 2] | t.data[i * t.row_size + 3]) != 0;
     CHECK(good);
     check_at("%g of the loss", loss(&t, w, &h) / before);
     CHECK(loss(&t, w, &h) < before * 0.4);
@@ -1247,7 +1285,8 @@ static void test_stride(void)
     for (i = 0; i < 20; i++) memcpy(wide + 57 * i, w + 50 * i, 50 * sizeof(float));
     encode(&t, w, &f, 0, 0);
     memset(data_of(&other), 0xee, bytes_of(&other));
-    CHECK_EQ(llmq_feedback_encode(&other, data_of(&other), 3, 18, wide + 3 * 57, 57, &f, NULL, work, size, NULL, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_feedback_encode(&other, data_of(&other), 3, 18, wide + 3 * 57, 57, &f, NULL, work, size, NULL, NULL),
+             LLMQ_OK);
     CHECK(memcmp(t.data + 3 * t.row_size, other.data + 3 * t.row_size, 15 * t.row_size) == 0);
     for (i = 0; i < bytes_of(&t); i++)
         if (i / t.row_size < 3 || i / t.row_size >= 18) untouched &= other.data[i] == 0xee;
@@ -1257,7 +1296,7 @@ static void test_stride(void)
     free_hessian(&h), free_tensor(&t), free_tensor(&other);
 }
 
-/* ---- what it gains ------------------------------------------------------------------------------------------------- */
+/* ---- what it gains --------------------------------------------------------------------------- */
 
 #define N 1024u
 #define RHO 0.9
@@ -1309,7 +1348,8 @@ static double gain(const char *name, const llmq_feedback *made, const float *w)
 static void test_gain(int print)
 {
     static const struct { const char *format; double least; } all[] = {
-        { "g2", 6.0 }, { "g3", 6.0 }, { "g4", 6.0 }, { "v2n16", 5.0 }, { "v2n64", 5.0 }, { "v2n256", 5.0 }, { "t3", 6.0 }, { "t2", 6.0 }, { "t4", 6.0 }, { "t2s", 6.0 }, { "t3s", 6.0 }, { "t4s", 6.0 },
+        { "g2", 6.0 }, { "g3", 6.0 }, { "g4", 6.0 }, { "v2n16", 5.0 }, { "v2n64", 5.0 }, { "v2n256", 5.0 },
+        { "t3", 6.0 }, { "t2", 6.0 }, { "t4", 6.0 }, { "t2s", 6.0 }, { "t3s", 6.0 }, { "t4s", 6.0 },
         { "v3n64", 4.5 }, { "v3n512", 4.5 }, { "v4n256", 4.0 }
     };
     int tsv = getenv("TSV") != NULL && getenv("TSV")[0] != 0;
@@ -1321,7 +1361,8 @@ static void test_gain(int print)
     float *w = new_weights(GAIN_ROWS, N);
     uint32_t i, k;
     int natural = 1;
-    for (k = 0; k < N; k++) natural &= f.column[k] == k; /* equal diagonals stay where they are, so one f serves both orders */
+    /* equal diagonals stay where they are, so one f serves both orders */
+    for (k = 0; k < N; k++) natural &= f.column[k] == k;
     CHECK(natural);
     check_seed(114);
     normal_numbers(w, (size_t)GAIN_ROWS * N, 1.0, 0.0);
@@ -1349,7 +1390,8 @@ static void test_gain_order(void)
     check_seed(115);
     for (i = 0; i < 192; i++) size[i] = exp(check_normal()) * (i / 32 % 3 + 1.0);
     for (i = 0; i < 192; i++)
-        for (j = 0; j <= i; j++) h.h[packed(i, j)] = (float)(size[i] * size[j] * pow(RHO, (i - j) * 0.1)); /* much is shared */
+        /* much is shared */
+        for (j = 0; j <= i; j++) h.h[packed(i, j)] = (float)(size[i] * size[j] * pow(RHO, (i - j) * 0.1));
     for (i = 0; i < 3; i++) {
         llmq_feedback_options o = options_of(0.01f, 0.0f, i == 1 ? LLMQ_ORDER_DIAGONAL : LLMQ_ORDER_NATURAL);
         void *mem;

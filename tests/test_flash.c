@@ -1,8 +1,10 @@
-/* test_flash.c - what power that fails leaves in flash: a bundle that is erased, written in part, or has bits that flipped
+/* test_flash.c - what power that fails leaves in flash: a bundle that is erased, written in
+   part, or has bits that flipped
 
-   A firmware that updates its weights finds one of these at the next reset. llmq_bundle_open and llmq_bundle_verify must refuse it
-   with a status: no fault, no read behind the end, and never LLMQ_OK. Small enough for a micro:bit, where the bundle in question is a
-   copy in RAM; on a desktop it ends at an unmapped page, then in a block of exactly its size for AddressSanitizer.
+   A firmware that updates its weights finds one of these at the next reset. llmq_bundle_open and
+   llmq_bundle_verify must refuse it with a status: no fault, no read behind the end, and never
+   LLMQ_OK. Small enough for a micro:bit, where the bundle in question is a copy in RAM; on a
+   desktop it ends at an unmapped page, then in a block of exactly its size for AddressSanitizer.
    FLASH_BOARD 1: a program for a board of examples/mcu, without printf and a heap. */
 #ifndef FLASH_BOARD
 #define FLASH_BOARD 0
@@ -90,7 +92,8 @@ static void test_partly_written(void)
     }
 }
 
-/* The flash ends before the bundle does: not a byte behind may be read, so what is there of it goes to the end of the memory. */
+/* The flash ends before the bundle does: not a byte behind may be read, so what is there of it
+   goes to the end of the memory. */
 static void test_cut(uint8_t *memory)
 {
     uint32_t n;

@@ -1,6 +1,7 @@
-/* test_golden: have the bits of results changed? The checksum of the records that the encoder writes, and of the products with
-   them, for every format and effort. These are not answers from elsewhere (the other suites have those) but a tripwire: when
-   a change to the search or to the order of operations is meant, `test_golden -p` prints the new table, and CHANGELOG.md says
+/* test_golden: have the bits of results changed? The checksum of the records that the encoder
+   writes, and of the products with them, for every format and effort. These are not answers from
+   elsewhere (the other suites have those) but a tripwire: when a change to the search or to the
+   order of operations is meant, `test_golden -p` prints the new table, and CHANGELOG.md says
    that result bits changed. */
 #include "check.h"
 
@@ -50,7 +51,8 @@ static float w[ROWS * COLS], y[LONG], mem[4096];
 static uint8_t data[ROWS * COLS * 4];
 static float work[65536];
 
-/* Three kinds of rows: even, heavy-tailed, with a mean. Only exact operations, so that the input is the same everywhere. */
+/* Three kinds of rows: even, heavy-tailed, with a mean. Only exact operations, so that the input
+   is the same everywhere. */
 static void fill(void)
 {
     uint32_t i;
@@ -100,8 +102,9 @@ int main(int argc, char **argv)
     for (i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) {
         golden g = measure(f);
         if (argc > 1 && argv[1][1] == 'p')
-            printf("    { \"%s\", { 0x%08lxu, 0x%08lxu, 0x%08lxu }, 0x%08lxu },\n", g.format, (unsigned long)g.records[0],
-                   (unsigned long)g.records[1], (unsigned long)g.records[2], (unsigned long)g.products);
+            printf("    { \"%s\", { 0x%08lxu, 0x%08lxu, 0x%08lxu }, 0x%08lxu },\n", g.format,
+                   (unsigned long)g.records[0], (unsigned long)g.records[1], (unsigned long)g.records[2],
+                   (unsigned long)g.products);
         check_at("golden %s", g.format);
         if (!CHECK(i < sizeof expected / sizeof *expected)) continue;
         CHECK(strcmp(g.format, expected[i].format) == 0);

@@ -1,7 +1,9 @@
-/* test_imatrix.c - examples/imatrix.h: files made without it, files made by it, and files that are broken
+/* test_imatrix.c - examples/imatrix.h: files made without it, files made by it, and files that
+   are broken
 
-   The first are in tests/vectors/imatrix_golden.h, which tests/gen/imatrix.py made. The broken ones are each opened and, if they open,
-   used in every way, in memory of exactly their size; that is fuzz_imatrix.c. */
+   The first are in tests/vectors/imatrix_golden.h, which tests/gen/imatrix.py made. The broken
+   ones are each opened and, if they open, used in every way, in memory of exactly their size;
+   that is fuzz_imatrix.c. */
 #include "check.h"
 #include "../fuzz/fuzz_imatrix.c"
 
@@ -63,13 +65,15 @@ static void check_means(const imatrix *m)
         uint32_t cols = golden_shape[i].cols, experts = golden_shape[i].experts;
         check_at("form %d, %s", m->form, golden_shape[i].name);
         if (!CHECK_EQ(imatrix_find(m, golden_shape[i].name, &e), LLMQ_OK)) return;
-        CHECK(e.name_length == strlen(golden_shape[i].name) && memcmp(e.name, golden_shape[i].name, e.name_length) == 0);
+        CHECK(e.name_length == strlen(golden_shape[i].name)
+              && memcmp(e.name, golden_shape[i].name, e.name_length) == 0);
         if (m->form == IMATRIX_LEGACY) cols *= experts, experts = 1;
         CHECK(e.cols == cols && e.experts == experts);
         for (k = 0; k < experts; k++, expected += cols) {
             CHECK_EQ(imatrix_mean(&e, k, mean), LLMQ_OK);
             CHECK(same_bits(mean, expected, cols));
-            if (m->form == IMATRIX_GGUF) CHECK(!(imatrix_count(&e, k) < counts[count] || imatrix_count(&e, k) > counts[count]));
+            if (m->form == IMATRIX_GGUF)
+                CHECK(!(imatrix_count(&e, k) < counts[count] || imatrix_count(&e, k) > counts[count]));
             count++;
         }
     }
@@ -176,7 +180,8 @@ static void test_edge_names(void)
     CHECK(imatrix_mean(&e, 0, &mean) == LLMQ_OK && same_bits(&mean, golden_means_legacy + 1, 1));
 }
 
-static void refuse(int form, const imatrix_source *s, uint32_t count, const imatrix_origin *from, llmq_status status, int shape)
+static void refuse(int form, const imatrix_source *s, uint32_t count, const imatrix_origin *from, llmq_status status,
+                   int shape)
 {
     unsigned char out[ROOM];
     memset(out, 0x5a, sizeof out);
@@ -197,8 +202,8 @@ static void test_refused(void)
         check_at("refused, form %d", form);
         /* two good entries, and one field of the first that is not */
 #define S(field, value, status, shape) \
-        s[0].name = "a", s[0].cols = 2, s[0].experts = 1, s[0].sums = sum, s[0].counts = count, s[1] = s[0], s[1].name = "b", \
-        s[0].field = (value), refuse(form, s, 2, &from, status, shape)
+        s[0].name = "a", s[0].cols = 2, s[0].experts = 1, s[0].sums = sum, s[0].counts = count, \
+        s[1] = s[0], s[1].name = "b", s[0].field = (value), refuse(form, s, 2, &from, status, shape)
         S(name, NULL, LLMQ_E_ARG, 1);
         S(name, "", LLMQ_E_ARG, 1);
         S(name, "b", LLMQ_E_ARG, 1);
@@ -288,7 +293,8 @@ static void test_truncated(const unsigned char *bytes, size_t size, size_t whole
     for (n = 0; n < size; n++) {
         llmq_status status = status_of(bytes, n);
         check_at("%ld of %ld bytes", (long)n, (long)size);
-        if (bytes == golden_legacy && (n == whole || n == whole + 4)) CHECK_EQ(status, LLMQ_OK); /* without what may be missing */
+        /* without what may be missing */
+        if (bytes == golden_legacy && (n == whole || n == whole + 4)) CHECK_EQ(status, LLMQ_OK);
         else if (n < whole || bytes == golden_legacy) CHECK_EQ(status, LLMQ_E_TRUNCATED);
         else CHECK_EQ(status, LLMQ_OK); /* only padding is missing */
     }
@@ -402,9 +408,10 @@ static void check_name(const char *llama, const char *llmq)
 
 static void test_names(void)
 {
-    static const char *const none[] = { "", "blk.", "blk..attn_q.weight", "blk.1.attn_q.weights", "blk.1x.attn_q.weight",
-                                        "blk.12345678901.attn_q.weight", "blk.1.wq", ".attn_q.weight", "output.weight1", "output",
-                                        "1output.weight", "blk.01.attn_q.weight", "layers.00.wq", "blk.4294967296.attn_q.weight",
+    static const char *const none[] = { "", "blk.", "blk..attn_q.weight", "blk.1.attn_q.weights",
+                                        "blk.1x.attn_q.weight", "blk.12345678901.attn_q.weight", "blk.1.wq",
+                                        ".attn_q.weight", "output.weight1", "output", "1output.weight",
+                                        "blk.01.attn_q.weight", "layers.00.wq", "blk.4294967296.attn_q.weight",
                                         "layers.9999999999.wq", "blk.+1.attn_q.weight", "layers.-1.wq" };
     char out[64] = "?";
     size_t i;

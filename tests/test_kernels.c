@@ -1,10 +1,12 @@
-/* test_kernels - section 2 of llmq.h: every table of kernels that can run here gives the bits of the scalar one
+/* test_kernels - section 2 of llmq.h: every table of kernels that can run here gives the bits of
+   the scalar one
 
        cc -O2 -o test_kernels tests/test_kernels.c && ./test_kernels [table | list]
 
-   A name restricts the run to that table; "list" prints the names. The scalar kernels are what the other suites compare with
-   the header's text: here they are the specification. Each case is made once, run by the scalar table and then by all others.
-   What a kernel reads or writes is placed at every offset from a page boundary, and so that it ends at one.
+   A name restricts the run to that table; "list" prints the names. The scalar kernels are what
+   the other suites compare with the header's text: here they are the specification. Each case is
+   made once, run by the scalar table and then by all others. What a kernel reads or writes is
+   placed at every offset from a page boundary, and so that it ends at one.
 
    KERNELS_SMALL   1: a twentieth of the cases and less than 100 KB of memory, for microcontrollers
    KERNELS_ONE_IN  keep one case in so many */
@@ -30,7 +32,8 @@
 #define OFFSETS 17u    /* 0 ... 15 elements from the start of the memory, and FLUSH */
 #define MARGIN 16u     /* floats on either side of an output that must survive: one vector of 64 bytes */
 #define CANARY 12345.678f
-#define DENSE 130u     /* all sizes up to this one, at all offsets: two vectors of 64 bytes, in bytes, and what remains */
+/* All sizes up to this one, at all offsets: two vectors of 64 bytes, in bytes, and what remains. */
+#define DENSE 130u
 #define MAX_COLS 2049u
 #define MAX_COUNT 33u  /* activations: four batches of eight and one */
 #define MAX_SCALES 128u
@@ -46,7 +49,7 @@ static check_wall in_wall, out_wall, record_wall, grid_wall, code_wall, scale_wa
 static float initial[MAX_FLOATS], wanted[MAX_FLOATS];
 static uint8_t wanted_bytes[WANT_BYTES];
 
-/* ---- tables under test, and what is said when one differs ------------------------------------------------------------ */
+/* ---- tables under test, and what is said when one differs ------------------------------------ */
 
 static const llmq_kernels *scalar, *tables[16];
 static uint32_t table_count;
@@ -60,7 +63,8 @@ static const llmq_kernels *table(uint32_t i, const char *kernel)
     return tables[i];
 }
 
-/* Counts one comparison. check_at has named the case; table and kernel are put before it only where they are printed. */
+/* Counts one comparison. check_at has named the case; table and kernel are put before it only
+   where they are printed. */
 static void verdict(int same_as_scalar)
 {
     char place[sizeof check_where];
@@ -85,16 +89,20 @@ static void crashed(int signal_number)
 static int skipped(void) { return KERNELS_ONE_IN > 1 && check_below(KERNELS_ONE_IN) != 0; }
 
 
-/* ---- places ----------------------------------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
-static uint8_t *place_bytes(const check_wall *w, size_t n, uint32_t off) { return off < FLUSH ? w->start + off : w->end - n; }
+static uint8_t *place_bytes(const check_wall *w, size_t n, uint32_t off)
+{
+    return off < FLUSH ? w->start + off : w->end - n;
+}
 
 static float *place_floats(const check_wall *w, size_t n, uint32_t off)
 {
     return (float *)(void *)(off < FLUSH ? w->start + off * sizeof(float) : w->end - n * sizeof(float));
 }
 
-/* n floats that a kernel writes, with canaries on the sides that have no wall; and the same in wanted for the scalar one. */
+/* n floats that a kernel writes, with canaries on the sides that have no wall; and the same in
+   wanted for the scalar one. */
 typedef struct window {
     float *low, *at;      /* first float compared; what the kernel is given */
     float *first, *want;  /* the floats of `at` in initial and in wanted */
@@ -119,7 +127,7 @@ static void begin(const window *w) { memcpy(wanted, initial, w->length * sizeof(
 static void reset(const window *w) { memcpy(w->low, initial, w->length * sizeof(float)); }
 static int same_window(const window *w) { return same_floats(w->low, wanted, w->length); }
 
-/* ---- values ----------------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 enum { EVEN, ZERO, SIGNED_ZERO, MOST, ONE_HOT, SPECIAL, SUBNORMAL, WIDE, ANY, KINDS,
        TIES = KINDS, TINY, FIRST, LAST, LAST_NAN, FIRST_INFINITE, GROUP_KINDS };
@@ -131,8 +139,8 @@ static float even_number(void) { return (float)(int32_t)check_random() * (1.0f /
 
 static float special_number(void)
 {
-    static const uint32_t bits[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0, 0x80000000u, 0x7f7fffffu, 0xff7fffffu, 1, 0x807fffffu,
-                                     0x00800000u };
+    static const uint32_t bits[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0, 0x80000000u, 0x7f7fffffu, 0xff7fffffu, 1,
+                                     0x807fffffu, 0x00800000u };
     return float_of(bits[check_below(COUNT(bits))]);
 }
 
@@ -155,7 +163,8 @@ static void fill_values(float *x, uint32_t n, uint32_t kind)
     }
 }
 
-/* Groups to be quantized: also numbers half-way between two codes, and a largest number at either end or near 2^-100. */
+/* Groups to be quantized: also numbers half-way between two codes, and a largest number at
+   either end or near 2^-100. */
 static void fill_group(float *x, uint32_t n, uint32_t kind)
 {
     uint32_t i;
@@ -177,7 +186,7 @@ static void at_case(uint32_t n, uint32_t off, uint32_t kind)
     check_at("n %lu, offset %lu, values %lu", (unsigned long)n, (unsigned long)off, (unsigned long)kind);
 }
 
-/* ---- vectors: signs, butterflies, Paley, quantize, add_scaled, add_products --------------------------------------------- */
+/* ---- vectors: signs, butterflies, Paley, quantize, add_scaled, add_products ------------------ */
 
 static const uint32_t long_sizes[] = { 131, 192, 255, 256, 257, 511, 1021, 1024, 2047, 4099 };
 
@@ -211,7 +220,8 @@ static void test_add_scaled(uint32_t n, uint32_t off)
 {
     window w = open_window(n, off);
     uint32_t i, kind = turn++ % KINDS;
-    float *v = place_floats(&in_wall, n, (off * 3 + n) % OFFSETS), scale = check_below(8) ? even_number() : special_number();
+    float *v = place_floats(&in_wall, n, (off * 3 + n) % OFFSETS), scale = check_below(8) ? even_number()
+               : special_number();
     fill_values(v, n, kind);
     fill_values(w.first, n, mostly_first(KINDS));
     at_case(n, off, kind);
@@ -225,10 +235,12 @@ static void test_add_scaled(uint32_t n, uint32_t off)
 }
 
 #if !LLMQ_NO_CALIBRATION
-/* n factors of 12 bits. The first kinds: the least and the largest; the least, whose products leave sums that began subnormal so. */
+/* n factors of 12 bits. The first kinds: the least and the largest; the least, whose products
+   leave sums that began subnormal so. */
 static void fill_factors(float *x, size_t n, uint32_t kind)
 {
-    static const uint32_t edges[] = { 0, 0x80000000u, 67u << 23, 0x80000000u | 67u << 23, 187u << 23, 0x80000000u | 187u << 23 };
+    static const uint32_t edges[] = { 0, 0x80000000u, 67u << 23, 0x80000000u | 67u << 23, 187u << 23,
+                                      0x80000000u | 187u << 23 };
     size_t i;
     if (kind >= 2) fill_values(x, (uint32_t)n, kind - 2);
     for (i = 0; i < n && kind < 2; i++) {
@@ -238,13 +250,16 @@ static void fill_factors(float *x, size_t n, uint32_t kind)
     for (i = 0; i < n; i++) x[i] = llmq__round12(x[i]);
 }
 
-/* Rows of sums with a gap between them, which must survive; columns of a panel, as in a Hessian, or rows of their own. */
+/* Rows of sums with a gap between them, which must survive; columns of a panel, as in a Hessian,
+   or rows of their own. */
 static void try_add_products(uint32_t rows, uint32_t count, uint32_t n, uint32_t off)
 {
     static const uint32_t gaps[] = { 0, 1, 5, 16 };
     uint32_t i, apart = n + gaps[check_below(COUNT(gaps))], kind = turn++ % (KINDS + 2), panel = check_below(2);
-    size_t v_stride = check_below(4) == 0 ? 128 + n % 2 : n + gaps[check_below(COUNT(gaps))], a_step = panel ? rows + gaps[check_below(COUNT(gaps))] : 1;
-    size_t in = count ? (count - 1) * v_stride + n : 0, factors = panel ? (count ? (count - 1) * a_step + rows : 0) : (size_t)rows * count;
+    size_t v_stride = check_below(4) == 0 ? 128 + n % 2 : n + gaps[check_below(COUNT(gaps))],
+        a_step = panel ? rows + gaps[check_below(COUNT(gaps))] : 1;
+    size_t in = count ? (count - 1) * v_stride + n : 0, factors = panel ? (count ? (count - 1) * a_step + rows : 0)
+                : (size_t)rows * count;
     window w;
     float *v, *a, *out[8], *want[8];
     const float *from[8];
@@ -260,8 +275,9 @@ static void try_add_products(uint32_t rows, uint32_t count, uint32_t n, uint32_t
         want[i] = w.want + i * apart;
         from[i] = a + i * (panel ? 1 : count);
     }
-    check_at("%lu rows, %lu apart, n %lu, %lu times, a_step %lu, v_stride %lu, offset %lu, values %lu", (unsigned long)rows, (unsigned long)apart,
-             (unsigned long)n, (unsigned long)count, (unsigned long)a_step, (unsigned long)v_stride, (unsigned long)off, (unsigned long)kind);
+    check_at("%lu rows, %lu apart, n %lu, %lu times, a_step %lu, v_stride %lu, offset %lu, values %lu",
+             (unsigned long)rows, (unsigned long)apart, (unsigned long)n, (unsigned long)count, (unsigned long)a_step,
+             (unsigned long)v_stride, (unsigned long)off, (unsigned long)kind);
     begin(&w);
     scalar->add_products(want, from, a_step, v, v_stride, rows, count, n);
     for (i = 0; i < table_count; i++) {
@@ -304,7 +320,8 @@ static void test_butterflies(void)
     for (n = 1; n + 2 * MARGIN <= MAX_FLOATS; n *= 2)
         for (off = 0; off < OFFSETS; off += n <= 2048 ? 1 : 8)
             for (c = 0; c < (n <= 2048 ? 3u : 1u); c++)
-                if (!skipped()) try_butterflies(n, off, c == 0 ? 1.0f / llmq__sqrt((float)n) : c == 1 ? 1.0f : even_number());
+                if (!skipped())
+                    try_butterflies(n, off, c == 0 ? 1.0f / llmq__sqrt((float)n) : c == 1 ? 1.0f : even_number());
 }
 
 /* The dense step, and how whole blocks are put together. */
@@ -315,8 +332,8 @@ static void try_hadamard(uint32_t n, uint32_t off, uint32_t max_block)
     float *work = place_floats(&in_wall, need / sizeof(float), check_below(OFFSETS));
     uint32_t i, kind = turn++ % KINDS;
     fill_values(w.first, n, kind);
-    check_at("n %lu, offset %lu, max_block %lu, values %lu", (unsigned long)n, (unsigned long)off, (unsigned long)max_block,
-             (unsigned long)kind);
+    check_at("n %lu, offset %lu, max_block %lu, values %lu", (unsigned long)n, (unsigned long)off,
+             (unsigned long)max_block, (unsigned long)kind);
     begin(&w);
     CHECK_EQ(llmq_hadamard(w.want, n, max_block, work, need, NULL), LLMQ_OK);
     for (i = 0; i < table_count; i++) {
@@ -326,7 +343,8 @@ static void try_hadamard(uint32_t n, uint32_t off, uint32_t max_block)
     }
 }
 
-/* All lengths up to 260, in blocks of three kinds; and every order m run with a dense step, m the base, up to some length. */
+/* All lengths up to 260, in blocks of three kinds; and every order m run with a dense step, m
+   the base, up to some length. */
 static void test_hadamard(void)
 {
     static const uint32_t max_blocks[] = { 0, 64, 32768 };
@@ -344,7 +362,8 @@ static void test_hadamard(void)
 
 static void test_quantize(uint32_t n, uint32_t off)
 {
-    uint32_t i, kind = turn++ % GROUP_KINDS, before = off < FLUSH ? off : MARGIN, length = before + n + (off < FLUSH ? MARGIN : 0);
+    uint32_t i, kind = turn++ % GROUP_KINDS, before = off < FLUSH ? off : MARGIN,
+        length = before + n + (off < FLUSH ? MARGIN : 0);
     float *x = place_floats(&in_wall, n, (off * 5 + n) % OFFSETS), scale, got;
     float levels = (float)((1 << turn / 3 % 7) * 2 - 1); /* of 2 ... 8 bits */
     uint8_t *q = place_bytes(&code_wall, n, off);
@@ -360,7 +379,7 @@ static void test_quantize(uint32_t n, uint32_t off)
     }
 }
 
-/* ---- grids: the built-in ones, and all shapes of others ----------------------------------------------------------------- */
+/* ---- grids: the built-in ones, and all shapes of others -------------------------------------- */
 
 static const uint32_t custom_n[] = { 2, 3, 5, 8, 16, 17, 40, 64, 100, 256, 300, 1024 };
 
@@ -384,8 +403,9 @@ static uint32_t builtin(void)
     return n;
 }
 
-/* n points sorted by the first coordinate, then copies up to `total`. COARSE: equal points, and many equally near a number.
-   The last four are the traps for sums of 16 bits; kernels may do without -128, and then be faster. */
+/* n points sorted by the first coordinate, then copies up to `total`. COARSE: equal points, and
+   many equally near a number. The last four are the traps for sums of 16 bits; kernels may do
+   without -128, and then be faster. */
 static void make_points(int8_t *points, uint32_t p, uint32_t n, uint32_t total, uint32_t kind)
 {
     uint32_t i, k;
@@ -437,7 +457,7 @@ static int get_format(llmq_format *f, uint32_t i, uint32_t off)
     return 1;
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static const uint32_t groups[] = { 32, 64, 96, 128, 160, 256, 1024, 0 };
 static const uint32_t counts[] = { 1, 2, 3, 4, 7, 8, 9, 16, 17, 32, 33 };
@@ -459,7 +479,8 @@ static uint32_t moderate(void)
 
 static void store16(uint8_t *b, uint32_t v) { b[0] = (uint8_t)(v & 255); b[1] = (uint8_t)(v >> 8 & 255); }
 
-/* Any bits are legal. Where all are wild most results are NaN, so most records are tame, and a wild one has one wild scale. */
+/* Any bits are legal. Where all are wild most results are NaN, so most records are tame, and a
+   wild one has one wild scale. */
 static void fill_record(const llmq_tensor *t, uint8_t *row, int wild)
 {
     uint32_t i, r, scales = t->format.group ? up(t->cols, t->format.group) : 1;
@@ -472,7 +493,8 @@ static void fill_record(const llmq_tensor *t, uint8_t *row, int wild)
         uint32_t bytes = t->format.bits / 8;
         for (i = 0; i < t->cols && !wild; i++) { /* the upper half of a float is a bfloat16; halves below 2 */
             uint8_t *upper = row + i * bytes + bytes - 2;
-            store16(upper, strcmp(t->format.name, "f16") == 0 ? ((uint32_t)(upper[0] | upper[1] << 8) & 0xbfffu) : moderate());
+            store16(upper, strcmp(t->format.name, "f16") == 0 ? ((uint32_t)(upper[0] | upper[1] << 8) & 0xbfffu)
+                    : moderate());
         }
         return;
     }
@@ -509,12 +531,13 @@ static void fill_codes(int8_t *q, uint32_t n)
     }
 }
 
-/* Activations of the same memory, each a number further on than the one before, so that they sit at all alignments and one of
-   them ends, or begins, at the wall. */
+/* Activations of the same memory, each a number further on than the one before, so that they sit
+   at all alignments and one of them ends, or begins, at the wall. */
 static void make_activations(int codes)
 {
     static const uint32_t xgroups[] = { 32, 64, 96, 128, 160, 256, 512, 1024 };
-    uint32_t cols = job.t.cols, i, spread = job.count - 1, rotate = check_below(job.count), shift, group = job.t.format.group, scales;
+    uint32_t cols = job.t.cols, i, spread = job.count - 1, rotate = check_below(job.count), shift,
+        group = job.t.format.group, scales;
     uint32_t off = check_below(2) ? FLUSH : 0;
     float *x, *scale;
     int8_t *q;
@@ -594,8 +617,9 @@ static void try_rows(const llmq_format *f, uint32_t cols, uint32_t rows, uint32_
     turn++;
     make_tensor(f, cols, rows, off);
     rows = job.t.rows;
-    check_at("%s, p %lu, n %lu, group %lu, %lu rows of %lu, %lu activations, offset %lu", f->name, (unsigned long)f->p, (unsigned long)f->n,
-             (unsigned long)f->group, (unsigned long)rows, (unsigned long)cols, (unsigned long)count, (unsigned long)off);
+    check_at("%s, p %lu, n %lu, group %lu, %lu rows of %lu, %lu activations, offset %lu", f->name, (unsigned long)f->p,
+             (unsigned long)f->n, (unsigned long)f->group, (unsigned long)rows, (unsigned long)cols,
+             (unsigned long)count, (unsigned long)off);
     try_read_row(check_below(2) ? rows - 1 : check_below(rows), turn % OFFSETS);
     job.r0 = check_below(rows);
     try_add_rows(job.r0, least(rows, job.r0 + check_below(4)), turn * 3 % OFFSETS);
@@ -629,7 +653,8 @@ static void test_short_rows(void)
 
 static void test_long_rows(void)
 {
-    static const uint32_t sizes[] = { 172, 192, 256, 300, 384, 511, 512, 576, 640, 768, 896, 1000, 1024, 1100, 1536, 2048, MAX_COLS };
+    static const uint32_t sizes[] = { 172, 192, 256, 300, 384, 511, 512, 576, 640, 768, 896, 1000, 1024, 1100, 1536,
+                                      2048, MAX_COLS };
     llmq_format f;
     uint32_t i, g, c, cols, rows, count;
     for (i = 0; i < FORMATS; i++)
@@ -653,14 +678,17 @@ static void test_row_counts(void)
     for (rows = 1; rows <= 64; rows += rows < 40 ? 1 : 24)
         for (c = 0; c < COUNT(counts); c++)
             for (round = 0; round < 6; round++) {
-                if (skipped() || !get_format(&f, check_below(check_below(4) ? BUILTIN : BUILTIN + CUSTOM), turn % OFFSETS)) continue;
+                if (skipped() || !get_format(&f, check_below(check_below(4) ? BUILTIN : BUILTIN + CUSTOM),
+                                             turn % OFFSETS))
+                    continue;
                 f.group = f.points ? groups[check_below(COUNT(groups))] : 0;
                 cols = sizes[check_below(COUNT(sizes))];
                 try_rows(&f, cols, rows, counts[c], check_below(2) ? FLUSH : turn % OFFSETS);
             }
 }
 
-/* Blocks of rows that are decoded once for several activations, as long as rows are above where only few are multiplied. */
+/* Blocks of rows that are decoded once for several activations, as long as rows are above where
+   only few are multiplied. */
 static void test_blocks(void)
 {
     static const uint32_t sizes[] = { 1000, 1024, 1100, 2048, MAX_COLS };
@@ -670,7 +698,8 @@ static void test_blocks(void)
         for (g = 0; g < COUNT(groups); g++) {
             if (skipped() || !get_format(&f, i, turn % OFFSETS) || !f.points) continue;
             f.group = groups[g];
-            try_rows(&f, sizes[check_below(COUNT(sizes))], 16 + check_below(8), 4 + check_below(MAX_COUNT - 3), check_below(2) ? FLUSH : turn % OFFSETS);
+            try_rows(&f, sizes[check_below(COUNT(sizes))], 16 + check_below(8), 4 + check_below(MAX_COUNT - 3),
+                     check_below(2) ? FLUSH : turn % OFFSETS);
         }
 }
 
@@ -692,11 +721,12 @@ static void test_halves(void)
         }
 }
 
-/* ---- nearest ------------------------------------------------------------------------------------------------------------- */
+/* ---- nearest --------------------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
-/* Vectors near the grid, on its points, half-way between two (exactly, as inverse is a power of two), on a lattice on which a
-   COARSE grid has many equally near points, and far away, where squares of distances end at 1e19 and overflow. */
+/* Vectors near the grid, on its points, half-way between two (exactly, as inverse is a power of
+   two), on a lattice on which a COARSE grid has many equally near points, and far away, where
+   squares of distances end at 1e19 and overflow. */
 static void fill_vectors(float *x, uint32_t count, const float *points, uint32_t n, uint32_t p, float inverse)
 {
     static const float far[] = { 1e10f, -1e10f, 1e20f, -1e20f, 3.1622777e9f, -3.162e9f, 2e9f, 1e-30f, 0.0f };
@@ -725,11 +755,12 @@ static void try_nearest(const llmq_format *f, uint32_t count, uint32_t off)
     uint16_t *code = (uint16_t *)(void *)(off < FLUSH ? code_wall.start + 2 * off : code_wall.end - 2 * count);
     uint16_t *want = (uint16_t *)(void *)wanted;
     for (i = 0; i < f->n * f->p; i++) points[i] = (float)f->points[i];
-    points = place_floats(&grid_wall, f->n * f->p, off % 2 ? FLUSH : 0); /* the points of the format may be there, too */
+    /* the points of the format may be there, too */
+    points = place_floats(&grid_wall, f->n * f->p, off % 2 ? FLUSH : 0);
     memcpy(points, wanted, f->n * f->p * sizeof *points);
     fill_vectors(x, count, points, f->n, f->p, inverse);
-    check_at("%s, p %lu, n %lu, %lu vectors, offset %lu", f->name, (unsigned long)f->p, (unsigned long)f->n, (unsigned long)count,
-             (unsigned long)off);
+    check_at("%s, p %lu, n %lu, %lu vectors, offset %lu", f->name, (unsigned long)f->p, (unsigned long)f->n,
+             (unsigned long)count, (unsigned long)off);
     memset(want, 0x5a, length * sizeof *want);
     scalar->nearest(points, f->n, f->p, x, inverse, count, want + before);
     for (i = 0; i < table_count; i++) {
@@ -747,11 +778,12 @@ static void test_nearest(void)
         for (count = 0; count <= 70; count++)
             for (off = 0; off < OFFSETS; off++) {
                 if (skipped() || !get_format(&f, i++ % (BUILTIN + CUSTOM), 0) || !f.points) continue;
-                if (!f.taps[0] && f.n * f.p * sizeof(float) <= GRID_BYTES && f.n * f.p <= MAX_FLOATS) try_nearest(&f, count, off);
+                if (!f.taps[0] && f.n * f.p * sizeof(float) <= GRID_BYTES && f.n * f.p <= MAX_FLOATS)
+                    try_nearest(&f, count, off);
             }
 }
 
-/* ---- whole paths --------------------------------------------------------------------------------------------------------- */
+/* ---- whole paths ----------------------------------------------------------------------------- */
 
 #define PATH_ROWS 3u
 
@@ -778,7 +810,8 @@ static void encode_rows(llmq_tensor t, uint8_t *data, int effort)
     t.data = data;
     t.rows = t.format.taps[0] ? PATH_ROWS : PATH_ROWS - 1;
     CHECK_EQ(llmq_encode(&t, data, 0, t.rows, initial, t.cols, &options, work, need, NULL), LLMQ_OK);
-    if (t.rows < PATH_ROWS) CHECK_EQ(llmq_tensor_append(&t, data, size, initial + (PATH_ROWS - 1) * t.cols, &options, work, need), LLMQ_OK);
+    if (t.rows < PATH_ROWS)
+        CHECK_EQ(llmq_tensor_append(&t, data, size, initial + (PATH_ROWS - 1) * t.cols, &options, work, need), LLMQ_OK);
 }
 
 static void path_encode(llmq_tensor *t, uint8_t *data, int effort)
@@ -794,7 +827,8 @@ static void path_encode(llmq_tensor *t, uint8_t *data, int effort)
     memcpy(data, wanted_bytes, PATH_ROWS * t->row_size);
 }
 
-/* The products in y[0, PATH_ROWS), computed in one piece or two; the activation's numbers, scales and codes behind them. */
+/* The products in y[0, PATH_ROWS), computed in one piece or two; the activation's numbers,
+   scales and codes behind them. */
 static void path_multiply(const llmq_tensor *t, uint32_t bits, uint32_t cut, float *y)
 {
     size_t need = llmq_activation_size(t, bits);
@@ -825,7 +859,8 @@ static void path_run(const llmq_tensor *t, uint32_t path, uint32_t cut, float *o
 static void path_products(llmq_tensor *t)
 {
     static const struct { const char *name; uint32_t path; } paths[] = {
-        { "llmq_matmul of int8", 8 }, { "llmq_matmul of float", 32 }, { "llmq_matvec_transposed", 1 }, { "llmq_tensor_decode", 0 }
+        { "llmq_matmul of int8", 8 }, { "llmq_matmul of float", 32 }, { "llmq_matvec_transposed", 1 },
+        { "llmq_tensor_decode", 0 }
     };
     uint32_t i, j, length = 2 * t->cols + PATH_ROWS + up(t->cols, 32);
     float *out = place_floats(&out_wall, length, FLUSH);
@@ -860,7 +895,8 @@ static void test_paths(void)
             check_at("%s, p %lu, n %lu, group %lu, cols %lu, effort %d", f.name, (unsigned long)f.p, (unsigned long)f.n,
                      (unsigned long)f.group, (unsigned long)cols, effort);
             if (!CHECK_EQ(llmq_tensor_init(&t, &f, check_below(4) ? &rotate : NULL, PATH_ROWS, cols,
-                                           place_bytes(&record_wall, PATH_ROWS * llmq_row_size(&f, cols), FLUSH), RECORD_BYTES), LLMQ_OK)) continue;
+                                           place_bytes(&record_wall, PATH_ROWS * llmq_row_size(&f, cols), FLUSH),
+                                               RECORD_BYTES), LLMQ_OK)) continue;
             if (llmq_encode_work_size(&t) > MAX_FLOATS * sizeof(float)) continue;
             fill_weights(initial, cols);
             path_encode(&t, place_bytes(&record_wall, PATH_ROWS * t.row_size, FLUSH), effort);
@@ -869,12 +905,12 @@ static void test_paths(void)
 }
 #endif
 
-/* ---- the tables themselves ------------------------------------------------------------------------------------------------ */
+/* ---- the tables themselves ------------------------------------------------------------------- */
 
 static void test_tables(void)
 {
-    static const char *const names[] = { "scalar", "ssse3", "avx2", "avx2vnni", "avx512vnni", "avx512vbmi", "neon", "neondot", "neoni8mm",
-                                         "dsp", "mve", "wasm", "rvv" };
+    static const char *const names[] = { "scalar", "ssse3", "avx2", "avx2vnni", "avx512vnni", "avx512vbmi", "neon",
+                                         "neondot", "neoni8mm", "dsp", "mve", "wasm", "rvv" };
     static const uint8_t record[1] = { 0 };
     const llmq_kernels *k, *last = NULL;
     llmq_format f;
@@ -882,8 +918,8 @@ static void test_tables(void)
     uint32_t i, j, known;
     for (i = 0; (k = llmq_kernels_at(i)) != NULL; i++) {
         check_at("table %lu, %s", (unsigned long)i, k->name);
-        CHECK(k->signs && k->butterflies && k->paley && k->quantize && k->read_row && k->add_rows && k->rows_i8 && k->rows_f32
-              && k->add_scaled);
+        CHECK(k->signs && k->butterflies && k->paley && k->quantize && k->read_row && k->add_rows && k->rows_i8
+              && k->rows_f32 && k->add_scaled);
 #if !LLMQ_NO_ENCODER
         CHECK(k->nearest != NULL);
 #endif
@@ -918,7 +954,8 @@ static void choose_tables(const char *name)
     uint32_t i;
     scalar = llmq_kernels_at(0);
     for (i = 0; (k = llmq_kernels_at(i)) != NULL; i++)
-        if ((name ? strcmp(name, k->name) == 0 : i > 0) && can_run(k) && table_count < COUNT(tables)) tables[table_count++] = k;
+        if ((name ? strcmp(name, k->name) == 0 : i > 0) && can_run(k) && table_count < COUNT(tables))
+            tables[table_count++] = k;
     check_at("table %s", name ? name : "");
     CHECK(!name || table_count == 1);
 }

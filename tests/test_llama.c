@@ -1,5 +1,6 @@
-/* test_llama.c - examples/llama.h: its functions against libm, its forward pass against one in double that is written here, the ways to
-   run it against each other, and its bits against those of every other processor */
+/* test_llama.c - examples/llama.h: its functions against libm, its forward pass against one in
+   double that is written here, the ways to run it against each other, and its bits against those
+   of every other processor */
 #include "check.h"
 #include <math.h>
 #define LLMQ_IMPLEMENTATION
@@ -8,17 +9,21 @@
 #include "../examples/llama.h"
 
 /* Heads of an odd multiple of 4, three of queries to one of keys, rows that are no multiple of a group. */
-enum { DIM = 72, HIDDEN = 104, LAYERS = 2, HEADS = 6, KV_HEADS = 2, HEAD = DIM / HEADS, KV = HEAD * KV_HEADS, VOCAB = 80, CONTEXT = 20, TOKENS = 20 };
+enum { DIM = 72, HIDDEN = 104, LAYERS = 2, HEADS = 6, KV_HEADS = 2, HEAD = DIM / HEADS, KV = HEAD * KV_HEADS,
+       VOCAB = 80, CONTEXT = 20, TOKENS = 20 };
 static const uint32_t config[7] = { DIM, HIDDEN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT };
-static const char *const config_name[7] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads", "llama.kv_heads", "llama.vocab", "llama.context" };
+static const char *const config_name[7] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads",
+                                            "llama.kv_heads", "llama.vocab", "llama.context" };
 
-/* ---- a model of random weights, and its bundle ------------------------------------------------------------------------ */
+/* ---- a model of random weights, and its bundle ----------------------------------------------- */
 
 enum { NORM1, NORM2, WQ, WK, WV, WO, W1, W2, W3, BQ, BK, BV, PARTS };
 #define USUAL BQ /* parts that every model has: biases are optional */
 static const struct { const char *name; uint32_t rows, cols; } part[PARTS] = {
-    { "norm1", 1, DIM }, { "norm2", 1, DIM }, { "wq", DIM, DIM }, { "wk", KV, DIM }, { "wv", KV, DIM }, { "wo", DIM, DIM },
-    { "w1", HIDDEN, DIM }, { "w2", DIM, HIDDEN }, { "w3", HIDDEN, DIM }, { "bq", 1, DIM }, { "bk", 1, KV }, { "bv", 1, KV }
+    { "norm1", 1, DIM }, { "norm2", 1, DIM }, { "wq", DIM, DIM }, { "wk", KV, DIM }, { "wv", KV, DIM },
+    { "wo", DIM, DIM },
+    { "w1", HIDDEN, DIM }, { "w2", DIM, HIDDEN }, { "w3", HIDDEN, DIM }, { "bq", 1, DIM }, { "bk", 1, KV },
+    { "bv", 1, KV }
 };
 #define ENTRIES (7 + 3 + LAYERS * PARTS + 6)
 #define MOST ((HIDDEN + 1) * (DIM + 1)) /* with room for a row or column too many */
@@ -50,7 +55,8 @@ static struct {
 
 static int is(const char *name, const char *changed) { return changed && strcmp(name, changed) == 0; }
 
-static void add_tensor(llmq_entry *e, uint32_t *n, const char *name, const float *w, uint32_t rows, uint32_t cols, const char *format)
+static void add_tensor(llmq_entry *e, uint32_t *n, const char *name, const float *w, uint32_t rows, uint32_t cols,
+                       const char *format)
 {
     static float work[40000];
     llmq_format f;
@@ -61,7 +67,8 @@ static void add_tensor(llmq_entry *e, uint32_t *n, const char *name, const float
     CHECK_EQ(llmq_tensor_init(&t, &f, NULL, rows, cols, stored[*n], sizeof stored[*n]), LLMQ_OK);
     CHECK_EQ(llmq_encode(&t, stored[*n], 0, rows, w, cols, NULL, work, sizeof work, NULL), LLMQ_OK);
     memset(&e[*n], 0, sizeof e[*n]);
-    e[*n].name = name, e[*n].kind = LLMQ_KIND_TENSOR, e[*n].data = stored[*n], e[*n].size = llmq_tensor_size(&f, rows, cols);
+    e[*n].name = name, e[*n].kind = LLMQ_KIND_TENSOR, e[*n].data = stored[*n],
+    e[*n].size = llmq_tensor_size(&f, rows, cols);
     if (is(name, change.turned)) e[*n].transform = "turn";
     e[*n].format = f, e[*n].rows = rows, e[*n].cols = cols, e[*n].t2 = -1.0f;
     ++*n;
@@ -75,7 +82,8 @@ static void make_bundle(llmq_bundle *b, const char *format)
     int changed = change.value == NULL;
     for (i = 0; i < 7 || !changed; i++, n++) {
         memset(&e[n], 0, sizeof e[n]);
-        e[n].name = i < 7 ? config_name[i] : change.value, e[n].kind = LLMQ_KIND_VALUE, e[n].type = LLMQ_VALUE_U32, e[n].data = value[n], e[n].size = 4;
+        e[n].name = i < 7 ? config_name[i] : change.value, e[n].kind = LLMQ_KIND_VALUE, e[n].type = LLMQ_VALUE_U32,
+        e[n].data = value[n], e[n].size = 4;
         put32(value[n], i < 7 ? config[i] : 0);
         if (!is(e[n].name, change.value)) continue;
         put32(value[n], change.bits);
@@ -97,13 +105,15 @@ static void make_bundle(llmq_bundle *b, const char *format)
         const float number = i == 0 ? change.theta : change.epsilon;
         if (i < 2 ? bits_of(number) == 0 : change.halves == 0) continue;
         memset(&e[n], 0, sizeof e[n]);
-        e[n].name = name[i], e[n].kind = LLMQ_KIND_VALUE, e[n].type = i < 2 ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32, e[n].data = value[n], e[n].size = 4;
+        e[n].name = name[i], e[n].kind = LLMQ_KIND_VALUE, e[n].type = i < 2 ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32,
+        e[n].data = value[n], e[n].size = 4;
         put32(value[n], i < 2 ? bits_of(number) : change.halves == 1);
         n++;
     }
     if (change.turned) {
         static unsigned char turn[12 + 2 * DIM], order[2 * DIM];
-        llmq_transform t = llmq_transform_hadamard(1, 8); /* in place of which comes a permutation, which needs memory */
+        /* in place of which comes a permutation, which needs memory */
+        llmq_transform t = llmq_transform_hadamard(1, 8);
         t.step[0].kind = LLMQ_STEP_PERMUTE, t.step[0].block = 0, t.step[0].arg = DIM, t.data = order;
         for (i = 0; i < DIM; i++) order[2 * i] = (unsigned char)(DIM - 1 - i);
         size = sizeof turn;
@@ -125,11 +135,13 @@ static void make_model(void)
     fill_random(classifier, VOCAB * DIM, 4, 1.0f);
     fill_random(norm, DIM, 2, 2.0f);
     for (l = 0; l < LAYERS; l++)
-        for (i = 0; i < PARTS; i++) fill_random(weight[l][i], (size_t)part[i].rows * part[i].cols, 10 + l * USUAL + i + (i >= BQ ? 1000 : 0), part[i].rows == 1 ? 2.0f : 0.25f);
+        for (i = 0; i < PARTS; i++)
+            fill_random(weight[l][i], (size_t)part[i].rows * part[i].cols, 10 + l * USUAL + i + (i >= BQ ? 1000 : 0),
+                        part[i].rows == 1 ? 2.0f : 0.25f);
     for (i = 0; i < TOKENS; i++) tokens[i] = llmq_random(3, i) % VOCAB;
 }
 
-/* ---- the same in double, a position after the other, all keys kept ------------------------------------------------------ */
+/* ---- the same in double, a position after the other, all keys kept --------------------------- */
 
 static double ref_key[LAYERS][TOKENS][KV], ref_value[LAYERS][TOKENS][KV];
 
@@ -138,7 +150,8 @@ static void ref_norm(double *out, const double *x, const float *w)
     double sum = 0;
     int i;
     for (i = 0; i < DIM; i++) sum += x[i] * x[i];
-    for (i = 0; i < DIM; i++) out[i] = x[i] * (double)w[i] / sqrt(sum / DIM + (change.epsilon > 0 ? (double)change.epsilon : 1e-5));
+    for (i = 0; i < DIM; i++)
+        out[i] = x[i] * (double)w[i] / sqrt(sum / DIM + (change.epsilon > 0 ? (double)change.epsilon : 1e-5));
 }
 
 static void ref_product(double *y, const float *w, const double *x, int rows, int cols)
@@ -154,7 +167,8 @@ static void ref_rope(double *v, int n, int position)
     int i;
     for (i = 0; i < n; i += 2) {
         const int first = change.halves == 1 ? i / HEAD * HEAD + i % HEAD / 2 : i;
-        double angle = position * pow(change.theta > 0 ? (double)change.theta : 10000.0, -(double)(i % HEAD) / HEAD), a = v[first], b = v[first + apart];
+        double angle = position * pow(change.theta > 0 ? (double)change.theta : 10000.0, -(double)(i % HEAD) / HEAD),
+            a = v[first], b = v[first + apart];
         v[first] = a * cos(angle) - b * sin(angle);
         v[first + apart] = a * sin(angle) + b * cos(angle);
     }
@@ -204,7 +218,7 @@ static void ref_forward(double *logits, uint32_t token, int position, int window
     ref_product(logits, change.classifier ? classifier : embed, h, VOCAB, DIM);
 }
 
-/* ---- runs --------------------------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static union { void *pointer; unsigned char byte[65536]; } model_memory;
 static union { void *pointer; unsigned char byte[400000]; } state_memory;
@@ -266,7 +280,7 @@ static double difference(int window)
     return most;
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void test_functions(void)
 {
@@ -290,7 +304,8 @@ static void test_functions(void)
         }
     for (i = 0; i < 32; i++) /* far on, the lengths are still 1, and a distance of 37 is one */
         for (p = 1000; p < 1u << 24; p += p / 3) {
-            llama__rotation t = llama__rotation_at(p, i, 32, -9.21034037f), u = llama__rotation_at(p - 37, i, 32, -9.21034037f), by = llama__rotation_at(37, i, 32, -9.21034037f);
+            llama__rotation t = llama__rotation_at(p, i, 32, -9.21034037f),
+                u = llama__rotation_at(p - 37, i, 32, -9.21034037f), by = llama__rotation_at(37, i, 32, -9.21034037f);
             e = check_abs(sqrt((double)t.c * (double)t.c + (double)t.s * (double)t.s) - 1);
             worst[3] = e > worst[3] ? e : worst[3];
             u = llama__complex_product(u, by);
@@ -298,7 +313,8 @@ static void test_functions(void)
             worst[4] = e > worst[4] ? e : worst[4];
         }
     CHECK(worst[3] < 2e-6 && worst[4] < 4e-6);
-    CHECK(worst[0] < 4e-7 && worst[1] < 3e-7 && worst[2] < 4e-7); /* a few units of 6e-8, and the same for each step of the position */
+    /* a few units of 6e-8, and the same for each step of the position */
+    CHECK(worst[0] < 4e-7 && worst[1] < 3e-7 && worst[2] < 4e-7);
     CHECK(llama__exp(-87.5f) == 0.0f && llama__exp(-1e30f) == 0.0f && llama__exp(0.0f) == 1.0f);
     CHECK(llama__exp(1e30f) == llama__exp(88.0f) && llama__exp(88.0f) < 3.4e38f);
     x = llama__float(0x7fc00000u);
@@ -308,7 +324,8 @@ static void test_functions(void)
 static void test_forward(void)
 {
     static const struct { uint32_t bits, window; double most; } cases[] = {
-        { 32, 0, 1e-4 }, { 32, 8, 1e-4 }, { 32, 1, 1e-4 }, { 32, 200, 1e-4 }, { 16, 0, 3e-2 }, { 8, 0, 0.7 }, { 8, 8, 0.7 }
+        { 32, 0, 1e-4 }, { 32, 8, 1e-4 }, { 32, 1, 1e-4 }, { 32, 200, 1e-4 }, { 16, 0, 3e-2 }, { 8, 0, 0.7 },
+        { 8, 8, 0.7 }
     }; /* of logits up to 40: what a float's 6e-8 is after two layers, and what so few bits leave */
     llmq_bundle b;
     uint32_t i;
@@ -328,14 +345,16 @@ static void test_forward(void)
 static void test_ways(void)
 {
     static const struct { uint32_t bits, window, batch; int views; } ways[] = {
-        { 32, 0, 1, 0 }, { 32, 0, 3, 1 }, { 32, 0, TOKENS, 1 }, { 32, TOKENS, 7, 0 }, { 4, 0, 1, 0 }, { 4, 0, 3, 1 }, { 4, 0, TOKENS, 0 }, { 4, 4096, 7, 1 },
+        { 32, 0, 1, 0 }, { 32, 0, 3, 1 }, { 32, 0, TOKENS, 1 }, { 32, TOKENS, 7, 0 }, { 4, 0, 1, 0 }, { 4, 0, 3, 1 },
+        { 4, 0, TOKENS, 0 }, { 4, 4096, 7, 1 },
         { 3, 6, 1, 1 }, { 3, 6, 5, 0 }, { 3, 6, TOKENS, 1 }
     };
     llmq_bundle b;
     uint32_t i, r;
     make_bundle(&b, "g4");
     for (i = 0; i < sizeof ways / sizeof *ways; i++) {
-        check_at("%lu bits, window %lu, batch %lu, views %d", (unsigned long)ways[i].bits, (unsigned long)ways[i].window, (unsigned long)ways[i].batch, ways[i].views);
+        check_at("%lu bits, window %lu, batch %lu, views %d", (unsigned long)ways[i].bits,
+                 (unsigned long)ways[i].window, (unsigned long)ways[i].batch, ways[i].views);
         if (i == 0 || ways[i].bits != ways[i - 1].bits) {
             open_model(&b, 1, ways[i].bits, ways[i].bits == 3 ? 6 : 0, 1);
             run(logits, 1);
@@ -345,13 +364,15 @@ static void test_ways(void)
         run(again, ways[i].batch);
         CHECK(memcmp(logits, again, sizeof logits) == 0);
         memset(again, 0, sizeof again);
-        for (r = 0; r < VOCAB; r += 16) CHECK_EQ(llama_logits(&model, &state, 1, r, r + 16, again[0] + r, VOCAB), LLMQ_OK);
+        for (r = 0; r < VOCAB; r += 16)
+            CHECK_EQ(llama_logits(&model, &state, 1, r, r + 16, again[0] + r, VOCAB), LLMQ_OK);
         if (ways[i].batch == 1) CHECK(memcmp(logits[TOKENS - 1], again[0], sizeof again[0]) == 0);
     }
     check_at("%s", "");
 }
 
-/* The same positions once more, more of them at a time; and a raw tensor between quantized ones, whose activations stay what they are. */
+/* The same positions once more, more of them at a time; and a raw tensor between quantized ones,
+   whose activations stay what they are. */
 static void test_again(void)
 {
     static float keys[KV];
@@ -379,7 +400,8 @@ static void test_again(void)
 /* The bits of the last logits, of weights and caches of few bits, rotated: found once, the same on every processor. */
 static void test_bits(void)
 {
-    static const struct { const char *format; uint32_t bits, window, hash; } golden[] = { { "g4", 4, 8, 0x70f79fa7u }, { "t3", 8, 0, 0xe13adb0au }, { "f32", 32, 0, 0x3a1b3c0cu } };
+    static const struct { const char *format; uint32_t bits, window, hash; } golden[] =
+        { { "g4", 4, 8, 0x70f79fa7u }, { "t3", 8, 0, 0xe13adb0au }, { "f32", 32, 0, 0x3a1b3c0cu } };
     llmq_bundle b;
     uint32_t i;
     size_t k;
@@ -400,7 +422,8 @@ static void test_bits(void)
 /* Names of tensors; bits of a cache; memory that is handed out, and that which there cannot be. */
 static void test_sizes(void)
 {
-    static const size_t beyond[][3] = { { SIZE_MAX / 2 + 2, 2, 1 }, { SIZE_MAX / 2 + 2, 1, 2 }, { SIZE_MAX, 1, 1 }, { SIZE_MAX - 40, 1, 1 }, { 3, SIZE_MAX / 3 + 1, 1 } };
+    static const size_t beyond[][3] = { { SIZE_MAX / 2 + 2, 2, 1 }, { SIZE_MAX / 2 + 2, 1, 2 }, { SIZE_MAX, 1, 1 },
+                                        { SIZE_MAX - 40, 1, 1 }, { 3, SIZE_MAX / 3 + 1, 1 } };
     static const uint32_t bits[] = { 2, 3, 4, 5, 6, 8, 16, 32 };
     char name[40];
     llama_cache c;
@@ -410,7 +433,8 @@ static void test_sizes(void)
     for (i = 0; i < sizeof bits / sizeof *bits; i++) {
         memset(&c, 0, sizeof c);
         CHECK_EQ(llama_cache_bits(&c, bits[i]), LLMQ_OK);
-        CHECK(c.key.bits == bits[i] && c.value.bits == bits[i] && c.key.group == 0 && (c.key.points == NULL) == (bits[i] >= 16));
+        CHECK(c.key.bits == bits[i] && c.value.bits == bits[i] && c.key.group == 0
+              && (c.key.points == NULL) == (bits[i] >= 16));
     }
     for (i = 0; i < sizeof beyond / sizeof *beyond; i++) {
         llama__pool p = { NULL, 0 };
@@ -498,18 +522,29 @@ static void set_value(const llmq_bundle *b, const char *name, uint32_t u)
 /* Bundles that open, and hold no model: a tensor that is missing or has another shape, values that are none. */
 static void test_hostile(void)
 {
-    static const struct { const char *name; uint32_t bits; int shape; /* 1: a model, but not of these tensors */ } wrong[] = {
-        { "llama.dim", 0, 0 }, { "llama.dim", DIM + 1, 0 }, { "llama.dim", DIM / 2, 1 }, { "llama.dim", (1u << 24) + 1, 0 },
-        { "llama.hidden", 0, 0 }, { "llama.hidden", HIDDEN + 1, 1 }, { "llama.layers", 0, 0 }, { "llama.layers", 65537, 0 },
+    static const struct {
+        const char *name;
+        uint32_t bits;
+        int shape; /* 1: a model, but not of these tensors */
+    } wrong[] = {
+        { "llama.dim", 0, 0 }, { "llama.dim", DIM + 1, 0 }, { "llama.dim", DIM / 2, 1 },
+        { "llama.dim", (1u << 24) + 1, 0 },
+        { "llama.hidden", 0, 0 }, { "llama.hidden", HIDDEN + 1, 1 }, { "llama.layers", 0, 0 },
+        { "llama.layers", 65537, 0 },
         { "llama.heads", 0, 0 }, { "llama.heads", DIM, 0 }, { "llama.heads", 8, 0 },
         { "llama.heads", 7, 0 }, { "llama.kv_heads", 0, 0 }, { "llama.kv_heads", 4, 0 }, { "llama.kv_heads", 3, 1 },
-        { "llama.kv_heads", 1u << 24, 0 }, { "llama.vocab", VOCAB - 1, 1 }, { "llama.vocab", 0, 0 }, { "llama.vocab", (1u << 24) + 1, 0 }, { "llama.context", 0, 0 },
+        { "llama.kv_heads", 1u << 24, 0 }, { "llama.vocab", VOCAB - 1, 1 }, { "llama.vocab", 0, 0 },
+        { "llama.vocab", (1u << 24) + 1, 0 }, { "llama.context", 0, 0 },
         { "llama.context", 0xffffffffu, 0 }, { "llama.abits", 1, 1 }, { "llama.abits", 9, 1 }, { "llama.azero", 2, 1 },
-        { "llama.ascales", 3, 1 }, { "llama.aclip", 0, 1 }, { "llama.aclip", 0x7fc00000u, 1 }, { "llama.aclip", 0x3f800001u, 1 },
-        { "llama.rope_theta", 0x3f7fffffu, 0 }, { "llama.rope_theta", 0x7fc00000u, 0 }, { "llama.rope_theta", 0x7f800000u, 0 }, { "llama.rope_theta", 0xc61c4000u, 0 },
-        { "llama.norm_epsilon", 0, 0 }, { "llama.norm_epsilon", 0x3f800001u, 0 }, { "llama.norm_epsilon", 0x7fc00000u, 0 }, { "llama.rope_halves", 2, 0 }
+        { "llama.ascales", 3, 1 }, { "llama.aclip", 0, 1 }, { "llama.aclip", 0x7fc00000u, 1 },
+        { "llama.aclip", 0x3f800001u, 1 },
+        { "llama.rope_theta", 0x3f7fffffu, 0 }, { "llama.rope_theta", 0x7fc00000u, 0 },
+        { "llama.rope_theta", 0x7f800000u, 0 }, { "llama.rope_theta", 0xc61c4000u, 0 },
+        { "llama.norm_epsilon", 0, 0 }, { "llama.norm_epsilon", 0x3f800001u, 0 },
+        { "llama.norm_epsilon", 0x7fc00000u, 0 }, { "llama.rope_halves", 2, 0 }
     };
-    static const struct { const char *name; uint32_t rows, cols; } whole[] = { { "embed", VOCAB, DIM }, { "classifier", VOCAB, DIM }, { "norm", 1, DIM } };
+    static const struct { const char *name; uint32_t rows, cols; } whole[] =
+        { { "embed", VOCAB, DIM }, { "classifier", VOCAB, DIM }, { "norm", 1, DIM } };
     llmq_bundle b;
     uint32_t i, k;
     char fault[256];
@@ -517,9 +552,11 @@ static void test_hostile(void)
         check_at("%s = %08lx", wrong[i].name, (unsigned long)wrong[i].bits);
         memset(&change, 0, sizeof change);
         change.value = wrong[i].name, change.bits = wrong[i].bits;
-        change.type = is(wrong[i].name, "llama.aclip") || is(wrong[i].name, "llama.rope_theta") || is(wrong[i].name, "llama.norm_epsilon") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
+        change.type = is(wrong[i].name, "llama.aclip") || is(wrong[i].name, "llama.rope_theta")
+                      || is(wrong[i].name, "llama.norm_epsilon") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
         check_refused(LLMQ_E_CORRUPT);
-        if (wrong[i].shape == 0 && wrong[i].bits != DIM) CHECK(strncmp(llama_model_fault(&model, fault), "llama.", 6) == 0);
+        if (wrong[i].shape == 0 && wrong[i].bits != DIM)
+            CHECK(strncmp(llama_model_fault(&model, fault), "llama.", 6) == 0);
         make_bundle(&b, "f32");
         CHECK((llama_model_size(&b) != 0) == (wrong[i].shape != 0));
     }
@@ -529,7 +566,8 @@ static void test_hostile(void)
     memset(&change, 0, sizeof change);
     for (i = 0; i < 3 + LAYERS * PARTS; i++) {
         char name[24];
-        uint32_t rows = i < 3 ? whole[i].rows : part[(i - 3) % PARTS].rows, cols = i < 3 ? whole[i].cols : part[(i - 3) % PARTS].cols;
+        uint32_t rows = i < 3 ? whole[i].rows : part[(i - 3) % PARTS].rows,
+            cols = i < 3 ? whole[i].cols : part[(i - 3) % PARTS].cols;
         const int bias = i >= 3 && (i - 3) % PARTS >= BQ;
         if (i < 3) snprintf(name, sizeof name, "%s", whole[i].name);
         else snprintf(name, sizeof name, "layers.%u.%s", (unsigned)((i - 3) / PARTS), part[(i - 3) % PARTS].name);
@@ -562,14 +600,21 @@ static void test_hostile(void)
     set_value(&b, "llama.dim", 6u << 21);
     set_value(&b, "llama.layers", 65536);
     CHECK((llama_model_size(&b) == 0) == (sizeof(size_t) < 8));
-    CHECK_EQ(llama_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte), sizeof(size_t) < 8 ? LLMQ_E_LIMIT : LLMQ_E_WORKSPACE);
+    CHECK_EQ(llama_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte),
+             sizeof(size_t) < 8 ? LLMQ_E_LIMIT : LLMQ_E_WORKSPACE);
 }
 
 /* Keys and values in formats of any kind, each its own. */
 static void test_caches(void)
 {
-    static const struct { const char *key, *value; uint32_t key_group, value_group; int turned; double most; } cases[] = {
-        { "u8", "u8", 0, 0, 0, 0.7 }, { "u4", "u4", 0, 32, 1, 8.0 }, { "g3", "f32", 0, 0, 0, 12.0 }, { "f16", "g8", 0, 0, 1, 0.7 }, { "bf16", "f32", 0, 0, 1, 0.3 },
+    static const struct {
+        const char *key, *value;
+        uint32_t key_group, value_group;
+        int turned;
+        double most;
+    } cases[] = {
+        { "u8", "u8", 0, 0, 0, 0.7 }, { "u4", "u4", 0, 32, 1, 8.0 }, { "g3", "f32", 0, 0, 0, 12.0 },
+        { "f16", "g8", 0, 0, 1, 0.7 }, { "bf16", "f32", 0, 0, 1, 0.3 },
         { "f32", "v2n16", 0, 32, 1, 12.0 }, { "own", "f32", 0, 0, 0, 2.0 }, { "g8", "own", 32, 0, 1, 2.0 }
     };
     int8_t points[128];
@@ -641,9 +686,12 @@ static void test_transforms(void)
 static void test_activations(void)
 {
     static const struct { const char *name; uint32_t type, bits; llmq_activation_options same; } cases[] = {
-        { NULL, 0, 0, { 8, 0, LLMQ_SCALES_GROUP, 1.0f } }, { "llama.abits", LLMQ_VALUE_U32, 32, { 32, 0, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.abits", LLMQ_VALUE_U32, 4, { 4, 1, LLMQ_SCALES_GROUP, 0.95f } }, { "llama.azero", LLMQ_VALUE_U32, 1, { 8, 1, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.ascales", LLMQ_VALUE_U32, LLMQ_SCALES_TOKEN, { 8, 0, LLMQ_SCALES_TOKEN, 1.0f } }, { "llama.aclip", LLMQ_VALUE_F32, 0x3f400000u, { 8, 0, LLMQ_SCALES_GROUP, 0.75f } }
+        { NULL, 0, 0, { 8, 0, LLMQ_SCALES_GROUP, 1.0f } },
+        { "llama.abits", LLMQ_VALUE_U32, 32, { 32, 0, LLMQ_SCALES_GROUP, 1.0f } },
+        { "llama.abits", LLMQ_VALUE_U32, 4, { 4, 1, LLMQ_SCALES_GROUP, 0.95f } },
+        { "llama.azero", LLMQ_VALUE_U32, 1, { 8, 1, LLMQ_SCALES_GROUP, 1.0f } },
+        { "llama.ascales", LLMQ_VALUE_U32, LLMQ_SCALES_TOKEN, { 8, 0, LLMQ_SCALES_TOKEN, 1.0f } },
+        { "llama.aclip", LLMQ_VALUE_F32, 0x3f400000u, { 8, 0, LLMQ_SCALES_GROUP, 0.75f } }
     };
     static float usual[TOKENS][VOCAB];
     llmq_bundle b;
@@ -681,9 +729,11 @@ typedef struct seen {
     float x[DIM];
 } seen;
 
-static llmq_status watch(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count, uint32_t position)
+static llmq_status watch(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count,
+                         uint32_t position)
 {
-    static const int order[6] = { LLAMA_AT_ATTENTION, LLAMA_AT_OUTPUT, LLAMA_AT_SUM1, LLAMA_AT_FEED, LLAMA_AT_DOWN, LLAMA_AT_SUM2 };
+    static const int order[6] = { LLAMA_AT_ATTENTION, LLAMA_AT_OUTPUT, LLAMA_AT_SUM1, LLAMA_AT_FEED, LLAMA_AT_DOWN,
+                                  LLAMA_AT_SUM2 };
     seen *w = (seen *)context;
     uint32_t i;
     int same = 1;
@@ -730,11 +780,13 @@ static void test_classifier(void)
     change.classifier = 0;
 }
 
-/* What a model says of its computation, alone and together: against double; and that the usual numbers, said, change no bit. */
+/* What a model says of its computation, alone and together: against double; and that the usual
+   numbers, said, change no bit. */
 static void test_said(void)
 {
     static const struct { float theta, epsilon; int halves, biases; } cases[] = {
-        { 0, 0, 0, 1 }, { 0, 0, 0, 2 }, { 1e6f, 0, 0, 0 }, { 5e5f, 0, 0, 0 }, { 1.0f, 0, 0, 0 }, { 1e30f, 0, 0, 0 }, { 0, 1e-6f, 0, 0 }, { 0, 1.0f, 0, 0 }, { 0, 1e-12f, 0, 0 },
+        { 0, 0, 0, 1 }, { 0, 0, 0, 2 }, { 1e6f, 0, 0, 0 }, { 5e5f, 0, 0, 0 }, { 1.0f, 0, 0, 0 }, { 1e30f, 0, 0, 0 },
+        { 0, 1e-6f, 0, 0 }, { 0, 1.0f, 0, 0 }, { 0, 1e-12f, 0, 0 },
         { 0, 0, 1, 0 }, { 1e5f, 1e-3f, 1, 1 }, { 1e4f, 1e-5f, -1, 0 }
     };
     static float usual[TOKENS][VOCAB];
@@ -746,17 +798,20 @@ static void test_said(void)
     run(usual, 1);
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         double off;
-        check_at("theta %g, epsilon %g, halves %d, biases %d", (double)cases[i].theta, (double)cases[i].epsilon, cases[i].halves, cases[i].biases);
+        check_at("theta %g, epsilon %g, halves %d, biases %d", (double)cases[i].theta, (double)cases[i].epsilon,
+                 cases[i].halves, cases[i].biases);
         change.theta = cases[i].theta, change.epsilon = cases[i].epsilon, change.halves = cases[i].halves;
         for (l = 0; l < LAYERS; l++)
-            for (k = 0; k < 3; k++) change.biases[l][k] = cases[i].biases == 1 || (cases[i].biases == 2 && k == 1 && l == 1);
+            for (k = 0; k < 3; k++)
+                change.biases[l][k] = cases[i].biases == 1 || (cases[i].biases == 2 && k == 1 && l == 1);
         make_bundle(&b, "f32");
         open_model(&b, 0, 32, 0, 3);
         run(again, 3);
         open_model(&b, 1, 32, 0, 1);
         run(logits, 1);
         off = difference(TOKENS);
-        check_at("theta %g, epsilon %g, halves %d, biases %d: off by %g", (double)cases[i].theta, (double)cases[i].epsilon, cases[i].halves, cases[i].biases, off);
+        check_at("theta %g, epsilon %g, halves %d, biases %d: off by %g", (double)cases[i].theta,
+                 (double)cases[i].epsilon, cases[i].halves, cases[i].biases, off);
         CHECK(off < 1e-4);
         CHECK(memcmp(logits, again, sizeof logits) == 0);
         CHECK((memcmp(logits, usual, sizeof logits) == 0) == (cases[i].halves == -1));
@@ -773,11 +828,15 @@ static void test_said(void)
 /* Tensors and values that this code does not know, and numbers in names. */
 static void test_unknown(void)
 {
-    static const char *const tensors[] = { "layers.2.wq", "layers.7.norm1", "layers.1000000.wq", "layers.01.wq", "layers.00.wq", "layers.4294967296.wq", "layers.-1.wq",
-                                           "layers.+1.wq", "layers. 1.wq", "layers..wq", "layers.0.wq1", "layers.0.bo", "layers.0", "layers.0.", "norm1", "Embed", "extra" };
+    static const char *const tensors[] = { "layers.2.wq", "layers.7.norm1", "layers.1000000.wq", "layers.01.wq",
+                                           "layers.00.wq", "layers.4294967296.wq", "layers.-1.wq",
+                                           "layers.+1.wq", "layers. 1.wq", "layers..wq", "layers.0.wq1", "layers.0.bo",
+                                           "layers.0", "layers.0.", "norm1", "Embed", "extra" };
     static const struct { const char *name; uint32_t type; llmq_status status; } values[] = {
-        { "llama.rope_scaling", LLMQ_VALUE_F32, LLMQ_E_UNSUPPORTED }, { "llama.", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED }, { "llama.dims", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
-        { "llama.rope_theta", LLMQ_VALUE_U32, LLMQ_E_CORRUPT }, { "llama.rope_halves", LLMQ_VALUE_F32, LLMQ_E_CORRUPT }, { "llama.abits", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
+        { "llama.rope_scaling", LLMQ_VALUE_F32, LLMQ_E_UNSUPPORTED }, { "llama.", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
+        { "llama.dims", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
+        { "llama.rope_theta", LLMQ_VALUE_U32, LLMQ_E_CORRUPT }, { "llama.rope_halves", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
+        { "llama.abits", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
         { "general.name", LLMQ_VALUE_U32, LLMQ_OK }, { "llamas", LLMQ_VALUE_U32, LLMQ_OK }
     };
     char fault[256];

@@ -1,4 +1,5 @@
-/* test_llama2c.c - examples/llama2c.h: what it reads from checkpoints, and tokens against a slow encoder that is written here */
+/* test_llama2c.c - examples/llama2c.h: what it reads from checkpoints, and tokens against a slow
+   encoder that is written here */
 #include "check.h"
 #include <math.h>
 #define LLMQ_IMPLEMENTATION
@@ -6,7 +7,7 @@
 #define LLAMA2C_IMPLEMENTATION
 #include "../examples/llama2c.h"
 
-/* ---- checkpoints ---------------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ----------------------------------------------------------------------------- */
 
 /* One layer of the least size, and tables of cosines and sines. */
 typedef struct shape { uint32_t heads, head, context; } shape;
@@ -18,7 +19,8 @@ static size_t table_at; /* of the cosines, in bytes */
 static size_t make_checkpoint(shape s, double theta, double scale, int in_float)
 {
     const uint32_t dim = s.heads * s.head, config[7] = { dim, 1, 1, s.heads, s.heads, 1, s.context };
-    const size_t before = (size_t)dim + dim + 4 * (size_t)dim * dim + dim + 3 * (size_t)dim + dim, half = s.head / 2, n = s.context * half;
+    const size_t before = (size_t)dim + dim + 4 * (size_t)dim * dim + dim + 3 * (size_t)dim + dim, half = s.head / 2,
+        n = s.context * half;
     size_t i, p;
     memset(bytes, 0, sizeof bytes);
     for (i = 0; i < 7; i++) put32(bytes + 4 * i, config[i]);
@@ -28,7 +30,11 @@ static size_t make_checkpoint(shape s, double theta, double scale, int in_float)
         for (i = 0; i < half; i++) {
             const double frequency = pow(theta, -(double)i / (double)half);
             double angle = (double)p * scale * frequency;
-            if (in_float) angle = (double)((float)(double)p * (1.0f / (float)pow((double)(float)theta, (double)((float)(2 * i) / (float)s.head))) * (float)scale);
+            if (in_float)
+                angle =
+                    (double)((float)(double)p
+                             * (1.0f / (float)pow((double)(float)theta, (double)((float)(2 * i) / (float)s.head)))
+                             * (float)scale);
             put32(bytes + table_at + 4 * (p * half + i), bits_of((float)cos(angle)));
             put32(bytes + table_at + 4 * (n + p * half + i), bits_of((float)sin(angle)));
         }
@@ -37,7 +43,8 @@ static size_t make_checkpoint(shape s, double theta, double scale, int in_float)
 
 static void test_theta(void)
 {
-    static const shape shapes[] = { { 1, 4, 2 }, { 2, 8, 24 }, { 2, 32, 256 }, { 1, 64, 512 }, { 1, 128, 150 }, { 3, 6, 1000 } };
+    static const shape shapes[] = { { 1, 4, 2 }, { 2, 8, 24 }, { 2, 32, 256 }, { 1, 64, 512 }, { 1, 128, 150 },
+                                    { 3, 6, 1000 } };
     static const double thetas[] = { 10000, 1000000, 500000, 100000, 5000000, 1, 2, 123.4, 8e7, 1.5e9 };
     llama2c_checkpoint c;
     uint32_t i, k;
@@ -46,7 +53,8 @@ static void test_theta(void)
     for (i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (k = 0; k < sizeof thetas / sizeof *thetas; k++)
             for (in_float = 0; in_float < 2; in_float++) {
-                check_at("theta %g, %lu heads of %lu, context %lu%s", thetas[k], (unsigned long)shapes[i].heads, (unsigned long)shapes[i].head, (unsigned long)shapes[i].context,
+                check_at("theta %g, %lu heads of %lu, context %lu%s", thetas[k], (unsigned long)shapes[i].heads,
+                         (unsigned long)shapes[i].head, (unsigned long)shapes[i].context,
                          in_float ? ", as PyTorch computes it" : "");
                 size = make_checkpoint(shapes[i], thetas[k], 1, in_float);
                 CHECK_EQ(llama2c_open(&c, bytes, size), LLMQ_OK);
@@ -78,7 +86,8 @@ static void test_no_theta(void)
         memcpy(was, bytes + k, 4);
         put32(bytes + k, bits_of(float_of(llama2c__u32(was)) + 4e-4f));
         CHECK_EQ(llama2c_open(&c, bytes, size), LLMQ_E_UNSUPPORTED);
-        if (k >= table_at + 16 * 2 && k < table_at + 4 * 24 * 4) CHECK_EQ((long)(c.fault[0] * 4 + c.fault[1]), (long)(k - table_at) / 4);
+        if (k >= table_at + 16 * 2 && k < table_at + 4 * 24 * 4)
+            CHECK_EQ((long)(c.fault[0] * 4 + c.fault[1]), (long)(k - table_at) / 4);
         memcpy(bytes + k, was, 4);
     }
     put32(bytes + table_at + 4 * 7, 0x7fc00000u);
@@ -91,8 +100,10 @@ static void test_no_theta(void)
     CHECK_EQ((long)llama2c_entry_count(&c), 20);
     memset(e, 0xff, sizeof e);
     llama2c_entries(&c, e, names);
-    CHECK(strcmp(e[7].name, "llama.rope_theta") == 0 && e[7].type == LLMQ_VALUE_F32 && float_of(llama2c__u32((const unsigned char *)e[7].data)) == 50.0f);
-    CHECK(strcmp(e[8].name, "llama.norm_epsilon") == 0 && float_of(llama2c__u32((const unsigned char *)e[8].data)) == 1e-6f);
+    CHECK(strcmp(e[7].name, "llama.rope_theta") == 0 && e[7].type == LLMQ_VALUE_F32
+          && float_of(llama2c__u32((const unsigned char *)e[7].data)) == 50.0f);
+    CHECK(strcmp(e[8].name, "llama.norm_epsilon") == 0
+          && float_of(llama2c__u32((const unsigned char *)e[8].data)) == 1e-6f);
     CHECK(strcmp(e[9].name, "embed") == 0 && strcmp(e[19].name, "norm") == 0 && e[20].name != e[19].name);
     size = make_checkpoint(pair, 777, 1, 0); /* heads of one pair: no theta shows */
     CHECK_EQ(llama2c_open(&c, bytes, size), LLMQ_OK);
@@ -102,7 +113,7 @@ static void test_no_theta(void)
     CHECK(c.theta == 10000.0f);
 }
 
-/* ---- tokenizers ----------------------------------------------------------------------------------------------------------- */
+/* ---- tokenizers ------------------------------------------------------------------------------ */
 
 #define MOST 330
 static char piece[MOST][200];
@@ -119,7 +130,8 @@ static void add_piece(float s, const char *text, size_t n)
 
 static void make_pieces(int raw)
 {
-    static const char *const more[] = { "a", "b", "ab", "ba", "aba", "<", "s", ">", "<s", "<s>", "\xc3\xa9", "\xe2\x82\xac", " ", " a", "ab a", "<0x41>", "ab" };
+    static const char *const more[] = { "a", "b", "ab", "ba", "aba", "<", "s", ">", "<s", "<s>", "\xc3\xa9",
+                                        "\xe2\x82\xac", " ", " a", "ab a", "<0x41>", "ab" };
     uint32_t i;
     pieces = 0;
     add_piece(0, "<unk>", 5), add_piece(0, "\n<s>\n", 5), add_piece(0, "\n</s>\n", 6);
@@ -164,7 +176,9 @@ static uint32_t slow_encode(const char *text, size_t size, uint32_t *ids)
     for (i = 0; i < size; i += k) { /* characters, or bytes */
         for (k = 1; k < 4 && i + k < size && ((unsigned char)text[i + k] & 0xc0) == 0x80; k++) {}
         if ((ids[n] = slow_find(text + i, k)) != 0) start[n++] = i;
-        else for (k = 1, start[n] = i, ids[n++] = 3u + (unsigned char)text[i]; i + k < size && ((unsigned char)text[i + k] & 0xc0) == 0x80 && k < 4; k++)
+        else
+            for (k = 1, start[n] = i, ids[n++] = 3u + (unsigned char)text[i];
+                 i + k < size && ((unsigned char)text[i + k] & 0xc0) == 0x80 && k < 4; k++)
             start[n] = i + k, ids[n++] = 3u + (unsigned char)text[i + k];
     }
     while (1) {
@@ -208,7 +222,8 @@ static void check_text(const llama2c_tokenizer *t, const char *text, size_t size
 static void test_tokens(void)
 {
     static const char letters[] = "aabbb <s>\n0x4\x01\x41\xc3\xa9\xe2\x82\xac\xff";
-    static const char *const texts[] = { "", "a", "\xc3\xa9", "<s>", "\n<s>\n", "<unk>", "<0x41>", "A", "abab aba", "\xc3", "\x80\x80\x80\x80\x80", "\xe2\x82" };
+    static const char *const texts[] = { "", "a", "\xc3\xa9", "<s>", "\n<s>\n", "<unk>", "<0x41>", "A", "abab aba",
+                                         "\xc3", "\x80\x80\x80\x80\x80", "\xe2\x82" };
     llama2c_tokenizer t;
     uint32_t i, k, length;
     int raw;
@@ -217,7 +232,8 @@ static void test_tokens(void)
         size_t size;
         make_pieces(raw);
         size = write_tokenizer(tokenizer_bytes);
-        CHECK_EQ(llama2c_tokenizer_init(&t, tokenizer_bytes, size, pieces + 11, memory), LLMQ_OK); /* ids of the model that have no piece */
+        /* ids of the model that have no piece */
+        CHECK_EQ(llama2c_tokenizer_init(&t, tokenizer_bytes, size, pieces + 11, memory), LLMQ_OK);
         CHECK_EQ((long)t.count, (long)pieces);
         for (i = 0; i < sizeof texts / sizeof *texts; i++) {
             check_at("text %lu, raw %d", (unsigned long)i, raw);
@@ -265,7 +281,8 @@ static void test_tokenizer_errors(void)
     size = write_tokenizer(tokenizer_bytes);
     CHECK_EQ(llama2c_tokenizer_init(&t, tokenizer_bytes, size, pieces, memory), LLMQ_E_NOT_FINITE);
     CHECK_EQ((long)t.count, 264);
-    CHECK(llama2c_encode_work_size((size_t)-1) == 0 && llama2c_encode_work_size(1u << 30) == 0 && llama2c_encode_work_size(0) != 0);
+    CHECK(llama2c_encode_work_size((size_t)-1) == 0 && llama2c_encode_work_size(1u << 30) == 0
+          && llama2c_encode_work_size(0) != 0);
 }
 
 int main(void)

@@ -2,8 +2,9 @@
 
        cc -O2 -o test_outliers tests/test_outliers.c -lm && ./test_outliers
 
-   Known answers are those of tests/gen/outliers.py, which does with float64 matrices what the header says. The rest: what must
-   hold of any sample and any fit, in double, and products that must be what they were. */
+   Known answers are those of tests/gen/outliers.py, which does with float64 matrices what the
+   header says. The rest: what must hold of any sample and any fit, in double, and products that
+   must be what they were. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -58,7 +59,8 @@ static float *new_inputs(uint32_t cols, uint32_t count, size_t stride)
         double row = exp(2.0 * check_uniform());
         for (j = 0; j < cols; j++) {
             double channel = llmq_random(seed, j) % 8 == 0 ? 20.0 : 1.0;
-            x[t * stride + j] = (float)(check_normal() * row * channel * (0.25 + llmq_random(seed + 1, j) / 4294967296.0));
+            x[t * stride + j] = (float)(check_normal() * row * channel
+                                        * (0.25 + llmq_random(seed + 1, j) / 4294967296.0));
         }
     }
     return x;
@@ -109,7 +111,7 @@ static float *rows_of(const llmq_sample *s)
     return x;
 }
 
-/* ---- samples ------------------------------------------------------------------------------------------------------- */
+/* ---- samples --------------------------------------------------------------------------------- */
 
 static void test_sizes(void)
 {
@@ -124,7 +126,8 @@ static void test_sizes(void)
     CHECK_EQ((long)llmq_sample_size(7, 1), 0);
     CHECK(llmq_sample_size((uint32_t)1 << 24, 2) == (size_t)4 * 3 * ((size_t)1 << 24) + 4);
     CHECK_EQ((long)llmq_sample_size(((uint32_t)1 << 24) + 1, 2), 0);
-    if (sizeof(size_t) == 8) CHECK(llmq_sample_size((uint32_t)1 << 24, 0xffffffffu) / ((size_t)1 << 24) / 4 >= 0xffffffffu);
+    if (sizeof(size_t) == 8)
+        CHECK(llmq_sample_size((uint32_t)1 << 24, 0xffffffffu) / ((size_t)1 << 24) / 4 >= 0xffffffffu);
     else CHECK_EQ((long)llmq_sample_size((uint32_t)1 << 24, 0xffffffffu), 0);
     memset(&s, 0x5a, sizeof s);
     keep = s;
@@ -148,7 +151,8 @@ static void test_stream(uint32_t cols, uint32_t room, uint32_t count)
     float *x = new_inputs(cols, count, stride), *sorted = new_floats(count), keep;
     held a = new_sample(cols, room, 6), b = new_sample(cols, room, 6);
     uint32_t i, j, k, n;
-    check_at("stream of %lu inputs, %lu numbers, room %lu", (unsigned long)count, (unsigned long)cols, (unsigned long)room);
+    check_at("stream of %lu inputs, %lu numbers, room %lu", (unsigned long)count, (unsigned long)cols,
+             (unsigned long)room);
     memset(a.s.row, 0, (a.w.size - cols * sizeof(float)));
     memset(b.s.row, 0, (b.w.size - cols * sizeof(float)));
     CHECK_EQ(llmq_sample_add(&a.s, x, stride, count, NULL), LLMQ_OK);
@@ -202,7 +206,8 @@ static void test_chances(uint32_t room, uint32_t count)
     const uint32_t seeds = 6000;
     float x[64], mem[64];
     uint32_t hits[64], pairs[64], seed, i, last, places = room - room / 2;
-    double chi = 0.0, chi_pairs = 0.0, chance = (double)places / count, both = chance * (places - 1) / (count - 1), hope = seeds * chance, hope_pairs = seeds * both;
+    double chi = 0.0, chi_pairs = 0.0, chance = (double)places / count, both = chance * (places - 1) / (count - 1),
+        hope = seeds * chance, hope_pairs = seeds * both;
     check_at("chances of %lu places in %lu inputs", (unsigned long)places, (unsigned long)count);
     memset(hits, 0, sizeof hits);
     memset(pairs, 0, sizeof pairs);
@@ -211,7 +216,9 @@ static void test_chances(uint32_t room, uint32_t count)
         int in[65];
         llmq_sample s;
         memset(in, 0, sizeof in);
-        if (llmq_sample_init(&s, 1, room, seed * 7919, mem, sizeof mem) != LLMQ_OK || llmq_sample_add(&s, x, 1, count, NULL) != LLMQ_OK) exit(2);
+        if (llmq_sample_init(&s, 1, room, seed * 7919, mem, sizeof mem) != LLMQ_OK
+            || llmq_sample_add(&s, x, 1, count, NULL) != LLMQ_OK)
+            exit(2);
         for (i = 0; i < s.drawn; i++) {
             last = (uint32_t)s.row[room / 2 + i] - 1;
             if (last >= count) {
@@ -264,7 +271,8 @@ static void test_bad_inputs(void)
                 x[r * (COLS + 1) + c] = old;
             }
     x[COLS] = bad[2]; /* between the inputs it does not matter */
-    CHECK(memcmp(bytes, h.w.mem, sizeof bytes) == 0 && memcmp(&keep, &h.s, sizeof keep) == 0 && memcmp(peak, keep_peak, sizeof peak) == 0);
+    CHECK(memcmp(bytes, h.w.mem, sizeof bytes) == 0 && memcmp(&keep, &h.s, sizeof keep) == 0
+          && memcmp(peak, keep_peak, sizeof peak) == 0);
     CHECK_EQ(llmq_sample_add(&h.s, x, COLS + 1, ROWS, &error), LLMQ_OK);
     CHECK_EQ(llmq_sample_add(NULL, x, COLS, 1, &error), LLMQ_E_ARG);
     CHECK_EQ(llmq_sample_add(&h.s, NULL, COLS, 1, &error), LLMQ_E_ARG);
@@ -305,7 +313,7 @@ static void test_peaks(void)
     give(&w), give(&p);
 }
 
-/* ---- fits, known ---------------------------------------------------------------------------------------------------- */
+/* ---- fits, known ----------------------------------------------------------------------------- */
 
 /* A fit in memory that is exactly as large as it has to be, beside walls. */
 typedef struct fitted {
@@ -323,7 +331,8 @@ static fitted fit(const llmq_step *step, uint32_t count, llmq_sample *s, float *
     f.t.count = count;
     for (i = 0; i < count; i++) f.t.step[i] = step[i], size += llmq_step_data_size(&step[i]);
     f.data = take(size, 0);
-    f.work = take((llmq_fit_work_size(&f.t, s->cols) + 7) / 8 * 8, 0); /* up to 4 bytes behind, so that its start is aligned */
+    /* up to 4 bytes behind, so that its start is aligned */
+    f.work = take((llmq_fit_work_size(&f.t, s->cols) + 7) / 8 * 8, 0);
     f.status = llmq_transform_fit(&f.t, s, weight, o, f.data.mem, size, f.work.mem, llmq_fit_work_size(&f.t, s->cols));
     return f;
 }
@@ -359,39 +368,48 @@ static void test_known(void)
     uint32_t c, i, j;
     for (c = 0; c < COUNT(outliers_cases); c++) {
         uint32_t cols = outliers_cases[c].cols;
-        float *x = known_inputs(cols, outliers_cases[c].inputs, outliers_cases[c].input_seed, outliers_cases[c].side), *weight = new_floats(cols);
+        float *x = known_inputs(cols, outliers_cases[c].inputs, outliers_cases[c].input_seed, outliers_cases[c].side),
+            *weight = new_floats(cols);
         held h = sample_of(x, cols, outliers_cases[c].inputs, outliers_cases[c].room, outliers_cases[c].sample_seed);
         llmq_fit_options o = llmq_fit_defaults();
         const uint8_t *data;
         fitted f;
-        for (j = 0; j < cols; j++) weight[j] = (float)((llmq_random(outliers_cases[c].input_seed + 3, j) >> 20) + 1) / 1024.0f;
+        for (j = 0; j < cols; j++)
+            weight[j] = (float)((llmq_random(outliers_cases[c].input_seed + 3, j) >> 20) + 1) / 1024.0f;
         o.alpha = outliers_cases[c].alpha, o.d_min = outliers_cases[c].least, o.d_max = outliers_cases[c].most;
-        o.criterion = outliers_cases[c].criterion, o.steps = outliers_cases[c].rotations, o.seed = outliers_cases[c].seed;
+        o.criterion = outliers_cases[c].criterion, o.steps = outliers_cases[c].rotations,
+        o.seed = outliers_cases[c].seed;
         check_at("known answers, case %lu", (unsigned long)c);
         f = fit(outliers_cases[c].step, outliers_cases[c].count, &h.s, outliers_cases[c].weighted ? weight : NULL, &o);
         CHECK_EQ(f.status, LLMQ_OK);
         CHECK_EQ(llmq_transform_verify(&f.t, cols), LLMQ_OK);
         for (data = f.t.data, i = 0; i < f.t.count; data += llmq_step_data_size(&f.t.step[i]), i++) {
-            uint32_t n = f.t.step[i].kind == ROTATE ? f.t.step[i].arg * f.t.step[i].block * f.t.step[i].block : f.t.step[i].kind == HAD ? 0 : cols;
+            uint32_t n = f.t.step[i].kind == ROTATE ? f.t.step[i].arg * f.t.step[i].block * f.t.step[i].block
+                         : f.t.step[i].kind == HAD ? 0 : cols;
             double far = 0.0;
             for (j = 0; j < n; j++) {
                 if (f.t.step[i].kind == PERMUTE) CHECK_EQ((long)load16(data + 2 * j), (long)outliers_order[order++]);
-                if (f.t.step[i].kind == SMOOTH) far = larger(far, fabs((double)load_float(data + 4 * j) / outliers_smooth[smooth++] - 1.0));
-                if (f.t.step[i].kind == ROTATE) far = larger(far, fabs((double)load_float(data + 4 * j) - 1e-7 * (double)outliers_matrix[matrix++]));
+                if (f.t.step[i].kind == SMOOTH)
+                    far = larger(far, fabs((double)load_float(data + 4 * j) / outliers_smooth[smooth++] - 1.0));
+                if (f.t.step[i].kind == ROTATE)
+                    far = larger(far,
+                                 fabs((double)load_float(data + 4 * j) - 1e-7 * (double)outliers_matrix[matrix++]));
             }
             CHECK(far < 1e-6);
         }
         for (j = 0; j < cols; j++, peak++) CHECK(fabs((double)h.s.peak[j] / outliers_peak[peak] - 1.0) < 3e-6);
-        for (j = 0; j < cols && outliers_cases[c].weighted; j++, weights++) CHECK(fabs((double)weight[j] / outliers_weight[weights] - 1.0) < 3e-6);
+        for (j = 0; j < cols && outliers_cases[c].weighted; j++, weights++)
+            CHECK(fabs((double)weight[j] / outliers_weight[weights] - 1.0) < 3e-6);
         unfit(&f), give(&h.w), free(x), free(weight);
     }
     CHECK(matrix == COUNT(outliers_matrix) && smooth == COUNT(outliers_smooth) && order == COUNT(outliers_order));
     CHECK(peak == COUNT(outliers_peak) && weights == COUNT(outliers_weight));
 }
 
-/* ---- fits, in general ----------------------------------------------------------------------------------------------- */
+/* ---- fits, in general ------------------------------------------------------------------------ */
 
-/* Through the steps made by a fit, with the library's own llmq_transform_apply (test_transform has that against matrices). */
+/* Through the steps made by a fit, with the library's own llmq_transform_apply (test_transform
+   has that against matrices). */
 static void apply(const llmq_transform *t, int direction, float *v, uint32_t cols)
 {
     size_t size = llmq_transform_work_size(t, cols);
@@ -415,7 +433,8 @@ static void check_rows(const llmq_sample *s, const llmq_transform *t, float *bef
 static void test_smooth(void)
 {
     static const float alphas[] = { 0.0f, 0.25f, 0.6f, 1.0f };
-    static const float bounds[][2] = { { 0.01f, 10000.0f }, { 1.0f, 1.0f }, { 0.5f, 3.0f }, { 1.17549435e-38f, 3.4e38f } };
+    static const float bounds[][2] = { { 0.01f, 10000.0f }, { 1.0f, 1.0f }, { 0.5f, 3.0f },
+                                       { 1.17549435e-38f, 3.4e38f } };
     uint32_t a, b, weighted, j;
     for (a = 0; a < COUNT(alphas); a++)
         for (b = 0; b < COUNT(bounds); b++)
@@ -426,10 +445,13 @@ static void test_smooth(void)
                 float *x = new_inputs(COLS, INPUTS, COLS), weight[COLS], keep_weight[COLS], keep_peak[COLS], *rows;
                 held h;
                 fitted f;
-                check_at("smoothing, alpha %g, d from %g to %g", (double)alphas[a], (double)bounds[b][0], (double)bounds[b][1]);
+                check_at("smoothing, alpha %g, d from %g to %g", (double)alphas[a], (double)bounds[b][0],
+                         (double)bounds[b][1]);
                 for (j = 0; j < COLS; j++) weight[j] = j % 9 == 4 ? 0.0f : (float)exp(3.0 * check_normal());
-                for (j = 0; j < INPUTS; j++) x[j * COLS + 3] = x[j * COLS + 4] = 0.0f; /* no input; neither input nor weight */
-                for (j = 0; j < INPUTS; j++) x[j * COLS + 5] *= 1e20f, x[j * COLS + 6] *= 1e-20f, x[j * COLS + 7] *= 1e-37f;
+                /* no input; neither input nor weight */
+                for (j = 0; j < INPUTS; j++) x[j * COLS + 3] = x[j * COLS + 4] = 0.0f;
+                for (j = 0; j < INPUTS; j++)
+                    x[j * COLS + 5] *= 1e20f, x[j * COLS + 6] *= 1e-20f, x[j * COLS + 7] *= 1e-37f;
                 h = sample_of(x, COLS, INPUTS, 8, 2);
                 rows = rows_of(&h.s);
                 memcpy(keep_peak, h.s.peak, sizeof keep_peak);
@@ -439,11 +461,13 @@ static void test_smooth(void)
                 CHECK_EQ(f.status, LLMQ_OK);
                 CHECK_EQ(llmq_transform_verify(&f.t, COLS), LLMQ_OK);
                 for (j = 0; j < COLS; j++) {
-                    double p = larger((double)keep_peak[j], ldexp(1.0, -100)), w = weighted ? larger((double)keep_weight[j], ldexp(1.0, -100)) : 1.0;
+                    double p = larger((double)keep_peak[j], ldexp(1.0, -100)),
+                        w = weighted ? larger((double)keep_weight[j], ldexp(1.0, -100)) : 1.0;
                     double want = pow(p, (double)alphas[a]) / pow(w, 1.0 - (double)alphas[a]), far;
                     double room = larger(1.0, larger(fabs(log(p)), fabs(log(w))) / 8.0); /* logarithms are float */
                     float d = load_float(f.t.data + 4 * j);
-                    if (p <= ldexp(1.0, -100) || w <= ldexp(1.0, -100)) room *= 3000.0; /* the constant there is not 2^-100 to all digits */
+                    /* the constant there is not 2^-100 to all digits */
+                    if (p <= ldexp(1.0, -100) || w <= ldexp(1.0, -100)) room *= 3000.0;
                     if (want < (double)o.d_min) want = (double)o.d_min;
                     if (want > (double)o.d_max) want = (double)o.d_max;
                     far = fabs((double)d / want - 1.0);
@@ -487,19 +511,22 @@ static void check_permutation(uint32_t cols, uint32_t levels, llmq_step next, in
 {
     llmq_step steps[4];
     float *x = new_floats((size_t)cols * 2), *peak = new_floats(cols), *rows;
-    uint32_t count = 0, j, k, rank, *place = (uint32_t *)malloc(cols * sizeof *place), *seen = (uint32_t *)calloc(cols, sizeof *seen), length[512], dealt = 0;
+    uint32_t count = 0, j, k, rank, *place = (uint32_t *)malloc(cols * sizeof *place),
+        *seen = (uint32_t *)calloc(cols, sizeof *seen), length[512], dealt = 0;
     llmq_fit_options o = llmq_fit_defaults();
     const uint8_t *data;
     llmq_transform one;
     held h;
     fitted f;
     if (!place || !seen) exit(2);
-    check_at("permutation of %lu, %lu levels, step %d of blocks %d", (unsigned long)cols, (unsigned long)levels, mixes ? (int)next.kind : 0, (int)next.block);
+    check_at("permutation of %lu, %lu levels, step %d of blocks %d", (unsigned long)cols, (unsigned long)levels,
+             mixes ? (int)next.kind : 0, (int)next.block);
     o.steps = 2;
     for (j = 0; j < 2 * cols; j++) x[j] = levels ? (float)check_below(levels) : (float)check_normal();
     if (before) steps[count++] = step_of(HAD, 32, 8);
     steps[count++] = step_of(PERMUTE, 0, cols);
-    if (!before && mixes && cols % 2) steps[count++] = step_of(SMOOTH, 0, cols); /* between the two it changes nothing of the permutation */
+    /* between the two it changes nothing of the permutation */
+    if (!before && mixes && cols % 2) steps[count++] = step_of(SMOOTH, 0, cols);
     if (mixes) steps[count++] = next;
     h = sample_of(x, cols, 2, 2, 1);
     rows = rows_of(&h.s);
@@ -508,7 +535,8 @@ static void check_permutation(uint32_t cols, uint32_t levels, llmq_step next, in
         one = llmq_transform_hadamard(8, 32);
         memset(peak, 0, cols * sizeof(float));
         for (k = 0; k < 2; k++) apply(&one, LLMQ_TO_ACTIVATION, rows + (size_t)k * cols, cols);
-        for (j = 0; j < 2 * cols; j++) peak[j % cols] = size_of(rows[j]) > peak[j % cols] ? size_of(rows[j]) : peak[j % cols];
+        for (j = 0; j < 2 * cols; j++)
+            peak[j % cols] = size_of(rows[j]) > peak[j % cols] ? size_of(rows[j]) : peak[j % cols];
     }
     f = fit(steps, count, &h.s, NULL, &o);
     CHECK_EQ(f.status, LLMQ_OK);
@@ -558,7 +586,7 @@ static void test_permute(void)
         }
 }
 
-/* ---- rotations ------------------------------------------------------------------------------------------------------ */
+/* ---- rotations ------------------------------------------------------------------------------- */
 
 static double far_from_orthogonal(const uint8_t *data, uint32_t n)
 {
@@ -577,7 +605,8 @@ static double far_from_orthogonal(const uint8_t *data, uint32_t n)
 }
 
 /* The criterion of rows x[count][cols] turned by the matrix at data (NULL: I), for runs [first, last). */
-static double criterion_of(const float *x, uint32_t cols, uint32_t count, const uint8_t *data, uint32_t n, uint32_t first, uint32_t last, int criterion)
+static double criterion_of(const float *x, uint32_t cols, uint32_t count, const uint8_t *data, uint32_t n,
+                           uint32_t first, uint32_t last, int criterion)
 {
     double low = 0.0, high = 0.0, sum = 0.0;
     uint32_t t, b, i, k;
@@ -614,7 +643,8 @@ static void check_rotation(uint32_t n, uint32_t steps, int criterion, int shared
     held h = sample_of(x, cols, inputs, 4, 1);
     fitted f;
     uint32_t m, j;
-    check_at("rotation of %lu in %lu, %lu steps, criterion %d, %s", (unsigned long)n, (unsigned long)cols, (unsigned long)steps, criterion, shared ? "one" : "many");
+    check_at("rotation of %lu in %lu, %lu steps, criterion %d, %s", (unsigned long)n, (unsigned long)cols,
+             (unsigned long)steps, criterion, shared ? "one" : "many");
     o.steps = steps, o.criterion = criterion;
     rows = rows_of(&h.s);
     was = rows_of(&h.s);
@@ -627,12 +657,14 @@ static void check_rotation(uint32_t n, uint32_t steps, int criterion, int shared
         CHECK(far_from_orthogonal(data, n) < 1e-6);
         CHECK(after <= before * (1.0 + 1e-6));
         if (steps == 0 || cols < n) CHECK(is_identity(data, n));
-        else if (steps >= 7 && n >= 8) CHECK(after < before && !is_identity(data, n)); /* these have channels that stand out */
+        /* these have channels that stand out */
+        else if (steps >= 7 && n >= 8) CHECK(after < before && !is_identity(data, n));
     }
     check_rows(&h.s, &f.t, was);
     for (j = 0; j < cols; j++) { /* peaks are now those of the sample */
         float most = 0.0f;
-        for (m = 0; m < held_rows(&h.s); m++) most = size_of(held_row(&h.s, m)[j]) > most ? size_of(held_row(&h.s, m)[j]) : most;
+        for (m = 0; m < held_rows(&h.s); m++)
+            most = size_of(held_row(&h.s, m)[j]) > most ? size_of(held_row(&h.s, m)[j]) : most;
         CHECK(same(h.s.peak[j], most));
         if (j >= cols / n * n) /* beyond the last run nothing moved */
             for (m = 0; m < held_rows(&h.s); m++) CHECK(same(held_row(&h.s, m)[j], rows[(size_t)m * cols + j]));
@@ -685,7 +717,8 @@ static void test_rotate(void)
                 for (shared = 0; shared < 2; shared++) {
                     if (n >= 64 && counts[c] == 64 && (criterion != 2 || shared)) continue;
                     if (n == 256 && counts[c] == 7 && criterion != 1) continue;
-                    check_rotation(n, n == 256 && counts[c] == 64 ? 24 : counts[c], criterion, shared, n < 64 ? 2 * n + (n > 2) : n + 3, 9);
+                    check_rotation(n, n == 256 && counts[c] == 64 ? 24 : counts[c], criterion, shared,
+                                   n < 64 ? 2 * n + (n > 2) : n + 3, 9);
                 }
     check_rotation(16, 7, LLMQ_CRITERION_PEAK, 1, 15, 4); /* no run at all */
     for (criterion = 0; criterion < 3; criterion++)
@@ -725,7 +758,7 @@ static void test_rotation_seeds(void)
     free(x);
 }
 
-/* ---- whole lists of steps ------------------------------------------------------------------------------------------- */
+/* ---- whole lists of steps -------------------------------------------------------------------- */
 
 static double length_of(const float *v, uint32_t n)
 {
@@ -768,18 +801,23 @@ static void check_pipeline(uint32_t cols, uint32_t most_block)
 {
     llmq_step steps[8];
     uint32_t count = check_below(LLMQ_MAX_STEPS + 1), i, j, inputs = 1 + check_below(12);
-    float *x = new_inputs(cols, inputs, cols), *rows, *v = new_floats(cols), *w = new_floats(cols), *a = new_floats(cols), *b = new_floats(cols), *weight = new_floats(cols);
+    float *x = new_inputs(cols, inputs, cols), *rows, *v = new_floats(cols), *w = new_floats(cols),
+        *a = new_floats(cols), *b = new_floats(cols), *weight = new_floats(cols);
     held h = sample_of(x, cols, inputs, 2 + inputs % 7, cols);
     llmq_fit_options o = llmq_fit_defaults();
     int smooths = 0, mixes = 0, weighted = (int)check_below(2);
     fitted f;
     for (i = 0; i < count; i++) steps[i] = random_step(cols, most_block);
-    for (i = 0; i < count; i++) smooths += steps[i].kind == SMOOTH, mixes |= steps[i].kind == HAD || steps[i].kind == ROTATE;
-    check_at("%lu steps of %lu numbers: %d %d %d ...", (unsigned long)count, (unsigned long)cols, count > 0 ? (int)steps[0].kind : 0,
-             count > 1 ? (int)steps[1].kind : 0, count > 2 ? (int)steps[2].kind : 0);
-    o.steps = check_below(5), o.seed = check_random(), o.criterion = (int)check_below(3), o.alpha = (float)check_uniform();
+    for (i = 0; i < count; i++)
+        smooths += steps[i].kind == SMOOTH, mixes |= steps[i].kind == HAD || steps[i].kind == ROTATE;
+    check_at("%lu steps of %lu numbers: %d %d %d ...", (unsigned long)count, (unsigned long)cols,
+             count > 0 ? (int)steps[0].kind : 0, count > 1 ? (int)steps[1].kind : 0,
+             count > 2 ? (int)steps[2].kind : 0);
+    o.steps = check_below(5), o.seed = check_random(), o.criterion = (int)check_below(3),
+    o.alpha = (float)check_uniform();
     o.d_min = 0.5f, o.d_max = 2.0f; /* so that rounding stays rounding */
-    for (j = 0; j < cols; j++) v[j] = (float)check_normal(), w[j] = (float)check_normal(), weight[j] = (float)exp(check_normal());
+    for (j = 0; j < cols; j++)
+        v[j] = (float)check_normal(), w[j] = (float)check_normal(), weight[j] = (float)exp(check_normal());
     rows = rows_of(&h.s);
     f = fit(steps, count, &h.s, weighted ? weight : NULL, &o);
     if (count == 0 && f.status == LLMQ_OK) f.t.data = NULL;
@@ -809,7 +847,8 @@ static void test_pipelines(void)
     check_pipeline(4095, 8);
 }
 
-/* Numbers near the end of what float can hold, and beyond it once they are smoothed: no data that is not what it should be. */
+/* Numbers near the end of what float can hold, and beyond it once they are smoothed: no data
+   that is not what it should be. */
 static void test_extremes(void)
 {
     enum { COLS = 24 };
@@ -827,7 +866,8 @@ static void test_extremes(void)
                 llmq_fit_options o = llmq_fit_defaults();
                 held h;
                 fitted f;
-                for (j = 0; j < COLS; j++) x[j * 5] = j % 2 ? huge[i] : -huge[i], weight[j] = k == 0 ? 0.0f : k == 1 ? 1e30f : (float)HUGE_VAL;
+                for (j = 0; j < COLS; j++)
+                    x[j * 5] = j % 2 ? huge[i] : -huge[i], weight[j] = k == 0 ? 0.0f : k == 1 ? 1e30f : (float)HUGE_VAL;
                 o.steps = 6, o.criterion = criterion, o.alpha = 0.5f * (float)k;
                 h = sample_of(x, COLS, 6, 6, 1);
                 f = fit(steps, 5, &h.s, weight, &o);
@@ -838,7 +878,7 @@ static void test_extremes(void)
             }
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 typedef struct told {
     uint32_t calls, stop, wrong, total;
@@ -852,7 +892,8 @@ static int tell(void *context, uint32_t done, uint32_t total)
     return c->calls == c->stop;
 }
 
-static void check_refused(llmq_status want, const llmq_transform *t, llmq_sample *s, const llmq_fit_options *o, void *data, size_t size, void *work, size_t work_size)
+static void check_refused(llmq_status want, const llmq_transform *t, llmq_sample *s, const llmq_fit_options *o,
+                          void *data, size_t size, void *work, size_t work_size)
 {
     llmq_transform mine = *t;
     llmq_sample keep;
@@ -876,12 +917,14 @@ static void test_errors(void)
     told c;
     uint32_t i;
     check_at("defaults");
-    CHECK(same(o.alpha, 0.6f) && same(o.d_min, 0.01f) && same(o.d_max, 10000.0f) && o.criterion == LLMQ_CRITERION_ERROR && o.steps == 256 && o.seed == 1);
+    CHECK(same(o.alpha, 0.6f) && same(o.d_min, 0.01f) && same(o.d_max, 10000.0f) && o.criterion == LLMQ_CRITERION_ERROR
+          && o.steps == 256 && o.seed == 1);
     CHECK(o.progress == NULL && o.context == NULL);
     check_at("refusals");
     memset(&t, 0, sizeof t);
     t.count = 4;
-    t.step[0] = step_of(SMOOTH, 0, COLS), t.step[1] = step_of(ROTATE, 8, 5), t.step[2] = step_of(PERMUTE, 0, COLS), t.step[3] = step_of(HAD, 16, 3);
+    t.step[0] = step_of(SMOOTH, 0, COLS), t.step[1] = step_of(ROTATE, 8, 5), t.step[2] = step_of(PERMUTE, 0, COLS),
+    t.step[3] = step_of(HAD, 16, 3);
     t.data = elsewhere;
     size = 4 * COLS + 5 * 256 + 2 * COLS;
     need = llmq_fit_work_size(&t, COLS);
@@ -967,7 +1010,7 @@ static void test_odd_data(void)
     unfit(&f), give(&a.w), give(&b.w), give(&w), free(x);
 }
 
-/* ---- folding -------------------------------------------------------------------------------------------------------- */
+/* ---- folding --------------------------------------------------------------------------------- */
 
 enum { DEEP = 52, WIDE = 29, OUT = 7, TOKENS = 5 };
 
@@ -985,7 +1028,8 @@ static void check_products(const llmq_transform *t, uint32_t n, const float *w, 
         double want = product_of(w + r * DEEP, x, DEEP), size = length_of(w + r * DEEP, DEEP) * length_of(x, DEEP);
         memcpy(c, w + r * DEEP, sizeof c), apply(t, LLMQ_TO_WEIGHT, c, DEEP);
         CHECK(fabs(product_of(c, a, DEEP) - want) <= 1e-5 * size);
-        memcpy(d, w + r * DEEP, sizeof d), apply(&first, LLMQ_TO_WEIGHT, d, DEEP); /* the other way to encode: W first^-1, with rest */
+        /* the other way to encode: W first^-1, with rest */
+        memcpy(d, w + r * DEEP, sizeof d), apply(&first, LLMQ_TO_WEIGHT, d, DEEP);
         CHECK(fabs(product_of(d, folded, DEEP) - want) <= 1e-5 * size);
         apply(&rest, LLMQ_TO_WEIGHT, d, DEEP);
         CHECK(memcmp(c, d, sizeof c) == 0);
@@ -994,7 +1038,8 @@ static void check_products(const llmq_transform *t, uint32_t n, const float *w, 
 
 static void test_fold(void)
 {
-    float *p, *g, *w = new_floats(OUT * DEEP), weight[DEEP], gain[DEEP], x[TOKENS * DEEP], z[WIDE], folded[DEEP], n[TOKENS * DEEP];
+    float *p, *g, *w = new_floats(OUT * DEEP), weight[DEEP], gain[DEEP], x[TOKENS * DEEP], z[WIDE], folded[DEEP],
+        n[TOKENS * DEEP];
     walled work = take(8 * DEEP, 0), rows = take(((DEEP - 1) * (WIDE + 2) + WIDE) * sizeof(float), 0), gates;
     size_t stride = WIDE + 2;
     uint32_t i, j, k, kinds;
@@ -1025,7 +1070,8 @@ static void test_fold(void)
             for (j = 0; j < DEEP; j++) {
                 double up = product_of(p + j * stride, z, WIDE), gate = product_of(g + j * stride, z, WIDE);
                 n[k * DEEP + j] = (float)check_normal();
-                x[k * DEEP + j] = i == 0 ? n[k * DEEP + j] * gain[j] : (float)(i == 1 ? up : gate / (1.0 + exp(-gate)) * up);
+                x[k * DEEP + j] = i == 0 ? n[k * DEEP + j] * gain[j]
+                                  : (float)(i == 1 ? up : gate / (1.0 + exp(-gate)) * up);
             }
         }
         h = sample_of(x, DEEP, TOKENS, 8, 1);
@@ -1057,12 +1103,16 @@ static void test_fold(void)
             for (j = 0; j < DEEP; j++) CHECK(same(gain[j], before[j] / load_float(f.t.data + 4 * j)));
         } else {
             CHECK_EQ(llmq_transform_fold(&first, DEEP, (int)kinds, p, stride, WIDE, work.mem, work.size), LLMQ_OK);
-            if (i == 2) CHECK_EQ(llmq_transform_fold(&first, DEEP, LLMQ_FOLD_PERMUTE, g, stride, WIDE, work.mem, work.size), LLMQ_OK);
+            if (i == 2)
+                CHECK_EQ(llmq_transform_fold(&first, DEEP, LLMQ_FOLD_PERMUTE, g, stride, WIDE, work.mem, work.size),
+                         LLMQ_OK);
             for (j = 0; j < DEEP; j++) {
                 uint32_t from = load16(f.t.data + 4 * DEEP + 2 * j);
                 float d = load_float(f.t.data + 4 * from), e = load_float(f.t.data + 6 * DEEP + 4 * j);
                 for (k = 0; k < WIDE; k++) CHECK(same(p[j * stride + k], keep[from * stride + k] / d / e));
-                if (j + 1 < DEEP) for (; k < stride; k++) CHECK(memcmp(&p[j * stride + k], &keep[j * stride + k], sizeof(float)) == 0);
+                if (j + 1 < DEEP)
+                    for (; k < stride; k++)
+                        CHECK(memcmp(&p[j * stride + k], &keep[j * stride + k], sizeof(float)) == 0);
             }
         }
         for (k = 0; k < TOKENS; k++) { /* the layer once more, with what was changed */
@@ -1072,7 +1122,8 @@ static void test_fold(void)
                 double up = product_of(p + j * stride, z, WIDE), gate = product_of(g + j * stride, z, WIDE);
                 double old_up = product_of(keep + from * stride, z, WIDE);
                 folded[j] = i == 0 ? n[k * DEEP + j] * gain[j] : (float)(i == 1 ? up : gate / (1.0 + exp(-gate)) * up);
-                x[k * DEEP + from] = i == 0 ? x[k * DEEP + j] : (float)(i == 1 ? old_up : gate / (1.0 + exp(-gate)) * old_up);
+                x[k * DEEP + from] = i == 0 ? x[k * DEEP + j]
+                                     : (float)(i == 1 ? old_up : gate / (1.0 + exp(-gate)) * old_up);
             }
             check_products(&f.t, i ? 3 : 1, w, x + k * DEEP, folded);
         }
@@ -1116,7 +1167,8 @@ static void test_fold_refusals(void)
     CHECK_EQ(llmq_transform_fold(&t, N, LLMQ_FOLD_PERMUTE, rows, 3, 2, work, 8 * N), LLMQ_OK); /* of two columns */
     for (i = 0; i < N * 3; i++) CHECK(same(rows[i], i % 3 == 2 ? (float)i : (float)((N - 1 - i / 3) * 3 + i % 3)));
     CHECK_EQ(llmq_transform_fold(&t, N, LLMQ_FOLD_SMOOTH, rows, 3, 3, work, 8 * N), LLMQ_OK);
-    for (i = 0; i < N * 3; i++) CHECK(same(rows[i], (i % 3 == 2 ? (float)i : (float)((N - 1 - i / 3) * 3 + i % 3)) / 2.0f));
+    for (i = 0; i < N * 3; i++)
+        CHECK(same(rows[i], (i % 3 == 2 ? (float)i : (float)((N - 1 - i / 3) * 3 + i % 3)) / 2.0f));
     check_at("splits");
     CHECK_EQ(llmq_transform_split(NULL, 0, &first, &rest), LLMQ_E_ARG);
     CHECK_EQ(llmq_transform_split(&t, 0, NULL, &rest), LLMQ_E_ARG);
@@ -1131,14 +1183,18 @@ static void test_fold_refusals(void)
     }
     bad = t;
     CHECK_EQ(llmq_transform_split(&bad, 1, &first, &bad), LLMQ_OK); /* in place */
-    CHECK(bad.count == 1 && bad.step[0].kind == PERMUTE && bad.data == data + 4 * N && first.count == 1 && first.step[0].kind == SMOOTH);
+    CHECK(bad.count == 1 && bad.step[0].kind == PERMUTE && bad.data == data + 4 * N && first.count == 1
+          && first.step[0].kind == SMOOTH);
     bad = t;
     CHECK_EQ(llmq_transform_split(&bad, 1, &bad, &rest), LLMQ_OK);
-    CHECK(bad.count == 1 && bad.step[0].kind == SMOOTH && bad.data == data && rest.count == 1 && rest.step[0].kind == PERMUTE);
+    CHECK(bad.count == 1 && bad.step[0].kind == SMOOTH && bad.data == data && rest.count == 1
+          && rest.step[0].kind == PERMUTE);
     memset(&bad, 0, sizeof bad); /* what can be folded */
     bad.count = 4;
-    bad.step[0] = bad.step[1] = step_of(PERMUTE, 0, N), bad.step[2] = step_of(SMOOTH, 0, N), bad.step[3] = step_of(PERMUTE, 0, N);
-    CHECK(llmq_transform_foldable(&bad, LLMQ_FOLD_PERMUTE) == 2 && llmq_transform_foldable(&bad, LLMQ_FOLD_SMOOTH) == 0 && llmq_transform_foldable(&bad, 3) == 4);
+    bad.step[0] = bad.step[1] = step_of(PERMUTE, 0, N), bad.step[2] = step_of(SMOOTH, 0, N),
+    bad.step[3] = step_of(PERMUTE, 0, N);
+    CHECK(llmq_transform_foldable(&bad, LLMQ_FOLD_PERMUTE) == 2 && llmq_transform_foldable(&bad, LLMQ_FOLD_SMOOTH) == 0
+          && llmq_transform_foldable(&bad, 3) == 4);
     bad.step[2] = step_of(ROTATE, 2, 1), CHECK(llmq_transform_foldable(&bad, 3) == 2);
     bad.count = 0, CHECK(llmq_transform_foldable(&bad, 3) == 0);
 }
@@ -1148,12 +1204,14 @@ static void test_cost(void)
 {
     static const struct { int kind; uint32_t block, arg, cols, cost; } cases[] = {
         { LLMQ_STEP_SMOOTH, 0, 100, 100, 100 }, { LLMQ_STEP_PERMUTE, 0, 100, 100, 0 },
-        { LLMQ_STEP_HADAMARD, 1024, 1, 1024, 10240 }, { LLMQ_STEP_HADAMARD, 128, 1, 1024, 7168 }, { LLMQ_STEP_HADAMARD, 1, 1, 77, 0 },
+        { LLMQ_STEP_HADAMARD, 1024, 1, 1024, 10240 }, { LLMQ_STEP_HADAMARD, 128, 1, 1024, 7168 },
+        { LLMQ_STEP_HADAMARD, 1, 1, 77, 0 },
         { LLMQ_STEP_HADAMARD, 1024, 1, 172, 128 * 7 + 44 * 44 }, { LLMQ_STEP_HADAMARD, 128, 1, 172, 128 * 7 + 44 * 44 },
         { LLMQ_STEP_HADAMARD, 128, 1, 300, 256 * 7 + 44 * 44 }, { LLMQ_STEP_HADAMARD, 1024, 1, 576, 576 * (4 + 36) },
         { LLMQ_STEP_HADAMARD, 1024, 1, 11008, 10240 * 10 + 768 * (6 + 12) }, { LLMQ_STEP_HADAMARD, 8, 1, 7, 4 * 2 + 2 },
         { LLMQ_STEP_HADAMARD, 16, 1, 40, 40 * 0 + 32 * 4 + 8 * 3 }, { LLMQ_STEP_HADAMARD, 64, 1, 40, 40 * (20 + 1) },
-        { LLMQ_STEP_ROTATE, 128, 1, 1024, 1024 * 128 }, { LLMQ_STEP_ROTATE, 128, 8, 1024, 1024 * 128 }, { LLMQ_STEP_ROTATE, 16, 1, 47, 32 * 16 },
+        { LLMQ_STEP_ROTATE, 128, 1, 1024, 1024 * 128 }, { LLMQ_STEP_ROTATE, 128, 8, 1024, 1024 * 128 },
+        { LLMQ_STEP_ROTATE, 16, 1, 47, 32 * 16 },
         { LLMQ_STEP_ROTATE, 16, 1, 15, 0 },
     };
     llmq_transform t;
@@ -1179,7 +1237,8 @@ static void test_cost(void)
 int main(void)
 {
     test_sizes();
-    test_stream(1, 2, 1), test_stream(1, 2, 9), test_stream(3, 2, 2), test_stream(8, 3, 40), test_stream(17, 9, 5), test_stream(33, 10, 200);
+    test_stream(1, 2, 1), test_stream(1, 2, 9), test_stream(3, 2, 2), test_stream(8, 3, 40), test_stream(17, 9, 5),
+        test_stream(33, 10, 200);
     test_stream(64, 31, 500);
     test_height_ties();
     test_chances(8, 40), test_chances(3, 9), test_chances(2, 5), test_chances(33, 60);

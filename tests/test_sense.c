@@ -2,8 +2,9 @@
 
        cc -O2 -o test_sense tests/test_sense.c -lm && ./test_sense [deviations]
 
-   Traces of an attention block are compared with finite differences (tests/gen/attention.py), estimators with matrices whose
-   traces and variances are known. deviations: also prints how far the traces are off. */
+   Traces of an attention block are compared with finite differences (tests/gen/attention.py),
+   estimators with matrices whose traces and variances are known. deviations: also prints how far
+   the traces are off. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -32,7 +33,7 @@ static double deviation(double got, double expected)
     return expected != 0.0 ? off / check_abs(expected) : off < 1e-12 ? 0.0 : off;
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 #define MAX_TOKENS 48u
 #define ROOM 40000u  /* bytes: 12 MAX_TOKENS^2, and what small heads add */
@@ -111,7 +112,8 @@ static llmq_traces traces_of(const llmq_attention *a)
     llmq_traces t;
     memset(&t, 0, sizeof t);
     memset(weights, 0, sizeof weights);
-    CHECK_EQ(llmq_attention_traces(a, &t, weights[0], weights[1], weights[2], workspace, llmq_attention_work_size(a)), LLMQ_OK);
+    CHECK_EQ(llmq_attention_traces(a, &t, weights[0], weights[1], weights[2], workspace, llmq_attention_work_size(a)),
+             LLMQ_OK);
     return t;
 }
 
@@ -121,7 +123,8 @@ static double weighted(const llmq_attention *a, const float *w)
     double sum = 0.0;
     uint32_t t, j;
     for (t = 0; t < a->tokens; t++)
-        for (j = 0; j < a->dim; j++) sum += (double)w[t] * (double)a->x[t * a->x_stride + j] * (double)a->x[t * a->x_stride + j];
+        for (j = 0; j < a->dim; j++)
+            sum += (double)w[t] * (double)a->x[t * a->x_stride + j] * (double)a->x[t * a->x_stride + j];
     return sum;
 }
 
@@ -147,7 +150,8 @@ static void test_attention_oracle(int print)
             CHECK(r.q_error == 0.0 && r.k_error == 0.0 && r.v_error == 0.0 && r.o_error == 0.0);
             for (i = 0; i < 3; i++) {
                 for (t = 0; t < e->tokens; t++) {
-                    double w = attention_weights[e->weights_at + i * e->tokens + t], off = check_abs((double)weights[i][t] - w);
+                    double w = attention_weights[e->weights_at + i * e->tokens + t],
+                        off = check_abs((double)weights[i][t] - w);
                     CHECK(weights[i][t] >= 0.0f && off <= 1e-6 * w + 1e-9);
                     most_weight = fmax(most_weight, w), weight_off = fmax(weight_off, off);
                 }
@@ -181,7 +185,8 @@ static void test_attention_sums(void)
     CHECK(deviation(weighted(&one, weights[0]), all.q) < 1e-6);
     for (i = 0; i < 3; i++)
         for (t = 0; t < 20; t++) weights[i][t] = 3.0f;
-    CHECK_EQ(llmq_attention_traces(&blocks[0].a, &again, NULL, weights[1], weights[2], workspace, sizeof workspace), LLMQ_OK);
+    CHECK_EQ(llmq_attention_traces(&blocks[0].a, &again, NULL, weights[1], weights[2], workspace, sizeof workspace),
+             LLMQ_OK);
     CHECK(memcmp(&again, &all, sizeof all) == 0);
     for (t = 0; t < 20; t++) CHECK(weights[0][t] == 3.0f && weights[1][t] > 3.0f && weights[2][t] > 3.0f);
     for (t = 0; t < 20; t++) weights[1][t] -= 3.0f;
@@ -190,8 +195,9 @@ static void test_attention_sums(void)
     CHECK(memcmp(&again, &all, sizeof all) == 0);
 }
 
-/* A constant added to all v does not get through the softmax's Jacobian, nor, without RoPE, one added to all k: the traces of
-   W_Q and W_K stay. Constants of 32 cost 10 bits each of what the sums of the double hold. */
+/* A constant added to all v does not get through the softmax's Jacobian, nor, without RoPE, one
+   added to all k: the traces of W_Q and W_K stay. Constants of 32 cost 10 bits each of what the
+   sums of the double hold. */
 static void test_attention_invariances(void)
 {
     llmq_traces plain, moved;
@@ -202,13 +208,15 @@ static void test_attention_invariances(void)
     blocks[0].a.rope = LLMQ_ROPE_NONE;
     v = blocks[0].memory + (blocks[0].a.v - blocks[0].memory);
     k = blocks[0].memory + (blocks[0].a.k - blocks[0].memory);
-    for (i = 0; i < 80; i++) v[i] = (v[i] + 32.0f) - 32.0f, k[i] = (k[i] + 32.0f) - 32.0f; /* or the sums would be rounded */
+    /* or the sums would be rounded */
+    for (i = 0; i < 80; i++) v[i] = (v[i] + 32.0f) - 32.0f, k[i] = (k[i] + 32.0f) - 32.0f;
     plain = traces_of(&blocks[0].a);
     for (i = 0; i < 80; i++) v[i] += 32.0f, k[i] += 32.0f;
     moved = traces_of(&blocks[0].a);
     CHECK(deviation(moved.q, plain.q) < 1e-9 && deviation(moved.k, plain.k) < 1e-9);
     CHECK(deviation(moved.v, plain.v) < 1e-12 && moved.o > 100.0 * plain.o);
-    for (i = 0; i < 80; i++) k[i] = 0.0f; /* all keys alike: whether their scores are 0 or far below what e^x can hold */
+    /* all keys alike: whether their scores are 0 or far below what e^x can hold */
+    for (i = 0; i < 80; i++) k[i] = 0.0f;
     plain = traces_of(&blocks[0].a);
     for (i = 0; i < 80; i++) k[i] = -300.0f;
     for (i = 0; i < 160; i++) blocks[0].memory[(blocks[0].a.q - blocks[0].memory) + i] = 300.0f;
@@ -216,8 +224,9 @@ static void test_attention_invariances(void)
     CHECK(plain.v > 0.0 && moved.v == plain.v && moved.o == plain.o);
 }
 
-/* Sampling: over many seeds the mean is the trace, the error is about the deviation there is, and weights sum to the estimate.
-   As many samples as tokens, or more, are all; the same seed gives the same bits. */
+/* Sampling: over many seeds the mean is the trace, the error is about the deviation there is,
+   and weights sum to the estimate. As many samples as tokens, or more, are all; the same seed
+   gives the same bits. */
 static void test_attention_sampling(void)
 {
     const uint32_t seeds = 200;
@@ -270,12 +279,12 @@ static void test_attention_errors(void)
     need = llmq_attention_work_size(&good);
     memset(&r, 0x5a, sizeof r);
     memset(weights, 0x5a, sizeof weights);
-#define TRY(change, expected)                                                                                              \
-    do {                                                                                                                   \
-        a = good;                                                                                                          \
-        change;                                                                                                            \
-        CHECK_EQ(llmq_attention_traces(&a, &r, weights[0], weights[1], weights[2], workspace, need), expected);            \
-        CHECK(all_bytes(&r, 0x5a, sizeof r) && all_bytes(weights, 0x5a, sizeof weights));                                  \
+#define TRY(change, expected) \
+    do { \
+        a = good; \
+        change; \
+        CHECK_EQ(llmq_attention_traces(&a, &r, weights[0], weights[1], weights[2], workspace, need), expected); \
+        CHECK(all_bytes(&r, 0x5a, sizeof r) && all_bytes(weights, 0x5a, sizeof weights)); \
     } while (0)
     TRY(a.x = NULL, LLMQ_E_ARG);
     TRY(a.q = NULL, LLMQ_E_ARG);
@@ -345,7 +354,7 @@ static void test_attention_errors(void)
     for (i = 0; i < 3; i++) CHECK(weights[i][6] == 7.0f);
 }
 
-/* ---- numbers --------------------------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static void test_numbers(void)
 {
@@ -357,7 +366,8 @@ static void test_numbers(void)
         most = fmax(most, deviation(llmq__exp64(x), exp(x)));
     }
     CHECK(most < 1e-13);
-    CHECK(llmq__exp64(0.0) == 1.0 && llmq__exp64(-700.0) == 0.0 && llmq__exp64(-1e300) == 0.0 && llmq__exp64(-(double)INFINITY) == 0.0);
+    CHECK(llmq__exp64(0.0) == 1.0 && llmq__exp64(-700.0) == 0.0 && llmq__exp64(-1e300) == 0.0
+          && llmq__exp64(-(double)INFINITY) == 0.0);
     CHECK(llmq__exp64(-699.99) > 0.0 && llmq__exp64((double)NAN) == 0.0);
     for (i = 0, most = 0.0; i < 100000; i++) {
         x = exp(1400.0 * check_uniform() - 700.0);
@@ -365,12 +375,13 @@ static void test_numbers(void)
     }
     CHECK(most < 1e-15);
     for (i = 0; i < 1000; i++) CHECK(deviation(llmq__sqrt64((double)i), sqrt((double)i)) < 3e-16);
-    CHECK(llmq__sqrt64(4.0) == 2.0 && llmq__sqrt64(0.0) == 0.0 && llmq__sqrt64(-1.0) == 0.0 && llmq__sqrt64((double)INFINITY) == 0.0);
+    CHECK(llmq__sqrt64(4.0) == 2.0 && llmq__sqrt64(0.0) == 0.0 && llmq__sqrt64(-1.0) == 0.0
+          && llmq__sqrt64((double)INFINITY) == 0.0);
     CHECK(deviation(llmq__sqrt64(2.2250738585072014e-308), 1.4916681462400413e-154) < 1e-15);
     CHECK(deviation(llmq__sqrt64(1.7976931348623157e308), 1.3407807929942596e154) < 1e-15);
 }
 
-/* ---- estimators ------------------------------------------------------------------------------------------------------ */
+/* ---- estimators ------------------------------------------------------------------------------ */
 
 #define N 64u
 
@@ -439,7 +450,8 @@ static llmq_trace estimate(int plus, uint32_t most, double tolerance, uint32_t s
     return t;
 }
 
-/* Mean square error over seeds, the mean of the squares of the errors that are said, and the bias in deviations of the mean. */
+/* Mean square error over seeds, the mean of the squares of the errors that are said, and the
+   bias in deviations of the mean. */
 static double errors_of(int plus, uint32_t most, uint32_t seeds, double *said, double *bias)
 {
     double trace = trace_of(), square = 0.0, mean = 0.0;
@@ -483,7 +495,8 @@ static void test_hutchinson_diagonal(void)
     }
 }
 
-/* The spectrum 1/k: variance by the formula, error that says so, no bias; the stopping rule; another seed, another estimate. */
+/* The spectrum 1/k: variance by the formula, error that says so, no bias; the stopping rule;
+   another seed, another estimate. */
 static void test_hutchinson_variance(void)
 {
     double e[N], said, bias, square, variance = 0.0;
@@ -513,7 +526,8 @@ static void test_hutchinson_variance(void)
     CHECK(u.trace == -t.trace && u.error == t.error && u.products == t.products);
 }
 
-/* Rank 5 with 9 products of sketch: exact, to what floats leave, and only 5 more for the range; 1/k: better than Hutchinson. */
+/* Rank 5 with 9 products of sketch: exact, to what floats leave, and only 5 more for the range;
+   1/k: better than Hutchinson. */
 static void test_hutchpp(void)
 {
     double e[N], said, bias, square, other;
@@ -527,9 +541,11 @@ static void test_hutchpp(void)
         CHECK_EQ(estimate(1, 27, 1e-3, seed).products, 9 + 5 + 8);
         CHECK(estimate(1, 14, 0.0, seed).error > 1e-3 * 12.5); /* 4 of sketch are too few */
     }
-    for (i = 0; i < 5; i++) e[i] = i == 0 ? 1.0 : 4e-5; /* vectors of which 4e-5 is left: orthogonal only after the second time */
+    /* vectors of which 4e-5 is left: orthogonal only after the second time */
+    for (i = 0; i < 5; i++) e[i] = i == 0 ? 1.0 : 4e-5;
     spectrum(N, e, 1);
-    for (seed = 0, said = 0.0; seed < 50; seed++) said = fmax(said, deviation(estimate(1, 27, 0.0, seed).trace, 1.00016));
+    for (seed = 0, said = 0.0; seed < 50; seed++)
+        said = fmax(said, deviation(estimate(1, 27, 0.0, seed).trace, 1.00016));
     CHECK(said < 1e-6);
     for (i = 0; i < N; i++) e[i] = 1.0 / (i + 1.0);
     spectrum(N, e, 1);
@@ -585,7 +601,8 @@ static void test_estimator_errors(void)
         CHECK(all_bytes(&t, 0x5a, sizeof t));
         memset(memory, 0x77, sizeof probe_memory);
         CHECK_EQ(f(multiply, &h, 10, 12, 0.0, 1, &t, memory + 16, need), LLMQ_OK);
-        CHECK(all_bytes(memory, 0x77, 16) && all_bytes(memory + 16 + need, 0x77, 64) && !all_bytes(memory + 12 + need, 0x77, 4));
+        CHECK(all_bytes(memory, 0x77, 16) && all_bytes(memory + 16 + need, 0x77, 64)
+              && !all_bytes(memory + 12 + need, 0x77, 4));
         h.calls = 0;
     }
     CHECK_EQ((long)llmq_trace_hutchpp_work_size(10, 3), 0);

@@ -2,8 +2,9 @@
 
        cc -O2 -o test_tensor tests/test_tensor.c && ./test_tensor
 
-   Everything is compared with a second implementation, in this file, of what the header says: of the row record from the
-   text of section 6, of the sums from the formulas of sections 8 and 9, of the nearest point by trying all. */
+   Everything is compared with a second implementation, in this file, of what the header says: of
+   the row record from the text of section 6, of the sums from the formulas of sections 8 and 9,
+   of the nearest point by trying all. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -19,7 +20,8 @@
 #define MAX_ROWS 16u
 #define MAX_COUNT 17u  /* activations: two batches of eight and one */
 
-static const uint32_t all_cols[] = { 1, 2, 3, 5, 31, 32, 33, 44, 63, 64, 65, 100, 127, 128, 172, 255, 256, 257, 576, 1000, 1024, 1025 };
+static const uint32_t all_cols[] = { 1, 2, 3, 5, 31, 32, 33, 44, 63, 64, 65, 100, 127, 128, 172, 255, 256, 257, 576,
+                                     1000, 1024, 1025 };
 static const uint32_t all_groups[] = { 32, 64, 96, 128, 1024, 0 };
 
 static uint8_t records[MAX_ROWS * 4 * MAX_COLS], saved[MAX_ROWS * 4 * MAX_COLS];
@@ -37,9 +39,10 @@ static void even_numbers(float *x, size_t n, double scale)
     for (i = 0; i < n; i++) x[i] = (float)((check_uniform() * 2.0 - 1.0) * scale);
 }
 
-/* ---- formats: the built-in ones, and some whose shapes those do not have --------------------------------------------
+/* ---- formats: the built-in ones, and some whose shapes those do not have ------------------------
 
-   u4, u6 and u8, which come after them, have zeros: test_zeros is about them. Behind those are trellises: test_trellis. */
+   u4, u6 and u8, which come after them, have zeros: test_zeros is about them. Behind those are
+   trellises: test_trellis. */
 
 static const struct {
     const char *name;
@@ -52,7 +55,8 @@ static const struct {
     { "v3n512", 3, 9, 0.0271 }, { "v4n256", 4, 8, 0.0959 }
 };
 
-/* Codes of 1 (one plane), 7 (4 + 2 + 1), 2, 12 (8 + 4), 10 (8 + 2), 11 (8 + 2 + 1) and 16 bits (8 + 8); spare points. */
+/* Codes of 1 (one plane), 7 (4 + 2 + 1), 2, 12 (8 + 4), 10 (8 + 2), 11 (8 + 2 + 1) and 16 bits
+   (8 + 8); spare points. */
 static const struct { uint32_t p, n, bits; } custom[] = {
     { 1, 2, 1 }, { 5, 100, 7 }, { 8, 3, 2 }, { 2, 2100, 12 }, { 7, 1000, 10 }, { 4, 2048, 11 }, { 3, 40000, 16 }
 };
@@ -137,7 +141,8 @@ static void refuse_custom(uint32_t p, uint32_t n, const int8_t *points, float un
     llmq_format f, before;
     memset(&f, 0x55, sizeof f);
     before = f;
-    check_at("p %lu, n %lu, unit %g, group %lu", (unsigned long)p, (unsigned long)n, (double)unit, (unsigned long)group);
+    check_at("p %lu, n %lu, unit %g, group %lu", (unsigned long)p, (unsigned long)n, (double)unit,
+             (unsigned long)group);
     CHECK_EQ(llmq_format_custom(&f, p, n, points, unit, group), LLMQ_E_ARG);
     CHECK(memcmp(&f, &before, sizeof f) == 0);
 }
@@ -176,7 +181,7 @@ static void test_format_errors(void)
     refuse_custom(1, 2, points, float_of(0x7f800000u), 32);
 }
 
-/* ---- a second reading of section 6 ---------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ----------------------------------------------------------- */
 
 typedef struct reference {
     uint32_t group;           /* columns a scale, never 0 */
@@ -241,7 +246,8 @@ static uint32_t reference_code(const uint8_t *plane, uint32_t bits, uint32_t cod
 static float reference_raw(const llmq_format *f, const uint8_t *b)
 {
     uint16_t half = (uint16_t)(b[0] | b[1] << 8);
-    if (f->bits == 32) return float_of((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
+    if (f->bits == 32)
+        return float_of((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
     return strcmp(f->name, "f16") == 0 ? llmq_f16_to_f32(half) : llmq_bf16_to_f32(half);
 }
 
@@ -278,7 +284,8 @@ static void random_record(const llmq_format *f, uint32_t cols, uint8_t *record, 
     if (wild) return;
     for (i = 0; i < numbers; i++) {
         bits = (119u + check_below(12)) << 7 | check_below(128) | (check_below(8) ? 0 : 0x8000u);
-        if (!f->points && strcmp(f->name, "f16") == 0) bits = (8u + check_below(12)) << 10 | check_below(1024) | check_below(2) << 15;
+        if (!f->points && strcmp(f->name, "f16") == 0)
+            bits = (8u + check_below(12)) << 10 | check_below(1024) | check_below(2) << 15;
         if (check_below(20) == 0) bits = 0;
         record[2 * i] = (uint8_t)(bits & 255);
         record[2 * i + 1] = (uint8_t)(bits >> 8);
@@ -291,7 +298,8 @@ static void random_record(const llmq_format *f, uint32_t cols, uint8_t *record, 
 }
 
 /* Rows at `records`, in memory that is exactly enough. */
-static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, uint32_t rows, const llmq_transform *transform)
+static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, uint32_t rows,
+                               const llmq_transform *transform)
 {
     llmq_format f = get_format(format, group);
     llmq_tensor t;
@@ -307,7 +315,7 @@ static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, u
     return t;
 }
 
-/* ---- vectors -------------------------------------------------------------------------------------------------------- */
+/* ---- vectors --------------------------------------------------------------------------------- */
 
 static void prepare(llmq_activation *a, const llmq_tensor *t, uint32_t bits, uint32_t i)
 {
@@ -324,8 +332,9 @@ static void check_rounded(float y, double exact, double size, double roundings)
     CHECK(check_abs((double)y - exact) <= size * roundings * 1.001 / 16777216.0);
 }
 
-/* int8: the activation scale is 1 and q exact, so that each run adds float(S) * scale_w: two roundings and the additions.
-   float: a product, up to cols / 16 + 1 additions in a lane, 4 across lanes, the scale, then additions of groups. */
+/* int8: the activation scale is 1 and q exact, so that each run adds float(S) * scale_w: two
+   roundings and the additions. float: a product, up to cols / 16 + 1 additions in a lane, 4
+   across lanes, the scale, then additions of groups. */
 static void check_vector_products(const llmq_tensor *t, const vector_record *v)
 {
     llmq_activation a;
@@ -388,7 +397,7 @@ static void test_vectors(void)
     }
 }
 
-/* ---- 5. Tensor: decoding, 6. products, of records of random bits ---------------------------------------------------- */
+/* ---- 5. Tensor: decoding, 6. products, of records of random bits ----------------------------- */
 
 /* The work size exactly, what follows it untouched. */
 static void check_decode(const llmq_tensor *t, uint32_t row)
@@ -413,7 +422,8 @@ static void check_activation(const llmq_tensor *t, const llmq_activation *a, con
 {
     uint32_t group = t->format.points && t->format.group ? t->format.group : 128, j, k, end, wrong = 0;
     memcpy(expected, x, t->cols * sizeof(float));
-    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, expected, t->cols, workspace, sizeof workspace, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_TO_ACTIVATION, expected, t->cols, workspace, sizeof workspace,
+                                  NULL), LLMQ_OK);
     CHECK(a32->q == NULL && a32->cols == t->cols && a->cols == t->cols && a->group == group);
     CHECK(same_floats(a32->x, expected, t->cols));
     for (j = 0; j < t->cols; j = end) {
@@ -460,10 +470,12 @@ static float reference_f32(const llmq_activation *a, const llmq_format *f, uint3
     return total;
 }
 
-/* Both paths against double arithmetic on the row in ref. Float: at most 1 product, 65 additions in a lane, 4 across, the
-   scale and 33 additions of groups (fewer where lanes are longer: 72 in all), 72 * 2^-24 = 4.3e-6 of the sum of
-   magnitudes. int8: each x' is off by at most half a scale (and 127 roundings of it, 1.5e-5 of a scale). */
-static void check_accuracy(const llmq_tensor *t, const llmq_activation *a32, const llmq_activation *a8, float y32, float y8)
+/* Both paths against double arithmetic on the row in ref. Float: at most 1 product, 65 additions
+   in a lane, 4 across, the scale and 33 additions of groups (fewer where lanes are longer: 72 in
+   all), 72 * 2^-24 = 4.3e-6 of the sum of magnitudes. int8: each x' is off by at most half a
+   scale (and 127 roundings of it, 1.5e-5 of a scale). */
+static void check_accuracy(const llmq_tensor *t, const llmq_activation *a32, const llmq_activation *a8, float y32,
+                           float y8)
 {
     double exact = 0.0, size = 0.0, half = 0.0;
     uint32_t j;
@@ -477,14 +489,16 @@ static void check_accuracy(const llmq_tensor *t, const llmq_activation *a32, con
     if (a8) CHECK(check_abs((double)y8 - exact) <= half + 5e-6 * (size + half));
 }
 
-/* <decoded row, x>, in the basis of W, against the product: rotations by float arithmetic cost up to 1e-6 of both norms. */
+/* <decoded row, x>, in the basis of W, against the product: rotations by float arithmetic cost
+   up to 1e-6 of both norms. */
 static void check_basis(const llmq_tensor *t, uint32_t row, uint32_t i, float y32)
 {
     double exact = 0.0;
     uint32_t j;
     CHECK_EQ(llmq_tensor_decode(t, row, decoded, workspace, sizeof workspace), LLMQ_OK);
     for (j = 0; j < t->cols; j++) exact += (double)decoded[j] * (double)input[i][j];
-    CHECK(check_abs((double)y32 - exact) <= 1e-5 * check_sqrt(energy(decoded, t->cols)) * check_sqrt(energy(input[i], t->cols)));
+    CHECK(check_abs((double)y32 - exact) <= 1e-5 * check_sqrt(energy(decoded, t->cols))
+          * check_sqrt(energy(input[i], t->cols)));
 }
 
 /* Row r times one activation. */
@@ -531,8 +545,9 @@ static void check_products(const llmq_tensor *t, uint32_t other_group)
     }
 }
 
-/* The sum of weighted rows against double arithmetic: a product by the scale, one by the point, `rows` additions, relative
-   2^-24 each, and the way back by a float transform, 5e-6 at most as in test_core (in norm). */
+/* The sum of weighted rows against double arithmetic: a product by the scale, one by the point,
+   `rows` additions, relative 2^-24 each, and the way back by a float transform, 5e-6 at most as
+   in test_core (in norm). */
 static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
 {
     static double sum[MAX_COLS], size[MAX_COLS];
@@ -549,7 +564,8 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
             size[j] += check_abs((double)weight[r] * (double)ref.value[j]);
         }
     }
-    CHECK_EQ(llmq_matvec_transposed(t, weight, r0, r1, decoded, workspace, llmq_transform_work_size(&t->transform, t->cols)), LLMQ_OK);
+    CHECK_EQ(llmq_matvec_transposed(t, weight, r0, r1, decoded, workspace,
+                                    llmq_transform_work_size(&t->transform, t->cols)), LLMQ_OK);
     for (j = 0; j < t->cols; j++) {
         expected[j] = (float)sum[j];
         total += size[j] * size[j];
@@ -559,7 +575,8 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
         CHECK_EQ(wrong, 0);
         return;
     }
-    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, sizeof workspace, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, sizeof workspace,
+                                  NULL), LLMQ_OK);
     CHECK(error_energy(expected, decoded, t->cols) <= 5e-6 * 5e-6 * total);
 }
 
@@ -640,7 +657,8 @@ static void test_matmul(void)
     uint32_t i, c, r, k, bits;
     for (i = 0; i < FORMATS; i++)
         for (c = 0; c < COUNT(cols); c++) {
-            llmq_tensor t = open_tensor(i, all_groups[(i + c) % COUNT(all_groups)], cols[c], 1 + (i + c) % 7, c % 2 ? &rotate : NULL);
+            llmq_tensor t = open_tensor(i, all_groups[(i + c) % COUNT(all_groups)], cols[c], 1 + (i + c) % 7,
+                                        c % 2 ? &rotate : NULL);
             for (r = 0; r < t.rows; r++) random_record(&t.format, t.cols, records + r * t.row_size, 0);
             for (bits = 8; bits <= 32; bits += 24) {
                 if (bits == 8 && !t.format.points) continue;
@@ -653,7 +671,7 @@ static void test_matmul(void)
         }
 }
 
-/* ---- memory: only what belongs to the call is read or written ------------------------------------------------------- */
+/* ---- memory: only what belongs to the call is read or written -------------------------------- */
 
 typedef struct walls {
     check_wall record, x, memory, work, y;
@@ -665,7 +683,8 @@ static void check_walls(const walls *w, const llmq_tensor *open, uint32_t upper)
     llmq_tensor t = *open;
     uint8_t *at = upper ? w->record.end - t.row_size : w->record.start;
     size_t line = t.cols * sizeof(float), need = llmq_transform_work_size(&t.transform, t.cols), size;
-    float *x = (float *)check_wall_beside(&w->x, line, upper), *y = (float *)check_wall_beside(&w->y, line, upper), one = 1.0f;
+    float *x = (float *)check_wall_beside(&w->x, line, upper), *y = (float *)check_wall_beside(&w->y, line, upper),
+        one = 1.0f;
     llmq_activation a, b;
     uint32_t bits;
     memcpy(at, records, t.row_size);
@@ -721,7 +740,7 @@ static void test_walls(void)
     check_wall_close(&w.y);
 }
 
-/* ---- 6. unusual activations ------------------------------------------------------------------------------------------ */
+/* ---- 6. unusual activations ------------------------------------------------------------------ */
 
 /* A NaN or infinity anywhere makes the product NaN in int8; in float an infinity may also give an infinity. */
 static void test_not_finite(void)
@@ -754,7 +773,8 @@ static void test_not_finite(void)
 /* A group whose largest magnitude is below 2^-100 is zero; from there on it is not. The largest float is no problem. */
 static void test_extreme_activations(void)
 {
-    static const uint32_t size[] = { 0, 1, 0x007fffffu, 0x00800000u, (27u << 23) - 1, 27u << 23, 0x7f7fffffu, 0x3f800000u };
+    static const uint32_t size[] = { 0, 1, 0x007fffffu, 0x00800000u, (27u << 23) - 1, 27u << 23, 0x7f7fffffu,
+                                     0x3f800000u };
     llmq_tensor t = open_tensor(5, 64, 100, 1, NULL);
     llmq_activation a;
     uint32_t s, j;
@@ -778,7 +798,7 @@ static void test_extreme_activations(void)
     }
 }
 
-/* ---- errors of sections 7 to 9 -------------------------------------------------------------------------------------- */
+/* ---- errors of sections 7 to 9 --------------------------------------------------------------- */
 
 static void test_size_errors(void)
 {
@@ -815,8 +835,8 @@ static void test_size_errors(void)
 }
 
 /* Tries an init that must be refused, and must leave *t alone. */
-static void refuse_init(const llmq_format *f, const llmq_transform *transform, uint32_t rows, uint32_t cols, const void *data,
-                        size_t size, llmq_status status)
+static void refuse_init(const llmq_format *f, const llmq_transform *transform, uint32_t rows, uint32_t cols,
+                        const void *data, size_t size, llmq_status status)
 {
     static llmq_tensor t, before;
     memset(&t, 0x55, sizeof t);
@@ -893,7 +913,8 @@ static void test_prepare_errors(void)
     memset(&a, 0x55, sizeof a);
     before = a;
     check_at("llmq_activation_prepare");
-    CHECK_EQ((long)need, 4 * 172 + 4 * 3 + 172); /* numbers, scales, codes; the transform's 4 * 44 fit into the latter */
+    /* numbers, scales, codes; the transform's 4 * 44 fit into the latter */
+    CHECK_EQ((long)need, 4 * 172 + 4 * 3 + 172);
     CHECK_EQ(llmq_activation_prepare(NULL, &t, 8, input[0], mem, need), LLMQ_E_ARG);
     CHECK_EQ(llmq_activation_prepare(&a, NULL, 8, input[0], mem, need), LLMQ_E_ARG);
     CHECK_EQ(llmq_activation_prepare(&a, &t, 8, NULL, mem, need), LLMQ_E_ARG);
@@ -920,7 +941,8 @@ static void test_product_errors(void)
     raw = open_tensor(0, 0, 172, 1, &rotate);
     narrow = open_tensor(5, 64, 171, 2, &rotate);
     even_numbers(input[0], 172, 1.0);
-    for (i = 0; i < 3; i++) CHECK_EQ(llmq_activation_prepare(&a[i], &t, 8, input[0], memory[0][i], sizeof memory[0][i]), LLMQ_OK);
+    for (i = 0; i < 3; i++)
+        CHECK_EQ(llmq_activation_prepare(&a[i], &t, 8, input[0], memory[0][i], sizeof memory[0][i]), LLMQ_OK);
     memset(product, 0x77, sizeof product);
     memcpy(again, product, sizeof again);
     check_at("llmq_matmul: arguments");
@@ -950,7 +972,7 @@ static void test_product_errors(void)
     CHECK(memcmp(product, again, sizeof product) == 0);
 }
 
-/* ---- 7. Encoder ------------------------------------------------------------------------------------------------------ */
+/* ---- 7. Encoder ------------------------------------------------------------------------------ */
 
 /* Encode rows of w with a workspace of exactly the size asked for. */
 static void encode(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *w, size_t stride, int effort)
@@ -962,11 +984,13 @@ static void encode(const llmq_tensor *t, uint32_t r0, uint32_t r1, const float *
     options.effort = effort;
     CHECK(need > 0 && need + 4 <= sizeof workspace);
     memset(after, 0x5a, 4);
-    CHECK_EQ(llmq_encode(t, records, r0, r1, w + r0 * stride, stride, effort ? &options : NULL, workspace, need, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_encode(t, records, r0, r1, w + r0 * stride, stride, effort ? &options : NULL, workspace, need, NULL),
+             LLMQ_OK);
     CHECK(after[0] == 0x5a && after[1] == 0x5a && after[2] == 0x5a && after[3] == 0x5a);
 }
 
-/* Index of the nearest point by trying all, lowest first: float, the squares added in order, ties to the lower index. */
+/* Index of the nearest point by trying all, lowest first: float, the squares added in order,
+   ties to the lower index. */
 static uint32_t try_all(const int8_t *points, uint32_t n, uint32_t p, uint32_t dims, const float *x)
 {
     uint32_t i, k, best = 0;
@@ -1037,13 +1061,15 @@ static void check_raw(const llmq_format *f, const float *x, uint32_t cols)
     CHECK_EQ(wrong, 0);
 }
 
-/* How much of the energy of normal numbers an encoding may lose. The header's figure is for long groups; short ones lose
-   less, as the scale follows their numbers. The squared error of one number is spread at most like a chi-square variable
-   of a degree of freedom (relative deviation 1.41), of 512 numbers 6.3 %; 40 % above is six deviations. Raw numbers: half
-   a unit of the last place is 2^-11 or 2^-8 or 2^-24 of the number at most; rotations add up to 1e-6 each way. */
+/* How much of the energy of normal numbers an encoding may lose. The header's figure is for long
+   groups; short ones lose less, as the scale follows their numbers. The squared error of one
+   number is spread at most like a chi-square variable of a degree of freedom (relative deviation
+   1.41), of 512 numbers 6.3 %; 40 % above is six deviations. Raw numbers: half a unit of the
+   last place is 2^-11 or 2^-8 or 2^-24 of the number at most; rotations add up to 1e-6 each way. */
 static double error_bound(uint32_t format, int rotated)
 {
-    double last = format == 0 ? 1.0 / 16777216.0 : format == 1 ? 1.0 / 2048.0 : 1.0 / 256.0, turn = rotated ? 2e-6 : 0.0;
+    double last = format == 0 ? 1.0 / 16777216.0 : format == 1 ? 1.0 / 2048.0 : 1.0 / 256.0,
+        turn = rotated ? 2e-6 : 0.0;
     if (format < 3) return (last + turn) * (last + turn);
     return builtin[format].mse * 1.4;
 }
@@ -1093,8 +1119,9 @@ static void test_encoder(void)
     check_encoding(FORMATS - 1, 64, 172, 1, 0);
 }
 
-/* llmq__nearest against trying all, on points of all kinds. Not farther than a group of 2^24 columns with one large number
-   gets: 2^12 deviations, some 1e6; beyond 3e9, where floats lose the points' differences, the search makes no promise. */
+/* llmq__nearest against trying all, on points of all kinds. Not farther than a group of 2^24
+   columns with one large number gets: 2^12 deviations, some 1e6; beyond 3e9, where floats lose
+   the points' differences, the search makes no promise. */
 static void nearest_input(const llmq_format *f, uint32_t kind, float *x)
 {
     const int8_t *a = f->points + check_below(f->n) * f->p, *b = f->points + check_below(f->n) * f->p;
@@ -1132,7 +1159,7 @@ static void test_nearest(void)
     }
 }
 
-/* ---- unusual weights ------------------------------------------------------------------------------------------------- */
+/* ---- unusual weights ------------------------------------------------------------------------- */
 
 enum { ONES, HUGE_ONES, TINY_ONES, SPIKE, LAST, ALTERNATING, RAMP, KINDS };
 
@@ -1191,8 +1218,9 @@ static void test_zero_rows(void)
         }
 }
 
-/* Weights in a direction in which the grid has no points, so that no positive scale is any use: the best scale is 0, and
-   the error must not exceed that of zeros, which is the energy of the row. */
+/* Weights in a direction in which the grid has no points, so that no positive scale is any use:
+   the best scale is 0, and the error must not exceed that of zeros, which is the energy of the
+   row. */
 static void test_one_sided_grid(void)
 {
     static const int8_t positive[2] = { 40, 80 };
@@ -1211,16 +1239,20 @@ static void test_one_sided_grid(void)
 /* Raw f32 numbers come back with all their bits, zeros with their sign; the others as they were rounded. */
 static void test_raw_bits(void)
 {
-    static const uint32_t number[] = { 0, 0x80000000u, 1, 0x80000001u, 0x007fffffu, 0x00800000u, 0x3f800001u, 0xff7fffffu, 0x7f7fffffu };
+    static const uint32_t number[] = { 0, 0x80000000u, 1, 0x80000001u, 0x007fffffu, 0x00800000u, 0x3f800001u,
+                                       0xff7fffffu, 0x7f7fffffu };
     uint32_t i, j;
     for (i = 0; i < 3; i++) {
         llmq_tensor t = open_tensor(i, 0, COUNT(number), 1, NULL);
         for (j = 0; j < COUNT(number); j++) weights[j] = float_of(number[j]);
-        for (j = COUNT(number) - 2; j < COUNT(number) && i > 0; j++) { /* infinite in 16 bits: refused, the first by name; not written */
+        /* infinite in 16 bits: refused, the first by name; not written */
+        for (j = COUNT(number) - 2; j < COUNT(number) && i > 0; j++) {
             llmq_error error;
             memset(records, 0xee, t.row_size);
-            CHECK_EQ(llmq_encode(&t, records, 0, 1, weights, COUNT(number), NULL, workspace, sizeof workspace, &error), LLMQ_E_NOT_FINITE);
-            CHECK(error.status == LLMQ_E_NOT_FINITE && error.row == 0 && error.col == j && records[0] == 0xee && records[t.row_size - 1] == 0xee);
+            CHECK_EQ(llmq_encode(&t, records, 0, 1, weights, COUNT(number), NULL, workspace, sizeof workspace, &error),
+                     LLMQ_E_NOT_FINITE);
+            CHECK(error.status == LLMQ_E_NOT_FINITE && error.row == 0 && error.col == j && records[0] == 0xee
+                  && records[t.row_size - 1] == 0xee);
             weights[j] = 1.0f;
         }
         encode(&t, 0, 1, weights, COUNT(number), LLMQ_EFFORT_DEFAULT);
@@ -1262,7 +1294,8 @@ static void test_limits_of_scale(void)
     for (i = 3; i < BUILTIN; i++)
         for (k = 0; k < 40; k++) {
             llmq_tensor t = open_tensor(i, 32, 100, 1, NULL);
-            float size = float_of((k < 20 ? k : 255 - 40 + k) << 23 | (k == 0 || k == 39 ? 0x7fffffu : 0)); /* 2^-126 ... FLT_MAX */
+            /* 2^-126 ... FLT_MAX */
+            float size = float_of((k < 20 ? k : 255 - 40 + k) << 23 | (k == 0 || k == 39 ? 0x7fffffu : 0));
             for (j = 0; j < 100; j++) weights[j] = (float)(check_uniform() * 2.0 - 1.0) * size;
             weights[0] = size, weights[64] = -size;
             check_at("%s, weights up to %g", t.format.name, (double)size);
@@ -1334,9 +1367,12 @@ static void test_not_finite_weights(void)
                 CHECK_EQ(llmq_encode(&t, records, 1, 4, weights + 172, 172, NULL, workspace, need, &error),
                          row == 0 ? LLMQ_OK : LLMQ_E_NOT_FINITE);
                 if (row) CHECK(error.row == row && error.col == col); /* row of W, not of the range */
-                if (row) CHECK_EQ(llmq_encode(&t, records, row, 4, weights + row * 172, 172, NULL, workspace, need, NULL), LLMQ_E_NOT_FINITE);
+                if (row)
+                    CHECK_EQ(llmq_encode(&t, records, row, 4, weights + row * 172, 172, NULL, workspace, need, NULL),
+                             LLMQ_E_NOT_FINITE);
                 memset(records, 0xee, sizeof records);
-                CHECK_EQ(llmq_encode(&t, records, 0, 4, weights, 172, NULL, workspace, need, &error), LLMQ_E_NOT_FINITE);
+                CHECK_EQ(llmq_encode(&t, records, 0, 4, weights, 172, NULL, workspace, need, &error),
+                         LLMQ_E_NOT_FINITE);
                 CHECK_EQ(error.status, LLMQ_E_NOT_FINITE);
                 CHECK_EQ(error.row, row);
                 CHECK_EQ(error.col, col);
@@ -1347,7 +1383,7 @@ static void test_not_finite_weights(void)
             }
 }
 
-/* ---- options, ranges, appending --------------------------------------------------------------------------------------- */
+/* ---- options, ranges, appending -------------------------------------------------------------- */
 
 /* Error of 24 rows at this effort, relative; adds up over rows of normal numbers. */
 static double effort_error(uint32_t format, uint32_t group, int effort)
@@ -1366,9 +1402,10 @@ static double effort_error(uint32_t format, uint32_t group, int effort)
     return lost / power;
 }
 
-/* More effort is no worse (0.1 %: which trial seems best is decided before scales are rounded) and, for scalar grids in
-   short groups, clearly better: for g4 at group 64 the header says 20 % from search, of which half is asked for here, and
-   3 % from the longer patience, 2 % here; steps half as long gain 6 % with g6, 2 % here. The rows are the same for all. */
+/* More effort is no worse (0.1 %: which trial seems best is decided before scales are rounded)
+   and, for scalar grids in short groups, clearly better: for g4 at group 64 the header says 20 %
+   from search, of which half is asked for here, and 3 % from the longer patience, 2 % here;
+   steps half as long gain 6 % with g6, 2 % here. The rows are the same for all. */
 static void test_efforts(void)
 {
     uint32_t i;
@@ -1403,8 +1440,9 @@ static double least_error(const llmq_format *f, const float *x, uint32_t n)
     return power - most;
 }
 
-/* BEST comes within 1 % of the best of all scales, and no encoder can be better than that. (bfloat16 costs 2^-16 of the
-   energy at most, 0.2 % of g4's error, and the codes are chosen once more for the rounded scale, which may gain some.) */
+/* BEST comes within 1 % of the best of all scales, and no encoder can be better than that.
+   (bfloat16 costs 2^-16 of the energy at most, 0.2 % of g4's error, and the codes are chosen
+   once more for the rounded scale, which may gain some.) */
 static void test_best(void)
 {
     static const uint32_t format[] = { 3, 5, 9 };
@@ -1446,14 +1484,16 @@ static void test_ranges_and_append(void)
         memset(records, 0xee, sizeof records);
         CHECK_EQ(llmq_tensor_init(&grown, &t.format, &t.transform, 0, cols, records, size), LLMQ_OK);
         for (r = 0; r < 5; r++) {
-            CHECK_EQ(llmq_tensor_append(&grown, records, size, weights + r * stride, NULL, workspace, need - 1), LLMQ_E_WORKSPACE);
+            CHECK_EQ(llmq_tensor_append(&grown, records, size, weights + r * stride, NULL, workspace, need - 1),
+                     LLMQ_E_WORKSPACE);
             CHECK_EQ(grown.rows, r);
             CHECK_EQ(llmq_tensor_append(&grown, records, size, weights + r * stride, NULL, workspace, need), LLMQ_OK);
             CHECK_EQ(grown.rows, r + 1);
             CHECK(memcmp(saved, records, (r + 1) * t.row_size) == 0 && records[(r + 1) * t.row_size] == 0xee);
         }
         CHECK_EQ(llmq_tensor_append(&grown, records, size, weights, NULL, workspace, need), LLMQ_E_FULL);
-        CHECK_EQ(llmq_tensor_append(&grown, records, size + t.row_size - 1, weights, NULL, workspace, need), LLMQ_E_FULL);
+        CHECK_EQ(llmq_tensor_append(&grown, records, size + t.row_size - 1, weights, NULL, workspace, need),
+                 LLMQ_E_FULL);
         CHECK_EQ(grown.rows, 5);
         CHECK_EQ(records[size], 0xee);
     }
@@ -1556,7 +1596,7 @@ static void test_encode_errors(void)
     CHECK_EQ((long)llmq_encode_work_size(&bad), 0);
 }
 
-/* ---- distributions ---------------------------------------------------------------------------------------------------- */
+/* ---- distributions --------------------------------------------------------------------------- */
 
 enum { GAUSS, STUDENT, BIASED, SPIKED, SOURCES };
 
@@ -1566,7 +1606,8 @@ static void source_row(int source, float *w)
     uint32_t j;
     for (j = 0; j < 1024; j++) {
         double x = check_normal();
-        if (source == STUDENT) x /= check_sqrt((check_exponential() + check_exponential()) / 2.0); /* chi-square of 4, over 4 */
+        /* chi-square of 4, over 4 */
+        if (source == STUDENT) x /= check_sqrt((check_exponential() + check_exponential()) / 2.0);
         w[j] = (float)(x + (source == BIASED ? 1.0 : 0.0));
     }
     if (source == SPIKED) w[check_below(1024)] = 20.0f;
@@ -1591,10 +1632,11 @@ static void source_errors(int source, uint32_t rows, const uint32_t *format, uin
     for (i = 0; i < formats; i++) error[i] /= power;
 }
 
-/* The header's figures, for normal numbers and one scale a row. 48 rows know the error to 1.41 / 222 = 0.6 %, and the
-   figures are rounded by up to 0.8 %: 3 % above is four deviations. No code of `bits` a vector of p (and a scale of 16 bits a
-   row, 1/64 bit a number) can be better than 2^(-2 bits / p) of the energy. 256 rows of other sources, rotated, are no
-   worse than 3 %: 0.3 % of noise and what rotations leave of the source. With the least effort: more is no worse. */
+/* The header's figures, for normal numbers and one scale a row. 48 rows know the error to 1.41 /
+   222 = 0.6 %, and the figures are rounded by up to 0.8 %: 3 % above is four deviations. No code
+   of `bits` a vector of p (and a scale of 16 bits a row, 1/64 bit a number) can be better than
+   2^(-2 bits / p) of the energy. 256 rows of other sources, rotated, are no worse than 3 %: 0.3
+   % of noise and what rotations leave of the source. With the least effort: more is no worse. */
 static void test_distributions(void)
 {
     static const uint32_t all[] = { 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 }, some[] = { 3, 4, 5, 9 };
@@ -1618,17 +1660,19 @@ static void test_distributions(void)
     }
 }
 
-/* ---- long rows ---------------------------------------------------------------------------------------------------------- */
+/* ---- long rows ------------------------------------------------------------------------------- */
 
 #define LONG 140000u
 
 static float long_row[LONG], long_input[LONG], long_output[LONG], long_memory[LONG + LONG / 4 + LONG / 96 + 8];
 static uint8_t long_record[LONG];
 
-/* Float and int8 products with a long row against double arithmetic. Float: a lane of the whole row is 8,750 additions,
-   8,750 * 2^-24 = 5.2e-4 of the sum of magnitudes if all are rounded one way; they are not, and the sum of magnitudes is
-   below |w| |x|, so 1e-4 of that. int8: the x' of groups of 96 or 128 are off by up to half of max|x'| / 127, evenly, 0.7 %
-   of |x'| (max = 3 deviations), in random directions: sqrt(140,000) times less than |w| |x| in a sum, 1e-4 is over five deviations. */
+/* Float and int8 products with a long row against double arithmetic. Float: a lane of the whole
+   row is 8,750 additions, 8,750 * 2^-24 = 5.2e-4 of the sum of magnitudes if all are rounded one
+   way; they are not, and the sum of magnitudes is below |w| |x|, so 1e-4 of that. int8: the x'
+   of groups of 96 or 128 are off by up to half of max|x'| / 127, evenly, 0.7 % of |x'| (max = 3
+   deviations), in random directions: sqrt(140,000) times less than |w| |x| in a sum, 1e-4 is
+   over five deviations. */
 static void check_long_products(const llmq_tensor *t)
 {
     double exact = 0.0, size = check_sqrt(energy(long_output, LONG)) * check_sqrt(energy(long_input, LONG));
@@ -1670,12 +1714,13 @@ static void test_long_rows(void)
     }
 }
 
-/* ---- the grid trainer -------------------------------------------------------------------------------------------------- */
+/* ---- the grid trainer ------------------------------------------------------------------------ */
 
 static int8_t trained[2][1024];
 static float train_work[2][4096];
 
-static llmq_grid_options grid_options(uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples, uint32_t steps)
+static llmq_grid_options grid_options(uint32_t p, uint32_t n, uint32_t group, uint32_t seed, uint32_t samples,
+                                      uint32_t steps)
 {
     llmq_grid_options o;
     memset(&o, 0, sizeof o);
@@ -1714,9 +1759,10 @@ static double grid_error(const llmq_format *f, uint32_t samples)
     return lost / ((double)samples * f->p * (double)f->unit * (double)f->unit);
 }
 
-/* The built-in grids at their units have the header's figures: 25,000 p numbers know them to 0.9 %, 0.6 % if p > 1, and
-   figures are rounded by up to 0.8 %: 3 %. Whole coordinates cost g6 another 2.7 %. Of g8's error a tenth is due to 2 or 3
-   of the 25,000 numbers, those beyond 127 units: 40 %. */
+/* The built-in grids at their units have the header's figures: 25,000 p numbers know them to 0.9
+   %, 0.6 % if p > 1, and figures are rounded by up to 0.8 %: 3 %. Whole coordinates cost g6
+   another 2.7 %. Of g8's error a tenth is due to 2 or 3 of the 25,000 numbers, those beyond 127
+   units: 40 %. */
 static void test_builtin_grids(void)
 {
     uint32_t i;
@@ -1748,8 +1794,9 @@ static void test_training(void)
         check_at("grid p 1, n 8, seed %lu: error %.4g, for 0.03455", (unsigned long)seed, error);
         CHECK(error <= 0.03455 * 1.02);
     }
-    /* The points themselves, of opposite ones the mean, as the grid as a whole follows the samples' mean. A step's samples
-       know the mean of the outermost cell to 0.3 / sqrt(10,000 * 4 %) = 0.015; whole coordinates are half a unit off. */
+    /* The points themselves, of opposite ones the mean, as the grid as a whole follows the
+       samples' mean. A step's samples know the mean of the outermost cell to 0.3 / sqrt(10,000 *
+       4 %) = 0.015; whole coordinates are half a unit off. */
     train(&f, 1, 8, 1, 10000, 120, 0);
     for (k = 0; k < 4; k++) {
         double point = ((double)trained[0][4 + k] - (double)trained[0][3 - k]) / 2.0 / (double)f.unit;
@@ -1818,7 +1865,8 @@ static void test_training_errors(void)
     CHECK_EQ((long)size, 32);
     CHECK_EQ((long)llmq_grid_size(5, 100), 5 * 128);
     CHECK_EQ((long)llmq_grid_size(8, 65536), 8 * 65536L);
-    CHECK(llmq_grid_size(0, 16) == 0 && llmq_grid_size(9, 16) == 0 && llmq_grid_size(2, 1) == 0 && llmq_grid_size(2, 65537) == 0);
+    CHECK(llmq_grid_size(0, 16) == 0 && llmq_grid_size(9, 16) == 0 && llmq_grid_size(2, 1) == 0
+          && llmq_grid_size(2, 65537) == 0);
     CHECK(llmq_grid_train_work_size(0, 16) == 0 && llmq_grid_train_work_size(9, 16) == 0);
     CHECK(llmq_grid_train_work_size(2, 1) == 0 && llmq_grid_train_work_size(2, 65537) == 0);
     CHECK_EQ(llmq_grid_train(NULL, &o, points, size, work, need), LLMQ_E_ARG);

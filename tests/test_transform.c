@@ -1,9 +1,11 @@
-/* test_transform - section 4 of llmq.h: the steps with data (smooth, permute, rotate), alone, mixed with Hadamard's, in bundles
+/* test_transform - section 4 of llmq.h: the steps with data (smooth, permute, rotate), alone,
+   mixed with Hadamard's, in bundles
 
        cc -O2 -o test_transform tests/test_transform.c -lm && ./test_transform
 
-   T is built as a matrix in double from what the header says of each step; vectors go through it and through its transpose and
-   inverse-transpose, which for a product of orthogonal and diagonal steps is known without solving. */
+   T is built as a matrix in double from what the header says of each step; vectors go through it
+   and through its transpose and inverse-transpose, which for a product of orthogonal and
+   diagonal steps is known without solving. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -132,7 +134,8 @@ static void hadamard(uint32_t seed, uint32_t block)
     multiply(k.contrary, k.cols);
 }
 
-/* The three directions against the matrices; y = (W T^-1)(T x) against W x; all tables give the bits of the scalar one. */
+/* The three directions against the matrices; y = (W T^-1)(T x) against W x; all tables give the
+   bits of the scalar one. */
 static void try_all(const char *what)
 {
     static float v[3][MOST], again[MOST], work[2 * MOST + 512];
@@ -150,7 +153,8 @@ static void try_all(const char *what)
         for (i = 0; i < n; i++) {
             double want = 0.0;
             for (j = 0; j < n; j++)
-                want += d == LLMQ_TO_ACTIVATION ? k.forward[i][j] * x[j] : d == LLMQ_TO_WEIGHT ? k.contrary[i][j] * w[j] : k.forward[j][i] * x[j];
+                want += d == LLMQ_TO_ACTIVATION ? k.forward[i][j] * x[j] : d == LLMQ_TO_WEIGHT
+                        ? k.contrary[i][j] * w[j] : k.forward[j][i] * x[j];
             error += (want - (double)v[d][i]) * (want - (double)v[d][i]);
             size += want * want;
         }
@@ -233,7 +237,8 @@ static void test_refusals(void)
         start(64), smooth(1);
         put_float(k.data + 1 + 4 * 13, bad[i]), CHECK_EQ(llmq_transform_verify(&k.t, 64), LLMQ_E_ARG);
         start(64), rotate(8, 1, 1);
-        put_float(k.data + 1 + 4 * 13, bad[i]), CHECK_EQ(llmq_transform_verify(&k.t, 64), LLMQ_E_ARG); /* its row has another length */
+        /* its row has another length */
+        put_float(k.data + 1 + 4 * 13, bad[i]), CHECK_EQ(llmq_transform_verify(&k.t, 64), LLMQ_E_ARG);
     }
 }
 
@@ -255,8 +260,8 @@ static void test_long_permutation(void)
     CHECK_EQ(llmq_transform_verify(&t, 5000), LLMQ_E_ARG);
 }
 
-/* Stored, written, opened, found; tensors that share it share activations; a copy of the data at another place is the same
-   transform, another is not; what is broken is refused. */
+/* Stored, written, opened, found; tensors that share it share activations; a copy of the data at
+   another place is the same transform, another is not; what is broken is refused. */
 static void test_bundles(void)
 {
     static uint8_t stored[1 << 16], bundle[1 << 17], rows[4096], copy[1 << 17], other[1 << 20];

@@ -1,10 +1,12 @@
-/* test_trellis - t1 to t4 and t2s to t4s: formats whose columns are paths through a trellis, sections 2, 5 to 10, 12 and 14 of llmq.h
+/* test_trellis - t1 to t4 and t2s to t4s: formats whose columns are paths through a trellis,
+   sections 2, 5 to 10, 12 and 14 of llmq.h
 
        cc -O2 -o test_trellis tests/test_trellis.c && ./test_trellis [figures]
 
-   Records are compared with what tests/gen/trellis.py says of them (trellis.h) and with a second reading of section 6 in this file;
-   products with the formulas of section 9 on its points. Codes of the encoder are compared with the best there are: by a search of
-   another kind, in double arithmetic, which is itself compared with the answers of trellis.h.
+   Records are compared with what tests/gen/trellis.py says of them (trellis.h) and with a second
+   reading of section 6 in this file; products with the formulas of section 9 on its points.
+   Codes of the encoder are compared with the best there are: by a search of another kind, in
+   double arithmetic, which is itself compared with the answers of trellis.h.
 
    TRELLIS_ONE_IN  keep one case in so many (default 1, with a sanitizer 8) */
 #include "check.h"
@@ -33,7 +35,8 @@
 
 #if ((LLMQ_FORMATS) & LLMQ_WITH_TRELLISES) == 0
 
-/* Without them: no format of that name or id; and a bundle that needs one is refused (tests/hygiene.sh, the golden bundle). */
+/* Without them: no format of that name or id; and a bundle that needs one is refused
+   (tests/hygiene.sh, the golden bundle). */
 int main(void)
 {
     llmq_format f;
@@ -56,7 +59,7 @@ static int skipped(void) { return TRELLIS_ONE_IN > 1 && check_below(TRELLIS_ONE_
 
 static llmq_format get_format(uint32_t i, uint32_t group) { return format_of(trellis_format[i].name, group); }
 
-/* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ----------------------------------------------------------- */
 
 static struct {
     uint32_t group, groups, cols;
@@ -71,7 +74,8 @@ static uint32_t unit_bytes(uint32_t bits, uint32_t m) { return bits == 3 ? up(2 
 static size_t reference_size(uint32_t format, uint32_t group, uint32_t cols)
 {
     uint32_t bits = trellis_format[format].bits;
-    return 2 * (size_t)up(cols, group ? group : cols) + (size_t)(cols / 256) * unit_bytes(bits, 256) + unit_bytes(bits, cols % 256);
+    return 2 * (size_t)up(cols, group ? group : cols) + (size_t)(cols / 256) * unit_bytes(bits, 256)
+           + unit_bytes(bits, cols % 256);
 }
 
 /* Rings, by cutting them off one after the other. */
@@ -87,7 +91,8 @@ static void reference_rings(uint32_t rows)
 static uint32_t code_at(uint32_t bits, const uint8_t *codes, uint32_t cols, uint32_t k)
 {
     const uint8_t *unit = codes + (size_t)(k / 256) * 32 * bits;
-    uint32_t m = least(256, cols - k / 256 * 256), in = k % 256, width = bits == 3 ? 2 : bits, size = up(width * m, 8), top = up(m, 8), code;
+    uint32_t m = least(256, cols - k / 256 * 256), in = k % 256, width = bits == 3 ? 2 : bits, size = up(width * m, 8),
+        top = up(m, 8), code;
     code = unit[in % size] >> width * (in / size) & ((1u << width) - 1);
     if (bits == 3) code |= (unit[size + in % top] >> in / top & 1u) << 2;
     return code;
@@ -102,7 +107,8 @@ static void read_records(uint32_t format, uint32_t group, uint32_t rows, uint32_
     reference_rings(rows);
     for (r = 0; r < rows; r++) {
         const uint8_t *record = data + r * size;
-        for (j = 0; j < ref.groups; j++) ref.scale[r * ref.groups + j] = float_of((uint32_t)record[2 * j] << 16 | (uint32_t)record[2 * j + 1] << 24);
+        for (j = 0; j < ref.groups; j++)
+            ref.scale[r * ref.groups + j] = float_of((uint32_t)record[2 * j] << 16 | (uint32_t)record[2 * j + 1] << 24);
         for (j = 0; j < cols; j++) {
             uint32_t code = code_at(bits, record + 2 * ref.groups, cols, j);
             ref.low[r * cols + j] = code & 1;
@@ -111,7 +117,8 @@ static void read_records(uint32_t format, uint32_t group, uint32_t rows, uint32_
     }
     for (r = 0; r < rows; r++)
         for (j = 0; j < cols; j++) {
-            uint32_t index = (uint32_t)ref.point[r * cols + j] << trellis_format[format].parities, in = r - ref.first[r], length = ref.length[r];
+            uint32_t index = (uint32_t)ref.point[r * cols + j] << trellis_format[format].parities,
+                in = r - ref.first[r], length = ref.length[r];
             for (i = 0; i < trellis_format[format].parities; i++)
                 for (k = 0; trellis_format[format].lags[i][k] >= 0; k++) {
                     uint32_t lag = (uint32_t)trellis_format[format].lags[i][k];
@@ -121,7 +128,10 @@ static void read_records(uint32_t format, uint32_t group, uint32_t rows, uint32_
         }
 }
 
-static float number_at(uint32_t r, uint32_t j) { return ref.scale[r * ref.groups + j / ref.group] * (float)ref.point[r * ref.cols + j]; }
+static float number_at(uint32_t r, uint32_t j)
+{
+    return ref.scale[r * ref.groups + j / ref.group] * (float)ref.point[r * ref.cols + j];
+}
 
 /* As tests/gen/trellis.py makes them. */
 static void random_records(uint32_t format, uint32_t group, uint32_t rows, uint32_t cols, uint32_t seed, uint8_t *to)
@@ -137,7 +147,10 @@ static void random_records(uint32_t format, uint32_t group, uint32_t rows, uint3
     }
 }
 
-static uint32_t seed_of(uint32_t f, uint32_t r, uint32_t c, uint32_t g) { return 100000 * f + 5000 * r + 100 * c + 10 * g; }
+static uint32_t seed_of(uint32_t f, uint32_t r, uint32_t c, uint32_t g)
+{
+    return 100000 * f + 5000 * r + 100 * c + 10 * g;
+}
 
 static uint64_t checksum(uint64_t h, const float *x, size_t n)
 {
@@ -147,12 +160,14 @@ static uint64_t checksum(uint64_t h, const float *x, size_t n)
 }
 
 /* Rows at `data`. */
-static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t rows, uint32_t cols, const llmq_transform *transform, const void *data)
+static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t rows, uint32_t cols,
+                               const llmq_transform *transform, const void *data)
 {
     llmq_format f = get_format(format, group);
     llmq_tensor t;
     size_t size = reference_size(format, group, cols);
-    check_at("%s, group %lu, %lu x %lu%s", f.name, (unsigned long)group, (unsigned long)rows, (unsigned long)cols, transform ? ", rotated" : "");
+    check_at("%s, group %lu, %lu x %lu%s", f.name, (unsigned long)group, (unsigned long)rows, (unsigned long)cols,
+             transform ? ", rotated" : "");
     memset(&t, 0, sizeof t);
     CHECK_EQ((long)llmq_row_size(&f, cols), (long)size);
     CHECK_EQ((long)llmq_tensor_size(&f, rows, cols), (long)(size * rows));
@@ -165,7 +180,7 @@ static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t rows, u
 static uint32_t index_of(const llmq_tensor *t) { return t->format.id - trellis_format[0].id; }
 static void read_tensor(const llmq_tensor *t) { read_records(index_of(t), t->format.group, t->rows, t->cols, t->data); }
 
-/* ---- 4. Format ----------------------------------------------------------------------------------------------------------- */
+/* ---- 4. Format ------------------------------------------------------------------------------- */
 
 static void test_formats(void)
 {
@@ -181,12 +196,14 @@ static void test_formats(void)
             continue;
         }
         seen++;
-        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128 && f.zero_points == 0 && bits_of(f.unit) == bits_of(trellis_format[i].unit));
+        CHECK(f.id == trellis_format[i].id && f.bits == trellis_format[i].bits && f.p == 1 && f.group == 128
+              && f.zero_points == 0 && bits_of(f.unit) == bits_of(trellis_format[i].unit));
         CHECK_EQ(f.n, 1u << (f.bits - 1 + trellis_format[i].parities));
         CHECK(memcmp(f.points, trellis_format[i].points, f.n) == 0);
         for (k = 0; k < 4; k++) {
             uint32_t mask = 0;
-            for (l = 0; k < trellis_format[i].parities && trellis_format[i].lags[k][l] >= 0; l++) mask |= 1u << trellis_format[i].lags[k][l];
+            for (l = 0; k < trellis_format[i].parities && trellis_format[i].lags[k][l] >= 0; l++)
+                mask |= 1u << trellis_format[i].lags[k][l];
             CHECK_EQ(f.taps[k], mask);
         }
     }
@@ -203,8 +220,10 @@ static void test_formats(void)
 static void test_sizes(void)
 {
     static const struct { uint32_t format, group, cols, size; } known[] = { /* scales, codes */
-        { 0, 128, 256, 4 + 32 }, { 1, 128, 256, 4 + 64 }, { 2, 0, 256, 2 + 64 + 32 }, { 3, 1024, 256, 2 + 128 }, { 2, 0, 9, 2 + 3 + 2 },
-        { 2, 32, 300, 20 + 96 + 11 + 6 }, { 0, 0, 257, 2 + 32 + 1 }, { 1, 0, 513, 2 + 128 + 1 }, { 3, 64, 129, 6 + 65 }, { 6, 0, 1, 2 + 1 }
+        { 0, 128, 256, 4 + 32 }, { 1, 128, 256, 4 + 64 }, { 2, 0, 256, 2 + 64 + 32 }, { 3, 1024, 256, 2 + 128 },
+        { 2, 0, 9, 2 + 3 + 2 },
+        { 2, 32, 300, 20 + 96 + 11 + 6 }, { 0, 0, 257, 2 + 32 + 1 }, { 1, 0, 513, 2 + 128 + 1 }, { 3, 64, 129, 6 + 65 },
+        { 6, 0, 1, 2 + 1 }
     };
     llmq_format f;
     uint32_t i, g, c;
@@ -271,7 +290,9 @@ static void test_rings(void)
         }
     }
     t.rows = 0xffffffffu;
-    wrong += llmq_trellis_block_start(&t, 0xfffffffeu) != 0xffffff00u || llmq_trellis_block_start(&t, 0xffffff00u) != 0xffffff00u || llmq_trellis_block_start(&t, 0xfffffeffu) != 0xfffffe80u;
+    wrong += llmq_trellis_block_start(&t, 0xfffffffeu) != 0xffffff00u
+             || llmq_trellis_block_start(&t, 0xffffff00u) != 0xffffff00u
+             || llmq_trellis_block_start(&t, 0xfffffeffu) != 0xfffffe80u;
     t.rows = 0xffffff7fu;
     wrong += llmq_trellis_block_start(&t, 0xffffff7eu) != 0xfffffe80u;
     CHECK_EQ(llmq_tensor_init(&grid, &f, NULL, 300, 64, records, sizeof records), LLMQ_OK);
@@ -279,12 +300,13 @@ static void test_rings(void)
     CHECK_EQ(wrong, 0);
 }
 
-/* ---- 5. Tensor: decoding --------------------------------------------------------------------------------------------------- */
+/* ---- 5. Tensor: decoding --------------------------------------------------------------------- */
 
 static void decode_all(const llmq_tensor *t, float *to)
 {
     uint32_t r;
-    for (r = 0; r < t->rows; r++) CHECK_EQ(llmq_tensor_decode(t, r, to + (size_t)r * t->cols, workspace, sizeof workspace), LLMQ_OK);
+    for (r = 0; r < t->rows; r++)
+        CHECK_EQ(llmq_tensor_decode(t, r, to + (size_t)r * t->cols, workspace, sizeof workspace), LLMQ_OK);
 }
 
 static void test_known(void)
@@ -296,7 +318,9 @@ static void test_known(void)
         float y[5];
         read_tensor(&t);
         decode_all(&t, decoded);
-        for (wrong = 0, j = 0; j < 165; j++) wrong += bits_of(decoded[j]) != trellis_known[i].numbers[j] || bits_of(number_at(j / 33, j % 33)) != trellis_known[i].numbers[j];
+        for (wrong = 0, j = 0; j < 165; j++)
+            wrong += bits_of(decoded[j]) != trellis_known[i].numbers[j]
+                     || bits_of(number_at(j / 33, j % 33)) != trellis_known[i].numbers[j];
         CHECK_EQ(wrong, 0);
         for (j = 0; j < 33; j++) input[j] = j % 32 ? (float)((int32_t)(llmq_random(77, j) % 255) - 127) : 127.0f;
         CHECK_EQ(llmq_activation_prepare(&a, &t, 8, input, memory[0], sizeof memory[0]), LLMQ_OK);
@@ -330,7 +354,8 @@ static void test_known_products(void)
         for (k = 0; k < 4; k++) {
             llmq_tensor t = open_tensor(i, group[k], 300, 300, NULL, records);
             random_records(i, group[k], 300, 300, seed_of(i, 20, k, 0), records);
-            for (j = 0; j < 300; j++) input[j] = j % 32 ? (float)((int32_t)(llmq_random(78 + k, j) % 255) - 127) : 127.0f;
+            for (j = 0; j < 300; j++)
+                input[j] = j % 32 ? (float)((int32_t)(llmq_random(78 + k, j) % 255) - 127) : 127.0f;
             for (bits = 8; bits <= 32; bits += 24) {
                 llmq_activation a;
                 CHECK_EQ(llmq_activation_prepare(&a, &t, bits, input, memory[0], sizeof memory[0]), LLMQ_OK);
@@ -349,7 +374,8 @@ static void check_decode(const llmq_tensor *t)
     read_tensor(t);
     for (r = 0; r < t->rows; r++) {
         for (j = 0; j < t->cols; j++) expected[j] = number_at(r, j);
-        CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, need, NULL), LLMQ_OK);
+        CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, need, NULL),
+                 LLMQ_OK);
         memset(decoded, UNTOUCHED & 255, (t->cols + 1) * sizeof *decoded);
         if (need) CHECK_EQ(llmq_tensor_decode(t, r, decoded, workspace, need - 1), LLMQ_E_WORKSPACE);
         CHECK_EQ(bits_of(decoded[0]), UNTOUCHED);
@@ -377,21 +403,26 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
         }
     CHECK_EQ(llmq_matvec_transposed(t, weight, r0, r1, decoded, workspace, need), LLMQ_OK);
     if (t->transform.count == 0)
-        for (j = 0; j < t->cols; j++) wrong += check_abs((double)decoded[j] - sum[j]) > (3.0 + (r1 - r0)) * 1.001 / 16777216.0 * size[j];
+        for (j = 0; j < t->cols; j++)
+            wrong += check_abs((double)decoded[j] - sum[j]) > (3.0 + (r1 - r0)) * 1.001 / 16777216.0 * size[j];
     CHECK_EQ(wrong, 0);
     memset(expected, 0, t->cols * sizeof *expected);
     for (r = r0; r < r1; r++)
-        for (j = 0; j < t->cols; j++) expected[j] += weight[r] * ref.scale[r * ref.groups + j / ref.group] * (float)ref.point[r * ref.cols + j];
+        for (j = 0; j < t->cols; j++)
+            expected[j] += weight[r] * ref.scale[r * ref.groups + j / ref.group] * (float)ref.point[r * ref.cols + j];
     CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, need, NULL), LLMQ_OK);
     CHECK(same_numbers(decoded, expected, t->cols));
 }
 
-/* ---- 6. Products ------------------------------------------------------------------------------------------------------------ */
+/* ---- 6. Products ----------------------------------------------------------------------------- */
 
 static const way ways[] = {
-    { 8, -1, 0, 1.0f }, { 32, -1, 0, 1.0f }, { 8, 1, LLMQ_SCALES_GROUP, 1.0f }, { 7, -1, 0, 1.0f }, { 6, 1, LLMQ_SCALES_GROUP, 1.0f },
-    { 5, 0, LLMQ_SCALES_TOKEN, 0.9f }, { 4, 1, LLMQ_SCALES_GROUP, 0.95f }, { 3, -1, 0, 1.0f }, { 2, 1, LLMQ_SCALES_TOKEN, 1.0f },
-    { 8, 0, LLMQ_SCALES_BATCH, 1.0f }, { 8, 1, LLMQ_SCALES_TOKEN, 0.9f }, { 8, 1, LLMQ_SCALES_BATCH, 1.0f }, { 6, 1, LLMQ_SCALES_BATCH, 0.8f }
+    { 8, -1, 0, 1.0f }, { 32, -1, 0, 1.0f }, { 8, 1, LLMQ_SCALES_GROUP, 1.0f }, { 7, -1, 0, 1.0f },
+    { 6, 1, LLMQ_SCALES_GROUP, 1.0f },
+    { 5, 0, LLMQ_SCALES_TOKEN, 0.9f }, { 4, 1, LLMQ_SCALES_GROUP, 0.95f }, { 3, -1, 0, 1.0f },
+    { 2, 1, LLMQ_SCALES_TOKEN, 1.0f },
+    { 8, 0, LLMQ_SCALES_BATCH, 1.0f }, { 8, 1, LLMQ_SCALES_TOKEN, 0.9f }, { 8, 1, LLMQ_SCALES_BATCH, 1.0f },
+    { 6, 1, LLMQ_SCALES_BATCH, 0.8f }
 };
 
 /* count activations of the rows of input, into memory[place] */
@@ -440,9 +471,11 @@ static void check_product(const llmq_activation *a, uint32_t r, float y)
     if (a->offset) wanted += formula_i8(a, a->offset, r);
     CHECK(same_floats(&wanted, &y, 1));
     for (j = 0; j < ref.cols; j++) {
-        double x = a->q ? (double)a->scale[j / a->group] * (a->q[j] + (a->offset ? a->offset[j] : 0)) : (double)a->x[j], n = (double)number_at(r, j);
+        double x = a->q ? (double)a->scale[j / a->group] * (a->q[j] + (a->offset ? a->offset[j] : 0)) : (double)a->x[j],
+            n = (double)number_at(r, j);
         sum += x * n;
-        size += a->offset ? check_abs((double)a->scale[j / a->group] * n) * (check_abs(a->q[j]) + check_abs(a->offset[j])) : check_abs(x * n);
+        size += a->offset ? check_abs((double)a->scale[j / a->group] * n)
+                * (check_abs(a->q[j]) + check_abs(a->offset[j])) : check_abs(x * n);
     }
     CHECK(check_abs((double)y - sum) <= 1e-5 * size + 1e-38);
 }
@@ -455,14 +488,17 @@ static void check_products(const llmq_tensor *t, const llmq_activation *a)
     memset(product, UNTOUCHED & 255, sizeof product);
     CHECK_EQ(llmq_matmul(t, a, MAX_COUNT, 0, rows, product, stride), LLMQ_OK);
     for (i = 0; i < MAX_COUNT; i += 8)
-        for (r = 0; r < rows; r += r < 10 || r + 12 > rows || (r > 115 && r < 140) ? 1 : 11) check_product(&a[i], r, product[i * stride + r]);
+        for (r = 0; r < rows; r += r < 10 || r + 12 > rows || (r > 115 && r < 140) ? 1 : 11)
+            check_product(&a[i], r, product[i * stride + r]);
     for (n = 0; n < COUNT(counts); n++) {
         r0 = check_below(rows + 1), r1 = n == 0 && r0 < rows ? r0 + 1 : r0 + check_below(rows - r0 + 1);
         memset(again, UNTOUCHED & 255, sizeof again);
         CHECK_EQ(llmq_matmul(t, a, counts[n], r0, r1, again, stride), LLMQ_OK);
         for (i = 0; i < MAX_COUNT; i++) {
             uint32_t wrong = 0, end = i < counts[n] ? r1 : r0;
-            for (r = 0; r < stride; r++) wrong += r >= r0 && r < end ? bits_of(again[i * stride + r]) != bits_of(product[i * stride + r]) : bits_of(again[i * stride + r]) != UNTOUCHED;
+            for (r = 0; r < stride; r++)
+                wrong += r >= r0 && r < end ? bits_of(again[i * stride + r]) != bits_of(product[i * stride + r])
+                         : bits_of(again[i * stride + r]) != UNTOUCHED;
             CHECK_EQ(wrong, 0);
         }
     }
@@ -491,7 +527,8 @@ static void check_ways(const llmq_tensor *t, uint32_t other_group)
 
 static void test_records(void)
 {
-    static const uint32_t rows[] = { 1, 2, 5, 7, 31, 127, 128, 129, 255, 256, 300 }, cols[] = { 1, 31, 32, 64, 172, 255, 256, 257, 300, 600 };
+    static const uint32_t rows[] = { 1, 2, 5, 7, 31, 127, 128, 129, 255, 256, 300 },
+        cols[] = { 1, 31, 32, 64, 172, 255, 256, 257, 300, 600 };
     uint32_t i, r, c, g;
     for (i = 0; i < TRELLIS_FORMATS; i++)
         for (r = 0; r < COUNT(rows); r++)
@@ -507,7 +544,7 @@ static void test_records(void)
             }
 }
 
-/* ---- 13. Kernels: whatever table, the bits of the scalar one; and no byte beside the records ---------------------------------- */
+/* ---- 13. Kernels: whatever table, the bits of the scalar one; and no byte beside the records - */
 
 static const llmq_kernels *tables[16];
 static uint32_t table_count;
@@ -544,7 +581,8 @@ static void check_table(const llmq_tensor *t, const llmq_kernels *k, uint32_t r0
 
 static void test_tables(void)
 {
-    static const uint32_t cols[] = { 1, 16, 31, 32, 33, 63, 64, 65, 96, 127, 128, 129, 160, 172, 192, 224, 255, 256, 257, 288, 300, 383, 384, 512, 513, 600 };
+    static const uint32_t cols[] = { 1, 16, 31, 32, 33, 63, 64, 65, 96, 127, 128, 129, 160, 172, 192, 224, 255, 256,
+                                     257, 288, 300, 383, 384, 512, 513, 600 };
     static const uint32_t rows[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 31, 127, 128, 129, 136, 200, 255, 256, 257, 300 };
     static const uint32_t groups[] = { 0, 32, 64, 96, 128, 160, 256, 512, 1024 };
     check_wall wall = check_wall_open(sizeof records);
@@ -563,11 +601,13 @@ static void test_tables(void)
                     random_records(i, group, t.rows, t.cols, check_random(), n ? wall.start : wall.end - size);
                     normal_numbers(input, MAX_COUNT * (size_t)t.cols, 1.0, 0.1);
                     for (k = 0; k < table_count; k++) {
-                        check_at("%s, group %lu, %lu x %lu, %s", t.format.name, (unsigned long)group, (unsigned long)t.rows, (unsigned long)t.cols, tables[k]->name);
+                        check_at("%s, group %lu, %lu x %lu, %s", t.format.name, (unsigned long)group,
+                                 (unsigned long)t.rows, (unsigned long)t.cols, tables[k]->name);
                         check_table(&t, tables[k], 0, t.rows);
                         r0 = check_below(t.rows), r1 = r0 + 1 + check_below(least(8, t.rows - r0));
                         check_table(&t, tables[k], r0, r1);
-                        r0 = t.rows > 140 ? 120 + check_below(16) : 0, r1 = r0 + 1 + check_below(least(20, t.rows - r0));
+                        r0 = t.rows > 140 ? 120 + check_below(16) : 0,
+                        r1 = r0 + 1 + check_below(least(20, t.rows - r0));
                         check_table(&t, tables[k], r0, r1);
                     }
                 }
@@ -589,7 +629,8 @@ static void test_wild_records(void)
                 uint8_t *at;
                 float *y;
                 if (check_below(4) || skipped()) continue;
-                t = open_tensor(i, trellis_groups[check_below(COUNT(trellis_groups))], trellis_rows[r], cols[c], NULL, records);
+                t = open_tensor(i, trellis_groups[check_below(COUNT(trellis_groups))], trellis_rows[r], cols[c], NULL,
+                                records);
                 size = t.rows * t.row_size, upper = check_below(2);
                 at = upper ? wall.end - size : wall.start;
                 y = (float *)(void *)(upper ? out.end - 4 * t.cols : out.start);
@@ -632,21 +673,24 @@ static int figures; /* print what is measured */
 static uint32_t strong(uint32_t format) { return trellis_format[format].memory > 6; }
 static double relative(double error, double of) { return of > 0.0 ? error / of : error > 0.0; }
 
-/* ---- 7. Encoder: the least errors there are ------------------------------------------------------------------------------------ */
+/* ---- 7. Encoder: the least errors there are -------------------------------------------------- */
 
-/* The least of sum (x - scale * point)^2 over a column of a ring, for any codes, scales given; x[row], scale[row]. In double
-   arithmetic, from each state of the first `memory` bits to itself, a state at a time. A state of a ring that is shorter than the
-   memory must repeat itself. */
+/* The least of sum (x - scale * point)^2 over a column of a ring, for any codes, scales given;
+   x[row], scale[row]. In double arithmetic, from each state of the first `memory` bits to
+   itself, a state at a time. A state of a ring that is shorter than the memory must repeat
+   itself. */
 static double least_error(uint32_t format, const double *x, const double *scale, uint32_t rows)
 {
     static double cost[256][16], sum[2][256];
-    const uint32_t memory_bits = trellis_format[format].memory, parities = trellis_format[format].parities, states = 1u << memory_bits;
+    const uint32_t memory_bits = trellis_format[format].memory, parities = trellis_format[format].parities,
+        states = 1u << memory_bits;
     uint32_t r, p, i, k, start, bit, s;
     double best = 1e300;
     static uint8_t set[512];
     for (s = 0; s < 2 * states; s++) /* bit l of s: the lowest bit of the code l rows above */
         for (set[s] = 0, i = 0; i < parities; i++)
-            for (k = 0; trellis_format[format].lags[i][k] >= 0; k++) set[s] = (uint8_t)(set[s] ^ (s >> trellis_format[format].lags[i][k] & 1) << i);
+            for (k = 0; trellis_format[format].lags[i][k] >= 0; k++)
+                set[s] = (uint8_t)(set[s] ^ (s >> trellis_format[format].lags[i][k] & 1) << i);
     for (r = 0; r < rows; r++)
         for (p = 0; p < 1u << parities; p++)
             for (cost[r][p] = 1e300, k = 0; k < 1u << (trellis_format[format].bits - 1); k++) {
@@ -715,7 +759,9 @@ static void test_least(void)
         for (c = 0; c < 3; c++) {
             double x[128], scale[128], exact = trellis_least[n].least[c];
             uint32_t format = trellis_least[n].format, rows = trellis_least[n].rows, k = n % 11;
-            for (r = 0; r < rows; r++) x[r] = encoder_input(r, c, 3, seed_of(format, 30, k, 0)), scale[r] = (double)float_of((uint32_t)trellis_least[n].scale[r] << 16);
+            for (r = 0; r < rows; r++)
+                x[r] = encoder_input(r, c, 3, seed_of(format, 30, k, 0)),
+                scale[r] = (double)float_of((uint32_t)trellis_least[n].scale[r] << 16);
             check_at("least error, %s, %lu rows", trellis_format[format].name, (unsigned long)rows);
             if (skipped()) continue;
             CHECK(check_abs(least_error(format, x, scale, rows) - exact) <= 1e-9 * exact);
@@ -740,8 +786,9 @@ static double error_of(const llmq_tensor *t, const float *w)
     return relative(error_energy(decoded, w, n), energy(w, n));
 }
 
-/* How far are the codes of a tensor above the best for its scales, or for the first ones that the encoder tries, rms / unit? In units of
-   the scales, in which errors count. Columns `step` apart; the sum of all, relative. */
+/* How far are the codes of a tensor above the best for its scales, or for the first ones that
+   the encoder tries, rms / unit? In units of the scales, in which errors count. Columns `step`
+   apart; the sum of all, relative. */
 static double excess(const llmq_tensor *t, const float *w, int tried, uint32_t step, double *worst)
 {
     double all = 0.0, best = 0.0, x[256], scale[256];
@@ -750,7 +797,8 @@ static double excess(const llmq_tensor *t, const float *w, int tried, uint32_t s
     for (r = 0; r < t->rows && tried; r++)
         for (g = 0; g < ref.groups; g++) {
             n = least(ref.group, t->cols - g * ref.group);
-            ref.scale[r * ref.groups + g] = (float)(check_sqrt(energy(w + r * t->cols + g * ref.group, n) / n) / (double)t->format.unit);
+            ref.scale[r * ref.groups + g] =
+                (float)(check_sqrt(energy(w + r * t->cols + g * ref.group, n) / n) / (double)t->format.unit);
         }
     *worst = 0.0;
     for (first = 0; first < t->rows; first += ref.length[first])
@@ -771,8 +819,9 @@ static double excess(const llmq_tensor *t, const float *w, int tried, uint32_t s
     return all / best - 1.0;
 }
 
-/* In long rings little is lost by closing them. Those that are hardly longer than the memory find their first path by trying all
-   states; then scales move, and it cannot follow any more. Scales are chosen after the codes, so no search would end at zero. */
+/* In long rings little is lost by closing them. Those that are hardly longer than the memory
+   find their first path by trying all states; then scales move, and it cannot follow any more.
+   Scales are chosen after the codes, so no search would end at zero. */
 static void test_excess(void)
 {
     static const uint32_t rows[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 31, 50, 128, 129, 255 };
@@ -788,21 +837,23 @@ static void test_excess(void)
             for (j = 0; j < rows[k] * cols; j++) weights[j] *= (float)(1u << j / cols % 3);
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_DEFAULT);
             more = excess(&t, weights, 0, step, &worst);
-            check_at("%s, %lu rows: %.4f %% above the least error, at worst %.3f %%", t.format.name, (unsigned long)rows[k], 100 * more, 100 * worst);
+            check_at("%s, %lu rows: %.4f %% above the least error, at worst %.3f %%", t.format.name,
+                     (unsigned long)rows[k], 100 * more, 100 * worst);
             if (figures) printf("%s\n", check_where);
             CHECK(more <= (rows[k] < 3 ? 3.0 : rows[k] < 5 ? 0.6 : rows[k] < 50 ? 0.25 : rows[k] < 128 ? 0.06 : 0.02));
         }
 }
 
-/* One round, for scales that are known beforehand: codes of short rings are the best there are, to rounding; those of long ones, whose
-   ends are found by a search with open ends, nearly so. */
+/* One round, for scales that are known beforehand: codes of short rings are the best there are,
+   to rounding; those of long ones, whose ends are found by a search with open ends, nearly so. */
 static void test_first_round(void)
 {
     static const uint32_t rows[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 23, 31, 40, 64, 128, 255 };
     uint32_t i, k, j;
     for (i = 0; i < TRELLIS_FORMATS; i++)
         for (k = strong(i) * (i % 3); k < COUNT(rows); k += 1 + 2 * strong(i)) {
-            uint32_t cols = rows[k] < 13 ? 40 : 80, step = rows[k] < 13 ? 1 : strong(i) ? 9 : 3, shorter = rows[k] < 4 * trellis_format[i].memory;
+            uint32_t cols = rows[k] < 13 ? 40 : 80, step = rows[k] < 13 ? 1 : strong(i) ? 9 : 3,
+                shorter = rows[k] < 4 * trellis_format[i].memory;
             llmq_tensor t = open_tensor(i, 32, rows[k], cols, NULL, records);
             double more, worst;
             if (skipped()) continue;
@@ -811,15 +862,18 @@ static void test_first_round(void)
             for (j = 0; j < rows[k] * cols; j++) weights[j] *= (float)(1u << j / cols % 3);
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_FAST);
             more = excess(&t, weights, 1, step, &worst);
-            check_at("%s, %lu rows, first round: %.5f %% above the least error, at worst %.4f %%", t.format.name, (unsigned long)rows[k], 100 * more, 100 * worst);
+            check_at("%s, %lu rows, first round: %.5f %% above the least error, at worst %.4f %%", t.format.name,
+                     (unsigned long)rows[k], 100 * more, 100 * worst);
             if (figures) printf("%s\n", check_where);
-            CHECK(shorter ? worst <= 1e-4 && more <= 1e-6 : more <= (rows[k] < 50 ? 0.2 : rows[k] < 100 ? 0.04 : 0.015));
+            CHECK(shorter ? worst <= 1e-4 && more <= 1e-6
+                  : more <= (rows[k] < 50 ? 0.2 : rows[k] < 100 ? 0.04 : 0.015));
         }
 }
 
-/* ---- how good codes are --------------------------------------------------------------------------------------------------------- */
+/* ---- how good codes are ---------------------------------------------------------------------- */
 
-/* Relative MSE of N(0,1) with one scale for 256 columns, by effort; the header's figures are of an open search, without closing rings. */
+/* Relative MSE of N(0,1) with one scale for 256 columns, by effort; the header's figures are of
+   an open search, without closing rings. */
 static void test_precision(void)
 {
     static const double most[TRELLIS_FORMATS] = { 0.29, 0.0765, 0.0202, 0.0053, 0.0730, 0.0189, 0.0048 };
@@ -836,21 +890,25 @@ static void test_precision(void)
             for (effort = 0; effort < (rotated ? 1 : 3); effort++) {
                 encode_rows(&t, 0, rows, weights, effort);
                 error[effort] = error_of(&t, weights);
-                check_at("%s, effort %d%s: relative error %.5f", t.format.name, effort, rotated ? ", rotated" : "", error[effort]);
+                check_at("%s, effort %d%s: relative error %.5f", t.format.name, effort, rotated ? ", rotated" : "",
+                         error[effort]);
                 if (figures) printf("%s\n", check_where);
                 CHECK(error[effort] < most[i] && error[effort] > 0.97 / (double)(1u << 2 * t.format.bits));
             }
             if (rotated || t.format.bits == 1) continue; /* at one bit scales have nothing to gain by rounds */
             check_at("%s, efforts", t.format.name);
-            CHECK(error[LLMQ_EFFORT_FAST] > error[LLMQ_EFFORT_DEFAULT] && error[LLMQ_EFFORT_DEFAULT] > error[LLMQ_EFFORT_BEST]);
+            CHECK(error[LLMQ_EFFORT_FAST] > error[LLMQ_EFFORT_DEFAULT]
+                  && error[LLMQ_EFFORT_DEFAULT] > error[LLMQ_EFFORT_BEST]);
         }
 }
 
 /* Short groups, in which scales matter more; short rings; and columns that do not fill the lanes of a search. */
 static void test_shapes(void)
 {
-    static const struct { uint32_t rows, cols, group; double most; } shape[] = { /* most: times the best of the format */
-        { 128, 64, 32, 1.02 }, { 128, 17, 0, 1.1 }, { 40, 100, 32, 1.08 }, { 12, 100, 64, 1.3 }, { 5, 100, 0, 2.1 }, { 140, 1, 0, 1.05 }, { 300, 33, 32, 1.04 }
+    /* most: times the best of the format */
+    static const struct { uint32_t rows, cols, group; double most; } shape[] = {
+        { 128, 64, 32, 1.02 }, { 128, 17, 0, 1.1 }, { 40, 100, 32, 1.08 }, { 12, 100, 64, 1.3 }, { 5, 100, 0, 2.1 },
+        { 140, 1, 0, 1.05 }, { 300, 33, 32, 1.04 }
     };
     static const double best[TRELLIS_FORMATS] = { 0.2818, 0.0751, 0.0199, 0.00514, 0.0711, 0.0184, 0.0047 };
     uint32_t i, k;
@@ -863,8 +921,9 @@ static void test_shapes(void)
             normal_numbers(weights, (size_t)t.rows * t.cols, 3.0, 0.0);
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_DEFAULT);
             error = error_of(&t, weights);
-            check_at("%s, %lu x %lu, group %lu: relative error %.5f, %.3f of the best", t.format.name, (unsigned long)t.rows, (unsigned long)t.cols,
-                     (unsigned long)t.format.group, error, error / best[i]);
+            check_at("%s, %lu x %lu, group %lu: relative error %.5f, %.3f of the best", t.format.name,
+                     (unsigned long)t.rows, (unsigned long)t.cols, (unsigned long)t.format.group, error,
+                     error / best[i]);
             if (figures) printf("%s\n", check_where);
             CHECK(t.cols == 1 || error < best[i] * shape[k].most);
         }
@@ -890,7 +949,7 @@ static void check_fit(const llmq_tensor *t, const float *w)
     CHECK_EQ(wrong, 0);
 }
 
-/* ---- the same bytes however a tensor is encoded ----------------------------------------------------------------------------------- */
+/* ---- the same bytes however a tensor is encoded ---------------------------------------------- */
 
 static void fill_bytes(void *at, size_t n, unsigned char with) { memset(at, with, n); }
 
@@ -908,7 +967,9 @@ static void test_same(void)
             memset(&o, 0, sizeof o);
             o.effort = strong(i) ? LLMQ_EFFORT_FAST : (int)(i + k) % 3;
             normal_numbers(weights, (size_t)rows[k] * stride, 1.0, 0.1);
-            for (r = 0; r < rows[k]; r++) weights[r * stride] *= r % 7 == 0 ? 50.0f : 1.0f, weights[r * stride + cols + r % 3] = float_of(0x7fc00000u);
+            for (r = 0; r < rows[k]; r++)
+                weights[r * stride] *= r % 7 == 0 ? 50.0f : 1.0f,
+                weights[r * stride + cols + r % 3] = float_of(0x7fc00000u);
             fill_bytes(records, sizeof records, 0xee), fill_bytes(workspace, need + 4, 0xff);
             CHECK_EQ(llmq_encode(&t, records, 0, rows[k], weights, stride, &o, workspace, need, NULL), LLMQ_OK);
             CHECK(records[size] == 0xee && ((uint8_t *)workspace)[need] == 0xff);
@@ -926,8 +987,10 @@ static void test_same(void)
             ring[count] = rows[k];
             for (n = count; n-- > 0;) {
                 next = ring[n + 1];
-                CHECK_EQ(llmq_encode(&t, records, ring[n], next, weights + (size_t)ring[n] * stride, stride, &o, workspace, need, NULL), LLMQ_OK);
-                CHECK(memcmp(saved + ring[n] * t.row_size, records + ring[n] * t.row_size, (next - ring[n]) * t.row_size) == 0);
+                CHECK_EQ(llmq_encode(&t, records, ring[n], next, weights + (size_t)ring[n] * stride, stride, &o,
+                                     workspace, need, NULL), LLMQ_OK);
+                CHECK(memcmp(saved + ring[n] * t.row_size, records + ring[n] * t.row_size,
+                             (next - ring[n]) * t.row_size) == 0);
                 if (ring[n]) CHECK(records[ring[n] * t.row_size - 1] == 0xaa); /* what is before it waits */
             }
             CHECK(memcmp(saved, records, size) == 0);
@@ -962,7 +1025,8 @@ static void test_apart(void)
         for (r = 128; r < 300; r++)
             for (j = 0; j < 80; j++) weights[r * 80 + j] *= 1e6f;
         encode_rows(&t, 0, 300, weights, LLMQ_EFFORT_FAST);
-        CHECK(memcmp(saved, records, 128 * t.row_size) == 0 && memcmp(saved + 128 * t.row_size, records + 128 * t.row_size, 172 * t.row_size) != 0);
+        CHECK(memcmp(saved, records, 128 * t.row_size) == 0
+              && memcmp(saved + 128 * t.row_size, records + 128 * t.row_size, 172 * t.row_size) != 0);
         read_records(i, 32, 300, 80, saved);
         memcpy(decoded, ref.scale, 300 * 3 * sizeof(float));
         memcpy(saved, ref.point, 300 * 80);
@@ -976,7 +1040,8 @@ static void test_apart(void)
             for (g = 0; g < 3; g++) {
                 if (g == 1) continue;
                 wrong += bits_of(ref.scale[r * 3 + g]) != bits_of(decoded[r * 3 + g]);
-                for (j = 32 * g; j < least(80, 32 * g + 32); j++) wrong += ref.point[r * 80 + j] != (int8_t)saved[r * 80 + j];
+                for (j = 32 * g; j < least(80, 32 * g + 32); j++)
+                    wrong += ref.point[r * 80 + j] != (int8_t)saved[r * 80 + j];
             }
         CHECK_EQ(wrong, 0);
     }
@@ -990,7 +1055,8 @@ static void test_powers(void)
     for (i = 0; i < TRELLIS_FORMATS; i++)
         for (k = 0; k < COUNT(powers); k++) {
             llmq_tensor t = open_tensor(i, 64, k % 2 ? 40 : 130, 80, k % 3 ? NULL : &rotate, records);
-            float by = float_of((uint32_t)(127 + powers[k]) << 23), small = powers[k] < -90 ? 0.5f : 1e-3f; /* so that no scale becomes 0 */
+            /* so that no scale becomes 0 */
+            float by = float_of((uint32_t)(127 + powers[k]) << 23), small = powers[k] < -90 ? 0.5f : 1e-3f;
             if (skipped()) continue;
             normal_numbers(weights, (size_t)t.rows * t.cols, 1.0, 0.0);
             for (r = 0; r < t.rows; r++)
@@ -1003,8 +1069,10 @@ static void test_powers(void)
             encode_rows(&t, 0, t.rows, weights, LLMQ_EFFORT_FAST);
             read_tensor(&t);
             for (wrong = 0, r = 0; r < t.rows; r++) {
-                for (g = 0; g < ref.groups; g++) wrong += bits_of(ref.scale[r * ref.groups + g]) != bits_of(expected[r * ref.groups + g] * by);
-                wrong += memcmp(saved + r * t.row_size + 2 * ref.groups, records + r * t.row_size + 2 * ref.groups, t.row_size - 2 * ref.groups) != 0;
+                for (g = 0; g < ref.groups; g++)
+                    wrong += bits_of(ref.scale[r * ref.groups + g]) != bits_of(expected[r * ref.groups + g] * by);
+                wrong += memcmp(saved + r * t.row_size + 2 * ref.groups, records + r * t.row_size + 2 * ref.groups,
+                                t.row_size - 2 * ref.groups) != 0;
             }
             check_at("%s, times 2^%d", t.format.name, (int)powers[k]);
             CHECK_EQ(wrong, 0);
@@ -1031,29 +1099,34 @@ static void test_transforms(void)
     for (i = 0; i < TRELLIS_FORMATS; i++)
         for (k = 0; k < 2; k++) {
             const llmq_transform *steps = k ? &two : &rotate;
-            llmq_tensor t = open_tensor(i, 32, 131, 100, steps, records), plain = open_tensor(i, 32, 131, 100, NULL, records);
+            llmq_tensor t = open_tensor(i, 32, 131, 100, steps, records),
+                plain = open_tensor(i, 32, 131, 100, NULL, records);
             double lost = 0.0;
             if (skipped()) continue;
             normal_numbers(weights, 131 * 100, 1.0, 0.3);
             encode_rows(&t, 0, 131, weights, LLMQ_EFFORT_FAST);
             memcpy(saved, records, 131 * t.row_size);
-            for (r = 0; r < 131; r++) { /* what comes back is near what went in, in the basis in which errors are spread evenly */
+            /* what comes back is near what went in, in the basis in which errors are spread
+               evenly */
+            for (r = 0; r < 131; r++) {
                 CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);
                 for (j = 0; j < 100; j++) decoded[j] = (decoded[j] - weights[r * 100 + j]) * (k ? smooth[j] : 1.0f);
                 lost += energy(decoded, 100);
                 for (j = 0; j < 100; j++) decoded[j] = weights[r * 100 + j] * (k ? smooth[j] : 1.0f);
-                lost -= energy(decoded, 100) * (t.format.bits == 1 ? 0.29 : t.format.bits == 2 ? 0.08 : t.format.bits == 3 ? 0.022 : 0.006);
+                lost -= energy(decoded, 100) * (t.format.bits == 1 ? 0.29 : t.format.bits == 2 ? 0.08
+                                                : t.format.bits == 3 ? 0.022 : 0.006);
             }
             CHECK(lost < 0.0);
             for (r = 0; r < 131; r++)
-                CHECK_EQ(llmq_transform_apply(steps, LLMQ_TO_WEIGHT, weights + r * 100, 100, workspace, sizeof workspace, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_transform_apply(steps, LLMQ_TO_WEIGHT, weights + r * 100, 100, workspace,
+                                              sizeof workspace, NULL), LLMQ_OK);
             encode_rows(&plain, 0, 131, weights, LLMQ_EFFORT_FAST);
             CHECK(memcmp(saved, records, 131 * t.row_size) == 0);
             check_fit(&plain, weights);
         }
 }
 
-/* ---- numbers that are not normal ----------------------------------------------------------------------------------------------------- */
+/* ---- numbers that are not normal ------------------------------------------------------------- */
 
 /* Squared error of row r, relative to its energy. */
 static double row_error(const llmq_tensor *t, uint32_t r, const float *w)
@@ -1069,8 +1142,8 @@ static double row_error(const llmq_tensor *t, uint32_t r, const float *w)
     return relative(scaled[0], scaled[1]);
 }
 
-/* Kinds of rows, and what is known of their errors: never more than the row itself, for scales fit the codes; and little, however small
-   it is beside others of its ring. */
+/* Kinds of rows, and what is known of their errors: never more than the row itself, for scales
+   fit the codes; and little, however small it is beside others of its ring. */
 static void test_unusual(void)
 {
     static const double good[5] = { 0, 0.36, 0.105, 0.03, 0.008 };
@@ -1090,14 +1163,19 @@ static void test_unusual(void)
                     if (kind == 2) *w = 0.0f;                                                 /* nothing */
                     if (kind == 3 && r == 7 && j == 50) *w = 1e6f;                            /* an outlier */
                     if (kind == 4) *w = r % 2 ? 1.0f : -1.0f;                                 /* constant rows */
-                    if (kind == 5) *w *= r % 3 == 0 ? 1e-30f : r % 3 == 1 ? 1e30f : 1.0f;     /* of very different size */
-                    if (kind == 6) *w = j % group == 3 && r % 4 == 0 ? 1.0f : 0.0f;           /* one number in a group */
+                    /* of very different size */
+                    if (kind == 5) *w *= r % 3 == 0 ? 1e-30f : r % 3 == 1 ? 1e30f : 1.0f;
+                    /* one number in a group */
+                    if (kind == 6) *w = j % group == 3 && r % 4 == 0 ? 1.0f : 0.0f;
                     if (kind == 7) *w *= 1e38f / 8;
-                    if (kind == 8) *w *= 1e-36f;                                              /* scales may be below 2^-126 */
+                    /* scales may be below 2^-126 */
+                    if (kind == 8) *w *= 1e-36f;
                     if (kind == 9 && r == 5) *w *= 1e36f;                                     /* a giant */
                     if (kind == 10) *w = check_below(4) ? 0.0f : *w;
-                    if (kind == 11) *w *= 1e-42f;                                             /* subnormal: scales are 0 */
-                    if (kind == 12) *w *= r < 60 ? 1e-20f : 1.0f;                             /* many tiny rows together */
+                    /* subnormal: scales are 0 */
+                    if (kind == 11) *w *= 1e-42f;
+                    /* many tiny rows together */
+                    if (kind == 12) *w *= r < 60 ? 1e-20f : 1.0f;
                 }
             encode_rows(&t, 0, rows, weights, strong(i) ? LLMQ_EFFORT_FAST : LLMQ_EFFORT_DEFAULT);
             read_tensor(&t);
@@ -1127,8 +1205,8 @@ static void test_unusual(void)
         }
 }
 
-/* All numbers of a ring tiny but for a row that is zero in the first group and huge in the second: it has no part in how the rows of
-   the first weigh. */
+/* All numbers of a ring tiny but for a row that is zero in the first group and huge in the
+   second: it has no part in how the rows of the first weigh. */
 static void test_zero_group_beside_giants(void)
 {
     uint32_t i, r, j;
@@ -1147,11 +1225,13 @@ static void test_zero_group_beside_giants(void)
         encode_rows(&t, 0, 128, weights, LLMQ_EFFORT_FAST);
         read_tensor(&t);
         check_at("%s, a zero group in a row of giants", t.format.name);
-        for (r = 0; r < 128; r++) CHECK(bits_of(decoded[2 * r]) == bits_of(ref.scale[2 * r]) && memcmp(saved + r * 64, ref.point + r * 64, 32) == 0);
+        for (r = 0; r < 128; r++)
+            CHECK(bits_of(decoded[2 * r]) == bits_of(ref.scale[2 * r])
+                  && memcmp(saved + r * 64, ref.point + r * 64, 32) == 0);
     }
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static uint32_t seen_done[8], seen_total, seen_count, stop_at;
 
@@ -1176,8 +1256,10 @@ static void test_errors(void)
 {
     static const uint32_t bad[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffc00001u };
     static const struct { uint32_t r0, r1; llmq_status status; } range[] = {
-        { 1, 384, LLMQ_E_ARG }, { 0, 127, LLMQ_E_ARG }, { 0, 129, LLMQ_E_ARG }, { 127, 128, LLMQ_E_ARG }, { 129, 300, LLMQ_E_ARG }, { 0, 299, LLMQ_E_ARG },
-        { 128, 256, LLMQ_E_ARG }, { 256, 300, LLMQ_E_ARG }, { 5, 5, LLMQ_E_ARG }, { 256, 256, LLMQ_E_ARG }, { 200, 100, LLMQ_E_ARG }, { 0, 301, LLMQ_E_ARG },
+        { 1, 384, LLMQ_E_ARG }, { 0, 127, LLMQ_E_ARG }, { 0, 129, LLMQ_E_ARG }, { 127, 128, LLMQ_E_ARG },
+        { 129, 300, LLMQ_E_ARG }, { 0, 299, LLMQ_E_ARG },
+        { 128, 256, LLMQ_E_ARG }, { 256, 300, LLMQ_E_ARG }, { 5, 5, LLMQ_E_ARG }, { 256, 256, LLMQ_E_ARG },
+        { 200, 100, LLMQ_E_ARG }, { 0, 301, LLMQ_E_ARG },
         { 301, 301, LLMQ_E_ARG }, { 0, 0, LLMQ_OK }, { 128, 128, LLMQ_OK }, { 300, 300, LLMQ_OK }
     };
     llmq_encode_options o;
@@ -1195,7 +1277,8 @@ static void test_errors(void)
         for (b = 0; b < COUNT(range); b++) {
             check_at("%s, rows %lu to %lu", t.format.name, (unsigned long)range[b].r0, (unsigned long)range[b].r1);
             memset(&error, 0x77, sizeof error);
-            CHECK_EQ(llmq_encode(&t, records, range[b].r0, range[b].r1, weights + range[b].r0 * cols, cols, &o, workspace, need, &error), range[b].status);
+            CHECK_EQ(llmq_encode(&t, records, range[b].r0, range[b].r1, weights + range[b].r0 * cols, cols, &o,
+                                 workspace, need, &error), range[b].status);
         }
         check_at("%s, errors", t.format.name);
         CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols, &o, workspace, need - 1, NULL), LLMQ_E_WORKSPACE);
@@ -1207,7 +1290,8 @@ static void test_errors(void)
         CHECK_EQ(llmq_encode(&t, records + 1, 0, 300, weights, cols, &o, workspace, need, NULL), LLMQ_E_ARG);
         CHECK_EQ(llmq_encode(&t, records, 0, 300, NULL, cols, &o, workspace, need, NULL), LLMQ_E_ARG);
         CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols - 1, &o, workspace, need, NULL), LLMQ_E_ARG);
-        for (o.effort = -1; o.effort <= 3; o.effort += 4) CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols, &o, workspace, need, NULL), LLMQ_E_ARG);
+        for (o.effort = -1; o.effort <= 3; o.effort += 4)
+            CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols, &o, workspace, need, NULL), LLMQ_E_ARG);
         o.effort = LLMQ_EFFORT_FAST, o.clip = 1.5f;
         CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols, &o, workspace, need, NULL), LLMQ_E_ARG);
         o.clip = 0.0f;
@@ -1229,7 +1313,9 @@ static void test_errors(void)
             CHECK(r < 128 || memcmp(records, saved, 128 * t.row_size) == 0);
             CHECK(untouched(r < 128 ? 0 : 128, 300, t.row_size));
             memset(records, 0xee, sizeof records);
-            CHECK_EQ(llmq_encode(&t, records, r < 128 ? 0 : 128, r < 128 ? 128 : 300, weights + (r < 128 ? 0 : 128 * cols), cols, &o, workspace, need, NULL), LLMQ_E_NOT_FINITE);
+            CHECK_EQ(llmq_encode(&t, records, r < 128 ? 0 : 128, r < 128 ? 128 : 300,
+                                 weights + (r < 128 ? 0 : 128 * cols), cols, &o, workspace, need, NULL),
+                     LLMQ_E_NOT_FINITE);
             CHECK(untouched(0, 300, t.row_size));
             memset(records, 0xee, sizeof records);
             normal_numbers(weights, 300 * cols, 1.0, 0.0);
@@ -1240,9 +1326,12 @@ static void test_errors(void)
         for (stop_at = 0; stop_at < 3; stop_at++) {
             memset(records, 0xee, sizeof records);
             seen_count = 0;
-            CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols, &o, workspace, need, NULL), stop_at ? LLMQ_E_STOPPED : LLMQ_OK);
-            CHECK(seen_total == 300 && seen_done[0] == 128 && seen_count == (stop_at == 1 ? 1u : 2u) && (seen_count == 1 || seen_done[1] == 300));
-            CHECK(memcmp(records, saved, (stop_at == 1 ? 128 : 300) * t.row_size) == 0 && untouched(stop_at == 1 ? 128 : 300, 300, t.row_size));
+            CHECK_EQ(llmq_encode(&t, records, 0, 300, weights, cols, &o, workspace, need, NULL),
+                     stop_at ? LLMQ_E_STOPPED : LLMQ_OK);
+            CHECK(seen_total == 300 && seen_done[0] == 128 && seen_count == (stop_at == 1 ? 1u : 2u)
+                  && (seen_count == 1 || seen_done[1] == 300));
+            CHECK(memcmp(records, saved, (stop_at == 1 ? 128 : 300) * t.row_size) == 0
+                  && untouched(stop_at == 1 ? 128 : 300, 300, t.row_size));
         }
         seen_count = 0, stop_at = 0;
         CHECK_EQ(llmq_encode(&t, records, 128, 300, weights + 128 * cols, cols, &o, workspace, need, NULL), LLMQ_OK);
@@ -1254,8 +1343,11 @@ static void test_errors(void)
 /* Memory of a call between walls: nothing beside it is read or written. */
 static void test_encoder_walls(void)
 {
-    static const struct { uint32_t rows, cols, group; } shape[] = { { 1, 1, 0 }, { 5, 33, 32 }, { 31, 16, 0 }, { 130, 44, 32 }, { 255, 5, 64 }, { 300, 65, 64 }, { 257, 9, 128 } };
-    check_wall record = check_wall_open(sizeof records / 4), work = check_wall_open(sizeof workspace), in = check_wall_open(1 << 17);
+    static const struct { uint32_t rows, cols, group; } shape[] =
+        { { 1, 1, 0 }, { 5, 33, 32 }, { 31, 16, 0 }, { 130, 44, 32 }, { 255, 5, 64 }, { 300, 65, 64 },
+          { 257, 9, 128 } };
+    check_wall record = check_wall_open(sizeof records / 4), work = check_wall_open(sizeof workspace),
+        in = check_wall_open(1 << 17);
     llmq_encode_options o;
     uint32_t i, k, upper;
     memset(&o, 0, sizeof o);
@@ -1263,8 +1355,10 @@ static void test_encoder_walls(void)
         for (k = 0; k < COUNT(shape); k++)
             for (upper = 0; upper < 2; upper++) {
                 const llmq_transform *steps = (i + k) % 2 ? &rotate : NULL;
-                llmq_tensor open = open_tensor(i, shape[k].group, shape[k].rows, shape[k].cols, steps, records), t = open;
-                size_t size = t.rows * t.row_size, n = (size_t)t.rows * t.cols * sizeof(float), need = llmq_encode_work_size(&t);
+                llmq_tensor open = open_tensor(i, shape[k].group, shape[k].rows, shape[k].cols, steps, records),
+                    t = open;
+                size_t size = t.rows * t.row_size, n = (size_t)t.rows * t.cols * sizeof(float),
+                    need = llmq_encode_work_size(&t);
                 uint8_t *at = upper ? record.end - size : record.start;
                 float *w = (float *)check_wall_beside(&in, n, upper);
                 if (skipped()) continue;
@@ -1273,7 +1367,8 @@ static void test_encoder_walls(void)
                 memcpy(weights, w, n);
                 o.effort = strong(i) ? LLMQ_EFFORT_FAST : LLMQ_EFFORT_DEFAULT;
                 encode_rows(&open, 0, t.rows, weights, o.effort);
-                CHECK_EQ(llmq_encode(&t, at, 0, t.rows, w, t.cols, &o, check_wall_beside(&work, need, upper), need, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_encode(&t, at, 0, t.rows, w, t.cols, &o, check_wall_beside(&work, need, upper), need,
+                                     NULL), LLMQ_OK);
                 CHECK(memcmp(at, records, size) == 0);
             }
     check_wall_close(&record);
@@ -1281,7 +1376,7 @@ static void test_encoder_walls(void)
     check_wall_close(&in);
 }
 
-/* ---- 12. Bundle ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- 12. Bundle ------------------------------------------------------------------------------ */
 
 #if !LLMQ_NO_BUNDLE
 static void use_bundle(const llmq_bundle *b)
@@ -1291,7 +1386,8 @@ static void use_bundle(const llmq_bundle *b)
         llmq_tensor t;
         llmq_activation a;
         if (llmq_bundle_tensor(b, trellis_format[i].name, &t) != LLMQ_OK || t.rows > MAX_ROWS || t.cols > 600) continue;
-        for (r = 0; r < t.rows; r += 3) CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);
+        for (r = 0; r < t.rows; r += 3)
+            CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);
         CHECK_EQ(llmq_activation_prepare(&a, &t, 8, input, memory[0], sizeof memory[0]), LLMQ_OK);
         CHECK_EQ(llmq_matvec(&t, &a, 0, t.rows, product), LLMQ_OK);
         CHECK_EQ(llmq_matvec_transposed(&t, input, 0, t.rows, decoded, workspace, sizeof workspace), LLMQ_OK);
@@ -1312,7 +1408,8 @@ static void test_bundle(void)
     memset(e, 0, sizeof e);
     check_at("bundle");
     CHECK_EQ(llmq_transform_store(&rotate, rot, &size), LLMQ_OK);
-    e[TRELLIS_FORMATS].name = "rot", e[TRELLIS_FORMATS].kind = LLMQ_KIND_TRANSFORM, e[TRELLIS_FORMATS].data = rot, e[TRELLIS_FORMATS].size = size;
+    e[TRELLIS_FORMATS].name = "rot", e[TRELLIS_FORMATS].kind = LLMQ_KIND_TRANSFORM, e[TRELLIS_FORMATS].data = rot,
+    e[TRELLIS_FORMATS].size = size;
     for (i = 0; i < TRELLIS_FORMATS; i++) {
         llmq_tensor t = open_tensor(i, groups[i % 3], ROWS, COLS, i % 2 ? &rotate : NULL, records);
         normal_numbers(weights, ROWS * COLS, 1.0, 0.0);
@@ -1321,7 +1418,8 @@ static void test_bundle(void)
         if (!CHECK(size <= sizeof payload[0])) return;
         memcpy(payload[i], records, size);
         e[i].name = trellis_format[i].name, e[i].kind = LLMQ_KIND_TENSOR, e[i].data = payload[i], e[i].size = size;
-        e[i].format = t.format, e[i].rows = ROWS, e[i].cols = COLS, e[i].t2 = -1.0f, e[i].transform = i % 2 ? "rot" : NULL;
+        e[i].format = t.format, e[i].rows = ROWS, e[i].cols = COLS, e[i].t2 = -1.0f,
+        e[i].transform = i % 2 ? "rot" : NULL;
     }
     memcpy(copy, e, sizeof e);
     size = llmq_bundle_size(e, TRELLIS_FORMATS + 1);
@@ -1334,8 +1432,10 @@ static void test_bundle(void)
         llmq_tensor t, original = open_tensor(i, groups[i % 3], ROWS, COLS, i % 2 ? &rotate : NULL, payload[i]);
         check_at("bundle, %s", trellis_format[i].name);
         if (!CHECK_EQ(llmq_bundle_tensor(&b, trellis_format[i].name, &t), LLMQ_OK)) continue;
-        CHECK(t.format.id == original.format.id && t.format.group == original.format.group && t.format.points == original.format.points);
-        CHECK(memcmp(t.format.taps, original.format.taps, sizeof t.format.taps) == 0 && t.row_size == original.row_size && t.rows == ROWS && t.cols == COLS);
+        CHECK(t.format.id == original.format.id && t.format.group == original.format.group
+              && t.format.points == original.format.points);
+        CHECK(memcmp(t.format.taps, original.format.taps, sizeof t.format.taps) == 0 && t.row_size == original.row_size
+              && t.rows == ROWS && t.cols == COLS);
         CHECK(memcmp(t.data, payload[i], ROWS * t.row_size) == 0);
         decode_all(&t, decoded);
         decode_all(&original, expected);
@@ -1350,18 +1450,22 @@ static void test_bundle(void)
         memcpy(place, payload[i] + 5 * t.row_size, 20 * t.row_size);
     }
     CHECK_EQ(llmq_bundle_verify(&b, &error), LLMQ_OK);
-    for (cut = 0; cut < size; cut += 1 + check_below((uint32_t)size / 500)) CHECK(llmq_bundle_open(&b, bundle, cut, NULL) != LLMQ_OK);
+    for (cut = 0; cut < size; cut += 1 + check_below((uint32_t)size / 500))
+        CHECK(llmq_bundle_open(&b, bundle, cut, NULL) != LLMQ_OK);
     end = 64 + 64 * (TRELLIS_FORMATS + 1) + (bundle[32] | (uint32_t)bundle[33] << 8); /* of the names */
     for (k = 0; k < 3000 / TRELLIS_ONE_IN; k++) { /* a bit: seen by one of the two checksums, or of no account */
-        uint32_t at = k % 2 ? check_below(64 * (TRELLIS_FORMATS + 2)) : check_below((uint32_t)size), bit = check_below(8);
+        uint32_t at = k % 2 ? check_below(64 * (TRELLIS_FORMATS + 2)) : check_below((uint32_t)size),
+            bit = check_below(8);
         bundle[at] = (uint8_t)(bundle[at] ^ 1u << bit);
         if (llmq_bundle_open(&b, bundle, size, NULL) == LLMQ_OK) {
-            CHECK(llmq_bundle_verify(&b, NULL) == LLMQ_E_CHECKSUM || at == 10 || at == 11 || (at >= end && at < (end + 63) / 64 * 64));
+            CHECK(llmq_bundle_verify(&b, NULL) == LLMQ_E_CHECKSUM || at == 10 || at == 11
+                  || (at >= end && at < (end + 63) / 64 * 64));
             if (k % 16 == 0) use_bundle(&b);
         }
         bundle[at] = (uint8_t)(bundle[at] ^ 1u << bit);
     }
-    for (k = 0; k < 300; k++) { /* another format, of those there are and are not, in an entry that is otherwise right */
+    /* another format, of those there are and are not, in an entry that is otherwise right */
+    for (k = 0; k < 300; k++) {
         uint32_t at = 64 + 64 * (k % (TRELLIS_FORMATS + 1));
         llmq_status status;
         uint8_t was[64];

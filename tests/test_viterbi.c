@@ -1,11 +1,13 @@
-/* test_viterbi - the kernel `viterbi` (section 2 of llmq.h), and the encoder of trellis formats around it
+/* test_viterbi - the kernel `viterbi` (section 2 of llmq.h), and the encoder of trellis formats
+   around it
 
        cc -O2 -o test_viterbi tests/test_viterbi.c && ./test_viterbi
 
-   Every table that can run here gives the bits of the scalar kernel, sums and choices, in the lanes that are in use. The scalar
-   kernel finds the minimum over all paths, as double precision finds it by trying them all. The encoder's search for a set's nearest
-   point finds what a loop over all of them finds, and what it writes is the same with every table. All that the kernel reads or
-   writes is placed at both ends of memory that is between unmapped pages. */
+   Every table that can run here gives the bits of the scalar kernel, sums and choices, in the
+   lanes that are in use. The scalar kernel finds the minimum over all paths, as double precision
+   finds it by trying them all. The encoder's search for a set's nearest point finds what a loop
+   over all of them finds, and what it writes is the same with every table. All that the kernel
+   reads or writes is placed at both ends of memory that is between unmapped pages. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -55,14 +57,14 @@ static void run(const llmq_kernels *k, const search *s, float *sum, uint16_t *ch
     k->viterbi(s->points, s->parity, s->raw, s->sets, s->states, s->x, s->steps, s->lanes, sum, choice);
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 enum { USUAL, MIDDLE, SUBNORMAL, HUGE_NUMBERS, SPECIAL, ANY, KINDS };
 
 static float number_of(const search *s, uint32_t kind)
 {
-    static const uint32_t bits[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffc00001u, 0, 0x80000000u, 0x7f7fffffu, 0xff7fffffu, 1,
-                                     0x807fffffu, 0x00800000u, 0x5f0ac723u, 0x4f5e0000u };
+    static const uint32_t bits[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffc00001u, 0, 0x80000000u, 0x7f7fffffu,
+                                     0xff7fffffu, 1, 0x807fffffu, 0x00800000u, 0x5f0ac723u, 0x4f5e0000u };
     uint32_t n = s->raw * s->sets;
     float x = (float)check_normal();
     switch (kind) {
@@ -81,11 +83,13 @@ static void fill(search *s, uint32_t kind)
     for (i = 0; i < s->raw * s->sets; i++) s->points[i] = (float)((int32_t)check_below(256) - 128);
     for (i = 0; i < 2 * s->states; i++) s->parity[i] = (uint8_t)check_below(s->sets);
     for (i = 0; i < 16 * s->steps; i++) s->x[i] = number_of(s, kind);
-    for (i = 0; i < n; i++) initial[i] = begin == 1 ? 1e19f : begin == 2 ? (float)check_exponential() : begin == 3 ? (float)check_below(4) : 0.0f;
+    for (i = 0; i < n; i++)
+        initial[i] = begin == 1 ? 1e19f : begin == 2 ? (float)check_exponential() : begin == 3 ? (float)check_below(4)
+                     : 0.0f;
     for (i = 0; i < 16 && begin == 1; i++) initial[16 * check_below(s->states) + i] = 0.0f;
 }
 
-/* ---- the bits of the scalar kernel -------------------------------------------------------------------------------------- */
+/* ---- the bits of the scalar kernel ----------------------------------------------------------- */
 
 /* Lanes in use, that is. */
 static int same_sums(const float *a, const float *b, const search *s)
@@ -113,8 +117,9 @@ static void compare(search *s, uint32_t kind)
         memcpy(s->sum, initial, (size_t)16 * s->states * sizeof(float));
         memset(s->choice, 0xa5, (size_t)s->states * s->steps * sizeof(uint16_t));
         run(tables[i], s, s->sum, s->choice);
-        check_at("%s: raw %lu, sets %lu, states %lu, steps %lu, lanes %lu, values %lu", tables[i]->name, (unsigned long)s->raw,
-                 (unsigned long)s->sets, (unsigned long)s->states, (unsigned long)s->steps, (unsigned long)s->lanes, (unsigned long)kind);
+        check_at("%s: raw %lu, sets %lu, states %lu, steps %lu, lanes %lu, values %lu", tables[i]->name,
+                 (unsigned long)s->raw, (unsigned long)s->sets, (unsigned long)s->states, (unsigned long)s->steps,
+                 (unsigned long)s->lanes, (unsigned long)kind);
         CHECK(same_sums(s->sum, wanted, s));
         CHECK(same_choices(s->choice, wanted_choice, s));
     }
@@ -157,7 +162,8 @@ static void test_formats(void)
         for (; parities < 4 && f->taps[parities]; parities++)
             while (f->taps[parities] >> (memory + 1)) memory++;
         for (kind = 0; kind < 2 * KINDS; kind++) {
-            s = open_search(1u << (f->bits - 1), 1u << parities, 1u << memory, kind % 2 ? 128 : 97, kind < KINDS ? 16 : 1 + check_below(16), kind % 2);
+            s = open_search(1u << (f->bits - 1), 1u << parities, 1u << memory, kind % 2 ? 128 : 97,
+                            kind < KINDS ? 16 : 1 + check_below(16), kind % 2);
             fill(&s, kind % KINDS);
             for (k = 0; k < s.raw * s.sets; k++) s.points[k] = (float)f->points[k];
             for (k = 0; k < 2 * s.states; k++)
@@ -168,7 +174,7 @@ static void test_formats(void)
     }
 }
 
-/* ---- the minimum over all paths --------------------------------------------------------------------------------------- */
+/* ---- the minimum over all paths -------------------------------------------------------------- */
 
 /* Least cost of step i with the points of a set. */
 static double set_cost(const search *s, uint32_t i, uint32_t lane, uint32_t set)
@@ -224,14 +230,15 @@ static void test_paths(void)
                 good = good && check_abs((double)wanted[16 * q + lane] - least[q]) <= room;
                 good = good && check_abs(path_cost(&s, wanted_choice, lane, q) - least[q]) <= room;
             }
-            check_at("states %lu, steps %lu, lane %lu", (unsigned long)s.states, (unsigned long)s.steps, (unsigned long)lane);
+            check_at("states %lu, steps %lu, lane %lu", (unsigned long)s.states, (unsigned long)s.steps,
+                     (unsigned long)lane);
             CHECK(good);
         }
     }
     check_at("%s", "");
 }
 
-/* ---- what is around it -------------------------------------------------------------------------------------------------- */
+/* ---- what is around it ----------------------------------------------------------------------- */
 
 static uint32_t nearest_of_all(const float *points, uint32_t n, uint32_t sets, uint32_t set, float x)
 {
@@ -245,7 +252,8 @@ static uint32_t nearest_of_all(const float *points, uint32_t n, uint32_t sets, u
     return best;
 }
 
-/* The points of every set ascend, and the search by halves finds the first of the nearest: at and beside each middle, and anywhere. */
+/* The points of every set ascend, and the search by halves finds the first of the nearest: at
+   and beside each middle, and anywhere. */
 static void test_nearest(void)
 {
     float points[MAX_POINTS];
@@ -266,7 +274,8 @@ static void test_nearest(void)
             for (turn = 0; turn < 3000; turn++) {
                 float x = number_of(&s, turn % KINDS);
                 if (turn % KINDS == MIDDLE) x = float_of(bits_of(x) + check_below(5) - 2u);
-                same = same && llmq__trellis_nearest(points, n, sets, set, x) == nearest_of_all(points, n, sets, set, x);
+                same = same && llmq__trellis_nearest(points, n, sets, set, x) == nearest_of_all(points, n, sets, set,
+                        x);
             }
             check_at("%s, set %lu", f->name, (unsigned long)set);
             CHECK(same);
@@ -275,7 +284,8 @@ static void test_nearest(void)
     check_at("%s", "");
 }
 
-/* Encoded by the scalar table and by the others: rows shorter than the memory, than a ring, than two; incomplete lanes and units. */
+/* Encoded by the scalar table and by the others: rows shorter than the memory, than a ring, than
+   two; incomplete lanes and units. */
 static void test_encoder(const char *name, uint32_t rows, uint32_t cols, uint32_t group, int effort)
 {
     llmq_format f;
@@ -294,7 +304,8 @@ static void test_encoder(const char *name, uint32_t rows, uint32_t cols, uint32_
     other = (unsigned char *)malloc(size);
     w = (float *)malloc((size_t)rows * cols * sizeof(float));
     if (!data || !other || !w) exit(2);
-    for (i = 0; i < rows * cols; i++) w[i] = (float)check_normal() * (check_below(300) ? 1.0f : (float)power_of_2((int)check_below(30)));
+    for (i = 0; i < rows * cols; i++)
+        w[i] = (float)check_normal() * (check_below(300) ? 1.0f : (float)power_of_2((int)check_below(30)));
     for (i = 0; i < cols && rows > 2; i++) w[i] = 0.0f, w[cols + i] *= (float)power_of_2(-60);
     CHECK(llmq_tensor_init(&t, &f, NULL, rows, cols, data, size) == LLMQ_OK);
     need = llmq_encode_work_size(&t);
@@ -306,7 +317,8 @@ static void test_encoder(const char *name, uint32_t rows, uint32_t cols, uint32_
     for (i = 0; i < table_count; i++) {
         t.kernels = tables[i];
         CHECK(llmq_encode(&t, other, 0, rows, w, cols, &options, work, need, NULL) == LLMQ_OK);
-        check_at("%s of %s: %lu x %lu, effort %d", tables[i]->name, name, (unsigned long)rows, (unsigned long)cols, effort);
+        check_at("%s of %s: %lu x %lu, effort %d", tables[i]->name, name, (unsigned long)rows, (unsigned long)cols,
+                 effort);
         CHECK(memcmp(data, other, size) == 0);
     }
     check_at("%s", "");

@@ -1,9 +1,10 @@
-/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 5 to 9, 11 and 18 of llmq.h
+/* test_zeros - u4, u6 and u8: formats with a zero point for each group, sections 5 to 9, 11 and
+   18 of llmq.h
 
        cc -O2 -o test_zeros tests/test_zeros.c && ./test_zeros
 
-   Everything is compared with a second implementation, in this file, of what the header says: in double arithmetic, or in floats
-   in the order that it states where it promises bits. */
+   Everything is compared with a second implementation, in this file, of what the header says: in
+   double arithmetic, or in floats in the order that it states where it promises bits. */
 #include "check.h"
 
 #define LLMQ_IMPLEMENTATION
@@ -20,7 +21,8 @@
 static const struct { const char *name; uint32_t id, bits, first, last; double mse; } form[] = {
     { "u4", 50, 4, 0, 15, 0.01154 }, { "u6", 51, 6, 0, 63, 0.00104 }, { "u8", 52, 8, 1, 255, 8.8e-5 }
 };
-static const uint32_t all_cols[] = { 1, 2, 3, 5, 31, 32, 33, 44, 63, 64, 65, 100, 127, 128, 129, 172, 255, 256, 257, 576, 1000, 1024, 1025, 1300 };
+static const uint32_t all_cols[] = { 1, 2, 3, 5, 31, 32, 33, 44, 63, 64, 65, 100, 127, 128, 129, 172, 255, 256, 257,
+                                     576, 1000, 1024, 1025, 1300 };
 static const uint32_t all_groups[] = { 32, 64, 96, 128, 1024, 0 };
 
 static float workspace[1 << 15], weights[MAX_ROWS * MAX_COLS], stored[MAX_COLS], decoded[MAX_COLS], expected[MAX_COLS];
@@ -33,7 +35,7 @@ static int finite_bits(uint32_t u) { return (u & 0x7f800000u) != 0x7f800000u; }
 
 static llmq_format get_format(uint32_t i, uint32_t group) { return format_of(form[i].name, group); }
 
-/* ---- a second reading of section 6 ------------------------------------------------------------------------------------- */
+/* ---- a second reading of section 6 ----------------------------------------------------------- */
 
 static struct {
     uint32_t group, groups, scales; /* columns a group; groups; bytes of scales */
@@ -42,15 +44,20 @@ static struct {
     int32_t zero[MAX_COLS];
 } ref;
 
-static uint32_t plane_bytes(uint32_t codes, uint32_t bits) { return bits == 6 ? up(codes, 2) + up(codes, 4) : up(codes * bits, 8); }
+static uint32_t plane_bytes(uint32_t codes, uint32_t bits)
+{
+    return bits == 6 ? up(codes, 2) + up(codes, 4) : up(codes * bits, 8);
+}
 
 static size_t reference_size(uint32_t format, uint32_t group, uint32_t cols)
 {
     uint32_t groups = up(cols, group ? group : cols);
-    return 3 * (size_t)groups + (size_t)(cols / 128) * 16 * form[format].bits + plane_bytes(cols % 128, form[format].bits);
+    return 3 * (size_t)groups + (size_t)(cols / 128) * 16 * form[format].bits
+           + plane_bytes(cols % 128, form[format].bits);
 }
 
-/* Fills ref from a record. A unit of 128 codes: u8 a byte each, 0 as if it was 1; u4 a plane of 4 bits; u6 one of 4 and then one of 2 bits. */
+/* Fills ref from a record. A unit of 128 codes: u8 a byte each, 0 as if it was 1; u4 a plane of
+   4 bits; u6 one of 4 and then one of 2 bits. */
 static void read_record(uint32_t format, uint32_t group, uint32_t cols, const uint8_t *record)
 {
     uint32_t k, bits = form[format].bits, i;
@@ -87,10 +94,12 @@ static void write_record(uint32_t format, uint32_t cols, uint8_t *record)
     }
     for (k = 0; k < cols; k++) {
         uint8_t *unit = record + ref.scales + (size_t)(k / 128) * 16 * bits;
-        uint32_t room = least(128, cols - k / 128 * 128), in = k % 128, half = up(room, 2), quarter = up(room, 4), c = (uint32_t)ref.code[k];
+        uint32_t room = least(128, cols - k / 128 * 128), in = k % 128, half = up(room, 2), quarter = up(room, 4),
+            c = (uint32_t)ref.code[k];
         if (bits == 8) unit[in] = (uint8_t)c;
         if (bits != 8) unit[in % half] = (uint8_t)(unit[in % half] | (c & 15) << 4 * (in / half));
-        if (bits == 6) unit[half + in % quarter] = (uint8_t)(unit[half + in % quarter] | (c >> 4) << 2 * (in / quarter));
+        if (bits == 6)
+            unit[half + in % quarter] = (uint8_t)(unit[half + in % quarter] | (c >> 4) << 2 * (in / quarter));
     }
 }
 
@@ -120,15 +129,20 @@ static void random_record(uint32_t format, uint32_t group, uint32_t cols, uint8_
 }
 
 /* number = scale * (code - zero): at most 8 bits by 9, so a float holds it */
-static float reference_number(uint32_t j) { return ref.scale[j / ref.group] * (float)(ref.code[j] - ref.zero[j / ref.group]); }
+static float reference_number(uint32_t j)
+{
+    return ref.scale[j / ref.group] * (float)(ref.code[j] - ref.zero[j / ref.group]);
+}
 
 /* Rows at `records`, in memory that is exactly enough. */
-static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, uint32_t rows, const llmq_transform *transform)
+static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, uint32_t rows,
+                               const llmq_transform *transform)
 {
     llmq_format f = get_format(format, group);
     llmq_tensor t;
     size_t size = reference_size(format, group, cols);
-    check_at("%s, group %lu, %lu cols%s", f.name, (unsigned long)group, (unsigned long)cols, transform ? ", rotated" : "");
+    check_at("%s, group %lu, %lu cols%s", f.name, (unsigned long)group, (unsigned long)cols,
+             transform ? ", rotated" : "");
     memset(&t, 0, sizeof t);
     CHECK_EQ((long)llmq_row_size(&f, cols), (long)size);
     CHECK_EQ((long)llmq_tensor_size(&f, rows, cols), (long)(size * rows));
@@ -139,9 +153,12 @@ static llmq_tensor open_tensor(uint32_t format, uint32_t group, uint32_t cols, u
 }
 
 static uint32_t index_of(const llmq_tensor *t) { return t->format.bits == 4 ? 0 : t->format.bits == 6 ? 1 : 2; }
-static void read_row(const llmq_tensor *t, uint32_t r) { read_record(index_of(t), t->format.group, t->cols, t->data + r * t->row_size); }
+static void read_row(const llmq_tensor *t, uint32_t r)
+{
+    read_record(index_of(t), t->format.group, t->cols, t->data + r * t->row_size);
+}
 
-/* ---- 4. Format ---------------------------------------------------------------------------------------------------------- */
+/* ---- 4. Format ------------------------------------------------------------------------------- */
 
 static void test_formats(void)
 {
@@ -154,7 +171,8 @@ static void test_formats(void)
         CHECK_EQ(f.zero_points, i < COUNT(form));
         if (i == COUNT(form)) continue;
         named++;
-        CHECK(f.id == form[i].id && f.bits == form[i].bits && f.p == 1 && f.n == (uint32_t)1 << f.bits && f.group == 128 && f.unit > 0.0f);
+        CHECK(f.id == form[i].id && f.bits == form[i].bits && f.p == 1 && f.n == (uint32_t)1 << f.bits
+              && f.group == 128 && f.unit > 0.0f);
         for (k = 0; k < f.n; k++) /* code - 2^(b-1); code 0 of u8 is another 1 */
             if (f.points[k] != (int)(k < form[i].first ? form[i].first : k) - (1 << (f.bits - 1))) break;
         CHECK_EQ(k, f.n);
@@ -172,8 +190,10 @@ static void test_formats(void)
 static void test_sizes(void)
 {
     static const struct { uint32_t format, group, cols, size; } known[] = { /* scales, codes, zeros */
-        { 0, 128, 128, 2 + 64 + 1 }, { 2, 32, 1, 2 + 1 + 1 }, { 1, 32, 100, 8 + 50 + 25 + 4 }, { 0, 0, 1025, 2 + 512 + 1 + 1 },
-        { 1, 128, 129, 4 + 96 + 1 + 1 + 2 }, { 2, 1024, 1025, 4 + 1025 + 2 }, { 0, 32, 33, 4 + 17 + 2 }, { 0, 64, 65, 4 + 33 + 2 }
+        { 0, 128, 128, 2 + 64 + 1 }, { 2, 32, 1, 2 + 1 + 1 }, { 1, 32, 100, 8 + 50 + 25 + 4 },
+        { 0, 0, 1025, 2 + 512 + 1 + 1 },
+        { 1, 128, 129, 4 + 96 + 1 + 1 + 2 }, { 2, 1024, 1025, 4 + 1025 + 2 }, { 0, 32, 33, 4 + 17 + 2 },
+        { 0, 64, 65, 4 + 33 + 2 }
     };
     llmq_format f;
     uint32_t i, g, c;
@@ -224,7 +244,7 @@ static void test_refused_formats(void)
     f.group = 33, refuse(f, "group 33");
 }
 
-/* ---- 5. Tensor: decoding -------------------------------------------------------------------------------------------------- */
+/* ---- 5. Tensor: decoding --------------------------------------------------------------------- */
 
 static void check_decode(const llmq_tensor *t, uint32_t row)
 {
@@ -248,8 +268,9 @@ static void check_decode(const llmq_tensor *t, uint32_t row)
     CHECK(error_energy(decoded, expected, t->cols) <= 1e-10 * energy(expected, t->cols));
 }
 
-/* The sum of weighted rows against double arithmetic. Points and zeros are summed apart, so errors are relative to both: a
-   product by the scale, one by the weight, an addition for each row, and a last one. */
+/* The sum of weighted rows against double arithmetic. Points and zeros are summed apart, so
+   errors are relative to both: a product by the scale, one by the weight, an addition for each
+   row, and a last one. */
 static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
 {
     static double sum[MAX_COLS], size[MAX_COLS];
@@ -267,7 +288,8 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
             size[j] += check_abs(s) * (check_abs(ref.code[j] - half) + check_abs(half - ref.zero[j / ref.group]));
         }
     }
-    CHECK_EQ(llmq_matvec_transposed(t, weight, r0, r1, decoded, workspace, llmq_transform_work_size(&t->transform, t->cols)), LLMQ_OK);
+    CHECK_EQ(llmq_matvec_transposed(t, weight, r0, r1, decoded, workspace,
+                                    llmq_transform_work_size(&t->transform, t->cols)), LLMQ_OK);
     for (j = 0; j < t->cols; j++) {
         expected[j] = (float)sum[j];
         total += size[j] * size[j];
@@ -277,15 +299,17 @@ static void check_transposed(const llmq_tensor *t, uint32_t r0, uint32_t r1)
         CHECK_EQ(wrong, 0);
         return;
     }
-    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, sizeof workspace, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, expected, t->cols, workspace, sizeof workspace,
+                                  NULL), LLMQ_OK);
     CHECK(error_energy(expected, decoded, t->cols) <= 5e-6 * 5e-6 * total);
 }
 
-/* ---- 6. products ------------------------------------------------------------------------------------------------------------ */
+/* ---- 6. products ----------------------------------------------------------------------------- */
 
 static const way ways[] = {
     { 8, -1, 0, 1.0f }, { 6, -1, 0, 1.0f }, { 4, -1, 0, 1.0f }, { 2, -1, 0, 1.0f }, { 32, -1, 0, 1.0f },
-    { 8, 0, LLMQ_SCALES_TOKEN, 0.9f }, { 8, 1, LLMQ_SCALES_GROUP, 1.0f }, { 6, 1, LLMQ_SCALES_GROUP, 1.0f }, { 4, 1, LLMQ_SCALES_GROUP, 1.0f },
+    { 8, 0, LLMQ_SCALES_TOKEN, 0.9f }, { 8, 1, LLMQ_SCALES_GROUP, 1.0f }, { 6, 1, LLMQ_SCALES_GROUP, 1.0f },
+    { 4, 1, LLMQ_SCALES_GROUP, 1.0f },
     { 8, 1, LLMQ_SCALES_TOKEN, 0.9f }, { 8, 1, LLMQ_SCALES_BATCH, 1.0f }, { 6, 1, LLMQ_SCALES_BATCH, 0.8f }
 };
 
@@ -355,7 +379,8 @@ static float formula(const llmq_activation *a, uint32_t cols, uint32_t bits)
     uint32_t g;
     float y = a->q ? formula_i8(a, a->q, cols, half) : formula_f32(a, 0, cols, half, 0);
     for (g = 0; g < ref.groups; g++)
-        y += formula_sum(a, g * ref.group, least(cols, (g + 1) * ref.group)) * ((float)(half - ref.zero[g]) * ref.scale[g]);
+        y += formula_sum(a, g * ref.group, least(cols, (g + 1) * ref.group))
+             * ((float)(half - ref.zero[g]) * ref.scale[g]);
     if (a->offset) y += formula_i8(a, a->offset, cols, half);
     return y;
 }
@@ -367,8 +392,10 @@ static double plain_product(const llmq_activation *a, uint32_t cols, uint32_t bi
     uint32_t j;
     *size = 0.0;
     for (j = 0; j < cols; j++) {
-        double x = a->q ? (double)a->scale[j / a->group] * code_of(a, j) : (double)a->x[j], s = (double)ref.scale[j / ref.group];
-        double most = a->offset ? (double)a->scale[j / a->group] * (check_abs(a->q[j]) + check_abs(a->offset[j])) : check_abs(x);
+        double x = a->q ? (double)a->scale[j / a->group] * code_of(a, j) : (double)a->x[j],
+            s = (double)ref.scale[j / ref.group];
+        double most = a->offset ? (double)a->scale[j / a->group] * (check_abs(a->q[j]) + check_abs(a->offset[j]))
+                      : check_abs(x);
         sum += x * s * (ref.code[j] - ref.zero[j / ref.group]);
         *size += most * check_abs(s) * (check_abs(ref.code[j] - half) + check_abs(half - ref.zero[j / ref.group]));
     }
@@ -384,7 +411,8 @@ static void check_product(const llmq_tensor *t, const llmq_activation *a, uint32
     wanted = formula(a, t->cols, t->format.bits);
     CHECK(same_floats(&wanted, &y, 1));
     exact = plain_product(a, t->cols, t->format.bits, &size);
-    CHECK(check_abs((double)y - exact) <= 1e-5 * size + 1e-38); /* and of what is subnormal, which is added a million times at most */
+    /* and of what is subnormal, which is added a million times at most */
+    CHECK(check_abs((double)y - exact) <= 1e-5 * size + 1e-38);
 }
 
 /* All ways to prepare, also for another tensor of other groups. */
@@ -492,7 +520,8 @@ static void test_matmul(void)
     uint32_t i, c, r, w;
     for (i = 0; i < COUNT(form); i++)
         for (c = 0; c < COUNT(cols); c++) {
-            llmq_tensor t = open_tensor(i, all_groups[(i + 2 * c) % COUNT(all_groups)], cols[c], 1 + (i * 5 + 2 * c) % MAX_ROWS, c % 2 ? &rotate : NULL);
+            llmq_tensor t = open_tensor(i, all_groups[(i + 2 * c) % COUNT(all_groups)], cols[c],
+                                        1 + (i * 5 + 2 * c) % MAX_ROWS, c % 2 ? &rotate : NULL);
             for (r = 0; r < t.rows; r++) random_record(i, t.format.group, t.cols, records + r * t.row_size, 0);
             normal_numbers(input, MAX_COUNT * (size_t)t.cols, 1.0, 0.2);
             for (w = 0; w < COUNT(ways); w++) {
@@ -502,7 +531,7 @@ static void test_matmul(void)
         }
 }
 
-/* ---- 12. Kernels: whatever table, the bits of the scalar one ------------------------------------------------------------------ */
+/* ---- 12. Kernels: whatever table, the bits of the scalar one --------------------------------- */
 
 static void check_table(const llmq_tensor *scalar, const llmq_kernels *k, const llmq_tensor *other)
 {
@@ -555,17 +584,20 @@ static void test_tables(void)
                 for (k = 0; (table = llmq_kernels_at(k)) != NULL; k++) {
                     llmq_tensor u = t;
                     if (table->features & ~have) continue;
-                    check_at("%s, group %lu, %lu cols, %s", t.format.name, (unsigned long)t.format.group, (unsigned long)t.cols, table->name);
+                    check_at("%s, group %lu, %lu cols, %s", t.format.name, (unsigned long)t.format.group,
+                             (unsigned long)t.cols, table->name);
                     u.kernels = table;
-                    CHECK_EQ(llmq_encode(&u, records, 0, MAX_ROWS, weights, cols[c], NULL, workspace, need, NULL), LLMQ_OK);
+                    CHECK_EQ(llmq_encode(&u, records, 0, MAX_ROWS, weights, cols[c], NULL, workspace, need, NULL),
+                             LLMQ_OK);
                     CHECK(memcmp(saved, records, MAX_ROWS * t.row_size) == 0);
-                    for (r = 0; r < MAX_ROWS; r += 2) random_record(i, t.format.group, t.cols, records + r * t.row_size, 0);
+                    for (r = 0; r < MAX_ROWS; r += 2)
+                        random_record(i, t.format.group, t.cols, records + r * t.row_size, 0);
                     check_table(&t, table, &other);
                 }
             }
 }
 
-/* ---- any bits are safe, and nothing beside a record is touched ------------------------------------------------------------------ */
+/* ---- any bits are safe, and nothing beside a record is touched ------------------------------- */
 
 static void test_wild_records(void)
 {
@@ -631,7 +663,8 @@ static void test_not_finite_activations(void)
 static void test_walls(void)
 {
     static const uint32_t cols[] = { 1, 2, 31, 44, 65, 129, 172, 257, 576 };
-    check_wall record = check_wall_open(8 * MAX_COLS), work = check_wall_open(sizeof workspace), out = check_wall_open(4 * MAX_COLS);
+    check_wall record = check_wall_open(8 * MAX_COLS), work = check_wall_open(sizeof workspace),
+        out = check_wall_open(4 * MAX_COLS);
     uint32_t i, c, g, upper, w;
     for (i = 0; i < COUNT(form); i++)
         for (c = 0; c < COUNT(cols); c++)
@@ -648,7 +681,8 @@ static void test_walls(void)
                     normal_numbers(input, t.cols, 1.0, 0.1);
                     normal_numbers(weight, 4, 1.0, 0.0);
                     need = llmq_encode_work_size(&t);
-                    CHECK_EQ(llmq_encode(&t, at, 0, 4, weights, t.cols, NULL, check_wall_beside(&work, need, upper), need, NULL), LLMQ_OK);
+                    CHECK_EQ(llmq_encode(&t, at, 0, 4, weights, t.cols, NULL, check_wall_beside(&work, need, upper),
+                                         need, NULL), LLMQ_OK);
                     memset(workspace, 0xee, need);
                     CHECK_EQ(llmq_encode(&open, records, 0, 4, weights, t.cols, NULL, workspace, need, NULL), LLMQ_OK);
                     CHECK(memcmp(at, records, size) == 0);
@@ -658,7 +692,8 @@ static void test_walls(void)
                         CHECK_EQ(llmq_tensor_decode(&open, r, decoded, workspace, need), LLMQ_OK);
                         CHECK(memcmp(y, decoded, t.cols * sizeof(float)) == 0);
                     }
-                    CHECK_EQ(llmq_matvec_transposed(&t, weight, 0, 4, y, check_wall_beside(&work, need, upper), need), LLMQ_OK);
+                    CHECK_EQ(llmq_matvec_transposed(&t, weight, 0, 4, y, check_wall_beside(&work, need, upper), need),
+                             LLMQ_OK);
                     CHECK_EQ(llmq_matvec_transposed(&open, weight, 0, 4, decoded, workspace, need), LLMQ_OK);
                     CHECK(memcmp(y, decoded, t.cols * sizeof(float)) == 0);
                     for (w = 0; w < COUNT(ways); w++) {
@@ -674,9 +709,11 @@ static void test_walls(void)
     check_wall_close(&out);
 }
 
-/* ---- 7. Encoder -------------------------------------------------------------------------------------------------------------- */
+/* ---- 7. Encoder ------------------------------------------------------------------------------ */
 
-#define NEAR 1e-4 /* of a step: nearer to a tie than this, either side will do, as the header's formulas are computed in floats */
+/* Of a step: nearer to a tie than this, either side will do, as the header's formulas are
+   computed in floats. */
+#define NEAR 1e-4
 
 static void encode(const llmq_tensor *t, uint32_t rows, const float *w, int effort, float clip)
 {
@@ -768,7 +805,8 @@ static double group_error(const float *x, uint32_t n, uint32_t g)
 static void store_row(const llmq_tensor *t, const float *w)
 {
     memcpy(stored, w, t->cols * sizeof(float));
-    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, stored, t->cols, workspace, sizeof workspace, NULL), LLMQ_OK);
+    CHECK_EQ(llmq_transform_apply(&t->transform, LLMQ_TO_WEIGHT, stored, t->cols, workspace, sizeof workspace, NULL),
+             LLMQ_OK);
 }
 
 /* Real zeros are numbers of the grid; without a transform one sees them. */
@@ -796,7 +834,8 @@ static void check_clip(const llmq_tensor *t, uint32_t rows, const float *w, floa
         store_row(t, w + r * t->cols);
         read_row(t, r);
         for (g = 0; g < ref.groups; g++)
-            wrong += !fits(index_of(t), stored + g * ref.group, least(ref.group, t->cols - g * ref.group), g, (double)clip);
+            wrong += !fits(index_of(t), stored + g * ref.group, least(ref.group, t->cols - g * ref.group), g,
+                           (double)clip);
         check_real_zeros(t, w + r * t->cols);
     }
     CHECK_EQ(wrong, 0);
@@ -854,7 +893,8 @@ static void fill_rows(uint32_t cols)
     for (j = 0; j < cols; j++, w++) *w = (float)(check_normal() * check_normal() * check_normal());
     for (j = 0; j < cols; j++, w++) *w = (float)check_exponential();
     for (j = 0; j < cols; j++, w++) *w = check_below(3) ? 0.0f : -(float)check_uniform();
-    for (j = 0; j < cols; j++, w++) *w = check_below(4) ? (float)((int32_t)check_below(41) - 20) : float_of(0x80000000u);
+    for (j = 0; j < cols; j++, w++)
+        *w = check_below(4) ? (float)((int32_t)check_below(41) - 20) : float_of(0x80000000u);
 }
 #define KINDS 6u
 
@@ -891,8 +931,8 @@ static void test_end_of_search(void)
     }
 }
 
-/* The figures of the header's table: one group of 1,024 normal numbers, five rows; 20 % is more than six deviations. And through
-   a rotation what comes back is near to what went in. */
+/* The figures of the header's table: one group of 1,024 normal numbers, five rows; 20 % is more
+   than six deviations. And through a rotation what comes back is near to what went in. */
 static void test_precision(void)
 {
     uint32_t i, r, rotated;
@@ -906,12 +946,14 @@ static void test_precision(void)
                 CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);
                 lost += error_energy(decoded, weights + r * 1024, 1024) / energy(weights, 5 * 1024);
             }
-            CHECK(lost < form[i].mse * 1.2 && lost > form[i].mse * 0.5); /* the range of 1,024 numbers has ends, unlike the source */
+            /* the range of 1,024 numbers has ends, unlike the source */
+            CHECK(lost < form[i].mse * 1.2 && lost > form[i].mse * 0.5);
         }
 }
 
 /* One group with exact answers. */
-static void check_group(uint32_t format, const float *x, uint32_t n, float clip, float scale, int32_t zero, const int32_t *code)
+static void check_group(uint32_t format, const float *x, uint32_t n, float clip, float scale, int32_t zero,
+                        const int32_t *code)
 {
     llmq_tensor t = open_tensor(format, 0, n, 1, NULL);
     uint32_t j, wrong = 0;
@@ -931,10 +973,14 @@ static void test_by_hand(void)
     static const int32_t halves_code[] = { 0, 15, 8 }, lower_code[] = { 0, 14, 6 };
     static const float wide[] = { -16.0f, 14.0f, 1.0f, 3.0f, -3.0f };
     static const int32_t wide_code[] = { 0, 15, 9, 11, 5 };
-    static const float positive[] = { 60.0f, 15.0f, 8.0f }, negative[] = { -15.0f, -4.0f, -8.0f }, eight[] = { -127.0f, 127.0f, 0.0f, 3.0f };
-    static const int32_t positive_code[] = { 15, 4, 2 }, negative_code[] = { 0, 11, 7 }, eight_code[] = { 1, 255, 128, 131 };
-    static const float below[] = { -254.0f, -1.0f }, above[] = { 254.0f, 1.0f }, same[] = { 2.0f, 2.0f, 2.0f }, six[] = { -20.0f, 43.0f, 0.0f };
-    static const int32_t below_code[] = { 1, 254 }, above_code[] = { 255, 2 }, same_code[] = { 15, 15, 15 }, six_code[] = { 0, 63, 20 };
+    static const float positive[] = { 60.0f, 15.0f, 8.0f }, negative[] = { -15.0f, -4.0f, -8.0f },
+        eight[] = { -127.0f, 127.0f, 0.0f, 3.0f };
+    static const int32_t positive_code[] = { 15, 4, 2 }, negative_code[] = { 0, 11, 7 },
+        eight_code[] = { 1, 255, 128, 131 };
+    static const float below[] = { -254.0f, -1.0f }, above[] = { 254.0f, 1.0f }, same[] = { 2.0f, 2.0f, 2.0f },
+        six[] = { -20.0f, 43.0f, 0.0f };
+    static const int32_t below_code[] = { 1, 254 }, above_code[] = { 255, 2 }, same_code[] = { 15, 15, 15 },
+        six_code[] = { 0, 63, 20 };
     static const float lone[] = { 0.0f, 0.0f, -30.0f, 0.0f };
     static const int32_t lone_code[] = { 15, 15, 0, 15 }, eights[] = { 8, 8, 8 }, middles[] = { 128, 128, 128 };
     static const float nothing[] = { 0.0f, -0.0f, 0.0f };
@@ -971,21 +1017,25 @@ static void test_unusual_groups(void)
                 check_at("%s, size %g, kind %lu", form[i].name, (double)sizes[s], (unsigned long)k);
                 for (j = 0; j < n + 5; j++) {
                     double u = check_uniform();
-                    w[j] = (float)((k == 0 ? u + 1 : k == 1 ? -u - 1 : k == 2 ? 1.0 : k == 3 ? 0.0 : k == 4 ? j == 5 : k == 5 ? -(double)(j == 40) : k == 6 ? -1.0
-                                    : u - 0.5) * (double)sizes[s]);
+                    w[j] = (float)((k == 0 ? u + 1 : k == 1 ? -u - 1 : k == 2 ? 1.0 : k == 3 ? 0.0 : k == 4 ? j == 5
+                                    : k == 5 ? -(double)(j == 40) : k == 6 ? -1.0 : u - 0.5) * (double)sizes[s]);
                     if (check_abs((double)w[j]) > most) most = check_abs((double)w[j]);
                 }
                 encode(&t, 1, w, LLMQ_EFFORT_DEFAULT, 1.0f);
                 read_row(&t, 0);
                 CHECK_EQ(llmq_tensor_decode(&t, 0, decoded, NULL, 0), LLMQ_OK);
                 check_real_zeros(&t, w);
-                for (wrong = 0, j = 0; j < n + 5; j++) { /* within half a step, and its rounding over all steps; a scale below 2^-126 is 0 */
+                /* within half a step, and its rounding over all steps; a scale below 2^-126 is 0 */
+                for (wrong = 0, j = 0; j < n + 5; j++) {
                     double low, high;
                     uint32_t g = j / 32;
                     limits(w + g * 32, least(32, n + 5 - g * 32), &low, &high);
                     step = (high - low) / steps;
-                    if (step < 1.1754e-38 * 0.99) wrong += bits_of(ref.scale[g]) != 0 || (bits_of(decoded[j]) & 0x7fffffffu) != 0;
-                    else if (step > 1.1754e-38 * 1.01) wrong += check_abs((double)decoded[j] - (double)w[j]) > (high - low) * (1.01 / steps + 1.0 / 256);
+                    if (step < 1.1754e-38 * 0.99)
+                        wrong += bits_of(ref.scale[g]) != 0 || (bits_of(decoded[j]) & 0x7fffffffu) != 0;
+                    else if (step > 1.1754e-38 * 1.01)
+                        wrong += check_abs((double)decoded[j] - (double)w[j]) > (high - low)
+                                 * (1.01 / steps + 1.0 / 256);
                     wrong += !finite_bits(bits_of(decoded[j]));
                     if (k == 0 && (bits_of(ref.scale[g]) != 0)) wrong += ref.zero[g] != (int32_t)form[i].first;
                     if (k == 1 && (bits_of(ref.scale[g]) != 0)) wrong += ref.zero[g] < (int32_t)form[i].last - 1;
@@ -1019,7 +1069,8 @@ static int stop_at_two(void *context, uint32_t done, uint32_t total)
 static void test_encode_errors(void)
 {
     static const uint32_t bad[] = { 0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffc00001u };
-    static const uint32_t clip[] = { 0xbf800000u, 0x80000001u, 0x3f800001u, 0x3f8ccccdu, 0x7fc00000u, 0x7f800000u, 0xff800000u };
+    static const uint32_t clip[] = { 0xbf800000u, 0x80000001u, 0x3f800001u, 0x3f8ccccdu, 0x7fc00000u, 0x7f800000u,
+                                     0xff800000u };
     llmq_encode_options o;
     llmq_error error;
     uint32_t i, b, r, at;
@@ -1050,7 +1101,8 @@ static void test_encode_errors(void)
             t.rows = 4;
         }
         o.clip = 0.0f;
-        for (o.effort = -1; o.effort <= 3; o.effort += 4) CHECK_EQ(llmq_encode(&t, records, 0, 4, weights, 172, &o, workspace, need, NULL), LLMQ_E_ARG);
+        for (o.effort = -1; o.effort <= 3; o.effort += 4)
+            CHECK_EQ(llmq_encode(&t, records, 0, 4, weights, 172, &o, workspace, need, NULL), LLMQ_E_ARG);
         for (at = 0; at < 4 * t.row_size && records[at] == 0xee; at++) continue;
         CHECK_EQ((long)at, (long)(4 * t.row_size));
         o.effort = 0, o.clip = float_of(0x80000000u); /* -0 is 0 */
@@ -1082,12 +1134,15 @@ static void test_append(void)
                 CHECK_EQ(llmq_encode(&t, records, 0, KINDS, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 memcpy(saved, records, size);
                 memset(records, 0xee, size);
-                CHECK_EQ(llmq_encode(&t, records, 2, KINDS, weights + 2 * cols, cols, &o, workspace, need, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_encode(&t, records, 2, KINDS, weights + 2 * cols, cols, &o, workspace, need, NULL),
+                         LLMQ_OK);
                 CHECK_EQ(llmq_encode(&t, records, 0, 2, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 CHECK(memcmp(saved, records, size) == 0);
                 memset(records, 0xee, size);
                 grown = t, grown.rows = 0;
-                for (r = 0; r < KINDS; r++) CHECK_EQ(llmq_tensor_append(&grown, records, size, weights + r * cols, &o, workspace, need), LLMQ_OK);
+                for (r = 0; r < KINDS; r++)
+                    CHECK_EQ(llmq_tensor_append(&grown, records, size, weights + r * cols, &o, workspace, need),
+                             LLMQ_OK);
                 CHECK_EQ(llmq_tensor_append(&grown, records, size, weights, &o, workspace, need), LLMQ_E_FULL);
                 CHECK(grown.rows == KINDS && memcmp(saved, records, size) == 0);
             }
@@ -1122,17 +1177,20 @@ static void test_feedback(void)
                 CHECK_EQ(llmq_encode(&t, records, 0, KINDS, weights, cols, &o, workspace, need, NULL), LLMQ_OK);
                 memcpy(saved, records, size);
                 memset(records, 0xee, size);
-                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_OK);
+                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL,
+                                              NULL), LLMQ_OK);
                 CHECK(memcmp(saved, records, size) == 0);
                 f.cols++;
-                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_E_MISMATCH);
+                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL,
+                                              NULL), LLMQ_E_MISMATCH);
                 f.cols--, o.clip = 1.5f;
-                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL, NULL), LLMQ_E_ARG);
+                CHECK_EQ(llmq_feedback_encode(&t, records, 0, KINDS, weights, cols, &f, &o, workspace, more, NULL,
+                                              NULL), LLMQ_E_ARG);
             }
 }
 #endif
 
-/* ---- 11. Bundle ----------------------------------------------------------------------------------------------------------------- */
+/* ---- 11. Bundle ------------------------------------------------------------------------------ */
 
 static void test_bundle(void)
 {
@@ -1147,7 +1205,8 @@ static void test_bundle(void)
     memset(e, 0, sizeof e);
     check_at("bundle");
     CHECK_EQ(llmq_transform_store(&steps, rot, &size), LLMQ_OK);
-    e[COUNT(form)].name = "rot", e[COUNT(form)].kind = LLMQ_KIND_TRANSFORM, e[COUNT(form)].data = rot, e[COUNT(form)].size = size;
+    e[COUNT(form)].name = "rot", e[COUNT(form)].kind = LLMQ_KIND_TRANSFORM, e[COUNT(form)].data = rot,
+    e[COUNT(form)].size = size;
     for (i = 0; i < COUNT(form); i++) {
         llmq_tensor t = open_tensor(i, groups[i], 300, KINDS, i ? &steps : NULL);
         fill_rows(300);
@@ -1165,10 +1224,12 @@ static void test_bundle(void)
         llmq_tensor t, original;
         llmq_format f = get_format(i, groups[i]);
         uint8_t *zeros;
-        CHECK_EQ(llmq_tensor_init(&original, &f, i ? &steps : NULL, KINDS, 300, payload[i], sizeof payload[i]), LLMQ_OK);
+        CHECK_EQ(llmq_tensor_init(&original, &f, i ? &steps : NULL, KINDS, 300, payload[i], sizeof payload[i]),
+                 LLMQ_OK);
         check_at("bundle, %s", form[i].name);
         if (!CHECK_EQ(llmq_bundle_tensor(&b, form[i].name, &t), LLMQ_OK)) continue;
-        CHECK(t.format.zero_points == 1 && t.format.id == form[i].id && t.format.group == groups[i] && t.row_size == original.row_size);
+        CHECK(t.format.zero_points == 1 && t.format.id == form[i].id && t.format.group == groups[i]
+              && t.row_size == original.row_size);
         CHECK(memcmp(t.data, payload[i], KINDS * t.row_size) == 0);
         for (r = 0; r < KINDS; r++) {
             CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);
@@ -1191,7 +1252,8 @@ static void test_bundle(void)
             CHECK_EQ(llmq_bundle_open(&b, bundle, size, &error), LLMQ_OK);
             CHECK_EQ(llmq_bundle_tensor(&b, form[i].name, &t), LLMQ_OK);
             normal_numbers(expected, KINDS, 1.0, 0.0);
-            for (r = 0; r < KINDS; r++) CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);
+            for (r = 0; r < KINDS; r++)
+                CHECK_EQ(llmq_tensor_decode(&t, r, decoded, workspace, sizeof workspace), LLMQ_OK);
             CHECK_EQ(llmq_matvec_transposed(&t, expected, 0, KINDS, decoded, workspace, sizeof workspace), LLMQ_OK);
         }
         memcpy(bundle + (t.data - bundle), payload[i], KINDS * t.row_size);

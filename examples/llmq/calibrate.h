@@ -1,7 +1,7 @@
-/* calibrate.h - the part of the tool llmq.c that is about calibration: sense, merge, rank. Not a header for others: llmq.h section 15
-   and sense.h are. */
+/* calibrate.h - the part of the tool llmq.c that is about calibration: sense, merge, rank. Not a
+   header for others: llmq.h section 15 and sense.h are. */
 
-/* ---- making sums ---------------------------------------------------------------------------------------------------- */
+/* ---- making sums ----------------------------------------------------------------------------- */
 
 static void store_float(unsigned char *b, float x)
 {
@@ -67,12 +67,14 @@ static void collect_layer(collection *c, uint32_t layer, const sense_layer *s)
 }
 
 /* The text and the model a run was made of: the parts of a resumed run have the same. */
-static void describe_run(words *out, const loaded *m, const uint32_t *ids, uint32_t first, uint32_t count, uint32_t window, int samples)
+static void describe_run(words *out, const loaded *m, const uint32_t *ids, uint32_t first, uint32_t count,
+                         uint32_t window, int samples)
 {
     uint32_t hash = 0;
     for (uint32_t i = 0; i < count; i++) hash = llmq_random(hash, ids[i]);
-    say(out, "%u layers, dim %u, hidden %u; tokens %u ... %u, windows of %u, %d queries; text %08x, model %08x", m->model.layers, m->model.dim, m->model.hidden,
-        first, first + count, window, samples, hash, fingerprint(&m->bundle));
+    say(out, "%u layers, dim %u, hidden %u; tokens %u ... %u, windows of %u, %d queries; text %08x, model %08x",
+        m->model.layers, m->model.dim, m->model.hidden, first, first + count, window, samples, hash,
+        fingerprint(&m->bundle));
 }
 
 /* The file of one layer, in memory that the caller frees. */
@@ -96,7 +98,8 @@ static int part_done(const char *path, uint32_t layer, const char *run)
     if (f) {
         fclose(f);
         bytes = read_file(part, &size);
-        done = read_sums(&s, part, bytes, size, &p) && !s.is_imatrix && span_is(s.run, run) && s.bundle.count == SENSE_SUMS + 3;
+        done = read_sums(&s, part, bytes, size, &p) && !s.is_imatrix && span_is(s.run, run)
+               && s.bundle.count == SENSE_SUMS + 3;
         free(bytes);
         free(p.what.s);
         if (!done && !force) fail("%s is of another run: remove it, give another --out, or go on with --force", part);
@@ -106,7 +109,8 @@ static int part_done(const char *path, uint32_t layer, const char *run)
 }
 
 /* All windows through one layer, in place in hidden[tokens][dim], watched if watch is not NULL. */
-static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, llama_watcher watch, void *context)
+static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, llama_watcher watch,
+                      void *context)
 {
     m->state.watch = watch;
     m->state.watch_context = context;
@@ -137,7 +141,10 @@ static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint
     return hidden;
 }
 
-static int is_sum(const llmq_entry *e) { return strcmp(e->name, "sense.run") != 0 && strcmp(e->name, "sense.model") != 0; }
+static int is_sum(const llmq_entry *e)
+{
+    return strcmp(e->name, "sense.run") != 0 && strcmp(e->name, "sense.model") != 0;
+}
 
 /* What sums are of: the text, as words, and the fingerprint of the model. */
 static void collect_origin(collection *c, const char *run, uint32_t model)
@@ -171,7 +178,8 @@ static void join_parts(const char *path, uint32_t layers, const char *run, uint3
     }
 }
 
-static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window, int samples, const char *path, const char *run, uint32_t model)
+static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window, int samples, const char *path,
+                       const char *run, uint32_t model)
 {
     size_t need = sense_layer_size(&m->model, window);
     void *mem = allocate(need);
@@ -198,7 +206,8 @@ static void sense_text(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
 }
 
 /* The mean squares of a file of sums as an importance matrix of llama.cpp. */
-static void write_imatrix(const char *path, const char *sums_path, const llama_model *m, const char *text, uint32_t window)
+static void write_imatrix(const char *path, const char *sums_path, const llama_model *m, const char *text,
+                          uint32_t window)
 {
     const sums *from = open_sums(sums_path);
     const uint32_t count = m->layers * LLAMA_LINEARS;
@@ -217,14 +226,17 @@ static void write_imatrix(const char *path, const char *sums_path, const llama_m
         snprintf(name, sizeof name, "sense.%u.%s", l, sense_name[sense_sum((int)linear, 0)]);
         mem = load_sum(from, name, cols, &h);
         for (size_t k = 0; k < cols; k++) mem[k] = mem[k * (k + 1) / 2 + k];
-        if (!(h.weight < 2147483648.0)) fail("%s: %s is a sum of more tokens than an importance matrix can have", sums_path, name);
+        if (!(h.weight < 2147483648.0))
+            fail("%s: %s is a sum of more tokens than an importance matrix can have", sums_path, name);
         tokens[i] = (float)h.weight;
         origin.chunk_count = ((uint32_t)h.weight + window - 1) / window;
         snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
         check(imatrix_name_from_llmq(name, strlen(name), other), name);
-        source[i].name = other, source[i].cols = cols, source[i].experts = 1, source[i].sums = mem, source[i].counts = &tokens[i];
+        source[i].name = other, source[i].cols = cols, source[i].experts = 1, source[i].sums = mem,
+        source[i].counts = &tokens[i];
     }
-    if ((size = imatrix_size(form, source, count, &origin)) == 0) fail("%s: the model is too large for an importance matrix", path);
+    if ((size = imatrix_size(form, source, count, &origin)) == 0)
+        fail("%s: the model is too large for an importance matrix", path);
     check(imatrix_write(form, source, count, &origin, bytes = allocate(size), size), path);
     write_file(path, bytes, size);
     free(bytes);
@@ -243,12 +255,15 @@ static int command_sense(int argc, char **argv)
     int tokens = 0, window = 0, samples = 32, prefix = 1;
     const option options[] = {
         OPT_NEEDED_INPUT("calib", 0, "FILE", text, "calibration text"),
-        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out, "where the sums go; FILE.layerN meanwhile, from which a run goes on"),
+        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out,
+                          "where the sums go; FILE.layerN meanwhile, from which a run goes on"),
         OPT_TOKENS(tokens, "use only the first N, 0: all"),
         OPT_TEXT("part", 0, "K/N", part, "only part K of N of the text; 'llmq merge' adds them up"),
-        OPT_OUTPUT("imatrix", 0, "FILE", matrix, "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)"),
+        OPT_OUTPUT("imatrix", 0, "FILE", matrix,
+                   "also write llama.cpp's importance matrix (GGUF; the older form if it ends in .dat)"),
         OPT_WINDOW(window),
-        OPT_WHOLE_OR("samples", 0, "N", samples, 2, MOST_TOKENS, 0, "queries of a window that the attention traces look at, 0: all"),
+        OPT_WHOLE_OR("samples", 0, "N", samples, 2, MOST_TOKENS, 0,
+                     "queries of a window that the attention traces look at, 0: all"),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -264,7 +279,8 @@ static int command_sense(int argc, char **argv)
     double start = seconds();
     parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1, -1);
     if (!is_file(out)) fail("--out is a file, since FILE.layerN hold what has been done; not %s", out);
-    if (!read_whole(part, 1, 1e6, &k, &end) || *end != '/' || !read_whole(end + 1, 1, 1e6, &n, &end) || *end || k > n) fail("--part is K/N with K from 1 to N, not '%s'", part);
+    if (!read_whole(part, 1, 1e6, &k, &end) || *end != '/' || !read_whole(end + 1, 1, 1e6, &n, &end) || *end || k > n)
+        fail("--part is K/N with K from 1 to N, not '%s'", part);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     size_of_window = window_of(&m, window);
@@ -280,7 +296,8 @@ static int command_sense(int argc, char **argv)
     sense_text(&m, ids + first, last - first, size_of_window, samples, out, run.s, model);
     join_parts(out, m.model.layers, run.s, model);
     if (matrix) write_imatrix(matrix, out, &m.model, text, size_of_window);
-    fprintf(report(matrix), "%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers, seconds() - start);
+    fprintf(report(matrix), "%s: sums over %u tokens for %u layers; %.2f s\n", out, last - first, m.model.layers,
+            seconds() - start);
     return 0;
 }
 
@@ -302,7 +319,8 @@ static int command_merge(int argc, char **argv)
     for (int k = 2; k < n; k++) {
         const sums *s = open_sums(rest[k]);
         words other = { NULL, 0, 0 };
-        if (s->is_imatrix || s->has_model != first->has_model || s->model != first->model || s->bundle.count != first->bundle.count)
+        if (s->is_imatrix || s->has_model != first->has_model || s->model != first->model
+            || s->bundle.count != first->bundle.count)
             fail("%s and %s are not sums of the same model", rest[1], rest[k]);
         say(&other, "%.*s", (int)s->run.n, s->run.s);
         if (strstr(run.s, other.s)) fail("%s is of a part of the text that was added already: %s", rest[k], other.s);
@@ -314,7 +332,9 @@ static int command_merge(int argc, char **argv)
                 fail("%s and %s are not sums of the same model", rest[1], rest[k]);
             for (size_t j = 0; j < size; j += 4) { /* whole floats: read_sums has seen to it */
                 const float x = load_float(sum + j) + load_float((const unsigned char *)data + j);
-                if (!(x - x == 0)) fail("%s: number %zu of %s is too large for floats once %s is added", rest[1], j / 4, c.e[i].name, rest[k]);
+                if (!(x - x == 0))
+                    fail("%s: number %zu of %s is too large for floats once %s is added", rest[1], j / 4, c.e[i].name,
+                         rest[k]);
                 store_float(sum + j, x);
             }
         }
@@ -329,7 +349,7 @@ static int command_merge(int argc, char **argv)
     return 0;
 }
 
-/* ---- sensitivities -------------------------------------------------------------------------------------------------- */
+/* ---- sensitivities --------------------------------------------------------------------------- */
 
 typedef struct sensitivity {
     char name[64];
@@ -346,12 +366,15 @@ static const unsigned char *load_traces(const sums *from, uint32_t layer)
     const void *data = NULL;
     size_t size;
     snprintf(name, sizeof name, "sense.%u.trace", layer);
-    if (from->is_imatrix || llmq_bundle_value(&from->bundle, name, LLMQ_VALUE_BYTES, &data, &size) || size != TRACE_BYTES) fail("%s has no %s", from->path, name);
+    if (from->is_imatrix || llmq_bundle_value(&from->bundle, name, LLMQ_VALUE_BYTES, &data, &size)
+        || size != TRACE_BYTES)
+        fail("%s has no %s", from->path, name);
     return (const unsigned char *)data;
 }
 
-/* What the layers after a block make of an error in the residual stream: each block that reads the stream (of power P) and adds
-   something (of power Q) also adds an error, which is to Q what the error it read was to P: so it grows by 1 + Q / P. */
+/* What the layers after a block make of an error in the residual stream: each block that reads
+   the stream (of power P) and adds something (of power Q) also adds an error, which is to Q what
+   the error it read was to P: so it grows by 1 + Q / P. */
 static double gain_of(const loaded *m, const sums *from, uint32_t layer, int block)
 {
     double gain = 1;
@@ -420,13 +443,17 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
     double *v = (double *)allocate((PREDICTORS + 1) * count * sizeof *v), *kl = v + PREDICTORS * count;
     for (uint32_t i = 0; i < count; i++) {
         const sensitivity *s = &list[i];
-        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm, (double)llmq_random(1, i) };
+        const double predicted[PREDICTORS] = { s->carried * s->error, s->trace * s->error, s->plain * s->error, s->norm,
+                                               (double)llmq_random(1, i) };
         for (int k = 0; k < PREDICTORS; k++) v[(uint32_t)k * count + i] = predicted[k];
         kl[i] = s->kl;
     }
-    if (!tsv) printf("%-16s %9s %12s %12s %12s %12s %10s\n", "layer", "weights", "trace x gain", "trace", "E[x2]", "|W|^2", "KL alone");
+    if (!tsv)
+        printf("%-16s %9s %12s %12s %12s %12s %10s\n", "layer", "weights", "trace x gain", "trace", "E[x2]", "|W|^2",
+               "KL alone");
     for (uint32_t i = 0; i < count && !tsv; i++)
-        printf("%-16s %9.0f %12.4g %12.4g %12.4g %12.4g %10.5f\n", list[i].name, list[i].weights, v[i], v[count + i], v[2 * count + i], v[3 * count + i], kl[i]);
+        printf("%-16s %9.0f %12.4g %12.4g %12.4g %12.4g %10.5f\n", list[i].name, list[i].weights, v[i], v[count + i],
+               v[2 * count + i], v[3 * count + i], kl[i]);
     if (!tsv) printf("The first three times |W - W'|^2. Rank correlation with the KL (Spearman):");
     for (int k = 0; k < PREDICTORS; k++) {
         double r = spearman(v + (uint32_t)k * count, kl, count);
@@ -434,6 +461,33 @@ static void print_ranks(const sensitivity *list, uint32_t count, const char *key
         else printf(" %s %.3f%s", name[k], r, k == PREDICTORS - 1 ? "\n" : ",");
     }
     free(v);
+}
+
+/* Opens the model with one linear layer quantized and the others as they are. Notes in s the error
+   of that layer. */
+static void quantize_alone(contestant *c, const llmq_bundle *from, const char *path, const char *format, recipe r,
+                           sensitivity *s)
+{
+    choice one;
+    sizes total;
+    llmq_entry e;
+    uint32_t at;
+    size_t size;
+    unsigned char *bytes;
+    memset(&one, 0, sizeof one);
+    memcpy(one.name, s->name, sizeof one.name);
+    one.group = -1;
+    if (strlen(format) >= sizeof one.format) fail("no format '%s'", format);
+    strcpy(one.format, format);
+    r.quiet = 1;
+    r.format = NULL;
+    r.choices = &one;
+    r.choice_count = 1;
+    bytes = quantize_bundle(from, &r, &total, &size);
+    open_model(&c->m, path, bytes, size, 16, "32");
+    check(llmq_bundle_find(&c->m.bundle, one.name, &at), one.name);
+    check(llmq_bundle_at(&c->m.bundle, at, &e), one.name);
+    s->error = (double)e.t2 * s->norm;
 }
 
 static int command_rank(int argc, char **argv)
@@ -460,8 +514,6 @@ static int command_rank(int argc, char **argv)
     contestant *c;
     sensitivity *list;
     const struct sums *sums;
-    choice one;
-    sizes total;
     uint32_t count, *ids, n;
     size_t size;
     unsigned char *bytes;
@@ -474,24 +526,9 @@ static int command_rank(int argc, char **argv)
     c = (contestant *)allocate((count + 1) * sizeof *c);
     memset(c, 0, (count + 1) * sizeof *c);
     open_original(&c[0], &m.bundle, rest[0]);
-    r.quiet = 1;
-    r.format = NULL;
-    r.choices = &one;
-    r.choice_count = 1;
     for (uint32_t i = 0; i < count; i++) {
-        llmq_entry e;
-        uint32_t at;
-        memset(&one, 0, sizeof one);
-        memcpy(one.name, list[i].name, sizeof one.name);
-        one.group = -1;
-        if (strlen(format) >= sizeof one.format) fail("no format '%s'", format);
-        strcpy(one.format, format);
-        bytes = quantize_bundle(&c[0].m.bundle, &r, &total, &size);
-        open_model(&c[i + 1].m, rest[0], bytes, size, 16, "32");
-        check(llmq_bundle_find(&c[i + 1].m.bundle, one.name, &at), one.name);
-        check(llmq_bundle_at(&c[i + 1].m.bundle, at, &e), one.name);
-        list[i].error = (double)e.t2 * list[i].norm;
-        progress(i, count, one.name);
+        quantize_alone(&c[i + 1], &c[0].m.bundle, rest[0], format, r, &list[i]);
+        progress(i, count, list[i].name);
     }
     ids = text_ids(&m, rest[0], text, tokens, &n);
     n = measure(c, (int)count + 1, ids, n, window_of(&m, window), threads);

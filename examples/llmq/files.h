@@ -1,10 +1,12 @@
-/* files.h - how the tool fails, gets memory, reads and writes files, and shows progress. A part of the tool llmq.c, not a header for others. */
+/* files.h - how the tool fails, gets memory, reads and writes files, and shows progress. A part
+   of the tool llmq.c, not a header for others. */
 
 #include "text.h"
 
-/* ---- trouble and memory ---------------------------------------------------------------------------------------------- */
+/* ---- trouble and memory ---------------------------------------------------------------------- */
 
-/* Exit codes: what was asked for could not be done; it was not understood (EXIT_USAGE, as of most programs with options). */
+/* Exit codes: what was asked for could not be done; it was not understood (EXIT_USAGE, as of
+   most programs with options). */
 #define EXIT_TROUBLE 1
 #define EXIT_USAGE 2
 
@@ -18,7 +20,8 @@ static void clear_progress(void)
 
 static void say_error(const char *format, va_list a)
 {
-    words message = { NULL, 0, 0 }, safe = { NULL, 0, 0 }; /* names from files and of files are whatever somebody wrote */
+    /* names from files and of files are whatever somebody wrote */
+    words message = { NULL, 0, 0 }, safe = { NULL, 0, 0 };
     say_arguments(&message, format, a);
     show(&safe, message.s, message.n, 0);
     fflush(stdout);
@@ -49,7 +52,7 @@ static void *allocate(size_t n)
     return p;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* All bytes of a file; "-" is standard input. */
 static unsigned char *read_file(const char *path, size_t *size)
@@ -77,10 +80,11 @@ static unsigned char *read_file(const char *path, size_t *size)
     return bytes;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------
-   All files that the tool makes are made here. A result is written when all of it is there, so that a name never stands for half a result:
-   a file is replaced as a whole (system.h), through links to it, and keeps its mode. Devices and FIFOs are written into, and "-" is
-   standard output. Results that commands print, and --help, are checked as well, when the program ends. */
+/* ---- writing ------------------------------------------------------------------------------------
+   All files that the tool makes are made here. A result is written when all of it is there, so
+   that a name never stands for half a result: a file is replaced as a whole (system.h), through
+   links to it, and keeps its mode. Devices and FIFOs are written into, and "-" is standard
+   output. Results that commands print, and --help, are checked as well, when the program ends. */
 
 static int force; /* --force: also over what is read, and over another run's results */
 
@@ -109,11 +113,13 @@ static int same_file(const char *a, const char *b)
     int same;
     if (find_target(&s, a) || find_target(&t, b)) return strcmp(a, b) == 0; /* whoever opens them finds out why */
     same = s.device && s.device == t.device && s.file == t.file;
-    if (s.kind == TARGET_NEW && t.kind == TARGET_NEW && strcmp(s.path + base_of(s.path), t.path + base_of(t.path)) == 0) {
+    if (s.kind == TARGET_NEW && t.kind == TARGET_NEW
+        && strcmp(s.path + base_of(s.path), t.path + base_of(t.path)) == 0) {
         target in, other;
         char *directory = directory_of(s.path), *other_directory = directory_of(t.path);
         if (!directory || !other_directory) fail("no memory");
-        if (find_target(&in, directory) == 0 && find_target(&other, other_directory) == 0) same = in.device && in.device == other.device && in.file == other.file;
+        if (find_target(&in, directory) == 0 && find_target(&other, other_directory) == 0)
+            same = in.device && in.device == other.device && in.file == other.file;
         free(directory), free(other_directory), free(in.path), free(other.path);
     }
     free(s.path);
@@ -129,11 +135,13 @@ static int is_stdout(const char *path)
     return found;
 }
 
-/* Is this a file, or will it be one? Then it can be written more than once in a run, the last time with all that it is to hold. */
+/* Is this a file, or will it be one? Then it can be written more than once in a run, the last
+   time with all that it is to hold. */
 static int is_file(const char *path)
 {
     target t;
-    const int found = find_target(&t, path) == 0 && (t.kind == TARGET_NEW || t.kind == TARGET_FILE || t.kind == TARGET_PLACE);
+    const int found = find_target(&t, path) == 0
+                      && (t.kind == TARGET_NEW || t.kind == TARGET_FILE || t.kind == TARGET_PLACE);
     free(t.path);
     return found;
 }
@@ -146,7 +154,9 @@ static int output_is_lost; /* and that has been said */
 static void say_output_lost(int error)
 {
     clear_progress();
-    if (!output_is_lost) fprintf(stderr, "llmq: cannot write standard output: %s\n", error ? strerror(error) : "an earlier write failed");
+    if (!output_is_lost)
+        fprintf(stderr, "llmq: cannot write standard output: %s\n",
+                error ? strerror(error) : "an earlier write failed");
     output_is_lost = 1;
 }
 
@@ -179,9 +189,11 @@ static void write_file(const char *path, const void *bytes, size_t size)
         if ((error = write_stream(&t, bytes, size)) != 0) fail("cannot write %s: %s", path, strerror(error));
     } else if (t.kind == TARGET_PLACE) {
         if ((error = write_in_place(&t, bytes, size, &is_begun)) != 0)
-            fail("cannot write %s: %s (%s)", path, strerror(error), is_begun ? "it has other names, was written in place, and is now damaged" : "it is as it was");
+            fail("cannot write %s: %s (%s)", path, strerror(error),
+                 is_begun ? "it has other names, was written in place, and is now damaged" : "it is as it was");
     } else if ((error = write_replacing(&t, bytes, size)) != 0) {
-        fail("cannot write %s: %s (%s)", path, strerror(error), t.kind == TARGET_NEW ? "there is no part of it" : "it is as it was");
+        fail("cannot write %s: %s (%s)", path, strerror(error),
+             t.kind == TARGET_NEW ? "there is no part of it" : "it is as it was");
     }
     free(t.path);
 }
@@ -207,9 +219,10 @@ static void start_files(int *argc, char ***argv)
     atexit(close_output);
 }
 
-/* ---- progress -------------------------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
-/* On a terminal one line that changes, at most twice a second; else a line every ten seconds. Nothing if the job is short. */
+/* On a terminal one line that changes, at most twice a second; else a line every ten seconds.
+   Nothing if the job is short. */
 static void progress(uint32_t done, uint32_t total, const char *what)
 {
     static double last;

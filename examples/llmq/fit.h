@@ -1,14 +1,17 @@
-/* fit.h - the part of the tool llmq.c that makes transforms of layer inputs from a text. Not a header for others: llmq.h section 17 is. */
+/* fit.h - the part of the tool llmq.c that makes transforms of layer inputs from a text. Not a
+   header for others: llmq.h section 17 is. */
 
 enum { SITE_FEED, SITE_DOWN, SITE_ATTENTION, SITE_OUTPUT, SITES };  /* inputs of w1 w3, of w2, of wq wk wv, of wo */
 static const char *const site_name[SITES] = { "feed", "down", "attention", "output" };
-static const int site_of_linear[LLAMA_LINEARS] = { SITE_ATTENTION, SITE_ATTENTION, SITE_ATTENTION, SITE_OUTPUT, SITE_FEED, SITE_DOWN, SITE_FEED };
+static const int site_of_linear[LLAMA_LINEARS] = { SITE_ATTENTION, SITE_ATTENTION, SITE_ATTENTION, SITE_OUTPUT,
+                                                   SITE_FEED, SITE_DOWN, SITE_FEED };
 
-/* What whatever computes an input can take over: gains of norms are divided, rows of w1 and w3 also moved. Rows of wv are not, since
-   heads of wo share them. */
+/* What whatever computes an input can take over: gains of norms are divided, rows of w1 and w3
+   also moved. Rows of wv are not, since heads of wo share them. */
 static const int site_folds[SITES] = { LLMQ_FOLD_SMOOTH, LLMQ_FOLD_SMOOTH | LLMQ_FOLD_PERMUTE, LLMQ_FOLD_SMOOTH, 0 };
 
-/* A transform of a layer input: tensors are encoded with all of it, and stored with what is left when `folded` is folded. */
+/* A transform of a layer input: tensors are encoded with all of it, and stored with what is left
+   when `folded` is folded. */
 typedef struct site_transform {
     llmq_transform all, folded, rest;
     uint32_t cols;
@@ -17,13 +20,17 @@ typedef struct site_transform {
 
 /* ---- what is asked for ---- */
 
-static const char *transform_of(const recipe *r) { return r->transform ? r->transform : r->calib ? "zigzag" : "hadamard"; }
+static const char *transform_of(const recipe *r)
+{
+    return r->transform ? r->transform : r->calib ? "zigzag" : "hadamard";
+}
 
 /* Steps from their names with + between them; a number behind a name is its block. blocks are 0 where none is given. */
 static int parse_steps(llmq_transform *steps, const char *text, problem *p)
 {
     static const char *const name[4] = { "hadamard", "smooth", "permute", "rotate" };
-    static const char *const alias[3][2] = { { "none", "" }, { "zigzag", "smooth+permute+hadamard" }, { "duquant", "smooth+rotate+permute+rotate" } };
+    static const char *const alias[3][2] = { { "none", "" }, { "zigzag", "smooth+permute+hadamard" },
+                                             { "duquant", "smooth+rotate+permute+rotate" } };
     llmq_transform t;
     const char *at = text;
     int more = 1;
@@ -37,10 +44,14 @@ static int parse_steps(llmq_transform *steps, const char *text, problem *p)
         int kind = 0;
         while (kind < 4 && (strlen(name[kind]) != n || strncmp(name[kind], at, n) != 0)) kind++;
         if (n == 0 && at[n] == 0 && t.count) return wrong(p, "a step is missing behind the last + of '%s'", text);
-        if (kind < 4 && at[n] && at[n] != '+' && (!whole_number(at + n, digits, 65535, &block) || block == 0 || (at[n + digits] && at[n + digits] != '+')))
+        if (kind < 4 && at[n] && at[n] != '+'
+            && (!whole_number(at + n, digits, 65535, &block) || block == 0
+                || (at[n + digits] && at[n + digits] != '+')))
             return wrong(p, "a step's block is a whole number from 1 to 65535, not as in '%s'", text);
         if (kind == 4 || t.count == LLMQ_MAX_STEPS)
-            return wrong(p, "transforms are none, zigzag, duquant, or up to %d of hadamard smooth permute rotate with + between them, not '%s'", LLMQ_MAX_STEPS, text);
+            return wrong(p,
+                         "transforms are none, zigzag, duquant, or up to %d of hadamard smooth permute rotate with + "
+                         "between them, not '%s'", LLMQ_MAX_STEPS, text);
         t.step[t.count].kind = (uint16_t)(kind + 1);
         t.step[t.count].block = (uint16_t)block;
         t.count++;
@@ -98,7 +109,8 @@ static llmq_transform shaped(const llmq_transform *steps, uint32_t cols, uint32_
             if (!step->block) step->block = usual_block(cols);
             step->arg = 1;
         } else {
-            if (!step->block) step->block = (uint16_t)(block ? block : permuted ? usual_block(cols) : LLMQ_DEFAULT_BLOCK);
+            if (!step->block)
+                step->block = (uint16_t)(block ? block : permuted ? usual_block(cols) : LLMQ_DEFAULT_BLOCK);
             step->arg = seed;
         }
     }
@@ -112,7 +124,8 @@ typedef struct fit_layer {
     float *memory[SITES];
 } fit_layer;
 
-static llmq_status watch_inputs(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count, uint32_t position)
+static llmq_status watch_inputs(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count,
+                                uint32_t position)
 {
     llmq_sample *sample = ((fit_layer *)context)->sample;
     (void)layer, (void)position;
@@ -121,7 +134,8 @@ static llmq_status watch_inputs(void *context, int place, uint32_t layer, const 
     else if (place == LLAMA_AT_FEED) sample += SITE_FEED;
     else if (place == LLAMA_AT_DOWN) sample += SITE_DOWN;
     else return LLMQ_OK;
-    return llmq_sample_add(sample, place == LLAMA_AT_OUTPUT ? s->attention : place == LLAMA_AT_DOWN ? s->gate : s->normed, sample->cols, count, NULL);
+    return llmq_sample_add(sample, place == LLAMA_AT_OUTPUT ? s->attention : place == LLAMA_AT_DOWN ? s->gate
+                           : s->normed, sample->cols, count, NULL);
 }
 
 static uint32_t site_cols(const llama_model *m, int site) { return site == SITE_DOWN ? m->hidden : m->dim; }
@@ -156,7 +170,8 @@ static int show_fit(void *context, uint32_t done, uint32_t total)
     return 0;
 }
 
-static void fit_site(site_transform *out, const llama_layer *layer, int site, llmq_sample *s, const recipe *r, char *name)
+static void fit_site(site_transform *out, const llama_layer *layer, int site, llmq_sample *s, const recipe *r,
+                     char *name)
 {
     llmq_fit_options o = llmq_fit_defaults();
     size_t size = transform_bytes(&out->all), work_size = llmq_fit_work_size(&out->all, s->cols);
@@ -165,7 +180,8 @@ static void fit_site(site_transform *out, const llama_layer *layer, int site, ll
     out->data = (unsigned char *)allocate(size);
     o.alpha = (float)r->alpha;
     o.steps = (uint32_t)r->steps;
-    o.criterion = strcmp(r->criterion, "peak") == 0 ? LLMQ_CRITERION_PEAK : strcmp(r->criterion, "range") == 0 ? LLMQ_CRITERION_RANGE : LLMQ_CRITERION_ERROR;
+    o.criterion = strcmp(r->criterion, "peak") == 0 ? LLMQ_CRITERION_PEAK : strcmp(r->criterion, "range") == 0
+                  ? LLMQ_CRITERION_RANGE : LLMQ_CRITERION_ERROR;
     o.seed = (uint32_t)r->seed;
     o.progress = show_fit;
     o.context = name;
@@ -174,7 +190,8 @@ static void fit_site(site_transform *out, const llama_layer *layer, int site, ll
     free(peak);
 }
 
-static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, llama_watcher watch, void *context);
+static void run_layer(loaded *m, uint32_t l, float *hidden, uint32_t count, uint32_t window, llama_watcher watch,
+                      void *context);
 static float *embed_windows(loaded *m, const uint32_t *ids, uint32_t count, uint32_t window);
 
 #define SAMPLE_ROOM 256
@@ -207,7 +224,8 @@ static site_transform *make_transforms(loaded *m, const char *path, const recipe
                 fit_site(t, &m->model.layer[l], (int)site, &f.sample[site], r, name);
                 free(f.memory[site]);
             }
-            check(llmq_transform_split(&t->all, r->fold ? llmq_transform_foldable(&t->all, site_folds[site]) : 0, &t->folded, &t->rest), name);
+            check(llmq_transform_split(&t->all, r->fold ? llmq_transform_foldable(&t->all, site_folds[site]) : 0,
+                                       &t->folded, &t->rest), name);
         }
     }
     progress(1, 1, "");
@@ -216,8 +234,8 @@ static site_transform *make_transforms(loaded *m, const char *path, const recipe
     return out;
 }
 
-/* The transforms that a recipe asks for, for the model of a bundle; made once. The model runs as floats, which its numbers are then
-   converted to beforehand. */
+/* The transforms that a recipe asks for, for the model of a bundle; made once. The model runs as
+   floats, which its numbers are then converted to beforehand. */
 static const site_transform *transforms_for(const llmq_bundle *b, const recipe *r)
 {
     typedef struct known { const llmq_bundle *bundle; char *what; site_transform *made; struct known *next; } known;
@@ -229,7 +247,8 @@ static const site_transform *transforms_for(const llmq_bundle *b, const recipe *
     loaded m;
     unsigned char *bytes;
     size_t size = b->size;
-    say(&what, "%s %d %d %.17g %d %s %d %d %s", transform_of(r), r->seed, r->block, r->alpha, r->steps, r->criterion, r->fold, r->calib_tokens, r->calib ? r->calib : "");
+    say(&what, "%s %d %d %.17g %d %s %d %d %s", transform_of(r), r->seed, r->block, r->alpha, r->steps, r->criterion,
+        r->fold, r->calib_tokens, r->calib ? r->calib : "");
     while (k && (k->bundle != b || strcmp(k->what, what.s) != 0)) k = k->next;
     if (k) {
         free(what.s);

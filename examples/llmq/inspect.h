@@ -1,12 +1,14 @@
-/* inspect.h - the command inspect: what a bundle holds, as a list. A part of the tool llmq.c, not a header for others. */
+/* inspect.h - the command inspect: what a bundle holds, as a list. A part of the tool llmq.c,
+   not a header for others. */
 
-/* ---- looking ------------------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static void print_formats(void)
 {
     llmq_format f;
     printf("%-8s %4s %6s %14s\n", "format", "p", "n", "code bits/w");
-    for (uint32_t i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++) printf("%-8s %4u %6u %14.3f\n", f.name, f.p, f.n, (double)f.bits / f.p);
+    for (uint32_t i = 0; llmq_format_at(&f, i) == LLMQ_OK; i++)
+        printf("%-8s %4u %6u %14.3f\n", f.name, f.p, f.n, (double)f.bits / f.p);
 }
 
 static void print_value(const llmq_entry *e)
@@ -54,10 +56,13 @@ static void print_entry(const llmq_bundle *b, const llmq_entry *e)
         const unsigned char *s = (const unsigned char *)e->data;
         printf("transform  %-24s", shown(e->name));
         for (size_t i = 4, end = 4 + 8 * (size_t)s[0]; i < end; i += 8) { /* at most 8 steps */
-            unsigned block = s[i + 2] | (unsigned)s[i + 3] << 8, arg = (unsigned)s[i + 4] | (unsigned)s[i + 5] << 8 | (unsigned)s[i + 6] << 16 | (unsigned)s[i + 7] << 24;
+            unsigned block = s[i + 2] | (unsigned)s[i + 3] << 8,
+                arg = (unsigned)s[i + 4] | (unsigned)s[i + 5] << 8 | (unsigned)s[i + 6] << 16
+                | (unsigned)s[i + 7] << 24;
             printf("%s %s", i > 4 ? "," : "", step[s[i] <= LLMQ_STEP_ROTATE ? s[i] : 0]);
             if (s[i] == LLMQ_STEP_HADAMARD) printf(" (blocks up to %u, seed %u)", block, arg);
-            else if (s[i] == LLMQ_STEP_ROTATE) printf(" (blocks of %u, %s)", block, arg == 1 ? "one matrix" : "a matrix each");
+            else if (s[i] == LLMQ_STEP_ROTATE)
+                printf(" (blocks of %u, %s)", block, arg == 1 ? "one matrix" : "a matrix each");
         }
         printf("\n");
     } else {
@@ -91,7 +96,8 @@ static int command_inspect(int argc, char **argv)
         wrong_kind(&p, rest[0], "is no .llmq bundle", bytes, size);
         stop_if(&p);
     }
-    if (llmq_bundle_open(&b, bytes, size, &error)) fail("%s: %s (at byte %zu)", rest[0], llmq_status_text(error.status), error.offset);
+    if (llmq_bundle_open(&b, bytes, size, &error))
+        fail("%s: %s (at byte %zu)", rest[0], llmq_status_text(error.status), error.offset);
     for (uint32_t i = 0; i < b.count; i++) {
         check(llmq_bundle_at(&b, i, &e), "reading an entry");
         print_entry(&b, &e);
@@ -100,7 +106,8 @@ static int command_inspect(int argc, char **argv)
         weights += (double)e.rows * e.cols;
         stored += (double)e.size;
     }
-    printf("%zu bytes, %u entries, %zu tensors of %.0f numbers in all, %.3f bits each; ", b.size, b.count, tensors, weights, weights > 0 ? 8 * stored / weights : 0);
+    printf("%zu bytes, %u entries, %zu tensors of %.0f numbers in all, %.3f bits each; ", b.size, b.count, tensors,
+           weights, weights > 0 ? 8 * stored / weights : 0);
     if (llmq_bundle_verify(&b, &error)) {
         printf("DAMAGED: %s (at byte %zu)\n", llmq_status_text(error.status), error.offset);
         return 1;

@@ -1,6 +1,10 @@
-/* kinds.h - what a file is that is not what was asked for, and what to do then. A part of the tool llmq.c, not a header for others. */
+/* kinds.h - what a file is that is not what was asked for, and what to do then. A part of the
+   tool llmq.c, not a header for others. */
 
-static int begins(const unsigned char *b, size_t size, const char *with, size_t n) { return size >= n && memcmp(b, with, n) == 0; }
+static int begins(const unsigned char *b, size_t size, const char *with, size_t n)
+{
+    return size >= n && memcmp(b, with, n) == 0;
+}
 
 /* Blanks, then this word, in any case: how pages of the web begin. */
 static int begins_with_word(const unsigned char *b, size_t size, const char *word)
@@ -8,14 +12,16 @@ static int begins_with_word(const unsigned char *b, size_t size, const char *wor
     size_t i = begins(b, size, "\xef\xbb\xbf", 3) ? 3 : 0, k;
     while (i < size && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n')) i++;
     for (k = 0; word[k]; k++)
-        if (i + k >= size || (b[i + k] >= 'A' && b[i + k] <= 'Z' ? b[i + k] + 32 : b[i + k]) != (unsigned char)word[k]) return 0;
+        if (i + k >= size || (b[i + k] >= 'A' && b[i + k] <= 'Z' ? b[i + k] + 32 : b[i + k]) != (unsigned char)word[k])
+            return 0;
     return 1;
 }
 
 /* JSON of safetensors behind its length. */
 static int is_safetensors(const unsigned char *b, size_t size)
 {
-    return size >= 10 && b[8] == '{' && (b[9] == '"' || b[9] == '}' || b[9] == ' ') && b[4] == 0 && b[5] == 0 && b[6] == 0 && b[7] == 0;
+    return size >= 10 && b[8] == '{' && (b[9] == '"' || b[9] == '}' || b[9] == ' ') && b[4] == 0 && b[5] == 0
+           && b[6] == 0 && b[7] == 0;
 }
 
 /* A tokenizer of llama2.c: pieces from the first to the last byte, and as many as it has at least. */
@@ -47,21 +53,65 @@ static int is_text(const unsigned char *b, size_t size)
     for (size_t i = 0, length; i < size; i += length) {
         uint32_t code;
         if ((length = character(b + i, size - i, &code)) == 0) return 0;
-        if (is_control(code) && code != '\n' && code != '\t' && code != '\r' && code != '\f' && code != 0xfeff) return 0;
+        if (is_control(code) && code != '\n' && code != '\t' && code != '\r' && code != '\f' && code != 0xfeff)
+            return 0;
     }
     return 1;
 }
 
+static int is_html(const unsigned char *b, size_t size)
+{
+    return begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html");
+}
+
+static int is_json(const unsigned char *b, size_t size) { return begins_with_word(b, size, "{"); }
+
 /* Text that is of another kind than the tool's own: where a recipe or coefficients were asked for. */
 static int is_other_text(const unsigned char *b, size_t size)
 {
-    return begins(b, size, "version https://git-lfs", 23) || begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html") || begins_with_word(b, size, "{");
+    return begins(b, size, "version https://git-lfs", 23) || is_html(b, size) || is_json(b, size);
+}
+
+static int is_gguf(const unsigned char *b, size_t size) { return begins(b, size, "GGUF", 4); }
+
+static int is_gguf_imatrix(const unsigned char *b, size_t size) { return is_gguf(b, size) && says_imatrix(b, size); }
+
+static int is_tensorflow_lite(const unsigned char *b, size_t size)
+{
+    return size > 8 && begins(b + 4, size - 4, "TFL3", 4);
+}
+
+static int is_checkpoint(const unsigned char *b, size_t size)
+{
+    llama2c_checkpoint checkpoint;
+    return llama2c_open(&checkpoint, b, size) == LLMQ_OK;
+}
+
+/* A protobuf whose first field is a small number, the version, and whose second is a text, the
+   producer. */
+static int is_onnx(const unsigned char *b, size_t size) { return size > 4 && b[0] == 8 && b[1] < 32 && b[2] == 0x12; }
+
+/* A protobuf of pieces. The first is "<unk>". */
+static int is_sentencepiece(const unsigned char *b, size_t size)
+{
+    return size > 8 && b[0] == '\n' && memchr(b, '<', size < 32 ? size : 32);
+}
+
+static int is_plan(const unsigned char *b, size_t size) { return begins(b, size, "# llmq plan", 11); }
+
+static int is_old_imatrix(const unsigned char *b, size_t size)
+{
+    imatrix matrix;
+    return imatrix_open(&matrix, b, size) == LLMQ_OK;
 }
 
 #define CONVERT "convert the model to a llama2.c checkpoint (llama2.c's export.py --version 0) and give that"
+#define ANOTHER "give another file"
 
+/* Kinds that their first bytes name. They are looked for first. */
 static const struct { const char *start; size_t length; const char *what, *advice; } signature[] = {
-    { "version https://git-lfs", 23, "a pointer of git-lfs, not the file itself", "fetch the file with 'git lfs pull'" },
+    { "version https://git-lfs", 23, "a pointer of git-lfs, not the file itself",
+      "fetch the file with 'git lfs pull'" },
     { "PK\3\4", 4, "a zip archive, as PyTorch writes checkpoints", CONVERT },
     { "\x80\2", 2, "a Python pickle, as PyTorch wrote checkpoints", CONVERT },
     { "\x80\3", 2, "a Python pickle", CONVERT },
@@ -70,7 +120,8 @@ static const struct { const char *start; size_t length; const char *what, *advic
     { "tjgg", 4, "a GGJT file, of llama.cpp before GGUF", CONVERT },
     { "fmgg", 4, "a GGMF file, of llama.cpp before GGUF", CONVERT },
     { "lmgg", 4, "a GGML file, of llama.cpp before GGUF", CONVERT },
-    { "24ka", 4, "a llama2.c checkpoint of version 1 or 2, which llmq does not read", "export the model with llama2.c's export.py --version 0" },
+    { "24ka", 4, "a llama2.c checkpoint of version 1 or 2, which llmq does not read",
+      "export the model with llama2.c's export.py --version 0" },
     { "\x89HDF\r\n\x1a\n", 8, "an HDF5 file", CONVERT },
     { "\x93NUMPY", 6, "an array of NumPy", CONVERT },
     { "\x1f\x8b", 2, "compressed by gzip", "unpack it with 'gzip -d'" },
@@ -78,9 +129,27 @@ static const struct { const char *start; size_t length; const char *what, *advic
     { "\xfd" "7zXZ\0", 6, "compressed by xz", "unpack it with 'xz -d'" },
     { "\x28\xb5\x2f\xfd", 4, "compressed by zstd", "unpack it with 'zstd -d'" },
     { "7z\xbc\xaf\x27\x1c", 6, "a 7z archive", "unpack it" },
-    { "\x7f" "ELF", 4, "a program", "give another file" },
-    { "MZ", 2, "a program of Windows", "give another file" },
-    { "%PDF", 4, "a PDF document", "give another file" }
+    { "\x7f" "ELF", 4, "a program", ANOTHER },
+    { "MZ", 2, "a program of Windows", ANOTHER },
+    { "%PDF", 4, "a PDF document", ANOTHER }
+};
+
+/* Other kinds, tried in this order. Pages, JSON and recipes are texts too, so texts come after them. */
+static const struct { int (*is)(const unsigned char *b, size_t size); const char *what, *advice; } other_kind[] = {
+    { is_gguf_imatrix, "a GGUF file that holds an importance matrix", "it goes to --hessian" },
+    { is_gguf, "a GGUF file, which llmq does not read yet", CONVERT },
+    { is_tensorflow_lite, "a model of TensorFlow Lite", CONVERT },
+    { is_safetensors, "a safetensors file, which llmq does not read yet", CONVERT },
+    { is_html, "a page of the web (HTML), not the file itself",
+      "fetch the file again, from the address of its raw bytes" },
+    { is_tokenizer, "a tokenizer of llama2.c", "it goes to --tokenizer" },
+    { is_checkpoint, "a llama2.c checkpoint", ANOTHER },
+    { is_onnx, "an ONNX model, it seems", CONVERT },
+    { is_sentencepiece, "a sentencepiece model, it seems", "convert it with llama2.c's tokenizer.py" },
+    { is_json, "JSON", "give the file of weights, or a tokenizer of llama2.c" },
+    { is_plan, "a recipe of 'llmq plan'", "it goes to --recipe" },
+    { is_text, "a text", ANOTHER },
+    { is_old_imatrix, "an importance matrix of llama.cpp", "it goes to --hessian" }
 };
 
 /* What bundles of this project are for. The bundle need not be whole. */
@@ -97,31 +166,19 @@ static const char *kind_of_bundle(const unsigned char *b, size_t size)
 /* Says what a file is: "it is a GGUF file ...; convert ...". Returns 0 if that is nothing in particular. */
 static int say_kind(words *w, const unsigned char *b, size_t size)
 {
-    static const char unknown[] = "of no kind that is known here";
-    const char *what = unknown, *advice = "give another file";
-    imatrix matrix;
-    llama2c_checkpoint checkpoint;
-    size_t i = 0;
-    while (i < sizeof signature / sizeof *signature && !begins(b, size, signature[i].start, signature[i].length)) i++;
+    const size_t signatures = sizeof signature / sizeof *signature, others = sizeof other_kind / sizeof *other_kind;
+    const char *what = NULL, *advice = ANOTHER;
+    size_t i = 0, k = 0;
+    while (i < signatures && !begins(b, size, signature[i].start, signature[i].length)) i++;
     if (size == 0) what = "empty";
-    else if (i < sizeof signature / sizeof *signature) what = signature[i].what, advice = signature[i].advice;
+    else if (i < signatures) what = signature[i].what, advice = signature[i].advice;
     else if (begins(b, size, "LLMQ", 4)) what = kind_of_bundle(b, size);
-    else if (begins(b, size, "GGUF", 4) && says_imatrix(b, size)) what = "a GGUF file that holds an importance matrix", advice = "it goes to --hessian";
-    else if (begins(b, size, "GGUF", 4)) what = "a GGUF file, which llmq does not read yet", advice = CONVERT;
-    else if (size > 8 && begins(b + 4, size - 4, "TFL3", 4)) what = "a model of TensorFlow Lite", advice = CONVERT;
-    else if (is_safetensors(b, size)) what = "a safetensors file, which llmq does not read yet", advice = CONVERT;
-    else if (begins_with_word(b, size, "<!doctype") || begins_with_word(b, size, "<html"))
-        what = "a page of the web (HTML), not the file itself", advice = "fetch the file again, from the address of its raw bytes";
-    else if (is_tokenizer(b, size)) what = "a tokenizer of llama2.c", advice = "it goes to --tokenizer";
-    else if (llama2c_open(&checkpoint, b, size) == LLMQ_OK) what = "a llama2.c checkpoint";
-    else if (size > 4 && b[0] == 8 && b[1] < 32 && b[2] == 0x12) what = "an ONNX model, it seems", advice = CONVERT;
-    else if (size > 8 && b[0] == '\n' && memchr(b, '<', size < 32 ? size : 32)) what = "a sentencepiece model, it seems", advice = "convert it with llama2.c's tokenizer.py";
-    else if (begins_with_word(b, size, "{")) what = "JSON", advice = "give the file of weights, or a tokenizer of llama2.c";
-    else if (begins(b, size, "# llmq plan", 11)) what = "a recipe of 'llmq plan'", advice = "it goes to --recipe";
-    else if (is_text(b, size)) what = "a text";
-    else if (imatrix_open(&matrix, b, size) == LLMQ_OK) what = "an importance matrix of llama.cpp", advice = "it goes to --hessian";
-    say(w, "it is %s; %s", what, advice);
-    return strcmp(what, unknown) != 0;
+    else {
+        while (k < others && !other_kind[k].is(b, size)) k++;
+        if (k < others) what = other_kind[k].what, advice = other_kind[k].advice;
+    }
+    say(w, "it is %s; %s", what ? what : "of no kind that is known here", advice);
+    return what != NULL;
 }
 
 /* A file that is not what it was given for. role: "is neither a .llmq bundle nor a llama2.c checkpoint". */

@@ -4,10 +4,11 @@
        x86_64-w64-mingw32-gcc -O2 examples/llmq/llmq.c -o llmq.exe
        llmq COMMAND --help
 
-   Models are llama2.c checkpoints or .llmq bundles; text is tokenized with a llama2.c tokenizer, which a bundle carries
-   with it as the value "tokenizer".
+   Models are llama2.c checkpoints or .llmq bundles; text is tokenized with a llama2.c tokenizer,
+   which a bundle carries with it as the value "tokenizer".
 
-   The exit code is 0 if everything that was asked for has been done and written, 2 if the command line was not understood, else 1. */
+   The exit code is 0 if everything that was asked for has been done and written, 2 if the
+   command line was not understood, else 1. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_TMPFILE, realpath, clock_gettime, whatever -std says */
 #endif
@@ -110,7 +111,9 @@ static void start_kernels(const char *name)
         if (chosen->features & ~llmq_cpu_features()) fail("this processor cannot run the kernels '%s'", name);
     }
     if ((status = llmq_selftest()) == LLMQ_OK) return;
-    if (!allow || strcmp(allow, "1") != 0) fail("%s; LLMQ_ALLOW_INEXACT=1 in the environment goes on, with results that differ from other machines'", llmq_status_text(status));
+    if (!allow || strcmp(allow, "1") != 0)
+        fail("%s; LLMQ_ALLOW_INEXACT=1 in the environment goes on, with results that differ from other machines'",
+             llmq_status_text(status));
     fprintf(stderr, "llmq: warning: %s; results will differ from other machines\n", llmq_status_text(status));
 }
 
@@ -123,12 +126,14 @@ static void print_commands(const command_line *c)
     printf("\nKernels that run here:");
     list_kernels();
     printf("\nExit codes: 0, all is done and written; 1, it could not be; 2, the command line was not understood.\n"
-           "Where arithmetic is not what results of the same bits need, nothing is done unless LLMQ_ALLOW_INEXACT=1 is in the environment.\n");
+           "Where arithmetic is not what results of the same bits need, nothing is done unless LLMQ_ALLOW_INEXACT=1 is "
+           "in the environment.\n");
 }
 
 int main(int argc, char **argv)
 {
-    static const command_line line = { "COMMAND [arguments]", { common_options, NULL, NULL, NULL }, 1, -1, print_commands };
+    static const command_line line = { "COMMAND [arguments]", { common_options, NULL, NULL, NULL }, 1, -1,
+                                       print_commands };
     const char *name;
     char words[128];
     int i = 1, is_help;
@@ -143,7 +148,8 @@ int main(int argc, char **argv)
     name = argv[i];
     for (int k = 0; k < COMMANDS; k++) {
         char help[] = "--help", *only_help[] = { help, NULL };
-        if (strcmp(name, commands[k].name) == 0) return is_help ? commands[k].run(1, only_help) : commands[k].run(argc - i - 1, argv + i + 1);
+        if (strcmp(name, commands[k].name) == 0)
+            return is_help ? commands[k].run(1, only_help) : commands[k].run(argc - i - 1, argv + i + 1);
     }
     {
         near_miss best = { name, { NULL, NULL, NULL }, 0, 0 };

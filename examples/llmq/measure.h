@@ -1,6 +1,7 @@
-/* measure.h - the commands ppl and compare: perplexity, and divergence from another model. A part of the tool llmq.c, not a header for others. */
+/* measure.h - the commands ppl and compare: perplexity, and divergence from another model. A
+   part of the tool llmq.c, not a header for others. */
 
-/* ---- measuring ----------------------------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 /* One model of a comparison and what is measured of it against models[0]. */
 typedef struct contestant {
@@ -19,7 +20,8 @@ static void run_window(contestant *c)
     uint32_t i, n;
     for (i = 0; i < c->length; i += n) {
         n = c->length - i < c->m.state.batch ? c->length - i : c->m.state.batch;
-        check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab), "running the model");
+        check(llama_forward(&c->m.model, &c->m.state, c->window + i, n, i, c->logits + (size_t)i * c->m.model.vocab),
+              "running the model");
         check_logits(&c->m, c->logits + (size_t)i * c->m.model.vocab, n);
     }
 }
@@ -177,7 +179,9 @@ static int command_ppl(int argc, char **argv)
     for (int k = first; k < first + n; k++) {
         printf("%u tokens, loss %.5f nats, perplexity %.4f", count, c[k].nll / count, exp(c[k].nll / count));
         if (n > 1) printf(", cache of %d bits", bits[k - first]);
-        if (k > 0) printf(", KL from the %s %.5f nats, same likeliest token %.1f %%", first ? "reference" : "first", c[k].kl / count, 100 * c[k].agree / count);
+        if (k > 0)
+            printf(", KL from the %s %.5f nats, same likeliest token %.1f %%", first ? "reference" : "first",
+                   c[k].kl / count, 100 * c[k].agree / count);
         printf("\n");
     }
     return 0;
@@ -199,11 +203,15 @@ static double linear_bytes(const llmq_bundle *b, double *weights)
 
 #define MOST 64
 
-/* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind of sums to quantize with; "feedback" is the
-   usual kind, an empty part too; or "@FILE": a recipe. The label is what stands before a "=", or the format, and the transform and the kind if they are given. */
-static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item, const char *abits)
+/* "g4", "g4:128", "g4:128:none" or "g4:128:none:plain": format, group, transform, and the kind
+   of sums to quantize with; "feedback" is the usual kind, an empty part too; or "@FILE": a
+   recipe. The label is what stands before a "=", or the format, and the transform and the kind
+   if they are given. */
+static void add_contestant(contestant *c, int n, const llmq_bundle *from, const char *path, recipe r, char *item,
+                           const char *abits)
 {
-    char *name = strchr(item, '='), *group = strchr(name ? name + 1 : item, ':'), *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
+    char *name = strchr(item, '='), *group = strchr(name ? name + 1 : item, ':'),
+        *transform = group ? strchr(group + 1, ':') : NULL, *kind = transform ? strchr(transform + 1, ':') : NULL;
     char *label = (char *)allocate(64);
     unsigned char *bytes;
     size_t size;
@@ -231,7 +239,9 @@ static void add_contestant(contestant *c, int n, const llmq_bundle *from, const 
         r.format = "g4";
     }
     if (name) snprintf(label, 64, "%s", item);
-    else snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "", kind ? "." : "", kind ? kind : "");
+    else
+        snprintf(label, 64, "%s%s%s%s%s", item, transform && *transform ? "." : "", transform ? transform : "",
+                 kind ? "." : "", kind ? kind : "");
     bytes = quantize_bundle(from, &r, &total, &size);
     open_model(&c[n].m, path, bytes, size, 16, abits);
     c[n].label = label;
@@ -251,7 +261,9 @@ static void open_original(contestant *c, const llmq_bundle *from, const char *pa
 static void print_table(const contestant *c, int n, uint32_t count, const char *key)
 {
     int tsv = getenv("TSV") && *getenv("TSV");
-    if (!tsv) printf("%-16s %10s %10s %9s %11s %10s %8s %10s\n", "linear", "bytes", "bits/w", "t2", "perplexity", "KL", "same %", "tokens/s");
+    if (!tsv)
+        printf("%-16s %10s %10s %9s %11s %10s %8s %10s\n", "linear", "bytes", "bits/w", "t2", "perplexity", "KL",
+               "same %", "tokens/s");
     for (int k = 0; k < n; k++) {
         double ppl = exp(c[k].nll / count), kl = c[k].kl / count;
         if (tsv) {
@@ -259,23 +271,51 @@ static void print_table(const contestant *c, int n, uint32_t count, const char *
             printf("eval.%s.%s.bpw\t%.6g\n", key, c[k].label, c[k].bits);
             if (k) printf("eval.%s.%s.kl\t%.6g\n", key, c[k].label, kl);
         } else {
-            printf("%-16s %10.0f %10.3f %9.5f %11.4f %10.5f %8.1f", c[k].label, c[k].bytes, c[k].bits, c[k].t2, ppl, kl, 100 * c[k].agree / count);
+            printf("%-16s %10.0f %10.3f %9.5f %11.4f %10.5f %8.1f", c[k].label, c[k].bytes, c[k].bits, c[k].t2, ppl, kl,
+                   100 * c[k].agree / count);
             if (c[k].speed > 0) printf(" %10.1f", c[k].speed);
             printf("\n");
         }
     }
 }
 
+/* Makes a contestant of each item of the list, from c[1] on. Returns their number with the original. */
+static int add_contestants(contestant *c, const char *list, const llmq_bundle *from, const char *path, recipe r,
+                           const char *abits)
+{
+    static char item[MOST][ITEM];
+    int n = 1;
+    for (; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, from, path, r, item[n], abits);
+    if (*list) fail("--formats has more than %d", MOST - 1);
+    return n;
+}
+
+/* Prints how each contestant continues the prompt, to `length` tokens with it. Notes the speed. */
+static void print_continuations(contestant *c, int n, const char *path, const char *prompt, int length)
+{
+    for (int k = 0; k < n; k++) {
+        uint32_t count, *ids = prompt_ids(&c[k].m, path, prompt, &count);
+        printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
+        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1);
+        printf("\n");
+        free(ids);
+    }
+    printf("\n");
+}
+
 static int command_compare(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model", *list;
+    const char *rest[1], *text = NULL, *formats = "g4,g3,g2", *prompt = NULL, *tokenizer = NULL, *key = "model";
     const char *abits = NULL;
-    int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n = 1;
+    int tokens = 0, window = 0, prefix = 1, threads = 2, length = 60, n;
     const option options[] = {
         OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to score"),
-        OPT_LIST("formats", 0, "LIST", formats, "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain rounding"),
-        OPT_INPUT("hessian", 0, "FILE", r.sums_path, "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal"),
+        OPT_LIST("formats", 0, "LIST", formats,
+                 "of the linear layers, as [LABEL=]FORMAT[:GROUP[:TRANSFORM[:KIND]]] or @RECIPE; rtn4:32 is plain "
+                 "rounding"),
+        OPT_INPUT("hessian", 0, "FILE", r.sums_path,
+                  "sums of 'llmq sense', for those with a KIND: feedback, aware, plain, diagonal"),
         FEEDBACK_OPTIONS(r),
         OPT_GROUP(r.group, "where a format has none"),
         TRANSFORM_OPTIONS(r),
@@ -295,7 +335,6 @@ static int command_compare(int argc, char **argv)
     };
     static contestant c[MOST];
     loaded original;
-    static char item[MOST][ITEM];
     uint32_t *ids, count;
     unsigned char *bytes;
     size_t size;
@@ -314,16 +353,8 @@ static int command_compare(int argc, char **argv)
     c[0].bytes = (double)size;
     c[0].bits = 8 * linear_bytes(&original.bundle, &weights) / (weights > 0 ? weights : 1);
     open_original(&c[0], &original.bundle, rest[0]);
-    for (list = formats; n < MOST && next_item(&list, item[n]); n++) add_contestant(c, n, &original.bundle, rest[0], r, item[n], abits);
-    if (*list) fail("--formats has more than %d", MOST - 1);
-    for (int k = 0; prompt && k < n; k++) {
-        ids = prompt_ids(&c[k].m, rest[0], prompt, &count);
-        printf("--- %s, %.3f bits a weight\n", c[k].label, c[k].bits);
-        c[k].speed = generate(&c[k].m, ids, count, (uint32_t)length, 0, 1, 1);
-        printf("\n");
-        free(ids);
-    }
-    if (prompt) printf("\n");
+    n = add_contestants(c, formats, &original.bundle, rest[0], r, abits);
+    if (prompt) print_continuations(c, n, rest[0], prompt, length);
     ids = text_ids(&c[0].m, rest[0], text, tokens, &count);
     count = measure(c, n, ids, count, window_of(&c[0].m, window), threads);
     print_table(c, n, count, key);

@@ -10,7 +10,7 @@ static void stop_if(const problem *p)
     if (p->what.n) fail("%s", p->what.s);
 }
 
-/* ---- models -------------------------------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------------------- */
 
 typedef struct loaded {
     unsigned char *bytes;      /* of the bundle */
@@ -46,17 +46,23 @@ static unsigned char *write_bundle(llmq_entry *e, uint32_t count, size_t *size)
 }
 
 /* A tokenizer for a model of `vocab` ids, from memory. index: 2 * vocab numbers, which it keeps. */
-static int read_tokenizer(llama2c_tokenizer *t, const char *path, const unsigned char *bytes, size_t size, uint32_t vocab, uint32_t *index, problem *p)
+static int read_tokenizer(llama2c_tokenizer *t, const char *path, const unsigned char *bytes, size_t size,
+                          uint32_t vocab, uint32_t *index, problem *p)
 {
     llmq_status status = llama2c_tokenizer_init(t, bytes, size, vocab, index);
     words kind = { NULL, 0, 0 };
     if (status == LLMQ_OK) return 1;
-    if (status == LLMQ_E_LIMIT && t->count) wrong(p, "%s: the tokenizer has %u pieces, the model %u: it is another model's", path, t->count, vocab);
+    if (status == LLMQ_E_LIMIT && t->count)
+        wrong(p, "%s: the tokenizer has %u pieces, the model %u: it is another model's", path, t->count, vocab);
     else if (status == LLMQ_E_LIMIT) wrong(p, "%s: a tokenizer of over 2 GB", path);
-    else if (status == LLMQ_E_NOT_FINITE) wrong(p, "%s: the score of piece %u of the tokenizer is not a number", path, t->count);
+    else if (status == LLMQ_E_NOT_FINITE)
+        wrong(p, "%s: the score of piece %u of the tokenizer is not a number", path, t->count);
     else if (say_kind(&kind, bytes, size)) wrong(p, "%s is no tokenizer of llama2.c: %s", path, kind.s);
-    else if (status == LLMQ_E_TRUNCATED) wrong(p, "%s: the tokenizer ends within piece %u, or is none of llama2.c", path, t->count);
-    else wrong(p, "%s: the tokenizer has %u pieces; one of llama2.c has at least %u: <unk>, BOS, EOS and the 256 bytes", path, t->count, LLAMA2C_LEAST);
+    else if (status == LLMQ_E_TRUNCATED)
+        wrong(p, "%s: the tokenizer ends within piece %u, or is none of llama2.c", path, t->count);
+    else
+        wrong(p, "%s: the tokenizer has %u pieces; one of llama2.c has at least %u: <unk>, BOS, EOS and the 256 bytes",
+              path, t->count, LLAMA2C_LEAST);
     free(kind.s);
     return 0;
 }
@@ -68,16 +74,22 @@ static int read_checkpoint(llama2c_checkpoint *c, const char *path, const unsign
     words kind = { NULL, 0, 0 };
     int known = status == LLMQ_OK || say_kind(&kind, bytes, size);
     if (status == LLMQ_OK) return 1;
-    if (known || status == LLMQ_E_MAGIC) wrong_kind(p, path, "is neither a .llmq bundle nor a llama2.c checkpoint", bytes, size);
+    if (known || status == LLMQ_E_MAGIC)
+        wrong_kind(p, path, "is neither a .llmq bundle nor a llama2.c checkpoint", bytes, size);
     else if (status == LLMQ_E_TRUNCATED) wrong(p, "%s: the checkpoint is cut off, or is none of llama2.c", path);
-    else if (status == LLMQ_E_CORRUPT) wrong(p, "%s: the checkpoint goes on behind its tensors, or is none of llama2.c", path);
-    else wrong(p, "%s: the rotary embedding of the checkpoint is of no theta (cosine or sine of position %u, pair %u): scaled ones are not known here", path, c->fault[0], c->fault[1]);
+    else if (status == LLMQ_E_CORRUPT)
+        wrong(p, "%s: the checkpoint goes on behind its tensors, or is none of llama2.c", path);
+    else
+        wrong(p,
+              "%s: the rotary embedding of the checkpoint is of no theta (cosine or sine of position %u, pair %u): "
+              "scaled ones are not known here", path, c->fault[0], c->fault[1]);
     free(kind.s);
     return 0;
 }
 
 /* A checkpoint as the bytes of a bundle. */
-static unsigned char *from_checkpoint(const char *path, const unsigned char *bytes, size_t size, const char *tokenizer, int prefix, size_t *out)
+static unsigned char *from_checkpoint(const char *path, const unsigned char *bytes, size_t size, const char *tokenizer,
+                                      int prefix, size_t *out)
 {
     static unsigned char prefix_value[4];
     llama2c_checkpoint c;
@@ -120,15 +132,16 @@ static void open_window(loaded *m, const char *path, uint32_t tokens)
     check(llama_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
 }
 
-/* How activations are quantized, from words with colons between them: bits (2 ... 8, or 32 for floats), then what is not as usual for
-   these: zero or symmetric, with a zero point or without; group, token or batch: who shares a scale; and the clip ratio, with a
-   point: "4:token:0.9". */
+/* How activations are quantized, from words with colons between them: bits (2 ... 8, or 32 for
+   floats), then what is not as usual for these: zero or symmetric, with a zero point or without;
+   group, token or batch: who shares a scale; and the clip ratio, with a point: "4:token:0.9". */
 static llmq_activation_options read_activations(const char *text)
 {
     const char *rest;
     int bits;
     llmq_activation_options o;
-    if (!read_whole(text, 2, 32, &bits, &rest) || (bits > 8 && bits != 32) || (*rest && *rest != ':')) fail("activations have 2 ... 8 bits, or 32; not '%s'", text);
+    if (!read_whole(text, 2, 32, &bits, &rest) || (bits > 8 && bits != 32) || (*rest && *rest != ':'))
+        fail("activations have 2 ... 8 bits, or 32; not '%s'", text);
     o = llmq_activation_defaults((uint32_t)bits);
     text = rest + (*rest == ':');
     while (*text) {
@@ -144,7 +157,9 @@ static llmq_activation_options read_activations(const char *text)
         else if (strcmp(word, "token") == 0) o.scales = LLMQ_SCALES_TOKEN;
         else if (strcmp(word, "batch") == 0) o.scales = LLMQ_SCALES_BATCH;
         else if (read_number(word, 1e-6, 1, &number, &end) && *end == 0 && strchr(word, '.')) o.clip = (float)number;
-        else fail("behind the bits of activations can be :zero, :symmetric, :group, :token, :batch and a clip ratio such as :0.9, not '%s'", word);
+        else
+            fail("behind the bits of activations can be :zero, :symmetric, :group, :token, :batch and a clip ratio "
+                 "such as :0.9, not '%s'", word);
     }
     return o;
 }
@@ -154,7 +169,8 @@ static int find_not_finite(const llmq_entry *e, uint32_t *row, uint32_t *col)
 {
     const unsigned char *b = (const unsigned char *)e->data;
     const size_t width = e->size / ((size_t)e->rows * e->cols), n = (size_t)e->rows * e->cols;
-    const unsigned mask = width == 4 || strcmp(e->format.name, "bf16") == 0 ? 0x7f80 : 0x7c00; /* of the exponent, in the upper half of a float */
+    /* of the exponent, in the upper half of a float */
+    const unsigned mask = width == 4 || strcmp(e->format.name, "bf16") == 0 ? 0x7f80 : 0x7c00;
     size_t i = 0;
     for (b += width - 2; i < n && (((unsigned)b[1] << 8 | b[0]) & mask) != mask; i++) b += width;
     if (i == n) return 0;
@@ -169,7 +185,8 @@ static int check_finite(const llmq_bundle *b, const char *path, problem *p)
         llmq_entry e;
         uint32_t row, col;
         if (llmq_bundle_at(b, i, &e) != LLMQ_OK || e.kind != LLMQ_KIND_TENSOR || e.format.points) continue;
-        if (find_not_finite(&e, &row, &col)) return wrong(p, "%s: %s is NaN or infinite in row %u, column %u", path, e.name, row, col);
+        if (find_not_finite(&e, &row, &col))
+            return wrong(p, "%s: %s is NaN or infinite in row %u, column %u", path, e.name, row, col);
     }
     return 1;
 }
@@ -183,7 +200,8 @@ static int check_tokenizer_values(const llmq_bundle *b, const char *path, uint32
         if (llmq_bundle_at(b, i, &e) != LLMQ_OK || strncmp(e.name, "tokenizer", 9) != 0) continue;
         if (strcmp(e.name, "tokenizer") == 0 && e.kind == LLMQ_KIND_VALUE && e.type == LLMQ_VALUE_BYTES) continue;
         if (strcmp(e.name, "tokenizer.prefix") != 0) return wrong(p, "%s: %s is not known here", path, e.name);
-        if (llmq_bundle_u32(b, "tokenizer.prefix", prefix) != LLMQ_OK || *prefix > 1) return wrong(p, "%s: tokenizer.prefix is neither 0 nor 1", path);
+        if (llmq_bundle_u32(b, "tokenizer.prefix", prefix) != LLMQ_OK || *prefix > 1)
+            return wrong(p, "%s: tokenizer.prefix is neither 0 nor 1", path);
     }
     return 1;
 }
@@ -194,14 +212,18 @@ static int wrong_model(problem *p, const char *path, const llama_model *m, llmq_
     char name[256];
     uint32_t index;
     llama_model_fault(m, name);
-    if (status == LLMQ_E_NOT_FOUND && llmq_bundle_find(&m->bundle, name, &index) == LLMQ_OK) return wrong(p, "%s: %s is of another kind than it has to be", path, name);
+    if (status == LLMQ_E_NOT_FOUND && llmq_bundle_find(&m->bundle, name, &index) == LLMQ_OK)
+        return wrong(p, "%s: %s is of another kind than it has to be", path, name);
     if (status == LLMQ_E_NOT_FOUND) return wrong(p, "%s: %s is missing", path, name);
-    if (status == LLMQ_E_UNSUPPORTED) return wrong(p, "%s: %s is not known here; the model would be another without it", path, name);
-    if (status == LLMQ_E_CORRUPT) return wrong(p, "%s: %s has another shape, or another value, than the model can have", path, name);
+    if (status == LLMQ_E_UNSUPPORTED)
+        return wrong(p, "%s: %s is not known here; the model would be another without it", path, name);
+    if (status == LLMQ_E_CORRUPT)
+        return wrong(p, "%s: %s has another shape, or another value, than the model can have", path, name);
     return wrong(p, "%s: %s (%s)", path, llmq_status_text(status), name);
 }
 
-/* A model of the bytes of a bundle, without room to run it; what is allocated is its own also where something is wrong. */
+/* A model of the bytes of a bundle, without room to run it; what is allocated is its own also
+   where something is wrong. */
 static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t size, problem *p)
 {
     llmq_error error;
@@ -212,10 +234,13 @@ static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t
     memset(m, 0, sizeof *m);
     m->bytes = bytes;
     m->size = size;
-    if (llmq_bundle_open(&m->bundle, bytes, size, &error)) return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    if (llmq_bundle_verify(&m->bundle, &error)) return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    if (llmq_bundle_open(&m->bundle, bytes, size, &error))
+        return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
+    if (llmq_bundle_verify(&m->bundle, &error))
+        return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
     if (llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
-        return wrong(p, "%s holds no llama model: it is %s; 'llmq inspect' shows what it holds", path, kind_of_bundle(bytes, size));
+        return wrong(p, "%s holds no llama model: it is %s; 'llmq inspect' shows what it holds", path,
+                     kind_of_bundle(bytes, size));
     need = llama_model_size(&m->bundle);
     if (need) m->memory = allocate(need);
     if ((status = llama_model_init(&m->model, &m->bundle, m->memory, need)) != LLMQ_OK) {
@@ -226,12 +251,14 @@ static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t
     if (!check_finite(&m->bundle, path, p) || !check_tokenizer_values(&m->bundle, path, &m->prefix, p)) return 0;
     if (llmq_bundle_value(&m->bundle, "tokenizer", LLMQ_VALUE_BYTES, &tok, &tok_size) != LLMQ_OK) return 1;
     m->index = (uint32_t *)allocate((size_t)m->model.vocab * 2 * sizeof *m->index);
-    m->has_tokenizer = read_tokenizer(&m->tokenizer, path, (const unsigned char *)tok, tok_size, m->model.vocab, m->index, p);
+    m->has_tokenizer = read_tokenizer(&m->tokenizer, path, (const unsigned char *)tok, tok_size, m->model.vocab,
+                                      m->index, p);
     return m->has_tokenizer;
 }
 
 /* Make a model of bundle bytes, which it owns from now on. activations NULL: as the bundle says. */
-static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch, const char *activations)
+static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch,
+                       const char *activations)
 {
     problem p = { { NULL, 0, 0 } };
     read_bundle(m, path, bytes, size, &p);
@@ -245,10 +272,13 @@ static void check_logits(const loaded *m, const float *logits, uint32_t tokens)
 {
     const size_t n = (size_t)tokens * m->model.vocab;
     for (size_t i = 0; i < n; i++)
-        if (!(logits[i] - logits[i] == 0)) fail("running the model: logit %zu is not a number; weights this large are more than floats can do", i % m->model.vocab);
+        if (!(logits[i] - logits[i] == 0))
+            fail("running the model: logit %zu is not a number; weights this large are more than floats can do",
+                 i % m->model.vocab);
 }
 
-/* What a model is known by: its shape and its weights, whatever tokenizer it carries. Results of one model are not for another. */
+/* What a model is known by: its shape and its weights, whatever tokenizer it carries. Results of
+   one model are not for another. */
 static uint32_t fingerprint(const llmq_bundle *b)
 {
     uint32_t crc = 0;
@@ -256,8 +286,11 @@ static uint32_t fingerprint(const llmq_bundle *b)
         llmq_entry e;
         unsigned char shape[8];
         check(llmq_bundle_at(b, i, &e), "reading an entry");
-        if (e.kind == LLMQ_KIND_VALUE && (strncmp(e.name, "llama.", 6) != 0 || strncmp(e.name, "llama.a", 7) == 0)) continue; /* activations are no weights */
-        for (int k = 0; k < 4; k++) shape[k] = (unsigned char)(e.rows >> 8 * k & 255), shape[4 + k] = (unsigned char)(e.cols >> 8 * k & 255);
+        /* activations are no weights */
+        if (e.kind == LLMQ_KIND_VALUE && (strncmp(e.name, "llama.", 6) != 0 || strncmp(e.name, "llama.a", 7) == 0))
+            continue;
+        for (int k = 0; k < 4; k++)
+            shape[k] = (unsigned char)(e.rows >> 8 * k & 255), shape[4 + k] = (unsigned char)(e.cols >> 8 * k & 255);
         crc = llmq__crc(crc, (const uint8_t *)e.name, strlen(e.name) + 1);
         crc = llmq__crc(crc, shape, 8);
         crc = llmq__crc(crc, (const uint8_t *)e.data, e.size);
@@ -270,14 +303,16 @@ static void same_model(const loaded *m, const char *path, uint32_t was)
 {
     const uint32_t is = fingerprint(&m->bundle);
     if (is == was) return;
-    if (!force) fail("%s is of another model: of %08x, and this one is %08x; --force uses it all the same", path, was, is);
+    if (!force)
+        fail("%s is of another model: of %08x, and this one is %08x; --force uses it all the same", path, was, is);
     fprintf(stderr, "llmq: %s is of another model, and used all the same\n", path);
 }
 
 /* How its cache is kept, before open_window. */
 static void set_cache(loaded *m, int bits, int window)
 {
-    if (bits < 1 || llama_cache_bits(&m->model.cache, (uint32_t)bits) != LLMQ_OK) fail("keys and values have 2, 3, 4, 5, 6, 8, 16 or 32 bits");
+    if (bits < 1 || llama_cache_bits(&m->model.cache, (uint32_t)bits) != LLMQ_OK)
+        fail("keys and values have 2, 3, 4, 5, 6, 8, 16 or 32 bits");
     if (window < 0 || window > 1 << 24) fail("--kv-window is 1 ... 16777216 positions, 0: the model's context");
     m->model.cache.window = (uint32_t)window;
     if (bits < 16) m->model.cache.transform = llmq_transform_hadamard(1, 512);

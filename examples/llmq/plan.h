@@ -1,8 +1,10 @@
-/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a header for others: llmq.h section 18 is. */
+/* plan.h - the part of the tool llmq.c that chooses formats: alpha, plan, linearity. Not a
+   header for others: llmq.h section 18 is. */
 
 /* ---- coefficients: what an error of a layer costs ---- */
 
-/* A model with its text run through it: hidden[l], the input of layer l for all tokens, and the log-probabilities at the end. */
+/* A model with its text run through it: hidden[l], the input of layer l for all tokens, and the
+   log-probabilities at the end. */
 typedef struct probe {
     loaded m;
     uint32_t count, window;
@@ -13,7 +15,8 @@ typedef struct probe {
 } probe;
 
 /* x[window of tokens][dim] at the model's end to logits of each token, handed to `take`. */
-static void logits_of(probe *p, const float *hidden, void (*take)(void *context, uint32_t token, const float *logits), void *context)
+static void logits_of(probe *p, const float *hidden, void (*take)(void *context, uint32_t token, const float *logits),
+                      void *context)
 {
     const llama_model *m = &p->m.model;
     float *normed = (float *)allocate(m->dim * sizeof *normed), *logits = (float *)allocate(m->vocab * sizeof *logits);
@@ -102,18 +105,43 @@ static void probe_open(probe *p, const llmq_bundle *b, const char *path, const u
 
 #define LEVELS 8
 
-/* alpha of one linear layer: noise of several sizes in it alone. */
-static void measure_alpha(probe *p, uint32_t l, int linear, const double *level, uint32_t levels, double *alpha, double *error)
+/* Sizes of noise, relative to the weights. */
+typedef struct noise_levels {
+    double level[LEVELS];
+    uint32_t count;
+} noise_levels;
+
+/* Reads the list of --levels. */
+static noise_levels read_levels(const char *list)
 {
+    noise_levels n = { { 0 }, 0 };
+    char item[ITEM];
+    while (next_item(&list, item)) {
+        const char *end;
+        if (n.count == LEVELS) fail("--levels are at most %d", LEVELS);
+        if (!read_number(item, 1e-6, 1, &n.level[n.count], &end) || *end)
+            fail("--levels are between 0 and 1, not '%s'", item);
+        n.count++;
+    }
+    return n;
+}
+
+/* alpha of a linear layer and its standard error, if they are known yet. */
+typedef struct coefficient { int known; double alpha, error; } coefficient;
+
+/* The coefficient of one linear layer: noise of several sizes in it alone. */
+static coefficient measure_alpha(probe *p, uint32_t l, int linear, const noise_levels *noise)
+{
+    coefficient c = { 1, 0, 0 }; /* of weights that are all 0, which no noise relative to them changes */
     llmq_tensor *t = &p->m.model.layer[l].linear[linear], original = *t;
     size_t n = (size_t)t->rows * t->cols;
     double x[LEVELS], y[LEVELS];
     float *w = decode_all(t), *noisy = (float *)allocate(n * sizeof *w);
     unsigned char *data = (unsigned char *)allocate(n * 4);
-    for (uint32_t k = 0; k < levels; k++) {
+    for (uint32_t k = 0; k < noise->count; k++) {
         double square = 0, power = 0;
         memcpy(noisy, w, n * sizeof *w);
-        check(llmq_perturb(noisy, n, level[k], l * LLAMA_LINEARS + (uint32_t)linear + 1000 * k), "noise");
+        check(llmq_perturb(noisy, n, noise->level[k], l * LLAMA_LINEARS + (uint32_t)linear + 1000 * k), "noise");
         for (size_t i = 0; i < n; i++) {
             square += ((double)noisy[i] - w[i]) * ((double)noisy[i] - w[i]), power += (double)w[i] * w[i];
             store_float(data + 4 * i, noisy[i]);
@@ -123,16 +151,14 @@ static void measure_alpha(probe *p, uint32_t l, int linear, const double *level,
         y[k] = probe_change(p, l);
         t->data = original.data;
     }
-    *alpha = *error = 0; /* of weights that are all 0, which no noise relative to them changes */
-    if (x[0] > 0) check(llmq_slope(x, y, levels, alpha, error), "the slope");
+    if (x[0] > 0) check(llmq_slope(x, y, noise->count, &c.alpha, &c.error), "the slope");
     free(w);
     free(noisy);
     free(data);
+    return c;
 }
 
-/* Coefficients from a file of 'llmq alpha': of each linear layer in turn, or that it has none yet. */
-typedef struct coefficient { int known; double alpha, error; } coefficient;
-
+/* Coefficients from a file of 'llmq alpha', of each linear layer in turn. */
 typedef struct alphas {
     uint32_t count;               /* layers times LLAMA_LINEARS */
     coefficient *of;
@@ -142,8 +168,8 @@ typedef struct alphas {
     uint32_t model;
 } alphas;
 
-/* Lines "NAME ALPHA ERROR" of text in memory, for a model of so many layers; # begins a comment. The last line may be cut off, as a run
-   that was stopped leaves it: it counts only if it ends. */
+/* Lines "NAME ALPHA ERROR" of text in memory, for a model of so many layers; # begins a comment.
+   The last line may be cut off, as a run that was stopped leaves it: it counts only if it ends. */
 static int read_alphas(alphas *a, const char *path, const char *text, size_t size, uint32_t layers, problem *p)
 {
     size_t at = 0;
@@ -152,23 +178,28 @@ static int read_alphas(alphas *a, const char *path, const char *text, size_t siz
     char name[64];
     memset(a, 0, sizeof *a);
     if (size == 0) return wrong(p, "%s is empty; 'llmq alpha' makes such files", path);
-    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
+    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size))
+        return wrong_kind(p, path, "is no file of 'llmq alpha'", (const unsigned char *)text, size);
     a->count = layers * LLAMA_LINEARS;
     a->of = (coefficient *)calloc(a->count, sizeof *a->of);
     if (!a->of) fail("no memory for coefficients of %u layers", layers);
     while (next_line(text, size, &at, &line)) {
         int linear;
         uint32_t i;
-        if (++number == 1 && line.n > 2 && line.s[0] == '#' && line.s[1] == ' ') a->run.s = line.s + 2, a->run.n = line.n - 2;
+        if (++number == 1 && line.n > 2 && line.s[0] == '#' && line.s[1] == ' ')
+            a->run.s = line.s + 2, a->run.n = line.n - 2;
         if (read_model_line(line, &a->model)) a->has_model = 1;
         if (line.n == 0 || line.s[0] == '#') continue;
         if (at > size) break; /* no end of line: cut off */
         if (split_fields(line, field, 3) != 3 || !copy_field(name, sizeof name, field[0]))
-            return wrong(p, "%s, line %u: not a tensor, its alpha and an error: %.*s", path, number, (int)(line.n < 80 ? line.n : 80), line.s);
-        if ((linear = linear_of(name, layers, &layer)) < 0) return wrong(p, "%s, line %u: the model has no linear layer %s", path, number, name);
+            return wrong(p, "%s, line %u: not a tensor, its alpha and an error: %.*s", path, number,
+                         (int)(line.n < 80 ? line.n : 80), line.s);
+        if ((linear = linear_of(name, layers, &layer)) < 0)
+            return wrong(p, "%s, line %u: the model has no linear layer %s", path, number, name);
         i = layer * LLAMA_LINEARS + (uint32_t)linear;
         if (a->of[i].known) return wrong(p, "%s, line %u: a second line for %s", path, number, name);
-        if (!real_number(field[1].s, field[1].n, &a->of[i].alpha) || !real_number(field[2].s, field[2].n, &a->of[i].error))
+        if (!real_number(field[1].s, field[1].n, &a->of[i].alpha)
+            || !real_number(field[2].s, field[2].n, &a->of[i].error))
             return wrong(p, "%s, line %u: an alpha or an error that is not a number", path, number);
         a->of[i].known = 1;
         a->lines++;
@@ -187,7 +218,9 @@ static void open_alphas(alphas *a, const char *path, const loaded *m)
     if (a->has_model) same_model(m, path, a->model);
     else fprintf(stderr, "llmq: %s does not say which model it is of: it was made before version 0.7\n", path);
     for (uint32_t i = 0; i < a->count; i++)
-        if (!a->of[i].known) fail("%s has no line for layers.%u.%s; 'llmq alpha' writes it", path, i / LLAMA_LINEARS, llama_linear_name[i % LLAMA_LINEARS]);
+        if (!a->of[i].known)
+            fail("%s has no line for layers.%u.%s; 'llmq alpha' writes it", path, i / LLAMA_LINEARS,
+                 llama_linear_name[i % LLAMA_LINEARS]);
     free(text);
     a->run.s = NULL, a->run.n = 0;
 }
@@ -205,13 +238,36 @@ static void resume_alphas(alphas *a, const char *path, const loaded *m, const ch
         read_alphas(a, path, text, size, m->model.layers, &p);
         if ((p.what.n || !span_is(a->run, run)) && !force) {
             if (!p.what.n) (void)wrong(&p, "%.*s", (int)a->run.n, a->run.s ? a->run.s : "");
-            fail("%s holds what another run has found, or something else (%s): give another --out; --force writes over it", path, p.what.s ? p.what.s : "");
+            fail("%s holds what another run has found, or something else (%s): give another --out; --force writes over "
+                 "it", path, p.what.s ? p.what.s : "");
         }
         if (p.what.n || !span_is(a->run, run)) memset(a, 0, sizeof *a);
     }
     free(text);
     free(p.what.s);
     a->run.s = NULL, a->run.n = 0;
+}
+
+/* Makes a line for each linear layer, from the run before this one or measured now. Writes the
+   lines to `kept` after each measurement, so that a run that is stopped loses at most one. kept may
+   be NULL. Returns the sum of the coefficients. */
+static double measure_alphas(probe *p, const alphas *before, const noise_levels *noise, const char *kept, words *lines)
+{
+    const uint32_t count = p->m.model.layers * LLAMA_LINEARS;
+    double sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t l = i / LLAMA_LINEARS, linear = i % LLAMA_LINEARS;
+        const int is_known = before->of && before->of[i].known;
+        const coefficient c = is_known ? before->of[i] : measure_alpha(p, l, (int)linear, noise);
+        char name[64];
+        snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[linear]);
+        say(lines, "%s %.6g %.3g\n", name, c.alpha, c.error);
+        if (kept && !is_known) write_file(kept, lines->s, lines->n);
+        sum += c.alpha;
+        progress(i, count, name);
+    }
+    progress(1, 1, "");
+    return sum;
 }
 
 static int command_alpha(int argc, char **argv)
@@ -222,64 +278,57 @@ static int command_alpha(int argc, char **argv)
         OPT_INPUT("text", 0, "FILE", text, "measure the KL on this text"),
         OPT_WHOLE("random", 0, "N", random, 1, 1 << 24, "or on N random tokens, without any data"),
         OPT_TOKENS(tokens, "use only the first N of the text, 0: all"),
-        OPT_WORD("metric", 0, "kl|loss", metric, "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity"),
-        OPT_LIST("levels", 0, "LIST", list, "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
-        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out, "where the lines go; a run that was stopped goes on from what is there"),
+        OPT_WORD("metric", 0, "kl|loss", metric,
+                 "kl: divergence from the model as it is; loss: of the text, whose exponential is perplexity"),
+        OPT_LIST("levels", 0, "LIST", list,
+                 "sizes t of the noise, relative to the weights: at most 8, above 0, at most 1"),
+        OPT_NEEDED_OUTPUT("out", 'o', "FILE", out,
+                          "where the lines go; a run that was stopped goes on from what is there"),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
     };
     static probe p;
     loaded m;
-    double level[LEVELS], start = seconds(), sum = 0;
-    uint32_t levels = 0, count, *ids;
+    noise_levels noise;
+    double start = seconds(), sum;
+    uint32_t count, *ids;
     unsigned char *bytes;
     size_t size;
-    char item[ITEM];
     words head = { NULL, 0, 0 }, lines = { NULL, 0, 0 };
     alphas before;
-    int is_kept, is_measured;
+    int is_kept;
     parse(argc, argv, "alpha MODEL (--text FILE | --random N) --out FILE [options]", options, rest, 1, 1, -1);
     if (!text && !random) fail("--text FILE or --random N is needed");
     p.perplexity = strcmp(metric, "loss") == 0;
     if (p.perplexity && !text) fail("--metric loss needs --text FILE");
-    while (next_item(&list, item)) {
-        const char *end;
-        if (levels == LEVELS) fail("--levels are at most %d", LEVELS);
-        if (!read_number(item, 1e-6, 1, &level[levels], &end) || *end) fail("--levels are between 0 and 1, not '%s'", item);
-        levels++;
-    }
+    noise = read_levels(list);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     ids = probe_ids(&m, rest[0], text, random, tokens, &count);
     is_kept = is_file(out);
-    describe_run(&head, &m, ids, 0, count, m.model.context, (int)levels);
+    describe_run(&head, &m, ids, 0, count, m.model.context, (int)noise.count);
     say(&head, "; %s", metric);
-    for (uint32_t k = 0; k < levels; k++) say(&head, " %g", level[k]);
+    for (uint32_t k = 0; k < noise.count; k++) say(&head, " %g", noise.level[k]);
     resume_alphas(&before, is_kept ? out : "", &m, head.s);
     probe_open(&p, &m.bundle, rest[0], ids, count);
-    say(&lines, "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard error\n", head.s, fingerprint(&m.bundle), metric);
-    for (uint32_t l = 0; l < m.model.layers; l++)
-        for (int i = 0; i < LLAMA_LINEARS; i++) {
-            char name[64];
-            double alpha, error;
-            snprintf(name, sizeof name, "layers.%u.%s", l, llama_linear_name[i]);
-            is_measured = !before.of || !before.of[l * LLAMA_LINEARS + (uint32_t)i].known;
-            if (is_measured) measure_alpha(&p, l, i, level, levels, &alpha, &error);
-            else alpha = before.of[l * LLAMA_LINEARS + (uint32_t)i].alpha, error = before.of[l * LLAMA_LINEARS + (uint32_t)i].error;
-            say(&lines, "%s %.6g %.3g\n", name, alpha, error);
-            if (is_kept && is_measured) write_file(out, lines.s, lines.n); /* a run that is stopped has lost at most one */
-            sum += alpha;
-            progress(l * LLAMA_LINEARS + (uint32_t)i, m.model.layers * LLAMA_LINEARS, name);
-        }
-    progress(1, 1, "");
+    say(&lines,
+        "# %s\n# model %08x\n# alpha: nats of %s a token for an error |W - W'|^2 = |W|^2 of this layer; its standard "
+        "error\n", head.s, fingerprint(&m.bundle), metric);
+    sum = measure_alphas(&p, &before, &noise, is_kept ? out : NULL, &lines);
     write_file(out, lines.s, lines.n);
     free(lines.s);
-    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out, m.model.layers * LLAMA_LINEARS, count, levels, sum, seconds() - start);
+    fprintf(report(out), "%s: alpha of %u layers from %u tokens, %u levels, sum %.4g; %.2f s\n", out,
+            m.model.layers * LLAMA_LINEARS, count, noise.count, sum, seconds() - start);
     return 0;
 }
 
 /* ---- plans ---- */
+
+/* What a file has beside the payloads of linear layers: parts of one that is written, without its grids. */
+typedef struct rest_of_file {
+    double payloads, entries, names;  /* bytes of payloads; how many entries; bytes of their names */
+} rest_of_file;
 
 /* Options of all layers: formats[menu] for each. */
 typedef struct plan {
@@ -289,13 +338,16 @@ typedef struct plan {
     llmq_option *option;      /* [layers][menu] */
     double *weights, *alpha, *t2, *deviation;  /* [layers], [layers], [layers][menu], of that */
     double all;               /* weights of all layers */
+    rest_of_file rest;
     double fixed;             /* bytes of the file that are not theirs */
-    uint32_t *choice;
+    uint32_t *choice;         /* [layers]: which of the menu */
+    llmq_allocation result;   /* of the linear and the uniform rule */
 } plan;
 
-/* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what rotated rows look like; or on rows, encoded with
-   feedback, with errors weighted by what the inputs are: E H E^T / (|W|^2 tr H / n). That is t^2 of the even noise that changes the outputs as
-   much, and even noise is what alpha was measured with, so the same alpha holds. */
+/* How t^2 of a format is found: on rows of the layer; on as many Gaussian ones, which is what
+   rotated rows look like; or on rows, encoded with feedback, with errors weighted by what the
+   inputs are: E H E^T / (|W|^2 tr H / n). That is t^2 of the even noise that changes the outputs
+   as much, and even noise is what alpha was measured with, so the same alpha holds. */
 enum { ERRORS_ROWS, ERRORS_GAUSS, ERRORS_HESSIAN };
 
 typedef struct error_meter {
@@ -321,24 +373,60 @@ static double quadratic_form(const llmq_hessian *h, const float *v)
 static void gaussian_row(float *w, uint32_t n, uint32_t seed)
 {
     for (uint32_t j = 0; j < n; j++) w[j] = j ? 0.0f : 1.0f;
-    check(llmq_perturb(w, n, 1, seed), "noise"); /* of a size that does not matter, but for the first number, which it hides */
+    /* of a size that does not matter, but for the first number, which it hides */
+    check(llmq_perturb(w, n, 1, seed), "noise");
     w[0] = w[n - 1];
 }
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* t^2 and its standard error, by the spread over rows. */
-static double error_of_format(const llmq_tensor *from, const char *name, const char *format, int group, const llmq_transform *transform, const error_meter *meter,
-                              double *deviation)
+/* A sample of `count` rows: Gaussian ones, or evenly spaced rows of the tensor. */
+static float *sample_rows(const llmq_tensor *from, uint32_t count, int kind, void *work, size_t work_size)
+{
+    float *w = (float *)allocate((size_t)count * from->cols * sizeof *w);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t row = (uint32_t)((uint64_t)i * from->rows / count);
+        if (kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
+        else check(llmq_tensor_decode(from, row, w + (size_t)i * from->cols, work, work_size), "decoding");
+    }
+    return w;
+}
+
+/* t^2 of the rows w encoded as t, weighted by h if h is not NULL, and its standard error, from the
+   spread over rows. */
+static double error_of_rows(const llmq_tensor *t, const float *w, const llmq_hessian *h, void *work, size_t work_size,
+                            double *deviation)
+{
+    double ratio = 0, squares = 0, square = 0, power = 0;
+    float *back = (float *)allocate(t->cols * sizeof *back);
+    for (uint32_t i = 0; i < t->rows; i++) {
+        const float *row = w + (size_t)i * t->cols;
+        double e = 0, q = 0;
+        check(llmq_tensor_decode(t, i, back, work, work_size), "decoding");
+        for (uint32_t j = 0; j < t->cols; j++) back[j] = row[j] - back[j];
+        for (uint32_t j = 0; j < t->cols; j++) e += (double)back[j] * back[j], q += (double)row[j] * row[j];
+        if (h) e = quadratic_form(h, back);
+        square += e, power += q;
+        if (q > 0) ratio += e / q, squares += e / q * (e / q);
+    }
+    ratio /= t->rows;
+    *deviation = t->rows > 1 ? sqrt(fmax(0, squares / t->rows - ratio * ratio) / (t->rows - 1)) : 0;
+    free(back);
+    return power > 0 ? square / power : 0;
+}
+
+/* t^2 of a tensor in a format, and its standard error. */
+static double error_of_format(const llmq_tensor *from, const char *name, const char *format, int group,
+                              const llmq_transform *transform, const error_meter *meter, double *deviation)
 {
     llmq_format f;
     llmq_tensor t;
     llmq_error error;
     llmq_hessian h, turned;
     llmq_feedback feedback;
-    double ratio = 0, squares = 0, square = 0, power = 0;
+    double t2;
     uint32_t count = meter->rows && meter->rows < from->rows ? meter->rows : from->rows;
-    float *w = (float *)allocate((size_t)count * from->cols * sizeof *w), *back = (float *)allocate(from->cols * sizeof *back), *sum = NULL, *other = NULL;
+    float *w, *sum = NULL, *other = NULL;
     void *data, *work, *factor = NULL;
     size_t size, work_size, need;
     uint32_t layer = 0;
@@ -353,7 +441,8 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
         snprintf(what, sizeof what, "sense.%u.%s", layer, sense_name[sense_sum(linear, 0)]);
         sum = load_sum(meter->sums, what, from->cols, &h);
         other = load_sum(meter->sums, what, from->cols, &turned);
-        work_size = larger(work_size, larger(llmq_feedback_work_size(&t), llmq_hessian_transform_work_size(&h, transform)));
+        work_size = larger(work_size,
+                           larger(llmq_feedback_work_size(&t), llmq_hessian_transform_work_size(&h, transform)));
         work = allocate(work_size);
         if (transform->count) check(llmq_hessian_transform(&turned, transform, work, work_size), what);
         factor = allocate(need = llmq_feedback_size(&turned));
@@ -361,32 +450,21 @@ static double error_of_format(const llmq_tensor *from, const char *name, const c
     } else {
         work = allocate(work_size);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (meter->kind == ERRORS_GAUSS) gaussian_row(w + (size_t)i * from->cols, from->cols, i);
-        else check(llmq_tensor_decode(from, (uint32_t)((uint64_t)i * from->rows / count), w + (size_t)i * from->cols, work, work_size), "decoding");
-    }
-    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, NULL, &error) : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
+    w = sample_rows(from, count, meter->kind, work, work_size);
+    if (factor ? llmq_feedback_encode(&t, data, 0, count, w, from->cols, &feedback, NULL, work, work_size, NULL, &error)
+               : llmq_encode(&t, data, 0, count, w, from->cols, NULL, work, work_size, &error))
         fail("%s: a weight is not finite", name);
-    for (uint32_t i = 0; i < count; i++) {
-        const float *row = w + (size_t)i * from->cols;
-        double e = 0, q = 0;
-        check(llmq_tensor_decode(&t, i, back, work, work_size), "decoding");
-        for (uint32_t j = 0; j < from->cols; j++) back[j] = row[j] - back[j];
-        for (uint32_t j = 0; j < from->cols; j++) e += (double)back[j] * back[j], q += (double)row[j] * row[j];
-        if (factor) e = quadratic_form(&h, back);
-        square += e, power += q;
-        if (q > 0) ratio += e / q, squares += e / q * (e / q);
-    }
-    ratio /= count;
-    *deviation = count > 1 ? sqrt(fmax(0, squares / count - ratio * ratio) / (count - 1)) : 0;
-    free(w), free(back), free(data), free(work), free(sum), free(other), free(factor);
-    return power > 0 ? square / power : 0;
+    t2 = error_of_rows(&t, w, factor ? &h : NULL, work, work_size, deviation);
+    free(w), free(data), free(work), free(sum), free(other), free(factor);
+    return t2;
 }
 
 static double padded(double bytes) { return ceil(bytes / 64) * 64; }
 
-/* Costs, errors and losses of the menu. whole: costs are bytes of the file, payloads padded to 64; else of the records only. */
-static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *menu, const char *alpha_path, const error_meter *meter, int whole)
+/* Costs, errors and losses of the menu. whole: costs are bytes of the file, payloads padded to
+   64; else of the records only. */
+static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *menu, const char *alpha_path,
+                      const error_meter *meter, int whole)
 {
     const site_transform *made = transforms_for(&m->bundle, r);
     alphas alpha;
@@ -420,9 +498,11 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
         for (uint32_t k = 0; k < p->menu; k++) {
             llmq_format f;
             double bytes;
-            if (find_format(p->format[k], (uint32_t)r->group, &f)) fail("no format '%s' with group %d", p->format[k], r->group);
+            if (find_format(p->format[k], (uint32_t)r->group, &f))
+                fail("no format '%s' with group %d", p->format[k], r->group);
             bytes = (double)llmq_tensor_size(&f, t->rows, t->cols);
-            p->t2[i * p->menu + k] = error_of_format(t, p->name[i], p->format[k], r->group, &made[l * SITES + (uint32_t)site_of_linear[linear]].all, meter,
+            p->t2[i * p->menu + k] = error_of_format(t, p->name[i], p->format[k], r->group,
+                                                     &made[l * SITES + (uint32_t)site_of_linear[linear]].all, meter,
                                                      &p->deviation[i * p->menu + k]);
             p->option[i * p->menu + k].cost = (uint64_t)(whole ? padded(bytes) : bytes);
             p->option[i * p->menu + k].loss = p->alpha[i] * p->t2[i * p->menu + k];
@@ -432,11 +512,6 @@ static void fill_plan(plan *p, const loaded *m, const recipe *r, const char *men
     progress(1, 1, "");
     free(alpha.of);
 }
-
-/* What a file has beside the payloads of linear layers: parts of one that is written, without its grids. */
-typedef struct rest_of_file {
-    double payloads, entries, names;  /* bytes of payloads; how many entries; bytes of their names */
-} rest_of_file;
 
 static rest_of_file measure_rest(const plan *p, const loaded *m, const recipe *r)
 {
@@ -462,10 +537,11 @@ static rest_of_file measure_rest(const plan *p, const loaded *m, const recipe *r
     return rest;
 }
 
-/* The bytes of the file beside the payloads of linear layers, with the grids of the formats that are used: all, or those chosen. */
-static double fixed_bytes(const plan *p, const rest_of_file *rest, int chosen)
+/* The bytes of the file beside the payloads of linear layers, with the grids of the formats that
+   are used: all, or those chosen. */
+static double fixed_bytes(const plan *p, int chosen)
 {
-    rest_of_file sum = *rest;
+    rest_of_file sum = p->rest;
     for (uint32_t k = 0; k < p->menu; k++) {
         llmq_format f;
         int used = !chosen;
@@ -480,7 +556,8 @@ static double fixed_bytes(const plan *p, const rest_of_file *rest, int chosen)
 }
 
 /* The rule that APTQ has: the largest scores get `high` until the budget is used up, the others `low`. */
-static void plan_by_score(plan *p, const sensitivity *list, uint64_t budget, uint32_t high, uint32_t low, const char *rule)
+static void plan_by_score(plan *p, const sensitivity *list, uint64_t budget, uint32_t high, uint32_t low,
+                          const char *rule)
 {
     uint64_t used = 0;
     double *score = (double *)allocate(p->layers * sizeof *score);
@@ -534,17 +611,23 @@ static void restrict_plan(plan *p, const char *list, int least)
 enum { TIED_NONE, TIED_INPUTS, TIED_ALL };
 
 /* The linear rule. tied: the formats of wq wk wv, and of w1 w3, are the same; or those of all layers. */
-static void plan_best(plan *p, uint64_t budget, int tied, llmq_allocation *result)
+static void plan_best(plan *p, uint64_t budget, int tied)
 {
-    uint32_t *first = (uint32_t *)allocate((p->layers + 1) * sizeof *first), *tie = (uint32_t *)allocate(p->layers * sizeof *tie);
+    uint32_t *first = (uint32_t *)allocate((p->layers + 1) * sizeof *first),
+        *tie = (uint32_t *)allocate(p->layers * sizeof *tie);
     size_t size = llmq_allocate_work_size(p->layers, p->layers * p->menu, 0);
     void *work = allocate(size);
     llmq_status status;
     for (uint32_t i = 0; i <= p->layers; i++) first[i] = i * p->menu;
-    for (uint32_t i = 0; i < p->layers; i++) tie[i] = tied == TIED_ALL ? 0 : i / LLAMA_LINEARS * SITES + (uint32_t)site_of_linear[i % LLAMA_LINEARS];
-    status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, result, work, size, NULL);
-    if (status == LLMQ_E_LIMIT && result->cost + 1 == 0) fail("a layer has no format that --pin and --least allow, or tied ones have none in common");
-    if (status == LLMQ_E_LIMIT) fail("the budget is %.0f bytes for linear layers; the least these formats need is %.0f", (double)budget, (double)result->cost);
+    for (uint32_t i = 0; i < p->layers; i++)
+        tie[i] = tied == TIED_ALL ? 0 : i / LLAMA_LINEARS * SITES + (uint32_t)site_of_linear[i % LLAMA_LINEARS];
+    status = llmq_allocate(p->option, first, p->layers, tied ? tie : NULL, budget, p->choice, &p->result, work, size,
+                           NULL);
+    if (status == LLMQ_E_LIMIT && p->result.cost + 1 == 0)
+        fail("a layer has no format that --pin and --least allow, or tied ones have none in common");
+    if (status == LLMQ_E_LIMIT)
+        fail("the budget is %.0f bytes for linear layers; the least these formats need is %.0f", (double)budget,
+             (double)p->result.cost);
     check(status, "choosing formats");
     free(first), free(tie), free(work);
 }
@@ -559,33 +642,58 @@ static double read_size(const char *text)
     else if (*end == 'M') v *= 1e6, end++;
     else if (*end == 'G') v *= 1e9, end++;
     if (*end == 'B') end++;
-    if (!is_number || *end || !(v >= 1 && v <= 1e15)) fail("--size is a number of bytes from 1 to 1e15, as 900k or 1.2MB, not '%s'", text);
+    if (!is_number || *end || !(v >= 1 && v <= 1e15))
+        fail("--size is a number of bytes from 1 to 1e15, as 900k or 1.2MB, not '%s'", text);
     return v;
 }
 
-static void write_plan(const plan *p, const recipe *r, const char *rule, const char *out, double bpw, double loss, uint32_t model)
+/* The bytes of all linear layers in the chosen formats. */
+static double cost_of(const plan *p)
 {
+    double sum = 0;
+    for (uint32_t i = 0; i < p->layers; i++) sum += (double)p->option[i * p->menu + p->choice[i]].cost;
+    return sum;
+}
+
+/* The loss that the chosen formats make together, as foretold. */
+static double foretold(const plan *p)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < p->layers; i++) sum += p->option[i * p->menu + p->choice[i]].loss;
+    return sum;
+}
+
+static void write_plan(const plan *p, const recipe *r, const char *rule, const char *out, uint32_t model)
+{
+    const double bpw = 8 * cost_of(p) / p->all, loss = foretold(p);
     words text = { NULL, 0, 0 };
-    say(&text, "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n# model %08x\n", rule, bpw, model);
+    say(&text,
+        "# llmq plan --rule %s: %.4f bits a weight; tensor, format, group, transform; share of the foretold KL\n# "
+        "model %08x\n", rule, bpw, model);
     for (uint32_t i = 0; i < p->layers; i++) {
         const uint32_t k = p->choice[i];
-        say(&text, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group, transform_of(r),
-            8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k], p->alpha[i], loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
+        say(&text, "%s %s %d %s  # %.3f bits, t2 %.5f, alpha %.4g, %.1f %%\n", p->name[i], p->format[k], r->group,
+            transform_of(r), 8 * (double)p->option[i * p->menu + k].cost / p->weights[i], p->t2[i * p->menu + k],
+            p->alpha[i], loss > 0 ? 100 * p->option[i * p->menu + k].loss / loss : 0);
     }
     write_file(out, text.s, text.n);
     free(text.s);
 }
 
-/* The same choice for llama.cpp's quantize --tensor-type-file: REGEX=TYPE lines, the type of the most bits that is not above the format's. */
+/* The same choice for llama.cpp's quantize --tensor-type-file: REGEX=TYPE lines, the type of the
+   most bits that is not above the format's. */
 static void write_types(const plan *p, const char *path)
 {
-    static const struct { double bits; const char *type; } types[] = { { 8.5, "q8_0" }, { 6.5625, "q6_k" }, { 5.5, "q5_k" }, { 4.5, "q4_k" }, { 3.4375, "q3_k" }, { 2.625, "q2_k" } };
+    static const struct { double bits; const char *type; } types[] =
+        { { 8.5, "q8_0" }, { 6.5625, "q6_k" }, { 5.5, "q5_k" }, { 4.5, "q4_k" }, { 3.4375, "q3_k" },
+          { 2.625, "q2_k" } };
     words text = { NULL, 0, 0 };
     for (uint32_t i = 0; i < p->layers; i++) {
         const double bits = 8 * (double)p->option[i * p->menu + p->choice[i]].cost / p->weights[i];
         char name[64];
         size_t k = 0;
-        while (k + 1 < sizeof types / sizeof *types && types[k].bits > bits + 0.5) k++; /* theirs have about a quarter more for the same error */
+        /* theirs have about a quarter more for the same error */
+        while (k + 1 < sizeof types / sizeof *types && types[k].bits > bits + 0.5) k++;
         check(imatrix_name_from_llmq(p->name[i], strlen(p->name[i]), name), p->name[i]);
         for (const char *c = name; *c; c++) say(&text, *c == '.' ? "\\%c" : "%c", *c);
         say(&text, "=%s\n", types[k].type);
@@ -594,8 +702,20 @@ static void write_types(const plan *p, const char *path)
     free(text.s);
 }
 
+/* The formats of layers first ... last - 1, as a recipe has them. */
+static void list_choices(const plan *p, uint32_t first, uint32_t last, choice *list)
+{
+    for (uint32_t i = first; i < last; i++, list++) {
+        memcpy(list->name, p->name[i], sizeof list->name);
+        memcpy(list->format, p->format[p->choice[i]], sizeof list->format);
+        list->group = -1;
+        list->line = 0;
+    }
+}
+
 /* Each layer alone in its format: the KL it was said to make, and makes; and all of them together. */
-static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens, FILE *said)
+static void measure_plan(const plan *p, const loaded *m, const char *path, recipe r, const char *text, int tokens,
+                         FILE *said)
 {
     static probe q;
     choice *choices = (choice *)allocate(p->layers * sizeof *choices);
@@ -605,25 +725,23 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
     r.format = NULL, r.quiet = 1, r.choices = choices;
     fprintf(said, "%-16s %-7s %8s %12s %12s\n", "layer alone", "format", "bits/w", "foretold KL", "measured KL");
     for (uint32_t i = 0; i <= p->layers; i++) { /* the last time all of them */
-        const uint32_t first = i < p->layers ? i : 0, last = i < p->layers ? i + 1 : p->layers, k = i < p->layers ? i * p->menu + p->choice[i] : 0;
+        const uint32_t first = i < p->layers ? i : 0, last = i < p->layers ? i + 1 : p->layers,
+            k = i < p->layers ? i * p->menu + p->choice[i] : 0;
         probe one = q;
         unsigned char *bytes;
         sizes total;
         size_t size;
         double kl;
-        for (uint32_t j = first; j < last; j++) {
-            memcpy(choices[j - first].name, p->name[j], sizeof choices->name);
-            memcpy(choices[j - first].format, p->format[p->choice[j]], sizeof choices->format);
-            choices[j - first].group = -1;
-            choices[j - first].line = 0;
-        }
+        list_choices(p, first, last, choices);
         r.choice_count = last - first;
         bytes = quantize_bundle(&q.m.bundle, &r, &total, &size);
         open_model(&one.m, path, bytes, size, q.window, "32");
         one.m.quiet = 1;
         kl = probe_change(&one, first / LLAMA_LINEARS);
         if (i < p->layers) sum += p->option[k].loss, all += kl;
-        if (i < p->layers) fprintf(said, "%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]], 8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
+        if (i < p->layers)
+            fprintf(said, "%-16s %-7s %8.3f %12.5f %12.5f\n", p->name[i], p->format[p->choice[i]],
+                    8 * (double)p->option[k].cost / p->weights[i], p->option[k].loss, kl);
         else fprintf(said, "%-33s %12.5f %12.5f\n%-33s %12.5f %12.5f\n", "sum", sum, all, "all together", sum, kl);
         close_model(&one.m);
     }
@@ -632,36 +750,136 @@ static void measure_plan(const plan *p, const loaded *m, const char *path, recip
 
 #define MENU "t1,t2,t3,t4,g5,g6,g8"
 
+/* The options of a plan that are not options of its recipe. */
+typedef struct plan_options {
+    const char *size, *rule, *menu, *high, *low, *pins, *least;
+    const char *alpha_path, *sums_path, *errors;
+    double bpw, ratio;
+    int rows, tied;
+    int is_linear, is_uniform;  /* the rule */
+} plan_options;
+
+/* Chooses the rule if none is given. Stops before the work if an option is missing or wrong. */
+static void check_plan_options(plan_options *o)
+{
+    if (!o->rule) o->rule = o->alpha_path ? "linear" : "aptq";
+    o->is_linear = strcmp(o->rule, "linear") == 0, o->is_uniform = strcmp(o->rule, "uniform") == 0;
+    if (o->is_linear && !o->alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
+    if (!o->is_linear && !o->is_uniform && !o->sums_path)
+        fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", o->rule);
+    if ((o->size != NULL) + (o->bpw > 0) + (o->ratio >= 0) != 1)
+        fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
+    if (o->size) (void)read_size(o->size);
+}
+
+/* How errors are measured, and the sums of inputs that the measurement or the rule needs. */
+static error_meter open_meter(const plan_options *o, const loaded *m)
+{
+    error_meter meter = { ERRORS_ROWS, (uint32_t)o->rows, NULL };
+    if (strcmp(o->errors, "gauss") == 0) meter.kind = ERRORS_GAUSS;
+    else if (strcmp(o->errors, "hessian") == 0) meter.kind = ERRORS_HESSIAN;
+    if (meter.kind == ERRORS_HESSIAN && !o->sums_path) fail("--errors hessian needs --hessian FILE");
+    if (o->sums_path) meter.sums = open_sums(o->sums_path);
+    tie_sums(meter.sums, m);
+    return meter;
+}
+
+/* The budget of the linear layers in bytes: a size of the file without its other parts; a share of
+   the way from all layers in `low` to all in `high`; or bits a weight. */
+static uint64_t budget_of(const plan *p, const plan_options *o)
+{
+    double lows = 0, highs = 0;
+    if (o->size) {
+        const double size = read_size(o->size);
+        if (size < p->fixed) fail("the file has %.0f bytes without its linear layers", p->fixed);
+        return (uint64_t)(size - p->fixed);
+    }
+    if (o->ratio < 0) return (uint64_t)(o->bpw * p->all / 8 * (1 + 1e-12));
+    for (uint32_t i = 0; i < p->layers; i++) {
+        lows += (double)p->option[i * p->menu + menu_index(p, o->low)].cost;
+        highs += (double)p->option[i * p->menu + menu_index(p, o->high)].cost;
+    }
+    return (uint64_t)(lows + o->ratio * (highs - lows) * (1 + 1e-9));
+}
+
+/* Chooses a format for each layer by the rule. */
+static void choose_formats(plan *p, const plan_options *o, const loaded *m, const struct sums *from)
+{
+    const uint64_t budget = budget_of(p, o);
+    uint32_t count;
+    if (o->pins) restrict_plan(p, o->pins, 0);
+    if (o->least) restrict_plan(p, o->least, 1);
+    if (o->is_linear || o->is_uniform)
+        plan_best(p, budget, o->is_uniform ? TIED_ALL : o->tied ? TIED_INPUTS : TIED_NONE);
+    else
+        plan_by_score(p, sensitivities(m, from, &count), budget, menu_index(p, o->high), menu_index(p, o->low),
+                      o->rule);
+}
+
+/* Plans for a model: measures the menu, then chooses. With a size, also counts the other bytes of the
+   file. */
+static void make_plan(plan *p, const plan_options *o, const loaded *m, const recipe *r)
+{
+    const error_meter meter = open_meter(o, m);
+    fill_plan(p, m, r, o->menu, o->alpha_path, &meter, o->size != NULL);
+    if (o->size) {
+        p->rest = measure_rest(p, m, r);
+        p->fixed = fixed_bytes(p, 0);
+    }
+    choose_formats(p, o, m, meter.sums);
+    if (o->size) p->fixed = fixed_bytes(p, 1);
+}
+
+static void print_plan(FILE *said, const plan *p, const plan_options *o, double start)
+{
+    const double cost = cost_of(p), loss = foretold(p);
+    fprintf(said, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", o->rule, cost, 8 * cost / p->all);
+    if (o->size) {
+        const double size = read_size(o->size), whole = cost + p->fixed;
+        fprintf(said, "; file of %.0f bytes, %.2f %% of the size asked for", whole, 100 * whole / size);
+    }
+    if (o->alpha_path) fprintf(said, "; foretold KL %.5f", loss);
+    if (o->is_linear) {
+        const double bound = p->result.bound, best = p->result.loss;
+        fprintf(said, ", %s", bound == best ? "proven the least" : "");
+        if (bound < best) fprintf(said, "at most %.2g %% above the least", 100 * (best - bound) / best);
+    }
+    fprintf(said, "; %.2f s\n", seconds() - start);
+}
+
 static int command_plan(int argc, char **argv)
 {
     recipe r = default_recipe;
-    const char *rest[1], *sums_path = NULL, *alpha_path = NULL, *rule = NULL, *size_text = NULL, *menu = MENU, *high = "t4", *low = "t2", *out = "-", *tokenizer = NULL;
-    const char *pins = NULL, *least = NULL, *errors = "rows", *types = NULL, *text = NULL;
-    error_meter meter = { ERRORS_ROWS, 0, NULL };
-    double bpw = 0, ratio = -1, cost = 0, loss = 0, start = seconds();
-    int rows = 64, tied = 0, tokens = 2048, linear, uniform;
+    plan_options o = { NULL, NULL, MENU, "t4", "t2", NULL, NULL, NULL, NULL, "rows", 0, -1, 64, 0, 0, 0 };
+    const char *rest[1], *out = "-", *tokenizer = NULL, *types = NULL, *text = NULL;
+    int tokens = 2048;
     const option options[] = {
-        OPT_TEXT("size", 0, "BYTES", size_text, "of the whole file, as 1.2MB: never over it"),
-        OPT_REAL("bpw", 0, "X", bpw, 0.01, 64, "or: stored bits a weight of the linear layers"),
-        OPT_WORD("rule", 0, "linear|uniform|aptq|carried", rule,
-                 "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain; not given: linear with --alpha, else aptq"),
-        OPT_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha', for linear"),
-        OPT_INPUT("hessian", 0, "FILE", sums_path, "sums of 'llmq sense', for aptq and carried"),
-        OPT_REAL("ratio", 0, "R", ratio, 0, 1, "aptq, carried, in place of a size: the share of the weights in the high format"),
-        OPT_LIST("formats", 0, "LIST", menu, "to choose from"),
-        OPT_TEXT("high", 0, "NAME", high, "aptq, carried: format of the layers with the largest score"),
-        OPT_TEXT("low", 0, "NAME", low, "and of the others"),
-        OPT_LIST("pin", 0, "LIST", pins, "NAME=FORMAT: tensors with NAME in theirs have this format"),
-        OPT_LIST("least", 0, "LIST", least, "NAME=FORMAT: these have it or a larger one"),
-        OPT_SWITCH("tie", 0, tied, "1: wq wk wv have one format, w1 w3 too"),
-        OPT_WORD("errors", 0, "rows|gauss|hessian", errors, "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
-        OPT_WHOLE("rows", 0, "N", rows, 0, MOST_TOKENS, "rows of each layer that errors are measured on, 0: all"),
+        OPT_TEXT("size", 0, "BYTES", o.size, "of the whole file, as 1.2MB: never over it"),
+        OPT_REAL("bpw", 0, "X", o.bpw, 0.01, 64, "or: stored bits a weight of the linear layers"),
+        OPT_WORD("rule", 0, "linear|uniform|aptq|carried", o.rule,
+                 "linear: the least foretold KL, exactly; uniform; aptq, carried: by trace, by trace x gain; not "
+                 "given: linear with --alpha, else aptq"),
+        OPT_INPUT("alpha", 0, "FILE", o.alpha_path, "of 'llmq alpha', for linear"),
+        OPT_INPUT("hessian", 0, "FILE", o.sums_path, "sums of 'llmq sense', for aptq and carried"),
+        OPT_REAL("ratio", 0, "R", o.ratio, 0, 1,
+                 "aptq, carried, in place of a size: the share of the weights in the high format"),
+        OPT_LIST("formats", 0, "LIST", o.menu, "to choose from"),
+        OPT_TEXT("high", 0, "NAME", o.high, "aptq, carried: format of the layers with the largest score"),
+        OPT_TEXT("low", 0, "NAME", o.low, "and of the others"),
+        OPT_LIST("pin", 0, "LIST", o.pins, "NAME=FORMAT: tensors with NAME in theirs have this format"),
+        OPT_LIST("least", 0, "LIST", o.least, "NAME=FORMAT: these have it or a larger one"),
+        OPT_SWITCH("tie", 0, o.tied, "1: wq wk wv have one format, w1 w3 too"),
+        OPT_WORD("errors", 0, "rows|gauss|hessian", o.errors,
+                 "t2 on rows of the layer, on gauss rows, or by hessian: of outputs, with feedback, from --hessian"),
+        OPT_WHOLE("rows", 0, "N", o.rows, 0, MOST_TOKENS, "rows of each layer that errors are measured on, 0: all"),
         OPT_GROUP(r.group, "columns that share a scale"),
         OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
         OPT_TEXT("embed", 0, "NAME", r.embed, "of embedding and classifier, as --size counts them"),
-        OPT_INPUT("measure", 0, "TEXT", text, "print what each layer alone makes in its format, beside what was foretold"),
+        OPT_INPUT("measure", 0, "TEXT", text,
+                  "print what each layer alone makes in its format, beside what was foretold"),
         OPT_TOKENS(tokens, "of that, only the first N, 0: all"),
-        OPT_OUTPUT("tensor-types", 0, "FILE", types, "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits"),
+        OPT_OUTPUT("tensor-types", 0, "FILE", types,
+                   "also write the choice for llama.cpp's quantize --tensor-type-file, types of about these bits"),
         OPT_OUTPUT("out", 'o', "FILE", out, "the recipe, for quantize --recipe; '-': printed"),
         OPT_TOKENIZER(tokenizer),
         OPT_EPSILON,
@@ -669,57 +887,18 @@ static int command_plan(int argc, char **argv)
     };
     loaded m;
     plan p;
-    FILE *said;
-    llmq_allocation result;
-    rest_of_file rest_of = { 0, 0, 0 };
-    uint64_t budget;
     size_t size;
     unsigned char *bytes;
-    uint32_t count;
+    const double start = seconds();
     parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1, -1);
-    if (!rule) rule = alpha_path ? "linear" : "aptq";
-    linear = strcmp(rule, "linear") == 0, uniform = strcmp(rule, "uniform") == 0;
-    if (linear && !alpha_path) fail("--rule linear needs --alpha FILE; 'llmq alpha' makes it");
-    if (!linear && !uniform && !sums_path) fail("--rule %s needs --hessian FILE; 'llmq sense' makes it", rule);
-    if ((size_text != NULL) + (bpw > 0) + (ratio >= 0) != 1) fail("one of --size, --bpw and (for aptq, carried) --ratio is needed");
-    if (size_text) (void)read_size(size_text); /* wrong ones are found before the work */
+    check_plan_options(&o);
     bytes = read_model(rest[0], tokenizer, 1, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
-    meter.rows = (uint32_t)rows;
-    if (strcmp(errors, "gauss") == 0) meter.kind = ERRORS_GAUSS;
-    else if (strcmp(errors, "hessian") == 0) meter.kind = ERRORS_HESSIAN;
-    if (meter.kind == ERRORS_HESSIAN && !sums_path) fail("--errors hessian needs --hessian FILE");
-    if (sums_path) meter.sums = open_sums(sums_path);
-    tie_sums(meter.sums, &m);
-    fill_plan(&p, &m, &r, menu, alpha_path, &meter, size_text != NULL);
-    if (size_text) {
-        rest_of = measure_rest(&p, &m, &r);
-        p.fixed = fixed_bytes(&p, &rest_of, 0);
-        if (read_size(size_text) < p.fixed) fail("the file has %.0f bytes without its linear layers", p.fixed);
-        budget = (uint64_t)(read_size(size_text) - p.fixed);
-    } else if (ratio >= 0) {
-        double lows = 0, highs = 0;
-        for (uint32_t i = 0; i < p.layers; i++) lows += (double)p.option[i * p.menu + menu_index(&p, low)].cost, highs += (double)p.option[i * p.menu + menu_index(&p, high)].cost;
-        budget = (uint64_t)(lows + ratio * (highs - lows) * (1 + 1e-9));
-    } else {
-        budget = (uint64_t)(bpw * p.all / 8 * (1 + 1e-12));
-    }
-    if (pins) restrict_plan(&p, pins, 0);
-    if (least) restrict_plan(&p, least, 1);
-    if (linear || uniform) plan_best(&p, budget, uniform ? TIED_ALL : tied ? TIED_INPUTS : TIED_NONE, &result);
-    else plan_by_score(&p, sensitivities(&m, meter.sums, &count), budget, menu_index(&p, high), menu_index(&p, low), rule);
-    for (uint32_t i = 0; i < p.layers; i++) cost += (double)p.option[i * p.menu + p.choice[i]].cost, loss += p.option[i * p.menu + p.choice[i]].loss;
-    if (size_text) p.fixed = fixed_bytes(&p, &rest_of, 1);
-    write_plan(&p, &r, rule, out, 8 * cost / p.all, loss, fingerprint(&m.bundle));
+    make_plan(&p, &o, &m, &r);
+    write_plan(&p, &r, o.rule, out, fingerprint(&m.bundle));
     if (types) write_types(&p, types);
-    said = report(out);
-    if (text) measure_plan(&p, &m, rest[0], r, text, tokens, said);
-    fprintf(said, "rule %s: %.0f bytes in linear layers, %.4f bits a weight", rule, cost, 8 * cost / p.all);
-    if (size_text) fprintf(said, "; file of %.0f bytes, %.2f %% of the size asked for", cost + p.fixed, 100 * (cost + p.fixed) / read_size(size_text));
-    if (alpha_path) fprintf(said, "; foretold KL %.5f", loss);
-    if (linear) fprintf(said, ", %s", result.bound == result.loss ? "proven the least" : "");
-    if (linear && result.bound < result.loss) fprintf(said, "at most %.2g %% above the least", 100 * (result.loss - result.bound) / result.loss);
-    fprintf(said, "; %.2f s\n", seconds() - start);
+    if (text) measure_plan(&p, &m, rest[0], r, text, tokens, report(out));
+    print_plan(report(out), &p, &o, start);
     return 0;
 }
 
@@ -745,13 +924,6 @@ static void draw_plan(plan *p, uint32_t seed, double low, double high)
     } while (8 * cost / p->all < low || 8 * cost / p->all > high);
 }
 
-static double foretold(const plan *p)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < p->layers; i++) sum += p->option[i * p->menu + p->choice[i]].loss;
-    return sum;
-}
-
 /* 1 - sum (y - x)^2 / sum (y - mean)^2: how much of y is foretold by x itself, not by a line through it. */
 static double determination(const double *x, const double *y, uint32_t n)
 {
@@ -761,33 +933,79 @@ static double determination(const double *x, const double *y, uint32_t n)
     return all > 0 ? 1 - rest / all : 0;
 }
 
-static void print_linearity(const double *bits, const double *x, const double *y, uint32_t n, uint32_t above, const char *key)
+static void print_linearity(const double *bits, const double *x, const double *y, uint32_t n, uint32_t above,
+                            const char *key)
 {
     int tsv = getenv("TSV") && *getenv("TSV");
     if (!tsv) printf("%8s %12s %12s %8s\n", "bits/w", "foretold KL", "measured KL", "ratio");
     for (uint32_t i = 0; i < n; i++) {
-        if (tsv) printf("eval.%s.linearity.%u.bpw\t%.6g\neval.%s.linearity.%u.foretold\t%.6g\neval.%s.linearity.%u.kl\t%.6g\n", key, i, bits[i], key, i, x[i], key, i, y[i]);
+        if (tsv)
+            printf("eval.%s.linearity.%u.bpw\t%.6g\n"
+                   "eval.%s.linearity.%u.foretold\t%.6g\n"
+                   "eval.%s.linearity.%u.kl\t%.6g\n", key, i, bits[i], key, i, x[i], key, i, y[i]);
         else printf("%8.3f %12.5f %12.5f %8.3f%s\n", bits[i], x[i], y[i], y[i] / x[i], i + 1 == above ? "\n" : "");
     }
-    if (tsv) printf("eval.%s.linearity.r2\t%.6g\neval.%s.linearity.below.r2\t%.6g\n", key, determination(x, y, above), key, determination(x + above, y + above, n - above));
-    else printf("R2 of the first %u: %.4f; of the %u below: %.4f\n", above, determination(x, y, above), n - above, determination(x + above, y + above, n - above));
+    if (tsv)
+        printf("eval.%s.linearity.r2\t%.6g\neval.%s.linearity.below.r2\t%.6g\n", key, determination(x, y, above), key,
+               determination(x + above, y + above, n - above));
+    else
+        printf("R2 of the first %u: %.4f; of the %u below: %.4f\n", above, determination(x, y, above), n - above,
+               determination(x + above, y + above, n - above));
+}
+
+/* Recipes to draw: so many between low and high bits a weight, and so many between lowest and low. */
+typedef struct draws {
+    int recipes, below;
+    double low, high, lowest;
+} draws;
+
+static void check_draws(const draws *d)
+{
+    if (d->recipes + d->below >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
+    if (!(d->low < d->high)) fail("--low is %g, --high is %g: the first is less than the second", d->low, d->high);
+    if (d->below && !(d->lowest < d->low))
+        fail("--lowest is %g, --low is %g: the first is less than the second", d->lowest, d->low);
+}
+
+/* Draws recipes and opens the model in each; bits: bits a weight; x: the KL that is foretold. */
+static void open_drawn(contestant *c, const draws *d, plan *p, const llmq_bundle *from, const char *path, recipe r,
+                       double *bits, double *x)
+{
+    const uint32_t above = (uint32_t)d->recipes, n = above + (uint32_t)d->below;
+    choice *choices = (choice *)allocate(p->layers * sizeof *choices);
+    r.quiet = 1;
+    r.choices = choices;
+    r.choice_count = p->layers;
+    for (uint32_t k = 0; k < n; k++) {
+        sizes total;
+        size_t size;
+        unsigned char *bytes;
+        draw_plan(p, k + 1, k < above ? d->low : d->lowest, k < above ? d->high : d->low);
+        list_choices(p, 0, p->layers, choices);
+        bytes = quantize_bundle(from, &r, &total, &size);
+        open_model(&c[k].m, path, bytes, size, 16, "32");
+        bits[k] = 8 * total.bytes / total.weights;
+        x[k] = foretold(p);
+        progress(k, n, "recipes");
+    }
+    free(choices);
 }
 
 static int command_linearity(int argc, char **argv)
 {
     recipe r = default_recipe;
     const char *rest[1], *alpha_path = NULL, *text = NULL, *menu = MENU, *tokenizer = NULL, *key = "model";
-    double low = 3, high = 5, lowest = 2.3;
-    int recipes = 24, below = 8, tokens = 4096, threads = 2, prefix = 1;
+    draws d = { 24, 8, 3, 5, 2.3 };
+    int tokens = 4096, threads = 2, prefix = 1;
     const option options[] = {
         OPT_NEEDED_INPUT("alpha", 0, "FILE", alpha_path, "of 'llmq alpha'"),
         OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to measure on"),
         OPT_TOKENS(tokens, "only the first N, 0: all"),
-        OPT_WHOLE("recipes", 0, "N", recipes, 2, MOST - 1, "random ones between --low and --high bits a weight"),
-        OPT_WHOLE("below", 0, "N", below, 0, MOST - 3, "and between --lowest and --low"),
-        OPT_REAL("low", 0, "X", low, 0, 64, "bits a weight"),
-        OPT_REAL("high", 0, "X", high, 0, 64, "bits a weight"),
-        OPT_REAL("lowest", 0, "X", lowest, 0, 64, "bits a weight"),
+        OPT_WHOLE("recipes", 0, "N", d.recipes, 2, MOST - 1, "random ones between --low and --high bits a weight"),
+        OPT_WHOLE("below", 0, "N", d.below, 0, MOST - 3, "and between --lowest and --low"),
+        OPT_REAL("low", 0, "X", d.low, 0, 64, "bits a weight"),
+        OPT_REAL("high", 0, "X", d.high, 0, 64, "bits a weight"),
+        OPT_REAL("lowest", 0, "X", d.lowest, 0, 64, "bits a weight"),
         OPT_LIST("formats", 0, "LIST", menu, "to draw from"),
         OPT_GROUP(r.group, "columns that share a scale"),
         OPT_TEXT("transform", 0, "NAME", r.transform, "of layer inputs"),
@@ -803,40 +1021,20 @@ static int command_linearity(int argc, char **argv)
     double bits[MOST], x[MOST], y[MOST];
     loaded m;
     plan p;
-    choice *choices;
     uint32_t n, count, *ids;
     unsigned char *bytes;
     size_t size;
-    sizes total;
     parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1, -1);
-    n = (uint32_t)(recipes + below);
-    if (n >= MOST) fail("--recipes and --below are at most %d together", MOST - 1);
-    if (!(low < high)) fail("--low is %g, --high is %g: the first is less than the second", low, high);
-    if (below && !(lowest < low)) fail("--lowest is %g, --low is %g: the first is less than the second", lowest, low);
+    check_draws(&d);
+    n = (uint32_t)(d.recipes + d.below);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");
     fill_plan(&p, &m, &r, menu, alpha_path, &meter, 0);
     open_original(&c[0], &m.bundle, rest[0]);
-    r.quiet = 1;
-    r.choices = choices = (choice *)allocate(p.layers * sizeof *choices);
-    r.choice_count = p.layers;
-    for (uint32_t k = 0; k < n; k++) {
-        draw_plan(&p, k + 1, k < (uint32_t)recipes ? low : lowest, k < (uint32_t)recipes ? high : low);
-        for (uint32_t i = 0; i < p.layers; i++) {
-            memcpy(choices[i].name, p.name[i], sizeof choices[i].name);
-            memcpy(choices[i].format, p.format[p.choice[i]], sizeof choices[i].format);
-            choices[i].group = -1;
-            choices[i].line = 0;
-        }
-        bytes = quantize_bundle(&m.bundle, &r, &total, &size);
-        open_model(&c[k + 1].m, rest[0], bytes, size, 16, "32");
-        bits[k] = 8 * total.bytes / total.weights;
-        x[k] = foretold(&p);
-        progress(k, n, "recipes");
-    }
+    open_drawn(c + 1, &d, &p, &m.bundle, rest[0], r, bits, x);
     ids = text_ids(&m, rest[0], text, tokens, &count);
     count = measure(c, (int)n + 1, ids, count, m.model.context, threads);
     for (uint32_t k = 0; k < n; k++) y[k] = c[k + 1].kl / count;
-    print_linearity(bits, x, y, n, (uint32_t)recipes, key);
+    print_linearity(bits, x, y, n, (uint32_t)d.recipes, key);
     return 0;
 }

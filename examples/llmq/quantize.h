@@ -1,6 +1,7 @@
-/* quantize.h - the recipe for a quantized model, and the command quantize. A part of the tool llmq.c, not a header for others. */
+/* quantize.h - the recipe for a quantized model, and the command quantize. A part of the tool
+   llmq.c, not a header for others. */
 
-/* ---- quantizing ---------------------------------------------------------------------------------------------------- */
+/* ---- quantizing ------------------------------------------------------------------------------ */
 
 /* A format of its own for a tensor; group -1: that of the recipe. line: of a file, 0: of none */
 typedef struct choice { char name[64], format[32]; int group; uint32_t line; } choice;
@@ -8,7 +9,8 @@ typedef struct choice { char name[64], format[32]; int group; uint32_t line; } c
 /* What quantize and compare both let be said of transforms. */
 #define TRANSFORM_OPTIONS(r) \
     OPT_TEXT("transform", 0, "NAME", (r).transform, \
-             "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; not given: zigzag with --calib, else hadamard"), \
+             "of inputs: none, hadamard, zigzag, duquant, or steps: smooth+permute+hadamard64; " \
+             "not given: zigzag with --calib, else hadamard"), \
     OPT_REAL("clip", 0, "X", (r).clip, 0, 1, "of u4, u6, u8: the part of a range that gets codes, 0: searched"), \
     OPT_INPUT("calib", 0, "FILE", (r).calib, "text that smooth, permute and rotate are made from"), \
     OPT_WHOLE("calib-tokens", 0, "N", (r).calib_tokens, 0, MOST_TOKENS, "only the first N of it, 0: all"), \
@@ -19,7 +21,8 @@ typedef struct choice { char name[64], format[32]; int group; uint32_t line; } c
 
 /* And of error feedback. */
 #define FEEDBACK_OPTIONS(r) \
-    OPT_REAL_OR("damping", 0, "X", (r).damping, 0, 10, -1, "of a Hessian, relative to its mean diagonal; -1: by the number of tokens"), \
+    OPT_REAL_OR("damping", 0, "X", (r).damping, 0, 10, -1, \
+                "of a Hessian, relative to its mean diagonal; -1: by the number of tokens"), \
     OPT_WORD("order", 0, "natural|diagonal", (r).order, "of columns; diagonal: the most used first"), \
     OPT_REAL("first-order", 0, "X", (r).first_order, 0, 1, "FOEM's correction, 0: none")
 
@@ -34,13 +37,16 @@ typedef struct recipe {
     const char *calib, *criterion; /* text that transforms are made from, and how rotations are */
     int calib_tokens, steps, fold;
     double alpha, clip;
-    const choice *choices;       /* formats by name; a linear layer that is not among them has `format`, or stays if that is NULL */
+    /* formats by name; a linear layer that is not among them has `format`, or stays if that is
+       NULL */
+    const choice *choices;
     uint32_t choice_count;
     const char *choices_path;    /* the file they are from; NULL: none */
     uint32_t of_model;           /* fingerprint of the model that the file says it is for, 0: it says none */
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural",
+                                       -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0, NULL, 0 };
 
 #define MOST_LAYERS 65536u /* of a llama model */
 
@@ -96,7 +102,8 @@ static float *decode_all(const llmq_tensor *t)
     float *w = (float *)allocate((size_t)t->rows * t->cols * sizeof *w);
     size_t work_size = llmq_transform_work_size(&t->transform, t->cols);
     void *work = allocate(work_size);
-    for (uint32_t r = 0; r < t->rows; r++) check(llmq_tensor_decode(t, r, w + (size_t)r * t->cols, work, work_size), "decoding");
+    for (uint32_t r = 0; r < t->rows; r++)
+        check(llmq_tensor_decode(t, r, w + (size_t)r * t->cols, work, work_size), "decoding");
     free(work);
     return w;
 }
@@ -136,7 +143,8 @@ static int show_training(void *context, uint32_t done, uint32_t total)
 static int grid_shape(const char *name, uint32_t *p, uint32_t *n)
 {
     const char *second = name[0] == 'v' ? strchr(name, 'n') : NULL;
-    return second && whole_number(name + 1, (size_t)(second - name) - 1, 255, p) && whole_number(second + 1, strlen(second + 1), 65536, n);
+    return second && whole_number(name + 1, (size_t)(second - name) - 1, 255, p)
+           && whole_number(second + 1, strlen(second + 1), 65536, n);
 }
 
 /* A format by name: built in, or vPnN, a grid of N points of P numbers. */
@@ -166,7 +174,10 @@ static llmq_status find_format(const char *name, uint32_t group, llmq_format *f)
     return llmq_format_custom(f, p, n, t->points, t->format.unit, group);
 }
 
-/* ---- sums of calibration inputs: values "sense.LAYER.SUM": f32, sums of the weights and of their squares, then the packed matrix ---- */
+/* ---- sums of calibration inputs --------------------------------------------------------------
+
+   Values "sense.LAYER.SUM": f32, sums of the weights and of their squares, then the packed
+   matrix. */
 
 static float load_float(const unsigned char *b)
 {
@@ -188,7 +199,8 @@ typedef struct sums {
     uint32_t dim, hidden;     /* of its inputs */
 } sums;
 
-#define TRACE_BYTES (8 * LLAMA_LINEARS + 16) /* traces, their squared errors, powers of the stream and of what is added to it */
+/* traces, their squared errors, powers of the stream and of what is added to it */
+#define TRACE_BYTES (8 * LLAMA_LINEARS + 16)
 
 /* n of n (n + 1) / 2 floats and 8 bytes more; 0 if there is no such n. */
 static uint32_t inputs_of_sum(size_t size)
@@ -206,7 +218,8 @@ static int sums_finite(const sums *s, const llmq_entry *e, problem *p)
     const unsigned char *b = (const unsigned char *)e->data;
     for (size_t i = 0; i < e->size; i += 4) {
         const float x = load_float(b + i);
-        if (!(x - x == 0) || (x < 0 && i < 8)) return wrong(p, "%s: number %zu of %s is %g", s->path, i / 4, e->name, (double)x);
+        if (!(x - x == 0) || (x < 0 && i < 8))
+            return wrong(p, "%s: number %zu of %s is %g", s->path, i / 4, e->name, (double)x);
     }
     return 1;
 }
@@ -216,17 +229,20 @@ static int check_sum(sums *s, const llmq_entry *e, uint32_t *layer, int *which, 
 {
     const char *dot = strchr(e->name + 6, '.');
     uint32_t n, *known;
-    if (e->kind != LLMQ_KIND_VALUE || e->type != LLMQ_VALUE_BYTES || !dot || !whole_number(e->name + 6, (size_t)(dot - e->name) - 6, MOST_LAYERS - 1, layer))
+    if (e->kind != LLMQ_KIND_VALUE || e->type != LLMQ_VALUE_BYTES || !dot
+        || !whole_number(e->name + 6, (size_t)(dot - e->name) - 6, MOST_LAYERS - 1, layer))
         return wrong(p, "%s: %s is nothing that sums hold", s->path, e->name);
     for (*which = 0; *which < SENSE_SUMS && strcmp(dot + 1, sense_name[*which]) != 0; ++*which) {}
     if (*which == SENSE_SUMS) {
         if (strcmp(dot + 1, "trace") != 0) return wrong(p, "%s: %s is nothing that sums hold", s->path, e->name);
-        if (e->size != TRACE_BYTES) return wrong(p, "%s: %s has %zu bytes, not %d", s->path, e->name, e->size, TRACE_BYTES);
+        if (e->size != TRACE_BYTES)
+            return wrong(p, "%s: %s has %zu bytes, not %d", s->path, e->name, e->size, TRACE_BYTES);
         return sums_finite(s, e, p);
     }
     known = *which == SENSE_DOWN ? &s->hidden : &s->dim;
     n = inputs_of_sum(e->size);
-    if (n == 0 || (*known && *known != n)) return wrong(p, "%s: %s has %zu bytes, which is no sum of inputs like the others", s->path, e->name, e->size);
+    if (n == 0 || (*known && *known != n))
+        return wrong(p, "%s: %s has %zu bytes, which is no sum of inputs like the others", s->path, e->name, e->size);
     *known = n;
     return sums_finite(s, e, p);
 }
@@ -238,23 +254,27 @@ static int check_sums(sums *s, problem *p)
     int count = 0, which;
     const void *run;
     if (llmq_bundle_value(&s->bundle, "sense.run", LLMQ_VALUE_TEXT, &run, &s->run.n) != LLMQ_OK)
-        return wrong(p, "%s has no sense.run, so it is no file of sums but %s; 'llmq sense' makes such files", s->path, kind_of_bundle(s->bundle.bytes, s->bundle.size));
+        return wrong(p, "%s has no sense.run, so it is no file of sums but %s; 'llmq sense' makes such files", s->path,
+                     kind_of_bundle(s->bundle.bytes, s->bundle.size));
     s->run.s = (const char *)run;
     for (uint32_t i = 0; i < s->bundle.count; i++) {
         llmq_entry e;
         if (llmq_bundle_at(&s->bundle, i, &e) != LLMQ_OK) return wrong(p, "%s: entry %u cannot be read", s->path, i);
         if (strcmp(e.name, "sense.run") == 0) continue;
         if (strcmp(e.name, "sense.model") == 0) {
-            if (llmq_bundle_u32(&s->bundle, e.name, &s->model) != LLMQ_OK) return wrong(p, "%s: sense.model is no fingerprint of a model", s->path);
+            if (llmq_bundle_u32(&s->bundle, e.name, &s->model) != LLMQ_OK)
+                return wrong(p, "%s: sense.model is no fingerprint of a model", s->path);
             s->has_model = 1;
             continue;
         }
         if (strncmp(e.name, "sense.", 6) != 0) return wrong(p, "%s: %s is nothing that sums hold", s->path, e.name);
         if (!check_sum(s, &e, &layer, &which, p)) return 0;
-        if (count % (SENSE_SUMS + 1) != 0 && layer != last) break; /* entries are sorted by name: those of a layer stand together */
+        /* entries are sorted by name: those of a layer stand together */
+        if (count % (SENSE_SUMS + 1) != 0 && layer != last) break;
         last = layer, count++;
     }
-    if (count == 0 || count % (SENSE_SUMS + 1) != 0) return wrong(p, "%s: the sums of layer %u are not complete", s->path, last);
+    if (count == 0 || count % (SENSE_SUMS + 1) != 0)
+        return wrong(p, "%s: the sums of layer %u are not complete", s->path, last);
     return 1;
 }
 
@@ -313,7 +333,8 @@ static float *load_sum(const sums *s, const char *name, uint32_t cols, llmq_hess
     size_t size, need = llmq_hessian_size(cols, 1);
     float *mem = (float *)allocate(need);
     if (s->is_imatrix) fail("%s is an importance matrix: it has no sums of products, only diagonals", s->path);
-    if (llmq_bundle_value(&s->bundle, name, LLMQ_VALUE_BYTES, &data, &size)) fail("%s has no %s; 'llmq sense' makes such files", s->path, name);
+    if (llmq_bundle_value(&s->bundle, name, LLMQ_VALUE_BYTES, &data, &size))
+        fail("%s has no %s; 'llmq sense' makes such files", s->path, name);
     if (need == 0) fail("%s: sums of inputs of %u numbers are too large for this machine", s->path, cols);
     if (size != need + 8) fail("%s: %s is not for inputs of %u numbers", s->path, name, cols);
     check(llmq_hessian_init(h, cols, 1, NULL, mem, need), name);
@@ -324,24 +345,28 @@ static float *load_sum(const sums *s, const char *name, uint32_t cols, llmq_hess
     return mem;
 }
 
-/* The entry of an importance matrix for a linear layer: its own, or that of one that has the same input, whose means are the same.
-   found: its name there. */
+/* The entry of an importance matrix for a linear layer: its own, or that of one that has the
+   same input, whose means are the same. found: its name there. */
 static int find_importance(const sums *s, const char *name, char found[64], imatrix_entry *e, problem *p)
 {
     uint32_t layer = 0;
     const int linear = linear_of(name, MOST_LAYERS, &layer);
     char own[64], experts[80], sibling[40];
-    if (linear < 0 || imatrix_name_from_llmq(name, strlen(name), own) != LLMQ_OK) return wrong(p, "%s has nothing on %s", s->path, name);
+    if (linear < 0 || imatrix_name_from_llmq(name, strlen(name), own) != LLMQ_OK)
+        return wrong(p, "%s has nothing on %s", s->path, name);
     strcpy(found, own);
     if (imatrix_find(&s->matrix, own, e) == LLMQ_OK) return 1;
     for (int i = 0; i < LLAMA_LINEARS; i++) {
         if (i == linear || sense_sum(i, 0) != sense_sum(linear, 0)) continue;
         snprintf(sibling, sizeof sibling, "layers.%u.%s", layer, llama_linear_name[i]);
-        if (imatrix_name_from_llmq(sibling, strlen(sibling), found) == LLMQ_OK && imatrix_find(&s->matrix, found, e) == LLMQ_OK) return 1;
+        if (imatrix_name_from_llmq(sibling, strlen(sibling), found) == LLMQ_OK
+            && imatrix_find(&s->matrix, found, e) == LLMQ_OK)
+            return 1;
     }
     snprintf(experts, sizeof experts, "%.*s_exps.weight", (int)(strlen(own) - strlen(".weight")), own);
     if (imatrix_find(&s->matrix, experts, e) == LLMQ_OK)
-        return wrong(p, "%s is of a mixture of experts: it has %s of %u experts, and this model has the one matrix %s", s->path, experts, e->experts, own);
+        return wrong(p, "%s is of a mixture of experts: it has %s of %u experts, and this model has the one matrix %s",
+                     s->path, experts, e->experts, own);
     return wrong(p, "%s has nothing on %s (%s here), nor on another matrix of the same input", s->path, own, name);
 }
 
@@ -356,18 +381,23 @@ static float *load_diagonal(const sums *s, const char *name, uint32_t cols, llmq
     check(llmq_hessian_init(h, cols, 0, NULL, mem, need), name);
     find_importance(s, name, other, &e, &p);
     stop_if(&p);
-    if (e.experts != 1) fail("%s: %s is of %u experts of %u inputs, and the model has one matrix of %u there (%s)", s->path, other, e.experts, e.cols, cols, name);
-    if (e.cols != cols) fail("%s: %s is of %u inputs, and the model has %u there (%s)", s->path, other, e.cols, cols, name);
+    if (e.experts != 1)
+        fail("%s: %s is of %u experts of %u inputs, and the model has one matrix of %u there (%s)", s->path, other,
+             e.experts, e.cols, cols, name);
+    if (e.cols != cols)
+        fail("%s: %s is of %u inputs, and the model has %u there (%s)", s->path, other, e.cols, cols, name);
     if (imatrix_mean(&e, 0, mem)) fail("%s: %s holds numbers that no mean of squares can be", s->path, other);
     h->weight = 1;
     return mem;
 }
 
-/* Rows that were encoded with error feedback, and those of them that it made worse, which are as llmq_encode does them. */
+/* Rows that were encoded with error feedback, and those of them that it made worse, which are as
+   llmq_encode does them. */
 static struct { uint64_t all, plain; } feedback_rows;
 
 /* Rows w into t's records at data with error feedback, from the sums of r. */
-static void encode_with_feedback(const char *name, const llmq_tensor *t, void *data, const float *w, const recipe *r, const llmq_encode_options *options)
+static void encode_with_feedback(const char *name, const llmq_tensor *t, void *data, const float *w, const recipe *r,
+                                 const llmq_encode_options *options)
 {
     llmq_feedback_result result;
     llmq_feedback_options how = { (float)r->damping, (float)r->first_order, LLMQ_ORDER_NATURAL };
@@ -391,19 +421,23 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
     } else if (!aware && strcmp(r->kind, "plain") != 0 && !r->sums->is_imatrix) {
         fail("--kind is aware, plain or diagonal");
     }
-    if (!h.full && t->transform.count) fail("mean squares of the inputs say nothing of rotated ones: use --transform none");
+    if (!h.full && t->transform.count)
+        fail("mean squares of the inputs say nothing of rotated ones: use --transform none");
     if (h.full && t->transform.count) {
         work = allocate(work_size = llmq_hessian_transform_work_size(&h, &t->transform));
         check(llmq_hessian_transform(&h, &t->transform, work, work_size), sum);
         free(work);
     }
     factor = allocate(size = llmq_feedback_size(&h));
-    if ((status = llmq_feedback_init(&f, t, &h, &how, factor, size, &error)) != LLMQ_OK) fail("%s, %s: %s (column %u)", r->sums_path, sum, llmq_status_text(status), error.col);
-    if (how.damping >= 0 && f.damping > how.damping * 1.5f && !r->quiet) fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
+    if ((status = llmq_feedback_init(&f, t, &h, &how, factor, size, &error)) != LLMQ_OK)
+        fail("%s, %s: %s (column %u)", r->sums_path, sum, llmq_status_text(status), error.col);
+    if (how.damping >= 0 && f.damping > how.damping * 1.5f && !r->quiet)
+        fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
     work = allocate(work_size = llmq_feedback_work_size(t));
     if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &result, &error))
         fail("%s: %s (row %u, column %u)", name, llmq_status_text(error.status), error.row, error.col);
-    if (t->format.points && !t->format.zero_points) feedback_rows.all += result.rows, feedback_rows.plain += result.plain_rows;
+    if (t->format.points && !t->format.zero_points)
+        feedback_rows.all += result.rows, feedback_rows.plain += result.plain_rows;
     free(work);
     free(factor);
     free(mem);
@@ -418,10 +452,11 @@ static void fold_rows(const llmq_transform *t, int kinds, float *rows, uint32_t 
     free(work);
 }
 
-/* Replace an entry's tensor by its quantized form; its data is then malloc'ed. input: what transform its input gets; rows: its own rows
-   are the input of another layer, and take over what is folded of that one's, of the kinds given. Either may be NULL. */
-static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r, const llmq_transform *input,
-                           const llmq_transform *rows, int kinds)
+/* Replace an entry's tensor by its quantized form; its data is then malloc'ed. input: what
+   transform its input gets; rows: its own rows are the input of another layer, and take over
+   what is folded of that one's, of the kinds given. Either may be NULL. */
+static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r,
+                           const llmq_transform *input, const llmq_transform *rows, int kinds)
 {
     llmq_encode_options options = { LLMQ_EFFORT_DEFAULT, NULL, NULL, (float)r->clip };
     llmq_error error;
@@ -431,14 +466,16 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     const int rtn = rounded_bits(format);
     void *data, *work;
     if (rows) fold_rows(rows, kinds, w, from->rows, from->cols);
-    if (from->format.points && strcmp(format, "f32") != 0) fail("%s is already quantized; start from the original model", e->name);
+    if (from->format.points && strcmp(format, "f32") != 0)
+        fail("%s is already quantized; start from the original model", e->name);
     if (strcmp(r->effort, "fast") == 0) options.effort = LLMQ_EFFORT_FAST;
     else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
     if (rtn)
-        for (uint32_t i = 0; i < from->rows; i++) round_to_nearest(w + (size_t)i * from->cols, from->cols, rtn, r->group ? (size_t)r->group : from->cols);
+        for (uint32_t i = 0; i < from->rows; i++)
+            round_to_nearest(w + (size_t)i * from->cols, from->cols, rtn, r->group ? (size_t)r->group : from->cols);
     if (find_format(rtn ? "f32" : format, (uint32_t)r->group, &e->format))
-        fail("no format '%s' with group %d: formats are vPnN (P 1 to 8, N 2 to 65536) and those of 'llmq inspect --formats 1'; groups are 32 to "
-             "1024 in steps of 32, or 0 for a row", format, r->group);
+        fail("no format '%s' with group %d: formats are vPnN (P 1 to 8, N 2 to 65536) and those of 'llmq inspect "
+             "--formats 1'; groups are 32 to 1024 in steps of 32, or 0 for a row", format, r->group);
     e->size = llmq_tensor_size(&e->format, e->rows, e->cols);
     e->data = data = allocate(e->size);
     e->grid = e->format.id == LLMQ_FORMAT_CUSTOM ? grid_entry(&e->format) : NULL;
@@ -446,8 +483,10 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     work = allocate(work_size = llmq_encode_work_size(&t));
     if (e->format.points && r->sums && is_linear(e->name)) encode_with_feedback(e->name, &t, data, w, r, &options);
     else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error)) {
-        if (!e->format.points && error.status == LLMQ_E_NOT_FINITE) /* what was read is finite: check_finite has seen to it */
-            fail("%s: the number in row %u, column %u is too large for %s", e->name, error.row, error.col, e->format.name);
+        /* what was read is finite: check_finite has seen to it */
+        if (!e->format.points && error.status == LLMQ_E_NOT_FINITE)
+            fail("%s: the number in row %u, column %u is too large for %s", e->name, error.row, error.col,
+                 e->format.name);
         fail("%s: %s (row %u, column %u)", e->name, llmq_status_text(error.status), error.row, error.col);
     }
     free(work);
@@ -458,7 +497,8 @@ static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *f
     free(back);
 }
 
-/* Of the linear layers; error is the sum of t^2 * weights; online: multiply-adds a token of the transforms of their inputs. */
+/* Of the linear layers; error is the sum of t^2 * weights; online: multiply-adds a token of the
+   transforms of their inputs. */
 typedef struct sizes { double weights, bytes, error, online; } sizes;
 
 static void add_to_sizes(sizes *total, const llmq_entry *e, const recipe *r)
@@ -484,7 +524,8 @@ static const char *format_of(const recipe *r, const char *name, int *group)
 /* How activations are to be quantized, as values of the model. */
 static int is_activation_value(const char *name)
 {
-    return strcmp(name, "llama.abits") == 0 || strcmp(name, "llama.azero") == 0 || strcmp(name, "llama.ascales") == 0 || strcmp(name, "llama.aclip") == 0;
+    return strcmp(name, "llama.abits") == 0 || strcmp(name, "llama.azero") == 0 || strcmp(name, "llama.ascales") == 0
+           || strcmp(name, "llama.aclip") == 0;
 }
 
 static uint32_t add_activation_values(llmq_entry *e, const char *text)
@@ -504,7 +545,8 @@ static uint32_t add_activation_values(llmq_entry *e, const char *text)
 static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size);
 static uint32_t *text_ids(const loaded *m, const char *model_path, const char *path, int tokens, uint32_t *count);
 
-/* The same numbers as f32, whatever they are stored as, so that running the model does not convert them for each token. */
+/* The same numbers as f32, whatever they are stored as, so that running the model does not
+   convert them for each token. */
 static unsigned char *as_floats(const llmq_bundle *b, size_t *size)
 {
     recipe wide = default_recipe;
@@ -533,7 +575,9 @@ static void fold_entry(llmq_entry *e, const llmq_tensor *from, const llmq_transf
     check(llmq_tensor_init(&t, &e->format, NULL, 1, from->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
     check(llmq_encode(&t, data, 0, 1, v, from->cols, NULL, work, work_size, NULL), e->name);
-    if (find_not_finite(e, &bad[0], &bad[1])) fail("%s: the number in column %u is too large for floats once the smoothing is folded into it", e->name, bad[1]);
+    if (find_not_finite(e, &bad[0], &bad[1]))
+        fail("%s: the number in column %u is too large for floats once the smoothing is folded into it", e->name,
+             bad[1]);
     free(work);
     free(v);
 }
@@ -556,7 +600,8 @@ static const char *use_transform(stored_transform *s, const llmq_transform *t, u
 }
 
 /* One tensor of a model of so many layers in its new form; returns whether it is another now. */
-static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, const recipe *r, const site_transform *made, stored_transform *stored)
+static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, const recipe *r,
+                          const site_transform *made, stored_transform *stored)
 {
     uint32_t layer = 0;
     const int linear = linear_of(e->name, layers, &layer);
@@ -573,7 +618,8 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
         return folded->count != 0;
     }
     if (!format) {
-        if (e->transform || e->grid) fail("%s has a transform or grid that would be lost; start from the original model", e->name);
+        if (e->transform || e->grid)
+            fail("%s has a transform or grid that would be lost; start from the original model", e->name);
         return 0;
     }
     if (made && linear >= 0) {
@@ -581,11 +627,13 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
         input = &made[layer * SITES + (unsigned)site];
         if (linear == LLAMA_W1 || linear == LLAMA_W3) rows = &made[layer * SITES + SITE_DOWN];
         if (rows && !rows->folded.count) rows = NULL;
-        e->transform = input->rest.count ? use_transform(&stored[layer * SITES + (unsigned)site], &input->rest, layer, site) : NULL;
+        e->transform = input->rest.count ? use_transform(&stored[layer * SITES + (unsigned)site], &input->rest, layer,
+                                                         site) : NULL;
     } else {
         e->transform = NULL;
     }
-    quantize_entry(e, &t, format, &own, input ? &input->all : NULL, rows ? &rows->folded : NULL, linear == LLAMA_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
+    quantize_entry(e, &t, format, &own, input ? &input->all : NULL, rows ? &rows->folded : NULL,
+                   linear == LLAMA_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
     return 1;
 }
 
@@ -598,12 +646,15 @@ static int check_choices(const recipe *r, const llmq_bundle *b, uint32_t layers,
         uint32_t layer, index;
         const int known = llmq_bundle_find(b, c->name, &index) == LLMQ_OK;
         if (known && linear_of(c->name, layers, &layer) >= 0) continue;
-        if (known && is_table(c->name)) return wrong(p, "%s, line %u: %s is no linear layer; --embed sets its format", path, c->line, c->name);
+        if (known && is_table(c->name))
+            return wrong(p, "%s, line %u: %s is no linear layer; --embed sets its format", path, c->line, c->name);
         return wrong(p, "%s, line %u: the model has no %s%s", path, c->line, known ? "linear layer " : "", c->name);
     }
     if (r->choices_path && r->of_model && !force) {
         const uint32_t is = fingerprint(b);
-        if (r->of_model != is) return wrong(p, "%s is of another model: of %08x, and this one is %08x; --force uses it all the same", r->choices_path, r->of_model, is);
+        if (r->of_model != is)
+            return wrong(p, "%s is of another model: of %08x, and this one is %08x; --force uses it all the same",
+                         r->choices_path, r->of_model, is);
     }
     return 1;
 }
@@ -626,58 +677,100 @@ static uint32_t add_grids(llmq_entry *e, uint32_t n)
     return count;
 }
 
-/* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
-static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
+static int is_trained_format(const char *name)
 {
-    llmq_transform steps = read_steps(transform_of(r));
-    uint32_t layers = 0, n = 0, count = 0, grids = 0;
-    const site_transform *made = NULL;
-    stored_transform *stored;
-    llmq_entry *e;
-    void **data;
-    unsigned char *bytes;
-    llmq_format custom;
+    llmq_format f;
+    return find_format(name, 0, &f) == LLMQ_OK && f.id == LLMQ_FORMAT_CUSTOM;
+}
+
+/* Stops the program if the recipe does not fit the model. */
+static void check_recipe(const recipe *r, const llmq_bundle *b, uint32_t layers)
+{
     problem p = { { NULL, 0, 0 } };
-    check(llmq_bundle_u32(b, "llama.layers", &layers), "llama.layers");
     check_choices(r, b, layers, &p);
     stop_if(&p);
-    if (r->embed && find_format(r->embed, 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM) fail("--embed is a built-in format");
+    if (r->embed && is_trained_format(r->embed)) fail("--embed is a built-in format");
     if (r->block && llmq_hadamard_block(1, (size_t)r->block) == 0) fail("--block is a power of two up to 32768");
-    if (steps.count) made = transforms_for(b, r);
+}
+
+/* At most this many grids go into the bundle: those trained before, and one for each format whose
+   grid may be trained only now. */
+static uint32_t count_grids(const recipe *r)
+{
+    uint32_t grids = 0;
     for (const trained *t = all_trained; t; t = t->next) grids++;
-    for (uint32_t i = 0; i < r->choice_count + 1; i++) /* grids that will be trained only now */
-        grids += find_format(i < r->choice_count ? r->choices[i].format : r->format ? r->format : "", 0, &custom) == LLMQ_OK && custom.id == LLMQ_FORMAT_CUSTOM;
-    e = (llmq_entry *)allocate((b->count + (size_t)layers * SITES + 4 + grids) * sizeof *e);
-    data = (void **)allocate((b->count + (size_t)grids) * sizeof *data);
-    stored = (stored_transform *)allocate((size_t)layers * SITES * sizeof *stored);
-    memset(stored, 0, (size_t)layers * SITES * sizeof *stored);
-    memset(total, 0, sizeof *total);
+    for (uint32_t i = 0; i < r->choice_count; i++) grids += (uint32_t)is_trained_format(r->choices[i].format);
+    return grids + (uint32_t)is_trained_format(r->format ? r->format : "");
+}
+
+/* A bundle in the making. */
+typedef struct draft {
+    llmq_entry *e;     /* n entries */
+    void **data;       /* count payloads that were made for it, to be freed once it is written */
+    uint32_t n, count;
+} draft;
+
+/* Adds the entries of a bundle in their new form, without those that the recipe replaces. */
+static void convert_entries(draft *d, const llmq_bundle *b, uint32_t layers, const recipe *r,
+                            const site_transform *made, stored_transform *stored, sizes *total)
+{
     for (uint32_t i = 0; i < b->count; i++) {
-        check(llmq_bundle_at(b, i, &e[n]), "reading an entry");
-        if (e[n].kind == LLMQ_KIND_TRANSFORM || e[n].kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        if (e[n].kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e[n].name)) continue;
-        if (e[n].kind == LLMQ_KIND_TENSOR && convert_tensor(b, &e[n], layers, r, made, stored)) {
-            data[count++] = (void *)(uintptr_t)e[n].data;
-            if (is_linear(e[n].name)) add_to_sizes(total, &e[n], r);
-            if (!r->quiet) progress(i, b->count, e[n].name);
+        llmq_entry *e = &d->e[d->n];
+        check(llmq_bundle_at(b, i, e), "reading an entry");
+        if (e->kind == LLMQ_KIND_TRANSFORM || e->kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
+        if (e->kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e->name)) continue;
+        if (e->kind == LLMQ_KIND_TENSOR && convert_tensor(b, e, layers, r, made, stored)) {
+            d->data[d->count++] = (void *)(uintptr_t)e->data;
+            if (is_linear(e->name)) add_to_sizes(total, e, r);
+            if (!r->quiet) progress(i, b->count, e->name);
         }
-        n++;
+        d->n++;
     }
     if (!r->quiet) progress(b->count, b->count, "");
+}
+
+/* Adds the transforms that tensors of the draft refer to. */
+static void add_transforms(draft *d, uint32_t layers, const site_transform *made, const stored_transform *stored,
+                           sizes *total)
+{
     for (size_t i = 0; i < (size_t)layers * SITES; i++) {
         if (!stored[i].data) continue;
         total->online += (double)llmq_transform_cost(&made[i].rest, made[i].cols);
-        add_value(&e[n], stored[i].name, 0, stored[i].data, stored[i].size);
-        e[n++].kind = LLMQ_KIND_TRANSFORM;
+        d->data[d->count++] = stored[i].data;
+        add_value(&d->e[d->n], stored[i].name, 0, stored[i].data, stored[i].size);
+        d->e[d->n++].kind = LLMQ_KIND_TRANSFORM;
     }
-    if (r->abits) n += add_activation_values(&e[n], r->abits);
-    for (grids = add_grids(e, n); grids; grids--) data[count++] = (void *)(uintptr_t)e[n++].data;
-    bytes = write_bundle(e, n, size);
-    for (size_t i = 0; i < (size_t)layers * SITES; i++) free(stored[i].data);
-    while (count) free(data[--count]);
-    free(data);
+}
+
+/* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
+static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
+{
+    const llmq_transform steps = read_steps(transform_of(r));
+    const site_transform *made = NULL;
+    stored_transform *stored;
+    draft d = { NULL, NULL, 0, 0 };
+    uint32_t layers = 0, grids;
+    size_t sites;
+    unsigned char *bytes;
+    check(llmq_bundle_u32(b, "llama.layers", &layers), "llama.layers");
+    check_recipe(r, b, layers);
+    if (steps.count) made = transforms_for(b, r);
+    sites = (size_t)layers * SITES;
+    grids = count_grids(r);
+    d.e = (llmq_entry *)allocate((b->count + sites + 4 + grids) * sizeof *d.e);
+    d.data = (void **)allocate((b->count + sites + grids) * sizeof *d.data);
+    stored = (stored_transform *)allocate(sites * sizeof *stored);
+    memset(stored, 0, sites * sizeof *stored);
+    memset(total, 0, sizeof *total);
+    convert_entries(&d, b, layers, r, made, stored, total);
+    add_transforms(&d, layers, made, stored, total);
+    if (r->abits) d.n += add_activation_values(&d.e[d.n], r->abits);
+    for (grids = add_grids(d.e, d.n); grids; grids--) d.data[d.count++] = (void *)(uintptr_t)d.e[d.n++].data;
+    bytes = write_bundle(d.e, d.n, size);
+    while (d.count) free(d.data[--d.count]);
+    free(d.data);
     free(stored);
-    free(e);
+    free(d.e);
     return bytes;
 }
 
@@ -697,11 +790,15 @@ static int read_choice(choice *c, const char *path, span line, uint32_t number, 
     uint32_t group = 0;
     transform->n = 0;
     if (count < 2 || count > 4)
-        return wrong(p, "%s, line %u: not a tensor and its format, then perhaps a group and a transform: %.*s", path, number, (int)(line.n < 80 ? line.n : 80), line.s);
-    if (!copy_field(c->name, sizeof c->name, field[0])) return wrong(p, "%s, line %u: the name of a tensor is too long", path, number);
-    if (!copy_field(c->format, sizeof c->format, field[1])) return wrong(p, "%s, line %u: the name of a format is too long", path, number);
+        return wrong(p, "%s, line %u: not a tensor and its format, then perhaps a group and a transform: %.*s", path,
+                     number, (int)(line.n < 80 ? line.n : 80), line.s);
+    if (!copy_field(c->name, sizeof c->name, field[0]))
+        return wrong(p, "%s, line %u: the name of a tensor is too long", path, number);
+    if (!copy_field(c->format, sizeof c->format, field[1]))
+        return wrong(p, "%s, line %u: the name of a format is too long", path, number);
     if (count > 2 && !whole_number(field[2].s, field[2].n, 1024, &group))
-        return wrong(p, "%s, line %u: a group is 32 ... 1024 in steps of 32, or 0 for a row, not %.*s", path, number, (int)(field[2].n < 40 ? field[2].n : 40), field[2].s);
+        return wrong(p, "%s, line %u: a group is 32 ... 1024 in steps of 32, or 0 for a row, not %.*s", path, number,
+                     (int)(field[2].n < 40 ? field[2].n : 40), field[2].s);
     if (count > 3) *transform = field[3];
     c->group = count > 2 ? (int)group : -1;
     c->line = number;
@@ -720,7 +817,8 @@ static int read_model_line(span line, uint32_t *model)
 {
     span field[3];
     uint32_t v = 0;
-    if (split_fields(line, field, 3) != 3 || !span_is(field[0], "#") || !span_is(field[1], "model") || field[2].n != 8) return 0;
+    if (split_fields(line, field, 3) != 3 || !span_is(field[0], "#") || !span_is(field[1], "model") || field[2].n != 8)
+        return 0;
     for (int i = 0; i < 8; i++) {
         const char c = field[2].s[i];
         if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return 0;
@@ -730,15 +828,17 @@ static int read_model_line(span line, uint32_t *model)
     return 1;
 }
 
-/* Formats of single tensors from text in memory: a line "TENSOR FORMAT [GROUP [TRANSFORM]]" each; # begins a comment, of which
-   "# model FINGERPRINT" says which model they are for. The transform is one for the whole model, and becomes that of the recipe. */
+/* Formats of single tensors from text in memory: a line "TENSOR FORMAT [GROUP [TRANSFORM]]"
+   each; # begins a comment, of which "# model FINGERPRINT" says which model they are for. The
+   transform is one for the whole model, and becomes that of the recipe. */
 static int read_recipe(recipe *r, const char *path, const char *text, size_t size, problem *p)
 {
     size_t at = 0, room = 0;
     uint32_t number = 0, count = 0;
     choice *list = NULL;
     span line, transform;
-    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size)) return wrong_kind(p, path, "is no recipe", (const unsigned char *)text, size);
+    if (!is_text((const unsigned char *)text, size) || is_other_text((const unsigned char *)text, size))
+        return wrong_kind(p, path, "is no recipe", (const unsigned char *)text, size);
     r->choice_count = 0, r->of_model = 0;
     while (next_line(text, size, &at, &line)) {
         const char *comment = (const char *)memchr(line.s, '#', line.n);
@@ -753,7 +853,8 @@ static int read_recipe(recipe *r, const char *path, const char *text, size_t siz
             if (!list) fail("no memory for a recipe of %zu lines", room);
         }
         r->choices = list;
-        if (count == MOST_LAYERS * LLAMA_LINEARS) return wrong(p, "%s, line %u: more tensors than a model can have", path, number);
+        if (count == MOST_LAYERS * LLAMA_LINEARS)
+            return wrong(p, "%s, line %u: more tensors than a model can have", path, number);
         if (!read_choice(&list[count++], path, line, number, &transform, p)) return 0;
         if (transform.n && !r->transform) {
             words name = { NULL, 0, 0 };
@@ -761,12 +862,15 @@ static int read_recipe(recipe *r, const char *path, const char *text, size_t siz
             r->transform = name.s;
         }
         if (transform.n && !span_is(transform, r->transform))
-            return wrong(p, "%s, line %u: one transform for all: %s or %.*s", path, number, r->transform, (int)transform.n, transform.s);
+            return wrong(p, "%s, line %u: one transform for all: %s or %.*s", path, number, r->transform,
+                         (int)transform.n, transform.s);
     }
     if (count == 0) return wrong(p, "%s: the recipe names no tensor", path);
     qsort(list, count, sizeof *list, compare_choices);
     for (uint32_t i = 1; i < count; i++)
-        if (strcmp(list[i].name, list[i - 1].name) == 0) return wrong(p, "%s, line %u: %s has had its format in line %u", path, list[i].line, list[i].name, list[i - 1].line);
+        if (strcmp(list[i].name, list[i - 1].name) == 0)
+            return wrong(p, "%s, line %u: %s has had its format in line %u", path, list[i].line, list[i].name,
+                         list[i - 1].line);
     r->choice_count = count;
     r->choices_path = path;
     return 1;
@@ -793,11 +897,13 @@ static int command_quantize(int argc, char **argv)
         OPT_GROUP(r.group, "columns that share a scale, a multiple of 32; 0: the row"),
         TRANSFORM_OPTIONS(r),
         OPT_WHOLE("block", 0, "N", r.block, 0, 32768, "largest Hadamard block, a power of two; 0: 1024"),
-        OPT_WHOLE("seed", 's', "N", r.seed, 0, 2147483647, "of the first transform's signs; each layer input has its own"),
+        OPT_WHOLE("seed", 's', "N", r.seed, 0, 2147483647,
+                  "of the first transform's signs; each layer input has its own"),
         OPT_EFFORT(r.effort),
         OPT_TEXT("abits", 0, "BITS", r.abits, ABITS_HELP),
         OPT_INPUT("recipe", 0, "FILE", choices, "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format"),
-        OPT_INPUT("hessian", 0, "FILE", r.sums_path, "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp"),
+        OPT_INPUT("hessian", 0, "FILE", r.sums_path,
+                  "quantize with error feedback; of 'llmq sense', or an imatrix of llama.cpp"),
         OPT_WORD("kind", 0, "aware|plain|diagonal", r.kind, "of its sums; aware: of attention and gates"),
         FEEDBACK_OPTIONS(r),
         OPT_INPUT("tokenizer", 0, "FILE", tokenizer, "llama2.c tokenizer to carry along (checkpoints only)"),
@@ -818,10 +924,13 @@ static int command_quantize(int argc, char **argv)
     tie_sums(r.sums, &m);
     bytes = quantize_bundle(&m.bundle, &r, &total, &size);
     write_file(rest[1], bytes, size);
-    fprintf(report(rest[1]), "%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; transforms %.0f additions a token, %.1f %% of the products; "
-            "%.2f s\n", rest[1], size, total.weights, r.format, 8 * total.bytes / total.weights, total.error / total.weights, total.online,
-           100 * total.online / total.weights, seconds() - start);
-    if (feedback_rows.plain) fprintf(report(rest[1]), "%s: %llu of %llu rows are encoded without error feedback, which made them worse\n", rest[1],
-                                     (unsigned long long)feedback_rows.plain, (unsigned long long)feedback_rows.all);
+    fprintf(report(rest[1]),
+            "%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; "
+            "transforms %.0f additions a token, %.1f %% of the products; %.2f s\n", rest[1], size, total.weights,
+            r.format, 8 * total.bytes / total.weights, total.error / total.weights, total.online,
+            100 * total.online / total.weights, seconds() - start);
+    if (feedback_rows.plain)
+        fprintf(report(rest[1]), "%s: %llu of %llu rows are encoded without error feedback, which made them worse\n",
+                rest[1], (unsigned long long)feedback_rows.plain, (unsigned long long)feedback_rows.all);
     return 0;
 }

@@ -1,9 +1,10 @@
 /* run.h - the command run: a text is continued. A part of the tool llmq.c, not a header for others. */
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* The next token: the likeliest at temperature 0, else drawn from the least set of probability top_p. */
-static uint32_t sample(const float *logits, uint32_t n, double temperature, double top_p, uint32_t seed, uint32_t counter)
+static uint32_t sample(const float *logits, uint32_t n, double temperature, double top_p, uint32_t seed,
+                       uint32_t counter)
 {
     float *p = (float *)allocate(n * sizeof *p), most = logits[0];
     double sum = 0, coin, mass = 0;
@@ -26,8 +27,10 @@ static uint32_t sample(const float *logits, uint32_t n, double temperature, doub
     return best;
 }
 
-/* How many tokens to run where `tokens` were asked for (0: `usual`, and a hundred behind the prompt) and the prompt has `count`, BOS among them. */
-static uint32_t tokens_to_run(const loaded *m, const char *option_name, const char *hint, int tokens, uint32_t usual, uint32_t count)
+/* How many tokens to run where `tokens` were asked for (0: `usual`, and a hundred behind the
+   prompt) and the prompt has `count`, BOS among them. */
+static uint32_t tokens_to_run(const loaded *m, const char *option_name, const char *hint, int tokens, uint32_t usual,
+                              uint32_t count)
 {
     const uint32_t context = m->model.cache.window ? UINT32_MAX : m->model.context;
     uint32_t n = (uint32_t)tokens;
@@ -47,7 +50,8 @@ static size_t begun_character(const unsigned char *s, size_t n)
     return k < (s[n - k] < 0xe0 ? 2u : s[n - k] < 0xf0 ? 3u : 4u) ? k : 0;
 }
 
-/* Text of a model: as it is, but what a terminal would obey. held: bytes of a character that is not complete yet; piece NULL: there come none. */
+/* Text of a model: as it is, but what a terminal would obey. held: bytes of a character that is
+   not complete yet; piece NULL: there come none. */
 static void print_generated(words *held, const char *piece, size_t length)
 {
     static int terminal = -1;
@@ -67,8 +71,10 @@ static void print_generated(words *held, const char *piece, size_t length)
     free(safe.s);
 }
 
-/* Feed ids (BOS first) and go on for `tokens` in all; text is printed; returns tokens per second of the single steps. */
-static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t tokens, double temperature, double top_p, uint32_t seed)
+/* Feed ids (BOS first) and go on for `tokens` in all; text is printed; returns tokens per second
+   of the single steps. */
+static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t tokens, double temperature,
+                       double top_p, uint32_t seed)
 {
     float *logits = (float *)allocate(m->model.vocab * sizeof *logits);
     uint32_t previous = LLAMA2C_BOS, position, token = ids[0];
@@ -81,7 +87,8 @@ static double generate(loaded *m, const uint32_t *ids, uint32_t count, uint32_t 
         check(llama_forward(&m->model, &m->state, &token, 1, position, logits), "running the model");
         check_logits(m, logits, 1);
         previous = token;
-        token = position + 1 < count ? ids[position + 1] : sample(logits, m->tokenizer.count, temperature, top_p, seed, position);
+        token = position + 1 < count ? ids[position + 1]
+                : sample(logits, m->tokenizer.count, temperature, top_p, seed, position);
         if (token == LLAMA2C_BOS || token == LLAMA2C_EOS) break;
         piece = llama2c_decode(&m->tokenizer, previous, token, &byte, &length);
         print_generated(&held, piece, length);
@@ -110,13 +117,15 @@ static int command_run(int argc, char **argv)
     double temperature = 0, top_p = 0.9, speed;
     const option options[] = {
         OPT_TEXT("prompt", 'p', "TEXT", prompt, "what to continue"),
-        OPT_TOKENS(tokens, "how far, prompt included; 0: 200, or 100 behind a longer prompt, but not beyond the context"),
+        OPT_TOKENS(tokens,
+                   "how far, prompt included; 0: 200, or 100 behind a longer prompt, but not beyond the context"),
         OPT_REAL("temperature", 0, "T", temperature, 0, 100, "0: the likeliest token each time"),
         OPT_REAL("top-p", 0, "P", top_p, 0, 1, "draw from the likeliest tokens of this probability"),
         OPT_WHOLE("seed", 's', "N", seed, 0, 2147483647, "of the draws"),
         OPT_TEXT("abits", 0, "BITS", abits, ABITS_HELP),
         OPT_WHOLE("kv-bits", 0, "BITS", bits, 2, 32, KV_HELP),
-        OPT_WHOLE("kv-window", 0, "N", window, 0, 1 << 24, "positions that are remembered, for texts of any length; 0: the model's context, where it ends"),
+        OPT_WHOLE("kv-window", 0, "N", window, 0, 1 << 24,
+                  "positions that are remembered, for texts of any length; 0: the model's context, where it ends"),
         OPT_TOKENIZER(tokenizer),
         OPT_PREFIX(prefix),
         OPT_END
@@ -131,7 +140,9 @@ static int command_run(int argc, char **argv)
     set_cache(&m, bits, window);
     open_window(&m, rest[0], 1);
     ids = prompt_ids(&m, rest[0], prompt, &count);
-    speed = generate(&m, ids, count, tokens_to_run(&m, "--tokens", "; --kv-window N runs on beyond it", tokens, 200, count), temperature, top_p, (uint32_t)seed);
+    speed = generate(&m, ids, count,
+                     tokens_to_run(&m, "--tokens", "; --kv-window N runs on beyond it", tokens, 200, count),
+                     temperature, top_p, (uint32_t)seed);
     printf("\n");
     flush_output();
     fprintf(stderr, "%.1f tokens/s, kernels %s\n", speed, LLMQ_KERNELS->name);

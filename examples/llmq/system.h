@@ -1,6 +1,7 @@
-/* system.h - what differs between POSIX systems and Windows: names of files, what a name stands for, writing a file as a whole, signals,
-   the clock, threads. A part of the tool llmq.c, not a header for others. All names are UTF-8; functions that return an int
-   return 0 or an errno, if nothing else is said. */
+/* system.h - what differs between POSIX systems and Windows: names of files, what a name stands
+   for, writing a file as a whole, signals, the clock, threads. A part of the tool llmq.c, not a
+   header for others. All names are UTF-8; functions that return an int return 0 or an errno, if
+   nothing else is said. */
 
 #define MOST_THREADS 256
 
@@ -21,7 +22,8 @@ typedef struct target {
     uint64_t device, file; /* the same file has the same two, whatever its name */
 } target;
 
-/* A temporary file that has a name goes away when the program does, in whatever way it ends that it can still do something about. */
+/* A temporary file that has a name goes away when the program does, in whatever way it ends that
+   it can still do something about. */
 static char temporary[4096];
 static volatile int temporary_is_there;
 
@@ -65,7 +67,7 @@ static char *directory_of(const char *path)
     return directory;
 }
 
-#ifdef _WIN32 /* ---- Windows ---------------------------------------------------------------------------------------- */
+#ifdef _WIN32 /* ---- Windows ------------------------------------------------------------------- */
 
 static wchar_t *wide(const char *text)
 {
@@ -86,8 +88,10 @@ static char *narrow(const wchar_t *w)
 static int windows_error(DWORD code)
 {
     switch (code) {
-    case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: case ERROR_INVALID_NAME: case ERROR_BAD_NETPATH: return ENOENT;
-    case ERROR_ACCESS_DENIED: case ERROR_SHARING_VIOLATION: case ERROR_LOCK_VIOLATION: case ERROR_WRITE_PROTECT: return EACCES;
+    case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: case ERROR_INVALID_NAME: case ERROR_BAD_NETPATH:
+            return ENOENT;
+    case ERROR_ACCESS_DENIED: case ERROR_SHARING_VIOLATION: case ERROR_LOCK_VIOLATION: case ERROR_WRITE_PROTECT:
+            return EACCES;
     case ERROR_DISK_FULL: case ERROR_HANDLE_DISK_FULL: return ENOSPC;
     default: return EIO;
     }
@@ -128,7 +132,8 @@ static int describe_handle(target *t, HANDLE h)
     if (!GetFileInformationByHandle(h, &about)) return windows_error(GetLastError());
     t->device = about.dwVolumeSerialNumber + 1ull;
     t->file = (uint64_t)about.nFileIndexHigh << 32 | about.nFileIndexLow;
-    t->kind = about.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? TARGET_DIRECTORY : about.nNumberOfLinks > 1 ? TARGET_PLACE : TARGET_FILE;
+    t->kind = about.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? TARGET_DIRECTORY : about.nNumberOfLinks > 1
+              ? TARGET_PLACE : TARGET_FILE;
     return 0;
 }
 
@@ -152,7 +157,8 @@ static int find_target(target *t, const char *name)
     }
     if ((w = wide(name)) == NULL || (t->path = (char *)malloc(strlen(name) + 1)) == NULL) return ENOMEM;
     strcpy(t->path, name);
-    h = CreateFileW(w, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    h = CreateFileW(w, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                    FILE_FLAG_BACKUP_SEMANTICS, NULL);
     if (h == INVALID_HANDLE_VALUE) {
         error = windows_error(GetLastError());
         free(w);
@@ -225,7 +231,8 @@ static void computer_name(char *out, size_t size)
 }
 
 /* Names in a directory that begin with prefix, handed to take. */
-static void list_directory(const char *directory, const char *prefix, void (*take)(const char *directory, const char *name))
+static void list_directory(const char *directory, const char *prefix,
+                           void (*take)(const char *directory, const char *name))
 {
     char pattern[4096];
     wchar_t *w;
@@ -255,7 +262,8 @@ static int write_anonymous(const target *t, const char *directory, const void *b
 static int rename_over(const char *from, const char *to)
 {
     wchar_t *a = wide(from), *b = wide(to);
-    int error = a && b && MoveFileExW(a, b, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) ? 0 : windows_error(GetLastError());
+    int error = a && b && MoveFileExW(a, b, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) ? 0
+                : windows_error(GetLastError());
     free(a);
     free(b);
     return error;
@@ -308,7 +316,9 @@ static void run_threads(void (*work)(void *), void *context, int threads)
     HANDLE thread[MOST_THREADS];
     job j = { work, context };
     int started = 0;
-    while (started < threads - 1 && started < MOST_THREADS && (thread[started] = CreateThread(NULL, 0, run_job, &j, 0, NULL)) != NULL) started++;
+    while (started < threads - 1 && started < MOST_THREADS
+           && (thread[started] = CreateThread(NULL, 0, run_job, &j, 0, NULL)) != NULL)
+        started++;
     work(context);
     while (started) {
         WaitForSingleObject(thread[--started], INFINITE);
@@ -316,7 +326,7 @@ static void run_threads(void (*work)(void *), void *context, int threads)
     }
 }
 
-#else /* ---- POSIX ---------------------------------------------------------------------------------------------------- */
+#else /* ---- POSIX ----------------------------------------------------------------------------- */
 
 static FILE *open_to_read(const char *path) { return fopen(path, "rb"); }
 static int remove_file(const char *path) { return unlink(path) ? errno : 0; }
@@ -364,7 +374,8 @@ static int find_target(target *t, const char *name)
         t->kind = TARGET_NEW;
         return errno == ENOENT && *name ? follow_links(&t->path) : errno;
     }
-    if (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode)) t->device = (uint64_t)s.st_dev + 1, t->file = (uint64_t)s.st_ino; /* 0, 0: no file */
+    /* 0, 0: no file */
+    if (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode)) t->device = (uint64_t)s.st_dev + 1, t->file = (uint64_t)s.st_ino;
     if (S_ISDIR(s.st_mode)) t->kind = TARGET_DIRECTORY;
     else if (has_out && s.st_dev == out.st_dev && s.st_ino == out.st_ino) t->kind = TARGET_STDOUT;
     else if (!S_ISREG(s.st_mode)) t->kind = TARGET_STREAM;
@@ -372,7 +383,8 @@ static int find_target(target *t, const char *name)
     else {
         char *resolved = realpath(name, NULL);
         t->kind = TARGET_PLACE;
-        if (resolved && s.st_nlink == 1 && stat(resolved, &other) == 0 && other.st_dev == s.st_dev && other.st_ino == s.st_ino) {
+        if (resolved && s.st_nlink == 1 && stat(resolved, &other) == 0 && other.st_dev == s.st_dev
+            && other.st_ino == s.st_ino) {
             t->kind = TARGET_FILE;
             free(t->path);
             t->path = resolved;
@@ -388,14 +400,22 @@ static int check_directory(const char *path)
 {
     char *directory = directory_of(path);
     struct stat s;
-    int error = !directory ? ENOMEM : stat(directory, &s) ? errno : !S_ISDIR(s.st_mode) ? ENOTDIR : access(directory, W_OK | X_OK) ? errno : 0;
+    int error = !directory ? ENOMEM : stat(directory, &s) ? errno : !S_ISDIR(s.st_mode) ? ENOTDIR
+                : access(directory, W_OK | X_OK) ? errno : 0;
     free(directory);
     return error;
 }
 
-static int open_to_write(const char *path, int is_new) { return open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | (is_new ? O_CREAT | O_EXCL : 0), 0666); }
+static int open_to_write(const char *path, int is_new)
+{
+    return open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | (is_new ? O_CREAT | O_EXCL : 0), 0666);
+}
 static int close_file(int fd) { return close(fd) ? errno : 0; }
-static int flush_to_disk(int fd) { return fsync(fd) && errno != EINVAL && errno != ENOTSUP && errno != EROFS ? errno : 0; } /* those: it has no disk */
+/* those: it has no disk */
+static int flush_to_disk(int fd)
+{
+    return fsync(fd) && errno != EINVAL && errno != ENOTSUP && errno != EROFS ? errno : 0;
+}
 static int cut_file(int fd, size_t size) { return ftruncate(fd, (off_t)size) ? errno : 0; }
 static long process_id(void) { return (long)getpid(); }
 static int is_running(long id) { return kill((pid_t)id, 0) == 0 || errno != ESRCH; }
@@ -436,7 +456,8 @@ static void computer_name(char *out, size_t size)
 }
 
 /* Names in a directory that begin with prefix, handed to take. */
-static void list_directory(const char *directory, const char *prefix, void (*take)(const char *directory, const char *name))
+static void list_directory(const char *directory, const char *prefix,
+                           void (*take)(const char *directory, const char *name))
 {
     DIR *d = opendir(directory);
     struct dirent *e;
@@ -445,8 +466,8 @@ static void list_directory(const char *directory, const char *prefix, void (*tak
     if (d) closedir(d);
 }
 
-/* A file that replaces another has its mode, and its owner and group where the system lets us; where the group is another, it may do no
-   more than everybody. */
+/* A file that replaces another has its mode, and its owner and group where the system lets us;
+   where the group is another, it may do no more than everybody. */
 static int keep_owner_and_mode(int fd, const target *t)
 {
     struct stat old, now;
@@ -455,7 +476,8 @@ static int keep_owner_and_mode(int fd, const target *t)
     if (fstat(fd, &now)) return errno;
     mode = old.st_mode & 0777;
     if (now.st_uid != old.st_uid || now.st_gid != old.st_gid) {
-        if (fchown(fd, old.st_uid, old.st_gid) && fchown(fd, (uid_t)-1, old.st_gid)) mode &= ~(mode_t)070 | (mode & 07) << 3;
+        if (fchown(fd, old.st_uid, old.st_gid) && fchown(fd, (uid_t)-1, old.st_gid))
+            mode &= ~(mode_t)070 | (mode & 07) << 3;
     }
     return fchmod(fd, mode) ? errno : 0;
 }
@@ -480,8 +502,9 @@ static void hold_signals(int held)
 }
 
 #ifdef O_TMPFILE
-/* Gives an open file without a name that of its target, in place of what has it, if the process `parent` still runs; 255: it cannot. A
-   file can only be renamed over another if it has a name, so it has one for the moment between two system calls. */
+/* Gives an open file without a name that of its target, in place of what has it, if the process
+   `parent` still runs; 255: it cannot. A file can only be renamed over another if it has a name,
+   so it has one for the moment between two system calls. */
 static int name_file(int fd, const target *t, const char *directory, pid_t parent)
 {
     char link[32], part[4096];
@@ -503,17 +526,19 @@ static int name_file(int fd, const target *t, const char *directory, pid_t paren
 }
 #endif
 
-/* Into a file that has no name before all of it is on the disk: the system removes it when the program ends, kill -9 included. Its
-   name is given by a child, which signals to the program and to its group do not reach, so that neither can a kill -9 between its two
-   calls leave anything. -1: there are no such files here. A child that finds the program gone leaves all as it was, so that nothing
-   changes long after the program's end. */
+/* Into a file that has no name before all of it is on the disk: the system removes it when the
+   program ends, kill -9 included. Its name is given by a child, which signals to the program and
+   to its group do not reach, so that neither can a kill -9 between its two calls leave anything.
+   -1: there are no such files here. A child that finds the program gone leaves all as it was, so
+   that nothing changes long after the program's end. */
 static int write_anonymous(const target *t, const char *directory, const void *bytes, size_t size)
 {
 #ifdef O_TMPFILE
     int fd = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666), error, status = 0;
     pid_t child;
     if (fd < 0) return -1;
-    if ((error = keep_owner_and_mode(fd, t)) == 0 && (error = write_all(fd, bytes, size)) == 0) error = flush_to_disk(fd);
+    if ((error = keep_owner_and_mode(fd, t)) == 0 && (error = write_all(fd, bytes, size)) == 0)
+        error = flush_to_disk(fd);
     if (!error) {
         const pid_t parent = getpid();
         child = fork();
@@ -542,14 +567,16 @@ static void remove_temporary(void)
     temporary_is_there = 0;
 }
 
-static void on_signal(int number) /* the default is back in force, for the signal to end the program as it would have done */
+/* the default is back in force, for the signal to end the program as it would have done */
+static void on_signal(int number)
 {
     remove_temporary();
     (void)raise(number);
 }
 
-/* Streams 0 to 2 are open, or the first file that is opened would be one of them, and messages would go into it. A file that may not
-   grow as large as it should is an error like others, not a signal. */
+/* Streams 0 to 2 are open, or the first file that is opened would be one of them, and messages
+   would go into it. A file that may not grow as large as it should is an error like others, not
+   a signal. */
 static void start_system(int *argc, char ***argv)
 {
     static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXCPU };
@@ -565,7 +592,8 @@ static void start_system(int *argc, char ***argv)
     action.sa_handler = on_signal;
     action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) (void)sigaction(signals[i], &action, NULL);
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            (void)sigaction(signals[i], &action, NULL);
 }
 
 #ifndef LLMQ_NO_THREADS
@@ -587,7 +615,8 @@ static void run_threads(void (*work)(void *), void *context, int threads)
     pthread_t thread[MOST_THREADS];
     job j = { work, context };
     int started = 0;
-    while (started < threads - 1 && started < MOST_THREADS && pthread_create(&thread[started], NULL, run_job, &j) == 0) started++;
+    while (started < threads - 1 && started < MOST_THREADS && pthread_create(&thread[started], NULL, run_job, &j) == 0)
+        started++;
     work(context);
     while (started) pthread_join(thread[--started], NULL);
 }
@@ -602,7 +631,7 @@ static void run_threads(void (*work)(void *), void *context, int threads)
 #endif
 #endif
 
-/* ---- both --------------------------------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 static uint32_t hash_text(uint32_t hash, const char *text)
 {
@@ -651,7 +680,8 @@ static int write_named(const target *t, const char *directory, const void *bytes
         hold_signals(0);
     }
     if (error) return error;
-    if ((error = keep_owner_and_mode(fd, t)) == 0 && (error = write_all(fd, bytes, size)) == 0) error = flush_to_disk(fd);
+    if ((error = keep_owner_and_mode(fd, t)) == 0 && (error = write_all(fd, bytes, size)) == 0)
+        error = flush_to_disk(fd);
     if (error) close_file(fd);
     else error = close_file(fd);
     if (!error) error = rename_over(temporary, t->path);
@@ -674,8 +704,9 @@ static int write_replacing(const target *t, const void *bytes, size_t size)
     return error;
 }
 
-/* A file of several names (hard links) stays one file: who gave it two names wants both to show what is in it. So it is not replaced
-   but written anew, after room for all of it has been made; who kills the program in these milliseconds has a part of each. */
+/* A file of several names (hard links) stays one file: who gave it two names wants both to show
+   what is in it. So it is not replaced but written anew, after room for all of it has been made;
+   who kills the program in these milliseconds has a part of each. */
 static int write_in_place(const target *t, const void *bytes, size_t size, int *is_begun)
 {
     int fd = open_to_write(t->path, 0), error;

@@ -1,6 +1,7 @@
-/* text.h - text that grows, numbers in text, and text from files that is shown. A part of the tool llmq.c, not a header for others. */
+/* text.h - text that grows, numbers in text, and text from files that is shown. A part of the
+   tool llmq.c, not a header for others. */
 
-/* ---- text that grows ------------------------------------------------------------------------------------------------- */
+/* ---- text that grows ------------------------------------------------------------------------- */
 
 /* All text whose length depends on a file is made with this. s ends with a 0; NULL: empty. */
 typedef struct words {
@@ -51,7 +52,8 @@ static void append(words *w, const char *s, size_t n)
     w->s[w->n] = 0;
 }
 
-/* What is wrong with something that is read. Readers of files say it here, and their callers end the program or do not. */
+/* What is wrong with something that is read. Readers of files say it here, and their callers end
+   the program or do not. */
 typedef struct problem {
     words what;
 } problem;
@@ -67,7 +69,7 @@ static int wrong(problem *p, const char *format, ...)
     return 0;
 }
 
-/* ---- numbers --------------------------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* A whole number in s[n]: digits alone, no sign, no zeros in front, at most `most`. Returns whether it is one. */
 static int whole_number(const char *s, size_t n, uint32_t most, uint32_t *number)
@@ -94,7 +96,7 @@ static int real_number(const char *s, size_t n, double *number)
     return *end == 0 && end != copy && *number - *number == 0;
 }
 
-/* ---- lines and fields ------------------------------------------------------------------------------------------------ */
+/* ---- lines and fields ------------------------------------------------------------------------ */
 
 typedef struct span {
     const char *s;
@@ -131,7 +133,7 @@ static int split_fields(span line, span *field, int most)
 
 static int span_is(span a, const char *s) { return a.n == strlen(s) && memcmp(a.s, s, a.n) == 0; }
 
-/* ---- showing --------------------------------------------------------------------------------------------------------- */
+/* ---- showing --------------------------------------------------------------------------------- */
 
 /* Bytes of the character that s[n] begins with, and its code; 0 if it is not right UTF-8. */
 static size_t character(const unsigned char *s, size_t n, uint32_t *code)
@@ -147,16 +149,18 @@ static size_t character(const unsigned char *s, size_t n, uint32_t *code)
     return *code < least[length] || (*code >= 0xd800 && *code < 0xe000) || *code > 0x10ffff ? 0 : length;
 }
 
-/* May a terminal do something else with it than draw it where it stands? Controls of both sets, directions of writing, lines, joiners,
-   marks of byte order and tags. */
+/* May a terminal do something else with it than draw it where it stands? Controls of both sets,
+   directions of writing, lines, joiners, marks of byte order and tags. */
 static int is_control(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e)
-           || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || (c >= 0x200b && c <= 0x200f)
+           || (c >= 0x2028 && c <= 0x202e)
+           || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb)
+               || (c >= 0xe0000 && c <= 0xe007f);
 }
 
-/* Text of somebody else, s[n], as a terminal may have it: what is no character or could move the cursor is written as \x9b or \u202e.
-   lines: ends of lines and tabs stay as they are. */
+/* Text of somebody else, s[n], as a terminal may have it: what is no character or could move the
+   cursor is written as \x9b or \u202e. lines: ends of lines and tabs stay as they are. */
 static void show(words *w, const char *s, size_t n, int lines)
 {
     append(w, "", 0);

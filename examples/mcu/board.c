@@ -1,7 +1,9 @@
-/* board.c - what all boards have in common: memory made ready for main, the console, the depth of the stack
+/* board.c - what all boards have in common: memory made ready for main, the console, the depth
+   of the stack
 
-   The console and the exit status go through a debugger (semihosting), which QEMU and debug probes answer. A board of your own has
-   a serial line instead: write to it in board_print, and sleep in board_exit. */
+   The console and the exit status go through a debugger (semihosting), which QEMU and debug
+   probes answer. A board of your own has a serial line instead: write to it in board_print, and
+   sleep in board_exit. */
 #include "board.h"
 #include <string.h>
 
@@ -19,7 +21,9 @@ int board_ask(int operation, const void *block)
     __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
     return r0;
 }
-#else /* RISC-V: a breakpoint between two instructions that do nothing; the three must not be compressed, nor lie in two pages */
+#else
+/* RISC-V: a breakpoint between two instructions that do nothing; the three must not be
+   compressed, nor lie in two pages. */
 int board_ask(int operation, const void *block)
 {
     register int a0 __asm__("a0") = operation;

@@ -1,7 +1,7 @@
 /* board.h - what a program asks of the board it runs on
 
-   Boards: board.c beside startup_arm.c or startup_riscv.c. A desktop has the same functions, in host.c. There is no heap behind
-   them, nor anything of <stdio.h>. */
+   Boards: board.c beside startup_arm.c or startup_riscv.c. A desktop has the same functions, in
+   host.c. There is no heap behind them, nor anything of <stdio.h>. */
 #ifndef BOARD_H
 #define BOARD_H
 
@@ -23,8 +23,9 @@ static inline void board_print_number(unsigned long n)
     board_print(text + at, sizeof text - at);
 }
 
-/* Bytes below the initial stack pointer that were ever changed; 0 on a desktop. The RAM between variables and stack is painted at
-   reset: what a program writes with the colour of the paint does not count. */
+/* Bytes below the initial stack pointer that were ever changed; 0 on a desktop. The RAM between
+   variables and stack is painted at reset: what a program writes with the colour of the paint
+   does not count. */
 size_t board_stack_used(void);
 
 /* An instruction that does nothing and that no compiler writes: an emulator counts what is executed between two of them

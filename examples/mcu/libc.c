@@ -1,4 +1,5 @@
-/* libc.c - what a C library asks of an operating system, for programs that use printf or malloc: newlib's and picolibc's
+/* libc.c - what a C library asks of an operating system, for programs that use printf or malloc:
+   newlib's and picolibc's
 
    The example does without. The suites of tests/ are desktop programs, and need it on a board. */
 #include "board.h"

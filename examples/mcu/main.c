@@ -1,9 +1,12 @@
-/* main.c - a language model on a microcontroller: weights in flash, a bounded memory, the same words as on a desktop - public domain or MIT
+/* main.c - a language model on a microcontroller: weights in flash, a bounded memory, the same
+   words as on a desktop - public domain or MIT
 
-   The model is the bundle that model.S puts in flash, read where it is. It is checked first: a flash that is erased, half written or has
-   changed bits ends the program with a line that says so. Then the likeliest token follows, MCU_TOKENS times; what the model remembers is
-   the last MCU_WINDOW positions, keys and values in MCU_KV_BITS bits. Nothing is allocated: MCU_MEMORY bytes and the stack are all.
-   There is no libm, no stdio and no heap; without an FPU float operations are the compiler's library. */
+   The model is the bundle that model.S puts in flash, read where it is. It is checked first: a
+   flash that is erased, half written or has changed bits ends the program with a line that says
+   so. Then the likeliest token follows, MCU_TOKENS times; what the model remembers is the last
+   MCU_WINDOW positions, keys and values in MCU_KV_BITS bits. Nothing is allocated: MCU_MEMORY
+   bytes and the stack are all. There is no libm, no stdio and no heap; without an FPU float
+   operations are the compiler's library. */
 #ifndef MCU_WINDOW
 #define MCU_WINDOW 48
 #endif
@@ -58,7 +61,8 @@ static int failed(const char *what, llmq_status status)
     return 1;
 }
 
-/* The text of a token: pieces follow each other in the tokenizer of llama2.c (score, length, bytes), ids 3 ... 258 are bytes. */
+/* The text of a token: pieces follow each other in the tokenizer of llama2.c (score, length,
+   bytes), ids 3 ... 258 are bytes. */
 static void print_token(uint32_t token)
 {
     const void *value;
@@ -100,16 +104,19 @@ int main(void)
 {
     uint32_t n, i, stack;
     llmq_status status = llmq_bundle_open(&bundle, mcu_model, (size_t)(mcu_model_end - mcu_model), NULL);
-    if (llmq_selftest() != LLMQ_OK) return failed("this compiler's arithmetic or kernels are not those of llmq.h", LLMQ_E_INEXACT);
+    if (llmq_selftest() != LLMQ_OK)
+        return failed("this compiler's arithmetic or kernels are not those of llmq.h", LLMQ_E_INEXACT);
     if (status == LLMQ_OK) status = llmq_bundle_verify(&bundle, NULL);
     if (status == LLMQ_OK) status = llama_model_init(&model, &bundle, NULL, 0);
     if (status == LLMQ_OK) status = llama_cache_bits(&model.cache, MCU_KV_BITS);
     if (status != LLMQ_OK) return failed("the model in flash cannot be used", status);
     model.cache.window = MCU_WINDOW;
     status = llama_state_init(&state, &model, 1, &memory, sizeof memory);
-    if (status == LLMQ_E_WORKSPACE) print("bytes needed:"), print_number((uint32_t)llama_state_size(&model, 1)), print("\n");
+    if (status == LLMQ_E_WORKSPACE)
+        print("bytes needed:"), print_number((uint32_t)llama_state_size(&model, 1)), print("\n");
     if (status != LLMQ_OK) return failed("no room for the model's state", status);
-    if (model.hidden < PART || model.vocab > 65536) return failed("not a model for this program: few hidden numbers or many tokens", LLMQ_OK);
+    if (model.hidden < PART || model.vocab > 65536)
+        return failed("not a model for this program: few hidden numbers or many tokens", LLMQ_OK);
     id[0] = BOS;
     BOARD_MARK();
     for (n = 0; n < MCU_TOKENS; n++) {

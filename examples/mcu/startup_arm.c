@@ -1,7 +1,8 @@
 /* startup_arm.c - reset and faults of a Cortex-M; the rest is in board.c
 
-   STARTUP_TRAP_UNALIGNED 1: an access to an address that is no multiple of its size is a fault (CCR.UNALIGN_TRP), as it always is
-   on a Cortex-M0 (but not in QEMU's). Compile with -mno-unaligned-access then. */
+   STARTUP_TRAP_UNALIGNED 1: an access to an address that is no multiple of its size is a fault
+   (CCR.UNALIGN_TRP), as it always is on a Cortex-M0 (but not in QEMU's). Compile with
+   -mno-unaligned-access then. */
 #include "board.h"
 
 #ifndef STARTUP_TRAP_UNALIGNED
@@ -56,4 +57,6 @@ extern uint32_t board_stack[];
 __attribute__((section(".vectors"), used)) static const struct {
     uint32_t *stack;
     void (*handler[15])(void);
-} vectors = { board_stack, { board_reset, fault, fault, fault, fault, fault, fault, 0, 0, 0, fault, fault, 0, fault, fault } };
+} vectors = { board_stack, { board_reset, fault, fault, fault, fault, fault, fault, 0, 0, 0, fault, fault, 0, fault,
+                             fault }
+};

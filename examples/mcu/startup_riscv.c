@@ -18,8 +18,8 @@ __attribute__((noreturn, used, aligned(4))) static void trap(void)
     board_fault(name, value, 3);
 }
 
-/* Where the processor begins, at the start of ROM: the registers that compiled code relies on. gp itself must not be loaded
-   relative to gp. */
+/* Where the processor begins, at the start of ROM: the registers that compiled code relies on.
+   gp itself must not be loaded relative to gp. */
 __attribute__((section(".vectors"), naked, used)) void board_reset(void)
 {
     __asm__ volatile(".option push\n\t.option norelax\n\t"

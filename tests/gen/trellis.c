@@ -1,11 +1,15 @@
-/* trellis.c [NAME ...] - find the trellis formats of llmq.h: which earlier bits each parity is of, and the points. Prints what stands
-   in section 5 there, and the relative MSE on N(0,1), without the loss of closing the trellis into a ring.
-   cc -O3 -march=native -o trellis tests/gen/trellis.c -lm; about ten minutes for all. The numbers depend on the compiler in the last bits.
+/* trellis.c [NAME ...] - find the trellis formats of llmq.h: which earlier bits each parity is
+   of, and the points. Prints what stands in section 5 there, and the relative MSE on N(0,1),
+   without the loss of closing the trellis into a ring.
+   cc -O3 -march=native -o trellis tests/gen/trellis.c -lm; about ten minutes for all. The
+   numbers depend on the compiler in the last bits.
 
-   A code of R bits: its lowest bit also goes into a register of the `memory` bits before it. A parity is a XOR of some of these
-   memory + 1 bits; the index of a point is the code's other bits, then the parities. For given parities the points come from what
-   Lloyd's iteration does for a grid: encode many normal numbers (Viterbi), move each point to the mean of the numbers that got it.
-   Parities come from a random search: `tries` draws with few taps, each trained shortly; the best eight trained longer; the best is it. */
+   A code of R bits: its lowest bit also goes into a register of the `memory` bits before it. A
+   parity is a XOR of some of these memory + 1 bits; the index of a point is the code's other
+   bits, then the parities. For given parities the points come from what Lloyd's iteration does
+   for a grid: encode many normal numbers (Viterbi), move each point to the mean of the numbers
+   that got it. Parities come from a random search: `tries` draws with few taps, each trained
+   shortly; the best eight trained longer; the best is it. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -82,7 +86,8 @@ static double encode(const code *c, const float *x, int steps, uint8_t *at)
             }
         }
         for (int s = 0; s < states; s++) {
-            const float *a = sum[t & 1][s >> 1], *b = sum[t & 1][(s | states) >> 1], *ca = cost[parity[s]], *cb = cost[parity[s | states]];
+            const float *a = sum[t & 1][s >> 1], *b = sum[t & 1][(s | states) >> 1], *ca = cost[parity[s]],
+                *cb = cost[parity[s | states]];
             float *to = sum[~t & 1][s];
             for (int l = 0; l < LANES; l++) {
                 float u = a[l] + ca[l], w = b[l] + cb[l];
@@ -145,8 +150,9 @@ static void measure(code *c, int steps, int times)
     seed_now = keep;
 }
 
-/* The quantiles of N(0, 1.7), near to what training ends with at all rates, dealt to the parities in turn: what Ungerboeck's partition begins
-   with. The two codes that may follow differ in the last parity alone, hence in sets that lie half way between each other's. */
+/* The quantiles of N(0, 1.7), near to what training ends with at all rates, dealt to the
+   parities in turn: what Ungerboeck's partition begins with. The two codes that may follow
+   differ in the last parity alone, hence in sets that lie half way between each other's. */
 static void begin(code *c)
 {
     const int n = 1 << (c->bits - 1 + c->parities), sets = 1 << c->parities;
@@ -233,7 +239,8 @@ static void find(const plan *p)
     }
     printf(" */\nunit %.7g, taps { ", unit);
     for (int i = 0; i < 4; i++) printf("0x%03x%s", c.taps[i], i < 3 ? ", " : " }\n");
-    for (int k = 0; k < n; k++) printf("%s%d,%s", k % 16 ? " " : "    ", (int)rintf(c.point[k] * unit), k % 16 == 15 || k == n - 1 ? "\n" : "");
+    for (int k = 0; k < n; k++)
+        printf("%s%d,%s", k % 16 ? " " : "    ", (int)rintf(c.point[k] * unit), k % 16 == 15 || k == n - 1 ? "\n" : "");
     fflush(stdout);
 }
 
