@@ -47,7 +47,7 @@ long)
     for r in $("$work/replay" -l) bundle imatrix; do
         case $r in bundle | imatrix) program=build/fuzz_$r ;; *) program=build/fuzz_tool ;; esac
         # exit() of the tool leads back into the fuzzer, so what was allocated until then is not freed
-        echo "FUZZ_READER=$r $program -detect_leaks=0 -max_total_time=${2:-600} -max_len=16384 -timeout=20 -rss_limit_mb=4000 -artifact_prefix=build/crash-$r- build/corpus/$r > build/fuzz-$r.log 2>&1; echo \"$r: \$? (\$(grep -oE 'Done [0-9]+ runs' build/fuzz-$r.log))\""
+        echo "FUZZ_READER=$r ASAN_OPTIONS=detect_leaks=0 $program -max_total_time=${2:-600} -max_len=16384 -timeout=20 -rss_limit_mb=4000 -artifact_prefix=build/crash-$r- build/corpus/$r > build/fuzz-$r.log 2>&1; echo \"$r: \$? (\$(grep -oE 'Done [0-9]+ runs' build/fuzz-$r.log))\""
     done | xargs -P "${FUZZ_JOBS:-2}" -d '\n' -n 1 bash -c | tee "$work/long"
     ! grep -v ': 0 ' "$work/long"
     exit ;;

@@ -110,16 +110,15 @@ static void check_output(const char *path)
 static int same_file(const char *a, const char *b)
 {
     target s, t;
-    int same;
-    if (find_target(&s, a) || find_target(&t, b)) return strcmp(a, b) == 0; /* whoever opens them finds out why */
-    same = s.device && s.device == t.device && s.file == t.file;
-    if (s.kind == TARGET_NEW && t.kind == TARGET_NEW
+    const int failed = find_target(&s, a), other_failed = find_target(&t, b); /* whoever opens them finds out why */
+    int same = failed || other_failed ? strcmp(a, b) == 0 : s.device && s.device == t.device && s.file == t.file;
+    if (!failed && !other_failed && s.kind == TARGET_NEW && t.kind == TARGET_NEW
         && strcmp(s.path + base_of(s.path), t.path + base_of(t.path)) == 0) {
         target in, other;
         char *directory = directory_of(s.path), *other_directory = directory_of(t.path);
         if (!directory || !other_directory) fail("no memory");
-        if (find_target(&in, directory) == 0 && find_target(&other, other_directory) == 0)
-            same = in.device && in.device == other.device && in.file == other.file;
+        const int no_directory = find_target(&in, directory), no_other = find_target(&other, other_directory);
+        if (!no_directory && !no_other) same = in.device && in.device == other.device && in.file == other.file;
         free(directory), free(other_directory), free(in.path), free(other.path);
     }
     free(s.path);
