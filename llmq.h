@@ -825,7 +825,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
                                                          uint32_t cols, void *work, size_t work_size,
                                                          const llmq_kernels *kernels);
 
-/* ---- 5. Tables: the built-in grids and trellises -------------------------------------------------------------------
+/* ---- 5. Tables: the built-in grids and trellises ------------------------------------------------
 
    A format says how a row of weights becomes bytes. Raw formats store the elements themselves.
    A grid format cuts a row into groups and gives each group a scale. Within a group, the index of
@@ -891,7 +891,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
 
    Section 6 says how a row is stored. */
 
-/* ---- 6. Format and row layout --------------------------------------------------------------------------------------
+/* ---- 6. Format and row layout -------------------------------------------------------------------
 
    ROW RECORD, to the byte. A tensor is `rows` records of llmq_row_size bytes each, one after the
    other, without padding.
@@ -980,7 +980,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t 
    0: f is NULL or not valid, cols is 0 or over LLMQ_MAX_COLS, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_row_size(const llmq_format *f, uint32_t cols);
 
-/* ---- 7. Tensor -----------------------------------------------------------------------------------------------------
+/* ---- 7. Tensor ----------------------------------------------------------------------------------
 
    A tensor is a view: it owns nothing and may be copied.
    Row r is the record at data + r * row_size. */
@@ -1027,7 +1027,7 @@ LLMQ_API uint32_t llmq_trellis_block_start(const llmq_tensor *t, uint32_t r);
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, float *out, void *work,
                                                        size_t work_size);
 
-/* ---- 8. Activation -------------------------------------------------------------------------------------------------
+/* ---- 8. Activation ------------------------------------------------------------------------------
 
    An activation is a vector x made ready for products. It is transformed to x', and then either
    kept in float or quantized to b bits, which are stored as int8. For each group of columns:
@@ -1122,7 +1122,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
                                                              size_t mem_size);
 #endif
 
-/* ---- 9. Products ------------------------------------------------------------------------------------------------ */
+/* ---- 9. Products ----------------------------------------------------------------------------- */
 
 /* Products with rows [r0, r1) of W:  y[i * y_stride + r] = <row r of W, x_i>  for i < count.
    x: llmq_activation[count], of the transform and cols of t. All are float, or all are int8 with
@@ -1177,7 +1177,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_selftest(void);
    k: a table that can run on this processor; NULL: scalar. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
 
-/* ---- 10. Bundle: reading -------------------------------------------------------------------------------------------
+/* ---- 10. Bundle: reading ------------------------------------------------------------------------
 
    A bundle is a .llmq file, or the same bytes in flash. It holds named tensors, transforms, grids
    and values. All integers and floats are little-endian. The bytes need no alignment. Opening a
@@ -1310,11 +1310,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const 
 
 #endif /* LLMQ_NO_BUNDLE */
 
-/* ---- 11. Encoder: rows ---------------------------------------------------------------------------------------------
+/* ---- 11. Encoder: rows --------------------------------------------------------------------------
 
    The encoder turns rows of W into records. For each row w of a grid format:
-     1. The row is divided by a power of two, exactly. No later sum overflows, and 2^k W has the same
-        codes as W.
+     1. The row is divided by a power of two, exactly. No later sum overflows, and 2^k W has the
+        same codes as W.
      2. The row is transformed: T^-T w (section 4).
      3. Each group x gets a scale. For each trial scale s, the points c nearest to x / s give a fit:
             gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>
@@ -1364,7 +1364,7 @@ typedef struct llmq_encode_options {
 } llmq_encode_options;
 #endif
 
-/* ---- 12. Encoder: trellises and tensors ----------------------------------------------------------------------------
+/* ---- 12. Encoder: trellises and tensors ---------------------------------------------------------
 
    Trellises are encoded by tail-biting blocks of rows, and in a block by groups of columns:
      1. The scale of each row begins at rms / unit.
@@ -1434,7 +1434,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *dat
                                                        size_t work_size);
 #endif
 
-/* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
+/* ---- 13. Grid trainer ------------------------------------------------------------------------ */
 #if !LLMQ_NO_ENCODER
 
 /* Bytes for the points of a trained grid, and bytes of workspace to train it; 0 if p or n is out of
@@ -1470,7 +1470,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_g
                                                     size_t points_size, void *work, size_t work_size);
 #endif
 
-/* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
+/* ---- 14. Bundle: writing --------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
 /* Receives the bytes of a bundle in order.
    context: as given to llmq_bundle_write.
@@ -1514,7 +1514,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries
                                                              size_t size);
 #endif
 
-/* ---- 15. Sensitivity -----------------------------------------------------------------------------------------------
+/* ---- 15. Sensitivity ----------------------------------------------------------------------------
 
    The inputs of a layer say which errors of its weights matter. In a linear layer y = W x an error
    E = W - W' of a row costs, summed over the tokens t of a calibration text,
@@ -1722,7 +1722,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
                                                        llmq_trace *out, void *work, size_t work_size);
 #endif
 
-/* ---- 16. Error feedback --------------------------------------------------------------------------------------------
+/* ---- 16. Error feedback -------------------------------------------------------------------------
 
    Rows are quantized one column after the other, and each column is moved by the errors made before
    it ([R6]; this form: LDLQ, [R7]). With H + damping = M D M^T, M unit upper triangular and D
@@ -1864,11 +1864,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, v
                                                          llmq_error *error);
 #endif
 
-/* ---- 17. Outliers --------------------------------------------------------------------------------------------------
+/* ---- 17. Outliers -------------------------------------------------------------------------------
 
    Fits transform steps (section 4) to the inputs of a layer. In language models a few channels are
-   tens or hundreds of times as large as the rest, and a few tokens are larger still. In 4 or 6 bits,
-   every value that shares a scale with such an outlier is lost. Three kinds of steps help:
+   tens or hundreds of times as large as the rest, and a few tokens are larger still. In 4 or 6
+   bits, every value that shares a scale with such an outlier is lost. Three kinds of steps help:
      smoothing [R12]  divides each channel and multiplies its weights:
                           d_j = peak_j^alpha / weight_j^(1 - alpha)
                       peak_j = max |x_j| over the tokens; weight_j = max |w_j| over the rows of all
@@ -2037,13 +2037,13 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_fold(const llmq_transform *t,
 LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols);
 #endif
 
-/* ---- 18. Allocation ------------------------------------------------------------------------------------------------
+/* ---- 18. Allocation -----------------------------------------------------------------------------
 
    Chooses a format for each layer. By the linearity theorem [R1] the cost of quantization for a
    model is, while errors are small, a sum over its layers:
        increase of the loss = sum_l alpha_l t_l^2,    t_l^2 = |W_l - W'_l|^2 / |W_l|^2
    So the best file of a given size solves a multiple-choice knapsack problem [R16]:
-       min sum_l loss[l][f_l]   subject to   sum_l cost[l][f_l] <= budget,   one option f_l per layer
+       min sum_l loss[l][f_l]   subject to  sum_l cost[l][f_l] <= budget,  one option f_l per layer
    It is solved exactly, with a proof. A price lambda on a unit of cost gives a lower bound:
        sum loss >= bound(lambda) = sum_l min_f (loss[l][f] + lambda cost[l][f]) - lambda budget
    The residue r of an option is its loss + lambda cost, minus the minimum of its layer. The loss of
@@ -3356,7 +3356,7 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 }
 #endif /* LLMQ_MAX_STEPS */
 
-/* ---- 5. Tables: the built-in grids and trellises ---------------------------------------------------------------- */
+/* ---- 5. Tables: the built-in grids and trellises --------------------------------------------- */
 
 /* tests/gen/grids.py writes the grids up to the trellises.
    Each table stands under its own LLMQ__HAS, so a firmware holds only the points that it uses.
@@ -3370,7 +3370,7 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
    Decoding, encoding and products then work with the scalar kernels and with the general paths of
    the others. */
 
-/* ---- tables: made by tests/gen/grids.py ---- */
+/* ---- tables: made by tests/gen/grids.py ------------------------------------------------------ */
 #if LLMQ__HAS(G2)
 /* grid g2: p=1 n=4, MSE 0.11748 */
 #define LLMQ__UNIT_G2 46.344799f
@@ -3767,7 +3767,7 @@ static const llmq__builtin llmq__builtins[] = {
 #endif
 };
 
-/* ---- 6. Format and row layout ----------------------------------------------------------------------------------- */
+/* ---- 6. Format and row layout ---------------------------------------------------------------- */
 
 /* Three things are here: functions that make and check a format; the layout of a row,
    llmq__layout; and the unpacking of codes.
@@ -4107,7 +4107,7 @@ LLMQ__NOINLINE void llmq__unpack(const uint8_t *row_codes, const llmq__layout *l
     }
 }
 
-/* ---- 7. Tensor -------------------------------------------------------------------------------------------------- */
+/* ---- 7. Tensor ------------------------------------------------------------------------------- */
 
 /* The walk of a row, from the outside in:
      llmq_tensor_decode      checks, picks kernels, adds zero points, undoes the transform
@@ -4221,8 +4221,9 @@ LLMQ__NOINLINE void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, 
 
 #if LLMQ_SIMD
 /* True if the kernels of llmq_simd.h can work on the trellis f: they have the taps of the built-in
-   ones compiled in and know no others. Points of the caller's own are theirs too, unless one is -128:
-   some products move the sign of an activation to the point, and int8 has no 128. No built-in one is. */
+   ones compiled in and know no others. They take points of the caller's own too, unless one is
+   -128: some products move the sign of an activation to the point, and int8 has no 128. No point of
+   a built-in trellis is -128. */
 static int llmq__known_trellis(const llmq_format *f)
 {
     const uint16_t *a = f->taps, *b;
@@ -4439,7 +4440,7 @@ LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uint32_t row, floa
     return llmq_transform_apply(&t->transform, LLMQ_FROM_WEIGHT, out, t->cols, work, work_size, t->kernels);
 }
 
-/* ---- 8. Activation ---------------------------------------------------------------------------------------------- */
+/* ---- 8. Activation --------------------------------------------------------------------------- */
 
 /* An activation in memory:
      float x'[cols]        the transform works in place here
@@ -4790,7 +4791,7 @@ LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a, const llmq_ten
 }
 #endif
 
-/* ---- 9. Products ------------------------------------------------------------------------------------------------ */
+/* ---- 9. Products ----------------------------------------------------------------------------- */
 
 /* The walk of an int8 product, from the outside in:
      llmq_matmul     checks, picks kernels, then adds zero points and offsets
@@ -5057,7 +5058,7 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
    llmq__test_bytes, each other 4 bytes after the one before.
    The last 256 bytes are also the int8 activation. The first 32 of these, divided by 7, are the
    float activation. */
-/* ---- known answers: made by tests/gen/selftest.py ---- */
+/* ---- known answers: made by tests/gen/selftest.py -------------------------------------------- */
 static const uint8_t llmq__test_bytes[320] = {
     203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
     69, 60, 96, 61, 64, 60, 229, 62, 246, 60, 203, 63, 154, 61, 41, 60, 66, 62, 72, 62, 232, 62, 27, 61,
@@ -5080,7 +5081,7 @@ static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... 
     0xd6537753u, 0x354d56aeu, 0xa4fa8b29u, 0x2b3a17bbu, 0x8e0d477fu, 0x9c2cf753u, 0xf6f39c9fu, 0xa8699519u,
     0xfc61f43du,
 };
-/* ---- end ---- */
+/* ---- end ------------------------------------------------------------------------------------- */
 #define LLMQ__TEST_ROWS 16
 #define LLMQ__TEST_FLOATS 32
 
@@ -5159,7 +5160,7 @@ LLMQ_API llmq_status llmq_selftest(void)
     return llmq__arithmetic_ok() ? llmq_kernels_test(LLMQ_KERNELS) : LLMQ_E_INEXACT;
 }
 
-/* ---- 10. Bundle: reading ---------------------------------------------------------------------------------------- */
+/* ---- 10. Bundle: reading --------------------------------------------------------------------- */
 #if !LLMQ_NO_BUNDLE
 
 /* The bytes of a bundle are not trusted. Only llmq_bundle_open checks them: the header itself, and
@@ -5621,7 +5622,7 @@ LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const char *name, uin
 
 #endif /* !LLMQ_NO_BUNDLE */
 
-/* ---- 11. Encoder: rows ------------------------------------------------------------------------------------------ */
+/* ---- 11. Encoder: rows ----------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER
 
 /* Farther than any point is from a value that is encoded; its square is finite.
@@ -6139,7 +6140,7 @@ static llmq__encoder *llmq__encoder_new(const llmq_tensor *t, llmq__arena *arena
 
 #endif /* !LLMQ_NO_ENCODER */
 
-/* ---- 12. Encoder: trellises and tensors ------------------------------------------------------------------------- */
+/* ---- 12. Encoder: trellises and tensors ------------------------------------------------------ */
 #if !LLMQ_NO_ENCODER
 
 /* Rows [r0, r1) to encode, with the arguments of llmq_encode, which the caller has checked. */
@@ -6460,7 +6461,8 @@ LLMQ__NOINLINE void llmq__trellis_codes(llmq__trellis_encoder *a, uint32_t *stat
 
 /* One round of searches of the group at columns [j, j + n) of a->x: fills code and index, from
    a->scale.
-   cols: elements of a row of a->x. pass: number of the round, 0, 1 ...; later rounds read the codes of the last one.
+   cols: elements of a row of a->x.
+   pass: number of the round, 0, 1 ... Later rounds read the codes of the last one.
    A round begins half a block from the start of the round before, in the state that the earlier
    path has there. Far from its ends, a path is as good as the path of an open search. */
 LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n, uint32_t pass)
@@ -6719,7 +6721,7 @@ LLMQ_API llmq_status llmq_tensor_append(llmq_tensor *t, void *data, size_t data_
 
 #endif /* !LLMQ_NO_ENCODER */
 
-/* ---- 13. Grid trainer ------------------------------------------------------------------------------------------- */
+/* ---- 13. Grid trainer ------------------------------------------------------------------------ */
 #if !LLMQ_NO_ENCODER
 
 /* Sorts n points of p coordinates by their first coordinate. Shell's sort: in place, without
@@ -6866,7 +6868,7 @@ LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_grid_options *op
 }
 #endif /* !LLMQ_NO_ENCODER */
 
-/* ---- 14. Bundle: writing ---------------------------------------------------------------------------------------- */
+/* ---- 14. Bundle: writing --------------------------------------------------------------------- */
 #if !LLMQ_NO_ENCODER && !LLMQ_NO_BUNDLE
 
 /* The writer sends the header, the directory, the names and the payloads to a sink, in one pass.
@@ -7225,7 +7227,7 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
 }
 #endif
 
-/* ---- 15. Sensitivity -------------------------------------------------------------------------------------------- */
+/* ---- 15. Sensitivity ------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
 /* -- Sums. llmq_hessian_add checks all tokens and cuts them into runs of LLMQ__TOKENS.
@@ -8027,7 +8029,7 @@ LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, void *context, ui
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 16. Error feedback ----------------------------------------------------------------------------------------- */
+/* ---- 16. Error feedback ---------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
 /* Names of this section. w is a row of W in the basis of the tensor, w' the row that its record
@@ -9007,7 +9009,7 @@ LLMQ_API llmq_status llmq_feedback_encode(const llmq_tensor *t, void *data, uint
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 17. Outliers ----------------------------------------------------------------------------------------------- */
+/* ---- 17. Outliers ---------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
 /* In this order: the sample; the data of each kind of step (smoothing, permutation, rotation); then
@@ -9679,7 +9681,7 @@ LLMQ_API uint64_t llmq_transform_cost(const llmq_transform *t, uint32_t cols)
 
 #endif /* LLMQ_NO_CALIBRATION */
 
-/* ---- 18. Allocation --------------------------------------------------------------------------------------------- */
+/* ---- 18. Allocation -------------------------------------------------------------------------- */
 #if !LLMQ_NO_CALIBRATION
 
 /* The values that llmq_perturb makes of w[0, n); written if `write` is 1, else only checked. Both
@@ -9868,7 +9870,7 @@ static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint
 /* Checks costs and losses, before anything is written. The limits keep the arithmetic of the search
    safe:
      cost <= 2^53    is exact as a double
-     sum of the largest costs <= 2^62, one more may be added: two such sums do not overflow 64 bits
+     sum of the largest costs <= 2^62, and two such sums do not overflow 64 bits
      |loss| <= 1e240    a price of 2^900 on one unit of cost outweighs the losses of 2^24 layers, and
                         a price of 2^900 on the largest cost of a class is finite
    check: 2 * (2**62 + 2**53) < 2**64

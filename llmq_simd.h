@@ -466,9 +466,9 @@ enum {
 #if LLMQ__LANES != 16 || LLMQ__UNIT != 128 || LLMQ__TRELLIS_UNIT != 256
 #error "llmq: the kernels of llmq_simd.h are written for sums of 16 lanes, and for units of 128 and of 256 codes"
 #endif
-typedef char llmq__kinds_in_order[LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 &&
-                                  LLMQ__KIND_G4 == 3 && LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 &&
-                                  LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 && LLMQ__KIND_V2N64 == 8 ? 1 : -1];
+LLMQ__ASSERT(kinds_in_order, LLMQ__KIND_OTHER == 0 && LLMQ__KIND_G2 == 1 && LLMQ__KIND_G3 == 2 && LLMQ__KIND_G4 == 3 &&
+             LLMQ__KIND_G5 == 4 && LLMQ__KIND_G6 == 5 && LLMQ__KIND_G8 == 6 && LLMQ__KIND_V2N16 == 7 &&
+             LLMQ__KIND_V2N64 == 8);
 
 /* Bits of a code, and coordinates of a point. For OTHER they are 0 and 1. */
 LLMQ__INLINE uint32_t llmq__kind_bits(int kind)
@@ -3770,7 +3770,7 @@ LLMQ__INLINE_TARGET void LLMQ__DOT(sub_sums)(int32_t *p, __m256i v) { llmq__sub_
 #if LLMQ_SIMD_AVX512
 #define LLMQ__TARGET LLMQ__TARGET_OF("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
-/* ---- words on floats ----
+/* ---- words on floats ----------------------------------------------------------------------------
 
    Section 3 lists them. A native vector and 16 floats are the same type. Each operation is
    rounded as the scalar one, on the same operands, and sums of lanes are made in the order of
@@ -3928,7 +3928,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_avx512(uint16_t *p, __m512 v)
 #define LLMQ__OFFSET 1
 #include LLMQ_SIMD_SELF
 
-/* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ---- */
+/* ---- blocks of 128 columns of 16 rows, a vector of 64 points at a time ----------------------- */
 
 /* A table of points as the words look() and zmm_table() of each table take it. Points are coded:
    128 is added, so that they are unsigned bytes for vpdpbusd. A coordinate fills 1 to 4 vectors. */
@@ -4093,7 +4093,7 @@ LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
 }
 
 #if LLMQ__ANY_TRELLIS
-/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis ----
+/* ---- blocks of 256 columns of 16 neighbouring rows of a trellis ---------------------------------
 
    A trellis needs the codes of up to LLMQ__ZBACK rows above a row. These kernels keep the units
    of such rows, so that a unit is loaded once for the rows below it too. */
@@ -4571,7 +4571,7 @@ LLMQ__TABLE(avx512vbmi, LLMQ_CPU_AVX2 | LLMQ_CPU_AVX512 | LLMQ_CPU_VBMI, _avx512
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_PRODUCTS
 #undef LLMQ__SIMD_PART
 
-/* ---- the products, once for each way to look points up ----
+/* ---- the products, once for each way to look points up ------------------------------------------
 
    Parameters:
      LLMQ__ISA  the suffix of the kernels and of the words
@@ -5229,7 +5229,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__KERNEL_NAME(rows_i8)(const llmq_tensor *t, cons
 #elif LLMQ__SIMD_PART == LLMQ__PART_AVX512_TRELLIS
 #undef LLMQ__SIMD_PART
 
-/* ---- a trellis, once for each way to look points up ----
+/* ---- a trellis, once for each way to look points up ---------------------------------------------
 
    Parameters beside those of the products:
      LLMQ__NAME  the name of its functions
@@ -5365,7 +5365,7 @@ LLMQ__NOINLINE_TARGET void LLMQ__K(_all)(const llmq_tensor *t, const llmq__layou
 #if LLMQ_SIMD_NEON
 #define LLMQ__TARGET
 
-/* ---- words on floats ----
+/* ---- words on floats ----------------------------------------------------------------------------
 
    Section 3 lists them. Each operation is rounded as the scalar one, on the same operands, and
    sums of lanes are made in the order of the scalar kernels. These first ones are shared by
@@ -5681,7 +5681,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
 #endif
 #include LLMQ_SIMD_SELF
 
-/* ---- words on bytes and points ----
+/* ---- words on bytes and points ------------------------------------------------------------------
 
    Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
    and lookups keep the order of the indices. */
@@ -5864,7 +5864,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v)
 /* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neon(llmq__u8x32_neon v) { return v; }
 
-/* ---- words on activations, products and sums ----
+/* ---- words on activations, products and sums ----------------------------------------------------
 
    32 activations are two vectors, in the order of their columns, or the even and the odd ones
    of 64 columns. Sums are four int32, which have no order that matters until sum4 adds their
@@ -6049,7 +6049,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neon(int32x4_t sum, const int8_t *w, co
 /* All kernels are from the templates. */
 LLMQ__TABLE(neon, LLMQ_CPU_NEON, _neon, _neon, _neon, _neon);
 
-/* ---- DOTPROD ----
+/* ---- DOTPROD ------------------------------------------------------------------------------------
 
    sdot adds four products of int8 to each int32 lane. The words are NEON's but for dot() and
    dot4(), and all kernels that decode are shared. */
@@ -6138,7 +6138,7 @@ LLMQ__INLINE_TARGET void llmq__add_sums_neondot(int32_t *p, int32x4_t v) { llmq_
 LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neondot);
 #endif
 
-/* ---- I8MM ----
+/* ---- I8MM ---------------------------------------------------------------------------------------
 
    smmla multiplies 8 columns of two rows by 8 columns of two activations, which are four sums
    of 8 products: twice as many products as sdot. Rows are put together in pairs when a tile is
@@ -6257,7 +6257,7 @@ LLMQ__TABLE(neoni8mm, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD | LLMQ_CPU_I8MM, _neon, _
 #elif LLMQ__SIMD_PART == LLMQ__PART_MICRO
 #undef LLMQ__SIMD_PART
 
-/* ---- 9. Arm: microcontrollers ----------------------------------------------------------------
+/* ---- 9. Arm: microcontrollers -------------------------------------------------------------------
 
    Two tables, of which a program has one by default.
 
@@ -6695,6 +6695,7 @@ LLMQ__INLINE int32_t llmq__trellis_dsp(uint32_t bits, uint32_t t0, uint32_t t1, 
 }
 LLMQ__TRELLISES(dsp)
 #endif
+LLMQ__ASSERT(last_kind_dsp, LLMQ__KIND_V2N64 == 8); /* the table of unit products ends there */
 
 /* Prepares a tensor's format. Returns 0 if only the scalar kernels take it.
    The table has an entry of 16 bits for each index:
@@ -6748,7 +6749,7 @@ LLMQ__TABLE(dsp, LLMQ_CPU_DSP, , , , _dsp);
    can be subnormal, see below. Loads of bytes take any address, loads of words an address that
    is aligned as a float. Predicates keep loads and stores within their arrays. */
 
-/* ---- codes ---- */
+/* ---- codes ----------------------------------------------------------------------------------- */
 
 /* Returns sum + the products of 16 codes with q[16]; table holds their points as bytes. */
 LLMQ__INLINE int32_t llmq__dot16_mve(const uint16_t *table, uint8x16_t code, const int8_t *q, int32_t sum)
@@ -6967,6 +6968,7 @@ LLMQ__INLINE int32_t llmq__trellis_mve(uint32_t bits, uint32_t t0, uint32_t t1, 
 }
 LLMQ__TRELLISES(mve)
 #endif
+LLMQ__ASSERT(last_kind_mve, LLMQ__KIND_V2N64 == 8); /* the table of unit products ends there */
 
 /* The kernel of the table: see llmq__rows_i8, whose bits it gives. */
 static void llmq__rows_i8_mve(const llmq_tensor *t, const llmq_activation *x, uint32_t count, uint32_t r0, uint32_t r1,
@@ -7019,7 +7021,7 @@ LLMQ__NOINLINE void llmq__points_mve(const llmq_tensor *t, const llmq__layout *l
     }
 }
 
-/* ---- floats ----
+/* ---- floats -------------------------------------------------------------------------------------
 
    Vectors of floats flush subnormals to zero, whatever the processor's mode is. Scalar floats
    do not. So kernels on floats use vectors where no operand and no result can be subnormal, and
@@ -7245,7 +7247,7 @@ static void llmq__nearest_codes_mve(const float *points, uint32_t n, uint32_t p,
 #pragma clang attribute push(__attribute__((__target__("no-mve.fp"))), apply_to = function)
 #endif
 
-/* ---- where values may not be tame ----
+/* ---- where values may not be tame ---------------------------------------------------------------
 
    These kernels choose between the vectors above and the scalar functions, and compute scalar
    floats. clang would make vectors of scalar loops, so the attribute takes vectors of floats
@@ -7396,7 +7398,7 @@ LLMQ__TABLE(mve, LLMQ_CPU_MVE, _mve, , _mve, _mve); /* the sums are scalar: thei
 #if LLMQ_SIMD_WASM
 #define LLMQ__TARGET
 
-/* ---- words on floats ----
+/* ---- words on floats ----------------------------------------------------------------------------
 
    Section 3 lists them. A native vector has four floats. Each operation is rounded as the
    scalar one, on the same operands, and sums of lanes are made in the order of the scalar
@@ -7603,7 +7605,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm 
 #define LLMQ__NR_VECTORS 2
 #include LLMQ_SIMD_SELF
 
-/* ---- words on bytes and points ----
+/* ---- words on bytes and points ------------------------------------------------------------------
 
    Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
    and lookups keep the order of the indices. */
@@ -7739,7 +7741,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v)
 /* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__to_i8_wasm(llmq__u8x32_wasm v) { return v; }
 
-/* ---- words on activations, products and sums ----
+/* ---- words on activations, products and sums ----------------------------------------------------
 
    32 activations are two vectors, in the order of their columns, or the even and the odd ones
    of 64 columns. Sums are four int32, which have no order that matters until sum4 adds their
@@ -7815,7 +7817,7 @@ LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8
     return wasm_i32x4_shl(v, 16);
 }
 
-/* ---- words for blocks ----
+/* ---- words for blocks ---------------------------------------------------------------------------
 
    A tile has 16 bytes of each of four rows, 128 bytes apart; after turn() a lane is a row. */
 
@@ -7891,7 +7893,7 @@ LLMQ__TABLE(wasm, LLMQ_CPU_WASM, _wasm, _wasm, _wasm, _wasm);
 #define LLMQ__TARGET
 
 #if LLMQ_MAX_STEPS > 0
-/* ---- kernels on floats ----
+/* ---- kernels on floats --------------------------------------------------------------------------
 
    They have the parameters and the results of the scalar kernels. Elements are taken in any
    order, but the operations of each result are done in the scalar order. */
@@ -8262,7 +8264,7 @@ LLMQ__NOINLINE_TARGET void llmq__viterbi_rvv(const float *points, const uint8_t 
 }
 #endif
 
-/* ---- decoding ----
+/* ---- decoding -----------------------------------------------------------------------------------
 
    Codes are unpacked into an array first, then their points are gathered, for any format. Only
    whole units have faster functions, in the template below. */
@@ -8522,7 +8524,7 @@ LLMQ__NOINLINE_TARGET void llmq__rows_f32_rvv(const llmq_tensor *t, const llmq_a
             y[i * y_stride + r] = llmq__row_f32_rvv(t, &l, t->data + (size_t)r * t->row_size, x[i].x);
 }
 
-/* ---- products of int8 activations ----
+/* ---- products of int8 activations ---------------------------------------------------------------
 
    Rows are multiplied as far as their units are whole by a stream function of the format, and
    from there on by slices, which decode any format. Sums of products are exact. Floats are
@@ -8756,7 +8758,7 @@ LLMQ__TABLE(rvv, LLMQ_CPU_RVV, _rvv, _rvv, _rvv, _rvv);
 #elif LLMQ__SIMD_PART == LLMQ__PART_RVV_PRODUCTS
 #undef LLMQ__SIMD_PART
 
-/* ---- products of whole units, once for each size of register groups ----
+/* ---- products of whole units, once for each size of register groups -----------------------------
 
    Parameters:
      LLMQ__ISA   the suffix of the kernels
