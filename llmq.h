@@ -9870,9 +9870,9 @@ static llmq_status llmq__option_fail(llmq_error *error, llmq_status status, uint
 /* Checks costs and losses, before anything is written. The limits keep the arithmetic of the search
    safe:
      cost <= 2^53    is exact as a double
-     sum of the largest costs <= 2^62, and two such sums do not overflow 64 bits
-     |loss| <= 1e240    a price of 2^900 on one unit of cost outweighs the losses of 2^24 layers, and
-                        a price of 2^900 on the largest cost of a class is finite
+     sum of the largest costs <= 2^62: with one more cost, twice the sum still fits 64 bits
+     |loss| <= 1e240    a price of 2^900 on one unit of cost outweighs the losses of 2^24 layers,
+                        and a price of 2^900 on the largest cost of a class is finite
    check: 2 * (2**62 + 2**53) < 2**64
    check: 2**900 > 2 * 2**24 * 1e240
    check: 2.0**900 * (2**62 + 2**53) < 1e308 */
