@@ -1,4 +1,4 @@
-/* llmq.h - v0.7.0 - quantized weights of language models, 1.5 to 8 bits - public domain or MIT
+/* llmq.h - v0.8.0 - quantized weights of language models, 1.5 to 8 bits - public domain or MIT
 
    DO THIS ONCE, in one C or C++ file of the project, before the include:
        #define LLMQ_IMPLEMENTATION
@@ -233,8 +233,9 @@
             Trans. Signal Process. 58 (2010).
 
    RELEASES
+       0.8.0  the second edition: sections in order, names of the field, comments as contracts.
        0.7.0  faults that users and attackers found; files that do not fit together do not link;
-              the kernels are tested by known answers; sections in order, and new names.
+              the kernels are tested by known answers.
        0.6.1  faster products of trellises.
        0.6.0  for microcontrollers: LLMQ_FORMATS keeps single formats, LLMQ_MAX_STEPS may be 0; the
               example that runs there.
@@ -252,7 +253,7 @@
 #define LLMQ_H
 
 #define LLMQ_VERSION_MAJOR 0
-#define LLMQ_VERSION_MINOR 7
+#define LLMQ_VERSION_MINOR 8
 #define LLMQ_VERSION_PATCH 0
 
 /* ---- 0. Configuration ---------------------------------------------------------------------------
@@ -433,7 +434,7 @@
    linker, which ends in the version and in LLMQ_MAX_STEPS. A file with other structs cannot call a
    function that reads or fills them: it does not link, and the message of the linker says why.
    In the source, functions keep the names that are written there. A program that looks up symbols
-   (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_7_LLMQ_MAX_STEPS_8.
+   (dlsym, ctypes) finds the full names, such as llmq_matvec_LLMQ_VERSION_0_8_LLMQ_MAX_STEPS_8.
    Functions that take only plain integers, floats and bytes have no such ending.
    LLMQ_STEPS_NUMERAL is LLMQ_MAX_STEPS, whatever expression it is, as the numeral that ## needs. */
 #if LLMQ_MAX_STEPS == 0
