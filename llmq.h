@@ -5148,6 +5148,10 @@ static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... 
 #define LLMQ__TEST_ROWS 16
 #define LLMQ__TEST_FLOATS 32
 
+/* One answer for each bit of LLMQ_WITH_ALL, the lowest bits without a gap: llmq_kernels_test would
+   leave out a format without an answer. */
+LLMQ__ASSERT(test_answers, LLMQ_WITH_ALL >> (sizeof llmq__test_answers / sizeof *llmq__test_answers - 1) == 1);
+
 /* A checksum of the bits of v[0, n), continued from sum: FNV-1a, with words in the place of bytes.
    Its prime is 16777619. */
 static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
