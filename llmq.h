@@ -61,6 +61,14 @@
            return 0;
        }
 
+   FROM A FILE (bytes[size] is a .llmq file, read or mapped; the other names as above)
+
+       check(llmq_bundle_open(&bundle, bytes, size, NULL));
+       check(llmq_bundle_tensor(&bundle, "name", &t));     // t.cols elements of x, t.rows of y
+       mem = malloc(llmq_activation_size(&t, 8));          // 32 in place of 8 for f32, f16, bf16
+       check(llmq_activation_prepare(&a, &t, 8, x, mem, llmq_activation_size(&t, 8)));
+       check(llmq_matvec(&t, &a, 0, t.rows, y));
+
    CONTENTS (the same banners stand before the declarations and before the code)
        0. Configuration
        1. Utilities: status codes, half floats, random numbers, memory
