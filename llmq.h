@@ -102,8 +102,8 @@
        so y = W x = (W H)(H x): the activation is rotated at run time (n log n), and the weights are
        never rotated back. Products run on the codes: an int8 activation times an int8 coordinate,
        summed exactly.
-       Trellis formats add memory: the point a code selects also depends on the codes above it in
-       the same column. This lowers the error from 3 or 4 dB above the limit of information theory
+       In trellis formats the point a code selects also depends on the codes above it in the same
+       column. This lowers the error from 3 or 4 dB above the limit of information theory
        to about 1 dB [R18]. Decoding takes a few XORs of whole words and the same table lookup.
        With a calibration text the same formats become better. Error feedback corrects each weight
        for the errors of the weights before it [R6]. Inputs with outliers fit in 4 bits once their
@@ -869,13 +869,13 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    tests/gen/trellis.c finds and trains the trellises. `make distortion` measures all formats.
    llmq_grid_train makes a grid for any other (p, n).
 
-   TRELLISES. A trellis has more than 2^b points, and a code of b bits selects one of 2^b of them.
-   The codes above it in the same column decide which 2^b. The last k bits of a point's index are
-   parities, of this code and of those codes:
+   TRELLISES. A code of b bits selects a point together with the codes above it in the same column.
+   The last k bits of the point's index are parities of the lowest bits of these codes:
        index = (code / 2) 2^k + sum of parity_i 2^i over i < k
        parity_i = XOR over the lags l in taps[i] of (code l rows above) mod 2
-   A trellis has k = 1 to 4 parities. Lag l = 0 is the code itself. So a finite state machine reads
-   each column as a sequence, and the encoder chooses the nearest of all sequences (Viterbi's
+   A trellis has k = 1 to 4 parities, and 2^(b-1+k) points. Lag l = 0 is the code itself. So a code
+   has 2^b points to select from, and the codes above it decide which ones. A finite state machine
+   reads each column as a sequence, and the encoder chooses the nearest of all sequences (Viterbi's
    algorithm). This is trellis coded quantization [R18]. Its tables are trained, and have two to
    eight times as many points as a grid of the same bits.
    Measured: relative MSE of this encoder on N(0,1), with scales for groups of 1024, and dB above
@@ -1407,8 +1407,8 @@ typedef struct llmq_encode_options {
     void *context;           /* for progress */
     float clip;              /* Only formats with zero points: the part of a group's range that gets codes.
                                 above 0, up to 1  this part
-                                0, DEFAULT        the part with the smallest error: 1, 0.95 ... 0.5
-                                0, BEST           the same of 1, 0.9875 ... 0.5
+                                0, DEFAULT        the part of 1, 0.95 ... 0.5 with the least error
+                                0, BEST           the same, of 1, 0.9875 ... 0.5
                                 0, FAST           1
                                 [R13] uses the part 0.8, with one scale for a whole row */
 } llmq_encode_options;
@@ -1452,7 +1452,8 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
    Errors; nothing is written with the first two:
      LLMQ_E_ARG         An argument is NULL or out of its range, or data is not t->data.
      LLMQ_E_WORKSPACE   work_size is too small.
-     LLMQ_E_NOT_FINITE  A value of w, or of a raw row after the transform, is not finite.
+     LLMQ_E_NOT_FINITE  A value of w is not finite, or a value of a raw row is not after the
+                        transform or in the format (section 11).
      LLMQ_E_STOPPED     progress asked for it.
    With the last two, earlier rows (blocks) of the range are written, the others are untouched. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1,
@@ -3911,7 +3912,7 @@ static int llmq__format_ok(const llmq_format *f)
 {
     if (!llmq__taps_ok(f) || f->p < 1 || f->p > 8 || f->bits < 1) return 0;
     if (!f->points) return llmq__raw_ok(f);
-    /* A unit that is NaN fails, too. check: 7.8886091e-31f == 2^-100; 1.2676506e30f == 2^100 */
+    /* A NaN fails, too. check: 7.8886091e-31f == 2^-100; 1.2676506e30f == 2^100 */
     if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0]) /* an index, of bits - 1 + 4 bits at most, fits a byte (llmq__indices) */
         return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zero_points && f->n == llmq__table(f);
@@ -6909,8 +6910,9 @@ LLMQ__NOINLINE void llmq__first_points(const llmq__trainer *g, uint32_t seed)
     llmq__sort_points(g->points, g->n, g->p);
 }
 
-/* out[size] = the points times unit, rounded; returns unit. It makes the largest coordinate 127:
-   the steps of int8 are then as fine as they can be. Spare codes repeat the last point. */
+/* out[size] = the points times sigma, rounded; returns sigma, `unit` of the format. It makes the
+   largest coordinate 127: the steps of int8 are then as fine as they can be. Spare codes repeat the
+   last point. */
 static float llmq__store_points(const llmq__trainer *g, int8_t *out, size_t size)
 {
     const float *at = g->points;
@@ -7098,7 +7100,7 @@ static int llmq__format_same(const llmq_format *a, const llmq_format *b)
         || !a->points != !b->points)
         return 0;
     if (!a->points) return 1;
-    /* as bits: equal floats have equal bits, because a unit is neither 0 nor NaN */
+    /* as bits: equal floats have equal bits, because this is neither 0 nor NaN */
     if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
     for (i = 0; i < 4; i++)
         if (a->taps[i] != b->taps[i]) return 0;
