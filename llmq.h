@@ -61,6 +61,14 @@
            return 0;
        }
 
+   FROM A FILE (bytes[size] is a .llmq file, read or mapped; the other names as above)
+
+       check(llmq_bundle_open(&bundle, bytes, size, NULL));
+       check(llmq_bundle_tensor(&bundle, "name", &t));     // t.cols elements of x, t.rows of y
+       mem = malloc(llmq_activation_size(&t, 8));          // 32 in place of 8 for f32, f16, bf16
+       check(llmq_activation_prepare(&a, &t, 8, x, mem, llmq_activation_size(&t, 8)));
+       check(llmq_matvec(&t, &a, 0, t.rows, y));
+
    CONTENTS (the same banners stand before the declarations and before the code)
        0. Configuration
        1. Utilities: status codes, half floats, random numbers, memory
@@ -94,8 +102,8 @@
        so y = W x = (W H)(H x): the activation is rotated at run time (n log n), and the weights are
        never rotated back. Products run on the codes: an int8 activation times an int8 coordinate,
        summed exactly.
-       Trellis formats add memory: the point a code selects also depends on the codes above it in
-       the same column. This lowers the error from 3 or 4 dB above the limit of information theory
+       In trellis formats the point a code selects also depends on the codes above it in the same
+       column. This lowers the error from 3 or 4 dB above the limit of information theory
        to about 1 dB [R18]. Decoding takes a few XORs of whole words and the same table lookup.
        With a calibration text the same formats become better. Error feedback corrects each weight
        for the errors of the weights before it [R6]. Inputs with outliers fit in 4 bits once their
@@ -113,7 +121,7 @@
        transform           list of steps that changes the basis of a layer's inputs
        step                Hadamard transform, smoothing, permutation or rotation
        basis               coordinates of inputs and rows: as they come, or transformed
-       element             entry of a matrix or a vector; p consecutive elements share a code
+       element             entry of a matrix or a vector; a run of p consecutive ones shares a code
        point               p int8 coordinates that stand for p elements, up to the scale
        grid                sorted list of the n points of a format
        code                index of a point, b bits
@@ -126,7 +134,8 @@
        trellis             format in which points depend on earlier codes: a finite state machine
        parity              XOR of the lowest bits of some codes of a column; part of a point's index
        tap                 bit l of a mask: the code at lag l, l rows above, takes part in a parity
-       state               lowest bits of the codes above a row, as far up as the taps reach
+       memory of a trellis the largest lag of its taps
+       state               lowest bits of the codes above a row, as many as the memory
        tail-biting block   rows of a trellis of which the first continues from the last
        activation          input vector, transformed, in float or in codes
        Hessian             H = sum of x x^T over the inputs x of a layer
@@ -563,9 +572,11 @@ typedef int llmq_status;
 #define LLMQ_E_INEXACT    (-15)  /* this program's arithmetic breaks THE SAME BITS EVERYWHERE (above) */
 #define LLMQ_E_INDEFINITE (-16)  /* a matrix that must be positive definite is not; llmq_error names the column */
 
-/* The place of an error.
-   row, col: set with LLMQ_E_NOT_FINITE, and where a function says so.
-   offset:   set by calls that read a bundle; in bytes from its start. */
+/* The place of an error. A function writes it only with the statuses that its comment names, and
+   leaves it alone otherwise. Members that a status does not name are unspecified.
+   status:   the status that the function returns.
+   row, col: of the value that was refused, with LLMQ_E_NOT_FINITE and where a function says so.
+   offset:   in bytes from the start of the bundle, from calls that read one. */
 typedef struct llmq_error {
     llmq_status status;
     uint32_t row, col;
@@ -657,7 +668,7 @@ typedef struct llmq_kernels {
                      size_t y_stride);
     /* out[j] += scale * v[j] for j < n; for raw rows. */
     void (*add_scaled)(float *out, float scale, const float *v, uint32_t n);
-    /* code[i], i < count: the index of the point nearest to vector i of x * inverse.
+    /* code[i], i < count: the index of the point nearest to run i, of p elements, of x * inverse.
        points: n points of p coordinates, sorted by the first. x: count * p elements. */
     void (*nearest)(const float *points, uint32_t n, uint32_t p, const float *x, float inverse, uint32_t count,
                     uint16_t *code);
@@ -745,22 +756,23 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_hadamard(float *x, size_t n, size_t max
 /* ---- 4. Transform -------------------------------------------------------------------------------
 
    A list of steps, T = T_k ... T_1, that changes the basis of a layer's inputs. Tensors that read
-   the same input share it (q, k and v; gate and up). Since y = W x = (W T^-1)(T x), activations are
-   stored as T x, and a row w of W as T^-T w.
-   kind                block    arg       data                 T x
-   LLMQ_STEP_HADAMARD  largest  seed      -                    x_j <- s_j x_j; then the Hadamard
-                                                               transform of section 3
-   LLMQ_STEP_SMOOTH    0        cols      f32[cols], d > 0     x_j <- x_j / d_j; rows of W get
-                                                               w_j d_j (SmoothQuant [R12])
-   LLMQ_STEP_PERMUTE   0        cols      u16[cols]            x_j <- x_(p_j)
-   LLMQ_STEP_ROTATE    B        matrices  f32[matrices][B][B]  x_i <- sum_k r_ki x_k in each run of
-                                                               B, terms in order of k [R13]
-   HADAMARD: s_j = -1 if bit j % 32 of llmq_random(seed, j / 32) is set, else 1.
+   the same input share the transform (q, k and v; gate and up). Since y = W x = (W T^-1)(T x),
+   activations are stored as T x, and a row w of W as T^-T w.
+   kind                block      arg       data                 T x
+   LLMQ_STEP_HADAMARD  max_block  seed      -                    x_j <- s_j x_j; then the Hadamard
+                                                                 transform of section 3
+   LLMQ_STEP_SMOOTH    0          cols      f32[cols], d > 0     x_j <- x_j / d_j; rows of W get
+                                                                 w_j d_j (SmoothQuant [R12])
+   LLMQ_STEP_PERMUTE   0          cols      u16[cols]            x_j <- x_(p_j)
+   LLMQ_STEP_ROTATE    B          matrices  f32[matrices][B][B]  x_i <- sum_k r_ki x_k in each run
+                                                                 of B, terms in order of k [R13]
+   HADAMARD: s_j = -1 if bit j % 32 of llmq_random(seed, j / 32) is set, else 1. max_block is the
+   largest block of section 3.
    PERMUTE:  p is a permutation of 0 ... cols - 1, cols <= 65536.
    ROTATE:   B is 2, 4 ... 256. There is one orthogonal matrix r for all runs, or one for each of
              the cols / B runs. Elements after the last whole run stay as they are.
    Random signs matter: without them a row with a mean of 1 sigma puts sqrt(n) sigma into one
-   coefficient, and its error grows fivefold.
+   coefficient, and the quantization error of the row grows fivefold.
    The data of the steps are stored one after the other, in the order of the steps, little-endian,
    at any address. */
 #if LLMQ_MAX_STEPS > 0
@@ -835,36 +847,44 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    The scale is a bfloat16. The point coordinates are int8. The points of a grid are sorted by
    their first coordinate. tests/gen/grids.py makes all built-in grids.
 
-   name     bits a weight   p    n     relative MSE on N(0,1), published or computed elsewhere
-   f32 f16 bf16  32 16 16   raw elements, no groups
-   g2 g3 g4      2 3 4      1    2^b   0.1175 0.03455 0.00950   Lloyd-Max [R2]
-   g5 g6         5 6        1    2^b   0.00252 0.00066          Lloyd-Max on int8 points
-   g8            8          1    256   8.8e-5                   uniform: the int8 values themselves
-   v2n16         2          2    16    0.1075                   vector grids [R1]
-   v2n64         3          2    64    0.0296
-   v2n256        4          2    256   0.00775
-   v3n64         2          3    64    0.1011
-   v3n512        3          3    512   0.0271
-   v4n256        2          4    256   0.0959
-   u4 u6 u8      4 6 8      1    16 64 255  0.01154 0.00104 8.8e-5   uniform, a zero point per group
-   t1 t2 t3 t4   1 2 3 4    -    16 16 32 64     trellises of 64 states
-   t2s t3s t4s   2 3 4      -    32 64 128       trellises of 256 states
+   name          id        bits a weight  p  n             relative MSE of the points on N(0,1)
+   f32 f16 bf16  1 2 3     32 16 16       raw elements, no groups
+   g2 g3 g4      24 25 26  2 3 4          1  2^b           0.1175 0.03455 0.00950   Lloyd-Max [R2]
+   g5 g6         27 28     5 6            1  2^b           0.00252 0.00066    Lloyd-Max, int8 points
+   g8            29        8              1  256           8.8e-5    uniform: -127 ... 127
+   v2n16         40        2              2  16            0.1075    vector grids [R1]
+   v2n64         41        3              2  64            0.0296
+   v2n256        42        4              2  256           0.00775
+   v3n64         43        2              3  64            0.1011
+   v3n512        44        3              3  512           0.0271
+   v4n256        45        2              4  256           0.0959
+   u4 u6 u8      50 51 52  4 6 8          1  16 64 256     0.01154 0.00104 8.8e-5   uniform, a zero
+                                                           point per group
+   t1 t2 t3 t4   60 ... 63 1 2 3 4        1  16 16 32 64   trellises of 64 states
+   t2s t3s t4s   64 65 66  2 3 4          1  32 64 128     trellises of 256 states
+   custom        257       points of the caller: llmq_format_custom, llmq_grid_train
+   id is the number that bundles store. These errors are published, or were computed elsewhere, for
+   the points alone, at their best scale. Errors of this encoder are below, under TRELLISES.
+   g8 and u8 have 255 distinct points: there is no point -128, and code 0 decodes as code 1. The
+   encoder never writes code 0 of u8.
    tests/gen/trellis.c finds and trains the trellises. `make distortion` measures all formats.
    llmq_grid_train makes a grid for any other (p, n).
 
-   TRELLISES. A code of b bits selects one of 2^b points. The codes above it in the same column
-   decide which 2^b points these are, because the last k bits of a point's index are parities:
+   TRELLISES. A code of b bits selects a point together with the codes above it in the same column.
+   The last k bits of the point's index are parities of the lowest bits of these codes:
        index = (code / 2) 2^k + sum of parity_i 2^i over i < k
        parity_i = XOR over the lags l in taps[i] of (code l rows above) mod 2
-   A trellis has k = 1 to 4 parities. Lag l = 0 is the code itself. So a finite state machine reads
-   each column as a sequence, and the encoder chooses the nearest of all sequences (Viterbi's
+   A trellis has k = 1 to 4 parities, and 2^(b-1+k) points. Lag l = 0 is the code itself. So a code
+   has 2^b points to select from, and the codes above it decide which ones. A finite state machine
+   reads each column as a sequence, and the encoder chooses the nearest of all sequences (Viterbi's
    algorithm). This is trellis coded quantization [R18]. Its tables are trained, and have two to
    eight times as many points as a grid of the same bits.
-   Relative MSE on N(0,1), and dB above 4^-b, the smallest MSE that b bits allow; groups of 1024:
+   Measured: relative MSE of this encoder on N(0,1), with scales for groups of 1024, and dB above
+   4^-b, the smallest MSE that b bits allow:
        t2  0.0750 0.8    t3  0.0199 1.0    t4  0.0051 1.2    t1     0.282  0.5
        t2s 0.0712 0.6    t3s 0.0185 0.7    t4s 0.0047 0.8
        g2  0.1172 2.7    g3  0.0340 3.4    g4  0.0092 3.7    v4n256 0.0956 1.9    v2n256 0.0074 2.8
-       QTIP, 2^16 states, 2 bits: 0.4 dB [R19]
+   Published: QTIP, 2^16 states, 2 bits: 0.4 dB [R19].
    Rows form tail-biting blocks of LLMQ_TRELLIS_BLOCK = 128 rows. The last block has 128 to 255
    rows, or all rows if there are fewer. The row above the first row of a block is the last row of
    that block. So no row is special, and no bits are spent on initial states.
@@ -883,7 +903,6 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
    The points are code - 2^(b-1). For each group, a product adds
        (2^(b-1) - zero point) * scale * (sum of x' over the group)
    A zero point may be any byte, 0 ... 255, whatever b is.
-   u8 has no point -128: code 0 decodes as code 1 and is never written.
 
    Why the scale is a bfloat16 and not a binary16. It has the range of a float, so weights of 1e30
    and of 1e-30 need no second scale. Every processor converts it with a shift. It never becomes
@@ -902,8 +921,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t
          codes         b bits each; b = ceil(log2 n) for a grid
          zero points   one byte per group; u4, u6 and u8 only
 
-   CODES. Each group starts a new vector of p elements. A group of L columns has ceil(L / p) codes,
-   and its last code may stand for fewer than p elements.
+   CODES. A code stands for a run of p elements, and each group starts a new run. A group of L
+   columns has ceil(L / p) codes, and its last code may stand for fewer than p elements.
    Codes are numbered through the row and stored in units of M = 128 codes. In the last unit M is
    the number of codes that remain.
    A unit is a sequence of planes, one after the other. b is cut into widths 8, 8, ..., 4, 2, 1,
@@ -934,7 +953,8 @@ typedef struct llmq_format {
     const char *name;      /* built-in name, or "custom" */
     const int8_t *points;  /* 2^bits points of p coordinates, the first n sorted;
                               trellis: n points of one coordinate; raw: NULL */
-    float unit;            /* a standard deviation of 1, in point coordinates */
+    float unit;            /* sigma of the points: a standard deviation of 1, in point coordinates
+                              (not a unit of codes, as above); raw: 0 */
     uint32_t id;           /* the number that a bundle stores */
     uint32_t bits;         /* of a code, or of a raw element */
     uint32_t p, n;         /* coordinates of a point; points (raw: 1 and 0) */
@@ -970,7 +990,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_format_find(llmq_format *f, const char 
    n: 2 ... 65536 points that the encoder uses.
    points: int8_t[2^ceil(log2 n)][p], which must outlive *f. The first n are sorted by their first
        coordinate. The others, of any value, give every code a point; the encoder uses none of them.
-   unit: 2^-100 ... 2^100, as in llmq_format.
+   unit: sigma of the points, as in llmq_format: 2^-100 ... 2^100.
    group: as llmq_format_find.
    Errors: LLMQ_E_ARG: NULL, an argument is out of range, or the points are not sorted.
    On an error *f is unchanged. Cost: linear in n. */
@@ -1011,7 +1031,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_init(llmq_tensor *t, const llmq_
                                                      const void *data, size_t size);
 
 /* Bytes of rows x cols elements.
-   0: the format or the shape is not valid, or the bytes do not fit size_t. */
+   0: f is NULL or not valid, rows is 0, cols is 0 or over LLMQ_MAX_COLS, or the bytes do not fit
+   size_t. A tensor with 0 rows that is to be appended to needs memory for its later rows. */
 LLMQ_API size_t llmq_tensor_size(const llmq_format *f, uint32_t rows, uint32_t cols);
 
 /* First row of the tail-biting block that row r < t->rows of a trellis is in.
@@ -1041,13 +1062,15 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_tensor_decode(const llmq_tensor *t, uin
 struct llmq_activation {
     uint32_t cols, group;      /* group: columns that share a scale */
     llmq_transform transform;  /* the one that was applied to x */
-    const float *x;            /* float[cols], x'; valid if bits was 32 */
+    const float *x;            /* float[cols], x', of a float activation. Not NULL in an int8 one either,
+                                  so test q to tell the two apart */
     const int8_t *q;           /* int8_t[cols], codes -127 ... 127; NULL: a float activation */
     const int8_t *offset;      /* int8_t[cols]: codes are q + offset (asymmetric); NULL: they are q */
     const float *scale;        /* float[ceil(cols / group)], if q is not NULL */
 };
 
-/* Bytes of memory for one activation of t. 0: t is NULL, or bits is neither 2 ... 8 nor 32. */
+/* Bytes of memory for one activation of t.
+   0: t is NULL, t->cols is 0, bits is neither 2 ... 8 nor 32, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_activation_size(const llmq_tensor *t, uint32_t bits);
 
 /* Make x ready for t and for all tensors that share its transform.
@@ -1077,10 +1100,13 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activation_prepare(llmq_activation *a, 
                 which offset = 127 - z is the same for a whole group. A product is then the product
                 with q plus the product with the offsets, and takes twice as long.
    In both, a group is zero if m, or -low and high, are below 2^-100.
-   scales       GROUP  a scale for each group. It is never less precise than the others and needs
-                       one pass fewer.
+   scales       GROUP  a scale for each group. Without clipping it is never above the scale that
+                       the others give the group (to rounding), and neither is the largest
+                       rounding error. It needs one pass fewer.
                 TOKEN  m, or low and high, are of the whole vector.
-                BATCH  Rotated Runtime Smooth [R15]. Hardware without scales for groups can do it.
+                BATCH  Rotated Runtime Smooth [R15]. s_g is the same for all vectors of the call, so
+                       it can count as a factor of the weights of group g. Then one scale per
+                       vector remains, as hardware without scales for groups needs it.
                        s_g = max|x'| of group g over all vectors of the call (finite values only);
                        m, or low and high, are of x' / s_g over the whole vector;
                        scale of group g = s_g * (scale of the vector), or 0 below 2^-126;
@@ -1100,14 +1126,18 @@ typedef struct llmq_activation_options {
 } llmq_activation_options;
 
 #if !LLMQ_NO_ACTIVATION_OPTIONS
-/* Good options for `bits`: 8 bits as llmq_activation_prepare. Fewer are asymmetric, and up to 4
-   have clip 0.95.
-   Measured: KL of the shipped model with weights in g4 and activations of 4 bits: symmetric 0.135,
-   asymmetric 0.106, with clip 0.95 0.101, with clip 0.9 0.109; with one scale a token 0.131. */
+/* Good options for `bits`, all with LLMQ_SCALES_GROUP:
+     8 bits        symmetric, clip 1, as llmq_activation_prepare
+     5 to 7 bits   asymmetric, clip 1
+     2 to 4 bits   asymmetric, clip 0.95
+   Other bits are not refused here, but by the functions that take the options.
+   Measured: KL divergence, in nats a token, of the model in examples/model/ from its original, with
+   weights in g4 and activations of 4 bits: symmetric 0.135; asymmetric 0.106, with clip 0.95 0.101,
+   with clip 0.9 0.109; with one scale a token 0.131. */
 LLMQ_API llmq_activation_options llmq_activation_defaults(uint32_t bits);
 
 /* Bytes of memory for count activations.
-   0: NULL, count is 0, an option is out of range, or the bytes do not fit size_t. */
+   0: NULL, t->cols or count is 0, an option is out of range, or the bytes do not fit size_t. */
 LLMQ_API size_t llmq_activations_size(const llmq_tensor *t, const llmq_activation_options *o, uint32_t count);
 
 /* Make count vectors ready, with options.
@@ -1126,6 +1156,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
 /* ---- 9. Products ----------------------------------------------------------------------------- */
 
 /* Products with rows [r0, r1) of W:  y[i * y_stride + r] = <row r of W, x_i>  for i < count.
+   r0, r1: any r0 <= r1 <= t->rows, also of trellises: only encoding needs the starts of blocks.
+   Threads: any number may share tensors and activations, for reading, each with rows or a y of its
+   own.
    x: llmq_activation[count], of the transform and cols of t. All are float, or all are int8 with
       equal groups. Raw tensors need float activations.
    y: where row 0 goes, whatever r0 is, so that parts of the rows fill one vector. Only rows
@@ -1137,6 +1170,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
      float        y = sum over groups of the tensor, in order, of  D * scale_w
                   D = sum of x' * point, in 16 interleaved partial sums: column j of the group goes
                   to sum j mod 16. They are added pairwise: i and i + 8, then 4, 2, 1.
+                  A row of a raw tensor is one group, with scale_w = 1.
      zero points  then y = y + X * o for each group of the tensor, in order.
                   o = (2^(b-1) - zero point) * scale_w
                   X = sum of the group's x': the sum over runs, in order, of
@@ -1146,8 +1180,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_activations_prepare(llmq_activation *a,
            LLMQ_E_MISMATCH: an activation has another transform than t, another kind or group
            than the first, or is int8 for a raw tensor.
    On an error y is unchanged.
-   Cost: one multiply-add per weight and activation, and the decoding of a row: once for up to eight
-   int8 activations, but with dsp and mve, and for float activations, once for each. */
+   Cost: one multiply-add per weight and activation, and the decoding of each row. A row is decoded
+   once for up to eight int8 activations (the kernels dsp and mve: once for each), and once for each
+   float activation. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_matmul(const llmq_tensor *t, const llmq_activation *x, uint32_t count,
                                                 uint32_t r0, uint32_t r1, float *y, size_t y_stride);
 
@@ -1194,7 +1229,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
                   to the total size
        28      4  number of entries, E
        32      4  bytes of names
-       36     28  0
+       36     28  reserved: written as 0; a reader refuses other values
        64   64 E  DIRECTORY: one entry each, sorted by name (bytewise), no name twice
                   0   2  kind: 1 tensor, 2 transform, 3 grid, 4 value
                   2   2  flags; bit 0: a reader that does not know the kind must refuse the bundle,
@@ -1212,14 +1247,21 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_kernels_test(const llmq_kernels *k);
                                                          or 0
                  48   4  tensor: index of its grid's entry + 1, or 0
                  52   4  tensor: t^2 = |W - W'|^2 / |W|^2 as f32, negative if it was not measured
-                 56   8  0
+                 56   8  reserved: written as 0; a reader refuses other values
        ...        NAMES, then PAYLOADS; after the names and after each payload zeros to a multiple
                   of 64. Payloads are:
                   tensor: rows records (section 6).  value: its bytes.
                   transform: u32 steps; each step u16 kind, u16 block, u32 arg; then the data of the
                   steps.
-                  grid: u32 p, u32 n, f32 unit, then 2^ceil(log2 n) points of p int8, the first n
-                  sorted by their first coordinate.
+                  grid: u32 p, u32 n, f32 sigma (`unit` of llmq_format), then 2^ceil(log2 n)
+                  points of p int8, the first n sorted by their first coordinate.
+   Texts are UTF-8, by convention. Their size has no terminating 0, and none is stored.
+   Reserved bytes that are not 0 may hold a field that this reader does not understand, so it
+   refuses the bundle (LLMQ_E_CORRUPT). A new field therefore needs a new major version, or a value
+   entry of its own. Fields that a kind does not have are written as 0 and not read.
+   An entry of an unknown kind: if flag bit 0 is set, llmq_bundle_open refuses the bundle. If it is
+   clear, llmq_bundle_at and llmq_bundle_find return the entry, and to llmq_bundle_tensor and
+   llmq_bundle_value it is LLMQ_E_NOT_FOUND.
    The CRC-32 is the one of IEEE 802.3: polynomial 04C11DB7, bits reflected, register and result
    inverted; the nine bytes "123456789" give CBF43926. */
 #if !LLMQ_NO_BUNDLE
@@ -1240,10 +1282,11 @@ typedef struct llmq_entry {
     uint32_t kind;          /* LLMQ_KIND_...; others only in files that are newer than this reader */
     uint32_t type;          /* value: LLMQ_VALUE_... */
     const void *data;       /* payload, any alignment */
-    size_t size;            /* bytes of payload */
+    size_t size;            /* bytes of payload; of a text without a terminating 0 */
     llmq_format format;     /* tensor */
     uint32_t rows, cols;    /* tensor */
-    float t2;               /* tensor: t^2 = |W - W'|^2 / |W|^2, negative if it was not measured */
+    float t2;               /* tensor: t^2 = |W - W'|^2 / |W|^2, or -1 if it was not measured. No function
+                               computes it: decode the rows (llmq_tensor_decode) and sum over all */
     const char *transform;  /* tensor: name of its transform's entry, NULL for none */
     const char *grid;       /* tensor: name of its grid's entry, NULL for built-in formats */
 } llmq_entry;
@@ -1258,7 +1301,8 @@ typedef struct llmq_bundle {
 /* Checks bytes[0, size) and makes a view of them. After LLMQ_OK every call below is safe on them.
    bytes: any alignment; they must outlive *b and all that is taken from it.
    size: bytes that may be read; more than the total size is allowed.
-   error: NULL allowed; on failure status, and offset: the byte where the check failed.
+   error: NULL allowed; written on every failure: status, and offset: the byte where the check
+   failed (of an entry: its first byte in the directory; of LLMQ_E_ARG: 0).
    On failure *b is unchanged. Errors:
      LLMQ_E_ARG          b or bytes is NULL.
      LLMQ_E_MAGIC        The first bytes are not the magic of a bundle.
@@ -1274,8 +1318,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_open(llmq_bundle *b, const void 
 
 /* Checks the integrity of the payloads: their checksum, and that every scale of every tensor is
    finite and not negative. Safety does not need this.
-   error: NULL allowed; on failure status, and offset: the scale, or the first byte of the
-   checksum's range.
+   error: NULL allowed; written on every failure: status, and offset: the scale, or the first byte
+   of the checksum's range (of LLMQ_E_ARG: 0).
    Errors:
      LLMQ_E_ARG       b is NULL.
      LLMQ_E_CHECKSUM  The checksum does not match.
@@ -1300,7 +1344,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_find(const llmq_bundle *b, const
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_tensor(const llmq_bundle *b, const char *name, llmq_tensor *t);
 
 /* Finds the value of that name and type.
-   *data: a pointer into the bundle, without alignment. *size: bytes there.
+   *data: a pointer into the bundle, without alignment. *size: bytes there; after a text there need
+   be no 0.
    llmq_bundle_u32 loads a value of type LLMQ_VALUE_U32.
    Errors: LLMQ_E_ARG (NULL), LLMQ_E_NOT_FOUND (also an entry of another kind or type); outputs are
    then unchanged.
@@ -1317,16 +1362,18 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_u32(const llmq_bundle *b, const 
      1. The row is divided by a power of two, exactly. No later sum overflows, and 2^k W has the
         same codes as W.
      2. The row is transformed: T^-T w (section 4).
-     3. Each group x gets a scale. For each trial scale s, the points c nearest to x / s give a fit:
+     3. Each group x gets a scale. For each trial scale s, the points c nearest to x / s give a
+        fitted scale and its gain:
             gain = <x, c>^2 / <c, c>,   scale = <x, c> / <c, c>
-        (least squares: |x - scale c|^2 = |x|^2 - gain). The trials go down and up from rms / unit.
-        The scale with the largest gain is rounded to bfloat16.
+        (least squares: |x - scale c|^2 = |x|^2 - gain). The trials go down and up from rms / sigma,
+        sigma the `unit` of the format. The fitted scale with the largest gain is rounded to
+        bfloat16.
      4. The codes are chosen once more, for the scale as stored.
 
    Nearest: the minimum of sum (x_i - c_i)^2, in float, terms in order. Ties go to the lower index.
-   A partial vector at the end of a group compares the coordinates that it has. Points are tried
-   outwards from the first coordinate of x, until the distance in that coordinate alone is too
-   large.
+   A run of fewer than p elements, at the end of a group, compares the coordinates that it has.
+   Points are tried outwards from the first coordinate of x, until the distance in that coordinate
+   alone is too large.
 
    Limits of scales and values:
      An all-zero group has scale 0.
@@ -1351,36 +1398,42 @@ typedef int (*llmq_progress)(void *context, uint32_t done, uint32_t total);
 
 /* How long the encoder searches. */
 #define LLMQ_EFFORT_DEFAULT 0  /* 7 to about 15 trial scales in steps of 5 %; trellises: four rounds */
-#define LLMQ_EFFORT_FAST    1  /* one, rms / unit, and the fit; for KV caches; trellises: one round */
-#define LLMQ_EFFORT_BEST    2  /* all 41 from half to one and a half, in steps of 2.5 %; trellises: eight rounds */
+#define LLMQ_EFFORT_FAST    1  /* one trial, rms / sigma, then the fitted scale; for KV caches; trellises: one round */
+#define LLMQ_EFFORT_BEST    2  /* all 41 of 0.5 to 1.5 rms / sigma, in steps of 2.5 %; trellises: eight rounds */
 
 /* All zero: the defaults. */
 typedef struct llmq_encode_options {
     int effort;              /* LLMQ_EFFORT_... */
     llmq_progress progress;  /* NULL: none; called after each row with the rows done and the rows of the call */
     void *context;           /* for progress */
-    float clip;              /* formats with zero points: the part of a group's range that gets codes,
-                                0 ... 1; 0: the part with the smallest error, of 1, 0.95 ... 0.5
-                                (FAST: 1; BEST: steps of 0.0125). [R13] takes 0.8 of a whole row */
+    float clip;              /* Only formats with zero points: the part of a group's range that gets codes.
+                                above 0, up to 1  this part
+                                0, DEFAULT        the part of 1, 0.95 ... 0.5 with the least error
+                                0, BEST           the same, of 1, 0.9875 ... 0.5
+                                0, FAST           1
+                                [R13] uses the part 0.8, with one scale for a whole row */
 } llmq_encode_options;
 #endif
 
 /* ---- 12. Encoder: trellises and tensors ---------------------------------------------------------
 
    Trellises are encoded by tail-biting blocks of rows, and in a block by groups of columns:
-     1. The scale of each row begins at rms / unit.
+     1. The scale of each row begins at rms / sigma (section 11).
      2. A round searches the codes of each column: the path with the smallest sum of
         (x / scale - point)^2 over the rows of the block (Viterbi's algorithm [R20]).
-     3. The fit of section 11 then gives each row a scale. The next round uses 2 fit - scale, but at
-        least fit / 2. The last fit is stored.
+     3. Each row then gets the fitted scale f of section 11. With s the scale of this round, the
+        next round uses 2 f - s, which is twice as far from s as f, but at least f / 2. The fitted
+        scale of the last round is stored.
    All rows have the same weight, whatever their scales.
    Measured: with the squares of scales as weights the error is 8 % less, but the KL of a small
    model is 15 % more at 3 and 4 bits.
 
-   A block closes on itself: its first row follows its last. The first round finds the state at its
+   A block closes on itself: its first row follows its last. The memory of a trellis is the largest
+   lag of its taps, in rows; a trellis has 2^memory states. The first round finds the state at its
    start by a search of 8 times the memory on each side of it. Each further round starts half a
-   block away from the round before, in the state that was found there. Blocks shorter than 4 times
-   the memory try all states. Ties go to the path with the lower state. */
+   block away from the start of the round before, in the middle of the path of that round, and in
+   the state that the path has there. Blocks shorter than 4 times the memory try all states. Ties go
+   to the path with the lower state. */
 #if !LLMQ_NO_ENCODER
 /* Bytes of workspace for llmq_encode and llmq_tensor_append; 0 if t is not valid or if they do not
    fit size_t. */
@@ -1395,12 +1448,13 @@ LLMQ_API size_t llmq_encode_work_size(const llmq_tensor *t);
    stride: elements from row to row, at least cols.
    options: NULL for the defaults. Trellises call progress after each block.
    work: llmq_encode_work_size(t) bytes, aligned for float.
-   error: NULL allowed.
+   error: NULL allowed; written only with LLMQ_E_NOT_FINITE: status, row and col.
    Rows in different ranges may be encoded at the same time, with a workspace each.
    Errors; nothing is written with the first two:
      LLMQ_E_ARG         An argument is NULL or out of its range, or data is not t->data.
      LLMQ_E_WORKSPACE   work_size is too small.
-     LLMQ_E_NOT_FINITE  error names row and column.
+     LLMQ_E_NOT_FINITE  A value of w is not finite, or a value of a raw row is not after the
+                        transform or in the format (section 11).
      LLMQ_E_STOPPED     progress asked for it.
    With the last two, earlier rows (blocks) of the range are written, the others are untouched. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data, uint32_t r0, uint32_t r1,
@@ -1409,7 +1463,8 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_encode(const llmq_tensor *t, void *data
 
 /* Appends one row to a tensor whose memory has capacity for more, as in a KV cache: encodes it
    after the last row, then counts it.
-   data, data_size: t's memory from row 0 on, and all its bytes.
+   data: t's memory from row 0 on.
+   data_size: bytes of the memory, its capacity for rows: at least (t->rows + 1) * t->row_size.
    row: cols values.
    options, work: as for llmq_encode.
    Errors: as llmq_encode; LLMQ_E_FULL (no capacity for another row, or 2^32 - 1 rows); LLMQ_E_ARG
@@ -1479,7 +1534,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_train(llmq_format *f, const llmq_g
 typedef int (*llmq_sink)(void *context, const void *bytes, size_t size);
 
 /* Make the payload of a transform's or a grid's entry from its struct.
-   out: any alignment. *size: bytes of memory at out; on success the bytes written.
+   Bytes: transform  4 + 8 count + the sum of llmq_step_data_size over its steps
+          grid       12 + 2^ceil(log2 n) p
+   out: any alignment.
+   *size: bytes of memory at out; on success the bytes written. On an error it stays as it is, so
+   it does not tell the bytes that are missing.
    Errors; nothing is written:
      LLMQ_E_ARG        An argument is NULL, llmq_transform_verify refuses the data of a step, or the
                        format is raw, of a trellis, or has points that are not sorted.
@@ -1495,17 +1554,20 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_grid_store(const llmq_format *f, void *
 LLMQ_API size_t llmq_bundle_size(const llmq_entry *entries, uint32_t count);
 
 /* Writes a bundle. The same entries give the same bytes.
-   entries: sorted by name, in place. NULL allowed if count is 0.
+   entries: the call sorts them by name, in place, also if it then refuses one: indices into the
+   array that were taken before do not hold any more. NULL allowed if count is 0.
    sink: gets the bytes. context: passed on to it.
    Payloads are read twice, for the checksum and then to be sent.
-   Entries that llmq_bundle_open or llmq_bundle_verify would refuse are not written, nor a tensor
-   whose format a reader would take for another one.
+   Entries that llmq_bundle_open or llmq_bundle_verify would refuse are LLMQ_E_ARG, and so is a
+   tensor whose format a reader would take for another one.
    Errors; nothing is sent with the first two:
-     LLMQ_E_ARG      sink or a name is NULL; a name or a kind is not allowed; a name is there twice;
-                     a size does not fit the shape; a transform or grid is not among the entries or
-                     does not fit the tensor.
+     LLMQ_E_ARG      sink or a name is NULL; or an entry is refused: its name or kind is not
+                     allowed; its name is there twice; it has a size but no data, or a size that
+                     does not fit the shape; its transform or grid is not among the entries or does
+                     not fit it.
      LLMQ_E_LIMIT    The bundle does not fit size_t, or its names end beyond 2^32 - 1 bytes.
-     LLMQ_E_STOPPED  sink asked for it. */
+     LLMQ_E_STOPPED  sink asked for it, or failed. This is the only status for it: a sink that can
+                     fail keeps the reason in its context. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink,
                                                       void *context);
 
@@ -1564,8 +1626,8 @@ LLMQ_API size_t llmq_hessian_work_size(const llmq_hessian *h);
    x: x[count][cols], stride elements from token to token, stride >= cols, every value finite.
    weight: weight[count], the w_t, finite and 0 or more; NULL: 1 for all.
    work: llmq_hessian_work_size bytes, aligned for float.
-   error: NULL, or receives token (as row) and column of a value that is refused; column cols is the
-   weight.
+   error: NULL allowed; written only with LLMQ_E_NOT_FINITE: status, row (the token) and col (the
+   column, or cols for the token's weight).
    Clamping: before the first step of a transform too, values above 2^60 count as 2^60, and between
    its steps values above 2^100 count as 2^100, so that no step can overflow.
    Overflow: a sum of H may become infinite (256 tokens of 2^60). llmq_feedback_init reports it.
@@ -1732,9 +1794,9 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
    So once all columns before it are fixed, column k should be the point nearest to w_k + f_k.
    f is the correction. The residual is w before its column is quantized, and w - w' = E afterwards.
 
-   Grids of p > 1: the columns of a vector are chosen together. With B the p x p diagonal block of M
-   and S = diag(sqrt D), the cost of a vector is
-       |(w B + f) S - (w' B) S|^2,   f from the columns before the vector.
+   Grids of p > 1: the columns of a run of p are chosen together. With B the p x p diagonal block of
+   M and S = diag(sqrt D), the cost of a run is
+       |(w B + f) S - (w' B) S|^2,   f from the columns before the run.
    So the code is the nearest point among the points of the grid times B S. The triangle B keeps the
    order of the first coordinate, so the same search (section 11) finds it.
    Scales: searched as in section 11, on w + f of the group when it is reached, with errors weighted
@@ -1760,7 +1822,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_trace_hutchpp(llmq_operator product, vo
        from 19,353 tokens    0.141  0.140  0.141  0.143  0.155
 
    Order: LLMQ_ORDER_NATURAL, or LLMQ_ORDER_DIAGONAL: groups by decreasing mean of their diagonal,
-   and vectors likewise within a group (an incomplete vector stays the last). That spends the
+   and runs of p columns likewise within a group (an incomplete run stays the last). That spends the
    freedom of later columns on the inputs that matter most.
 
    First order [R8]: after each group, with M cut to the columns to come, the moves f M^-1 of their
@@ -1821,10 +1883,11 @@ LLMQ_API size_t llmq_feedback_size(const llmq_hessian *h);
    options: NULL for the default damping and natural order. The default damping is 0.01 if *h is a
    diagonal or does not know its tokens (weight 0).
    mem: llmq_feedback_size bytes, aligned for float, which have to outlive *f.
-   error: NULL, or receives row and column of the entry that is refused.
+   error: NULL allowed; written only with LLMQ_E_NOT_FINITE: status, row and col of the entry of H;
+   and with LLMQ_E_INDEFINITE: status, and the column of the pivot as row and as col.
    Errors: LLMQ_E_ARG; LLMQ_E_MISMATCH (the transforms differ); LLMQ_E_WORKSPACE; LLMQ_E_NOT_FINITE
-   (an entry of H); LLMQ_E_INDEFINITE (no damping up to 10 helped, so this is not a sum of squares;
-   error names the column). *f is then as it was.
+   (an entry of H); LLMQ_E_INDEFINITE (no damping up to 10 helped, so this is not a sum of squares).
+   *f is then as it was.
    Cost: cols^3 / 6 multiply-adds for each damping that is tried. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, const llmq_hessian *h,
                                                        const llmq_feedback_options *options, void *mem, size_t size,
@@ -1846,7 +1909,8 @@ typedef struct llmq_feedback_result {
    the blocks that are encoded together, up to 512 rows.
    work: llmq_feedback_work_size bytes, aligned for float: about 196 cols + 8 n p bytes, and 16
    records. For trellises 12 bytes a column and a record for each of up to 512 rows.
-   result: NULL, or written if all went well. error: NULL, or as in llmq_encode.
+   result: NULL, or written if all went well.
+   error: NULL allowed; written only with LLMQ_E_NOT_FINITE: status, row and col.
    Raw formats and formats with zero points are encoded without feedback: all rows are then plain,
    and errors are 0.
    Trellises with a diagonal are encoded as llmq_encode does them, with weighted errors: no row is
@@ -1925,10 +1989,11 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_init(llmq_sample *s, uint32_t co
 
 /* Adds `count` inputs to the sample.
    x: x[count][cols], input i at x + i * stride.
+   error: NULL allowed; written only with LLMQ_E_NOT_FINITE: status, row (the input) and col.
    The sample depends on the sequence of inputs only, not on how it is divided into calls.
    Errors; nothing is then added:
      LLMQ_E_ARG         s or x is NULL
-     LLMQ_E_NOT_FINITE  a value is NaN or infinite; *error (may be NULL) names input and column
+     LLMQ_E_NOT_FINITE  a value is NaN or infinite
    Cost: two operations per element. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float *x, size_t stride, uint32_t count,
                                                     llmq_error *error);
@@ -1936,6 +2001,7 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_sample_add(llmq_sample *s, const float 
 /* peak[j] = max(peak[j], |rows[r][j]|): collects weight_j over all tensors that share an input.
    rows: rows[count][cols], row r at rows + r * stride.
    peak: [cols]; zeros before the first call.
+   error: NULL allowed; written only with LLMQ_E_NOT_FINITE: status, row and col.
    Errors: LLMQ_E_ARG and LLMQ_E_NOT_FINITE as for llmq_sample_add; cols = 0 is LLMQ_E_ARG. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_peaks(const float *rows, size_t stride, uint32_t count, uint32_t cols,
                                                float *peak, llmq_error *error);
@@ -2107,7 +2173,9 @@ LLMQ_API size_t llmq_allocate_work_size(uint32_t layers, uint32_t options, uint3
    *result: see llmq_allocation. If a list gets longer than the workspace allows, its sums with the
      largest r are dropped. *result is right then, too: bound is below loss.
    work: aligned for double; work_size decides how many states there are.
-   error: may be NULL; names layer (row) and option (col) for the errors marked *.
+   error: NULL allowed; written only with the errors marked *: status, row (the layer) and col (its
+     option, counted from its first). If a sum of costs is over its limit: the first layer after the
+     costs that exceed it, and option 0.
    Errors; choice and *result are then untouched, except as stated:
      LLMQ_E_ARG           a pointer is NULL, layers or first is out of range, tied layers have
                           different counts of options, work is misaligned
@@ -3361,15 +3429,19 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
 
 /* tests/gen/grids.py writes the grids up to the trellises.
    Each table stands under its own LLMQ__HAS, so a firmware holds only the points that it uses.
-   LLMQ__UNIT_... is a standard deviation of 1 in point coordinates.
+   LLMQ__UNIT_... is sigma, a standard deviation of 1 in point coordinates: `unit` of llmq_format.
 
    To add a built-in grid:
-     1. a bit LLMQ_WITH_... after the last one, in LLMQ_WITH_ALL and in a group of section 0;
-     2. its table, which tests/gen/grids.py makes;
-     3. an entry at the end of llmq__builtins, with an id that no format has had;
-     4. its known answer, which tests/gen/selftest.py prints, at the end of llmq__test_answers.
+     1. a bit LLMQ_WITH_... after the last one of section 0, also in LLMQ_WITH_ALL and in the group
+        that it belongs to: LLMQ_WITH_GRIDS, LLMQ_WITH_VECTOR_GRIDS or LLMQ_WITH_ZERO_POINTS;
+     2. its table and its LLMQ__UNIT_..., which tests/gen/grids.py makes, under its LLMQ__HAS;
+     3. an #undef of that LLMQ__UNIT_... at the end of the file;
+     4. an entry at the end of llmq__builtins, with an id that no format has had;
+     5. its known answer, which tests/gen/selftest.py prints, at the end of llmq__test_answers
+        (without it nothing compiles);
+     6. its line in the table of section 5's declarations.
    Decoding, encoding and products then work with the scalar kernels and with the general paths of
-   the others. */
+   the others. A fast path is optional: a kind LLMQ__KIND_... in llmq_simd.h. */
 
 /* ---- tables: made by tests/gen/grids.py ------------------------------------------------------ */
 #if LLMQ__HAS(G2)
@@ -3679,7 +3751,7 @@ static const int8_t llmq__t4s[128] = { /* 0.00469, 0.80 dB; {2 3 5} {1 6 7} {3 4
 typedef struct llmq__builtin {
     const char *name;
     const int8_t *points;        /* NULL: raw */
-    float unit;                  /* 0: raw */
+    float unit;                  /* sigma of the points; 0: raw */
     uint16_t id;                 /* bundles store it: it never changes, and no other format gets it */
     uint8_t bits, p, zero_points;
     uint16_t taps[4];            /* 0: a grid, or raw */
@@ -3841,7 +3913,7 @@ static int llmq__format_ok(const llmq_format *f)
 {
     if (!llmq__taps_ok(f) || f->p < 1 || f->p > 8 || f->bits < 1) return 0;
     if (!f->points) return llmq__raw_ok(f);
-    /* A unit that is NaN fails, too. check: 7.8886091e-31f == 2^-100; 1.2676506e30f == 2^100 */
+    /* A NaN fails, too. check: 7.8886091e-31f == 2^-100; 1.2676506e30f == 2^100 */
     if (!(f->unit >= 7.8886091e-31f && f->unit <= 1.2676506e30f) || !llmq__group_ok(f->group)) return 0;
     if (f->taps[0]) /* an index, of bits - 1 + 4 bits at most, fits a byte (llmq__indices) */
         return LLMQ__ANY_TRELLIS && f->p == 1 && f->bits <= 4 && !f->zero_points && f->n == llmq__table(f);
@@ -3949,7 +4021,7 @@ LLMQ_API llmq_status llmq_format_custom(llmq_format *f, uint32_t p, uint32_t n, 
 /* The layout of a row: everything that follows from format and cols. */
 typedef struct llmq__layout {
     uint32_t group;        /* columns that share a scale, never 0 */
-    uint32_t vectors;      /* codes of a whole group */
+    uint32_t vectors;      /* codes of a whole group: its runs of p elements */
     uint32_t codes;        /* codes of the row */
     uint32_t scales;       /* bytes of the scales, before the codes */
     uint32_t zero_points;  /* bytes of the zero points, after the codes */
@@ -4278,7 +4350,7 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
 {
     uint16_t code[LLMQ__CHUNK];
     const int8_t *points = t->format.points;
-    /* in: columns of the group before j; first: its first code (each group starts a new vector) */
+    /* in: columns of the group before j; first: its first code (each group starts a new run) */
     uint32_t p = t->format.p, in = j % l->group, first = j / l->group * l->vectors, i = 0, v;
 #if LLMQ__ANY_TRELLIS
     if (t->format.taps[0]) {
@@ -4290,7 +4362,7 @@ LLMQ__NOINLINE void llmq__points(const llmq_tensor *t, const llmq__layout *l, co
         llmq__unpack(row + l->scales, l, first + in, count, code);
         for (i = 0; i < count; i++) e[i] = points[code[i]];
     } else {
-        /* skip: coordinates of the first vector that are before j, since p need not divide a chunk.
+        /* skip: coordinates of the first run that are before j, since p need not divide a chunk.
            `code` has room: with p >= 2 and skip < p, a chunk needs at most 17 codes.
            check: ceil((2 - 1 + 32) / 2) < 32 */
         uint32_t skip = in % p;
@@ -5086,6 +5158,10 @@ static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... 
 #define LLMQ__TEST_ROWS 16
 #define LLMQ__TEST_FLOATS 32
 
+/* One answer for each bit of LLMQ_WITH_ALL, the lowest bits without a gap: llmq_kernels_test would
+   leave out a format without an answer. */
+LLMQ__ASSERT(test_answers, LLMQ_WITH_ALL >> (sizeof llmq__test_answers / sizeof *llmq__test_answers - 1) == 1);
+
 /* A checksum of the bits of v[0, n), continued from sum: FNV-1a, with words in the place of bytes.
    Its prime is 16777619. */
 static uint32_t llmq__test_sum(uint32_t sum, const float *v, uint32_t n)
@@ -5167,7 +5243,16 @@ LLMQ_API llmq_status llmq_selftest(void)
 /* The bytes of a bundle are not trusted. Only llmq_bundle_open checks them: the header itself, and
    each entry by llmq__entry_ok and llmq__content_check. All other functions rely on it. The header
    has 64 bytes. The directory follows it, and its entries have 64 bytes each. Numbers such as 44 in
-   `load32(entry + 44)` are offsets of the table in the declarations. */
+   `load32(entry + 44)` are offsets of the table in the declarations.
+
+   To add a field to a bundle entry, which older readers then refuse:
+     1. its bytes in the table of section 10's declarations, and a new LLMQ__MAJOR;
+     2. a member of llmq_entry, and llmq_bundle_at, which fills it;
+     3. a member of llmq__content; llmq__content_read, which loads it; llmq__content_check, which
+        checks it; llmq__entry_ok, which must no longer refuse its bytes;
+     4. section 14: llmq__entry_bytes, which stores it, and llmq__content_written, which takes it
+        from llmq_entry;
+     5. tests/gen/bundle.py, which reads and writes bundles without this code. */
 
 #define LLMQ__ALIGN 64 /* payloads begin at its multiples: cache lines, if the bundle does */
 #define LLMQ__MAJOR 1
@@ -5267,7 +5352,7 @@ static llmq_status llmq__transform_load(const uint8_t *b, size_t size, llmq_tran
 #endif
 }
 
-/* Makes *f from the payload b of a grid: u32 p, u32 n, f32 unit, points. Checks everything but the
+/* Makes *f from the payload b of a grid: u32 p, u32 n, f32 sigma, points. Checks everything but the
    order of the points, which costs a pass over them. */
 static llmq_status llmq__grid_load(const uint8_t *b, size_t size, llmq_format *f)
 {
@@ -5708,7 +5793,8 @@ static void llmq__encoder_set(llmq__encoder *e, const llmq_tensor *t)
     e->layout = llmq__layout_of(t);
 }
 
-/* The scalar kernel `nearest` (section 2): code[i] of vector i of x * inverse, i < count. */
+/* The scalar kernel `nearest` (section 2): code[i] of run i of x * inverse, i < count. A run has p
+   elements. */
 static void llmq__nearest_codes(const float *points, uint32_t n, uint32_t p, const float *x, float inverse,
                                 uint32_t count, uint16_t *code)
 {
@@ -5735,7 +5821,7 @@ LLMQ__NOINLINE void llmq__products_plain(const llmq_format *f, const uint16_t *c
     LLMQ_MEMSET(lane, 0, sizeof lane);
     for (i = 0; i < n; i += dims) {
         const int8_t *point = f->points + *code++ * (size_t)p;
-        /* fewer than p in the last vector of a group */
+        /* fewer than p in the last run of a group */
         dims = llmq__min(p, n - i);
         for (k = 0; k < dims; k++) {
             int32_t v = point[k];
@@ -5743,7 +5829,7 @@ LLMQ__NOINLINE void llmq__products_plain(const llmq_format *f, const uint16_t *c
             squares += v * v;
         }
         /* Only in groups of more than 65,536 columns: squares goes to the float sum before the next
-           vector could overflow it.
+           run of p could overflow it.
            check: 2**30 + 8 * 128**2 < 2**31; 2**30 / 128**2 == 2**16 */
         if (squares >> 30) *den += (float)squares, squares = 0;
     }
@@ -5788,7 +5874,7 @@ LLMQ__NOINLINE float llmq__assign(const llmq__encoder *e, const float *x, uint32
     float y[8], inverse = 1.0f / scale, num, den;
     uint32_t k, p = f->p, whole = n / p;
     e->kernels->nearest(e->points, f->n, p, x, inverse, whole, e->code);
-    /* the kernel takes whole vectors only; the last one may have fewer than p elements */
+    /* the kernel takes whole runs only; the last one may have fewer than p elements */
     for (k = 0; k < n % p; k++) y[k] = x[whole * p + k] * inverse;
     if (k) e->code[whole] = (uint16_t)llmq__nearest(e->points, f->n, p, k, y);
     llmq__products(e, e->code, x, n, &num, &den);
@@ -5839,10 +5925,10 @@ static uint16_t llmq__raise_scale(uint16_t bits, int32_t exponent)
 LLMQ__NOINLINE uint16_t llmq__choose_scale(const llmq__encoder *e, float *x, uint32_t n, int32_t *exponent, int effort)
 {
     LLMQ__NO_CONTRACT
-    /* Trial scales go down from rms / unit in these steps, until `patience` trials in a row were no
-       better, and then up. Grids of 3 bits a coordinate and more have twice the patience on the way
-       down: in short groups they have a second optimum there, at which the largest element is just
-       reached.
+    /* Trial scales go down from rms / sigma in these steps, until `patience` trials in a row were
+       no better, and then up. Grids of 3 bits a coordinate and more have twice the patience on the
+       way down: in short groups they have a second optimum there, at which the largest element is
+       just reached.
        Measured: at group 64, g4, MSE 0.00691; with patience 2 both ways 0.00713; without any search
        0.00868. At 2 bits it makes no difference.
        check: 10 * 0.05 == 20 * 0.025 */
@@ -5876,7 +5962,7 @@ static uint16_t llmq__encode_group(const llmq__encoder *e, float *x, uint32_t n,
     int32_t own;
     uint16_t bits = llmq__choose_scale(e, x, n, &own, effort);
     float fit;
-    /* once more, for the scale as stored; its fit would be another scale, and is dropped */
+    /* once more, for the scale as stored; the scale fitted to these codes is dropped */
     if (bits) (void)llmq__assign(e, x, n, llmq_bf16_to_f32(bits), &fit);
     else LLMQ_MEMSET(e->code, 0, llmq__ceil_div(n, e->format->p) * sizeof *e->code);
     return llmq__raise_scale(bits, exponent + own);
@@ -6115,7 +6201,7 @@ LLMQ__NOINLINE llmq_status llmq__encode_row(const llmq__encoder *e, const llmq_t
     if ((status = llmq__row_to_basis(t, e->row, &exponent, work, work_size)) != LLMQ_OK) return status;
     /* llmq__pack only sets bits */
     LLMQ_MEMSET(row, 0, t->row_size);
-    /* k: the group; first: its first code. Each group starts a new vector of p coordinates. */
+    /* k: the group; first: its first code. Each group starts a new run of p elements. */
     for (j = 0; j < t->cols; j += n, first += e->layout.vectors) {
         n = llmq__min(e->layout.group, t->cols - j);
         k = j / e->layout.group;
@@ -6243,7 +6329,7 @@ typedef struct llmq__trellis_encoder {
     float *x;
     /* points [n]: the points as floats; sum [2 states + sets][LANES]: see the kernel */
     float *points, *sum;
-    /* [S][LANES]: the columns that are searched, in units of the points; a row is a step */
+    /* [S][LANES]: the columns that are searched, in point coordinates; a row is a step */
     float *strip;
     /* [B]: the scale of each row in the group */
     float *scale;
@@ -6501,15 +6587,15 @@ LLMQ__NOINLINE void llmq__trellis_round(llmq__trellis_encoder *a, uint32_t cols,
 LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, uint32_t j, uint32_t n)
 {
     LLMQ__NO_CONTRACT
-    /* Scales go twice as far as the fit says, because the next search will follow in that
+    /* Scales go twice as far as the fitted scale, because the next search will follow in that
        direction.
        Measured: at group 64, t4, MSE 0.00499 after one pass, 0.00487 0.00480 0.00476 after 2 3 4,
-       0.00469 after 8; with steps as the fit says 0.00481 after 4. */
+       0.00469 after 8; with the fitted scales themselves 0.00481 after 4. */
     static const uint8_t rounds[3] = { 4, 1, 8 };
     float lane[LLMQ__LANES], num, den, fit;
     int32_t *exponent = a->exponent + a->block.rows;
     uint32_t r, pass, rows = a->block.rows;
-    /* the first scale of each row: rms / unit; 0 in a row of zeros, whose elements then stay 0 */
+    /* the first scale of each row: rms / sigma; 0 in a row of zeros, whose elements then stay 0 */
     for (r = 0; r < rows; r++) {
         float *x = a->x + (size_t)r * cols + j;
         exponent[r] = a->exponent[r] + llmq__normalise(x, n, x);
@@ -6523,7 +6609,7 @@ LLMQ__NOINLINE void llmq__trellis_fit(llmq__trellis_encoder *a, uint32_t cols, u
         for (r = 0; r < rows; r++) {
             llmq__products(a->e, a->index + (size_t)r * a->group, a->x + (size_t)r * cols + j, n, &num, &den);
             fit = num > 0.0f && den > 0.0f ? num / den : 0.0f;
-            /* at least fit / 2, so that a scale never becomes 0 or negative on the way */
+            /* at least half the fitted scale: a scale never becomes 0 or negative on the way */
             if (last) a->scale[r] = fit;
             else if (fit > 0.0f)
                 a->scale[r] = 2.0f * fit - a->scale[r] > 0.5f * fit ? 2.0f * fit - a->scale[r] : 0.5f * fit;
@@ -6540,7 +6626,7 @@ LLMQ__NOINLINE void llmq__trellis_group(llmq__trellis_encoder *a, uint32_t cols,
 {
     uint32_t r, rows = a->block.rows;
     llmq__trellis_fit(a, cols, j, n);
-    /* codes are of the last round; the scale is the fit to them, which needs no further search */
+    /* codes are of the last round; the scale is fitted to them, which needs no further search */
     for (r = 0; r < rows; r++) {
         uint8_t *row = out + r * row_size;
         llmq__store16(row + 2 * (size_t)g, llmq__raise_scale(llmq_f32_to_bf16(a->scale[r]), a->exponent[rows + r]));
@@ -6825,8 +6911,9 @@ LLMQ__NOINLINE void llmq__first_points(const llmq__trainer *g, uint32_t seed)
     llmq__sort_points(g->points, g->n, g->p);
 }
 
-/* out[size] = the points times unit, rounded; returns unit. It makes the largest coordinate 127:
-   the steps of int8 are then as fine as they can be. Spare codes repeat the last point. */
+/* out[size] = the points times sigma, rounded; returns sigma, `unit` of the format. It makes the
+   largest coordinate 127: the steps of int8 are then as fine as they can be. Spare codes repeat the
+   last point. */
 static float llmq__store_points(const llmq__trainer *g, int8_t *out, size_t size)
 {
     const float *at = g->points;
@@ -7014,7 +7101,7 @@ static int llmq__format_same(const llmq_format *a, const llmq_format *b)
         || !a->points != !b->points)
         return 0;
     if (!a->points) return 1;
-    /* as bits: equal floats have equal bits, because a unit is neither 0 nor NaN */
+    /* as bits: equal floats have equal bits, because this is neither 0 nor NaN */
     if (llmq__float_bits(a->unit) != llmq__float_bits(b->unit)) return 0;
     for (i = 0; i < 4; i++)
         if (a->taps[i] != b->taps[i]) return 0;
@@ -8117,9 +8204,9 @@ static void llmq__order_runs(const llmq_hessian *h, uint32_t first, uint32_t n, 
 }
 
 /* column[cols] <- the columns in the order in which they are quantized: `order` is LLMQ_ORDER_...
-   group, p: columns of a group (cols if rows have one scale) and of a vector. key: cols floats.
-   Groups and vectors move as a whole, because scales and codes belong to them. So the columns of a
-   group stay together, and an incomplete group or vector stays at its end. */
+   group, p: columns of a group (cols if rows have one scale) and of a code. key: cols floats.
+   Groups and runs of p move as a whole, because scales and codes belong to them. So the columns of
+   a group stay together, and an incomplete group or run stays at its end. */
 static void llmq__order(const llmq_hessian *h, uint32_t group, uint32_t p, int order, uint32_t *column, float *key)
 {
     uint32_t s, n, cols = h->cols;
@@ -8367,14 +8454,15 @@ LLMQ_API llmq_status llmq_feedback_init(llmq_feedback *f, const llmq_tensor *t, 
    both (llmq__ldlq_choose). Buffers of columns hold the rows of a column side by side,
    [column][capacity], because a column's errors are then one vector for the kernels.
    Two function pointers, scales and part, hide if rows are independent (grids) or form blocks
-   (trellises). Invariant, when the vector at column s in order is quantized: residuals of columns
+   (trellises). In this section a run is the p columns that share a code (the functions call it
+   vector). Invariant, when the run at column s in order is quantized: residuals of columns
    before s are errors, residuals from s on are w, and the corrections of its columns have the
    errors of all columns before s. -- */
 
 /* A row of W that is being encoded. The members from scale on are of the current group. */
 typedef struct llmq__ldlq_row {
     int32_t exponent;            /* the residual is the row of W in the basis of t, divided by 2^exponent */
-    float scale, inverse, down;  /* w' = point * scale; w * down * inverse is w in units of the points */
+    float scale, inverse, down;  /* w' = point * scale; w * down * inverse is w in point coordinates */
     double error, plain_error;   /* E J E^T with feedback, and without; of all groups */
 } llmq__ldlq_row;
 
@@ -8393,8 +8481,8 @@ typedef struct llmq__ldlq {
     float *residual;
     float *correction;
     float *scratch;
-    float *points;     /* [n][p]: the grid in the metric of a vector, for p > 1 */
-    float *x;          /* [capacity][p]: vectors to be quantized, in units of the points */
+    float *points;     /* [n][p]: the grid in the metric of a run, for p > 1 */
+    float *x;          /* [capacity][p]: runs to be quantized, in point coordinates */
     llmq__ldlq_row *row;
     uint8_t *out;      /* the record of the first of these rows */
     uint8_t *plain;    /* [rows][row_size]: records of these rows without feedback */
@@ -8403,8 +8491,8 @@ typedef struct llmq__ldlq {
     llmq_feedback_result *result; /* sums over the rows so far */
     uint32_t rows, capacity;
     int effort;
-    /* scales of a group, columns [s, s + n) in order; codes and errors of a vector, columns [s, s +
-       dims) */
+    /* scales of a group, columns [s, s + n) in order; codes and errors of a run, columns
+       [s, s + dims) */
     void (*scales)(struct llmq__ldlq *a, uint32_t s, uint32_t n);
     void (*part)(struct llmq__ldlq *a, uint32_t s, uint32_t dims);
 #if LLMQ__ANY_TRELLIS
@@ -8472,12 +8560,12 @@ LLMQ__NOINLINE void llmq__ldlq_scales(llmq__ldlq *a, uint32_t s, uint32_t n)
     for (; r < a->capacity; r++) a->row[r].scale = a->row[r].inverse = a->row[r].down = 0.0f;
 }
 
-/* a->x <- (w B + f) S of the vector at columns [s, s + dims) in order, for all rows, in units of
-   the points; a->points <- the grid times B S, for p > 1. B is 1 on the diagonal, and the identity
+/* a->x <- (w B + f) S of the run at columns [s, s + dims) in order, for all rows, in point
+   coordinates; a->points <- the grid times B S, for p > 1. B is 1 on the diagonal, and the identity
    for a diagonal H.
-   S is divided by its largest entry: it weighs the coordinates of a vector against each other, and
+   S is divided by its largest entry: it weighs the coordinates of a run against each other, and
    its size would only move the squares towards overflow. For p = 1 it is 1, and a->e->points serve
-   as they are. All columns of the vector still have residuals w. */
+   as they are. All columns of the run still have residuals w. */
 LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
     LLMQ__NO_CONTRACT
@@ -8496,7 +8584,7 @@ LLMQ__NOINLINE void llmq__ldlq_metric(const llmq__ldlq *a, uint32_t s, uint32_t 
         /* S, and from the unit of the row to the unit of the points */
         for (r = 0; r < a->capacity; r++)
             a->x[r * p + j] = a->x[r * p + j] * weight * a->row[r].down * a->row[r].inverse;
-        /* the points in the same metric, for each vector: n p (p + 1) / 2 multiply-adds in all */
+        /* the points in the same metric, for each run: n p (p + 1) / 2 multiply-adds in all */
         for (k = 0; k < a->e->format->n && p > 1; k++) {
             float v = 0.0f;
             for (i = b ? 0 : j; i <= j; i++) v += a->e->points[(size_t)k * p + i] * (b ? b[i] : 1.0f);
@@ -8515,10 +8603,10 @@ static void llmq__ldlq_settle(const llmq__ldlq *a, uint32_t s, uint32_t r, int8_
     *residual = llmq__round12(*residual - (float)point * a->row[r].scale);
 }
 
-/* Codes and errors of the vector at columns [s, s + dims) in order, for all rows. dims is p, or
-   less for an incomplete vector at the end of a group.
-   index: the vector's code among the codes of a record. Codes are OR-ed into records that were
-   zeroed. The kernel searches for whole vectors only, in all lanes. A row of scale 0 gets code 0
+/* Codes and errors of the run at columns [s, s + dims) in order, for all rows. dims is p, or less
+   for an incomplete run at the end of a group.
+   index: the run's code among the codes of a record. Codes are OR-ed into records that were
+   zeroed. The kernel searches for whole runs only, in all lanes. A row of scale 0 gets code 0
    whatever was found. */
 LLMQ__NOINLINE void llmq__ldlq_vector(llmq__ldlq *a, uint32_t s, uint32_t dims)
 {
@@ -8600,12 +8688,11 @@ LLMQ__NOINLINE void llmq__ldlq_column(llmq__ldlq *a, uint32_t s, uint32_t dims)
 }
 #endif
 
-/* Encode a group, columns [s, s + n) in order: its scales, then its vectors one after the other.
+/* Encode a group, columns [s, s + n) in order: its scales, then its runs one after the other.
    Before it the corrections of the group hold the errors of all groups before it. Within the group
-   errors
-   reach a vector in two steps: from earlier strips when its strip begins, many columns at once, and
-   from its own strip just before it is quantized. At the end all later columns get the errors of
-   the group. That is the order of the columns for every f_k, as llmq__ldlq_correct asks. */
+   errors reach a run in two steps: from earlier strips when its strip begins, many columns at once,
+   and from its own strip just before it is quantized. At the end all later columns get the errors
+   of the group. That is the order of the columns for every f_k, as llmq__ldlq_correct asks. */
 LLMQ__NOINLINE void llmq__ldlq_group(llmq__ldlq *a, uint32_t s, uint32_t n)
 {
     uint32_t p = a->e->format->p, strip = LLMQ__LDLQ_STRIP / p * p, end = s + n, b, v, last, dims;
@@ -8814,7 +8901,7 @@ LLMQ__NOINLINE llmq_status llmq__ldlq_encode_rows(llmq__ldlq *a, const float *w,
             llmq__ldlq_first_order(a, s + n);
     }
     /* For p = 1 the corrections are complete, since each column had the errors of all before it.
-       Within a vector they are not, and first order moves them. */
+       Within a run of p they are not, and first order moves them. */
     if (a->e->format->p > 1 || a->f->first_order > 0.0f) llmq__ldlq_correct_all(a, a->residual);
     for (r = 0; r < a->rows; r++) a->row[r].error = llmq__ldlq_judge(a, a->residual, r);
     llmq__ldlq_choose(a);
@@ -8841,7 +8928,7 @@ LLMQ__NOINLINE void llmq__ldlq_blocks(llmq__ldlq *a, const llmq_tensor *t, llmq_
 
 /* Place the buffers of a in the arena, or count them if e is NULL. a->capacity is set.
    e: gets its row, points and codes, which llmq__encoder_new leaves out. The codes are a group of
-   one row, or one vector of all rows.
+   one row, or one run of all rows.
    llmq__table counts the points: 2^bits, and for a trellis the points of all its sets.
    For a grid this is 4 bytes a column for the row, and 3 buffers of 16 rows: the 196 cols of the
    declaration. check: 4 + 3 * 16 * 4 == 200 - 4 */

@@ -420,7 +420,7 @@ END
 # ---- g and j. The text of the header ----
 
 texts() {
-    awk '/A WHOLE PROGRAM/ { on = 1; next } /^   CONTENTS/ { on = 0 } on' llmq.h | sed 's/^       //' |
+    awk '/A WHOLE PROGRAM/ { on = 1; next } /^   [A-Z]/ { on = 0 } on' llmq.h | sed 's/^       //' |
         sed '1{/^$/d};${/^$/d}' >snippet.c
     if cmp -s snippet.c hello.c; then ok "the program in the header is examples/hello.c"
     else fail "the program in the header is examples/hello.c" "$(diff snippet.c hello.c | sed -n 2p)"; fi
