@@ -3443,7 +3443,7 @@ LLMQ_API llmq_status llmq_transform_apply(const llmq_transform *t, int direction
    Decoding, encoding and products then work with the scalar kernels and with the general paths of
    the others. A fast path is optional: a kind LLMQ__KIND_... in llmq_simd.h. */
 
-/* ---- tables: made by tests/gen/grids.py ------------------------------------------------------ */
+/* ---- tables: made by tests/gen/grids.py ---- */
 #if LLMQ__HAS(G2)
 /* grid g2: p=1 n=4, MSE 0.11748 */
 #define LLMQ__UNIT_G2 46.344799f
@@ -5131,7 +5131,7 @@ LLMQ_API llmq_status llmq_matvec_transposed(const llmq_tensor *t, const float *w
    llmq__test_bytes, each other 4 bytes after the one before.
    The last 256 bytes are also the int8 activation. The first 32 of these, divided by 7, are the
    float activation. */
-/* ---- known answers: made by tests/gen/selftest.py -------------------------------------------- */
+/* ---- known answers: made by tests/gen/selftest.py ---- */
 static const uint8_t llmq__test_bytes[320] = {
     203, 61, 73, 60, 172, 61, 40, 61, 114, 63, 94, 63, 97, 63, 3, 60, 88, 60, 181, 63, 142, 62, 22, 61,
     69, 60, 96, 61, 64, 60, 229, 62, 246, 60, 203, 63, 154, 61, 41, 60, 66, 62, 72, 62, 232, 62, 27, 61,
@@ -5154,7 +5154,7 @@ static const uint32_t llmq__test_answers[] = { /* in the order of LLMQ_WITH_... 
     0xd6537753u, 0x354d56aeu, 0xa4fa8b29u, 0x2b3a17bbu, 0x8e0d477fu, 0x9c2cf753u, 0xf6f39c9fu, 0xa8699519u,
     0xfc61f43du,
 };
-/* ---- end ------------------------------------------------------------------------------------- */
+/* ---- end ---- */
 #define LLMQ__TEST_ROWS 16
 #define LLMQ__TEST_FLOATS 32
 

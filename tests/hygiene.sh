@@ -155,7 +155,7 @@ END
     configured "0 0 'ok'" -DLLMQ_NO_ACTIVATION_OPTIONS=1
     # its tensors are of f32, g4, g5, t3, u6 and a custom grid
     configured "0 -8 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_F32|LLMQ_WITH_G4|LLMQ_WITH_G5|LLMQ_WITH_T3|LLMQ_WITH_U6)"
-    for group in RAW GRIDS ZEROS TRELLISES F32 G4 G5 T3 U6; do
+    for group in RAW GRIDS ZERO_POINTS TRELLISES F32 G4 G5 T3 U6; do
         configured "-14 0 'ok'" "-DLLMQ_FORMATS=(LLMQ_WITH_ALL&~LLMQ_WITH_$group)"
     done
     configured "0 0 ''" -DLLMQ_NO_STRINGS=1
