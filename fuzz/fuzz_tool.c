@@ -283,8 +283,8 @@ static seed read_seed(const char *path)
     return s;
 }
 
-static uint32_t draws;
-static uint32_t draw_below(uint32_t n) { return (uint32_t)((uint64_t)llmq_random(77, draws++) * n >> 32); }
+static uint32_t fuzz_draws;
+static uint32_t draw_below(uint32_t n) { return (uint32_t)((uint64_t)llmq_random(77, fuzz_draws++) * n >> 32); }
 
 /* Words and numbers that readers look for, or that are at the ends of ranges. */
 static const char *const tokens[] = {
