@@ -4125,7 +4125,8 @@ typedef struct llmq__bit_field {
       where the half of the unit ends. The last half of a row may count one code too many, which
       the record has as 0: callers know how many codes there are.
    Returns the number of fields, at least 1.
-   This and llmq__find_code are the CODES of the row record; all scalar decoding uses them. */
+   This and llmq__find_code are the CODES of the row record. All scalar decoding uses them, and so
+   does the encoder. */
 static uint32_t llmq__find_run(const llmq__layout *l, uint32_t code, llmq__bit_field *f, uint32_t *count)
 {
     llmq__code_position pos = llmq__find_code(l, code);
@@ -4300,11 +4301,12 @@ LLMQ__NOINLINE void llmq__xor_rows(const llmq_tensor *t, uint32_t r, size_t at, 
 static int llmq__known_trellis(const llmq_format *f)
 {
     const uint16_t *a = f->taps, *b;
-    uint32_t i, j, n = llmq__table(f);
+    uint32_t i, j;
     for (i = 0; i < sizeof llmq__builtins / sizeof *llmq__builtins; i++) {
         b = llmq__builtins[i].taps;
         if (f->bits != llmq__builtins[i].bits || a[0] != b[0] || a[1] != b[1] || a[2] != b[2] || a[3] != b[3]) continue;
-        for (j = 0; f->points != llmq__builtins[i].points && j < n; j++)
+        if (f->points == llmq__builtins[i].points) return 1;
+        for (j = 0; j < llmq__table(f); j++)
             if (f->points[j] == -128) return 0;
         return 1;
     }
@@ -6061,37 +6063,20 @@ LLMQ__NOINLINE uint16_t llmq__affine_encode(const llmq__encoder *e, float *x, ui
     return llmq__raise_scale(llmq_f32_to_bf16(best.scale), exponent + own - best.down);
 }
 
-/* Writes into one plane `width` bits of each of n codes, from bit `low` of code << up on, by OR.
-   The codes are k, k + 1 ... of the unit. Code k has bit field k / bytes of byte k mod bytes, so
-   the codes of a bit field lie side by side, and the next one begins again at byte 0. */
-static void llmq__pack_plane(uint8_t *plane, uint32_t bytes, uint32_t width, uint32_t k, uint32_t n,
-                             const uint16_t *code, uint32_t up, uint32_t low)
-{
-    uint32_t mask = ((uint32_t)1 << width) - 1, byte = k % bytes, shift = k / bytes * width, i;
-    for (i = 0; i < n; i++) {
-        uint32_t field = (uint32_t)code[i] << up >> low & mask;
-        plane[byte] = (uint8_t)(plane[byte] | field << shift);
-        if (++byte == bytes) byte = 0, shift += width;
-    }
-}
-
-/* Writes codes first ... first + n - 1 of a row, by OR into bytes that are 0 there.
-   row_codes: the row's codes, after the scales. code: n codes, each below 2^bits.
-   Runs stay in one unit; with pairs of 3-bit codes, in one half of it, whose codes are the low or
-   the high part of a 6-bit value: pos.shift says which. llmq__unpack reads in the same order. */
+/* Writes codes first ... first + n - 1 of a row, by OR into bytes that are 0 there: the inverse of
+   llmq__unpack, by the same runs.
+   row_codes: the row's codes, after the scales. code: n codes, each below 2^bits. */
 static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first, uint32_t n, const uint16_t *code)
 {
-    uint32_t bits, width, bytes, run;
-    /* find_code divides; a run shares its result */
+    llmq__bit_field f[LLMQ__MAX_FIELDS];
+    uint32_t fields, run, i, k;
     for (; n; n -= run, first += run, code += run) {
-        llmq__code_position pos = llmq__find_code(l, first);
-        uint8_t *plane = row_codes + pos.unit;
-        run = llmq__min(n, pos.capacity - pos.k);
-        /* bits: those that are not written yet, so bit pos.bits - bits of a value comes first */
-        for (bits = pos.bits; bits; bits -= width, plane += bytes) {
-            width = llmq__plane_width(bits);
-            bytes = llmq__plane_bytes(pos.capacity, width);
-            llmq__pack_plane(plane, bytes, width, pos.k, run, code, pos.shift, pos.bits - bits);
+        fields = llmq__find_run(l, first, f, &run);
+        run = llmq__min(n, run);
+        for (k = 0; k < fields; k++) {
+            uint8_t *b = row_codes + f[k].byte;
+            for (i = 0; i < run; i++)
+                b[i] = (uint8_t)(b[i] | ((uint32_t)code[i] >> f[k].up & f[k].mask) << f[k].shift);
         }
     }
 }
@@ -6101,14 +6086,14 @@ static void llmq__pack(uint8_t *row_codes, const llmq__layout *l, uint32_t first
    d: n floats of a smoothing step, little-endian, positive and normal. */
 static int32_t llmq__smooth_height(const float *x, uint32_t n, const uint8_t *d)
 {
-    uint32_t j, most = 0, bits, e;
+    uint32_t j, max_sum = 0, bits, e;
     for (j = 0; j < n; j++, d += 4) {
         bits = llmq__float_bits(x[j]) & 0x7fffffffu;
         /* the sum of two exponents, each biased by 127; the product's is this or 1 more */
         e = (bits >> 23) + (llmq__load32(d) >> 23 & 255);
-        if (bits && e > most) most = e;
+        if (bits && e > max_sum) max_sum = e;
     }
-    return most ? (int32_t)most - 254 : 0;
+    return max_sum ? (int32_t)max_sum - 254 : 0;
 }
 #endif
 
@@ -10246,9 +10231,9 @@ static int llmq__knapsack_record(llmq__knapsack *k, uint32_t c)
    check: 2^-30 < 1e-9 < 2^-29 */
 LLMQ__NOINLINE int llmq__knapsack_try(llmq__knapsack *k, uint32_t c)
 {
-    double limit = llmq__knapsack_gap(k), least = 1e-9 * limit;
+    double limit = llmq__knapsack_gap(k), min_gap = 1e-9 * limit;
     if (k->cut < limit) limit = k->cut;
-    while (!llmq__knapsack_extend(k, c, limit)) k->cut = limit = limit > least ? 0.5 * limit : 0.0;
+    while (!llmq__knapsack_extend(k, c, limit)) k->cut = limit = limit > min_gap ? 0.5 * limit : 0.0;
     return llmq__knapsack_record(k, c) && k->length[0] > 0;
 }
 
