@@ -2500,12 +2500,12 @@ LLMQ__NOINLINE_TARGET LLMQ__VEC4(f32x4) LLMQ__KERNEL_NAME(LLMQ__NAME)(int whole,
    as in CODES, and
      LLMQ__DOTS  the suffix of the words on points and their products
      LLMQ__OWN   0: LLMQ__DOTS is LLMQ__ISA, and all words below are there
-                 1: product() is written before, and turn() puts points where it wants them. The
+                 1: product() is written before, and transpose() puts points in its order. The
                     table LLMQ__DOTS has everything that is no block. dot4, add_sums, reduce_sums
                     and sub_sums are not needed
 
    Words, of LLMQ__VECTOR_BYTES / 4 lanes of int32, i32sums:
-     turn(int8_t *e)             transposes as many rows as there are lanes, LLMQ__VECTOR_BYTES
+     transpose(int8_t *e)        transposes as many rows as there are lanes, LLMQ__VECTOR_BYTES
                                  bytes of each, 128 bytes apart: lane k of row i and lane i of row k
                                  change places. The four bytes of a lane stay together
      dot4(sums, w, x, k)         adds to lane i the products of w[4 i, 4 i + 4), points as they are,
@@ -2564,8 +2564,8 @@ LLMQ__INLINE_TARGET void LLMQ__KERNEL_NAME(fill)(const llmq_tensor *t, const llm
     }
     /* one square of lanes for each vector of rows */
     for (i = 0; i < up; i += LLMQ__VECTOR_BYTES) {
-        LLMQ__KERNEL_NAME(turn)(e + i);
-        LLMQ__KERNEL_NAME(turn)(e + i + LLMQ__WIDE * LLMQ__TILE);
+        LLMQ__KERNEL_NAME(transpose)(e + i);
+        LLMQ__KERNEL_NAME(transpose)(e + i + LLMQ__WIDE * LLMQ__TILE);
     }
 }
 
@@ -3107,7 +3107,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_ssse3 llmq__to_i8_ssse3(llmq__u8x32_ssse3 v) { r
    bits: */
 /* check: 2 * 127 * 127 < 2**15 */
 typedef struct llmq__act32_ssse3 { __m128i a, b, abs_a, abs_b; } llmq__act32_ssse3;
-LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
+LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__act32_of_ssse3(__m128i a, __m128i b)
 {
     llmq__act32_ssse3 v = { a, b, _mm_abs_epi8(a), _mm_abs_epi8(b) };
     return v;
@@ -3115,7 +3115,7 @@ LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__as_of_ssse3(__m128i a, __m128i b)
 LLMQ__INLINE_TARGET llmq__act32_ssse3 llmq__load_act_ssse3(const int8_t *p)
 {
     llmq__u8x32_ssse3 v = llmq__load_u8_ssse3(p);
-    return llmq__as_of_ssse3(v.a, v.b);
+    return llmq__act32_of_ssse3(v.a, v.b);
 }
 /* `apart` moves the even bytes to the lower half of each vector, and the odd ones to the upper
    half. */
@@ -3125,8 +3125,8 @@ LLMQ__INLINE_TARGET void llmq__load_act2_ssse3(const int8_t *p, llmq__act32_ssse
     llmq__u8x32_ssse3 lo = llmq__load_u8_ssse3(p), hi = llmq__load_u8_ssse3(p + 32);
     __m128i a = _mm_shuffle_epi8(lo.a, apart), b = _mm_shuffle_epi8(lo.b, apart);
     __m128i c = _mm_shuffle_epi8(hi.a, apart), d = _mm_shuffle_epi8(hi.b, apart);
-    *even = llmq__as_of_ssse3(_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d));
-    *odd = llmq__as_of_ssse3(_mm_unpackhi_epi64(a, b), _mm_unpackhi_epi64(c, d));
+    *even = llmq__act32_of_ssse3(_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d));
+    *odd = llmq__act32_of_ssse3(_mm_unpackhi_epi64(a, b), _mm_unpackhi_epi64(c, d));
 }
 /* Sums are four int32. */
 typedef __m128i llmq__i32sums_ssse3;
@@ -3174,7 +3174,7 @@ LLMQ__INLINE_TARGET __m128i llmq__sum4_ssse3(__m128i a, __m128i b, __m128i c, __
 }
 /* 4 by 4 lanes of 32 bits; p + 8 is the next row, 128 bytes on. ab and cd have lanes 0 and 1 of two
    rows, then lanes 2 and 3: a0 b0 a1 b1 and c0 d0 c1 d1 give rows 0 and 1 of the result. */
-LLMQ__INLINE_TARGET void llmq__turn_ssse3(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__transpose_ssse3(int8_t *e)
 {
     /* check: 8 == 128 / 16 */
     __m128i *p = (__m128i *)(void *)e, a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 8),
@@ -3255,7 +3255,7 @@ LLMQ__INLINE_TARGET __m256 llmq__load_butterfly_avx2(const float *p)
 
 /* lanes 0 ... 7 and 8 ... 15 */
 typedef struct llmq__f32x16_avx2 { __m256 a, b; } llmq__f32x16_avx2;
-LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
+LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__f32x16_of_avx2(__m256 a, __m256 b)
 {
     llmq__f32x16_avx2 v;
     v.a = a;
@@ -3264,7 +3264,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__fs_of_avx2(__m256 a, __m256 b)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__load16_avx2(const float *p)
 {
-    return llmq__fs_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+    return llmq__f32x16_of_avx2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
 }
 LLMQ__INLINE_TARGET void llmq__store16_avx2(float *p, llmq__f32x16_avx2 v)
 {
@@ -3273,19 +3273,19 @@ LLMQ__INLINE_TARGET void llmq__store16_avx2(float *p, llmq__f32x16_avx2 v)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__set16_avx2(float x)
 {
-    return llmq__fs_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x));
+    return llmq__f32x16_of_avx2(_mm256_set1_ps(x), _mm256_set1_ps(x));
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__add16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
-    return llmq__fs_of_avx2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b));
+    return llmq__f32x16_of_avx2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b));
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__sub16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
-    return llmq__fs_of_avx2(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b));
+    return llmq__f32x16_of_avx2(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b));
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__mul16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
-    return llmq__fs_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
+    return llmq__f32x16_of_avx2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b));
 }
 LLMQ__INLINE_TARGET __m128i llmq__ld8_avx2(const uint8_t *p)
 {
@@ -3298,12 +3298,12 @@ LLMQ__INLINE_TARGET __m256 llmq__brain8_avx2(__m128i v)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_bf16x16_avx2(const uint8_t *p)
 {
-    return llmq__fs_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
+    return llmq__f32x16_of_avx2(llmq__brain8_avx2(llmq__ld8_avx2(p)), llmq__brain8_avx2(llmq__ld8_avx2(p + 16)));
 }
 /* The conversion is exact, keeps subnormals, and makes a NaN quiet, as llmq_f16_to_f32. */
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_f16x16_avx2(const uint8_t *p)
 {
-    return llmq__fs_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
+    return llmq__f32x16_of_avx2(_mm256_cvtph_ps(llmq__ld8_avx2(p)), _mm256_cvtph_ps(llmq__ld8_avx2(p + 16)));
 }
 /* Lanes i + (i + 4), then fold4. In sum16 lanes i + (i + 8) come first. Together this is
    llmq__lane_sum. */
@@ -3319,7 +3319,7 @@ LLMQ__INLINE_TARGET __m256 llmq__widen8_avx2(const int8_t *p)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__from_i8x16_avx2(const int8_t *p)
 {
-    return llmq__fs_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8));
+    return llmq__f32x16_of_avx2(llmq__widen8_avx2(p), llmq__widen8_avx2(p + 8));
 }
 /* flip16 for eight lanes: bit i of bits is shifted to the sign bit of lane i, by 31 - i. */
 LLMQ__INLINE_TARGET __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
@@ -3331,7 +3331,7 @@ LLMQ__INLINE_TARGET __m256 llmq__flip8_avx2(__m256 v, uint32_t bits)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__flip16_avx2(llmq__f32x16_avx2 v, uint32_t bits)
 {
-    return llmq__fs_of_avx2(llmq__flip8_avx2(v.a, bits), llmq__flip8_avx2(v.b, bits >> 8));
+    return llmq__f32x16_of_avx2(llmq__flip8_avx2(v.a, bits), llmq__flip8_avx2(v.b, bits >> 8));
 }
 /* The 16 lanes are folded into eight. Maxima are signed, which is right for bits of magnitudes. */
 typedef __m256i llmq__u32x16_avx2;
@@ -3370,13 +3370,13 @@ LLMQ__INLINE_TARGET void llmq__min_update_avx2(llmq__f32x16_avx2 s, llmq__f32x16
                                                llmq__f32x16_avx2 *code)
 {
     __m256 a = _mm256_cmp_ps(s.a, least->a, _CMP_LT_OQ), b = _mm256_cmp_ps(s.b, least->b, _CMP_LT_OQ);
-    *least = llmq__fs_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
-    *code = llmq__fs_of_avx2(_mm256_blendv_ps(code->a, k.a, a), _mm256_blendv_ps(code->b, k.b, b));
+    *least = llmq__f32x16_of_avx2(_mm256_blendv_ps(least->a, s.a, a), _mm256_blendv_ps(least->b, s.b, b));
+    *code = llmq__f32x16_of_avx2(_mm256_blendv_ps(code->a, k.a, a), _mm256_blendv_ps(code->b, k.b, b));
 }
 LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__min16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
     /* minps gives its second operand unless the first is less */
-    return llmq__fs_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b));
+    return llmq__f32x16_of_avx2(_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b));
 }
 LLMQ__INLINE_TARGET uint32_t llmq__less16_avx2(llmq__f32x16_avx2 x, llmq__f32x16_avx2 y)
 {
@@ -3389,7 +3389,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_avx2 llmq__absdiff_min_avx2(llmq__f32x16_avx2 l
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 a = _mm256_andnot_ps(sign, _mm256_sub_ps(x.a, y.a)), b = _mm256_andnot_ps(sign, _mm256_sub_ps(x.b, y.b));
-    return llmq__min16_avx2(least, llmq__fs_of_avx2(a, b));
+    return llmq__min16_avx2(least, llmq__f32x16_of_avx2(a, b));
 }
 /* 0xd8 as in to_i8x16. */
 LLMQ__INLINE_TARGET void llmq__store_u16x16_avx2(uint16_t *p, llmq__f32x16_avx2 v)
@@ -3507,7 +3507,7 @@ LLMQ__INLINE_TARGET __m256i llmq__to_i8_avx2(__m256i v) { return v; }
 
 /* Products: vpmaddubsw of |a| and of the point with the sign of a, as with SSSE3. */
 typedef struct llmq__act32_avx2 { __m256i a, size; } llmq__act32_avx2; /* size: |a| */
-LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__as_of_avx2(__m256i a)
+LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__act32_of_avx2(__m256i a)
 {
     llmq__act32_avx2 v;
     v.a = a;
@@ -3516,7 +3516,7 @@ LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__as_of_avx2(__m256i a)
 }
 LLMQ__INLINE_TARGET llmq__act32_avx2 llmq__load_act_avx2(const int8_t *p)
 {
-    return llmq__as_of_avx2(llmq__load_u8_avx2(p));
+    return llmq__act32_of_avx2(llmq__load_u8_avx2(p));
 }
 /* *even and *odd = the even and the odd bytes of p[0, 64). The shuffle parts the bytes of each half
    into quarters e o e o, and 0xd8 makes them e e o o. 0x20 joins the lower halves of both vectors,
@@ -3534,8 +3534,8 @@ LLMQ__INLINE_TARGET void llmq__load_act2_avx2(const int8_t *p, llmq__act32_avx2 
 {
     __m256i e, o;
     llmq__apart_avx2(p, &e, &o);
-    *even = llmq__as_of_avx2(e);
-    *odd = llmq__as_of_avx2(o);
+    *even = llmq__act32_of_avx2(e);
+    *odd = llmq__act32_of_avx2(o);
 }
 /* Sums are eight int32. */
 typedef __m256i llmq__i32sums_avx2;
@@ -3592,7 +3592,7 @@ LLMQ__INLINE_TARGET void llmq__sub_sums_avx2(int32_t *p, __m256i v)
 /* 8 by 8 lanes of 32 bits. t: pairs of rows i and i + 1, lanes 0 and 1 of each half, or 2 and 3. u:
    four rows, one lane of each half. The last step joins the lower halves of rows 0 to 3 and 4 to 7
    to row i of the result, and the upper halves to row 4 + i, which is 512 bytes on. */
-LLMQ__INLINE_TARGET void llmq__turn_avx2(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__transpose_avx2(int8_t *e)
 {
     __m256i t[8], u[8];
     uint32_t i;
@@ -3728,7 +3728,7 @@ LLMQ__INLINE_TARGET __m128i LLMQ__DOT(sum4)(__m256i a, __m256i b, __m256i c, __m
     return llmq__sum4_avx2(_mm256_sub_epi32(a, bias), _mm256_sub_epi32(b, bias), _mm256_sub_epi32(c, bias),
                            _mm256_sub_epi32(d, bias), bias);
 }
-LLMQ__INLINE_TARGET void LLMQ__DOT(turn)(int8_t *e) { llmq__turn_avx2(e); }
+LLMQ__INLINE_TARGET void LLMQ__DOT(transpose)(int8_t *e) { llmq__transpose_avx2(e); }
 /* Here the activations have 128 added, and the points are signed. reduce_sums gives the excess. */
 LLMQ__INLINE_TARGET __m256i LLMQ__DOT(dot4)(__m256i sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
@@ -3963,7 +3963,7 @@ LLMQ__INLINE_TARGET __m512i llmq__zmm_four(const uint8_t *p)
 }
 /* Each quarter of v rotated left by its own count, 64 bits at a time. A count of 64 - s shifts
    right by s. Bits that come in from neighbouring bytes lie above the code. */
-LLMQ__INLINE_TARGET __m512i llmq__zmm_turn(__m512i v, int a, int b, int c, int d)
+LLMQ__INLINE_TARGET __m512i llmq__zmm_transpose(__m512i v, int a, int b, int c, int d)
 {
     return _mm512_rolv_epi64(v, _mm512_setr_epi64(a, a, b, b, c, c, d, d));
 }
@@ -3979,25 +3979,25 @@ LLMQ__INLINE_TARGET __m512i llmq__zmm_index(int kind, const uint8_t *unit, uint3
     /* u = 32: the halves of vector h begin at bits 4 h and 4 h + 2, so they move right by 0 and
        2, or 4 and 6. */
     if (kind == LLMQ__KIND_G2)
-        return h ? llmq__zmm_turn(llmq__zmm_twice(unit), 60, 60, 58, 58)
-                 : llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 62, 62);
+        return h ? llmq__zmm_transpose(llmq__zmm_twice(unit), 60, 60, 58, 58)
+                 : llmq__zmm_transpose(llmq__zmm_twice(unit), 0, 0, 62, 62);
     if (kind == LLMQ__KIND_G8 || kind == LLMQ__KIND_V2N256) return _mm512_loadu_si512(unit + 64 * h);
     /* Bits 0 to 3: u = 32, the upper half moves right by 4. Bits 4 and 5: u = 16, quarter i is
        at bit 2 i and moves left by 4 - 2 i. */
     if (kind == LLMQ__KIND_G3)
-        return llmq__zmm_join(llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 60, 60),
-                              llmq__zmm_turn(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
+        return llmq__zmm_join(llmq__zmm_transpose(llmq__zmm_twice(unit), 0, 0, 60, 60),
+                              llmq__zmm_transpose(llmq__zmm_four(unit + 32), 4, 2, 0, 62));
     v = _mm512_loadu_si512(unit);
     /* From here on the first plane is 4 bits wide, with u = 64: vector h is in the nibbles h. */
     if (h) v = _mm512_srli_epi16(v, 4);
     /* Bit 4: u = 16, quarter i is at bit 4 h + i and moves left by 4 - i - 4 h. */
     if (kind == LLMQ__KIND_G5)
-        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_four(unit + 64), 0, 63, 62, 61)
-                                   : llmq__zmm_turn(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
+        return llmq__zmm_join(v, h ? llmq__zmm_transpose(llmq__zmm_four(unit + 64), 0, 63, 62, 61)
+                                   : llmq__zmm_transpose(llmq__zmm_four(unit + 64), 4, 3, 2, 1));
     /* Bits 4 and 5: u = 32, half i is at bit 4 h + 2 i and moves left by 4 - 2 i - 4 h. */
     if (kind == LLMQ__KIND_G6 || kind == LLMQ__KIND_V2N64)
-        return llmq__zmm_join(v, h ? llmq__zmm_turn(llmq__zmm_twice(unit + 64), 0, 0, 62, 62)
-                                   : llmq__zmm_turn(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
+        return llmq__zmm_join(v, h ? llmq__zmm_transpose(llmq__zmm_twice(unit + 64), 0, 0, 62, 62)
+                                   : llmq__zmm_transpose(llmq__zmm_twice(unit + 64), 4, 4, 2, 2));
     return v;
 }
 
@@ -4064,7 +4064,7 @@ LLMQ__INLINE_TARGET __m512 llmq__zmm_finish(__m512 total, __m512i sum, __m512 sc
 
 /* Transposes 16 x 16 lanes of 32 bits: lane i of v[k] and lane k of v[i] are exchanged.
    Four rounds combine 2, 4, 8 and 16 vectors. */
-LLMQ__INLINE_TARGET void llmq__zmm_turn16(__m512i *v)
+LLMQ__INLINE_TARGET void llmq__zmm_transpose16(__m512i *v)
 {
     __m512i t[16];
     uint32_t i;
@@ -4168,8 +4168,8 @@ LLMQ__INLINE_TARGET __m512i llmq__zmm_xor(const __m512i *v, uint32_t taps)
 LLMQ__INLINE_TARGET void llmq__zmm_load_unit(int kind, const uint8_t *unit, __m512i *v)
 {
     const uint32_t bits = llmq__zmm_bits(kind);
-    v[0] = bits == 1 ? llmq__zmm_turn(llmq__zmm_twice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
-    if (bits == 3) v[1] = llmq__zmm_turn(llmq__zmm_twice(unit + 64), 1, 1, 0, 0);
+    v[0] = bits == 1 ? llmq__zmm_transpose(llmq__zmm_twice(unit), 0, 0, 63, 63) : _mm512_loadu_si512(unit);
+    if (bits == 3) v[1] = llmq__zmm_transpose(llmq__zmm_twice(unit + 64), 1, 1, 0, 0);
     if (bits == 4) v[1] = _mm512_loadu_si512(unit + 64);
 }
 /* Prefetching. Blocks follow each other down the rows, in one stretch of memory. While one block
@@ -4457,7 +4457,7 @@ LLMQ__NOINLINE_TARGET void llmq__zmm_trellis_tile(llmq__zmm_points *points, cons
     uint32_t i, f, k;
     for (i = 0; i < LLMQ__ZTALL; i++) llmq__zmm_load_unit(g->kind, row[i] + at, v + 2 * i);
     points(g, v + 2 * LLMQ__ZBACK, ahead, apart, 64, tile);
-    for (f = 0; f < 4; f++) llmq__zmm_turn16(tile + f / 2 * 64 + f % 2 * 16);
+    for (f = 0; f < 4; f++) llmq__zmm_transpose16(tile + f / 2 * 64 + f % 2 * 16);
     for (f = 0; f < 2; f++) {
         __m512i sum = _mm512_setzero_si512();
         for (k = 0; k < 32; k++) sum = _mm512_dpbusd_epi32(sum, offset, tile[64 * f + k]);
@@ -4830,8 +4830,8 @@ LLMQ__INLINE_TARGET __m512i LLMQ__KERNEL_NAME(zmm_tile)(const llmq__zmm_grid *g,
         tile[i] = llmq__zmm_index(kind, row[i] + at, h);
         if (!pair) tile[16 + i] = llmq__zmm_index(kind, row[i] + at, 1);
     }
-    llmq__zmm_turn16(tile);
-    if (!pair) llmq__zmm_turn16(tile + 16);
+    llmq__zmm_transpose16(tile);
+    if (!pair) llmq__zmm_transpose16(tile + 16);
     for (i = 0; i < 16; i++) {
         __m512i v = tile[i], w = pair ? _mm512_srli_epi16(v, 4) : tile[16 + i]; /* g4: the upper nibbles */
         LLMQ__KERNEL_NAME(zmm_look)(kind, g, v, w, tile + i, tile + 16 + i);
@@ -5426,7 +5426,7 @@ LLMQ__INLINE_TARGET float32x4_t llmq__load_butterfly_neon(const float *p)
 /* Lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_neon { float32x4_t a, b, c, d; } llmq__f32x16_neon;
 /* The members are set one by one, which C99 and C++11 both take. */
-LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__fs_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
+LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__f32x16_of_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
 {
     llmq__f32x16_neon v;
     v.a = a;
@@ -5437,7 +5437,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__fs_of_neon(float32x4_t a, float32x4_
 }
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__load16_neon(const float *p)
 {
-    return llmq__fs_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
+    return llmq__f32x16_of_neon(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
 }
 /* 16 floats from p on, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v)
@@ -5449,10 +5449,10 @@ LLMQ__INLINE_TARGET void llmq__store16_neon(float *p, llmq__f32x16_neon v)
 }
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__set16_neon(float x)
 {
-    return llmq__fs_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
+    return llmq__f32x16_of_neon(vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x), vdupq_n_f32(x));
 }
 /* One operation on all 16 lanes of x and y. */
-#define LLMQ__EACH(op) return llmq__fs_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
+#define LLMQ__EACH(op) return llmq__f32x16_of_neon(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__add16_neon(llmq__f32x16_neon x, llmq__f32x16_neon y)
 {
     LLMQ__EACH(vaddq_f32);
@@ -5471,7 +5471,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__from_i8x16_neon(const int8_t *p)
     int8x16_t v = vld1q_s8(p);
     int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
     /* Bytes become 16, then 32 bits, with their signs. */
-    return llmq__fs_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)),
+    return llmq__f32x16_of_neon(llmq__widen4_neon(vget_low_s16(lo)), llmq__widen4_neon(vget_high_s16(lo)),
                             llmq__widen4_neon(vget_low_s16(hi)), llmq__widen4_neon(vget_high_s16(hi)));
 }
 /* Lanes i and i + 8 first, then i + 4, i + 2 and i + 1: the order of llmq__lane_sum. */
@@ -5485,7 +5485,7 @@ LLMQ__INLINE_TARGET float llmq__sum16_neon(llmq__f32x16_neon v)
 LLMQ__INLINE_TARGET llmq__f32x16_neon llmq__flip16_neon(llmq__f32x16_neon v, uint32_t bits)
 {
     /* flip4 looks at the four lowest bits alone. */
-    return llmq__fs_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4),
+    return llmq__f32x16_of_neon(llmq__flip4_neon(v.a, bits), llmq__flip4_neon(v.b, bits >> 4),
                             llmq__flip4_neon(v.c, bits >> 8), llmq__flip4_neon(v.d, bits >> 12));
 }
 LLMQ__INLINE_TARGET uint32x4_t llmq__max_abs16_neon(uint32x4_t m, llmq__f32x16_neon v)
@@ -5687,7 +5687,7 @@ LLMQ__INLINE_TARGET void llmq__to_i8x16_neon(int8_t *q, llmq__f32x16_neon v)
    and lookups keep the order of the indices. */
 typedef struct llmq__u8x32_neon { uint8x16_t a, b; } llmq__u8x32_neon;
 /* The members are set one by one, which C99 and C++11 both take. */
-LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b)
+LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__u8x32_of_neon(uint8x16_t a, uint8x16_t b)
 {
     llmq__u8x32_neon v;
     v.a = a;
@@ -5697,7 +5697,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__bs_of_neon(uint8x16_t a, uint8x16_t b
 /* 32 bytes, at any address. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_u8_neon(const void *p)
 {
-    return llmq__bs_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16));
+    return llmq__u8x32_of_neon(vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16));
 }
 LLMQ__INLINE_TARGET void llmq__store_u8_neon(void *p, llmq__u8x32_neon v)
 {
@@ -5706,11 +5706,11 @@ LLMQ__INLINE_TARGET void llmq__store_u8_neon(void *p, llmq__u8x32_neon v)
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__or_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
-    return llmq__bs_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b));
+    return llmq__u8x32_of_neon(vorrq_u8(x.a, y.a), vorrq_u8(x.b, y.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__xor_u8_neon(llmq__u8x32_neon x, llmq__u8x32_neon y)
 {
-    return llmq__bs_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b));
+    return llmq__u8x32_of_neon(veorq_u8(x.a, y.a), veorq_u8(x.b, y.b));
 }
 /* y where bit `at` of v is set, else x. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq__u8x32_neon y, llmq__u8x32_neon v,
@@ -5718,7 +5718,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__choose_neon(llmq__u8x32_neon x, llmq_
 {
     /* vtst gives all ones where the bit is set. */
     const uint8x16_t flag = vdupq_n_u8((uint8_t)(1 << at));
-    return llmq__bs_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
+    return llmq__u8x32_of_neon(vbslq_u8(vtstq_u8(v.a, flag), y.a, x.a), vbslq_u8(vtstq_u8(v.b, flag), y.b, x.b));
 }
 /* v >> s & mask for 0 <= s <= 7. The operator >> is an immediate shift where s is a constant,
    which intrinsics demand of it. A mask that keeps all bits left over costs no instruction. */
@@ -5730,19 +5730,19 @@ LLMQ__INLINE_TARGET uint8x16_t llmq__part1_neon(uint8x16_t v, uint32_t s, int ma
 /* v >> s & mask, 0 <= s <= 7. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__field_neon(llmq__u8x32_neon x, uint32_t s, int mask)
 {
-    return llmq__bs_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
+    return llmq__u8x32_of_neon(llmq__part1_neon(x.a, s, mask), llmq__part1_neon(x.b, s, mask));
 }
 /* The caller has cleared the bits that would be lost. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__shift_left_neon(llmq__u8x32_neon x, uint32_t s)
 {
-    return llmq__bs_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s);
+    return llmq__u8x32_of_neon(x.a << (uint8_t)s, x.b << (uint8_t)s);
 }
 /* 16 bytes at p, shifted right by s in the lower half and by s + d in the upper half, masked. No
    byte after them is read. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__load_halves_neon(const void *p, uint32_t s, uint32_t d, int mask)
 {
     uint8x16_t v = vld1q_u8((const uint8_t *)p);
-    return llmq__bs_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
+    return llmq__u8x32_of_neon(llmq__part1_neon(v, s, mask), llmq__part1_neon(v, s + d, mask));
 }
 /* Stores x0 y0 x1 y1 ...: vst2 interleaves 16 and 16 bytes. */
 LLMQ__INLINE_TARGET void llmq__store_pairs_neon(int8_t *p, llmq__u8x32_neon x, llmq__u8x32_neon y)
@@ -5776,20 +5776,20 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut16_neon(const llmq__point_table_ne
 {
     /* Lookups of 16, 32 and 64 points take one, two and four registers. An index beyond the
        table gives 0, but there is none. */
-    return llmq__bs_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
+    return llmq__u8x32_of_neon(vqtbl1q_u8(t->two.val[0], v.a), vqtbl1q_u8(t->two.val[0], v.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neon *t, uint32_t k, llmq__u8x32_neon v)
 {
     /* Points 16 k ... 16 k + 15; k is a constant. */
-    return llmq__bs_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
+    return llmq__u8x32_of_neon(vqtbl1q_u8(t->four.val[k], v.a), vqtbl1q_u8(t->four.val[k], v.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
 {
-    return llmq__bs_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
+    return llmq__u8x32_of_neon(vqtbl2q_u8(t->two, v.a), vqtbl2q_u8(t->two, v.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
 {
-    return llmq__bs_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
+    return llmq__u8x32_of_neon(vqtbl4q_u8(t->four, v.a), vqtbl4q_u8(t->four, v.b));
 }
 #else
 /* 32-bit Arm: points 0 to 15, 0 to 31 and 32 to 63, in registers of 8 bytes. */
@@ -5815,7 +5815,7 @@ LLMQ__INLINE_TARGET llmq__point_table_neon llmq__point_table_of_neon(const int8_
 }
 /* A lookup takes and gives 8 bytes on 32-bit Arm: 32 bytes are four of them. */
 #define LLMQ__EACH(look)                                                                        \
-    return llmq__bs_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))), \
+    return llmq__u8x32_of_neon(vcombine_u8(look(t, vget_low_u8(v.a)), look(t, vget_high_u8(v.a))), \
                             vcombine_u8(look(t, vget_low_u8(v.b)), look(t, vget_high_u8(v.b))))
 LLMQ__INLINE_TARGET uint8x8_t llmq__look16_neon(const llmq__point_table_neon *t, uint8x8_t v)
 {
@@ -5841,7 +5841,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lutk_neon(const llmq__point_table_neo
     /* Points 16 k ... 16 k + 15 are registers 2 k and 2 k + 1 of the eight; k is a constant. */
     p.val[0] = k < 2 ? t->lo.val[2 * k] : t->hi.val[2 * k - 4];
     p.val[1] = k < 2 ? t->lo.val[2 * k + 1] : t->hi.val[2 * k - 3];
-    return llmq__bs_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
+    return llmq__u8x32_of_neon(vcombine_u8(vtbl2_u8(p, vget_low_u8(v.a)), vtbl2_u8(p, vget_high_u8(v.a))),
                             vcombine_u8(vtbl2_u8(p, vget_low_u8(v.b)), vtbl2_u8(p, vget_high_u8(v.b))));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut32_neon(const llmq__point_table_neon *t, llmq__u8x32_neon v)
@@ -5859,7 +5859,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__lut64_neon(const llmq__point_table_ne
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__coded_g8_neon(llmq__u8x32_neon v)
 {
     const uint8x16_t one = vdupq_n_u8(1), top = vdupq_n_u8(128);
-    return llmq__bs_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
+    return llmq__u8x32_of_neon(veorq_u8(vmaxq_u8(v.a, one), top), veorq_u8(vmaxq_u8(v.b, one), top));
 }
 /* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_neon llmq__to_i8_neon(llmq__u8x32_neon v) { return v; }
@@ -6001,7 +6001,7 @@ LLMQ__INLINE_TARGET int8x16_t llmq__highs_neon(int32x4_t a, int32x4_t b)
 }
 #endif
 /* Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e + 128 i. */
-LLMQ__INLINE_TARGET void llmq__turn_neon(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__transpose_neon(int8_t *e)
 {
     /* vtrn exchanges lanes 1 and 3 of the first row with lanes 0 and 2 of the second; halves are
        exchanged when they are stored. */
@@ -6108,7 +6108,7 @@ LLMQ__INLINE_TARGET int32x4_t llmq__sum4_neondot(int32x4_t a, int32x4_t b, int32
 {
     return llmq__sum4_neon(a, b, c, d, bias);
 }
-LLMQ__INLINE_TARGET void llmq__turn_neondot(int8_t *e) { llmq__turn_neon(e); }
+LLMQ__INLINE_TARGET void llmq__transpose_neondot(int8_t *e) { llmq__transpose_neon(e); }
 /* As llmq__dot4_neon, in one instruction, whose lane number k must be a constant. */
 LLMQ__INLINE_TARGET int32x4_t llmq__dot4_neondot(int32x4_t sum, const int8_t *w, const int8_t *x, uint32_t k)
 {
@@ -6162,7 +6162,7 @@ LLMQ__TABLE(neondot, LLMQ_CPU_NEON | LLMQ_CPU_DOTPROD, _neon, _neon, _neon, _neo
    pair are 2 i and 2 i + 1.
    The place of row 2 i gets columns 0 ... 7 of both rows, then columns 8 ... 15 of both; the
    place of row 2 i + 1 gets columns 16 ... 23 and 24 ... 31 likewise. */
-LLMQ__INLINE_TARGET void llmq__turn_neoni8mm(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__transpose_neoni8mm(int8_t *e)
 {
     uint32_t i;
     LLMQ__UNROLL(1) for (i = 0; i < 4; i++, e += 256) { /* unrolled, gcc keeps copies of all stores on the stack */
@@ -6196,7 +6196,7 @@ LLMQ__INLINE_TARGET void llmq__apart_neoni8mm(int32x4_t a, int32x4_t b, int32_t 
     llmq__add_sums_neon(q, vuzp2q_s32(a, b));
 }
 
-/* Adds 16 columns of eight pairs of rows, as turn() has left them, with four activations.
+/* Adds 16 columns of eight pairs of rows, as transpose() has left them, with four activations.
    e: the first pair; pairs are 256 bytes apart. c: the first column, whose activations are at
    x[i] + c.
    s[8]: sums of each pair with activations 0 and 1. t[8]: with activations 2 and 3. */
@@ -7430,7 +7430,7 @@ LLMQ__INLINE_TARGET v128_t llmq__load_butterfly_wasm(const float *p)
 /* The words on 16 floats: lanes 0 to 3, 4 to 7, 8 to 11, 12 to 15. */
 typedef struct llmq__f32x16_wasm { v128_t a, b, c, d; } llmq__f32x16_wasm;
 /* The members are set one by one, which C99 and C++11 both take. */
-LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
+LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__f32x16_of_wasm(v128_t a, v128_t b, v128_t c, v128_t d)
 {
     llmq__f32x16_wasm v;
     v.a = a;
@@ -7442,7 +7442,8 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__fs_of_wasm(v128_t a, v128_t b, v128_
 /* 16 floats at p, in the order of lanes. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__load16_wasm(const float *p)
 {
-    return llmq__fs_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8), wasm_v128_load(p + 12));
+    return llmq__f32x16_of_wasm(wasm_v128_load(p), wasm_v128_load(p + 4), wasm_v128_load(p + 8),
+                                wasm_v128_load(p + 12));
 }
 /* 16 floats from p on, in the order of lanes. */
 LLMQ__INLINE_TARGET void llmq__store16_wasm(float *p, llmq__f32x16_wasm v)
@@ -7455,10 +7456,10 @@ LLMQ__INLINE_TARGET void llmq__store16_wasm(float *p, llmq__f32x16_wasm v)
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__set16_wasm(float x)
 {
     v128_t v = wasm_f32x4_splat(x);
-    return llmq__fs_of_wasm(v, v, v, v);
+    return llmq__f32x16_of_wasm(v, v, v, v);
 }
 /* One operation on all 16 lanes of x and y. */
-#define LLMQ__EACH(op) return llmq__fs_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
+#define LLMQ__EACH(op) return llmq__f32x16_of_wasm(op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d))
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__add16_wasm(llmq__f32x16_wasm x, llmq__f32x16_wasm y)
 {
     LLMQ__EACH(wasm_f32x4_add);
@@ -7475,7 +7476,7 @@ LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__mul16_wasm(llmq__f32x16_wasm x, llmq
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__from_i8x16_wasm(const int8_t *p)
 {
     v128_t lo = wasm_i16x8_load8x8(p), hi = wasm_i16x8_load8x8(p + 8);
-    return llmq__fs_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)),
+    return llmq__f32x16_of_wasm(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(lo)),
                             wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(lo)),
                             wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(hi)),
                             wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(hi)));
@@ -7499,7 +7500,7 @@ LLMQ__INLINE_TARGET float llmq__sum16_wasm(llmq__f32x16_wasm v)
 /* flip4 looks at the four lowest bits alone. */
 LLMQ__INLINE_TARGET llmq__f32x16_wasm llmq__flip16_wasm(llmq__f32x16_wasm v, uint32_t bits)
 {
-    return llmq__fs_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4),
+    return llmq__f32x16_of_wasm(llmq__flip4_wasm(v.a, bits), llmq__flip4_wasm(v.b, bits >> 4),
                             llmq__flip4_wasm(v.c, bits >> 8), llmq__flip4_wasm(v.d, bits >> 12));
 }
 typedef v128_t llmq__u32x16_wasm; /* maxima: lanes i, 4 + i, 8 + i and 12 + i are one lane */
@@ -7610,7 +7611,7 @@ LLMQ__INLINE_TARGET void llmq__store_u16x16_wasm(uint16_t *p, llmq__f32x16_wasm 
    Section 4 lists them. 32 bytes are two vectors: bytes 0 to 15 and 16 to 31. Points are int8,
    and lookups keep the order of the indices. */
 typedef struct llmq__u8x32_wasm { v128_t a, b; } llmq__u8x32_wasm;
-LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
+LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__u8x32_of_wasm(v128_t a, v128_t b)
 {
     llmq__u8x32_wasm v;
     v.a = a;
@@ -7620,7 +7621,7 @@ LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__bs_of_wasm(v128_t a, v128_t b)
 /* 32 bytes, at any address. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_u8_wasm(const void *p)
 {
-    return llmq__bs_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16));
+    return llmq__u8x32_of_wasm(wasm_v128_load(p), wasm_v128_load((const uint8_t *)p + 16));
 }
 LLMQ__INLINE_TARGET void llmq__store_u8_wasm(void *p, llmq__u8x32_wasm v)
 {
@@ -7629,11 +7630,11 @@ LLMQ__INLINE_TARGET void llmq__store_u8_wasm(void *p, llmq__u8x32_wasm v)
 }
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__or_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
-    return llmq__bs_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b));
+    return llmq__u8x32_of_wasm(wasm_v128_or(x.a, y.a), wasm_v128_or(x.b, y.b));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__xor_u8_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y)
 {
-    return llmq__bs_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
+    return llmq__u8x32_of_wasm(wasm_v128_xor(x.a, y.a), wasm_v128_xor(x.b, y.b));
 }
 /* y where bit `at` of v is set, else x. */
 LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint32_t at)
@@ -7646,7 +7647,7 @@ LLMQ__INLINE_TARGET v128_t llmq__choose1_wasm(v128_t x, v128_t y, v128_t v, uint
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__choose_wasm(llmq__u8x32_wasm x, llmq__u8x32_wasm y, llmq__u8x32_wasm v,
                                                        uint32_t at)
 {
-    return llmq__bs_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
+    return llmq__u8x32_of_wasm(llmq__choose1_wasm(x.a, y.a, v.a, at), llmq__choose1_wasm(x.b, y.b, v.b, at));
 }
 /* v >> s & mask for 0 <= s <= 7. Lanes of 16 bits, because x86, where it often runs, has no
    shift of bytes. The mask takes off the bits that come from the neighbouring byte. */
@@ -7657,19 +7658,19 @@ LLMQ__INLINE_TARGET v128_t llmq__part1_wasm(v128_t v, uint32_t s, int mask)
 /* v >> s & mask, 0 <= s <= 7. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__field_wasm(llmq__u8x32_wasm x, uint32_t s, int mask)
 {
-    return llmq__bs_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
+    return llmq__u8x32_of_wasm(llmq__part1_wasm(x.a, s, mask), llmq__part1_wasm(x.b, s, mask));
 }
 /* The caller has cleared the bits that would be lost, so that lanes of 16 bits do for bytes. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__shift_left_wasm(llmq__u8x32_wasm x, uint32_t s)
 {
-    return llmq__bs_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s));
+    return llmq__u8x32_of_wasm(wasm_i16x8_shl(x.a, s), wasm_i16x8_shl(x.b, s));
 }
 /* 16 bytes at p, shifted right by s in the lower half and by s + d in the upper half, masked. No
    byte after them is read. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__load_halves_wasm(const void *p, uint32_t s, uint32_t d, int mask)
 {
     v128_t v = wasm_v128_load(p);
-    return llmq__bs_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
+    return llmq__u8x32_of_wasm(llmq__part1_wasm(v, s, mask), llmq__part1_wasm(v, s + d, mask));
 }
 /* a0 b0 a1 b1 ... of the lower or of the upper eight bytes of both. */
 LLMQ__INLINE_TARGET v128_t llmq__mix_wasm(v128_t a, v128_t b, int upper)
@@ -7702,13 +7703,13 @@ LLMQ__INLINE_TARGET llmq__point_table_wasm llmq__point_table_of_wasm(const int8_
 /* Indices are below 16 here. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut16_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
-    return llmq__bs_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
+    return llmq__u8x32_of_wasm(wasm_i8x16_swizzle(t->a, v.a), wasm_i8x16_swizzle(t->a, v.b));
 }
 /* k is a constant, so that the table is chosen when the program is compiled. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lutk_wasm(const llmq__point_table_wasm *t, uint32_t k, llmq__u8x32_wasm v)
 {
     v128_t p = k == 0 ? t->a : k == 1 ? t->b : k == 2 ? t->c : t->d;
-    return llmq__bs_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
+    return llmq__u8x32_of_wasm(wasm_i8x16_swizzle(p, v.a), wasm_i8x16_swizzle(p, v.b));
 }
 /* swizzle gives 0 for an index of 16 and more. Each table sees its own indices from 0 on,
    indices below them wrap to 192 and more, and the OR of all tables is the point. */
@@ -7725,18 +7726,19 @@ LLMQ__INLINE_TARGET v128_t llmq__look_wasm(const llmq__point_table_wasm *t, v128
 }
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut32_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
-    return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 32), llmq__look_wasm(t, v.b, 32));
+    return llmq__u8x32_of_wasm(llmq__look_wasm(t, v.a, 32), llmq__look_wasm(t, v.b, 32));
 }
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__lut64_wasm(const llmq__point_table_wasm *t, llmq__u8x32_wasm v)
 {
-    return llmq__bs_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
+    return llmq__u8x32_of_wasm(llmq__look_wasm(t, v.a, 64), llmq__look_wasm(t, v.b, 64));
 }
 /* Points of g8: max(code, 1) - 128, because code 0 decodes as code 1. XOR with 128 subtracts
    128. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__coded_g8_wasm(llmq__u8x32_wasm v)
 {
     const v128_t one = wasm_i8x16_splat(1), top = wasm_i8x16_splat(-128);
-    return llmq__bs_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top), wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
+    return llmq__u8x32_of_wasm(wasm_v128_xor(wasm_u8x16_max(v.a, one), top),
+                               wasm_v128_xor(wasm_u8x16_max(v.b, one), top));
 }
 /* Points are int8 here: nothing is added to them, and sums have no bias. */
 LLMQ__INLINE_TARGET llmq__u8x32_wasm llmq__to_i8_wasm(llmq__u8x32_wasm v) { return v; }
@@ -7819,10 +7821,10 @@ LLMQ__INLINE_TARGET v128_t llmq__load_bf16x4_wasm(const uint8_t *p0, const uint8
 
 /* ---- words for blocks ---------------------------------------------------------------------------
 
-   A tile has 16 bytes of each of four rows, 128 bytes apart; after turn() a lane is a row. */
+   A tile has 16 bytes of each of four rows, 128 bytes apart; after transpose() a lane is a row. */
 
 /* Transposes 4 x 4 lanes of 32 bits, in place: row i is the 16 bytes at e + 128 i. */
-LLMQ__INLINE_TARGET void llmq__turn_wasm(int8_t *e)
+LLMQ__INLINE_TARGET void llmq__transpose_wasm(int8_t *e)
 {
     v128_t a = wasm_v128_load(e), b = wasm_v128_load(e + 128), c = wasm_v128_load(e + 256), d = wasm_v128_load(e + 384);
     /* Lanes 0 and 1 of all rows first, then lanes 2 and 3. */
@@ -8322,7 +8324,7 @@ LLMQ__NOINLINE_TARGET void llmq__look_up_rvv(const llmq_format *f, const uint16_
 #if LLMQ__ANY_TRELLIS
 /* e[0, n) = the points of codes first ... first + n - 1 of a row of a trellis.
    row must be in t->data: the rows above it in its tail-biting block are read too. */
-LLMQ__NOINLINE_TARGET void llmq__woven_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+LLMQ__NOINLINE_TARGET void llmq__trellis_points_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                            uint32_t first, uint32_t n, int8_t *e)
 {
     /* from[i], factor[i]: the rows that any parity has, the row itself first. */
@@ -8384,7 +8386,7 @@ LLMQ__NOINLINE_TARGET const int8_t *llmq__points_rvv(const llmq_tensor *t, const
     uint16_t code[LLMQ__UNIT];
 #if LLMQ__ANY_TRELLIS
     if (f->taps[0]) {
-        llmq__woven_rvv(t, l, row, first, count, e);
+        llmq__trellis_points_rvv(t, l, row, first, count, e);
         return e;
     }
 #endif
@@ -8415,7 +8417,7 @@ LLMQ__INLINE_TARGET vfloat32m8_t llmq__load_halves_rvv(vuint16m4_t h, size_t vl)
 
 /* v[0, n) = the values at columns [j, j + n) of a row before they are scaled, as llmq__values.
    n <= 256. They lie in one group, except in raw formats. */
-LLMQ__NOINLINE_TARGET void llmq__numbers_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
+LLMQ__NOINLINE_TARGET void llmq__values_rvv(const llmq_tensor *t, const llmq__layout *l, const uint8_t *row,
                                              uint32_t j, uint32_t n, float *v)
 {
     int8_t e[256 + 2 * 7];
@@ -8451,7 +8453,7 @@ LLMQ__NOINLINE_TARGET void llmq__read_row_rvv(const llmq_tensor *t, uint32_t r, 
     size_t vl;
     for (j = 0; j < t->cols; j += n) {
         n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
-        llmq__numbers_rvv(t, &l, row, j, n, out + j);
+        llmq__values_rvv(t, &l, row, j, n, out + j);
         /* All n columns are in one group and have one scale. */
         for (i = 0; i < n && t->format.points; i += (uint32_t)vl) {
             vl = __riscv_vsetvl_e32m8(n - i);
@@ -8473,7 +8475,7 @@ LLMQ__NOINLINE_TARGET void llmq__add_rows_rvv(const llmq_tensor *t, const float 
         const uint8_t *row = t->data + (size_t)r * t->row_size;
         for (j = 0; j < t->cols; j += n) {
             n = llmq__min(256, llmq__min(t->cols, (j / l.group + 1) * l.group) - j);
-            llmq__numbers_rvv(t, &l, row, j, n, v);
+            llmq__values_rvv(t, &l, row, j, n, v);
             /* A raw row has no scale, and its group is the row. */
             llmq__add_scaled_rvv(out + j, t->format.points ? weight[r] * llmq__scale(row, j / l.group) : weight[r], v,
                                  n);
@@ -8495,7 +8497,7 @@ LLMQ__INLINE_TARGET float llmq__row_f32_rvv(const llmq_tensor *t, const llmq__la
         float scale = t->format.points ? llmq__scale(row, j / l->group) : 1.0f;
         for (end = llmq__min(t->cols, j + l->group); j < end; j += n) {
             n = llmq__min(256, end - j);
-            llmq__numbers_rvv(t, l, row, j, n, v);
+            llmq__values_rvv(t, l, row, j, n, v);
             /* The last columns of a group are added to the first lanes; _tu leaves the others as
                they are. */
             for (i = 0; i < n; i += 16) {
