@@ -107,28 +107,24 @@ typedef struct option {
 
 /* Name, letter, argument (of a word: the words with | between them), where it goes, range, help.
    A switch is 1 where it is given, and can be given as 0 or 1 too. */
-#define OPT_TEXT(name, letter, argument, to, help) \
-    { name, letter, argument, help, OPTION_TEXT, &(to), NULL, NULL, 0, 0, 0, 0 }
-#define OPT_INPUT(name, letter, argument, to, help) \
-    { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0, 0 }
-#define OPT_OUTPUT(name, letter, argument, to, help) \
-    { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0, 0 }
-#define OPT_NEEDED_INPUT(name, letter, argument, to, help) \
-    { name, letter, argument, help, OPTION_INPUT, &(to), NULL, NULL, 0, 0, 0, 1 }
+#define OPT_STRING(kind, is_needed, name, letter, argument, to, help) \
+    { name, letter, argument, help, kind, &(to), NULL, NULL, 0, 0, 0, is_needed }
+#define OPT_TEXT(name, letter, argument, to, help) OPT_STRING(OPTION_TEXT, 0, name, letter, argument, to, help)
+#define OPT_INPUT(name, letter, argument, to, help) OPT_STRING(OPTION_INPUT, 0, name, letter, argument, to, help)
+#define OPT_OUTPUT(name, letter, argument, to, help) OPT_STRING(OPTION_OUTPUT, 0, name, letter, argument, to, help)
+#define OPT_NEEDED_INPUT(name, letter, argument, to, help) OPT_STRING(OPTION_INPUT, 1, name, letter, argument, to, help)
 #define OPT_NEEDED_OUTPUT(name, letter, argument, to, help) \
-    { name, letter, argument, help, OPTION_OUTPUT, &(to), NULL, NULL, 0, 0, 0, 1 }
-#define OPT_LIST(name, letter, argument, to, help) \
-    { name, letter, argument, help, OPTION_LIST, &(to), NULL, NULL, 0, 0, 0, 0 }
-#define OPT_WORD(name, letter, words, to, help) \
-    { name, letter, words, help, OPTION_WORD, &(to), NULL, NULL, 0, 0, 0, 0 }
-#define OPT_WHOLE(name, letter, argument, to, least, most, help) \
-    { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, least, 0 }
+    OPT_STRING(OPTION_OUTPUT, 1, name, letter, argument, to, help)
+#define OPT_LIST(name, letter, argument, to, help) OPT_STRING(OPTION_LIST, 0, name, letter, argument, to, help)
+#define OPT_WORD(name, letter, words, to, help) OPT_STRING(OPTION_WORD, 0, name, letter, words, to, help)
 #define OPT_WHOLE_OR(name, letter, argument, to, least, most, also, help) \
     { name, letter, argument, help, OPTION_WHOLE, NULL, &(to), NULL, least, most, also, 0 }
-#define OPT_REAL(name, letter, argument, to, least, most, help) \
-    { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, least, 0 }
+#define OPT_WHOLE(name, letter, argument, to, least, most, help) \
+    OPT_WHOLE_OR(name, letter, argument, to, least, most, least, help)
 #define OPT_REAL_OR(name, letter, argument, to, least, most, also, help) \
     { name, letter, argument, help, OPTION_REAL, NULL, NULL, &(to), least, most, also, 0 }
+#define OPT_REAL(name, letter, argument, to, least, most, help) \
+    OPT_REAL_OR(name, letter, argument, to, least, most, least, help)
 #define OPT_SWITCH(name, letter, to, help) \
     { name, letter, "0|1", help, OPTION_SWITCH, NULL, &(to), NULL, 0, 1, 0, 0 }
 #define OPT_END { NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, 0, 0, 0 }
