@@ -1,7 +1,7 @@
 /* sense.h - sums for error feedback, and sensitivities of a llama model's weights, from a text -
    public domain or MIT
 
-   Do this in one C or C++ file, after the implementations of llmq.h and llama.h:
+   Do this in one C or C++ file, after the implementations of llmq.h and lm.h:
        #define SENSE_IMPLEMENTATION
        #include "sense.h"
 
@@ -22,7 +22,7 @@
 #ifndef SENSE_H
 #define SENSE_H
 
-#include "llama.h"
+#include "lm.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,18 +32,18 @@ enum { SENSE_ATTENTION, SENSE_OUTPUT, SENSE_FEED, SENSE_DOWN, SENSE_WQ, SENSE_WK
        SENSE_SUMS };
 extern const char *const sense_name[SENSE_SUMS];
 
-/* The sum (SENSE_...) for a linear layer (LLAMA_W...). aware: 1 for the weighted one, where there
+/* The sum (SENSE_...) for a linear layer (LM_W...). aware: 1 for the weighted one, where there
    is one; 0 for the plain one. */
 int sense_sum(int linear, int aware);
 
 typedef struct sense_layer {
-    const llama_model *m;
+    const lm_model *m;
     /* window: capacity, in tokens; samples: queries of a window that the traces take, 0: all; seed:
        of their choice, another for each head of each window */
     uint32_t window, samples, seed;
     llmq_hessian sum[SENSE_SUMS];
     /* trace: sums over windows; error: sums of the squares of their standard errors */
-    double trace[LLAMA_LINEARS], error[LLAMA_LINEARS];
+    double trace[LM_LINEARS], error[LM_LINEARS];
     /* sums over tokens, for the attention [0] and the feed-forward block [1]: |x|^2 of the residual
        stream that it reads, and |.|^2 of its output, which is added to the stream */
     double stream[2], added[2];
@@ -55,22 +55,22 @@ typedef struct sense_layer {
 
 /* Bytes of memory to watch one layer, in windows of up to `window` tokens; 0 if they do not fit
    size_t. */
-size_t sense_layer_size(const llama_model *m, uint32_t window);
+size_t sense_layer_size(const lm_model *m, uint32_t window);
 
 /* Zeros all sums, for layer l.
-   m: a model with memory of its own (llama_model_init with mem), as a rule the original one.
+   m: a model with memory of its own (lm_model_init with mem), as a rule the original one.
    samples: as in llmq_attention.
    mem: sense_layer_size bytes, aligned for pointers.
    Errors: LLMQ_E_ARG, LLMQ_E_WORKSPACE, LLMQ_E_UNSUPPORTED for tensors whose transform needs more
    workspace than there is, and errors of llmq_tensor_decode. */
-llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, uint32_t window, uint32_t samples,
+llmq_status sense_layer_init(sense_layer *s, const lm_model *m, uint32_t l, uint32_t window, uint32_t samples,
                              void *mem, size_t size);
 
-/* A llama_watcher. context: a sense_layer. Every call of llama_forward or llama_layer_forward must
+/* A lm_watcher. context: a sense_layer. Every call of lm_forward or lm_layer_forward must
    be a window of its own, from position 0 on.
    Errors, which end that call: LLMQ_E_ARG for another position or a window that is too long, and
    errors of llmq_hessian_add and llmq_attention_traces. */
-llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *s, uint32_t count,
+llmq_status sense_watch(void *context, int place, uint32_t layer, const lm_state *s, uint32_t count,
                         uint32_t position);
 
 #ifdef __cplusplus
@@ -90,21 +90,21 @@ const char *const sense_name[SENSE_SUMS] = { "attention", "output", "feed", "dow
 
 int sense_sum(int linear, int aware)
 {
-    /* in the order of LLAMA_WQ ... : wq wk wv wo w1 w2 w3 */
-    static const int plain[LLAMA_LINEARS] = {
+    /* in the order of LM_WQ ... : wq wk wv wo w1 w2 w3 */
+    static const int plain[LM_LINEARS] = {
         SENSE_ATTENTION, SENSE_ATTENTION, SENSE_ATTENTION, SENSE_OUTPUT, SENSE_FEED, SENSE_DOWN, SENSE_FEED
     };
-    static const int weighted[LLAMA_LINEARS] = {
+    static const int weighted[LM_LINEARS] = {
         SENSE_WQ, SENSE_WK, SENSE_WV, SENSE_OUTPUT, SENSE_W1, SENSE_DOWN, SENSE_W3
     };
     return aware ? weighted[linear] : plain[linear];
 }
 
 /* Columns of a sum. */
-static uint32_t sense__cols(const llama_model *m, int sum) { return sum == SENSE_DOWN ? m->hidden : m->dim; }
+static uint32_t sense__cols(const lm_model *m, int sum) { return sum == SENSE_DOWN ? m->hidden : m->dim; }
 
 /* The attention of one key-value head over `tokens` tokens, without its inputs. */
-static llmq_attention sense__attention(const llama_model *m, uint32_t tokens)
+static llmq_attention sense__attention(const lm_model *m, uint32_t tokens)
 {
     llmq_attention a;
     memset(&a, 0, sizeof a);
@@ -119,7 +119,7 @@ static llmq_attention sense__attention(const llama_model *m, uint32_t tokens)
 
 /* The layout of the memory; counted if p->mem is NULL. Workspace: the maximum of the calls that use
    it, and a row of w2, which sense_layer_init decodes. */
-static void sense__place(sense_layer *s, const llama_model *m, uint32_t window, llama__pool *p)
+static void sense__place(sense_layer *s, const lm_model *m, uint32_t window, lm__pool *p)
 {
     llmq_attention a = sense__attention(m, window);
     int i;
@@ -129,29 +129,29 @@ static void sense__place(sense_layer *s, const llama_model *m, uint32_t window, 
         memset(&shape, 0, sizeof shape);
         shape.cols = sense__cols(m, i);
         shape.full = 1;
-        s->work_size = llama__max(s->work_size, llmq_hessian_work_size(&shape));
-        s->sum[i].h = (float *)llama__take(p, llmq_hessian_size(shape.cols, 1), 1, 1);
+        s->work_size = lm__max(s->work_size, llmq_hessian_work_size(&shape));
+        s->sum[i].h = (float *)lm__take(p, llmq_hessian_size(shape.cols, 1), 1, 1);
     }
-    s->weight = (float *)llama__take(p, window, 3, sizeof(float));
-    s->output = (float *)llama__take(p, m->dim, m->dim, sizeof(float));
-    s->down = (float *)llama__take(p, m->hidden, sizeof(float), 1);
-    s->work = (unsigned char *)llama__take(p, llama__max(s->work_size, (size_t)m->hidden * sizeof(float)), 1, 1);
+    s->weight = (float *)lm__take(p, window, 3, sizeof(float));
+    s->output = (float *)lm__take(p, m->dim, m->dim, sizeof(float));
+    s->down = (float *)lm__take(p, m->hidden, sizeof(float), 1);
+    s->work = (unsigned char *)lm__take(p, lm__max(s->work_size, (size_t)m->hidden * sizeof(float)), 1, 1);
 }
 
-size_t sense_layer_size(const llama_model *m, uint32_t window)
+size_t sense_layer_size(const lm_model *m, uint32_t window)
 {
     sense_layer s;
-    llama__pool p = { NULL, 0 };
+    lm__pool p = { NULL, 0 };
     sense__place(&s, m, window, &p);
     return p.used == SIZE_MAX ? 0 : p.used;
 }
 
 /* W_O is kept as floats, for the traces multiply by it. Of w2 only the squared lengths of its
    columns are kept; its rows are decoded one by one. */
-llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, uint32_t window, uint32_t samples,
+llmq_status sense_layer_init(sense_layer *s, const lm_model *m, uint32_t l, uint32_t window, uint32_t samples,
                              void *mem, size_t size)
 {
-    llama__pool p;
+    lm__pool p;
     llmq_status status;
     const llmq_tensor *wo, *w2;
     uint32_t r, j;
@@ -170,8 +170,8 @@ llmq_status sense_layer_init(sense_layer *s, const llama_model *m, uint32_t l, u
         if ((status = llmq_hessian_init(&s->sum[i], cols, 1, NULL, s->sum[i].h, llmq_hessian_size(cols, 1))) != LLMQ_OK)
             return status;
     }
-    wo = &m->layer[l].linear[LLAMA_WO];
-    w2 = &m->layer[l].linear[LLAMA_W2];
+    wo = &m->layer[l].linear[LM_WO];
+    w2 = &m->layer[l].linear[LM_W2];
     /* the workspace has no room for the transform of a quantized tensor: the original model has to
        be calibrated */
     if (llmq_transform_work_size(&wo->transform, m->dim) > s->work_size) return LLMQ_E_UNSUPPORTED;
@@ -207,10 +207,10 @@ static double sense__power(const float *x, size_t n)
 
 /* Before attention: traces of wq, wk, wv and wo and the weights of the tokens, from all key-value
    heads, which llmq_attention_traces adds up; then the sums of the block's input. */
-static llmq_status sense__attend(sense_layer *s, const llama_state *st, uint32_t count)
+static llmq_status sense__attend(sense_layer *s, const lm_state *st, uint32_t count)
 {
-    const llama_model *m = s->m;
-    const uint32_t kv = llama__kv(m), w = s->window;
+    const lm_model *m = s->m;
+    const uint32_t kv = lm__kv(m), w = s->window;
     llmq_attention a = sense__attention(m, count);
     llmq_status status = LLMQ_OK;
     uint32_t g;
@@ -227,9 +227,9 @@ static llmq_status sense__attend(sense_layer *s, const llama_state *st, uint32_t
         status = llmq_attention_traces(&a, &t, s->weight, s->weight + w, s->weight + 2 * (size_t)w, s->work,
                                        s->work_size);
         if (status != LLMQ_OK) return status;
-        s->trace[LLAMA_WQ] += t.q, s->trace[LLAMA_WK] += t.k, s->trace[LLAMA_WV] += t.v, s->trace[LLAMA_WO] += t.o;
-        s->error[LLAMA_WQ] += t.q_error * t.q_error, s->error[LLAMA_WK] += t.k_error * t.k_error,
-            s->error[LLAMA_WV] += t.v_error * t.v_error, s->error[LLAMA_WO] += t.o_error * t.o_error;
+        s->trace[LM_WQ] += t.q, s->trace[LM_WK] += t.k, s->trace[LM_WV] += t.v, s->trace[LM_WO] += t.o;
+        s->error[LM_WQ] += t.q_error * t.q_error, s->error[LM_WK] += t.k_error * t.k_error,
+            s->error[LM_WV] += t.v_error * t.v_error, s->error[LM_WO] += t.o_error * t.o_error;
     }
     for (g = 0; g < 3 && status == LLMQ_OK; g++)
         status = sense__add(s, SENSE_WQ + (int)g, st->normed, count, s->weight + g * (size_t)w);
@@ -239,9 +239,9 @@ static llmq_status sense__attend(sense_layer *s, const llama_state *st, uint32_t
 /* After w1 and w3: the weights of the tokens for w1 and w3 (see the head of this file), their
    traces, and the sums of the block's input. silu(g) = g sigmoid(g); silu'(g) = sigmoid(g) (1 + g
    (1 - sigmoid(g))). */
-static llmq_status sense__feed(sense_layer *s, const llama_state *st, uint32_t count)
+static llmq_status sense__feed(sense_layer *s, const lm_state *st, uint32_t count)
 {
-    const llama_model *m = s->m;
+    const lm_model *m = s->m;
     float *w1 = s->weight, *w3 = s->weight + s->window;
     uint32_t t, i;
     llmq_status status;
@@ -255,31 +255,31 @@ static llmq_status sense__feed(sense_layer *s, const llama_state *st, uint32_t c
             w1[t] += 2 * s->down[i] * slope * slope;
             w3[t] += 2 * s->down[i] * value * value;
         }
-        s->trace[LLAMA_W1] += (double)w1[t] * power;
-        s->trace[LLAMA_W3] += (double)w3[t] * power;
+        s->trace[LM_W1] += (double)w1[t] * power;
+        s->trace[LM_W3] += (double)w3[t] * power;
     }
     if ((status = sense__add(s, SENSE_W1, st->normed, count, w1)) != LLMQ_OK) return status;
     if ((status = sense__add(s, SENSE_W3, st->normed, count, w3)) != LLMQ_OK) return status;
     return sense__add(s, SENSE_FEED, st->normed, count, NULL);
 }
 
-/* The last case is LLAMA_AT_DOWN. The trace of w2 is 2 dim |x|^2 a token: each of its dim rows has
+/* The last case is LM_AT_DOWN. The trace of w2 is 2 dim |x|^2 a token: each of its dim rows has
    the Hessian 2 x x^T. */
-llmq_status sense_watch(void *context, int place, uint32_t layer, const llama_state *st, uint32_t count,
+llmq_status sense_watch(void *context, int place, uint32_t layer, const lm_state *st, uint32_t count,
                         uint32_t position)
 {
     sense_layer *s = (sense_layer *)context;
     (void)layer;
     if (position != 0 || count > s->window) return LLMQ_E_ARG;
-    if (place == LLAMA_AT_ATTENTION) return sense__attend(s, st, count);
-    if (place == LLAMA_AT_OUTPUT) return sense__add(s, SENSE_OUTPUT, st->attention, count, NULL);
-    if (place == LLAMA_AT_FEED) return sense__feed(s, st, count);
-    if (place == LLAMA_AT_SUM1 || place == LLAMA_AT_SUM2) {
-        s->stream[place == LLAMA_AT_SUM2] += sense__power(st->x, (size_t)count * s->m->dim);
-        s->added[place == LLAMA_AT_SUM2] += sense__power(st->normed, (size_t)count * s->m->dim);
+    if (place == LM_AT_ATTENTION) return sense__attend(s, st, count);
+    if (place == LM_AT_OUTPUT) return sense__add(s, SENSE_OUTPUT, st->attention, count, NULL);
+    if (place == LM_AT_FEED) return sense__feed(s, st, count);
+    if (place == LM_AT_SUM1 || place == LM_AT_SUM2) {
+        s->stream[place == LM_AT_SUM2] += sense__power(st->x, (size_t)count * s->m->dim);
+        s->added[place == LM_AT_SUM2] += sense__power(st->normed, (size_t)count * s->m->dim);
         return LLMQ_OK;
     }
-    s->trace[LLAMA_W2] += 2.0 * s->m->dim * sense__power(st->gate, (size_t)count * s->m->hidden);
+    s->trace[LM_W2] += 2.0 * s->m->dim * sense__power(st->gate, (size_t)count * s->m->hidden);
     return sense__add(s, SENSE_DOWN, st->gate, count, NULL);
 }
 

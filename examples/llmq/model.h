@@ -16,8 +16,8 @@ typedef struct loaded {
     unsigned char *bytes;      /* of the bundle */
     size_t size;
     llmq_bundle bundle;
-    llama_model model;
-    llama_state state;
+    lm_model model;
+    lm_state state;
     int has_tokenizer;
     llama2c_tokenizer tokenizer;
     uint32_t prefix;           /* does a space go before a text? */
@@ -127,9 +127,9 @@ static unsigned char *from_checkpoint(const char *path, const unsigned char *byt
 /* Memory to run up to so many tokens at once. */
 static void open_window(loaded *m, const char *path, uint32_t tokens)
 {
-    size_t need = llama_state_size(&m->model, tokens);
+    size_t need = lm_state_size(&m->model, tokens);
     if (need == 0) fail("%s: the model is too large for this machine", path);
-    check(llama_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
+    check(lm_state_init(&m->state, &m->model, tokens, allocate(need), need), path);
 }
 
 /* How activations are quantized, from words with colons between them: bits (2 ... 8, or 32 for
@@ -206,12 +206,12 @@ static int check_tokenizer_values(const llmq_bundle *b, const char *path, uint32
     return 1;
 }
 
-/* Why llama_model_init refused. */
-static int wrong_model(problem *p, const char *path, const llama_model *m, llmq_status status)
+/* Why lm_model_init refused. */
+static int wrong_model(problem *p, const char *path, const lm_model *m, llmq_status status)
 {
     char name[256];
     uint32_t index;
-    llama_model_fault(m, name);
+    lm_model_fault(m, name);
     if (status == LLMQ_E_NOT_FOUND && llmq_bundle_find(&m->bundle, name, &index) == LLMQ_OK)
         return wrong(p, "%s: %s is of another kind than it has to be", path, name);
     if (status == LLMQ_E_NOT_FOUND) return wrong(p, "%s: %s is missing", path, name);
@@ -241,9 +241,9 @@ static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t
     if (llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
         return wrong(p, "%s holds no llama model: it is %s; 'llmq inspect' shows what it holds", path,
                      kind_of_bundle(bytes, size));
-    need = llama_model_size(&m->bundle);
+    need = lm_model_size(&m->bundle);
     if (need) m->memory = allocate(need);
-    if ((status = llama_model_init(&m->model, &m->bundle, m->memory, need)) != LLMQ_OK) {
+    if ((status = lm_model_init(&m->model, &m->bundle, m->memory, need)) != LLMQ_OK) {
         m->model.bundle = m->bundle;
         return wrong_model(p, path, &m->model, status);
     }
@@ -311,7 +311,7 @@ static void same_model(const loaded *m, const char *path, uint32_t was)
 /* How its cache is kept, before open_window. */
 static void set_cache(loaded *m, int bits, int window)
 {
-    if (bits < 1 || llama_cache_bits(&m->model.cache, (uint32_t)bits) != LLMQ_OK)
+    if (bits < 1 || lm_cache_bits(&m->model.cache, (uint32_t)bits) != LLMQ_OK)
         fail("keys and values have 2, 3, 4, 5, 6, 8, 16 or 32 bits");
     if (window < 0 || window > 1 << 24) fail("--kv-window is 1 ... 16777216 positions, 0: the model's context");
     m->model.cache.window = (uint32_t)window;

@@ -53,10 +53,10 @@ static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0,
 /* Which linear layer of which layer "layers.N.wX" is; -1 if it is another name. */
 static int linear_of(const char *name, uint32_t layers, uint32_t *layer)
 {
-    const char *part = llama_layer_part(name, layers, layer);
+    const char *part = lm_layer_part(name, layers, layer);
     int i = 0;
-    while (part && i < LLAMA_LINEARS && strcmp(part, llama_linear_name[i]) != 0) i++;
-    return part && i < LLAMA_LINEARS ? i : -1;
+    while (part && i < LM_LINEARS && strcmp(part, lm_linear_name[i]) != 0) i++;
+    return part && i < LM_LINEARS ? i : -1;
 }
 
 static int is_linear(const char *name)
@@ -200,7 +200,7 @@ typedef struct sums {
 } sums;
 
 /* traces, their squared errors, powers of the stream and of what is added to it */
-#define TRACE_BYTES (8 * LLAMA_LINEARS + 16)
+#define TRACE_BYTES (8 * LM_LINEARS + 16)
 
 /* n of n (n + 1) / 2 floats and 8 bytes more; 0 if there is no such n. */
 static uint32_t inputs_of_sum(size_t size)
@@ -356,9 +356,9 @@ static int find_importance(const sums *s, const char *name, char found[64], imat
         return wrong(p, "%s has nothing on %s", s->path, name);
     strcpy(found, own);
     if (imatrix_find(&s->matrix, own, e) == LLMQ_OK) return 1;
-    for (int i = 0; i < LLAMA_LINEARS; i++) {
+    for (int i = 0; i < LM_LINEARS; i++) {
         if (i == linear || sense_sum(i, 0) != sense_sum(linear, 0)) continue;
-        snprintf(sibling, sizeof sibling, "layers.%u.%s", layer, llama_linear_name[i]);
+        snprintf(sibling, sizeof sibling, "layers.%u.%s", layer, lm_linear_name[i]);
         if (imatrix_name_from_llmq(sibling, strlen(sibling), found) == LLMQ_OK
             && imatrix_find(&s->matrix, found, e) == LLMQ_OK)
             return 1;
@@ -605,7 +605,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
 {
     uint32_t layer = 0;
     const int linear = linear_of(e->name, layers, &layer);
-    const char *part = llama_layer_part(e->name, layers, &layer);
+    const char *part = lm_layer_part(e->name, layers, &layer);
     int site;
     recipe own = *r;
     const char *format = linear >= 0 ? format_of(r, e->name, &own.group) : is_table(e->name) ? r->embed : NULL;
@@ -625,7 +625,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
     if (made && linear >= 0) {
         site = site_of_linear[linear];
         input = &made[layer * SITES + (unsigned)site];
-        if (linear == LLAMA_W1 || linear == LLAMA_W3) rows = &made[layer * SITES + SITE_DOWN];
+        if (linear == LM_W1 || linear == LM_W3) rows = &made[layer * SITES + SITE_DOWN];
         if (rows && !rows->folded.count) rows = NULL;
         e->transform = input->rest.count ? use_transform(&stored[layer * SITES + (unsigned)site], &input->rest, layer,
                                                          site) : NULL;
@@ -633,7 +633,7 @@ static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, 
         e->transform = NULL;
     }
     quantize_entry(e, &t, format, &own, input ? &input->all : NULL, rows ? &rows->folded : NULL,
-                   linear == LLAMA_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
+                   linear == LM_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
     return 1;
 }
 
@@ -853,7 +853,7 @@ static int read_recipe(recipe *r, const char *path, const char *text, size_t siz
             if (!list) fail("no memory for a recipe of %zu lines", room);
         }
         r->choices = list;
-        if (count == MOST_LAYERS * LLAMA_LINEARS)
+        if (count == MOST_LAYERS * LM_LINEARS)
             return wrong(p, "%s, line %u: more tensors than a model can have", path, number);
         if (!read_choice(&list[count++], path, line, number, &transform, p)) return 0;
         if (transform.n && !r->transform) {
