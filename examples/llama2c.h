@@ -277,9 +277,8 @@ static char *llama2c__name(char *name, int per_layer, uint32_t layer, const char
    known. */
 void llama2c_entries(llama2c_checkpoint *c, llmq_entry *e, char *names)
 {
-    static const char *const value[9] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads",
-                                          "llama.kv_heads", "llama.vocab",
-                                          "llama.context", "llama.rope_theta", "llama.norm_epsilon" };
+    static const char *const value[9] = { "lm.dim", "lm.hidden", "lm.layers", "lm.heads", "lm.kv_heads", "lm.vocab",
+                                          "lm.context", "lm.rope_theta", "lm.norm_epsilon" };
     llama2c__part part[LLAMA2C__PARTS];
     const unsigned char *at = c->bytes + 28;
     llmq_format f32;

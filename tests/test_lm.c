@@ -12,8 +12,8 @@
 enum { DIM = 72, HIDDEN = 104, LAYERS = 2, HEADS = 6, KV_HEADS = 2, HEAD = DIM / HEADS, KV = HEAD * KV_HEADS,
        VOCAB = 80, CONTEXT = 20, TOKENS = 20 };
 static const uint32_t config[7] = { DIM, HIDDEN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT };
-static const char *const config_name[7] = { "llama.dim", "llama.hidden", "llama.layers", "llama.heads",
-                                            "llama.kv_heads", "llama.vocab", "llama.context" };
+static const char *const config_name[7] = { "lm.dim", "lm.hidden", "lm.layers", "lm.heads",
+                                            "lm.kv_heads", "lm.vocab", "lm.context" };
 
 /* ---- a model of random weights, and its bundle ----------------------------------------------- */
 
@@ -101,7 +101,7 @@ static void make_bundle(llmq_bundle *b, const char *format)
         }
     if (change.more) add_tensor(e, &n, change.more, norm, 1, DIM, format);
     for (i = 0; i < 3; i++) {
-        static const char *const name[3] = { "llama.rope_theta", "llama.norm_epsilon", "llama.rope_halves" };
+        static const char *const name[3] = { "lm.rope_theta", "lm.norm_epsilon", "lm.rope_halves" };
         const float number = i == 0 ? change.theta : change.epsilon;
         if (i < 2 ? bits_of(number) == 0 : change.halves == 0) continue;
         memset(&e[n], 0, sizeof e[n]);
@@ -297,15 +297,15 @@ static void test_functions(void)
     }
     for (p = 0; p < 4096; p += 1 + p / 7)
         for (i = 0; i < 16; i++) {
-            lm__rotation t = lm__rotation_at(p, i, 16, -9.21034037f);
+            lm__rotation t = lm__rotation_at(p, i, 16, -9.21034037f, 1.0f);
             double angle = p * pow(10000.0, -(double)i / 16);
             e = (check_abs((double)t.c - cos(angle)) + check_abs((double)t.s - sin(angle))) / (p + 1.0);
             worst[2] = e > worst[2] ? e : worst[2];
         }
     for (i = 0; i < 32; i++) /* far on, the lengths are still 1, and a distance of 37 is one */
         for (p = 1000; p < 1u << 24; p += p / 3) {
-            lm__rotation t = lm__rotation_at(p, i, 32, -9.21034037f),
-                u = lm__rotation_at(p - 37, i, 32, -9.21034037f), by = lm__rotation_at(37, i, 32, -9.21034037f);
+            lm__rotation t = lm__rotation_at(p, i, 32, -9.21034037f, 1.0f),
+                u = lm__rotation_at(p - 37, i, 32, -9.21034037f, 1.0f), by = lm__rotation_at(37, i, 32, -9.21034037f, 1.0f);
             e = check_abs(sqrt((double)t.c * (double)t.c + (double)t.s * (double)t.s) - 1);
             worst[3] = e > worst[3] ? e : worst[3];
             u = lm__complex_product(u, by);
@@ -527,21 +527,21 @@ static void test_hostile(void)
         uint32_t bits;
         int shape; /* 1: a model, but not of these tensors */
     } wrong[] = {
-        { "llama.dim", 0, 0 }, { "llama.dim", DIM + 1, 0 }, { "llama.dim", DIM / 2, 1 },
-        { "llama.dim", (1u << 24) + 1, 0 },
-        { "llama.hidden", 0, 0 }, { "llama.hidden", HIDDEN + 1, 1 }, { "llama.layers", 0, 0 },
-        { "llama.layers", 65537, 0 },
-        { "llama.heads", 0, 0 }, { "llama.heads", DIM, 0 }, { "llama.heads", 8, 0 },
-        { "llama.heads", 7, 0 }, { "llama.kv_heads", 0, 0 }, { "llama.kv_heads", 4, 0 }, { "llama.kv_heads", 3, 1 },
-        { "llama.kv_heads", 1u << 24, 0 }, { "llama.vocab", VOCAB - 1, 1 }, { "llama.vocab", 0, 0 },
-        { "llama.vocab", (1u << 24) + 1, 0 }, { "llama.context", 0, 0 },
-        { "llama.context", 0xffffffffu, 0 }, { "llama.abits", 1, 1 }, { "llama.abits", 9, 1 }, { "llama.azero", 2, 1 },
-        { "llama.ascales", 3, 1 }, { "llama.aclip", 0, 1 }, { "llama.aclip", 0x7fc00000u, 1 },
-        { "llama.aclip", 0x3f800001u, 1 },
-        { "llama.rope_theta", 0x3f7fffffu, 0 }, { "llama.rope_theta", 0x7fc00000u, 0 },
-        { "llama.rope_theta", 0x7f800000u, 0 }, { "llama.rope_theta", 0xc61c4000u, 0 },
-        { "llama.norm_epsilon", 0, 0 }, { "llama.norm_epsilon", 0x3f800001u, 0 },
-        { "llama.norm_epsilon", 0x7fc00000u, 0 }, { "llama.rope_halves", 2, 0 }
+        { "lm.dim", 0, 0 }, { "lm.dim", DIM + 1, 0 }, { "lm.dim", DIM / 2, 1 },
+        { "lm.dim", (1u << 24) + 1, 0 },
+        { "lm.hidden", 0, 0 }, { "lm.hidden", HIDDEN + 1, 1 }, { "lm.layers", 0, 0 },
+        { "lm.layers", 65537, 0 },
+        { "lm.heads", 0, 0 }, { "lm.heads", DIM, 0 }, { "lm.heads", 8, 0 },
+        { "lm.heads", 7, 0 }, { "lm.kv_heads", 0, 0 }, { "lm.kv_heads", 4, 0 }, { "lm.kv_heads", 3, 1 },
+        { "lm.kv_heads", 1u << 24, 0 }, { "lm.vocab", VOCAB - 1, 1 }, { "lm.vocab", 0, 0 },
+        { "lm.vocab", (1u << 24) + 1, 0 }, { "lm.context", 0, 0 },
+        { "lm.context", 0xffffffffu, 0 }, { "lm.abits", 1, 1 }, { "lm.abits", 9, 1 }, { "lm.azero", 2, 1 },
+        { "lm.ascales", 3, 1 }, { "lm.aclip", 0, 1 }, { "lm.aclip", 0x7fc00000u, 1 },
+        { "lm.aclip", 0x3f800001u, 1 },
+        { "lm.rope_theta", 0x3f7fffffu, 0 }, { "lm.rope_theta", 0x7fc00000u, 0 },
+        { "lm.rope_theta", 0x7f800000u, 0 }, { "lm.rope_theta", 0xc61c4000u, 0 },
+        { "lm.norm_epsilon", 0, 0 }, { "lm.norm_epsilon", 0x3f800001u, 0 },
+        { "lm.norm_epsilon", 0x7fc00000u, 0 }, { "lm.rope_halves", 2, 0 }
     };
     static const struct { const char *name; uint32_t rows, cols; } whole[] =
         { { "embed", VOCAB, DIM }, { "classifier", VOCAB, DIM }, { "norm", 1, DIM } };
@@ -552,16 +552,16 @@ static void test_hostile(void)
         check_at("%s = %08lx", wrong[i].name, (unsigned long)wrong[i].bits);
         memset(&change, 0, sizeof change);
         change.value = wrong[i].name, change.bits = wrong[i].bits;
-        change.type = is(wrong[i].name, "llama.aclip") || is(wrong[i].name, "llama.rope_theta")
-                      || is(wrong[i].name, "llama.norm_epsilon") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
+        change.type = is(wrong[i].name, "lm.aclip") || is(wrong[i].name, "lm.rope_theta")
+                      || is(wrong[i].name, "lm.norm_epsilon") ? LLMQ_VALUE_F32 : LLMQ_VALUE_U32;
         check_refused(LLMQ_E_CORRUPT);
         if (wrong[i].shape == 0 && wrong[i].bits != DIM)
-            CHECK(strncmp(lm_model_fault(&model, fault), "llama.", 6) == 0);
+            CHECK(strncmp(lm_model_fault(&model, fault), "lm.", 3) == 0);
         make_bundle(&b, "f32");
         CHECK((lm_model_size(&b) != 0) == (wrong[i].shape != 0));
     }
     memset(&change, 0, sizeof change);
-    change.value = "llama.layers", change.type = LLMQ_VALUE_U32, change.bits = LAYERS + 1;
+    change.value = "lm.layers", change.type = LLMQ_VALUE_U32, change.bits = LAYERS + 1;
     check_refused(LLMQ_E_NOT_FOUND);
     memset(&change, 0, sizeof change);
     for (i = 0; i < 3 + LAYERS * PARTS; i++) {
@@ -597,8 +597,8 @@ static void test_hostile(void)
     }
     check_at("%s", "");
     make_bundle(&b, "g4"); /* norms of 5 TB: where size_t has 32 bits, no memory is large enough */
-    set_value(&b, "llama.dim", 6u << 21);
-    set_value(&b, "llama.layers", 65536);
+    set_value(&b, "lm.dim", 6u << 21);
+    set_value(&b, "lm.layers", 65536);
     CHECK((lm_model_size(&b) == 0) == (sizeof(size_t) < 8));
     CHECK_EQ(lm_model_init(&model, &b, model_memory.byte, sizeof model_memory.byte),
              sizeof(size_t) < 8 ? LLMQ_E_LIMIT : LLMQ_E_WORKSPACE);
@@ -687,11 +687,11 @@ static void test_activations(void)
 {
     static const struct { const char *name; uint32_t type, bits; llmq_activation_options same; } cases[] = {
         { NULL, 0, 0, { 8, 0, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.abits", LLMQ_VALUE_U32, 32, { 32, 0, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.abits", LLMQ_VALUE_U32, 4, { 4, 1, LLMQ_SCALES_GROUP, 0.95f } },
-        { "llama.azero", LLMQ_VALUE_U32, 1, { 8, 1, LLMQ_SCALES_GROUP, 1.0f } },
-        { "llama.ascales", LLMQ_VALUE_U32, LLMQ_SCALES_TOKEN, { 8, 0, LLMQ_SCALES_TOKEN, 1.0f } },
-        { "llama.aclip", LLMQ_VALUE_F32, 0x3f400000u, { 8, 0, LLMQ_SCALES_GROUP, 0.75f } }
+        { "lm.abits", LLMQ_VALUE_U32, 32, { 32, 0, LLMQ_SCALES_GROUP, 1.0f } },
+        { "lm.abits", LLMQ_VALUE_U32, 4, { 4, 1, LLMQ_SCALES_GROUP, 0.95f } },
+        { "lm.azero", LLMQ_VALUE_U32, 1, { 8, 1, LLMQ_SCALES_GROUP, 1.0f } },
+        { "lm.ascales", LLMQ_VALUE_U32, LLMQ_SCALES_TOKEN, { 8, 0, LLMQ_SCALES_TOKEN, 1.0f } },
+        { "lm.aclip", LLMQ_VALUE_F32, 0x3f400000u, { 8, 0, LLMQ_SCALES_GROUP, 0.75f } }
     };
     static float usual[TOKENS][VOCAB];
     llmq_bundle b;
@@ -833,10 +833,10 @@ static void test_unknown(void)
                                            "layers.+1.wq", "layers. 1.wq", "layers..wq", "layers.0.wq1", "layers.0.bo",
                                            "layers.0", "layers.0.", "norm1", "Embed", "extra" };
     static const struct { const char *name; uint32_t type; llmq_status status; } values[] = {
-        { "llama.rope_scaling", LLMQ_VALUE_F32, LLMQ_E_UNSUPPORTED }, { "llama.", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
-        { "llama.dims", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
-        { "llama.rope_theta", LLMQ_VALUE_U32, LLMQ_E_CORRUPT }, { "llama.rope_halves", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
-        { "llama.abits", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
+        { "lm.rope_scaling", LLMQ_VALUE_F32, LLMQ_E_UNSUPPORTED }, { "lm.", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
+        { "lm.dims", LLMQ_VALUE_U32, LLMQ_E_UNSUPPORTED },
+        { "lm.rope_theta", LLMQ_VALUE_U32, LLMQ_E_CORRUPT }, { "lm.rope_halves", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
+        { "lm.abits", LLMQ_VALUE_F32, LLMQ_E_CORRUPT },
         { "general.name", LLMQ_VALUE_U32, LLMQ_OK }, { "llamas", LLMQ_VALUE_U32, LLMQ_OK }
     };
     char fault[256];

@@ -138,7 +138,10 @@ static llmq_status watch_inputs(void *context, int place, uint32_t layer, const 
                            : s->normed, sample->cols, count, NULL);
 }
 
-static uint32_t site_cols(const lm_model *m, int site) { return site == SITE_DOWN ? m->hidden : m->dim; }
+static uint32_t site_cols(const lm_model *m, int site)
+{
+    return site == SITE_DOWN ? m->hidden : site == SITE_OUTPUT ? m->heads * m->head : m->dim;
+}
 
 static void fit_layer_open(fit_layer *f, const lm_model *m, uint32_t room)
 {

@@ -36,6 +36,13 @@ static void add_value(llmq_entry *e, const char *name, uint32_t type, const void
     e->size = size;
 }
 
+/* The name of a value of a model behind "lm.", or "llama." in bundles of before version 0.9; NULL
+   for other names. */
+static const char *value_of_model(const char *name)
+{
+    return strncmp(name, "lm.", 3) == 0 ? name + 3 : strncmp(name, "llama.", 6) == 0 ? name + 6 : NULL;
+}
+
 static unsigned char *write_bundle(llmq_entry *e, uint32_t count, size_t *size)
 {
     unsigned char *bytes;
@@ -238,8 +245,9 @@ static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
     if (llmq_bundle_verify(&m->bundle, &error))
         return wrong(p, "%s: %s (at byte %zu)", path, llmq_status_text(error.status), error.offset);
-    if (llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
-        return wrong(p, "%s holds no llama model: it is %s; 'llmq inspect' shows what it holds", path,
+    if (llmq_bundle_find(&m->bundle, "lm.dim", &index) != LLMQ_OK
+        && llmq_bundle_find(&m->bundle, "llama.dim", &index) != LLMQ_OK)
+        return wrong(p, "%s holds no model: it is %s; 'llmq inspect' shows what it holds", path,
                      kind_of_bundle(bytes, size));
     need = lm_model_size(&m->bundle);
     if (need) m->memory = allocate(need);
@@ -277,8 +285,19 @@ static void check_logits(const loaded *m, const float *logits, uint32_t tokens)
                  i % m->model.vocab);
 }
 
+/* The values that say how activations are quantized, without their prefix. */
+static const char *const activation_value[4] = { "abits", "azero", "ascales", "aclip" };
+
+static int is_activation_value(const char *value)
+{
+    for (int i = 0; i < 4; i++)
+        if (strcmp(value, activation_value[i]) == 0) return 1;
+    return 0;
+}
+
 /* What a model is known by: its shape and its weights, whatever tokenizer it carries. Results of
-   one model are not for another. */
+   one model are not for another. Names of values count as those of before version 0.9, so that a
+   model and its older file are the same. */
 static uint32_t fingerprint(const llmq_bundle *b)
 {
     uint32_t crc = 0;
@@ -286,11 +305,12 @@ static uint32_t fingerprint(const llmq_bundle *b)
         llmq_entry e;
         unsigned char shape[8];
         check(llmq_bundle_at(b, i, &e), "reading an entry");
+        const char *value = value_of_model(e.name);
         /* activations are no weights */
-        if (e.kind == LLMQ_KIND_VALUE && (strncmp(e.name, "llama.", 6) != 0 || strncmp(e.name, "llama.a", 7) == 0))
-            continue;
+        if (e.kind == LLMQ_KIND_VALUE && (!value || is_activation_value(value))) continue;
         for (int k = 0; k < 4; k++)
             shape[k] = (unsigned char)(e.rows >> 8 * k & 255), shape[4 + k] = (unsigned char)(e.cols >> 8 * k & 255);
+        if (e.kind == LLMQ_KIND_VALUE) crc = llmq__crc(crc, (const uint8_t *)"llama.", 6), e.name = value;
         crc = llmq__crc(crc, (const uint8_t *)e.name, strlen(e.name) + 1);
         crc = llmq__crc(crc, shape, 8);
         crc = llmq__crc(crc, (const uint8_t *)e.data, e.size);

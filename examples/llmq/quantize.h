@@ -521,22 +521,17 @@ static const char *format_of(const recipe *r, const char *name, int *group)
     return r->format;
 }
 
-/* How activations are to be quantized, as values of the model. */
-static int is_activation_value(const char *name)
-{
-    return strcmp(name, "llama.abits") == 0 || strcmp(name, "llama.azero") == 0 || strcmp(name, "llama.ascales") == 0
-           || strcmp(name, "llama.aclip") == 0;
-}
-
-static uint32_t add_activation_values(llmq_entry *e, const char *text)
+/* How activations are to be quantized, as values of the model; prefix: of its values. */
+static uint32_t add_activation_values(llmq_entry *e, const char *prefix, const char *text)
 {
     static unsigned char bytes[4][4];
-    static const char *const name[4] = { "llama.abits", "llama.azero", "llama.ascales", "llama.aclip" };
+    static char name[4][16];
     llmq_activation_options o = read_activations(text);
     uint32_t value[4] = { o.bits, (uint32_t)o.asymmetric, (uint32_t)o.scales, 0 };
     memcpy(&value[3], &o.clip, 4);
     for (int i = 0; i < 4; i++) {
         for (int k = 0; k < 4; k++) bytes[i][k] = (unsigned char)(value[i] >> 8 * k & 255);
+        snprintf(name[i], sizeof name[i], "%s%s", prefix, activation_value[i]);
         add_value(&e[i], name[i], i < 3 ? LLMQ_VALUE_U32 : LLMQ_VALUE_F32, bytes[i], 4);
     }
     return 4;
@@ -718,7 +713,9 @@ static void convert_entries(draft *d, const llmq_bundle *b, uint32_t layers, con
         llmq_entry *e = &d->e[d->n];
         check(llmq_bundle_at(b, i, e), "reading an entry");
         if (e->kind == LLMQ_KIND_TRANSFORM || e->kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        if (e->kind == LLMQ_KIND_VALUE && r->abits && is_activation_value(e->name)) continue;
+        if (e->kind == LLMQ_KIND_VALUE && r->abits && value_of_model(e->name)
+            && is_activation_value(value_of_model(e->name)))
+            continue;
         if (e->kind == LLMQ_KIND_TENSOR && convert_tensor(b, e, layers, r, made, stored)) {
             d->data[d->count++] = (void *)(uintptr_t)e->data;
             if (is_linear(e->name)) add_to_sizes(total, e, r);
@@ -749,10 +746,12 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     const site_transform *made = NULL;
     stored_transform *stored;
     draft d = { NULL, NULL, 0, 0 };
+    const char *prefix; /* of the model's values */
     uint32_t layers = 0, grids;
     size_t sites;
     unsigned char *bytes;
-    check(llmq_bundle_u32(b, "llama.layers", &layers), "llama.layers");
+    prefix = llmq_bundle_u32(b, "lm.layers", &layers) == LLMQ_OK ? "lm." : "llama.";
+    if (prefix[1] == 'l') check(llmq_bundle_u32(b, "llama.layers", &layers), "lm.layers");
     check_recipe(r, b, layers);
     if (steps.count) made = transforms_for(b, r);
     sites = (size_t)layers * SITES;
@@ -764,7 +763,7 @@ static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, siz
     memset(total, 0, sizeof *total);
     convert_entries(&d, b, layers, r, made, stored, total);
     add_transforms(&d, layers, made, stored, total);
-    if (r->abits) d.n += add_activation_values(&d.e[d.n], r->abits);
+    if (r->abits) d.n += add_activation_values(&d.e[d.n], prefix, r->abits);
     for (grids = add_grids(d.e, d.n); grids; grids--) d.data[d.count++] = (void *)(uintptr_t)d.e[d.n++].data;
     bytes = write_bundle(d.e, d.n, size);
     while (d.count) free(d.data[--d.count]);

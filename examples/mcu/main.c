@@ -33,6 +33,7 @@
 #define LLMQ_NO_ACTIVATION_OPTIONS 1
 #define LLMQ_IMPLEMENTATION
 #include "../../llmq.h"
+#define LM_ONLY_LLAMA 1
 #define LM_IMPLEMENTATION
 #include "../lm.h"
 #include "board.h"
