@@ -469,9 +469,14 @@ const char *lm_layer_part(const char *name, uint32_t layers, uint32_t *layer)
    check: f32bits(1e-3) == 0x3a83126f
    check: f32bits(10000.0) == 0x461c4000
    check: f32bits(1e-5) == 0x3727c5ac */
-#define LM__AT(member) offsetof(lm_model, member)
+#define LM__AT(member) (uint16_t)offsetof(lm_model, member)
 enum { LM__REQUIRED = 7 };
-static const struct lm__value { char name[20]; uint32_t type, min, max, usual; size_t at; } lm__value[] = {
+static const struct lm__value {
+    char name[18];
+    uint16_t type;
+    uint32_t min, max, usual;
+    uint16_t at;
+} lm__value[] = {
     { "dim", LLMQ_VALUE_U32, 1, 1u << 24, 0, LM__AT(dim) },
     { "hidden", LLMQ_VALUE_U32, 1, 1u << 24, 0, LM__AT(hidden) },
     { "layers", LLMQ_VALUE_U32, 1, 65536, 0, LM__AT(layers) },
