@@ -125,7 +125,7 @@ done
 # and those that show what a compiler did with clang.
 some= fewer=-DKERNELS_ONE_IN=8
 if [ "$mode" = quick ]; then some=-DTRELLIS_ONE_IN=4 fewer="-DKERNELS_ONE_IN=16 -DTRELLIS_ONE_IN=30 -DBUNDLE_ONE_IN=5"; fi
-by_gcc() { [ $have_gcc ] && [[ "$mode" = all || " trellis kernels feedback llama viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
+by_gcc() { [ $have_gcc ] && [[ "$mode" = all || " trellis kernels feedback lm viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
 by_clang() { [ $have_clang ] && [[ "$mode" = all || " kernels core viterbi golden faults_kernels " == *" ${1#test_} "* ]]; }
 for s in $suites; do
     # the sanitized sums of test_feedback take three times as long as all else of it
@@ -140,6 +140,7 @@ for s in $suites; do
     [ $have_cxx ] && variant "$s" c++ g++-O2 "g++ $as_cxx"
 done
 [ $have_gcc ] && [ "$mode" = all ] && job test_lm.few "" "build_and_run tests/test_lm.c test_lm.few '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLLMQ_NO_ACTIVATION_OPTIONS=1 -DLLMQ_NO_CALIBRATION=1 $warn $c_only"
+[ $have_gcc ] && [ "$mode" = all ] && job test_lm.only "" "build_and_run tests/test_lm.c test_lm.only '' gcc -std=c99 -O1 -D_GNU_SOURCE -DLLMQ_SIMD=0 -DLM_ONLY_LLAMA=1 $warn $c_only"
 [ $have_gcc ] && [ "$mode" = all ] && variant test_kernels unsigned unsigned "gcc -std=c99 -O2 -D_GNU_SOURCE -funsigned-char"
 
 [ $have_gcc ] && [ "$mode" = all ] && job fuzz "$out/vectors.o" "env VECTORS=$out/vectors.o FUZZ_N=${FUZZ_N:-3000} tests/fuzz.sh $mode"
