@@ -24,7 +24,7 @@ say "feedback: with error feedback from calib.txt, 19,353 tokens of the training
 say; say "Keys and values of few bits (ppl --kv-bits), a scale for each head and position, rotated by a Hadamard: the shipped model, then nano, the"
 say "smaller one for microcontrollers; weights as they come, the same text."
 cached() { # KEY MODEL
-    "$tool" ppl "$2" --text "$model/heldout.txt" --tokens 8192 --kv-bits 32,8,4,3,2 2>/dev/null |
+    "$tool" ppl --own "$2" --text "$model/heldout.txt" --tokens 8192 --kv-bits 32,8,4,3,2 2>/dev/null |
         if [ -n "${TSV:-}" ]; then awk -v k="$1" -F'[ ,]+' '{ printf "eval.%s.kv%d.ppl\t%s\n", k, $10, $7; if (NF > 15) printf "eval.%s.kv%d.kl\t%s\n", k, $10, $16 }'; else cat; fi
 }
 cached shipped "$model/kjv.llmq"

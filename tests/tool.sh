@@ -39,9 +39,9 @@ done
 check "same input, same bytes" cmp -s "$work/g3.llmq" "$work/again.llmq"
 check "no file is left over" test ! -e "$work/again.llmq.part"
 check "bits a weight" grep -q '3.250 bits a weight' "$work/g3.out"
-"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl4"
-"$tool" ppl "$work/g2.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl2"
-"$work/single" ppl "$work/g4.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl4single"
+"$tool" ppl --own "$work/g4.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl4"
+"$tool" ppl --own "$work/g2.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl2"
+"$work/single" ppl --own "$work/g4.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl4single"
 check "neither threads nor vector kernels change results" cmp -s "$work/ppl4" "$work/ppl4single"
 kl4=$(sed 's/.*reference \([0-9.]*\).*/\1/' "$work/ppl4") kl2=$(sed 's/.*reference \([0-9.]*\).*/\1/' "$work/ppl2")
 check "4 bits: KL $kl4 below 0.07" less "$kl4" 0.07
@@ -59,7 +59,7 @@ check "a grid that is not built in: bits" grep -q ' 2\.330 bits a weight' "$work
 $python tests/gen/bundle.py dump "$work/v3n40.llmq" > "$work/dump"
 check "python reads its grid" grep -q 'grid.v3n40' "$work/dump"
 check "inspect shows its grid" grep -q 'custom.*grid.v3n40' <("$tool" inspect "$work/v3n40.llmq")
-check "and it runs" "$tool" ppl "$work/v3n40.llmq" --text $text --tokens 64 > /dev/null 2>&1
+check "and it runs" "$tool" ppl --own "$work/v3n40.llmq" --text $text --tokens 64 > /dev/null 2>&1
 
 # calibration
 calib=examples/model/calib.txt
@@ -86,9 +86,9 @@ for k in 1 2; do $sense --part $k/2 -o "$work/part$k" > /dev/null 2>&1; done
 check "merged twice, same bytes" cmp -s "$work/merged" "$work/merged2"
 for s in sums merged; do
     "$tool" quantize $model "$work/$s.llmq" --format g3 --hessian "$work/$s" > "$work/$s.out" 2> /dev/null
-    "$tool" ppl "$work/$s.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/$s.kl"
+    "$tool" ppl --own "$work/$s.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/$s.kl"
 done
-"$tool" ppl "$work/g3.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/g3.kl"
+"$tool" ppl --own "$work/g3.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/g3.kl"
 check "feedback: KL $(cat "$work/sums.kl") below $(cat "$work/g3.kl")" less "$(cat "$work/sums.kl")" "$(cat "$work/g3.kl")"
 check "with merged sums too: $(cat "$work/merged.kl")" less "$(cat "$work/merged.kl")" "$(cat "$work/g3.kl")"
 check "the same bits a weight" grep -q '3.250 bits a weight' "$work/sums.out"
@@ -135,15 +135,15 @@ check "the model says its bits" grep -qE '^value +llama.abits +4$' "$work/inspec
 $python tests/gen/bundle.py dump "$work/zigzag.llmq" > "$work/dump"
 check "python reads it" grep -q 'layers.3.wv' "$work/dump"
 "$tool" quantize $model "$work/online.llmq" $few --fold 0 > /dev/null 2>&1
-for m in zigzag online; do "$tool" ppl "$work/$m.llmq" --text $text --tokens 512 --abits 32 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/$m.kl"; done
+for m in zigzag online; do "$tool" ppl --own "$work/$m.llmq" --text $text --tokens 512 --abits 32 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/$m.kl"; done
 check "folded or not, the same function: KL $(cat "$work/zigzag.kl") $(cat "$work/online.kl")" awk -v a="$(cat "$work/zigzag.kl")" -v b="$(cat "$work/online.kl")" 'BEGIN { exit !(a > 0 && b > 0 && a < 1.02 * b && b < 1.02 * a) }'
-"$tool" ppl "$work/zigzag.llmq" --text $text --tokens 512 > "$work/own" 2> /dev/null
-"$tool" ppl "$work/zigzag.llmq" --text $text --tokens 512 --abits 4 > "$work/asked" 2> /dev/null
-"$tool" ppl "$work/zigzag.llmq" --text $text --tokens 512 --abits 8 > "$work/eight" 2> /dev/null
+"$tool" ppl --own "$work/zigzag.llmq" --text $text --tokens 512 > "$work/own" 2> /dev/null
+"$tool" ppl --own "$work/zigzag.llmq" --text $text --tokens 512 --abits 4 > "$work/asked" 2> /dev/null
+"$tool" ppl --own "$work/zigzag.llmq" --text $text --tokens 512 --abits 8 > "$work/eight" 2> /dev/null
 check "a model's own activations are used" cmp -s "$work/own" "$work/asked"
 check "unless others are asked for" test "$(cat "$work/own")" != "$(cat "$work/eight")"
 gcc -O1 -Wall -Wextra -Werror -o "$work/outlier_model" tests/outlier_model.c && "$work/outlier_model" $model "$work/outlier.llmq"
-check "outliers by a rescaling: the same function" grep -q 'KL from the reference 0.00000' <("$tool" ppl "$work/outlier.llmq" --text $text --tokens 512 --reference $model 2> /dev/null)
+check "outliers by a rescaling: the same function" grep -q 'KL from the reference 0.00000' <("$tool" ppl --own "$work/outlier.llmq" --text $text --tokens 512 --reference $model 2> /dev/null)
 if [ $all ]; then
     TSV=1 "$tool" compare "$work/outlier.llmq" --text $text --tokens 512 $few --steps 16 --abits 4 --key x --formats none=g4:64:none,smooth=g4:64:smooth,zigzag=g4:64:zigzag,duquant=g4:64:duquant \
         2> /dev/null | sed -n 's/^eval\.x\.\([a-z]*\)\.kl\t/\1 /p' > "$work/outliers"
@@ -152,22 +152,22 @@ if [ $all ]; then
 fi
 if [ $all ]; then
     "$tool" quantize $model "$work/fedzag.llmq" $few --format g3 --hessian "$work/sums" > /dev/null 2>&1
-    check "with error feedback" less "$("$tool" ppl "$work/fedzag.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/')" "$(cat "$work/g3.kl")"
+    check "with error feedback" less "$("$tool" ppl --own "$work/fedzag.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/')" "$(cat "$work/g3.kl")"
 fi
 check "no text to make it from" says "calib FILE is missing" "$tool" quantize $model "$work/x" --transform zigzag
 check "bad criterion" says "error, peak or range" "$tool" quantize $model "$work/x" $few --criterion fly
-check "bad bits of activations" says "2 ... 8 bits, or 32" "$tool" ppl $model --text $text --abits 9
-check "bad words behind them" says "can be :zero" "$tool" ppl $model --text $text --abits 4:fly
-for o in 4:symmetric 6 5:batch 8:zero:token:0.9; do check "abits $o" "$tool" ppl "$work/g4.llmq" --text $text --tokens 32 --abits $o > /dev/null 2>&1; done
+check "bad bits of activations" says "2 ... 8 bits, or 32" "$tool" ppl --own $model --text $text --abits 9
+check "bad words behind them" says "can be :zero" "$tool" ppl --own $model --text $text --abits 4:fly
+for o in 4:symmetric 6 5:batch 8:zero:token:0.9; do check "abits $o" "$tool" ppl --own "$work/g4.llmq" --text $text --tokens 32 --abits $o > /dev/null 2>&1; done
 
 # a cache of few bits, a window of positions
-"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 --kv-bits 32,8,4 2> /dev/null > "$work/kv"
-"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 2> /dev/null > "$work/kv.none"
+"$tool" ppl --own "$work/g4.llmq" --text $text --tokens 256 --kv-bits 32,8,4 2> /dev/null > "$work/kv"
+"$tool" ppl --own "$work/g4.llmq" --text $text --tokens 256 2> /dev/null > "$work/kv.none"
 check "a line for each cache" test "$(grep -cE '^256 tokens, .*, cache of (32|8|4) bits' "$work/kv")" = 3 -a "$(wc -l < "$work/kv")" = 3
 check "f32 is what there is without the option" test "$(sed -n '1s/, cache of 32 bits$//p' "$work/kv")" = "$(cat "$work/kv.none")"
 kv8=$(sed -n '2s/.*cache of 8 bits, KL from the first \([0-9.]*\) .*/\1/p' "$work/kv") kv4=$(sed -n '3s/.*cache of 4 bits, KL from the first \([0-9.]*\) .*/\1/p' "$work/kv")
 check "8 bits are better than 4, and both are near: KL $kv8 $kv4" awk -v a="$kv8" -v b="$kv4" 'BEGIN { exit !(a > 0 && a < 0.002 && b > 5 * a && b < 0.1) }'
-"$tool" ppl "$work/g4.llmq" --text $text --tokens 256 --kv-bits 4 --reference $model 2> /dev/null > "$work/kv.one"
+"$tool" ppl --own "$work/g4.llmq" --text $text --tokens 256 --kv-bits 4 --reference $model 2> /dev/null > "$work/kv.one"
 check "one cache: its perplexity, KL from the reference" test "$(sed -n 's/, KL from the reference [0-9.]* nats, same likeliest token [0-9.]* %$//p' "$work/kv.one")" = "$(sed -n '3s/, cache of .*//p' "$work/kv")"
 said() { "$tool" run "$work/g4.llmq" --prompt "And the LORD said" --temperature 0.9 --seed 4 "$@" 2> /dev/null | tr '\n' ' '; }
 long=$(said --kv-bits 4 --kv-window 32 --tokens 300) cut=$(said --kv-bits 4 --kv-window 32 --tokens 256)
@@ -182,12 +182,12 @@ check "two windows are not the same" test "${long:0:${#short}}" != "$short"
 check "a window of one" test -n "$(said --kv-window 1)"
 check "the same text each time" test "$(said --kv-bits 4 --kv-window 32 --tokens 300)" = "$long"
 check "bits there are none of" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" run $model --kv-bits 7
-check "in a list" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl $model --text $text --kv-bits 32,7
-check "bits that are too many for a number" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl $model --text $text --kv-bits 4294967300
+check "in a list" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl --own $model --text $text --kv-bits 32,7
+check "bits that are too many for a number" says "2, 3, 4, 5, 6, 8, 16 or 32 bits" "$tool" ppl --own $model --text $text --kv-bits 4294967300
 check "bits that are none" says "a whole number from 2 to 32, not 'x'" "$tool" run $model --kv-bits x
-check "a list that is none" says "numbers with commas between them, not 'x'" "$tool" ppl $model --text $text --kv-bits 32,x
-check "an empty list" says "a list with commas between" "$tool" ppl $model --text $text --kv-bits ""
-check "a list too long" says "a list of 1 ... 8 numbers" "$tool" ppl $model --text $text --kv-bits 8,8,8,8,8,8,8,8,8
+check "a list that is none" says "numbers with commas between them, not 'x'" "$tool" ppl --own $model --text $text --kv-bits 32,x
+check "an empty list" says "a list with commas between" "$tool" ppl --own $model --text $text --kv-bits ""
+check "a list too long" says "a list of 1 ... 8 numbers" "$tool" ppl --own $model --text $text --kv-bits 8,8,8,8,8,8,8,8,8
 check "a window that is negative" says "from 0 to 16777216, not '-1'" "$tool" run $model --kv-window -1
 check "a window too long" says "from 0 to 16777216, not" "$tool" run $model --kv-window 16777217
 
@@ -272,10 +272,10 @@ check "bad group" says "no format 'g4' with group 33" "$tool" quantize $model "$
 check "bad block" says "power of two" "$tool" quantize $model "$work/x" --block 100
 check "bad transform" says "transforms are none, zigzag, duquant" "$tool" quantize $model "$work/x" --transform fly
 check "quantized twice" says "already quantized" "$tool" quantize "$work/g4.llmq" "$work/x" --format g3
-check "window too long" says "at most the context" "$tool" ppl $model --text $text --window 257
+check "window too long" says "at most the context" "$tool" ppl --own $model --text $text --window 257
 check "unwritable" says "cannot write" "$tool" quantize $model "$work/no/such/dir"
 : > "$work/empty"
-check "empty text" says "is empty" "$tool" ppl $model --text "$work/empty"
+check "empty text" says "is empty" "$tool" ppl --own $model --text "$work/empty"
 
 if [ -f "$stories/stories260K.bin" ]; then
     tok="--tokenizer $stories/tok512.bin"
@@ -285,7 +285,7 @@ if [ -f "$stories/stories260K.bin" ]; then
     if [ $all ]; then
     tr -s '\n' < "$stories/ts_eval_120k.txt" > "$work/ts.txt"
     check "perplexity of 20,000 tokens is 3.940" grep -qE 'perplexity 3\.(9395|9396|9397|9398|9399|940[0-4])' \
-        <("$tool" ppl "$stories/stories260K.bin" $tok --text "$work/ts.txt" --tokens 20000 2> /dev/null)
+        <("$tool" ppl --own "$stories/stories260K.bin" $tok --text "$work/ts.txt" --tokens 20000 2> /dev/null)
     fi
     head -c 4000 "$stories/ts_calib_38k.txt" | tr -s '\n' > "$work/ts.calib"
     check "transforms from a text, with windows of 512" "$tool" quantize "$stories/stories260K.bin" "$work/ts.llmq" $tok --calib "$work/ts.calib" > /dev/null 2>&1

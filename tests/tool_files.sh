@@ -93,7 +93,7 @@ check "in a pipe" bash -c "'$tool' quantize $model /proc/self/fd/1 $fast | cmp -
 check "appended to what is there" bash -c "echo head > '$work/t4/out'; '$tool' quantize $model - $fast >> '$work/t4/out' && tail -c +6 '$work/t4/out' | cmp - '$work/old'"
 check "another descriptor" bash -c "'$tool' quantize $model /proc/self/fd/3 $fast 3> '$work/t4/three' && cmp '$work/t4/three' '$work/old'"
 check "- is standard input" bash -c "'$tool' quantize - '$work/t4/in' $fast < $model && cmp '$work/t4/in' '$work/old'"
-check "once" says "only be read once" timeout 20 "$tool" ppl - --text - < $model
+check "once" says "only be read once" timeout 20 "$tool" ppl --own - --text - < $model
 check "a directory" says "it is a directory" quantize "$work/t4/there"
 check "a directory that is not there" says "cannot write .*/no/file: No such file" quantize "$work/no/file"
 check "no name" says "cannot write" quantize ""
@@ -249,7 +249,7 @@ fault T6
 # T7: results on standard output
 mkdir "$work/t7"
 on_full() { says "cannot write standard output: No space left" bash -c '"$@" > /dev/full' bash "$@"; }
-for c in "--help" "--version" "help run" "quantize --help" "inspect $model" "inspect --formats" "run $model --tokens 5" "ppl $model --text $text --tokens 20" \
+for c in "--help" "--version" "help run" "quantize --help" "inspect $model" "inspect --formats" "run $model --tokens 5" "ppl --own $model --text $text --tokens 20" \
     "compare $model --text $text --tokens 20 --formats f16" "quantize $model $work/t7/x $fast" "quantize $model - $fast"; do
     check "$c on a full disk" on_full "$tool" $c
 done

@@ -25,7 +25,7 @@ expected() { sed -n "s/^$1 //p" expected; }
 # loss NAME MODEL [options]: is the loss of text as the oracle has it under NAME?
 loss() { # the text is $of, or text
     local name=$1 model=$2 got; shift 2
-    got=$("$TOOL" ppl "$model" --text "${of:-text}" "$@") || return 1
+    got=$("$TOOL" ppl --own "$model" --text "${of:-text}" "$@") || return 1
     awk -v a="$(expected "$name")" -v b="$(sed 's/.*loss \([0-9.]*\) .*/\1/' <<< "$got")" 'BEGIN { d = a - b; exit !(a > 0 && b > 0 && d < 2e-5 && d > -2e-5) }' ||
         { echo "expected $(expected "$name"), got: $got"; return 1; }
 }
@@ -35,7 +35,7 @@ ckpt() { local name=$1 model=$2; shift 2; loss "$name" "$model" --tokenizer tok 
 
 check "the oracle and the tool agree on a bundle" loss plain plain.llmq
 check "and on a checkpoint" ckpt plain plain.bin
-check "and on its tokens" grep -q "^$(expected tokens) tokens" <("$TOOL" ppl plain.llmq --text text)
+check "and on its tokens" grep -q "^$(expected tokens) tokens" <("$TOOL" ppl --own plain.llmq --text text)
 
 # T1: names with numbers
 for k in 0 1 2 3 4 5 6 7 8 9; do
@@ -81,10 +81,10 @@ fault T3
 # T8: numbers that are none
 for k in 0 1 2 3 4; do
     check "quantize: $(cat nan$k.name)" fails "$(cat nan$k.name)" "$TOOL" quantize nan$k.llmq out
-    check "ppl: $(cat nan$k.name)" fails "$(cat nan$k.name)" "$TOOL" ppl nan$k.llmq --text text
+    check "ppl: $(cat nan$k.name)" fails "$(cat nan$k.name)" "$TOOL" ppl --own nan$k.llmq --text text
 done
 check "in a checkpoint" fails "nan.bin: layers.0.norm1 is NaN or infinite in row 0, column 3" "$TOOL" quantize nan.bin out
-check "weights whose products are none: ppl" fails "logit [0-9]+ is not a number" "$TOOL" ppl huge.llmq --text text
+check "weights whose products are none: ppl" fails "logit [0-9]+ is not a number" "$TOOL" ppl --own huge.llmq --text text
 check "and run" fails "logit [0-9]+ is not a number" "$TOOL" run huge.llmq --tokens 4
 check "and alpha" fails "logit [0-9]+ is not a number" "$TOOL" alpha huge.llmq --random 8 --out out
 check "too large for f16" fails "embed: the number in row 5, column 6 is too large for f16" "$TOOL" quantize wide.llmq out --embed f16
@@ -98,9 +98,9 @@ check "biases, theta, epsilon and halves" loss all all.llmq
 check "halves" loss halves halves.llmq
 check "quantize keeps them" quietly "$TOOL" quantize all.llmq all.f32 --format f32 --transform none
 check "so that nothing changes" loss all all.f32
-check "a value that is not known" fails "llama.rope_scaling is not known here" "$TOOL" ppl value.llmq --text text
-check "a value of another type" fails "llama.rope_theta has another shape, or another value" "$TOOL" ppl type.llmq --text text
-check "a value of the tokenizer" fails "tokenizer.lower is not known here" "$TOOL" ppl tokvalue.llmq --text text
+check "a value that is not known" fails "llama.rope_scaling is not known here" "$TOOL" ppl --own value.llmq --text text
+check "a value of another type" fails "llama.rope_theta has another shape, or another value" "$TOOL" ppl --own type.llmq --text text
+check "a value of the tokenizer" fails "tokenizer.lower is not known here" "$TOOL" ppl --own tokvalue.llmq --text text
 check "calibration knows them" quietly "$TOOL" sense all.llmq --calib text -o all.sums
 check "and coefficients" quietly "$TOOL" alpha all.llmq --random 8 --levels 0.1 --out all.alpha
 fault T9

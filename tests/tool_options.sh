@@ -42,10 +42,10 @@ done << 'cases'
 --temperature is from 0 to 100, not ' 1'|run $model --temperature ' 1'
 --temperature is from 0 to 100, not ''|run $model --temperature ''
 --top-p is from 0 to 1, not '5'|run $model --top-p 5
---threads is a whole number from 1 to 256, not '0'|ppl $model --text $text --threads 0
---threads is a whole number from 1 to 256, not '257'|ppl $model --text $text --threads 257
---threads is a whole number from 1 to 256, not '1.5'|ppl $model --text $text --threads 1.5
---threads is a whole number from 1 to 256, not '99999999999999999999'|ppl $model --text $text --threads 99999999999999999999
+--threads is a whole number from 1 to 256, not '0'|ppl --own $model --text $text --threads 0
+--threads is a whole number from 1 to 256, not '257'|ppl --own $model --text $text --threads 257
+--threads is a whole number from 1 to 256, not '1.5'|ppl --own $model --text $text --threads 1.5
+--threads is a whole number from 1 to 256, not '99999999999999999999'|ppl --own $model --text $text --threads 99999999999999999999
 --tokens is a whole number from 0 to 2147483647, not '-3'|run $model --tokens -3
 --tokens is a whole number from 0 to 2147483647, not '2147483648'|run $model --tokens 2147483648
 --seed is a whole number from 0 to 2147483647, not '-1'|run $model --seed -1
@@ -57,7 +57,7 @@ done << 'cases'
 --group is 0 or a whole number from 32 to 1024, not '4294967328'|quantize $model out --group 4294967328
 --group is 0 or a whole number from 32 to 1024, not '31'|quantize $model out --group 31
 --levels is a list with commas|alpha $model --text $text --out a --levels ''
---kv-bits is a list with commas|ppl $model --text $text --kv-bits ''
+--kv-bits is a list with commas|ppl --own $model --text $text --kv-bits ''
 --effort is fast, default or best, not 'fly'|quantize $model out --effort fly
 --effort is fast, default or best, not ''|quantize $model out --effort ''
 --effort is fast, default or best, not 'fast.default'|quantize $model out --effort 'fast|default'
@@ -79,7 +79,7 @@ done << 'cases'
 --random is a whole number from 1 to 16777216, not '0'|alpha $model --random 0 --out a
 --samples is 0 or a whole number from 2 to 2147483647, not '1'|sense $model --calib $text -o s --samples 1
 --recipes is a whole number from 2 to 63, not '1'|linearity $model --alpha a --text $text --recipes 1
---text needs the name of a file|ppl $model --text ''
+--text needs the name of a file|ppl --own $model --text ''
 cases
 printf '%s\n' layers.{0..3}.w{q,k,v,o,1,2,3}' 1 0' > alphas
 while IFS='|' read -r pattern arguments; do
@@ -119,7 +119,7 @@ activations have 2 ... 8 bits, or 32; not '4294967300'|run $model --abits 429496
 can be :zero.* not 'nan.0'|run $model --abits 4:nan.0
 from 1 to N, not '1/4294967297'|sense $model --calib $text -o s --part 1/4294967297
 from 1 to N, not '-1/5'|sense $model --calib $text -o s --part -1/5
-2, 3, 4, 5, 6, 8, 16 or 32 bits|ppl $model --text $text --kv-bits 4294967300
+2, 3, 4, 5, 6, 8, 16 or 32 bits|ppl --own $model --text $text --kv-bits 4294967300
 no kernels of the name 'fly'|run $model --kernels fly
 cases
 check "rtn with a group of a row ends" silent compare $model --text "$text" --tokens 8 --formats rtn4:0
@@ -142,7 +142,7 @@ for c in quantize run ppl compare sense merge alpha plan linearity rank inspect;
     check "$c: lines of at most 100 columns" bash -c "! '$tool' $c --help | grep '.\{101\}'"
 done
 check "what is needed" usage "--calib FILE and --out FILE are needed" sense $model
-check "one of it" usage "--text FILE is needed" ppl $model
+check "one of it" usage "either --text FILE or --base FILE is needed" ppl $model
 check "no command" usage "no command$"
 check "an unknown one" usage "no command 'fly'$" fly
 check "a near one" usage "no command 'quantise'; did you mean quantize\?" quantise

@@ -51,8 +51,8 @@ check "a file that is read-only" says "cannot write .*locked" windows quantize m
 check "stays" cmp locked.llmq expected.g4
 check "a backslash and a drive" windows quantize model.llmq "$(winepath -w "$PWD" 2> /dev/null)\\drive.llmq" $fast
 check "is a path" cmp drive.llmq expected
-check "threads" grep -q '^64 tokens' <(windows ppl model.llmq --text text --tokens 64 --threads 2)
-check "with the loss of one" test "$(windows ppl model.llmq --text text --tokens 64 --threads 2 | tr -d '\r')" = "$("$work/llmq" ppl model.llmq --text text --tokens 64 --threads 1)"
+check "threads" grep -q '^64 tokens' <(windows ppl --own model.llmq --text text --tokens 64 --threads 2)
+check "with the loss of one" test "$(windows ppl --own model.llmq --text text --tokens 64 --threads 2 | tr -d '\r')" = "$("$work/llmq" ppl --own model.llmq --text text --tokens 64 --threads 1)"
 check "alpha, which writes its file 28 times" windows alpha model.llmq --text text --tokens 16 --levels 0.1 --out alpha
 check "to its end" test "$(grep -c '^layers' alpha)" = 28
 check "sense, which writes parts" windows sense model.llmq --calib text --tokens 64 --samples 2 -o sums

@@ -56,6 +56,7 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #include <unistd.h>
 #ifndef LLMQ_NO_THREADS
 #include <pthread.h>
+#include <sched.h>
 #endif
 #endif
 
@@ -63,6 +64,7 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #include "files.h"
 #include "options.h"
 #include "model.h"
+#include "pool.h"
 #include "quantize.h"
 #include "run.h"
 #include "measure.h"

@@ -120,6 +120,8 @@ static uint32_t window_of(const loaded *m, int window)
     return (uint32_t)window;
 }
 
+#include "kld.h"
+
 #define PPL_MOST 8
 
 /* A model to be scored, with a cache of so many bits. */
@@ -143,39 +145,33 @@ static int next_number(const char **list, int *number)
     return 1;
 }
 
-static int command_ppl(int argc, char **argv)
+/* What the command ppl is asked for. */
+typedef struct ppl_options {
+    const char *text, *reference, *base, *save, *tokenizer, *abits, *kv, *key;
+    int tokens, window, prefix, threads, own;
+} ppl_options;
+
+/* Windows of our own, each from BOS, of which every token is scored: for caches of several sizes
+   side by side. */
+static void ppl_own(const char *path, const ppl_options *o)
 {
-    const char *rest[1], *text = NULL, *reference = NULL, *tokenizer = NULL;
-    const char *abits = NULL, *kv = "32";
-    int bits[PPL_MOST], tokens = 0, window = 0, prefix = 1, threads = 2, first = 0, n = 0;
-    const option options[] = {
-        OPT_NEEDED_INPUT("text", 0, "FILE", text, "what to score"),
-        OPT_INPUT("reference", 0, "MODEL", reference, "also print the KL divergence from this model"),
-        OPT_TOKENS(tokens, "score only the first N, 0: all"),
-        OPT_WINDOW(window),
-        OPT_TEXT("abits", 0, "BITS", abits, ABITS_HELP),
-        OPT_LIST("kv-bits", 0, "LIST", kv, KV_HELP "; a list: each, and KL from the first"),
-        OPT_THREADS(threads),
-        OPT_TOKENIZER(tokenizer),
-        OPT_PREFIX(prefix),
-        OPT_END
-    };
     static contestant c[PPL_MOST + 1];
+    const char *kv = o->kv;
+    int bits[PPL_MOST], first = 0, n = 0;
     uint32_t *ids, count;
-    parse(argc, argv, "ppl MODEL --text FILE [options]", options, rest, 1, 1, -1);
-    if (reference) {
-        open_scored(&c[0], reference, tokenizer, prefix, abits, 32);
+    if (o->reference) {
+        open_scored(&c[0], o->reference, o->tokenizer, o->prefix, o->abits, 32);
         first = 1;
     }
     while (n < PPL_MOST && next_number(&kv, &bits[n])) {
-        open_scored(&c[first + n], rest[0], tokenizer, prefix, abits, bits[n]);
+        open_scored(&c[first + n], path, o->tokenizer, o->prefix, o->abits, bits[n]);
         n++;
     }
     if (n == 0 || *kv) fail("--kv-bits is a list of 1 ... %d numbers", PPL_MOST);
     if (c[0].m.model.vocab != c[first].m.model.vocab || c[0].m.model.context != c[first].m.model.context)
-        fail("%s and %s are not the same model", rest[0], reference);
-    ids = text_ids(&c[first].m, rest[0], text, tokens, &count);
-    count = measure(c, first + n, ids, count, window_of(&c[0].m, window), threads);
+        fail("%s and %s are not the same model", path, o->reference);
+    ids = text_ids(&c[first].m, path, o->text, o->tokens, &count);
+    count = measure(c, first + n, ids, count, window_of(&c[0].m, o->window), o->threads);
     for (int k = first; k < first + n; k++) {
         printf("%u tokens, loss %.5f nats, perplexity %.4f", count, c[k].nll / count, exp(c[k].nll / count));
         if (n > 1) printf(", cache of %d bits", bits[k - first]);
@@ -184,6 +180,129 @@ static int command_ppl(int argc, char **argv)
                    c[k].kl / count, 100 * c[k].agree / count);
         printf("\n");
     }
+}
+
+/* A model for the protocol, with all threads at its tasks. *window 0: it is set to what is usual. */
+static void open_protocol(loaded *m, const char *path, const ppl_options *o, int bits, uint32_t *window, pool *threads)
+{
+    size_t size;
+    unsigned char *bytes = read_model(path, o->tokenizer, o->prefix, &size);
+    open_model(m, path, bytes, size, 0, o->abits);
+    if (*window == 0) *window = m->model.context < KLD_WINDOW ? m->model.context : KLD_WINDOW;
+    if (*window > m->model.context)
+        fail("%s: windows of %u tokens are longer than the context of the model, %u", path, *window, m->model.context);
+    set_cache(m, bits, (int)*window);
+    m->model.tasks = (uint32_t)threads->threads;
+    open_window(m, path, *window < 64 ? *window : 64);
+    m->state.run = pool_run, m->state.run_context = threads;
+}
+
+/* The tokens of the windows: those of the base, or of the text, from BOS on if the model has it. */
+static uint32_t *protocol_ids(protocol *p, const char *path, const ppl_options *o)
+{
+    uint32_t count, *ids, *all;
+    if (p->base) {
+        const size_t n = (size_t)p->base->windows * p->base->window;
+        all = (uint32_t *)allocate(n * sizeof *all);
+        for (size_t i = 0; i < n; i++) all[i] = load_u32(p->base->bytes + KLD_HEADER + 4 * i);
+        count = p->base->windows;
+    } else {
+        ids = text_ids(p->m, path, o->text, 0, &count);
+        all = (uint32_t *)allocate(((size_t)count + 1) * sizeof *all);
+        all[0] = bos_of(p->m);
+        memcpy(all + begins_with_bos(p->m), ids, count * sizeof *ids);
+        count = (count + (uint32_t)begins_with_bos(p->m)) / p->window;
+        free(ids);
+        if (count == 0)
+            fail("%s has less than the %u tokens of a window; --own has windows of any length", o->text, p->window);
+    }
+    p->windows = o->tokens && (uint32_t)o->tokens / p->window < count ? (uint32_t)o->tokens / p->window : count;
+    if (p->windows == 0) fail("--tokens %d are less than a window of %u", o->tokens, p->window);
+    return all;
+}
+
+/* The header and the tokens of the file that --save-base asks for, and room for its records. */
+static unsigned char *begin_base(protocol *p, size_t *size)
+{
+    unsigned char *bytes;
+    *size = kld_size(p->window, p->m->model.vocab, p->windows);
+    if (*size == 0) fail("--save-base: too many log-probabilities for this machine");
+    bytes = (unsigned char *)allocate(*size);
+    memcpy(bytes, KLD_MAGIC, 8);
+    store_u32(bytes + 8, p->window), store_u32(bytes + 12, p->m->model.vocab), store_u32(bytes + 16, p->windows);
+    for (size_t i = 0; i < (size_t)p->windows * p->window; i++) store_u32(bytes + KLD_HEADER + 4 * i, p->ids[i]);
+    p->saved = bytes + KLD_HEADER + 4 * (size_t)p->windows * p->window;
+    return bytes;
+}
+
+/* The protocol of llama-perplexity. */
+static void ppl_protocol(const char *path, const ppl_options *o)
+{
+    static loaded m, reference;
+    static pool threads;
+    kld_base base;
+    kld_sums sums;
+    protocol p = { &m, NULL, NULL, NULL, 0, 0, NULL, &threads };
+    problem trouble = { { NULL, 0, 0 } };
+    unsigned char *bytes = NULL, *saved = NULL;
+    size_t size;
+    const char *kv = o->kv;
+    int bits;
+    if (!next_number(&kv, &bits) || *kv) fail("--kv-bits is one number, unless --own is given");
+    p.window = (uint32_t)o->window;
+    if (o->base) {
+        bytes = read_file(o->base, &size);
+        read_kld(&base, o->base, bytes, size, &trouble);
+        stop_if(&trouble);
+        p.base = &base, p.window = base.window;
+    }
+    pool_start(&threads, o->threads);
+    open_protocol(&m, path, o, bits, &p.window, &threads);
+    if (o->base && base.vocab != m.model.vocab)
+        fail("%s has a vocabulary of %u tokens, the model %u", o->base, base.vocab, m.model.vocab);
+    if (o->reference) {
+        open_protocol(&reference, o->reference, o, 32, &p.window, &threads);
+        if (reference.model.vocab != m.model.vocab) fail("%s and %s are not the same model", path, o->reference);
+        p.reference = &reference;
+    }
+    if (p.window < 4) fail("%s: windows of %u tokens are too short to score their second halves", path, p.window);
+    p.ids = protocol_ids(&p, path, o);
+    if (o->save) saved = begin_base(&p, &size);
+    run_protocol(&p, &sums);
+    if (saved) write_file(o->save, saved, size);
+    print_kld(&sums, o->base || o->reference, o->key);
+}
+
+static int command_ppl(int argc, char **argv)
+{
+    ppl_options o = { NULL, NULL, NULL, NULL, NULL, NULL, "32", "ppl", 0, 0, 1, 2, 0 };
+    static const char usage[] = "ppl MODEL --text FILE | --base FILE [options]";
+    const char *rest[1];
+    const option options[] = {
+        OPT_INPUT("text", 0, "FILE", o.text, "what to score"),
+        OPT_INPUT("base", 0, "FILE", o.base,
+                  "log-probabilities of the original, as llama-perplexity --kl-divergence-base writes them: its text is "
+                  "scored, and the KL divergence printed"),
+        OPT_OUTPUT("save-base", 0, "FILE", o.save, "write such a file"),
+        OPT_INPUT("reference", 0, "MODEL", o.reference, "also print the KL divergence from this model"),
+        OPT_TOKENS(o.tokens, "score only the first N, 0: all"),
+        OPT_WHOLE("window", 0, "N", o.window, 0, MOST_TOKENS, "tokens a window; 0: 512 or the context if that is less; with --own: the context"),
+        OPT_SWITCH("own", 0, o.own, "windows from BOS of which every token is scored, also the last, shorter one"),
+        OPT_TEXT("abits", 0, "BITS", o.abits, ABITS_HELP),
+        OPT_LIST("kv-bits", 0, "LIST", o.kv, KV_HELP "; a list, with --own: each, and KL from the first"),
+        OPT_THREADS(o.threads),
+        OPT_TOKENIZER(o.tokenizer),
+        OPT_PREFIX(o.prefix),
+        OPT_KEY(o.key, "with TSV=1 in the environment: lines NAME.kld and so on"),
+        OPT_END
+    };
+    parse(argc, argv, usage, options, rest, 1, 1, -1);
+    if (!o.text == !o.base) misuse_together(usage, options, "either --text FILE or --base FILE is needed");
+    if (o.base && o.reference) misuse_together(usage, options, "--base and --reference are two originals");
+    if (o.own && (o.base || o.save))
+        misuse_together(usage, options, "--base and --save-base are of windows of llama.cpp's protocol, not --own");
+    if (o.own) ppl_own(rest[0], &o);
+    else ppl_protocol(rest[0], &o);
     return 0;
 }
 

@@ -347,6 +347,10 @@ static void close_model(loaded *m)
     memset(m, 0, sizeof *m);
 }
 
+/* Does a text of this model begin with a token of its own, and which? */
+static int begins_with_bos(const loaded *m) { (void)m; return 1; }
+static uint32_t bos_of(const loaded *m) { (void)m; return LLAMA2C_BOS; }
+
 static unsigned char *read_model(const char *path, const char *tokenizer, int prefix, size_t *size)
 {
     size_t raw_size;

@@ -491,6 +491,13 @@ static void check_files(const command_line *c, const char *const *rest, int n)
     }
 }
 
+/* Options that do not go together, of a command that takes them otherwise. */
+static void misuse_together(const char *usage, const option *options, const char *what)
+{
+    const command_line c = { usage, { options, common_options, NULL, NULL }, 0, -1, print_help };
+    misuse(&c, "%s", what);
+}
+
 /* Sets options; what is not one goes to rest, which has room for `most`; returns how many.
    Number `output` of them (from 0; -1: none) is a file that is written, the others are read. */
 static int parse(int argc, char **argv, const char *usage, const option *options, const char **rest, int least,
