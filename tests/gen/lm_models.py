@@ -17,7 +17,7 @@ file with an F32 cache and without flash attention, since its products with othe
 It rounds GELU to F16 through a table. So the products of GELU are computed here while llama.cpp waits.
 
 forward() is a second oracle in float64. It reads the GGUF file by itself: its sources are the papers and llama.cpp's
-src/models and src/llama-model.cpp. Nothing is written unless both agree and each feature of a model changes its logits.
+src/models and src/llama-model.cpp. The script fails unless both agree and each feature of a model changes its logits.
 """
 import copy
 import ctypes
@@ -572,10 +572,20 @@ def exact_gelu(lib):
     return callback
 
 
+def print_error(level, text, _):
+    if level == 4:
+        sys.stderr.write(text.decode(errors="replace"))
+
+
+CALLBACKS = []   # what llama.cpp may still call must not be freed
+
+
 def llama_cpp_logits(path, tokens):
     import llama_cpp as lc
-    quiet = lc.llama_log_callback(lambda level, text, _: sys.stderr.write(text.decode()) if level == 4 else None)
-    lc.llama_log_set(quiet, None)
+    if not CALLBACKS:
+        errors = lc.llama_log_callback(print_error)
+        CALLBACKS.extend([errors, lc.llama_cpp.ggml_backend_sched_eval_callback(exact_gelu(lc.llama_cpp._lib))])
+        lc.llama_log_set(errors, None)
     model_params = lc.llama_model_default_params()
     model_params.use_extra_bufts = False
     model = lc.llama_model_load_from_file(path.encode(), model_params)
@@ -585,8 +595,7 @@ def llama_cpp_logits(path, tokens):
     params.n_ctx = params.n_batch = params.n_ubatch = 64
     params.n_threads = params.n_threads_batch = 1
     params.flash_attn_type, params.type_k, params.type_v = 0, 0, 0   # disabled, F32, F32
-    callback = lc.llama_cpp.ggml_backend_sched_eval_callback(exact_gelu(lc.llama_cpp._lib))
-    params.cb_eval = callback
+    params.cb_eval = CALLBACKS[1]
     context = lc.llama_init_from_model(model, params)
     batch = lc.llama_batch_init(len(tokens), 0, 1)
     batch.n_tokens = len(tokens)
