@@ -7435,7 +7435,7 @@ static int llmq__cursor_sink(void *context, const void *bytes, size_t n)
     return c->w->sink(c->w->context, offset, bytes, n);
 }
 
-/* A way to that place. o->sink can be set to NULL for a checksum in between. */
+/* A way to that place. */
 static void llmq__cursor_open(llmq__cursor *c, const llmq_writer *w, size_t offset, llmq__out *o)
 {
     c->w = w;
@@ -7445,25 +7445,28 @@ static void llmq__cursor_open(llmq__cursor *c, const llmq_writer *w, size_t offs
     o->context = c;
 }
 
-/* Sends the payload of entry i with its padding, then adds it to the checksum. */
+/* Sends the payload of entry i with its padding, and adds it to the checksum. */
 static llmq_status llmq__payload_send(llmq_writer *w, uint32_t i, const void *data)
 {
     size_t size = w->entries[i].size, padding = llmq__padding(size);
     llmq__cursor c;
     llmq__out o;
+    uint32_t crc;
     if (i < w->next) {
         w->next = 0;
         w->offset = w->start;
     }
     for (; w->next < i; w->next++) w->offset += llmq__align_up(w->entries[w->next].size);
+    /* first without a sink, for the checksum */
+    LLMQ_MEMSET(&o, 0, sizeof o);
+    llmq__put(&o, data, size);
+    llmq__put_zeros(&o, padding);
+    crc = llmq__crc_shift(o.crc, w->size - w->offset - size - padding);
     llmq__cursor_open(&c, w, w->offset, &o);
     llmq__put(&o, data, size);
     llmq__put_zeros(&o, padding);
     if (o.stopped) return LLMQ_E_STOPPED;
-    o.sink = LLMQ__NULL;
-    llmq__put(&o, data, size);
-    llmq__put_zeros(&o, padding);
-    w->crc ^= llmq__crc_shift(o.crc, w->size - w->offset - size - padding);
+    w->crc ^= crc;
     return LLMQ_OK;
 }
 
