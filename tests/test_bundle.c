@@ -711,7 +711,8 @@ static void test_writer_refused(void)
     memset(&m, 0, sizeof m);
     if (!CHECK_EQ(llmq_writer_begin(&w, e, GOLDEN_COUNT, write_medium, &m), LLMQ_OK)) return;
     for (i = 0; i < GOLDEN_COUNT; i++)
-        if (i != G4 && i != V_U32) CHECK_EQ(llmq_writer_put(&w, i, golden_bundle + golden_entries[i].offset), LLMQ_E_ARG);
+        if (i != G4 && i != V_U32)
+            CHECK_EQ(llmq_writer_put(&w, i, golden_bundle + golden_entries[i].offset), LLMQ_E_ARG);
     m.calls = 0;
     CHECK_EQ(llmq_writer_put(&w, GOLDEN_COUNT, scales), LLMQ_E_ARG);
     CHECK_EQ(llmq_writer_put(&w, G4, NULL), LLMQ_E_ARG);

@@ -233,9 +233,10 @@ static void flush_output(void)
 /* How far it came is not the same for all. */
 static void fail_to_write(const char *path, const target *t, int error, int is_begun)
 {
-    if (t->kind == TARGET_STREAM) fail("cannot write %s: %s", path, strerror(error));
-    if (t->kind == TARGET_NEW) fail("cannot write %s: %s (there is no part of it)", path, strerror(error));
-    fail("cannot write %s: %s (%s)", path, strerror(error),
+    const char *why = error == EFAULT ? INPUT_IS_LOST : strerror(error);
+    if (t->kind == TARGET_STREAM) fail("cannot write %s: %s", path, why);
+    if (t->kind == TARGET_NEW) fail("cannot write %s: %s (there is no part of it)", path, why);
+    fail("cannot write %s: %s (%s)", path, why,
          is_begun ? "it has other names, was written in place, and is now damaged" : "it is as it was");
 }
 

@@ -46,8 +46,8 @@ typedef struct recipe {
     uint32_t of_model;           /* fingerprint of the model that the file says it is for, 0: it says none */
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, 0, NULL, NULL, "aware", "natural",
-                                       -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, 0, NULL, NULL, "aware",
+                                       "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0, NULL, 0 };
 
 #define MOST_LAYERS 65536u /* of a llama model */
 

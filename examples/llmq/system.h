@@ -5,6 +5,9 @@
 
 #define MOST_THREADS 256
 
+/* of a mapped file; a system call that is to read it there gives EFAULT, the program a signal */
+#define INPUT_IS_LOST "a file that is read can no longer be: it became shorter, or its disk failed"
+
 /* What a name that is to be written stands for. */
 enum {
     TARGET_NEW,      /* nothing yet: `path` is where a dangling link leads, or the name itself */
@@ -677,10 +680,10 @@ static void on_signal(int number)
     (void)raise(number);
 }
 
-/* A mapped file has become shorter, or its disk has failed. Nothing but this call is safe here. */
+/* Nothing that is not safe in a signal handler is called here. */
 static void on_bus_error(int number)
 {
-    static const char text[] = "llmq: a file that is read can no longer be: it became shorter, or its disk failed\n";
+    static const char text[] = "llmq: " INPUT_IS_LOST "\n";
     (void)number;
     if (write(2, text, sizeof text - 1) < 0) { } /* there is nobody to tell */
     remove_temporary();
