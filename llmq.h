@@ -534,6 +534,9 @@
 #define llmq_bundle_size LLMQ_NAMED(llmq_bundle_size)
 #define llmq_bundle_write LLMQ_NAMED(llmq_bundle_write)
 #define llmq_bundle_write_memory LLMQ_NAMED(llmq_bundle_write_memory)
+#define llmq_writer_begin LLMQ_NAMED(llmq_writer_begin)
+#define llmq_writer_put LLMQ_NAMED(llmq_writer_put)
+#define llmq_writer_end LLMQ_NAMED(llmq_writer_end)
 #define llmq_kernels_at LLMQ_NAMED(llmq_kernels_at)
 #define llmq_kernels_best LLMQ_NAMED(llmq_kernels_best)
 #define llmq_kernels_test LLMQ_NAMED(llmq_kernels_test)
@@ -1575,6 +1578,72 @@ LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint3
    Errors: the same, and LLMQ_E_WORKSPACE; LLMQ_E_ARG if out is NULL. */
 LLMQ_NODISCARD LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t count, void *out,
                                                              size_t size);
+
+/* Writing a bundle whose payloads are made one after another, and need not be in memory together:
+       llmq_entry e[N];                          // all of them; data is NULL where it is made later
+       check(llmq_writer_begin(&w, e, N, put, file));
+       for (i = 0; i < w.count; i++)
+           if (!e[i].data && e[i].size) {        // e is sorted now: look at e[i].name
+               ... make the payload, set e[i].t2 ...
+               check(llmq_writer_put(&w, i, payload));    // its memory is free again
+           }
+       check(llmq_writer_end(&w));
+   The bytes are the bytes that llmq_bundle_write makes of the same entries.
+   Until llmq_writer_end returns LLMQ_OK, llmq_bundle_open refuses what has been written so far, cut
+   anywhere: the header is zeros at first, and the magic is sent last. This holds for bytes that are
+   stored in the order in which they are sent. On a medium with another order, flush it before the
+   bytes at offset 0 that are not zeros. */
+
+/* Receives bytes of a bundle, at any place in it.
+   context: as given to llmq_writer_begin.
+   offset: of the first byte from the start of the bundle. Every byte of the bundle is sent; only
+   the header is sent twice.
+   Returns 0 to go on; anything else stops the call with LLMQ_E_STOPPED. */
+typedef int (*llmq_sink_at)(void *context, size_t offset, const void *bytes, size_t size);
+
+/* A bundle that is being written. The caller may read entries, count and size. */
+typedef struct llmq_writer {
+    llmq_entry *entries;   /* the caller's, sorted by name */
+    uint32_t count;
+    size_t size;           /* bytes of the whole bundle */
+    llmq_sink_at sink;
+    void *context;
+    uint32_t crc;          /* the part of the checksum that comes from the payloads that have been sent */
+    uint32_t next;         /* an entry, and the offset of its payload */
+    size_t start, offset;  /* start: offset of the first payload */
+} llmq_writer;
+
+/* Begins a bundle: checks and sorts the entries, sends 64 zeros in the place of the header, then
+   the payloads that are there.
+   entries: as for llmq_bundle_write, and they have to stay until the end. data may be NULL for
+   tensors and values whose payload comes later; their size must be right already.
+   Of an entry whose payload has been sent, data becomes a mark: it is not NULL, and leads to no
+   payload. After this call t2 may be changed, and nothing else.
+   sink: gets the bytes. context: passed on to it.
+   Errors; *w and all data are then unchanged:
+     LLMQ_E_ARG      w is NULL; or as for llmq_bundle_write, and nothing is sent.
+     LLMQ_E_LIMIT    As for llmq_bundle_write; nothing is sent.
+     LLMQ_E_STOPPED  sink asked for it, or failed.
+   Cost: as llmq_bundle_write, for the payloads that are there. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_writer_begin(llmq_writer *w, llmq_entry *entries, uint32_t count,
+                                                      llmq_sink_at sink, void *context);
+
+/* Sends the payload of entry i, in any order of i.
+   i: of w->entries, with a size and without data.
+   data: w->entries[i].size bytes of any alignment, which are read twice and not kept.
+   Errors; the payload is then still to come, and the same call may be made again:
+     LLMQ_E_ARG      An argument is NULL or out of its range; the payload has been sent already; or
+                     llmq_bundle_verify would refuse a scale in it. Nothing is sent.
+     LLMQ_E_STOPPED  sink asked for it, or failed.
+   Cost: linear in the payload. In another order than that of i a call also takes time linear in
+   the entries. Calls for one writer come one after another. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_writer_put(llmq_writer *w, uint32_t i, const void *data);
+
+/* Sends the directory with the t2 of w->entries, then the header, which makes it all a bundle.
+   Errors; what was sent is then no bundle, and the same call may be made again:
+     LLMQ_E_ARG      w is NULL, or a payload has not been sent. Nothing is sent.
+     LLMQ_E_STOPPED  sink asked for it, or failed. */
+LLMQ_NODISCARD LLMQ_API llmq_status llmq_writer_end(llmq_writer *w);
 #endif
 
 /* ---- 15. Sensitivity ----------------------------------------------------------------------------
@@ -7064,8 +7133,9 @@ static llmq__content llmq__content_written(const llmq_entry *entries, uint32_t c
     c.flags = 1;
     c.type = e->kind == LLMQ_KIND_TENSOR ? e->format.id : e->type;
     c.data = (const uint8_t *)e->data;
-    /* no data: no check may look at them, whatever size is stated */
-    c.size = e->data ? e->size : 0;
+    /* No data: no check may look at them, whatever size is stated. The checks of tensors and values
+       look at their size alone, and llmq_writer_put gets the data later. */
+    c.size = e->data || e->kind == LLMQ_KIND_TENSOR || e->kind == LLMQ_KIND_VALUE ? e->size : 0;
     c.rows = e->rows;
     c.cols = e->cols;
     /* the struct of a raw format may hold any group, but the reader accepts only 0 */
@@ -7095,31 +7165,37 @@ static int llmq__format_same(const llmq_format *a, const llmq_format *b)
     return 1;
 }
 
-/* True if the reader of a tensor decodes its records as its writer does, and llmq_bundle_verify
-   accepts its scales. c: the tensor's content, which llmq__content_check has passed. f: the
-   writer's format. */
+/* True if the reader of a tensor decodes its records as its writer does. c: the tensor's content,
+   which llmq__content_check has passed. f: the writer's format. */
 LLMQ__NOINLINE int llmq__tensor_same(const llmq__content *c, const llmq_format *f)
 {
+    llmq_format read;
+    return llmq__content_format(c, &read) == LLMQ_OK && llmq__format_ok(f) && llmq__format_same(&read, f);
+}
+
+/* True if there is a payload where there should be one, and llmq_bundle_verify accepts its scales.
+   e: has passed llmq__writable. */
+LLMQ__NOINLINE int llmq__payload_ok(const llmq_entry *e, const void *data)
+{
     llmq_tensor t;
+    if (!data || e->kind != LLMQ_KIND_TENSOR) return data || e->size == 0;
     LLMQ_MEMSET(&t, 0, sizeof t);
-    if (llmq__content_format(c, &t.format) != LLMQ_OK || !llmq__format_ok(f) || !llmq__format_same(&t.format, f))
-        return 0;
-    t.rows = c->rows;
-    t.cols = c->cols;
-    t.data = c->data;
-    t.row_size = llmq_row_size(f, c->cols);
+    t.format = e->format;
+    t.rows = e->rows;
+    t.cols = e->cols;
+    t.data = (const uint8_t *)data;
+    t.row_size = llmq_row_size(&e->format, e->cols);
     return !llmq__bad_scale(&t);
 }
 
-/* True if entry i may be written: its name and kind are allowed, its content passes the reader's
-   checks, and a tensor means the same to its reader.
+/* True if entry i may be written, whatever its payload holds: its name and kind are allowed, its
+   content passes the reader's checks, and a tensor means the same to its reader.
    entries: sorted by name, with names that are not NULL. */
 LLMQ__NOINLINE int llmq__writable(const llmq_entry *entries, uint32_t count, uint32_t i)
 {
     const llmq_entry *e = &entries[i];
     llmq__content c;
-    if (!llmq__name_ok(e->name, llmq__length(e->name)) || (!e->data && e->size) || e->kind < LLMQ_KIND_TENSOR
-        || e->kind > LLMQ_KIND_VALUE)
+    if (!llmq__name_ok(e->name, llmq__length(e->name)) || e->kind < LLMQ_KIND_TENSOR || e->kind > LLMQ_KIND_VALUE)
         return 0;
     /* in sorted entries this finds a name that is there twice */
     if (i > 0 && llmq__compare(e[-1].name, e->name) >= 0) return 0;
@@ -7143,7 +7219,7 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
     llmq__store16(b, e->kind);
     /* flag bit 0: no reader may skip an entry that it does not know */
     llmq__store16(b + 2, 1);
-    /* fits: llmq_bundle_write has refused names that end beyond 2^32 - 1 */
+    /* fits: llmq__entries_check has refused names that end beyond 2^32 - 1 */
     llmq__store32(b + 4, (uint32_t)name_at);
     llmq__store32(b + 8, (uint32_t)llmq__length(e->name));
     llmq__store32(b + 16, (uint32_t)(offset & 0xffffffffu));
@@ -7162,12 +7238,12 @@ static void llmq__entry_bytes(const llmq_entry *entries, uint32_t count, uint32_
     llmq__store32(b + 52, llmq__float_bits(e->t2));
 }
 
-/* Where bytes go: to the sink, or into a checksum if there is none. */
+/* Where bytes go: to the sink, or into a checksum if there is none. All zero at first. */
 typedef struct llmq__out {
     /* NULL: bytes go into crc */
     llmq_sink sink;
     void *context;
-    /* the checksum of the bytes so far; the writer sets it before each of its two uses */
+    /* the checksum of the bytes so far */
     uint32_t crc;
     /* 1: the sink has asked to stop, and all further bytes are dropped */
     int stopped;
@@ -7231,48 +7307,65 @@ static void llmq__sort_entries(llmq_entry *e, uint32_t n)
             }
 }
 
-/* Everything is checked before the first byte is sent, so only the sink can stop the writer
-   halfway.
-   The checksum of the payloads is in the part of the header that the other checksum covers, so it
-   is computed first. */
-LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
+/* Sorts entries and checks them, but for their payloads. *total: bytes of the bundle. *names_end:
+   offset of the end of the names. */
+static llmq_status llmq__entries_check(llmq_entry *entries, uint32_t count, size_t *total, size_t *names_end)
 {
-    size_t total = llmq_bundle_size(entries, count), names_end;
-    uint8_t head[64];
-    llmq__out o;
     uint32_t i;
-    if (!sink || (!entries && count)) return LLMQ_E_ARG;
+    if (!entries && count) return LLMQ_E_ARG;
     for (i = 0; i < count; i++)
         if (!entries[i].name) return LLMQ_E_ARG;
-    if (total == 0) return LLMQ_E_LIMIT;
+    *total = llmq_bundle_size(entries, count);
+    if (*total == 0) return LLMQ_E_LIMIT;
     llmq__sort_entries(entries, count);
     for (i = 0; i < count; i++)
         if (!llmq__writable(entries, count, i)) return LLMQ_E_ARG;
-    names_end = llmq__names_end(entries, count);
+    *names_end = llmq__names_end(entries, count);
     /* offsets of names and the bytes of all names are stored in 32 bits */
-    if (names_end > 0xffffffffu) return LLMQ_E_LIMIT;
-    /* first without a sink, for the checksums */
-    o.sink = LLMQ__NULL;
-    o.context = context;
-    o.crc = 0;
-    o.stopped = 0;
-    LLMQ_MEMSET(head, 0, sizeof head);
+    return *names_end > 0xffffffffu ? LLMQ_E_LIMIT : LLMQ_OK;
+}
+
+/* Makes the 64 bytes of the header. total: bytes of the bundle. crc: the checksum of the payloads,
+   which the other checksum covers. */
+LLMQ__NOINLINE void llmq__header_bytes(const llmq_entry *entries, uint32_t count, size_t total, uint32_t crc,
+                                       uint8_t *head)
+{
+    llmq__out o;
+    LLMQ_MEMSET(head, 0, 64);
     LLMQ_MEMCPY(head, llmq__magic, 8);
     llmq__store16(head + 8, LLMQ__MAJOR);
     llmq__store32(head + 16, (uint32_t)(total & 0xffffffffu));
     llmq__store32(head + 20, llmq__high(total));
-    /* the payloads and all padding between them */
-    llmq__put_payloads(&o, entries, count);
-    llmq__store32(head + 24, o.crc);
+    llmq__store32(head + 24, crc);
     llmq__store32(head + 28, count);
-    llmq__store32(head + 32, (uint32_t)(names_end - 64 - (size_t)count * 64));
+    llmq__store32(head + 32, (uint32_t)(llmq__names_end(entries, count) - 64 - (size_t)count * 64));
     /* the header from byte 16 on, the directory and the names; the header must be complete but for
        this checksum */
+    LLMQ_MEMSET(&o, 0, sizeof o);
     o.crc = llmq__crc(0, head + 16, 48);
     llmq__put_directory(&o, entries, count);
     llmq__store32(head + 12, o.crc);
+}
+
+/* Everything is checked before the first byte is sent, so only the sink can stop the writer
+   halfway. */
+LLMQ_API llmq_status llmq_bundle_write(llmq_entry *entries, uint32_t count, llmq_sink sink, void *context)
+{
+    size_t total, names_end;
+    uint8_t head[64];
+    llmq__out o;
+    uint32_t i;
+    llmq_status status = sink ? llmq__entries_check(entries, count, &total, &names_end) : LLMQ_E_ARG;
+    if (status != LLMQ_OK) return status;
+    for (i = 0; i < count; i++)
+        if (!llmq__payload_ok(&entries[i], entries[i].data)) return LLMQ_E_ARG;
+    /* first without a sink, for the checksum of the payloads and all padding between them */
+    LLMQ_MEMSET(&o, 0, sizeof o);
+    llmq__put_payloads(&o, entries, count);
+    llmq__header_bytes(entries, count, total, o.crc, head);
     /* and now to the sink, in the order of the bundle */
     o.sink = sink;
+    o.context = context;
     llmq__put(&o, head, sizeof head);
     llmq__put_directory(&o, entries, count);
     llmq__put_zeros(&o, llmq__padding(names_end));
@@ -7297,6 +7390,146 @@ LLMQ_API llmq_status llmq_bundle_write_memory(llmq_entry *entries, uint32_t coun
     if (!out) return LLMQ_E_ARG;
     if (size < llmq_bundle_size(entries, count)) return LLMQ_E_WORKSPACE;
     return llmq_bundle_write(entries, count, llmq__memory_sink, &at);
+}
+
+/* -- The writer of payloads that come one by one. The checksum of all payloads is made of the
+   checksum of each, in any order. A CRC without its two inversions is linear: the bytes A, then n
+   zeros, have the register of A times x^(8 n), modulo the polynomial. The inversions cancel out as
+   in zlib's crc32_combine:
+       crc(A, then n bytes B) = crc(A) x^(8 n) + crc(B)
+   So a payload with its padding adds crc x^(8 n), with n the bytes that follow it. */
+
+/* a b modulo the polynomial, with bits reflected: the highest bit is x^0. */
+static uint32_t llmq__crc_product(uint32_t a, uint32_t b)
+{
+    uint32_t bit, product = 0;
+    for (bit = 0x80000000u; bit; bit >>= 1) {
+        if (a & bit) product ^= b;
+        b = b >> 1 ^ (b & 1 ? 0xedb88320u : 0u);
+    }
+    return product;
+}
+
+/* The CRC's share in the CRC of n more bytes. */
+static uint32_t llmq__crc_shift(uint32_t crc, size_t n)
+{
+    uint32_t power = 0x00800000u; /* x^8, then its squares */
+    for (; n; n >>= 1) {
+        if (n & 1) crc = llmq__crc_product(crc, power);
+        power = llmq__crc_product(power, power);
+    }
+    return crc;
+}
+
+/* Where a writer is in its bundle: the context of a sink that goes on from there. */
+typedef struct llmq__cursor {
+    const llmq_writer *w;
+    size_t offset;
+} llmq__cursor;
+
+static int llmq__cursor_sink(void *context, const void *bytes, size_t n)
+{
+    llmq__cursor *c = (llmq__cursor *)context;
+    size_t offset = c->offset;
+    c->offset += n;
+    return c->w->sink(c->w->context, offset, bytes, n);
+}
+
+/* A way to that place. */
+static void llmq__cursor_open(llmq__cursor *c, const llmq_writer *w, size_t offset, llmq__out *o)
+{
+    c->w = w;
+    c->offset = offset;
+    LLMQ_MEMSET(o, 0, sizeof *o);
+    o->sink = llmq__cursor_sink;
+    o->context = c;
+}
+
+/* Sends the payload of entry i with its padding, and adds it to the checksum. */
+static llmq_status llmq__payload_send(llmq_writer *w, uint32_t i, const void *data)
+{
+    size_t size = w->entries[i].size, padding = llmq__padding(size);
+    llmq__cursor c;
+    llmq__out o;
+    uint32_t crc;
+    if (i < w->next) {
+        w->next = 0;
+        w->offset = w->start;
+    }
+    for (; w->next < i; w->next++) w->offset += llmq__align_up(w->entries[w->next].size);
+    /* first without a sink, for the checksum */
+    LLMQ_MEMSET(&o, 0, sizeof o);
+    llmq__put(&o, data, size);
+    llmq__put_zeros(&o, padding);
+    crc = llmq__crc_shift(o.crc, w->size - w->offset - size - padding);
+    llmq__cursor_open(&c, w, w->offset, &o);
+    llmq__put(&o, data, size);
+    llmq__put_zeros(&o, padding);
+    if (o.stopped) return LLMQ_E_STOPPED;
+    w->crc ^= crc;
+    return LLMQ_OK;
+}
+
+/* A mark that the payload has been sent: a pointer that stays valid, because the caller may free
+   the payload. */
+static void llmq__payload_mark(llmq_entry *e) { e->data = e->name; }
+
+LLMQ_API llmq_status llmq_writer_begin(llmq_writer *writer, llmq_entry *entries, uint32_t count, llmq_sink_at sink,
+                                       void *context)
+{
+    uint8_t head[64];
+    llmq_writer w;
+    uint32_t i;
+    llmq_status status;
+    if (!writer || !sink) return LLMQ_E_ARG;
+    LLMQ_MEMSET(&w, 0, sizeof w);
+    w.entries = entries;
+    w.count = count;
+    w.sink = sink;
+    w.context = context;
+    if ((status = llmq__entries_check(entries, count, &w.size, &w.start)) != LLMQ_OK) return status;
+    for (i = 0; i < count; i++)
+        if (entries[i].data && !llmq__payload_ok(&entries[i], entries[i].data)) return LLMQ_E_ARG;
+    w.offset = w.start = llmq__align_up(w.start);
+    LLMQ_MEMSET(head, 0, sizeof head);
+    if (sink(context, 0, head, sizeof head) != 0) return LLMQ_E_STOPPED;
+    for (i = 0; i < count; i++)
+        if (entries[i].data && (status = llmq__payload_send(&w, i, entries[i].data)) != LLMQ_OK) return status;
+    for (i = 0; i < count; i++)
+        if (entries[i].data) llmq__payload_mark(&entries[i]);
+    *writer = w;
+    return LLMQ_OK;
+}
+
+LLMQ_API llmq_status llmq_writer_put(llmq_writer *w, uint32_t i, const void *data)
+{
+    llmq_status status;
+    if (!w || !data || i >= w->count || w->entries[i].data || !w->entries[i].size) return LLMQ_E_ARG;
+    if (!llmq__payload_ok(&w->entries[i], data)) return LLMQ_E_ARG;
+    if ((status = llmq__payload_send(w, i, data)) == LLMQ_OK) llmq__payload_mark(&w->entries[i]);
+    return status;
+}
+
+/* The magic goes out alone, and last: without it the bytes are LLMQ_E_MAGIC for certain, where half
+   a header would be refused by its checksum, so only very likely. */
+LLMQ_API llmq_status llmq_writer_end(llmq_writer *w)
+{
+    uint8_t head[64];
+    llmq__cursor c;
+    llmq__out o;
+    uint32_t i;
+    if (!w) return LLMQ_E_ARG;
+    for (i = 0; i < w->count; i++)
+        if (w->entries[i].size && !w->entries[i].data) return LLMQ_E_ARG;
+    llmq__cursor_open(&c, w, 64, &o);
+    llmq__put_directory(&o, w->entries, w->count);
+    if (!o.stopped) llmq__put_zeros(&o, w->start - c.offset);
+    llmq__header_bytes(w->entries, w->count, w->size, w->crc, head);
+    c.offset = 8;
+    llmq__put(&o, head + 8, sizeof head - 8);
+    c.offset = 0;
+    llmq__put(&o, head, 8);
+    return o.stopped ? LLMQ_E_STOPPED : LLMQ_OK;
 }
 #endif
 

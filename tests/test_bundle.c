@@ -513,6 +513,239 @@ static void test_write_then_read(void)
     check_readable(e, "a grid of another shape than the format of its tensor");
 }
 
+/* ---- the writer of payloads that come one by one ---- */
+
+/* A medium on which a program may be killed at any byte: the bytes so far, each call that wrote them, and a stop. */
+typedef struct medium {
+    uint32_t calls, stop;
+    uint8_t bytes[GOLDEN_SIZE];
+    size_t end;                 /* of the last byte that was written */
+    uint8_t writes[GOLDEN_SIZE]; /* how often each was */
+    uint32_t checked;           /* open after every so many bytes, 0: never */
+    uint32_t opened;            /* moments at which the bytes were a bundle, before all was done */
+    llmq_status last;
+} medium;
+
+/* What a reader finds on it: the bytes up to the last that was written, and the whole of it. */
+static void look_at(medium *m)
+{
+    llmq_bundle b;
+    m->last = llmq_bundle_open(&b, m->bytes, m->end, NULL);
+    m->opened += m->last == LLMQ_OK;
+    m->opened += llmq_bundle_open(&b, m->bytes, sizeof m->bytes, NULL) == LLMQ_OK;
+}
+
+static int write_medium(void *context, size_t offset, const void *bytes, size_t size)
+{
+    medium *m = (medium *)context;
+    size_t i;
+    if (++m->calls == m->stop) return 1;
+    if (!CHECK(size > 0 && offset <= sizeof m->bytes && size <= sizeof m->bytes - offset)) return 1;
+    for (i = 0; i < size; i++) {
+        if (m->checked && (offset < 64 || i % m->checked == 0)) look_at(m);
+        m->bytes[offset + i] = ((const uint8_t *)bytes)[i];
+        m->writes[offset + i]++;
+        if (offset + i + 1 > m->end) m->end = offset + i + 1;
+    }
+    return 0;
+}
+
+/* Writes the golden bundle: payloads of tensors and values are sent one by one, if `late` has their bit, from memory
+   that is overwritten at once, in an order that depends on seed (0: in order). t2 comes with them. Calls that stop are
+   made again. */
+static void write_one_by_one(medium *m, uint32_t late, uint32_t seed)
+{
+    static uint8_t payload[GOLDEN_SIZE];
+    llmq_entry e[GOLDEN_COUNT];
+    const void *data[GOLDEN_COUNT];
+    float t2[GOLDEN_COUNT];
+    llmq_writer w;
+    uint32_t i, k, order[GOLDEN_COUNT];
+    golden_content(e); /* sorted */
+    for (i = 0; i < GOLDEN_COUNT; i++) {
+        data[i] = e[i].data, t2[i] = e[i].t2, order[i] = i;
+        if (!(late >> i & 1) || (e[i].kind != LLMQ_KIND_TENSOR && e[i].kind != LLMQ_KIND_VALUE)) continue;
+        e[i].data = NULL;
+        e[i].t2 = 77.0f;
+    }
+    for (i = GOLDEN_COUNT; i > 1 && seed; i--) {
+        uint32_t swap = order[i - 1];
+        k = check_below(i);
+        order[i - 1] = order[k], order[k] = swap;
+    }
+    if (seed) shuffle(e, GOLDEN_COUNT);
+    while (llmq_writer_begin(&w, e, GOLDEN_COUNT, write_medium, m) != LLMQ_OK) CHECK_EQ(m->calls, m->stop);
+    CHECK(w.entries == e && w.count == GOLDEN_COUNT && w.size == GOLDEN_SIZE);
+    for (k = 0; k < GOLDEN_COUNT; k++) {
+        i = order[k];
+        CHECK(same_text(e[i].name, golden_entries[i].name));
+        if (e[i].data || !e[i].size) continue;
+        memcpy(payload, data[i], e[i].size);
+        e[i].t2 = t2[i];
+        while (llmq_writer_put(&w, i, payload) != LLMQ_OK) CHECK_EQ(m->calls, m->stop);
+        memset(payload, 0xee, e[i].size);
+        CHECK_EQ(llmq_writer_put(&w, i, payload), LLMQ_E_ARG); /* sent already */
+    }
+    while (llmq_writer_end(&w) != LLMQ_OK) CHECK_EQ(m->calls, m->stop);
+    m->last = LLMQ_OK;
+}
+
+#define ALL_LATE ((1u << GOLDEN_COUNT) - 1)
+
+static void test_writer_same_bytes(void)
+{
+    static medium m;
+    uint32_t i, calls, wrong = 0;
+    for (i = 0; i < 400; i++) {
+        memset(&m, 0, sizeof m);
+        memset(m.bytes, 0x77, sizeof m.bytes);
+        write_one_by_one(&m, i < 2 ? ALL_LATE * i : check_random(), i % 2);
+        CHECK(memcmp(m.bytes, golden_bundle, GOLDEN_SIZE) == 0 && m.end == GOLDEN_SIZE);
+    }
+    for (i = 0; i < GOLDEN_SIZE; i++) wrong += m.writes[i] != (i < 64 ? 2 : 1);
+    CHECK_EQ((long)wrong, 0);
+    /* a sink that fails once, at any call, and then goes on */
+    memset(&m, 0, sizeof m);
+    write_one_by_one(&m, ALL_LATE, 0);
+    calls = m.calls;
+    for (i = 1; i <= calls; i++) {
+        memset(&m, 0, sizeof m);
+        m.stop = i;
+        write_one_by_one(&m, i % 2 ? ALL_LATE : 0x155, i % 3);
+        CHECK(memcmp(m.bytes, golden_bundle, GOLDEN_SIZE) == 0 && m.calls > i);
+    }
+}
+
+/* No moment of writing leaves a bundle, nor does any beginning of what is there: not on a medium of zeros, of noise,
+   or that holds an older bundle. The old one is there until the first byte is written. */
+static void test_writer_unfinished(void)
+{
+    static medium m;
+    uint32_t kind, i;
+    llmq_bundle b;
+    for (kind = 0; kind < 3; kind++) {
+        memset(&m, 0, sizeof m);
+        if (kind == 1)
+            for (i = 0; i < GOLDEN_SIZE; i++) m.bytes[i] = (uint8_t)check_random();
+        if (kind == 2) memcpy(m.bytes, golden_bundle, GOLDEN_SIZE);
+        m.checked = BUNDLE_ONE_IN;
+        write_one_by_one(&m, kind == 1 ? 0x5555 : ALL_LATE, kind);
+        CHECK_EQ((long)m.opened, kind == 2 ? 1 : 0);
+        for (i = 0; i < GOLDEN_SIZE; i++) CHECK(llmq_bundle_open(&b, m.bytes, i, NULL) != LLMQ_OK);
+        CHECK_EQ(llmq_bundle_open(&b, m.bytes, GOLDEN_SIZE, NULL), LLMQ_OK);
+        CHECK_EQ(llmq_bundle_verify(&b, NULL), LLMQ_OK);
+    }
+    /* and it is refused as what is no bundle, in whatever state the rest of the header is */
+    memset(&m, 0, sizeof m);
+    write_one_by_one(&m, ALL_LATE, 0);
+    for (i = 0; i < 8; i++) {
+        memset(m.bytes + i, 0, 8 - i);
+        CHECK_EQ(llmq_bundle_open(&b, m.bytes, GOLDEN_SIZE, NULL), LLMQ_E_MAGIC);
+        memcpy(m.bytes, golden_bundle, 8);
+    }
+}
+
+/* llmq_writer_begin refuses what llmq_bundle_write refuses, and sends nothing. */
+static void check_begin(const llmq_entry *e, llmq_status status, const char *what)
+{
+    static medium m;
+    llmq_entry copy[GOLDEN_COUNT];
+    llmq_writer w;
+    uint32_t i;
+    check_at("llmq_writer_begin: %s", what);
+    memset(&m, 0, sizeof m);
+    memset(&w, 0x77, sizeof w);
+    memcpy(copy, e, sizeof copy);
+    CHECK_EQ(llmq_writer_begin(&w, copy, GOLDEN_COUNT, write_medium, &m), status);
+    CHECK(m.calls == 0 && w.count == 0x77777777u && w.next == 0x77777777u);
+    for (i = 0; i < GOLDEN_COUNT && e[i].name; i++) CHECK(copy[i].data == e[i].data || e[i].name != copy[i].name);
+    check_at("%s", "");
+}
+
+#define NOT_BEGUN(what, i, change)               \
+    do {                                         \
+        llmq_entry *at = &e[i];                  \
+        golden_content(e);                       \
+        at->change;                              \
+        check_begin(e, LLMQ_E_ARG, what);        \
+        at->data = NULL;                         \
+        check_begin(e, LLMQ_E_ARG, what);        \
+    } while (0)
+
+static void test_writer_refused(void)
+{
+    static medium m;
+    uint8_t scales[GOLDEN_SIZE];
+    llmq_entry e[GOLDEN_COUNT];
+    llmq_writer w;
+    uint32_t i;
+    golden_content(e);
+    CHECK_EQ(llmq_writer_begin(NULL, e, GOLDEN_COUNT, write_medium, &m), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_begin(&w, e, GOLDEN_COUNT, NULL, &m), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_begin(&w, NULL, 1, write_medium, &m), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_put(NULL, 0, scales), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_end(NULL), LLMQ_E_ARG);
+    NOT_BEGUN("a tensor a byte too large", G4, size++);
+    NOT_BEGUN("a tensor of no bytes", RAW, size = 0);
+    NOT_BEGUN("a row too many", T3, rows++);
+    NOT_BEGUN("a transform that is not there", G4, transform = "rotation");
+    NOT_BEGUN("another transform's kind", G4, transform = "book");
+    NOT_BEGUN("no grid", CUSTOM, grid = NULL);
+    NOT_BEGUN("a u32 of 3 bytes", V_U32, size = 3);
+    NOT_BEGUN("kind 5", V_BYTES, kind = 5);
+    NOT_BEGUN("no name", V_TEXT, name = NULL);
+    NOT_BEGUN("a name twice", V_TEXT, name = "attn.g4");
+    NOT_BEGUN("a transform that comes later", ROT, data = NULL);
+    NOT_BEGUN("a grid that comes later", BOOK, data = NULL);
+    golden_content(e);
+    e[V_BYTES].size = SIZE_MAX - 1000;
+    check_begin(e, LLMQ_E_LIMIT, "a size that does not fit");
+    golden_content(e);
+    memcpy(scales, e[G4].data, e[G4].size);
+    scales[1] |= 0x80; /* negative */
+    e[G4].data = scales;
+    check_begin(e, LLMQ_E_ARG, "a negative scale");
+    /* payloads */
+    golden_content(e);
+    e[G4].data = e[V_U32].data = NULL;
+    memset(&m, 0, sizeof m);
+    if (!CHECK_EQ(llmq_writer_begin(&w, e, GOLDEN_COUNT, write_medium, &m), LLMQ_OK)) return;
+    for (i = 0; i < GOLDEN_COUNT; i++)
+        if (i != G4 && i != V_U32)
+            CHECK_EQ(llmq_writer_put(&w, i, golden_bundle + golden_entries[i].offset), LLMQ_E_ARG);
+    m.calls = 0;
+    CHECK_EQ(llmq_writer_put(&w, GOLDEN_COUNT, scales), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_put(&w, G4, NULL), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_put(&w, G4, scales), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_E_ARG); /* two are missing */
+    CHECK_EQ((long)m.calls, 0);
+    CHECK_EQ(llmq_writer_put(&w, G4, golden_bundle + golden_entries[G4].offset), LLMQ_OK);
+    m.calls = 0;
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_E_ARG); /* one is */
+    CHECK_EQ((long)m.calls, 0);
+    m.stop = 1;
+    CHECK_EQ(llmq_writer_put(&w, V_U32, golden_bundle + golden_entries[V_U32].offset), LLMQ_E_STOPPED);
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_put(&w, V_U32, golden_bundle + golden_entries[V_U32].offset), LLMQ_OK);
+    m.calls = 0;
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_E_STOPPED);
+    CHECK_EQ((long)m.calls, 1);
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_OK);
+    CHECK(memcmp(m.bytes, golden_bundle, GOLDEN_SIZE) == 0);
+    golden_content(e);
+    m.calls = 0;
+    CHECK_EQ(llmq_writer_begin(&w, e, GOLDEN_COUNT, write_medium, &m), LLMQ_E_STOPPED);
+    CHECK_EQ((long)m.calls, 1);
+    /* no entries */
+    memset(&m, 0, sizeof m);
+    CHECK_EQ(llmq_writer_begin(&w, NULL, 0, write_medium, &m), LLMQ_OK);
+    CHECK_EQ(llmq_writer_put(&w, 0, scales), LLMQ_E_ARG);
+    CHECK_EQ(llmq_writer_end(&w), LLMQ_OK);
+    CHECK(w.size == 64 && m.end == 64);
+    CHECK_EQ(llmq_bundle_write_memory(NULL, 0, scales, 64), LLMQ_OK);
+    CHECK(memcmp(m.bytes, scales, 64) == 0);
+}
+
 /* ---- empty, and large ---- */
 
 static void test_empty(void)
@@ -1263,6 +1496,9 @@ int main(void)
     test_refused_entries();
     test_refused_calls();
     test_write_then_read();
+    test_writer_same_bytes();
+    test_writer_unfinished();
+    test_writer_refused();
     test_empty();
     test_names_alone();
     test_many();

@@ -37,6 +37,17 @@ for f in g4 g3 g2 v2n16 u4 u6 u8; do
 done
 "$tool" quantize $model "$work/again.llmq" --format g3 > /dev/null 2>&1
 check "same input, same bytes" cmp -s "$work/g3.llmq" "$work/again.llmq"
+for f in g4 t4 u4 v3n40 rtn4; do
+    for n in 1 2 3; do "$tool" quantize $model "$work/threads$n" --format $f --embed g8 --threads $n > /dev/null 2>&1; done
+    check "1, 2 and 3 threads, same bytes in $f" cmp -s "$work/threads1" "$work/threads2"
+    check "and with 3" cmp -s "$work/threads1" "$work/threads3"
+done
+"$work/single" quantize $model "$work/threads2" --format t4 > /dev/null 2>&1
+"$tool" quantize $model "$work/threads1" --format t4 --threads 2 > /dev/null 2>&1
+check "nor without threads at all" cmp -s "$work/threads1" "$work/threads2"
+if [ "$(uname)" = Linux ]; then # where the limit is of all memory that is not a file's; two copies of the model took 10 MB
+    check "quantizing takes memory for a tensor, not for the model" bash -c "ulimit -d 3000; '$tool' quantize $model '$work/little' --format t4 --threads 1 > /dev/null"
+fi
 check "no file is left over" test ! -e "$work/again.llmq.part"
 check "bits a weight" grep -q '3.250 bits a weight' "$work/g3.out"
 "$tool" ppl --own "$work/g4.llmq" --text $text --tokens 256 --reference $model 2> /dev/null > "$work/ppl4"
@@ -89,6 +100,12 @@ for s in sums merged; do
     "$tool" ppl --own "$work/$s.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/$s.kl"
 done
 "$tool" ppl --own "$work/g3.llmq" --text $text --tokens 1024 --reference $model 2> /dev/null | sed 's/.*reference \([0-9.]*\).*/\1/' > "$work/g3.kl"
+for f in g3 v2n16 t3; do
+    for n in 1 2 3; do "$tool" quantize $model "$work/threads$n" --format $f --hessian "$work/sums" --order diagonal --first-order 0.02 --threads $n 2> /dev/null | sed -n 's/.*: \([0-9]* of [0-9]* rows\).*/\1/p' > "$work/rows$n"; done
+    check "1, 2 and 3 threads, same bytes with feedback in $f" cmp -s "$work/threads1" "$work/threads2"
+    check "with 3 too" cmp -s "$work/threads1" "$work/threads3"
+    check "and the same rows without it" cmp -s "$work/rows1" "$work/rows3"
+done
 check "feedback: KL $(cat "$work/sums.kl") below $(cat "$work/g3.kl")" less "$(cat "$work/sums.kl")" "$(cat "$work/g3.kl")"
 check "with merged sums too: $(cat "$work/merged.kl")" less "$(cat "$work/merged.kl")" "$(cat "$work/g3.kl")"
 check "the same bits a weight" grep -q '3.250 bits a weight' "$work/sums.out"
@@ -127,6 +144,8 @@ few="--calib $calib --calib-tokens 1500"
 "$tool" quantize $model "$work/zigzag.llmq" $few --abits 4 > "$work/zigzag.out" 2> /dev/null
 "$tool" quantize $model "$work/zigzag2.llmq" $few --transform smooth+permute+hadamard --abits 4 > /dev/null 2>&1
 check "zigzag is the usual transform of a text, and the same each time" cmp -s "$work/zigzag.llmq" "$work/zigzag2.llmq"
+"$tool" quantize $model "$work/zigzag2.llmq" $few --abits 4 --threads 3 > /dev/null 2>&1
+check "with any number of threads" cmp -s "$work/zigzag.llmq" "$work/zigzag2.llmq"
 "$tool" inspect "$work/zigzag.llmq" > "$work/inspected"
 check "smoothing is folded into norms" grep -qE '^transform  transform.0.feed  +permute, signed Hadamard \(blocks up to 64,' "$work/inspected"
 check "and permutations into rows" grep -qE '^transform  transform.0.down  +signed Hadamard' "$work/inspected"

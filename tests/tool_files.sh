@@ -93,6 +93,7 @@ check "in a pipe" bash -c "'$tool' quantize $model /proc/self/fd/1 $fast | cmp -
 check "appended to what is there" bash -c "echo head > '$work/t4/out'; '$tool' quantize $model - $fast >> '$work/t4/out' && tail -c +6 '$work/t4/out' | cmp - '$work/old'"
 check "another descriptor" bash -c "'$tool' quantize $model /proc/self/fd/3 $fast 3> '$work/t4/three' && cmp '$work/t4/three' '$work/old'"
 check "- is standard input" bash -c "'$tool' quantize - '$work/t4/in' $fast < $model && cmp '$work/t4/in' '$work/old'"
+check "so is a FIFO read" bash -c "'$tool' quantize <(cat $model) '$work/t4/in' $fast && cmp '$work/t4/in' '$work/old'"
 check "once" says "only be read once" timeout 20 "$tool" ppl --own - --text - < $model
 check "a directory" says "it is a directory" quantize "$work/t4/there"
 check "a directory that is not there" says "cannot write .*/no/file: No such file" quantize "$work/no/file"
@@ -193,6 +194,12 @@ int clock_gettime(clockid_t clock, struct timespec *t)
     if (getenv("FAST")) t->tv_sec = t->tv_sec * atoi(getenv("FAST")) + t->tv_nsec / (1000000000 / atoi(getenv("FAST")));
     return result;
 }
+off_t lseek(int fd, off_t offset, int whence) /* before each part of a result */
+{
+    off_t (*real)(int, off_t, int) = (off_t (*)(int, off_t, int))dlsym(RTLD_NEXT, "lseek");
+    if (getenv("PAUSE")) usleep((unsigned)atoi(getenv("PAUSE")) * 1000);
+    return real(fd, offset, whence);
+}
 int rename(const char *from, const char *to)
 {
     int (*real)(const char *, const char *) = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
@@ -227,6 +234,27 @@ started KILL
 check "kill -9 leaves it there" test "$(ls -A "$work/t6" | wc -l)" = 2
 check "the next run" shimmed
 check "removes it" only "$work/t6" out
+# half a result, and a model that becomes shorter while it is read
+halfway() { # MODEL: the tool, stopped where it has written some tensors
+    PAUSE=20 LD_PRELOAD=$work/shim.so "$tool" quantize "$1" "$work/t6/out" $fast > /dev/null 2> "$work/halfway" & pid=$!
+    for ((i = 0; i < 500; i++)); do ls -A "$work/t6" | grep -q '^[.]llmq' && break; sleep 0.02; done
+    sleep 0.4; kill -STOP $pid
+}
+cp "$work/new" "$work/t6/out"
+halfway $model
+cp "$work"/t6/.llmq* "$work/half"
+check "half a result holds tensors" test "$(tail -c +65 "$work/half" | tr -d '\0' | wc -c)" -gt 1000
+check "but not all" test "$(tr -d '\0' < "$work/half" | wc -c)" -lt "$(tr -d '\0' < "$work/old" | wc -c)"
+check "and is no bundle" says "is no .llmq bundle" "$tool" inspect "$work/half"
+kill -CONT $pid; wait $pid
+check "nor does going on fail" is_new "$work/t6/out"
+cp "$work/new" "$work/t6/out"; cp $model "$work/short"
+halfway "$work/short"
+truncate -s 1000 "$work/short"; kill -CONT $pid; wait $pid; code=$?
+check "a model that becomes shorter is trouble" test $code = 1
+check "which is said" grep -q '^llmq: .*a file that is read can no longer be' "$work/halfway"
+check "and leaves the old file" cmp "$work/t6/out" "$work/new"
+check "and nothing else" only "$work/t6" out
 SLOW=700 shimmed & slow=$!
 for ((i = 0; i < 500; i++)); do ls -A "$work/t6" | grep -q '^[.]llmq' && break; sleep 0.02; done
 check "a second writer while the first one is at it" shimmed

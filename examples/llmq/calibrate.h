@@ -275,7 +275,7 @@ static int command_sense(int argc, char **argv)
     const char *end;
     words run = { NULL, 0, 0 };
     size_t size;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     double start = seconds();
     parse(argc, argv, "sense MODEL --calib TEXT -o FILE [options]", options, rest, 1, 1, -1);
     if (!is_file(out)) fail("--out is a file, since FILE.layerN hold what has been done; not %s", out);
@@ -516,7 +516,7 @@ static int command_rank(int argc, char **argv)
     const struct sums *sums;
     uint32_t count, *ids, n;
     size_t size;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     parse(argc, argv, "rank MODEL --hessian FILE --text FILE [options]", options, rest, 1, 1, -1);
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, "32");

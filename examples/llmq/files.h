@@ -54,16 +54,22 @@ static void *allocate(size_t n)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* All bytes of a file; "-" is standard input. */
-static unsigned char *read_file(const char *path, size_t *size)
+/* "-" is standard input. */
+static FILE *open_input(const char *path)
 {
     static int has_read_input;
     const int is_input = strcmp(path, "-") == 0;
     FILE *f = is_input ? stdin : open_to_read(path);
-    unsigned char *bytes = NULL;
-    size_t room = 0, n = 0, got;
     if (!f) fail("cannot open %s: %s", path, strerror(errno));
     if (is_input && has_read_input++) fail("standard input ('-') can only be read once");
+    return f;
+}
+
+/* All that is left of a file, which is then closed. */
+static unsigned char *read_stream(FILE *f, const char *path, size_t *size)
+{
+    unsigned char *bytes = NULL;
+    size_t room = 0, n = 0, got;
     do {
         if (n == room) {
             room = room ? 2 * room : 1 << 16;
@@ -75,9 +81,59 @@ static unsigned char *read_file(const char *path, size_t *size)
         n += got;
     } while (got);
     if (ferror(f)) fail("cannot read %s: %s", path, strerror(errno));
-    if (!is_input) fclose(f);
+    if (f != stdin) fclose(f);
     *size = n;
     return bytes;
+}
+
+/* All bytes of a file. */
+static unsigned char *read_file(const char *path, size_t *size) { return read_stream(open_input(path), path, size); }
+
+/* Files that are mapped: memory that the system fills from them where it is read. */
+typedef struct mapping {
+    const unsigned char *bytes;
+    size_t size;
+    struct mapping *next;
+} mapping;
+static mapping *mappings;
+
+static int force; /* --force: also over what is read, and over another run's results */
+
+/* All bytes of a file that may be as large as a model, not to be written to. They are mapped if they
+   can be; not with --force, since such a run may write over what it reads. */
+static const unsigned char *map_file(const char *path, size_t *size)
+{
+    FILE *f = open_input(path);
+    const unsigned char *bytes = force ? NULL : map_stream(f, size);
+    mapping *m;
+    if (!bytes) return read_stream(f, path, size);
+    if (f != stdin) fclose(f);
+    m = (mapping *)allocate(sizeof *m);
+    m->bytes = bytes, m->size = *size, m->next = mappings;
+    mappings = m;
+    return bytes;
+}
+
+/* Gives back what map_file or allocate returned. */
+static void release(const void *bytes)
+{
+    mapping **m = &mappings, *found;
+    while (*m && (*m)->bytes != bytes) m = &(*m)->next;
+    if ((found = *m) == NULL) {
+        free((void *)(uintptr_t)bytes);
+        return;
+    }
+    *m = found->next;
+    unmap(found->bytes, found->size);
+    free(found);
+}
+
+/* These bytes will not be read soon: if they are a file's, they need not stay in memory. */
+static void forget(const void *bytes, size_t size)
+{
+    const uintptr_t at = (uintptr_t)bytes;
+    for (const mapping *m = mappings; m; m = m->next)
+        if (at >= (uintptr_t)m->bytes && at - (uintptr_t)m->bytes < m->size) drop_pages(bytes, size);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------
@@ -85,8 +141,6 @@ static unsigned char *read_file(const char *path, size_t *size)
    that a name never stands for half a result: a file is replaced as a whole (system.h), through
    links to it, and keeps its mode. Devices and FIFOs are written into, and "-" is standard
    output. Results that commands print, and --help, are checked as well, when the program ends. */
-
-static int force; /* --force: also over what is read, and over another run's results */
 
 static void find_output(target *t, const char *path)
 {
@@ -176,25 +230,77 @@ static void flush_output(void)
     exit(EXIT_TROUBLE);
 }
 
+/* How far it came is not the same for all. */
+static void fail_to_write(const char *path, const target *t, int error, int is_begun)
+{
+    const char *why = error == EFAULT ? INPUT_IS_LOST : strerror(error);
+    if (t->kind == TARGET_STREAM) fail("cannot write %s: %s", path, why);
+    if (t->kind == TARGET_NEW) fail("cannot write %s: %s (there is no part of it)", path, why);
+    fail("cannot write %s: %s (%s)", path, why,
+         is_begun ? "it has other names, was written in place, and is now damaged" : "it is as it was");
+}
+
+static void write_target(const char *path, const target *t, const void *bytes, size_t size)
+{
+    int error = 0, is_begun = 0;
+    if (t->kind == TARGET_STDOUT) {
+        print_bytes(bytes, size);
+        flush_output();
+    } else if (t->kind == TARGET_STREAM) error = write_stream(t, bytes, size);
+    else if (t->kind == TARGET_PLACE) error = write_in_place(t, bytes, size, &is_begun);
+    else error = write_replacing(t, bytes, size);
+    if (error) fail_to_write(path, t, error, is_begun);
+}
+
 static void write_file(const char *path, const void *bytes, size_t size)
 {
     target t;
-    int error = 0, is_begun;
     find_output(&t, path);
-    if (t.kind == TARGET_STDOUT) {
-        print_bytes(bytes, size);
-        flush_output();
-    } else if (t.kind == TARGET_STREAM) {
-        if ((error = write_stream(&t, bytes, size)) != 0) fail("cannot write %s: %s", path, strerror(error));
-    } else if (t.kind == TARGET_PLACE) {
-        if ((error = write_in_place(&t, bytes, size, &is_begun)) != 0)
-            fail("cannot write %s: %s (%s)", path, strerror(error),
-                 is_begun ? "it has other names, was written in place, and is now damaged" : "it is as it was");
-    } else if ((error = write_replacing(&t, bytes, size)) != 0) {
-        fail("cannot write %s: %s (%s)", path, strerror(error),
-             t.kind == TARGET_NEW ? "there is no part of it" : "it is as it was");
-    }
+    write_target(path, &t, bytes, size);
     free(t.path);
+}
+
+/* A result whose bytes come in any order, and need not be in memory together. It takes its place
+   when it ends, as a whole. What can be written only in order (a pipe, a device), or only when all
+   is there (a file of several names), is kept in memory until then. */
+typedef struct output {
+    const char *path;
+    target t;
+    part file;
+    unsigned char *memory; /* NULL: it goes into file */
+    size_t size;
+    int error;             /* why put_output stopped */
+} output;
+
+static void end_output(output *o)
+{
+    int error = o->error;
+    if (o->memory && !error) write_target(o->path, &o->t, o->memory, o->size);
+    if (!o->memory) error = end_part(&o->file, error);
+    if (error) fail_to_write(o->path, &o->t, error, 0);
+    free(o->memory);
+    free(o->t.path);
+}
+
+/* Room for all of it is made at once, so that a disk without it is found before the work. */
+static void begin_output(output *o, const char *path, size_t size)
+{
+    memset(o, 0, sizeof *o);
+    o->path = path;
+    o->size = size;
+    find_output(&o->t, path);
+    if (o->t.kind != TARGET_NEW && o->t.kind != TARGET_FILE) o->memory = (unsigned char *)allocate(size);
+    else if ((o->error = begin_part(&o->file, &o->t)) != 0 || (o->error = make_room(o->file.fd, size)) != 0)
+        end_output(o);
+}
+
+/* An llmq_sink_at. */
+static int put_output(void *context, size_t offset, const void *bytes, size_t size)
+{
+    output *o = (output *)context;
+    if (o->memory) memcpy(o->memory + offset, bytes, size);
+    else o->error = write_at(o->file.fd, offset, bytes, size);
+    return o->error;
 }
 
 /* Runs at every exit. Standard output is closed, since a disk may say only then that it is full. */
@@ -220,23 +326,47 @@ static void start_files(int *argc, char ***argv)
 
 /* ---- progress -------------------------------------------------------------------------------- */
 
-/* On a terminal one line that changes, at most twice a second; else a line every ten seconds.
-   Nothing if the job is short. */
-static void progress(uint32_t done, uint32_t total, const char *what)
+/* "3 min left", from the share that is done since this was first asked of a job; nothing at first. */
+static const char *time_left(double share, double now, char *out, size_t size)
+{
+    static double begun, from, last;
+    double left;
+    out[0] = 0;
+    if (share < last || begun == 0) begun = now, from = share;
+    last = share;
+    if (now - begun < 2 || !(share > from) || !(share < 1)) return out;
+    left = (now - begun) / (share - from) * (1 - share);
+    if (left < 99.5) snprintf(out, size, ", %.0f s left", ceil(left));
+    else if (left < 5970) snprintf(out, size, ", %.0f min left", left / 60);
+    else snprintf(out, size, ", %.1f h left", left / 3600);
+    return out;
+}
+
+/* On a terminal one line that changes, at most twice a second, with the time that is left; else a
+   line every ten seconds. Nothing if the job is short. share: of the work that is done, where
+   done of total does not say it. */
+static void progress_of(double share, uint32_t done, uint32_t total, const char *what)
 {
     static double last;
     static int terminal = -1;
     const double now = seconds();
-    const int n = (int)strlen(what);
+    char left[32];
     if (last == 0) last = now, terminal = is_terminal(stderr);
+    (void)time_left(share, now, left, sizeof left);
     if (done == total) {
         clear_progress();
     } else if (now - last > (terminal ? 0.5 : 10)) {
+        const int n = (int)(strlen(what) + strlen(left));
         fprintf(stderr, "%s%u/%u ", terminal ? "\r" : "llmq: ", done, total);
         fputs(shown(what), stderr);
-        if (terminal) fprintf(stderr, "%*s", n < 30 ? 30 - n : 0, "");
+        if (terminal) fprintf(stderr, "%s%*s", left, n < 40 ? 40 - n : 0, "");
         else fputc('\n', stderr);
         progress_is_shown = terminal;
         last = now;
     }
+}
+
+static void progress(uint32_t done, uint32_t total, const char *what)
+{
+    progress_of(total ? (double)done / total : 1, done, total, what);
 }

@@ -248,8 +248,6 @@ static const site_transform *transforms_for(const llmq_bundle *b, const recipe *
     int text;
     llmq_transform steps = read_steps(transform_of(r));
     loaded m;
-    unsigned char *bytes;
-    size_t size = b->size;
     say(&what, "%s %d %d %.17g %d %s %d %d %s", transform_of(r), r->seed, r->block, r->alpha, r->steps, r->criterion,
         r->fold, r->calib_tokens, r->calib ? r->calib : "");
     while (k && (k->bundle != b || strcmp(k->what, what.s) != 0)) k = k->next;
@@ -259,9 +257,14 @@ static const site_transform *transforms_for(const llmq_bundle *b, const recipe *
     }
     text = needs_text(&steps);
     if (text && !r->calib) fail("--transform %s is made from a text: --calib FILE is missing", transform_of(r));
-    bytes = text ? as_floats(b, &size) : (unsigned char *)memcpy(allocate(size), b->bytes, size);
-    open_model(&m, "the model", bytes, size, 0, "32");
-    if (text) open_window(&m, "the model", m.model.context);
+    if (text) {
+        size_t size;
+        const unsigned char *bytes = as_floats(b, &size);
+        open_model(&m, "the model", bytes, size, 0, "32");
+        open_window(&m, "the model", m.model.context);
+    } else {
+        borrow_model(&m, b); /* only its shape matters */
+    }
     k = (known *)allocate(sizeof *k);
     k->bundle = b;
     k->what = what.s;

@@ -82,7 +82,7 @@ static int command_inspect(int argc, char **argv)
     llmq_error error;
     llmq_entry e;
     size_t size, tensors = 0;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     double weights = 0, stored = 0;
     (void)parse(argc, argv, "inspect BUNDLE | inspect --formats", options, rest, 0, 1, -1);
     if (formats) {
@@ -90,7 +90,7 @@ static int command_inspect(int argc, char **argv)
         return 0;
     }
     if (!rest[0]) fail("the bundle is missing: llmq inspect BUNDLE");
-    bytes = read_file(rest[0], &size);
+    bytes = map_file(rest[0], &size);
     if (size < 4 || memcmp(bytes, "LLMQ", 4) != 0) {
         problem p = { { NULL, 0, 0 } };
         wrong_kind(&p, rest[0], "is no .llmq bundle", bytes, size);

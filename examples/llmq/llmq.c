@@ -50,6 +50,8 @@ static const struct llmq_kernels *chosen; /* what --kernels names */
 #else
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>

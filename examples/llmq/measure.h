@@ -105,9 +105,9 @@ static uint32_t measure(contestant *c, int n, const uint32_t *ids, uint32_t coun
 static uint32_t *text_ids(const loaded *m, const char *model_path, const char *path, int tokens, uint32_t *count)
 {
     size_t size;
-    unsigned char *text = read_file(path, &size);
+    const unsigned char *text = map_file(path, &size);
     uint32_t *ids = encode_text(m, model_path, (const char *)text, size, count);
-    free(text);
+    release(text);
     if (tokens && *count > (uint32_t)tokens) *count = (uint32_t)tokens;
     if (*count == 0) fail("%s is empty", path);
     return ids;
@@ -128,7 +128,7 @@ static uint32_t window_of(const loaded *m, int window)
 static void open_scored(contestant *c, const char *path, const char *tokenizer, int prefix, const char *abits, int bits)
 {
     size_t size;
-    unsigned char *bytes = read_model(path, tokenizer, prefix, &size);
+    const unsigned char *bytes = read_model(path, tokenizer, prefix, &size);
     open_model(&c->m, path, bytes, size, 0, abits);
     set_cache(&c->m, bits, 0);
     open_window(&c->m, path, 16);
@@ -186,7 +186,7 @@ static void ppl_own(const char *path, const ppl_options *o)
 static void open_protocol(loaded *m, const char *path, const ppl_options *o, int bits, uint32_t *window, pool *threads)
 {
     size_t size;
-    unsigned char *bytes = read_model(path, o->tokenizer, o->prefix, &size);
+    const unsigned char *bytes = read_model(path, o->tokenizer, o->prefix, &size);
     open_model(m, path, bytes, size, 0, o->abits);
     if (*window == 0) *window = m->model.context < KLD_WINDOW ? m->model.context : KLD_WINDOW;
     if (*window > m->model.context)
@@ -455,10 +455,11 @@ static int command_compare(int argc, char **argv)
     static contestant c[MOST];
     loaded original;
     uint32_t *ids, count;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     size_t size;
     double weights;
     parse(argc, argv, "compare MODEL --text FILE [options]", options, rest, 1, 1, -1);
+    r.threads = threads;
     if (abits) (void)read_activations(abits);
     if (r.sums_path) r.sums = open_sums(r.sums_path);
     bytes = read_model(rest[0], tokenizer, prefix, &size);

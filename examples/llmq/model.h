@@ -13,7 +13,7 @@ static void stop_if(const problem *p)
 /* ---- models ---------------------------------------------------------------------------------- */
 
 typedef struct loaded {
-    unsigned char *bytes;      /* of the bundle */
+    const unsigned char *bytes; /* of the bundle */
     size_t size;
     llmq_bundle bundle;
     lm_model model;
@@ -194,6 +194,7 @@ static int check_finite(const llmq_bundle *b, const char *path, problem *p)
         if (llmq_bundle_at(b, i, &e) != LLMQ_OK || e.kind != LLMQ_KIND_TENSOR || e.format.points) continue;
         if (find_not_finite(&e, &row, &col))
             return wrong(p, "%s: %s is NaN or infinite in row %u, column %u", path, e.name, row, col);
+        forget(e.data, e.size);
     }
     return 1;
 }
@@ -231,7 +232,7 @@ static int wrong_model(problem *p, const char *path, const lm_model *m, llmq_sta
 
 /* A model of the bytes of a bundle, without room to run it; what is allocated is its own also
    where something is wrong. */
-static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t size, problem *p)
+static int read_bundle(loaded *m, const char *path, const unsigned char *bytes, size_t size, problem *p)
 {
     llmq_error error;
     const void *tok;
@@ -264,8 +265,28 @@ static int read_bundle(loaded *m, const char *path, unsigned char *bytes, size_t
     return m->has_tokenizer;
 }
 
+/* The payload of entry i of a bundle is read between these two. A mapped file need not keep it in
+   memory afterwards. */
+static void tensor_needed(const llmq_bundle *b, uint32_t i) { (void)b, (void)i; }
+
+static void tensor_done(const llmq_bundle *b, uint32_t i)
+{
+    llmq_entry e;
+    if (llmq_bundle_at(b, i, &e) == LLMQ_OK) forget(e.data, e.size);
+}
+
+/* The model of a bundle that has been a model before, to look at: the bytes stay the caller's. */
+static void borrow_model(loaded *m, const llmq_bundle *b)
+{
+    const size_t need = lm_model_size(b);
+    memset(m, 0, sizeof *m);
+    m->bundle = *b;
+    m->memory = allocate(need);
+    check(lm_model_init(&m->model, b, m->memory, need), "the model");
+}
+
 /* Make a model of bundle bytes, which it owns from now on. activations NULL: as the bundle says. */
-static void open_model(loaded *m, const char *path, unsigned char *bytes, size_t size, uint32_t batch,
+static void open_model(loaded *m, const char *path, const unsigned char *bytes, size_t size, uint32_t batch,
                        const char *activations)
 {
     problem p = { { NULL, 0, 0 } };
@@ -313,7 +334,9 @@ static uint32_t fingerprint(const llmq_bundle *b)
         if (e.kind == LLMQ_KIND_VALUE) crc = llmq__crc(crc, (const uint8_t *)"llama.", 6), e.name = value;
         crc = llmq__crc(crc, (const uint8_t *)e.name, strlen(e.name) + 1);
         crc = llmq__crc(crc, shape, 8);
+        tensor_needed(b, i);
         crc = llmq__crc(crc, (const uint8_t *)e.data, e.size);
+        tensor_done(b, i);
     }
     return crc;
 }
@@ -342,7 +365,7 @@ static void close_model(loaded *m)
 {
     free(m->memory);
     free(m->state.x); /* the first of its memory */
-    free(m->bytes);
+    release(m->bytes);
     free(m->index);
     memset(m, 0, sizeof *m);
 }
@@ -351,16 +374,16 @@ static void close_model(loaded *m)
 static int begins_with_bos(const loaded *m) { (void)m; return 1; }
 static uint32_t bos_of(const loaded *m) { (void)m; return LLAMA2C_BOS; }
 
-static unsigned char *read_model(const char *path, const char *tokenizer, int prefix, size_t *size)
+static const unsigned char *read_model(const char *path, const char *tokenizer, int prefix, size_t *size)
 {
     size_t raw_size;
-    unsigned char *raw = read_file(path, &raw_size), *bytes;
+    const unsigned char *raw = map_file(path, &raw_size), *bytes;
     if (raw_size >= 4 && memcmp(raw, "LLMQ", 4) == 0) {
         *size = raw_size;
         return raw;
     }
     bytes = from_checkpoint(path, raw, raw_size, tokenizer, prefix, size);
-    free(raw);
+    release(raw);
     return bytes;
 }
 

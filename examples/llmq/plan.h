@@ -293,7 +293,7 @@ static int command_alpha(int argc, char **argv)
     noise_levels noise;
     double start = seconds(), sum;
     uint32_t count, *ids;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     size_t size;
     words head = { NULL, 0, 0 }, lines = { NULL, 0, 0 };
     alphas before;
@@ -377,8 +377,6 @@ static void gaussian_row(float *w, uint32_t n, uint32_t seed)
     check(llmq_perturb(w, n, 1, seed), "noise");
     w[0] = w[n - 1];
 }
-
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* A sample of `count` rows: Gaussian ones, or evenly spaced rows of the tensor. */
 static float *sample_rows(const llmq_tensor *from, uint32_t count, int kind, void *work, size_t work_size)
@@ -888,7 +886,7 @@ static int command_plan(int argc, char **argv)
     loaded m;
     plan p;
     size_t size;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     const double start = seconds();
     parse(argc, argv, "plan MODEL (--size BYTES | --bpw X) --alpha FILE [options]", options, rest, 1, 1, -1);
     check_plan_options(&o);
@@ -1022,7 +1020,7 @@ static int command_linearity(int argc, char **argv)
     loaded m;
     plan p;
     uint32_t n, count, *ids;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     size_t size;
     parse(argc, argv, "linearity MODEL --alpha FILE --text FILE [options]", options, rest, 1, 1, -1);
     check_draws(&d);

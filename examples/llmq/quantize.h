@@ -31,6 +31,7 @@ typedef struct recipe {
     const char *transform;       /* NULL: usual_transform */
     const char *abits;           /* of activations, to be written into the model; NULL: it says what it said */
     int group, block, seed, quiet;
+    int threads;                 /* 0: one for each processor */
     const struct sums *sums;     /* what a text says of the inputs; NULL: no error feedback */
     const char *sums_path, *kind, *order;
     double damping, first_order;
@@ -45,8 +46,8 @@ typedef struct recipe {
     uint32_t of_model;           /* fingerprint of the model that the file says it is for, 0: it says none */
 } recipe;
 
-static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, NULL, NULL, "aware", "natural",
-                                       -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0, NULL, 0 };
+static const recipe default_recipe = { "g4", NULL, "default", NULL, NULL, 64, 0, 1, 0, 0, NULL, NULL, "aware",
+                                       "natural", -1, 0, NULL, "error", 0, 256, 1, 0.6, 0, NULL, 0, NULL, 0 };
 
 #define MOST_LAYERS 65536u /* of a llama model */
 
@@ -106,13 +107,6 @@ static float *decode_all(const llmq_tensor *t)
         check(llmq_tensor_decode(t, r, w + (size_t)r * t->cols, work, work_size), "decoding");
     free(work);
     return w;
-}
-
-static double relative_error(const float *w, const float *v, size_t n)
-{
-    double error = 0, power = 0;
-    for (size_t i = 0; i < n; i++) error += ((double)w[i] - v[i]) * ((double)w[i] - v[i]), power += (double)w[i] * w[i];
-    return power > 0 ? error / power : 0;
 }
 
 /* Grids that were trained: one that is not built in is made when it is first asked for, and kept. */
@@ -305,7 +299,7 @@ static const sums *open_sums(const char *path)
     sums *s = (sums *)allocate(sizeof *s);
     problem p = { { NULL, 0, 0 } };
     size_t size;
-    const unsigned char *bytes = read_file(path, &size);
+    const unsigned char *bytes = map_file(path, &size);
     read_sums(s, path, bytes, size, &p);
     stop_if(&p);
     return s;
@@ -321,7 +315,7 @@ static void tie_sums(const sums *s, const loaded *m)
 
 static void close_sums(const sums *s)
 {
-    free((void *)(uintptr_t)(s->is_imatrix ? s->matrix.bytes : s->bundle.bytes));
+    release(s->is_imatrix ? (const void *)s->matrix.bytes : s->bundle.bytes);
     free((void *)(uintptr_t)s);
 }
 
@@ -395,13 +389,10 @@ static float *load_diagonal(const sums *s, const char *name, uint32_t cols, llmq
    llmq_encode does them. */
 static struct { uint64_t all, plain; } feedback_rows;
 
-/* Rows w into t's records at data with error feedback, from the sums of r. */
-static void encode_with_feedback(const char *name, const llmq_tensor *t, void *data, const float *w, const recipe *r,
-                                 const llmq_encode_options *options)
+/* Error feedback for a linear layer t from the sums of r. Its memory, which the caller frees. */
+static void *prepare_feedback(llmq_feedback *f, const char *name, const llmq_tensor *t, const recipe *r)
 {
-    llmq_feedback_result result;
     llmq_feedback_options how = { (float)r->damping, (float)r->first_order, LLMQ_ORDER_NATURAL };
-    llmq_feedback f;
     llmq_hessian h;
     llmq_error error;
     llmq_status status;
@@ -429,18 +420,12 @@ static void encode_with_feedback(const char *name, const llmq_tensor *t, void *d
         free(work);
     }
     factor = allocate(size = llmq_feedback_size(&h));
-    if ((status = llmq_feedback_init(&f, t, &h, &how, factor, size, &error)) != LLMQ_OK)
+    if ((status = llmq_feedback_init(f, t, &h, &how, factor, size, &error)) != LLMQ_OK)
         fail("%s, %s: %s (column %u)", r->sums_path, sum, llmq_status_text(status), error.col);
-    if (how.damping >= 0 && f.damping > how.damping * 1.5f && !r->quiet)
-        fprintf(stderr, "%s: damping raised to %g\n", name, (double)f.damping);
-    work = allocate(work_size = llmq_feedback_work_size(t));
-    if (llmq_feedback_encode(t, data, 0, t->rows, w, t->cols, &f, options, work, work_size, &result, &error))
-        fail("%s: %s (row %u, column %u)", name, llmq_status_text(error.status), error.row, error.col);
-    if (t->format.points && !t->format.zero_points)
-        feedback_rows.all += result.rows, feedback_rows.plain += result.plain_rows;
-    free(work);
-    free(factor);
+    if (how.damping >= 0 && f->damping > how.damping * 1.5f && !r->quiet)
+        fprintf(stderr, "%s: damping raised to %g\n", name, (double)f->damping);
     free(mem);
+    return factor;
 }
 
 /* Rows of a layer that take over `t` from the layer that they are the input of. */
@@ -452,49 +437,191 @@ static void fold_rows(const llmq_transform *t, int kinds, float *rows, uint32_t 
     free(work);
 }
 
-/* Replace an entry's tensor by its quantized form; its data is then malloc'ed. input: what
-   transform its input gets; rows: its own rows are the input of another layer, and take over
-   what is folded of that one's, of the kinds given. Either may be NULL. */
-static void quantize_entry(llmq_entry *e, const llmq_tensor *from, const char *format, const recipe *r,
-                           const llmq_transform *input, const llmq_transform *rows, int kinds)
+/* The work on a model that is done, in weights, for progress. */
+typedef struct work_done { double done, all; uint32_t entry, entries; int quiet; } work_done;
+
+/* One tensor on its way from `from` to `to`, a chunk of rows at a time, each for the thread that
+   comes first. Neither the bits nor the sums depend on who that is. */
+typedef struct rows_job {
+    const char *name;
+    const llmq_tensor *from, *to;
+    void *data;                     /* of `to` */
+    const float *w;                 /* all rows of `from`, if other layers moved them; NULL: they are decoded */
+    const llmq_feedback *feedback;  /* NULL: none */
+    llmq_encode_options options;
+    int rounded;                    /* bits of rtn; 0: none */
+    size_t rounded_group;
+    uint32_t chunk, next;           /* rows of a chunk; the first that nobody has taken */
+    double *error, *power;          /* of each row */
+    llmq_error trouble;             /* of the first row that has any */
+    llmq_feedback_result result;
+    work_done *progress;
+} rows_job;
+
+/* The next rows to do; 0 if there are none. A chunk of a trellis begins and ends with a block. */
+static int take_rows(rows_job *j, uint32_t *first, uint32_t *last)
 {
-    llmq_encode_options options = { LLMQ_EFFORT_DEFAULT, NULL, NULL, (float)r->clip };
-    llmq_error error;
-    llmq_tensor t;
-    size_t n = (size_t)from->rows * from->cols, work_size;
-    float *w = decode_all(from), *back;
-    const int rtn = rounded_bits(format);
-    void *data, *work;
-    if (rows) fold_rows(rows, kinds, w, from->rows, from->cols);
-    if (from->format.points && strcmp(format, "f32") != 0)
-        fail("%s is already quantized; start from the original model", e->name);
-    if (strcmp(r->effort, "fast") == 0) options.effort = LLMQ_EFFORT_FAST;
-    else if (strcmp(r->effort, "best") == 0) options.effort = LLMQ_EFFORT_BEST;
-    if (rtn)
-        for (uint32_t i = 0; i < from->rows; i++)
-            round_to_nearest(w + (size_t)i * from->cols, from->cols, rtn, r->group ? (size_t)r->group : from->cols);
-    if (find_format(rtn ? "f32" : format, (uint32_t)r->group, &e->format))
-        fail("no format '%s' with group %d: formats are vPnN (P 1 to 8, N 2 to 65536) and those of 'llmq inspect "
-             "--formats 1'; groups are 32 to 1024 in steps of 32, or 0 for a row", format, r->group);
-    e->size = llmq_tensor_size(&e->format, e->rows, e->cols);
-    e->data = data = allocate(e->size);
-    e->grid = e->format.id == LLMQ_FORMAT_CUSTOM ? grid_entry(&e->format) : NULL;
-    check(llmq_tensor_init(&t, &e->format, input, e->rows, e->cols, data, e->size), e->name);
-    work = allocate(work_size = llmq_encode_work_size(&t));
-    if (e->format.points && r->sums && is_linear(e->name)) encode_with_feedback(e->name, &t, data, w, r, &options);
-    else if (llmq_encode(&t, data, 0, e->rows, w, e->cols, &options, work, work_size, &error)) {
-        /* what was read is finite: check_finite has seen to it */
-        if (!e->format.points && error.status == LLMQ_E_NOT_FINITE)
-            fail("%s: the number in row %u, column %u is too large for %s", e->name, error.row, error.col,
-                 e->format.name);
-        fail("%s: %s (row %u, column %u)", e->name, llmq_status_text(error.status), error.row, error.col);
+    take_lock();
+    *first = j->next;
+    *last = j->to->rows - j->next > j->chunk ? llmq_trellis_block_start(j->to, j->next + j->chunk) : j->to->rows;
+    if (j->trouble.status != LLMQ_OK) *last = *first;
+    else j->next = *last;
+    give_lock();
+    return *last > *first;
+}
+
+static void rows_done(rows_job *j, uint32_t first, uint32_t last, const llmq_error *trouble,
+                      const llmq_feedback_result *result)
+{
+    work_done *p = j->progress;
+    take_lock();
+    if (trouble->status != LLMQ_OK && (j->trouble.status == LLMQ_OK || trouble->row < j->trouble.row))
+        j->trouble = *trouble;
+    j->result.rows += result->rows;
+    j->result.plain_rows += result->plain_rows;
+    p->done += (double)(last - first) * j->to->cols;
+    if (!p->quiet) progress_of(p->done / p->all, p->entry, p->entries, j->name);
+    give_lock();
+}
+
+static void original_row(const rows_job *j, uint32_t row, float *out, void *work, size_t work_size)
+{
+    if (j->w) memcpy(out, j->w + (size_t)row * j->to->cols, j->to->cols * sizeof *out);
+    else check(llmq_tensor_decode(j->from, row, out, work, work_size), "decoding");
+}
+
+/* Errors of rows first ... last - 1, which are w: of their records, or of w itself if that was rounded. */
+static void measure_rows(rows_job *j, uint32_t first, uint32_t last, const float *w, float *back, void *work,
+                         size_t work_size)
+{
+    const uint32_t cols = j->to->cols;
+    for (uint32_t row = first; row < last; row++, w += cols) {
+        double error = 0, power = 0;
+        if (j->rounded) original_row(j, row, back, work, work_size);
+        else check(llmq_tensor_decode(j->to, row, back, work, work_size), "decoding");
+        for (uint32_t i = 0; i < cols; i++)
+            error += ((double)w[i] - back[i]) * ((double)w[i] - back[i]), power += (double)w[i] * w[i];
+        j->error[row] = error, j->power[row] = power;
     }
-    free(work);
-    back = rtn ? decode_all(from) : decode_all(&t);
-    if (rtn && rows) fold_rows(rows, kinds, back, from->rows, from->cols);
-    e->t2 = (float)relative_error(w, back, n);
-    free(w);
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static void convert_rows(void *context)
+{
+    rows_job *j = (rows_job *)context;
+    const size_t cols = j->to->cols,
+        work_size = larger(larger(j->feedback ? llmq_feedback_work_size(j->to) : llmq_encode_work_size(j->to),
+                                  llmq_transform_work_size(&j->from->transform, j->from->cols)),
+                           llmq_transform_work_size(&j->to->transform, j->to->cols));
+    const uint32_t room = j->chunk < j->to->rows ? j->chunk : j->to->rows;
+    void *work = allocate(work_size);
+    float *w = (float *)allocate(room * cols * sizeof *w), *back = (float *)allocate(cols * sizeof *back);
+    uint32_t first, last;
+    while (take_rows(j, &first, &last)) {
+        llmq_error trouble = { LLMQ_OK, 0, 0, 0 };
+        llmq_feedback_result result = { 0, 0, 0, 0 };
+        for (uint32_t row = first; row < last; row++) {
+            float *at = w + (row - first) * cols;
+            original_row(j, row, at, work, work_size);
+            if (j->rounded) round_to_nearest(at, cols, j->rounded, j->rounded_group);
+        }
+        if (j->feedback)
+            (void)!llmq_feedback_encode(j->to, j->data, first, last, w, cols, j->feedback, &j->options, work, work_size,
+                                        &result, &trouble);
+        else (void)!llmq_encode(j->to, j->data, first, last, w, cols, &j->options, work, work_size, &trouble);
+        if (trouble.status == LLMQ_OK) measure_rows(j, first, last, w, back, work, work_size);
+        rows_done(j, first, last, &trouble, &result);
+    }
     free(back);
+    free(w);
+    free(work);
+}
+
+/* What becomes of a tensor. */
+typedef struct conversion {
+    const char *format;             /* NULL: it stays as it is */
+    int group;
+    const llmq_transform *folded;   /* a norm takes it over, as f32; NULL: none */
+    /* what transform its input gets; its own rows are the input of another layer, and take over what
+       is folded of that one's, of these kinds. Either may be NULL */
+    const llmq_transform *input, *rows;
+    int kinds;
+} conversion;
+
+/* The format of e in its new form, and its size, before there are any bytes. */
+static void plan_tensor(llmq_entry *e, const llmq_tensor *from, const conversion *c)
+{
+    const int rtn = rounded_bits(c->format);
+    if (from->format.points && strcmp(c->format, "f32") != 0)
+        fail("%s is already quantized; start from the original model", e->name);
+    if (find_format(rtn ? "f32" : c->format, (uint32_t)c->group, &e->format))
+        fail("no format '%s' with group %d: formats are vPnN (P 1 to 8, N 2 to 65536) and those of 'llmq inspect "
+             "--formats 1'; groups are 32 to 1024 in steps of 32, or 0 for a row", c->format, c->group);
+    e->size = llmq_tensor_size(&e->format, e->rows, e->cols);
+    e->grid = e->format.id == LLMQ_FORMAT_CUSTOM ? grid_entry(&e->format) : NULL;
+}
+
+/* The rows that a chunk has: few enough for memory, so many that threads have enough to do and that
+   feedback, which takes them together, is fast; no less than a block of a trellis. */
+static uint32_t rows_of_chunk(const rows_job *j)
+{
+    if (j->to->format.taps[0]) return j->feedback ? 512 : 256;
+    return 64;
+}
+
+static int threads_of(const recipe *r)
+{
+    const int n = r->threads ? r->threads : processors();
+    return n < MOST_THREADS ? n : MOST_THREADS;
+}
+
+static void fail_rows(const rows_job *j)
+{
+    const llmq_error *error = &j->trouble;
+    /* what was read is finite: check_finite has seen to it */
+    if (!j->to->format.points && error->status == LLMQ_E_NOT_FINITE)
+        fail("%s: the number in row %u, column %u is too large for %s", j->name, error->row, error->col,
+             j->to->format.name);
+    fail("%s: %s (row %u, column %u)", j->name, llmq_status_text(error->status), error->row, error->col);
+}
+
+/* The payload of a tensor in its new form, which is allocated, and its t2. */
+static void *quantize_tensor(llmq_entry *e, const llmq_tensor *from, const conversion *c, const recipe *r,
+                             work_done *p)
+{
+    rows_job j;
+    llmq_tensor t;
+    llmq_feedback feedback;
+    double error = 0, power = 0;
+    float *w = NULL;
+    void *factor = NULL;
+    memset(&j, 0, sizeof j);
+    j.name = e->name, j.from = from, j.to = &t, j.progress = p;
+    j.options.clip = (float)r->clip;
+    j.options.effort = strcmp(r->effort, "fast") == 0 ? LLMQ_EFFORT_FAST : strcmp(r->effort, "best") == 0
+                       ? LLMQ_EFFORT_BEST : LLMQ_EFFORT_DEFAULT;
+    j.rounded = rounded_bits(c->format);
+    j.rounded_group = c->group ? (size_t)c->group : from->cols;
+    j.data = allocate(e->size);
+    check(llmq_tensor_init(&t, &e->format, c->input, e->rows, e->cols, j.data, e->size), e->name);
+    if (c->rows) {
+        j.w = w = decode_all(from);
+        fold_rows(c->rows, c->kinds, w, from->rows, from->cols);
+    }
+    if (t.format.points && r->sums && is_linear(e->name))
+        factor = prepare_feedback(&feedback, e->name, &t, r), j.feedback = &feedback;
+    j.chunk = rows_of_chunk(&j);
+    j.error = (double *)allocate(e->rows * sizeof *j.error);
+    j.power = (double *)allocate(e->rows * sizeof *j.power);
+    run_threads(convert_rows, &j, threads_of(r));
+    if (j.trouble.status != LLMQ_OK) fail_rows(&j);
+    if (factor && !t.format.zero_points)
+        feedback_rows.all += j.result.rows, feedback_rows.plain += j.result.plain_rows;
+    for (uint32_t i = 0; i < e->rows; i++) error += j.error[i], power += j.power[i];
+    e->t2 = power > 0 ? (float)(error / power) : 0;
+    free(j.error), free(j.power), free(factor), free(w);
+    return j.data;
 }
 
 /* Of the linear layers; error is the sum of t^2 * weights; online: multiply-adds a token of the
@@ -554,27 +681,23 @@ static unsigned char *as_floats(const llmq_bundle *b, size_t *size)
 
 #include "fit.h"
 
-/* A vector that was `from` with a transform folded into it, as f32. */
-static void fold_entry(llmq_entry *e, const llmq_tensor *from, const llmq_transform *folded)
+/* The payload of a vector `from` with a transform folded into it, as f32; it is allocated. */
+static void *fold_vector(llmq_entry *e, const llmq_tensor *from, const llmq_transform *folded)
 {
     float *v = decode_all(from);
-    unsigned char *data;
-    void *work;
+    void *work, *data = allocate(e->size);
     size_t work_size;
     llmq_tensor t;
-    uint32_t bad[2];
-    if (from->rows != 1) fail("%s is not a vector", e->name);
+    llmq_error error;
     fold_rows(folded, LLMQ_FOLD_SMOOTH, v, from->cols, 1);
-    check(llmq_format_find(&e->format, "f32", 0), "f32");
-    e->data = data = (unsigned char *)allocate(e->size = llmq_tensor_size(&e->format, 1, from->cols));
     check(llmq_tensor_init(&t, &e->format, NULL, 1, from->cols, data, e->size), e->name);
     work = allocate(work_size = llmq_encode_work_size(&t));
-    check(llmq_encode(&t, data, 0, 1, v, from->cols, NULL, work, work_size, NULL), e->name);
-    if (find_not_finite(e, &bad[0], &bad[1]))
+    if (llmq_encode(&t, data, 0, 1, v, from->cols, NULL, work, work_size, &error) != LLMQ_OK)
         fail("%s: the number in column %u is too large for floats once the smoothing is folded into it", e->name,
-             bad[1]);
+             error.col);
     free(work);
     free(v);
+    return data;
 }
 
 /* A transform that is stored once it is first used: "transform.LAYER.SITE". */
@@ -594,42 +717,25 @@ static const char *use_transform(stored_transform *s, const llmq_transform *t, u
     return s->name;
 }
 
-/* One tensor of a model of so many layers in its new form; returns whether it is another now. */
-static int convert_tensor(const llmq_bundle *b, llmq_entry *e, uint32_t layers, const recipe *r,
-                          const site_transform *made, stored_transform *stored)
+/* What a recipe makes of a tensor of a model of so many layers. */
+static conversion conversion_of(const char *name, uint32_t layers, const recipe *r, const site_transform *made)
 {
+    conversion c = { NULL, r->group, NULL, NULL, NULL, 0 };
     uint32_t layer = 0;
-    const int linear = linear_of(e->name, layers, &layer);
-    const char *part = lm_layer_part(e->name, layers, &layer);
-    int site;
-    recipe own = *r;
-    const char *format = linear >= 0 ? format_of(r, e->name, &own.group) : is_table(e->name) ? r->embed : NULL;
-    const site_transform *input = NULL, *rows = NULL;
-    llmq_tensor t;
-    check(llmq_bundle_tensor(b, e->name, &t), e->name);
+    const int linear = linear_of(name, layers, &layer);
+    const char *part = lm_layer_part(name, layers, &layer);
     if (made && part && (strcmp(part, "norm1") == 0 || strcmp(part, "norm2") == 0)) {
         const llmq_transform *folded = &made[layer * SITES + (part[4] == '1' ? SITE_ATTENTION : SITE_FEED)].folded;
-        if (folded->count) fold_entry(e, &t, folded);
-        return folded->count != 0;
-    }
-    if (!format) {
-        if (e->transform || e->grid)
-            fail("%s has a transform or grid that would be lost; start from the original model", e->name);
-        return 0;
-    }
-    if (made && linear >= 0) {
-        site = site_of_linear[linear];
-        input = &made[layer * SITES + (unsigned)site];
-        if (linear == LM_W1 || linear == LM_W3) rows = &made[layer * SITES + SITE_DOWN];
-        if (rows && !rows->folded.count) rows = NULL;
-        e->transform = input->rest.count ? use_transform(&stored[layer * SITES + (unsigned)site], &input->rest, layer,
-                                                         site) : NULL;
+        if (folded->count) c.folded = folded;
     } else {
-        e->transform = NULL;
+        c.format = linear >= 0 ? format_of(r, name, &c.group) : is_table(name) ? r->embed : NULL;
     }
-    quantize_entry(e, &t, format, &own, input ? &input->all : NULL, rows ? &rows->folded : NULL,
-                   linear == LM_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH);
-    return 1;
+    if (!c.format || !made || linear < 0) return c;
+    c.input = &made[layer * SITES + (unsigned)site_of_linear[linear]].all;
+    if (linear == LM_W1 || linear == LM_W3) c.rows = &made[layer * SITES + SITE_DOWN].folded;
+    if (c.rows && !c.rows->count) c.rows = NULL;
+    c.kinds = linear == LM_W1 ? LLMQ_FOLD_PERMUTE : LLMQ_FOLD_PERMUTE | LLMQ_FOLD_SMOOTH;
+    return c;
 }
 
 /* Is every choice for a linear layer of the model? Those of a file are also for the model that it says. */
@@ -698,79 +804,177 @@ static uint32_t count_grids(const recipe *r)
     return grids + (uint32_t)is_trained_format(r->format ? r->format : "");
 }
 
-/* A bundle in the making. */
+/* A bundle in the making: all entries, of which tensors have no bytes yet. */
 typedef struct draft {
+    const llmq_bundle *from;
+    const recipe *recipe;
+    const char *prefix;          /* of the model's values */
+    uint32_t layers;
+    const site_transform *made;  /* NULL: no transforms */
+    stored_transform *stored;
     llmq_entry *e;     /* n entries */
-    void **data;       /* count payloads that were made for it, to be freed once it is written */
+    void **data;       /* count payloads that were made for it */
     uint32_t n, count;
+    double weights;    /* of all tensors that become others */
 } draft;
 
-/* Adds the entries of a bundle in their new form, without those that the recipe replaces. */
-static void convert_entries(draft *d, const llmq_bundle *b, uint32_t layers, const recipe *r,
-                            const site_transform *made, stored_transform *stored, sizes *total)
+/* What a tensor will be, but for its bytes. */
+static void plan_entry(draft *d, llmq_entry *e)
 {
-    for (uint32_t i = 0; i < b->count; i++) {
+    const conversion c = conversion_of(e->name, d->layers, d->recipe, d->made);
+    uint32_t layer = 0;
+    const int linear = linear_of(e->name, d->layers, &layer);
+    llmq_tensor t;
+    e->data = NULL;
+    check(llmq_bundle_tensor(d->from, e->name, &t), e->name);
+    if (c.folded) {
+        if (e->rows != 1) fail("%s is not a vector", e->name);
+        check(llmq_format_find(&e->format, "f32", 0), "f32");
+        e->size = llmq_tensor_size(&e->format, 1, e->cols);
+    } else if (c.format) {
+        plan_tensor(e, &t, &c);
+        e->transform = NULL;
+        if (d->made && linear >= 0) {
+            const size_t at = layer * SITES + (size_t)site_of_linear[linear];
+            if (d->made[at].rest.count)
+                e->transform = use_transform(&d->stored[at], &d->made[at].rest, layer, site_of_linear[linear]);
+        }
+        d->weights += (double)e->rows * e->cols;
+    } else if (e->transform || e->grid) {
+        fail("%s has a transform or grid that would be lost; start from the original model", e->name);
+    }
+}
+
+/* Adds the entries of a bundle in their new form, without those that the recipe replaces. */
+static void plan_entries(draft *d)
+{
+    for (uint32_t i = 0; i < d->from->count; i++) {
         llmq_entry *e = &d->e[d->n];
-        check(llmq_bundle_at(b, i, e), "reading an entry");
+        check(llmq_bundle_at(d->from, i, e), "reading an entry");
         if (e->kind == LLMQ_KIND_TRANSFORM || e->kind == LLMQ_KIND_GRID) continue; /* of tensors that are replaced */
-        if (e->kind == LLMQ_KIND_VALUE && r->abits && value_of_model(e->name)
+        if (e->kind == LLMQ_KIND_VALUE && d->recipe->abits && value_of_model(e->name)
             && is_activation_value(value_of_model(e->name)))
             continue;
-        if (e->kind == LLMQ_KIND_TENSOR && convert_tensor(b, e, layers, r, made, stored)) {
-            d->data[d->count++] = (void *)(uintptr_t)e->data;
-            if (is_linear(e->name)) add_to_sizes(total, e, r);
-            if (!r->quiet) progress(i, b->count, e->name);
-        }
+        if (e->kind == LLMQ_KIND_TENSOR) plan_entry(d, e);
         d->n++;
     }
-    if (!r->quiet) progress(b->count, b->count, "");
 }
 
 /* Adds the transforms that tensors of the draft refer to. */
-static void add_transforms(draft *d, uint32_t layers, const site_transform *made, const stored_transform *stored,
-                           sizes *total)
+static void add_transforms(draft *d, sizes *total)
 {
-    for (size_t i = 0; i < (size_t)layers * SITES; i++) {
-        if (!stored[i].data) continue;
-        total->online += (double)llmq_transform_cost(&made[i].rest, made[i].cols);
-        d->data[d->count++] = stored[i].data;
-        add_value(&d->e[d->n], stored[i].name, 0, stored[i].data, stored[i].size);
+    for (size_t i = 0; d->made && i < (size_t)d->layers * SITES; i++) {
+        if (!d->stored[i].data) continue;
+        total->online += (double)llmq_transform_cost(&d->made[i].rest, d->made[i].cols);
+        d->data[d->count++] = d->stored[i].data;
+        add_value(&d->e[d->n], d->stored[i].name, 0, d->stored[i].data, d->stored[i].size);
         d->e[d->n++].kind = LLMQ_KIND_TRANSFORM;
     }
 }
 
-/* The model of a bundle with its linear layers in another format, as the bytes of a bundle. */
-static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
+/* The model of a bundle with its linear layers in another format: all of it but the tensors' bytes. */
+static void open_draft(draft *d, const llmq_bundle *b, const recipe *r, sizes *total)
 {
     const llmq_transform steps = read_steps(transform_of(r));
-    const site_transform *made = NULL;
-    stored_transform *stored;
-    draft d = { NULL, NULL, 0, 0 };
-    const char *prefix; /* of the model's values */
-    uint32_t layers = 0, grids;
+    uint32_t grids;
     size_t sites;
-    unsigned char *bytes;
-    prefix = llmq_bundle_u32(b, "lm.layers", &layers) == LLMQ_OK ? "lm." : "llama.";
-    if (prefix[1] == 'l') check(llmq_bundle_u32(b, "llama.layers", &layers), "lm.layers");
-    check_recipe(r, b, layers);
-    if (steps.count) made = transforms_for(b, r);
-    sites = (size_t)layers * SITES;
-    grids = count_grids(r);
-    d.e = (llmq_entry *)allocate((b->count + sites + 4 + grids) * sizeof *d.e);
-    d.data = (void **)allocate((b->count + sites + grids) * sizeof *d.data);
-    stored = (stored_transform *)allocate(sites * sizeof *stored);
-    memset(stored, 0, sites * sizeof *stored);
+    memset(d, 0, sizeof *d);
     memset(total, 0, sizeof *total);
-    convert_entries(&d, b, layers, r, made, stored, total);
-    add_transforms(&d, layers, made, stored, total);
-    if (r->abits) d.n += add_activation_values(&d.e[d.n], prefix, r->abits);
-    for (grids = add_grids(d.e, d.n); grids; grids--) d.data[d.count++] = (void *)(uintptr_t)d.e[d.n++].data;
-    bytes = write_bundle(d.e, d.n, size);
-    while (d.count) free(d.data[--d.count]);
-    free(d.data);
-    free(stored);
-    free(d.e);
+    d->from = b, d->recipe = r;
+    d->prefix = llmq_bundle_u32(b, "lm.layers", &d->layers) == LLMQ_OK ? "lm." : "llama.";
+    if (d->prefix[1] == 'l') check(llmq_bundle_u32(b, "llama.layers", &d->layers), "lm.layers");
+    check_recipe(r, b, d->layers);
+    if (steps.count) d->made = transforms_for(b, r);
+    sites = (size_t)d->layers * SITES;
+    grids = count_grids(r);
+    d->e = (llmq_entry *)allocate((b->count + sites + 4 + grids) * sizeof *d->e);
+    d->data = (void **)allocate((sites + grids) * sizeof *d->data);
+    d->stored = (stored_transform *)allocate(sites * sizeof *d->stored);
+    memset(d->stored, 0, sites * sizeof *d->stored);
+    plan_entries(d);
+    add_transforms(d, total);
+    if (r->abits) d->n += add_activation_values(&d->e[d->n], d->prefix, r->abits);
+    for (grids = add_grids(d->e, d->n); grids; grids--) d->data[d->count++] = (void *)(uintptr_t)d->e[d->n++].data;
+}
+
+static void close_draft(draft *d)
+{
+    while (d->count) free(d->data[--d->count]);
+    free(d->data);
+    free(d->stored);
+    free(d->e);
+}
+
+/* Makes the bytes of a tensor, sends them, and has no more of them in memory then. */
+static llmq_status write_tensor(const draft *d, llmq_writer *out, uint32_t i, work_done *p)
+{
+    llmq_entry *e = &out->entries[i], old;
+    const conversion c = conversion_of(e->name, d->layers, d->recipe, d->made);
+    llmq_tensor t;
+    llmq_status status;
+    uint32_t index;
+    void *data = NULL;
+    check(llmq_bundle_find(d->from, e->name, &index), e->name);
+    check(llmq_bundle_at(d->from, index, &old), e->name);
+    check(llmq_bundle_tensor(d->from, e->name, &t), e->name);
+    tensor_needed(d->from, index);
+    if (c.folded) data = fold_vector(e, &t, c.folded);
+    else if (c.format) data = quantize_tensor(e, &t, &c, d->recipe, p);
+    status = llmq_writer_put(out, i, data ? data : old.data);
+    free(data);
+    tensor_done(d->from, index);
+    return status;
+}
+
+/* Makes the tensors of a draft, one after another, and sends all of it to a sink. */
+static llmq_status write_draft(draft *d, sizes *total, llmq_sink_at sink, void *context)
+{
+    work_done p = { 0, d->weights, 0, d->n, d->recipe->quiet };
+    llmq_writer out;
+    llmq_status status = llmq_writer_begin(&out, d->e, d->n, sink, context);
+    for (; status == LLMQ_OK && p.entry < d->n; p.entry++) {
+        llmq_entry *e = &d->e[p.entry];
+        if (e->data || e->size == 0) continue;
+        status = write_tensor(d, &out, p.entry, &p);
+        if (is_linear(e->name) && conversion_of(e->name, d->layers, d->recipe, d->made).format)
+            add_to_sizes(total, e, d->recipe);
+    }
+    if (!p.quiet) progress(1, 1, "");
+    return status == LLMQ_OK ? llmq_writer_end(&out) : status;
+}
+
+static int put_memory(void *context, size_t offset, const void *bytes, size_t size)
+{
+    memcpy((unsigned char *)context + offset, bytes, size);
+    return 0;
+}
+
+/* The bytes of that bundle, in memory. */
+static unsigned char *quantize_bundle(const llmq_bundle *b, const recipe *r, sizes *total, size_t *size)
+{
+    draft d;
+    unsigned char *bytes;
+    open_draft(&d, b, r, total);
+    bytes = (unsigned char *)allocate(*size = llmq_bundle_size(d.e, d.n));
+    check(write_draft(&d, total, put_memory, bytes), "making the bundle");
+    close_draft(&d);
     return bytes;
+}
+
+/* The same into a file, with a tensor at a time in memory; returns its size. */
+static size_t quantize_to_file(const llmq_bundle *b, const recipe *r, sizes *total, const char *path)
+{
+    draft d;
+    output out;
+    llmq_status status;
+    size_t size;
+    open_draft(&d, b, r, total);
+    begin_output(&out, path, size = llmq_bundle_size(d.e, d.n));
+    status = write_draft(&d, total, put_output, &out);
+    if (status != LLMQ_E_STOPPED) check(status, "making the bundle");
+    end_output(&out);
+    close_draft(&d);
+    return size;
 }
 
 static int copy_field(char *out, size_t room, span field)
@@ -899,6 +1103,7 @@ static int command_quantize(int argc, char **argv)
         OPT_WHOLE("seed", 's', "N", r.seed, 0, 2147483647,
                   "of the first transform's signs; each layer input has its own"),
         OPT_EFFORT(r.effort),
+        OPT_WHOLE("threads", 't', "N", r.threads, 0, MOST_THREADS, "how many, 0: one for each processor"),
         OPT_TEXT("abits", 0, "BITS", r.abits, ABITS_HELP),
         OPT_INPUT("recipe", 0, "FILE", choices, "lines TENSOR FORMAT, as 'llmq plan' writes; others get --format"),
         OPT_INPUT("hessian", 0, "FILE", r.sums_path,
@@ -910,7 +1115,7 @@ static int command_quantize(int argc, char **argv)
         OPT_END
     };
     loaded m;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     size_t size;
     sizes total;
     double start = seconds();
@@ -921,8 +1126,7 @@ static int command_quantize(int argc, char **argv)
     bytes = read_model(rest[0], tokenizer, prefix, &size);
     open_model(&m, rest[0], bytes, size, 0, NULL);
     tie_sums(r.sums, &m);
-    bytes = quantize_bundle(&m.bundle, &r, &total, &size);
-    write_file(rest[1], bytes, size);
+    size = quantize_to_file(&m.bundle, &r, &total, rest[1]);
     fprintf(report(rest[1]),
             "%s: %zu bytes; linear layers %.0f weights in %s, %.3f bits a weight, mean t2 %.6f; "
             "transforms %.0f additions a token, %.1f %% of the products; %.2f s\n", rest[1], size, total.weights,

@@ -131,7 +131,7 @@ static int command_run(int argc, char **argv)
         OPT_END
     };
     loaded m;
-    unsigned char *bytes;
+    const unsigned char *bytes;
     uint32_t *ids, count;
     size_t size;
     parse(argc, argv, "run MODEL [options]", options, rest, 1, 1, -1);

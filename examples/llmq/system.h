@@ -5,6 +5,9 @@
 
 #define MOST_THREADS 256
 
+/* of a mapped file; a system call that is to read it there gives EFAULT, the program a signal */
+#define INPUT_IS_LOST "a file that is read can no longer be: it became shorter, or its disk failed"
+
 /* What a name that is to be written stands for. */
 enum {
     TARGET_NEW,      /* nothing yet: `path` is where a dangling link leads, or the name itself */
@@ -26,6 +29,14 @@ typedef struct target {
    it can still do something about. */
 static char temporary[4096];
 static volatile int temporary_is_there;
+
+/* A file that is to take the place of a target once all of it is written. It is `temporary`, or has
+   no name at all. */
+typedef struct part {
+    const target *t;
+    char *directory;
+    int fd, has_name;
+} part;
 
 static int part_of_target(char *out, size_t size, const char *directory, const char *prefix, int n);
 static uint32_t hash_text(uint32_t hash, const char *text);
@@ -68,6 +79,8 @@ static char *directory_of(const char *path)
 }
 
 #ifdef _WIN32 /* ---- Windows ------------------------------------------------------------------- */
+
+static volatile int temporary_fd = -1; /* a file that is open cannot be removed */
 
 static wchar_t *wide(const char *text)
 {
@@ -188,15 +201,48 @@ static int check_directory(const char *path)
     return about == INVALID_FILE_ATTRIBUTES ? ENOENT : about & FILE_ATTRIBUTE_DIRECTORY ? 0 : ENOTDIR;
 }
 
+/* The bytes of a file that has not been read from yet, as memory that the system fills when it is
+   read; NULL: there can be none of this file. */
+static unsigned char *map_stream(FILE *f, size_t *size)
+{
+    const HANDLE h = (HANDLE)_get_osfhandle(_fileno(f));
+    LARGE_INTEGER n;
+    HANDLE mapping;
+    void *at;
+    if (GetFileType(h) != FILE_TYPE_DISK || _telli64(_fileno(f)) != 0 || !GetFileSizeEx(h, &n) || n.QuadPart <= 0
+        || (uint64_t)n.QuadPart > SIZE_MAX)
+        return NULL;
+    if ((mapping = CreateFileMappingW(h, NULL, PAGE_READONLY, 0, 0, NULL)) == NULL) return NULL;
+    at = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
+    CloseHandle(mapping);
+    *size = (size_t)n.QuadPart;
+    return (unsigned char *)at;
+}
+
+static void unmap(const void *at, size_t size) { (void)size, (void)UnmapViewOfFile(at); }
+static void drop_pages(const void *at, size_t size) { (void)at, (void)size; } /* the system does, when it needs them */
+
+static int processors(void)
+{
+    SYSTEM_INFO about;
+    GetSystemInfo(&about);
+    return (int)about.dwNumberOfProcessors;
+}
+
 static int open_to_write(const char *path, int is_new)
 {
     wchar_t *w = wide(path);
     int fd = w ? _wopen(w, _O_WRONLY | _O_BINARY | (is_new ? _O_CREAT | _O_EXCL : 0), _S_IREAD | _S_IWRITE) : -1;
     free(w);
+    if (is_new) temporary_fd = fd;
     return fd;
 }
 
-static int close_file(int fd) { return _close(fd) ? errno : 0; }
+static int close_file(int fd)
+{
+    if (fd == temporary_fd) temporary_fd = -1;
+    return _close(fd) ? errno : 0;
+}
 static int flush_to_disk(int fd) { return _commit(fd) && errno != EBADF && errno != EINVAL ? errno : 0; }
 static int cut_file(int fd, size_t size) { return _chsize_s(fd, (long long)size); }
 static int make_room(int fd, size_t size) { return (void)fd, (void)size, 0; }
@@ -213,6 +259,11 @@ static int write_all(int fd, const void *bytes, size_t size)
         size -= (size_t)n;
     }
     return 0;
+}
+
+static int write_at(int fd, size_t offset, const void *bytes, size_t size)
+{
+    return _lseeki64(fd, (long long)offset, SEEK_SET) < 0 ? errno : write_all(fd, bytes, size);
 }
 
 static int is_running(long id)
@@ -253,11 +304,9 @@ static void list_directory(const char *directory, const char *prefix,
 }
 
 static int keep_owner_and_mode(int fd, const target *t) { return (void)fd, (void)t, 0; }
-static int write_anonymous(const target *t, const char *directory, const void *bytes, size_t size)
-{
-    (void)t, (void)directory, (void)bytes, (void)size;
-    return -1;
-}
+static int open_anonymous(const char *directory) { return (void)directory, -1; }
+static int name_anonymous(const part *p) { return (void)p, -1; }
+static int copy_file(int from, int to) { return (void)from, (void)to, EIO; }
 
 static int rename_over(const char *from, const char *to)
 {
@@ -273,6 +322,8 @@ static int flush_directory(const char *directory) { return (void)directory, 0; }
 
 static void remove_temporary(void)
 {
+    const int fd = temporary_fd;
+    if (temporary_is_there && fd >= 0) (void)close_file(fd);
     if (temporary_is_there) (void)remove_file(temporary);
     temporary_is_there = 0;
 }
@@ -406,6 +457,41 @@ static int check_directory(const char *path)
     return error;
 }
 
+/* The bytes of a file that has not been read from yet, as memory that the system fills when it is
+   read; NULL: there can be none of this file. */
+static unsigned char *map_stream(FILE *f, size_t *size)
+{
+    struct stat s;
+    void *at;
+    if (fstat(fileno(f), &s) || !S_ISREG(s.st_mode) || s.st_size <= 0 || (uint64_t)s.st_size > SIZE_MAX
+        || lseek(fileno(f), 0, SEEK_CUR) != 0)
+        return NULL;
+    at = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fileno(f), 0);
+    *size = (size_t)s.st_size;
+    return at == MAP_FAILED ? NULL : (unsigned char *)at;
+}
+
+static void unmap(const void *at, size_t size) { (void)munmap((void *)(uintptr_t)at, size); }
+
+/* Whole pages of a mapped file within these bytes need not be in memory: they are read again where they are used. */
+static void drop_pages(const void *at, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)at + page - 1) / page * page,
+        end = ((uintptr_t)at + size) / page * page;
+    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+/* Those that this process may run on. */
+static int processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef CPU_COUNT
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+#endif
+    return n > 1 ? (int)n : 1;
+}
+
 static int open_to_write(const char *path, int is_new)
 {
     return open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | (is_new ? O_CREAT | O_EXCL : 0), 0666);
@@ -447,6 +533,25 @@ static int write_all(int fd, const void *bytes, size_t size)
         size -= (size_t)n;
     }
     return 0;
+}
+
+static int write_at(int fd, size_t offset, const void *bytes, size_t size)
+{
+    return lseek(fd, (off_t)offset, SEEK_SET) < 0 ? errno : write_all(fd, bytes, size);
+}
+
+/* All bytes of a file into another that is empty. */
+static int copy_file(int from, int to)
+{
+    char bytes[1 << 16];
+    int error = lseek(from, 0, SEEK_SET) < 0 ? errno : 0;
+    while (!error) {
+        const ssize_t n = read(from, bytes, sizeof bytes);
+        if (n == 0) break;
+        if (n > 0) error = write_all(to, bytes, (size_t)n);
+        else if (errno != EINTR) error = errno;
+    }
+    return error;
 }
 
 static void computer_name(char *out, size_t size)
@@ -526,38 +631,39 @@ static int name_file(int fd, const target *t, const char *directory, pid_t paren
 }
 #endif
 
-/* Into a file that has no name before all of it is on the disk: the system removes it when the
-   program ends, kill -9 included. Its name is given by a child, which signals to the program and
-   to its group do not reach, so that neither can a kill -9 between its two calls leave anything.
-   -1: there are no such files here. A child that finds the program gone leaves all as it was, so
-   that nothing changes long after the program's end. */
-static int write_anonymous(const target *t, const char *directory, const void *bytes, size_t size)
+/* A file that has no name before all of it is on the disk: the system removes it when the program
+   ends, kill -9 included. -1: there are no such files here. */
+static int open_anonymous(const char *directory)
 {
 #ifdef O_TMPFILE
-    int fd = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666), error, status = 0;
-    pid_t child;
-    if (fd < 0) return -1;
-    if ((error = keep_owner_and_mode(fd, t)) == 0 && (error = write_all(fd, bytes, size)) == 0)
-        error = flush_to_disk(fd);
-    if (!error) {
-        const pid_t parent = getpid();
-        child = fork();
-        if (child == 0) {
-            hold_signals(1);
-            (void)setsid();
-            _exit(name_file(fd, t, directory, parent));
-        }
-        if (child < 0) error = name_file(fd, t, directory, 0);
-        else {
-            while (waitpid(child, &status, 0) < 0 && errno == EINTR) { }
-            error = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-        }
+    return open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+#else
+    return (void)directory, -1;
+#endif
+}
+
+/* Its name is given by a child, which signals to the program and to its group do not reach, so that
+   neither can a kill -9 between its two calls leave anything. -1: it cannot be given one. A child
+   that finds the program gone leaves all as it was, so that nothing changes long after the
+   program's end. */
+static int name_anonymous(const part *p)
+{
+#ifdef O_TMPFILE
+    int error, status = 0;
+    const pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        hold_signals(1);
+        (void)setsid();
+        _exit(name_file(p->fd, p->t, p->directory, parent));
     }
-    if (close(fd) && !error) error = errno;
+    if (child < 0) error = name_file(p->fd, p->t, p->directory, 0);
+    else {
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR) { }
+        error = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+    }
     return error == 255 ? -1 : error;
 #else
-    (void)t, (void)directory, (void)bytes, (void)size;
-    return -1;
+    return (void)p, -1;
 #endif
 }
 
@@ -572,6 +678,16 @@ static void on_signal(int number)
 {
     remove_temporary();
     (void)raise(number);
+}
+
+/* Nothing that is not safe in a signal handler is called here. */
+static void on_bus_error(int number)
+{
+    static const char text[] = "llmq: " INPUT_IS_LOST "\n";
+    (void)number;
+    if (write(2, text, sizeof text - 1) < 0) { } /* there is nobody to tell */
+    remove_temporary();
+    _exit(1);
 }
 
 /* Streams 0 to 2 are open, or the first file that is opened would be one of them, and messages
@@ -589,6 +705,8 @@ static void start_system(int *argc, char ***argv)
     sigemptyset(&action.sa_mask);
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGXFSZ, &action, NULL);
+    action.sa_handler = on_bus_error;
+    (void)sigaction(SIGBUS, &action, NULL);
     action.sa_handler = on_signal;
     action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
@@ -668,40 +786,67 @@ static void remove_stale(const char *directory, const char *name)
     (void)remove_file(path);
 }
 
-/* Into a temporary file beside the target that nobody else has, then renamed. */
-static int write_named(const target *t, const char *directory, const void *bytes, size_t size)
+/* A temporary file beside the target that nobody else has. */
+static int open_named(part *p)
 {
-    int fd = -1, error = EEXIST;
+    int error = EEXIST;
     for (int n = 0; n < 100 && error == EEXIST; n++) {
         hold_signals(1);
-        if ((error = part_of_target(temporary, sizeof temporary, directory, t->path, n)) == 0)
-            error = (fd = open_to_write(temporary, 1)) < 0 ? errno : 0;
+        if ((error = part_of_target(temporary, sizeof temporary, p->directory, p->t->path, n)) == 0)
+            error = (p->fd = open_to_write(temporary, 1)) < 0 ? errno : 0;
         temporary_is_there = error == 0;
         hold_signals(0);
     }
-    if (error) return error;
-    if ((error = keep_owner_and_mode(fd, t)) == 0 && (error = write_all(fd, bytes, size)) == 0)
-        error = flush_to_disk(fd);
-    if (error) close_file(fd);
-    else error = close_file(fd);
-    if (!error) error = rename_over(temporary, t->path);
-    if (!error) temporary_is_there = 0;
+    p->has_name = error == 0;
+    return error ? error : keep_owner_and_mode(p->fd, p->t);
+}
+
+/* Leads to end_part, also where it fails. */
+static int begin_part(part *p, const target *t)
+{
+    char prefix[32];
+    memset(p, 0, sizeof *p);
+    p->t = t;
+    p->fd = -1;
+    if ((p->directory = directory_of(t->path)) == NULL) return ENOMEM;
+    prefix_of_parts(prefix, t->path);
+    list_directory(p->directory, prefix, remove_stale);
+    p->fd = open_anonymous(p->directory);
+    return p->fd < 0 ? open_named(p) : keep_owner_and_mode(p->fd, t);
+}
+
+/* The same bytes in a file with a name, where a file without one cannot get any. */
+static int give_name(part *p)
+{
+    const int from = p->fd;
+    int error = open_named(p);
+    if (!error && (error = copy_file(from, p->fd)) == 0) error = flush_to_disk(p->fd);
+    close_file(from);
+    return error;
+}
+
+/* Puts it in the place of the target, unless there is an error already. Returns that, or its own. */
+static int end_part(part *p, int error)
+{
+    if (!error) error = flush_to_disk(p->fd);
+    if (!error && !p->has_name && (error = name_anonymous(p)) < 0) error = give_name(p);
+    if (p->fd >= 0) {
+        const int closed = close_file(p->fd);
+        if (!error) error = closed;
+    }
+    if (!error && p->has_name && (error = rename_over(temporary, p->t->path)) == 0) temporary_is_there = 0;
     remove_temporary();
+    if (!error) error = flush_directory(p->directory);
+    free(p->directory);
     return error;
 }
 
 static int write_replacing(const target *t, const void *bytes, size_t size)
 {
-    char *directory = directory_of(t->path), prefix[32];
-    int error;
-    if (!directory) return ENOMEM;
-    prefix_of_parts(prefix, t->path);
-    list_directory(directory, prefix, remove_stale);
-    error = write_anonymous(t, directory, bytes, size);
-    if (error < 0) error = write_named(t, directory, bytes, size);
-    if (!error) error = flush_directory(directory);
-    free(directory);
-    return error;
+    part p;
+    int error = begin_part(&p, t);
+    if (!error) error = write_all(p.fd, bytes, size);
+    return end_part(&p, error);
 }
 
 /* A file of several names (hard links) stays one file: who gave it two names wants both to show
